@@ -1,0 +1,1 @@
+//! gonogo: a terminal cockpit for migration day.

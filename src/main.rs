@@ -1,0 +1,2 @@
+//! The gonogo binary.
+fn main() {}
