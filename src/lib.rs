@@ -1,1 +1,4 @@
 //! gonogo: a terminal cockpit for migration day.
+
+pub mod core;
+pub mod world;
