@@ -10,13 +10,22 @@
 //! reads the imports of this directory to keep it so.
 
 pub mod action;
+pub mod board;
+pub mod decide;
 pub mod evidence;
 pub mod expr;
+pub mod fact;
 pub mod ids;
+pub mod input;
 pub mod job;
 pub mod plan;
 pub mod probe;
+pub mod progress;
 pub mod reading;
+pub mod recover;
+pub mod refusal;
+pub mod rollback;
+pub mod state;
 pub mod target;
 pub mod time;
 pub mod value;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::action::Action;
 use super::expr::Condition;
 use super::ids::{ProbeId, SecretId, StepId, TargetId};
+use super::job::{Direction, JobKey};
 use super::probe::Probe;
 use super::target::Target;
 use super::time::{At, Span};
@@ -272,5 +273,30 @@ impl Reversibility {
             Reversibility::Lossy => "lossy",
             Reversibility::None => "none",
         }
+    }
+}
+
+impl Plan {
+    /// The work a job belongs to. For a section taking itself back that is the section.
+    pub fn work(&self, key: &JobKey) -> Option<&Work> {
+        let step = self.step(&key.step)?;
+        match key.direction {
+            Direction::Do | Direction::Revert => Some(&step.work),
+            Direction::Undo => step.undo.as_ref(),
+        }
+    }
+
+    /// What a job does.
+    pub fn action(&self, key: &JobKey) -> Option<&Action> {
+        let job = self.work(key)?.jobs.get(usize::from(key.job))?;
+        match key.direction {
+            Direction::Do | Direction::Undo => Some(&job.action),
+            Direction::Revert => job.undo.as_ref(),
+        }
+    }
+
+    /// The heading of a job.
+    pub fn job_title(&self, key: &JobKey) -> Option<&str> {
+        self.work(key)?.jobs.get(usize::from(key.job)).map(|job| job.title.as_str())
     }
 }
