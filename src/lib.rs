@@ -1,1 +1,2 @@
 //! gonogo: a terminal cockpit for migration day.
+pub mod journal;
