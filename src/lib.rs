@@ -1,5 +1,7 @@
 //! gonogo: a terminal cockpit for migration day.
 
+pub mod clock;
 pub mod core;
+pub mod driver;
 pub mod journal;
 pub mod world;
