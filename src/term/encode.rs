@@ -245,6 +245,10 @@ mod tests {
         Terminal::new(Encoder::new(Size::new(20, 3), colors, charset)).unwrap()
     }
 
+    fn emulator() -> vt100::Parser {
+        vt100::Parser::new(3.try_into().unwrap(), 20.try_into().unwrap(), 0)
+    }
+
     fn hello(frame: &mut ratatui::Frame<'_>) {
         let style = Style::new()
             .fg(Color::Red)
@@ -285,7 +289,7 @@ mod tests {
     fn without_colour_attributes_still_come_through() {
         let mut terminal = terminal(ColorSupport::None, Charset::Unicode);
         let bytes = frame(&mut terminal, true, hello);
-        let mut screen = vt100::Parser::new(3, 20, 0);
+        let mut screen = emulator();
         screen.process(bytes.as_bytes());
         let cell = screen.screen().cell(0, 0).unwrap();
         assert!(cell.bold() && cell.inverse());
@@ -297,7 +301,7 @@ mod tests {
         let mut terminal = terminal(ColorSupport::Rgb, Charset::Ascii);
         let bytes = frame(&mut terminal, true, hello);
         assert!(bytes.is_ascii());
-        let mut screen = vt100::Parser::new(3, 20, 0);
+        let mut screen = emulator();
         screen.process(bytes.as_bytes());
         assert_eq!(screen.screen().contents().trim_end(), "ab|?~");
     }
