@@ -6,6 +6,7 @@
 //! Environment: `EXERCISE_REPORT` a file that always holds the counters, as `name value` lines;
 //! `EXERCISE_WORK_MS` how long to go on working after the terminal is lost (default 0).
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -213,6 +214,7 @@ fn main() {
     let code = runtime.block_on(run(&mut app, events));
     let flush = app.terminal.flush_time();
     app.terminal.leave();
-    println!("BYE {code} last flush {flush:?}");
+    // The terminal may be gone.
+    let _ = writeln!(std::io::stdout(), "BYE {code} last flush {flush:?}");
     std::process::exit(i32::from(code));
 }

@@ -59,19 +59,18 @@ pub(super) fn read(session: &Session, stop: &PipeReader) {
             Wake::Stop => return,
             Wake::Gone(why) => return session.lose(why),
             Wake::TimedOut => decoder.settle(),
-            // Reading from the background would stop the process (SIGTTIN).
-            Wake::Readable if !session.tty.is_foreground() => {
-                std::thread::sleep(BACKGROUND_TICK);
-                continue;
-            }
-            Wake::Readable => match session.tty.read(&mut buffer) {
-                Ok(0) if empty >= EMPTY_READS => return session.lose(Lost::Ended),
-                Ok(0) => empty += 1,
-                Ok(count) => {
+            Wake::Readable => match session.read(&mut buffer) {
+                None => {
+                    std::thread::sleep(BACKGROUND_TICK);
+                    continue;
+                }
+                Some(Ok(0)) if empty >= EMPTY_READS => return session.lose(Lost::Ended),
+                Some(Ok(0)) => empty += 1,
+                Some(Ok(count)) => {
                     empty = 0;
                     decoder.feed(buffer.get(..count).unwrap_or_default());
                 }
-                Err(errno) => return session.lose(failed(errno)),
+                Some(Err(errno)) => return session.lose(failed(errno)),
             },
         }
         while let Some(event) = decoder.next() {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -113,6 +114,15 @@ impl Session {
         *self.hold()
     }
 
+    /// Reads what was typed, if the terminal is ours to read: what is typed after it is given
+    /// back belongs to the shell, and reading from the background would stop the process
+    /// (SIGTTIN). `None` if it is not ours.
+    pub(super) fn read(&self, buffer: &mut [u8]) -> Option<Result<usize, Errno>> {
+        // Held while reading, which does not wait, so that it cannot be given back meanwhile.
+        let hold = self.hold();
+        (*hold == Hold::Ours && self.tty.is_foreground()).then(|| self.tty.read(buffer))
+    }
+
     /// Waits up to `limit` while the terminal is lent out.
     pub(super) fn wait_while_lent(&self, limit: Duration) {
         let hold = self.hold();
@@ -192,6 +202,12 @@ impl Session {
     }
 
     fn reset(&self, rest: Rest, on_screen: bool, to: Hold) {
+        // Settings first: they need no cooperation of the terminal. And keys typed from the
+        // moment the shell's screen is seen are the shell's.
+        if to == Hold::Returned {
+            self.tty.discard_input();
+        }
+        self.tty.set_original();
         if on_screen && rest != Rest::Stuck {
             if rest == Rest::Cut {
                 // The terminal does not read. Drop what it has not taken, so that the reset
@@ -201,10 +217,6 @@ impl Session {
             let bytes = encode::leave_bytes(rest == Rest::Cut);
             let _ = self.tty.write_within(&bytes, RESET_PATIENCE);
         }
-        if to == Hold::Returned {
-            self.tty.discard_input();
-        }
-        self.tty.set_original();
     }
 
     /// Takes the terminal again after it was lent, or after the process was stopped behind our
@@ -218,13 +230,14 @@ impl Session {
             *hold = Hold::Background;
             return false;
         }
-        if *hold == Hold::Ours {
-            // Stopped by a signal that cannot be caught: the shell has the modes now.
+        if *hold != Hold::Ours || !self.tty.is_raw() {
+            // Lent until now, or stopped by a signal that cannot be caught, so that the shell
+            // had to take the terminal as it was.
             self.writer.close(FRAME_PATIENCE);
+            let _ = self.tty.set_raw();
+            self.writer.reopen();
         }
-        let _ = self.tty.set_raw();
         self.request_repaint();
-        self.writer.reopen();
         *hold = Hold::Ours;
         drop(hold);
         self.hold_changed.notify_all();

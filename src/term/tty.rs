@@ -11,8 +11,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::termios::{
-    OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr, tcgetpgrp,
-    tcgetwinsize, tcsetattr, ttyname,
+    LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr,
+    tcgetpgrp, tcgetwinsize, tcsetattr, ttyname,
 };
 
 use super::TermError;
@@ -100,6 +100,11 @@ impl Tty {
             raw.special_codes[SpecialCodeIndex::VTIME] = 0;
         }
         retry(|| tcsetattr(&self.fd, OptionalActions::Now, &raw))
+    }
+
+    /// Whether keys still come as typed, as after [`Tty::set_raw`].
+    pub(super) fn is_raw(&self) -> bool {
+        tcgetattr(&self.fd).is_ok_and(|now| !now.local_modes.contains(LocalModes::ICANON))
     }
 
     /// Puts back the settings found at the start. Never waits for output to drain, which could
