@@ -1,10 +1,12 @@
 //! A small program that uses the terminal as the cockpit does, for `tests/terminal.rs`.
 //!
-//! Keys: `q` quit, `p` panic here, `w` panic on a worker thread, Ctrl-Z suspend, `u` draw what is
+//! Keys: `q` quit, `p` panic here, `d` panic while drawing, `w` panic on a worker thread, Ctrl-Z suspend, `u` draw what is
 //! there already, `f` draw floods of changing frames until `g`, arrows move a cursor.
 //!
 //! Environment: `EXERCISE_REPORT` a file that always holds the counters, as `name value` lines;
-//! `EXERCISE_WORK_MS` how long to go on working after the terminal is lost (default 0).
+//! `EXERCISE_WORK_MS` how long to go on working after the terminal is lost (default 0);
+//! `EXERCISE_LINGER` stay alive for a minute after the terminal was given back.
+#![allow(clippy::panic, reason = "panics are what is exercised")]
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -116,6 +118,11 @@ impl App {
             TermEvent::Key(key) => match key.code {
                 KeyCode::Char('q') => return Some(0),
                 KeyCode::Char('p') => panic!("asked to panic on the main thread"),
+                KeyCode::Char('d') => {
+                    let _ = self
+                        .terminal
+                        .draw(|_| panic!("asked to panic while drawing"));
+                }
                 KeyCode::Char('w') => {
                     let _ = std::thread::spawn(|| panic!("asked to panic on a worker")).join();
                 }
@@ -209,12 +216,17 @@ fn main() {
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
-        .expect("a runtime");
-    let code = runtime.block_on(run(&mut app, events));
+        .build();
+    let code = match runtime {
+        Ok(runtime) => runtime.block_on(run(&mut app, events)),
+        Err(_) => 15,
+    };
     let flush = app.terminal.flush_time();
     app.terminal.leave();
     // The terminal may be gone.
     let _ = writeln!(std::io::stdout(), "BYE {code} last flush {flush:?}");
+    if std::env::var_os("EXERCISE_LINGER").is_some() {
+        std::thread::sleep(Duration::from_mins(1));
+    }
     std::process::exit(i32::from(code));
 }

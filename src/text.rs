@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 use unicode_segmentation::UnicodeSegmentation as _;
-use unicode_width::UnicodeWidthStr as _;
+use unicode_width::UnicodeWidthStr;
 
 /// Columns from one tab stop to the next.
 const TAB_WIDTH: usize = 8;
@@ -40,23 +40,24 @@ enum Kind {
 
 fn kind(c: char) -> Kind {
     match c {
-        ' '..='~' => return Kind::Plain,
+        // ASCII, and lines, blocks, shapes and braille as charts use them: fast, for they are many.
+        ' '..='~' | '\u{2500}'..='\u{28ff}' => return Kind::Plain,
         '\t' => return Kind::Tab,
         // Terminals disagree about the width of the emoji form.
         '\u{fe0e}' | '\u{fe0f}' => return Kind::Presentation,
-        // Invisible, though letters or marks by category (Default_Ignorable_Code_Point).
+        // Invisible, though letters or marks by category (Default_Ignorable_Code_Point); and the
+        // conjoining vowels and finals of old Hangul, on whose width terminals do not agree.
         '\u{34f}'
         | '\u{115f}'
-        | '\u{1160}'
         | '\u{17b4}'
         | '\u{17b5}'
         | '\u{180b}'..='\u{180f}'
         | '\u{3164}'
         | '\u{fe00}'..='\u{fe0d}'
         | '\u{ffa0}'
+        | '\u{1160}'..='\u{11ff}'
+        | '\u{d7b0}'..='\u{d7ff}'
         | '\u{e0100}'..='\u{e01ef}' => return Kind::Hidden,
-        // Conjoining vowels and finals of old Hangul: widths differ from terminal to terminal.
-        '\u{1161}'..='\u{11ff}' | '\u{d7b0}'..='\u{d7ff}' => return Kind::Hidden,
         _ => {}
     }
     match c.general_category() {
@@ -136,9 +137,18 @@ pub fn clean_bytes(bytes: &[u8]) -> String {
     }
 }
 
+/// Whether a single cell's symbol can do no more than fill its cell.
+pub(crate) fn is_safe_symbol(symbol: &str) -> bool {
+    let marks = symbol.chars().filter(|c| kind(*c) == Kind::Mark).count();
+    marks <= MAX_MARKS
+        && !symbol
+            .chars()
+            .any(|c| matches!(kind(c), Kind::Hidden | Kind::Tab))
+}
+
 /// Columns that cleaned text takes.
 pub fn width(text: &str) -> usize {
-    text.graphemes(true).map(|grapheme| grapheme.width()).sum()
+    text.graphemes(true).map(UnicodeWidthStr::width).sum()
 }
 
 /// Cleans `text` and cuts it to at most `columns`, ending in `…` if something was cut off.

@@ -59,10 +59,9 @@ impl ColorSupport {
             _ => Self::Ansi16,
         };
         match choice {
-            ColorChoice::Never => Self::None,
             ColorChoice::Always => able.max(Self::Ansi16),
             ColorChoice::Auto if env("NO_COLOR").is_empty() => able,
-            ColorChoice::Auto => Self::None,
+            ColorChoice::Auto | ColorChoice::Never => Self::None,
         }
     }
 }
@@ -101,6 +100,8 @@ impl Charset {
 mod tests {
     use super::*;
 
+    type Pairs = &'static [(&'static str, &'static str)];
+
     fn env<'a>(pairs: &'a [(&str, &str)]) -> impl Fn(&str) -> Option<String> + 'a {
         move |name| {
             pairs
@@ -114,7 +115,7 @@ mod tests {
     fn colours_follow_the_wish_then_no_color_then_the_terminal() {
         use ColorChoice::{Always, Auto, Never};
         use ColorSupport::{Ansi16, Ansi256, None, Rgb};
-        let table: &[(ColorChoice, &[(&str, &str)], ColorSupport)] = &[
+        let table: &[(ColorChoice, Pairs, ColorSupport)] = &[
             (Auto, &[("TERM", "xterm-256color")], Ansi256),
             (
                 Auto,
@@ -153,7 +154,7 @@ mod tests {
     #[test]
     fn the_first_locale_variable_that_is_set_decides() {
         use Charset::{Ascii, Unicode};
-        let table: &[(&[(&str, &str)], Charset)] = &[
+        let table: &[(Pairs, Charset)] = &[
             (&[("LANG", "de_DE.UTF-8")], Unicode),
             (&[("LANG", "C.utf8")], Unicode),
             (&[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")], Ascii),

@@ -4,6 +4,7 @@
 //! writer as one string, bracketed by synchronized output (DEC private mode 2026), or not at all
 //! when nothing changed.
 
+use std::borrow::Cow;
 use std::io;
 
 use crossterm::cursor::{Hide, MoveTo, Show};
@@ -22,6 +23,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::Charset;
 use super::color::ColorSupport;
+use crate::text;
 
 /// Collects one frame.
 #[derive(Debug)]
@@ -125,15 +127,12 @@ impl Backend for Encoder {
         if content.peek().is_none() {
             return Ok(());
         }
-        let mut encoder = CrosstermBackend::new(&mut self.body);
-        if self.colors != ColorSupport::None && self.charset == Charset::Unicode {
-            return encoder.draw(content);
-        }
         let (colors, charset) = (self.colors, self.charset);
         let cells: Vec<_> = content
-            .map(|(x, y, cell)| (x, y, plain(cell, colors, charset)))
+            .map(|(x, y, cell)| (x, y, showable(cell, colors, charset)))
             .collect();
-        encoder.draw(cells.iter().map(|(x, y, cell)| (*x, *y, cell)))
+        CrosstermBackend::new(&mut self.body)
+            .draw(cells.iter().map(|(x, y, cell)| (*x, *y, cell.as_ref())))
     }
 
     fn hide_cursor(&mut self) -> io::Result<()> {
@@ -185,19 +184,36 @@ impl Backend for Encoder {
     }
 }
 
-/// The cell as a lesser terminal can show it.
-fn plain(cell: &Cell, colors: ColorSupport, charset: Charset) -> Cell {
+/// The cell as this terminal can show it. The last gate for text that nobody cleaned: a symbol
+/// that could do more than fill its cell is replaced.
+fn showable(cell: &Cell, colors: ColorSupport, charset: Charset) -> Cow<'_, Cell> {
+    let symbol = cell.symbol();
+    let safe = text::is_safe_symbol(symbol);
+    let stand_in = if !safe {
+        Some(unknown(symbol))
+    } else if charset == Charset::Ascii && !symbol.is_ascii() {
+        Some(ascii(symbol))
+    } else {
+        None
+    };
+    if stand_in.is_none() && colors != ColorSupport::None {
+        return Cow::Borrowed(cell);
+    }
     let mut cell = cell.clone();
+    if let Some(stand_in) = stand_in {
+        cell.set_symbol(stand_in);
+    }
     if colors == ColorSupport::None {
         cell.fg = Color::Reset;
         cell.bg = Color::Reset;
         cell.underline_color = Color::Reset;
     }
-    if charset == Charset::Ascii && !cell.symbol().is_ascii() {
-        let stand_in = ascii(cell.symbol());
-        cell.set_symbol(stand_in);
-    }
-    cell
+    Cow::Owned(cell)
+}
+
+/// A stand-in for any symbol, as wide as ratatui takes it to be.
+fn unknown(symbol: &str) -> &'static str {
+    if symbol.width() == 2 { "??" } else { "?" }
 }
 
 /// A stand-in of the same width for a symbol that an ASCII terminal cannot show.
@@ -205,7 +221,7 @@ fn ascii(symbol: &str) -> &'static str {
     match symbol.chars().next() {
         Some('─' | '━' | '═' | '╌' | '┄' | '–' | '—' | '⎯') => "-",
         Some('│' | '┃' | '║' | '╎' | '┆') => "|",
-        Some('\u{2500}'..='\u{257f}') => "+",
+        Some('\u{2500}'..='\u{257f}' | '✓' | '✔') => "+",
         Some('░' | '▒') => ":",
         Some('\u{2580}'..='\u{259f}' | '\u{2801}'..='\u{28ff}') => "#",
         Some('\u{2800}' | '\u{a0}') => " ",
@@ -215,12 +231,10 @@ fn ascii(symbol: &str) -> &'static str {
         Some('←' | '◀' | '‹' | '«' | '⟨') => "<",
         Some('↑' | '▲') => "^",
         Some('↓' | '▼') => "v",
-        Some('✓' | '✔') => "+",
         Some('✗' | '✘' | '×') => "x",
         Some('‘' | '’') => "'",
         Some('“' | '”') => "\"",
-        _ if symbol.width() == 2 => "??",
-        _ => "?",
+        _ => unknown(symbol),
     }
 }
 
@@ -304,5 +318,19 @@ mod tests {
         let mut screen = emulator();
         screen.process(bytes.as_bytes());
         assert_eq!(screen.screen().contents().trim_end(), "ab|?~");
+    }
+
+    #[test]
+    fn a_cell_cannot_command_the_terminal() {
+        for symbol in ["\x1b[31m", "\u{9b}2J", "\u{202e}", "a\r", "\u{e0041}"] {
+            let mut terminal = terminal(ColorSupport::Rgb, Charset::Unicode);
+            let bytes = frame(&mut terminal, true, |f| {
+                if let Some(cell) = f.buffer_mut().cell_mut((0, 0)) {
+                    cell.set_symbol(symbol);
+                }
+            });
+            assert!(!bytes.contains(symbol), "{bytes:?}");
+            assert!(bytes.contains('?'));
+        }
     }
 }

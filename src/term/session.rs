@@ -177,8 +177,8 @@ impl Session {
         if *hold == Hold::Returned || *hold == to {
             return false;
         }
-        let held = std::mem::replace(&mut *hold, to) == Hold::Ours;
-        if held {
+        let was_ours = std::mem::replace(&mut *hold, to) == Hold::Ours;
+        if was_ours {
             let rest = self.writer.close(FRAME_PATIENCE);
             let on_screen = self.writer.take_on_screen();
             // In the background the shell has the terminal and has set it to its liking;
@@ -198,7 +198,7 @@ impl Session {
                     .take(),
             );
         }
-        held
+        was_ours
     }
 
     fn reset(&self, rest: Rest, on_screen: bool, to: Hold) {
@@ -270,8 +270,8 @@ fn install_panic_hook() {
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if let Some(session) = Session::current() {
-            let held = session.give_back(Hold::Returned);
-            if held && session.lost.set(Lost::Panicked).is_ok() {
+            let was_ours = session.give_back(Hold::Returned);
+            if was_ours && session.lost.set(Lost::Panicked).is_ok() {
                 // Never waits: this thread may be the one that takes the events.
                 let _ = session.events.try_send(TermEvent::Lost(Lost::Panicked));
             }

@@ -32,14 +32,23 @@ struct State {
     last: Duration,
     /// A caller was turned away while a frame was in flight.
     owed: bool,
-    /// No frames are taken: the terminal is being, or has been, given back.
-    closed: bool,
+    gate: Gate,
     /// The last frame was cut off: the terminal holds an unfinished one.
     cut: bool,
     /// The alternate screen is on, or the frame that switches it on is in flight.
     on_screen: bool,
-    stop: bool,
     spare: Vec<u8>,
+}
+
+/// Whether frames are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Gate {
+    #[default]
+    Open,
+    /// The terminal is being, or has been, given back.
+    Closed,
+    /// For good: the thread ends.
+    Stopped,
 }
 
 /// Whether a frame may be handed over.
@@ -72,7 +81,7 @@ impl Writer {
     /// Asks for room; a refusal for a frame in flight is remembered.
     pub(super) fn room(&self) -> Room {
         let mut state = self.lock();
-        if state.closed {
+        if state.gate != Gate::Open {
             Room::Closed
         } else if state.in_flight.is_some() {
             state.owed = true;
@@ -92,7 +101,7 @@ impl Writer {
     /// Hands over a frame; false if it was refused.
     pub(super) fn submit(&self, frame: Vec<u8>) -> bool {
         let mut state = self.lock();
-        if state.closed || state.in_flight.is_some() {
+        if state.gate != Gate::Open || state.in_flight.is_some() {
             return false;
         }
         state.in_flight = Some(Instant::now());
@@ -114,7 +123,9 @@ impl Writer {
     /// Takes no more frames and waits up to `limit` for the one in flight, then calls it off.
     pub(super) fn close(&self, limit: Duration) -> Rest {
         let mut state = self.lock();
-        state.closed = true;
+        if state.gate == Gate::Open {
+            state.gate = Gate::Closed;
+        }
         state = self.wait_idle(state, limit);
         if state.in_flight.is_some() {
             self.abort.store(true, Ordering::Release);
@@ -136,7 +147,7 @@ impl Writer {
     pub(super) fn reopen(&self) {
         let mut state = self.lock();
         self.abort.store(false, Ordering::Release);
-        state.closed = false;
+        state.gate = Gate::Open;
         state.cut = false;
         state.on_screen = false;
     }
@@ -144,7 +155,7 @@ impl Writer {
     /// Ends the thread once nothing is in flight.
     pub(super) fn stop(&self) {
         self.abort.store(true, Ordering::Release);
-        self.lock().stop = true;
+        self.lock().gate = Gate::Stopped;
         self.changed.notify_all();
     }
 
@@ -162,7 +173,7 @@ impl Writer {
     fn next(&self) -> Option<Vec<u8>> {
         let mut state = self.lock();
         loop {
-            if state.stop {
+            if state.gate == Gate::Stopped {
                 return None;
             }
             if let Some(frame) = state.next.take() {

@@ -1,5 +1,11 @@
 //! The terminal comes back on every exit (promise P11): real processes in real pseudo-terminals.
 #![cfg(unix)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test helper that cannot go on fails the test"
+)]
 
 mod pty;
 
@@ -43,14 +49,30 @@ fn quitting_by_key_gives_the_terminal_back() {
 
 #[test]
 fn a_panic_on_the_main_thread_is_read_on_a_sound_terminal() {
-    let mut pty = started();
-    pty.send(b"p");
-    assert_eq!(pty.exit_code(), 101);
-    pty.wait_for("asked to panic on the main thread");
+    for (key, message) in [
+        (b"p", "asked to panic on the main thread"),
+        (b"d", "asked to panic while drawing"),
+    ] {
+        let mut pty = started();
+        pty.send(key);
+        assert_eq!(pty.exit_code(), 101);
+        pty.wait_for(message);
+        assert_restored(&pty);
+        let output = pty.output();
+        assert!(output.find("\x1b[?1049l") < output.find(message));
+        assert!(!output.contains("BYE"));
+    }
+}
+
+#[test]
+fn after_the_terminal_is_given_back_signals_end_the_process_as_they_always_did() {
+    let mut pty = Pty::start_with(&[], &[("EXERCISE_LINGER", "1")]);
+    pty.wait_for("READY 80x24");
+    pty.send(b"q");
+    pty.wait_for("BYE 0");
     assert_restored(&pty);
-    let output = pty.output();
-    assert!(output.find("\x1b[?1049l") < output.find("asked to panic"));
-    assert!(!output.contains("BYE"));
+    signal(pty.pid(), Signal::TERM);
+    assert_ne!(pty.exit_code(), 0);
 }
 
 #[test]

@@ -110,7 +110,7 @@ impl Pty {
         let mut source = pair.master.try_clone_reader().expect("a reader");
         let shared = Arc::clone(&seen);
         let reader = std::thread::spawn(move || {
-            let mut buffer = [0; 65536];
+            let mut buffer = [0; 8192];
             while let Ok(count @ 1..) = source.read(&mut buffer) {
                 let mut seen = shared.0.lock().expect("not poisoned");
                 seen.bytes.extend_from_slice(&buffer[..count]);
@@ -234,9 +234,11 @@ impl Pty {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 return status.exit_code();
             }
-            if Instant::now() > end {
-                panic!("it does not end; output so far: {:?}", self.output());
-            }
+            assert!(
+                Instant::now() < end,
+                "it does not end; output so far: {:?}",
+                self.output()
+            );
             std::thread::sleep(TICK);
         }
     }
