@@ -4,4 +4,6 @@ pub mod clock;
 pub mod core;
 pub mod driver;
 pub mod journal;
+pub mod term;
+pub mod text;
 pub mod world;
