@@ -14,9 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use gonogo::term::{
-    ColorChoice, Drawn, Events, KeyCode, KeyModifiers, Options, Signal, TermEvent, Terminal,
-};
+use gonogo::term::{ColorChoice, Drawn, Events, KeyCode, KeyModifiers, Options, Signal, TermEvent, Terminal};
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Style, Stylize as _};
 use ratatui::text::Line;
@@ -57,17 +55,9 @@ struct App {
 
 impl App {
     fn draw(&mut self) -> Drawn {
-        let Self {
-            terminal,
-            counters,
-            last,
-            flood,
-            row,
-            seconds,
-        } = self;
+        let Self { terminal, counters, last, flood, row, seconds } = self;
         let drawn = terminal.draw(|frame| {
-            let [head, body] =
-                Layout::vertical([Constraint::Length(2), Constraint::Fill(1)]).areas(frame.area());
+            let [head, body] = Layout::vertical([Constraint::Length(2), Constraint::Fill(1)]).areas(frame.area());
             let size = frame.area();
             let engine = counters.engine.load(Ordering::Relaxed);
             let lines = vec![
@@ -83,17 +73,10 @@ impl App {
             frame.render_widget(Paragraph::new(lines), head);
             let text: Vec<Line> = (0..body.height.saturating_sub(2))
                 .map(|y| {
-                    let style = if y == *row {
-                        Style::new().reversed()
-                    } else {
-                        Style::new()
-                    };
+                    let style = if y == *row { Style::new().reversed() } else { Style::new() };
                     let text = if *flood {
-                        format!(
-                            "{:010}",
-                            engine.wrapping_mul(7919).wrapping_add(u64::from(y))
-                        )
-                        .repeat(usize::from(body.width) / 10)
+                        format!("{:010}", engine.wrapping_mul(7919).wrapping_add(u64::from(y)))
+                            .repeat(usize::from(body.width) / 10)
                     } else {
                         format!("row {y} of a table that is there to be looked at")
                     };
@@ -119,9 +102,7 @@ impl App {
                 KeyCode::Char('q') => return Some(0),
                 KeyCode::Char('p') => panic!("asked to panic on the main thread"),
                 KeyCode::Char('d') => {
-                    let _ = self
-                        .terminal
-                        .draw(|_| panic!("asked to panic while drawing"));
+                    let _ = self.terminal.draw(|_| panic!("asked to panic while drawing"));
                 }
                 KeyCode::Char('w') => {
                     let _ = std::thread::spawn(|| panic!("asked to panic on a worker")).join();
@@ -206,17 +187,8 @@ fn main() {
         }
     };
     start_engine(&counters);
-    let mut app = App {
-        terminal,
-        counters,
-        last: String::new(),
-        flood: false,
-        row: 0,
-        seconds: 0,
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let mut app = App { terminal, counters, last: String::new(), flood: false, row: 0, seconds: 0 };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let code = match runtime {
         Ok(runtime) => runtime.block_on(run(&mut app, events)),
         Err(_) => 15,

@@ -4,6 +4,8 @@ pub mod clock;
 pub mod core;
 pub mod driver;
 pub mod journal;
+pub mod screen;
 pub mod term;
 pub mod text;
+pub mod ui;
 pub mod world;

@@ -115,11 +115,7 @@ pub fn clean(text: &str) -> Cow<'_, str> {
         base = (kind == Kind::Plain && c != ' ').then_some(c);
     }
     marks.flush(&mut out);
-    if out == text {
-        Cow::Borrowed(text)
-    } else {
-        Cow::Owned(out)
-    }
+    if out == text { Cow::Borrowed(text) } else { Cow::Owned(out) }
 }
 
 /// Makes one line of bytes harmless to show: as [`clean`], and what is not UTF-8 becomes `\xff`.
@@ -140,10 +136,7 @@ pub fn clean_bytes(bytes: &[u8]) -> String {
 /// Whether a single cell's symbol can do no more than fill its cell.
 pub(crate) fn is_safe_symbol(symbol: &str) -> bool {
     let marks = symbol.chars().filter(|c| kind(*c) == Kind::Mark).count();
-    marks <= MAX_MARKS
-        && !symbol
-            .chars()
-            .any(|c| matches!(kind(c), Kind::Hidden | Kind::Tab))
+    marks <= MAX_MARKS && !symbol.chars().any(|c| matches!(kind(c), Kind::Hidden | Kind::Tab))
 }
 
 /// Columns that cleaned text takes.
@@ -249,10 +242,7 @@ impl Marks {
 }
 
 fn is_symbol(c: char) -> bool {
-    matches!(
-        c.general_category(),
-        GeneralCategory::OtherSymbol | GeneralCategory::MathSymbol
-    )
+    matches!(c.general_category(), GeneralCategory::OtherSymbol | GeneralCategory::MathSymbol)
 }
 
 fn escape(c: char, out: &mut String) {
@@ -288,10 +278,7 @@ mod tests {
             ("日本\tb", "日本    b"),
             ("e\u{301}", "e\u{301}"),
             ("\u{301}e", "◌\u{301}e"),
-            (
-                "a\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}b",
-                "a\u{301}\u{301}\u{301}\u{301}⟨+2 marks⟩b",
-            ),
+            ("a\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}b", "a\u{301}\u{301}\u{301}\u{301}⟨+2 marks⟩b"),
             ("⚠\u{fe0f} mind", "⚠ mind"),
             ("a\u{fe0f}", "a⟨U+FE0F⟩"),
             ("a\u{a0}b\u{2028}", "a b⟨U+2028⟩"),
@@ -355,8 +342,7 @@ mod tests {
             ' ',
             'a',
         ]);
-        prop::collection::vec(prop_oneof![nasty, any::<char>()], 0..60)
-            .prop_map(|chars| chars.into_iter().collect())
+        prop::collection::vec(prop_oneof![nasty, any::<char>()], 0..60).prop_map(|chars| chars.into_iter().collect())
     }
 
     fn is_harmless(text: &str) -> bool {

@@ -53,9 +53,7 @@ impl ColorSupport {
             ("truecolor" | "24bit", _) => Self::Rgb,
             (_, term) if is_rgb(term) => Self::Rgb,
             (_, term) if term.contains("256") => Self::Ansi256,
-            (_, term) if term.starts_with("vt") || term.ends_with("-mono") || term == "ansi-m" => {
-                Self::None
-            }
+            (_, term) if term.starts_with("vt") || term.ends_with("-mono") || term == "ansi-m" => Self::None,
             _ => Self::Ansi16,
         };
         match choice {
@@ -69,9 +67,7 @@ impl ColorSupport {
 /// Terminals known to show 24 bits even where `COLORTERM` did not survive ssh or sudo.
 fn is_rgb(term: &str) -> bool {
     term.ends_with("-direct")
-        || ["kitty", "ghostty", "alacritty", "wezterm", "foot", "iterm2"]
-            .iter()
-            .any(|name| term.contains(name))
+        || ["kitty", "ghostty", "alacritty", "wezterm", "foot", "iterm2"].iter().any(|name| term.contains(name))
 }
 
 impl Charset {
@@ -88,11 +84,7 @@ impl Charset {
             .find_map(|name| env(name).filter(|value| !value.is_empty()))
             .unwrap_or_default()
             .to_ascii_lowercase();
-        if locale.contains("utf-8") || locale.contains("utf8") {
-            Self::Unicode
-        } else {
-            Self::Ascii
-        }
+        if locale.contains("utf-8") || locale.contains("utf8") { Self::Unicode } else { Self::Ascii }
     }
 }
 
@@ -103,12 +95,7 @@ mod tests {
     type Pairs = &'static [(&'static str, &'static str)];
 
     fn env<'a>(pairs: &'a [(&str, &str)]) -> impl Fn(&str) -> Option<String> + 'a {
-        move |name| {
-            pairs
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| (*value).to_owned())
-        }
+        move |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
     }
 
     #[test]
@@ -117,11 +104,7 @@ mod tests {
         use ColorSupport::{Ansi16, Ansi256, None, Rgb};
         let table: &[(ColorChoice, Pairs, ColorSupport)] = &[
             (Auto, &[("TERM", "xterm-256color")], Ansi256),
-            (
-                Auto,
-                &[("TERM", "xterm-256color"), ("COLORTERM", "truecolor")],
-                Rgb,
-            ),
+            (Auto, &[("TERM", "xterm-256color"), ("COLORTERM", "truecolor")], Rgb),
             (Auto, &[("TERM", "xterm-kitty")], Rgb),
             (Auto, &[("TERM", "xterm-direct")], Rgb),
             (Auto, &[("TERM", "linux")], Ansi16),
@@ -129,25 +112,13 @@ mod tests {
             (Auto, &[("TERM", "dumb"), ("COLORTERM", "truecolor")], None),
             (Auto, &[], None),
             (Auto, &[("TERM", "xterm-256color"), ("NO_COLOR", "1")], None),
-            (
-                Auto,
-                &[("TERM", "xterm-256color"), ("NO_COLOR", "")],
-                Ansi256,
-            ),
-            (
-                Always,
-                &[("TERM", "xterm-256color"), ("NO_COLOR", "1")],
-                Ansi256,
-            ),
+            (Auto, &[("TERM", "xterm-256color"), ("NO_COLOR", "")], Ansi256),
+            (Always, &[("TERM", "xterm-256color"), ("NO_COLOR", "1")], Ansi256),
             (Always, &[("TERM", "dumb")], Ansi16),
             (Never, &[("TERM", "xterm-kitty")], None),
         ];
         for (choice, pairs, expected) in table {
-            assert_eq!(
-                ColorSupport::from_env(*choice, env(pairs)),
-                *expected,
-                "{choice:?} {pairs:?}"
-            );
+            assert_eq!(ColorSupport::from_env(*choice, env(pairs)), *expected, "{choice:?} {pairs:?}");
         }
     }
 

@@ -11,8 +11,8 @@ use crossterm::cursor::{Hide, MoveTo, Show};
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use crossterm::style::{Attribute, SetAttribute};
 use crossterm::terminal::{
-    BeginSynchronizedUpdate, Clear, ClearType as CrosstermClear, EndSynchronizedUpdate,
-    EnterAlternateScreen, LeaveAlternateScreen,
+    BeginSynchronizedUpdate, Clear, ClearType as CrosstermClear, EndSynchronizedUpdate, EnterAlternateScreen,
+    LeaveAlternateScreen,
 };
 use crossterm::{Command, QueueableCommand as _};
 use ratatui::backend::{Backend, ClearType, CrosstermBackend, WindowSize};
@@ -45,15 +45,7 @@ impl Encoder {
         // resets bold and reverse as well (crossterm 0.29, `style/types/colored.rs`). Colours are
         // taken out below instead, so that attributes survive.
         crossterm::style::force_color_output(true);
-        Self {
-            size,
-            colors,
-            charset,
-            body: Vec::new(),
-            clear: false,
-            cursor: None,
-            cursor_now: None,
-        }
+        Self { size, colors, charset, body: Vec::new(), clear: false, cursor: None, cursor_now: None }
     }
 
     /// Tells the size of the screen.
@@ -128,11 +120,8 @@ impl Backend for Encoder {
             return Ok(());
         }
         let (colors, charset) = (self.colors, self.charset);
-        let cells: Vec<_> = content
-            .map(|(x, y, cell)| (x, y, showable(cell, colors, charset)))
-            .collect();
-        CrosstermBackend::new(&mut self.body)
-            .draw(cells.iter().map(|(x, y, cell)| (*x, *y, cell.as_ref())))
+        let cells: Vec<_> = content.map(|(x, y, cell)| (x, y, showable(cell, colors, charset))).collect();
+        CrosstermBackend::new(&mut self.body).draw(cells.iter().map(|(x, y, cell)| (*x, *y, cell.as_ref())))
     }
 
     fn hide_cursor(&mut self) -> io::Result<()> {
@@ -173,10 +162,7 @@ impl Backend for Encoder {
     }
 
     fn window_size(&mut self) -> io::Result<WindowSize> {
-        Ok(WindowSize {
-            columns_rows: self.size,
-            pixels: Size::ZERO,
-        })
+        Ok(WindowSize { columns_rows: self.size, pixels: Size::ZERO })
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -244,11 +230,7 @@ mod tests {
     use ratatui::Terminal;
     use ratatui::style::{Modifier, Style};
 
-    fn frame(
-        terminal: &mut Terminal<Encoder>,
-        first: bool,
-        render: impl FnOnce(&mut ratatui::Frame<'_>),
-    ) -> String {
+    fn frame(terminal: &mut Terminal<Encoder>, first: bool, render: impl FnOnce(&mut ratatui::Frame<'_>)) -> String {
         terminal.draw(render).unwrap();
         let mut out = Vec::new();
         terminal.backend_mut().take_frame(&mut out, first);
@@ -264,9 +246,7 @@ mod tests {
     }
 
     fn hello(frame: &mut ratatui::Frame<'_>) {
-        let style = Style::new()
-            .fg(Color::Red)
-            .add_modifier(Modifier::BOLD | Modifier::REVERSED);
+        let style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD | Modifier::REVERSED);
         frame.buffer_mut().set_string(0, 0, "ab│é…", style);
     }
 
@@ -293,10 +273,7 @@ mod tests {
             f.set_cursor_position((2, 1));
         });
         assert_eq!(same, "");
-        assert_eq!(
-            frame(&mut terminal, false, hello),
-            "\x1b[?2026h\x1b[?25l\x1b[?2026l"
-        );
+        assert_eq!(frame(&mut terminal, false, hello), "\x1b[?2026h\x1b[?25l\x1b[?2026l");
     }
 
     #[test]

@@ -89,24 +89,15 @@ pub(super) fn watch(session: &Session, stop: &PipeReader) {
 }
 
 fn failed(errno: Errno) -> Lost {
-    Lost::Failed {
-        os_error: errno.raw_os_error(),
-    }
+    Lost::Failed { os_error: errno.raw_os_error() }
 }
 
-fn wait(
-    session: &Session,
-    stop: &PipeReader,
-    interest: PollFlags,
-    limit: Option<Duration>,
-) -> Wake {
+fn wait(session: &Session, stop: &PipeReader, interest: PollFlags, limit: Option<Duration>) -> Wake {
     let tty = session.tty.fd();
     let limit = limit.map(timespec);
     loop {
-        let mut fds = [
-            PollFd::from_borrowed_fd(tty, interest),
-            PollFd::from_borrowed_fd(stop.as_fd(), PollFlags::empty()),
-        ];
+        let mut fds =
+            [PollFd::from_borrowed_fd(tty, interest), PollFd::from_borrowed_fd(stop.as_fd(), PollFlags::empty())];
         match poll(&mut fds, limit.as_ref()) {
             Ok(0) => return Wake::TimedOut,
             Ok(_) => {}
@@ -232,10 +223,7 @@ mod tests {
         decoder.feed(b"\x1b[200~drop\x1b[31m me\r\nnow\x1b[201~x");
         assert_eq!(
             all(&mut decoder),
-            [
-                TermEvent::Paste("drop␛[31m me\nnow".into()),
-                key(KeyCode::Char('x'), KeyModifiers::NONE),
-            ]
+            [TermEvent::Paste("drop␛[31m me\nnow".into()), key(KeyCode::Char('x'), KeyModifiers::NONE),]
         );
     }
 

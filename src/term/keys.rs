@@ -1,9 +1,7 @@
 //! Keys and pastes as the rest of the program sees them: crossterm's types, which ratatui's
 //! world speaks, from termina's, whose parser reads them.
 
-use crossterm::event::{
-    KeyCode, KeyEvent, KeyEventKind, KeyEventState, KeyModifiers, MediaKeyCode, ModifierKeyCode,
-};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyEventState, KeyModifiers, MediaKeyCode, ModifierKeyCode};
 use termina::event as termina_event;
 
 use crate::text;
@@ -16,23 +14,12 @@ pub(super) fn from_termina(key: termina_event::KeyEvent) -> Option<KeyEvent> {
         termina_event::KeyEventKind::Repeat => KeyEventKind::Repeat,
         termina_event::KeyEventKind::Release => return None,
     };
-    Some(KeyEvent {
-        code: code(key.code)?,
-        modifiers: modifiers(key.modifiers),
-        kind,
-        state: state(key.state),
-    })
+    Some(KeyEvent { code: code(key.code)?, modifiers: modifiers(key.modifiers), kind, state: state(key.state) })
 }
 
 /// Pasted text: one kind of line end, everything else that is not text made visible.
 pub(super) fn pasted(pasted: &str) -> String {
-    pasted
-        .replace("\r\n", "\n")
-        .replace('\r', "\n")
-        .split('\n')
-        .map(text::clean)
-        .collect::<Vec<_>>()
-        .join("\n")
+    pasted.replace("\r\n", "\n").replace('\r', "\n").split('\n').map(text::clean).collect::<Vec<_>>().join("\n")
 }
 
 fn code(code: termina_event::KeyCode) -> Option<KeyCode> {
@@ -86,14 +73,8 @@ fn modifiers(from: termina_event::Modifiers) -> KeyModifiers {
 fn state(from: termina_event::KeyEventState) -> KeyEventState {
     [
         (termina_event::KeyEventState::KEYPAD, KeyEventState::KEYPAD),
-        (
-            termina_event::KeyEventState::CAPS_LOCK,
-            KeyEventState::CAPS_LOCK,
-        ),
-        (
-            termina_event::KeyEventState::NUM_LOCK,
-            KeyEventState::NUM_LOCK,
-        ),
+        (termina_event::KeyEventState::CAPS_LOCK, KeyEventState::CAPS_LOCK),
+        (termina_event::KeyEventState::NUM_LOCK, KeyEventState::NUM_LOCK),
     ]
     .into_iter()
     .filter(|(theirs, _)| from.contains(*theirs))

@@ -153,11 +153,7 @@ pub struct Options {
 impl Options {
     /// As the environment of this process and the user's wish say.
     pub fn detect(choice: ColorChoice) -> Self {
-        Self {
-            colors: ColorSupport::detect(choice),
-            charset: Charset::detect(),
-            event_capacity: 256,
-        }
+        Self { colors: ColorSupport::detect(choice), charset: Charset::detect(), event_capacity: 256 }
     }
 }
 
@@ -201,17 +197,9 @@ impl Terminal {
         Ok((terminal, events))
     }
 
-    fn spawn(
-        &self,
-        name: &str,
-        body: impl FnOnce(&Session) + Send + 'static,
-    ) -> Result<(), TermError> {
+    fn spawn(&self, name: &str, body: impl FnOnce(&Session) + Send + 'static) -> Result<(), TermError> {
         let session = Arc::clone(&self.session);
-        std::thread::Builder::new()
-            .name(name.into())
-            .spawn(move || body(&session))
-            .map(drop)
-            .map_err(TermError::Io)
+        std::thread::Builder::new().name(name.into()).spawn(move || body(&session)).map(drop).map_err(TermError::Io)
     }
 
     /// Draws the picture that `render` makes, at the size the window has now. Writes only what
@@ -231,9 +219,7 @@ impl Terminal {
             self.size = size;
             self.screen.backend_mut().set_size(size);
             // Clears, and forgets what was there.
-            let _ = self
-                .screen
-                .resize(Rect::from((ratatui::layout::Position::ORIGIN, size)));
+            let _ = self.screen.resize(Rect::from((ratatui::layout::Position::ORIGIN, size)));
         }
         if self.screen.draw(render).is_err() {
             self.session.request_repaint();

@@ -66,16 +66,9 @@ static HOOK: Once = Once::new();
 
 impl Session {
     /// Takes the terminal: raw mode on, panic hook in place.
-    pub(super) fn start(
-        tty: Tty,
-        events: Sender<TermEvent>,
-        stop: PipeWriter,
-    ) -> Result<Arc<Self>, TermError> {
+    pub(super) fn start(tty: Tty, events: Sender<TermEvent>, stop: PipeWriter) -> Result<Arc<Self>, TermError> {
         let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
-        if current
-            .upgrade()
-            .is_some_and(|session| *session.hold() != Hold::Returned)
-        {
+        if current.upgrade().is_some_and(|session| *session.hold() != Hold::Returned) {
             return Err(TermError::InUse);
         }
         let session = Arc::new(Self {
@@ -97,10 +90,7 @@ impl Session {
 
     /// The session in being, if the terminal is not given back.
     pub(super) fn current() -> Option<Arc<Self>> {
-        let session = CURRENT
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .upgrade()?;
+        let session = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).upgrade()?;
         let returned = *session.hold() == Hold::Returned;
         (!returned).then_some(session)
     }
@@ -126,9 +116,7 @@ impl Session {
     /// Waits up to `limit` while the terminal is lent out.
     pub(super) fn wait_while_lent(&self, limit: Duration) {
         let hold = self.hold();
-        let _ = self
-            .hold_changed
-            .wait_timeout_while(hold, limit, |hold| hold.is_lent());
+        let _ = self.hold_changed.wait_timeout_while(hold, limit, |hold| hold.is_lent());
     }
 
     /// Why the terminal is gone, if it is.
@@ -191,12 +179,7 @@ impl Session {
         self.hold_changed.notify_all();
         if to == Hold::Returned {
             self.writer.stop();
-            drop(
-                self.stop
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .take(),
-            );
+            drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
         was_ours
     }
@@ -258,8 +241,7 @@ impl Session {
             return Err(TermError::NoJobControl);
         }
         self.give_back(Hold::Lent);
-        rustix::process::kill_current_process_group(rustix::process::Signal::STOP)
-            .map_err(TermError::device)
+        rustix::process::kill_current_process_group(rustix::process::Signal::STOP).map_err(TermError::device)
     }
 }
 

@@ -28,10 +28,7 @@ pub(super) fn start() -> Result<(), TermError> {
         wanted.push(SIGHUP);
     }
     let signals = Signals::new(wanted).map_err(TermError::Io)?;
-    std::thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || run(signals))
-        .map_err(TermError::Io)?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || run(signals)).map_err(TermError::Io)?;
     let _ = STARTED.set(());
     Ok(())
 }
@@ -90,9 +87,7 @@ fn hangup_ignored() -> bool {
     std::fs::read_to_string("/proc/self/status")
         .ok()
         .and_then(|status| {
-            let mask = status
-                .lines()
-                .find_map(|line| line.strip_prefix("SigIgn:"))?;
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
             u64::from_str_radix(mask.trim(), 16).ok()
         })
         .is_some_and(|mask| mask & 1 == 1)

@@ -11,8 +11,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::termios::{
-    LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr,
-    tcgetpgrp, tcgetwinsize, tcsetattr, ttyname,
+    LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr, tcgetpgrp, tcgetwinsize,
+    tcsetattr, ttyname,
 };
 
 use super::TermError;
@@ -72,18 +72,11 @@ impl Tty {
             .or_else(|| rustix::fs::open("/dev/tty", flags, Mode::empty()).ok());
         let (fd, nonblocking) = match (own, candidate) {
             (Some(fd), _) => (fd, true),
-            (None, Some(fd)) => (
-                rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(TermError::device)?,
-                false,
-            ),
+            (None, Some(fd)) => (rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(TermError::device)?, false),
             (None, None) => return Err(TermError::NoTerminal),
         };
         let original = tcgetattr(&fd).map_err(TermError::device)?;
-        Ok(Self {
-            fd,
-            original,
-            nonblocking,
-        })
+        Ok(Self { fd, original, nonblocking })
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -126,9 +119,7 @@ impl Tty {
     /// Columns and rows, at least 1×1.
     pub(super) fn size(&self) -> (u16, u16) {
         match tcgetwinsize(&self.fd) {
-            Ok(w) if w.ws_col > 0 && w.ws_row > 0 => {
-                (w.ws_col.min(MAX_SIZE.0), w.ws_row.min(MAX_SIZE.1))
-            }
+            Ok(w) if w.ws_col > 0 && w.ws_row > 0 => (w.ws_col.min(MAX_SIZE.0), w.ws_row.min(MAX_SIZE.1)),
             _ => FALLBACK_SIZE,
         }
     }
@@ -163,11 +154,7 @@ impl Tty {
                     Err(errno) => return Written::Failed(errno),
                 }
             }
-            let limit = if self.nonblocking {
-                rest.len()
-            } else {
-                rest.len().min(BLOCKING_CHUNK)
-            };
+            let limit = if self.nonblocking { rest.len() } else { rest.len().min(BLOCKING_CHUNK) };
             match rustix::io::write(&self.fd, rest.get(..limit).unwrap_or(rest)) {
                 Ok(count) => {
                     done += count;
@@ -193,11 +180,7 @@ impl Tty {
             Ok(0) | Err(Errno::INTR) => Ok(false),
             Ok(_) => {
                 let [fd] = &fds;
-                if fd.revents().intersects(GONE) {
-                    Err(Errno::IO)
-                } else {
-                    Ok(true)
-                }
+                if fd.revents().intersects(GONE) { Err(Errno::IO) } else { Ok(true) }
             }
             Err(errno) => Err(errno),
         }
@@ -206,10 +189,7 @@ impl Tty {
 
 /// A `Duration` as `poll` wants it.
 pub(super) fn timespec(duration: Duration) -> Timespec {
-    Timespec {
-        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: duration.subsec_nanos().into(),
-    }
+    Timespec { tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX), tv_nsec: duration.subsec_nanos().into() }
 }
 
 /// Repeats a call that a signal interrupted.

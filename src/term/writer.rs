@@ -87,9 +87,7 @@ impl Writer {
             state.owed = true;
             Room::Busy
         } else {
-            Room::Free {
-                first: !state.on_screen,
-            }
+            Room::Free { first: !state.on_screen }
         }
     }
 
@@ -115,9 +113,7 @@ impl Writer {
     /// How long the last frame took to be taken, or the one in flight is taking.
     pub(super) fn flush_time(&self) -> Duration {
         let state = self.lock();
-        state
-            .in_flight
-            .map_or(state.last, |start| state.last.max(start.elapsed()))
+        state.in_flight.map_or(state.last, |start| state.last.max(start.elapsed()))
     }
 
     /// Takes no more frames and waits up to `limit` for the one in flight, then calls it off.
@@ -159,11 +155,7 @@ impl Writer {
         self.changed.notify_all();
     }
 
-    fn wait_idle<'a>(
-        &self,
-        state: MutexGuard<'a, State>,
-        limit: Duration,
-    ) -> MutexGuard<'a, State> {
+    fn wait_idle<'a>(&self, state: MutexGuard<'a, State>, limit: Duration) -> MutexGuard<'a, State> {
         self.changed
             .wait_timeout_while(state, limit, |state| state.in_flight.is_some())
             .unwrap_or_else(PoisonError::into_inner)
@@ -179,10 +171,7 @@ impl Writer {
             if let Some(frame) = state.next.take() {
                 return Some(frame);
             }
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -209,14 +198,10 @@ impl Writer {
 pub(super) fn run(session: &Session) {
     let writer = &session.writer;
     while let Some(frame) = writer.next() {
-        let result = session
-            .tty
-            .write(&frame, || writer.abort.load(Ordering::Acquire));
+        let result = session.tty.write(&frame, || writer.abort.load(Ordering::Acquire));
         let owed = writer.finish(frame, result == Written::All);
         if let Written::Failed(errno) = result {
-            session.lose(Lost::Failed {
-                os_error: errno.raw_os_error(),
-            });
+            session.lose(Lost::Failed { os_error: errno.raw_os_error() });
         } else if owed {
             session.send(TermEvent::Writable);
         }

@@ -26,9 +26,7 @@ fn started() -> Pty {
 }
 
 fn assert_restored(pty: &Pty) {
-    pty.wait("the main screen", |seen| {
-        !seen.screen.screen().alternate_screen()
-    });
+    pty.wait("the main screen", |seen| !seen.screen.screen().alternate_screen());
     pty.assert_modes_balance();
     pty.assert_settings_restored();
 }
@@ -49,10 +47,7 @@ fn quitting_by_key_gives_the_terminal_back() {
 
 #[test]
 fn a_panic_on_the_main_thread_is_read_on_a_sound_terminal() {
-    for (key, message) in [
-        (b"p", "asked to panic on the main thread"),
-        (b"d", "asked to panic while drawing"),
-    ] {
+    for (key, message) in [(b"p", "asked to panic on the main thread"), (b"d", "asked to panic while drawing")] {
         let mut pty = started();
         pty.send(key);
         assert_eq!(pty.exit_code(), 101);
@@ -88,12 +83,7 @@ fn a_panic_on_a_worker_thread_gives_the_terminal_back_and_is_told() {
 
 #[test]
 fn signals_to_end_are_events_and_the_terminal_comes_back() {
-    for (number, code) in [
-        (Signal::TERM, 10),
-        (Signal::QUIT, 10),
-        (Signal::INT, 11),
-        (Signal::HUP, 12),
-    ] {
+    for (number, code) in [(Signal::TERM, 10), (Signal::QUIT, 10), (Signal::INT, 11), (Signal::HUP, 12)] {
         let mut pty = started();
         signal(pty.pid(), number);
         assert_eq!(pty.exit_code(), code, "{number:?}");
@@ -109,10 +99,7 @@ fn cpu_seconds(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
     let (_, rest) = stat.rsplit_once(')').expect("a name in brackets");
     let fields: Vec<&str> = rest.split_whitespace().collect();
-    let ticks: u32 = fields[11..13]
-        .iter()
-        .map(|f| f.parse::<u32>().expect("ticks"))
-        .sum();
+    let ticks: u32 = fields[11..13].iter().map(|f| f.parse::<u32>().expect("ticks")).sum();
     f64::from(ticks) / 100.0
 }
 
@@ -121,10 +108,7 @@ fn a_lost_terminal_ends_the_program_when_the_hangup_is_delivered() {
     let mut pty = started();
     pty.hang_up();
     let code = pty.exit_code();
-    assert!(
-        code == 12 || code == 13,
-        "by signal or by loss, not killed: {code}"
-    );
+    assert!(code == 12 || code == 13, "by signal or by loss, not killed: {code}");
 }
 
 #[test]
@@ -192,9 +176,7 @@ fn ctrl_z_lends_the_terminal_to_the_shell_and_back() {
     pty.send(b"x");
     pty.wait("an answer", |seen| seen.bytes.len() > stopped);
     pty.send(b"q");
-    pty.wait("the shell's screen", |seen| {
-        !seen.screen.screen().alternate_screen()
-    });
+    pty.wait("the shell's screen", |seen| !seen.screen.screen().alternate_screen());
     pty.send(b"echo again=$((40+3))\n");
     pty.wait_for("again=43");
     pty.assert_modes_balance();
@@ -209,15 +191,9 @@ fn a_stop_from_outside_gives_the_terminal_back_too() {
     pty.wait_for("READY 80x24");
     let shell = pty.pid();
     let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children"));
-    let child: u32 = children
-        .expect("children")
-        .trim()
-        .parse()
-        .expect("one child");
+    let child: u32 = children.expect("children").trim().parse().expect("one child");
     signal(child, Signal::TSTP);
-    pty.wait("the shell's screen", |seen| {
-        !seen.screen.screen().alternate_screen()
-    });
+    pty.wait("the shell's screen", |seen| !seen.screen.screen().alternate_screen());
     pty.send(b"echo shell=$((40+2))\n");
     pty.wait_for("shell=42");
     pty.assert_modes_balance();
@@ -232,9 +208,7 @@ fn a_stop_from_outside_gives_the_terminal_back_too() {
     pty.send(b"fg\n");
     pty.wait_for("last=resumed");
     pty.send(b"q");
-    pty.wait("the shell's screen", |seen| {
-        !seen.screen.screen().alternate_screen()
-    });
+    pty.wait("the shell's screen", |seen| !seen.screen.screen().alternate_screen());
     pty.assert_modes_balance();
 }
 
@@ -284,10 +258,7 @@ fn a_terminal_that_stops_reading_stalls_nobody_and_gets_one_fresh_frame() {
     // Some three seconds by the engine's own count.
     pty.wait_counter("engine", engine + 120);
     let stalled = pty.counter("drawn");
-    assert!(
-        stalled <= drawn + 1,
-        "{drawn} frames, then {stalled}: they queue up"
-    );
+    assert!(stalled <= drawn + 1, "{drawn} frames, then {stalled}: they queue up");
     assert!(pty.seen(|seen| seen.bytes.len()) <= taken + 65536);
     // Keys are still heard: no more flood, and a quit that follows later.
     pty.send(b"g");
@@ -310,10 +281,7 @@ fn leaving_a_terminal_that_does_not_read_is_bounded_and_restores_its_settings() 
     let start = Instant::now();
     signal(pty.pid(), Signal::TERM);
     while !pty.settings_are_original() {
-        assert!(
-            start.elapsed() < Duration::from_secs(5),
-            "settings restored"
-        );
+        assert!(start.elapsed() < Duration::from_secs(5), "settings restored");
         std::thread::yield_now();
     }
     pty.pause(false);
@@ -361,10 +329,7 @@ fn without_colour_selection_is_still_seen() {
         let screen = seen.screen.screen();
         assert!(screen.cell(0, 0).expect("a cell").bold());
         assert!(screen.cell(3, 1).expect("a cell").inverse());
-        assert_eq!(
-            screen.cell(1, 0).expect("a cell").fgcolor(),
-            vt100::Color::Default
-        );
+        assert_eq!(screen.cell(1, 0).expect("a cell").fgcolor(), vt100::Color::Default);
     });
     pty.send(b"q");
     assert_eq!(pty.exit_code(), 0);
@@ -393,18 +358,13 @@ fn without_any_terminal_the_error_names_the_way_out() {
         .expect("setsid runs");
     assert_eq!(output.status.code(), Some(2));
     let message = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        message.contains("needs a terminal") && message.contains("--plain"),
-        "{message}"
-    );
+    assert!(message.contains("needs a terminal") && message.contains("--plain"), "{message}");
 }
 
 #[test]
 fn a_dumb_terminal_is_refused() {
     let mut pty = Pty::start_with(&[], &[("TERM", "dumb")]);
     assert_eq!(pty.exit_code(), 2);
-    pty.wait("the refusal", |seen| {
-        String::from_utf8_lossy(&seen.bytes).contains("TERM=dumb")
-    });
+    pty.wait("the refusal", |seen| String::from_utf8_lossy(&seen.bytes).contains("TERM=dumb"));
     pty.assert_settings_restored();
 }

@@ -49,10 +49,7 @@ pub fn exercise() -> &'static Path {
             .expect("cargo runs");
         assert!(status.success(), "the exercise program builds");
         let test = std::env::current_exe().expect("a test has a path");
-        test.ancestors()
-            .nth(2)
-            .expect("target/<profile>/deps/<test>")
-            .join("examples/term_exercise")
+        test.ancestors().nth(2).expect("target/<profile>/deps/<test>").join("examples/term_exercise")
     })
 }
 
@@ -76,20 +73,13 @@ impl Pty {
     pub fn spawn(argv: &[&str], env: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let report = folder.path().join("report");
-        let size = PtySize {
-            rows: 24,
-            cols: 80,
-            pixel_width: 0,
-            pixel_height: 0,
-        };
+        let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).expect("a pty");
         let mut command = CommandBuilder::new(argv[0]);
         command.args(&argv[1..]);
-        for (name, value) in [
-            ("TERM", "xterm-256color"),
-            ("LC_ALL", "C.UTF-8"),
-            ("EXERCISE_REPORT", report.to_str().expect("UTF-8")),
-        ] {
+        for (name, value) in
+            [("TERM", "xterm-256color"), ("LC_ALL", "C.UTF-8"), ("EXERCISE_REPORT", report.to_str().expect("UTF-8"))]
+        {
             command.env(name, value);
         }
         command.env_remove("NO_COLOR");
@@ -116,10 +106,7 @@ impl Pty {
                 seen.bytes.extend_from_slice(&buffer[..count]);
                 seen.screen.process(&buffer[..count]);
                 shared.1.notify_all();
-                let seen = shared
-                    .1
-                    .wait_while(seen, |seen| seen.paused && !seen.closed)
-                    .expect("not poisoned");
+                let seen = shared.1.wait_while(seen, |seen| seen.paused && !seen.closed).expect("not poisoned");
                 if seen.closed {
                     return;
                 }
@@ -160,20 +147,13 @@ impl Pty {
                 seen.screen.screen().contents(),
                 String::from_utf8_lossy(&seen.bytes[seen.bytes.len().saturating_sub(400)..]),
             );
-            seen = self
-                .seen
-                .1
-                .wait_timeout(seen, left)
-                .expect("not poisoned")
-                .0;
+            seen = self.seen.1.wait_timeout(seen, left).expect("not poisoned").0;
         }
     }
 
     /// Waits until the screen shows `text`.
     pub fn wait_for(&self, text: &str) {
-        self.wait(&format!("{text:?}"), |seen| {
-            seen.screen.screen().contents().contains(text)
-        });
+        self.wait(&format!("{text:?}"), |seen| seen.screen.screen().contents().contains(text));
     }
 
     pub fn seen<T>(&self, read: impl FnOnce(&Seen) -> T) -> T {
@@ -192,24 +172,9 @@ impl Pty {
     }
 
     pub fn resize(&self, cols: u16, rows: u16) {
-        self.seen
-            .0
-            .lock()
-            .expect("not poisoned")
-            .screen
-            .screen_mut()
-            .set_size(nonzero(rows), nonzero(cols));
-        let size = PtySize {
-            rows,
-            cols,
-            pixel_width: 0,
-            pixel_height: 0,
-        };
-        self.master
-            .as_ref()
-            .expect("not hung up")
-            .resize(size)
-            .expect("resized");
+        self.seen.0.lock().expect("not poisoned").screen.screen_mut().set_size(nonzero(rows), nonzero(cols));
+        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
+        self.master.as_ref().expect("not hung up").resize(size).expect("resized");
     }
 
     /// Closes the terminal under the program.
@@ -217,11 +182,7 @@ impl Pty {
         self.seen.0.lock().expect("not poisoned").closed = true;
         // Any output wakes the reader, which then lets go of its descriptor.
         self.send(b"\x1b[B");
-        self.reader
-            .take()
-            .expect("once")
-            .join()
-            .expect("the reader ends");
+        self.reader.take().expect("once").join().expect("the reader ends");
         self.writer = None;
         self.slave = None;
         self.master = None;
@@ -234,11 +195,7 @@ impl Pty {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 return status.exit_code();
             }
-            assert!(
-                Instant::now() < end,
-                "it does not end; output so far: {:?}",
-                self.output()
-            );
+            assert!(Instant::now() < end, "it does not end; output so far: {:?}", self.output());
             std::thread::sleep(TICK);
         }
     }
@@ -250,21 +207,14 @@ impl Pty {
     /// A counter from inside the program.
     pub fn counter(&self, name: &str) -> u64 {
         let report = std::fs::read_to_string(&self.report).unwrap_or_default();
-        report
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
-            .unwrap_or(0)
+        report.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0)
     }
 
     /// Waits until a counter has come to `least`.
     pub fn wait_counter(&self, name: &str, least: u64) {
         let end = Instant::now() + PATIENCE;
         while self.counter(name) < least {
-            assert!(
-                Instant::now() < end,
-                "{name} stays at {} below {least}",
-                self.counter(name)
-            );
+            assert!(Instant::now() < end, "{name} stays at {} below {least}", self.counter(name));
             std::thread::sleep(TICK);
         }
     }
@@ -290,11 +240,7 @@ impl Pty {
             ("\x1b[?2004h", "\x1b[?2004l"),
             ("\x1b[?2026h", "\x1b[?2026l"),
         ] {
-            assert_eq!(
-                output.matches(on).count(),
-                output.matches(off).count(),
-                "{on:?} against {off:?} in {output:?}"
-            );
+            assert_eq!(output.matches(on).count(), output.matches(off).count(), "{on:?} against {off:?} in {output:?}");
             assert!(output.rfind(on) < output.rfind(off), "{off:?} is last");
         }
         self.seen(|seen| {
