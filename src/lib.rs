@@ -1,6 +1,7 @@
 //! gonogo: a terminal cockpit for migration day.
 
 pub mod clock;
+pub mod cockpit;
 pub mod core;
 pub mod driver;
 pub mod journal;

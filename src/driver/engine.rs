@@ -350,7 +350,11 @@ impl<W: World> Engine<W> {
 
     fn refuse_operators(&mut self, now: At, refusal: &Refusal) {
         let before = self.inbox.len();
-        self.inbox.retain(|input| !matches!(input, Input::Operator { .. }));
+        // Stopping what is under way is the one wish that a leaving driver still grants.
+        let stops = |input: &Input| {
+            matches!(input, Input::Operator { command: Command::Stop { .. }, .. }) && *refusal == Refusal::Leaving
+        };
+        self.inbox.retain(|input| !matches!(input, Input::Operator { .. }) || stops(input));
         if self.inbox.len() < before {
             self.refusal = Some((now, refusal.clone()));
         }
@@ -402,8 +406,8 @@ impl<W: World> Engine<W> {
     }
 
     /// The newest facts, the oldest of them first.
-    pub fn log(&self) -> impl DoubleEndedIterator<Item = &Recorded> + ExactSizeIterator {
-        self.log.iter()
+    pub fn log(&self) -> &VecDeque<Recorded> {
+        &self.log
     }
 
     /// Hash of the newest durable fact.

@@ -44,9 +44,10 @@ pub fn millis(ms: f64) -> String {
 
 /// An age beside a number: never more than a few characters.
 pub fn age(span: Span) -> String {
-    let ms = span.0;
-    match ms {
-        0..10_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+    // Whole seconds: a picture in which nothing happens must not change ten times a second.
+    match span.0 {
+        0..1_000 => "<1 s".to_owned(),
+        ms @ 1_000..10_000 => format!("{} s", ms / 1_000),
         _ => span.to_string(),
     }
 }
