@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use rusqlite::Connection;
 
 mod journal_support;
-use journal_support::{State, me, new_record, new_run, run};
+use journal_support::{State, me, new_record, new_run, run, unstored};
 
 fn any_record() -> impl Strategy<Value = NewRecord> {
     (any::<i64>(), any::<String>(), any::<u32>(), any::<String>()).prop_map(
@@ -201,21 +201,21 @@ fn the_list_shows_who_drives_and_what_cannot_be_read() {
 #[test]
 fn a_driver_that_lost_its_lease_cannot_write() {
     let state = State::new();
-    let mut stale = state.create();
-    stale.append(&[new_record(1)]).unwrap();
+    let mut ousted = state.create();
+    ousted.append(&[new_record(1)]).unwrap();
     // The lock is circumvented, as on a file system that has none.
-    fs::remove_file(stale.dir().lock()).unwrap();
+    fs::remove_file(ousted.dir().lock()).unwrap();
     let mut fresh = state.store.open_run(&run(), &me()).unwrap();
     for _ in 0..2 {
-        let fenced = stale.append(&[new_record(2)]).unwrap_err();
+        let fenced = ousted.append(&[new_record(2)]).unwrap_err();
         assert!(
             matches!(fenced, JournalError::Fenced { own: 1, by: 2, .. }),
             "{fenced}"
         );
-        assert!(stale.append_samples(&[]).is_err());
+        assert!(ousted.append_samples(&[]).is_err());
     }
     assert_eq!(fresh.append(&[new_record(2)]).unwrap()[0].seq, 2);
-    drop(stale);
+    drop(ousted);
     fresh.append(&[new_record(3)]).unwrap();
     assert_eq!(state.records().len(), 3);
 }
@@ -249,6 +249,61 @@ fn foreign_and_newer_files_are_refused_and_left_alone() {
     );
     fs::write(dir.journal(), "").unwrap();
     assert!(refusal("").contains("is not a gonogo journal"));
+}
+
+/// The folder of a released format, with what it must read as.
+fn fixture(format: u32) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/journal/v{format}"))
+}
+
+/// The head of the five records every fixture holds.
+const FIXTURE_HEAD: &str = "0ed91ca0499b0582c9ae9479fa1e17a0e643856e0bc31b6fba4a48006aeb525c";
+
+#[test]
+fn journals_of_every_released_format_open() {
+    for format in 1..=1 {
+        let state = State::new();
+        let target = state.dir.path().join("state/runs").join(run().as_str());
+        fs::create_dir(&target).unwrap();
+        for file in ["journal.db", "head", "runbook.yaml"] {
+            fs::copy(fixture(format).join(file), target.join(file)).unwrap();
+        }
+        let reader = state.store.read_run(&run()).unwrap();
+        let head = FIXTURE_HEAD.parse().unwrap();
+        let report = verify(&reader, Some(&head)).unwrap();
+        assert!(report.is_intact(), "{report}");
+        assert_eq!(report.expected_at, Some(5));
+        let read: Vec<_> = state.records().iter().map(unstored).collect();
+        assert_eq!(read, (1..=5).map(new_record).collect::<Vec<_>>());
+        assert_eq!(reader.samples("lag", 0..10).unwrap().len(), 1);
+        drop(reader);
+        let mut journal = state.store.open_run(&run(), &me()).unwrap();
+        assert_eq!(journal.append(&[new_record(6)]).unwrap()[0].seq, 6);
+    }
+}
+
+/// Writes the fixture of the current format: once, before it is first released.
+#[test]
+#[ignore = "writes into the source tree"]
+fn write_the_fixture() {
+    let state = State::new();
+    let mut journal = state.create();
+    for n in 1..=5 {
+        journal.append(&[new_record(n)]).unwrap();
+    }
+    let sample = Sample {
+        at_ms: 1,
+        source: "lag".into(),
+        body: "1".into(),
+    };
+    journal.append_samples(&[sample]).unwrap();
+    println!("head {}", journal.head().hash);
+    let source = journal.dir().path().to_owned();
+    drop(journal);
+    fs::create_dir_all(fixture(1)).unwrap();
+    for file in ["journal.db", "head", "runbook.yaml"] {
+        fs::copy(source.join(file), fixture(1).join(file)).unwrap();
+    }
 }
 
 /// Copies a run as a crash would leave it, with one file cut short.

@@ -5,12 +5,15 @@
 //! child gets through untouched. Needs `strace`; `tests/run` installs it.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "a test ends at what it did not expect"
 )]
 
 use std::{
     io::{BufRead, BufReader, Write},
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -23,7 +26,7 @@ use journal_support::{State, me, new_record, new_run, run, unstored};
 const STATE: &str = "GONOGO_TEST_JOURNAL_STATE";
 const ROLE: &str = "GONOGO_TEST_JOURNAL_ROLE";
 
-/// How SQLite and the standard library sync, whichever of the two they were built to use.
+/// How `SQLite` and the standard library sync, whichever of the two they were built to use.
 const SYNC: &str = "fsync,fdatasync";
 
 /// More calls than any child makes.
@@ -293,6 +296,42 @@ fn killed_while_a_run_is_created_leaves_a_whole_run_or_none() {
             if !outcome.injected {
                 break;
             }
+        }
+    }
+}
+
+#[test]
+fn modes_do_not_depend_on_the_umask() {
+    for umask in ["000", "022", "777"] {
+        let state = State::new();
+        let fresh = state.dir.path().join("fresh/state");
+        std::fs::create_dir(state.dir.path().join("fresh")).unwrap();
+        let status = Command::new("sh")
+            .args(["-c", r#"umask "$0" && exec "$@""#, umask])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "child"])
+            .env(STATE, &fresh)
+            .env(ROLE, "create")
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success());
+        let run_dir = fresh.join("runs").join(run().as_str());
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        for dir in [
+            &fresh,
+            &fresh.join("runs"),
+            &run_dir,
+            &run_dir.join("output"),
+        ] {
+            assert_eq!(mode(dir), 0o700, "{}", dir.display());
+        }
+        for file in ["journal.db", "head", "lock", "runbook.yaml"] {
+            assert_eq!(
+                mode(&run_dir.join(file)),
+                0o600,
+                "{file} under umask {umask}"
+            );
         }
     }
 }
