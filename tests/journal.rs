@@ -6,7 +6,12 @@
     reason = "a test ends at what it did not expect"
 )]
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use gonogo::journal::{
     JournalError, Ledger, LockState, NewRecord, RunId, Sample, Store, state_dir, verify,
@@ -196,6 +201,23 @@ fn the_list_shows_who_drives_and_what_cannot_be_read() {
     assert_eq!(list[1].driver, LockState::Free);
     let error = list[1].journal.as_ref().unwrap_err();
     assert!(matches!(error, JournalError::NotAJournal { .. }), "{error}");
+}
+
+#[test]
+fn looking_who_drives_never_keeps_a_driver_out() {
+    let state = State::new();
+    drop(state.create());
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                state.store.driver(&run()).unwrap();
+            }
+        });
+        let refused = (0..100).find_map(|_| state.store.open_run(&run(), &me()).err());
+        done.store(true, Ordering::Relaxed);
+        assert!(refused.is_none(), "{refused:?}");
+    });
 }
 
 #[test]
