@@ -1,9 +1,10 @@
 //! A copy of the chain's head beside the journal, by which records cut off the end are missed.
 //!
-//! Kept by a thread of its own. Replacing a file durably takes three syncs, and in the same thread
-//! that would make a decision several times slower (`benches/journal.rs`); so the copy follows the
-//! journal and is never ahead of it: at once after a lone decision, once a second in a burst, and
-//! always when the journal is closed.
+//! Kept by a thread of its own, because replacing a file durably takes two syncs more. The copy
+//! follows the journal and is never ahead of it: at once after a lone decision, once a second in a
+//! burst, and always when the journal is closed. Measured with `benches/journal.rs`: following
+//! every record of a burst doubles the time of any sync on that disk (p50 0.33 against 0.17 ms);
+//! once a second it cannot be seen.
 
 use std::{
     fs, io,
