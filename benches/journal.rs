@@ -3,11 +3,7 @@
 //! `cargo bench --bench journal [-- ROUNDS]`. Set `GONOGO_BENCH_DIR` to measure another disk than
 //! that of the temporary folder. The three ways take turns, so that a slow moment of the disk
 //! falls on all of them. The promise: p50 of `append` within 1.5 times `bare`.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a benchmark ends at what it did not expect"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark ends at what it did not expect")]
 
 use std::{
     collections::BTreeMap,
@@ -15,9 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gonogo::journal::{
-    Holder, Journal, Ledger, NewRecord, NewRun, Notice, RunId, Store, Writer, verify,
-};
+use gonogo::journal::{Holder, Journal, Ledger, NewRecord, NewRun, Notice, RunId, Store, Writer, verify};
 use hdrhistogram::Histogram;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
@@ -27,12 +21,8 @@ const BODY_BYTES: usize = 254;
 
 fn main() {
     // `cargo bench` passes flags of its own.
-    let rounds = std::env::args()
-        .find_map(|arg| arg.parse().ok())
-        .unwrap_or(2_000);
-    let dir = std::env::var_os("GONOGO_BENCH_DIR")
-        .map_or_else(tempfile::tempdir, tempfile::tempdir_in)
-        .unwrap();
+    let rounds = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(2_000);
+    let dir = std::env::var_os("GONOGO_BENCH_DIR").map_or_else(tempfile::tempdir, tempfile::tempdir_in).unwrap();
     let store = Store::open(dir.path()).unwrap();
     let mut bare = Bare::open(&dir.path().join("bare.db"));
     let mut journal = create(&store, 1);
@@ -58,16 +48,12 @@ fn main() {
                 }
             }
             let took = began.elapsed();
-            times[way]
-                .record(took.as_nanos().try_into().unwrap())
-                .unwrap();
+            times[way].record(took.as_nanos().try_into().unwrap()).unwrap();
         }
         journal.tidy().unwrap();
         bare.tidy(round);
     }
-    let ms = |way: usize, quantile| {
-        Duration::from_nanos(times[way].value_at_quantile(quantile)).as_secs_f64() * 1e3
-    };
+    let ms = |way: usize, quantile| Duration::from_nanos(times[way].value_at_quantile(quantile)).as_secs_f64() * 1e3;
     println!("{rounds} rounds of one {BODY_BYTES}-byte record each, in ms");
     for (way, name) in ["bare", "append", "writer"].into_iter().enumerate() {
         println!(
@@ -92,17 +78,11 @@ fn check_and_open(store: &Store) {
     let reader = store.read_run(&id).unwrap();
     let began = Instant::now();
     assert!(verify(&reader, None).unwrap().is_intact());
-    println!(
-        "verify of 10,000 records: {:.1} ms",
-        began.elapsed().as_secs_f64() * 1e3
-    );
+    println!("verify of 10,000 records: {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
     drop(reader);
     let began = Instant::now();
     drop(store.open_run(&id, &holder()).unwrap());
-    println!(
-        "open, check and close:    {:.1} ms",
-        began.elapsed().as_secs_f64() * 1e3
-    );
+    println!("open, check and close:    {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
 }
 
 /// The least that could be done: one table, one insert, a sync.
@@ -125,21 +105,14 @@ impl Bare {
         self.0
             .prepare_cached("INSERT INTO t (at_ms, kind, version, body) VALUES (?1, ?2, ?3, ?4)")
             .unwrap()
-            .execute(params![
-                record.at_ms,
-                record.kind,
-                record.version,
-                record.body
-            ])
+            .execute(params![record.at_ms, record.kind, record.version, record.body])
             .unwrap();
     }
 
     /// Outside the measured time, as ours is.
     fn tidy(&self, round: u64) {
         if round % 128 == 127 {
-            self.0
-                .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
-                .unwrap();
+            self.0.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).unwrap();
         }
     }
 }

@@ -13,9 +13,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use gonogo::journal::{
-    JournalError, Ledger, LockState, NewRecord, RunId, Sample, Store, state_dir, verify,
-};
+use gonogo::journal::{JournalError, Ledger, LockState, NewRecord, RunId, Sample, Store, state_dir, verify};
 use proptest::prelude::*;
 use rusqlite::Connection;
 
@@ -23,14 +21,12 @@ mod journal_support;
 use journal_support::{State, me, new_record, new_run, run, unstored};
 
 fn any_record() -> impl Strategy<Value = NewRecord> {
-    (any::<i64>(), any::<String>(), any::<u32>(), any::<String>()).prop_map(
-        |(at_ms, kind, version, body)| NewRecord {
-            at_ms,
-            kind,
-            version,
-            body,
-        },
-    )
+    (any::<i64>(), any::<String>(), any::<u32>(), any::<String>()).prop_map(|(at_ms, kind, version, body)| NewRecord {
+        at_ms,
+        kind,
+        version,
+        body,
+    })
 }
 
 proptest! {
@@ -80,24 +76,10 @@ fn a_follower_reads_while_the_run_is_driven() {
 fn samples_are_read_by_probe_and_time() {
     let state = State::new();
     let mut journal = state.create();
-    let sample = |at_ms, source: &str| Sample {
-        at_ms,
-        source: source.into(),
-        body: format!("\u{1b}[2J{at_ms}"),
-    };
-    journal
-        .append_samples(&[
-            sample(3, "lag"),
-            sample(1, "lag"),
-            sample(2, "dns"),
-            sample(9, "lag"),
-        ])
-        .unwrap();
+    let sample = |at_ms, source: &str| Sample { at_ms, source: source.into(), body: format!("\u{1b}[2J{at_ms}") };
+    journal.append_samples(&[sample(3, "lag"), sample(1, "lag"), sample(2, "dns"), sample(9, "lag")]).unwrap();
     let reader = state.store.read_run(&run()).unwrap();
-    assert_eq!(
-        reader.samples("lag", 1..9).unwrap(),
-        [sample(1, "lag"), sample(3, "lag")]
-    );
+    assert_eq!(reader.samples("lag", 1..9).unwrap(), [sample(1, "lag"), sample(3, "lag")]);
     assert_eq!(reader.sources().unwrap(), ["dns", "lag"]);
 }
 
@@ -132,10 +114,7 @@ fn a_loose_folder_is_made_private() {
     fs::create_dir(&runs).unwrap();
     fs::set_permissions(&runs, fs::Permissions::from_mode(0o755)).unwrap();
     Store::open(dir.path()).unwrap();
-    assert_eq!(
-        fs::metadata(&runs).unwrap().permissions().mode() & 0o777,
-        0o700
-    );
+    assert_eq!(fs::metadata(&runs).unwrap().permissions().mode() & 0o777, 0o700);
 }
 
 #[test]
@@ -153,21 +132,12 @@ fn a_run_is_found_by_any_part_that_is_its_own() {
         assert_eq!(state.store.resolve(asked).unwrap(), run());
     }
     let error = state.store.resolve("2026112").unwrap_err().to_string();
-    assert_eq!(
-        error,
-        r#""2026112" could be any of 20261124-0214-7f3a, 20261125-0900-7f3b"#
-    );
+    assert_eq!(error, r#""2026112" could be any of 20261124-0214-7f3a, 20261125-0900-7f3b"#);
     let error = state.store.resolve("7f3c").unwrap_err().to_string();
     assert!(error.contains("did you mean 2026112"), "{error}");
     let error = state.store.resolve("").unwrap_err();
-    assert!(
-        matches!(error, JournalError::NoSuchRun { nearest: None, .. }),
-        "{error}"
-    );
-    let twice = state
-        .store
-        .create_run(&run(), &new_run(), &me())
-        .unwrap_err();
+    assert!(matches!(error, JournalError::NoSuchRun { nearest: None, .. }), "{error}");
+    let twice = state.store.create_run(&run(), &new_run(), &me()).unwrap_err();
     assert!(matches!(twice, JournalError::RunExists(_)), "{twice}");
 }
 
@@ -177,17 +147,8 @@ fn the_list_shows_who_drives_and_what_cannot_be_read() {
     let mut journal = state.create();
     journal.append(&[new_record(4)]).unwrap();
     let broken: RunId = "20261125-0900-7f3b".parse().unwrap();
-    let dir = state
-        .store
-        .create_run(&broken, &new_run(), &me())
-        .unwrap()
-        .dir()
-        .clone();
-    fs::write(
-        dir.journal(),
-        "not a database, but longer than its header: ".repeat(9),
-    )
-    .unwrap();
+    let dir = state.store.create_run(&broken, &new_run(), &me()).unwrap().dir().clone();
+    fs::write(dir.journal(), "not a database, but longer than its header: ".repeat(9)).unwrap();
     fs::create_dir(dir.path().parent().unwrap().join("lost+found")).unwrap();
     let list = state.store.list().unwrap();
     assert_eq!(list.len(), 2);
@@ -230,10 +191,7 @@ fn a_driver_that_lost_its_lease_cannot_write() {
     let mut fresh = state.store.open_run(&run(), &me()).unwrap();
     for _ in 0..2 {
         let fenced = ousted.append(&[new_record(2)]).unwrap_err();
-        assert!(
-            matches!(fenced, JournalError::Fenced { own: 1, by: 2, .. }),
-            "{fenced}"
-        );
+        assert!(matches!(fenced, JournalError::Fenced { own: 1, by: 2, .. }), "{fenced}");
         assert!(ousted.append_samples(&[]).is_err());
     }
     assert_eq!(fresh.append(&[new_record(2)]).unwrap()[0].seq, 2);
@@ -252,23 +210,14 @@ fn foreign_and_newer_files_are_refused_and_left_alone() {
         drop(raw);
         let read = state.store.read_run(&run()).unwrap_err().to_string();
         let before = fs::read(dir.journal()).unwrap();
-        assert_eq!(
-            state.store.open_run(&run(), &me()).unwrap_err().to_string(),
-            read
-        );
+        assert_eq!(state.store.open_run(&run(), &me()).unwrap_err().to_string(), read);
         assert_eq!(fs::read(dir.journal()).unwrap(), before);
         read
     };
     let newer = refusal("PRAGMA user_version = 99");
-    assert!(
-        newer.contains("was written by a newer gonogo (journal format 99"),
-        "{newer}"
-    );
+    assert!(newer.contains("was written by a newer gonogo (journal format 99"), "{newer}");
     let foreign = refusal("PRAGMA application_id = 7");
-    assert!(
-        foreign.contains("is not a gonogo journal: its application id is 0x7"),
-        "{foreign}"
-    );
+    assert!(foreign.contains("is not a gonogo journal: its application id is 0x7"), "{foreign}");
     fs::write(dir.journal(), "").unwrap();
     assert!(refusal("").contains("is not a gonogo journal"));
 }
@@ -313,11 +262,7 @@ fn write_the_fixture() {
     for n in 1..=5 {
         journal.append(&[new_record(n)]).unwrap();
     }
-    let sample = Sample {
-        at_ms: 1,
-        source: "lag".into(),
-        body: "1".into(),
-    };
+    let sample = Sample { at_ms: 1, source: "lag".into(), body: "1".into() };
     journal.append_samples(&[sample]).unwrap();
     println!("head {}", journal.head().hash);
     let source = journal.dir().path().to_owned();
@@ -338,10 +283,7 @@ fn cut_copy(from: &State, file: &str, length: u64) -> State {
         fs::copy(source.join(name), target.join(name)).unwrap();
     }
     let _ = fs::remove_file(target.join("journal.db-shm"));
-    let cut = fs::OpenOptions::new()
-        .write(true)
-        .open(target.join(file))
-        .unwrap();
+    let cut = fs::OpenOptions::new().write(true).open(target.join(file)).unwrap();
     cut.set_len(length).unwrap();
     copy
 }
@@ -367,19 +309,11 @@ fn a_journal_cut_anywhere_is_a_beginning_or_is_refused() {
             let read: Vec<_> = reader.records(1).map_while(Result::ok).collect();
             assert!(acked.starts_with(&read), "{file} cut at {length}: {read:?}");
             if let Ok(report) = verify(&reader, Some(&acked[3].hash.into())) {
-                assert_eq!(
-                    report.is_intact(),
-                    read.len() == 4,
-                    "{file} cut at {length}: {report}"
-                );
+                assert_eq!(report.is_intact(), read.len() == 4, "{file} cut at {length}: {report}");
             }
             counts.push(read.len());
         }
-        assert_eq!(
-            counts.last(),
-            Some(&4),
-            "whole, everything acknowledged is there"
-        );
+        assert_eq!(counts.last(), Some(&4), "whole, everything acknowledged is there");
         assert!(counts.is_sorted(), "{counts:?}");
     }
 }

@@ -87,11 +87,7 @@ fn append(store: &Store, sample_bytes: usize) {
                 say(&format!("refused {error}"));
             }
         }
-        let sample = Sample {
-            at_ms: 0,
-            source: "lag".into(),
-            body: "x".repeat(sample_bytes),
-        };
+        let sample = Sample { at_ms: 0, source: "lag".into(), body: "x".repeat(sample_bytes) };
         // A failure here shows in the next append.
         let _ = journal.append_samples(&[sample]);
         let _ = journal.tidy();
@@ -124,23 +120,11 @@ fn inject(state: &State, role: &str, call: &str, how: &str, nth: usize) -> Outco
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let trace = std::fs::read_to_string(&log).unwrap();
     let injected = trace.contains("INJECTED") || trace.contains("killed by SIGKILL");
-    assert!(
-        injected || output.status.success(),
-        "{text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let mut outcome = Outcome {
-        acked: 0,
-        refused: Vec::new(),
-        injected,
-        text: text.clone(),
-    };
+    assert!(injected || output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let mut outcome = Outcome { acked: 0, refused: Vec::new(), injected, text: text.clone() };
     for line in text.lines() {
         if let Some(seq) = line.strip_prefix("acked ") {
-            assert!(
-                outcome.refused.is_empty(),
-                "an append went through after one failed: {text}"
-            );
+            assert!(outcome.refused.is_empty(), "an append went through after one failed: {text}");
             outcome.acked = seq.parse().unwrap();
         } else if let Some(error) = line.strip_prefix("refused ") {
             outcome.refused.push(error.to_owned());
@@ -156,15 +140,8 @@ fn check(state: &State, acked: u64) {
     assert!(report.is_intact(), "{report}");
     let written: Vec<_> = (1..=APPENDS).flat_map(batch).collect();
     let found: Vec<_> = state.records().iter().map(unstored).collect();
-    assert!(
-        written.starts_with(&found),
-        "not a beginning of what was written: {found:?}"
-    );
-    assert!(
-        found.len() as u64 >= acked,
-        "{acked} were acknowledged, {} are there",
-        found.len()
-    );
+    assert!(written.starts_with(&found), "not a beginning of what was written: {found:?}");
+    assert!(found.len() as u64 >= acked, "{acked} were acknowledged, {} are there", found.len());
     // No batch is there in part.
     let ends: Vec<usize> = (1..=APPENDS)
         .scan(0, |sum, n| {
@@ -172,11 +149,7 @@ fn check(state: &State, acked: u64) {
             Some(*sum)
         })
         .collect();
-    assert!(
-        found.is_empty() || ends.contains(&found.len()),
-        "half a batch: {}",
-        found.len()
-    );
+    assert!(found.is_empty() || ends.contains(&found.len()), "half a batch: {}", found.len());
     drop(reader);
     let mut journal = state.store.open_run(&run(), &me()).unwrap();
     let next = journal.append(&[new_record(999)]).unwrap();
@@ -193,11 +166,7 @@ fn at_every(role: &str, call: &str, how: &str, step: usize) {
         check(&state, outcome.acked);
         refused += usize::from(!outcome.refused.is_empty());
         if !outcome.injected {
-            assert_eq!(
-                outcome.acked, 8,
-                "untouched, yet not all is acknowledged: {}",
-                outcome.text
-            );
+            assert_eq!(outcome.acked, 8, "untouched, yet not all is acknowledged: {}", outcome.text);
             assert!(nth > 1, "the child never called {call}");
             println!("{call} {how}: {nth} times, {refused} refused");
             // Truncation only saves space: the journal may do without.
@@ -282,16 +251,10 @@ fn every_decision_is_synced_before_it_is_acknowledged() {
         if log_file && line.contains("pwrite64(") {
             (written, synced) = (true, false);
         } else if log_file && line.contains("sync(") {
-            assert!(
-                line.ends_with("= 0") || line.contains("unfinished"),
-                "{line}"
-            );
+            assert!(line.ends_with("= 0") || line.contains("unfinished"), "{line}");
             synced = true;
         } else if line.contains(r"\nacked ") {
-            assert!(
-                written && synced,
-                "acknowledged before it was synced: {line}"
-            );
+            assert!(written && synced, "acknowledged before it was synced: {line}");
             acks += 1;
             written = false;
         }
@@ -311,17 +274,10 @@ fn the_refusal_says_what_failed_and_what_it_means() {
         })
         .unwrap();
     let first = failed.refused.first().unwrap();
-    assert!(
-        first.starts_with("the journal failed while committing decision"),
-        "{first}"
-    );
+    assert!(first.starts_with("the journal failed while committing decision"), "{first}");
     assert!(first.contains("journal.db"), "{first}");
     assert!(first.contains("acting stops, panes stay live"), "{first}");
-    assert!(
-        failed.refused.iter().all(|again| again == first),
-        "{:?}",
-        failed.refused
-    );
+    assert!(failed.refused.iter().all(|again| again == first), "{:?}", failed.refused);
 }
 
 #[test]
@@ -365,20 +321,11 @@ fn modes_do_not_depend_on_the_umask() {
         assert!(status.success());
         let run_dir = fresh.join("runs").join(run().as_str());
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        for dir in [
-            &fresh,
-            &fresh.join("runs"),
-            &run_dir,
-            &run_dir.join("output"),
-        ] {
+        for dir in [&fresh, &fresh.join("runs"), &run_dir, &run_dir.join("output")] {
             assert_eq!(mode(dir), 0o700, "{}", dir.display());
         }
         for file in ["journal.db", "head", "lock", "runbook.yaml"] {
-            assert_eq!(
-                mode(&run_dir.join(file)),
-                0o600,
-                "{file} under umask {umask}"
-            );
+            assert_eq!(mode(&run_dir.join(file)), 0o600, "{file} under umask {umask}");
         }
     }
 }
@@ -411,25 +358,13 @@ fn of_two_drivers_one_wins_and_the_other_hears_who() {
             let other = scope.spawn(|| contender(&state));
             [one.join().unwrap(), other.join().unwrap()]
         });
-        let pids: Vec<&str> = both
-            .iter()
-            .filter_map(|(_, said)| said.strip_prefix("holds "))
-            .collect();
-        let refusals: Vec<&str> = both
-            .iter()
-            .filter_map(|(_, said)| said.strip_prefix("refused "))
-            .collect();
+        let pids: Vec<&str> = both.iter().filter_map(|(_, said)| said.strip_prefix("holds ")).collect();
+        let refusals: Vec<&str> = both.iter().filter_map(|(_, said)| said.strip_prefix("refused ")).collect();
         let ([pid], [refusal]) = (&pids[..], &refusals[..]) else {
             panic!("{both:?}");
         };
-        assert!(
-            refusal.starts_with("run 7f3a is driven by ana on "),
-            "{refusal}"
-        );
-        assert!(
-            refusal.contains(&format!("(pid {pid})")),
-            "{refusal}, but {pid} holds it"
-        );
+        assert!(refusal.starts_with("run 7f3a is driven by ana on "), "{refusal}");
+        assert!(refusal.contains(&format!("(pid {pid})")), "{refusal}, but {pid} holds it");
         for (mut child, _) in both {
             drop(child.stdin.take());
             child.wait().unwrap();
@@ -443,21 +378,9 @@ fn the_lock_ends_with_its_process() {
     drop(state.create());
     let (mut child, said) = contender(&state);
     assert!(said.starts_with("holds "), "{said}");
-    assert!(matches!(
-        state.store.driver(&run()).unwrap(),
-        LockState::Held(Some(_))
-    ));
+    assert!(matches!(state.store.driver(&run()).unwrap(), LockState::Held(Some(_))));
     let refused = state.store.open_run(&run(), &me()).unwrap_err();
-    assert!(
-        matches!(
-            refused,
-            JournalError::Locked {
-                holder: Some(_),
-                ..
-            }
-        ),
-        "{refused}"
-    );
+    assert!(matches!(refused, JournalError::Locked { holder: Some(_), .. }), "{refused}");
     // Reading is not refused.
     assert!(state.records().is_empty());
     child.kill().unwrap();

@@ -1,9 +1,5 @@
 //! Every change to a run's record is found and named.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test ends at what it did not expect"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends at what it did not expect")]
 
 use gonogo::journal::{Damage, HeadFile, Ledger, NotedHead, VerifyReport, verify};
 use proptest::prelude::*;
@@ -43,18 +39,9 @@ fn an_untouched_journal_is_intact() {
     let state = filled();
     let report = check(&state);
     assert!(report.is_intact(), "{report}");
-    assert_eq!(
-        (report.records, report.head_file.clone()),
-        (RECORDS, HeadFile::Current)
-    );
+    assert_eq!((report.records, report.head_file.clone()), (RECORDS, HeadFile::Current));
     let last = state.records().pop().unwrap();
-    assert_eq!(
-        report.to_string(),
-        format!(
-            "run 20261124-0214-7f3a: chain intact, 9 records, head {}",
-            last.hash
-        )
-    );
+    assert_eq!(report.to_string(), format!("run 20261124-0214-7f3a: chain intact, 9 records, head {}", last.hash));
 }
 
 #[test]
@@ -78,13 +65,7 @@ fn every_single_edit_is_found_and_named() {
     ] {
         for seq in 1..=RECORDS {
             let findings = after(&format!("UPDATE decisions SET {change} WHERE seq = {seq}"));
-            assert_eq!(
-                findings,
-                [Damage::Edited {
-                    seq: seq.cast_signed()
-                }],
-                "{change} at {seq}"
-            );
+            assert_eq!(findings, [Damage::Edited { seq: seq.cast_signed() }], "{change} at {seq}");
         }
     }
 }
@@ -95,16 +76,10 @@ fn every_single_deletion_is_found_and_named() {
         let findings = after(&format!("DELETE FROM decisions WHERE seq = {seq}"));
         assert_eq!(findings, [Damage::Missing { from: seq, to: seq }]);
     }
-    assert_eq!(
-        after("DELETE FROM decisions WHERE seq BETWEEN 3 AND 5"),
-        [Damage::Missing { from: 3, to: 5 }]
-    );
+    assert_eq!(after("DELETE FROM decisions WHERE seq BETWEEN 3 AND 5"), [Damage::Missing { from: 3, to: 5 }]);
     assert_eq!(
         after("DELETE FROM decisions WHERE seq IN (2, 6)"),
-        [
-            Damage::Missing { from: 2, to: 2 },
-            Damage::Missing { from: 6, to: 6 }
-        ]
+        [Damage::Missing { from: 2, to: 2 }, Damage::Missing { from: 6, to: 6 }]
     );
 }
 
@@ -116,11 +91,7 @@ fn a_deletion_hidden_by_renumbering_is_found() {
              UPDATE decisions SET seq = -seq WHERE seq > {seq};
              UPDATE decisions SET seq = -seq - 1 WHERE seq < 0;"
         ));
-        assert_eq!(
-            findings[0],
-            Damage::Missing { from: seq, to: seq },
-            "{findings:?}"
-        );
+        assert_eq!(findings[0], Damage::Missing { from: seq, to: seq }, "{findings:?}");
     }
 }
 
@@ -128,13 +99,7 @@ fn a_deletion_hidden_by_renumbering_is_found() {
 fn records_cut_off_the_end_are_missed_by_the_head_file() {
     for seq in 1..=RECORDS {
         let findings = after(&format!("DELETE FROM decisions WHERE seq >= {seq}"));
-        assert_eq!(
-            findings,
-            [Damage::Truncated {
-                from: seq,
-                to: RECORDS
-            }]
-        );
+        assert_eq!(findings, [Damage::Truncated { from: seq, to: RECORDS }]);
     }
 }
 
@@ -142,17 +107,11 @@ fn records_cut_off_the_end_are_missed_by_the_head_file() {
 fn records_cut_off_together_with_the_head_file_are_missed_by_a_noted_head() {
     let state = filled();
     let records = state.records();
-    state
-        .raw()
-        .execute("DELETE FROM decisions WHERE seq > 6", [])
-        .unwrap();
+    state.raw().execute("DELETE FROM decisions WHERE seq > 6", []).unwrap();
     let reader = state.store.read_run(&run()).unwrap();
     std::fs::remove_file(reader.dir().path().join("head")).unwrap();
     let blind = verify(&reader, None).unwrap();
-    assert!(
-        blind.is_intact() && blind.head_file == HeadFile::Absent,
-        "{blind}"
-    );
+    assert!(blind.is_intact() && blind.head_file == HeadFile::Absent, "{blind}");
     assert!(blind.to_string().contains("no head file"), "{blind}");
     let noted = NotedHead::from(records[8].hash);
     let report = verify(&reader, Some(&noted)).unwrap();
@@ -174,16 +133,7 @@ fn every_swap_is_found_and_named() {
             ));
             assert_eq!(
                 findings,
-                [
-                    Damage::Reordered {
-                        seq: one,
-                        found_at: other
-                    },
-                    Damage::Reordered {
-                        seq: other,
-                        found_at: one
-                    }
-                ]
+                [Damage::Reordered { seq: one, found_at: other }, Damage::Reordered { seq: other, found_at: one }]
             );
         }
     }
@@ -208,20 +158,11 @@ fn numbers_no_run_has_are_found_without_overflow() {
         let findings = after(&format!(
             "INSERT INTO decisions SELECT {seq}, at_ms, kind, version, body, hash FROM decisions WHERE seq = 4"
         ));
-        assert!(
-            findings.contains(&Damage::Inserted { seq }),
-            "{seq}: {findings:?}"
-        );
+        assert!(findings.contains(&Damage::Inserted { seq }), "{seq}: {findings:?}");
     }
     for seq in [0, i64::MIN, i64::MAX] {
         let findings = after(&format!("UPDATE decisions SET seq = {seq} WHERE seq = 4"));
-        assert_eq!(
-            findings,
-            [Damage::Reordered {
-                seq: 4,
-                found_at: seq
-            }]
-        );
+        assert_eq!(findings, [Damage::Reordered { seq: 4, found_at: seq }]);
     }
 }
 
@@ -231,23 +172,16 @@ fn a_chain_written_anew_with_right_hashes_shows_against_the_head_file() {
     let dir = state.store.read_run(&run()).unwrap().dir().clone();
     let head_file = std::fs::read(dir.path().join("head")).unwrap();
     let raw = state.raw();
-    raw.execute("DELETE FROM decisions WHERE seq >= 5", [])
-        .unwrap();
+    raw.execute("DELETE FROM decisions WHERE seq >= 5", []).unwrap();
     std::fs::remove_file(dir.path().join("head")).unwrap();
-    let mut journal = state
-        .store
-        .open_run(&run(), &journal_support::me())
-        .unwrap();
+    let mut journal = state.store.open_run(&run(), &journal_support::me()).unwrap();
     for n in 5..=RECORDS {
         journal.append(&[new_record(n + 100)]).unwrap();
     }
     drop(journal);
     std::fs::write(dir.path().join("head"), head_file).unwrap();
     let findings = check(&state).findings;
-    assert!(
-        matches!(findings[..], [Damage::Rewritten { seq: 9, .. }]),
-        "{findings:?}"
-    );
+    assert!(matches!(findings[..], [Damage::Rewritten { seq: 9, .. }]), "{findings:?}");
 }
 
 #[test]
@@ -264,21 +198,12 @@ fn a_record_replaced_with_a_right_hash_breaks_the_next() {
         .raw()
         .execute(
             "UPDATE decisions SET at_ms = ?1, kind = ?2, body = ?3, hash = ?4 WHERE seq = 5",
-            params![
-                forged.at_ms,
-                forged.kind,
-                forged.body,
-                forged.hash.as_bytes()
-            ],
+            params![forged.at_ms, forged.kind, forged.body, forged.hash.as_bytes()],
         )
         .unwrap();
     let findings = check(&state).findings;
     assert_eq!(findings, [Damage::Edited { seq: 6 }]);
-    assert!(
-        findings[0].to_string().contains("record 5 was replaced"),
-        "{}",
-        findings[0]
-    );
+    assert!(findings[0].to_string().contains("record 5 was replaced"), "{}", findings[0]);
 }
 
 #[test]
@@ -286,41 +211,24 @@ fn records_of_another_run_do_not_fit() {
     let state = filled();
     let id = "20261124-0300-0001".parse().unwrap();
     let store = &state.store;
-    drop(
-        store
-            .create_run(&id, &journal_support::new_run(), &journal_support::me())
-            .unwrap(),
-    );
+    drop(store.create_run(&id, &journal_support::new_run(), &journal_support::me()).unwrap());
     let from = store.read_run(&run()).unwrap().dir().journal();
     let reader = store.read_run(&id).unwrap();
     let raw = rusqlite::Connection::open(reader.dir().journal()).unwrap();
-    raw.execute("ATTACH ?1 AS other", [from.to_str().unwrap()])
-        .unwrap();
-    raw.execute("INSERT INTO decisions SELECT * FROM other.decisions", [])
-        .unwrap();
+    raw.execute("ATTACH ?1 AS other", [from.to_str().unwrap()]).unwrap();
+    raw.execute("INSERT INTO decisions SELECT * FROM other.decisions", []).unwrap();
     let report = verify(&reader, None).unwrap();
     assert_eq!(report.findings, [Damage::Edited { seq: 1 }]);
 }
 
 #[test]
 fn a_changed_runbook_is_found() {
-    let findings =
-        after("UPDATE blobs SET body = CAST('title: other' AS BLOB) WHERE name = 'runbook'");
-    assert_eq!(
-        findings,
-        [Damage::Runbook {
-            copy: "in the journal"
-        }]
-    );
+    let findings = after("UPDATE blobs SET body = CAST('title: other' AS BLOB) WHERE name = 'runbook'");
+    assert_eq!(findings, [Damage::Runbook { copy: "in the journal" }]);
     let state = filled();
     let dir = state.store.read_run(&run()).unwrap().dir().clone();
     std::fs::write(dir.runbook(), "title: other").unwrap();
-    assert_eq!(
-        check(&state).findings,
-        [Damage::Runbook {
-            copy: "beside the journal"
-        }]
-    );
+    assert_eq!(check(&state).findings, [Damage::Runbook { copy: "beside the journal" }]);
 }
 
 proptest! {

@@ -25,11 +25,7 @@ fn ack(notices: &mut UnboundedReceiver<Notice>) -> Ack {
 }
 
 fn sample(n: i64) -> Sample {
-    Sample {
-        at_ms: n,
-        source: "lag".into(),
-        body: "1".into(),
-    }
+    Sample { at_ms: n, source: "lag".into(), body: "1".into() }
 }
 
 /// A ledger that says when a write begins and waits to be let through.
@@ -108,14 +104,7 @@ fn under_pressure_the_oldest_samples_go_and_no_decision_does() {
     for ticket in 1..=100 {
         writer.submit(ticket, vec![new_record(ticket)]);
     }
-    assert_eq!(
-        writer.status(),
-        WriterStatus {
-            waiting: 101,
-            samples_waiting: 4096,
-            samples_dropped: 10_000 - 4096,
-        }
-    );
+    assert_eq!(writer.status(), WriterStatus { waiting: 101, samples_waiting: 4096, samples_dropped: 10_000 - 4096 });
     drop((gate, starts));
     for ticket in 0..=100 {
         assert_eq!(ack(&mut notices).ticket, ticket);
@@ -169,10 +158,7 @@ fn after_a_failed_append_every_ack_carries_the_first_error() {
         let results: Vec<_> = (1..=6).map(|_| ack(&mut notices).result).collect();
         assert!(results[..2].iter().all(Result::is_ok));
         let first = results[2].as_ref().unwrap_err();
-        assert!(
-            first.is_final() && first.to_string().contains("decision 3"),
-            "{first}"
-        );
+        assert!(first.is_final() && first.to_string().contains("decision 3"), "{first}");
         for later in &results[3..] {
             assert_eq!(later.as_ref().unwrap_err().to_string(), first.to_string());
         }
@@ -180,10 +166,7 @@ fn after_a_failed_append_every_ack_carries_the_first_error() {
         assert_eq!(writer.status().samples_dropped, 1);
         writer.close();
         let contents = view.contents();
-        assert_eq!(
-            (contents.records.len(), contents.samples.len()),
-            (stored, 0)
-        );
+        assert_eq!((contents.records.len(), contents.samples.len()), (stored, 0));
     }
 }
 

@@ -52,10 +52,7 @@ pub fn new_run() -> NewRun {
 }
 
 pub fn me() -> Holder {
-    Holder {
-        user: "ana".into(),
-        ..Holder::this_process("gonogo run", Timestamp::now())
-    }
+    Holder { user: "ana".into(), ..Holder::this_process("gonogo run", Timestamp::now()) }
 }
 
 pub fn new_record(n: u64) -> NewRecord {
@@ -69,10 +66,5 @@ pub fn new_record(n: u64) -> NewRecord {
 
 /// What a record was before it was stored.
 pub fn unstored(record: &Record) -> NewRecord {
-    NewRecord {
-        at_ms: record.at_ms,
-        kind: record.kind.clone(),
-        version: record.version,
-        body: record.body.clone(),
-    }
+    NewRecord { at_ms: record.at_ms, kind: record.kind.clone(), version: record.version, body: record.body.clone() }
 }
