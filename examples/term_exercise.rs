@@ -98,6 +98,13 @@ impl App {
     /// Acts on an event; an exit code ends the program.
     async fn on(&mut self, event: TermEvent) -> Option<u8> {
         match event {
+            TermEvent::Key(key) if key.modifiers == KeyModifiers::CONTROL => {
+                if key.code == KeyCode::Char('z')
+                    && let Err(error) = self.terminal.suspend()
+                {
+                    self.last = error.to_string();
+                }
+            }
             TermEvent::Key(key) => match key.code {
                 KeyCode::Char('q') => return Some(0),
                 KeyCode::Char('p') => panic!("asked to panic on the main thread"),
@@ -106,11 +113,6 @@ impl App {
                 }
                 KeyCode::Char('w') => {
                     let _ = std::thread::spawn(|| panic!("asked to panic on a worker")).join();
-                }
-                KeyCode::Char('z') if key.modifiers == KeyModifiers::CONTROL => {
-                    if let Err(error) = self.terminal.suspend() {
-                        self.last = error.to_string();
-                    }
                 }
                 KeyCode::Char('f') => self.flood = true,
                 KeyCode::Char('g') => self.flood = false,

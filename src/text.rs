@@ -384,7 +384,8 @@ mod tests {
                 prop_assert!(width(line) <= columns, "{line:?}");
                 prop_assert!(is_harmless(line));
             }
-            if columns >= 2 {
+            // A character wider than the line is replaced; leading Jamo join to any width.
+            if columns > 0 && !lines.concat().contains(ELLIPSIS) {
                 let without_blanks = |text: &str| text.replace(' ', "");
                 let whole: String = text.split('\n').map(|line| clean(line.strip_suffix('\r').unwrap_or(line)).into_owned()).collect();
                 prop_assert_eq!(without_blanks(&lines.concat()), without_blanks(&whole));

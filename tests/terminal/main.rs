@@ -151,7 +151,16 @@ fn work_goes_on_after_the_terminal_is_lost_without_spinning() {
 
 #[test]
 fn ctrl_z_lends_the_terminal_to_the_shell_and_back() {
-    let mut pty = Pty::spawn(&["sh", "-i"], &[("PS1", "PROMPT> "), ("ENV", "")]);
+    lend_and_take_back(&["sh", "-i"]);
+}
+
+#[test]
+fn ctrl_z_works_with_a_shell_that_saves_and_restores_terminal_settings() {
+    lend_and_take_back(&["bash", "--norc", "--noprofile", "--noediting", "-i"]);
+}
+
+fn lend_and_take_back(shell: &[&str]) {
+    let mut pty = Pty::spawn(shell, &[("PS1", "PROMPT> "), ("ENV", "")]);
     pty.wait_for("PROMPT>");
     let command = format!("{}; echo code=$?\n", pty::exercise().display());
     pty.send(command.as_bytes());
@@ -171,7 +180,6 @@ fn ctrl_z_lends_the_terminal_to_the_shell_and_back() {
     pty.wait_for("READY 100x30 last=resumed");
     pty.wait_for("grün");
     pty.seen(|seen| assert!(seen.screen.screen().alternate_screen()));
-    // And once more, stopped from outside.
     let stopped = pty.seen(|seen| seen.bytes.len());
     pty.send(b"x");
     pty.wait("an answer", |seen| seen.bytes.len() > stopped);
