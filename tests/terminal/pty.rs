@@ -88,6 +88,8 @@ impl Pty {
         for (name, value) in [
             ("TERM", "xterm-256color"),
             ("LC_ALL", "C.UTF-8"),
+            // A long backtrace would scroll the message off the screen.
+            ("RUST_BACKTRACE", "0"),
             ("EXERCISE_REPORT", report.to_str().expect("UTF-8")),
         ] {
             command.env(name, value);
