@@ -77,9 +77,13 @@ impl Pty {
         let pair = native_pty_system().openpty(size).expect("a pty");
         let mut command = CommandBuilder::new(argv[0]);
         command.args(&argv[1..]);
-        for (name, value) in
-            [("TERM", "xterm-256color"), ("LC_ALL", "C.UTF-8"), ("EXERCISE_REPORT", report.to_str().expect("UTF-8"))]
-        {
+        for (name, value) in [
+            ("TERM", "xterm-256color"),
+            ("LC_ALL", "C.UTF-8"),
+            // A long backtrace would scroll the message off the screen.
+            ("RUST_BACKTRACE", "0"),
+            ("EXERCISE_REPORT", report.to_str().expect("UTF-8")),
+        ] {
             command.env(name, value);
         }
         command.env_remove("NO_COLOR");
