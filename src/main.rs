@@ -1,2 +1,7 @@
-//! The gonogo binary.
-fn main() {}
+//! The gonogo binary: all of it is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gonogo::cli::main(std::env::args_os())
+}
