@@ -1,1 +1,3 @@
 //! gonogo: a terminal cockpit for migration day.
+
+pub mod lab;
