@@ -1,0 +1,144 @@
+//! A caching resolver: what stands between the authoritative server and the customers, and makes a DNS change take
+//! its time. Remembers answers, also negative ones, for no longer than their TTL says.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use hickory_net::runtime::{Time, TokioRuntimeProvider};
+use hickory_proto::op::{DnsResponse, OpCode, ResponseCode};
+use hickory_proto::rr::{RData, Record, RrKey};
+use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
+
+use super::dns::{Answer, ask};
+
+/// Answers remembered at most; beyond that all are forgotten. The lab has two names.
+const CAPACITY: usize = 1000;
+
+/// Forwards to one authoritative server.
+pub(super) struct Resolver {
+    upstream: SocketAddr,
+    provider: TokioRuntimeProvider,
+    cache: Mutex<HashMap<RrKey, Remembered>>,
+}
+
+struct Remembered {
+    since: Instant,
+    /// Seconds.
+    ttl: u32,
+    code: ResponseCode,
+    answers: Vec<Record>,
+    authorities: Vec<Record>,
+}
+
+impl Resolver {
+    pub(super) fn new(upstream: SocketAddr) -> Self {
+        Self {
+            upstream,
+            provider: TokioRuntimeProvider::new(),
+            cache: Mutex::new(HashMap::new()),
+        }
+    }
+
+    async fn resolve(&self, request: &Request) -> Answer {
+        let Ok(info) = request.request_info() else {
+            return Answer::code(ResponseCode::FormErr);
+        };
+        let (name, record_type) = (info.query.name(), info.query.query_type());
+        let key = RrKey::new(name.clone(), record_type);
+        if let Some(answer) = self.recall(&key) {
+            return answer;
+        }
+        // The age counts from the question: an answer cannot be younger than the moment it was asked for.
+        let since = Instant::now();
+        let Ok(response) = ask(
+            &self.provider,
+            self.upstream,
+            name.into(),
+            record_type,
+            false,
+        )
+        .await
+        else {
+            return Answer::resolved(ResponseCode::ServFail, Vec::new(), Vec::new());
+        };
+        let remembered = Remembered {
+            since,
+            ttl: lifetime(&response),
+            code: response.metadata.response_code,
+            answers: response.answers.clone(),
+            authorities: response.authorities.clone(),
+        };
+        let answer = remembered.answer(0);
+        if remembered.ttl > 0 {
+            let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            if cache.len() >= CAPACITY {
+                cache.clear();
+            }
+            cache.insert(key, remembered);
+        }
+        answer
+    }
+
+    fn recall(&self, key: &RrKey) -> Option<Answer> {
+        let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let remembered = cache.get(key)?;
+        let age = remembered.since.elapsed();
+        // Rounded up, so that the time left is never overstated, not even by part of a second.
+        let seconds = u32::try_from(age.as_secs())
+            .unwrap_or(u32::MAX)
+            .saturating_add(u32::from(age.subsec_nanos() > 0));
+        (seconds <= remembered.ttl).then(|| remembered.answer(seconds))
+    }
+}
+
+impl Remembered {
+    fn answer(&self, age: u32) -> Answer {
+        let aged = |records: &[Record]| {
+            let mut records = records.to_vec();
+            for record in &mut records {
+                record.decrement_ttl(age);
+            }
+            records
+        };
+        Answer::resolved(self.code, aged(&self.answers), aged(&self.authorities))
+    }
+}
+
+/// For how many seconds an answer may be remembered: the least TTL of its records; for "no such thing" the lesser of
+/// the SOA's TTL and its minimum (RFC 2308 section 5); zero for failures.
+fn lifetime(response: &DnsResponse) -> u32 {
+    match response.metadata.response_code {
+        ResponseCode::NoError if !response.answers.is_empty() => response
+            .answers
+            .iter()
+            .map(|record| record.ttl)
+            .min()
+            .unwrap_or(0),
+        ResponseCode::NoError | ResponseCode::NXDomain => response
+            .authorities
+            .iter()
+            .find_map(|record| match &record.data {
+                RData::SOA(soa) => Some(record.ttl.min(soa.minimum)),
+                _ => None,
+            })
+            .unwrap_or(0),
+        _ => 0,
+    }
+}
+
+#[async_trait::async_trait]
+impl RequestHandler for Resolver {
+    async fn handle_request<R: ResponseHandler, T: Time>(
+        &self,
+        request: &Request,
+        handle: R,
+    ) -> ResponseInfo {
+        let answer = match request.metadata.op_code {
+            OpCode::Query => self.resolve(request).await,
+            _ => Answer::code(ResponseCode::NotImp),
+        };
+        answer.send(request, handle).await
+    }
+}
