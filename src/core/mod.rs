@@ -14,6 +14,7 @@ pub mod evidence;
 pub mod expr;
 pub mod ids;
 pub mod job;
+pub mod nearest;
 pub mod plan;
 pub mod probe;
 pub mod reading;
