@@ -1,4 +1,5 @@
 //! gonogo: a terminal cockpit for migration day.
 
 pub mod core;
+pub mod runbook;
 pub mod world;

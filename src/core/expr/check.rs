@@ -18,8 +18,22 @@ const DEPTH: usize = 64;
 
 /// Functions and macros an expression may call, for suggestions.
 const FUNCTIONS: [&str; 16] = [
-    "all", "bytes", "contains", "double", "endsWith", "exists", "exists_one", "filter", "has", "int", "map",
-    "matches", "seconds", "size", "startsWith", "string",
+    "all",
+    "bytes",
+    "contains",
+    "double",
+    "endsWith",
+    "exists",
+    "exists_one",
+    "filter",
+    "has",
+    "int",
+    "map",
+    "matches",
+    "seconds",
+    "size",
+    "startsWith",
+    "string",
 ];
 
 pub(super) struct Checker<'a> {
@@ -46,7 +60,9 @@ impl<'a> Checker<'a> {
             Shape::Int | Shape::Float => Some(format!("compare it, for example `{node} < 10`")),
             Shape::Text => Some(format!("compare it, for example `{node} == \"…\"`")),
             Shape::List(_) => Some(format!("ask about its elements, for example `{node}.all(x, …)`")),
-            Shape::Record(fields) => fields.first().map(|first| format!("use a field, for example `{node}.{}`", first.name)),
+            Shape::Record(fields) => {
+                fields.first().map(|first| format!("use a field, for example `{node}.{}`", first.name))
+            }
             Shape::Bool | Shape::Any => None,
         };
         self.fault(expr, format!("a condition must be true or false, but `{node}` is {}", a(&node.shape)), hint)
@@ -125,7 +141,11 @@ impl<'a> Checker<'a> {
             LiteralValue::Double(x) => (Value::Float(*x.inner()), Shape::Float),
             LiteralValue::String(text) => (Value::Text(text.inner().to_owned()), Shape::Text),
             LiteralValue::UInt(_) => {
-                return self.fault(expr, "readings have no unsigned numbers".to_owned(), Some("leave the `u` away".to_owned()));
+                return self.fault(
+                    expr,
+                    "readings have no unsigned numbers".to_owned(),
+                    Some("leave the `u` away".to_owned()),
+                );
             }
             LiteralValue::Bytes(_) => {
                 let hint = Some("for a size write `bytes(\"1MiB\")`".to_owned());

@@ -107,7 +107,10 @@ impl Condition {
             return Err(whole("the expression is empty", Some("write it like `lag.bytes < bytes(\"1MiB\")`")));
         }
         if source.len() > LONGEST {
-            return Err(whole(&format!("the expression is longer than {LONGEST} bytes"), Some("split it into several")));
+            return Err(whole(
+                &format!("the expression is longer than {LONGEST} bytes"),
+                Some("split it into several"),
+            ));
         }
         // An environment without macros: `all` and its kin stay the calls they are written as, so that they
         // can be checked and shown as such.
@@ -229,7 +232,8 @@ impl Leaf {
             }
         }
         let probes = |name: &str| readings.get(name).copied();
-        let mut term = Term { text: self.text.clone(), verdict: Verdict::Unknown, actual: String::new(), why: None, age };
+        let mut term =
+            Term { text: self.text.clone(), verdict: Verdict::Unknown, actual: String::new(), why: None, age };
         if !reasons.is_empty() {
             term.why = Some(reasons.join("; "));
             return term;
@@ -273,7 +277,9 @@ fn plain_syntax(message: &str) -> String {
     let short = message.split(" expecting ").next().unwrap_or(message);
     if short.contains("<EOF>") {
         "the expression ends too early".to_owned()
-    } else if let Some(rest) = short.strip_prefix("mismatched input ").or_else(|| short.strip_prefix("extraneous input ")) {
+    } else if let Some(rest) =
+        short.strip_prefix("mismatched input ").or_else(|| short.strip_prefix("extraneous input "))
+    {
         format!("{rest} is not expected here")
     } else {
         short.to_owned()

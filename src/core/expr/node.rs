@@ -31,7 +31,10 @@ pub(super) enum Unit {
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
     /// A constant, with the text it is written as.
-    Constant { value: Value, text: String },
+    Constant {
+        value: Value,
+        text: String,
+    },
     /// A probe's reading or the variable of a macro.
     Variable(String),
     /// A field of a record.

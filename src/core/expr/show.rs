@@ -143,4 +143,3 @@ fn shown(value: &Value, unit: Unit) -> String {
 fn scalar(value: &Value) -> bool {
     !matches!(value, Value::List(_) | Value::Map(_))
 }
-
