@@ -17,7 +17,7 @@ use super::node::{Arithmetic, Compare, Kind, Logic, Loop, Node, TextTest, Unit, 
 const DEPTH: usize = 64;
 
 /// Functions and macros an expression may call, for suggestions.
-const FUNCTIONS: [&str; 16] = [
+const FUNCTIONS: [&str; 15] = [
     "all",
     "bytes",
     "contains",
@@ -33,7 +33,6 @@ const FUNCTIONS: [&str; 16] = [
     "seconds",
     "size",
     "startsWith",
-    "string",
 ];
 
 pub(super) struct Checker<'a> {

@@ -12,6 +12,7 @@ mod show;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::evidence::{Assessment, Term, Verdict};
 use super::ids::ProbeId;
@@ -25,11 +26,16 @@ use node::{Kind, Logic, Node};
 pub const LONGEST: usize = 2_000;
 
 /// A checked expression.
-#[derive(Debug)]
 pub struct Condition {
     source: String,
     probes: BTreeSet<ProbeId>,
     poll: Poll,
+}
+
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Condition").field(&self.source).finish()
+    }
 }
 
 /// The logic at the top of an expression, with the comparisons it is made of as leaves.
@@ -275,7 +281,13 @@ fn syntax_errors(source: &str, errors: &cel::ParseErrors) -> Vec<ExprError> {
 /// The parser's complaint without its list of tokens, which helps nobody.
 fn plain_syntax(message: &str) -> String {
     let short = message.split(" expecting ").next().unwrap_or(message);
-    if short.contains("<EOF>") {
+    if short.starts_with("token recognition error at: '=") {
+        "`=` compares nothing: write `==`".to_owned()
+    } else if let Some(rest) = short.strip_prefix("token recognition error at: ") {
+        format!("{} is not expected here", rest.trim())
+    } else if short.contains("'and'") || short.contains("'or'") || short.contains("'not'") {
+        "CEL writes `&&`, `||` and `!` for and, or and not".to_owned()
+    } else if short.contains("<EOF>") {
         "the expression ends too early".to_owned()
     } else if let Some(rest) =
         short.strip_prefix("mismatched input ").or_else(|| short.strip_prefix("extraneous input "))
