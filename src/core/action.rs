@@ -78,6 +78,7 @@ pub struct Sql {
     /// The `postgres` target.
     pub target: TargetId,
     /// Statements, run one after the other.
+    #[schemars(length(min = 1))]
     pub statements: Vec<String>,
     /// Run all of them in one transaction. Some statements, such as `CREATE SUBSCRIPTION`, do not allow it.
     #[serde(default)]
@@ -175,6 +176,7 @@ pub enum Wait {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WaitUntil {
     /// Expressions over probe readings; all must be GO at the same time.
+    #[schemars(length(min = 1))]
     pub conditions: Vec<String>,
     /// Longest wait; then the action fails.
     pub within: Span,
@@ -194,6 +196,7 @@ pub struct DnsUpdate {
     /// The `dns` target; the update goes to its first authoritative server, signed with its TSIG key.
     pub target: TargetId,
     /// What changes.
+    #[schemars(length(min = 1))]
     pub changes: Vec<DnsChange>,
     /// Longest time for the exchange. 30s when absent.
     #[serde(default = "thirty_seconds")]

@@ -18,6 +18,7 @@ pub mod fact;
 pub mod ids;
 pub mod input;
 pub mod job;
+pub mod nearest;
 pub mod plan;
 pub mod probe;
 pub mod progress;

@@ -32,6 +32,10 @@ pub struct Plan {
     pub comms: Option<Comms>,
     /// What probes look at and actions change.
     pub targets: BTreeMap<TargetId, Target>,
+    /// Who does what: role and person.
+    pub roles: BTreeMap<String, String>,
+    /// What must have been rehearsed before `run` is allowed live.
+    pub rehearsals: Option<Rehearsals>,
     /// Where secrets come from. Values are never here.
     pub secrets: BTreeMap<SecretId, SecretSource>,
     /// What is watched.
@@ -81,6 +85,20 @@ pub struct Comms {
     /// Where they go, for the operator's eyes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
+}
+
+/// What must have been rehearsed before `run` is allowed live.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rehearsals {
+    /// How many completed rehearsals of this very plan.
+    pub required: u32,
+    /// How recent each must be. Any age when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Span>,
+    /// Whether one of them must have been rolled back.
+    #[serde(default)]
+    pub rollback: bool,
 }
 
 /// Where a secret comes from when it is needed.

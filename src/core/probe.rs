@@ -104,8 +104,10 @@ pub struct DnsProbe {
     #[serde(default, rename = "type")]
     pub record_type: RecordType,
     /// Values before the change.
+    #[schemars(length(min = 1))]
     pub old: Vec<String>,
     /// Values after the change.
+    #[schemars(length(min = 1))]
     pub new: Vec<String>,
 }
 

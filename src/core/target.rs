@@ -61,6 +61,7 @@ pub struct Dns {
     /// The zone, for example `example.com`.
     pub zone: String,
     /// Addresses of the authoritative servers, `address` or `address:port`. Each is asked.
+    #[schemars(length(min = 1))]
     pub authoritative: Vec<String>,
     /// Recursive resolvers to watch: a name for the screen, and `address` or `address:port`.
     #[serde(default)]

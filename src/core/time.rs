@@ -137,7 +137,6 @@ impl JsonSchema for Span {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": "string",
-            "format": "duration",
             "pattern": r"^\s*([0-9]+(\.[0-9]+)?\s*[a-zA-Zµ]+[ ,]*)+$",
             "description": "A length of time: 500ms, 30s, 1m30s, 48h, 2 days.",
             "examples": ["500ms", "30s", "1m30s", "48h"],
