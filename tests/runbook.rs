@@ -35,16 +35,42 @@ fn told(plan: &Plan) -> String {
     let mut text = String::new();
     for step in &plan.steps {
         let needs: Vec<&str> = step.needs.iter().map(|id| id.as_str()).collect();
-        writeln!(text, "{}. {} ({}) needs [{}], confirm {:?}, {}", step.number, step.title, step.id, needs.join(", "), step.confirm, step.reversibility.as_str()).unwrap();
+        writeln!(
+            text,
+            "{}. {} ({}) needs [{}], confirm {:?}, {}",
+            step.number,
+            step.title,
+            step.id,
+            needs.join(", "),
+            step.confirm,
+            step.reversibility.as_str()
+        )
+        .unwrap();
         let rule = |id| plan.condition(id).unwrap().source();
         for gate in &step.gates {
-            writeln!(text, "   gate {:?}: {} hold {} override {}", gate.name, rule(gate.condition), gate.hold, gate.overridable).unwrap();
+            writeln!(
+                text,
+                "   gate {:?}: {} hold {} override {}",
+                gate.name,
+                rule(gate.condition),
+                gate.hold,
+                gate.overridable
+            )
+            .unwrap();
         }
         for line in step.work.preview() {
             writeln!(text, "   | {line}").unwrap();
         }
         for check in &step.verify {
-            writeln!(text, "   verify {:?}: {} hold {} within {}", check.name, rule(check.condition), check.hold, check.within).unwrap();
+            writeln!(
+                text,
+                "   verify {:?}: {} hold {} within {}",
+                check.name,
+                rule(check.condition),
+                check.hold,
+                check.within
+            )
+            .unwrap();
         }
         for guard in &step.guards {
             writeln!(text, "   guard {:?}: {} tolerate {}", guard.name, rule(guard.condition), guard.tolerate).unwrap();

@@ -84,5 +84,9 @@ fn print_step(plan: &Plan, step: &Step) {
         }
         None => say("      undo   nothing"),
     }
-    say(&format!("      costs  {} to take back; confirmed by typing \"{}\"", step.reversibility.as_str(), crate::core::decide::word(step)));
+    say(&format!(
+        "      costs  {} to take back; confirmed by typing \"{}\"",
+        step.reversibility.as_str(),
+        crate::core::decide::word(step)
+    ));
 }

@@ -97,6 +97,7 @@ fn newest_unfinished(store: &Store) -> Result<RunId, Failure> {
 }
 
 /// The terminal's options, found usable before anything is started.
+#[derive(Clone, Copy)]
 pub(super) struct TerminalOptions(Options);
 
 impl TerminalOptions {
@@ -121,7 +122,7 @@ fn drive(
     let runtime = runtime()?;
     let live = LiveOptions { run_dir, run_id: id.to_string(), epoch, clock, exe: own_path()? };
     let (exit, engine) = runtime.block_on(async {
-        let world = LiveWorld::new(Arc::clone(&plan), live).map_err(Failure::outside)?;
+        let world = LiveWorld::new(&plan, live).map_err(Failure::outside)?;
         let engine = engine(plan, who(holder), epoch, opening, world, Box::new(journal), clock)?;
         let (terminal, events) = enter(terminal)?;
         let theme = theme_for(terminal.options().colors, terminal.options().charset);
@@ -147,7 +148,8 @@ fn engine<W: World>(
     ledger: Box<dyn Ledger>,
     clock: Clock,
 ) -> Result<Engine<W>, Failure> {
-    let journal = Writer::spawn(ledger).map_err(|error| Failure::outside(format!("the journal does not start: {error}")))?;
+    let journal =
+        Writer::spawn(ledger).map_err(|error| Failure::outside(format!("the journal does not start: {error}")))?;
     Engine::open(plan, who, epoch, opening, world, journal, clock).map_err(Failure::usage)
 }
 
@@ -160,8 +162,12 @@ fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId) {
     let how = match exit {
         Exit::Ended(how) => how.as_str().to_owned(),
         Exit::Left => format!("left at {settled} of {of} steps; go on with: gonogo resume {run_name}"),
-        Exit::Detached(why) => format!("detached ({why}) at {settled} of {of} steps; go on with: gonogo resume {run_name}"),
-        Exit::Faulted(why) => format!("the journal failed: {why}\nwhat is on disk can be read with: gonogo log {run_name}"),
+        Exit::Detached(why) => {
+            format!("detached ({why}) at {settled} of {of} steps; go on with: gonogo resume {run_name}")
+        }
+        Exit::Faulted(why) => {
+            format!("the journal failed: {why}\nwhat is on disk can be read with: gonogo log {run_name}")
+        }
     };
     say(&format!("run {id}: {how}"));
     if let Some(value) = &run.customers {
@@ -195,7 +201,7 @@ pub(super) fn watch(color: ColorChoice, args: &RunbookArgs) -> Outcome {
     let runtime = runtime()?;
     let live = LiveOptions { run_dir: scratch.clone(), run_id: id.to_string(), epoch: 0, clock, exe: own_path()? };
     let result = runtime.block_on(async {
-        let world = LiveWorld::new(Arc::clone(&plan), live).map_err(Failure::outside)?;
+        let world = LiveWorld::new(&plan, live).map_err(Failure::outside)?;
         let who = who(&holder("gonogo watch"));
         let opening = Opening::Resumed { facts: Vec::new(), head: None, away: Span::ZERO };
         let engine = engine(plan, who, 0, opening, world, Box::new(MemoryLedger::new(&id)), clock)?;

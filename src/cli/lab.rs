@@ -36,7 +36,8 @@ fn options(state: &Path) -> Result<LabOptions, Failure> {
 fn start(state: &Path) -> Result<Lab, Failure> {
     clean(state).map_err(Failure::outside)?;
     say("starting a disposable world on loopback…");
-    let lab = crate::lab::start(&options(state)?, &mut |line: &str| say(&format!("  {line}"))).map_err(Failure::outside)?;
+    let lab =
+        crate::lab::start(&options(state)?, &mut |line: &str| say(&format!("  {line}"))).map_err(Failure::outside)?;
     Ok(lab)
 }
 
@@ -98,13 +99,11 @@ pub(super) fn attach_if_lab(state: &Path, reader: &Reader) -> Result<Option<Atta
     if reader.meta().labels.get(MODE).map(String::as_str) != Some(Mode::Lab.as_str()) {
         return Ok(None);
     }
-    match find(state) {
-        Some(lab) => lab.attach().map(Some).map_err(Failure::outside),
-        None => {
-            say("the lab of this run is gone: its panes will stay dark (start a new one with `gonogo lab`)");
-            Ok(None)
-        }
+    if let Some(lab) = find(state) {
+        return lab.attach().map(Some).map_err(Failure::outside);
     }
+    say("the lab of this run is gone: its panes will stay dark (start a new one with `gonogo lab`)");
+    Ok(None)
 }
 
 pub(super) fn up(state: &Path) -> Outcome {

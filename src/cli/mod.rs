@@ -39,7 +39,7 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_STATUSES}"))]
 pub struct Cli {
-    /// Where runs are kept [default: $XDG_STATE_HOME/gonogo or ~/.local/state/gonogo]
+    /// Where runs are kept [default: `$XDG_STATE_HOME/gonogo`, else `~/.local/state/gonogo`]
     #[arg(long, global = true, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// When to use colours
@@ -147,10 +147,12 @@ pub struct Failure {
 }
 
 impl Failure {
+    #[allow(clippy::needless_pass_by_value)] // reads better in map_err
     fn usage(text: impl ToString) -> Self {
         Self { status: 2, text: text.to_string() }
     }
 
+    #[allow(clippy::needless_pass_by_value)] // reads better in map_err
     fn outside(text: impl ToString) -> Self {
         Self { status: 3, text: text.to_string() }
     }
@@ -208,7 +210,7 @@ fn dispatch(cli: Cli) -> Outcome {
             clap_complete::generate(shell, &mut Cli::command(), "gonogo", &mut std::io::stdout());
             Ok(0)
         }
-        Some(Command::RunJob { spool }) => Ok(crate::world::live::shim::main(&spool)),
+        Some(Command::RunJob { spool }) => Ok(u8::try_from(crate::world::live::shim::main(&spool)).unwrap_or(1)),
         Some(Command::LabServe { options }) => lab::serve(&options),
     }
 }

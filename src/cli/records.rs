@@ -33,9 +33,11 @@ pub(super) fn plan_of(reader: &Reader) -> Result<Plan, Failure> {
     let bytes = reader.runbook()?;
     let text = String::from_utf8(bytes).map_err(|_| Failure::outside("the run's copy of its runbook is not text"))?;
     let labels = &reader.meta().labels;
-    let set = labels.get(SET).map_or_else(|| Ok(Vec::new()), |set| serde_json::from_str(set)).map_err(Failure::outside)?;
+    let set =
+        labels.get(SET).map_or_else(|| Ok(Vec::new()), |set| serde_json::from_str(set)).map_err(Failure::outside)?;
     let options = Options { profile: labels.get(PROFILE).cloned(), set };
-    let loaded = load_str("the run's runbook", text, &options).map_err(|faults| Failure::outside(faults.to_string()))?;
+    let loaded =
+        load_str("the run's runbook", text, &options).map_err(|faults| Failure::outside(faults.to_string()))?;
     Ok(loaded.plan)
 }
 
@@ -55,7 +57,8 @@ pub(super) fn runs(state: &Path) -> Outcome {
         match run.journal {
             Ok(journal) => {
                 let mode = journal.meta.labels.get(MODE).map_or("", String::as_str);
-                let last = journal.last.map_or_else(String::new, |(at, kind)| format!("{} UTC {kind}", words::utc(At(at))));
+                let last =
+                    journal.last.map_or_else(String::new, |(at, kind)| format!("{} UTC {kind}", words::utc(At(at))));
                 let facts = words::count(usize::try_from(journal.head.seq).unwrap_or(usize::MAX), "fact");
                 say(&format!("{}  {mode:<5} {}  {facts}, last {last}{driver}", run.id, clean(&journal.meta.title)));
             }
@@ -85,8 +88,9 @@ pub(super) fn log(state: &Path, asked: Option<&str>, json: bool) -> Outcome {
     for recorded in facts_of(&records).map_err(Failure::outside)? {
         let (who, what) = words::fact(&plan, &recorded.fact);
         say(&format!("{:>5}  {}  {:<18} {what}", recorded.seq, words::utc(recorded.at), clean(&who)));
-        if let Fact::StepStarted { evidence, .. } | Fact::StepDone { evidence, .. } | Fact::StepFailed { evidence, .. } =
-            &recorded.fact
+        if let Fact::StepStarted { evidence, .. }
+        | Fact::StepDone { evidence, .. }
+        | Fact::StepFailed { evidence, .. } = &recorded.fact
         {
             for gate in evidence {
                 let actual: Vec<&str> = gate.assessment.terms.iter().map(|term| term.actual.as_str()).collect();

@@ -49,7 +49,12 @@ fn step(step: &Step, undoable: bool, node: &Node, found: &mut Vec<Diagnostic>) {
         let held = matches!(gate, Shorthand::Full(gate) if gate.hold.millis() > 0);
         if !held {
             let help = "add `hold: 5s`, so that a lucky moment does not open it";
-            warn(format!("a gate of `{id}` opens on a single reading"), node.get("that").unwrap_or(node).mark, "no hold", help);
+            warn(
+                format!("a gate of `{id}` opens on a single reading"),
+                node.get("that").unwrap_or(node).mark,
+                "no hold",
+                help,
+            );
         }
     }
     let people = matches!(step.action, Some(Action::Manual(_) | Action::Wait(_) | Action::Soak(_)));
@@ -149,7 +154,9 @@ fn named(node: &Node, warn: &mut impl FnMut(Mark)) {
     for (key, value) in node.entries() {
         match &value.kind {
             // The whole of a secret comes from a template; a literal beside it is no less telling.
-            Kind::Text(text) if telling(&key.name) && !text.is_empty() && !text.contains("«secret:") => warn(value.mark),
+            Kind::Text(text) if telling(&key.name) && !text.is_empty() && !text.contains("«secret:") => {
+                warn(value.mark)
+            }
             _ => named(value, warn),
         }
     }

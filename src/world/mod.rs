@@ -3,6 +3,9 @@
 //! The driver talks to the outside only through [`World`]. A rehearsal holds a simulated world and a replay
 //! holds none, so neither can reach production: by type, not by an `if`.
 
+pub mod live;
+pub mod shape;
+
 use crate::core::action::Action;
 use crate::core::job::{Adoption, JobKey, Outcome, Stream};
 use crate::core::reading::Reading;
