@@ -29,8 +29,8 @@ pub const UNDO_WORD: &str = "undo";
 pub fn decide(plan: &Plan, run: &Run, board: &Board, now: At, input: Input) -> Result<Decision, Refusal> {
     match input {
         Input::Operator { by, command } => Operator { plan, run, board, now, by }.decide(command),
-        Input::JobEnded { key, outcome, took } => Ok(progress::job_ended(plan, run, board, now, &key, outcome, took)),
-        Input::JobAdopted { key, adoption } => Ok(progress::job_adopted(plan, run, board, now, key, adoption)),
+        Input::JobEnded { key, outcome, took } => Ok(progress::job_ended(plan, run, now, &key, outcome, took)),
+        Input::JobAdopted { key, adoption } => Ok(progress::job_adopted(plan, run, now, key, adoption)),
         Input::Tick => Ok(progress::tick(plan, run, board, now)),
     }
 }

@@ -80,21 +80,13 @@ pub(super) fn after_success(plan: &Plan, key: &JobKey, summary: String, took: Sp
 }
 
 /// Decides on the end of a job.
-pub(super) fn job_ended(
-    plan: &Plan,
-    run: &Run,
-    board: &Board,
-    now: At,
-    key: &JobKey,
-    outcome: Outcome,
-    took: Span,
-) -> Decision {
+pub(super) fn job_ended(plan: &Plan, run: &Run, now: At, key: &JobKey, outcome: Outcome, took: Span) -> Decision {
     let running = match run.phase(&key.step) {
         Phase::Running(running) if running.key == *key => running,
         Phase::InDoubt { key: doubtful, .. } if doubtful == key => {
             // A job found running by `resume` would be Running; an answer to a doubt is as good as an adoption.
             let adoption = Adoption::Ended { outcome, took };
-            return job_adopted(plan, run, board, now, key.clone(), adoption);
+            return job_adopted(plan, run, now, key.clone(), adoption);
         }
         _ => {
             let late = Fact::LateResultIgnored { key: key.clone(), outcome };
@@ -206,7 +198,7 @@ fn revert_below(plan: &Plan, key: &JobKey, cause: String, decision: &mut Decisio
 }
 
 /// Decides on what was found of a job that an earlier cockpit had started.
-pub(super) fn job_adopted(plan: &Plan, run: &Run, board: &Board, now: At, key: JobKey, adoption: Adoption) -> Decision {
+pub(super) fn job_adopted(plan: &Plan, run: &Run, now: At, key: JobKey, adoption: Adoption) -> Decision {
     let Phase::InDoubt { key: doubtful, .. } = run.phase(&key.step) else {
         return Decision::default();
     };
@@ -233,7 +225,6 @@ pub(super) fn job_adopted(plan: &Plan, run: &Run, board: &Board, now: At, key: J
             decision.effects.extend(rest.effects);
         }
     }
-    let _ = board;
     decision
 }
 

@@ -16,6 +16,9 @@ use crate::text::clean;
 /// Lines of preview shown before it is cut; the whole is one key away.
 const PREVIEW_LINES: usize = 14;
 
+/// Lines of output shown under a step; the rest is one key away.
+const OUTPUT_LINES: usize = 6;
+
 pub(super) fn detail(scene: &Scene, whole: bool) -> Detail {
     let Some(step) = steps::selected(scene) else { return Detail::default() };
     let progress = scene.run.step(&step.id);
@@ -23,9 +26,10 @@ pub(super) fn detail(scene: &Scene, whole: bool) -> Detail {
     let mut blocks = Vec::new();
     instructions(step, &mut blocks);
     if let Phase::Running(running) = &progress.phase {
-        under_way(scene, step, running, &progress, &mut blocks);
+        under_way(scene, running, &progress, &mut blocks);
     }
-    results(scene, step, &progress, &mut blocks);
+    results(step, &progress, &mut blocks);
+    output(scene, step, &mut blocks);
     boards(scene, step, state, &mut blocks);
     preview(step, state, whole, &mut blocks);
     undo(step, whole, &mut blocks);
@@ -148,7 +152,7 @@ fn markdown(source: &str) -> Vec<Text> {
     lines
 }
 
-fn under_way(scene: &Scene, step: &Step, running: &Running, progress: &StepRun, blocks: &mut Vec<Block>) {
+fn under_way(scene: &Scene, running: &Running, progress: &StepRun, blocks: &mut Vec<Block>) {
     let passed = scene.now.since(running.since);
     let mut lines = Vec::new();
     let back = running.key.direction != Direction::Do;
@@ -191,7 +195,6 @@ fn under_way(scene: &Scene, step: &Step, running: &Running, progress: &StepRun, 
         Direction::Revert => "TAKING ITSELF BACK",
         Direction::Undo => "TAKING BACK",
     };
-    let _ = step;
     blocks.push(Block::Lines { heading: heading.to_owned(), lines });
 }
 
@@ -203,7 +206,26 @@ fn progress_line(what: &str, passed: Span, of: Option<Span>) -> Text {
     }
 }
 
-fn results(scene: &Scene, step: &Step, progress: &StepRun, blocks: &mut Vec<Block>) {
+/// The newest lines the step's own jobs printed.
+fn output(scene: &Scene, step: &Step, blocks: &mut Vec<Block>) {
+    let mut lines: Vec<Text> = scene
+        .output
+        .lines()
+        .rev()
+        .filter(|line| line.key.step == step.id)
+        .take(OUTPUT_LINES)
+        .map(|line| {
+            let role = if line.stream == crate::core::job::Stream::Err { Role::Unknown } else { Role::Plain };
+            Text::new(Role::Dim, "│ ").and(role, line.text.clone())
+        })
+        .collect();
+    lines.reverse();
+    if !lines.is_empty() {
+        blocks.push(Block::Lines { heading: "OUTPUT".to_owned(), lines });
+    }
+}
+
+fn results(step: &Step, progress: &StepRun, blocks: &mut Vec<Block>) {
     if progress.results.is_empty() {
         return;
     }
@@ -218,7 +240,6 @@ fn results(scene: &Scene, step: &Step, progress: &StepRun, blocks: &mut Vec<Bloc
             Text::new(Role::Dim, lead).and(Role::Plain, clean(line)).and(Role::Dim, format!(" · {took}"))
         })
         .collect();
-    let _ = scene;
     blocks.push(Block::Lines { heading: "RESULT".to_owned(), lines });
 }
 

@@ -10,14 +10,23 @@ use crate::text::clean;
 /// Panes in the order of the design: replication, DNS, latency, then the rest.
 pub(super) fn panes(scene: &Scene) -> Vec<Pane> {
     let mut probes: Vec<(&ProbeId, &Probe)> = scene.plan.probes.iter().collect();
-    probes.sort_by_key(|(_, probe)| match probe.kind {
+    // One of each kind that is drawn comes first, so that a second database does not push DNS off the screen.
+    let mut seen = [false; 4];
+    probes.sort_by_cached_key(|(id, probe)| {
+        let rank = rank(&probe.kind);
+        let again = seen.get_mut(rank).is_some_and(|seen| std::mem::replace(seen, true));
+        (again || rank == 3, rank, (*id).clone())
+    });
+    probes.into_iter().map(|(id, probe)| pane(scene, id, probe)).collect()
+}
+
+fn rank(kind: &ProbeKind) -> usize {
+    match kind {
         ProbeKind::Replication(_) => 0,
         ProbeKind::Dns(_) => 1,
         ProbeKind::Http(_) => 2,
-        ProbeKind::HttpJson(_) | ProbeKind::Sql(_) | ProbeKind::Command(_) => 3,
-        ProbeKind::Tcp(_) => 4,
-    });
-    probes.into_iter().map(|(id, probe)| pane(scene, id, probe)).collect()
+        ProbeKind::HttpJson(_) | ProbeKind::Sql(_) | ProbeKind::Command(_) | ProbeKind::Tcp(_) => 3,
+    }
 }
 
 fn pane(scene: &Scene, id: &ProbeId, probe: &Probe) -> Pane {
@@ -44,7 +53,7 @@ fn pane(scene: &Scene, id: &ProbeId, probe: &Probe) -> Pane {
     // After five intervals no number is shown at all.
     let value = latest.and_then(|latest| latest.good.as_ref()).map(|(_, value)| value);
     if let Some(value) = value.filter(|_| fresh != Freshness::Gone) {
-        lines.extend(body(scene, probe, value));
+        lines.extend(body(probe, value));
         if fresh == Freshness::Stale || latest.is_some_and(|latest| latest.failure.is_some()) {
             for piece in lines.iter_mut().skip(1).flat_map(|line| line.0.iter_mut()) {
                 piece.role = Role::Dim;
@@ -69,18 +78,15 @@ fn courses(scene: &Scene, id: &ProbeId, probe: &Probe) -> Vec<(String, Vec<Optio
         .collect()
 }
 
-fn body(scene: &Scene, probe: &Probe, value: &Value) -> Vec<Text> {
+fn body(probe: &Probe, value: &Value) -> Vec<Text> {
     match &probe.kind {
         ProbeKind::Replication(_) => replication(value),
         ProbeKind::Dns(dns) => {
             let name = format!("{} {}", clean(&dns.name), dns.record_type.as_str());
-            super::panes::dns(&name, value)
+            dns_lines(&name, value)
         }
         ProbeKind::Http(http) => latency(http.sides.keys().map(String::as_str), value),
-        ProbeKind::HttpJson(_) | ProbeKind::Sql(_) | ProbeKind::Command(_) | ProbeKind::Tcp(_) => {
-            let _ = scene;
-            fields(value)
-        }
+        ProbeKind::HttpJson(_) | ProbeKind::Sql(_) | ProbeKind::Command(_) | ProbeKind::Tcp(_) => fields(value),
     }
 }
 
@@ -135,7 +141,7 @@ fn answer(state: &str) -> (Role, &str) {
     }
 }
 
-fn dns(name: &str, value: &Value) -> Vec<Text> {
+fn dns_lines(name: &str, value: &Value) -> Vec<Text> {
     let servers = value.at("authoritative").and_then(Value::list).unwrap_or_default();
     let resolvers = value.at("resolvers").and_then(Value::list).unwrap_or_default();
     let ttl = int(value, "ttl").map_or_else(|| "?".to_owned(), |ttl| format!("{ttl} s"));

@@ -425,7 +425,8 @@ impl Canvas<'_> {
         let mut status = self.line(&pane.status);
         status.spans.insert(0, Span::raw(" "));
         status.spans.push(Span::raw(" "));
-        let block = self.frame(&pane.title, Some(status), zoomed);
+        let room = usize::from(area.width).saturating_sub(status.width() + 5);
+        let block = self.frame(&fit(&pane.title, room), Some(status), zoomed);
         let inner = block.inner(area);
         frame.render_widget(block, area);
         let columns = usize::from(inner.width);
