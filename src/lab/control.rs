@@ -58,14 +58,9 @@ impl Control {
             }
             (&Method::GET, "/missing") => match self.missing().await {
                 Ok(report) => http::json(StatusCode::OK, &report),
-                Err(error) => {
-                    http::error(StatusCode::SERVICE_UNAVAILABLE, database_message(&error))
-                }
+                Err(error) => http::error(StatusCode::SERVICE_UNAVAILABLE, database_message(&error)),
             },
-            (method, path) => http::error(
-                StatusCode::NOT_FOUND,
-                format!("there is no {method} {path}"),
-            ),
+            (method, path) => http::error(StatusCode::NOT_FOUND, format!("there is no {method} {path}")),
         }
     }
 

@@ -103,13 +103,7 @@ impl Memory {
         let now = Instant::now();
         let mut inner = self.lock();
         inner.forget_answers(now);
-        let still = inner
-            .waiting
-            .iter()
-            .flatten()
-            .map(|begun| now.duration_since(*begun))
-            .max()
-            .unwrap_or_default();
+        let still = inner.waiting.iter().flatten().map(|begun| now.duration_since(*begun)).max().unwrap_or_default();
         let count = |side| inner.answers.iter().filter(|(_, web)| *web == side).count() as u64;
         CustomersReport {
             requests: inner.requests,
@@ -181,11 +175,7 @@ impl Memory {
 
 impl Inner {
     fn forget_answers(&mut self, now: Instant) {
-        while self
-            .answers
-            .front()
-            .is_some_and(|(at, _)| now.duration_since(*at) > WINDOW)
-        {
+        while self.answers.front().is_some_and(|(at, _)| now.duration_since(*at) > WINDOW) {
             self.answers.pop_front();
         }
     }
@@ -220,8 +210,7 @@ pub(super) struct Load {
 impl Load {
     /// Keeps up the load for ever.
     pub(super) async fn run(self, memory: Arc<Memory>) -> Result<(), LabError> {
-        let name =
-            Name::from_ascii(APP_NAME).map_err(|error| LabError::Start(error.to_string()))?;
+        let name = Name::from_ascii(APP_NAME).map_err(|error| LabError::Start(error.to_string()))?;
         #[expect(clippy::cast_precision_loss, reason = "a handful of customers")]
         let interval = Duration::from_secs_f64(self.customers as f64 / self.requests_per_second);
         let provider = TokioRuntimeProvider::new();
@@ -279,7 +268,7 @@ impl Customer {
                 Ok(Ok(web)) => return Outcome::Answered(web),
                 Ok(Err(Setback::Final(reason))) => return Outcome::Failed(reason),
                 Ok(Err(Setback::Passing(why))) if Instant::now() + RETRY_INTERVAL < deadline => {
-                    reason = why
+                    reason = why;
                 }
                 Ok(Err(Setback::Passing(why))) => return Outcome::Failed(why),
                 Err(_) => {
@@ -294,9 +283,7 @@ impl Customer {
     /// One try on a fresh connection: a kept one would never notice that DNS moved.
     async fn attempt(&mut self, turn: u64, order: Option<Uuid>) -> Result<Side, Setback> {
         let address = self.resolve().await?;
-        let passing = |what: &str, error: &dyn std::error::Error| {
-            Setback::Passing(format!("{what}: {error}"))
-        };
+        let passing = |what: &str, error: &dyn std::error::Error| Setback::Passing(format!("{what}: {error}"));
         let stream = TcpStream::connect((IpAddr::V4(address), self.web_port))
             .await
             .map_err(|error| passing("cannot connect", &error))?;
@@ -305,46 +292,27 @@ impl Customer {
             .map_err(|error| passing("no HTTP", &error))?;
         // Its errors come out of `send_request` too.
         tokio::spawn(connection);
-        let response = sender
-            .send_request(self.message(turn, order)?)
-            .await
-            .map_err(|error| passing("no answer", &error))?;
+        let response =
+            sender.send_request(self.message(turn, order)?).await.map_err(|error| passing("no answer", &error))?;
         let status = response.status();
-        let web = match response
-            .headers()
-            .get("x-shop-web")
-            .map(hyper::header::HeaderValue::as_bytes)
-        {
+        let web = match response.headers().get("x-shop-web").map(hyper::header::HeaderValue::as_bytes) {
             Some(b"old") => Ok(Side::Old),
             Some(b"new") => Ok(Side::New),
             _ => Err(Setback::Final("an answer from neither web service".into())),
         };
-        let body = response
-            .into_body()
-            .collect()
-            .await
-            .map_err(|error| passing("half an answer", &error))?
-            .to_bytes();
+        let body = response.into_body().collect().await.map_err(|error| passing("half an answer", &error))?.to_bytes();
         match status {
             StatusCode::OK if order.is_none() => web,
             StatusCode::CREATED if order.is_some() => web,
-            StatusCode::BAD_GATEWAY
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT => Err(Setback::Passing(format!(
-                "{status} {}",
-                String::from_utf8_lossy(&body)
-            ))),
-            _ => Err(Setback::Final(format!(
-                "{status} {}",
-                String::from_utf8_lossy(&body)
-            ))),
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+                Err(Setback::Passing(format!("{status} {}", String::from_utf8_lossy(&body))))
+            }
+            _ => Err(Setback::Final(format!("{status} {}", String::from_utf8_lossy(&body)))),
         }
     }
 
     fn message(&self, turn: u64, order: Option<Uuid>) -> Result<Request<Full<Bytes>>, Setback> {
-        let request = Request::builder()
-            .header(HOST, APP_NAME)
-            .header(CONNECTION, "close");
+        let request = Request::builder().header(HOST, APP_NAME).header(CONNECTION, "close");
         let built = if let Some(id) = order {
             let body = serde_json::json!({ "id": id, "customer": 1 + self.number % 20, "product": 1 + turn % 12 });
             request
@@ -353,7 +321,7 @@ impl Customer {
                 .header(CONTENT_TYPE, "application/json")
                 .body(Full::from(body.to_string()))
         } else {
-            let path = if turn % 4 == 0 { "/" } else { "/orders/recent" };
+            let path = if turn.is_multiple_of(4) { "/" } else { "/orders/recent" };
             request.method(Method::GET).uri(path).body(Full::default())
         };
         built.map_err(|error| Setback::Final(error.to_string()))
@@ -367,25 +335,15 @@ impl Customer {
         {
             return Ok(address);
         }
-        let response = dns::ask(
-            &self.provider,
-            self.resolver,
-            self.name.clone(),
-            RecordType::A,
-            true,
-        )
-        .await
-        .map_err(|error| Setback::Passing(format!("cannot resolve: {error}")))?;
-        let found = response
-            .answers
-            .iter()
-            .find_map(|record| match record.data {
-                RData::A(address) => Some((address.0, record.ttl)),
-                _ => None,
-            });
-        let (address, ttl) = found.ok_or_else(|| {
-            Setback::Passing(format!("no address: {}", response.metadata.response_code))
-        })?;
+        let response = dns::ask(&self.provider, self.resolver, self.name.clone(), RecordType::A, true)
+            .await
+            .map_err(|error| Setback::Passing(format!("cannot resolve: {error}")))?;
+        let found = response.answers.iter().find_map(|record| match record.data {
+            RData::A(address) => Some((address.0, record.ttl)),
+            _ => None,
+        });
+        let (address, ttl) =
+            found.ok_or_else(|| Setback::Passing(format!("no address: {}", response.metadata.response_code)))?;
         self.known = Some((address, now + Duration::from_secs(ttl.into())));
         Ok(address)
     }

@@ -15,8 +15,8 @@ use hickory_net::udp::UdpClientStream;
 use hickory_net::xfer::FirstAnswer;
 use hickory_proto::ProtoError;
 use hickory_proto::op::{
-    DnsRequest, DnsRequestOptions, DnsResponse, Edns, Header, HeaderCounts, MessageType, Metadata,
-    OpCode, Query, ResponseCode,
+    DnsRequest, DnsRequestOptions, DnsResponse, Edns, Header, HeaderCounts, MessageType, Metadata, OpCode, Query,
+    ResponseCode,
 };
 use hickory_proto::rr::rdata::tsig::{TsigAlgorithm, TsigError};
 use hickory_proto::rr::{Name, Record, RecordType, TSigResponseContext, TSigner};
@@ -78,10 +78,7 @@ impl Authority {
     pub(super) fn new(zone: Zone, key_name: Name, key: Vec<u8>) -> Result<Self, ProtoError> {
         let key = TSigner::new(key, TsigAlgorithm::HmacSha256, key_name, TSIG_FUDGE)
             .map_err(|error| ProtoError::from(error.to_string()))?;
-        Ok(Self {
-            zone: Mutex::new(zone),
-            key,
-        })
+        Ok(Self { zone: Mutex::new(zone), key })
     }
 
     fn query(&self, request: &Request) -> Answer {
@@ -91,10 +88,7 @@ impl Authority {
         let zone = self.zone.lock().unwrap_or_else(PoisonError::into_inner);
         let found = zone.find(info.query.name(), info.query.query_type());
         drop(zone);
-        let mut answer = Answer {
-            authoritative: true,
-            ..Answer::code(ResponseCode::NoError)
-        };
+        let mut answer = Answer { authoritative: true, ..Answer::code(ResponseCode::NoError) };
         match found {
             Found::Records(records) => answer.answers = records,
             Found::NoData(soa) => answer.authorities = soa,
@@ -118,10 +112,7 @@ impl Authority {
             return Answer::signed(ResponseCode::NotAuth, context);
         }
         let Ok((_, _, valid)) = key.verify_message_byte(request.as_slice(), None, true) else {
-            return Answer::signed(
-                ResponseCode::NotAuth,
-                TSigResponseContext::bad_signature(id, now, key.clone()),
-            );
+            return Answer::signed(ResponseCode::NotAuth, TSigResponseContext::bad_signature(id, now, key.clone()));
         };
         let error = (!valid.contains(&now)).then_some(TsigError::BadTime);
         let code = if error.is_some() {
@@ -129,10 +120,7 @@ impl Authority {
         } else {
             self.change(request).err().unwrap_or(ResponseCode::NoError)
         };
-        Answer::signed(
-            code,
-            TSigResponseContext::new(id, now, key.clone(), signature.data.mac.clone(), error),
-        )
+        Answer::signed(code, TSigResponseContext::new(id, now, key.clone(), signature.data.mac.clone(), error))
     }
 
     fn change(&self, request: &Request) -> Result<(), ResponseCode> {
@@ -150,11 +138,7 @@ impl Authority {
 
 #[async_trait::async_trait]
 impl RequestHandler for Authority {
-    async fn handle_request<R: ResponseHandler, T: Time>(
-        &self,
-        request: &Request,
-        handle: R,
-    ) -> ResponseInfo {
+    async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, handle: R) -> ResponseInfo {
         let answer = match request.metadata.op_code {
             OpCode::Query => self.query(request),
             OpCode::Update => self.update(request, T::current_time()),
@@ -188,32 +172,16 @@ impl Answer {
     }
 
     /// The answer of a server that resolves for others.
-    pub(super) fn resolved(
-        code: ResponseCode,
-        answers: Vec<Record>,
-        authorities: Vec<Record>,
-    ) -> Self {
-        Self {
-            recursive: true,
-            answers,
-            authorities,
-            ..Self::code(code)
-        }
+    pub(super) fn resolved(code: ResponseCode, answers: Vec<Record>, authorities: Vec<Record>) -> Self {
+        Self { recursive: true, answers, authorities, ..Self::code(code) }
     }
 
     fn signed(code: ResponseCode, context: TSigResponseContext) -> Self {
-        Self {
-            signature: Some(context),
-            ..Self::code(code)
-        }
+        Self { signature: Some(context), ..Self::code(code) }
     }
 
     /// Sends it as the answer to `request`.
-    pub(super) async fn send<R: ResponseHandler>(
-        mut self,
-        request: &Request,
-        mut handle: R,
-    ) -> ResponseInfo {
+    pub(super) async fn send<R: ResponseHandler>(mut self, request: &Request, mut handle: R) -> ResponseInfo {
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.message_type = MessageType::Response;
         metadata.response_code = self.code;
@@ -230,15 +198,14 @@ impl Answer {
             if let Some(edns) = &edns {
                 builder.edns(edns);
             }
-            builder.build(metadata.clone(), &self.answers, &self.authorities, [], [])
+            builder.build(metadata, &self.answers, &self.authorities, [], [])
         };
         let mut response = build();
         if let Some(context) = context {
             // The signature is over the very bytes that are sent, so they are encoded once without it.
             let mut unsigned = Vec::with_capacity(512);
-            let signature = build()
-                .destructive_emit(&mut BinEncoder::new(&mut unsigned))
-                .and_then(|_| context.sign(&unsigned));
+            let signature =
+                build().destructive_emit(&mut BinEncoder::new(&mut unsigned)).and_then(|_| context.sign(&unsigned));
             match signature {
                 Ok(signature) => response.set_signature(signature),
                 Err(error) => tracing::error!(%error, "cannot sign a DNS answer"),
@@ -248,10 +215,7 @@ impl Answer {
             Ok(info) => info,
             Err(error) => {
                 tracing::warn!(%error, "cannot send a DNS answer");
-                ResponseInfo::from(Header {
-                    metadata,
-                    counts: HeaderCounts::default(),
-                })
+                ResponseInfo::from(Header { metadata, counts: HeaderCounts::default() })
             }
         }
     }
@@ -271,11 +235,5 @@ pub(super) async fn ask(
         .exchange();
     let mut options = DnsRequestOptions::default();
     options.recursion_desired = recursion;
-    exchange
-        .send(DnsRequest::from_query(
-            Query::query(name, record_type),
-            options,
-        ))
-        .first_answer()
-        .await
+    exchange.send(DnsRequest::from_query(Query::query(name, record_type), options)).first_answer().await
 }

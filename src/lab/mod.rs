@@ -109,10 +109,7 @@ impl LabOptions {
 
     /// Reads the options back from the argument of the hidden subcommand `lab-serve`.
     pub fn from_argument(argument: &str) -> Result<Self, LabError> {
-        serde_json::from_str(argument).map_err(|source| LabError::Json {
-            what: "the lab's options",
-            source,
-        })
+        serde_json::from_str(argument).map_err(|source| LabError::Json { what: "the lab's options", source })
     }
 }
 
@@ -120,9 +117,7 @@ impl LabOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
     /// There is no usable PostgreSQL on this machine.
-    #[error(
-        "no PostgreSQL server programs (initdb, pg_ctl, postgres) found; install them with: {install}"
-    )]
+    #[error("no PostgreSQL server programs (initdb, pg_ctl, postgres) found; install them with: {install}")]
     NoPostgres {
         /// The command for this system.
         install: &'static str,
@@ -216,10 +211,7 @@ impl LabError {
 
 /// The server's own words where there are any; tokio-postgres only prints "db error" by itself.
 fn database_message(error: &tokio_postgres::Error) -> String {
-    error.as_db_error().map_or_else(
-        || error.to_string(),
-        |db| format!("{}: {}", db.severity(), db.message()),
-    )
+    error.as_db_error().map_or_else(|| error.to_string(), |db| format!("{}: {}", db.severity(), db.message()))
 }
 
 /// A running lab.
@@ -244,22 +236,12 @@ impl Lab {
     /// Tells the lab that somebody is there. Dropping the guard, or dying, detaches.
     pub fn attach(&self) -> Result<Attachment, LabError> {
         UnixStream::connect(&self.attach_socket)
-            .map(|connection| Attachment {
-                _connection: connection,
-            })
-            .map_err(LabError::io(format!(
-                "cannot attach to the lab at {}",
-                self.attach_socket.display()
-            )))
+            .map(|connection| Attachment { _connection: connection })
+            .map_err(LabError::io(format!("cannot attach to the lab at {}", self.attach_socket.display())))
     }
 
     fn from_state(dir: PathBuf, state: state::State) -> Self {
-        Self {
-            vars: state.vars,
-            pid: state.pid,
-            dir,
-            attach_socket: state.attach_socket,
-        }
+        Self { vars: state.vars, pid: state.pid, dir, attach_socket: state.attach_socket }
     }
 }
 
@@ -282,14 +264,10 @@ pub fn start(options: &LabOptions, progress: &mut dyn FnMut(&str)) -> Result<Lab
     clean(&options.state_dir)?;
     let program = match &options.program {
         Some(program) => program.clone(),
-        None => {
-            std::env::current_exe().map_err(LabError::io("cannot find the running executable"))?
-        }
+        None => std::env::current_exe().map_err(LabError::io("cannot find the running executable"))?,
     };
-    let argument = serde_json::to_string(options).map_err(|source| LabError::Json {
-        what: "the lab's options",
-        source,
-    })?;
+    let argument =
+        serde_json::to_string(options).map_err(|source| LabError::Json { what: "the lab's options", source })?;
     let mut child = Command::new(&program)
         .arg("lab-serve")
         .arg(argument)
@@ -301,32 +279,23 @@ pub fn start(options: &LabOptions, progress: &mut dyn FnMut(&str)) -> Result<Lab
     let output = child.stdout.take();
     // Reaped whenever it ends, or it would stay a zombie for as long as this process lives.
     std::thread::spawn(move || child.wait());
-    for line in output
-        .into_iter()
-        .flat_map(|output| BufReader::new(output).lines())
-    {
+    for line in output.into_iter().flat_map(|output| BufReader::new(output).lines()) {
         let line = line.map_err(LabError::io("cannot read from the lab's supervisor"))?;
         match serde_json::from_str(&line) {
             Ok(Message::Progress(text)) => progress(&text),
             Ok(Message::Failed(reason)) => return Err(LabError::Start(reason)),
             Ok(Message::Ready) => {
-                return find(&options.state_dir).ok_or_else(|| {
-                    LabError::Start("the lab ended as soon as it was ready".into())
-                });
+                return find(&options.state_dir)
+                    .ok_or_else(|| LabError::Start("the lab ended as soon as it was ready".into()));
             }
             Err(source) => {
-                return Err(LabError::Json {
-                    what: "the lab supervisor's message",
-                    source,
-                });
+                return Err(LabError::Json { what: "the lab supervisor's message", source });
             }
         }
     }
     Err(LabError::Start(format!(
         "the lab's supervisor ended without a word; see {}",
-        state::Paths::new(&options.state_dir)
-            .log("supervisor")
-            .display()
+        state::Paths::new(&options.state_dir).log("supervisor").display()
     )))
 }
 

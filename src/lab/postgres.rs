@@ -25,7 +25,7 @@ pub(super) const ADMINISTRATOR: &str = "gonogo";
 /// The programs a directory must hold to count.
 const PROGRAMS: [&str; 3] = ["initdb", "pg_ctl", "postgres"];
 /// Longest wait for a server to take connections.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 /// Longest wait for a server to end by itself.
 const STOP_LIMIT: Duration = Duration::from_secs(8);
 
@@ -50,14 +50,8 @@ impl Installation {
         let bin = candidates
             .into_iter()
             .find(|dir| PROGRAMS.iter().all(|program| dir.join(program).is_file()))
-            .ok_or(LabError::NoPostgres {
-                install: install_command(),
-            })?;
-        let run_as = if rustix::process::geteuid().is_root() {
-            Some(unprivileged_user()?)
-        } else {
-            None
-        };
+            .ok_or(LabError::NoPostgres { install: install_command() })?;
+        let run_as = if rustix::process::geteuid().is_root() { Some(unprivileged_user()?) } else { None };
         Ok(Self { bin, run_as })
     }
 
@@ -75,10 +69,8 @@ impl Installation {
         let Some(user) = self.run_as else {
             return Ok(());
         };
-        chown(path, Some(user.uid), Some(user.gid)).map_err(LabError::io(format!(
-            "cannot give {} to the PostgreSQL user",
-            path.display()
-        )))
+        chown(path, Some(user.uid), Some(user.gid))
+            .map_err(LabError::io(format!("cannot give {} to the PostgreSQL user", path.display())))
     }
 }
 
@@ -98,22 +90,14 @@ fn usual_directories() -> Vec<PathBuf> {
                 let name = entry.file_name().into_string().ok()?;
                 let version = name.strip_prefix(prefix)?.trim_start_matches('@');
                 // An unversioned `postgresql` is a link to the newest.
-                let version = if version.is_empty() {
-                    u32::MAX
-                } else {
-                    version.parse().ok()?
-                };
+                let version = if version.is_empty() { u32::MAX } else { version.parse().ok()? };
                 Some((version, entry.path().join("bin")))
             })
         })
         .collect();
     found.sort_by(|a, b| b.cmp(a));
     let path = std::env::var_os("PATH").unwrap_or_default();
-    found
-        .into_iter()
-        .map(|(_, dir)| dir)
-        .chain(std::env::split_paths(&path))
-        .collect()
+    found.into_iter().map(|(_, dir)| dir).chain(std::env::split_paths(&path)).collect()
 }
 
 /// The command that installs PostgreSQL on this kind of system.
@@ -132,26 +116,14 @@ fn install_command() -> &'static str {
 /// Whom to be instead of root: `postgres` if there is such a user, else `nobody`.
 fn unprivileged_user() -> Result<User, LabError> {
     let id = |flag: &str, name: &str| -> Option<u32> {
-        let output = Command::new("id")
-            .arg(flag)
-            .arg(name)
-            .stderr(Stdio::null())
-            .output()
-            .ok()?;
+        let output = Command::new("id").arg(flag).arg(name).stderr(Stdio::null()).output().ok()?;
         String::from_utf8(output.stdout).ok()?.trim().parse().ok()
     };
     ["postgres", "nobody"]
         .into_iter()
-        .find_map(|name| {
-            Some(User {
-                uid: id("-u", name)?,
-                gid: id("-g", name)?,
-            })
-        })
+        .find_map(|name| Some(User { uid: id("-u", name)?, gid: id("-g", name)? }))
         .ok_or_else(|| LabError::Io {
-            what:
-                "PostgreSQL does not run as root, and there is neither a user postgres nor nobody"
-                    .into(),
+            what: "PostgreSQL does not run as root, and there is neither a user postgres nor nobody".into(),
             source: io::ErrorKind::NotFound.into(),
         })
 }
@@ -190,13 +162,11 @@ impl Cluster {
             .arg("--pwfile")
             .arg(&password_file);
         let output = tokio::process::Command::from(command)
+            .kill_on_drop(true)
             .output()
             .await
             .map_err(LabError::io("cannot run initdb"))?;
-        fs::remove_file(&password_file).map_err(LabError::io(format!(
-            "cannot remove {}",
-            password_file.display()
-        )))?;
+        fs::remove_file(&password_file).map_err(LabError::io(format!("cannot remove {}", password_file.display())))?;
         if !output.status.success() {
             return Err(LabError::Program {
                 program: "initdb".into(),
@@ -210,16 +180,8 @@ impl Cluster {
             .append(true)
             .open(&configuration)
             .and_then(|mut file| io::Write::write_all(&mut file, settings.as_bytes()))
-            .map_err(LabError::io(format!(
-                "cannot write {}",
-                configuration.display()
-            )))?;
-        Ok(Self {
-            data_dir,
-            port,
-            log,
-            server: None,
-        })
+            .map_err(LabError::io(format!("cannot write {}", configuration.display())))?;
+        Ok(Self { data_dir, port, log, server: None })
     }
 
     /// Starts the server and returns its process id.
@@ -230,18 +192,10 @@ impl Cluster {
             .mode(0o600)
             .open(&self.log)
             .map_err(LabError::io(format!("cannot open {}", self.log.display())))?;
-        let errors = log
-            .try_clone()
-            .map_err(LabError::io("cannot share the server's log"))?;
+        let errors = log.try_clone().map_err(LabError::io("cannot share the server's log"))?;
         let mut command = installation.command(installation.bin.join("postgres"), &self.data_dir);
-        command
-            .arg("-D")
-            .arg(&self.data_dir)
-            .stdout(log)
-            .stderr(errors);
-        let server = tokio::process::Command::from(command)
-            .spawn()
-            .map_err(LabError::io("cannot start postgres"))?;
+        command.arg("-D").arg(&self.data_dir).stdout(log).stderr(errors);
+        let server = tokio::process::Command::from(command).spawn().map_err(LabError::io("cannot start postgres"))?;
         let pid = server.id();
         self.server = Some(server);
         Ok(pid)
@@ -262,9 +216,7 @@ impl Cluster {
                 }
             }
             let ended = match &mut self.server {
-                Some(server) => server
-                    .try_wait()
-                    .map_err(LabError::io("cannot watch postgres"))?,
+                Some(server) => server.try_wait().map_err(LabError::io("cannot watch postgres"))?,
                 None => None,
             };
             if let Some(status) = ended {
@@ -294,10 +246,7 @@ impl Cluster {
                 // Not reaped yet, so the id is still this child's.
                 let _ = kill_process(pid, signal);
             }
-            if tokio::time::timeout(STOP_LIMIT, server.wait())
-                .await
-                .is_ok()
-            {
+            if tokio::time::timeout(STOP_LIMIT, server.wait()).await.is_ok() {
                 return;
             }
         }
@@ -335,11 +284,7 @@ pub(super) fn end_orphan(data_dir: &Path) -> Result<(), LabError> {
     let begun = Instant::now();
     let mut asked = None;
     while let Some(pid) = postmaster(data_dir) {
-        let signal = if begun.elapsed() > STOP_LIMIT {
-            Signal::KILL
-        } else {
-            Signal::QUIT
-        };
+        let signal = if begun.elapsed() > STOP_LIMIT { Signal::KILL } else { Signal::QUIT };
         if asked != Some(signal) {
             asked = Some(signal);
             // It may end by itself at any moment; the loop looks again.
@@ -347,10 +292,7 @@ pub(super) fn end_orphan(data_dir: &Path) -> Result<(), LabError> {
         }
         if begun.elapsed() > STOP_LIMIT * 2 {
             return Err(LabError::Timeout {
-                what: format!(
-                    "the PostgreSQL server of {} did not end",
-                    data_dir.display()
-                ),
+                what: format!("the PostgreSQL server of {} did not end", data_dir.display()),
                 limit: STOP_LIMIT * 2,
             });
         }
@@ -367,11 +309,7 @@ fn postmaster(data_dir: &Path) -> Option<Pid> {
     let command_line = if cfg!(target_os = "linux") {
         fs::read(format!("/proc/{number}/cmdline")).ok()?
     } else {
-        Command::new("ps")
-            .args(["-o", "args=", "-p", &number.to_string()])
-            .output()
-            .ok()?
-            .stdout
+        Command::new("ps").args(["-o", "args=", "-p", &number.to_string()]).output().ok()?.stdout
     };
     let is_ours = String::from_utf8_lossy(&command_line).contains(data_dir.to_str()?);
     if is_ours { pid_of(number) } else { None }
@@ -380,10 +318,7 @@ fn postmaster(data_dir: &Path) -> Option<Pid> {
 fn last_lines(file: &Path) -> String {
     let text = fs::read_to_string(file).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
-    lines
-        .get(lines.len().saturating_sub(5)..)
-        .unwrap_or_default()
-        .join("\n")
+    lines.get(lines.len().saturating_sub(5)..).unwrap_or_default().join("\n")
 }
 
 /// Small, honest (`fsync` stays on), reachable over TCP only, and ready to replicate both ways.

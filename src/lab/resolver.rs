@@ -34,11 +34,7 @@ struct Remembered {
 
 impl Resolver {
     pub(super) fn new(upstream: SocketAddr) -> Self {
-        Self {
-            upstream,
-            provider: TokioRuntimeProvider::new(),
-            cache: Mutex::new(HashMap::new()),
-        }
+        Self { upstream, provider: TokioRuntimeProvider::new(), cache: Mutex::new(HashMap::new()) }
     }
 
     async fn resolve(&self, request: &Request) -> Answer {
@@ -52,15 +48,7 @@ impl Resolver {
         }
         // The age counts from the question: an answer cannot be younger than the moment it was asked for.
         let since = Instant::now();
-        let Ok(response) = ask(
-            &self.provider,
-            self.upstream,
-            name.into(),
-            record_type,
-            false,
-        )
-        .await
-        else {
+        let Ok(response) = ask(&self.provider, self.upstream, name.into(), record_type, false).await else {
             return Answer::resolved(ResponseCode::ServFail, Vec::new(), Vec::new());
         };
         let remembered = Remembered {
@@ -86,9 +74,8 @@ impl Resolver {
         let remembered = cache.get(key)?;
         let age = remembered.since.elapsed();
         // Rounded up, so that the time left is never overstated, not even by part of a second.
-        let seconds = u32::try_from(age.as_secs())
-            .unwrap_or(u32::MAX)
-            .saturating_add(u32::from(age.subsec_nanos() > 0));
+        let seconds =
+            u32::try_from(age.as_secs()).unwrap_or(u32::MAX).saturating_add(u32::from(age.subsec_nanos() > 0));
         (seconds <= remembered.ttl).then(|| remembered.answer(seconds))
     }
 }
@@ -110,12 +97,9 @@ impl Remembered {
 /// the SOA's TTL and its minimum (RFC 2308 section 5); zero for failures.
 fn lifetime(response: &DnsResponse) -> u32 {
     match response.metadata.response_code {
-        ResponseCode::NoError if !response.answers.is_empty() => response
-            .answers
-            .iter()
-            .map(|record| record.ttl)
-            .min()
-            .unwrap_or(0),
+        ResponseCode::NoError if !response.answers.is_empty() => {
+            response.answers.iter().map(|record| record.ttl).min().unwrap_or(0)
+        }
         ResponseCode::NoError | ResponseCode::NXDomain => response
             .authorities
             .iter()
@@ -130,11 +114,7 @@ fn lifetime(response: &DnsResponse) -> u32 {
 
 #[async_trait::async_trait]
 impl RequestHandler for Resolver {
-    async fn handle_request<R: ResponseHandler, T: Time>(
-        &self,
-        request: &Request,
-        handle: R,
-    ) -> ResponseInfo {
+    async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, handle: R) -> ResponseInfo {
         let answer = match request.metadata.op_code {
             OpCode::Query => self.resolve(request).await,
             _ => Answer::code(ResponseCode::NotImp),

@@ -19,7 +19,7 @@ pub(super) const REPLICATOR: &str = "replicator";
 /// How often the heartbeat beats.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 /// Longest wait for the initial copy of a few dozen rows.
-const COPY_LIMIT: Duration = Duration::from_secs(60);
+const COPY_LIMIT: Duration = Duration::from_mins(1);
 
 /// Same on both sides, as `shop_owner`. `ledger` has one row per acknowledged order, under the UUID its customer
 /// made; `cutover_heartbeat` shows replication lag (row `hb`) and carries the fence's marker (row `fence`).
@@ -116,11 +116,7 @@ pub(super) async fn connect(config: &Config) -> Result<Client, tokio_postgres::E
 
 /// Makes roles, database and tables on one cluster, with rows if `seed`.
 pub(super) async fn create(port: u16, passwords: &Passwords, seed: bool) -> Result<(), LabError> {
-    let Passwords {
-        application,
-        replicator,
-        ..
-    } = passwords;
+    let Passwords { application, replicator, .. } = passwords;
     // The passwords are hexadecimal digits, so they need no quoting.
     let roles = format!(
         "create role shop_owner;
@@ -128,49 +124,29 @@ pub(super) async fn create(port: u16, passwords: &Passwords, seed: bool) -> Resu
          create role {REPLICATOR} login replication password '{replicator}';"
     );
     let failed = "cannot set up the shop's database";
-    let client = connect(&passwords.config(port, ADMINISTRATOR, "postgres"))
-        .await
-        .map_err(LabError::database(failed))?;
-    client
-        .batch_execute(&roles)
-        .await
-        .map_err(LabError::database(failed))?;
+    let client =
+        connect(&passwords.config(port, ADMINISTRATOR, "postgres")).await.map_err(LabError::database(failed))?;
+    client.batch_execute(&roles).await.map_err(LabError::database(failed))?;
     client
         .batch_execute(&format!("create database {DATABASE} owner shop_owner"))
         .await
         .map_err(LabError::database(failed))?;
-    let client = connect(&passwords.config(port, ADMINISTRATOR, DATABASE))
-        .await
-        .map_err(LabError::database(failed))?;
-    client
-        .batch_execute(SCHEMA)
-        .await
-        .map_err(LabError::database(failed))?;
+    let client = connect(&passwords.config(port, ADMINISTRATOR, DATABASE)).await.map_err(LabError::database(failed))?;
+    client.batch_execute(SCHEMA).await.map_err(LabError::database(failed))?;
     if seed {
-        client
-            .batch_execute(SEED)
-            .await
-            .map_err(LabError::database(failed))?;
+        client.batch_execute(SEED).await.map_err(LabError::database(failed))?;
     }
     Ok(())
 }
 
 /// Sets up logical replication from old to new and waits until the initial copy is done.
-pub(super) async fn replicate(
-    old_port: u16,
-    new_port: u16,
-    passwords: &Passwords,
-) -> Result<(), LabError> {
+pub(super) async fn replicate(old_port: u16, new_port: u16, passwords: &Passwords) -> Result<(), LabError> {
     let failed = "cannot set up replication";
-    let old = connect(&passwords.config(old_port, ADMINISTRATOR, DATABASE))
-        .await
-        .map_err(LabError::database(failed))?;
-    let new = connect(&passwords.config(new_port, ADMINISTRATOR, DATABASE))
-        .await
-        .map_err(LabError::database(failed))?;
-    old.batch_execute(PUBLISH)
-        .await
-        .map_err(LabError::database(failed))?;
+    let old =
+        connect(&passwords.config(old_port, ADMINISTRATOR, DATABASE)).await.map_err(LabError::database(failed))?;
+    let new =
+        connect(&passwords.config(new_port, ADMINISTRATOR, DATABASE)).await.map_err(LabError::database(failed))?;
+    old.batch_execute(PUBLISH).await.map_err(LabError::database(failed))?;
     new.batch_execute(&format!(
         "create subscription shop_sub connection
            'host=127.0.0.1 port={old_port} user={REPLICATOR} password={} dbname={DATABASE}'
@@ -182,10 +158,7 @@ pub(super) async fn replicate(
     let copied = async {
         loop {
             let row = new
-                .query_one(
-                    "select count(*) > 0 and bool_and(srsubstate = 'r') from pg_subscription_rel",
-                    &[],
-                )
+                .query_one("select count(*) > 0 and bool_and(srsubstate = 'r') from pg_subscription_rel", &[])
                 .await
                 .map_err(LabError::database(failed))?;
             if row.get(0) {
@@ -194,14 +167,9 @@ pub(super) async fn replicate(
             tokio::time::sleep(super::state::POLL).await;
         }
     };
-    tokio::time::timeout(COPY_LIMIT, copied)
-        .await
-        .unwrap_or_else(|_| {
-            Err(LabError::Timeout {
-                what: "the initial copy to the new database did not finish".into(),
-                limit: COPY_LIMIT,
-            })
-        })
+    tokio::time::timeout(COPY_LIMIT, copied).await.unwrap_or_else(|_| {
+        Err(LabError::Timeout { what: "the initial copy to the new database did not finish".into(), limit: COPY_LIMIT })
+    })
 }
 
 /// Beats for ever. A beat that the fence (or a dead server) refuses is simply missing, and the next one is tried on

@@ -34,9 +34,7 @@ pub(super) struct Paths {
 
 impl Paths {
     pub(super) fn new(state_dir: &Path) -> Self {
-        Self {
-            state_dir: state_dir.to_path_buf(),
-        }
+        Self { state_dir: state_dir.to_path_buf() }
     }
 
     /// The lab's directory, mode 0700.
@@ -80,10 +78,7 @@ pub(super) fn make_dir(dir: &Path, mode: u32) -> Result<(), LabError> {
     DirBuilder::new()
         .mode(mode)
         .create(dir)
-        .map_err(LabError::io(format!(
-            "cannot make the directory {}",
-            dir.display()
-        )))
+        .map_err(LabError::io(format!("cannot make the directory {}", dir.display())))
 }
 
 /// Writes a new file that only its owner may read.
@@ -107,10 +102,8 @@ pub(super) fn random_hex<const N: usize>() -> String {
 /// as another user, who cannot reach into a private state directory.
 pub(super) fn make_run_dir() -> Result<PathBuf, LabError> {
     let temporary = std::env::temp_dir();
-    let temporary = temporary.canonicalize().map_err(LabError::io(format!(
-        "cannot use the directory {}",
-        temporary.display()
-    )))?;
+    let temporary =
+        temporary.canonicalize().map_err(LabError::io(format!("cannot use the directory {}", temporary.display())))?;
     let dir = temporary.join(format!("{RUN_DIR_PREFIX}{}", random_hex::<6>()));
     // Others may pass through (the PostgreSQL user must), not list.
     make_dir(&dir, 0o711)?;
@@ -157,16 +150,11 @@ impl State {
 
     /// Replaces `lab.json` in one step, so that a reader sees the old or the new content and nothing between.
     pub(super) fn write(&self, paths: &Paths) -> Result<(), LabError> {
-        let text = serde_json::to_string_pretty(self).map_err(|source| LabError::Json {
-            what: "the lab's state",
-            source,
-        })?;
+        let text =
+            serde_json::to_string_pretty(self).map_err(|source| LabError::Json { what: "the lab's state", source })?;
         let draft = paths.state().with_extension("json.new");
         write_private(&draft, &text)?;
-        fs::rename(&draft, paths.state()).map_err(LabError::io(format!(
-            "cannot replace {}",
-            paths.state().display()
-        )))
+        fs::rename(&draft, paths.state()).map_err(LabError::io(format!("cannot replace {}", paths.state().display())))
     }
 
     /// `None` when there is no such file.
@@ -180,23 +168,13 @@ impl State {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => {
-                return Err(LabError::Io {
-                    what: format!("cannot read {}", file.display()),
-                    source,
-                });
+                return Err(LabError::Io { what: format!("cannot read {}", file.display()), source });
             }
         };
-        let unreadable = |source| LabError::Json {
-            what: "the lab's state (lab.json)",
-            source,
-        };
+        let unreadable = |source| LabError::Json { what: "the lab's state (lab.json)", source };
         let version: Version = serde_json::from_str(&text).map_err(unreadable)?;
         if version.schema != SCHEMA {
-            return Err(LabError::Version {
-                file,
-                found: version.schema,
-                known: SCHEMA,
-            });
+            return Err(LabError::Version { file, found: version.schema, known: SCHEMA });
         }
         serde_json::from_str(&text).map(Some).map_err(unreadable)
     }
@@ -218,10 +196,7 @@ impl Lock {
                 None if begun.elapsed() < Duration::from_millis(500) => thread::sleep(POLL),
                 None => {
                     let pid = State::read(paths).ok().flatten().map(|state| state.pid);
-                    return Err(LabError::AlreadyRunning {
-                        dir: paths.dir(),
-                        pid,
-                    });
+                    return Err(LabError::AlreadyRunning { dir: paths.dir(), pid });
                 }
             }
         }
@@ -239,10 +214,9 @@ impl Lock {
         match open.try_lock() {
             Ok(()) => Ok(Some(Self { _file: open })),
             Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(source)) => Err(LabError::Io {
-                what: format!("cannot lock {}", file.display()),
-                source,
-            }),
+            Err(TryLockError::Error(source)) => {
+                Err(LabError::Io { what: format!("cannot lock {}", file.display()), source })
+            }
         }
     }
 }
@@ -264,10 +238,7 @@ pub(super) fn stop(paths: &Paths) -> Result<(), LabError> {
             break lock;
         }
         // The lock is held at this moment, so the id is that of the holder. None yet: it has only just begun.
-        let pid = State::read(paths)
-            .ok()
-            .flatten()
-            .and_then(|state| pid_of(state.pid));
+        let pid = State::read(paths).ok().flatten().and_then(|state| pid_of(state.pid));
         if let Some(pid) = pid {
             let signal = if !asked {
                 Some(Signal::TERM)
@@ -283,10 +254,7 @@ pub(super) fn stop(paths: &Paths) -> Result<(), LabError> {
             }
         }
         if begun.elapsed() > STOP_LIMIT * 2 {
-            return Err(LabError::Timeout {
-                what: "the lab did not end".into(),
-                limit: STOP_LIMIT * 2,
-            });
+            return Err(LabError::Timeout { what: "the lab did not end".into(), limit: STOP_LIMIT * 2 });
         }
         thread::sleep(POLL);
     };
@@ -304,22 +272,32 @@ pub(super) fn remove_leftovers(paths: &Paths) -> Result<(), LabError> {
     remove_dir(&paths.dir())
 }
 
-/// Removes the servers' directory, if it is one.
+/// Removes the servers' directory, if it is one. A program that was killed a moment ago may still be writing there,
+/// so a directory that is not empty after all is tried again for a while.
 pub(super) fn remove_run_dir(dir: &Path) -> Result<(), LabError> {
-    let ours = dir
-        .file_name()
-        .and_then(|name| name.to_str())
-        .is_some_and(|name| name.starts_with(RUN_DIR_PREFIX));
-    if ours { remove_dir(dir) } else { Ok(()) }
+    let ours = dir.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(RUN_DIR_PREFIX));
+    if !ours {
+        return Ok(());
+    }
+    let begun = Instant::now();
+    loop {
+        match remove_dir(dir) {
+            Err(LabError::Io { source, .. })
+                if source.kind() == io::ErrorKind::DirectoryNotEmpty && begun.elapsed() < Duration::from_secs(5) =>
+            {
+                thread::sleep(POLL);
+            }
+            removed => return removed,
+        }
+    }
 }
 
 /// Removes a directory with all in it; none is fine.
 pub(super) fn remove_dir(dir: &Path) -> Result<(), LabError> {
     match fs::remove_dir_all(dir) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(LabError::Io {
-            what: format!("cannot remove {}", dir.display()),
-            source,
-        }),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(LabError::Io { what: format!("cannot remove {}", dir.display()), source })
+        }
         _ => Ok(()),
     }
 }

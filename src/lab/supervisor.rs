@@ -31,9 +31,7 @@ use super::shop::{self, APPLICATION, DATABASE, Passwords};
 use super::state::{self, ClusterState, Lock, Paths, State};
 use super::web::Web;
 use super::zone::Zone;
-use super::{
-    APP_NAME, LabError, LabOptions, Message, NEW_ADDRESS, OLD_ADDRESS, Side, TSIG_NAME, ZONE,
-};
+use super::{APP_NAME, LabError, LabOptions, Message, NEW_ADDRESS, OLD_ADDRESS, Side, TSIG_NAME, ZONE};
 
 /// Is the lab until it ends: the body of the hidden subcommand `lab-serve`.
 ///
@@ -60,10 +58,8 @@ pub fn serve(options: LabOptions) -> Result<(), LabError> {
 async fn run(options: LabOptions) -> Result<(), LabError> {
     let mut ending = Ending::new()?;
     let paths = Paths::new(&options.state_dir);
-    std::fs::create_dir_all(&options.state_dir).map_err(LabError::io(format!(
-        "cannot make the directory {}",
-        options.state_dir.display()
-    )))?;
+    std::fs::create_dir_all(&options.state_dir)
+        .map_err(LabError::io(format!("cannot make the directory {}", options.state_dir.display())))?;
     // Held until the very end of this process: it is what "running" means.
     let _lock = Lock::take(&paths)?;
     state::remove_leftovers(&paths)?;
@@ -75,14 +71,7 @@ async fn run(options: LabOptions) -> Result<(), LabError> {
             return Err(error);
         }
     };
-    let mut world = World {
-        paths,
-        run_dir,
-        clusters: Vec::new(),
-        watchdog: None,
-        tasks: JoinSet::new(),
-        dns: None,
-    };
+    let mut world = World { paths, run_dir, clusters: Vec::new(), watchdog: None, tasks: JoinSet::new(), dns: None };
     let lived = tokio::select! {
         lived = live(&mut world, &options) => lived,
         () = ending.asked() => Ok(()),
@@ -121,9 +110,7 @@ impl World {
         let (old_listener, new_listener) = bind_web().await?;
         let web_port = local_port(&old_listener)?;
         let control_listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
-        let control = control_listener
-            .local_addr()
-            .map_err(LabError::io("cannot read a socket's address"))?;
+        let control = control_listener.local_addr().map_err(LabError::io("cannot read a socket's address"))?;
 
         let passwords = Passwords {
             administrator: state::random_hex::<16>(),
@@ -135,14 +122,9 @@ impl World {
         state::write_private(&secrets.join("db_password"), &passwords.administrator)?;
         state::write_private(&secrets.join("replicator_password"), &passwords.replicator)?;
         state::write_private(&secrets.join("app_password"), &passwords.application)?;
-        state::write_private(
-            &secrets.join("tsig_key"),
-            &data_encoding::BASE64.encode(&tsig_key),
-        )?;
+        state::write_private(&secrets.join("tsig_key"), &data_encoding::BASE64.encode(&tsig_key))?;
 
-        let [old_port, new_port] = self
-            .start_databases(&mut state, &installation, &passwords)
-            .await?;
+        let [old_port, new_port] = self.start_databases(&mut state, &installation, &passwords).await?;
         if options.replication {
             progress("copying the shop from old to new");
             shop::replicate(old_port, new_port, &passwords).await?;
@@ -154,15 +136,10 @@ impl World {
         progress("opening the shop");
         let database = |port, user| passwords.config(port, user, DATABASE);
         for (side, listener) in [(Side::Old, old_listener), (Side::New, new_listener)] {
-            let web = Web::new(
-                side,
-                database(old_port, APPLICATION),
-                database(new_port, APPLICATION),
-            );
+            let web = Web::new(side, database(old_port, APPLICATION), database(new_port, APPLICATION));
             self.tasks.spawn(web.serve(listener));
         }
-        self.tasks
-            .spawn(shop::heartbeat(database(old_port, ADMINISTRATOR)));
+        self.tasks.spawn(shop::heartbeat(database(old_port, ADMINISTRATOR)));
         let memory = Arc::new(Memory::new(options.customers, &self.paths.acknowledged())?);
         let load = Load {
             requests_per_second: options.requests_per_second,
@@ -176,11 +153,8 @@ impl World {
                 tracing::error!("no customers: {error}");
             }
         });
-        let control_server = Control {
-            memory,
-            old: database(old_port, ADMINISTRATOR),
-            new: database(new_port, ADMINISTRATOR),
-        };
+        let control_server =
+            Control { memory, old: database(old_port, ADMINISTRATOR), new: database(new_port, ADMINISTRATOR) };
         self.tasks.spawn(control_server.serve(control_listener));
 
         let attachments = self.accept_attachments(&state.attach_socket)?;
@@ -208,68 +182,33 @@ impl World {
         let ports = free_ports().await?;
         for (side, port) in [Side::Old, Side::New].into_iter().zip(ports) {
             let data_dir = self.run_dir.join(side.as_str());
-            state.clusters.push(ClusterState {
-                name: side.to_string(),
-                data_dir,
-                port,
-                pid: None,
-            });
+            state.clusters.push(ClusterState { name: side.to_string(), data_dir, port, pid: None });
         }
         state.write(&self.paths)?;
-        let data_dirs: Vec<PathBuf> = state
-            .clusters
-            .iter()
-            .map(|cluster| cluster.data_dir.clone())
-            .collect();
-        self.watchdog = Some(postgres::spawn_watchdog(
-            installation,
-            &self.run_dir,
-            &data_dirs,
-        )?);
+        let data_dirs: Vec<PathBuf> = state.clusters.iter().map(|cluster| cluster.data_dir.clone()).collect();
+        self.watchdog = Some(postgres::spawn_watchdog(installation, &self.run_dir, &data_dirs)?);
 
         progress("creating PostgreSQL old and new");
         let create = |cluster: &ClusterState| {
             let log = self.paths.log(&format!("postgres-{}", cluster.name));
-            Cluster::create(
-                installation,
-                cluster.data_dir.clone(),
-                cluster.port,
-                &passwords.administrator,
-                log,
-            )
+            Cluster::create(installation, cluster.data_dir.clone(), cluster.port, &passwords.administrator, log)
         };
-        self.clusters =
-            futures_util::future::try_join_all(state.clusters.iter().map(create)).await?;
+        self.clusters = futures_util::future::try_join_all(state.clusters.iter().map(create)).await?;
         for (cluster, known) in self.clusters.iter_mut().zip(&mut state.clusters) {
-            progress(&format!(
-                "starting PostgreSQL {} on port {}",
-                known.name, known.port
-            ));
+            progress(&format!("starting PostgreSQL {} on port {}", known.name, known.port));
             known.pid = cluster.start(installation)?;
         }
         state.write(&self.paths)?;
-        let set_up =
-            self.clusters
-                .iter_mut()
-                .zip([true, false])
-                .map(|(cluster, seed)| async move {
-                    cluster
-                        .ready(&passwords.config(cluster.port, ADMINISTRATOR, "postgres"))
-                        .await?;
-                    shop::create(cluster.port, passwords, seed).await
-                });
+        let set_up = self.clusters.iter_mut().zip([true, false]).map(|(cluster, seed)| async move {
+            cluster.ready(&passwords.config(cluster.port, ADMINISTRATOR, "postgres")).await?;
+            shop::create(cluster.port, passwords, seed).await
+        });
         futures_util::future::try_join_all(set_up).await?;
         Ok(ports)
     }
 
-    async fn start_dns(
-        &mut self,
-        options: &LabOptions,
-        key: &[u8],
-    ) -> Result<(SocketAddr, Vec<SocketAddr>), LabError> {
-        let invalid = |error: hickory_proto::ProtoError| {
-            LabError::Start(format!("cannot set up DNS: {error}"))
-        };
+    async fn start_dns(&mut self, options: &LabOptions, key: &[u8]) -> Result<(SocketAddr, Vec<SocketAddr>), LabError> {
+        let invalid = |error: hickory_proto::ProtoError| LabError::Start(format!("cannot set up DNS: {error}"));
         let name = |text: &str| {
             Name::from_ascii(text)
                 .map(|mut name| {
@@ -278,13 +217,8 @@ impl World {
                 })
                 .map_err(|error| LabError::Start(format!("cannot set up DNS: {error}")))
         };
-        let zone = Zone::new(
-            &name(ZONE)?,
-            A(Ipv4Addr::LOCALHOST),
-            &name(APP_NAME)?,
-            A(OLD_ADDRESS),
-            options.ttl_seconds,
-        );
+        let zone =
+            Zone::new(&name(ZONE)?, A(Ipv4Addr::LOCALHOST), &name(APP_NAME)?, A(OLD_ADDRESS), options.ttl_seconds);
         let authority = Authority::new(zone, name(TSIG_NAME)?, key.to_vec()).map_err(invalid)?;
         let no_socket = "cannot open a port for DNS";
         let sockets = Sockets::bind().await.map_err(LabError::io(no_socket))?;
@@ -301,14 +235,9 @@ impl World {
     }
 
     /// Counts the open connections to the attachment socket.
-    fn accept_attachments(
-        &mut self,
-        socket: &std::path::Path,
-    ) -> Result<watch::Receiver<usize>, LabError> {
-        let listener = UnixListener::bind(socket).map_err(LabError::io(format!(
-            "cannot listen on {}",
-            socket.display()
-        )))?;
+    fn accept_attachments(&mut self, socket: &std::path::Path) -> Result<watch::Receiver<usize>, LabError> {
+        let listener =
+            UnixListener::bind(socket).map_err(LabError::io(format!("cannot listen on {}", socket.display())))?;
         let (count, counted) = watch::channel(0_usize);
         self.tasks.spawn(async move {
             while let Ok((mut connection, _)) = listener.accept().await {
@@ -325,7 +254,7 @@ impl World {
         Ok(counted)
     }
 
-    /// Ends all servers and removes all files; goes on to the next thing when one fails, and tells the first failure.
+    /// Ends all servers, then removes all files.
     async fn end(mut self) -> Result<(), LabError> {
         tracing::info!("taking the lab down");
         self.tasks.shutdown().await;
@@ -335,8 +264,9 @@ impl World {
             // The servers are gone: nothing is left to watch.
             let _ = watchdog.kill().await;
         }
-        let removed = state::remove_run_dir(&self.run_dir);
-        removed.and(state::remove_dir(&self.paths.dir()))
+        state::remove_run_dir(&self.run_dir)?;
+        // Last, since it says where the rest is: what could not be removed is found again by the next start.
+        state::remove_dir(&self.paths.dir())
     }
 }
 
@@ -354,8 +284,7 @@ struct Facts<'a> {
 /// The contract with the `lab` profile of the runbook.
 fn vars(facts: &Facts<'_>) -> BTreeMap<String, String> {
     let [old, new] = facts.ports;
-    let database =
-        |port: u16| format!("host=127.0.0.1 port={port} user={ADMINISTRATOR} dbname={DATABASE}");
+    let database = |port: u16| format!("host=127.0.0.1 port={port} user={ADMINISTRATOR} dbname={DATABASE}");
     let mut vars: BTreeMap<String, String> = [
         ("old_db", database(old)),
         ("new_db", database(new)),
@@ -382,15 +311,10 @@ fn vars(facts: &Facts<'_>) -> BTreeMap<String, String> {
 }
 
 fn text(path: &std::path::Path) -> Result<String, LabError> {
-    path.to_str()
-        .map(str::to_owned)
-        .ok_or_else(|| LabError::Io {
-            what: format!(
-                "{} is not UTF-8, and a runbook's vars are text",
-                path.display()
-            ),
-            source: io::ErrorKind::InvalidInput.into(),
-        })
+    path.to_str().map(str::to_owned).ok_or_else(|| LabError::Io {
+        what: format!("{} is not UTF-8, and a runbook's vars are text", path.display()),
+        source: io::ErrorKind::InvalidInput.into(),
+    })
 }
 
 /// Returns when nobody has been attached for `linger`.
@@ -442,23 +366,17 @@ async fn bind_web() -> Result<(TcpListener, TcpListener), LabError> {
         let old = bind(SocketAddr::from((OLD_ADDRESS, 0))).await?;
         match bind(SocketAddr::from((NEW_ADDRESS, local_port(&old)?))).await {
             Ok(new) => return Ok((old, new)),
-            Err(LabError::Io { source, .. })
-                if source.kind() == io::ErrorKind::AddrInUse && attempts > 0 => {}
+            Err(LabError::Io { source, .. }) if source.kind() == io::ErrorKind::AddrInUse && attempts > 0 => {}
             Err(error) => return Err(error),
         }
     }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, LabError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::AddrNotAvailable => missing_address(address.ip()),
-            _ => LabError::Io {
-                what: format!("cannot listen on {address}"),
-                source,
-            },
-        })
+    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrNotAvailable => missing_address(address.ip()),
+        _ => LabError::Io { what: format!("cannot listen on {address}"), source },
+    })
 }
 
 /// Linux has all of 127.0.0.0/8; other systems have 127.0.0.1 and take more by hand.
@@ -472,10 +390,7 @@ fn missing_address(address: IpAddr) -> LabError {
 }
 
 fn local_port(listener: &TcpListener) -> Result<u16, LabError> {
-    listener
-        .local_addr()
-        .map(|address| address.port())
-        .map_err(LabError::io("cannot read a socket's address"))
+    listener.local_addr().map(|address| address.port()).map_err(LabError::io("cannot read a socket's address"))
 }
 
 /// Two ports that nobody uses at this moment: PostgreSQL cannot be given an open socket.
@@ -520,9 +435,6 @@ fn redirect_errors(paths: &Paths) -> Result<(), LabError> {
 /// Lets go of the pipe to whoever started this, who waits for nothing more.
 fn release_output() -> Result<(), LabError> {
     let failed = "cannot release standard output";
-    let null = OpenOptions::new()
-        .write(true)
-        .open("/dev/null")
-        .map_err(LabError::io(failed))?;
+    let null = OpenOptions::new().write(true).open("/dev/null").map_err(LabError::io(failed))?;
     rustix::stdio::dup2_stdout(&null).map_err(|error| LabError::io(failed)(error.into()))
 }

@@ -89,15 +89,7 @@ enum Failure {
 impl Web {
     /// A service named `name` that starts on the database of the same side.
     pub(super) fn new(name: Side, old: Config, new: Config) -> Self {
-        Self {
-            name,
-            old,
-            new,
-            state: Mutex::new(State {
-                database: name,
-                idle: Vec::new(),
-            }),
-        }
+        Self { name, old, new, state: Mutex::new(State { database: name, idle: Vec::new() }) }
     }
 
     /// Serves for ever.
@@ -107,9 +99,7 @@ impl Web {
             let web = Arc::clone(&web);
             async move {
                 let mut reply = web.answer(request).await;
-                reply
-                    .headers_mut()
-                    .insert("x-shop-web", HeaderValue::from_static(web.name.as_str()));
+                reply.headers_mut().insert("x-shop-web", HeaderValue::from_static(web.name.as_str()));
                 reply
             }
         })
@@ -124,14 +114,9 @@ impl Web {
             (&Method::POST, "/orders") => self.take_order(request).await,
             (&Method::GET, "/healthz") => self.health().await,
             (&Method::GET, "/admin/database") => self.configured(),
-            (&Method::POST, "/admin/database") => {
-                self.switch(request.uri().query().unwrap_or_default())
-            }
+            (&Method::POST, "/admin/database") => self.switch(request.uri().query().unwrap_or_default()),
             (_, "/" | "/orders/recent" | "/orders" | "/healthz" | "/admin/database") => {
-                http::error(
-                    StatusCode::METHOD_NOT_ALLOWED,
-                    format!("{} does not work on {path}", request.method()),
-                )
+                http::error(StatusCode::METHOD_NOT_ALLOWED, format!("{} does not work on {path}", request.method()))
             }
             _ => http::error(StatusCode::NOT_FOUND, format!("there is nothing at {path}")),
         }
@@ -143,10 +128,8 @@ impl Web {
         match rows.await {
             Ok((_, rows)) => {
                 use std::fmt::Write;
-                let mut page = format!(
-                    "<!doctype html>\n<title>Shop</title>\n<h1>{} products</h1>\n<ul>\n",
-                    rows.len()
-                );
+                let mut page =
+                    format!("<!doctype html>\n<title>Shop</title>\n<h1>{} products</h1>\n<ul>\n", rows.len());
                 for row in rows {
                     let (name, cents): (String, i64) = (row.get(0), row.get(1));
                     // Writing to a String cannot fail.
@@ -160,10 +143,7 @@ impl Web {
     }
 
     async fn recent_orders(&self) -> Reply {
-        let rows = self.query(
-            "select id, customer_id from orders order by id desc limit 10",
-            &[],
-        );
+        let rows = self.query("select id, customer_id from orders order by id desc limit 10", &[]);
         match rows.await {
             Ok((_, rows)) => {
                 let orders: Vec<_> = rows
@@ -177,11 +157,10 @@ impl Web {
     }
 
     async fn take_order(&self, request: Request<Incoming>) -> Reply {
-        let is_form = request.headers().get(CONTENT_TYPE).is_some_and(|value| {
-            value
-                .as_bytes()
-                .starts_with(b"application/x-www-form-urlencoded")
-        });
+        let is_form = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
         let Some(body) = http::body(request).await else {
             return http::error(StatusCode::BAD_REQUEST, "the body is too long or broke off");
         };
@@ -189,23 +168,11 @@ impl Web {
             Ok(order) => order,
             Err(message) => return http::error(StatusCode::BAD_REQUEST, message),
         };
-        let Order {
-            id,
-            customer,
-            product,
-            quantity,
-        } = &order;
-        match self
-            .query(
-                TAKE_ORDER,
-                &[id, &self.name.as_str(), customer, product, quantity],
-            )
-            .await
-        {
-            Ok((database, _)) => http::json(
-                StatusCode::CREATED,
-                &serde_json::json!({ "id": order.id, "database": database }),
-            ),
+        let Order { id, customer, product, quantity } = &order;
+        match self.query(TAKE_ORDER, &[id, &self.name.as_str(), customer, product, quantity]).await {
+            Ok((database, _)) => {
+                http::json(StatusCode::CREATED, &serde_json::json!({ "id": order.id, "database": database }))
+            }
             Err(failure) => failure.reply(),
         }
     }
@@ -218,18 +185,8 @@ impl Web {
     }
 
     fn configured(&self) -> Reply {
-        let database = self
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .database;
-        http::json(
-            StatusCode::OK,
-            &Configured {
-                web: self.name,
-                database,
-            },
-        )
+        let database = self.state.lock().unwrap_or_else(PoisonError::into_inner).database;
+        http::json(StatusCode::OK, &Configured { web: self.name, database })
     }
 
     /// Points this service at one of the databases. Requests that are held go there with their next try.
@@ -250,11 +207,7 @@ impl Web {
     }
 
     /// Runs a statement on the configured database, held and tried again while that one refuses. Says which answered.
-    async fn query(
-        &self,
-        sql: &str,
-        values: &[&(dyn ToSql + Sync)],
-    ) -> Result<(Side, Vec<Row>), Failure> {
+    async fn query(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<(Side, Vec<Row>), Failure> {
         let deadline = Instant::now() + PATIENCE;
         let mut kept = true;
         let mut reason = String::from("no answer");
@@ -317,10 +270,7 @@ impl Failure {
     fn reply(self) -> Reply {
         match self {
             Self::Unavailable(reason) => http::error(StatusCode::SERVICE_UNAVAILABLE, reason),
-            Self::Final(error) => http::error(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                super::database_message(&error),
-            ),
+            Self::Final(error) => http::error(StatusCode::INTERNAL_SERVER_ERROR, super::database_message(&error)),
         }
     }
 }
@@ -330,9 +280,7 @@ fn parse_order(body: &Bytes, is_form: bool) -> Result<Order, String> {
         return serde_json::from_slice(body).map_err(|error| error.to_string());
     }
     let field = |name: &str| {
-        url::form_urlencoded::parse(body)
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.into_owned())
+        url::form_urlencoded::parse(body).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     };
     let id = field("id").ok_or("the field id is missing")?;
     Ok(Order {
@@ -356,7 +304,6 @@ fn is_passing(error: &tokio_postgres::Error) -> bool {
         ]
         .contains(code);
     }
-    let io_failed =
-        std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<io::Error>);
+    let io_failed = std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<io::Error>);
     error.is_closed() || io_failed
 }

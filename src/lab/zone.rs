@@ -36,9 +36,8 @@ pub(super) struct Zone {
 impl Zone {
     /// A zone with SOA and NS, served by `address`, with one more name.
     pub(super) fn new(origin: &Name, address: A, app: &Name, app_address: A, app_ttl: u32) -> Self {
-        let server = Name::from_ascii("ns1")
-            .and_then(|label| label.append_name(origin))
-            .unwrap_or_else(|_| origin.clone());
+        let server =
+            Name::from_ascii("ns1").and_then(|label| label.append_name(origin)).unwrap_or_else(|_| origin.clone());
         let contact = Name::from_ascii("hostmaster")
             .and_then(|label| label.append_name(origin))
             .unwrap_or_else(|_| origin.clone());
@@ -49,10 +48,7 @@ impl Zone {
             Record::from_rdata(server, FIXED_TTL, RData::A(address)),
             Record::from_rdata(app.clone(), app_ttl, RData::A(app_address)),
         ];
-        let mut zone = Self {
-            origin: LowerName::new(origin),
-            rrsets: BTreeMap::new(),
-        };
+        let mut zone = Self { origin: LowerName::new(origin), rrsets: BTreeMap::new() };
         for record in records {
             zone.add(&record);
         }
@@ -76,10 +72,7 @@ impl Zone {
                 answers.extend_from_slice(records);
                 return Found::Records(answers);
             }
-            let Some(alias) = self
-                .rrset(&name, RecordType::CNAME)
-                .and_then(<[Record]>::first)
-            else {
+            let Some(alias) = self.rrset(&name, RecordType::CNAME).and_then(<[Record]>::first) else {
                 break;
             };
             answers.push(alias.clone());
@@ -88,10 +81,7 @@ impl Zone {
             };
             name = LowerName::new(&target.0);
         }
-        let soa = self
-            .rrset(&self.origin, RecordType::SOA)
-            .unwrap_or_default()
-            .to_vec();
+        let soa = self.rrset(&self.origin, RecordType::SOA).unwrap_or_default().to_vec();
         if !answers.is_empty() {
             Found::Records(answers)
         } else if self.has_name(&name) {
@@ -105,11 +95,7 @@ impl Zone {
     ///
     /// # Errors
     /// The response code that RFC 2136 sections 3.2 and 3.4 give for the first thing that does not hold.
-    pub(super) fn update(
-        &mut self,
-        prerequisites: &[Record],
-        updates: &[Record],
-    ) -> Result<(), ResponseCode> {
+    pub(super) fn update(&mut self, prerequisites: &[Record], updates: &[Record]) -> Result<(), ResponseCode> {
         self.check_prerequisites(prerequisites)?;
         self.prescan(updates)?;
         let mut changed = self.clone();
@@ -123,7 +109,7 @@ impl Zone {
         Ok(())
     }
 
-    /// RFC 2136 section 3.2. A prerequisite with a value means the whole RRset: same members, no more, no less.
+    /// RFC 2136 section 3.2. A prerequisite with a value means the whole set: same members, no more, no less.
     fn check_prerequisites(&self, prerequisites: &[Record]) -> Result<(), ResponseCode> {
         let mut exact: BTreeMap<RrKey, Vec<&RData>> = BTreeMap::new();
         for required in prerequisites {
@@ -153,19 +139,14 @@ impl Zone {
                 }
                 DNSClass::NONE if exists => return Err(ResponseCode::YXRRSet),
                 DNSClass::ANY | DNSClass::NONE => {}
-                DNSClass::IN => exact
-                    .entry(RrKey::new(name, record_type))
-                    .or_default()
-                    .push(&required.data),
+                DNSClass::IN => exact.entry(RrKey::new(name, record_type)).or_default().push(&required.data),
                 _ => return Err(ResponseCode::FormErr),
             }
         }
         for (key, wanted) in &exact {
             let present = self.rrsets.get(key).map(Vec::as_slice).unwrap_or_default();
             let same = present.iter().all(|record| wanted.contains(&&record.data))
-                && wanted
-                    .iter()
-                    .all(|data| present.iter().any(|record| record.data == **data));
+                && wanted.iter().all(|data| present.iter().any(|record| record.data == **data));
             if !same {
                 return Err(ResponseCode::NXRRSet);
             }
@@ -182,9 +163,7 @@ impl Zone {
             let record_type = update.record_type();
             let transfer = matches!(record_type, RecordType::AXFR | RecordType::IXFR);
             let fine = match update.dns_class {
-                DNSClass::IN => {
-                    !transfer && record_type != RecordType::ANY && !is_empty(&update.data)
-                }
+                DNSClass::IN => !transfer && record_type != RecordType::ANY && !is_empty(&update.data),
                 DNSClass::ANY => !transfer && update.ttl == 0 && is_empty(&update.data),
                 DNSClass::NONE => !transfer && record_type != RecordType::ANY && update.ttl == 0,
                 _ => false,
@@ -200,17 +179,15 @@ impl Zone {
     fn apply(&mut self, update: &Record) {
         let name = LowerName::new(&update.name);
         let record_type = update.record_type();
-        let protected = |key: &RrKey| {
-            key.name == self.origin && matches!(key.record_type, RecordType::SOA | RecordType::NS)
-        };
+        let protected =
+            |key: &RrKey| key.name == self.origin && matches!(key.record_type, RecordType::SOA | RecordType::NS);
         match update.dns_class {
             DNSClass::IN => self.add(update),
             DNSClass::ANY if record_type == RecordType::ANY => {
                 let origin = self.origin.clone();
                 self.rrsets.retain(|key, _| {
                     key.name != name
-                        || (key.name == origin
-                            && matches!(key.record_type, RecordType::SOA | RecordType::NS))
+                        || (key.name == origin && matches!(key.record_type, RecordType::SOA | RecordType::NS))
                 });
             }
             DNSClass::ANY | DNSClass::NONE => {
@@ -234,17 +211,12 @@ impl Zone {
     fn add(&mut self, record: &Record) {
         let name = LowerName::new(&record.name);
         let is_alias = record.record_type() == RecordType::CNAME;
-        let clash = self
-            .rrsets
-            .keys()
-            .any(|key| key.name == name && (key.record_type == RecordType::CNAME) != is_alias);
+        let clash =
+            self.rrsets.keys().any(|key| key.name == name && (key.record_type == RecordType::CNAME) != is_alias);
         if clash || (record.record_type() == RecordType::SOA && self.has_name(&self.origin)) {
             return;
         }
-        let records = self
-            .rrsets
-            .entry(RrKey::new(name, record.record_type()))
-            .or_default();
+        let records = self.rrsets.entry(RrKey::new(name, record.record_type())).or_default();
         if is_alias {
             records.clear();
         }
@@ -266,9 +238,7 @@ impl Zone {
     }
 
     fn rrset(&self, name: &LowerName, record_type: RecordType) -> Option<&[Record]> {
-        self.rrsets
-            .get(&RrKey::new(name.clone(), record_type))
-            .map(Vec::as_slice)
+        self.rrsets.get(&RrKey::new(name.clone(), record_type)).map(Vec::as_slice)
     }
 
     fn has_name(&self, name: &LowerName) -> bool {
@@ -277,8 +247,7 @@ impl Zone {
 }
 
 fn is_empty(data: &RData) -> bool {
-    matches!(data, RData::Update0(_))
-        || matches!(data, RData::NULL(null) if null.anything.is_empty())
+    matches!(data, RData::Update0(_)) || matches!(data, RData::NULL(null) if null.anything.is_empty())
 }
 
 #[cfg(test)]
@@ -293,13 +262,7 @@ mod tests {
     }
 
     fn zone() -> Zone {
-        Zone::new(
-            &name("shop.test."),
-            A::new(127, 0, 0, 1),
-            &name("app.shop.test."),
-            OLD,
-            20,
-        )
+        Zone::new(&name("shop.test."), A::new(127, 0, 0, 1), &name("app.shop.test."), OLD, 20)
     }
 
     fn record(class: DNSClass, ttl: u32, data: RData) -> Record {
@@ -322,66 +285,38 @@ mod tests {
     }
 
     fn replace(with: A) -> [Record; 2] {
-        [
-            record(DNSClass::ANY, 0, RData::Update0(RecordType::A)),
-            record(DNSClass::IN, 20, RData::A(with)),
-        ]
+        [record(DNSClass::ANY, 0, RData::Update0(RecordType::A)), record(DNSClass::IN, 20, RData::A(with))]
     }
 
     #[test]
     fn replaces_when_the_old_value_is_exactly_as_required() {
         let mut zone = zone();
         let exactly_old = record(DNSClass::IN, 0, RData::A(OLD));
-        assert_eq!(
-            zone.update(std::slice::from_ref(&exactly_old), &replace(NEW)),
-            Ok(())
-        );
+        assert_eq!(zone.update(std::slice::from_ref(&exactly_old), &replace(NEW)), Ok(()));
         assert_eq!(addresses(&zone), [NEW]);
         // The second of two who raced finds the value gone, and changes nothing.
-        assert_eq!(
-            zone.update(&[exactly_old], &replace(OLD)),
-            Err(ResponseCode::NXRRSet)
-        );
+        assert_eq!(zone.update(&[exactly_old], &replace(OLD)), Err(ResponseCode::NXRRSet));
         assert_eq!(addresses(&zone), [NEW]);
     }
 
     #[test]
     fn a_required_value_means_the_whole_set() {
         let mut zone = zone();
-        zone.update(&[], &[record(DNSClass::IN, 20, RData::A(NEW))])
-            .unwrap();
+        zone.update(&[], &[record(DNSClass::IN, 20, RData::A(NEW))]).unwrap();
         assert_eq!(addresses(&zone), [OLD, NEW]);
         let only_old = record(DNSClass::IN, 0, RData::A(OLD));
-        assert_eq!(
-            zone.update(&[only_old], &replace(NEW)),
-            Err(ResponseCode::NXRRSet)
-        );
+        assert_eq!(zone.update(&[only_old], &replace(NEW)), Err(ResponseCode::NXRRSet));
     }
 
     #[test]
     fn prerequisites_on_existence() {
         let mut zone = zone();
         let exists = |class, record_type| record(class, 0, RData::Update0(record_type));
-        assert_eq!(
-            zone.update(&[exists(DNSClass::ANY, RecordType::A)], &[]),
-            Ok(())
-        );
-        assert_eq!(
-            zone.update(&[exists(DNSClass::ANY, RecordType::AAAA)], &[]),
-            Err(ResponseCode::NXRRSet)
-        );
-        assert_eq!(
-            zone.update(&[exists(DNSClass::NONE, RecordType::A)], &[]),
-            Err(ResponseCode::YXRRSet)
-        );
-        assert_eq!(
-            zone.update(&[exists(DNSClass::NONE, RecordType::ANY)], &[]),
-            Err(ResponseCode::YXDomain)
-        );
-        assert_eq!(
-            zone.update(&[record(DNSClass::IN, 5, RData::A(OLD))], &[]),
-            Err(ResponseCode::FormErr)
-        );
+        assert_eq!(zone.update(&[exists(DNSClass::ANY, RecordType::A)], &[]), Ok(()));
+        assert_eq!(zone.update(&[exists(DNSClass::ANY, RecordType::AAAA)], &[]), Err(ResponseCode::NXRRSet));
+        assert_eq!(zone.update(&[exists(DNSClass::NONE, RecordType::A)], &[]), Err(ResponseCode::YXRRSet));
+        assert_eq!(zone.update(&[exists(DNSClass::NONE, RecordType::ANY)], &[]), Err(ResponseCode::YXDomain));
+        assert_eq!(zone.update(&[record(DNSClass::IN, 5, RData::A(OLD))], &[]), Err(ResponseCode::FormErr));
     }
 
     #[test]
@@ -390,10 +325,7 @@ mod tests {
         let mut elsewhere = record(DNSClass::IN, 20, RData::A(NEW));
         elsewhere.name = name("app.shop.example.");
         let [delete, add] = replace(NEW);
-        assert_eq!(
-            zone.update(&[], &[delete, add, elsewhere]),
-            Err(ResponseCode::NotZone)
-        );
+        assert_eq!(zone.update(&[], &[delete, add, elsewhere]), Err(ResponseCode::NotZone));
         assert_eq!(addresses(&zone), [OLD]);
     }
 
@@ -403,13 +335,7 @@ mod tests {
         let serial = |zone: &Zone| match zone.find(&zone.origin, RecordType::SOA) {
             Found::Records(records) => records
                 .iter()
-                .find_map(|record| {
-                    if let RData::SOA(soa) = &record.data {
-                        Some(soa.serial)
-                    } else {
-                        None
-                    }
-                })
+                .find_map(|record| if let RData::SOA(soa) = &record.data { Some(soa.serial) } else { None })
                 .unwrap(),
             other => panic!("no SOA: {other:?}"),
         };
