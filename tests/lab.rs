@@ -266,8 +266,10 @@ fn orders_the_customers_were_told_are_saved_arrive_in_the_new_database() {
     let first = beat("new_db");
     eventually("the next heartbeat in new", || (beat("new_db") != first).then_some(()));
 
-    let page = |side| world.body("GET", &format!("{}:{}", world.var(side), world.var("web_port")), "/");
-    assert_eq!(page("old_address"), page("new_address"));
+    let page = |side, path| world.body("GET", &format!("{}:{}", world.var(side), world.var("web_port")), path);
+    for path in ["/", "/api/catalogue"] {
+        assert_eq!(page("old_address", path), page("new_address", path));
+    }
     let file = fs::read_to_string(world.lab.dir.join("acknowledged")).unwrap();
     assert!(file.lines().count() >= 20);
 }
@@ -298,8 +300,8 @@ fn an_update_needs_the_key_and_the_old_value_and_moves_the_customers_within_the_
             (address(resolver) == new).then_some(())
         });
     }
-    // 3 s of TTL, and a second for a busy machine.
-    assert!(moved.elapsed() < Duration::from_secs(4), "the resolvers took {:?}", moved.elapsed());
+    // 3 s of TTL, and some for a busy machine.
+    assert!(moved.elapsed() < Duration::from_secs(3 + 2), "the resolvers took {:?}", moved.elapsed());
     let seen = eventually("all customers at new", || {
         Some(world.customers()).filter(|seen| seen.new_web > 20 && seen.old_web == 0)
     });

@@ -111,11 +111,12 @@ impl Web {
         match (request.method(), path.as_str()) {
             (&Method::GET, "/") => self.page().await,
             (&Method::GET, "/orders/recent") => self.recent_orders().await,
+            (&Method::GET, "/api/catalogue") => self.catalogue().await,
             (&Method::POST, "/orders") => self.take_order(request).await,
             (&Method::GET, "/healthz") => self.health().await,
             (&Method::GET, "/admin/database") => self.configured(),
             (&Method::POST, "/admin/database") => self.switch(request.uri().query().unwrap_or_default()),
-            (_, "/" | "/orders/recent" | "/orders" | "/healthz" | "/admin/database") => {
+            (_, "/" | "/orders/recent" | "/api/catalogue" | "/orders" | "/healthz" | "/admin/database") => {
                 http::error(StatusCode::METHOD_NOT_ALLOWED, format!("{} does not work on {path}", request.method()))
             }
             _ => http::error(StatusCode::NOT_FOUND, format!("there is nothing at {path}")),
@@ -151,6 +152,21 @@ impl Web {
                     .map(|row| serde_json::json!({ "id": row.get::<_, i64>(0), "customer": row.get::<_, i64>(1) }))
                     .collect();
                 http::json(StatusCode::OK, &orders)
+            }
+            Err(failure) => failure.reply(),
+        }
+    }
+
+    /// Count and checksum of what is for sale: equal on both sides exactly when the products are.
+    async fn catalogue(&self) -> Reply {
+        const CATALOGUE: &str = "
+            select count(*), md5(coalesce(string_agg(concat_ws(',', id, name, price_cents), ';' order by id), ''))
+            from products";
+        match self.query(CATALOGUE, &[]).await {
+            Ok((_, rows)) => {
+                let found = rows.first().map(|row| (row.get::<_, i64>(0), row.get::<_, String>(1)));
+                let (products, checksum) = found.unwrap_or_default();
+                http::json(StatusCode::OK, &serde_json::json!({ "products": products, "checksum": checksum }))
             }
             Err(failure) => failure.reply(),
         }
