@@ -267,7 +267,9 @@ impl Customer {
             match tokio::time::timeout_at(deadline, self.attempt(turn, order)).await {
                 Ok(Ok(web)) => return Outcome::Answered(web),
                 Ok(Err(Setback::Final(reason))) => return Outcome::Failed(reason),
-                Ok(Err(Setback::Passing(why))) if Instant::now() + RETRY_INTERVAL < deadline => reason = why,
+                Ok(Err(Setback::Passing(why))) if Instant::now() + RETRY_INTERVAL < deadline => {
+                    reason = why;
+                }
                 Ok(Err(Setback::Passing(why))) => return Outcome::Failed(why),
                 Err(_) => {
                     return Outcome::Failed(format!("out of patience; before that: {reason}"));
@@ -319,7 +321,7 @@ impl Customer {
                 .header(CONTENT_TYPE, "application/json")
                 .body(Full::from(body.to_string()))
         } else {
-            let path = if turn % 4 == 0 { "/" } else { "/orders/recent" };
+            let path = if turn.is_multiple_of(4) { "/" } else { "/orders/recent" };
             request.method(Method::GET).uri(path).body(Full::default())
         };
         built.map_err(|error| Setback::Final(error.to_string()))

@@ -198,7 +198,7 @@ impl Answer {
             if let Some(edns) = &edns {
                 builder.edns(edns);
             }
-            builder.build(metadata.clone(), &self.answers, &self.authorities, [], [])
+            builder.build(metadata, &self.answers, &self.authorities, [], [])
         };
         let mut response = build();
         if let Some(context) = context {

@@ -25,7 +25,7 @@ pub(super) const ADMINISTRATOR: &str = "gonogo";
 /// The programs a directory must hold to count.
 const PROGRAMS: [&str; 3] = ["initdb", "pg_ctl", "postgres"];
 /// Longest wait for a server to take connections.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 /// Longest wait for a server to end by itself.
 const STOP_LIMIT: Duration = Duration::from_secs(8);
 
@@ -161,8 +161,11 @@ impl Cluster {
             .arg("--no-sync")
             .arg("--pwfile")
             .arg(&password_file);
-        let output =
-            tokio::process::Command::from(command).output().await.map_err(LabError::io("cannot run initdb"))?;
+        let output = tokio::process::Command::from(command)
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(LabError::io("cannot run initdb"))?;
         fs::remove_file(&password_file).map_err(LabError::io(format!("cannot remove {}", password_file.display())))?;
         if !output.status.success() {
             return Err(LabError::Program {

@@ -19,7 +19,7 @@ pub(super) const REPLICATOR: &str = "replicator";
 /// How often the heartbeat beats.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 /// Longest wait for the initial copy of a few dozen rows.
-const COPY_LIMIT: Duration = Duration::from_secs(60);
+const COPY_LIMIT: Duration = Duration::from_mins(1);
 
 /// Same on both sides, as `shop_owner`. `ledger` has one row per acknowledged order, under the UUID its customer
 /// made; `cutover_heartbeat` shows replication lag (row `hb`) and carries the fence's marker (row `fence`).

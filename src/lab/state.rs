@@ -272,10 +272,24 @@ pub(super) fn remove_leftovers(paths: &Paths) -> Result<(), LabError> {
     remove_dir(&paths.dir())
 }
 
-/// Removes the servers' directory, if it is one.
+/// Removes the servers' directory, if it is one. A program that was killed a moment ago may still be writing there,
+/// so a directory that is not empty after all is tried again for a while.
 pub(super) fn remove_run_dir(dir: &Path) -> Result<(), LabError> {
     let ours = dir.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(RUN_DIR_PREFIX));
-    if ours { remove_dir(dir) } else { Ok(()) }
+    if !ours {
+        return Ok(());
+    }
+    let begun = Instant::now();
+    loop {
+        match remove_dir(dir) {
+            Err(LabError::Io { source, .. })
+                if source.kind() == io::ErrorKind::DirectoryNotEmpty && begun.elapsed() < Duration::from_secs(5) =>
+            {
+                thread::sleep(POLL);
+            }
+            removed => return removed,
+        }
+    }
 }
 
 /// Removes a directory with all in it; none is fine.

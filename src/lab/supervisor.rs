@@ -254,7 +254,7 @@ impl World {
         Ok(counted)
     }
 
-    /// Ends all servers and removes all files; goes on to the next thing when one fails, and tells the first failure.
+    /// Ends all servers, then removes all files.
     async fn end(mut self) -> Result<(), LabError> {
         tracing::info!("taking the lab down");
         self.tasks.shutdown().await;
@@ -264,8 +264,9 @@ impl World {
             // The servers are gone: nothing is left to watch.
             let _ = watchdog.kill().await;
         }
-        let removed = state::remove_run_dir(&self.run_dir);
-        removed.and(state::remove_dir(&self.paths.dir()))
+        state::remove_run_dir(&self.run_dir)?;
+        // Last, since it says where the rest is: what could not be removed is found again by the next start.
+        state::remove_dir(&self.paths.dir())
     }
 }
 

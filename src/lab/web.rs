@@ -157,11 +157,12 @@ impl Web {
         }
     }
 
-    /// What a comparison of the two environments looks at: as many products, with the same content.
+    /// Count and checksum of what is for sale: equal on both sides exactly when the products are.
     async fn catalogue(&self) -> Reply {
-        let sql = "select count(*), coalesce(md5(string_agg(name || ':' || price_cents, ',' order by id)), '') \
-                   from products";
-        match self.query(sql, &[]).await {
+        const CATALOGUE: &str = "
+            select count(*), md5(coalesce(string_agg(concat_ws(',', id, name, price_cents), ';' order by id), ''))
+            from products";
+        match self.query(CATALOGUE, &[]).await {
             Ok((_, rows)) => {
                 let found = rows.first().map(|row| (row.get::<_, i64>(0), row.get::<_, String>(1)));
                 let (products, checksum) = found.unwrap_or_default();

@@ -109,7 +109,7 @@ impl Zone {
         Ok(())
     }
 
-    /// RFC 2136 section 3.2. A prerequisite with a value means the whole RRset: same members, no more, no less.
+    /// RFC 2136 section 3.2. A prerequisite with a value means the whole set: same members, no more, no less.
     fn check_prerequisites(&self, prerequisites: &[Record]) -> Result<(), ResponseCode> {
         let mut exact: BTreeMap<RrKey, Vec<&RData>> = BTreeMap::new();
         for required in prerequisites {
