@@ -122,7 +122,7 @@ fn compile(source: &str, options: &Options) -> Result<Compiled, Vec<Diagnostic>>
         return Err(vec![Diagnostic::new("the runbook is empty").help(help)]);
     }
     let mut faults = Vec::new();
-    let used = template::resolve(&mut root, options, &mut faults);
+    let used = template::resolve(&mut root, source, options, &mut faults);
     faults.extend(validate::validate(&root));
     if !faults.is_empty() {
         return Err(faults);

@@ -83,11 +83,12 @@ fn customers(runbook: &Runbook, root: &Node, shapes: &BTreeMap<ProbeId, Shape>, 
         faults.push(fault.help(suggestion(customers, shapes.keys().map(ProbeId::as_str))));
         return;
     };
-    for field in ["failed", "longest_pause_ms"] {
-        if *shape != Shape::Any && shape.field(field).is_none() {
-            let fault = Diagnostic::new(format!("the probe `{customers}` cannot speak for the customers"));
-            faults.push(fault.at(mark, format!("expected its reading to have a field `{field}`")));
-        }
+    let lacks = |field: &&str| *shape != Shape::Any && shape.field(field).is_none();
+    let missing: Vec<String> =
+        ["failed", "longest_pause_ms"].iter().filter(|field| lacks(field)).map(|field| format!("`{field}`")).collect();
+    if !missing.is_empty() {
+        let fault = Diagnostic::new(format!("the probe `{customers}` cannot speak for the customers"));
+        faults.push(fault.at(mark, format!("expected its reading to have {}", missing.join(" and "))));
     }
 }
 
