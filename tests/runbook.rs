@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use gonogo::core::plan::Plan;
-use gonogo::runbook::{self, Diagnostics, Loaded, Options};
+use gonogo::runbook::{self, Loaded, Options};
 
 fn runbooks(kind: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runbooks").join(kind)
@@ -16,10 +16,6 @@ fn runbooks(kind: &str) -> PathBuf {
 fn good(name: &str, options: &Options) -> Loaded {
     let source = fs::read_to_string(runbooks("good").join(name)).unwrap();
     runbook::load_str(name, source, options).unwrap_or_else(|errors| panic!("{}", errors.render(false, 100)))
-}
-
-fn faults(text: &str) -> Diagnostics {
-    runbook::load_str("test.yaml", text, &Options::default()).expect_err("this runbook is broken")
 }
 
 fn profile(name: &str) -> Options {
@@ -35,16 +31,42 @@ fn told(plan: &Plan) -> String {
     let mut text = String::new();
     for step in &plan.steps {
         let needs: Vec<&str> = step.needs.iter().map(|id| id.as_str()).collect();
-        writeln!(text, "{}. {} ({}) needs [{}], confirm {:?}, {}", step.number, step.title, step.id, needs.join(", "), step.confirm, step.reversibility.as_str()).unwrap();
+        writeln!(
+            text,
+            "{}. {} ({}) needs [{}], confirm {:?}, {}",
+            step.number,
+            step.title,
+            step.id,
+            needs.join(", "),
+            step.confirm,
+            step.reversibility.as_str()
+        )
+        .unwrap();
         let rule = |id| plan.condition(id).unwrap().source();
         for gate in &step.gates {
-            writeln!(text, "   gate {:?}: {} hold {} override {}", gate.name, rule(gate.condition), gate.hold, gate.overridable).unwrap();
+            writeln!(
+                text,
+                "   gate {:?}: {} hold {} override {}",
+                gate.name,
+                rule(gate.condition),
+                gate.hold,
+                gate.overridable
+            )
+            .unwrap();
         }
         for line in step.work.preview() {
             writeln!(text, "   | {line}").unwrap();
         }
         for check in &step.verify {
-            writeln!(text, "   verify {:?}: {} hold {} within {}", check.name, rule(check.condition), check.hold, check.within).unwrap();
+            writeln!(
+                text,
+                "   verify {:?}: {} hold {} within {}",
+                check.name,
+                rule(check.condition),
+                check.hold,
+                check.within
+            )
+            .unwrap();
         }
         for guard in &step.guards {
             writeln!(text, "   guard {:?}: {} tolerate {}", guard.name, rule(guard.condition), guard.tolerate).unwrap();
@@ -118,7 +140,10 @@ fn wrong_options_are_told_with_the_nearest_name() {
     let source = fs::read_to_string(runbooks("good").join("everything.yaml")).unwrap();
     let told = |options: &Options| runbook::load_str("r.yaml", source.as_str(), options).unwrap_err().to_string();
     insta::assert_snapshot!(
-        [profile("lib"), set("tll", "5"), set("ttl", "soon"), set("careful", "maybe")].map(|options| told(&options)).concat());
+        [profile("lib"), set("tll", "5"), set("ttl", "soon"), set("careful", "maybe")]
+            .map(|options| told(&options))
+            .concat()
+    );
 }
 
 #[test]
@@ -178,6 +203,8 @@ phases:
 "#;
     let loaded = runbook::load_str("r.yaml", text, &Options::default()).unwrap();
     insta::assert_snapshot!(loaded.diagnostics("r.yaml"));
+    let shown = loaded.diagnostics("r.yaml").render(true, 100);
+    assert!(!shown.contains("hunter2") && !shown.contains("abc"), "excerpts show a secret: {shown}");
 }
 
 #[test]
@@ -217,9 +244,18 @@ fn monsters_are_refused_within_a_second() {
         ("many keys", (0..200_000).fold(String::new(), |text, at| text + &format!("k{at}: 1\n"))),
         ("merge bomb", format!("a: &a {{x: 1}}\nb:\n  <<: [{}]\n", "*a,".repeat(100_000))),
         ("same key", "k: 1\n".repeat(100_000)),
-        ("long expression", format!("title: T\nprobes: {{ p: {{ kind: tcp, address: 'a:1' }} }}\nphases: [{{ title: P, steps: [{{ id: a, title: A, gates: ['{}p.open'], action: {{ manual: [x] }} }}] }}]", "!".repeat(1_000_000))),
+        (
+            "long expression",
+            format!(
+                "title: T\nprobes: {{ p: {{ kind: tcp, address: 'a:1' }} }}\nphases: [{{ title: P, steps: [{{ id: a, title: A, gates: ['{}p.open'], action: {{ manual: [x] }} }}] }}]",
+                "!".repeat(1_000_000)
+            ),
+        ),
         ("template bomb", format!("title: \"{}\"\nphases: []", "{{ ".repeat(100_000))),
-        ("nested template", format!("title: \"{{{{ {}1{} }}}}\"\nphases: []", "(".repeat(100_000), ")".repeat(100_000))),
+        (
+            "nested template",
+            format!("title: \"{{{{ {}1{} }}}}\"\nphases: []", "(".repeat(100_000), ")".repeat(100_000)),
+        ),
     ];
     for (name, text) in &monsters {
         let told = refused_at_once(name, text);
@@ -240,7 +276,9 @@ fn a_file_of_a_gigabyte_is_refused_unread() {
 
 /// A runbook of many steps, each with a gate and the usual keys.
 fn long(steps: usize) -> String {
-    let mut text = "title: Long\nprobes:\n  port: { kind: tcp, address: \"db:5432\" }\nphases:\n  - title: P\n    steps:\n".to_owned();
+    let mut text =
+        "title: Long\nprobes:\n  port: { kind: tcp, address: \"db:5432\" }\nphases:\n  - title: P\n    steps:\n"
+            .to_owned();
     for at in 0..steps {
         writeln!(text, "      - id: step-{at}\n        title: Step number {at}\n        gates: [{{ that: port.open, hold: 5s }}]\n        action: {{ command: {{ run: [./do, \"{at}\"] }} }}\n        expect: 5s").unwrap();
     }

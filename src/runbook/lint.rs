@@ -49,7 +49,12 @@ fn step(step: &Step, undoable: bool, node: &Node, found: &mut Vec<Diagnostic>) {
         let held = matches!(gate, Shorthand::Full(gate) if gate.hold.millis() > 0);
         if !held {
             let help = "add `hold: 5s`, so that a lucky moment does not open it";
-            warn(format!("a gate of `{id}` opens on a single reading"), node.get("that").unwrap_or(node).mark, "no hold", help);
+            warn(
+                format!("a gate of `{id}` opens on a single reading"),
+                node.get("that").unwrap_or(node).mark,
+                "no hold",
+                help,
+            );
         }
     }
     let people = matches!(step.action, Some(Action::Manual(_) | Action::Wait(_) | Action::Soak(_)));
@@ -118,7 +123,8 @@ fn telling(name: &str) -> bool {
 fn clear_text(runbook: &Runbook, root: &Node, found: &mut Vec<Diagnostic>) {
     let mut warn = |mark: Mark, label: &str| {
         let help = "put it under `secrets` and write `{{ secrets.NAME }}`".to_owned();
-        found.push(Diagnostic::new("a secret stands here in clear text").at(mark, label).help(help));
+        let warning = Diagnostic::new("a secret stands here in clear text").at(mark, label).help(help);
+        found.push(Diagnostic { conceal: true, ..warning });
     };
     for (name, target) in &runbook.targets {
         let node = root.path(&["targets", name, target.kind()]);
@@ -149,7 +155,9 @@ fn named(node: &Node, warn: &mut impl FnMut(Mark)) {
     for (key, value) in node.entries() {
         match &value.kind {
             // The whole of a secret comes from a template; a literal beside it is no less telling.
-            Kind::Text(text) if telling(&key.name) && !text.is_empty() && !text.contains("«secret:") => warn(value.mark),
+            Kind::Text(text) if telling(&key.name) && !text.is_empty() && !text.contains("«secret:") => {
+                warn(value.mark)
+            }
             _ => named(value, warn),
         }
     }

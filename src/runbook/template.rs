@@ -208,11 +208,8 @@ impl<'f> Renderer<'f> {
             Err(error) => return self.broken(&error, mark),
         };
         let mut fine = true;
-        let mut names: Vec<(usize, String)> = template
-            .undeclared_variables(true)
-            .into_iter()
-            .map(|name| (text.find(&name).unwrap_or(0), name))
-            .collect();
+        let mut names: Vec<(usize, String)> =
+            template.undeclared_variables(true).into_iter().map(|name| (text.find(&name).unwrap_or(0), name)).collect();
         names.sort();
         for (at, name) in names {
             fine &= self.name(&name, node.within(self.source, at, name.len()), path);

@@ -208,7 +208,9 @@ fn reason(error: &serde_saphyr::Error) -> String {
         return match breach {
             BudgetBreach::Documents { .. } => "a runbook is one document, but here a second one begins".to_owned(),
             BudgetBreach::Depth { .. } => format!("this is nested more than {DEPTH} levels deep"),
-            BudgetBreach::Events { .. } | BudgetBreach::Nodes { .. } => "these are far more values than a runbook can need".to_owned(),
+            BudgetBreach::Events { .. } | BudgetBreach::Nodes { .. } => {
+                "these are far more values than a runbook can need".to_owned()
+            }
             _ => "its anchors and aliases come to far more text than a runbook can need".to_owned(),
         };
     }
