@@ -1,11 +1,14 @@
 //! Runbooks: good ones become plans, broken ones are told everything that is wrong with them, and monsters are
 //! refused before they cost anything.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // test helpers
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use gonogo::core::ids::StepId;
 use gonogo::core::plan::Plan;
 use gonogo::runbook::{self, Loaded, Options};
 
@@ -30,7 +33,7 @@ fn set(name: &str, value: &str) -> Options {
 fn told(plan: &Plan) -> String {
     let mut text = String::new();
     for step in &plan.steps {
-        let needs: Vec<&str> = step.needs.iter().map(|id| id.as_str()).collect();
+        let needs: Vec<&str> = step.needs.iter().map(StepId::as_str).collect();
         writeln!(
             text,
             "{}. {} ({}) needs [{}], confirm {:?}, {}",

@@ -221,7 +221,7 @@ pub(super) fn action(runbook: &Runbook, action: &Action, node: &Node, faults: &m
     let mut fault = |message: &str, mark: Mark, label: &str| faults.push(Diagnostic::new(message).at(mark, label));
     match action {
         Action::Manual(items) if items.is_empty() => {
-            fault("the checklist is empty", node.mark, "expected at least one item")
+            fault("the checklist is empty", node.mark, "expected at least one item");
         }
         Action::Command(command) => {
             if let Some((message, label)) = empty_command(&command.run) {
@@ -233,14 +233,9 @@ pub(super) fn action(runbook: &Runbook, action: &Action, node: &Node, faults: &m
                 }
             }
         }
-        Action::Http(http) => {
-            if !http.path.starts_with('/') {
-                fault(
-                    "the path does not begin with `/`",
-                    node.path(&["path"]).mark,
-                    "expected something like `/admin/cutover`",
-                );
-            }
+        Action::Http(http) if !http.path.starts_with('/') => {
+            let label = "expected something like `/admin/cutover`";
+            fault("the path does not begin with `/`", node.path(&["path"]).mark, label);
         }
         Action::DnsUpdate(update) => {
             if let Some(Target::Dns(zone)) = runbook.targets.get(update.target.as_str()) {

@@ -25,7 +25,9 @@ pub fn schema() -> Value {
 /// Closes every object, spreads out flattened enums and takes `null` away: a key without a value is a slip.
 fn tidy(schema: &mut Value, definitions: &Value) {
     if let Value::Array(items) = schema {
-        items.iter_mut().for_each(|item| tidy(item, definitions));
+        for item in items {
+            tidy(item, definitions);
+        }
         return;
     }
     let Some(object) = schema.as_object_mut() else { return };

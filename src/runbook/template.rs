@@ -248,9 +248,12 @@ impl<'f> Renderer<'f> {
                     fault.help(suggestion(secret, self.secrets.keys().map(String::as_str)))
                 } else if let Some(why) = refused(path) {
                     let fault = Diagnostic::new(format!("the secret `{secret}` must not be used here"));
-                    fault.at(mark, why).help(
-                        "it belongs into `env`, `headers`, `body`, `statements`, `password` or `secret`".to_owned(),
-                    )
+                    let help = if path.contains(&"run") {
+                        "put it into `env` and use the variable in the command"
+                    } else {
+                        "secrets go into `env`, `headers`, `body`, `statements`, `password` and `secret`"
+                    };
+                    fault.at(mark, why).help(help.to_owned())
                 } else {
                     self.used.secrets.insert(secret.to_owned());
                     return true;
@@ -268,14 +271,17 @@ impl<'f> Renderer<'f> {
 
 /// Why a secret is refused at a place, if it is.
 fn refused(path: &[&str]) -> Option<&'static str> {
-    let inside = match path {
-        ["targets" | "probes" | "phases", rest @ ..] | ["profiles", _, "targets", rest @ ..] => rest,
-        _ => return Some("this is shown and recorded"),
+    const SHOWN: &str = "this is shown and recorded";
+    // The name of a target or probe is free, so it says nothing about what stands under it.
+    let (["phases", inside @ ..] | ["targets" | "probes", _, inside @ ..] | ["profiles", _, "targets", _, inside @ ..]) =
+        path
+    else {
+        return Some(SHOWN);
     };
     if inside.contains(&"run") {
         return Some("everybody on the machine can read the arguments of a command");
     }
-    (!inside.iter().any(|key| SECRET_KEYS.contains(key))).then_some("this is shown and recorded")
+    (!inside.iter().any(|key| SECRET_KEYS.contains(key))).then_some(SHOWN)
 }
 
 /// Turns filled-in templates into numbers where numbers are wanted.

@@ -94,14 +94,15 @@ fn check(node: &Node, rule: &Rule, name: &str, faults: &mut Vec<Diagnostic>) {
         (Kind::Map(entries), Rule::OneKey(variants)) => {
             let known = || alternatives(variants.keys().map(String::as_str));
             match entries.as_slice() {
-                [(key, value)] => match variants.get(&key.name) {
-                    Some(rule) => check(value, rule, &key.name, faults),
-                    None => {
+                [(key, value)] => {
+                    if let Some(rule) = variants.get(&key.name) {
+                        check(value, rule, &key.name, faults);
+                    } else {
                         let fault = Diagnostic::new(format!("`{name}` cannot be `{}`", key.name));
                         let fault = fault.at(key.mark, format!("expected {}", known()));
                         faults.push(fault.help(near(&key.name, variants.keys().map(String::as_str))));
                     }
-                },
+                }
                 [] => {
                     let fault = Diagnostic::new(format!("`{name}` is empty"));
                     faults.push(fault.at(node.mark, format!("expected one of {}", known())));

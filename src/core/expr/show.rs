@@ -133,7 +133,7 @@ fn shown(value: &Value, unit: Unit) -> String {
         (Value::Int(_) | Value::Float(_), Unit::Millis) => format!("{value} ms"),
         (Value::Int(_) | Value::Float(_), Unit::Seconds) => format!("{value} s"),
         (Value::Text(text), _) => format!("\"{}\"", clean(text)),
-        (Value::List(items), _) if items.len() <= NAMED && items.iter().all(|item| scalar(item)) => {
+        (Value::List(items), _) if items.len() <= NAMED && items.iter().all(scalar) => {
             let items: Vec<Cow<'_, str>> = items.iter().map(|item| Cow::Owned(shown(item, unit))).collect();
             format!("[{}]", items.join(", "))
         }
