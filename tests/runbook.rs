@@ -1,13 +1,16 @@
 //! Runbooks: good ones become plans, broken ones are told everything that is wrong with them, and monsters are
 //! refused before they cost anything.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // test helpers
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use gonogo::core::ids::StepId;
 use gonogo::core::plan::Plan;
-use gonogo::runbook::{self, Diagnostics, Loaded, Options};
+use gonogo::runbook::{self, Loaded, Options};
 
 fn runbooks(kind: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runbooks").join(kind)
@@ -16,10 +19,6 @@ fn runbooks(kind: &str) -> PathBuf {
 fn good(name: &str, options: &Options) -> Loaded {
     let source = fs::read_to_string(runbooks("good").join(name)).unwrap();
     runbook::load_str(name, source, options).unwrap_or_else(|errors| panic!("{}", errors.render(false, 100)))
-}
-
-fn faults(text: &str) -> Diagnostics {
-    runbook::load_str("test.yaml", text, &Options::default()).expect_err("this runbook is broken")
 }
 
 fn profile(name: &str) -> Options {
@@ -34,7 +33,7 @@ fn set(name: &str, value: &str) -> Options {
 fn told(plan: &Plan) -> String {
     let mut text = String::new();
     for step in &plan.steps {
-        let needs: Vec<&str> = step.needs.iter().map(|id| id.as_str()).collect();
+        let needs: Vec<&str> = step.needs.iter().map(StepId::as_str).collect();
         writeln!(
             text,
             "{}. {} ({}) needs [{}], confirm {:?}, {}",
@@ -115,4 +114,198 @@ fn broken_runbooks_are_told_everything() {
         }
     }
     assert!(wrong.is_empty(), "{}\nUPDATE=1 rewrites the expected messages", wrong.join("\n"));
+}
+
+#[test]
+fn a_profile_replaces_vars_targets_secrets_and_window() {
+    let plan = good("everything.yaml", &profile("lab")).plan;
+    assert_eq!(plan.profile.as_deref(), Some("lab"));
+    assert!(plan.window.is_none() && plan.rehearsals.is_none());
+    let text = format!("{:?} {:?} {}", plan.targets, plan.secrets, told(&plan));
+    assert!(text.contains("127.0.0.1:5300") && text.contains("LAB_DNS_KEY") && text.contains("ttl 2"), "{text}");
+    let staging = good("everything.yaml", &profile("staging")).plan;
+    assert_eq!(staging.rehearsals.unwrap().required, 1);
+    assert_ne!(staging.digest, plan.digest);
+}
+
+#[test]
+fn set_overrides_a_var_everywhere_and_keeps_its_type() {
+    let loaded = good("everything.yaml", &set("ttl", "7"));
+    assert!(told(&loaded.plan).contains("ttl 7") && told(&loaded.plan).contains("dns_app.ttl <= 7"));
+    assert_eq!(loaded.profiles, ["lab", "staging"]);
+    // What comes from outside is text, not a template.
+    let loaded = good("everything.yaml", &set("service", "{{ secrets.hook }}"));
+    assert_eq!(loaded.plan.title, "Move {{ secrets.hook }} to the new home");
+}
+
+#[test]
+fn wrong_options_are_told_with_the_nearest_name() {
+    let source = fs::read_to_string(runbooks("good").join("everything.yaml")).unwrap();
+    let told = |options: &Options| runbook::load_str("r.yaml", source.as_str(), options).unwrap_err().to_string();
+    insta::assert_snapshot!(
+        [profile("lib"), set("tll", "5"), set("ttl", "soon"), set("careful", "maybe")]
+            .map(|options| told(&options))
+            .concat()
+    );
+}
+
+#[test]
+fn the_digest_tells_plans_apart_and_not_their_spelling() {
+    let digest = |text: &str| runbook::load_str("r", text, &Options::default()).unwrap().plan.digest;
+    let one = "title: T\nphases: [{ title: P, steps: [{ id: a, title: A, action: { manual: [look] } }] }]\n";
+    let same = "# a comment\nvars: { t: T }\nphases:\n- steps:\n  - title: \"A\"\n    id: a\n    action:\n      manual: ['look']\n  title: P\ntitle: '{{ vars.t }}'\n";
+    let other = one.replace("look", "listen");
+    assert_eq!(digest(one), digest(same));
+    assert_ne!(digest(one), digest(&other));
+    assert_eq!(digest(one).len(), 64);
+}
+
+#[test]
+fn a_section_that_would_leave_something_behind_has_no_undo() {
+    let text = |undo: &str| {
+        format!(
+            "title: T\nphases: [{{ title: P, steps: [{{ id: a, title: A, section: {{ deadline: 5s, steps: [\
+             {{ title: One, action: {{ command: {{ run: one }} }}{undo} }}, \
+             {{ title: Two, action: {{ wait: {{ for: 1s }} }} }}] }} }}] }}]\n"
+        )
+    };
+    let plan = |text: &str| runbook::load_str("r", text, &Options::default()).unwrap().plan;
+    assert!(plan(&text("")).steps[0].undo.is_none());
+    let undo = plan(&text(", undo: { command: { run: back } }")).steps[0].undo.clone().unwrap();
+    assert_eq!(undo.preview(), ["1. undo: One", "   back"]);
+    assert!(undo.section && undo.deadline.is_some());
+}
+
+#[test]
+fn warnings_point_at_what_deserves_a_second_look() {
+    let text = r#"
+title: T
+roles: { lead: Ada }
+vars: { spare: 1 }
+secrets: { spare: { env: X } }
+targets:
+  db: { postgres: { dsn: "host=db user=a password=hunter2" } }
+  web: { http: { url: "https://a:hunter2@web.example", headers: { X-Api-Token: abc } } }
+probes:
+  port: { kind: tcp, address: "db:5432" }
+  idle: { kind: tcp, address: "db:5432" }
+phases:
+  - title: P
+    steps:
+      - id: a
+        title: A
+        owner: Bob
+        gates: [port.open]
+        action: { command: { run: drop, env: { DB_PASSWORD: hunter2 } } }
+      - id: b
+        title: B
+        action: { command: { run: drop } }
+        reversibility: none
+        verify: [port.open]
+        expect: 5s
+"#;
+    let loaded = runbook::load_str("r.yaml", text, &Options::default()).unwrap();
+    insta::assert_snapshot!(loaded.diagnostics("r.yaml"));
+    let shown = loaded.diagnostics("r.yaml").render(true, 100);
+    assert!(!shown.contains("hunter2") && !shown.contains("abc"), "excerpts show a secret: {shown}");
+}
+
+#[test]
+fn files_that_are_no_runbook_are_refused_with_a_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let load = |path: &Path| {
+        let told = runbook::load(path, &Options::default()).unwrap_err().to_string();
+        told.replace(&directory.path().display().to_string(), "DIR")
+    };
+    insta::assert_snapshot!([load(&directory.path().join("none.yaml")), load(directory.path())].concat());
+}
+
+/// Runs `load` and asserts that a refusal comes within a second.
+fn refused_at_once(name: &str, text: &str) -> String {
+    let start = Instant::now();
+    let told = runbook::load_str(name, text, &Options::default()).expect_err("a monster is refused").to_string();
+    assert!(start.elapsed() < Duration::from_secs(1), "{name} took {:?}", start.elapsed());
+    assert!(told.len() < 20_000, "{name} says {} bytes", told.len());
+    told
+}
+
+#[test]
+fn monsters_are_refused_within_a_second() {
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let alias = format!("*a{}", level - 1);
+        writeln!(bomb, "a{level}: &a{level} [{}]", [alias.as_str(); 9].join(", ")).unwrap();
+    }
+    let deep = 100_000;
+    let monsters = [
+        ("bomb", bomb),
+        ("flow depth", format!("title: {}{}", "[".repeat(deep), "]".repeat(deep))),
+        ("map depth", format!("title: {}", "{a: ".repeat(deep))),
+        ("block depth", (0..1_400).fold(String::new(), |text, at| text + &" ".repeat(at) + "a:\n")),
+        ("sequence depth", format!("title:\n{}x", "- ".repeat(deep))),
+        ("many values", format!("title: [{}]", "1,".repeat(1_500_000))),
+        ("many keys", (0..200_000).fold(String::new(), |text, at| text + &format!("k{at}: 1\n"))),
+        ("merge bomb", format!("a: &a {{x: 1}}\nb:\n  <<: [{}]\n", "*a,".repeat(100_000))),
+        ("same key", "k: 1\n".repeat(100_000)),
+        (
+            "long expression",
+            format!(
+                "title: T\nprobes: {{ p: {{ kind: tcp, address: 'a:1' }} }}\nphases: [{{ title: P, steps: [{{ id: a, title: A, gates: ['{}p.open'], action: {{ manual: [x] }} }}] }}]",
+                "!".repeat(1_000_000)
+            ),
+        ),
+        ("template bomb", format!("title: \"{}\"\nphases: []", "{{ ".repeat(100_000))),
+        (
+            "nested template",
+            format!("title: \"{{{{ {}1{} }}}}\"\nphases: []", "(".repeat(100_000), ")".repeat(100_000)),
+        ),
+    ];
+    for (name, text) in &monsters {
+        let told = refused_at_once(name, text);
+        assert!(told.contains("error"), "{name}: {told}");
+    }
+}
+
+#[test]
+fn a_file_of_a_gigabyte_is_refused_unread() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("huge.yaml");
+    fs::File::create(&path).unwrap().set_len(1 << 30).unwrap();
+    let start = Instant::now();
+    let told = runbook::load(&path, &Options::default()).unwrap_err().to_string();
+    assert!(told.contains("too large"), "{told}");
+    assert!(start.elapsed() < Duration::from_millis(500));
+}
+
+/// A runbook of many steps, each with a gate and the usual keys.
+fn long(steps: usize) -> String {
+    let mut text =
+        "title: Long\nprobes:\n  port: { kind: tcp, address: \"db:5432\" }\nphases:\n  - title: P\n    steps:\n"
+            .to_owned();
+    for at in 0..steps {
+        writeln!(text, "      - id: step-{at}\n        title: Step number {at}\n        gates: [{{ that: port.open, hold: 5s }}]\n        action: {{ command: {{ run: [./do, \"{at}\"] }} }}\n        expect: 5s").unwrap();
+    }
+    text
+}
+
+#[test]
+fn a_runbook_of_ten_thousand_steps_loads() {
+    let text = long(10_000);
+    let start = Instant::now();
+    let loaded = runbook::load_str("long", text, &Options::default()).unwrap_or_else(|errors| panic!("{errors}"));
+    eprintln!("10,000 steps in {:?}", start.elapsed());
+    assert_eq!(loaded.plan.steps.len(), 10_000);
+    assert_eq!(loaded.plan.conditions.len(), 1);
+    assert_eq!(loaded.plan.steps[9_999].needs[0].as_str(), "step-9998");
+}
+
+#[test]
+fn the_published_schema_is_fresh() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/runbook.schema.json");
+    let fresh = format!("{}\n", serde_json::to_string_pretty(&runbook::schema()).unwrap());
+    if std::env::var_os("UPDATE").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &fresh).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap_or_default(), fresh, "UPDATE=1 rewrites it");
 }

@@ -27,12 +27,14 @@ pub struct Diagnostic {
     pub also: Option<(Mark, String)>,
     /// What to do about it.
     pub help: Option<String>,
+    /// Whether a secret stands at the place, so that excerpts must not show it.
+    pub conceal: bool,
 }
 
 impl Diagnostic {
     /// A fault without a place.
     pub fn new(message: impl AsRef<str>) -> Self {
-        Self { message: clean(message.as_ref()), at: None, also: None, help: None }
+        Self { message: clean(message.as_ref()), at: None, also: None, help: None, conceal: false }
     }
 
     /// The same with a place and what to say there.
@@ -75,7 +77,15 @@ const SHOWN: usize = 50;
 impl Diagnostics {
     /// Diagnostics over a source text.
     pub fn new(name: &str, source: &str, errors: Vec<Diagnostic>, warnings: Vec<Diagnostic>) -> Self {
-        let mut found = Self { name: clean(name), errors, warnings, source: Arc::from(printable(source)) };
+        let mut source = printable(source);
+        for (mark, _) in warnings.iter().filter(|warning| warning.conceal).filter_map(|warning| warning.at.as_ref()) {
+            let end = (mark.offset + mark.len).min(source.len());
+            if let Some(secret) = source.get(mark.offset..end) {
+                let stars = "*".repeat(secret.len());
+                source.replace_range(mark.offset..end, &stars);
+            }
+        }
+        let mut found = Self { name: clean(name), errors, warnings, source: Arc::from(source) };
         let place = |d: &Diagnostic| d.at.as_ref().map(|(mark, _)| *mark);
         found.errors.sort_by_key(place);
         found.warnings.sort_by_key(place);

@@ -46,8 +46,8 @@ fn step(step: &Step, undoable: bool, node: &Node, found: &mut Vec<Diagnostic>) {
         warn(format!("`{id}` cannot be taken back, but takes no more than `go`"), mark, "no typed confirmation", help);
     }
     for (gate, node) in step.gates.iter().zip(node.path(&["gates"]).items()) {
-        let held = matches!(gate, Shorthand::Full(gate) if gate.hold.millis() > 0);
-        if !held {
+        let lasting = matches!(gate, Shorthand::Full(gate) if gate.hold.millis() > 0);
+        if !lasting {
             let help = "add `hold: 5s`, so that a lucky moment does not open it";
             warn(
                 format!("a gate of `{id}` opens on a single reading"),
@@ -123,7 +123,8 @@ fn telling(name: &str) -> bool {
 fn clear_text(runbook: &Runbook, root: &Node, found: &mut Vec<Diagnostic>) {
     let mut warn = |mark: Mark, label: &str| {
         let help = "put it under `secrets` and write `{{ secrets.NAME }}`".to_owned();
-        found.push(Diagnostic::new("a secret stands here in clear text").at(mark, label).help(help));
+        let warning = Diagnostic::new("a secret stands here in clear text").at(mark, label).help(help);
+        found.push(Diagnostic { conceal: true, ..warning });
     };
     for (name, target) in &runbook.targets {
         let node = root.path(&["targets", name, target.kind()]);
@@ -155,7 +156,7 @@ fn named(node: &Node, warn: &mut impl FnMut(Mark)) {
         match &value.kind {
             // The whole of a secret comes from a template; a literal beside it is no less telling.
             Kind::Text(text) if telling(&key.name) && !text.is_empty() && !text.contains("«secret:") => {
-                warn(value.mark)
+                warn(value.mark);
             }
             _ => named(value, warn),
         }

@@ -63,11 +63,11 @@ pub fn load(path: &Path, options: &Options) -> Result<Loaded, Diagnostics> {
     let name = path.display().to_string();
     match read(path) {
         Ok(text) => load_str(&name, text, options),
-        Err(fault) => Err(Diagnostics::new(&name, "", vec![fault], Vec::new())),
+        Err(fault) => Err(Diagnostics::new(&name, "", vec![*fault], Vec::new())),
     }
 }
 
-fn read(path: &Path) -> Result<String, Diagnostic> {
+fn read(path: &Path) -> Result<String, Box<Diagnostic>> {
     let cannot = |error: &std::io::Error| {
         let help = match error.kind() {
             std::io::ErrorKind::NotFound => "there is no such file",
@@ -75,15 +75,15 @@ fn read(path: &Path) -> Result<String, Diagnostic> {
             _ => "",
         };
         let fault = Diagnostic::new("the runbook cannot be read");
-        fault.help(if help.is_empty() { error.to_string() } else { help.to_owned() })
+        Box::new(fault.help(if help.is_empty() { error.to_string() } else { help.to_owned() }))
     };
     let metadata = std::fs::metadata(path).map_err(|error| cannot(&error))?;
     if metadata.is_dir() {
-        return Err(Diagnostic::new("the runbook is a directory").help("name the file in it".to_owned()));
+        return Err(Box::new(Diagnostic::new("the runbook is a directory").help("name the file in it".to_owned())));
     }
     let too_large = || {
         let help = format!("a runbook has at most {} MiB", LARGEST / 1024 / 1024);
-        Diagnostic::new("the runbook is too large").help(help)
+        Box::new(Diagnostic::new("the runbook is too large").help(help))
     };
     if metadata.len() > LARGEST {
         return Err(too_large());
@@ -97,7 +97,7 @@ fn read(path: &Path) -> Result<String, Diagnostic> {
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let line = error.as_bytes().iter().take(valid).filter(|&&byte| byte == b'\n').count() + 1;
-        Diagnostic::new("the runbook is not UTF-8 text").help(format!("the first bad byte is in line {line}"))
+        Box::new(Diagnostic::new("the runbook is not UTF-8 text").help(format!("the first bad byte is in line {line}")))
     })
 }
 
@@ -122,7 +122,7 @@ fn compile(source: &str, options: &Options) -> Result<Compiled, Vec<Diagnostic>>
         return Err(vec![Diagnostic::new("the runbook is empty").help(help)]);
     }
     let mut faults = Vec::new();
-    let used = template::resolve(&mut root, options, &mut faults);
+    let used = template::resolve(&mut root, source, options, &mut faults);
     faults.extend(validate::validate(&root));
     if !faults.is_empty() {
         return Err(faults);

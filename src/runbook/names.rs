@@ -83,11 +83,12 @@ fn customers(runbook: &Runbook, root: &Node, shapes: &BTreeMap<ProbeId, Shape>, 
         faults.push(fault.help(suggestion(customers, shapes.keys().map(ProbeId::as_str))));
         return;
     };
-    for field in ["failed", "longest_pause_ms"] {
-        if *shape != Shape::Any && shape.field(field).is_none() {
-            let fault = Diagnostic::new(format!("the probe `{customers}` cannot speak for the customers"));
-            faults.push(fault.at(mark, format!("expected its reading to have a field `{field}`")));
-        }
+    let lacks = |field: &&str| *shape != Shape::Any && shape.field(field).is_none();
+    let missing: Vec<String> =
+        ["failed", "longest_pause_ms"].iter().filter(|field| lacks(field)).map(|field| format!("`{field}`")).collect();
+    if !missing.is_empty() {
+        let fault = Diagnostic::new(format!("the probe `{customers}` cannot speak for the customers"));
+        faults.push(fault.at(mark, format!("expected its reading to have {}", missing.join(" and "))));
     }
 }
 
@@ -220,7 +221,7 @@ pub(super) fn action(runbook: &Runbook, action: &Action, node: &Node, faults: &m
     let mut fault = |message: &str, mark: Mark, label: &str| faults.push(Diagnostic::new(message).at(mark, label));
     match action {
         Action::Manual(items) if items.is_empty() => {
-            fault("the checklist is empty", node.mark, "expected at least one item")
+            fault("the checklist is empty", node.mark, "expected at least one item");
         }
         Action::Command(command) => {
             if let Some((message, label)) = empty_command(&command.run) {
@@ -232,14 +233,9 @@ pub(super) fn action(runbook: &Runbook, action: &Action, node: &Node, faults: &m
                 }
             }
         }
-        Action::Http(http) => {
-            if !http.path.starts_with('/') {
-                fault(
-                    "the path does not begin with `/`",
-                    node.path(&["path"]).mark,
-                    "expected something like `/admin/cutover`",
-                );
-            }
+        Action::Http(http) if !http.path.starts_with('/') => {
+            let label = "expected something like `/admin/cutover`";
+            fault("the path does not begin with `/`", node.path(&["path"]).mark, label);
         }
         Action::DnsUpdate(update) => {
             if let Some(Target::Dns(zone)) = runbook.targets.get(update.target.as_str()) {

@@ -12,6 +12,13 @@ use super::model::Runbook;
 
 /// The JSON Schema of a runbook (draft 2020-12), closed: unknown keys are errors in editors, too.
 pub fn schema() -> Value {
+    let mut schema = language();
+    allow_templates(&mut schema);
+    schema
+}
+
+/// The language after templates are filled in.
+fn language() -> Value {
     let mut schema = schemars::schema_for!(Runbook).to_value();
     let definitions = schema.get("$defs").cloned().unwrap_or_default();
     tidy(&mut schema, &definitions);
@@ -22,10 +29,45 @@ pub fn schema() -> Value {
     schema
 }
 
+/// Before that, a template may stand where a number, a time or a word is wanted.
+fn allow_templates(schema: &mut Value) {
+    let template = json!({
+        "type": "string",
+        "pattern": r"\{\{.*\}\}",
+        "description": "A template that gives such a value.",
+    });
+    let Some(object) = schema.as_object_mut() else { return };
+    for (key, value) in object.iter_mut() {
+        match key.as_str() {
+            "properties" | "$defs" => {
+                value.as_object_mut().into_iter().flatten().for_each(|(_, of)| allow_templates(of));
+            }
+            "items" | "additionalProperties" => allow_templates(value),
+            "oneOf" | "anyOf" => value.as_array_mut().into_iter().flatten().for_each(allow_templates),
+            _ => {}
+        }
+    }
+    let kind = object.get("type").and_then(Value::as_str);
+    let checked = object.contains_key("examples") && kind == Some("string");
+    if matches!(kind, Some("integer" | "number" | "boolean")) || checked {
+        let mut plain = Map::new();
+        for key in ["type", "format", "minimum", "maximum", "pattern"] {
+            plain.extend(object.remove(key).map(|value| (key.to_owned(), value)));
+        }
+        object.insert("anyOf".to_owned(), json!([plain, template]));
+    } else if let Some(Value::Array(words)) = object.get_mut("oneOf")
+        && words.iter().all(|word| word.get("const").is_some() || word.get("enum").is_some())
+    {
+        words.push(template);
+    }
+}
+
 /// Closes every object, spreads out flattened enums and takes `null` away: a key without a value is a slip.
 fn tidy(schema: &mut Value, definitions: &Value) {
     if let Value::Array(items) = schema {
-        items.iter_mut().for_each(|item| tidy(item, definitions));
+        for item in items {
+            tidy(item, definitions);
+        }
         return;
     }
     let Some(object) = schema.as_object_mut() else { return };
@@ -156,7 +198,7 @@ pub(super) struct Record {
 /// The rule for a whole runbook.
 pub(super) fn rule() -> &'static Rule {
     static RULE: LazyLock<Arc<Rule>> = LazyLock::new(|| {
-        let schema = schema();
+        let schema = language();
         let mut compiler =
             Compiler { definitions: schema.get("$defs").cloned().unwrap_or_default(), done: BTreeMap::new() };
         compiler.rule(&schema)

@@ -30,10 +30,10 @@ pub(super) struct Used {
 }
 
 /// Applies the profile and `--set`, then fills in every template.
-pub(super) fn resolve(root: &mut Node, options: &Options, faults: &mut Vec<Diagnostic>) -> Used {
+pub(super) fn resolve(root: &mut Node, source: &str, options: &Options, faults: &mut Vec<Diagnostic>) -> Used {
     profiles(root, options.profile.as_deref(), faults);
     let set = set(root, &options.set, faults);
-    let mut renderer = Renderer::new(root, faults);
+    let mut renderer = Renderer::new(root, source, faults);
     renderer.vars(root, &set);
     if let Kind::Map(entries) = &mut root.kind {
         for (key, value) in entries.iter_mut().filter(|(key, _)| key.name != "vars") {
@@ -122,6 +122,9 @@ fn set(root: &mut Node, set: &[(String, String)], faults: &mut Vec<Diagnostic>) 
 }
 
 struct Renderer<'f> {
+    source: &'f str,
+    /// What templates see: vars and the names of secrets. Made when the first template needs it.
+    context: Option<Value>,
     vars: BTreeMap<String, Value>,
     secrets: BTreeMap<String, Value>,
     used: Used,
@@ -129,10 +132,21 @@ struct Renderer<'f> {
 }
 
 impl<'f> Renderer<'f> {
-    fn new(root: &Node, faults: &'f mut Vec<Diagnostic>) -> Self {
+    fn new(root: &Node, source: &'f str, faults: &'f mut Vec<Diagnostic>) -> Self {
         let secrets = root.get("secrets").map_or(&[][..], Node::entries);
         let secrets = secrets.iter().map(|(key, _)| (key.name.clone(), Value::from(placeholder(&key.name)))).collect();
-        Self { vars: BTreeMap::new(), secrets, used: Used::default(), faults }
+        Self { source, context: None, vars: BTreeMap::new(), secrets, used: Used::default(), faults }
+    }
+
+    fn context(&mut self) -> Value {
+        let (vars, secrets) = (&self.vars, &self.secrets);
+        let make = || {
+            Value::from(BTreeMap::from([
+                ("vars".to_owned(), Value::from(vars.clone())),
+                ("secrets".to_owned(), Value::from(secrets.clone())),
+            ]))
+        };
+        self.context.get_or_insert_with(make).clone()
     }
 
     /// Fills in the vars in the order written, each seeing those before it.
@@ -151,6 +165,7 @@ impl<'f> Renderer<'f> {
                 _ => Value::from(""),
             };
             self.vars.insert(key.name.clone(), value);
+            self.context = None;
         }
     }
 
@@ -162,7 +177,7 @@ impl<'f> Renderer<'f> {
                 self.faults.push(fault.help("write `{{ secrets.NAME }}`".to_owned()));
                 node.kind = Kind::Faulty;
             } else if text.contains("{{") {
-                node.kind = self.text(text, mark, path).map_or(Kind::Faulty, Kind::Text);
+                node.kind = self.text(text, node, path).map_or(Kind::Faulty, Kind::Text);
                 node.rendered = true;
             }
             return;
@@ -184,7 +199,8 @@ impl<'f> Renderer<'f> {
         }
     }
 
-    fn text(&mut self, text: &str, mark: Mark, path: &[&str]) -> Option<String> {
+    fn text(&mut self, text: &str, node: &Node, path: &[&str]) -> Option<String> {
+        let mark = node.mark;
         let mut environment = Environment::empty();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         let template = match environment.template_from_str(text) {
@@ -192,17 +208,16 @@ impl<'f> Renderer<'f> {
             Err(error) => return self.broken(&error, mark),
         };
         let mut fine = true;
-        for name in template.undeclared_variables(true) {
-            fine &= self.name(&name, mark, path);
+        let mut names: Vec<(usize, String)> =
+            template.undeclared_variables(true).into_iter().map(|name| (text.find(&name).unwrap_or(0), name)).collect();
+        names.sort();
+        for (at, name) in names {
+            fine &= self.name(&name, node.within(self.source, at, name.len()), path);
         }
         if !fine {
             return None;
         }
-        let context = Value::from(BTreeMap::from([
-            ("vars".to_owned(), Value::from(self.vars.clone())),
-            ("secrets".to_owned(), Value::from(self.secrets.clone())),
-        ]));
-        match template.render(context) {
+        match template.render(self.context()) {
             Ok(text) => Some(text),
             Err(error) => self.broken(&error, mark),
         }
@@ -233,9 +248,12 @@ impl<'f> Renderer<'f> {
                     fault.help(suggestion(secret, self.secrets.keys().map(String::as_str)))
                 } else if let Some(why) = refused(path) {
                     let fault = Diagnostic::new(format!("the secret `{secret}` must not be used here"));
-                    fault.at(mark, why).help(
-                        "it belongs into `env`, `headers`, `body`, `statements`, `password` or `secret`".to_owned(),
-                    )
+                    let help = if path.contains(&"run") {
+                        "put it into `env` and use the variable in the command"
+                    } else {
+                        "secrets go into `env`, `headers`, `body`, `statements`, `password` and `secret`"
+                    };
+                    fault.at(mark, why).help(help.to_owned())
                 } else {
                     self.used.secrets.insert(secret.to_owned());
                     return true;
@@ -253,14 +271,17 @@ impl<'f> Renderer<'f> {
 
 /// Why a secret is refused at a place, if it is.
 fn refused(path: &[&str]) -> Option<&'static str> {
-    let inside = match path {
-        ["targets" | "probes" | "phases", rest @ ..] | ["profiles", _, "targets", rest @ ..] => rest,
-        _ => return Some("this is shown and recorded"),
+    const SHOWN: &str = "this is shown and recorded";
+    // The name of a target or probe is free, so it says nothing about what stands under it.
+    let (["phases", inside @ ..] | ["targets" | "probes", _, inside @ ..] | ["profiles", _, "targets", _, inside @ ..]) =
+        path
+    else {
+        return Some(SHOWN);
     };
     if inside.contains(&"run") {
         return Some("everybody on the machine can read the arguments of a command");
     }
-    (!inside.iter().any(|key| SECRET_KEYS.contains(key))).then_some("this is shown and recorded")
+    (!inside.iter().any(|key| SECRET_KEYS.contains(key))).then_some(SHOWN)
 }
 
 /// Turns filled-in templates into numbers where numbers are wanted.

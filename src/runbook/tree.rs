@@ -5,6 +5,7 @@
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer};
 use serde::de::{Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor, value::Error};
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
 
 use super::diagnostic::{Diagnostic, Mark};
@@ -14,7 +15,7 @@ pub(super) const LARGEST: u64 = 4 * 1024 * 1024;
 /// Deepest nesting; the language itself needs fewer than twenty levels.
 const DEPTH: usize = 48;
 /// Most keys, values and lists, aliases expanded.
-const NODES: usize = 1_000_000;
+const NODES: usize = 300_000;
 
 /// A value with its place.
 #[derive(Clone, Debug)]
@@ -113,14 +114,39 @@ impl Node {
     /// The place of `offset..offset+len` within the text of this scalar; all of it when its letters do not
     /// stand in the source as they are (escapes, folding, templates).
     pub(super) fn within(&self, source: &str, offset: usize, len: usize) -> Mark {
-        let Some(text) = self.text() else { return self.mark };
+        let Some(text) = self.text().filter(|_| !self.rendered) else { return self.mark };
         for quote in [0, 1] {
             let start = self.mark.offset + quote;
             if source.get(start..).is_some_and(|rest| rest.starts_with(text)) {
                 return Mark { offset: start + offset.min(text.len()), len };
             }
         }
-        self.mark
+        self.within_block(source, text, offset, len).unwrap_or(self.mark)
+    }
+
+    /// The same in a block scalar, whose lines stand in the source with an indentation before each.
+    fn within_block(&self, source: &str, text: &str, offset: usize, len: usize) -> Option<Mark> {
+        let before = text.get(..offset)?;
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let mut lines = source.get(self.mark.offset..)?.split_inclusive('\n');
+        let mut at = self.mark.offset;
+        for wanted in text.lines().take(before.matches('\n').count() + 1) {
+            loop {
+                let line = lines.next()?;
+                at += line.len();
+                if let Some(indent) = line.find(wanted)
+                    && line.get(..indent)?.trim().is_empty()
+                    && line.get(indent..)?.trim_end() == wanted.trim_end()
+                {
+                    if wanted.as_ptr() == text.get(line_start..)?.as_ptr() {
+                        let offset = at - line.len() + indent + (offset - line_start);
+                        return Some(Mark { offset, len: len.min(wanted.len()).max(1) });
+                    }
+                    break;
+                }
+            }
+        }
+        None
     }
 }
 
@@ -156,7 +182,7 @@ pub(super) fn parse(source: &str) -> Result<Node, Vec<Diagnostic>> {
         },
     };
     let root: Raw = serde_saphyr::from_str_with_options(source, options).map_err(|error| {
-        let mark = error.location().map_or(Mark { offset: 0, len: 1 }, mark_of);
+        let mark = error.location().map_or(Mark { offset: 0, len: 1 }, |location| place(source, location));
         vec![Diagnostic::new("this is not YAML that can be read").at(mark, reason(&error))]
     })?;
     let mut faults = Vec::new();
@@ -164,8 +190,30 @@ pub(super) fn parse(source: &str) -> Result<Node, Vec<Diagnostic>> {
     if faults.is_empty() { Ok(root.0) } else { Err(faults) }
 }
 
+/// The place of a parser's complaint, which may know line and column only.
+fn place(source: &str, location: Location) -> Mark {
+    if location.span().byte_offset().is_some() {
+        return mark_of(location);
+    }
+    let index = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).saturating_sub(1);
+    let start: usize = source.split_inclusive('\n').take(index(location.line())).map(str::len).sum();
+    let line = source.get(start..).unwrap_or_default();
+    let column = line.char_indices().nth(index(location.column())).map_or(line.len(), |(at, _)| at);
+    Mark { offset: start + column, len: 1 }
+}
+
 /// The parser's own sentence without the place, which the diagnostic shows.
 fn reason(error: &serde_saphyr::Error) -> String {
+    if let serde_saphyr::Error::Budget { breach, .. } = error.without_snippet() {
+        return match breach {
+            BudgetBreach::Documents { .. } => "a runbook is one document, but here a second one begins".to_owned(),
+            BudgetBreach::Depth { .. } => format!("this is nested more than {DEPTH} levels deep"),
+            BudgetBreach::Events { .. } | BudgetBreach::Nodes { .. } => {
+                "these are far more values than a runbook can need".to_owned()
+            }
+            _ => "its anchors and aliases come to far more text than a runbook can need".to_owned(),
+        };
+    }
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or(&text);
     text.trim().trim_end_matches([':', ',', '.']).to_owned()

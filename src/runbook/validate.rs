@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::core::nearest::suggestion;
+use crate::core::nearest::{nearest, suggestion};
 use crate::core::time::Span;
 
 use super::diagnostic::Diagnostic;
@@ -10,10 +10,13 @@ use super::model::Moment;
 use super::schema::{Record, Rule, rule};
 use super::tree::{Kind, Node};
 
+/// What the whole is called in messages.
+const WHOLE: &str = "the runbook";
+
 /// Everything about `root` that does not fit the language.
 pub(super) fn validate(root: &Node) -> Vec<Diagnostic> {
     let mut faults = Vec::new();
-    check(root, rule(), "the runbook", &mut faults);
+    check(root, rule(), WHOLE, &mut faults);
     faults
 }
 
@@ -50,7 +53,7 @@ fn check(node: &Node, rule: &Rule, name: &str, faults: &mut Vec<Diagnostic>) {
             if !words.contains(text) {
                 let label = format!("expected {}", alternatives(words.iter().map(String::as_str)));
                 let fault = Diagnostic::new(format!("`{name}` cannot be `{text}`")).at(node.mark, label);
-                faults.push(fault.help(suggestion(text, words.iter().map(String::as_str))));
+                faults.push(fault.help(near(text, words.iter().map(String::as_str))));
             }
         }
         (Kind::List(items), Rule::List(of, least)) => {
@@ -78,7 +81,7 @@ fn check(node: &Node, rule: &Rule, name: &str, faults: &mut Vec<Diagnostic>) {
                 let label = format!("expected {}", alternatives(variants.keys().map(String::as_str)));
                 let fault = match word {
                     Some(word) => Diagnostic::new(format!("there is no {tag} `{word}`"))
-                        .help(suggestion(word, variants.keys().map(String::as_str))),
+                        .help(near(word, variants.keys().map(String::as_str))),
                     None => Diagnostic::new(format!("`{tag}` must be a word")),
                 };
                 faults.push(fault.at(of.mark, label));
@@ -91,14 +94,15 @@ fn check(node: &Node, rule: &Rule, name: &str, faults: &mut Vec<Diagnostic>) {
         (Kind::Map(entries), Rule::OneKey(variants)) => {
             let known = || alternatives(variants.keys().map(String::as_str));
             match entries.as_slice() {
-                [(key, value)] => match variants.get(&key.name) {
-                    Some(rule) => check(value, rule, &key.name, faults),
-                    None => {
+                [(key, value)] => {
+                    if let Some(rule) = variants.get(&key.name) {
+                        check(value, rule, &key.name, faults);
+                    } else {
                         let fault = Diagnostic::new(format!("`{name}` cannot be `{}`", key.name));
                         let fault = fault.at(key.mark, format!("expected {}", known()));
-                        faults.push(fault.help(suggestion(&key.name, variants.keys().map(String::as_str))));
+                        faults.push(fault.help(near(&key.name, variants.keys().map(String::as_str))));
                     }
-                },
+                }
                 [] => {
                     let fault = Diagnostic::new(format!("`{name}` is empty"));
                     faults.push(fault.at(node.mark, format!("expected one of {}", known())));
@@ -142,7 +146,7 @@ fn keys(node: &Node, record: &Record, tag: Option<&str>, name: &str, faults: &mu
 /// How the owner of keys is called in a sentence.
 fn owner(name: &str) -> String {
     match name {
-        "the runbook" => name.to_owned(),
+        WHOLE => name.to_owned(),
         "steps" => "a step".to_owned(),
         "phases" => "a phase".to_owned(),
         "gates" => "a gate".to_owned(),
@@ -174,6 +178,7 @@ fn either(node: &Node, rules: &[Arc<Rule>], whole: &Rule, name: &str, faults: &m
 fn mismatch(node: &Node, rule: &Rule, name: &str, faults: &mut Vec<Diagnostic>) {
     let label = format!("expected {}, found {}", wanted(rule), found(node));
     let fault = match &node.kind {
+        _ if name == WHOLE => Diagnostic::new("this is not a runbook"),
         Kind::Null => Diagnostic::new(format!("`{name}` has no value")),
         _ => Diagnostic::new(format!("`{name}` has the wrong type")),
     };
@@ -222,6 +227,11 @@ fn found(node: &Node) -> String {
         Kind::List(_) => "a list".to_owned(),
         Kind::Map(_) => "keys with values".to_owned(),
     }
+}
+
+/// The nearest of the words, which are all in the label already.
+fn near<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> Option<String> {
+    nearest(word, words).map(|near| format!("did you mean `{near}`?"))
 }
 
 fn alternatives<'w>(words: impl Iterator<Item = &'w str>) -> String {

@@ -173,13 +173,13 @@ impl<'a> Checker<'a> {
     fn field(&mut self, expr: &IdedExpr, select: &SelectExpr) -> Option<Node> {
         let of = self.node(&select.operand)?;
         let (shape, unit) = match &of.shape {
-            Shape::Record(fields) => match fields.iter().find(|field| field.name == select.field) {
-                Some(field) => (field.shape.clone(), unit_of(field)),
-                None => {
+            Shape::Record(fields) => {
+                let Some(field) = fields.iter().find(|field| field.name == select.field) else {
                     let hint = suggestion(&select.field, fields.iter().map(|field| field.name.as_str()));
                     return self.fault(expr, format!("`{of}` has no field `{}`", select.field), hint);
-                }
-            },
+                };
+                (field.shape.clone(), unit_of(field))
+            }
             Shape::Any => (Shape::Any, Unit::Plain),
             other => {
                 let message = format!("`{of}` is {} and has no fields", a(other));
@@ -361,9 +361,10 @@ impl<'a> Checker<'a> {
             }
         };
         let unit = match op {
-            Arithmetic::Multiply if left.unit == Unit::Plain => right.unit,
-            Arithmetic::Multiply | Arithmetic::Divide if right.unit != Unit::Plain => Unit::Plain,
-            Arithmetic::Add | Arithmetic::Subtract if left.unit == Unit::Plain => right.unit,
+            Arithmetic::Divide if right.unit != Unit::Plain => Unit::Plain,
+            Arithmetic::Multiply if left.unit != Unit::Plain && right.unit != Unit::Plain => Unit::Plain,
+            Arithmetic::Divide | Arithmetic::Modulo => left.unit,
+            _ if left.unit == Unit::Plain => right.unit,
             _ => left.unit,
         };
         Some(Node { kind: Kind::Arithmetic(op, Box::new(left), Box::new(right)), shape, unit })
@@ -377,21 +378,18 @@ impl<'a> Checker<'a> {
         };
         let literal = literal.inner();
         let (value, shape, unit) = if name == "bytes" {
-            match literal.parse::<bytesize::ByteSize>().ok().and_then(|size| i64::try_from(size.as_u64()).ok()) {
-                Some(size) => (Value::Int(size), Shape::Int, Unit::Bytes),
-                None => {
-                    let hint = Some("write it like 512KiB, 1MiB or 1.5GiB".to_owned());
-                    return self.fault(of, format!("`{literal}` is not a size"), hint);
-                }
-            }
+            let size = literal.parse::<bytesize::ByteSize>().ok();
+            let Some(size) = size.and_then(|size| i64::try_from(size.as_u64()).ok()) else {
+                let hint = Some("write it like 512KiB, 1MiB or 1.5GiB".to_owned());
+                return self.fault(of, format!("`{literal}` is not a size"), hint);
+            };
+            (Value::Int(size), Shape::Int, Unit::Bytes)
         } else {
-            match literal.parse::<Span>() {
-                Ok(span) => (Value::Float(span.as_secs_f64()), Shape::Float, Unit::Seconds),
-                Err(_) => {
-                    let hint = Some("write it like 500ms, 30s, 1m30s or 48h".to_owned());
-                    return self.fault(of, format!("`{literal}` is not a length of time"), hint);
-                }
-            }
+            let Ok(span) = literal.parse::<Span>() else {
+                let hint = Some("write it like 500ms, 30s, 1m30s or 48h".to_owned());
+                return self.fault(of, format!("`{literal}` is not a length of time"), hint);
+            };
+            (Value::Float(span.as_secs_f64()), Shape::Float, Unit::Seconds)
         };
         Some(Node { kind: Kind::Constant { value, text: format!("{name}({literal:?})") }, shape, unit })
     }
@@ -503,8 +501,7 @@ fn arithmetic(name: &str) -> Option<Arithmetic> {
 /// Whether values of the two shapes can be equal at all. CEL compares int with double by value.
 fn comparable(a: &Shape, b: &Shape) -> bool {
     match (a, b) {
-        (Shape::Any, _) | (_, Shape::Any) => true,
-        (Shape::Int | Shape::Float, Shape::Int | Shape::Float) => true,
+        (Shape::Any, _) | (_, Shape::Any) | (Shape::Int | Shape::Float, Shape::Int | Shape::Float) => true,
         (Shape::List(a), Shape::List(b)) => comparable(a, b),
         (a, b) => a == b,
     }

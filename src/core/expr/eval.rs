@@ -80,7 +80,7 @@ impl<'s, 'v> Scope<'s, 'v> {
             Kind::In(a, b) => {
                 let (item, list) = (self.value(a)?, self.value(b)?);
                 match &*list {
-                    Value::List(items) => self.member(&item, items, b),
+                    Value::List(items) => member(&item, items, b),
                     Value::Map(map) => Ok(truth(item.text().is_some_and(|key| map.contains_key(key)))),
                     _ => Err(Unknown(format!("{b} is not a list"))),
                 }
@@ -116,12 +116,12 @@ impl<'s, 'v> Scope<'s, 'v> {
                 Ok(number(i64::try_from(length).unwrap_or(i64::MAX)))
             }
             Kind::Text(test, of, with) => {
-                let (text, with) = (self.value(of)?, self.value(with)?);
-                match (text.text(), with.text()) {
-                    (Some(text), Some(with)) => Ok(truth(match test {
-                        TextTest::Contains => text.contains(with),
-                        TextTest::StartsWith => text.starts_with(with),
-                        TextTest::EndsWith => text.ends_with(with),
+                let (whole, part) = (self.value(of)?, self.value(with)?);
+                match (whole.text(), part.text()) {
+                    (Some(whole), Some(part)) => Ok(truth(match test {
+                        TextTest::Contains => whole.contains(part),
+                        TextTest::StartsWith => whole.starts_with(part),
+                        TextTest::EndsWith => whole.ends_with(part),
                     })),
                     _ => Err(Unknown(format!("{of} is not text"))),
                 }
@@ -169,18 +169,6 @@ impl<'s, 'v> Scope<'s, 'v> {
         }
         let equal = equal(&left, &right).map_err(|why| Unknown(format!("{a} and {b} cannot be compared: {why}")))?;
         Ok(truth(equal == (compare == Compare::Equal)))
-    }
-
-    fn member(&self, item: &Value, items: &[Value], list: &Node) -> Answer<'v> {
-        let mut unclear = None;
-        for other in items {
-            match equal(item, other) {
-                Ok(true) => return Ok(truth(true)),
-                Ok(false) => {}
-                Err(why) => unclear = Some(Unknown(format!("an element of {list} cannot be compared: {why}"))),
-            }
-        }
-        unclear.map_or(Ok(truth(false)), Err)
     }
 
     fn arithmetic(&mut self, operator: Arithmetic, node: &'s Node, a: &'s Node, b: &'s Node) -> Answer<'v> {
@@ -301,6 +289,19 @@ impl<'s, 'v> Scope<'s, 'v> {
     }
 }
 
+/// Whether `item` is among `items`; unknown when it may be one that cannot be compared.
+fn member<'v>(item: &Value, items: &[Value], list: &Node) -> Answer<'v> {
+    let mut unclear = None;
+    for other in items {
+        match equal(item, other) {
+            Ok(true) => return Ok(truth(true)),
+            Ok(false) => {}
+            Err(why) => unclear = Some(Unknown(format!("an element of {list} cannot be compared: {why}"))),
+        }
+    }
+    unclear.map_or(Ok(truth(false)), Err)
+}
+
 fn truth<'v>(yes: bool) -> Cow<'v, Value> {
     Cow::Owned(Value::Bool(yes))
 }
@@ -318,7 +319,7 @@ fn overflow(node: &Node) -> Unknown {
 }
 
 /// A part of a value, borrowed when the whole is.
-fn take<'v>(value: Cow<'v, Value>, part: impl Fn(&Value) -> Option<&Value>) -> Option<Cow<'v, Value>> {
+fn take(value: Cow<'_, Value>, part: impl Fn(&Value) -> Option<&Value>) -> Option<Cow<'_, Value>> {
     match value {
         Cow::Borrowed(value) => part(value).map(Cow::Borrowed),
         Cow::Owned(value) => part(&value).cloned().map(Cow::Owned),

@@ -246,7 +246,7 @@ impl Leaf {
         }
         let mut scope = Scope::new(&probes);
         let answer = scope.truth(&self.node);
-        term.actual = show::actual(&self.node, &mut Scope::new(&probes));
+        term.actual = show::actual(&self.node, self.negated, &mut Scope::new(&probes));
         match answer {
             Ok(yes) => term.verdict = if yes == self.negated { Verdict::NoGo } else { Verdict::Go },
             Err(Unknown(why)) => term.why = Some(why),

@@ -13,9 +13,12 @@ const LONGEST: usize = 60;
 
 /// The operands of `node` with their values: `lag.bytes = 1.2 MiB`. Operands without a value are left out:
 /// the reason is told elsewhere.
-pub(super) fn actual<'s>(node: &'s Node, scope: &mut Scope<'s, '_>) -> String {
+pub(super) fn actual<'s>(node: &'s Node, negated: bool, scope: &mut Scope<'s, '_>) -> String {
     let mut parts = Vec::new();
-    collect(node, scope, &mut parts);
+    match &node.kind {
+        Kind::Loop(each) if each.which == Which::Exists && negated => parts.extend(elements(each, true, scope)),
+        _ => collect(node, scope, &mut parts),
+    }
     parts.dedup();
     parts.join(", ")
 }
@@ -40,7 +43,7 @@ fn collect<'s>(node: &'s Node, scope: &mut Scope<'s, '_>, parts: &mut Vec<String
         }
         Kind::Not(of) | Kind::Matches(of, _) => collect(of, scope, parts),
         Kind::Loop(each) if matches!(each.which, Which::All | Which::Exists | Which::ExistsOne) => {
-            parts.extend(elements(each, scope));
+            parts.extend(elements(each, false, scope));
         }
         _ => operand(node, scope, parts),
     }
@@ -55,51 +58,48 @@ fn operand<'s>(node: &'s Node, scope: &mut Scope<'s, '_>, parts: &mut Vec<String
     }
 }
 
-/// The elements that speak against a macro, with what they have: `resolver_b: old`.
-fn elements<'s>(each: &'s Loop, scope: &mut Scope<'s, '_>) -> Option<String> {
+/// The elements that speak against a macro, with what they have: `resolver_b: old`. With `naming` true, those
+/// that do what it asks for.
+fn elements<'s>(each: &'s Loop, naming: bool, scope: &mut Scope<'s, '_>) -> Option<String> {
     let elements = scope.elements(each).ok()?;
     let total = elements.len();
-    let mut against = Vec::new();
+    let mut named = Vec::new();
     let mut met = 0_usize;
     for (at, element) in elements.into_iter().enumerate() {
-        let label = label(&element, at);
-        let state = state(&element);
-        let (yes, mut parts) = scope.with(each, element, |scope| {
+        let (label, state) = (label(&element, at), state(&element));
+        let (yes, parts) = scope.with(each, element, |scope| {
             let yes = scope.truth(&each.body) == Ok(true);
             let mut parts = Vec::new();
-            // Which elements, and not how each came out, is the question once all is well.
-            if !yes && against.len() < NAMED && state.is_none() {
+            if yes == naming && named.len() < NAMED {
                 collect(&each.body, scope, &mut parts);
             }
             (yes, parts)
         });
-        if yes {
-            met += 1;
+        met += usize::from(yes);
+        if yes != naming {
             continue;
         }
+        // A yes or no says less than the state that it stands for.
+        let telling = matches!(each.body.kind, Kind::Field(..)) || parts.is_empty();
         let own = format!("{}.", each.variable);
-        for part in &mut parts {
-            if let Some(rest) = part.strip_prefix(&own) {
-                *part = rest.to_owned();
-            }
-        }
-        let what = state.unwrap_or_else(|| parts.join(", "));
-        against.push(if what.is_empty() { label } else { format!("{label}: {what}") });
+        let parts = parts.iter().map(|part| part.strip_prefix(&own).unwrap_or(part));
+        let what = state.filter(|_| telling).unwrap_or_else(|| parts.collect::<Vec<_>>().join(", "));
+        named.push(if what.is_empty() { label } else { format!("{label}: {what}") });
     }
     let enough = match each.which {
         Which::All => met == total,
-        Which::Exists => met > 0,
+        Which::Exists => !naming && met > 0,
         _ => met == 1,
     };
-    if enough || against.is_empty() {
+    if enough || named.is_empty() {
         return Some(format!("{met} of {total}"));
     }
-    let more = against.len().saturating_sub(NAMED);
-    against.truncate(NAMED);
+    let more = named.len().saturating_sub(NAMED);
+    named.truncate(NAMED);
     if more > 0 {
-        against.push(format!("and {more} more"));
+        named.push(format!("and {more} more"));
     }
-    Some(against.join(", "))
+    Some(named.join(", "))
 }
 
 /// What an element is called: its `name` or `server`, else its position from 1.
@@ -129,10 +129,11 @@ fn shown(value: &Value, unit: Unit) -> String {
             Ok(n) => bytesize::ByteSize::b(n).display().iec().to_string(),
             Err(_) => format!("{n} B"),
         },
+        (Value::Float(x), Unit::Bytes) if *x >= 0.0 => bytesize::ByteSize::b(whole(*x)).display().iec().to_string(),
         (Value::Int(_) | Value::Float(_), Unit::Millis) => format!("{value} ms"),
         (Value::Int(_) | Value::Float(_), Unit::Seconds) => format!("{value} s"),
         (Value::Text(text), _) => format!("\"{}\"", clean(text)),
-        (Value::List(items), _) if items.len() <= NAMED && items.iter().all(|item| scalar(item)) => {
+        (Value::List(items), _) if items.len() <= NAMED && items.iter().all(scalar) => {
             let items: Vec<Cow<'_, str>> = items.iter().map(|item| Cow::Owned(shown(item, unit))).collect();
             format!("[{}]", items.join(", "))
         }
@@ -142,4 +143,9 @@ fn shown(value: &Value, unit: Unit) -> String {
 
 fn scalar(value: &Value) -> bool {
     !matches!(value, Value::List(_) | Value::Map(_))
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates, and is shown with two digits
+fn whole(x: f64) -> u64 {
+    x as u64
 }

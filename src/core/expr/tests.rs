@@ -79,3 +79,384 @@ fn faults_are_told_with_place_and_remedy() {
         .map(|source| (source, errors(source)))
     );
 }
+
+fn reading() -> BTreeMap<&'static str, Value> {
+    let resolver = |name: &str, state: &str, ttl: Value| {
+        Value::map([
+            ("name", name.into()),
+            ("state", state.into()),
+            ("fresh", (state == "new").into()),
+            ("ttl", ttl),
+            ("values", "192.0.2.1".into()),
+        ])
+    };
+    let side = |p95: f64| {
+        Value::map([
+            ("p50", Value::Float(5.0)),
+            ("p95", Value::Float(p95)),
+            ("errors", Value::Int(0)),
+            ("samples", Value::Int(120)),
+        ])
+    };
+    BTreeMap::from([
+        (
+            "lag",
+            Value::map([
+                ("bytes", Value::Int(1_258_291)),
+                ("seconds", Value::Null),
+                ("streaming", Value::Bool(true)),
+                ("state", "streaming".into()),
+                ("oldest_transaction_s", Value::Int(3)),
+                ("tables", Value::Int(0)),
+            ]),
+        ),
+        (
+            "dns_app",
+            Value::map([
+                (
+                    "resolvers",
+                    Value::List(vec![
+                        resolver("resolver_a", "new", Value::Int(60)),
+                        resolver("resolver_b", "old", Value::Int(300)),
+                        resolver("resolver_c", "timeout", Value::Null),
+                    ]),
+                ),
+                ("authoritative_new", Value::Bool(true)),
+            ]),
+        ),
+        ("latency", Value::map([("old", side(80.0)), ("new", side(110.0))])),
+    ])
+}
+
+fn answer(source: &str, readings: &BTreeMap<&'static str, Value>) -> Assessment {
+    let condition = Condition::compile(source, &shapes()).unwrap_or_else(|errors| panic!("{source}: {errors:?}"));
+    condition.evaluate(&|probe| match readings.get(probe.as_str()) {
+        Some(value) => Sight::Fresh { value, age: Span::secs(1) },
+        None => Sight::Missing,
+    })
+}
+
+#[test]
+fn answers_come_with_the_values_met() {
+    let readings = reading();
+    let told: Vec<String> = [
+        "lag.bytes < bytes(\"1MiB\")",
+        "lag.bytes < bytes('2MiB') && lag.streaming",
+        "lag.seconds < 5.0",
+        "lag.seconds != 0.0",
+        "!(lag.seconds == 0.0)",
+        "has(lag.seconds)",
+        "!has(lag.seconds) && has(lag.bytes)",
+        "lag.seconds < 5.0 || lag.streaming",
+        "lag.oldest_transaction_s < seconds(\"1m30s\")",
+        "lag.oldest_transaction_s == 3",
+        "latency.new.p95 <= 1.2 * latency.old.p95",
+        "latency.new.errors == 0.0",
+        "latency.new.p99 < 5.0",
+        "lag.bytes / lag.tables > 1",
+        "latency.old.p95 / latency.new.errors > 1.0",
+        "!(latency.old.p95 / latency.new.errors > 1.0)",
+        "dns_app.resolvers.all(r, r.fresh)",
+        "dns_app.resolvers.exists(r, r.fresh)",
+        "dns_app.resolvers.exists_one(r, r.fresh)",
+        "!dns_app.resolvers.exists(r, r.state == \"old\")",
+        "dns_app.resolvers.all(r, r.ttl <= 100)",
+        "dns_app.resolvers.filter(r, r.fresh).all(r, r.ttl <= 60)",
+        "dns_app.resolvers.filter(r, r.fresh).size() >= 1",
+        "size(dns_app.resolvers.map(r, r.name)) == 3",
+        "\"resolver_a\" in dns_app.resolvers.map(r, r.name)",
+        "dns_app.resolvers.map(r, r.ttl).exists(t, t > 500)",
+        "dns_app.resolvers[0].fresh",
+        "dns_app.resolvers[9].fresh",
+        "lag.state in [\"streaming\", \"copying\"]",
+        "lag.state.startsWith(\"str\") && lag.state.matches(\"^s.*g$\") && !lag.state.contains(\"x\")",
+        "lag.streaming ? lag.bytes < 5 : true",
+        "double(lag.bytes) * 1.5 > 100.0 && int(latency.new.p95) == 110",
+        "!(lag.streaming && lag.bytes < 5)",
+    ]
+    .iter()
+    .map(|source| {
+        let found = answer(source, &readings);
+        let terms: Vec<String> = found
+            .terms
+            .iter()
+            .map(|term| {
+                let why = term.why.as_ref().map(|why| format!(" because {why}")).unwrap_or_default();
+                format!("\n    {} {} [{}]{why}", term.verdict, term.text, term.actual)
+            })
+            .collect();
+        format!("{source}\n  {}{}\n", found.verdict, terms.concat())
+    })
+    .collect();
+    insta::assert_snapshot!(told.concat());
+}
+
+#[test]
+fn silence_is_unknown_and_told_in_words() {
+    let condition = Condition::compile("lag.bytes < 5 && dns_app.authoritative_new", &shapes()).unwrap();
+    let told = |sight: Sight<'static>| {
+        let found = condition.evaluate(&|probe| if probe.as_str() == "lag" { sight } else { Sight::Missing });
+        assert_eq!(found.verdict, Verdict::Unknown);
+        found.terms.into_iter().filter_map(|term| term.why).collect::<Vec<_>>()
+    };
+    let missing = "dns_app has given no reading yet";
+    assert_eq!(told(Sight::Stale { age: Span::secs(12) }), ["lag is stale: 12 s old", missing]);
+    let failed = Sight::Failed { what: "connection refused by 10.0.0.5:5432", since: Span::secs(12) };
+    assert_eq!(told(failed), ["lag gives no reading for 12 s: connection refused by 10.0.0.5:5432", missing]);
+    assert_eq!(told(Sight::Missing), ["lag has given no reading yet", missing]);
+}
+
+#[test]
+fn foreign_text_cannot_leave_its_place() {
+    let mut readings = reading();
+    readings.insert("lag", Value::map([("state", Value::from("\u{1b}[2Jok\u{202e}\n"))]));
+    let found = answer("lag.state == \"streaming\"", &readings);
+    assert_eq!(found.terms[0].actual, "lag.state = \"\\u{1b}[2Jok\\u{202e}\\n\"");
+}
+
+#[test]
+fn a_field_of_the_wrong_type_is_unknown() {
+    let mut readings = reading();
+    for wrong in [Value::Text("5".into()), Value::Float(5.0), Value::Bool(true), Value::Null, Value::List(vec![])] {
+        readings.insert("lag", Value::map([("bytes", wrong)]));
+        for source in ["lag.bytes < 10", "lag.bytes != 10", "!(lag.bytes > 10)"] {
+            assert_eq!(answer(source, &readings).verdict, Verdict::Unknown, "{source}");
+        }
+    }
+}
+
+#[test]
+fn hostile_expressions_are_refused_or_answered_but_never_panic() {
+    let nested = |open: &str, close: &str, n: usize| format!("{}lag.streaming{}", open.repeat(n), close.repeat(n));
+    for n in [10, 60, 100, 400, 900, 5_000] {
+        for source in [
+            nested("(", ")", n),
+            nested("!", "", n),
+            nested("-", "", n),
+            nested("[", "]", n),
+            nested("f(", ")", n),
+            nested("true ? ", " : false", n),
+            nested("", ".a", n),
+            nested("", "[0]", n),
+            nested("", " && lag.streaming", n),
+            nested("", " == true", n),
+            nested("1 + ", "", n),
+            nested("", ".all(x, x)", n),
+            nested("{1: ", "}", n),
+            nested("A{a: ", "}", n),
+        ] {
+            if let Ok(condition) = Condition::compile(&source, &shapes()) {
+                condition.evaluate(&|_| Sight::Missing);
+            }
+        }
+    }
+}
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Conditions over readings that can have gaps; every one of them reads what it names.
+    const TERMS: [&str; 12] = [
+        "lag.bytes < 100",
+        "lag.bytes != 7",
+        "lag.seconds <= 2.5",
+        "lag.seconds != 0.0",
+        "lag.state != \"broken\"",
+        "lag.streaming",
+        "lag.bytes * 2 > 10",
+        "latency.new.p95 <= 1.2 * latency.old.p95",
+        "latency.new.p95 / latency.old.p95 < 2.0",
+        "dns_app.resolvers.all(r, r.fresh)",
+        "dns_app.resolvers.all(r, r.ttl != 5)",
+        "lag.bytes in [1, 2, 3]",
+    ];
+
+    fn hole() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            Just(Value::Float(f64::NAN)),
+            Just(Value::Float(f64::INFINITY)),
+            Just(Value::Map(BTreeMap::new())),
+            any::<i64>().prop_map(Value::Int),
+            any::<f64>().prop_map(Value::Float),
+            any::<bool>().prop_map(Value::Bool),
+            ".{0,8}".prop_map(Value::Text),
+        ]
+    }
+
+    fn tree() -> impl Strategy<Value = Value> {
+        hole().prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::List),
+                proptest::collection::btree_map(
+                    "(bytes|seconds|state|streaming|old|new|p95|resolvers|fresh|ttl)",
+                    inner,
+                    0..5
+                )
+                .prop_map(Value::Map),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn compiling_random_text_never_panics(source in "[ -~äß\n]{0,60}") {
+            let _ = Condition::compile(&source, &shapes());
+        }
+
+        #[test]
+        fn compiling_random_tokens_never_panics(
+            words in proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "lag", ".", "bytes", "(", ")", "[", "]", "&&", "||", "!", "<", "==", "?", ":", "1", "2.5", "\"a\"", "'",
+                    "in", "has", "all", ",", "r", "dns_app", "resolvers", "-", "%", "/", "*", "{", "}", "null", "9223372036854775808",
+                    "b\"x\"", "r'\\'", "\\u", "1e999", "0x", "\n", "//", "@in", "`a`", "ä",
+                ]),
+                0..24,
+            )
+        ) {
+            let source = words.join(" ");
+            if let Ok(condition) = Condition::compile(&source, &shapes()) {
+                condition.evaluate(&|_| Sight::Missing);
+            }
+            let _ = Condition::compile(&words.concat(), &shapes());
+        }
+
+        #[test]
+        fn evaluating_random_readings_never_panics(value in tree(), at in 0..TERMS.len()) {
+            let condition = Condition::compile(TERMS[at], &shapes()).unwrap();
+            condition.evaluate(&|_| Sight::Fresh { value: &value, age: Span::ZERO });
+        }
+
+        #[test]
+        fn a_gap_in_what_a_term_reads_is_never_go(
+            at in 0..TERMS.len(),
+            negated in any::<bool>(),
+            gap in 0..3_usize,
+        ) {
+            let source = if negated { format!("!({})", TERMS[at]) } else { TERMS[at].to_owned() };
+            let condition = Condition::compile(&source, &shapes()).unwrap();
+            let found = condition.evaluate(&|_| match gap {
+                0 => Sight::Missing,
+                1 => Sight::Stale { age: Span::secs(9) },
+                _ => Sight::Failed { what: "no route", since: Span::secs(3) },
+            });
+            prop_assert_eq!(found.verdict, Verdict::Unknown);
+        }
+
+        #[test]
+        fn null_and_nan_are_never_go(at in 0..TERMS.len(), negated in any::<bool>(), nan in any::<bool>()) {
+            let hole = if nan { Value::Float(f64::NAN) } else { Value::Null };
+            let side = Value::map([("p95", hole.clone())]);
+            let resolver = Value::map([("fresh", hole.clone()), ("ttl", hole.clone())]);
+            let value = Value::map([
+                ("bytes", hole.clone()), ("seconds", hole.clone()), ("state", hole.clone()), ("streaming", hole),
+                ("old", side.clone()), ("new", side), ("resolvers", Value::List(vec![resolver])),
+            ]);
+            let source = if negated { format!("!({})", TERMS[at]) } else { TERMS[at].to_owned() };
+            let condition = Condition::compile(&source, &shapes()).unwrap();
+            let found = condition.evaluate(&|_| Sight::Fresh { value: &value, age: Span::ZERO });
+            prop_assert_eq!(found.verdict, Verdict::Unknown, "{}", source);
+        }
+
+        /// The whole is what Kleene's logic makes of the parts.
+        #[test]
+        fn logic_is_kleenes(a in 0..3_usize, b in 0..3_usize) {
+            let names = ["dns_app.authoritative_new", "dns_app.authoritative_old", "lag.streaming"];
+            let verdicts = [Verdict::Go, Verdict::NoGo, Verdict::Unknown];
+            let value = Value::map([("authoritative_new", true.into()), ("authoritative_old", Value::Bool(false))]);
+            let hole = Value::map([("streaming", Value::Null)]);
+            let ask = |source: String| {
+                let condition = Condition::compile(&source, &shapes()).unwrap();
+                condition.evaluate(&|probe| match probe.as_str() {
+                    "dns_app" => Sight::Fresh { value: &value, age: Span::ZERO },
+                    _ => Sight::Fresh { value: &hole, age: Span::ZERO },
+                }).verdict
+            };
+            let (x, y) = (names[a], names[b]);
+            prop_assert_eq!(ask(format!("{x} && {y}")), verdicts[a].and(verdicts[b]));
+            prop_assert_eq!(ask(format!("{x} || {y}")), verdicts[a].or(verdicts[b]));
+            prop_assert_eq!(ask(format!("!{x}")), verdicts[a].negated());
+            prop_assert_eq!(ask(format!("!({x} && {y})")), ask(format!("!{x} || !{y}")));
+            prop_assert_eq!(ask(format!("!({x} || {y})")), ask(format!("!{x} && !{y}")));
+            // The same inside a term, where the evaluator and not the poll does the logic.
+            prop_assert_eq!(ask(format!("({x} && {y}) == true")), verdicts[a].and(verdicts[b]));
+            prop_assert_eq!(ask(format!("({x} || {y}) == true")), verdicts[a].or(verdicts[b]));
+        }
+    }
+
+    /// Expressions that are whole in both worlds, for comparison with the `cel` crate's own runtime.
+    fn number() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            (-9..10_i64).prop_map(|n| if n < 0 { format!("({n})") } else { n.to_string() }),
+            Just("p.n".to_owned()),
+            Just("p.m".to_owned()),
+            Just("size(p.list)".to_owned()),
+            Just("size(p.text)".to_owned()),
+        ];
+        leaf.prop_recursive(3, 12, 2, |inner| {
+            (inner.clone(), proptest::sample::select(vec!["+", "-", "*", "/", "%"]), inner)
+                .prop_map(|(a, op, b)| format!("({a} {op} {b})"))
+        })
+    }
+
+    fn truth() -> impl Strategy<Value = String> {
+        let compare = (number(), proptest::sample::select(vec!["<", "<=", ">", ">=", "==", "!="]), number())
+            .prop_map(|(a, op, b)| format!("({a} {op} {b})"));
+        let leaf = prop_oneof![
+            compare,
+            Just("p.yes".to_owned()),
+            Just("p.x < p.y".to_owned()),
+            Just("p.n < p.x".to_owned()),
+            Just("p.text.contains('b') ".to_owned()),
+            Just("p.text.startsWith('ab')".to_owned()),
+            Just("p.text < 'abd'".to_owned()),
+            Just("p.n in p.list".to_owned()),
+            (number(), Just("x")).prop_map(|(n, x)| format!("p.list.all({x}, {x} < {n})")),
+            (number(), Just("x")).prop_map(|(n, x)| format!("p.list.exists({x}, {x} == {n})")),
+            Just("p.list.filter(e, e > 1).map(e, e * 2) == [4, 6]".to_owned()),
+            Just("p.list.exists_one(e, e == 2)".to_owned()),
+            Just("int(p.x) == 2 && double(p.n) > 1.0".to_owned()),
+        ];
+        leaf.prop_recursive(3, 12, 3, |inner| {
+            prop_oneof![
+                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} && {b})")),
+                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} || {b})")),
+                inner.clone().prop_map(|a| format!("!({a})")),
+                (inner.clone(), inner.clone(), inner).prop_map(|(a, b, c)| format!("({a} ? {b} : {c})")),
+            ]
+        })
+    }
+
+    proptest! {
+        /// On readings without gaps the answers are CEL's own; what is an error there is UNKNOWN here.
+        #[test]
+        fn whole_readings_are_answered_as_cel_does(
+            source in truth(), n in -5..6_i64, m in -5..6_i64, x in -3.0..3.0_f64, yes in any::<bool>(),
+        ) {
+            let fields = [
+                ("n", Shape::Int), ("m", Shape::Int), ("x", Shape::Float), ("y", Shape::Float), ("yes", Shape::Bool),
+                ("text", Shape::Text), ("list", Shape::List(Box::new(Shape::Int))),
+            ];
+            let fields = fields.map(|(name, shape)| crate::core::value::Field::new(name, shape, "")).to_vec();
+            let shapes = BTreeMap::from([(ProbeId::from("p"), Shape::Record(fields))]);
+            let value = Value::map([
+                ("n", Value::Int(n)), ("m", Value::Int(m)), ("x", Value::Float(x)), ("y", Value::Float(1.5)),
+                ("yes", Value::Bool(yes)), ("text", "abc".into()),
+                ("list", Value::List(vec![Value::Int(1), Value::Int(2), Value::Int(3)])),
+            ]);
+            let ours = Condition::compile(&source, &shapes).unwrap();
+            let ours = ours.evaluate(&|_| Sight::Fresh { value: &value, age: Span::ZERO }).verdict;
+            let program = cel::Program::compile(&source).unwrap();
+            let mut context = cel::Context::default();
+            context.add_variable("p", cel::to_value(&value).unwrap()).unwrap();
+            let theirs = match program.execute(&context) {
+                Ok(cel::Value::Bool(true)) => Verdict::Go,
+                Ok(cel::Value::Bool(false)) => Verdict::NoGo,
+                _ => Verdict::Unknown,
+            };
+            prop_assert_eq!(ours, theirs, "{}", source);
+        }
+    }
+}
