@@ -45,7 +45,7 @@ async fn probes_read_rows_of_every_type_and_cannot_write() {
         .probe(
             "row",
             probe(
-                "select 7::int8 as i, 1.50::numeric as f, true as b, 'a'||chr(27)||'b' as t, null::int as n, '{1,2}'::int[] as l; -- done\n",
+                "select 7::int8 as i, 1.50::numeric as f, true as b, 'a'||chr(27)||'b' as t, null::int as n, '{1,2}'::int[] as l -- done\n;",
                 &[
                     ("i", FieldType::Int),
                     ("f", FieldType::Float),
