@@ -80,13 +80,17 @@ impl Daemon {
     }
 
     fn unbound(authority: &Self) -> Self {
+        Self::unbound_with(authority, "")
+    }
+
+    fn unbound_with(authority: &Self, more: &str) -> Self {
         let stub = authority.port;
         Self::start("unbound", |port, dir| {
             let dir = dir.display();
             format!(
                 "server:\n interface: 127.0.0.1\n port: {port}\n username: \"\"\n chroot: \"\"\n pidfile: \"\"\n directory: \"{dir}\"\n\
                  use-syslog: no\n do-not-query-localhost: no\n local-zone: \"test.\" nodefault\n domain-insecure: \"test\"\n\
-                 module-config: \"iterator\"\n num-threads: 1\n\
+                 module-config: \"iterator\"\n num-threads: 1\n{more}\
                  stub-zone:\n name: \"example.test\"\n stub-addr: 127.0.0.1@{stub}\n\
                  remote-control:\n control-enable: no\n"
             )
@@ -135,7 +139,7 @@ fn update(from: &[&str], to: &[&str]) -> DnsUpdate {
 }
 
 fn of<'a>(value: &'a Value, list: &str, at: usize, field: &str) -> &'a Value {
-    &value.at(list).unwrap().list().unwrap()[at].at(field).unwrap()
+    value.at(list).unwrap().list().unwrap()[at].at(field).unwrap()
 }
 
 fn text(text: &str) -> Value {
@@ -252,4 +256,39 @@ async fn an_answer_that_is_lost_leaves_it_unknown() {
     let mut stage = Setting::default().target("zone", zone(&[nobody], &[], None)).stage();
     let outcome = stage.run(Action::DnsUpdate(update(&["192.0.2.1"], &["192.0.2.2"]))).await;
     assert!(failed(&outcome).contains("connection refused; nothing was sent"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_cache_that_serves_expired_answers_is_called_stale() {
+    let knot = Daemon::knot();
+    let more = " serve-expired: yes\n serve-expired-ttl: 3600\n ede: yes\n ede-serve-expired: yes\n";
+    let cache = Daemon::unbound_with(&knot, more);
+    let mut stage = Setting::default()
+        .target("zone", zone(&[knot.address()], &[("cache", cache.address())], None))
+        .probe("app", app())
+        .stage();
+    stage.world.watch();
+    stage.value("app", |value| of(value, "resolvers", 0, "state") == &text("old")).await;
+    drop(knot); // the cache can no longer ask, and the TTL of 4 s passes
+    let value = stage.value("app", |value| of(value, "resolvers", 0, "state") == &text("stale")).await;
+    assert_eq!(value.at("old"), Some(&Value::Int(1)), "it still answers with the old values");
+    assert_eq!(value.at("unclear"), Some(&Value::Int(0)));
+}
+
+#[tokio::test]
+async fn an_answer_too_large_for_udp_is_fetched_over_tcp() {
+    let knot = Daemon::knot();
+    let target = zone(&[knot.address()], &[], Some(key("gonogo", KEY)));
+    let long: Vec<String> = (0..40).map(|n| format!("{n:04}{}", "x".repeat(200))).collect();
+    let values: Vec<&str> = long.iter().map(String::as_str).collect();
+    let mut stage = Setting::default()
+        .target("zone", target)
+        .probe("big", probe("big.example.test", RecordType::Txt, &["x"], &values))
+        .stage();
+    let mut change = update(&[], &values);
+    change.changes[0].name = "big.example.test".to_owned();
+    change.changes[0].record_type = RecordType::Txt;
+    succeeded(&stage.run(Action::DnsUpdate(change)).await);
+    stage.world.watch();
+    stage.value("big", |value| value.at("authoritative_new") == Some(&Value::Bool(true))).await;
 }

@@ -196,10 +196,10 @@ async fn judge(
         _ => return Outcome::Unknown { why: format!("{place} gave an answer that makes no sense") },
     };
     let refused = |what: String| Outcome::Failed { what: format!("{place} {what}; nothing was changed") };
-    let verified = verifier.map(|mut verifier| verifier.verify(bytes).is_ok());
+    let genuine = verifier.map(|mut verifier| verifier.verify(bytes).is_ok());
     let key = target.tsig.as_ref().map_or("without a key", |key| key.name.as_str());
     match answer.metadata.response_code {
-        ResponseCode::NoError if verified == Some(false) => Outcome::Unknown {
+        ResponseCode::NoError if genuine == Some(false) => Outcome::Unknown {
             why: format!("{place} says it is done, but the answer is not signed with the key {key}"),
         },
         ResponseCode::NoError => {

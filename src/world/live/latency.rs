@@ -2,7 +2,7 @@
 //!
 //! An open loop with one request in flight per side: ticks that pass while a side is still answering are
 //! counted as requests that waited from their own intended instant, so that a server that freezes shows in
-//! the percentiles (wrk2 and HdrHistogram call the opposite "coordinated omission").
+//! the percentiles (wrk2 and `HdrHistogram` call the opposite "coordinated omission").
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

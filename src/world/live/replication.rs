@@ -92,10 +92,15 @@ struct Slot {
 
 /// Measures once, both sides at the same time.
 pub(super) async fn measure(shared: &Shared, probe: &Replication, memory: &mut Memory) -> Result<Value, Failure> {
-    let (source, target) = tokio::join!(
-        shared.databases.lease(&probe.source, Purpose::Watch, &shared.secrets),
-        shared.databases.lease(&probe.target, Purpose::Watch, &shared.secrets)
-    );
+    // Always in the same order: probes that wait for each other's connections would wait for ever.
+    let lease = |id| shared.databases.lease(id, Purpose::Watch, &shared.secrets);
+    let (source, target) = if probe.source <= probe.target {
+        let source = lease(&probe.source).await;
+        (source, lease(&probe.target).await)
+    } else {
+        let target = lease(&probe.target).await;
+        (lease(&probe.source).await, target)
+    };
     let (source, target) = (source.map_err(Failure::new)?, target.map_err(Failure::new)?);
     let result = match (source.session(), target.session()) {
         (Some(on_source), Some(on_target)) => {
@@ -134,12 +139,11 @@ impl Both<'_> {
         let subscription = self.on_target(subscription)?.ok_or_else(|| {
             Failure::new(format!("{} has no subscription `{}`", self.target.place(), foreign::brief(name, 63)))
         })?;
-        let (slot, oldest) = match self.on_source(source)? {
-            Some(found) => found,
-            None => {
-                let slot = subscription.slot.clone().unwrap_or_else(|| name.to_owned());
-                self.on_source(ask_source(self.source.client(), &slot).await)?
-            }
+        let (slot, oldest) = if let Some(found) = self.on_source(source)? {
+            found
+        } else {
+            let slot = subscription.slot.clone().unwrap_or_else(|| name.to_owned());
+            self.on_source(ask_source(self.source.client(), &slot).await)?
         };
         let late = late?;
         let lost = slot.as_ref().is_none_or(|slot| slot.wal_status.as_deref() == Some("lost"));
