@@ -18,8 +18,14 @@ fn pid_in(path: &std::path::Path) -> Option<i32> {
 }
 
 fn alive(pid: i32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| !stat.rsplit_once(')').unwrap().1.trim_start().starts_with('Z'))
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+/// Largest resident size of this process so far, in KiB.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 #[tokio::test]
@@ -69,8 +75,10 @@ async fn hostile_bytes_arrive_as_data() {
 #[tokio::test]
 async fn a_flood_is_bounded_and_its_end_is_seen() {
     let mut stage = Setting::default().stage();
+    let before = peak_memory();
     let outcome =
-        stage.run(Action::Command(shell("yes 0123456789abcdef | head -c 200000000; echo the very end"))).await;
+        stage.run(Action::Command(shell("yes 0123456789abcdef | head -c 1000000000; echo the very end"))).await;
+    assert!(peak_memory() - before < 16 * 1024, "{} KiB more", peak_memory() - before);
     assert!(succeeded(&outcome).contains("MiB of output not kept"), "{outcome:?}");
     assert!(stage.lines().len() < 4_000);
     assert!(stage.dropped() > 1_000_000, "{}", stage.dropped());
@@ -154,6 +162,60 @@ async fn a_command_outlives_the_world_and_is_adopted() {
     stage.world.adopt(key.clone(), &action);
     let Adoption::Ended { outcome, .. } = stage.adopted(&key).await else { panic!() };
     assert_eq!(failed(&outcome), "exit 4: first / last");
+}
+
+/// Not a test of its own: the cockpit that the next test kills.
+#[tokio::test]
+#[ignore = "started by the next test"]
+async fn a_cockpit_to_be_killed() {
+    let dir = std::env::var_os("GONOGO_TEST_DIR").expect("started by the next test");
+    let dir = std::path::Path::new(&dir);
+    let mut world = crate::support::world(&Setting::default().plan(), dir);
+    world.start(key("long"), &waits_for(&dir.join("gate")));
+    while world.next().await.is_some() {}
+}
+
+fn waits_for(gate: &std::path::Path) -> Action {
+    let text = format!("echo first; while [ ! -e {0} ]; do sleep 0.05; done; echo last", gate.display());
+    let mut command = shell(&text);
+    command.limit = Span::secs(4);
+    Action::Command(command)
+}
+
+#[tokio::test]
+async fn a_command_outlives_a_killed_cockpit() {
+    for finish in [true, false] {
+        let setting = Setting::default();
+        let mut stage = setting.stage();
+        let gate = stage.dir.path().join("gate");
+        let mut cockpit = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "command::a_cockpit_to_be_killed"])
+            .env("GONOGO_TEST_DIR", stage.dir.path())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let out = stage.output("long.do.1.0.out");
+        until("started", || std::fs::read_to_string(&out).is_ok_and(|text| text == "first\n")).await;
+        cockpit.kill().unwrap(); // SIGKILL
+        cockpit.wait().unwrap();
+        let (key, action) = (key("long"), waits_for(&gate));
+        if finish {
+            stage.world.adopt(key.clone(), &action);
+            assert_eq!(stage.adopted(&key).await, Adoption::Running);
+            std::fs::write(&gate, "").unwrap();
+            assert_eq!(succeeded(&stage.ended(&key).await), "exit 0");
+            assert_eq!(stage.lines(), ["first", "last"]);
+        } else {
+            // Nobody is there, and the limit holds all the same.
+            let end = stage.output("long.do.1.0.exit");
+            until("ended", || end.exists()).await;
+            stage.world.adopt(key.clone(), &action);
+            let Adoption::Ended { outcome, took } = stage.adopted(&key).await else { panic!() };
+            assert!(failed(&outcome).contains("took longer than 4.0 s"), "{outcome:?}");
+            assert!(took >= Span::secs(4) && took < Span::secs(8), "{took}");
+        }
+    }
 }
 
 #[tokio::test]

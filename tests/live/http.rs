@@ -267,11 +267,11 @@ async fn requests_say_what_became_of_them() {
     let mut stage = Setting::default().target("api", target(api.address)).stage();
     let outcome = stage.run(Action::Http(call(Method::Post, "/switch"))).await;
     assert!(succeeded(&outcome).starts_with("204 No Content, "), "{outcome:?}");
-    let mut state = call(Method::Get, "/state");
-    state.contains = Some("state=new".to_owned());
-    succeeded(&stage.run(Action::Http(state.clone())).await);
-    state.contains = Some("state=old".to_owned());
-    let outcome = stage.run(Action::Http(state)).await;
+    let mut look = call(Method::Get, "/state");
+    look.contains = Some("state=new".to_owned());
+    succeeded(&stage.run(Action::Http(look.clone())).await);
+    look.contains = Some("state=old".to_owned());
+    let outcome = stage.run(Action::Http(look)).await;
     assert_eq!(failed(&outcome), "GET /state on api answered 200 OK without `state=old`: state=new");
     let outcome = stage.run(Action::Http(call(Method::Put, "/x"))).await;
     assert_eq!(failed(&outcome), "PUT /x on api answered 409 Conflict: already\\u{1b}[2J switched");

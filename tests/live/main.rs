@@ -1,7 +1,12 @@
 //! The live world against real things: databases, name servers, web servers and commands on loopback.
 
+// Helpers outside test functions fail tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod command;
+mod dns;
 mod http;
 mod pg;
+mod replication;
 mod sql;
 mod support;

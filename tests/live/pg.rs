@@ -12,7 +12,7 @@ use crate::support::{free_port, until};
 /// A running server that trusts everybody except the role `gonogo`, who needs the password `pg-canary-42`.
 pub struct Cluster {
     pub port: u16,
-    pub dir: TempDir,
+    _dir: TempDir,
     child: Child,
 }
 
@@ -120,7 +120,7 @@ impl Cluster {
             command.args(["-c", setting]);
         }
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let cluster = Self { port, dir, child };
+        let cluster = Self { port, _dir: dir, child };
         let started = std::time::Instant::now();
         while tokio_postgres::connect(&cluster.dsn("postgres"), tokio_postgres::NoTls).await.is_err() {
             assert!(started.elapsed().as_secs() < 30, "the server does not come up");

@@ -45,7 +45,7 @@ async fn probes_read_rows_of_every_type_and_cannot_write() {
         .probe(
             "row",
             probe(
-                "select 7::int8 as i, 1.50::numeric as f, true as b, 'a'||chr(27)||'b' as t, null::int as n, '{1,2}'::int[] as l; -- done\n",
+                "select 7::int8 as i, 1.50::numeric as f, true as b, 'a'||chr(27)||'b' as t, null::int as n, '{1,2}'::int[] as l -- done\n;",
                 &[
                     ("i", FieldType::Int),
                     ("f", FieldType::Float),
@@ -116,6 +116,63 @@ async fn dead_database_and_wrong_password_are_said_plainly() {
     let plain = stage.failure("plain").await;
     assert!(plain.contains("TLS"), "{plain}");
     stage.assert_clean(&["pg-canary-42", "wrong-canary"]);
+}
+
+/// A certificate authority and a certificate for `localhost`, made with the openssl program.
+fn certificates(dir: &std::path::Path) {
+    let openssl = |args: &str| {
+        let made = std::process::Command::new("openssl").args(args.split(' ')).current_dir(dir).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2";
+    openssl(&format!("req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=test-authority"));
+    openssl(&format!(
+        "req -x509 {key} -CA ca.pem -CAkey ca.key -keyout server.key -out server.pem -subj /CN=localhost \
+         -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE"
+    ));
+}
+
+#[tokio::test]
+async fn tls_is_verified_to_the_name() {
+    let dir = Cluster::folder();
+    certificates(dir.path());
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let postgres = dir.path().metadata().unwrap();
+    let (uid, gid) = (std::os::unix::fs::MetadataExt::uid(&postgres), std::os::unix::fs::MetadataExt::gid(&postgres));
+    std::os::unix::fs::chown(path("server.key"), Some(uid), Some(gid)).unwrap();
+    let settings = [
+        "ssl=on".to_owned(),
+        format!("ssl_cert_file={}", path("server.pem")),
+        format!("ssl_key_file={}", path("server.key")),
+    ];
+    let cluster = Cluster::start_with(&settings.each_ref().map(String::as_str)).await;
+    let target = |host: &str, ca: Option<&str>| {
+        let dsn = format!("host={host} hostaddr=127.0.0.1 port={} user=gonogo dbname=postgres", cluster.port);
+        let password = Some("pg-canary-42".to_owned());
+        Target::Postgres(Postgres { dsn, password, tls: Tls::VerifyFull, ca: ca.map(path) })
+    };
+    let fields = [("x".to_owned(), FieldType::Bool)];
+    let on = |target: &str| {
+        let query = "select ssl as x from pg_stat_ssl where pid = pg_backend_pid()".to_owned();
+        ProbeKind::Sql(SqlProbe { target: target.into(), query, fields: fields.clone().into() })
+    };
+    let mut stage = Setting::default()
+        .target("good", target("localhost", Some("ca.pem")))
+        .target("name", target("db.example", Some("ca.pem")))
+        .target("stranger", target("localhost", Some("server.pem")))
+        .target("missing", target("localhost", Some("none.pem")))
+        .probe("good", on("good"))
+        .probe("name", on("name"))
+        .probe("stranger", on("stranger"))
+        .probe("missing", on("missing"))
+        .stage();
+    stage.world.watch();
+    stage.value("good", |value| value.at("x") == Some(&Value::Bool(true))).await;
+    let name = stage.failure("name").await;
+    assert!(name.starts_with("TLS with name (db.example:") && name.contains("not valid for name"), "{name}");
+    let stranger = stage.failure("stranger").await;
+    assert!(stranger.starts_with("TLS with stranger ("), "{stranger}");
+    assert!(stage.failure("missing").await.contains("none.pem cannot be used"));
 }
 
 #[tokio::test]

@@ -311,9 +311,9 @@ impl Drop for Group {
 
 /// Measures once. The command dies with the measurement.
 pub(super) async fn measure(shared: &Shared, probe: &CommandProbe) -> Result<Value, Failure> {
-    let argv = argv(&probe.run).map_err(Failure::new)?;
+    let words = argv(&probe.run).map_err(Failure::new)?;
     let env = environment(shared, &probe.env).await.map_err(Failure::new)?;
-    let (program, args) = argv.split_first().ok_or_else(|| Failure::new("there is nothing to run"))?;
+    let (program, args) = words.split_first().ok_or_else(|| Failure::new("there is nothing to run"))?;
     let mut command = tokio::process::Command::new(program);
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.process_group(0).kill_on_drop(true);

@@ -2,7 +2,7 @@
 //!
 //! An open loop with one request in flight per side: ticks that pass while a side is still answering are
 //! counted as requests that waited from their own intended instant, so that a server that freezes shows in
-//! the percentiles (wrk2 and HdrHistogram call the opposite "coordinated omission").
+//! the percentiles (wrk2 and `HdrHistogram` call the opposite "coordinated omission").
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -199,8 +199,8 @@ impl Side {
         let mut histogram: Option<Histogram<u32>> = Histogram::new(3).ok();
         if let Some(histogram) = &mut histogram {
             for sample in &self.window {
-                // An auto-resizing histogram takes every value.
-                histogram.saturating_record(sample.micros);
+                // It grows as needed and takes every value up to 2^63.
+                let _ = histogram.record(sample.micros);
             }
         }
         let quantile = |q: f64| match &histogram {

@@ -193,9 +193,9 @@ mod tests {
             BASE64.encode(format!("me:{VALUE}").as_bytes()),
         ];
         for form in forms {
-            let masked = masker.mask(&format!("a {form} b"));
-            assert!(masked.contains("«secret:db»"), "{form} gave {masked}");
-            assert!(!masked.contains("s3cr"), "{form} gave {masked}");
+            let told = masker.mask(&format!("a {form} b"));
+            assert!(told.contains("«secret:db»"), "{form} gave {told}");
+            assert!(!told.contains("s3cr"), "{form} gave {told}");
         }
         assert_eq!(masker.mask("nothing here"), "nothing here");
     }

@@ -146,15 +146,15 @@ impl Databases {
         if let Some(password) = &target.password {
             config.password(secrets.reveal(password).await?);
         }
-        let mut options = config.get_options().map(|own| format!("{own} ")).unwrap_or_default();
-        options.push_str(&match purpose {
+        let own = config.get_options().map(|own| format!("{own} ")).unwrap_or_default();
+        let options = match purpose {
             Purpose::Watch => {
                 let ms = self.watch_limit.as_millis();
-                format!("-c default_transaction_read_only=on -c statement_timeout={ms} -c lock_timeout={ms}")
+                format!("{own}-c default_transaction_read_only=on -c statement_timeout={ms} -c lock_timeout={ms}")
             }
             // The limits of an action are set when it starts.
-            Purpose::Act => "-c default_transaction_read_only=off".to_owned(),
-        });
+            Purpose::Act => format!("{own}-c default_transaction_read_only=off"),
+        };
         config
             .options(options)
             .application_name(match purpose {
@@ -231,13 +231,13 @@ fn explain(err: &tokio_postgres::Error, place: &str, user: &str, secrets: &Secre
         let code = db.code();
         let text = secrets.tell_brief(db.message(), 300);
         let more = db.detail().map(|detail| format!("; {}", secrets.tell_brief(detail, 200))).unwrap_or_default();
-        return match code {
-            &SqlState::INVALID_PASSWORD => format!("{place} refuses the password for user {user} ({})", code.code()),
-            &SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+        return match *code {
+            SqlState::INVALID_PASSWORD => format!("{place} refuses the password for user {user} ({})", code.code()),
+            SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
                 format!("{place} does not let user {user} in: {text} ({})", code.code())
             }
-            &SqlState::CANNOT_CONNECT_NOW => format!("{place} is not ready: {text} ({})", code.code()),
-            &SqlState::TOO_MANY_CONNECTIONS => format!("{place} has no connection left: {text} ({})", code.code()),
+            SqlState::CANNOT_CONNECT_NOW => format!("{place} is not ready: {text} ({})", code.code()),
+            SqlState::TOO_MANY_CONNECTIONS => format!("{place} has no connection left: {text} ({})", code.code()),
             _ => format!("{place}: {text}{more} ({})", code.code()),
         };
     }
@@ -247,6 +247,9 @@ fn explain(err: &tokio_postgres::Error, place: &str, user: &str, secrets: &Secre
             return match io.kind() {
                 std::io::ErrorKind::ConnectionRefused => format!("connection refused by {place}"),
                 std::io::ErrorKind::TimedOut => format!("no answer from {place}"),
+                std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput => {
+                    format!("TLS with {place} failed: {}", secrets.tell_brief(&chain(io), 300))
+                }
                 std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset => {
                     format!("{place} closed the connection")
                 }

@@ -70,6 +70,7 @@ pub(super) fn start(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
 pub(super) struct Memory {
     connection: Option<http::Connection>,
     replication: replication::Memory,
+    dns: dns::Memory,
 }
 
 async fn watch(shared: Arc<Shared>, id: ProbeId, probe: Probe, first: Instant) {
@@ -90,7 +91,7 @@ async fn watch(shared: Arc<Shared>, id: ProbeId, probe: Probe, first: Instant) {
 async fn measure(shared: &Arc<Shared>, probe: &Probe, memory: &mut Memory) -> Result<Value, Failure> {
     match &probe.kind {
         ProbeKind::Replication(replication) => replication::measure(shared, replication, &mut memory.replication).await,
-        ProbeKind::Dns(dns) => dns::measure(shared, dns, probe.limit.to_std()).await,
+        ProbeKind::Dns(dns) => dns::measure(shared, dns, probe.limit.to_std(), &mut memory.dns).await,
         ProbeKind::HttpJson(http) => http::measure_json(shared, http, &mut memory.connection).await,
         ProbeKind::Sql(sql) => sql::measure(shared, sql).await,
         ProbeKind::Command(command) => command::measure(shared, command).await,

@@ -3,6 +3,7 @@
 //! Values live only here, in memory, and in what is sent to the other side.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ const CLOSE: char = '»';
 /// Longest a program that gives a secret may run.
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
 /// How long the answer of such a program is used again: probes ask every second.
-const COMMAND_KEPT: Duration = Duration::from_secs(60);
+const COMMAND_KEPT: Duration = Duration::from_mins(1);
 /// Largest secret in bytes.
 const LARGEST: u64 = 64 * 1024;
 /// Old values of one secret that are still masked, for sources that give a new one each time.
@@ -54,8 +55,9 @@ impl Secrets {
         for (id, source) in &self.sources {
             let value = match source {
                 SecretSource::Env(name) => std::env::var(name).ok(),
-                SecretSource::File(path) => read_file(path).ok(),
-                SecretSource::Command(_) => None,
+                // A pipe can be read only once, and may wait for its writer.
+                SecretSource::File(path) if Path::new(path).is_file() => read_file(path).ok(),
+                SecretSource::File(_) | SecretSource::Command(_) => None,
             };
             if let Some(value) = value {
                 self.remember(id, &value);
@@ -115,14 +117,15 @@ impl Secrets {
                 std::env::var(variable).map_err(|_| format!("secret `{id}`: the variable {variable} is not set"))?
             }
             SecretSource::File(path) => read_file(path).map_err(|err| format!("secret `{id}`: {path}: {err}"))?,
-            SecretSource::Command(argv) => match self.recent(id) {
-                Some(value) => value,
-                None => {
-                    let value = run(argv).await.map_err(|err| format!("secret `{id}`: {err}"))?;
+            SecretSource::Command(words) => {
+                if let Some(value) = self.recent(id) {
+                    value
+                } else {
+                    let value = run(words).await.map_err(|err| format!("secret `{id}`: {err}"))?;
                     self.seen().asked.insert(id.clone(), Instant::now());
                     value
                 }
-            },
+            }
         };
         if value.is_empty() {
             return Err(format!("secret `{id}` is empty"));
@@ -167,8 +170,8 @@ fn read_file(path: &str) -> std::io::Result<String> {
     Ok(without_break(text))
 }
 
-async fn run(argv: &[String]) -> Result<String, String> {
-    let (program, args) = argv.split_first().ok_or("its command is empty")?;
+async fn run(words: &[String]) -> Result<String, String> {
+    let (program, args) = words.split_first().ok_or("its command is empty")?;
     let mut child = tokio::process::Command::new(program)
         .args(args)
         .stdin(Stdio::null())

@@ -77,9 +77,9 @@ impl Process {
 #[cfg(target_os = "linux")]
 fn born(pid: i32) -> Option<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in the second field may hold anything, also blanks and brackets.
-    let (_, rest) = stat.rsplit_once(')')?;
+    let (_, rest) = line.rsplit_once(')')?;
     let mut fields = rest.split_whitespace();
     if matches!(fields.next(), Some("Z" | "X")) {
         return None;

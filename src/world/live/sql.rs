@@ -184,9 +184,10 @@ enum Broke {
 struct Answer {
     /// Rows returned or changed.
     count: u64,
-    /// First column of the first row; the inner `None` is NULL.
-    first: Option<Option<String>>,
-    columns_rows: u64,
+    /// First column of the first row; `None` when it is NULL.
+    first: Option<String>,
+    /// Rows returned.
+    returned: u64,
 }
 
 impl Answer {
@@ -208,10 +209,10 @@ async fn one(
         while let Some(message) = messages.try_next().await? {
             match message {
                 SimpleQueryMessage::Row(row) => {
-                    answer.columns_rows += 1;
-                    if answer.first.is_none() {
-                        answer.first = Some(row.try_get(0).ok().flatten().map(str::to_owned));
+                    if answer.returned == 0 {
+                        answer.first = row.try_get(0).ok().flatten().map(str::to_owned);
                     }
+                    answer.returned += 1;
                 }
                 SimpleQueryMessage::CommandComplete(count) => answer.count = count,
                 _ => {}
@@ -289,12 +290,12 @@ fn disappointed(expected: &SqlExpect, answer: &Answer, shared: &Shared) -> Optio
         SqlExpect::Value(text) => {
             let wanted = shared.secrets.tell_brief(text, 80);
             match &answer.first {
-                _ if answer.columns_rows != 1 => {
-                    Some(format!("expected one row with {wanted}, got {} rows", answer.columns_rows))
+                _ if answer.returned != 1 => {
+                    Some(format!("expected one row with {wanted}, got {} rows", answer.returned))
                 }
-                Some(Some(got)) if got == text => None,
-                Some(Some(got)) => Some(format!("expected {wanted}, got {}", shared.secrets.tell_brief(got, 80))),
-                _ => Some(format!("expected {wanted}, got NULL")),
+                Some(got) if got == text => None,
+                Some(got) => Some(format!("expected {wanted}, got {}", shared.secrets.tell_brief(got, 80))),
+                None => Some(format!("expected {wanted}, got NULL")),
             }
         }
     }

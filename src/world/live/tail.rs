@@ -151,7 +151,7 @@ impl Follow {
             self.last.push_back(told.chars().take(200).collect());
         }
         if line.cut > 0 {
-            told.push_str(&format!("… ({} more bytes)", line.cut));
+            told = format!("{told}… ({} more bytes)", line.cut);
         }
         report.told(self.stream, told);
     }
@@ -159,41 +159,26 @@ impl Follow {
 
 /// Splits `new` into lines and keeps the newest `most` of them.
 fn split(new: &[u8], open: &mut Vec<u8>, cut: &mut u64, most: usize, lines: &mut VecDeque<Line>, dropped: &mut u64) {
-    let breaks = new.iter().filter(|&&byte| byte == b'\n').count();
-    let mut skip = breaks.saturating_sub(most);
-    let mut keep = |lines: &mut VecDeque<Line>, line: Line| {
-        lines.push_back(line);
+    // The lines nobody will see are counted and not built.
+    let start = new.iter().rev().enumerate().filter(|&(_, &byte)| byte == b'\n').nth(most);
+    let start = start.map_or(0, |(from_end, _)| new.len() - from_end);
+    let (unseen, seen) = new.split_at(start);
+    if start > 0 {
+        *dropped += unseen.iter().map(|&byte| u64::from(byte == b'\n')).sum::<u64>();
+        open.clear();
+        *cut = 0;
+    }
+    let mut rest = seen;
+    while let Some(at) = rest.iter().position(|&byte| byte == b'\n') {
+        extend(open, cut, rest.get(..at).unwrap_or_default());
+        lines.push_back(Line { bytes: std::mem::take(open), cut: std::mem::take(cut) });
         if lines.len() > most {
             lines.pop_front();
             *dropped += 1;
         }
-    };
-    let mut rest = new;
-    let mut skipped = 0;
-    if skip > 0 {
-        // The lines nobody will see are not even built.
-        let mut at = 0;
-        for (place, &byte) in new.iter().enumerate() {
-            if byte == b'\n' {
-                skip -= 1;
-                skipped += 1;
-                if skip == 0 {
-                    at = place + 1;
-                    break;
-                }
-            }
-        }
-        rest = new.get(at..).unwrap_or_default();
-        open.clear();
-        *cut = 0;
-    }
-    while let Some(at) = rest.iter().position(|&byte| byte == b'\n') {
-        extend(open, cut, rest.get(..at).unwrap_or_default());
-        keep(lines, Line { bytes: std::mem::take(open), cut: std::mem::take(cut) });
         rest = rest.get(at + 1..).unwrap_or_default();
     }
     extend(open, cut, rest);
-    *dropped += skipped;
 }
 
 fn extend(open: &mut Vec<u8>, cut: &mut u64, bytes: &[u8]) {
@@ -209,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_newest_lines_are_kept_and_the_others_counted() {
-        let text: String = (0..1_000).map(|n| format!("line {n}\n")).collect();
+        let text = (0..1_000).map(|n| format!("line {n}\n")).collect::<Vec<_>>().concat();
         for piece in [7, 64, 100_000] {
             let (mut open, mut cut, mut lines, mut dropped) = (Vec::new(), 0, VecDeque::new(), 0);
             for part in text.as_bytes().chunks(piece) {

@@ -1,0 +1,165 @@
+//! The replication probe against two servers that really replicate.
+
+use std::time::Duration;
+
+use gonogo::core::probe::{ProbeKind, Replication};
+use gonogo::core::value::Value;
+use gonogo::world::World as _;
+use tokio::task::JoinSet;
+
+use crate::pg::Cluster;
+use crate::support::{Setting, Stage};
+
+fn probe(subscription: Option<&str>, slot: Option<&str>, heartbeat: Option<&str>) -> ProbeKind {
+    ProbeKind::Replication(Replication {
+        source: "old".into(),
+        target: "new".into(),
+        subscription: subscription.map(str::to_owned),
+        slot: slot.map(str::to_owned),
+        heartbeat: heartbeat.map(str::to_owned),
+    })
+}
+
+fn state<'a>(value: &'a Value) -> &'a str {
+    value.at("state").and_then(Value::text).unwrap()
+}
+
+fn number(value: &Value, path: &str) -> f64 {
+    value.at(path).and_then(Value::number).unwrap_or_else(|| panic!("{path} in {value:?}"))
+}
+
+async fn until(stage: &mut Stage, wanted: &'static str) -> Value {
+    stage.value("lag", |value| state(value) == wanted).await
+}
+
+/// Two servers, the second subscribed to everything of the first, and a heartbeat every 100 ms.
+async fn pair() -> (Cluster, Cluster, JoinSet<()>) {
+    let (old, new) = tokio::join!(Cluster::start(), Cluster::start());
+    let tables =
+        "create table t (id int primary key, x text); create table hb (id text primary key, n bigint not null)";
+    old.sql(tables).await;
+    new.sql(tables).await;
+    old.sql("insert into hb values ('hb', 0); insert into t select g, 'x' from generate_series(1, 100) g").await;
+    old.sql("create publication everything for all tables").await;
+    new.sql(&format!("create subscription sub connection '{}' publication everything", old.dsn("postgres"))).await;
+    let mut tasks = JoinSet::new();
+    let (client, connection) = tokio_postgres::connect(&old.dsn("postgres"), tokio_postgres::NoTls).await.unwrap();
+    tasks.spawn(async move { drop(connection.await) });
+    tasks.spawn(async move {
+        while client.batch_execute("update hb set n = n + 1").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    (old, new, tasks)
+}
+
+#[tokio::test]
+async fn logical_replication_in_good_and_bad_days() {
+    let (old, new, _heartbeat) = pair().await;
+    let mut stage = Setting::default()
+        .target("old", old.target())
+        .target("new", new.target())
+        .probe("lag", probe(Some("sub"), None, Some("hb")))
+        .probe("idle", probe(Some("sub"), None, None))
+        .probe("nowhere", probe(Some("other"), None, None))
+        .stage();
+    stage.world.watch();
+    let value = until(&mut stage, "streaming").await;
+    assert_eq!(value.at("streaming"), Some(&Value::Bool(true)));
+    assert_eq!(value.at("tables"), Some(&Value::Int(2)));
+    assert_eq!(value.at("tables_ready"), Some(&Value::Int(2)));
+    assert_eq!(value.at("slot_active"), Some(&Value::Bool(true)));
+    assert_eq!(value.at("wal_status"), Some(&Value::Text("reserved".to_owned())));
+    assert_eq!(value.at("apply_errors"), Some(&Value::Int(0)));
+    assert!(number(&value, "bytes") >= 0.0 && number(&value, "retained_bytes") >= 0.0);
+    stage.value("lag", |value| value.at("seconds").and_then(Value::number).is_some_and(|s| s < 2.0)).await;
+    assert!(stage.failure("nowhere").await.contains("has no subscription `other`"));
+
+    // A transaction that decoding waits for.
+    let (open, connection) = tokio_postgres::connect(&old.dsn("postgres"), tokio_postgres::NoTls).await.unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { drop(connection.await) });
+    open.batch_execute("begin; insert into t values (500, 'open')").await.unwrap();
+    stage.value("lag", |value| number(value, "oldest_transaction_s") > 0.5).await;
+    open.batch_execute("rollback").await.unwrap();
+
+    // Apply breaks: no row in pg_stat_replication, hardly any bytes, and still not green.
+    new.sql("insert into t values (200, 'in the way')").await;
+    old.sql("insert into t values (200, 'x')").await;
+    let value = until(&mut stage, "broken").await;
+    assert_eq!(value.at("streaming"), Some(&Value::Bool(false)));
+    stage.value("lag", |value| number(value, "apply_errors") >= 1.0).await;
+    let value = stage.value("lag", |value| number(value, "seconds") > 2.0).await;
+    assert_eq!(state(&value), "broken");
+    stage.value("idle", |value| state(value) == "broken" && value.at("seconds") == Some(&Value::Null)).await;
+    new.sql("delete from t where id = 200").await;
+    let value = until(&mut stage, "streaming").await;
+    assert!(number(&value, "seconds") < 10.0);
+
+    // Switched off on purpose.
+    new.sql("alter subscription sub disable").await;
+    let value = until(&mut stage, "disabled").await;
+    assert_eq!(value.at("streaming"), Some(&Value::Bool(false)));
+
+    // The slot is gone.
+    old.until("select count(*) from pg_replication_slots where active", "0").await;
+    old.sql("select pg_drop_replication_slot('sub')").await;
+    new.sql("alter subscription sub enable").await;
+    let value = until(&mut stage, "slot lost").await;
+    assert_eq!(value.at("bytes"), Some(&Value::Null));
+    assert_eq!(value.at("wal_status"), Some(&Value::Null));
+}
+
+#[tokio::test]
+async fn a_first_copy_is_seen_and_an_idle_stream_is_not_zero() {
+    let (old, new, heartbeat) = pair().await;
+    drop(heartbeat);
+    let mut stage = Setting::default()
+        .target("old", old.target())
+        .target("new", new.target())
+        .probe("lag", probe(Some("sub"), Some("sub"), None))
+        .stage();
+    stage.world.watch();
+    until(&mut stage, "streaming").await;
+    // A table whose copy cannot finish while somebody holds it.
+    let tables = "create table big (id int primary key)";
+    old.sql(tables).await;
+    new.sql(tables).await;
+    let (client, connection) = tokio_postgres::connect(&new.dsn("postgres"), tokio_postgres::NoTls).await.unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { drop(connection.await) });
+    client.batch_execute("begin; lock table big in share mode").await.unwrap();
+    new.sql("alter subscription sub refresh publication").await;
+    let value = until(&mut stage, "copying").await;
+    assert_eq!(value.at("tables"), Some(&Value::Int(3)));
+    assert_eq!(value.at("tables_ready"), Some(&Value::Int(2)));
+    client.batch_execute("rollback").await.unwrap();
+    until(&mut stage, "streaming").await;
+}
+
+#[tokio::test]
+async fn physical_replication_until_promotion() {
+    let old = Cluster::start().await;
+    old.sql("create table hb (id text primary key, n bigint not null); insert into hb values ('hb', 1)").await;
+    let new = old.standby().await;
+    let mut stage = Setting::default()
+        .target("old", old.target())
+        .target("new", new.target())
+        .probe("lag", probe(None, Some("standby"), Some("hb")))
+        .probe("bare", probe(None, None, None))
+        .probe("lost", probe(None, Some("no_such_slot"), None))
+        .stage();
+    stage.world.watch();
+    let value = until(&mut stage, "streaming").await;
+    assert_eq!(value.at("slot_active"), Some(&Value::Bool(true)));
+    stage.value("lag", |value| value.at("bytes") == Some(&Value::Int(0))).await;
+    stage.value("bare", |value| state(value) == "streaming").await;
+    stage.value("lost", |value| value.at("wal_status") == Some(&Value::Null)).await;
+    new.sql("select pg_wal_replay_pause()").await;
+    old.sql("update hb set n = n + 1").await;
+    stage.value("lag", |value| number(value, "bytes") > 0.0 && number(value, "seconds") > 1.0).await;
+    new.sql("select pg_wal_replay_resume()").await;
+    stage.value("lag", |value| value.at("bytes") == Some(&Value::Int(0))).await;
+    new.sql("select pg_promote()").await;
+    until(&mut stage, "disabled").await;
+}
