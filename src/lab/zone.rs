@@ -102,11 +102,16 @@ impl Zone {
         for update in updates {
             changed.apply(update);
         }
-        if changed.rrsets != self.rrsets {
+        // Records compare without their TTL, and a new TTL is a change all the same.
+        if changed.rrsets != self.rrsets || changed.ttls() != self.ttls() {
             changed.increment_serial();
             *self = changed;
         }
         Ok(())
+    }
+
+    fn ttls(&self) -> Vec<u32> {
+        self.rrsets.values().flatten().map(|record| record.ttl).collect()
     }
 
     /// RFC 2136 section 3.2. A prerequisite with a value means the whole set: same members, no more, no less.
@@ -286,6 +291,17 @@ mod tests {
 
     fn replace(with: A) -> [Record; 2] {
         [record(DNSClass::ANY, 0, RData::Update0(RecordType::A)), record(DNSClass::IN, 20, RData::A(with))]
+    }
+
+    #[test]
+    fn a_new_ttl_alone_is_a_change() {
+        let mut zone = zone();
+        let same = [record(DNSClass::ANY, 0, RData::Update0(RecordType::A)), record(DNSClass::IN, 4, RData::A(OLD))];
+        assert_eq!(zone.update(&[], &same), Ok(()));
+        match zone.find(&LowerName::new(&name("app.shop.test.")), RecordType::A) {
+            Found::Records(records) => assert_eq!(records.iter().map(|record| record.ttl).collect::<Vec<_>>(), [4]),
+            _ => panic!("the address is gone"),
+        }
     }
 
     #[test]
