@@ -48,7 +48,9 @@ fn forecast(scene: &Scene) -> Option<Span> {
 
 fn window(scene: &Scene) -> Text {
     let forecast = forecast(scene);
-    let rest = forecast.map_or_else(String::new, |rest| format!("about {rest} of work left"));
+    let rest = forecast
+        .filter(|rest| *rest > Span::ZERO && scene.run.ended.is_none())
+        .map_or_else(String::new, |rest| format!("about {rest} of work left"));
     let Some(window) = scene.plan.window else { return Text::new(Role::Dim, rest) };
     if scene.now < window.opens {
         return Text::new(Role::Unknown, format!("window opens in {}", window.opens.since(scene.now)));

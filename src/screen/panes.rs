@@ -145,7 +145,7 @@ fn dns_lines(name: &str, value: &Value) -> Vec<Text> {
     let servers = value.at("authoritative").and_then(Value::list).unwrap_or_default();
     let resolvers = value.at("resolvers").and_then(Value::list).unwrap_or_default();
     let ttl = int(value, "ttl").map_or_else(|| "?".to_owned(), |ttl| format!("{ttl} s"));
-    let mut first = Text::new(Role::Strong, name.to_owned()).and(Role::Plain, "  authoritative ");
+    let mut first = Text::plain("authoritative ");
     for server in servers {
         let state = word(server, "state");
         let (role, text) = answer(&state);
@@ -155,8 +155,9 @@ fn dns_lines(name: &str, value: &Value) -> Vec<Text> {
     let (new, old, unclear) = (int(value, "new"), int(value, "old"), int(value, "unclear"));
     let shown = |count: Option<i64>| count.map_or_else(|| "?".to_owned(), |n| n.to_string());
     let mut lines = vec![
+        Text::new(Role::Strong, name.to_owned()),
         first,
-        Text::plain("resolvers  ")
+        Text::plain("resolvers ")
             .and(Role::Active, format!("old {}", shown(old)))
             .and(Role::Plain, " · ")
             .and(Role::Go, format!("new {}", shown(new)))
@@ -172,7 +173,7 @@ fn dns_lines(name: &str, value: &Value) -> Vec<Text> {
         let left = int(resolver, "ttl").map_or_else(String::new, |ttl| format!(" {}:{:02}", ttl / 60, ttl % 60));
         lines.push(
             Text::plain(format!("  {:<14}", word(resolver, "name")))
-                .and(role, format!("{text:<8}"))
+                .and(role, format!("{text:<7}"))
                 .and(Role::Dim, left)
                 .and(Role::Dim, format!("  {}", word(resolver, "values"))),
         );
@@ -182,7 +183,7 @@ fn dns_lines(name: &str, value: &Value) -> Vec<Text> {
 
 fn latency<'a>(sides: impl Iterator<Item = &'a str>, value: &Value) -> Vec<Text> {
     let mut lines =
-        vec![Text::new(Role::Dim, format!("{:<8}{:>7}{:>7}{:>7}{:>8}{:>6}", "ms", "p50", "p95", "p99", "errors", "n"))];
+        vec![Text::new(Role::Dim, format!("{:<6}{:>6}{:>6}{:>6}{:>8}{:>4}", "ms", "p50", "p95", "p99", "errors", "n"))];
     for side in sides {
         let Some(figures) = value.at(side) else { continue };
         let shown = |path: &str| number(figures, path).map_or_else(|| "—".to_owned(), words::millis);
@@ -190,10 +191,10 @@ fn latency<'a>(sides: impl Iterator<Item = &'a str>, value: &Value) -> Vec<Text>
         let share = errors.map_or_else(|| "—".to_owned(), |share| format!("{:.1} %", share * 100.0));
         let samples = int(figures, "samples").unwrap_or(0);
         let role = if errors.is_some_and(|share| share > 0.0) { Role::NoGo } else { Role::Plain };
-        let mut line = Text::new(Role::Strong, format!("{:<8}", clean(side)))
-            .and(Role::Plain, format!("{:>7}{:>7}{:>7}", shown("p50"), shown("p95"), shown("p99")))
+        let mut line = Text::new(Role::Strong, format!("{:<6}", clean(side)))
+            .and(Role::Plain, format!("{:>6}{:>6}{:>6}", shown("p50"), shown("p95"), shown("p99")))
             .and(role, format!("{share:>8}"))
-            .and(Role::Dim, format!("{samples:>6}"));
+            .and(Role::Dim, format!("{samples:>4}"));
         let failure = word(figures, "failure");
         if !failure.is_empty() {
             line = line.and(Role::NoGo, format!("  {failure}"));
