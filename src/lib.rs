@@ -1,3 +1,15 @@
 //! gonogo: a terminal cockpit for migration day.
 
+pub mod cli;
+pub mod clock;
+pub mod cockpit;
+pub mod core;
+pub mod driver;
+pub mod journal;
 pub mod lab;
+pub mod runbook;
+pub mod screen;
+pub mod term;
+pub mod text;
+pub mod ui;
+pub mod world;

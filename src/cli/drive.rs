@@ -1,0 +1,216 @@
+//! `run`, `resume` and `watch`: an engine, a world and somebody in front of it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::check::read;
+use super::records::{MODE, PROFILE, SET, pick, plan_of};
+use super::{Failure, Outcome, RunbookArgs, say};
+use crate::clock::Clock;
+use crate::cockpit::{Cockpit, Exit, theme_for};
+use crate::core::fact::Mode;
+use crate::core::ids::Who;
+use crate::core::plan::Plan;
+use crate::core::time::{At, Span};
+use crate::driver::{Engine, Opening, facts_of};
+use crate::journal::testing::MemoryLedger;
+use crate::journal::{Holder, Journal, Ledger, NewRun, RunId, Store, Writer};
+use crate::term::{ColorChoice, Options, Terminal};
+use crate::world::World;
+use crate::world::live::{LiveOptions, LiveWorld};
+
+/// The path of this program, for the children it starts on its own behalf.
+pub(super) fn own_path() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(|error| Failure::outside(format!("this program cannot find itself: {error}")))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::outside(format!("the runtime does not start: {error}")))
+}
+
+fn holder(command: &str) -> Holder {
+    Holder::this_process(command, Timestamp::now())
+}
+
+fn who(holder: &Holder) -> Who {
+    Who(format!("{}@{}", holder.user, holder.host))
+}
+
+pub(super) fn run(state: &Path, color: ColorChoice, args: &RunbookArgs) -> Outcome {
+    start(state, color, args, Mode::Live)
+}
+
+/// Opens a new run and seats the operator.
+pub(super) fn start(state: &Path, color: ColorChoice, args: &RunbookArgs, mode: Mode) -> Outcome {
+    let loaded = read(args, color)?;
+    // Everything that can be refused is refused before there is a run.
+    let terminal = TerminalOptions::check(color)?;
+    let store = Store::open(state)?;
+    let holder = holder("gonogo run");
+    let mut labels = BTreeMap::from([(MODE.to_owned(), mode.as_str().to_owned())]);
+    labels.extend(args.profile.clone().map(|profile| (PROFILE.to_owned(), profile)));
+    labels.insert(SET.to_owned(), serde_json::to_string(&args.set).map_err(Failure::outside)?);
+    let now = Timestamp::now();
+    let id = RunId::new(now, rand::random());
+    let new = NewRun { created_at: now, title: loaded.plan.title.clone(), runbook: loaded.source.into_bytes(), labels };
+    let journal = store.create_run(&id, &new, &holder)?;
+    let clock = Clock::start(At(now.as_millisecond()));
+    drive(Arc::new(loaded.plan), &id, journal, Opening::New { mode }, clock, &holder, terminal)
+}
+
+pub(super) fn resume(state: &Path, color: ColorChoice, asked: Option<&str>) -> Outcome {
+    let terminal = TerminalOptions::check(color)?;
+    let store = Store::open(state)?;
+    let id = match asked {
+        Some(_) => pick(&store, asked)?,
+        None => newest_unfinished(&store)?,
+    };
+    let holder = holder("gonogo resume");
+    let journal = store.open_run(&id, &holder)?;
+    let reader = store.read_run(&id)?;
+    let plan = plan_of(&reader)?;
+    let head = reader.head()?;
+    let facts = facts_of(&reader.tail(head.seq)?).map_err(Failure::outside)?;
+    let last = facts.last().map_or(At(0), |recorded| recorded.at);
+    let clock = Clock::start(last);
+    let away = clock.now().since(last);
+    let _attachment = super::lab::attach_if_lab(state, &reader)?;
+    let opening = Opening::Resumed { facts, head: Some(head.hash), away };
+    let status = drive(Arc::new(plan), &id, journal, opening, clock, &holder, terminal)?;
+    Ok(status)
+}
+
+fn newest_unfinished(store: &Store) -> Result<RunId, Failure> {
+    let mut runs = store.list()?;
+    runs.sort_by(|a, b| b.id.cmp(&a.id));
+    let unfinished = runs.into_iter().find(|run| {
+        run.journal.as_ref().is_ok_and(|journal| journal.last.as_ref().is_none_or(|(_, kind)| kind != "run_ended"))
+    });
+    unfinished.map(|run| run.id).ok_or_else(|| Failure::usage("there is no unfinished run to go on with"))
+}
+
+/// The terminal's options, found usable before anything is started.
+#[derive(Clone, Copy)]
+pub(super) struct TerminalOptions(Options);
+
+impl TerminalOptions {
+    pub(super) fn check(color: ColorChoice) -> Result<Self, Failure> {
+        let tty = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty");
+        tty.map_err(|_| Failure::usage("the cockpit needs a terminal"))?;
+        Ok(Self(Options::detect(color)))
+    }
+}
+
+fn drive(
+    plan: Arc<Plan>,
+    id: &RunId,
+    journal: Journal,
+    opening: Opening,
+    clock: Clock,
+    holder: &Holder,
+    terminal: TerminalOptions,
+) -> Outcome {
+    let epoch = journal.epoch();
+    let run_dir = journal.dir().path().to_owned();
+    let runtime = runtime()?;
+    let live = LiveOptions { run_dir, run_id: id.to_string(), epoch, clock, exe: own_path()? };
+    let (exit, engine) = runtime.block_on(async {
+        let world = LiveWorld::new(&plan, live).map_err(Failure::outside)?;
+        let engine = engine(plan, who(holder), epoch, opening, world, Box::new(journal), clock)?;
+        let (terminal, events) = enter(terminal)?;
+        let theme = theme_for(terminal.options().colors, terminal.options().charset);
+        let cockpit = Cockpit::new(engine, id.short().to_owned(), theme, false);
+        Ok::<_, Failure>(cockpit.run(terminal, events).await)
+    })?;
+    last_word(&exit, &engine, id);
+    // What children print goes on in their own session; nothing of ours is left to wait for.
+    runtime.shutdown_background();
+    Ok(exit.code())
+}
+
+fn enter(options: TerminalOptions) -> Result<(Terminal, crate::term::Events), Failure> {
+    Terminal::enter(options.0).map_err(Failure::usage)
+}
+
+fn engine<W: World>(
+    plan: Arc<Plan>,
+    who: Who,
+    epoch: u64,
+    opening: Opening,
+    world: W,
+    ledger: Box<dyn Ledger>,
+    clock: Clock,
+) -> Result<Engine<W>, Failure> {
+    let journal =
+        Writer::spawn(ledger).map_err(|error| Failure::outside(format!("the journal does not start: {error}")))?;
+    Engine::open(plan, who, epoch, opening, world, journal, clock).map_err(Failure::usage)
+}
+
+/// What is left on the terminal after the cockpit: where the run stands and how to go on.
+fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId) {
+    let run = engine.run();
+    let settled = engine.plan().steps.iter().filter(|step| run.is_settled(&step.id)).count();
+    let of = engine.plan().steps.len();
+    let run_name = id.short();
+    let how = match exit {
+        Exit::Ended(how) => how.as_str().to_owned(),
+        Exit::Left => format!("left at {settled} of {of} steps; go on with: gonogo resume {run_name}"),
+        Exit::Detached(why) => {
+            format!("detached ({why}) at {settled} of {of} steps; go on with: gonogo resume {run_name}")
+        }
+        Exit::Faulted(why) => {
+            format!("the journal failed: {why}\nwhat is on disk can be read with: gonogo log {run_name}")
+        }
+    };
+    say(&format!("run {id}: {how}"));
+    if let Some(value) = &run.customers {
+        let number = |path: &str| value.at(path).map_or_else(|| "?".to_owned(), ToString::to_string);
+        say(&format!(
+            "customers: {} requests, {} acknowledged, {} failed, longest pause {} ms",
+            number("requests"),
+            number("acknowledged"),
+            number("failed"),
+            number("longest_pause_ms")
+        ));
+    }
+    let paused = run.writes.so_far(engine.now());
+    if paused > Span::ZERO {
+        say(&format!("writes were paused for {paused}"));
+    }
+    if let Some(head) = engine.head() {
+        say(&format!("journal: {} facts, head {head}", run.facts));
+    }
+}
+
+/// Panes only: the world is watched, nothing is recorded and nothing can be done.
+pub(super) fn watch(color: ColorChoice, args: &RunbookArgs) -> Outcome {
+    let loaded = read(args, color)?;
+    let terminal = TerminalOptions::check(color)?;
+    let plan = Arc::new(loaded.plan);
+    let clock = Clock::start(At(0));
+    let id = RunId::new(Timestamp::now(), rand::random());
+    let scratch = std::env::temp_dir().join(format!("gonogo-watch-{}", std::process::id()));
+    std::fs::create_dir_all(&scratch).map_err(Failure::outside)?;
+    let runtime = runtime()?;
+    let live = LiveOptions { run_dir: scratch.clone(), run_id: id.to_string(), epoch: 0, clock, exe: own_path()? };
+    let result = runtime.block_on(async {
+        let world = LiveWorld::new(&plan, live).map_err(Failure::outside)?;
+        let who = who(&holder("gonogo watch"));
+        let opening = Opening::Resumed { facts: Vec::new(), head: None, away: Span::ZERO };
+        let engine = engine(plan, who, 0, opening, world, Box::new(MemoryLedger::new(&id)), clock)?;
+        let (terminal, events) = enter(terminal)?;
+        let theme = theme_for(terminal.options().colors, terminal.options().charset);
+        Ok::<_, Failure>(Cockpit::new(engine, String::new(), theme, true).run(terminal, events).await.0)
+    });
+    // An empty folder, unless a probe command left something; then it is for the system to sweep.
+    let _ = std::fs::remove_dir(&scratch);
+    runtime.shutdown_background();
+    result.map(|_| 0)
+}

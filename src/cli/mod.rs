@@ -1,0 +1,225 @@
+//! The command line: what can be asked, and how the answer ends the program.
+
+mod check;
+mod drive;
+mod lab;
+mod records;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::term::ColorChoice;
+
+/// Exit statuses, in the words of `--help`.
+const EXIT_STATUSES: &str = "\
+Exit status:
+  0  the run is complete, or the command did what was asked
+  1  the operator left, rolled back or abandoned the run; or a journal is damaged
+  2  the command line or the runbook is wrong; nothing was started
+  3  something outside failed: a server, a file, the lab
+  4  the journal could not be written
+  5  the terminal or the process was taken away; `gonogo resume` continues";
+
+const EXAMPLES: &str = "\
+Examples:
+  gonogo                                 drive the bundled runbook in the lab
+  gonogo check runbook.yaml              is the runbook good?
+  gonogo plan runbook.yaml               what would it do, statement by statement?
+  gonogo run runbook.yaml                drive it
+  gonogo resume                          go on with the newest run
+  gonogo log 7f3a --json                 its journal
+  gonogo verify 7f3a                     was its journal changed?";
+
+/// A terminal cockpit for migration day: no step starts before its gates are GO and the operator confirms.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_STATUSES}"))]
+pub struct Cli {
+    /// Where runs are kept [default: `$XDG_STATE_HOME/gonogo`, else `~/.local/state/gonogo`]
+    #[arg(long, global = true, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto)]
+    color: ColorChoice,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// A runbook and what of it is in force.
+#[derive(Clone, Debug, Args)]
+pub struct RunbookArgs {
+    /// The runbook
+    #[arg(value_name = "RUNBOOK", default_value = "runbook.yaml")]
+    path: PathBuf,
+    /// Profile whose vars, targets and secrets replace those of the runbook
+    #[arg(long, short, value_name = "NAME")]
+    profile: Option<String>,
+    /// Sets a var; may be given several times
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(name, value)| (name.trim().to_owned(), value.to_owned()))
+        .ok_or_else(|| format!("`{text}` has no `=`: write it like ttl_low=60"))
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Look for everything that is wrong or unwise in a runbook
+    Check(RunbookArgs),
+    /// Print what a runbook would do, statement by statement, without doing it
+    Plan(RunbookArgs),
+    /// Drive a runbook on its real targets
+    Run(RunbookArgs),
+    /// Go on with a run after a crash, a lost terminal or a break
+    Resume {
+        /// The run, or the last digits of its name; the newest unfinished one when absent
+        run: Option<String>,
+    },
+    /// List all runs
+    Runs,
+    /// Show the live panes of a runbook and nothing else
+    Watch(RunbookArgs),
+    /// Drive a runbook in a disposable real world on loopback
+    #[command(after_help = "The lab needs PostgreSQL's server programs. It is gone when you leave the cockpit;\n\
+        after a crash it stays for 15 minutes, so that `gonogo resume` can go on.")]
+    Lab {
+        #[command(flatten)]
+        runbook: RunbookArgs,
+        /// Keep the lab running after the cockpit is left
+        #[arg(long)]
+        keep: bool,
+        /// Start the lab without a cockpit and print its addresses
+        #[arg(long, conflicts_with = "keep")]
+        up: bool,
+        /// End a running lab and remove what is left of it
+        #[arg(long, conflicts_with_all = ["keep", "up"])]
+        down: bool,
+    },
+    /// Check that nobody changed a run's journal
+    Verify {
+        /// The run, or the last digits of its name
+        run: String,
+        /// Head of the chain as noted elsewhere, at least eight digits: finds a cut-off end
+        #[arg(long, value_name = "HEX")]
+        head: Option<String>,
+    },
+    /// Print a run's journal
+    Log {
+        /// The run, or the last digits of its name; the newest when absent
+        run: Option<String>,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON Schema of runbooks, for editors
+    Schema,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Runs a command on behalf of a cockpit that may go away
+    #[command(hide = true)]
+    RunJob {
+        /// Where output and exit status go
+        spool: PathBuf,
+    },
+    /// Is the lab
+    #[command(hide = true)]
+    LabServe {
+        /// How, as JSON
+        options: String,
+    },
+}
+
+/// What went wrong, and with which exit status the program ends.
+#[derive(Debug)]
+pub struct Failure {
+    status: u8,
+    text: String,
+}
+
+impl Failure {
+    #[allow(clippy::needless_pass_by_value)] // reads better in map_err
+    fn usage(text: impl ToString) -> Self {
+        Self { status: 2, text: text.to_string() }
+    }
+
+    #[allow(clippy::needless_pass_by_value)] // reads better in map_err
+    fn outside(text: impl ToString) -> Self {
+        Self { status: 3, text: text.to_string() }
+    }
+}
+
+impl From<crate::journal::JournalError> for Failure {
+    fn from(error: crate::journal::JournalError) -> Self {
+        Self::outside(error)
+    }
+}
+
+type Outcome = Result<u8, Failure>;
+
+/// Runs the program.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to standard output with status 0, everything else to standard error with status 2.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match dispatch(cli) {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => {
+            say_error(&failure.text);
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Outcome {
+    let Cli { state_dir, color, command } = cli;
+    let state = || crate::journal::state_dir(state_dir.as_deref()).map_err(Failure::usage);
+    match command {
+        None => lab::drive(&state()?, color, &lab::bundled(), false),
+        Some(Command::Check(args)) => check::check(&args, color),
+        Some(Command::Plan(args)) => check::plan(&args, color),
+        Some(Command::Run(args)) => drive::run(&state()?, color, &args),
+        Some(Command::Resume { run }) => drive::resume(&state()?, color, run.as_deref()),
+        Some(Command::Runs) => records::runs(&state()?),
+        Some(Command::Watch(args)) => drive::watch(color, &args),
+        Some(Command::Lab { down: true, .. }) => lab::down(&state()?),
+        Some(Command::Lab { up: true, .. }) => lab::up(&state()?),
+        Some(Command::Lab { runbook, keep, .. }) => lab::drive(&state()?, color, &runbook, keep),
+        Some(Command::Verify { run, head }) => records::verify(&state()?, &run, head.as_deref()),
+        Some(Command::Log { run, json }) => records::log(&state()?, run.as_deref(), json),
+        Some(Command::Schema) => {
+            let schema = serde_json::to_string_pretty(&crate::runbook::schema()).map_err(Failure::outside)?;
+            say(&schema);
+            Ok(0)
+        }
+        Some(Command::Completions { shell }) => {
+            clap_complete::generate(shell, &mut Cli::command(), "gonogo", &mut std::io::stdout());
+            Ok(0)
+        }
+        Some(Command::RunJob { spool }) => Ok(u8::try_from(crate::world::live::shim::main(&spool)).unwrap_or(1)),
+        Some(Command::LabServe { options }) => lab::serve(&options),
+    }
+}
+
+/// Prints a line. A pipe that was closed is not an error of ours.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn say_error(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

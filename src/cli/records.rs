@@ -1,0 +1,116 @@
+//! `runs`, `log` and `verify`: what was recorded.
+
+use std::path::Path;
+
+use super::{Failure, Outcome, say, say_error};
+use crate::core::fact::Fact;
+use crate::core::plan::Plan;
+use crate::core::time::At;
+use crate::driver::facts_of;
+use crate::journal::{LockState, NotedHead, Reader, RunId, Store, verify as verify_chain};
+use crate::runbook::{Options, load_str};
+use crate::screen::words;
+use crate::text::clean;
+
+/// Labels under which a run notes how its runbook was read.
+pub(super) const PROFILE: &str = "profile";
+/// The `--set` pairs as JSON.
+pub(super) const SET: &str = "set";
+/// The mode as a word.
+pub(super) const MODE: &str = "mode";
+
+/// The run asked for, or the newest.
+pub(super) fn pick(store: &Store, asked: Option<&str>) -> Result<RunId, Failure> {
+    if let Some(asked) = asked {
+        return store.resolve(asked).map_err(Failure::usage);
+    }
+    let newest = store.list()?.into_iter().map(|run| run.id).max();
+    newest.ok_or_else(|| Failure::usage("there are no runs yet: start one with `gonogo run` or `gonogo lab`"))
+}
+
+/// The plan a run was opened with, from the copy in its journal.
+pub(super) fn plan_of(reader: &Reader) -> Result<Plan, Failure> {
+    let bytes = reader.runbook()?;
+    let text = String::from_utf8(bytes).map_err(|_| Failure::outside("the run's copy of its runbook is not text"))?;
+    let labels = &reader.meta().labels;
+    let set =
+        labels.get(SET).map_or_else(|| Ok(Vec::new()), |set| serde_json::from_str(set)).map_err(Failure::outside)?;
+    let options = Options { profile: labels.get(PROFILE).cloned(), set };
+    let loaded =
+        load_str("the run's runbook", text, &options).map_err(|faults| Failure::outside(faults.to_string()))?;
+    Ok(loaded.plan)
+}
+
+pub(super) fn runs(state: &Path) -> Outcome {
+    let store = Store::open(state)?;
+    let runs = store.list()?;
+    if runs.is_empty() {
+        say("no runs yet: start one with `gonogo run` or `gonogo lab`");
+        return Ok(0);
+    }
+    for run in runs {
+        let driver = match run.driver {
+            LockState::Free => String::new(),
+            LockState::Held(None) => "  driven now".to_owned(),
+            LockState::Held(Some(holder)) => format!("  {}@{} drives (pid {})", holder.user, holder.host, holder.pid),
+        };
+        match run.journal {
+            Ok(journal) => {
+                let mode = journal.meta.labels.get(MODE).map_or("", String::as_str);
+                let last =
+                    journal.last.map_or_else(String::new, |(at, kind)| format!("{} UTC {kind}", words::utc(At(at))));
+                let facts = words::count(usize::try_from(journal.head.seq).unwrap_or(usize::MAX), "fact");
+                say(&format!("{}  {mode:<5} {}  {facts}, last {last}{driver}", run.id, clean(&journal.meta.title)));
+            }
+            Err(error) => say(&format!("{}  cannot be read: {error}", run.id)),
+        }
+    }
+    Ok(0)
+}
+
+pub(super) fn log(state: &Path, asked: Option<&str>, json: bool) -> Outcome {
+    let store = Store::open(state)?;
+    let reader = store.read_run(&pick(&store, asked)?)?;
+    let head = reader.head()?;
+    let records = reader.tail(head.seq)?;
+    if json {
+        for record in records {
+            let line = serde_json::json!({
+                "seq": record.seq, "at_ms": record.at_ms, "kind": record.kind, "version": record.version,
+                "hash": record.hash.to_string(),
+                "fact": serde_json::from_str::<serde_json::Value>(&record.body).unwrap_or(serde_json::Value::Null),
+            });
+            say(&line.to_string());
+        }
+        return Ok(0);
+    }
+    let plan = plan_of(&reader)?;
+    for recorded in facts_of(&records).map_err(Failure::outside)? {
+        let (who, what) = words::fact(&plan, &recorded.fact);
+        say(&format!("{:>5}  {}  {:<18} {what}", recorded.seq, words::utc(recorded.at), clean(&who)));
+        if let Fact::StepStarted { evidence, .. }
+        | Fact::StepDone { evidence, .. }
+        | Fact::StepFailed { evidence, .. } = &recorded.fact
+        {
+            for gate in evidence {
+                let actual: Vec<&str> = gate.assessment.terms.iter().map(|term| term.actual.as_str()).collect();
+                let verdict = gate.assessment.verdict;
+                say(&format!("       {verdict:<8} {}  {}", clean(&gate.name), clean(&actual.join(", "))));
+            }
+        }
+    }
+    Ok(0)
+}
+
+pub(super) fn verify(state: &Path, asked: &str, head: Option<&str>) -> Outcome {
+    let store = Store::open(state)?;
+    let reader = store.read_run(&pick(&store, Some(asked))?)?;
+    let expected: Option<NotedHead> = head.map(str::parse).transpose().map_err(Failure::usage)?;
+    let report = verify_chain(&reader, expected.as_ref())?;
+    if report.is_intact() {
+        say(&report.to_string());
+        return Ok(0);
+    }
+    say_error(&report.to_string());
+    Ok(1)
+}

@@ -1,0 +1,255 @@
+//! The cockpit: one engine, one desk, one terminal.
+//!
+//! Keys come first, then what the engine says, then the picture. A picture is drawn at once after a key, else at
+//! most a few times a second, and only when the screen value has changed. A terminal that goes away takes the
+//! picture with it and nothing else: what is under way finishes and is recorded.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::core::fact::Ending;
+use crate::driver::{Engine, Turn};
+use crate::screen::{Desk, Scene, Screen, project};
+use crate::term::{Charset, ColorSupport, Drawn, Events, KeyEvent, Signal, TermEvent, Terminal};
+use crate::ui::desk::{Request, paste, press};
+use crate::ui::keys::{Does, meaning};
+use crate::ui::theme::{Glyphs, Palette, Theme};
+use crate::ui::view;
+use crate::world::World;
+
+/// Time between two pictures while something is under way, and while nothing is.
+const BUSY_FRAME: Duration = Duration::from_millis(100);
+const CALM_FRAME: Duration = Duration::from_millis(500);
+
+/// A link is slow when it takes this long to take a picture; then pictures come half as often.
+const SLOW_FLUSH: Duration = Duration::from_millis(100);
+
+/// How the cockpit was left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The run has ended.
+    Ended(Ending),
+    /// The operator left; the run can be resumed.
+    Left,
+    /// The terminal or the process was taken away; the run can be resumed.
+    Detached(String),
+    /// The journal failed.
+    Faulted(String),
+}
+
+impl Exit {
+    /// The exit status of the program.
+    pub fn code(&self) -> u8 {
+        match self {
+            Exit::Ended(Ending::Completed) => 0,
+            Exit::Ended(Ending::RolledBack | Ending::Abandoned { .. }) | Exit::Left => 1,
+            Exit::Faulted(_) => 4,
+            Exit::Detached(_) => 5,
+        }
+    }
+}
+
+/// An engine with somebody in front of it.
+pub struct Cockpit<W> {
+    engine: Engine<W>,
+    desk: Desk,
+    theme: Theme,
+    run_name: String,
+    watching: bool,
+    shown: Option<Screen>,
+    detached: Option<String>,
+    /// Whether the picture may be out of date, and when it may be drawn next.
+    dirty: bool,
+    next_frame: Instant,
+}
+
+/// The theme for what a terminal can show.
+pub fn theme_for(colors: ColorSupport, charset: Charset) -> Theme {
+    Theme {
+        palette: match colors {
+            ColorSupport::None => Palette::None,
+            ColorSupport::Ansi16 => Palette::Sixteen,
+            ColorSupport::Ansi256 | ColorSupport::Rgb => Palette::Rgb,
+        },
+        glyphs: match charset {
+            Charset::Ascii => Glyphs::Ascii,
+            Charset::Unicode => Glyphs::Unicode,
+        },
+    }
+}
+
+/// The scene an engine gives, with the desk in front of it.
+pub fn scene<'a, W: World>(engine: &'a Engine<W>, desk: &'a Desk, run_name: &'a str, watching: bool) -> Scene<'a> {
+    Scene {
+        plan: engine.plan(),
+        run: engine.run(),
+        board: engine.board(),
+        history: engine.history(),
+        output: engine.output(),
+        log: engine.log(),
+        run_name,
+        who: engine.who(),
+        now: engine.now(),
+        refusal: engine.refusal().map(|(_, refusal)| refusal),
+        fault: engine.fault(),
+        recording: engine.is_recording(),
+        leaving: engine.is_leaving(),
+        head: engine.head().map(ToString::to_string),
+        watching,
+        desk,
+    }
+}
+
+impl<W: World> Cockpit<W> {
+    /// Seats somebody in front of an engine. With `watching` nothing can be done from here.
+    pub fn new(engine: Engine<W>, run_name: String, theme: Theme, watching: bool) -> Self {
+        Self {
+            engine,
+            desk: Desk::default(),
+            theme,
+            run_name,
+            watching,
+            shown: None,
+            detached: None,
+            dirty: true,
+            next_frame: Instant::now(),
+        }
+    }
+
+    /// Runs until the run is left. Gives back the engine for a last word about it.
+    pub async fn run(mut self, mut terminal: Terminal, mut events: Events) -> (Exit, Engine<W>) {
+        loop {
+            if self.detached.is_none() && self.dirty && Instant::now() >= self.next_frame {
+                self.draw(&mut terminal);
+            }
+            tokio::select! {
+                biased;
+                event = events.recv(), if self.detached.is_none() => {
+                    if self.happened(&mut terminal, event) {
+                        break;
+                    }
+                }
+                turn = self.engine.turn() => {
+                    self.dirty = true;
+                    if turn == Turn::Left {
+                        break;
+                    }
+                }
+                () = sleep_until(self.next_frame), if self.dirty && self.detached.is_none() => {}
+            }
+        }
+        terminal.leave();
+        (self.exit(), self.engine)
+    }
+
+    fn exit(&self) -> Exit {
+        match (self.engine.fault(), &self.detached, &self.engine.run().ended) {
+            (Some(fault), _, _) => Exit::Faulted(fault.to_owned()),
+            (None, _, Some((_, how))) => Exit::Ended(how.clone()),
+            (None, Some(why), None) => Exit::Detached(why.clone()),
+            (None, None, None) => Exit::Left,
+        }
+    }
+
+    /// Deals with the terminal; says whether everything is over.
+    fn happened(&mut self, terminal: &mut Terminal, event: Option<TermEvent>) -> bool {
+        match event {
+            Some(TermEvent::Key(key)) => {
+                if self.pressed(terminal, key) {
+                    return true;
+                }
+                self.draw_now();
+            }
+            Some(TermEvent::Paste(text)) => {
+                paste(&mut self.desk, &text);
+                self.draw_now();
+            }
+            Some(TermEvent::Resize { .. } | TermEvent::Writable | TermEvent::Resumed) => {
+                self.shown = None;
+                self.draw_now();
+            }
+            Some(TermEvent::Lost(lost)) => return self.detach(format!("terminal lost: {lost}")),
+            Some(TermEvent::Signal(signal)) => {
+                let name = match signal {
+                    Signal::Terminate => "SIGTERM",
+                    Signal::Interrupt => "SIGINT",
+                    Signal::Hangup => "SIGHUP",
+                };
+                return self.detach(name.to_owned());
+            }
+            None => return self.detach("the terminal's threads have ended".to_owned()),
+        }
+        false
+    }
+
+    /// Nobody is here any more: nothing new is started, what is under way finishes and is recorded.
+    fn detach(&mut self, why: String) -> bool {
+        self.engine.leave(why.clone());
+        self.detached = Some(why);
+        self.watching
+    }
+
+    fn draw_now(&mut self) {
+        self.dirty = true;
+        self.next_frame = Instant::now();
+    }
+
+    fn pressed(&mut self, terminal: &mut Terminal, key: KeyEvent) -> bool {
+        let size = terminal.size();
+        let cramped = size.width < view::CONFIRM_SIZE.0 || size.height < view::CONFIRM_SIZE.1;
+        let confirms =
+            matches!(meaning(key), Some(Does::Confirm | Does::Override | Does::Undo | Does::Skip | Does::End));
+        if cramped && confirms {
+            let (cols, rows) = view::CONFIRM_SIZE;
+            self.desk.prompt = None;
+            self.desk.notice = Some(format!("make the window at least {cols}×{rows} before deciding anything"));
+            return false;
+        }
+        let before = self.desk.clone();
+        let scene = scene(&self.engine, &before, &self.run_name, self.watching);
+        let refused_before = self.engine.refusal().is_some();
+        let request = press(&scene, &mut self.desk, key);
+        if refused_before {
+            self.engine.dismiss_refusal();
+        }
+        match request {
+            None => {}
+            Some(Request::Command(command)) => self.engine.command(command),
+            Some(Request::Leave) if self.watching => return true,
+            Some(Request::Leave) => self.engine.leave("the operator left"),
+            Some(Request::Suspend) => {
+                if self.engine.must_finish() {
+                    self.desk.notice = Some("not now: a job is under way and must be watched; x stops it".to_owned());
+                } else if let Err(error) = terminal.suspend() {
+                    self.desk.notice = Some(error.to_string());
+                }
+            }
+            Some(Request::Redraw) => {
+                terminal.repaint();
+                self.shown = None;
+            }
+        }
+        false
+    }
+
+    fn draw(&mut self, terminal: &mut Terminal) {
+        let size = terminal.size();
+        self.desk.list_rows = view::list_rows(size.width, size.height);
+        let screen = project(&scene(&self.engine, &self.desk, &self.run_name, self.watching));
+        self.desk.list_top = screen.steps.top;
+        let frame = if self.engine.run().is_busy() { BUSY_FRAME } else { CALM_FRAME };
+        let frame = if terminal.flush_time() > SLOW_FLUSH { frame * 2 } else { frame };
+        self.next_frame = Instant::now() + frame;
+        self.dirty = false;
+        if self.shown.as_ref() == Some(&screen) {
+            return;
+        }
+        let theme = self.theme;
+        match terminal.draw(|frame| view::draw(frame, &screen, theme)) {
+            Drawn::Sent | Drawn::Unchanged => self.shown = Some(screen),
+            // The terminal says when it has room again, or that it is gone.
+            Drawn::Busy | Drawn::Away => self.shown = None,
+        }
+    }
+}

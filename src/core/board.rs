@@ -1,0 +1,225 @@
+//! The board: the newest readings, and since when each condition has been GO.
+//!
+//! Readings are many and may be lost, so they are no facts. The board is what gates are judged on; what it
+//! showed at the moment of a decision is copied into that decision's facts as evidence.
+
+use std::collections::BTreeMap;
+
+use super::evidence::{Assessment, Evidence, Verdict};
+use super::expr::Sight;
+use super::ids::ProbeId;
+use super::plan::{Check, ConditionId, Gate, Guard, Plan};
+use super::reading::{Failure, Reading};
+use super::time::{At, Span};
+use super::value::Value;
+
+/// The newest of what probes saw.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Board {
+    probes: BTreeMap<ProbeId, Latest>,
+    runs: Vec<Streak>,
+    readers: BTreeMap<ProbeId, Vec<ConditionId>>,
+}
+
+/// What is known of one probe.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Latest {
+    /// The newest good reading.
+    pub good: Option<(At, Value)>,
+    /// The newest failure, if the newest measurement failed, and since when the probe has been failing.
+    pub failure: Option<(At, Failure)>,
+    /// When the newest measurement began, good or not.
+    pub at: At,
+    /// How long the newest measurement took.
+    pub took: Span,
+}
+
+/// Since when a condition has given the same answer without a break.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Streak {
+    verdict: Verdict,
+    since: At,
+}
+
+/// How old a number is, in the only terms that matter for showing it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Good enough to decide on.
+    Fresh,
+    /// Older than two intervals: shown grey, opens nothing.
+    Stale,
+    /// Older than five intervals: not shown as a number any more.
+    Gone,
+}
+
+impl Board {
+    /// An empty board for the plan: everything is UNKNOWN.
+    pub fn new(plan: &Plan, now: At) -> Self {
+        let mut readers: BTreeMap<ProbeId, Vec<ConditionId>> = BTreeMap::new();
+        for (at, condition) in plan.conditions.iter().enumerate() {
+            for probe in condition.probes() {
+                readers.entry(probe.clone()).or_default().push(ConditionId(at));
+            }
+        }
+        let runs = plan
+            .conditions
+            .iter()
+            .map(|condition| Streak { verdict: condition.evaluate(&|_| Sight::Missing).verdict, since: now })
+            .collect();
+        Self { probes: BTreeMap::new(), runs, readers }
+    }
+
+    /// Takes in a reading that arrived at `now`.
+    pub fn observe(&mut self, plan: &Plan, now: At, reading: &Reading) {
+        // A reading that was stale before this one arrived broke every streak that rested on it.
+        self.refresh(plan, now);
+        let latest = self.probes.entry(reading.probe.clone()).or_insert_with(|| Latest {
+            good: None,
+            failure: None,
+            at: reading.at,
+            took: reading.took,
+        });
+        if reading.at < latest.at {
+            return;
+        }
+        latest.at = reading.at;
+        latest.took = reading.took;
+        match &reading.result {
+            Ok(value) => {
+                latest.good = Some((reading.at, value.clone()));
+                latest.failure = None;
+            }
+            Err(failure) => {
+                let since = latest.failure.as_ref().map_or(reading.at, |(since, _)| *since);
+                latest.failure = Some((since, failure.clone()));
+            }
+        }
+        for id in self.readers.get(&reading.probe).cloned().unwrap_or_default() {
+            self.judge(plan, now, id);
+        }
+    }
+
+    /// Lets time pass: streaks whose readings have become stale end.
+    pub fn refresh(&mut self, plan: &Plan, now: At) {
+        for at in 0..self.runs.len() {
+            let id = ConditionId(at);
+            let decided = self.runs.get(at).is_some_and(|streak| streak.verdict != Verdict::Unknown);
+            let constant = plan.condition(id).is_none_or(|condition| condition.probes().is_empty());
+            if decided && !constant && !self.all_fresh(plan, now, id) {
+                self.judge(plan, now, id);
+            }
+        }
+    }
+
+    fn all_fresh(&self, plan: &Plan, now: At, id: ConditionId) -> bool {
+        plan.condition(id).is_some_and(|condition| {
+            condition.probes().iter().all(|probe| matches!(self.sight(plan, now, probe), Sight::Fresh { .. }))
+        })
+    }
+
+    fn judge(&mut self, plan: &Plan, now: At, id: ConditionId) {
+        let verdict = self.assess(plan, now, id).verdict;
+        if let Some(streak) = self.runs.get_mut(id.0)
+            && streak.verdict != verdict
+        {
+            *streak = Streak { verdict, since: now };
+        }
+    }
+
+    /// What is known of a probe now.
+    pub fn sight<'a>(&'a self, plan: &Plan, now: At, probe: &ProbeId) -> Sight<'a> {
+        let Some(latest) = self.probes.get(probe) else { return Sight::Missing };
+        if let Some((since, failure)) = &latest.failure {
+            return Sight::Failed { what: &failure.what, since: now.since(*since) };
+        }
+        let Some((at, value)) = &latest.good else { return Sight::Missing };
+        let age = now.since(*at);
+        let stale_after = plan.probes.get(probe).map_or(Span::ZERO, super::probe::Probe::stale_after);
+        // A reading from the future is a broken clock, not a fresh reading.
+        if age > stale_after || *at > now { Sight::Stale { age } } else { Sight::Fresh { value, age } }
+    }
+
+    /// What is known of a probe, for showing it.
+    pub fn latest(&self, probe: &ProbeId) -> Option<&Latest> {
+        self.probes.get(probe)
+    }
+
+    /// How old the newest good reading is in terms of the probe's interval.
+    pub fn freshness(&self, plan: &Plan, now: At, probe: &ProbeId) -> Freshness {
+        let age = self.probes.get(probe).and_then(|latest| latest.good.as_ref()).map(|(at, _)| now.since(*at));
+        match (age, plan.probes.get(probe)) {
+            (Some(age), Some(probe)) if age <= probe.stale_after() => Freshness::Fresh,
+            (Some(age), Some(probe)) if age <= probe.gone_after() => Freshness::Stale,
+            _ => Freshness::Gone,
+        }
+    }
+
+    /// Answers a condition on what is known now.
+    pub fn assess(&self, plan: &Plan, now: At, id: ConditionId) -> Assessment {
+        match plan.condition(id) {
+            Some(condition) => condition.evaluate(&|probe| self.sight(plan, now, probe)),
+            None => Assessment { verdict: Verdict::Unknown, terms: Vec::new() },
+        }
+    }
+
+    /// For how long the condition has been GO without a break; `None` when it is not GO.
+    pub fn held(&self, now: At, id: ConditionId) -> Option<Span> {
+        self.streak(now, id, Verdict::Go)
+    }
+
+    /// For how long the condition has been NO-GO without a break; `None` when it is not NO-GO.
+    pub fn broken_for(&self, now: At, id: ConditionId) -> Option<Span> {
+        self.streak(now, id, Verdict::NoGo)
+    }
+
+    fn streak(&self, now: At, id: ConditionId, verdict: Verdict) -> Option<Span> {
+        self.runs.get(id.0).filter(|streak| streak.verdict == verdict).map(|streak| now.since(streak.since))
+    }
+
+    /// A gate as it stands now, judged afresh.
+    pub fn gate(&self, plan: &Plan, now: At, gate: &Gate) -> Evidence {
+        self.evidence(plan, now, &gate.name, gate.condition, gate.hold)
+    }
+
+    /// A guard as it stands now, judged afresh.
+    pub fn guard(&self, plan: &Plan, now: At, guard: &Guard) -> Evidence {
+        self.evidence(plan, now, &guard.name, guard.condition, Span::ZERO)
+    }
+
+    /// A check as it stands now. Only readings that were begun after `since` count, and so does only the time
+    /// after it: what was true before the action proves nothing about the action.
+    pub fn check(&self, plan: &Plan, now: At, check: &Check, since: At) -> Evidence {
+        let mut evidence = self.evidence(plan, now, &check.name, check.condition, check.hold);
+        evidence.held = if self.read_since(plan, check.condition, since) {
+            evidence.held.map(|held| held.min(now.since(since)))
+        } else {
+            None
+        };
+        evidence
+    }
+
+    /// Whether a condition is GO on readings that were all begun after `since`.
+    pub fn is_go_since(&self, plan: &Plan, now: At, id: ConditionId, since: At) -> bool {
+        self.read_since(plan, id, since) && self.assess(plan, now, id).verdict == Verdict::Go
+    }
+
+    fn read_since(&self, plan: &Plan, id: ConditionId, since: At) -> bool {
+        plan.condition(id).is_some_and(|condition| {
+            condition.probes().iter().all(|probe| {
+                self.probes.get(probe).and_then(|latest| latest.good.as_ref()).is_some_and(|(at, _)| *at >= since)
+            })
+        })
+    }
+
+    fn evidence(&self, plan: &Plan, now: At, name: &str, id: ConditionId, needed: Span) -> Evidence {
+        let assessment = self.assess(plan, now, id);
+        let held = (assessment.verdict == Verdict::Go).then(|| self.held(now, id).unwrap_or(Span::ZERO));
+        Evidence {
+            name: name.to_owned(),
+            rule: plan.condition(id).map(|condition| condition.source().to_owned()).unwrap_or_default(),
+            assessment,
+            held,
+            needed,
+        }
+    }
+}

@@ -1,0 +1,523 @@
+//! Decisions on what the operator wants. What happens by itself is in [`progress`](super::progress).
+
+use super::board::Board;
+use super::evidence::Evidence;
+use super::fact::{Ending, Fact, Finding, StopWhy};
+use super::ids::{StepId, Who};
+use super::input::{Command, Confirmation, Decision, Effect, Input, Picture};
+use super::job::Direction;
+use super::plan::{Confirm, Plan, Reversibility, Step};
+use super::progress;
+use super::refusal::Refusal;
+use super::state::{Phase, Run};
+use super::time::{At, Span};
+
+/// Shortest reason that is accepted, in characters.
+pub const REASON_MIN: usize = 10;
+
+/// Shortest time a question must have been on screen before its answer counts.
+pub const ARMING: Span = Span(300);
+
+/// The word that takes a step back.
+pub const UNDO_WORD: &str = "undo";
+
+/// Decides on one input. Changes nothing: the facts of the decision do, once they are durable.
+///
+/// # Errors
+///
+/// A refusal says in one sentence why an operator's wish is not granted. Outcomes and ticks are never refused.
+pub fn decide(plan: &Plan, run: &Run, board: &Board, now: At, input: Input) -> Result<Decision, Refusal> {
+    match input {
+        Input::Operator { by, command } => Operator { plan, run, board, now, by }.decide(command),
+        Input::JobEnded { key, outcome, took } => Ok(progress::job_ended(plan, run, board, now, &key, outcome, took)),
+        Input::JobAdopted { key, adoption } => Ok(progress::job_adopted(plan, run, board, now, key, adoption)),
+        Input::Tick => Ok(progress::tick(plan, run, board, now)),
+    }
+}
+
+/// Where a step stands, in the words of the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StepState {
+    /// A step it needs is not done.
+    Waiting,
+    /// A gate is shut.
+    Gated,
+    /// Every gate is GO: it can be confirmed.
+    Ready,
+    /// Its work is under way.
+    Running,
+    /// It is taking its own work back after a failure.
+    Reverting,
+    /// The operator is taking it back.
+    Undoing,
+    /// Its checks are being watched.
+    Verifying,
+    /// Done.
+    Done,
+    /// Failed.
+    Failed,
+    /// It may or may not have had its effect.
+    InDoubt,
+    /// Left out with a reason.
+    Skipped,
+    /// Taken back.
+    Undone,
+}
+
+impl StepState {
+    /// The word on screen.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StepState::Waiting => "waiting",
+            StepState::Gated => "gated",
+            StepState::Ready => "ready",
+            StepState::Running => "running",
+            StepState::Reverting => "reverting",
+            StepState::Undoing => "undoing",
+            StepState::Verifying => "verifying",
+            StepState::Done => "done",
+            StepState::Failed => "failed",
+            StepState::InDoubt => "in doubt",
+            StepState::Skipped => "skipped",
+            StepState::Undone => "undone",
+        }
+    }
+}
+
+/// Where a step stands now.
+pub fn step_state(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> StepState {
+    match run.phase(&step.id) {
+        Phase::Pending if !unmet(run, step).is_empty() => StepState::Waiting,
+        Phase::Pending => {
+            if gates(plan, board, now, step).iter().all(Evidence::open) {
+                StepState::Ready
+            } else {
+                StepState::Gated
+            }
+        }
+        Phase::Running(running) => match running.key.direction {
+            Direction::Do => StepState::Running,
+            Direction::Revert => StepState::Reverting,
+            Direction::Undo => StepState::Undoing,
+        },
+        Phase::Verifying { .. } => StepState::Verifying,
+        Phase::Done { .. } => StepState::Done,
+        Phase::Failed { .. } => StepState::Failed,
+        Phase::InDoubt { .. } => StepState::InDoubt,
+        Phase::Skipped { .. } => StepState::Skipped,
+        Phase::Undone { .. } => StepState::Undone,
+    }
+}
+
+/// Steps that must be done before this one and are not.
+pub fn unmet(run: &Run, step: &Step) -> Vec<StepId> {
+    step.needs.iter().filter(|need| !run.is_settled(need)).cloned().collect()
+}
+
+/// Every gate of a step judged now, the window of the change among them.
+pub fn gates(plan: &Plan, board: &Board, now: At, step: &Step) -> Vec<Evidence> {
+    let window = plan.window.map(|window| progress::window_gate(window, now));
+    window.into_iter().chain(step.gates.iter().map(|gate| board.gate(plan, now, gate))).collect()
+}
+
+/// What the operator sees of a step now; a confirmation must carry an equal one.
+pub fn picture(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Picture {
+    let progress = run.step(&step.id);
+    let work = match progress.phase {
+        Phase::Done { .. } | Phase::Verifying { .. } | Phase::InDoubt { .. } => step.undo.as_ref(),
+        _ => Some(&step.work),
+    };
+    Picture {
+        state: step_state(plan, run, board, now, step).as_str(),
+        attempts: (progress.attempt, progress.undo_attempt),
+        gates: gates(plan, board, now, step)
+            .into_iter()
+            .map(|gate| {
+                let open = gate.open();
+                (gate.name, gate.assessment.verdict, open)
+            })
+            .collect(),
+        preview: work.map(|work| work.digest.clone()).unwrap_or_default(),
+    }
+}
+
+/// What must be typed to start a step.
+pub fn word(step: &Step) -> &str {
+    match step.confirm {
+        Confirm::Go => "go",
+        Confirm::Id | Confirm::TwoPerson => step.id.as_str(),
+    }
+}
+
+/// What must be typed to take a step back.
+pub fn undo_word(step: &Step) -> &str {
+    if step.reversibility >= Reversibility::Lossy { step.id.as_str() } else { UNDO_WORD }
+}
+
+struct Operator<'a> {
+    plan: &'a Plan,
+    run: &'a Run,
+    board: &'a Board,
+    now: At,
+    by: Who,
+}
+
+impl Operator<'_> {
+    fn decide(self, command: Command) -> Result<Decision, Refusal> {
+        if let Some((_, how)) = &self.run.ended {
+            return Err(Refusal::RunEnded(how.as_str()));
+        }
+        match command {
+            Command::Confirm(confirmation) => self.start(&confirmation, None),
+            Command::Override { confirmation, reason } => self.start(&confirmation, Some(reason)),
+            Command::Acknowledge { step, item } => self.acknowledge(&step, item),
+            Command::Skip { step, reason } => self.skip(&step, &reason),
+            Command::Stop { step } => self.stop(&step),
+            Command::VerifyAgain { step } => self.verify_again(&step),
+            Command::Resolve { step, finding, reason } => self.resolve(&step, finding, &reason),
+            Command::Undo(confirmation) => self.undo(&confirmation),
+            Command::Note { text } => Ok(fact(Fact::NoteAdded { by: self.by, text: text_of(&text)? })),
+            Command::StatusUpdate { text } => Ok(fact(Fact::StatusUpdated { by: self.by, text: text_of(&text)? })),
+            Command::End { how } => self.end(how),
+        }
+    }
+
+    fn step(&self, id: &StepId) -> Result<&Step, Refusal> {
+        self.plan.step(id).ok_or_else(|| Refusal::NoSuchStep(id.clone()))
+    }
+
+    fn state(&self, step: &Step) -> StepState {
+        step_state(self.plan, self.run, self.board, self.now, step)
+    }
+
+    fn start(&self, confirmation: &Confirmation, reason: Option<String>) -> Result<Decision, Refusal> {
+        let step = self.step(&confirmation.step)?;
+        self.startable(step)?;
+        let waits_for = unmet(self.run, step);
+        if !waits_for.is_empty() {
+            return Err(Refusal::NeedsUnmet { step: step.id.clone(), waits_for });
+        }
+        let evidence = gates(self.plan, self.board, self.now, step);
+        let shut: Vec<&Evidence> = evidence.iter().filter(|gate| !gate.open()).collect();
+        match &reason {
+            None if !shut.is_empty() => {
+                let shut = shut.iter().map(|gate| shut_sentence(gate)).collect();
+                return Err(Refusal::GateShut { step: step.id.clone(), shut });
+            }
+            Some(_) if shut.is_empty() => return Err(Refusal::NothingToOverride(step.id.clone())),
+            Some(reason) => {
+                let forbidden =
+                    step.gates.iter().find(|gate| !gate.overridable && shut.iter().any(|shut| shut.name == gate.name));
+                if let Some(gate) = forbidden {
+                    return Err(Refusal::OverrideForbidden { gate: gate.name.clone() });
+                }
+                reason_of(reason)?;
+            }
+            None => {}
+        }
+        self.confirmed(step, confirmation, word(step))?;
+        let second = self.second_person(step, confirmation)?;
+        let attempt = self.run.step(&step.id).attempt.next();
+        let started = Fact::StepStarted {
+            step: step.id.clone(),
+            attempt,
+            by: self.by.clone(),
+            second,
+            typed: confirmation.typed.trim().to_owned(),
+            evidence,
+            overridden: reason.map(|reason| reason.trim().to_owned()),
+            preview: step.work.digest.clone(),
+        };
+        let (job, effect) = progress::begin(self.plan, &step.id, Direction::Do, attempt, 0);
+        Ok(Decision { facts: vec![started, job], effects: effect.into_iter().collect() })
+    }
+
+    fn startable(&self, step: &Step) -> Result<(), Refusal> {
+        let state = self.state(step);
+        let advice = match state {
+            StepState::Waiting
+            | StepState::Gated
+            | StepState::Ready
+            | StepState::Failed
+            | StepState::Undone
+            | StepState::Skipped => return Ok(()),
+            StepState::Running | StepState::Reverting | StepState::Undoing => "wait for it, or stop it with x",
+            StepState::Verifying => "its checks are being watched",
+            StepState::Done => "take it back with u before doing it again",
+            StepState::InDoubt => "say with d what became of it before anything else",
+        };
+        Err(Refusal::WrongState { step: step.id.clone(), state: state.as_str(), advice })
+    }
+
+    /// The confirmation is made on the present picture, deliberately, with the right word.
+    fn confirmed(&self, step: &Step, confirmation: &Confirmation, expected: &str) -> Result<(), Refusal> {
+        let present = picture(self.plan, self.run, self.board, self.now, step);
+        if let Some(what) = difference(&confirmation.seen, &present) {
+            return Err(Refusal::PictureChanged { what });
+        }
+        let shown = self.now.since(confirmation.shown);
+        if shown < ARMING {
+            return Err(Refusal::TooSoon(shown));
+        }
+        if confirmation.typed.trim() != expected {
+            return Err(Refusal::WrongWord {
+                expected: expected.to_owned(),
+                typed: confirmation.typed.trim().to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    fn second_person(&self, step: &Step, confirmation: &Confirmation) -> Result<Option<Who>, Refusal> {
+        if step.confirm != Confirm::TwoPerson {
+            return Ok(None);
+        }
+        let second = confirmation.second.as_ref().map(|who| who.0.trim()).filter(|name| !name.is_empty());
+        let Some(name) = second else {
+            return Err(Refusal::SecondPersonMissing(step.id.clone()));
+        };
+        let first = self.by.0.split('@').next().unwrap_or_default();
+        if name == self.by.0 || name.split('@').next() == Some(first) {
+            return Err(Refusal::SecondPersonIsFirst(self.by.clone()));
+        }
+        Ok(Some(Who(name.to_owned())))
+    }
+
+    fn acknowledge(&self, id: &StepId, item: u16) -> Result<Decision, Refusal> {
+        let step = self.step(id)?;
+        let Phase::Running(running) = self.run.phase(id) else {
+            let state = self.state(step).as_str();
+            return Err(Refusal::WrongState {
+                step: id.clone(),
+                state,
+                advice: "its checklist can be ticked while it runs",
+            });
+        };
+        let Some(super::action::Action::Manual(items)) = self.plan.action(&running.key) else {
+            return Err(Refusal::NoSuchItem { step: id.clone(), item: usize::from(item) + 1 });
+        };
+        if usize::from(item) >= items.len() {
+            return Err(Refusal::NoSuchItem { step: id.clone(), item: usize::from(item) + 1 });
+        }
+        let progress = self.run.step(id);
+        if progress.items.contains(&item) {
+            return Err(Refusal::ItemTicked(usize::from(item) + 1));
+        }
+        let attempt = running.key.attempt;
+        let mut decision = fact(Fact::ItemAcknowledged { step: id.clone(), attempt, item, by: self.by.clone() });
+        if progress.items.len() + 1 == items.len() {
+            let took = self.now.since(running.since);
+            let summary = format!("{} items acknowledged", items.len());
+            let rest = progress::after_success(self.plan, &running.key, summary, took);
+            decision.facts.extend(rest.facts);
+            decision.effects.extend(rest.effects);
+        }
+        Ok(decision)
+    }
+
+    fn skip(&self, id: &StepId, reason: &str) -> Result<Decision, Refusal> {
+        let step = self.step(id)?;
+        let state = self.state(step);
+        let advice = match state {
+            StepState::Waiting | StepState::Gated | StepState::Ready | StepState::Failed | StepState::Undone => {
+                reason_of(reason)?;
+                let reason = reason.trim().to_owned();
+                return Ok(fact(Fact::StepSkipped { step: id.clone(), by: self.by.clone(), reason }));
+            }
+            StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying => {
+                "stop it with x before skipping it"
+            }
+            StepState::Done => "what is done cannot be skipped; take it back with u",
+            StepState::InDoubt => "say with d what became of it before skipping it",
+            StepState::Skipped => "once is enough",
+        };
+        Err(Refusal::WrongState { step: id.clone(), state: state.as_str(), advice })
+    }
+
+    fn stop(&self, id: &StepId) -> Result<Decision, Refusal> {
+        let step = self.step(id)?;
+        match self.run.phase(id) {
+            Phase::Running(running) if running.stopping.is_none() => {
+                Ok(progress::stop(self.plan, self.now, running, &StopWhy::Operator(self.by.clone()), Vec::new()))
+            }
+            Phase::Running(_) => Err(Refusal::WrongState {
+                step: id.clone(),
+                state: "stopping",
+                advice: "it was told to stop already; it ends by itself or at its time limit",
+            }),
+            Phase::Verifying { .. } => {
+                let attempt = self.run.step(id).attempt;
+                let why = format!("verification stopped by {}", self.by);
+                let evidence = progress::checks(self.plan, self.run, self.board, self.now, step);
+                Ok(fact(Fact::StepFailed { step: id.clone(), attempt, why, reverted: false, evidence }))
+            }
+            _ => Err(Refusal::WrongState {
+                step: id.clone(),
+                state: self.state(step).as_str(),
+                advice: "there is nothing to stop",
+            }),
+        }
+    }
+
+    fn verify_again(&self, id: &StepId) -> Result<Decision, Refusal> {
+        let step = self.step(id)?;
+        match self.run.phase(id) {
+            Phase::Failed { reverted: false, .. } => Ok(fact(Fact::VerifyingAgain {
+                step: id.clone(),
+                attempt: self.run.step(id).attempt,
+                by: self.by.clone(),
+            })),
+            Phase::Failed { .. } => Err(Refusal::WrongState {
+                step: id.clone(),
+                state: "failed and taken back",
+                advice: "nothing of it is left to verify; do it again with enter",
+            }),
+            _ => Err(Refusal::WrongState {
+                step: id.clone(),
+                state: self.state(step).as_str(),
+                advice: "only a failed step can be verified again",
+            }),
+        }
+    }
+
+    fn resolve(&self, id: &StepId, finding: Finding, reason: &str) -> Result<Decision, Refusal> {
+        let step = self.step(id)?;
+        let Phase::InDoubt { key, .. } = self.run.phase(id) else {
+            return Err(Refusal::WrongState {
+                step: id.clone(),
+                state: self.state(step).as_str(),
+                advice: "only a step in doubt needs to be resolved",
+            });
+        };
+        reason_of(reason)?;
+        let of = self.plan.work(key).map_or(1, |work| work.jobs.len());
+        let job = usize::from(key.job) + 1;
+        if finding == Finding::Happened && job < of {
+            return Err(Refusal::OnlyPartCanHaveHappened { job, of });
+        }
+        let evidence = progress::checks(self.plan, self.run, self.board, self.now, step);
+        Ok(fact(Fact::DoubtResolved {
+            key: key.clone(),
+            finding,
+            by: self.by.clone(),
+            reason: reason.trim().to_owned(),
+            evidence,
+        }))
+    }
+
+    fn undo(&self, confirmation: &Confirmation) -> Result<Decision, Refusal> {
+        let step = self.step(&confirmation.step)?;
+        let state = self.state(step);
+        let advice = match (state, self.run.phase(&step.id)) {
+            (StepState::Done, _) | (StepState::Failed, Phase::Failed { reverted: false, .. }) => None,
+            (StepState::Failed, _) => Some("it has taken itself back already"),
+            (StepState::Verifying | StepState::Running, _) => Some("stop it with x first"),
+            (StepState::Reverting | StepState::Undoing, _) => Some("it is on its way back already"),
+            (StepState::InDoubt, _) => Some("say with d what became of it first"),
+            (StepState::Undone, _) => Some("it is taken back already"),
+            (StepState::Waiting | StepState::Gated | StepState::Ready | StepState::Skipped, _) => {
+                Some("it has not done anything")
+            }
+        };
+        if let Some(advice) = advice {
+            return Err(Refusal::WrongState { step: step.id.clone(), state: state.as_str(), advice });
+        }
+        if step.reversibility == Reversibility::None {
+            return Err(Refusal::PointOfNoReturn(step.id.clone()));
+        }
+        let Some(undo) = &step.undo else { return Err(Refusal::NoUndo(step.id.clone())) };
+        let by = super::rollback::needed_by(self.plan, self.run, &step.id);
+        if !by.is_empty() {
+            return Err(Refusal::NeededBy { step: step.id.clone(), by });
+        }
+        self.confirmed(step, confirmation, undo_word(step))?;
+        let attempt = self.run.step(&step.id).undo_attempt.next();
+        let started = Fact::UndoStarted {
+            step: step.id.clone(),
+            attempt,
+            by: self.by.clone(),
+            typed: confirmation.typed.trim().to_owned(),
+            preview: undo.digest.clone(),
+        };
+        let (job, effect) = progress::begin(self.plan, &step.id, Direction::Undo, attempt, 0);
+        Ok(Decision { facts: vec![started, job], effects: effect.into_iter().collect() })
+    }
+
+    fn end(&self, how: Ending) -> Result<Decision, Refusal> {
+        let open: Vec<String> = self
+            .plan
+            .steps
+            .iter()
+            .filter(|step| match &how {
+                Ending::Completed => !self.run.is_settled(&step.id),
+                Ending::RolledBack => super::rollback::is_in_the_way_of_having_rolled_back(self.run, step),
+                Ending::Abandoned { .. } => matches!(self.run.phase(&step.id), Phase::Running(_)),
+            })
+            .map(|step| format!("{} {}", step.id, self.state(step).as_str()))
+            .collect();
+        if !open.is_empty() {
+            return Err(Refusal::StillOpen { how: how.as_str(), open });
+        }
+        if let Ending::Abandoned { reason } = &how {
+            reason_of(reason)?;
+        }
+        let customers = self.plan.customers.as_ref().and_then(|probe| self.board.latest(probe));
+        let customers = customers.and_then(|latest| latest.good.as_ref()).map(|(_, value)| value.clone());
+        Ok(fact(Fact::RunEnded { by: self.by.clone(), how, customers }))
+    }
+}
+
+fn fact(fact: Fact) -> Decision {
+    Decision { facts: vec![fact], effects: Vec::<Effect>::new() }
+}
+
+fn reason_of(reason: &str) -> Result<(), Refusal> {
+    if reason.trim().chars().count() < REASON_MIN { Err(Refusal::ReasonTooShort(REASON_MIN)) } else { Ok(()) }
+}
+
+fn text_of(text: &str) -> Result<String, Refusal> {
+    let text = text.trim();
+    if text.is_empty() { Err(Refusal::EmptyText) } else { Ok(text.to_owned()) }
+}
+
+/// Why a gate is shut, in the operator's terms.
+pub fn shut_sentence(gate: &Evidence) -> String {
+    let verdict = gate.assessment.verdict;
+    let mut reasons: Vec<String> = gate
+        .assessment
+        .shut_by()
+        .map(|term| match &term.why {
+            Some(why) => why.clone(),
+            None if term.actual.is_empty() => term.text.clone(),
+            None => format!("{} but {}", term.text, term.actual),
+        })
+        .collect();
+    if reasons.is_empty()
+        && let Some(held) = gate.held
+    {
+        reasons.push(format!("GO for {held} of {}", gate.needed));
+    }
+    format!("\"{}\" {verdict} ({})", gate.name, reasons.join(", "))
+}
+
+/// What is different between what was on screen and what is, in words; `None` when nothing is.
+fn difference(seen: &Picture, present: &Picture) -> Option<String> {
+    if seen.state != present.state {
+        return Some(format!("the step went from {} to {}", seen.state, present.state));
+    }
+    if seen.attempts != present.attempts {
+        return Some("the step was tried".to_owned());
+    }
+    if seen.preview != present.preview {
+        return Some("what would be done changed".to_owned());
+    }
+    let changed = present.gates.iter().find(|(name, verdict, open)| {
+        !seen.gates.iter().any(|(other, was, was_open)| other == name && was == verdict && was_open == open)
+    });
+    changed
+        .map(|(name, verdict, open)| {
+            let how = if *open { "open" } else { "shut" };
+            format!("gate \"{name}\" became {verdict} and is {how}")
+        })
+        .or_else(|| (seen.gates.len() != present.gates.len()).then(|| "the gates changed".to_owned()))
+}

@@ -1,0 +1,116 @@
+//! Verdicts and the evidence behind them: what a decision was based on, kept with the decision.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::time::Span;
+
+/// The answer of a station in the poll. No answer is not a GO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING-KEBAB-CASE")]
+pub enum Verdict {
+    /// The condition is met by fresh readings.
+    Go,
+    /// Readings are missing, stale or failing: nothing can be said. It never opens a gate.
+    Unknown,
+    /// Fresh readings say the condition is not met.
+    NoGo,
+}
+
+impl Verdict {
+    /// Both must be GO: the worse of the two, where NO-GO is worse than UNKNOWN.
+    #[must_use]
+    pub fn and(self, other: Verdict) -> Verdict {
+        self.max(other)
+    }
+
+    /// One of them must be GO: the better of the two.
+    #[must_use]
+    pub fn or(self, other: Verdict) -> Verdict {
+        self.min(other)
+    }
+
+    /// GO and NO-GO swapped; UNKNOWN stays.
+    #[must_use]
+    pub fn negated(self) -> Verdict {
+        match self {
+            Verdict::Go => Verdict::NoGo,
+            Verdict::Unknown => Verdict::Unknown,
+            Verdict::NoGo => Verdict::Go,
+        }
+    }
+
+    /// The word on screen.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Go => "GO",
+            Verdict::Unknown => "UNKNOWN",
+            Verdict::NoGo => "NO-GO",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What one expression came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Assessment {
+    /// The answer.
+    pub verdict: Verdict,
+    /// The comparisons the answer is made of, in the order written.
+    pub terms: Vec<Term>,
+}
+
+impl Assessment {
+    /// Age of the oldest reading used, when every reading has one.
+    pub fn age(&self) -> Option<Span> {
+        self.terms.iter().map(|term| term.age).max().flatten()
+    }
+
+    /// The terms that keep this from being GO.
+    pub fn shut_by(&self) -> impl Iterator<Item = &Term> {
+        self.terms.iter().filter(|term| term.verdict != Verdict::Go)
+    }
+}
+
+/// One comparison of an expression with the values it met.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Term {
+    /// The comparison as written.
+    pub text: String,
+    /// Its answer.
+    pub verdict: Verdict,
+    /// The values met, in the operator's terms: `lag.bytes = 1.2 MiB`. Empty when nothing was read.
+    pub actual: String,
+    /// Why nothing can be said, for UNKNOWN: `lag gives no reading for 12 s: connection refused`.
+    pub why: Option<String>,
+    /// Age of the oldest reading used.
+    pub age: Option<Span>,
+}
+
+/// A gate, check or guard at the moment of a decision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Name of the gate in the runbook.
+    pub name: String,
+    /// The rule as written.
+    pub rule: String,
+    /// What it came to.
+    pub assessment: Assessment,
+    /// For how long it had been GO without a break.
+    pub held: Option<Span>,
+    /// For how long it must be.
+    pub needed: Span,
+}
+
+impl Evidence {
+    /// Whether the gate is open: GO, and for as long as it asks.
+    pub fn open(&self) -> bool {
+        self.assessment.verdict == Verdict::Go && self.held.is_some_and(|held| held >= self.needed)
+    }
+}

@@ -1,0 +1,389 @@
+//! The evaluator: three-valued, total and pure.
+//!
+//! CEL itself has two values and errors, and lets `null != 0` be true; a cockpit must not. Here anything that
+//! cannot be known is [`Unknown`] with its reason, and it travels by Kleene's rules: `false && unknown` is
+//! false, `true && unknown` is unknown. On readings without gaps the answers are CEL's own, which the tests
+//! hold against the `cel` crate.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use super::super::value::{Shape, Value};
+use super::node::{Arithmetic, Compare, Kind, Logic, Loop, Node, TextTest, Which};
+
+/// Why something cannot be known, for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unknown(pub String);
+
+type Answer<'v> = Result<Cow<'v, Value>, Unknown>;
+
+/// Most steps one evaluation may take: lists come from outside and macros can nest.
+const STEPS: usize = 1_000_000;
+
+/// The values in sight: probes and the variables of the macros around.
+pub(super) struct Scope<'s, 'v> {
+    /// The reading of a probe.
+    pub probes: &'s dyn Fn(&str) -> Option<&'v Value>,
+    variables: Vec<(&'s str, Cow<'v, Value>)>,
+    steps: usize,
+}
+
+impl<'s, 'v> Scope<'s, 'v> {
+    pub(super) fn new(probes: &'s dyn Fn(&str) -> Option<&'v Value>) -> Self {
+        Self { probes, variables: Vec::new(), steps: 0 }
+    }
+
+    /// Evaluates to true, false or unknown.
+    pub(super) fn truth(&mut self, node: &'s Node) -> Result<bool, Unknown> {
+        self.value(node)?.bool().ok_or_else(|| Unknown(format!("{node} is neither true nor false")))
+    }
+
+    /// Evaluates `node`. `null` and NaN never come out of it.
+    pub(super) fn value(&mut self, node: &'s Node) -> Answer<'v> {
+        self.steps += 1;
+        if self.steps > STEPS {
+            return Err(Unknown("the lists are too long to be looked through".to_owned()));
+        }
+        let value = self.raw(node)?;
+        match &*value {
+            Value::Null => Err(Unknown(format!("{node} is null"))),
+            Value::Float(x) if !x.is_finite() => Err(Unknown(format!("{node} is not a number"))),
+            _ => Ok(value),
+        }
+    }
+
+    fn raw(&mut self, node: &'s Node) -> Answer<'v> {
+        match &node.kind {
+            Kind::Constant { value, .. } => Ok(Cow::Owned(value.clone())),
+            Kind::Variable(name) => self.variable(name),
+            Kind::Field(of, name) => {
+                let record = self.value(of)?;
+                let field = take(record, |value| match value {
+                    Value::Map(map) => map.get(name),
+                    _ => None,
+                });
+                promised(field.ok_or_else(|| Unknown(format!("{node} is missing")))?, node)
+            }
+            Kind::Has(of, name) => {
+                let record = self.value(of)?;
+                Ok(truth(matches!(&*record, Value::Map(map) if map.get(name).is_some_and(|v| *v != Value::Null))))
+            }
+            Kind::Not(of) => Ok(truth(!self.truth(of)?)),
+            Kind::Negate(of) => match &*self.value(of)? {
+                Value::Int(n) => Ok(number(n.checked_neg().ok_or_else(|| overflow(node))?)),
+                Value::Float(x) => Ok(measure(-x)),
+                _ => Err(Unknown(format!("{of} is not a number"))),
+            },
+            Kind::Logic(logic, a, b) => self.logic(*logic, a, b),
+            Kind::Compare(compare, a, b) => self.compare(*compare, a, b),
+            Kind::Arithmetic(operator, a, b) => self.arithmetic(*operator, node, a, b),
+            Kind::In(a, b) => {
+                let (item, list) = (self.value(a)?, self.value(b)?);
+                match &*list {
+                    Value::List(items) => self.member(&item, items, b),
+                    Value::Map(map) => Ok(truth(item.text().is_some_and(|key| map.contains_key(key)))),
+                    _ => Err(Unknown(format!("{b} is not a list"))),
+                }
+            }
+            Kind::Conditional(a, b, c) => {
+                if self.truth(a)? {
+                    self.value(b)
+                } else {
+                    self.value(c)
+                }
+            }
+            Kind::Index(of, at) => {
+                let (list, at) = (self.value(of)?, self.value(at)?);
+                let item = take(list, |value| match (value, &*at) {
+                    (Value::List(items), Value::Int(n)) => usize::try_from(*n).ok().and_then(|n| items.get(n)),
+                    (Value::Map(map), Value::Text(key)) => map.get(key),
+                    _ => None,
+                });
+                promised(item.ok_or_else(|| Unknown(format!("{node} is missing")))?, node)
+            }
+            Kind::List(items) => {
+                let items: Result<Vec<Value>, Unknown> =
+                    items.iter().map(|item| self.value(item).map(Cow::into_owned)).collect();
+                Ok(Cow::Owned(Value::List(items?)))
+            }
+            Kind::Size(of) => {
+                let length = match &*self.value(of)? {
+                    Value::Text(text) => text.chars().count(),
+                    Value::List(items) => items.len(),
+                    Value::Map(map) => map.len(),
+                    _ => return Err(Unknown(format!("{of} has no size"))),
+                };
+                Ok(number(i64::try_from(length).unwrap_or(i64::MAX)))
+            }
+            Kind::Text(test, of, with) => {
+                let (text, with) = (self.value(of)?, self.value(with)?);
+                match (text.text(), with.text()) {
+                    (Some(text), Some(with)) => Ok(truth(match test {
+                        TextTest::Contains => text.contains(with),
+                        TextTest::StartsWith => text.starts_with(with),
+                        TextTest::EndsWith => text.ends_with(with),
+                    })),
+                    _ => Err(Unknown(format!("{of} is not text"))),
+                }
+            }
+            Kind::Matches(of, pattern) => match self.value(of)?.text() {
+                Some(text) => Ok(truth(pattern.is_match(text))),
+                None => Err(Unknown(format!("{of} is not text"))),
+            },
+            Kind::Int(of) => self.int(of),
+            Kind::Double(of) => self.double(of),
+            Kind::Loop(each) => self.each(each),
+        }
+    }
+
+    fn variable(&self, name: &str) -> Answer<'v> {
+        if let Some((_, value)) = self.variables.iter().rev().find(|(known, _)| *known == name) {
+            return Ok(value.clone());
+        }
+        (self.probes)(name).map(Cow::Borrowed).ok_or_else(|| Unknown(format!("{name} has given no reading yet")))
+    }
+
+    fn logic(&mut self, logic: Logic, a: &'s Node, b: &'s Node) -> Answer<'v> {
+        let decides = logic == Logic::Or;
+        let first = self.truth(a);
+        if first == Ok(decides) {
+            return Ok(truth(decides));
+        }
+        let second = self.truth(b);
+        if second == Ok(decides) {
+            return Ok(truth(decides));
+        }
+        first.and(second).map(truth)
+    }
+
+    fn compare(&mut self, compare: Compare, a: &'s Node, b: &'s Node) -> Answer<'v> {
+        let (left, right) = (self.value(a)?, self.value(b)?);
+        if compare.orders() {
+            let order = order(&left, &right).ok_or_else(|| Unknown(format!("{a} and {b} cannot be compared")))?;
+            return Ok(truth(match compare {
+                Compare::Less => order.is_lt(),
+                Compare::LessEqual => order.is_le(),
+                Compare::Greater => order.is_gt(),
+                _ => order.is_ge(),
+            }));
+        }
+        let equal = equal(&left, &right).map_err(|why| Unknown(format!("{a} and {b} cannot be compared: {why}")))?;
+        Ok(truth(equal == (compare == Compare::Equal)))
+    }
+
+    fn member(&self, item: &Value, items: &[Value], list: &Node) -> Answer<'v> {
+        let mut unclear = None;
+        for other in items {
+            match equal(item, other) {
+                Ok(true) => return Ok(truth(true)),
+                Ok(false) => {}
+                Err(why) => unclear = Some(Unknown(format!("an element of {list} cannot be compared: {why}"))),
+            }
+        }
+        unclear.map_or(Ok(truth(false)), Err)
+    }
+
+    fn arithmetic(&mut self, operator: Arithmetic, node: &'s Node, a: &'s Node, b: &'s Node) -> Answer<'v> {
+        let (left, right) = (self.value(a)?, self.value(b)?);
+        match (&*left, &*right) {
+            (Value::Int(x), Value::Int(y)) => {
+                let result = match operator {
+                    Arithmetic::Add => x.checked_add(*y),
+                    Arithmetic::Subtract => x.checked_sub(*y),
+                    Arithmetic::Multiply => x.checked_mul(*y),
+                    Arithmetic::Divide | Arithmetic::Modulo if *y == 0 => {
+                        return Err(Unknown(format!("{node} divides by zero")));
+                    }
+                    Arithmetic::Divide => x.checked_div(*y),
+                    Arithmetic::Modulo => x.checked_rem(*y),
+                };
+                result.map(number).ok_or_else(|| overflow(node))
+            }
+            (Value::Float(x), Value::Float(y)) => match operator {
+                Arithmetic::Add => Ok(measure(x + y)),
+                Arithmetic::Subtract => Ok(measure(x - y)),
+                Arithmetic::Multiply => Ok(measure(x * y)),
+                Arithmetic::Divide if *y == 0.0 => Err(Unknown(format!("{node} divides by zero"))),
+                Arithmetic::Divide => Ok(measure(x / y)),
+                Arithmetic::Modulo => Err(Unknown(format!("{node} is not defined for doubles"))),
+            },
+            (Value::Text(x), Value::Text(y)) if operator == Arithmetic::Add => {
+                Ok(Cow::Owned(Value::Text(format!("{x}{y}"))))
+            }
+            _ => Err(Unknown(format!("{a} and {b} are not numbers of one type"))),
+        }
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // checked against the range of i64 first
+    fn int(&mut self, of: &'s Node) -> Answer<'v> {
+        match &*self.value(of)? {
+            Value::Int(n) => Ok(number(*n)),
+            // 2^63 is exact as a double, and the first one too large.
+            Value::Float(x) if x.abs() < 9_223_372_036_854_775_808.0 => Ok(number(x.trunc() as i64)),
+            Value::Text(text) => {
+                text.trim().parse().map(number).map_err(|_| Unknown(format!("{of} is not a whole number")))
+            }
+            _ => Err(Unknown(format!("{of} does not fit an int"))),
+        }
+    }
+
+    fn double(&mut self, of: &'s Node) -> Answer<'v> {
+        let value = self.value(of)?;
+        match &*value {
+            Value::Text(text) => text.trim().parse().map(measure).map_err(|_| Unknown(format!("{of} is not a number"))),
+            other => other.number().map(measure).ok_or_else(|| Unknown(format!("{of} is not a number"))),
+        }
+    }
+
+    /// The elements of the list a macro goes over.
+    pub(super) fn elements(&mut self, each: &'s Loop) -> Result<Vec<Cow<'v, Value>>, Unknown> {
+        match self.value(&each.over)? {
+            Cow::Borrowed(Value::List(items)) => Ok(items.iter().map(Cow::Borrowed).collect()),
+            Cow::Owned(Value::List(items)) => Ok(items.into_iter().map(Cow::Owned).collect()),
+            _ => Err(Unknown(format!("{} is not a list", each.over))),
+        }
+    }
+
+    /// Evaluates with the macro's variable standing for `element`.
+    pub(super) fn with<T>(
+        &mut self,
+        each: &'s Loop,
+        element: Cow<'v, Value>,
+        evaluate: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        self.variables.push((&each.variable, element));
+        let result = evaluate(self);
+        self.variables.pop();
+        result
+    }
+
+    fn each(&mut self, each: &'s Loop) -> Answer<'v> {
+        let elements = self.elements(each)?;
+        match each.which {
+            Which::All | Which::Exists => {
+                let decides = each.which == Which::Exists;
+                let mut unclear = None;
+                for element in elements {
+                    match self.with(each, element, |scope| scope.truth(&each.body)) {
+                        Ok(answer) if answer == decides => return Ok(truth(decides)),
+                        Ok(_) => {}
+                        Err(unknown) => unclear = unclear.or(Some(unknown)),
+                    }
+                }
+                unclear.map_or(Ok(truth(!decides)), Err)
+            }
+            Which::ExistsOne => {
+                let mut found = 0_usize;
+                for element in elements {
+                    found += usize::from(self.with(each, element, |scope| scope.truth(&each.body))?);
+                }
+                Ok(truth(found == 1))
+            }
+            Which::Map | Which::Filter => {
+                let mut kept = Vec::new();
+                for element in elements {
+                    let result = self.with(each, element.clone(), |scope| -> Result<Option<Value>, Unknown> {
+                        if each.which == Which::Filter {
+                            return Ok(scope.truth(&each.body)?.then(|| element.into_owned()));
+                        }
+                        if let Some(only) = &each.only
+                            && !scope.truth(only)?
+                        {
+                            return Ok(None);
+                        }
+                        scope.value(&each.body).map(|value| Some(value.into_owned()))
+                    })?;
+                    kept.extend(result);
+                }
+                Ok(Cow::Owned(Value::List(kept)))
+            }
+        }
+    }
+}
+
+fn truth<'v>(yes: bool) -> Cow<'v, Value> {
+    Cow::Owned(Value::Bool(yes))
+}
+
+fn number<'v>(n: i64) -> Cow<'v, Value> {
+    Cow::Owned(Value::Int(n))
+}
+
+fn measure<'v>(x: f64) -> Cow<'v, Value> {
+    Cow::Owned(Value::Float(x))
+}
+
+fn overflow(node: &Node) -> Unknown {
+    Unknown(format!("{node} is too large"))
+}
+
+/// A part of a value, borrowed when the whole is.
+fn take<'v>(value: Cow<'v, Value>, part: impl Fn(&Value) -> Option<&Value>) -> Option<Cow<'v, Value>> {
+    match value {
+        Cow::Borrowed(value) => part(value).map(Cow::Borrowed),
+        Cow::Owned(value) => part(&value).cloned().map(Cow::Owned),
+    }
+}
+
+/// Holds a value against the shape it was promised to have. A whole number where a double was promised is one.
+fn promised<'v>(value: Cow<'v, Value>, node: &Node) -> Answer<'v> {
+    let fits = match (&node.shape, &*value) {
+        (Shape::Float, Value::Int(_)) => return Ok(measure(value.number().unwrap_or(f64::NAN))),
+        (_, Value::Null)
+        | (Shape::Any, _)
+        | (Shape::Bool, Value::Bool(_))
+        | (Shape::Int, Value::Int(_))
+        | (Shape::Float, Value::Float(_))
+        | (Shape::Text, Value::Text(_))
+        | (Shape::List(_), Value::List(_))
+        | (Shape::Record(_), Value::Map(_)) => true,
+        _ => false,
+    };
+    if fits { Ok(value) } else { Err(Unknown(format!("{node} is not what it should be, {}", kind(&node.shape)))) }
+}
+
+fn kind(shape: &Shape) -> &'static str {
+    match shape {
+        Shape::Bool => "true or false",
+        Shape::Int => "a whole number",
+        Shape::Float => "a number",
+        Shape::Text => "text",
+        Shape::List(_) => "a list",
+        Shape::Record(_) => "a record",
+        Shape::Any => "anything",
+    }
+}
+
+#[allow(clippy::cast_precision_loss)] // CEL compares int with double by value; readings stay far below 2^53
+fn order(a: &Value, b: &Value) -> Option<Ordering> {
+    match (a, b) {
+        (Value::Int(a), Value::Int(b)) => Some(a.cmp(b)),
+        (Value::Float(a), Value::Float(b)) => a.partial_cmp(b),
+        (Value::Int(a), Value::Float(b)) => (*a as f64).partial_cmp(b),
+        (Value::Float(a), Value::Int(b)) => a.partial_cmp(&(*b as f64)),
+        (Value::Text(a), Value::Text(b)) => Some(a.cmp(b)),
+        _ => None,
+    }
+}
+
+/// Whether two values are equal; an error where `null` or NaN hides inside, since that is not known.
+fn equal(a: &Value, b: &Value) -> Result<bool, &'static str> {
+    match (a, b) {
+        (Value::Null, _) | (_, Value::Null) => Err("null"),
+        (Value::Float(x), _) | (_, Value::Float(x)) if x.is_nan() => Err("not a number"),
+        (Value::List(a), Value::List(b)) => {
+            if a.len() != b.len() {
+                return Ok(false);
+            }
+            a.iter().zip(b).try_fold(true, |same, (a, b)| Ok(equal(a, b)? && same))
+        }
+        (Value::Map(a), Value::Map(b)) => {
+            if !a.keys().eq(b.keys()) {
+                return Ok(false);
+            }
+            a.values().zip(b.values()).try_fold(true, |same, (a, b)| Ok(equal(a, b)? && same))
+        }
+        (Value::Bool(a), Value::Bool(b)) => Ok(a == b),
+        _ => Ok(order(a, b) == Some(Ordering::Equal)),
+    }
+}

@@ -1,0 +1,442 @@
+//! Facts: what has been decided or has happened, in the past tense. The journal is a list of them.
+//!
+//! Each fact carries its evidence, so that nobody needs telemetry to judge a decision afterwards. Facts are
+//! stored as `(kind, version, JSON)` and every version ever released stays readable.
+
+use serde::{Deserialize, Serialize};
+
+use super::evidence::Evidence;
+use super::ids::{Attempt, StepId, Who};
+use super::job::{Adoption, JobKey, Outcome};
+use super::time::{At, Span};
+use super::value::Value;
+
+/// Version of the facts this program writes.
+pub const FACT_VERSION: u32 = 1;
+
+/// In which world a run takes place. It is on every screen as a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Real servers that matter.
+    Live,
+    /// The disposable world on loopback.
+    Lab,
+}
+
+impl Mode {
+    /// The word on screen.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Live => "LIVE",
+            Mode::Lab => "LAB",
+        }
+    }
+}
+
+/// Something that was decided or that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "snake_case")]
+pub enum Fact {
+    /// The run began.
+    RunOpened {
+        /// Where it takes place.
+        mode: Mode,
+        /// Title of the runbook.
+        title: String,
+        /// Profile in force.
+        profile: Option<String>,
+        /// Digest of the plan: another plan is another run.
+        plan: String,
+        /// Who opened it.
+        by: Who,
+        /// Version of the program.
+        version: String,
+    },
+    /// A driver took the run.
+    DriverArrived {
+        /// Who.
+        by: Who,
+        /// Its fencing token; higher than every earlier one.
+        epoch: u64,
+        /// For how long nobody had watched before.
+        away: Span,
+    },
+    /// The driver went away in an orderly manner.
+    DriverLeft {
+        /// Who.
+        by: Who,
+        /// Why: `quit`, `terminal lost: …`, `SIGTERM`.
+        why: String,
+    },
+    /// A step was confirmed and begins.
+    StepStarted {
+        /// Which.
+        step: StepId,
+        /// Which try.
+        attempt: Attempt,
+        /// Who confirmed.
+        by: Who,
+        /// The second person, where the step asks for one.
+        second: Option<Who>,
+        /// What was typed.
+        typed: String,
+        /// Every gate as it stood at this moment.
+        evidence: Vec<Evidence>,
+        /// Reason, when a shut gate was overridden.
+        overridden: Option<String>,
+        /// Digest of the preview that was on screen.
+        preview: String,
+    },
+    /// A job is about to begin. It may have had an effect from here on.
+    JobStarted {
+        /// Which.
+        key: JobKey,
+    },
+    /// A job ended.
+    JobEnded {
+        /// Which.
+        key: JobKey,
+        /// How.
+        outcome: Outcome,
+        /// Its run time.
+        took: Span,
+    },
+    /// An item of a checklist was done.
+    ItemAcknowledged {
+        /// Which step.
+        step: StepId,
+        /// Which try.
+        attempt: Attempt,
+        /// Position in the list, from 0.
+        item: u16,
+        /// Who did it.
+        by: Who,
+    },
+    /// A running step was told to stop.
+    StopRequested {
+        /// Which.
+        step: StepId,
+        /// Which try.
+        attempt: Attempt,
+        /// Why.
+        why: StopWhy,
+        /// What guards showed, for [`StopWhy::Guard`].
+        evidence: Vec<Evidence>,
+    },
+    /// A section began to take back what it had done.
+    SectionReverting {
+        /// Which step.
+        step: StepId,
+        /// Which try.
+        attempt: Attempt,
+        /// What went wrong.
+        why: String,
+    },
+    /// A step is done.
+    StepDone {
+        /// Which.
+        step: StepId,
+        /// Which try.
+        attempt: Attempt,
+        /// Its checks as they stood.
+        evidence: Vec<Evidence>,
+    },
+    /// A step failed.
+    StepFailed {
+        /// Which.
+        step: StepId,
+        /// Which try.
+        attempt: Attempt,
+        /// What went wrong, in one sentence.
+        why: String,
+        /// Whether everything it had done is taken back already.
+        reverted: bool,
+        /// Checks as they stood.
+        evidence: Vec<Evidence>,
+    },
+    /// Nobody knows whether a job took effect.
+    LeftInDoubt {
+        /// Which.
+        key: JobKey,
+        /// Why nobody knows.
+        why: String,
+    },
+    /// A job of an earlier cockpit was looked for.
+    JobAdopted {
+        /// Which.
+        key: JobKey,
+        /// What was found.
+        adoption: Adoption,
+    },
+    /// The operator said what became of a step in doubt.
+    DoubtResolved {
+        /// Which job.
+        key: JobKey,
+        /// The operator's finding.
+        finding: Finding,
+        /// Who.
+        by: Who,
+        /// Why they think so.
+        reason: String,
+        /// The step's checks as they stood.
+        evidence: Vec<Evidence>,
+    },
+    /// A failed step's checks are looked at once more, without doing anything.
+    VerifyingAgain {
+        /// Which.
+        step: StepId,
+        /// Which try.
+        attempt: Attempt,
+        /// Who asked.
+        by: Who,
+    },
+    /// A step was left out.
+    StepSkipped {
+        /// Which.
+        step: StepId,
+        /// Who.
+        by: Who,
+        /// Why.
+        reason: String,
+    },
+    /// A step is being taken back.
+    UndoStarted {
+        /// Which.
+        step: StepId,
+        /// Which try at undoing.
+        attempt: Attempt,
+        /// Who confirmed.
+        by: Who,
+        /// What was typed.
+        typed: String,
+        /// Digest of the preview that was on screen.
+        preview: String,
+    },
+    /// A step is taken back.
+    StepUndone {
+        /// Which.
+        step: StepId,
+        /// Which try at undoing.
+        attempt: Attempt,
+    },
+    /// Taking a step back failed.
+    UndoFailed {
+        /// Which.
+        step: StepId,
+        /// Which try at undoing.
+        attempt: Attempt,
+        /// What went wrong.
+        why: String,
+    },
+    /// A result came that nobody waits for any more. It changes nothing.
+    LateResultIgnored {
+        /// Which job.
+        key: JobKey,
+        /// What it said.
+        outcome: Outcome,
+    },
+    /// Somebody wrote something down.
+    NoteAdded {
+        /// Who.
+        by: Who,
+        /// What. Foreign text: cleaned before it is shown.
+        text: String,
+    },
+    /// A status update was sent to stakeholders.
+    StatusUpdated {
+        /// Who.
+        by: Who,
+        /// What was said.
+        text: String,
+    },
+    /// The wall clock was set while the run was going on. The run clock did not follow.
+    WallClockJumped {
+        /// By how many milliseconds, positive when it went forward.
+        by_ms: i64,
+    },
+    /// The run is over.
+    RunEnded {
+        /// Who said so.
+        by: Who,
+        /// How.
+        how: Ending,
+        /// What the customers saw, when the runbook has a probe for it.
+        customers: Option<Value>,
+    },
+}
+
+/// Why a running step was told to stop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopWhy {
+    /// The operator asked.
+    Operator(Who),
+    /// The section's deadline passed.
+    Deadline(Span),
+    /// A guard broke.
+    Guard(String),
+}
+
+impl std::fmt::Display for StopWhy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StopWhy::Operator(who) => write!(f, "stopped by {who}"),
+            StopWhy::Deadline(span) => write!(f, "the deadline of {span} passed"),
+            StopWhy::Guard(name) => write!(f, "guard \"{name}\" broke"),
+        }
+    }
+}
+
+/// What the operator found out about a job in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// It took effect.
+    Happened,
+    /// It did not take effect.
+    DidNotHappen,
+    /// It took effect in part: the step counts as failed.
+    HalfHappened,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Every step is done or was skipped with a reason.
+    Completed,
+    /// Everything that had been done is taken back.
+    RolledBack,
+    /// Given up in between.
+    Abandoned {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Ending {
+    /// The word on screen.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Ending::Completed => "COMPLETE",
+            Ending::RolledBack => "ROLLED BACK",
+            Ending::Abandoned { .. } => "ABANDONED",
+        }
+    }
+}
+
+/// A fact with its place in the journal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// Position, from 1.
+    pub seq: u64,
+    /// When it was decided.
+    pub at: At,
+    /// What.
+    pub fact: Fact,
+}
+
+/// Why a stored fact could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FactError {
+    /// Written by a newer program.
+    #[error("a `{kind}` of version {version} was written by a newer gonogo; this one reads up to {FACT_VERSION}")]
+    Newer {
+        /// Kind of the fact.
+        kind: String,
+        /// Its version.
+        version: u32,
+    },
+    /// Not readable at all.
+    #[error("a `{kind}` cannot be read: {source}")]
+    Malformed {
+        /// Kind of the fact.
+        kind: String,
+        /// What the parser said.
+        source: serde_json::Error,
+    },
+}
+
+impl Fact {
+    /// The fact's kind as stored: its snake-case name.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Fact::RunOpened { .. } => "run_opened",
+            Fact::DriverArrived { .. } => "driver_arrived",
+            Fact::DriverLeft { .. } => "driver_left",
+            Fact::StepStarted { .. } => "step_started",
+            Fact::JobStarted { .. } => "job_started",
+            Fact::JobEnded { .. } => "job_ended",
+            Fact::ItemAcknowledged { .. } => "item_acknowledged",
+            Fact::StopRequested { .. } => "stop_requested",
+            Fact::SectionReverting { .. } => "section_reverting",
+            Fact::StepDone { .. } => "step_done",
+            Fact::StepFailed { .. } => "step_failed",
+            Fact::LeftInDoubt { .. } => "left_in_doubt",
+            Fact::JobAdopted { .. } => "job_adopted",
+            Fact::DoubtResolved { .. } => "doubt_resolved",
+            Fact::VerifyingAgain { .. } => "verifying_again",
+            Fact::StepSkipped { .. } => "step_skipped",
+            Fact::UndoStarted { .. } => "undo_started",
+            Fact::StepUndone { .. } => "step_undone",
+            Fact::UndoFailed { .. } => "undo_failed",
+            Fact::LateResultIgnored { .. } => "late_result_ignored",
+            Fact::NoteAdded { .. } => "note_added",
+            Fact::StatusUpdated { .. } => "status_updated",
+            Fact::WallClockJumped { .. } => "wall_clock_jumped",
+            Fact::RunEnded { .. } => "run_ended",
+        }
+    }
+
+    /// The JSON body that is stored.
+    ///
+    /// # Errors
+    ///
+    /// Only when a number in the evidence cannot be written as JSON.
+    pub fn encode(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+
+    /// Reads a stored fact of any released version.
+    ///
+    /// # Errors
+    ///
+    /// When it is newer than this program or not readable.
+    pub fn decode(kind: &str, version: u32, body: &str) -> Result<Fact, FactError> {
+        if version > FACT_VERSION {
+            return Err(FactError::Newer { kind: kind.to_owned(), version });
+        }
+        serde_json::from_str(body).map_err(|source| FactError::Malformed { kind: kind.to_owned(), source })
+    }
+
+    /// The step the fact is about, if it is about one.
+    pub fn step(&self) -> Option<&StepId> {
+        match self {
+            Fact::StepStarted { step, .. }
+            | Fact::ItemAcknowledged { step, .. }
+            | Fact::StopRequested { step, .. }
+            | Fact::SectionReverting { step, .. }
+            | Fact::StepDone { step, .. }
+            | Fact::StepFailed { step, .. }
+            | Fact::VerifyingAgain { step, .. }
+            | Fact::StepSkipped { step, .. }
+            | Fact::UndoStarted { step, .. }
+            | Fact::StepUndone { step, .. }
+            | Fact::UndoFailed { step, .. } => Some(step),
+            Fact::JobStarted { key }
+            | Fact::JobEnded { key, .. }
+            | Fact::LeftInDoubt { key, .. }
+            | Fact::JobAdopted { key, .. }
+            | Fact::DoubtResolved { key, .. }
+            | Fact::LateResultIgnored { key, .. } => Some(&key.step),
+            Fact::RunOpened { .. }
+            | Fact::DriverArrived { .. }
+            | Fact::DriverLeft { .. }
+            | Fact::NoteAdded { .. }
+            | Fact::StatusUpdated { .. }
+            | Fact::WallClockJumped { .. }
+            | Fact::RunEnded { .. } => None,
+        }
+    }
+}

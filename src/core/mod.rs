@@ -1,0 +1,32 @@
+//! The pure core: what may happen, decided without doing any of it.
+//!
+//! Everything the cockpit does is made of two functions. [`decide`](decide::decide) looks at the plan, the
+//! state, the time and one input, and answers with facts and effects *as data*, or with a refusal that says
+//! why. [`Run::apply`](state::Run::apply) folds one fact into the state and cannot fail. The journal is the
+//! list of facts; nothing else changes a run.
+//!
+//! This module must not do IO, read a clock, draw random numbers or know about tokio: time comes in as
+//! [`At`](time::At), the outside world as [`Reading`](reading::Reading)s and outcomes. `tests/purity.rs`
+//! reads the imports of this directory to keep it so.
+
+pub mod action;
+pub mod board;
+pub mod decide;
+pub mod evidence;
+pub mod expr;
+pub mod fact;
+pub mod ids;
+pub mod input;
+pub mod job;
+pub mod nearest;
+pub mod plan;
+pub mod probe;
+pub mod progress;
+pub mod reading;
+pub mod recover;
+pub mod refusal;
+pub mod rollback;
+pub mod state;
+pub mod target;
+pub mod time;
+pub mod value;

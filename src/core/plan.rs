@@ -1,0 +1,320 @@
+//! The plan: a runbook that was found good. Nothing edits it during a run.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::action::Action;
+use super::expr::Condition;
+use super::ids::{ProbeId, SecretId, StepId, TargetId};
+use super::job::{Direction, JobKey};
+use super::probe::Probe;
+use super::target::Target;
+use super::time::{At, Span};
+
+/// A validated runbook.
+#[derive(Debug)]
+pub struct Plan {
+    /// What is being done, for the header.
+    pub title: String,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// Name of the profile in force, if any.
+    pub profile: Option<String>,
+    /// When the change may happen.
+    pub window: Option<Window>,
+    /// Longest write pause customers may see.
+    pub write_pause_budget: Option<Span>,
+    /// The probe that reports what customers see; its reading has `failed` and `longest_pause_ms`.
+    pub customers: Option<ProbeId>,
+    /// What status updates are promised.
+    pub comms: Option<Comms>,
+    /// What probes look at and actions change.
+    pub targets: BTreeMap<TargetId, Target>,
+    /// Who does what: role and person.
+    pub roles: BTreeMap<String, String>,
+    /// What must have been rehearsed before `run` is allowed live.
+    pub rehearsals: Option<Rehearsals>,
+    /// Where secrets come from. Values are never here.
+    pub secrets: BTreeMap<SecretId, SecretSource>,
+    /// What is watched.
+    pub probes: BTreeMap<ProbeId, Probe>,
+    /// Phases in order; each names its steps.
+    pub phases: Vec<Phase>,
+    /// All steps in the order of the runbook.
+    pub steps: Vec<Step>,
+    /// Each distinct expression of the runbook once; gates, checks and guards refer to it by index.
+    pub conditions: Vec<Condition>,
+    /// SHA-256 over the whole resolved plan, in hexadecimal: two plans with one digest do the same.
+    pub digest: String,
+    /// Steps by id.
+    pub index: BTreeMap<StepId, usize>,
+}
+
+impl Plan {
+    /// The step of that id.
+    pub fn step(&self, id: &StepId) -> Option<&Step> {
+        self.index.get(id).and_then(|&at| self.steps.get(at))
+    }
+
+    /// The expression of that index.
+    pub fn condition(&self, id: ConditionId) -> Option<&Condition> {
+        self.conditions.get(id.0)
+    }
+}
+
+/// Index of an expression in [`Plan::conditions`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ConditionId(pub usize);
+
+/// When the change may happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// First moment.
+    pub opens: At,
+    /// Last moment.
+    pub closes: At,
+}
+
+/// What status updates are promised.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Comms {
+    /// Time between two status updates to stakeholders.
+    pub every: Span,
+    /// Where they go, for the operator's eyes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+}
+
+/// What must have been rehearsed before `run` is allowed live.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rehearsals {
+    /// How many completed rehearsals of this very plan.
+    pub required: u32,
+    /// How recent each must be. Any age when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Span>,
+    /// Whether one of them must have been rolled back.
+    #[serde(default)]
+    pub rollback: bool,
+}
+
+/// Where a secret comes from when it is needed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretSource {
+    /// An environment variable of the cockpit.
+    Env(String),
+    /// A file; one final line break is dropped.
+    File(String),
+    /// The standard output of a program; one final line break is dropped.
+    Command(Vec<String>),
+}
+
+/// A group of steps under one heading.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Phase {
+    /// Heading.
+    pub title: String,
+    /// Indexes into [`Plan::steps`].
+    pub steps: std::ops::Range<usize>,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Name in the runbook and the journal.
+    pub id: StepId,
+    /// Position in the runbook, from 1.
+    pub number: usize,
+    /// Heading on the screen.
+    pub title: String,
+    /// Who does or answers for it.
+    pub owner: Option<String>,
+    /// Markdown for the operator.
+    pub instructions: String,
+    /// Steps that must be done (or skipped) before.
+    pub needs: Vec<StepId>,
+    /// What must be GO at the moment of the confirmation.
+    pub gates: Vec<Gate>,
+    /// How it is confirmed.
+    pub confirm: Confirm,
+    /// What it does.
+    pub work: Work,
+    /// What must be true afterwards for it to count as done.
+    pub verify: Vec<Check>,
+    /// What must stay true while it runs.
+    pub guards: Vec<Guard>,
+    /// How to take it back.
+    pub undo: Option<Work>,
+    /// What taking it back costs.
+    pub reversibility: Reversibility,
+    /// Until when it can be taken back, in the operator's words.
+    pub undo_until: Option<String>,
+    /// How long it should take.
+    pub expect: Option<Span>,
+    /// How long it may take before the screen calls it overdue.
+    pub max: Option<Span>,
+    /// What it does to the write pause.
+    pub writes: Option<WriteMark>,
+}
+
+/// What starts or ends the time in which customers cannot write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteMark {
+    /// Writes stop when this starts.
+    Stop,
+    /// Writes flow again when this is done.
+    Resume,
+    /// Writes stop at the start and flow again at the end.
+    Pause,
+}
+
+/// What is run: one job, or several back to back as a section.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Work {
+    /// The jobs in order. Never empty.
+    pub jobs: Vec<Job>,
+    /// For a section: the time after which it undoes itself.
+    pub deadline: Option<Span>,
+    /// Whether this is a section: what has run is taken back in reverse order when a job fails.
+    pub section: bool,
+    /// SHA-256 over the preview in hexadecimal. The operator confirms this; the journal keeps it.
+    pub digest: String,
+}
+
+impl Work {
+    /// Exactly what will be done, line by line.
+    pub fn preview(&self) -> Vec<String> {
+        if !self.section {
+            return self.jobs.iter().flat_map(|job| job.action.preview()).collect();
+        }
+        self.jobs
+            .iter()
+            .enumerate()
+            .flat_map(|(at, job)| {
+                std::iter::once(format!("{}. {}", at + 1, job.title))
+                    .chain(job.action.preview().into_iter().map(|line| format!("   {line}")))
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    }
+}
+
+/// One action of a step with what takes it back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// Heading; the step's own for a single action.
+    pub title: String,
+    /// What is done.
+    pub action: Action,
+    /// Conditions of a [`Wait`](super::action::Wait::Until), in order.
+    pub until: Vec<ConditionId>,
+    /// What takes this job back inside a section.
+    pub undo: Option<Action>,
+}
+
+/// A condition for starting.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gate {
+    /// In the operator's words.
+    pub name: String,
+    /// What must be GO.
+    pub condition: ConditionId,
+    /// For how long it must have been GO without a break.
+    pub hold: Span,
+    /// Whether an operator may override it.
+    pub overridable: bool,
+}
+
+/// A condition for being done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// In the operator's words.
+    pub name: String,
+    /// What must be GO.
+    pub condition: ConditionId,
+    /// For how long without a break.
+    pub hold: Span,
+    /// Time from the end of the action after which the step has failed.
+    pub within: Span,
+}
+
+/// A condition for going on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Guard {
+    /// In the operator's words.
+    pub name: String,
+    /// What must stay GO.
+    pub condition: ConditionId,
+    /// How long it may be NO-GO without a break before the step fails.
+    pub tolerate: Span,
+}
+
+/// How a step is confirmed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Confirm {
+    /// Type `go`.
+    #[default]
+    Go,
+    /// Type the step's id: for what cannot be undone.
+    Id,
+    /// Type the step's id, and a second person types their name.
+    TwoPerson,
+}
+
+/// What taking a step back costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reversibility {
+    /// Nothing: nobody notices.
+    #[default]
+    Free,
+    /// An effort or a pause, but no data.
+    Lossless,
+    /// Data written since is lost.
+    Lossy,
+    /// It cannot be taken back.
+    None,
+}
+
+impl Reversibility {
+    /// The word on screen and in runbooks.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reversibility::Free => "free",
+            Reversibility::Lossless => "lossless",
+            Reversibility::Lossy => "lossy",
+            Reversibility::None => "none",
+        }
+    }
+}
+
+impl Plan {
+    /// The work a job belongs to. For a section taking itself back that is the section.
+    pub fn work(&self, key: &JobKey) -> Option<&Work> {
+        let step = self.step(&key.step)?;
+        match key.direction {
+            Direction::Do | Direction::Revert => Some(&step.work),
+            Direction::Undo => step.undo.as_ref(),
+        }
+    }
+
+    /// What a job does.
+    pub fn action(&self, key: &JobKey) -> Option<&Action> {
+        let job = self.work(key)?.jobs.get(usize::from(key.job))?;
+        match key.direction {
+            Direction::Do | Direction::Undo => Some(&job.action),
+            Direction::Revert => job.undo.as_ref(),
+        }
+    }
+
+    /// The heading of a job.
+    pub fn job_title(&self, key: &JobKey) -> Option<&str> {
+        self.work(key)?.jobs.get(usize::from(key.job)).map(|job| job.title.as_str())
+    }
+}

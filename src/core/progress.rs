@@ -1,0 +1,362 @@
+//! What happens by itself: jobs end, checks come true, guards break, deadlines pass.
+
+use super::action::{Action, Wait};
+use super::board::Board;
+use super::evidence::{Assessment, Evidence, Term, Verdict};
+use super::fact::{Fact, StopWhy};
+use super::ids::{Attempt, StepId};
+use super::input::{Decision, Effect};
+use super::job::{Adoption, Direction, JobKey, Outcome};
+use super::plan::{Plan, Step, Window};
+use super::state::{Phase, Run, Running};
+use super::time::{At, Span};
+
+/// The facts and the effect that begin a job. Only what leaves the program is an effect.
+pub(super) fn begin(
+    plan: &Plan,
+    step: &StepId,
+    direction: Direction,
+    attempt: Attempt,
+    job: u16,
+) -> (Fact, Option<Effect>) {
+    let key = JobKey { step: step.clone(), direction, attempt, job };
+    let leaves = plan.action(&key).is_some_and(Action::leaves_the_program);
+    (Fact::JobStarted { key: key.clone() }, leaves.then_some(Effect::StartJob(key)))
+}
+
+/// The window of the change as a gate of every step.
+pub(super) fn window_gate(window: Window, now: At) -> Evidence {
+    let inside = window.opens <= now && now < window.closes;
+    let (actual, why) = if now < window.opens {
+        (format!("it opens in {}", window.opens.since(now)), None)
+    } else {
+        (format!("it closed {} ago", now.since(window.closes)), None)
+    };
+    let verdict = if inside { Verdict::Go } else { Verdict::NoGo };
+    let term = Term {
+        text: "now is inside the window".to_owned(),
+        verdict,
+        actual: if inside { format!("it closes in {}", window.closes.since(now)) } else { actual },
+        why,
+        age: Some(Span::ZERO),
+    };
+    Evidence {
+        name: "inside the window".to_owned(),
+        rule: term.text.clone(),
+        assessment: Assessment { verdict, terms: vec![term] },
+        held: inside.then(|| now.since(window.opens)),
+        needed: Span::ZERO,
+    }
+}
+
+/// A step's checks as they stand. Before its work has ended they are judged without looking back.
+pub fn checks(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Vec<Evidence> {
+    let since = match run.phase(&step.id) {
+        Phase::Verifying { since } => *since,
+        _ => run.step(&step.id).ended.unwrap_or_default(),
+    };
+    step.verify.iter().map(|check| board.check(plan, now, check, since)).collect()
+}
+
+/// A job ended well: the next one begins, or the work is over.
+pub(super) fn after_success(plan: &Plan, key: &JobKey, summary: String, took: Span) -> Decision {
+    let ended = Fact::JobEnded { key: key.clone(), outcome: Outcome::Succeeded { summary }, took };
+    let mut decision = Decision { facts: vec![ended], effects: Vec::new() };
+    match key.direction {
+        Direction::Do | Direction::Undo => {
+            let jobs = plan.work(key).map_or(0, |work| work.jobs.len());
+            let next = key.job.saturating_add(1);
+            if usize::from(next) < jobs {
+                let (job, effect) = begin(plan, &key.step, key.direction, key.attempt, next);
+                decision.facts.push(job);
+                decision.effects.extend(effect);
+            } else if key.direction == Direction::Undo {
+                decision.facts.push(Fact::StepUndone { step: key.step.clone(), attempt: key.attempt });
+            }
+        }
+        Direction::Revert => {}
+    }
+    decision
+}
+
+/// Decides on the end of a job.
+pub(super) fn job_ended(
+    plan: &Plan,
+    run: &Run,
+    board: &Board,
+    now: At,
+    key: &JobKey,
+    outcome: Outcome,
+    took: Span,
+) -> Decision {
+    let running = match run.phase(&key.step) {
+        Phase::Running(running) if running.key == *key => running,
+        Phase::InDoubt { key: doubtful, .. } if doubtful == key => {
+            // A job found running by `resume` would be Running; an answer to a doubt is as good as an adoption.
+            let adoption = Adoption::Ended { outcome, took };
+            return job_adopted(plan, run, board, now, key.clone(), adoption);
+        }
+        _ => {
+            let late = Fact::LateResultIgnored { key: key.clone(), outcome };
+            return Decision { facts: vec![late], effects: Vec::new() };
+        }
+    };
+    ended(plan, running, outcome, took)
+}
+
+fn ended(plan: &Plan, running: &Running, outcome: Outcome, took: Span) -> Decision {
+    let key = &running.key;
+    let job_ended = |outcome| Fact::JobEnded { key: key.clone(), outcome, took };
+    match (key.direction, outcome) {
+        // What was told to stop is over, however it ended.
+        (Direction::Do, outcome) if running.stopping.is_some() => {
+            let why = running.stopping.as_ref().map(ToString::to_string).unwrap_or_default();
+            let mut decision = Decision { facts: vec![job_ended(outcome)], effects: Vec::new() };
+            give_up(plan, key, why, &mut decision);
+            decision
+        }
+        (Direction::Do | Direction::Undo, Outcome::Succeeded { summary }) => after_success(plan, key, summary, took),
+        (Direction::Do, outcome @ Outcome::Failed { .. }) => {
+            let why = sentence(plan, key, &outcome);
+            let mut decision = Decision { facts: vec![job_ended(outcome)], effects: Vec::new() };
+            give_up(plan, key, why, &mut decision);
+            decision
+        }
+        (Direction::Do, Outcome::Unknown { why }) if is_section(plan, key) => {
+            let mut decision =
+                Decision { facts: vec![job_ended(Outcome::Unknown { why: why.clone() })], effects: Vec::new() };
+            give_up(plan, key, why, &mut decision);
+            decision
+        }
+        (Direction::Do | Direction::Undo, Outcome::Unknown { why }) => Decision {
+            facts: vec![job_ended(Outcome::Unknown { why: why.clone() }), Fact::LeftInDoubt { key: key.clone(), why }],
+            effects: Vec::new(),
+        },
+        (Direction::Undo, outcome @ Outcome::Failed { .. }) => {
+            let why = sentence(plan, key, &outcome);
+            let failed = Fact::UndoFailed { step: key.step.clone(), attempt: key.attempt, why };
+            Decision { facts: vec![job_ended(outcome), failed], effects: Vec::new() }
+        }
+        (Direction::Revert, outcome) => {
+            let cause = running.reverting.clone().unwrap_or_default();
+            let mut decision = Decision::default();
+            if matches!(outcome, Outcome::Succeeded { .. }) {
+                decision.facts.push(job_ended(outcome));
+                revert_below(plan, key, cause, &mut decision);
+            } else {
+                let what = sentence(plan, key, &outcome);
+                decision.facts.push(job_ended(outcome));
+                let why = format!("{cause}; and it could not take itself back: {what}");
+                decision.facts.push(failed(key, why, false));
+            }
+            decision
+        }
+    }
+}
+
+fn sentence(plan: &Plan, key: &JobKey, outcome: &Outcome) -> String {
+    let what = match outcome {
+        Outcome::Succeeded { summary } => summary,
+        Outcome::Failed { what } => what,
+        Outcome::Unknown { why } => why,
+    };
+    if is_section(plan, key) {
+        format!("job {} \"{}\": {what}", key.job + 1, plan.job_title(key).unwrap_or_default())
+    } else {
+        what.clone()
+    }
+}
+
+fn is_section(plan: &Plan, key: &JobKey) -> bool {
+    plan.work(key).is_some_and(|work| work.section)
+}
+
+fn failed(key: &JobKey, why: String, reverted: bool) -> Fact {
+    Fact::StepFailed { step: key.step.clone(), attempt: key.attempt, why, reverted, evidence: Vec::new() }
+}
+
+/// The work cannot go on: a section takes itself back, from the job that failed (it may have run in part).
+fn give_up(plan: &Plan, key: &JobKey, why: String, decision: &mut Decision) {
+    if !is_section(plan, key) {
+        decision.facts.push(failed(key, why, false));
+        return;
+    }
+    decision.facts.push(Fact::SectionReverting { step: key.step.clone(), attempt: key.attempt, why: why.clone() });
+    let above = JobKey { job: key.job.saturating_add(1), direction: Direction::Revert, ..key.clone() };
+    revert_below(plan, &above, why, decision);
+}
+
+/// Begins to take back the next job below `key`, or ends when there is none.
+fn revert_below(plan: &Plan, key: &JobKey, cause: String, decision: &mut Decision) {
+    let mut job = key.job;
+    while job > 0 {
+        job -= 1;
+        let next = JobKey { job, direction: Direction::Revert, ..key.clone() };
+        if plan.action(&next).is_some() {
+            let (fact, effect) = begin(plan, &key.step, Direction::Revert, key.attempt, job);
+            decision.facts.push(fact);
+            decision.effects.extend(effect);
+            return;
+        }
+    }
+    let nothing_left = plan
+        .work(key)
+        .is_some_and(|work| work.jobs.iter().all(|job| job.undo.is_some() || !job.action.leaves_the_program()));
+    decision.facts.push(failed(key, cause, nothing_left));
+}
+
+/// Decides on what was found of a job that an earlier cockpit had started.
+pub(super) fn job_adopted(plan: &Plan, run: &Run, board: &Board, now: At, key: JobKey, adoption: Adoption) -> Decision {
+    let Phase::InDoubt { key: doubtful, .. } = run.phase(&key.step) else {
+        return Decision::default();
+    };
+    if *doubtful != key {
+        return Decision::default();
+    }
+    let adopted = Fact::JobAdopted { key: key.clone(), adoption: adoption.clone() };
+    let mut decision = Decision { facts: vec![adopted], effects: Vec::new() };
+    match adoption {
+        Adoption::Running | Adoption::Untraceable => {}
+        Adoption::Ended { outcome, took } => {
+            let reverting = (key.direction == Direction::Revert).then(|| "interrupted".to_owned());
+            let running = Running { key, since: now, stopping: None, reverting };
+            let rest = ended(plan, &running, outcome, took);
+            decision.facts.extend(rest.facts);
+            decision.effects.extend(rest.effects);
+        }
+        Adoption::NeverStarted => {
+            let why = "it never started: the cockpit went away first".to_owned();
+            let outcome = Outcome::Failed { what: why };
+            let running = Running { key, since: now, stopping: None, reverting: None };
+            let rest = ended(plan, &running, outcome, Span::ZERO);
+            decision.facts.extend(rest.facts);
+            decision.effects.extend(rest.effects);
+        }
+    }
+    let _ = board;
+    decision
+}
+
+/// Tells a running job to stop. What the core keeps itself ends at once; the world answers in its own time.
+pub(super) fn stop(plan: &Plan, now: At, running: &Running, why: &StopWhy, evidence: Vec<Evidence>) -> Decision {
+    let key = &running.key;
+    let stop = Fact::StopRequested { step: key.step.clone(), attempt: key.attempt, why: why.clone(), evidence };
+    let mut decision = Decision { facts: vec![stop], effects: Vec::new() };
+    if plan.action(key).is_some_and(Action::leaves_the_program) {
+        decision.effects.push(Effect::StopJob(key.clone()));
+    } else {
+        let stopped = Running { stopping: Some(why.clone()), ..running.clone() };
+        let outcome = Outcome::Failed { what: why.to_string() };
+        let rest = ended(plan, &stopped, outcome, now.since(running.since));
+        decision.facts.extend(rest.facts);
+        decision.effects.extend(rest.effects);
+    }
+    decision
+}
+
+/// Whatever is due at `now`. One step's progress at a time: the caller asks again until nothing is due.
+pub(super) fn tick(plan: &Plan, run: &Run, board: &Board, now: At) -> Decision {
+    if run.ended.is_some() {
+        return Decision::default();
+    }
+    for (id, progress) in run.touched() {
+        let Some(step) = plan.step(id) else { continue };
+        let decision = match &progress.phase {
+            Phase::Running(running) => guard_broken(plan, board, now, step, running)
+                .or_else(|| deadline_passed(plan, run, now, running))
+                .or_else(|| kept_job_due(plan, board, now, step, running)),
+            Phase::Verifying { since } => guard_broken_in_verify(plan, run, board, now, step)
+                .or_else(|| verified(plan, board, now, step, progress.attempt, *since)),
+            _ => None,
+        };
+        if let Some(decision) = decision {
+            return decision;
+        }
+    }
+    Decision::default()
+}
+
+fn broken<'a>(board: &Board, now: At, step: &'a Step) -> Option<&'a super::plan::Guard> {
+    step.guards.iter().find(|guard| board.broken_for(now, guard.condition).is_some_and(|span| span >= guard.tolerate))
+}
+
+fn guard_broken(plan: &Plan, board: &Board, now: At, step: &Step, running: &Running) -> Option<Decision> {
+    if running.stopping.is_some() || running.key.direction != Direction::Do {
+        return None;
+    }
+    let guard = broken(board, now, step)?;
+    let evidence = vec![board.guard(plan, now, guard)];
+    Some(stop(plan, now, running, &StopWhy::Guard(guard.name.clone()), evidence))
+}
+
+fn guard_broken_in_verify(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Option<Decision> {
+    let guard = broken(board, now, step)?;
+    let fact = Fact::StepFailed {
+        step: step.id.clone(),
+        attempt: run.step(&step.id).attempt,
+        why: StopWhy::Guard(guard.name.clone()).to_string(),
+        reverted: false,
+        evidence: vec![board.guard(plan, now, guard)],
+    };
+    Some(Decision { facts: vec![fact], effects: Vec::new() })
+}
+
+fn deadline_passed(plan: &Plan, run: &Run, now: At, running: &Running) -> Option<Decision> {
+    if running.stopping.is_some() || running.key.direction != Direction::Do {
+        return None;
+    }
+    let deadline = plan.work(&running.key)?.deadline?;
+    let started = run.step(&running.key.step).started?;
+    (now.since(started) >= deadline).then(|| stop(plan, now, running, &StopWhy::Deadline(deadline), Vec::new()))
+}
+
+/// Waits and soaks are kept here, so that a restart cannot lose or repeat them.
+fn kept_job_due(plan: &Plan, board: &Board, now: At, step: &Step, running: &Running) -> Option<Decision> {
+    let passed = now.since(running.since);
+    match plan.action(&running.key)? {
+        Action::Wait(Wait::For(span)) if passed >= *span => {
+            Some(after_success(plan, &running.key, format!("waited {passed}"), passed))
+        }
+        Action::Wait(Wait::Until(until)) => {
+            let job = plan.work(&running.key)?.jobs.get(usize::from(running.key.job))?;
+            if job.until.iter().all(|id| board.is_go_since(plan, now, *id, running.since)) {
+                return Some(after_success(plan, &running.key, format!("true after {passed}"), passed));
+            }
+            if passed < until.within {
+                return None;
+            }
+            let open: Vec<String> = job
+                .until
+                .iter()
+                .map(|id| board.assess(plan, now, *id))
+                .flat_map(|assessment| assessment.terms)
+                .filter(|term| term.verdict != Verdict::Go)
+                .map(|term| term.why.unwrap_or_else(|| format!("{} but {}", term.text, term.actual)))
+                .collect();
+            let what = format!("not true within {}: {}", until.within, open.join("; "));
+            Some(ended(plan, running, Outcome::Failed { what }, passed))
+        }
+        Action::Soak(soak) if passed >= soak.length => {
+            let guarded = step.guards.iter().all(|guard| board.held(now, guard.condition).is_some());
+            guarded.then(|| after_success(plan, &running.key, format!("watched for {passed}"), passed))
+        }
+        _ => None,
+    }
+}
+
+fn verified(plan: &Plan, board: &Board, now: At, step: &Step, attempt: Attempt, since: At) -> Option<Decision> {
+    let evidence: Vec<Evidence> = step.verify.iter().map(|check| board.check(plan, now, check, since)).collect();
+    if evidence.iter().all(Evidence::open) {
+        let done = Fact::StepDone { step: step.id.clone(), attempt, evidence };
+        return Some(Decision { facts: vec![done], effects: Vec::new() });
+    }
+    let late = step.verify.iter().zip(&evidence).find(|(check, evidence)| {
+        // A check that is holding may finish its hold; one that is not has run out of time.
+        !evidence.open()
+            && now.since(since) >= check.within
+            && (evidence.held.is_none() || now.since(since) >= Span(check.within.0.saturating_add(check.hold.0)))
+    })?;
+    let why = format!("not verified within {}: {}", late.0.within, super::decide::shut_sentence(late.1));
+    let fact = Fact::StepFailed { step: step.id.clone(), attempt, why, reverted: false, evidence };
+    Some(Decision { facts: vec![fact], effects: Vec::new() })
+}

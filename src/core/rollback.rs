@@ -1,0 +1,99 @@
+//! The way back: what taking everything back would do from here, in what order, and what it costs.
+
+use super::ids::StepId;
+use super::plan::{Plan, Reversibility, Step};
+use super::state::{Phase, Run};
+use super::time::Span;
+
+/// What rolling back from here means.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WayBack {
+    /// Steps to take back, in order, down to the point of no return if there is one.
+    pub steps: Vec<Back>,
+    /// The worst cost among them.
+    pub cost: Reversibility,
+    /// How long they should take together, as far as the runbook says.
+    pub expect: Option<Span>,
+    /// The newest step that cannot be taken back, if any: the way ends there.
+    pub blocked_by: Option<StepId>,
+}
+
+/// One step of the way back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Back {
+    /// Which.
+    pub step: StepId,
+    /// What it costs.
+    pub cost: Reversibility,
+    /// How long it should take: the time its doing is expected to take.
+    pub expect: Option<Span>,
+    /// Whether there is something to run. A checklist or a wait leaves nothing behind.
+    pub has_undo: bool,
+    /// Until when, in the runbook's words.
+    pub until: Option<String>,
+    /// Whether what became of it must be resolved before.
+    pub in_doubt: bool,
+}
+
+/// Plans the way back from the present state. Steps come in the reverse of the order in which they were
+/// started, so nothing is taken back before what rests on it.
+pub fn way_back(plan: &Plan, run: &Run) -> WayBack {
+    let mut way = WayBack { expect: Some(Span::ZERO), ..WayBack::default() };
+    for id in run.newest_first() {
+        let Some(step) = plan.step(id) else { continue };
+        if !run.has_effect(id) {
+            continue;
+        }
+        if step.reversibility == Reversibility::None {
+            way.blocked_by = Some(id.clone());
+            break;
+        }
+        if leaves_nothing(step) {
+            continue;
+        }
+        way.cost = way.cost.max(step.reversibility);
+        way.expect = match (way.expect, step.expect) {
+            (Some(sum), Some(expect)) => Some(Span(sum.0.saturating_add(expect.0))),
+            _ => None,
+        };
+        way.steps.push(Back {
+            step: id.clone(),
+            cost: step.reversibility,
+            expect: step.expect,
+            has_undo: step.undo.is_some(),
+            until: step.undo_until.clone(),
+            in_doubt: matches!(run.phase(id), Phase::InDoubt { .. }),
+        });
+    }
+    way
+}
+
+/// Whether a step leaves nothing behind that would have to be taken back.
+fn leaves_nothing(step: &Step) -> bool {
+    step.undo.is_none() && step.reversibility == Reversibility::Free
+}
+
+/// Steps with an effect that rest, directly or through others, on this one.
+pub fn needed_by(plan: &Plan, run: &Run, id: &StepId) -> Vec<StepId> {
+    let mut resting: Vec<StepId> = vec![id.clone()];
+    let mut found = Vec::new();
+    // Steps are few and the graph is without cycles, so a pass per newly found step is enough.
+    let mut at = 0;
+    while let Some(base) = resting.get(at).cloned() {
+        for step in plan.steps.iter().filter(|step| step.needs.contains(&base)) {
+            if !resting.contains(&step.id) {
+                resting.push(step.id.clone());
+                if run.has_effect(&step.id) && !leaves_nothing(step) {
+                    found.push(step.id.clone());
+                }
+            }
+        }
+        at += 1;
+    }
+    found
+}
+
+/// Whether a step keeps a run from being called rolled back.
+pub(super) fn is_in_the_way_of_having_rolled_back(run: &Run, step: &Step) -> bool {
+    matches!(run.phase(&step.id), Phase::Running(_)) || (run.has_effect(&step.id) && !leaves_nothing(step))
+}

@@ -1,0 +1,373 @@
+//! The state of a run: a fold of its facts and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fact::{Ending, Fact, Finding, Mode, StopWhy};
+use super::ids::{Attempt, StepId, Who};
+use super::job::{Adoption, Direction, JobKey, Outcome};
+use super::plan::{Plan, WriteMark};
+use super::time::{At, Span};
+use super::value::Value;
+
+/// A run as its facts tell it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Run {
+    /// Where it takes place; `None` before it was opened.
+    pub mode: Option<Mode>,
+    /// When it began.
+    pub opened: Option<At>,
+    /// Digest of the plan it was opened with.
+    pub plan: Option<String>,
+    /// Who drives, while somebody does.
+    pub driver: Option<Who>,
+    /// How and when it ended.
+    pub ended: Option<(At, Ending)>,
+    /// What the customers had seen when it ended.
+    pub customers: Option<Value>,
+    /// Steps that have left their first state.
+    steps: BTreeMap<StepId, StepRun>,
+    /// How often customers were kept from writing, and whether they are now.
+    pub writes: WritePause,
+    /// When the last status update went out, or the run began.
+    pub last_update: Option<At>,
+    /// Time of the newest fact.
+    pub last: At,
+    /// Number of facts.
+    pub facts: u64,
+    /// Steps in the order in which they were last started: the way back is its reverse.
+    order: Vec<StepId>,
+}
+
+/// The write pause as the cockpit's own facts tell it. Customers may see a longer one: they are measured apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WritePause {
+    /// Since when writes have been stopped.
+    pub since: Option<At>,
+    /// Sum of all pauses that have ended.
+    pub total: Span,
+}
+
+impl WritePause {
+    fn stop(&mut self, at: At) {
+        self.since.get_or_insert(at);
+    }
+
+    fn resume(&mut self, at: At) {
+        if let Some(since) = self.since.take() {
+            self.total = Span(self.total.0.saturating_add(at.since(since).0));
+        }
+    }
+
+    /// All pauses so far, the present one included.
+    pub fn so_far(&self, now: At) -> Span {
+        let present = self.since.map_or(Span::ZERO, |since| now.since(since));
+        Span(self.total.0.saturating_add(present.0))
+    }
+}
+
+/// What has become of a step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepRun {
+    /// Where it stands.
+    pub phase: Phase,
+    /// Number of tries at its work.
+    pub attempt: Attempt,
+    /// Number of tries at undoing it.
+    pub undo_attempt: Attempt,
+    /// When its newest try began.
+    pub started: Option<At>,
+    /// When its newest try left its last job, verified or not.
+    pub ended: Option<At>,
+    /// Items of its checklist that are done.
+    pub items: BTreeSet<u16>,
+    /// Reason of the override with which it was started, shown to the end.
+    pub overridden: Option<String>,
+    /// Last line of result of each job of the newest try.
+    pub results: Vec<(String, Span)>,
+}
+
+impl Default for Attempt {
+    /// No try yet.
+    fn default() -> Self {
+        Attempt(0)
+    }
+}
+
+/// Where a step stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Phase {
+    /// Not started. Whether it waits, is gated or ready follows from needs and gates.
+    #[default]
+    Pending,
+    /// A job of its work, or of taking the work back, is under way.
+    Running(Running),
+    /// Its work is done; its checks are being watched.
+    Verifying {
+        /// Since when.
+        since: At,
+    },
+    /// Done.
+    Done {
+        /// When.
+        at: At,
+    },
+    /// Failed.
+    Failed {
+        /// When.
+        at: At,
+        /// What went wrong.
+        why: String,
+        /// Whether nothing is left of what it did.
+        reverted: bool,
+    },
+    /// It may or may not have had its effect.
+    InDoubt {
+        /// Since when.
+        at: At,
+        /// The job nobody knows about.
+        key: JobKey,
+        /// Why nobody knows.
+        why: String,
+    },
+    /// Left out with a reason.
+    Skipped {
+        /// When.
+        at: At,
+        /// Why.
+        reason: String,
+    },
+    /// Taken back.
+    Undone {
+        /// When.
+        at: At,
+    },
+}
+
+/// A job under way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Running {
+    /// Which.
+    pub key: JobKey,
+    /// Since when, for waits and soaks also after a restart.
+    pub since: At,
+    /// Why it was told to stop, if it was.
+    pub stopping: Option<StopWhy>,
+    /// Why the section takes itself back, while it does.
+    pub reverting: Option<String>,
+}
+
+impl Run {
+    /// The run that these facts tell.
+    pub fn fold<'a>(plan: &Plan, facts: impl IntoIterator<Item = &'a super::fact::Recorded>) -> Run {
+        let mut run = Run::default();
+        for recorded in facts {
+            run.apply(plan, recorded.at, &recorded.fact);
+        }
+        run
+    }
+
+    /// What has become of the step; the first state for one nobody touched.
+    pub fn step(&self, id: &StepId) -> StepRun {
+        self.steps.get(id).cloned().unwrap_or_default()
+    }
+
+    /// Where the step stands, without a copy.
+    pub fn phase(&self, id: &StepId) -> &Phase {
+        static PENDING: Phase = Phase::Pending;
+        self.steps.get(id).map_or(&PENDING, |step| &step.phase)
+    }
+
+    /// Steps that have left their first state.
+    pub fn touched(&self) -> impl Iterator<Item = (&StepId, &StepRun)> {
+        self.steps.iter()
+    }
+
+    /// Started steps, the newest first: the order in which they would be taken back.
+    pub fn newest_first(&self) -> impl Iterator<Item = &StepId> {
+        self.order.iter().rev()
+    }
+
+    /// Whether the step no longer holds back those that need it.
+    pub fn is_settled(&self, id: &StepId) -> bool {
+        matches!(self.phase(id), Phase::Done { .. } | Phase::Skipped { .. })
+    }
+
+    /// Whether something of the step is (or may be) in the world.
+    pub fn has_effect(&self, id: &StepId) -> bool {
+        match self.phase(id) {
+            Phase::Running(_) | Phase::Verifying { .. } | Phase::Done { .. } | Phase::InDoubt { .. } => true,
+            Phase::Failed { reverted, .. } => !reverted,
+            Phase::Pending | Phase::Skipped { .. } | Phase::Undone { .. } => false,
+        }
+    }
+
+    /// Whether any job is under way.
+    pub fn is_busy(&self) -> bool {
+        self.steps.values().any(|step| matches!(step.phase, Phase::Running(_)))
+    }
+
+    /// Folds one fact in. Total: a fact that does not fit the state changes what it can and never fails, since
+    /// what is in the journal has happened.
+    pub fn apply(&mut self, plan: &Plan, at: At, fact: &Fact) {
+        self.last = self.last.max(at);
+        self.facts = self.facts.saturating_add(1);
+        match fact {
+            Fact::RunOpened { mode, plan, .. } => {
+                self.mode = Some(*mode);
+                self.opened = Some(at);
+                self.last_update = Some(at);
+                self.plan = Some(plan.clone());
+            }
+            Fact::DriverArrived { by, away, .. } => {
+                self.driver = Some(by.clone());
+                self.count_unwatched_time_out_of_soaks(plan, *away);
+            }
+            Fact::DriverLeft { .. } => self.driver = None,
+            Fact::StatusUpdated { .. } => self.last_update = Some(at),
+            Fact::RunEnded { how, customers, .. } => {
+                self.ended = Some((at, how.clone()));
+                self.customers.clone_from(customers);
+            }
+            Fact::NoteAdded { .. } | Fact::LateResultIgnored { .. } | Fact::WallClockJumped { .. } => {}
+            _ => {
+                if let Some(id) = fact.step() {
+                    self.apply_to_step(plan, at, id, fact);
+                }
+            }
+        }
+    }
+
+    /// A soak promises that its guards were watched all the time, so time without a driver does not count.
+    fn count_unwatched_time_out_of_soaks(&mut self, plan: &Plan, away: Span) {
+        for step in self.steps.values_mut() {
+            if let Phase::Running(running) = &mut step.phase
+                && matches!(plan.action(&running.key), Some(super::action::Action::Soak(_)))
+            {
+                running.since = running.since.plus(away);
+            }
+        }
+    }
+
+    fn apply_to_step(&mut self, plan: &Plan, at: At, id: &StepId, fact: &Fact) {
+        let marks = plan.step(id).and_then(|step| step.writes);
+        let step = self.steps.entry(id.clone()).or_default();
+        match fact {
+            Fact::StepStarted { attempt, overridden, .. } => {
+                step.attempt = *attempt;
+                step.started = Some(at);
+                step.ended = None;
+                step.items.clear();
+                step.results.clear();
+                step.overridden.clone_from(overridden);
+                self.order.retain(|other| other != id);
+                self.order.push(id.clone());
+                if matches!(marks, Some(WriteMark::Stop | WriteMark::Pause)) {
+                    self.writes.stop(at);
+                }
+            }
+            Fact::UndoStarted { attempt, .. } => {
+                step.undo_attempt = *attempt;
+                step.results.clear();
+                step.items.clear();
+                if matches!(marks, Some(WriteMark::Pause)) {
+                    self.writes.stop(at);
+                }
+            }
+            Fact::JobStarted { key } => {
+                let (stopping, reverting) = match &step.phase {
+                    Phase::Running(running) if key.direction == Direction::Revert => (None, running.reverting.clone()),
+                    _ => (None, None),
+                };
+                step.phase = Phase::Running(Running { key: key.clone(), since: at, stopping, reverting });
+            }
+            Fact::JobEnded { key, outcome, took } => {
+                let line = match outcome {
+                    Outcome::Succeeded { summary } => summary,
+                    Outcome::Failed { what } => what,
+                    Outcome::Unknown { why } => why,
+                };
+                step.results.push((line.clone(), *took));
+                step.ended = Some(at);
+                let last = plan.work(key).is_none_or(|work| usize::from(key.job) + 1 >= work.jobs.len());
+                if matches!(outcome, Outcome::Succeeded { .. }) && key.direction == Direction::Do && last {
+                    step.phase = Phase::Verifying { since: at };
+                }
+                if last && key.direction == Direction::Do && marks == Some(WriteMark::Pause) {
+                    self.writes.resume(at);
+                }
+            }
+            Fact::ItemAcknowledged { item, .. } => {
+                step.items.insert(*item);
+            }
+            Fact::StopRequested { why, .. } => {
+                if let Phase::Running(running) = &mut step.phase {
+                    running.stopping = Some(why.clone());
+                }
+            }
+            Fact::SectionReverting { why, .. } => {
+                if let Phase::Running(running) = &mut step.phase {
+                    running.reverting = Some(why.clone());
+                    running.stopping = None;
+                }
+            }
+            Fact::StepDone { .. } => {
+                step.phase = Phase::Done { at };
+                if matches!(marks, Some(WriteMark::Resume | WriteMark::Pause)) {
+                    self.writes.resume(at);
+                }
+            }
+            Fact::StepFailed { why, reverted, .. } => {
+                step.ended = Some(at);
+                step.phase = Phase::Failed { at, why: why.clone(), reverted: *reverted };
+                if *reverted && matches!(marks, Some(WriteMark::Stop | WriteMark::Pause)) {
+                    self.writes.resume(at);
+                }
+            }
+            Fact::LeftInDoubt { key, why } => {
+                step.phase = Phase::InDoubt { at, key: key.clone(), why: why.clone() };
+            }
+            Fact::JobAdopted { key, adoption } => {
+                if matches!(adoption, Adoption::Running | Adoption::Ended { .. }) {
+                    let reverting = (key.direction == Direction::Revert).then(|| "interrupted".to_owned());
+                    let since = step.started.unwrap_or(at);
+                    step.phase = Phase::Running(Running { key: key.clone(), since, stopping: None, reverting });
+                }
+            }
+            Fact::DoubtResolved { key, finding, reason, .. } => {
+                step.phase = resolved(at, key, *finding, reason);
+            }
+            Fact::VerifyingAgain { .. } => step.phase = Phase::Verifying { since: at },
+            Fact::StepSkipped { reason, .. } => step.phase = Phase::Skipped { at, reason: reason.clone() },
+            Fact::StepUndone { .. } => {
+                step.phase = Phase::Undone { at };
+                step.overridden = None;
+                if matches!(marks, Some(WriteMark::Stop | WriteMark::Pause)) {
+                    self.writes.resume(at);
+                }
+            }
+            Fact::UndoFailed { why, .. } => {
+                step.phase = Phase::Failed { at, why: format!("undo failed: {why}"), reverted: false };
+            }
+            Fact::RunOpened { .. }
+            | Fact::DriverArrived { .. }
+            | Fact::DriverLeft { .. }
+            | Fact::LateResultIgnored { .. }
+            | Fact::NoteAdded { .. }
+            | Fact::StatusUpdated { .. }
+            | Fact::WallClockJumped { .. }
+            | Fact::RunEnded { .. } => {}
+        }
+    }
+}
+
+/// Where a step stands after the operator said what became of its job.
+fn resolved(at: At, key: &JobKey, finding: Finding, reason: &str) -> Phase {
+    match (key.direction, finding) {
+        (Direction::Do, Finding::Happened) => Phase::Verifying { since: at },
+        (Direction::Do, Finding::DidNotHappen) if key.job == 0 => Phase::Pending,
+        (Direction::Undo, Finding::Happened) => Phase::Undone { at },
+        (Direction::Do | Direction::Undo | Direction::Revert, _) => {
+            Phase::Failed { at, why: format!("found half done: {reason}"), reverted: false }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Values inside readings, and the shapes they are promised to have.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A value a probe measured. Maps are ordered, so equal readings compare and print equal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// Absent: the probe looked and there was nothing to see. Never the same as zero.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A count or a number of bytes.
+    Int(i64),
+    /// A measure.
+    Float(f64),
+    /// Text. Foreign: cleaned before it is shown.
+    Text(String),
+    /// A list.
+    List(Vec<Value>),
+    /// Named values.
+    Map(BTreeMap<String, Value>),
+}
+
+impl Value {
+    /// The value under `path` (`"old.p95"`), if the whole way is there.
+    pub fn at(&self, path: &str) -> Option<&Value> {
+        path.split('.').try_fold(self, |value, key| match value {
+            Value::Map(map) => map.get(key),
+            _ => None,
+        })
+    }
+
+    /// This value as a number, when it is one.
+    #[allow(clippy::cast_precision_loss)] // shown with a few digits only
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Value::Int(n) => Some(*n as f64),
+            Value::Float(x) => Some(*x),
+            _ => None,
+        }
+    }
+
+    /// This value as a whole number, when it is one.
+    pub fn int(&self) -> Option<i64> {
+        match self {
+            Value::Int(n) => Some(*n),
+            _ => None,
+        }
+    }
+
+    /// This value as text, when it is text.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// This value as true or false, when it is one.
+    pub fn bool(&self) -> Option<bool> {
+        match self {
+            Value::Bool(yes) => Some(*yes),
+            _ => None,
+        }
+    }
+
+    /// The elements, when this is a list.
+    pub fn list(&self) -> Option<&[Value]> {
+        match self {
+            Value::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// Builds a map value from pairs.
+    pub fn map<K: Into<String>>(pairs: impl IntoIterator<Item = (K, Value)>) -> Value {
+        Value::Map(pairs.into_iter().map(|(key, value)| (key.into(), value)).collect())
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Null => f.write_str("nothing"),
+            Value::Bool(yes) => write!(f, "{yes}"),
+            Value::Int(n) => write!(f, "{n}"),
+            Value::Float(x) if x.abs() >= 100.0 => write!(f, "{x:.0}"),
+            Value::Float(x) if x.abs() >= 1.0 => write!(f, "{x:.1}"),
+            Value::Float(x) => write!(f, "{x:.3}"),
+            Value::Text(text) => write!(f, "{text:?}"),
+            Value::List(items) => write!(f, "{} items", items.len()),
+            Value::Map(map) => write!(f, "{} fields", map.len()),
+        }
+    }
+}
+
+macro_rules! from {
+    ($($from:ty => $variant:ident),*) => {
+        $(impl From<$from> for Value {
+            fn from(value: $from) -> Self {
+                Value::$variant(value.into())
+            }
+        })*
+    };
+}
+from!(bool => Bool, i64 => Int, i32 => Int, u32 => Int, f64 => Float, &str => Text, String => Text, Vec<Value> => List);
+
+impl From<u64> for Value {
+    fn from(value: u64) -> Self {
+        Value::Int(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Value::Null, Into::into)
+    }
+}
+
+/// The type a value is promised to have, known before any probe has run, so that `lag.byte` is an error when
+/// the runbook is checked and not at three in the morning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// True or false.
+    Bool,
+    /// A whole number.
+    Int,
+    /// A number with a fraction.
+    Float,
+    /// Text.
+    Text,
+    /// A list whose elements all have this shape.
+    List(Box<Shape>),
+    /// Named fields, all of which are known.
+    Record(Vec<Field>),
+    /// Not known before it is measured: nothing is checked.
+    Any,
+}
+
+impl Shape {
+    /// The field of that name, when this is a record that has it.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        match self {
+            Shape::Record(fields) => fields.iter().find(|field| field.name == name),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Shape::Bool => f.write_str("bool"),
+            Shape::Int => f.write_str("int"),
+            Shape::Float => f.write_str("double"),
+            Shape::Text => f.write_str("string"),
+            Shape::List(of) => write!(f, "list of {of}"),
+            Shape::Record(_) => f.write_str("record"),
+            Shape::Any => f.write_str("any"),
+        }
+    }
+}
+
+/// A field of a record: its name, what it holds, and a sentence with its unit for error messages and help.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Name, as expressions use it.
+    pub name: String,
+    /// What it holds.
+    pub shape: Shape,
+    /// One sentence with the unit.
+    pub doc: &'static str,
+}
+
+impl Field {
+    /// A field of a built-in probe.
+    pub fn new(name: &str, shape: Shape, doc: &'static str) -> Self {
+        Self { name: name.to_owned(), shape, doc }
+    }
+}
+
+/// The types a runbook can declare for the fields of a `command`, `sql` or `http.json` probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldType {
+    /// True or false.
+    Bool,
+    /// A whole number.
+    Int,
+    /// A number with a fraction; whole numbers are accepted too.
+    Float,
+    /// Text.
+    String,
+    /// Anything: no checks when the runbook is loaded.
+    Any,
+}
+
+impl From<FieldType> for Shape {
+    fn from(declared: FieldType) -> Self {
+        match declared {
+            FieldType::Bool => Shape::Bool,
+            FieldType::Int => Shape::Int,
+            FieldType::Float => Shape::Float,
+            FieldType::String => Shape::Text,
+            FieldType::Any => Shape::Any,
+        }
+    }
+}

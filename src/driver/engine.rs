@@ -1,0 +1,467 @@
+//! The engine: one run, one world, one journal, one total order of decisions.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::time::{Duration, Instant, sleep_until};
+
+use super::history::History;
+use super::output::{Line, OutputTail};
+use crate::clock::Clock;
+use crate::core::action::Action;
+use crate::core::board::Board;
+use crate::core::decide::decide;
+use crate::core::fact::{FACT_VERSION, Fact, FactError, Mode, Recorded};
+use crate::core::ids::Who;
+use crate::core::input::{Command, Decision, Effect, Input};
+use crate::core::plan::Plan;
+use crate::core::recover::take_over;
+use crate::core::refusal::Refusal;
+use crate::core::state::{Phase, Run};
+use crate::core::time::{At, Span};
+use crate::journal::{Ack, Digest, NewRecord, Notice, Record, Sample, Writer};
+use crate::world::{World, WorldEvent};
+
+/// Facts kept in memory for the journal pane; the rest is on disk.
+const LOG_KEPT: usize = 2_000;
+
+/// How often time is looked at while something is under way.
+const BUSY_TICK: Duration = Duration::from_millis(50);
+
+/// How often it is looked at while nothing is.
+const IDLE_TICK: Duration = Duration::from_secs(1);
+
+/// A drift of the wall clock from the run clock that is worth recording, in milliseconds.
+const JUMP_MS: i64 = 2_000;
+
+/// How a run begins for this driver.
+#[derive(Clone, Debug)]
+pub enum Opening {
+    /// A new run.
+    New {
+        /// Where it takes place.
+        mode: Mode,
+    },
+    /// A run that has facts already.
+    Resumed {
+        /// Its facts, in order.
+        facts: Vec<Recorded>,
+        /// Hash of the newest.
+        head: Option<Digest>,
+        /// For how long nobody had watched.
+        away: Span,
+    },
+}
+
+/// Why an engine cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The journal was written for another plan.
+    #[error(
+        "this run was opened with plan {recorded}, but the runbook now gives {present}: a changed plan is a new run"
+    )]
+    OtherPlan {
+        /// Digest in the journal, shortened.
+        recorded: String,
+        /// Digest of the runbook, shortened.
+        present: String,
+    },
+    /// A stored fact cannot be read.
+    #[error(transparent)]
+    Fact(#[from] FactError),
+}
+
+/// What one turn brought.
+#[derive(Debug, PartialEq)]
+pub enum Turn {
+    /// Something may have changed on screen.
+    Changed,
+    /// The driver has left in an orderly manner; nothing more comes.
+    Left,
+}
+
+/// Decided and on its way to the disk.
+#[derive(Debug)]
+struct Pending {
+    ticket: u64,
+    at: At,
+    decision: Decision,
+}
+
+/// Drives one run.
+pub struct Engine<W> {
+    plan: Arc<Plan>,
+    who: Who,
+    run: Run,
+    board: Board,
+    world: W,
+    writer: Writer,
+    notices: mpsc::UnboundedReceiver<Notice>,
+    clock: Clock,
+    inbox: VecDeque<Input>,
+    pending: Option<Pending>,
+    next_ticket: u64,
+    log: VecDeque<Recorded>,
+    head: Option<Digest>,
+    history: History,
+    output: OutputTail,
+    refusal: Option<(At, Refusal)>,
+    fault: Option<String>,
+    leaving: Option<String>,
+    left: bool,
+    drift: i64,
+    due: Instant,
+}
+
+impl<W: World> Engine<W> {
+    /// Begins or takes over a run. The opening facts are on their way to the journal when this returns.
+    ///
+    /// # Errors
+    ///
+    /// When the facts belong to another plan.
+    pub fn open(
+        plan: Arc<Plan>,
+        who: Who,
+        epoch: u64,
+        opening: Opening,
+        mut world: W,
+        journal: (Writer, mpsc::UnboundedReceiver<Notice>),
+        clock: Clock,
+    ) -> Result<Self, EngineError> {
+        let now = clock.now();
+        let (writer, notices) = journal;
+        let (run, log, head, decision) = match opening {
+            Opening::New { mode } => {
+                let run = Run::default();
+                let opened = Fact::RunOpened {
+                    mode,
+                    title: plan.title.clone(),
+                    profile: plan.profile.clone(),
+                    plan: plan.digest.clone(),
+                    by: who.clone(),
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                };
+                let arrived = Fact::DriverArrived { by: who.clone(), epoch, away: Span::ZERO };
+                let decision = Decision { facts: vec![opened, arrived], effects: Vec::new() };
+                (run, VecDeque::new(), None, decision)
+            }
+            Opening::Resumed { facts, head, away } => {
+                let run = Run::fold(&plan, &facts);
+                if let Some(recorded) = run.plan.as_ref().filter(|recorded| **recorded != plan.digest) {
+                    let short = |digest: &str| digest.chars().take(12).collect::<String>();
+                    return Err(EngineError::OtherPlan { recorded: short(recorded), present: short(&plan.digest) });
+                }
+                let decision = take_over(&plan, &run, who.clone(), epoch, away);
+                let skip = facts.len().saturating_sub(LOG_KEPT);
+                (run, facts.into_iter().skip(skip).collect(), head, decision)
+            }
+        };
+        world.watch();
+        let board = Board::new(&plan, now);
+        let mut engine = Self {
+            plan,
+            who,
+            run,
+            board,
+            world,
+            writer,
+            notices,
+            drift: clock.wall_drift(),
+            clock,
+            inbox: VecDeque::new(),
+            pending: None,
+            next_ticket: 0,
+            log,
+            head,
+            history: History::default(),
+            output: OutputTail::default(),
+            refusal: None,
+            fault: None,
+            leaving: None,
+            left: false,
+            due: Instant::now(),
+        };
+        engine.submit(now, decision);
+        Ok(engine)
+    }
+
+    /// Hands in what the operator wants. A refusal is kept for the screen.
+    pub fn command(&mut self, command: Command) {
+        self.refusal = None;
+        self.inbox.push_back(Input::Operator { by: self.who.clone(), command });
+        self.pump();
+    }
+
+    /// Leaves as soon as no job is under way in the world: nothing new is started from here on.
+    pub fn leave(&mut self, why: impl Into<String>) {
+        if self.leaving.is_none() {
+            self.leaving = Some(why.into());
+            self.pump();
+        }
+    }
+
+    /// Waits for the next event and deals with it. Cancel safe.
+    pub async fn turn(&mut self) -> Turn {
+        if self.left {
+            return Turn::Left;
+        }
+        tokio::select! {
+            biased;
+            notice = self.notices.recv() => self.noticed(notice),
+            event = self.world.next() => self.happened(event),
+            () = sleep_until(self.due) => {}
+        }
+        self.pump();
+        if self.left { Turn::Left } else { Turn::Changed }
+    }
+
+    fn noticed(&mut self, notice: Option<Notice>) {
+        match notice {
+            Some(Notice::Ack(Ack { ticket, result: Ok(records) })) => self.recorded(ticket, &records),
+            Some(Notice::Ack(Ack { result: Err(error), .. }) | Notice::Ended(error)) => {
+                self.fault.get_or_insert(error.to_string());
+                self.pending = None;
+            }
+            None => {
+                self.fault.get_or_insert("the journal's thread has ended".to_owned());
+                self.pending = None;
+            }
+        }
+    }
+
+    /// Facts are durable: only now do they change the state, and only then do effects leave.
+    fn recorded(&mut self, ticket: u64, records: &[Record]) {
+        let Some(pending) = self.pending.take_if(|pending| pending.ticket == ticket) else { return };
+        for (fact, record) in pending.decision.facts.into_iter().zip(records) {
+            self.run.apply(&self.plan, pending.at, &fact);
+            self.head = Some(record.hash);
+            if matches!(fact, Fact::DriverLeft { .. }) {
+                self.left = true;
+            }
+            if self.log.len() == LOG_KEPT {
+                self.log.pop_front();
+            }
+            self.log.push_back(Recorded { seq: record.seq, at: pending.at, fact });
+        }
+        for effect in pending.decision.effects {
+            self.perform(effect);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::StartJob(key) => {
+                if let Some(action) = self.plan.action(&key) {
+                    self.world.start(key, action);
+                }
+            }
+            Effect::StopJob(key) => self.world.stop(&key),
+            Effect::AdoptJob(key) => {
+                if let Some(action) = self.plan.action(&key) {
+                    self.world.adopt(key, action);
+                }
+            }
+        }
+    }
+
+    fn happened(&mut self, event: Option<WorldEvent>) {
+        let now = self.clock.now();
+        match event {
+            Some(WorldEvent::Reading(reading)) => {
+                if let Some(probe) = self.plan.probes.get(&reading.probe) {
+                    self.history.record(probe, &reading);
+                }
+                self.board.observe(&self.plan, now, &reading);
+                if let Ok(body) = serde_json::to_string(&reading) {
+                    let source = reading.probe.to_string();
+                    self.writer.sample(Sample { at_ms: reading.at.0, source, body });
+                }
+            }
+            Some(WorldEvent::Output { key, stream, line }) => self.output.push(Line { key, stream, text: line }),
+            Some(WorldEvent::OutputDropped { lines, .. }) => self.output.count_dropped(lines),
+            Some(WorldEvent::Ended { key, outcome, took }) => {
+                self.inbox.push_back(Input::JobEnded { key, outcome, took });
+            }
+            Some(WorldEvent::Adopted { key, adoption }) => self.inbox.push_back(Input::JobAdopted { key, adoption }),
+            None => {
+                self.fault.get_or_insert("the world has closed: its tasks have ended".to_owned());
+            }
+        }
+    }
+
+    /// Decides on everything that can be decided now. One decision at a time is on its way to the disk.
+    fn pump(&mut self) {
+        let now = self.clock.now();
+        self.board.refresh(&self.plan, now);
+        while self.pending.is_none() && !self.left {
+            if let Some(fault) = &self.fault {
+                let fault = fault.clone();
+                self.refuse_operators(now, &Refusal::JournalFaulted(fault));
+                self.left |= self.leaving.is_some();
+                break;
+            }
+            if self.leaving.is_some() {
+                self.refuse_operators(now, &Refusal::Leaving);
+            }
+            let Some(decision) = self.next_decision(now) else { break };
+            self.submit(now, decision);
+        }
+        let busy =
+            self.run.touched().any(|(_, step)| matches!(step.phase, Phase::Running(_) | Phase::Verifying { .. }));
+        self.due = Instant::now() + if busy { BUSY_TICK } else { IDLE_TICK };
+    }
+
+    fn next_decision(&mut self, now: At) -> Option<Decision> {
+        while let Some(input) = self.inbox.pop_front() {
+            match decide(&self.plan, &self.run, &self.board, now, input) {
+                Ok(decision) if decision.is_empty() => {}
+                Ok(decision) => return Some(decision),
+                Err(refusal) => self.refusal = Some((now, refusal)),
+            }
+        }
+        let drift = self.clock.wall_drift();
+        if (drift - self.drift).abs() >= JUMP_MS {
+            let by_ms = drift - self.drift;
+            self.drift = drift;
+            return Some(Decision { facts: vec![Fact::WallClockJumped { by_ms }], effects: Vec::new() });
+        }
+        if let Some(why) = &self.leaving
+            && !self.must_finish()
+        {
+            let left = Fact::DriverLeft { by: self.who.clone(), why: why.clone() };
+            return Some(Decision { facts: vec![left], effects: Vec::new() });
+        }
+        let decision = decide(&self.plan, &self.run, &self.board, now, Input::Tick).unwrap_or_default();
+        (!decision.is_empty()).then_some(decision)
+    }
+
+    /// Whether something is under way that a leaving driver lets finish first: a job in the world, or a section,
+    /// which must not be left half way. Checklists, waits and soaks go on with the next driver.
+    pub fn must_finish(&self) -> bool {
+        self.run.touched().any(|(_, step)| match &step.phase {
+            Phase::Running(running) => {
+                self.plan.action(&running.key).is_some_and(Action::leaves_the_program)
+                    || self.plan.work(&running.key).is_some_and(|work| work.section)
+            }
+            _ => false,
+        })
+    }
+
+    fn refuse_operators(&mut self, now: At, refusal: &Refusal) {
+        let before = self.inbox.len();
+        // Stopping what is under way is the one wish that a leaving driver still grants.
+        let stops = |input: &Input| {
+            matches!(input, Input::Operator { command: Command::Stop { .. }, .. }) && *refusal == Refusal::Leaving
+        };
+        self.inbox.retain(|input| !matches!(input, Input::Operator { .. }) || stops(input));
+        if self.inbox.len() < before {
+            self.refusal = Some((now, refusal.clone()));
+        }
+    }
+
+    fn submit(&mut self, at: At, decision: Decision) {
+        let mut batch = Vec::with_capacity(decision.facts.len());
+        for fact in &decision.facts {
+            match fact.encode() {
+                Ok(body) => {
+                    let kind = fact.kind().to_owned();
+                    batch.push(NewRecord { at_ms: at.0, kind, version: FACT_VERSION, body });
+                }
+                Err(error) => {
+                    self.fault.get_or_insert(format!("a {} cannot be written as JSON: {error}", fact.kind()));
+                    return;
+                }
+            }
+        }
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.writer.submit(ticket, batch);
+        self.pending = Some(Pending { ticket, at, decision });
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The run as its durable facts tell it.
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// The newest readings.
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+
+    /// The run clock.
+    pub fn now(&self) -> At {
+        self.clock.now()
+    }
+
+    /// Who drives.
+    pub fn who(&self) -> &Who {
+        &self.who
+    }
+
+    /// The newest facts, the oldest of them first.
+    pub fn log(&self) -> &VecDeque<Recorded> {
+        &self.log
+    }
+
+    /// Hash of the newest durable fact.
+    pub fn head(&self) -> Option<&Digest> {
+        self.head.as_ref()
+    }
+
+    /// Courses of numbers.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// What jobs printed.
+    pub fn output(&self) -> &OutputTail {
+        &self.output
+    }
+
+    /// The newest refusal, until the next command.
+    pub fn refusal(&self) -> Option<&(At, Refusal)> {
+        self.refusal.as_ref()
+    }
+
+    /// Forgets the newest refusal: the operator has seen it.
+    pub fn dismiss_refusal(&mut self) {
+        self.refusal = None;
+    }
+
+    /// Why acting has stopped for good, if it has.
+    pub fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
+    }
+
+    /// Whether a decision is on its way to the disk.
+    pub fn is_recording(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Whether the driver is on its way out.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
+    }
+}
+
+/// Facts from stored records.
+///
+/// # Errors
+///
+/// When one is newer than this program or cannot be read.
+pub fn facts_of(records: &[Record]) -> Result<Vec<Recorded>, FactError> {
+    records
+        .iter()
+        .map(|record| {
+            let fact = Fact::decode(&record.kind, record.version, &record.body)?;
+            Ok(Recorded { seq: record.seq, at: At(record.at_ms), fact })
+        })
+        .collect()
+}

@@ -1,0 +1,13 @@
+//! The driver: the only place where decisions meet the world.
+//!
+//! One task decides. Inputs come in, [`decide`](crate::core::decide::decide) answers with facts and effects,
+//! the facts go to the journal's own thread, and only when they are durable are they applied and the effects
+//! let out. Nothing here waits for a disk, a terminal or a server.
+
+mod engine;
+mod history;
+mod output;
+
+pub use engine::{Engine, EngineError, Opening, Turn, facts_of};
+pub use history::{History, Series};
+pub use output::{Line, OutputTail};

@@ -1,0 +1,218 @@
+//! Diagnostics: what is wrong with a runbook, where, and what would be right.
+//!
+//! Texts and excerpts come from a file that may be hostile, so nothing leaves here with a control character.
+
+use std::fmt;
+use std::sync::Arc;
+
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+
+/// A place in the source, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark {
+    /// Where it begins.
+    pub offset: usize,
+    /// How long it is.
+    pub len: usize,
+}
+
+/// One fault or warning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// What is wrong, as one sentence without a final stop.
+    pub message: String,
+    /// Where, and what was expected there. Absent when the file could not be read at all.
+    pub at: Option<(Mark, String)>,
+    /// Another place that has to do with it.
+    pub also: Option<(Mark, String)>,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// A fault without a place.
+    pub fn new(message: impl AsRef<str>) -> Self {
+        Self { message: clean(message.as_ref()), at: None, also: None, help: None }
+    }
+
+    /// The same with a place and what to say there.
+    #[must_use]
+    pub fn at(mut self, mark: Mark, label: impl AsRef<str>) -> Self {
+        self.at = Some((mark, clean(label.as_ref())));
+        self
+    }
+
+    /// The same with a second place.
+    #[must_use]
+    pub fn also(mut self, mark: Mark, label: impl AsRef<str>) -> Self {
+        self.also = Some((mark, clean(label.as_ref())));
+        self
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<Option<String>>) -> Self {
+        self.help = help.into().map(|help| clean(&help));
+        self
+    }
+}
+
+/// Everything found wrong with a runbook.
+#[derive(Clone, Debug)]
+pub struct Diagnostics {
+    /// Name of the file, for messages.
+    pub name: String,
+    /// Why it cannot be used. Empty for warnings alone.
+    pub errors: Vec<Diagnostic>,
+    /// What should be looked at.
+    pub warnings: Vec<Diagnostic>,
+    source: Arc<str>,
+}
+
+/// Most faults shown; whoever has more mends these first.
+const SHOWN: usize = 50;
+
+impl Diagnostics {
+    /// Diagnostics over a source text.
+    pub fn new(name: &str, source: &str, errors: Vec<Diagnostic>, warnings: Vec<Diagnostic>) -> Self {
+        let mut found = Self { name: clean(name), errors, warnings, source: Arc::from(printable(source)) };
+        let place = |d: &Diagnostic| d.at.as_ref().map(|(mark, _)| *mark);
+        found.errors.sort_by_key(place);
+        found.warnings.sort_by_key(place);
+        found
+    }
+
+    /// Line and column of a place, both from 1; columns count characters.
+    pub fn line_column(&self, mark: Mark) -> (usize, usize) {
+        let before = self.source.get(..mark.offset).unwrap_or(&self.source);
+        let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
+        let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
+        (line, column)
+    }
+
+    /// For people: excerpts with the places marked, errors first.
+    pub fn render(&self, colour: bool, width: usize) -> String {
+        let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(width).with_links(false);
+        let source = NamedSource::new(&self.name, Arc::clone(&self.source)).with_language("YAML");
+        let mut text = String::new();
+        let kinds = [(miette::Severity::Error, &self.errors), (miette::Severity::Warning, &self.warnings)];
+        for (severity, list) in kinds {
+            for diagnostic in list.iter().take(SHOWN) {
+                let shown = Shown { diagnostic, severity, source: &source, length: self.source.len() };
+                if handler.render_report(&mut text, &shown).is_err() {
+                    text.push_str(&diagnostic.message);
+                    text.push('\n');
+                }
+            }
+        }
+        text + &self.summary()
+    }
+
+    /// How many there are.
+    fn summary(&self) -> String {
+        let mut parts = Vec::new();
+        for (list, one, many) in [(&self.errors, "error", "errors"), (&self.warnings, "warning", "warnings")] {
+            if !list.is_empty() {
+                parts.push(format!("{} {}", list.len(), if list.len() == 1 { one } else { many }));
+            }
+        }
+        let hidden = self.errors.len().saturating_sub(SHOWN) + self.warnings.len().saturating_sub(SHOWN);
+        let hidden = if hidden == 0 { String::new() } else { format!("; {hidden} not shown") };
+        format!("{} in {}{hidden}\n", parts.join(" and "), self.name)
+    }
+}
+
+/// One line each: `file:line:column: error: message: label (help)`.
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (word, list) in [("error", &self.errors), ("warning", &self.warnings)] {
+            for diagnostic in list.iter().take(SHOWN) {
+                f.write_str(&self.name)?;
+                if let Some((mark, _)) = &diagnostic.at {
+                    let (line, column) = self.line_column(*mark);
+                    write!(f, ":{line}:{column}")?;
+                }
+                write!(f, ": {word}: {}", diagnostic.message)?;
+                if let Some((_, label)) = &diagnostic.at
+                    && !label.is_empty()
+                {
+                    write!(f, ": {label}")?;
+                }
+                if let Some(help) = &diagnostic.help {
+                    write!(f, " ({help})")?;
+                }
+                writeln!(f)?;
+            }
+        }
+        f.write_str(&self.summary())
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+/// A diagnostic together with its source, as miette wants it.
+#[derive(Debug)]
+struct Shown<'d> {
+    diagnostic: &'d Diagnostic,
+    severity: miette::Severity,
+    source: &'d NamedSource<Arc<str>>,
+    length: usize,
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.diagnostic.message)
+    }
+}
+
+impl std::error::Error for Shown<'_> {}
+
+impl miette::Diagnostic for Shown<'_> {
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(self.severity)
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.diagnostic.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.diagnostic.at.as_ref().map(|_| self.source as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let fit = |(mark, label): &(Mark, String)| {
+            let offset = mark.offset.min(self.length);
+            let label = Some(label.clone()).filter(|label| !label.is_empty());
+            LabeledSpan::new(label, offset, mark.len.min(self.length - offset))
+        };
+        let places = self.diagnostic.at.iter().chain(&self.diagnostic.also);
+        Some(Box::new(places.map(fit)))
+    }
+}
+
+/// Control and invisible characters escaped.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if hidden(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
+}
+
+/// The source with hidden characters replaced by visible ones of the same length, so that places still fit.
+fn printable(source: &str) -> String {
+    source
+        .chars()
+        .map(|c| match c.len_utf8() {
+            _ if c == '\n' || c == '\t' || !hidden(c) => c,
+            1 => '?',
+            2 => '¿',
+            3 => '\u{fffd}',
+            _ => '\u{1f6ab}',
+        })
+        .collect()
+}
+
+/// Characters that move a cursor, reorder a line or cannot be seen.
+fn hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
+}

@@ -1,0 +1,164 @@
+//! Warnings: what a runbook may say, but should not without a thought.
+
+use std::collections::BTreeSet;
+
+use crate::core::action::Action;
+use crate::core::ids::ProbeId;
+use crate::core::nearest::suggestion;
+use crate::core::plan::{Confirm, Plan, Reversibility};
+use crate::core::target::Target;
+
+use super::diagnostic::{Diagnostic, Mark};
+use super::model::{Runbook, Shorthand, Step};
+use super::template::Used;
+use super::tree::{Kind, Node};
+
+/// Everything worth a second look.
+pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    unused(runbook, plan, root, used, &mut found);
+    clear_text(runbook, root, &mut found);
+    let nodes = root.path(&["phases"]).items();
+    for (phase, node) in runbook.phases.iter().zip(nodes) {
+        for (step, node) in phase.steps.iter().zip(node.path(&["steps"]).items()) {
+            let undoable = plan.step(&step.id.as_str().into()).is_some_and(|step| step.undo.is_some());
+            self::step(step, undoable, node, &mut found);
+            owner(runbook, step.owner.as_deref(), node, &mut found);
+        }
+    }
+    found.sort_by_key(|warning| warning.at.as_ref().map(|(mark, _)| *mark));
+    found
+}
+
+fn step(step: &Step, undoable: bool, node: &Node, found: &mut Vec<Diagnostic>) {
+    let id = &step.id;
+    let mark = node.path(&["id"]).mark;
+    let mut warn = |message: String, mark: Mark, label: &str, help: &str| {
+        let help = Some(help.to_owned()).filter(|help| !help.is_empty());
+        found.push(Diagnostic::new(message).at(mark, label).help(help));
+    };
+    if !undoable && step.reversibility != Reversibility::None && changes(step) {
+        let help = "add `undo:`, or say `reversibility: none`";
+        warn(format!("`{id}` cannot be taken back, but does not say so"), mark, "no undo", help);
+    }
+    if step.reversibility == Reversibility::None && step.confirm == Confirm::Go && changes(step) {
+        let help = "add `confirm: id` so that its name must be typed";
+        warn(format!("`{id}` cannot be taken back, but takes no more than `go`"), mark, "no typed confirmation", help);
+    }
+    for (gate, node) in step.gates.iter().zip(node.path(&["gates"]).items()) {
+        let held = matches!(gate, Shorthand::Full(gate) if gate.hold.millis() > 0);
+        if !held {
+            let help = "add `hold: 5s`, so that a lucky moment does not open it";
+            warn(
+                format!("a gate of `{id}` opens on a single reading"),
+                node.get("that").unwrap_or(node).mark,
+                "no hold",
+                help,
+            );
+        }
+    }
+    let people = matches!(step.action, Some(Action::Manual(_) | Action::Wait(_) | Action::Soak(_)));
+    if step.verify.is_empty() && !people {
+        warn(format!("nothing tells whether `{id}` worked"), mark, "no verify", "add `verify:`");
+    }
+    if step.expect.is_none() {
+        warn(format!("nobody knows how long `{id}` takes"), mark, "no expect", "add `expect:`, the forecast needs it");
+    }
+}
+
+/// Whether the step does anything outside that could be taken back.
+fn changes(step: &Step) -> bool {
+    step.section.is_some() || step.action.as_ref().is_some_and(Action::leaves_the_program)
+}
+
+fn owner(runbook: &Runbook, owner: Option<&str>, node: &Node, found: &mut Vec<Diagnostic>) {
+    let Some(owner) = owner else { return };
+    if runbook.roles.is_empty() || runbook.roles.contains_key(owner) || runbook.roles.values().any(|who| who == owner) {
+        return;
+    }
+    let warning = Diagnostic::new(format!("`{owner}` has no part in `roles`"));
+    let help = suggestion(owner, runbook.roles.keys().map(String::as_str));
+    found.push(warning.at(node.path(&["owner"]).mark, "neither a role nor a person in one").help(help));
+}
+
+fn unused(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used, found: &mut Vec<Diagnostic>) {
+    let mut probes: BTreeSet<&str> =
+        plan.conditions.iter().flat_map(|condition| condition.probes().iter().map(ProbeId::as_str)).collect();
+    probes.extend(runbook.customers.as_deref());
+    let mut targets = BTreeSet::new();
+    for probe in runbook.probes.values() {
+        targets.extend(probe.kind.targets().into_iter().map(|(id, _)| id.as_str()));
+    }
+    for step in &plan.steps {
+        for work in std::iter::once(&step.work).chain(&step.undo) {
+            for action in work.jobs.iter().flat_map(|job| std::iter::once(&job.action).chain(&job.undo)) {
+                targets.extend(action.targets().into_iter().map(|(id, _)| id.as_str()));
+            }
+        }
+    }
+    let sections = [
+        ("probes", probes, "it is watched, but nothing asks for it"),
+        ("targets", targets, "nothing looks at it or changes it"),
+        ("vars", used.vars.iter().map(String::as_str).collect(), "no template uses it"),
+        ("secrets", used.secrets.iter().map(String::as_str).collect(), "no template uses it"),
+    ];
+    for (section, used, label) in sections {
+        for (key, _) in root.get(section).map_or(&[][..], Node::entries) {
+            if !used.contains(key.name.as_str()) {
+                let what = section.trim_end_matches('s');
+                found.push(Diagnostic::new(format!("the {what} `{}` is not used", key.name)).at(key.mark, label));
+            }
+        }
+    }
+}
+
+/// Parts of names that say that the value is a secret.
+const TELLING: [&str; 6] = ["password", "passwd", "secret", "token", "api_key", "apikey"];
+
+fn telling(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace('-', "_");
+    TELLING.iter().any(|word| name.contains(word)) || name == "authorization" || name == "pgpassword"
+}
+
+fn clear_text(runbook: &Runbook, root: &Node, found: &mut Vec<Diagnostic>) {
+    let mut warn = |mark: Mark, label: &str| {
+        let help = "put it under `secrets` and write `{{ secrets.NAME }}`".to_owned();
+        found.push(Diagnostic::new("a secret stands here in clear text").at(mark, label).help(help));
+    };
+    for (name, target) in &runbook.targets {
+        let node = root.path(&["targets", name, target.kind()]);
+        match target {
+            Target::Postgres(postgres) => {
+                let config = postgres.dsn.parse::<tokio_postgres::Config>();
+                if config.is_ok_and(|config| config.get_password().is_some()) {
+                    warn(node.path(&["dsn"]).mark, "a password in the connection string");
+                }
+            }
+            Target::Http(http) => {
+                if url::Url::parse(&http.url).is_ok_and(|url| url.password().is_some()) {
+                    warn(node.path(&["url"]).mark, "a password in the address");
+                }
+            }
+            Target::Dns(_) => {}
+        }
+    }
+    for section in ["targets", "probes", "phases", "profiles"] {
+        if let Some(node) = root.get(section) {
+            named(node, &mut |mark| warn(mark, "its key says that it is a secret"));
+        }
+    }
+}
+
+/// Finds literal values under keys that tell a secret.
+fn named(node: &Node, warn: &mut impl FnMut(Mark)) {
+    for (key, value) in node.entries() {
+        match &value.kind {
+            // The whole of a secret comes from a template; a literal beside it is no less telling.
+            Kind::Text(text) if telling(&key.name) && !text.is_empty() && !text.contains("«secret:") => {
+                warn(value.mark)
+            }
+            _ => named(value, warn),
+        }
+    }
+    node.items().iter().for_each(|item| named(item, warn));
+}

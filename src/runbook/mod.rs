@@ -1,0 +1,137 @@
+//! Runbooks: from a YAML file to a [`Plan`], or everything that is wrong with it.
+//!
+//! The way of a file: [`tree`] reads it with places; [`template`] applies the profile, `--set` and templates;
+//! [`validate`] holds it against the schema made from [`model`]'s types; [`build`] checks what types cannot
+//! say and makes the plan; [`lint`] looks for what is allowed but unwise. Each stage reports all it finds.
+//! Nothing here touches a target, resolves a secret or starts anything.
+
+mod build;
+pub mod diagnostic;
+mod facts;
+mod lint;
+pub mod model;
+mod names;
+mod needs;
+mod schema;
+mod template;
+mod tree;
+mod validate;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::core::plan::Plan;
+
+pub use diagnostic::{Diagnostic, Diagnostics};
+pub use schema::schema;
+use tree::{Kind, LARGEST, Node};
+
+/// How a runbook is to be read.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The profile in force.
+    pub profile: Option<String>,
+    /// Vars and their values, as given with `--set`.
+    pub set: Vec<(String, String)>,
+}
+
+/// A good runbook.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What it says.
+    pub plan: Plan,
+    /// The text it was read from.
+    pub source: String,
+    /// What should be looked at, in the order of the text.
+    pub warnings: Vec<Diagnostic>,
+    /// The profiles it has.
+    pub profiles: Vec<String>,
+}
+
+impl Loaded {
+    /// The warnings in the form that can be shown.
+    pub fn diagnostics(&self, name: &str) -> Diagnostics {
+        Diagnostics::new(name, &self.source, Vec::new(), self.warnings.clone())
+    }
+}
+
+/// Reads a runbook from a file.
+pub fn load(path: &Path, options: &Options) -> Result<Loaded, Diagnostics> {
+    let name = path.display().to_string();
+    match read(path) {
+        Ok(text) => load_str(&name, text, options),
+        Err(fault) => Err(Diagnostics::new(&name, "", vec![fault], Vec::new())),
+    }
+}
+
+fn read(path: &Path) -> Result<String, Diagnostic> {
+    let cannot = |error: &std::io::Error| {
+        let help = match error.kind() {
+            std::io::ErrorKind::NotFound => "there is no such file",
+            std::io::ErrorKind::PermissionDenied => "you may not read it",
+            _ => "",
+        };
+        let fault = Diagnostic::new("the runbook cannot be read");
+        fault.help(if help.is_empty() { error.to_string() } else { help.to_owned() })
+    };
+    let metadata = std::fs::metadata(path).map_err(|error| cannot(&error))?;
+    if metadata.is_dir() {
+        return Err(Diagnostic::new("the runbook is a directory").help("name the file in it".to_owned()));
+    }
+    let too_large = || {
+        let help = format!("a runbook has at most {} MiB", LARGEST / 1024 / 1024);
+        Diagnostic::new("the runbook is too large").help(help)
+    };
+    if metadata.len() > LARGEST {
+        return Err(too_large());
+    }
+    // The length of a pipe or a device is not known before; one byte more than allowed tells.
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(|error| cannot(&error))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(too_large());
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let line = error.as_bytes().iter().take(valid).filter(|&&byte| byte == b'\n').count() + 1;
+        Diagnostic::new("the runbook is not UTF-8 text").help(format!("the first bad byte is in line {line}"))
+    })
+}
+
+/// Reads a runbook from a text; `name` is what the text is called in messages.
+pub fn load_str(name: &str, text: impl Into<String>, options: &Options) -> Result<Loaded, Diagnostics> {
+    let source = text.into();
+    match compile(&source, options) {
+        Ok((plan, warnings, profiles)) => Ok(Loaded { plan, source, warnings, profiles }),
+        Err(errors) => Err(Diagnostics::new(name, &source, errors, Vec::new())),
+    }
+}
+
+type Compiled = (Plan, Vec<Diagnostic>, Vec<String>);
+
+fn compile(source: &str, options: &Options) -> Result<Compiled, Vec<Diagnostic>> {
+    if source.len() as u64 > LARGEST {
+        return Err(vec![Diagnostic::new("the runbook is too large")]);
+    }
+    let mut root = tree::parse(source)?;
+    if root.kind == Kind::Null {
+        let help = "a runbook has at least a `title` and `phases`".to_owned();
+        return Err(vec![Diagnostic::new("the runbook is empty").help(help)]);
+    }
+    let mut faults = Vec::new();
+    let used = template::resolve(&mut root, options, &mut faults);
+    faults.extend(validate::validate(&root));
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let runbook = model::Runbook::deserialize(&root)
+        .map_err(|error| vec![Diagnostic::new("the runbook does not fit the language").help(error.to_string())])?;
+    let plan = build::plan(&runbook, &root, source, options.profile.as_deref())?;
+    let warnings = lint::warnings(&runbook, &plan, &root, &used);
+    let profiles = root.get("profiles").map_or(&[][..], Node::entries);
+    let profiles = profiles.iter().map(|(key, _)| key.name.clone()).collect();
+    Ok((plan, warnings, profiles))
+}

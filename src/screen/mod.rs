@@ -1,0 +1,439 @@
+//! The screen as a value: what is shown, owned and comparable, before anyone draws it.
+//!
+//! [`project`] makes it from the state; it is pure. Equal screens are not drawn again, and the same value
+//! feeds the terminal, the plain mode and the tests. Nothing here knows about sizes beyond the number of rows
+//! the step list can show, and nothing here knows about colours: pieces of text have roles.
+
+mod detail;
+mod header;
+mod log;
+mod overlay;
+mod panes;
+mod project;
+mod steps;
+pub mod words;
+
+pub(crate) use detail::state_role;
+pub use overlay::help_lines;
+pub use project::project;
+pub(crate) use project::{here, selected};
+
+use std::collections::VecDeque;
+
+use crate::core::board::Board;
+use crate::core::decide::StepState;
+use crate::core::evidence::Verdict;
+use crate::core::fact::{Finding, Mode, Recorded};
+use crate::core::ids::{ProbeId, StepId, Who};
+use crate::core::input::Picture;
+use crate::core::plan::Plan;
+use crate::core::refusal::Refusal;
+use crate::core::state::Run;
+use crate::core::time::At;
+use crate::driver::{History, OutputTail};
+
+/// Everything a screen is made from.
+pub struct Scene<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The run.
+    pub run: &'a Run,
+    /// The newest readings.
+    pub board: &'a Board,
+    /// Courses of numbers.
+    pub history: &'a History,
+    /// What jobs printed.
+    pub output: &'a OutputTail,
+    /// The newest facts.
+    pub log: &'a VecDeque<Recorded>,
+    /// The run's short name.
+    pub run_name: &'a str,
+    /// Who sits here.
+    pub who: &'a Who,
+    /// The moment.
+    pub now: At,
+    /// The newest refusal.
+    pub refusal: Option<&'a Refusal>,
+    /// Why acting has stopped for good.
+    pub fault: Option<&'a str>,
+    /// Whether a decision is on its way to the disk.
+    pub recording: bool,
+    /// Whether this cockpit is on its way out.
+    pub leaving: bool,
+    /// Head of the hash chain, shortened.
+    pub head: Option<String>,
+    /// Panes only, no steps.
+    pub watching: bool,
+    /// What the operator is looking at and typing.
+    pub desk: &'a Desk,
+}
+
+/// What the operator is looking at and typing: state of the interface that is no part of the run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Desk {
+    /// The selected step, kept by id so that nothing slides under the cursor. `None` follows the run.
+    pub selected: Option<StepId>,
+    /// Which half shows when there is room for one only, and which one scrolls.
+    pub focus: Focus,
+    /// First line of the detail that is shown.
+    pub detail_scroll: u16,
+    /// First row of the step list that is shown, as the last layout had it.
+    pub list_top: usize,
+    /// Rows the step list can show, as the last layout had it.
+    pub list_rows: usize,
+    /// Something shown over the panes.
+    pub overlay: Option<Overlay>,
+    /// First line of the overlay that is shown.
+    pub overlay_scroll: u16,
+    /// What is being asked.
+    pub prompt: Option<Prompt>,
+    /// Something to say that is no refusal of the core.
+    pub notice: Option<String>,
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Self {
+            selected: None,
+            focus: Focus::Steps,
+            detail_scroll: 0,
+            list_top: 0,
+            list_rows: 20,
+            overlay: None,
+            overlay_scroll: 0,
+            prompt: None,
+            notice: None,
+        }
+    }
+}
+
+/// The part of the screen that scrolls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Focus {
+    /// The list of steps.
+    Steps,
+    /// The selected step.
+    Detail,
+}
+
+/// What is shown over the panes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlay {
+    /// The keys that work, and what the words mean.
+    Help,
+    /// The way back from here.
+    WayBack,
+    /// One live pane, by position.
+    Pane(usize),
+    /// The whole selected step.
+    Step,
+    /// Journal and output.
+    Log,
+}
+
+/// A question to the operator and what has been typed so far.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prompt {
+    /// What is asked.
+    pub ask: Ask,
+    /// What has been typed.
+    pub typed: String,
+    /// Since when the question has been on screen.
+    pub shown: At,
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ask {
+    /// The word that starts a step.
+    Start {
+        /// Which.
+        step: StepId,
+        /// What the screen showed when the question came up.
+        seen: Picture,
+        /// The reason, when a shut gate is overridden.
+        reason: Option<String>,
+        /// What was typed, once the second person is asked.
+        word: Option<String>,
+    },
+    /// The word that takes a step back.
+    Undo {
+        /// Which.
+        step: StepId,
+        /// What the screen showed when the question came up.
+        seen: Picture,
+    },
+    /// The reason for overriding.
+    OverrideReason(StepId),
+    /// The reason for skipping.
+    SkipReason(StepId),
+    /// What became of a step in doubt: one key.
+    Doubt(StepId),
+    /// Why the operator thinks so.
+    DoubtReason(StepId, Finding),
+    /// A note.
+    Note,
+    /// A status update.
+    Status,
+    /// How the run ends: one key.
+    End,
+    /// Why it is abandoned.
+    AbandonReason,
+    /// Whether to leave: one key.
+    Leave,
+}
+
+/// What a piece of text is for. Colour, weight and glyphs follow from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Ordinary.
+    Plain,
+    /// Less important.
+    Dim,
+    /// A heading.
+    Title,
+    /// Important.
+    Strong,
+    /// GO, done, good.
+    Go,
+    /// NO-GO, failed: needs the operator.
+    NoGo,
+    /// UNKNOWN, stale, in doubt.
+    Unknown,
+    /// Under way.
+    Active,
+    /// A key to press.
+    Key,
+    /// The place where the run is.
+    Here,
+    /// A run on real servers that matter.
+    Live,
+    /// A run in the lab.
+    Lab,
+}
+
+/// A piece of text with its role. Foreign text in it is clean already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// What it is for.
+    pub role: Role,
+    /// The text.
+    pub text: String,
+}
+
+/// One line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Text(pub Vec<Piece>);
+
+impl Text {
+    /// A line of one piece.
+    pub fn new(role: Role, text: impl Into<String>) -> Self {
+        Self(vec![Piece { role, text: text.into() }])
+    }
+
+    /// An ordinary line.
+    pub fn plain(text: impl Into<String>) -> Self {
+        Self::new(Role::Plain, text)
+    }
+
+    /// The line with one more piece.
+    #[must_use]
+    pub fn and(mut self, role: Role, text: impl Into<String>) -> Self {
+        self.0.push(Piece { role, text: text.into() });
+        self
+    }
+
+    /// The characters without their roles.
+    pub fn to_plain(&self) -> String {
+        self.0.iter().map(|piece| piece.text.as_str()).collect()
+    }
+
+    /// Columns on screen.
+    pub fn width(&self) -> usize {
+        self.0.iter().map(|piece| crate::text::width(&piece.text)).sum()
+    }
+}
+
+/// The whole screen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Screen {
+    /// In which world this is; `None` while only watching.
+    pub mode: Option<Mode>,
+    /// What never scrolls.
+    pub header: Header,
+    /// The list of steps.
+    pub steps: Steps,
+    /// The selected step.
+    pub detail: Detail,
+    /// The live panes.
+    pub panes: Vec<Pane>,
+    /// The newest facts, the newest last.
+    pub log: Vec<Text>,
+    /// The newest output, the newest last.
+    pub output: Vec<Text>,
+    /// What is asked, refused or typed.
+    pub conversation: Text,
+    /// Keys that do something here.
+    pub keys: Vec<(&'static str, &'static str)>,
+    /// Something over the panes.
+    pub overlay: Option<Sheet>,
+    /// Which part scrolls.
+    pub focus: Focus,
+}
+
+/// What never scrolls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// The runbook.
+    pub title: String,
+    /// The world as a word: `LIVE`, `LAB`, `WATCH`.
+    pub mode: String,
+    /// Profile or target environment.
+    pub profile: String,
+    /// Run and driver.
+    pub run: String,
+    /// Elapsed and the time of day.
+    pub clock: String,
+    /// Window and forecast.
+    pub window: Text,
+    /// When the next status update is due.
+    pub update: Text,
+    /// The write pause against its budget.
+    pub pause: Text,
+    /// What rolling back from here would mean.
+    pub back: Text,
+    /// What the customers see.
+    pub customers: Text,
+    /// Something that overrules everything: the journal has failed, the driver is leaving.
+    pub alarm: Option<String>,
+}
+
+/// The list of steps, as far as it is shown.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Steps {
+    /// `9 of 21`.
+    pub heading: String,
+    /// Visible rows.
+    pub rows: Vec<Row>,
+    /// Rows in all.
+    pub total: usize,
+    /// Position of the first visible row.
+    pub top: usize,
+}
+
+/// A row of the list of steps.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Row {
+    /// A phase.
+    Phase {
+        /// Heading.
+        title: String,
+        /// Steps that are done or skipped.
+        settled: usize,
+        /// Steps in all.
+        total: usize,
+    },
+    /// A step.
+    Step {
+        /// Position in the runbook.
+        number: usize,
+        /// Heading.
+        title: String,
+        /// Where it stands.
+        state: StepState,
+        /// Whether the cursor is on it.
+        selected: bool,
+        /// Whether the run is here.
+        here: bool,
+        /// Whether it was started over a shut gate.
+        overridden: bool,
+    },
+}
+
+/// The selected step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Detail {
+    /// Number and title.
+    pub title: String,
+    /// Owner and durations.
+    pub right: String,
+    /// State in one line.
+    pub state: Text,
+    /// Instructions, preview, results and undo, in blocks.
+    pub blocks: Vec<Block>,
+    /// First line shown.
+    pub scroll: u16,
+}
+
+/// A block of the detail.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Block {
+    /// Lines under a heading. Long lines are wrapped.
+    Lines {
+        /// Heading; none when empty.
+        heading: String,
+        /// The lines.
+        lines: Vec<Text>,
+    },
+    /// A GO/NO-GO board.
+    Board {
+        /// Heading.
+        heading: String,
+        /// One row each.
+        rows: Vec<GateRow>,
+    },
+}
+
+/// A gate, check or guard on the board.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GateRow {
+    /// The answer.
+    pub verdict: Verdict,
+    /// In the runbook's words.
+    pub name: String,
+    /// What it met.
+    pub now: String,
+    /// Age of the oldest reading behind it.
+    pub age: String,
+    /// How long it has held, of how long it must.
+    pub held: String,
+}
+
+/// A live pane.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pane {
+    /// The probe.
+    pub probe: ProbeId,
+    /// Heading.
+    pub title: String,
+    /// Age or state of the readings.
+    pub status: Text,
+    /// The lines, the most important first.
+    pub lines: Vec<Text>,
+    /// Courses to draw below, each with its name.
+    pub courses: Vec<(String, Vec<Option<f64>>)>,
+}
+
+/// Something shown over the panes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sheet {
+    /// Heading.
+    pub title: String,
+    /// What is on it.
+    pub body: SheetBody,
+    /// First line shown.
+    pub scroll: u16,
+}
+
+/// What a sheet shows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SheetBody {
+    /// Lines.
+    Lines(Vec<Text>),
+    /// One of the panes, by position.
+    Pane(usize),
+    /// The selected step.
+    Step,
+    /// Journal and output.
+    Log,
+}

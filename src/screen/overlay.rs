@@ -1,0 +1,101 @@
+//! Sheets over the panes: help, the way back, and anything zoomed.
+
+use super::{Overlay, Role, Scene, Sheet, SheetBody, Text, words};
+use crate::core::plan::Reversibility;
+use crate::core::rollback::way_back;
+use crate::text::clean;
+use crate::ui::keys::KEYS;
+
+pub(super) fn sheet(scene: &Scene, panes: &[super::Pane]) -> Option<Sheet> {
+    let (title, body) = match scene.desk.overlay? {
+        Overlay::Help => ("Keys and words".to_owned(), SheetBody::Lines(help_lines())),
+        Overlay::WayBack => ("The way back from here".to_owned(), SheetBody::Lines(back_lines(scene))),
+        Overlay::Pane(at) => (panes.get(at).map(|pane| pane.title.clone())?, SheetBody::Pane(at)),
+        Overlay::Step => ("The whole step".to_owned(), SheetBody::Step),
+        Overlay::Log => ("Journal and output".to_owned(), SheetBody::Log),
+    };
+    Some(Sheet { title, body, scroll: scene.desk.overlay_scroll })
+}
+
+fn back_lines(scene: &Scene) -> Vec<Text> {
+    let way = way_back(scene.plan, scene.run);
+    let mut lines = Vec::new();
+    if way.steps.is_empty() {
+        lines.push(Text::new(Role::Go, "There is nothing to take back: nothing is left in the world."));
+    } else {
+        lines.push(
+            Text::plain(format!("Taking everything back is {} and costs: ", words::count(way.steps.len(), "step")))
+                .and(Role::Strong, way.cost.as_str()),
+        );
+        lines.push(Text::default());
+    }
+    for (at, back) in way.steps.iter().enumerate() {
+        let title = scene.plan.step(&back.step).map(|step| format!("{} {}", step.number, clean(&step.title)));
+        let role = match back.cost {
+            Reversibility::Free | Reversibility::Lossless => Role::Go,
+            Reversibility::Lossy | Reversibility::None => Role::NoGo,
+        };
+        let mut line = Text::new(Role::Key, format!("{:>2}. ", at + 1))
+            .and(Role::Strong, title.unwrap_or_else(|| back.step.to_string()))
+            .and(Role::Plain, "  ")
+            .and(role, back.cost.as_str());
+        if let Some(expect) = back.expect {
+            line = line.and(Role::Dim, format!("  about {expect}"));
+        }
+        if let Some(until) = &back.until {
+            line = line.and(Role::Dim, format!("  possible until {}", clean(until)));
+        }
+        if !back.has_undo {
+            line = line.and(Role::Unknown, "  by hand: the runbook has no undo");
+        }
+        if back.in_doubt {
+            line = line.and(Role::Unknown, "  IN DOUBT: say with d what became of it first");
+        }
+        lines.push(line);
+        let undo = scene.plan.step(&back.step).and_then(|step| step.undo.as_ref());
+        lines.extend(
+            undo.iter()
+                .flat_map(|work| work.preview())
+                .map(|line| Text::new(Role::Dim, format!("      {}", clean(&line)))),
+        );
+    }
+    if let Some(step) = &way.blocked_by {
+        lines.push(Text::default());
+        lines.push(Text::new(
+            Role::NoGo,
+            format!("The way ends at \"{}\": it cannot be taken back.", clean(step.as_str())),
+        ));
+    }
+    lines.push(Text::default());
+    lines.push(Text::new(
+        Role::Dim,
+        "u takes back the first of them; repeat it to go the whole way. esc goes back to the run.",
+    ));
+    lines
+}
+
+/// Help for every key and every word, the same in the cockpit and in tests.
+pub fn help_lines() -> Vec<Text> {
+    let mut lines = vec![Text::new(Role::Title, "KEYS")];
+    lines.extend(KEYS.iter().map(|def| Text::new(Role::Key, format!("  {:<12}", def.keys)).and(Role::Plain, def.help)));
+    lines.push(Text::default());
+    lines.push(Text::new(Role::Title, "WORDS"));
+    let words = [
+        ("GO", "fresh readings meet the condition"),
+        ("NO-GO", "fresh readings do not"),
+        ("UNKNOWN", "readings are missing, stale or failing; it never opens a gate"),
+        ("waiting", "a step it needs is not done"),
+        ("gated", "a gate is shut; the detail says what would open it"),
+        ("ready", "every gate is GO: your word starts it"),
+        ("verifying", "its work is over, its checks are being watched"),
+        ("in doubt", "it may have run: nothing happens until you say what became of it"),
+        ("hold", "how long a condition must stay GO without a break"),
+        ("guard", "a condition that must stay GO while the step runs"),
+        ("section", "jobs back to back after one confirmation; it undoes itself when one fails"),
+        ("free · lossless · lossy · none", "what taking a step back costs"),
+    ];
+    lines.extend(words.iter().map(|(word, meaning)| {
+        Text::new(Role::Strong, format!("  {word:<12}")).and(Role::Plain, format!(" {meaning}"))
+    }));
+    lines
+}

@@ -1,0 +1,216 @@
+//! The live panes: one per probe that is worth a pane, with an age beside every number.
+
+use super::{Pane, Role, Scene, Text, words};
+use crate::core::board::Freshness;
+use crate::core::ids::ProbeId;
+use crate::core::probe::{Probe, ProbeKind};
+use crate::core::value::Value;
+use crate::text::clean;
+
+/// Panes in the order of the design: replication, DNS, latency, then the rest.
+pub(super) fn panes(scene: &Scene) -> Vec<Pane> {
+    let mut probes: Vec<(&ProbeId, &Probe)> = scene.plan.probes.iter().collect();
+    probes.sort_by_key(|(_, probe)| match probe.kind {
+        ProbeKind::Replication(_) => 0,
+        ProbeKind::Dns(_) => 1,
+        ProbeKind::Http(_) => 2,
+        ProbeKind::HttpJson(_) | ProbeKind::Sql(_) | ProbeKind::Command(_) => 3,
+        ProbeKind::Tcp(_) => 4,
+    });
+    probes.into_iter().map(|(id, probe)| pane(scene, id, probe)).collect()
+}
+
+fn pane(scene: &Scene, id: &ProbeId, probe: &Probe) -> Pane {
+    let heading = probe.title.as_deref().map_or_else(|| id.to_string(), |title| clean(title).into_owned());
+    let latest = scene.board.latest(id);
+    let fresh = scene.board.freshness(scene.plan, scene.now, id);
+    let mut lines = Vec::new();
+    let status = match latest {
+        None => Text::new(Role::Unknown, "no reading yet"),
+        Some(latest) => {
+            if let Some((since, failure)) = &latest.failure {
+                lines.push(Text::new(Role::NoGo, clean(&failure.what)));
+                Text::new(Role::Unknown, format!("FAILING for {}", words::age(scene.now.since(*since))))
+            } else {
+                let age = latest.good.as_ref().map(|(at, _)| words::age(scene.now.since(*at))).unwrap_or_default();
+                match fresh {
+                    Freshness::Fresh => Text::new(Role::Dim, age),
+                    Freshness::Stale => Text::new(Role::Unknown, format!("STALE {age}")),
+                    Freshness::Gone => Text::new(Role::Unknown, format!("NO DATA for {age}")),
+                }
+            }
+        }
+    };
+    // After five intervals no number is shown at all.
+    let value = latest.and_then(|latest| latest.good.as_ref()).map(|(_, value)| value);
+    if let Some(value) = value.filter(|_| fresh != Freshness::Gone) {
+        lines.extend(body(scene, probe, value));
+        if fresh == Freshness::Stale || latest.is_some_and(|latest| latest.failure.is_some()) {
+            for piece in lines.iter_mut().skip(1).flat_map(|line| line.0.iter_mut()) {
+                piece.role = Role::Dim;
+            }
+        }
+    }
+    Pane { probe: id.clone(), title: heading, status, lines, courses: courses(scene, id, probe) }
+}
+
+fn courses(scene: &Scene, id: &ProbeId, probe: &Probe) -> Vec<(String, Vec<Option<f64>>)> {
+    let wanted: Vec<(String, String)> = match &probe.kind {
+        ProbeKind::Replication(_) => vec![("seconds behind".to_owned(), "seconds".to_owned())],
+        ProbeKind::Http(http) => http.sides.keys().map(|side| (side.clone(), format!("{side}.last"))).collect(),
+        _ => Vec::new(),
+    };
+    wanted
+        .into_iter()
+        .filter_map(|(name, path)| {
+            let series = scene.history.series(id, &path)?;
+            Some((name, series.points().map(|(_, value)| value).collect()))
+        })
+        .collect()
+}
+
+fn body(scene: &Scene, probe: &Probe, value: &Value) -> Vec<Text> {
+    match &probe.kind {
+        ProbeKind::Replication(_) => replication(value),
+        ProbeKind::Dns(dns) => {
+            let name = format!("{} {}", clean(&dns.name), dns.record_type.as_str());
+            super::panes::dns(&name, value)
+        }
+        ProbeKind::Http(http) => latency(http.sides.keys().map(String::as_str), value),
+        ProbeKind::HttpJson(_) | ProbeKind::Sql(_) | ProbeKind::Command(_) | ProbeKind::Tcp(_) => {
+            let _ = scene;
+            fields(value)
+        }
+    }
+}
+
+fn number(value: &Value, path: &str) -> Option<f64> {
+    value.at(path).and_then(Value::number)
+}
+
+fn int(value: &Value, path: &str) -> Option<i64> {
+    value.at(path).and_then(Value::int)
+}
+
+fn word(value: &Value, path: &str) -> String {
+    value.at(path).and_then(Value::text).map(|text| clean(text).into_owned()).unwrap_or_default()
+}
+
+fn replication(value: &Value) -> Vec<Text> {
+    let state = word(value, "state");
+    let role = match state.as_str() {
+        "streaming" => Role::Go,
+        "copying" | "disabled" => Role::Unknown,
+        _ => Role::NoGo,
+    };
+    let behind = number(value, "seconds").map_or_else(|| "unknown".to_owned(), words::seconds);
+    let bytes = int(value, "bytes").map_or_else(|| "unknown".to_owned(), words::bytes);
+    let kept = int(value, "retained_bytes").map_or_else(|| "?".to_owned(), words::bytes);
+    let ready = int(value, "tables_ready").map_or_else(|| "?".to_owned(), |n| n.to_string());
+    let tables = int(value, "tables").map_or_else(|| "?".to_owned(), |n| n.to_string());
+    let oldest = number(value, "oldest_transaction_s").map_or_else(|| "unknown".to_owned(), words::seconds);
+    let mut lines = vec![
+        Text::new(role, state)
+            .and(Role::Plain, "  behind ")
+            .and(Role::Strong, behind)
+            .and(Role::Plain, "  ")
+            .and(Role::Strong, bytes),
+        Text::plain(format!("slot keeps {kept}  {}", word(value, "wal_status"))),
+        Text::plain(format!("tables {ready} of {tables} ready  oldest transaction {oldest}")),
+    ];
+    if let Some(errors) = int(value, "apply_errors").filter(|errors| *errors > 0) {
+        lines.push(Text::new(Role::NoGo, words::count(usize::try_from(errors).unwrap_or(0), "apply error")));
+    }
+    lines
+}
+
+/// Role and short word of an answer.
+fn answer(state: &str) -> (Role, &str) {
+    match state {
+        "new" => (Role::Go, "new"),
+        "old" => (Role::Active, "old"),
+        "stale" => (Role::NoGo, "STALE"),
+        "timeout" => (Role::Unknown, "timeout"),
+        other => (Role::NoGo, other),
+    }
+}
+
+fn dns(name: &str, value: &Value) -> Vec<Text> {
+    let servers = value.at("authoritative").and_then(Value::list).unwrap_or_default();
+    let resolvers = value.at("resolvers").and_then(Value::list).unwrap_or_default();
+    let ttl = int(value, "ttl").map_or_else(|| "?".to_owned(), |ttl| format!("{ttl} s"));
+    let mut first = Text::new(Role::Strong, name.to_owned()).and(Role::Plain, "  authoritative ");
+    for server in servers {
+        let state = word(server, "state");
+        let (role, text) = answer(&state);
+        first = first.and(role, text.to_owned()).and(Role::Plain, " ");
+    }
+    first = first.and(Role::Dim, format!("ttl {ttl}"));
+    let (new, old, unclear) = (int(value, "new"), int(value, "old"), int(value, "unclear"));
+    let shown = |count: Option<i64>| count.map_or_else(|| "?".to_owned(), |n| n.to_string());
+    let mut lines = vec![
+        first,
+        Text::plain("resolvers  ")
+            .and(Role::Active, format!("old {}", shown(old)))
+            .and(Role::Plain, " · ")
+            .and(Role::Go, format!("new {}", shown(new)))
+            .and(Role::Plain, " · ")
+            .and(
+                if unclear.unwrap_or(0) > 0 { Role::Unknown } else { Role::Dim },
+                format!("unclear {}", shown(unclear)),
+            ),
+    ];
+    for resolver in resolvers {
+        let state = word(resolver, "state");
+        let (role, text) = answer(&state);
+        let left = int(resolver, "ttl").map_or_else(String::new, |ttl| format!(" {}:{:02}", ttl / 60, ttl % 60));
+        lines.push(
+            Text::plain(format!("  {:<14}", word(resolver, "name")))
+                .and(role, format!("{text:<8}"))
+                .and(Role::Dim, left)
+                .and(Role::Dim, format!("  {}", word(resolver, "values"))),
+        );
+    }
+    lines
+}
+
+fn latency<'a>(sides: impl Iterator<Item = &'a str>, value: &Value) -> Vec<Text> {
+    let mut lines =
+        vec![Text::new(Role::Dim, format!("{:<8}{:>7}{:>7}{:>7}{:>8}{:>6}", "ms", "p50", "p95", "p99", "errors", "n"))];
+    for side in sides {
+        let Some(figures) = value.at(side) else { continue };
+        let shown = |path: &str| number(figures, path).map_or_else(|| "—".to_owned(), words::millis);
+        let errors = number(figures, "errors");
+        let share = errors.map_or_else(|| "—".to_owned(), |share| format!("{:.1} %", share * 100.0));
+        let samples = int(figures, "samples").unwrap_or(0);
+        let role = if errors.is_some_and(|share| share > 0.0) { Role::NoGo } else { Role::Plain };
+        let mut line = Text::new(Role::Strong, format!("{:<8}", clean(side)))
+            .and(Role::Plain, format!("{:>7}{:>7}{:>7}", shown("p50"), shown("p95"), shown("p99")))
+            .and(role, format!("{share:>8}"))
+            .and(Role::Dim, format!("{samples:>6}"));
+        let failure = word(figures, "failure");
+        if !failure.is_empty() {
+            line = line.and(Role::NoGo, format!("  {failure}"));
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+/// Fields as `name value`, several on a line as they fit.
+fn fields(value: &Value) -> Vec<Text> {
+    let Value::Map(map) = value else { return Vec::new() };
+    map.iter()
+        .map(|(name, value)| {
+            let shown = match (name.as_str(), value) {
+                (name, value) if name.ends_with("_ms") => {
+                    value.number().map_or_else(|| value.to_string(), |ms| words::seconds(ms / 1_000.0))
+                }
+                (name, Value::Int(count)) if name.ends_with("bytes") => words::bytes(*count),
+                (_, Value::Text(text)) => clean(text).into_owned(),
+                (_, value) => value.to_string(),
+            };
+            Text::new(Role::Dim, format!("{:<18} ", clean(name))).and(Role::Plain, shown)
+        })
+        .collect()
+}

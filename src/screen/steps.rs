@@ -1,0 +1,77 @@
+//! The list of steps.
+
+use super::{Row, Scene, Steps};
+use crate::core::decide::step_state;
+use crate::core::plan::Step;
+use crate::core::state::Phase;
+use crate::text::clean;
+
+/// The step where the run is: what is under way or needs the operator, else the first that is not settled.
+pub(super) fn here<'a>(scene: &'a Scene) -> Option<&'a Step> {
+    let steps = &scene.plan.steps;
+    let calls = |step: &&Step| {
+        matches!(
+            scene.run.phase(&step.id),
+            Phase::Running(_) | Phase::Verifying { .. } | Phase::Failed { .. } | Phase::InDoubt { .. }
+        )
+    };
+    steps.iter().find(calls).or_else(|| steps.iter().find(|step| !scene.run.is_settled(&step.id))).or(steps.last())
+}
+
+/// The step the cursor is on.
+pub(super) fn selected<'a>(scene: &'a Scene) -> Option<&'a Step> {
+    scene.desk.selected.as_ref().and_then(|id| scene.plan.step(id)).or_else(|| here(scene))
+}
+
+pub(super) fn steps(scene: &Scene) -> Steps {
+    let plan = scene.plan;
+    let here = here(scene).map(|step| step.id.clone());
+    let selected = selected(scene).map(|step| step.id.clone());
+    let settled = plan.steps.iter().filter(|step| scene.run.is_settled(&step.id)).count();
+    // A row per phase and per step; only those in view are built.
+    let total = plan.steps.len() + plan.phases.len();
+    let cursor = cursor_row(scene, selected.as_ref());
+    let rows = scene.desk.list_rows.max(1);
+    let top = scene.desk.list_top.min(total.saturating_sub(rows)).clamp((cursor + 1).saturating_sub(rows), cursor);
+    let mut built = Vec::with_capacity(rows);
+    let mut position = 0;
+    for phase in &plan.phases {
+        let of_phase = plan.steps.get(phase.steps.clone()).unwrap_or_default();
+        if position + of_phase.len() < top {
+            position += of_phase.len() + 1;
+            continue;
+        }
+        if position >= top && built.len() < rows {
+            built.push(Row::Phase {
+                title: clean(&phase.title).into_owned(),
+                settled: of_phase.iter().filter(|step| scene.run.is_settled(&step.id)).count(),
+                total: of_phase.len(),
+            });
+        }
+        position += 1;
+        for step in of_phase {
+            if position >= top && built.len() < rows {
+                built.push(Row::Step {
+                    number: step.number,
+                    title: clean(&step.title).into_owned(),
+                    state: step_state(plan, scene.run, scene.board, scene.now, step),
+                    selected: selected.as_ref() == Some(&step.id),
+                    here: here.as_ref() == Some(&step.id),
+                    overridden: scene.run.step(&step.id).overridden.is_some(),
+                });
+            }
+            position += 1;
+        }
+        if built.len() >= rows {
+            break;
+        }
+    }
+    Steps { heading: format!("{settled} of {}", plan.steps.len()), rows: built, total, top }
+}
+
+/// Row of the cursor among all rows, phases included.
+fn cursor_row(scene: &Scene, selected: Option<&crate::core::ids::StepId>) -> usize {
+    let Some(&at) = selected.and_then(|id| scene.plan.index.get(id)) else { return 0 };
+    let phases = scene.plan.phases.iter().take_while(|phase| phase.steps.start <= at).count();
+    at + phases
+}

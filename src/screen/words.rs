@@ -1,0 +1,202 @@
+//! How numbers, sizes, times and facts are put into words. One way each, everywhere.
+
+use jiff::tz::TimeZone;
+
+use crate::core::evidence::Verdict;
+use crate::core::fact::{Fact, Finding};
+use crate::core::job::{Adoption, Direction, JobKey, Outcome};
+use crate::core::plan::Plan;
+use crate::core::time::{At, Span};
+use crate::text::clean;
+
+/// A number of bytes in binary units: `224 B`, `1.2 MiB`.
+#[allow(clippy::cast_precision_loss)] // two digits are shown
+pub fn bytes(count: i64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = count as f64;
+    if value.abs() < 1024.0 {
+        return format!("{count} B");
+    }
+    let mut unit = "";
+    for next in UNITS {
+        if value.abs() < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = next;
+    }
+    format!("{value:.1} {unit}")
+}
+
+/// Seconds, from microseconds to hours: `6 ms`, `0.2 s`, `2:14`.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped to what fits
+pub fn seconds(secs: f64) -> String {
+    if !secs.is_finite() {
+        return "unknown".to_owned();
+    }
+    Span((secs.clamp(0.0, 1e12) * 1_000.0).round() as u64).to_string()
+}
+
+/// Milliseconds of latency: `0.4`, `38`, `1204`.
+pub fn millis(ms: f64) -> String {
+    if ms < 10.0 { format!("{ms:.1}") } else { format!("{ms:.0}") }
+}
+
+/// An age beside a number: never more than a few characters.
+pub fn age(span: Span) -> String {
+    // Whole seconds: a picture in which nothing happens must not change ten times a second.
+    match span.0 {
+        0..1_000 => "<1 s".to_owned(),
+        ms @ 1_000..10_000 => format!("{} s", ms / 1_000),
+        _ => span.to_string(),
+    }
+}
+
+/// The time of day in UTC.
+pub fn utc(at: At) -> String {
+    at.timestamp().map_or_else(
+        || "--:--:--".to_owned(),
+        |time| time.to_zoned_datetime(TimeZone::UTC).strftime("%H:%M:%S").to_string(),
+    )
+}
+
+/// An elapsed time that ticks: `T+0:18:42`.
+pub fn elapsed(span: Span) -> String {
+    let secs = span.0 / 1_000;
+    format!("T+{}:{:02}:{:02}", secs / 3_600, secs / 60 % 60, secs % 60)
+}
+
+/// `1 step`, `3 steps`.
+pub fn count(n: usize, one: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
+}
+
+/// The word for a finding.
+pub fn finding(finding: Finding) -> &'static str {
+    match finding {
+        Finding::Happened => "it happened",
+        Finding::DidNotHappen => "it did not happen",
+        Finding::HalfHappened => "it happened in part",
+    }
+}
+
+fn job(plan: &Plan, key: &JobKey) -> String {
+    let section = plan.work(key).is_some_and(|work| work.section);
+    let way = match key.direction {
+        Direction::Do => "",
+        Direction::Revert => "reverting ",
+        Direction::Undo => "undoing ",
+    };
+    match (section, plan.job_title(key)) {
+        (true, Some(title)) => format!("{way}{} · {}", key.job + 1, clean(title)),
+        _ => format!("{way}{}", key.step),
+    }
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Succeeded { summary } => clean(summary).into_owned(),
+        Outcome::Failed { what } => format!("FAILED: {}", clean(what)),
+        Outcome::Unknown { why } => format!("UNKNOWN: {}", clean(why)),
+    }
+}
+
+/// A fact as one line of the journal pane: who or what, and what happened.
+#[allow(clippy::too_many_lines)] // one line a fact: a table, not an algorithm
+pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
+    let step = |id: &crate::core::ids::StepId| {
+        plan.step(id).map_or_else(|| id.to_string(), |step| format!("{} {}", step.number, clean(&step.title)))
+    };
+    match fact {
+        Fact::RunOpened { mode, by, .. } => (by.to_string(), format!("opened the run, {}", mode.as_str())),
+        Fact::DriverArrived { by, away, epoch } if *epoch > 1 => {
+            (by.to_string(), format!("took over the run; nobody had watched for {away}"))
+        }
+        Fact::DriverArrived { by, .. } => (by.to_string(), "drives".to_owned()),
+        Fact::DriverLeft { by, why } => (by.to_string(), format!("left: {}", clean(why))),
+        Fact::StepStarted { step: id, by, evidence, overridden, attempt, .. } => {
+            let how = match overridden {
+                Some(reason) => format!("OVERRODE a shut gate: {}", clean(reason)),
+                None if evidence.is_empty() => "without gates".to_owned(),
+                None => format!("on GO ×{}", evidence.len()),
+            };
+            let again = if attempt.0 > 1 { format!(", try {attempt}") } else { String::new() };
+            (by.to_string(), format!("confirmed {} {how}{again}", step(id)))
+        }
+        Fact::JobStarted { key } => ("job".to_owned(), format!("{} began", job(plan, key))),
+        Fact::JobEnded { key, outcome: how, took } => {
+            ("job".to_owned(), format!("{}: {} · {took}", job(plan, key), outcome(how)))
+        }
+        Fact::ItemAcknowledged { step: id, item, by, .. } => {
+            (by.to_string(), format!("ticked item {} of {}", item + 1, step(id)))
+        }
+        Fact::StopRequested { step: id, why, .. } => ("step".to_owned(), format!("{}: {why}", step(id))),
+        Fact::SectionReverting { step: id, why, .. } => {
+            ("step".to_owned(), format!("{} takes itself back: {}", step(id), clean(why)))
+        }
+        Fact::StepDone { step: id, evidence, .. } => {
+            let verified = if evidence.is_empty() { String::new() } else { format!(", verified ×{}", evidence.len()) };
+            ("step".to_owned(), format!("{} done{verified}", step(id)))
+        }
+        Fact::StepFailed { step: id, why, reverted, .. } => {
+            let rest = if *reverted { " (took itself back)" } else { "" };
+            ("step".to_owned(), format!("{} FAILED: {}{rest}", step(id), clean(why)))
+        }
+        Fact::LeftInDoubt { key, why } => ("step".to_owned(), format!("{} IN DOUBT: {}", step(&key.step), clean(why))),
+        Fact::JobAdopted { key, adoption } => {
+            let found = match adoption {
+                Adoption::Running => "is still running".to_owned(),
+                Adoption::Ended { outcome: how, .. } => format!("ended meanwhile: {}", outcome(how)),
+                Adoption::NeverStarted => "never started".to_owned(),
+                Adoption::Untraceable => "leaves no trace to look for".to_owned(),
+            };
+            ("job".to_owned(), format!("{} {found}", job(plan, key)))
+        }
+        Fact::DoubtResolved { key, finding: found, by, reason, .. } => {
+            (by.to_string(), format!("found of {}: {}: {}", step(&key.step), finding(*found), clean(reason)))
+        }
+        Fact::VerifyingAgain { step: id, by, .. } => (by.to_string(), format!("verifies {} again", step(id))),
+        Fact::StepSkipped { step: id, by, reason } => {
+            (by.to_string(), format!("SKIPPED {}: {}", step(id), clean(reason)))
+        }
+        Fact::UndoStarted { step: id, by, .. } => (by.to_string(), format!("takes back {}", step(id))),
+        Fact::StepUndone { step: id, .. } => ("step".to_owned(), format!("{} taken back", step(id))),
+        Fact::UndoFailed { step: id, why, .. } => {
+            ("step".to_owned(), format!("undo of {} FAILED: {}", step(id), clean(why)))
+        }
+        Fact::LateResultIgnored { key, .. } => ("job".to_owned(), format!("{}: late result ignored", job(plan, key))),
+        Fact::NoteAdded { by, text } => (by.to_string(), format!("note: {}", clean(text))),
+        Fact::StatusUpdated { by, text } => (by.to_string(), format!("told stakeholders: {}", clean(text))),
+        Fact::WallClockJumped { by_ms } => {
+            let way = if *by_ms > 0 { "forward" } else { "back" };
+            ("clock".to_owned(), format!("the wall clock was set {way} by {}", Span(by_ms.unsigned_abs())))
+        }
+        Fact::RunEnded { by, how, .. } => (by.to_string(), format!("ended the run: {}", how.as_str())),
+    }
+}
+
+/// The role of a verdict.
+pub fn verdict_role(verdict: Verdict) -> super::Role {
+    match verdict {
+        Verdict::Go => super::Role::Go,
+        Verdict::NoGo => super::Role::NoGo,
+        Verdict::Unknown => super::Role::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_use_the_unit_that_reads_best() {
+        assert_eq!(bytes(224), "224 B");
+        assert_eq!(bytes(1_258_291), "1.2 MiB");
+        assert_eq!(bytes(-2048), "-2.0 KiB");
+    }
+
+    #[test]
+    fn nothing_measured_is_never_shown_as_zero() {
+        assert_eq!(seconds(f64::NAN), "unknown");
+    }
+}

@@ -1,0 +1,559 @@
+//! Draws a [`Screen`]: layout by size and nothing else. It sees no state, no clock and no channel.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block as Frame_, Clear, Paragraph, Wrap};
+
+use super::theme::{Glyphs, Theme};
+use crate::core::decide::StepState;
+use crate::screen::{Block, Detail, Focus, GateRow, Header, Pane, Role, Row, Screen, Sheet, SheetBody, Text};
+use crate::text::{fit, width};
+
+/// Below this nothing can be confirmed: the operator could not see on what.
+pub const CONFIRM_SIZE: (u16, u16) = (60, 16);
+
+/// Rows the step list has at this size, so that the projection builds no others.
+pub fn list_rows(cols: u16, rows: u16) -> usize {
+    let area = Rect::new(0, 0, cols, rows);
+    usize::from(layout(area).steps.height.saturating_sub(2).max(1))
+}
+
+/// Where everything goes.
+struct Areas {
+    header: Rect,
+    steps: Rect,
+    detail: Rect,
+    panes: Rect,
+    tails: Rect,
+    conversation: Rect,
+    footer: Rect,
+    /// Steps and detail share one place.
+    single: bool,
+}
+
+fn layout(area: Rect) -> Areas {
+    let small = area.width < 100 || area.height < 30;
+    let header_rows = if small { 2 } else { 3 };
+    let panes_rows = match area.height {
+        0..30 => 3,
+        30..45 => 9,
+        45..55 => 11,
+        _ => 14,
+    };
+    let tail_rows = match area.height {
+        0..22 => 0,
+        22..30 => 2,
+        30..36 => 3,
+        36..45 => 5,
+        45..55 => 8,
+        _ => 11,
+    };
+    let [header, main, panes, tails, conversation, footer] = Layout::vertical([
+        Constraint::Length(header_rows),
+        Constraint::Min(3),
+        Constraint::Length(if small { 3.min(panes_rows) } else { panes_rows }),
+        Constraint::Length(tail_rows),
+        Constraint::Length(1),
+        Constraint::Length(1),
+    ])
+    .areas(area);
+    if small {
+        return Areas { header, steps: main, detail: main, panes, tails, conversation, footer, single: true };
+    }
+    let list = (area.width / 3).clamp(37, 56);
+    let [steps, detail] = Layout::horizontal([Constraint::Length(list), Constraint::Min(20)]).areas(main);
+    Areas { header, steps, detail, panes, tails, conversation, footer, single: false }
+}
+
+/// Draws the whole screen.
+pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) {
+    let area = frame.area();
+    if area.width < CONFIRM_SIZE.0 || area.height < CONFIRM_SIZE.1 {
+        tiny(frame, screen, theme, area);
+        return;
+    }
+    let areas = layout(area);
+    let canvas = Canvas { theme, screen };
+    if areas.single {
+        canvas.small_header(frame, areas.header);
+    } else {
+        canvas.header(frame, areas.header);
+    }
+    canvas.conversation(frame, areas.conversation);
+    canvas.footer(frame, areas.footer);
+    if let Some(sheet) = &screen.overlay {
+        let rest = Rect {
+            y: areas.header.bottom(),
+            height: areas.conversation.y.saturating_sub(areas.header.bottom()),
+            ..area
+        };
+        canvas.sheet(frame, rest, sheet);
+        return;
+    }
+    if !areas.single || screen.focus == Focus::Steps {
+        canvas.steps(frame, areas.steps);
+    }
+    if !areas.single || screen.focus == Focus::Detail {
+        canvas.detail(frame, areas.detail, &screen.detail);
+    }
+    if areas.single {
+        canvas.pane_lines(frame, areas.panes);
+    } else {
+        canvas.panes(frame, areas.panes);
+    }
+    canvas.tails(frame, areas.tails);
+}
+
+/// What is left when there is no room: run, mode, step, pause clock, and that confirming needs more room.
+fn tiny(frame: &mut Frame, screen: &Screen, theme: Theme, area: Rect) {
+    let canvas = Canvas { theme, screen };
+    let header = &screen.header;
+    let mut lines = vec![
+        canvas.line(
+            &Text::new(Theme::mode_role(screen.mode), header.mode.clone()).and(Role::Plain, format!(" {}", header.run)),
+        ),
+        canvas.line(&Text::plain(screen.detail.title.clone())),
+        canvas.line(&screen.detail.state),
+        canvas.line(&header.pause),
+        canvas.line(&header.back),
+        canvas.line(&screen.conversation),
+        canvas.line(&Text::new(Role::Dim, format!("confirming needs {}×{}", CONFIRM_SIZE.0, CONFIRM_SIZE.1))),
+    ];
+    if let Some(alarm) = &header.alarm {
+        lines.insert(1, canvas.line(&Text::new(Role::NoGo, alarm.clone())));
+    }
+    frame.render_widget(Paragraph::new(lines), area);
+}
+
+struct Canvas<'a> {
+    theme: Theme,
+    screen: &'a Screen,
+}
+
+impl Canvas<'_> {
+    fn line(&self, text: &Text) -> Line<'static> {
+        Line::from(
+            text.0
+                .iter()
+                .map(|piece| Span::styled(self.theme.text(&piece.text).into_owned(), self.theme.style(piece.role)))
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    fn span(&self, role: Role, text: impl AsRef<str>) -> Span<'static> {
+        Span::styled(self.theme.text(text.as_ref()).into_owned(), self.theme.style(role))
+    }
+
+    fn frame(&self, title: &str, status: Option<Line<'static>>, focused: bool) -> Frame_<'static> {
+        let role = if focused { Role::Strong } else { Role::Dim };
+        let title = format!(" {} ", self.theme.text(title));
+        let block = Frame_::bordered()
+            .border_set(self.theme.border(self.screen.mode))
+            .border_style(self.theme.style(role))
+            .title(Line::styled(title, self.theme.style(Role::Title)));
+        match status {
+            Some(status) => block.title_top(status.right_aligned()),
+            None => block,
+        }
+    }
+
+    /// Left, middle and right on one line; the middle yields first, then the right.
+    fn bar(&self, left: &Text, middle: &Text, right: &Text, columns: usize) -> Line<'static> {
+        let fits = |parts: &[&Text]| parts.iter().map(|part| part.width()).sum::<usize>() + parts.len() * 2 <= columns;
+        let (middle, right) = if fits(&[left, middle, right]) {
+            (Some(middle), Some(right))
+        } else if fits(&[left, right]) {
+            (None, Some(right))
+        } else {
+            (None, None)
+        };
+        let mut line = self.line(left);
+        let used = |line: &Line| line.width();
+        if let Some(middle) = middle.filter(|middle| !middle.0.is_empty()) {
+            let start = columns.saturating_sub(middle.width()) / 2;
+            let gap = start.saturating_sub(used(&line)).max(2);
+            line.spans.push(Span::raw(" ".repeat(gap)));
+            line.spans.extend(self.line(middle).spans);
+        }
+        if let Some(right) = right.filter(|right| !right.0.is_empty()) {
+            let gap = columns.saturating_sub(used(&line) + right.width());
+            line.spans.push(Span::raw(" ".repeat(gap)));
+            line.spans.extend(self.line(right).spans);
+        }
+        line
+    }
+
+    fn mode(&self) -> Text {
+        let Header { mode, profile, .. } = &self.screen.header;
+        let word = if profile.is_empty() { format!(" {mode} ") } else { format!(" {mode} · {profile} ") };
+        Text::new(Theme::mode_role(self.screen.mode), word)
+    }
+
+    fn header(&self, frame: &mut Frame, area: Rect) {
+        let header = &self.screen.header;
+        let columns = usize::from(area.width);
+        let title = Text::new(Role::Strong, " gonogo  ").and(Role::Title, header.title.clone());
+        let mut lines = vec![self.bar(&title, &self.mode(), &Text::plain(format!("{} ", header.run)), columns)];
+        let clock = Text::plain(format!(" {}", header.clock));
+        lines.push(self.bar(&clock, &header.window, &header.update.clone().and(Role::Plain, " "), columns));
+        let pause = Text(
+            std::iter::once(crate::screen::Piece { role: Role::Plain, text: " ".to_owned() })
+                .chain(header.pause.0.clone())
+                .collect(),
+        );
+        lines.push(match &header.alarm {
+            Some(alarm) => self.bar(
+                &pause,
+                &Text::new(Role::NoGo, alarm.clone()),
+                &header.customers.clone().and(Role::Plain, " "),
+                columns,
+            ),
+            None => self.bar(&pause, &header.back, &header.customers.clone().and(Role::Plain, " "), columns),
+        });
+        frame.render_widget(Paragraph::new(lines), area);
+    }
+
+    fn small_header(&self, frame: &mut Frame, area: Rect) {
+        let header = &self.screen.header;
+        let columns = usize::from(area.width);
+        let room = columns.saturating_sub(self.mode().width() + width(&header.run) + 4).min(40);
+        let title = Text::new(Role::Title, fit(&header.title, room));
+        let first = self.bar(&title, &self.mode(), &Text::plain(header.run.clone()), columns);
+        let second = match &header.alarm {
+            Some(alarm) => self.line(&Text::new(Role::NoGo, alarm.clone())),
+            None => self.bar(&header.pause, &Text::default(), &header.back, columns),
+        };
+        frame.render_widget(Paragraph::new(vec![first, second]), area);
+    }
+
+    fn conversation(&self, frame: &mut Frame, area: Rect) {
+        let mut line = self.line(&self.screen.conversation);
+        line.spans.insert(0, self.span(Role::Here, if self.theme.glyphs == Glyphs::Unicode { " › " } else { " > " }));
+        // When the line is too long its end matters: that is where the operator types.
+        let over = line.width().saturating_sub(usize::from(area.width));
+        let over = if self.screen.conversation.0.iter().any(|piece| piece.text == "▏") { over } else { 0 };
+        let scroll = u16::try_from(over).unwrap_or(0);
+        frame.render_widget(Paragraph::new(line).scroll((0, scroll)), area);
+    }
+
+    fn footer(&self, frame: &mut Frame, area: Rect) {
+        let mut line = Line::default();
+        for (key, label) in &self.screen.keys {
+            let piece = format!(" {label}  ");
+            if line.width() + width(key) + width(&piece) > usize::from(area.width) {
+                break;
+            }
+            line.spans.push(Span::raw(" "));
+            line.spans.push(self.span(Role::Key, key));
+            line.spans.push(self.span(Role::Dim, piece.trim_end()));
+            line.spans.push(Span::raw(" "));
+        }
+        frame.render_widget(Paragraph::new(line), area);
+    }
+
+    fn steps(&self, frame: &mut Frame, area: Rect) {
+        let steps = &self.screen.steps;
+        let inner = usize::from(area.width.saturating_sub(2));
+        let rows: Vec<Line> = steps.rows.iter().map(|row| self.row(row, inner)).collect();
+        let title = format!("Steps · {}", steps.heading);
+        let below = steps.total.saturating_sub(steps.top + steps.rows.len());
+        let status = (steps.top > 0 || below > 0)
+            .then(|| Line::from(self.span(Role::Dim, format!(" {} above, {below} below ", steps.top))));
+        let block = self.frame(&title, status, self.screen.focus == Focus::Steps);
+        frame.render_widget(Paragraph::new(rows).block(block), area);
+    }
+
+    fn row(&self, row: &Row, inner: usize) -> Line<'static> {
+        match row {
+            Row::Phase { title, settled, total } => {
+                let count = format!("{settled}/{total}");
+                let room = inner.saturating_sub(width(&count) + 2);
+                let title = fit(title, room);
+                let gap = inner.saturating_sub(width(&title) + width(&count) + 1);
+                Line::from(vec![
+                    self.span(Role::Title, format!(" {title}")),
+                    Span::raw(" ".repeat(gap)),
+                    self.span(Role::Dim, count),
+                ])
+            }
+            Row::Step { number, title, state, selected, here, overridden } => {
+                let marker = if *here { self.theme.here() } else { " " };
+                let word = if *overridden && *state == StepState::Done { "OVERRIDDEN" } else { state.as_str() };
+                let role = if *overridden { Role::NoGo } else { state_role(*state) };
+                let glyph = self.theme.state_glyph(*state);
+                let room = inner.saturating_sub(width(word) + 10);
+                let title = fit(title, room);
+                let gap = room.saturating_sub(width(&title));
+                let mut line = Line::from(vec![
+                    self.span(Role::Here, format!("{marker} ")),
+                    self.span(role, format!("{glyph} ")),
+                    self.span(Role::Dim, format!("{number:>3} ")),
+                    self.span(if *here { Role::Strong } else { Role::Plain }, title),
+                    Span::raw(" ".repeat(gap + 1)),
+                    self.span(role, word),
+                ]);
+                if *selected {
+                    let used = line.width();
+                    line.spans.push(Span::raw(" ".repeat(inner.saturating_sub(used))));
+                    line = line.patch_style(Style::new().add_modifier(ratatui::style::Modifier::REVERSED));
+                }
+                line
+            }
+        }
+    }
+
+    fn detail(&self, frame: &mut Frame, area: Rect, detail: &Detail) {
+        let status =
+            (!detail.right.is_empty()).then(|| Line::from(self.span(Role::Dim, format!(" {} ", detail.right))));
+        let inner = usize::from(area.width.saturating_sub(3));
+        let room = usize::from(area.width).saturating_sub(width(&detail.right) + 8);
+        let block = self.frame(&fit(&detail.title, room.max(10)), status, self.screen.focus == Focus::Detail);
+        let lines = self.detail_lines(detail, inner);
+        let height = usize::from(area.height.saturating_sub(2));
+        let last = u16::try_from(lines.len().saturating_sub(height.min(lines.len()))).unwrap_or(0);
+        let block = if lines.len() > height {
+            let more = lines.len() - height;
+            block.title_bottom(
+                Line::from(self.span(Role::Dim, format!(" {more} more lines: tab ↓, or p "))).right_aligned(),
+            )
+        } else {
+            block
+        };
+        let scroll = detail.scroll.min(last);
+        frame.render_widget(Paragraph::new(lines).block(block).scroll((scroll, 0)), area);
+    }
+
+    /// The detail as lines no wider than `inner`.
+    fn detail_lines(&self, detail: &Detail, inner: usize) -> Vec<Line<'static>> {
+        let mut lines = self.wrapped(&detail.state, inner, 0);
+        for block in &detail.blocks {
+            match block {
+                Block::Lines { heading, lines: content } => {
+                    if !heading.is_empty() {
+                        lines.push(Line::default());
+                        lines.push(Line::from(self.span(Role::Title, fit(heading, inner))));
+                    }
+                    for text in content {
+                        lines.extend(self.wrapped(text, inner, 2));
+                    }
+                }
+                Block::Board { heading, rows } => {
+                    lines.push(Line::default());
+                    lines.extend(self.board(heading, rows, inner));
+                }
+            }
+        }
+        lines
+    }
+
+    /// A line broken at words, keeping the roles of its pieces.
+    fn wrapped(&self, text: &Text, inner: usize, indent: usize) -> Vec<Line<'static>> {
+        let mut lines = Vec::new();
+        let mut line: Vec<Span<'static>> = Vec::new();
+        let mut used = 0;
+        for piece in &text.0 {
+            for word in piece.text.split_inclusive(' ') {
+                let mut word = word;
+                let mut columns = width(word.trim_end());
+                if used + columns > inner && used > indent {
+                    lines.push(Line::from(std::mem::take(&mut line)));
+                    line.push(Span::raw(" ".repeat(indent)));
+                    used = indent;
+                }
+                // A word longer than the line is cut hard.
+                let cut;
+                if columns + used > inner {
+                    cut = fit(word, inner.saturating_sub(used).max(1));
+                    word = &cut;
+                    columns = width(word);
+                }
+                used += columns + (width(word) - width(word.trim_end()));
+                line.push(self.span(piece.role, word));
+            }
+        }
+        lines.push(Line::from(line));
+        lines
+    }
+
+    fn board(&self, heading: &str, rows: &[GateRow], inner: usize) -> Vec<Line<'static>> {
+        let held = rows.iter().map(|row| width(&row.held)).max().unwrap_or(0).max(4);
+        let age = rows.iter().map(|row| width(&row.age)).max().unwrap_or(0).max(3);
+        let free = inner.saturating_sub(9 + age + held + 4);
+        let name = (free / 2).clamp(8, 40).min(free);
+        let now = free.saturating_sub(name + 1);
+        let pad = |text: &str, columns: usize| {
+            let text = fit(text, columns);
+            let gap = columns.saturating_sub(width(&text));
+            format!("{text}{}", " ".repeat(gap))
+        };
+        let heading = Line::from(vec![
+            self.span(Role::Title, pad(heading, 9 + name + 1)),
+            self.span(Role::Dim, format!("{} {} {}", pad("now", now), pad("age", age), pad("held", held))),
+        ]);
+        std::iter::once(heading)
+            .chain(rows.iter().map(|row| {
+                Line::from(vec![
+                    self.span(Theme::verdict_role(row.verdict), pad(&format!(" {}", row.verdict), 9)),
+                    self.span(Role::Plain, pad(&row.name, name)),
+                    Span::raw(" "),
+                    self.span(Role::Strong, pad(&row.now, now)),
+                    Span::raw(" "),
+                    self.span(Role::Dim, pad(&row.age, age)),
+                    Span::raw(" "),
+                    self.span(Role::Dim, pad(&row.held, held)),
+                ])
+            }))
+            .collect()
+    }
+
+    fn panes(&self, frame: &mut Frame, area: Rect) {
+        let shown = self.screen.panes.len().min(if area.width >= 180 { 4 } else { 3 });
+        if shown == 0 {
+            let block = self.frame("Panes", None, false);
+            frame.render_widget(Paragraph::new("this runbook watches nothing: it has no probes").block(block), area);
+            return;
+        }
+        let columns = Layout::horizontal(vec![Constraint::Fill(1); shown]).split(area);
+        for (pane, column) in self.screen.panes.iter().zip(columns.iter()) {
+            self.pane(frame, *column, pane, false);
+        }
+    }
+
+    fn pane(&self, frame: &mut Frame, area: Rect, pane: &Pane, zoomed: bool) {
+        let mut status = self.line(&pane.status);
+        status.spans.insert(0, Span::raw(" "));
+        status.spans.push(Span::raw(" "));
+        let block = self.frame(&pane.title, Some(status), zoomed);
+        let inner = block.inner(area);
+        frame.render_widget(block, area);
+        let columns = usize::from(inner.width);
+        let mut lines: Vec<Line> = pane.lines.iter().map(|line| self.line(line)).collect();
+        let rows = usize::from(inner.height);
+        let room = rows.saturating_sub(pane.courses.len().min(rows.saturating_sub(3)));
+        lines.truncate(room.max(1));
+        for (name, values) in &pane.courses {
+            if lines.len() >= rows {
+                break;
+            }
+            let label = format!("{} ", fit(name, 14));
+            let course = spark(values, columns.saturating_sub(width(&label)), self.theme.glyphs);
+            lines.push(Line::from(vec![self.span(Role::Dim, label), self.span(Role::Active, course)]));
+        }
+        frame.render_widget(Paragraph::new(lines), inner);
+    }
+
+    /// One line a pane, for small screens.
+    fn pane_lines(&self, frame: &mut Frame, area: Rect) {
+        let lines: Vec<Line> = self
+            .screen
+            .panes
+            .iter()
+            .take(usize::from(area.height))
+            .map(|pane| {
+                let mut line = Line::from(vec![
+                    self.span(Role::Title, format!(" {:<13}", fit(&pane.title, 12))),
+                    self.span(Role::Dim, ""),
+                ]);
+                line.spans.extend(self.line(&pane.status).spans);
+                line.spans.push(Span::raw("  "));
+                if let Some(first) = pane_summary(pane) {
+                    line.spans.extend(self.line(first).spans);
+                }
+                line
+            })
+            .collect();
+        frame.render_widget(Paragraph::new(lines), area);
+    }
+
+    fn tails(&self, frame: &mut Frame, area: Rect) {
+        if area.height == 0 {
+            return;
+        }
+        let (left, right) = if area.width >= 160 && !self.screen.output.is_empty() {
+            let [left, right] = Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)]).areas(area);
+            (left, Some(right))
+        } else {
+            (area, None)
+        };
+        self.tail(frame, left, &self.screen.log);
+        if let Some(right) = right {
+            self.tail(frame, right, &self.screen.output);
+        }
+    }
+
+    fn tail(&self, frame: &mut Frame, area: Rect, lines: &[Text]) {
+        let skip = lines.len().saturating_sub(usize::from(area.height));
+        let lines: Vec<Line> = lines.iter().skip(skip).map(|line| self.line(line)).collect();
+        frame.render_widget(Paragraph::new(lines), area);
+    }
+
+    fn sheet(&self, frame: &mut Frame, area: Rect, sheet: &Sheet) {
+        frame.render_widget(Clear, area);
+        match &sheet.body {
+            SheetBody::Step => {
+                let detail = Detail { scroll: sheet.scroll, ..self.screen.detail.clone() };
+                self.detail(frame, area, &detail);
+            }
+            SheetBody::Pane(at) => {
+                if let Some(pane) = self.screen.panes.get(*at) {
+                    self.pane(frame, area, pane, true);
+                }
+            }
+            SheetBody::Log => {
+                let lines: Vec<&Text> = self.screen.log.iter().chain(&self.screen.output).collect();
+                self.scrolled(frame, area, &sheet.title, &lines, sheet.scroll, true);
+            }
+            SheetBody::Lines(lines) => {
+                let lines: Vec<&Text> = lines.iter().collect();
+                self.scrolled(frame, area, &sheet.title, &lines, sheet.scroll, false);
+            }
+        }
+    }
+
+    /// Lines in a frame. A tail counts its scroll from the end.
+    fn scrolled(&self, frame: &mut Frame, area: Rect, title: &str, lines: &[&Text], scroll: u16, tail: bool) {
+        let height = usize::from(area.height.saturating_sub(2));
+        let last = lines.len().saturating_sub(height);
+        let from = if tail { last.saturating_sub(usize::from(scroll)) } else { usize::from(scroll).min(last) };
+        let status = (last > 0).then(|| {
+            Line::from(
+                self.span(Role::Dim, format!(" {}–{} of {} ", from + 1, (from + height).min(lines.len()), lines.len())),
+            )
+        });
+        let shown: Vec<Line> = lines.iter().skip(from).take(height).map(|line| self.line(line)).collect();
+        let block = self.frame(title, status, true);
+        frame.render_widget(Paragraph::new(shown).block(block).wrap(Wrap { trim: false }), area);
+    }
+}
+
+fn state_role(state: StepState) -> Role {
+    crate::screen::state_role(state)
+}
+
+/// The line that says most when there is room for one.
+fn pane_summary(pane: &Pane) -> Option<&Text> {
+    pane.lines.iter().find(|line| !line.to_plain().trim_start().starts_with("ms ")).or(pane.lines.first())
+}
+
+/// The course of a number in eighths of a row, or in ASCII. Gaps stay gaps.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped to the number of levels
+fn spark(values: &[Option<f64>], columns: usize, glyphs: Glyphs) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    const ASCII: [char; 8] = ['_', '.', '-', ':', '=', '+', '*', '#'];
+    let shown = values.get(values.len().saturating_sub(columns)..).unwrap_or_default();
+    let top = shown.iter().flatten().copied().fold(0.0_f64, f64::max);
+    let levels = if glyphs == Glyphs::Unicode { BARS } else { ASCII };
+    shown
+        .iter()
+        .map(|value| match value {
+            None => ' ',
+            Some(value) if top <= 0.0 || !value.is_finite() => levels.first().copied().unwrap_or(' '),
+            Some(value) => {
+                let level = (value / top * 7.0).round().clamp(0.0, 7.0) as usize;
+                levels.get(level).copied().unwrap_or(' ')
+            }
+        })
+        .collect()
+}

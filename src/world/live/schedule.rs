@@ -1,0 +1,125 @@
+//! When probes measure: an absolute timetable, at most one measurement in flight per probe, a limit on each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::Rng as _;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::{Shared, command, dns, http, latency, replication, sql, tcp};
+use crate::core::ids::ProbeId;
+use crate::core::probe::{Probe, ProbeKind};
+use crate::core::reading::Failure;
+use crate::core::value::Value;
+
+/// Longest time until every probe has been asked for the first time.
+const SPREAD: Duration = Duration::from_secs(1);
+
+/// Ticks at fixed instants. Ticks that are over when they are asked for are skipped, never made up for.
+#[derive(Debug)]
+pub(super) struct Timetable {
+    next: Instant,
+    every: Duration,
+}
+
+impl Timetable {
+    /// Ticks at `first`, `first + every` and so on.
+    pub(super) fn new(first: Instant, every: Duration) -> Self {
+        Self { next: first, every: every.max(Duration::from_millis(1)) }
+    }
+
+    /// The next tick that is not over by a whole interval.
+    pub(super) fn next(&mut self) -> Instant {
+        let late = Instant::now().saturating_duration_since(self.next);
+        let skipped = u32::try_from(late.as_nanos() / self.every.as_nanos().max(1)).unwrap_or(u32::MAX);
+        self.next += self.every.saturating_mul(skipped);
+        let tick = self.next;
+        self.next += self.every;
+        tick
+    }
+
+    /// The tick after the one given last.
+    pub(super) fn peek(&self) -> Instant {
+        self.next
+    }
+}
+
+/// Starts every probe, spread over its interval so that they do not fire together.
+pub(super) fn start(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
+    let count = u32::try_from(shared.probes.len().max(1)).unwrap_or(u32::MAX);
+    let now = Instant::now();
+    for (place, (id, probe)) in (0_u32..).zip(&shared.probes) {
+        let slot = probe.every.to_std().min(SPREAD) / count;
+        let phase = slot * place + slot.mul_f64(rand::rng().random_range(0.0..1.0));
+        let (shared, id, probe) = (Arc::clone(shared), id.clone(), probe.clone());
+        match &probe.kind {
+            ProbeKind::Http(http) => {
+                let http = http.clone();
+                tasks.spawn(latency::watch(shared, id, probe, http, now + phase));
+            }
+            _ => {
+                tasks.spawn(watch(shared, id, probe, now + phase));
+            }
+        }
+    }
+}
+
+/// What a probe keeps from one measurement to the next.
+#[derive(Default)]
+pub(super) struct Memory {
+    connection: Option<http::Connection>,
+    replication: replication::Memory,
+}
+
+async fn watch(shared: Arc<Shared>, id: ProbeId, probe: Probe, first: Instant) {
+    let mut timetable = Timetable::new(first, probe.every.to_std());
+    let mut memory = Memory::default();
+    loop {
+        let tick = timetable.next();
+        tokio::time::sleep_until(tick).await;
+        let measured = tokio::time::timeout_at(tick + probe.limit.to_std(), measure(&shared, &probe, &mut memory));
+        let result = match measured.await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::new(format!("no answer from {} within {}", asked(&probe.kind), probe.limit))),
+        };
+        shared.reading(&id, &probe, tick, Instant::now(), result);
+    }
+}
+
+async fn measure(shared: &Arc<Shared>, probe: &Probe, memory: &mut Memory) -> Result<Value, Failure> {
+    match &probe.kind {
+        ProbeKind::Replication(replication) => replication::measure(shared, replication, &mut memory.replication).await,
+        ProbeKind::Dns(dns) => dns::measure(shared, dns, probe.limit.to_std()).await,
+        ProbeKind::HttpJson(http) => http::measure_json(shared, http, &mut memory.connection).await,
+        ProbeKind::Sql(sql) => sql::measure(shared, sql).await,
+        ProbeKind::Command(command) => command::measure(shared, command).await,
+        ProbeKind::Tcp(tcp) => tcp::measure(shared, tcp, probe.limit.to_std()).await,
+        // Has a timetable of its own.
+        ProbeKind::Http(_) => Err(Failure::new("not measured here")),
+    }
+}
+
+/// Who was asked, for the sentence about a silence.
+fn asked(kind: &ProbeKind) -> String {
+    match kind {
+        ProbeKind::Command(_) => "the command".to_owned(),
+        ProbeKind::Tcp(tcp) => tcp.address.clone(),
+        _ => kind.targets().iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>().join(" and "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn missed_ticks_are_skipped_and_the_timetable_stays() {
+        let every = Duration::from_secs(100);
+        let first = Instant::now() - every * 3 - every / 2;
+        let mut timetable = Timetable::new(first, every);
+        assert_eq!(timetable.next(), first + every * 3, "late, but measured from its own instant");
+        assert_eq!(timetable.peek(), first + every * 4);
+        assert_eq!(timetable.next(), first + every * 4);
+    }
+}

@@ -1,0 +1,244 @@
+//! Secrets: fetched at the moment of use, and kept out of everything that leaves the world.
+//!
+//! Values live only here, in memory, and in what is sent to the other side.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncReadExt as _;
+
+use super::foreign;
+use super::mask::Masker;
+use crate::core::ids::SecretId;
+use crate::core::plan::SecretSource;
+
+const OPEN: &str = "«secret:";
+const CLOSE: char = '»';
+/// Longest a program that gives a secret may run.
+const COMMAND_LIMIT: Duration = Duration::from_secs(20);
+/// How long the answer of such a program is used again: probes ask every second.
+const COMMAND_KEPT: Duration = Duration::from_secs(60);
+/// Largest secret in bytes.
+const LARGEST: u64 = 64 * 1024;
+/// Old values of one secret that are still masked, for sources that give a new one each time.
+const REMEMBERED: usize = 16;
+
+/// The plan's secrets.
+#[derive(Debug)]
+pub(super) struct Secrets {
+    sources: BTreeMap<SecretId, SecretSource>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// Every value ever fetched, newest last.
+    values: BTreeMap<SecretId, Vec<String>>,
+    /// When a program last gave a value.
+    asked: BTreeMap<SecretId, Instant>,
+    masker: Masker,
+}
+
+impl Secrets {
+    /// Takes the plan's sources. Values that can be had at once are fetched already, only to be masked.
+    pub(super) fn new(sources: BTreeMap<SecretId, SecretSource>) -> Self {
+        let secrets = Self { sources, seen: Mutex::default() };
+        secrets.prime();
+        secrets
+    }
+
+    /// Learns what environment and files hold now, so that it is masked wherever it turns up.
+    pub(super) fn prime(&self) {
+        for (id, source) in &self.sources {
+            let value = match source {
+                SecretSource::Env(name) => std::env::var(name).ok(),
+                SecretSource::File(path) => read_file(path).ok(),
+                SecretSource::Command(_) => None,
+            };
+            if let Some(value) = value {
+                self.remember(id, &value);
+            }
+        }
+    }
+
+    /// `text` with every `«secret:NAME»` replaced by its value, or a sentence that names the secret and its
+    /// source.
+    pub(super) async fn reveal(&self, text: &str) -> Result<String, String> {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once(OPEN) {
+            let Some((name, tail)) = after.split_once(CLOSE) else { break };
+            out.push_str(before);
+            out.push_str(&self.value(name).await?);
+            rest = tail;
+        }
+        out.push_str(rest);
+        Ok(out)
+    }
+
+    /// Name of the first secret that `text` mentions.
+    pub(super) fn first_in(text: &str) -> Option<&str> {
+        text.split_once(OPEN).and_then(|(_, after)| after.split_once(CLOSE)).map(|(name, _)| name)
+    }
+
+    /// Environment variables that hold secrets and must not be handed on.
+    pub(super) fn variables(&self) -> impl Iterator<Item = &str> {
+        self.sources.values().filter_map(|source| match source {
+            SecretSource::Env(name) => Some(name.as_str()),
+            SecretSource::File(_) | SecretSource::Command(_) => None,
+        })
+    }
+
+    /// What finds every value known by now.
+    pub(super) fn masker(&self) -> Masker {
+        self.seen().masker.clone()
+    }
+
+    /// Text from outside as it may leave the world: secrets masked, hostile characters visible.
+    pub(super) fn tell(&self, text: &str) -> String {
+        foreign::clean(&self.masker().mask(text))
+    }
+
+    /// The same on one line of at most `most` characters, for the middle of a sentence.
+    pub(super) fn tell_brief(&self, text: &str, most: usize) -> String {
+        foreign::brief(&self.masker().mask(text), most)
+    }
+
+    async fn value(&self, name: &str) -> Result<String, String> {
+        let Some((id, source)) = self.sources.get_key_value(name) else {
+            return Err(format!("the runbook has no secret `{}`", foreign::brief(name, 80)));
+        };
+        let value = match source {
+            SecretSource::Env(variable) => {
+                std::env::var(variable).map_err(|_| format!("secret `{id}`: the variable {variable} is not set"))?
+            }
+            SecretSource::File(path) => read_file(path).map_err(|err| format!("secret `{id}`: {path}: {err}"))?,
+            SecretSource::Command(argv) => match self.recent(id) {
+                Some(value) => value,
+                None => {
+                    let value = run(argv).await.map_err(|err| format!("secret `{id}`: {err}"))?;
+                    self.seen().asked.insert(id.clone(), Instant::now());
+                    value
+                }
+            },
+        };
+        if value.is_empty() {
+            return Err(format!("secret `{id}` is empty"));
+        }
+        self.remember(id, &value);
+        Ok(value)
+    }
+
+    fn recent(&self, id: &SecretId) -> Option<String> {
+        let seen = self.seen();
+        seen.asked.get(id).filter(|at| at.elapsed() < COMMAND_KEPT)?;
+        seen.values.get(id)?.last().cloned()
+    }
+
+    fn remember(&self, id: &SecretId, value: &str) {
+        let mut seen = self.seen();
+        let values = seen.values.entry(id.clone()).or_default();
+        if let Some(at) = values.iter().position(|known| known == value) {
+            let known = values.remove(at);
+            values.push(known);
+            return;
+        }
+        if values.len() == REMEMBERED {
+            values.remove(0);
+        }
+        values.push(value.to_owned());
+        let masker = Masker::new(
+            seen.values.iter().flat_map(|(id, values)| values.iter().map(|value| (id.as_str(), value.as_str()))),
+        );
+        seen.masker = masker;
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read_file(path: &str) -> std::io::Result<String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(LARGEST).read_to_string(&mut text)?;
+    Ok(without_break(text))
+}
+
+async fn run(argv: &[String]) -> Result<String, String> {
+    let (program, args) = argv.split_first().ok_or("its command is empty")?;
+    let mut child = tokio::process::Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|err| format!("{program} does not start: {err}"))?;
+    let mut bytes = Vec::new();
+    let done = async {
+        if let Some(stdout) = child.stdout.take() {
+            stdout.take(LARGEST).read_to_end(&mut bytes).await?;
+        }
+        child.wait().await
+    };
+    let status = tokio::time::timeout(COMMAND_LIMIT, done)
+        .await
+        .map_err(|_| format!("{program} gave no answer within {} s", COMMAND_LIMIT.as_secs()))?
+        .map_err(|err| format!("{program}: {err}"))?;
+    if !status.success() {
+        return Err(format!("{program} ended with {status}"));
+    }
+    // The text itself is the secret: an error about it must not quote it.
+    String::from_utf8(bytes).map(without_break).map_err(|_| format!("{program} printed something that is not UTF-8"))
+}
+
+fn without_break(mut text: String) -> String {
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets(sources: &[(&str, SecretSource)]) -> Secrets {
+        Secrets::new(sources.iter().map(|(id, source)| (SecretId::from(*id), source.clone())).collect())
+    }
+
+    fn command(text: &str) -> SecretSource {
+        SecretSource::Command(["/bin/sh", "-c", text].map(str::to_owned).to_vec())
+    }
+
+    #[tokio::test]
+    async fn values_are_put_in_late_and_masked_from_then_on() {
+        let secrets = secrets(&[("a", command("printf 'hunter22\\n'"))]);
+        assert_eq!(secrets.tell("hunter22"), "hunter22", "not known before it is used");
+        assert_eq!(secrets.reveal("x=«secret:a»;").await.unwrap(), "x=hunter22;");
+        assert_eq!(secrets.tell("got hunter22\u{1b}"), "got «secret:a»\\u{1b}");
+    }
+
+    #[tokio::test]
+    async fn a_missing_secret_is_named_with_its_source() {
+        let secrets = secrets(&[
+            ("env", SecretSource::Env("GONOGO_TEST_NOT_SET".to_owned())),
+            ("file", SecretSource::File("/nonexistent/secret".to_owned())),
+            ("program", command("echo canary-value; exit 3")),
+        ]);
+        assert_eq!(
+            secrets.reveal("«secret:env»").await.unwrap_err(),
+            "secret `env`: the variable GONOGO_TEST_NOT_SET is not set"
+        );
+        assert!(secrets.reveal("«secret:file»").await.unwrap_err().contains("/nonexistent/secret"));
+        let err = secrets.reveal("«secret:program»").await.unwrap_err();
+        assert!(err.contains("/bin/sh") && err.contains('3') && !err.contains("canary"), "{err}");
+        assert_eq!(secrets.reveal("«secret:other»").await.unwrap_err(), "the runbook has no secret `other`");
+    }
+}

@@ -1,0 +1,310 @@
+//! The `sql` probe and the `sql` action.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt as _;
+use tokio::sync::watch;
+use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::error::SqlState;
+
+use super::declared;
+use super::pg::{Lease, Purpose, Session};
+use super::{Reporter, Shared};
+use crate::core::action::{Sql, SqlExpect};
+use crate::core::job::Outcome;
+use crate::core::probe::SqlProbe;
+use crate::core::reading::Failure;
+use crate::core::value::Value;
+
+/// Time beyond its own limit that a statement gets to be cancelled by the server.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Measures once: the query as one JSON object, so that columns of every type arrive.
+pub(super) async fn measure(shared: &Shared, probe: &SqlProbe) -> Result<Value, Failure> {
+    let lease = shared.databases.lease(&probe.target, Purpose::Watch, &shared.secrets).await.map_err(Failure::new)?;
+    let Some(session) = lease.session() else { return Err(Failure::new("no connection")) };
+    let query = shared.secrets.reveal(&probe.query).await.map_err(Failure::new)?;
+    let query = query.trim().trim_end_matches(';');
+    // The extended protocol takes a single statement, and a subquery cannot write.
+    let text = format!("select to_jsonb(gonogo) from (\n{query}\n) gonogo limit 2");
+    let rows = session.client().query_typed(&text, &[]).await;
+    let rows = rows.map_err(|err| Failure::new(session.explain(&err, &shared.secrets)))?;
+    let result = match rows.as_slice() {
+        [row] => row
+            .try_get::<_, serde_json::Value>(0)
+            .map_err(|err| Failure::new(shared.secrets.tell(&super::pg::chain(&err))))
+            .and_then(|json| declared::record(&json, &probe.fields, "column", &shared.secrets)),
+        [] => Err(Failure::new(format!("the query on {} gives no row", session.place()))),
+        _ => Err(Failure::new(format!("the query on {} gives more than one row", session.place()))),
+    };
+    lease.give_back();
+    result
+}
+
+/// How far a job got, for the sentence about its failure.
+struct Progress<'a> {
+    sql: &'a Sql,
+    place: String,
+    done: usize,
+    committing: bool,
+}
+
+/// Runs the statements one by one.
+pub(super) async fn run(shared: &Arc<Shared>, sql: &Sql, report: &Reporter, stop: watch::Receiver<bool>) -> Outcome {
+    let mut statements = Vec::new();
+    for statement in &sql.statements {
+        match shared.secrets.reveal(statement).await {
+            Ok(text) => statements.push(text),
+            Err(what) => return Outcome::Failed { what: format!("{what}; nothing was sent") },
+        }
+    }
+    let expected = match &sql.expect {
+        Some(SqlExpect::Value(text)) => match shared.secrets.reveal(text).await {
+            Ok(text) => Some(SqlExpect::Value(text)),
+            Err(what) => return Outcome::Failed { what: format!("{what}; nothing was sent") },
+        },
+        other => other.clone(),
+    };
+    let mut stopped = stop.clone();
+    let lease = tokio::select! {
+        lease = tokio::time::timeout(sql.limit.to_std().max(Duration::from_secs(1)), open(shared, sql)) => lease,
+        () = wait_for_stop(&mut stopped) => {
+            return Outcome::Failed { what: "stopped before anything was sent".to_owned() };
+        }
+    };
+    let lease = match lease {
+        Ok(Ok(lease)) => lease,
+        Ok(Err(what)) => return Outcome::Failed { what: format!("{what}; nothing was sent") },
+        Err(_) => {
+            return Outcome::Failed {
+                what: format!("no connection to {} within {}; nothing was sent", sql.target, sql.limit),
+            };
+        }
+    };
+    let Some(session) = lease.session() else {
+        return Outcome::Failed { what: "no connection; nothing was sent".to_owned() };
+    };
+    let outcome = statements_on(shared, session, sql, &statements, expected.as_ref(), report, stop).await;
+    if matches!(outcome, Outcome::Unknown { .. }) {
+        return outcome; // the lease is dropped, the connection with it
+    }
+    lease.give_back();
+    outcome
+}
+
+/// A clean connection with the action's limits. Cleaning also shows that a kept connection still lives, before
+/// anything is sent that matters.
+async fn open(shared: &Shared, sql: &Sql) -> Result<Lease, String> {
+    let ms = sql.limit.millis().max(1);
+    // A statement that waits for a lock says so instead of being cut off at the same instant.
+    let lock = (ms * 9 / 10).max(1);
+    let limits = format!("set statement_timeout = {ms}; set lock_timeout = {lock}");
+    let mut again = true;
+    loop {
+        let lease = shared.databases.lease(&sql.target, Purpose::Act, &shared.secrets).await?;
+        let Some(session) = lease.session() else { return Err("no connection".to_owned()) };
+        let ready = async {
+            session.client().batch_execute("discard all").await?;
+            session.client().batch_execute(&limits).await
+        };
+        match ready.await {
+            Ok(()) => return Ok(lease),
+            Err(err) if err.as_db_error().is_none() && again => again = false,
+            Err(err) => return Err(session.explain(&err, &shared.secrets)),
+        }
+    }
+}
+
+async fn statements_on(
+    shared: &Arc<Shared>,
+    session: &Session,
+    sql: &Sql,
+    statements: &[String],
+    expected: Option<&SqlExpect>,
+    report: &Reporter,
+    stop: watch::Receiver<bool>,
+) -> Outcome {
+    let mut progress = Progress { sql, place: session.place().to_owned(), done: 0, committing: false };
+    if sql.transaction
+        && let Err(broke) = one(shared, session, sql, "begin", stop.clone()).await
+    {
+        return progress.failed(shared, session, broke, "BEGIN");
+    }
+    let mut last = Answer::default();
+    let count = statements.len();
+    for (at, statement) in statements.iter().enumerate() {
+        let title = sql.statements.get(at).map(|text| title(text)).unwrap_or_default();
+        let started = Instant::now();
+        match one(shared, session, sql, statement, stop.clone()).await {
+            Ok(answer) => {
+                progress.done += 1;
+                report.line(&format!("{}/{count} {title} ok, {}, {}", at + 1, answer.rows(), ms(started)));
+                last = answer;
+            }
+            Err(broke) => {
+                report.line(&format!("{}/{count} {title} failed after {}", at + 1, ms(started)));
+                let outcome = progress.failed(shared, session, broke, &format!("statement {}/{count}", at + 1));
+                if sql.transaction && matches!(outcome, Outcome::Failed { .. }) {
+                    drop(tokio::time::timeout(GRACE, session.client().batch_execute("rollback")).await);
+                }
+                return outcome;
+            }
+        }
+    }
+    if let Some(what) = expected.and_then(|expected| disappointed(expected, &last, shared)) {
+        let effect = if sql.transaction {
+            drop(tokio::time::timeout(GRACE, session.client().batch_execute("rollback")).await);
+            "rolled back, nothing was changed"
+        } else {
+            "the statements have taken effect"
+        };
+        return Outcome::Failed { what: format!("{}: {what}; {effect}", session.place()) };
+    }
+    if sql.transaction {
+        progress.committing = true;
+        let started = Instant::now();
+        if let Err(broke) = one(shared, session, sql, "commit", stop).await {
+            return progress.failed(shared, session, broke, "COMMIT");
+        }
+        report.line(&format!("COMMIT ok, {}", ms(started)));
+    }
+    Outcome::Succeeded { summary: last.rows() }
+}
+
+/// Why a statement did not end well.
+enum Broke {
+    /// The server or the connection said so.
+    Error(tokio_postgres::Error),
+    /// Nothing came back in time, not even after it was cancelled.
+    Silent,
+}
+
+#[derive(Default)]
+struct Answer {
+    /// Rows returned or changed.
+    count: u64,
+    /// First column of the first row; the inner `None` is NULL.
+    first: Option<Option<String>>,
+    columns_rows: u64,
+}
+
+impl Answer {
+    fn rows(&self) -> String {
+        if self.count == 1 { "1 row".to_owned() } else { format!("{} rows", self.count) }
+    }
+}
+
+async fn one(
+    shared: &Arc<Shared>,
+    session: &Session,
+    sql: &Sql,
+    statement: &str,
+    mut stop: watch::Receiver<bool>,
+) -> Result<Answer, Broke> {
+    let work = async {
+        let mut answer = Answer::default();
+        let mut messages = Box::pin(session.client().simple_query_raw(statement).await?);
+        while let Some(message) = messages.try_next().await? {
+            match message {
+                SimpleQueryMessage::Row(row) => {
+                    answer.columns_rows += 1;
+                    if answer.first.is_none() {
+                        answer.first = Some(row.try_get(0).ok().flatten().map(str::to_owned));
+                    }
+                }
+                SimpleQueryMessage::CommandComplete(count) => answer.count = count,
+                _ => {}
+            }
+        }
+        Ok::<_, tokio_postgres::Error>(answer)
+    };
+    tokio::pin!(work);
+    let late = tokio::time::sleep(sql.limit.to_std() + GRACE);
+    tokio::select! {
+        done = &mut work => return done.map_err(Broke::Error),
+        () = late => {}
+        () = wait_for_stop(&mut stop) => {}
+    }
+    let token = session.client().cancel_token();
+    let cancel = async {
+        shared.databases.cancel(&sql.target, token).await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        done = &mut work => done.map_err(Broke::Error),
+        () = cancel => Err(Broke::Silent),
+        () = tokio::time::sleep(GRACE * 2) => Err(Broke::Silent),
+    }
+}
+
+/// Ends when the job is asked to stop; never when nobody can ask any more.
+pub(super) async fn wait_for_stop(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|asked| *asked).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+impl Progress<'_> {
+    fn failed(&self, shared: &Shared, session: &Session, broke: Broke, what: &str) -> Outcome {
+        let effect = match (self.sql.transaction, self.done) {
+            (true, _) => "; the transaction was rolled back, nothing was changed".to_owned(),
+            (false, 0) => String::new(),
+            (false, 1) => "; the statement before it has taken effect".to_owned(),
+            (false, n) => format!("; the {n} statements before it have taken effect"),
+        };
+        match broke {
+            Broke::Error(err) => {
+                let why = session.explain(&err, &shared.secrets);
+                match err.code() {
+                    // The server crashed, or it cannot tell itself whether it has committed.
+                    Some(code)
+                        if *code == SqlState::CRASH_SHUTDOWN || *code == SqlState::TRANSACTION_RESOLUTION_UNKNOWN =>
+                    {
+                        self.unknown(what, &why)
+                    }
+                    Some(code) if *code == SqlState::QUERY_CANCELED => {
+                        Outcome::Failed { what: format!("{what} was cancelled: {why}{effect}") }
+                    }
+                    Some(_) => Outcome::Failed { what: format!("{what} failed: {why}{effect}") },
+                    None => self.unknown(what, &why),
+                }
+            }
+            Broke::Silent => self.unknown(what, &format!("{} gave no answer and could not be stopped", self.place)),
+        }
+    }
+
+    fn unknown(&self, what: &str, why: &str) -> Outcome {
+        let hint =
+            if self.sql.transaction && !self.committing { ", so the server should have rolled it back" } else { "" };
+        let stage = if self.committing { "it may have been committed" } else { "it may have taken effect" };
+        let stage = if hint.is_empty() { stage } else { "the transaction was not committed yet" };
+        Outcome::Unknown { why: format!("{what} was sent, then: {why}; {stage}{hint}") }
+    }
+}
+
+fn disappointed(expected: &SqlExpect, answer: &Answer, shared: &Shared) -> Option<String> {
+    match expected {
+        SqlExpect::Rows(rows) => (answer.count != *rows).then(|| format!("expected {rows} rows, got {}", answer.count)),
+        SqlExpect::Value(text) => {
+            let wanted = shared.secrets.tell_brief(text, 80);
+            match &answer.first {
+                _ if answer.columns_rows != 1 => {
+                    Some(format!("expected one row with {wanted}, got {} rows", answer.columns_rows))
+                }
+                Some(Some(got)) if got == text => None,
+                Some(Some(got)) => Some(format!("expected {wanted}, got {}", shared.secrets.tell_brief(got, 80))),
+                _ => Some(format!("expected {wanted}, got NULL")),
+            }
+        }
+    }
+}
+
+/// The first words of a statement as the runbook has it, secrets still as names.
+fn title(statement: &str) -> String {
+    super::foreign::brief(statement.trim().trim_end_matches(';'), 60)
+}
+
+fn ms(started: Instant) -> String {
+    format!("{} ms", started.elapsed().as_millis())
+}

@@ -1,0 +1,263 @@
+//! Commands: output of every kind, limits, survival, adoption and secrets.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use gonogo::core::action::{Action, CommandLine};
+use gonogo::core::job::{Adoption, Outcome};
+use gonogo::core::plan::SecretSource;
+use gonogo::core::probe::{CommandProbe, ProbeKind};
+use gonogo::core::time::Span;
+use gonogo::core::value::{FieldType, Value};
+use gonogo::world::World as _;
+
+use crate::support::{Setting, failed, key, shell, succeeded, unknown, until};
+
+fn pid_in(path: &std::path::Path) -> Option<i32> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+fn alive(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit_once(')').unwrap().1.trim_start().starts_with('Z'))
+}
+
+#[tokio::test]
+async fn a_command_runs_and_its_lines_come_through() {
+    let mut stage = Setting::default().stage();
+    let outcome = stage
+        .run(Action::Command(shell(
+            r#"echo "hello $GONOGO_RUN $GONOGO_STEP $GONOGO_ATTEMPT $GONOGO_IDEMPOTENCY_KEY $GONOGO_EPOCH"; printf 'no break' >&2"#,
+        )))
+        .await;
+    assert_eq!(succeeded(&outcome), "exit 0");
+    assert_eq!(stage.lines(), ["hello run-1 s0 1 run-1.s0.do.1.0 7", "no break"]);
+}
+
+#[tokio::test]
+async fn failures_say_status_and_last_words() {
+    let mut stage = Setting::default().stage();
+    let outcome = stage.run(Action::Command(shell("echo working; echo 'no route to host' >&2; exit 3"))).await;
+    assert_eq!(failed(&outcome), "exit 3: no route to host");
+    let mut two = shell("exit 2");
+    two.success = vec![0, 2];
+    assert_eq!(succeeded(&stage.run(Action::Command(two)).await), "exit 2");
+    let mut missing = shell("");
+    missing.run = CommandLine::Argv(vec!["/nonexistent/program".to_owned()]);
+    let outcome = stage.run(Action::Command(missing)).await;
+    assert!(failed(&outcome).contains("/nonexistent/program does not start"), "{outcome:?}");
+    let mut nowhere = shell("true");
+    nowhere.cwd = Some("/nonexistent".to_owned());
+    let outcome = stage.run(Action::Command(nowhere)).await;
+    assert!(failed(&outcome).contains("no directory /nonexistent"), "{outcome:?}");
+    let outcome = stage.run(Action::Command(shell("kill -9 $$"))).await;
+    assert_eq!(failed(&outcome), "ended by signal 9");
+}
+
+#[tokio::test]
+async fn hostile_bytes_arrive_as_data() {
+    let mut stage = Setting::default().stage();
+    let outcome =
+        stage.run(Action::Command(shell(r"printf '\033[2J\000x\377\302\233y\342\200\256z\n'; echo end"))).await;
+    succeeded(&outcome);
+    let lines = stage.lines();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].chars().all(|c| !c.is_control() && c != '\u{202e}'), "{lines:?}");
+    assert!(lines[0].contains("\\u{1b}[2J"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_flood_is_bounded_and_its_end_is_seen() {
+    let mut stage = Setting::default().stage();
+    let outcome =
+        stage.run(Action::Command(shell("yes 0123456789abcdef | head -c 200000000; echo the very end"))).await;
+    assert!(succeeded(&outcome).contains("MiB of output not kept"), "{outcome:?}");
+    assert!(stage.lines().len() < 4_000);
+    assert!(stage.dropped() > 1_000_000, "{}", stage.dropped());
+    let size = std::fs::metadata(stage.output("s0.do.1.0.out")).unwrap().len();
+    assert_eq!(size, 64 * 1024 * 1024);
+}
+
+#[tokio::test]
+async fn one_endless_line_is_bounded() {
+    let mut stage = Setting::default().stage();
+    let outcome = stage.run(Action::Command(shell("head -c 50000000 /dev/zero"))).await;
+    succeeded(&outcome);
+    let lines = stage.lines();
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].ends_with("more bytes)"), "{}", &lines[0][lines[0].len() - 80..]);
+}
+
+#[tokio::test]
+async fn the_limit_ends_the_whole_group_also_when_it_ignores_term() {
+    let mut stage = Setting::default().stage();
+    let note = stage.dir.path().join("child");
+    let mut command = shell(&format!(
+        "trap '' TERM; sh -c 'trap \"\" TERM; echo $$ > {0}; sleep 600; sleep 600' & wait; sleep 600",
+        note.display()
+    ));
+    command.limit = Span(700);
+    let started = Instant::now();
+    let outcome = stage.run(Action::Command(command)).await;
+    assert!(failed(&outcome).contains("took longer than 700 ms"), "{outcome:?}");
+    assert!(started.elapsed() < Duration::from_secs(9), "{:?}", started.elapsed());
+    let child = pid_in(&note).unwrap();
+    until("gone", || !alive(child)).await;
+}
+
+#[tokio::test]
+async fn a_child_that_keeps_the_pipe_open_does_not_hang_the_step() {
+    let mut stage = Setting::default().stage();
+    let note = stage.dir.path().join("child");
+    let started = Instant::now();
+    let outcome = stage
+        .run(Action::Command(shell(&format!(
+            "setsid sh -c 'echo $$ > {}; exec sleep 30' & sleep 0.2; echo done",
+            note.display()
+        ))))
+        .await;
+    assert_eq!(succeeded(&outcome), "exit 0");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    let child = rustix::process::Pid::from_raw(pid_in(&note).unwrap()).unwrap();
+    rustix::process::kill_process(child, rustix::process::Signal::KILL).unwrap();
+}
+
+#[tokio::test]
+async fn stop_ends_a_command() {
+    let mut stage = Setting::default().stage();
+    let key = key("long");
+    stage.world.start(key.clone(), &Action::Command(shell("echo up; exec sleep 600")));
+    stage.line("up").await;
+    stage.world.stop(&key);
+    let outcome = stage.ended(&key).await;
+    assert!(failed(&outcome).starts_with("stopped on request"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_command_outlives_the_world_and_is_adopted() {
+    let setting = Setting::default();
+    let mut stage = setting.stage();
+    let (key, gate) = (key("long"), stage.dir.path().join("gate"));
+    let action = Action::Command(shell(&format!(
+        "echo first; while [ ! -e {0} ]; do sleep 0.05; done; echo last; exit 4",
+        gate.display()
+    )));
+    stage.world.start(key.clone(), &action);
+    stage.line("first").await;
+    stage.restart(&setting); // the first world is dropped: nobody is told any more
+    stage.world.adopt(key.clone(), &action);
+    assert_eq!(stage.adopted(&key).await, Adoption::Running);
+    std::fs::write(&gate, "").unwrap();
+    assert_eq!(failed(&stage.ended(&key).await), "exit 4: first / last");
+
+    stage.restart(&setting);
+    stage.world.adopt(key.clone(), &action);
+    let Adoption::Ended { outcome, .. } = stage.adopted(&key).await else { panic!() };
+    assert_eq!(failed(&outcome), "exit 4: first / last");
+}
+
+#[tokio::test]
+async fn what_never_started_stays_so() {
+    let mut stage = Setting::default().stage();
+    let action = Action::Command(shell("echo ran"));
+    stage.world.adopt(key("never"), &action);
+    assert_eq!(stage.adopted(&key("never")).await, Adoption::NeverStarted);
+    // A watcher that comes up late gives way.
+    stage.world.start(key("never"), &action);
+    let outcome = stage.ended(&key("never")).await;
+    assert!(!matches!(outcome, Outcome::Succeeded { .. }), "{outcome:?}");
+    assert!(stage.lines().is_empty());
+    let manual = Action::Manual(vec!["look".to_owned()]);
+    stage.world.adopt(key("m"), &manual);
+    assert_eq!(stage.adopted(&key("m")).await, Adoption::Untraceable);
+    stage.world.start(key("m"), &manual);
+    failed(&stage.ended(&key("m")).await);
+}
+
+#[tokio::test]
+async fn a_killed_watcher_leaves_it_unknown_and_a_recycled_pid_fools_nobody() {
+    let setting = Setting::default();
+    let mut stage = setting.stage();
+    let key = key("long");
+    let action = Action::Command(shell("echo up; exec sleep 600"));
+    stage.world.start(key.clone(), &action);
+    stage.line("up").await;
+    let note = stage.output("long.do.1.0.pid");
+    let traces: serde_json::Value = serde_json::from_slice(&std::fs::read(&note).unwrap()).unwrap();
+    let pid =
+        |who: &str| rustix::process::Pid::from_raw(traces[who]["pid"].as_i64().unwrap().try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid("watcher"), rustix::process::Signal::KILL).unwrap();
+    let outcome = stage.ended(&key).await;
+    assert!(unknown(&outcome).contains("watcher was killed"), "{outcome:?}");
+    until("gone", || !alive(pid("command").as_raw_nonzero().get())).await;
+
+    // The numbers now belong to somebody else: this very process.
+    let mut forged = traces.clone();
+    for who in ["watcher", "command"] {
+        forged[who]["pid"] = std::process::id().into();
+    }
+    std::fs::write(&note, forged.to_string()).unwrap();
+    stage.restart(&setting);
+    stage.world.adopt(key.clone(), &action);
+    let Adoption::Ended { outcome, .. } = stage.adopted(&key).await else { panic!() };
+    assert!(unknown(&outcome).contains("without writing down a result"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn secrets_reach_the_command_and_nothing_else() {
+    let canary = "cAnary-«x»-9731!";
+    let setting = Setting::default()
+        .secret("token", SecretSource::Command(vec!["printf".to_owned(), "%s".to_owned(), canary.to_owned()]))
+        .secret("home", SecretSource::Env("HOME".to_owned()));
+    let mut stage = setting.stage();
+    let mut command = shell(
+        r#"printf '%s\n' "$TOKEN"; printf '%s' "$TOKEN" | base64 >&2; printf 'user:%s' "$TOKEN" | base64
+           printf '%s' "$TOKEN" | od -An -tx1 | tr -d ' \n'; echo; echo "home=[$HOME]"; tr '\0' ' ' < /proc/$$/cmdline; echo; exit 1"#,
+    );
+    command.env = BTreeMap::from([("TOKEN".to_owned(), "«secret:token»".to_owned())]);
+    let outcome = stage.run(Action::Command(command)).await;
+    failed(&outcome);
+    let lines = stage.lines();
+    assert!(lines.contains(&"«secret:token»".to_owned()), "{lines:?}");
+    assert!(lines.contains(&"home=[]".to_owned()), "sources of secrets are not inherited: {lines:?}");
+    stage.assert_clean(&["cAnary", "9731", "Y0FuYXJ5", "63416e617279"]);
+
+    let mut argv = shell("");
+    argv.run = CommandLine::Argv(vec!["echo".to_owned(), "«secret:token»".to_owned()]);
+    let outcome = stage.run(Action::Command(argv)).await;
+    assert!(failed(&outcome).contains("`token` stands in the command line"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_missing_secret_fails_by_name() {
+    let setting = Setting::default().secret("gone", SecretSource::Env("GONOGO_NOT_SET".to_owned()));
+    let mut stage = setting.stage();
+    let mut command = shell("echo ran");
+    command.env = BTreeMap::from([("X".to_owned(), "«secret:gone»".to_owned())]);
+    let outcome = stage.run(Action::Command(command)).await;
+    assert_eq!(failed(&outcome), "secret `gone`: the variable GONOGO_NOT_SET is not set; nothing was run");
+}
+
+fn probe(text: &str) -> ProbeKind {
+    ProbeKind::Command(CommandProbe {
+        run: CommandLine::Shell(text.to_owned()),
+        env: BTreeMap::new(),
+        fields: BTreeMap::from([("n".to_owned(), FieldType::Int), ("all".to_owned(), FieldType::Any)]),
+    })
+}
+
+#[tokio::test]
+async fn command_probes_read_json_and_fail_in_words() {
+    let mut stage = Setting::default()
+        .probe("good", probe(r#"echo '{"n": 4, "all": {"a": [1, "x", null]}, "other": 1}'"#))
+        .probe("text", probe("echo hello"))
+        .probe("exit", probe("echo 'no such thing' >&2; exit 9"))
+        .probe_every("hang", probe("sleep 100 & sleep 100"), 100, 400)
+        .stage();
+    stage.world.watch();
+    let good = stage.value("good", |_| true).await;
+    assert_eq!(good.at("n"), Some(&Value::Int(4)));
+    assert!(stage.failure("text").await.contains("not one JSON object"));
+    assert!(stage.failure("exit").await.contains("no such thing"));
+    assert_eq!(stage.failure("hang").await, "no answer from the command within 400 ms");
+}

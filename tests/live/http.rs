@@ -1,0 +1,325 @@
+//! HTTP probes and actions against servers of every temper.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use gonogo::core::action::{Action, HttpCall, Method};
+use gonogo::core::plan::SecretSource;
+use gonogo::core::probe::{HttpJsonProbe, HttpProbe, ProbeKind, TcpProbe};
+use gonogo::core::target::{Http, Target};
+use gonogo::core::time::Span;
+use gonogo::core::value::{FieldType, Value};
+use gonogo::world::World as _;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::support::{Setting, failed, free_port, succeeded, unknown};
+
+/// A server whose tasks end with it.
+struct Server {
+    address: SocketAddr,
+    _tasks: JoinSet<()>,
+}
+
+/// Answers by `answer(path, headers)`.
+async fn serve<F, A>(answer: F) -> Server
+where
+    F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let answer = answer.clone();
+            connections.spawn(async move {
+                let service = service_fn(move |request| {
+                    let answer = answer(request);
+                    async move { Ok::<_, Infallible>(answer.await) }
+                });
+                drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+            });
+        }
+    });
+    Server { address, _tasks: tasks }
+}
+
+/// Reads a request's head, then does what it is told with the connection.
+async fn raw<F, A>(act: F) -> Server
+where
+    F: Fn(tokio::net::TcpStream) -> A + Send + Sync + 'static,
+    A: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = [0; 4096];
+            let _ = stream.read(&mut head).await;
+            connections.spawn(act(stream));
+        }
+    });
+    Server { address, _tasks: tasks }
+}
+
+fn answer(status: u16, body: &str) -> Response<Full<Bytes>> {
+    Response::builder().status(status).body(Full::new(Bytes::from(body.to_owned()))).unwrap()
+}
+
+fn target(address: SocketAddr) -> Target {
+    at(&format!("http://{address}"))
+}
+
+fn at(url: &str) -> Target {
+    Target::Http(Http { url: url.to_owned(), connect: None, headers: BTreeMap::new() })
+}
+
+fn json(target: &str, path: &str) -> ProbeKind {
+    ProbeKind::HttpJson(HttpJsonProbe {
+        target: target.into(),
+        path: path.to_owned(),
+        fields: BTreeMap::from([("n".to_owned(), FieldType::Int)]),
+    })
+}
+
+fn sides(names: &[&str], window: u32) -> ProbeKind {
+    let sides = names.iter().map(|name| ((*name).to_owned(), (*name).into())).collect();
+    ProbeKind::Http(HttpProbe { sides, path: "/".to_owned(), window })
+}
+
+fn call(method: Method, path: &str) -> HttpCall {
+    HttpCall {
+        target: "api".into(),
+        method,
+        path: path.to_owned(),
+        headers: BTreeMap::new(),
+        body: None,
+        success: Vec::new(),
+        contains: None,
+        limit: Span::secs(5),
+    }
+}
+
+fn number(value: &Value, path: &str) -> f64 {
+    value.at(path).and_then(Value::number).unwrap_or_else(|| panic!("{path} in {value:?}"))
+}
+
+#[tokio::test]
+async fn sides_are_compared_and_a_dead_one_does_not_spoil_the_other() {
+    let old = serve(|_| async { answer(200, "ok") }).await;
+    let new = serve(|_| async { answer(503, "no") }).await;
+    let dead = free_port();
+    let mut stage = Setting::default()
+        .target("old", target(old.address))
+        .target("new", target(new.address))
+        .target("dead", at(&format!("http://127.0.0.1:{dead}")))
+        .probe("web", sides(&["old", "new", "dead"], 20))
+        .stage();
+    stage.world.watch();
+    let value = stage.value("web", |value| number(value, "old.samples") >= 20.0).await;
+    assert_eq!(value.at("old.status"), Some(&Value::Int(200)));
+    assert_eq!(value.at("old.errors"), Some(&Value::Float(0.0)));
+    assert!(number(&value, "old.p99") < 500.0);
+    assert_eq!(value.at("new.errors"), Some(&Value::Float(1.0)));
+    assert_eq!(value.at("new.failure"), Some(&Value::Text("new answers 503".to_owned())));
+    assert_eq!(value.at("dead.status"), Some(&Value::Null));
+    let failure = value.at("dead.failure").and_then(Value::text).unwrap();
+    assert_eq!(failure, format!("connection refused by dead (127.0.0.1:{dead})"));
+}
+
+/// The server freezes 1 s of every 5 s, as in the comparison of probing tools; 50 requests a second.
+#[tokio::test]
+async fn a_server_that_freezes_shows_in_the_percentiles() {
+    let began = Instant::now();
+    let frozen = serve(move |_| async move {
+        let phase = began.elapsed().as_millis() % 5_000;
+        if (2_000..3_000).contains(&phase) {
+            tokio::time::sleep(Duration::from_millis(u64::try_from(3_000 - phase).unwrap())).await;
+        }
+        answer(200, "ok")
+    })
+    .await;
+    let steady = serve(|_| async { answer(200, "ok") }).await;
+    let mut stage = Setting::default()
+        .target("frozen", target(frozen.address))
+        .target("steady", target(steady.address))
+        .probe_every("web", sides(&["frozen", "steady"], 500), 20, 3_000)
+        .stage();
+    stage.world.watch();
+    let value = stage.value("web", |value| number(value, "frozen.samples") >= 500.0).await;
+    let (p50, p99) = (number(&value, "frozen.p50"), number(&value, "frozen.p99"));
+    assert!((850.0..=1_100.0).contains(&p99), "p99 is {p99}");
+    assert!(p50 < 50.0, "p50 is {p50}");
+    assert!(number(&value, "steady.p95") < 100.0, "{value:?}");
+}
+
+#[tokio::test]
+async fn a_silent_server_counts_as_samples_at_the_limit() {
+    let mute = raw(|stream| async move {
+        let _stream = stream;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let mut stage = Setting::default()
+        .target("mute", target(mute.address))
+        .probe_every("web", sides(&["mute"], 50), 100, 500)
+        .stage();
+    stage.world.watch();
+    let value = stage.value("web", |value| number(value, "mute.samples") >= 8.0).await;
+    assert_eq!(value.at("mute.errors"), Some(&Value::Float(1.0)));
+    assert!(number(&value, "mute.p99") >= 480.0, "{value:?}");
+}
+
+#[tokio::test]
+async fn json_documents_and_all_kinds_of_bad_ones() {
+    let good = serve(|request: Request<Incoming>| async move {
+        match request.uri().path() {
+            "/n" => {
+                let token = request.headers()["x-token"].to_str().unwrap().to_owned();
+                assert_eq!(request.headers()["host"], "shop.example:1234");
+                answer(200, &format!(r#"{{"n": {}}}"#, token.len()))
+            }
+            "/huge" => answer(200, &"x".repeat(2_000_000)),
+            "/echo" => answer(200, &format!(r#"{{"n": "{}"}}"#, request.headers()["x-token"].to_str().unwrap())),
+            "/moved" => Response::builder().status(302).header("location", "/n").body(Full::default()).unwrap(),
+            _ => answer(200, "not json"),
+        }
+    })
+    .await;
+    let slow = raw(|mut stream| async move {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10000000000\r\n\r\n").await.unwrap();
+        while stream.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    let endless = raw(|mut stream| async move {
+        stream.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
+        while stream.write_all(b"x-header: 0123456789012345678901234567890123456789\r\n").await.is_ok() {}
+    })
+    .await;
+    let body = raw(|mut stream| async move {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10000000000\r\n\r\n").await.unwrap();
+        let block = vec![b'x'; 1 << 16];
+        while stream.write_all(&block).await.is_ok() {}
+    })
+    .await;
+    let Target::Http(mut api) = target(good.address) else { unreachable!() };
+    api.connect = Some(good.address.to_string());
+    api.url = "http://shop.example:1234".to_owned();
+    api.headers = BTreeMap::from([("x-token".to_owned(), "«secret:token»".to_owned())]);
+    let mut stage = Setting::default()
+        .target("api", Target::Http(api))
+        .target("slow", target(slow.address))
+        .target("endless", target(endless.address))
+        .target("body", target(body.address))
+        .target("tls", at(&format!("https://{}", good.address)))
+        .secret("token", SecretSource::Command(vec!["echo".to_owned(), "http-canary".to_owned()]))
+        .probe("n", json("api", "/n"))
+        .probe("huge", json("api", "/huge"))
+        .probe("echo", json("api", "/echo"))
+        .probe("moved", json("api", "/moved"))
+        .probe("text", json("api", "/"))
+        .probe_every("slow", json("slow", "/"), 300, 600)
+        .probe_every("endless", json("endless", "/"), 300, 2_000)
+        .probe_every("body", json("body", "/"), 300, 3_000)
+        .probe_every("tls", json("tls", "/"), 300, 2_000)
+        .stage();
+    stage.world.watch();
+    stage.value("n", |value| value.at("n") == Some(&Value::Int(11))).await;
+    assert_eq!(stage.failure("huge").await, "the answer of api is longer than 1 MiB");
+    assert_eq!(stage.failure("echo").await, r#"field `n` is string "«secret:token»", not int"#);
+    assert_eq!(stage.failure("moved").await, "api answers 302 Found");
+    assert!(stage.failure("text").await.starts_with("the answer of api is not JSON"));
+    assert_eq!(stage.failure("slow").await, "no answer from slow within 600 ms");
+    let endless = stage.failure("endless").await;
+    assert!(endless.starts_with("endless ("), "{endless}");
+    assert_eq!(stage.failure("body").await, "the answer of body is longer than 1 MiB");
+    let tls = stage.failure("tls").await;
+    assert!(tls.starts_with("TLS with tls (") || tls.contains("no trusted certificate"), "{tls}");
+    stage.assert_clean(&["http-canary"]);
+}
+
+#[tokio::test]
+async fn requests_say_what_became_of_them() {
+    let api = serve(|request: Request<Incoming>| async move {
+        match (request.method().as_str(), request.uri().path()) {
+            ("POST", "/switch") => answer(204, ""),
+            ("GET", "/state") => answer(200, "state=new"),
+            _ => answer(409, "already\u{1b}[2J switched"),
+        }
+    })
+    .await;
+    let mut stage = Setting::default().target("api", target(api.address)).stage();
+    let outcome = stage.run(Action::Http(call(Method::Post, "/switch"))).await;
+    assert!(succeeded(&outcome).starts_with("204 No Content, "), "{outcome:?}");
+    let mut state = call(Method::Get, "/state");
+    state.contains = Some("state=new".to_owned());
+    succeeded(&stage.run(Action::Http(state.clone())).await);
+    state.contains = Some("state=old".to_owned());
+    let outcome = stage.run(Action::Http(state)).await;
+    assert_eq!(failed(&outcome), "GET /state on api answered 200 OK without `state=old`: state=new");
+    let outcome = stage.run(Action::Http(call(Method::Put, "/x"))).await;
+    assert_eq!(failed(&outcome), "PUT /x on api answered 409 Conflict: already\\u{1b}[2J switched");
+    let mut fine = call(Method::Put, "/x");
+    fine.success = vec![409];
+    succeeded(&stage.run(Action::Http(fine)).await);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_unknown_unless_nothing_was_changed() {
+    let rude = raw(|stream| async move { drop(stream) }).await;
+    let mut stage = Setting::default().target("api", target(rude.address)).stage();
+    let outcome = stage.run(Action::Http(call(Method::Post, "/switch"))).await;
+    assert!(unknown(&outcome).contains("POST /switch on api may have been carried out"), "{outcome:?}");
+    let outcome = stage.run(Action::Http(call(Method::Get, "/"))).await;
+    assert!(failed(&outcome).contains("closed the connection"), "{outcome:?}");
+
+    let mute = raw(|stream| async move {
+        let _stream = stream;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let mut stage = Setting::default().target("api", target(mute.address)).stage();
+    let mut slow = call(Method::Delete, "/x");
+    slow.limit = Span(300);
+    let outcome = stage.run(Action::Http(slow)).await;
+    assert!(unknown(&outcome).contains("no answer within 300 ms"), "{outcome:?}");
+
+    let mut stage = Setting::default().target("api", at(&format!("http://127.0.0.1:{}", free_port()))).stage();
+    let outcome = stage.run(Action::Http(call(Method::Post, "/x"))).await;
+    assert!(failed(&outcome).ends_with("; nothing was sent"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn tcp_ports_are_open_or_not() {
+    let open = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let tcp = |address: String| ProbeKind::Tcp(TcpProbe { address });
+    let mut stage = Setting::default()
+        .probe("open", tcp(open.local_addr().unwrap().to_string()))
+        .probe("shut", tcp(format!("127.0.0.1:{}", free_port())))
+        .probe("lost", tcp("does-not-exist.invalid:80".to_owned()))
+        .stage();
+    stage.world.watch();
+    let value = stage.value("open", |_| true).await;
+    assert_eq!(value.at("open"), Some(&Value::Bool(true)));
+    assert!(number(&value, "connect_ms") < 1_000.0);
+    let value = stage.value("shut", |_| true).await;
+    assert_eq!(value.at("open"), Some(&Value::Bool(false)));
+    assert_eq!(value.at("connect_ms"), Some(&Value::Null));
+    assert!(stage.failure("lost").await.contains("does-not-exist.invalid:80"));
+}
