@@ -179,15 +179,7 @@ impl World {
     }
 
     fn remains(&self) -> Remains {
-        let state: serde_json::Value =
-            serde_json::from_str(&fs::read_to_string(self.lab.dir.join("lab.json")).unwrap()).unwrap();
-        let pid = |value: &serde_json::Value| Pid::from_raw(i32::try_from(value.as_i64().unwrap()).unwrap()).unwrap();
-        let servers = state["clusters"].as_array().unwrap().iter().map(|cluster| pid(&cluster["pid"])).collect();
-        Remains {
-            supervisor: pid(&state["pid"]),
-            servers,
-            dirs: vec![self.lab.dir.clone(), state["run_dir"].as_str().unwrap().into()],
-        }
+        Remains::read(&self.lab.dir)
     }
 }
 
@@ -208,6 +200,19 @@ struct Remains {
 }
 
 impl Remains {
+    /// From the state file in the lab's directory.
+    fn read(dir: &Path) -> Self {
+        let state: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(dir.join("lab.json")).unwrap()).unwrap();
+        let pid = |value: &serde_json::Value| Pid::from_raw(i32::try_from(value.as_i64()?).unwrap());
+        let clusters = state["clusters"].as_array().unwrap();
+        Self {
+            supervisor: pid(&state["pid"]).unwrap(),
+            servers: clusters.iter().filter_map(|cluster| pid(&cluster["pid"])).collect(),
+            dirs: vec![dir.to_path_buf(), state["run_dir"].as_str().unwrap().into()],
+        }
+    }
+
     fn assert_there(&self) {
         assert!(test_kill_process(self.supervisor).is_ok());
         assert_eq!(self.servers.len(), 2);
@@ -424,19 +429,20 @@ fn the_lab_stays_while_somebody_is_attached_and_ends_when_nobody_comes() {
 
 #[test]
 fn signals_during_the_start_leave_nothing() {
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+    let moments = [("creating", Signal::TERM), ("starting PostgreSQL new", Signal::INT), ("copying", Signal::HUP)];
+    for (moment, signal) in moments {
         let state = tempfile::tempdir().unwrap();
-        let file = state.path().join("lab").join("lab.json");
+        let dir = state.path().join("lab");
+        let mut remains = None;
         let started = lab::start(&options(state.path()), &mut |line| {
-            if line.starts_with("creating") {
-                let state: serde_json::Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
-                let pid = i32::try_from(state["pid"].as_i64().unwrap()).unwrap();
-                kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+            if line.starts_with(moment) {
+                let found = Remains::read(&dir);
+                kill_process(found.supervisor, signal).unwrap();
+                remains = Some(found);
             }
         });
-        assert!(matches!(started, Err(LabError::Start(_))));
-        lab::stop(state.path()).unwrap();
-        assert!(!state.path().join("lab").exists());
+        assert!(matches!(started, Err(LabError::Start(_))), "{moment}: {started:?}");
+        remains.unwrap().assert_gone();
     }
 }
 
