@@ -17,6 +17,8 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -322,4 +324,60 @@ async fn tcp_ports_are_open_or_not() {
     assert_eq!(value.at("open"), Some(&Value::Bool(false)));
     assert_eq!(value.at("connect_ms"), Some(&Value::Null));
     assert!(stage.failure("lost").await.contains("does-not-exist.invalid:80"));
+}
+
+/// Not a test of its own: needs `SSL_CERT_FILE` in its environment from the start.
+#[tokio::test]
+#[ignore = "started by the next test"]
+async fn https_with_a_trusted_authority() {
+    let dir = std::env::var_os("GONOGO_TEST_DIR").expect("started by the next test");
+    let pem = |name: &str| std::path::Path::new(&dir).join(name);
+    let cert = CertificateDer::from_pem_file(pem("server.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(pem("server.key")).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(vec![cert], key).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        loop {
+            let Ok(stream) = acceptor.accept(listener.accept().await.unwrap().0).await else { continue };
+            let service = service_fn(|_| async { Ok::<_, Infallible>(answer(200, r#"{"n": 1}"#)) });
+            tokio::spawn(async move {
+                drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+            });
+        }
+    });
+    let by = |name: &str| {
+        let url = format!("https://{name}:{}", address.port());
+        Target::Http(Http { url, connect: Some(address.to_string()), headers: BTreeMap::new() })
+    };
+    let mut stage = Setting::default()
+        .target("good", by("localhost"))
+        .target("other", by("shop.example"))
+        .probe("good", json("good", "/"))
+        .probe("other", json("other", "/"))
+        .probe("web", sides(&["good", "other"], 10))
+        .stage();
+    stage.world.watch();
+    stage.value("good", |value| value.at("n") == Some(&Value::Int(1))).await;
+    let other = stage.failure("other").await;
+    assert!(other.starts_with("TLS with other (127.0.0.1:") && other.contains("not valid for name"), "{other}");
+    stage.value("web", |value| value.at("good.status") == Some(&Value::Int(200))).await;
+}
+
+#[test]
+fn https_is_verified_to_the_name() {
+    let dir = tempfile::tempdir().unwrap();
+    crate::support::certificates(dir.path());
+    let ran = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "http::https_with_a_trusted_authority"])
+        .env("GONOGO_TEST_DIR", dir.path())
+        .env("SSL_CERT_FILE", dir.path().join("ca.pem"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&ran.stderr));
 }

@@ -20,7 +20,7 @@ fn probe(subscription: Option<&str>, slot: Option<&str>, heartbeat: Option<&str>
     })
 }
 
-fn state<'a>(value: &'a Value) -> &'a str {
+fn state(value: &Value) -> &str {
     value.at("state").and_then(Value::text).unwrap()
 }
 

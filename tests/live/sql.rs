@@ -11,7 +11,7 @@ use gonogo::core::value::{FieldType, Value};
 use gonogo::world::World as _;
 
 use crate::pg::Cluster;
-use crate::support::{Setting, failed, free_port, key, succeeded, unknown};
+use crate::support::{Setting, certificates, failed, free_port, key, succeeded, unknown};
 
 fn probe(query: &str, fields: &[(&str, FieldType)]) -> ProbeKind {
     ProbeKind::Sql(SqlProbe {
@@ -116,20 +116,6 @@ async fn dead_database_and_wrong_password_are_said_plainly() {
     let plain = stage.failure("plain").await;
     assert!(plain.contains("TLS"), "{plain}");
     stage.assert_clean(&["pg-canary-42", "wrong-canary"]);
-}
-
-/// A certificate authority and a certificate for `localhost`, made with the openssl program.
-fn certificates(dir: &std::path::Path) {
-    let openssl = |args: &str| {
-        let made = std::process::Command::new("openssl").args(args.split(' ')).current_dir(dir).output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    };
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2";
-    openssl(&format!("req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=test-authority"));
-    openssl(&format!(
-        "req -x509 {key} -CA ca.pem -CAkey ca.key -keyout server.key -out server.pem -subj /CN=localhost \
-         -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE"
-    ));
 }
 
 #[tokio::test]

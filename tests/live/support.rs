@@ -103,10 +103,10 @@ impl Stage {
 
     pub async fn next(&mut self) -> WorldEvent {
         let event = tokio::time::timeout(PATIENCE, self.world.next()).await;
-        let event = match event {
-            Ok(event) => event.expect("the world is open"),
-            Err(_) => panic!("nothing came; the last were {:#?}", &self.seen[self.seen.len().saturating_sub(5)..]),
+        let Ok(event) = event else {
+            panic!("nothing came; the last were {:#?}", &self.seen[self.seen.len().saturating_sub(5)..]);
         };
+        let event = event.expect("the world is open");
         if let WorldEvent::Reading(reading) = &event {
             self.check(reading);
         }
@@ -276,4 +276,18 @@ pub fn unknown(outcome: &Outcome) -> &str {
 /// A port nobody listens on at the moment.
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A certificate authority and a certificate for `localhost`, made with the openssl program.
+pub fn certificates(dir: &std::path::Path) {
+    let openssl = |args: &str| {
+        let made = std::process::Command::new("openssl").args(args.split(' ')).current_dir(dir).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2";
+    openssl(&format!("req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=test-authority"));
+    openssl(&format!(
+        "req -x509 {key} -CA ca.pem -CAkey ca.key -keyout server.key -out server.pem -subj /CN=localhost \
+         -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE"
+    ));
 }

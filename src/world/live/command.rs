@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -227,7 +227,7 @@ fn judge(exit: &Exit, command: &Command, last_words: &str) -> Outcome {
         String::new()
     };
     if let Some(what) = &exit.unstarted {
-        return Outcome::Failed { what: format!("{what}; nothing was run") };
+        return Outcome::Failed { what: format!("{}; nothing was run", foreign::brief(what, 300)) };
     }
     if exit.over_limit {
         return Outcome::Failed { what: format!("ended because it took longer than {}{lost}{said}", command.limit) };
@@ -366,9 +366,4 @@ pub(super) async fn measure(shared: &Shared, probe: &CommandProbe) -> Result<Val
     let json = serde_json::from_slice(&out)
         .map_err(|err| Failure::new(format!("what the command printed is not one JSON object: {err}")))?;
     declared::record(&json, &probe.fields, "field", &shared.secrets)
-}
-
-/// Run time as far as this cockpit has seen it.
-pub(super) fn since(started: Instant) -> Span {
-    Span(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX))
 }

@@ -35,7 +35,7 @@ use self::outbox::Outbox;
 use self::secrets::Secrets;
 use super::{World, WorldEvent, shape};
 use crate::clock::Clock;
-use crate::core::action::Action;
+use crate::core::action::{Action, Command};
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::job::{Adoption, JobKey, Outcome, Stream};
 use crate::core::plan::Plan;
@@ -219,28 +219,69 @@ impl LiveWorld {
         Ok(Self { shared: Arc::new(shared), probes: JoinSet::new(), jobs: JoinSet::new(), stops: BTreeMap::new() })
     }
 
-    /// Runs `work` as the job `key` and reports its end, also when it panics.
-    fn job<F>(&mut self, key: JobKey, work: impl FnOnce(Reporter, watch::Receiver<bool>) -> F)
-    where
-        F: Future<Output = (Outcome, Option<Span>)> + Send + 'static,
-    {
+    /// How the job `key` will be asked to stop.
+    fn stop_of(&mut self, key: &JobKey) -> watch::Receiver<bool> {
         let (stop, asked) = watch::channel(false);
         self.stops.retain(|_, stop| !stop.is_closed());
         self.stops.insert(key.clone(), stop);
         while self.jobs.try_join_next().is_some() {}
-        let work = work(Reporter::new(&self.shared, &key), asked);
-        let shared = Arc::clone(&self.shared);
-        let started = Instant::now();
-        self.jobs.spawn(async move {
-            let mut own = JoinSet::new();
-            own.spawn(work);
-            let (outcome, took) = match own.join_next().await {
-                Some(Ok(done)) => done,
-                _ => (Outcome::Unknown { why: "an error in gonogo itself ended the job".to_owned() }, None),
-            };
-            let took = took.unwrap_or_else(|| command::since(started));
-            shared.outbox.verdict(WorldEvent::Ended { key, outcome, took });
-        });
+        asked
+    }
+}
+
+/// Waits for a job's `work` and reports its end, also when it panics.
+async fn see_through<F>(shared: &Shared, key: JobKey, work: F)
+where
+    F: Future<Output = (Outcome, Option<Span>)> + Send + 'static,
+{
+    let started = Instant::now();
+    let mut own = JoinSet::new();
+    own.spawn(work);
+    let (outcome, took) = match own.join_next().await {
+        Some(Ok(done)) => done,
+        _ => (Outcome::Unknown { why: "an error in gonogo itself ended the job".to_owned() }, None),
+    };
+    let took = took.unwrap_or_else(|| Span(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)));
+    shared.outbox.verdict(WorldEvent::Ended { key, outcome, took });
+}
+
+/// Does what the action says.
+async fn act(
+    shared: &Arc<Shared>,
+    key: &JobKey,
+    action: &Action,
+    stop: watch::Receiver<bool>,
+) -> (Outcome, Option<Span>) {
+    let report = Reporter::new(shared, key);
+    let outcome = match action {
+        Action::Command(command) => return command::run(shared, key, command, &report, stop).await,
+        Action::Sql(sql) => sql::run(shared, sql, &report, stop).await,
+        Action::Http(call) => http::run(shared, call, &report, stop).await,
+        Action::DnsUpdate(update) => dns_update::run(shared, update, &report, stop).await,
+        Action::Manual(_) | Action::Wait(_) | Action::Soak(_) => {
+            Outcome::Failed { what: format!("`{}` is not done by the outside world", action.kind()) }
+        }
+    };
+    (outcome, None)
+}
+
+/// Looks for a command of an earlier cockpit, and stays with it if it still runs.
+async fn take_up(shared: Arc<Shared>, key: JobKey, command: Command, stop: watch::Receiver<bool>) {
+    let look = {
+        let (shared, key, command) = (Arc::clone(&shared), key.clone(), command.clone());
+        tokio::task::spawn_blocking(move || command::find(&shared, &key, &command))
+    };
+    let (adoption, watcher) = look.await.unwrap_or((Adoption::Untraceable, None));
+    shared.outbox.verdict(WorldEvent::Adopted { key: key.clone(), adoption });
+    if let Some(watcher) = watcher {
+        let work = {
+            let (shared, key) = (Arc::clone(&shared), key.clone());
+            async move {
+                let report = Reporter::new(&shared, &key);
+                command::follow(&shared, &key, &command, watcher, &report, stop).await
+            }
+        };
+        see_through(&shared, key, work).await;
     }
 }
 
@@ -252,19 +293,14 @@ impl World for LiveWorld {
     }
 
     fn start(&mut self, key: JobKey, action: &Action) {
-        let shared = Arc::clone(&self.shared);
-        let action = action.clone();
-        self.job(key.clone(), move |report, stop| async move {
-            match &action {
-                Action::Command(command) => command::run(&shared, &key, command, &report, stop).await,
-                Action::Sql(sql) => (sql::run(&shared, sql, &report, stop).await, None),
-                Action::Http(call) => (http::run(&shared, call, &report, stop).await, None),
-                Action::DnsUpdate(update) => (dns_update::run(&shared, update, &report, stop).await, None),
-                Action::Manual(_) | Action::Wait(_) | Action::Soak(_) => {
-                    let what = format!("`{}` is not done by the outside world", action.kind());
-                    (Outcome::Failed { what }, None)
-                }
-            }
+        let stop = self.stop_of(&key);
+        let (shared, action) = (Arc::clone(&self.shared), action.clone());
+        self.jobs.spawn(async move {
+            let work = {
+                let (shared, key) = (Arc::clone(&shared), key.clone());
+                async move { act(&shared, &key, &action, stop).await }
+            };
+            see_through(&shared, key, work).await;
         });
     }
 
@@ -279,15 +315,8 @@ impl World for LiveWorld {
             self.shared.outbox.verdict(WorldEvent::Adopted { key, adoption: Adoption::Untraceable });
             return;
         };
-        let (adoption, watcher) = command::find(&self.shared, &key, command);
-        self.shared.outbox.verdict(WorldEvent::Adopted { key: key.clone(), adoption });
-        if let Some(watcher) = watcher {
-            let shared = Arc::clone(&self.shared);
-            let command = command.clone();
-            self.job(key.clone(), move |report, stop| async move {
-                command::follow(&shared, &key, &command, watcher, &report, stop).await
-            });
-        }
+        let stop = self.stop_of(&key);
+        self.jobs.spawn(take_up(Arc::clone(&self.shared), key, command.clone(), stop));
     }
 
     async fn next(&mut self) -> Option<WorldEvent> {

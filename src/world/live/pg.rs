@@ -167,8 +167,8 @@ impl Databases {
             .keepalives_idle(SILENCE)
             .keepalives_interval(Duration::from_secs(3))
             .keepalives_retries(3);
-        let place = format!("{id} ({})", address(&config));
-        let user = config.get_user().unwrap_or_default().to_owned();
+        let place = secrets.tell(&format!("{id} ({})", address(&config)));
+        let user = secrets.tell(config.get_user().unwrap_or_default());
         let failed = |err: tokio_postgres::Error| explain(&err, &place, &user, secrets);
         let (client, task) = match target.tls {
             Tls::Disable => {

@@ -66,7 +66,8 @@ fn watch_over(dir: &Path) -> Result<(), String> {
 }
 
 async fn run(request: &Request, spool: &Spool, traces: &mut Traces) -> Exit {
-    let unstarted = |what: String| Exit { unstarted: Some(what), at: wall_ms(), ..Exit::default() };
+    let masker = Masker::from_needles(request.needles.clone());
+    let unstarted = |what: String| Exit { unstarted: Some(masker.mask(&what)), at: wall_ms(), ..Exit::default() };
     // Before the command starts, so that no request to stop is lost.
     let Ok(mut term) = signal(SignalKind::terminate()) else {
         return unstarted("signals cannot be received".to_owned());
@@ -80,7 +81,6 @@ async fn run(request: &Request, spool: &Spool, traces: &mut Traces) -> Exit {
     traces.command = group.map(Process::of);
     // Without this note a later cockpit only knows less.
     let _ = spool.update(traces);
-    let masker = Masker::from_needles(request.needles.clone());
     let (ended, end) = watch::channel(false);
     let out = keep(child.stdout.take(), spool, Stream::Out, masker.clone(), end.clone());
     let err = keep(child.stderr.take(), spool, Stream::Err, masker, end);
