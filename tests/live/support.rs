@@ -51,6 +51,8 @@ impl Setting {
 
     pub fn plan(&self) -> Plan {
         Plan {
+            roles: Default::default(),
+            rehearsals: None,
             title: "test".to_owned(),
             owner: None,
             profile: None,
