@@ -44,6 +44,7 @@ impl Holder {
             .into_iter()
             .filter_map(|name| std::env::var(name).ok())
             .find(|name| !name.is_empty())
+            .or_else(login_name)
             .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
         Self {
             user,
@@ -103,6 +104,13 @@ impl LockState {
             Err(TryLockError::Error(cause)) => Err(JournalError::io("lock", path, cause)),
         }
     }
+}
+
+/// The user's name as the system knows it, where the environment does not say.
+fn login_name() -> Option<String> {
+    let output = std::process::Command::new("id").arg("-un").output().ok()?;
+    let name = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !name.is_empty()).then_some(name)
 }
 
 /// The lock on a run, held until it is dropped or the process ends.

@@ -51,7 +51,7 @@ impl Setting {
 
     pub fn plan(&self) -> Plan {
         Plan {
-            roles: Default::default(),
+            roles: BTreeMap::new(),
             rehearsals: None,
             title: "test".to_owned(),
             owner: None,
