@@ -292,3 +292,23 @@ async fn an_answer_too_large_for_udp_is_fetched_over_tcp() {
     stage.world.watch();
     stage.value("big", |value| value.at("authoritative_new") == Some(&Value::Bool(true))).await;
 }
+
+#[tokio::test]
+async fn resolvers_that_refuse_or_fail_are_told_apart() {
+    let knot = Daemon::knot();
+    let refusing = Daemon::unbound_with(&knot, " access-control: 127.0.0.1/32 refuse\n");
+    let orphaned = Daemon::unbound(&knot);
+    let resolvers = [("orphaned", orphaned.address()), ("refusing", refusing.address())];
+    let address = knot.address();
+    drop(knot);
+    let mut stage = Setting::default()
+        .target("zone", zone(&[address], &resolvers, None))
+        .probe_every("app", app(), 500, 5_000)
+        .stage();
+    stage.world.watch();
+    let value = stage.value("app", |value| of(value, "resolvers", 0, "state") == &text("servfail")).await;
+    assert_eq!(of(&value, "resolvers", 1, "state"), &text("refused"));
+    assert_eq!(value.at("unclear"), Some(&Value::Int(2)));
+    assert_eq!(value.at("ttl"), Some(&Value::Null));
+    assert_eq!(value.at("max_ttl"), Some(&Value::Int(0)));
+}

@@ -20,6 +20,9 @@ fn probe(subscription: Option<&str>, slot: Option<&str>, heartbeat: Option<&str>
     })
 }
 
+/// An idle primary's insert position may lie behind the header of a page nobody has written to yet.
+const PAGE_HEADER: f64 = 40.0;
+
 fn state(value: &Value) -> &str {
     value.at("state").and_then(Value::text).unwrap()
 }
@@ -152,14 +155,14 @@ async fn physical_replication_until_promotion() {
     stage.world.watch();
     let value = until(&mut stage, "streaming").await;
     assert_eq!(value.at("slot_active"), Some(&Value::Bool(true)));
-    stage.value("lag", |value| value.at("bytes") == Some(&Value::Int(0))).await;
+    stage.value("lag", |value| number(value, "bytes") <= PAGE_HEADER).await;
     stage.value("bare", |value| state(value) == "streaming").await;
     stage.value("lost", |value| value.at("wal_status") == Some(&Value::Null)).await;
     new.sql("select pg_wal_replay_pause()").await;
     old.sql("update hb set n = n + 1").await;
-    stage.value("lag", |value| number(value, "bytes") > 0.0 && number(value, "seconds") > 1.0).await;
+    stage.value("lag", |value| number(value, "bytes") > PAGE_HEADER && number(value, "seconds") > 1.0).await;
     new.sql("select pg_wal_replay_resume()").await;
-    stage.value("lag", |value| value.at("bytes") == Some(&Value::Int(0))).await;
+    stage.value("lag", |value| number(value, "bytes") <= PAGE_HEADER).await;
     new.sql("select pg_promote()").await;
     until(&mut stage, "disabled").await;
 }

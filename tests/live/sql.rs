@@ -201,6 +201,27 @@ async fn statements_run_one_by_one_with_progress() {
 }
 
 #[tokio::test]
+async fn what_the_server_quotes_holds_no_secret_and_no_control_characters() {
+    let cluster = Cluster::start().await;
+    let mut stage = Setting::default()
+        .target("db", cluster.target())
+        .secret("pw", SecretSource::Command(vec!["echo".to_owned(), "sql-canary-7".to_owned()]))
+        .probe("row", probe("select '«secret:pw»' as gonogo", &[("gonogo", FieldType::String)]))
+        .stage();
+    let outcome = stage.run(Action::Sql(sql(&["select '«secret:pw»'::int"]))).await;
+    assert!(failed(&outcome).contains("«secret:pw»") && failed(&outcome).contains("22P02"), "{outcome:?}");
+    let mut action = sql(&["select 'x' || '«secret:pw»'"]);
+    action.expect = Some(SqlExpect::Value("«secret:pw»".to_owned()));
+    let outcome = stage.run(Action::Sql(action)).await;
+    assert!(failed(&outcome).contains("expected «secret:pw», got x«secret:pw»"), "{outcome:?}");
+    let outcome = stage.run(Action::Sql(sql(&["do $$ begin raise exception e'a\\x1b[2Jb\\nc'; end $$"]))).await;
+    assert!(failed(&outcome).contains("a\\u{1b}[2Jb c"), "{outcome:?}");
+    stage.world.watch();
+    stage.value("row", |value| value.at("gonogo") == Some(&Value::Text("«secret:pw»".to_owned()))).await;
+    stage.assert_clean(&["sql-canary-7"]);
+}
+
+#[tokio::test]
 async fn a_statement_is_limited_and_can_be_stopped() {
     let cluster = Cluster::start().await;
     let mut stage = Setting::default().target("db", cluster.target()).stage();

@@ -4,7 +4,7 @@
 //! hide where an answer came from.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use futures_util::future::join_all;
 use hickory_net::DnsHandle as _;
 use hickory_net::runtime::TokioRuntimeProvider;
 use hickory_net::tcp::TcpClientStream;
-use hickory_net::udp::UdpClientStream;
-use hickory_net::xfer::{DnsExchange, FirstAnswer as _};
-use hickory_proto::op::{DnsRequest, DnsRequestOptions, DnsResponse, Query, ResponseCode};
+use hickory_net::xfer::FirstAnswer as _;
+use hickory_proto::op::{DnsRequest, DnsRequestOptions, DnsResponse, Message, MessageType, Query, ResponseCode};
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{Name, RData, Record, RecordType as Type};
+use tokio::net::UdpSocket;
 
 use super::Shared;
 use super::foreign;
@@ -26,6 +26,8 @@ use crate::core::value::Value;
 
 /// The serial of the zone is asked at every so many measurements: a second question to the same server.
 const SERIAL_EVERY: u32 = 5;
+/// Larger than any answer we say we take.
+const LARGEST_DATAGRAM: usize = 4_096;
 /// Extended DNS error (RFC 8914) codes of an answer that is past its time.
 const STALE: [u16; 2] = [3, 19];
 
@@ -76,25 +78,42 @@ pub(super) async fn ask(
     of: Type,
     recursive: bool,
     limit: Duration,
-) -> Option<DnsResponse> {
+) -> Option<Message> {
     let mut options = DnsRequestOptions::default();
     options.recursion_desired = recursive;
     options.use_edns = true; // extended errors come only to those who speak EDNS
     let question = || DnsRequest::from_query(Query::query(name.clone(), of), options);
     let exchange = async {
-        let udp: DnsExchange<TokioRuntimeProvider> = UdpClientStream::builder(server, provider())
-            .with_timeout(Some(limit))
-            .with_max_retries(1) // one question is one datagram
-            .with_os_port_selection(true)
-            .exchange();
-        let answer = udp.send(question()).first_answer().await.ok()?;
+        let answer = datagram(server, &question().into_parts().0).await.ok()?;
         if !answer.metadata.truncation {
             return Some(answer);
         }
         let tcp = TcpClientStream::exchange(server, None, limit, None, provider()).await.ok()?;
-        tcp.send(question()).first_answer().await.ok()
+        tcp.send(question()).first_answer().await.ok().map(DnsResponse::into_message)
     };
     tokio::time::timeout(limit, exchange).await.ok().flatten()
+}
+
+/// One datagram there and the answer to it. hickory-net's own exchange throws away refusals that do not
+/// repeat the question (Unbound's do not) and does not hear that a port is closed.
+async fn datagram(server: SocketAddr, question: &Message) -> std::io::Result<Message> {
+    let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    // A fresh random port each time; connected, so that only this server is heard.
+    let socket = UdpSocket::bind((any, 0)).await?;
+    socket.connect(server).await?;
+    socket.send(&question.to_vec().map_err(std::io::Error::other)?).await?;
+    let mut bytes = [0; LARGEST_DATAGRAM];
+    loop {
+        let length = socket.recv(&mut bytes).await?;
+        let Ok(answer) = Message::from_vec(bytes.get(..length).unwrap_or_default()) else { continue };
+        let refusal = answer.queries.is_empty() && answer.metadata.response_code != ResponseCode::NoError;
+        if answer.metadata.id == question.metadata.id
+            && answer.metadata.message_type == MessageType::Response
+            && (refusal || answer.queries == question.queries)
+        {
+            return Ok(answer);
+        }
+    }
 }
 
 /// The values of a record set as text that can be compared: host names in lower case without the last dot.
@@ -157,7 +176,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn judge(&self, answer: Option<&DnsResponse>, authoritative: bool) -> Said {
+    fn judge(&self, answer: Option<&Message>, authoritative: bool) -> Said {
         let Some(answer) = answer else { return Said::nothing() };
         let plain = |state| Said { state, ..Said::nothing() };
         match answer.metadata.response_code {
@@ -199,7 +218,7 @@ fn ttl(records: &[Record], of: Type) -> Option<i64> {
     records.iter().filter(|record| record.record_type() == of).map(|record| i64::from(record.ttl)).max()
 }
 
-fn stale(answer: &DnsResponse) -> bool {
+fn stale(answer: &Message) -> bool {
     let option = answer.edns.as_ref().and_then(|edns| edns.option(EdnsCode::Unknown(15)));
     match option {
         Some(EdnsOption::Unknown(_, bytes)) => match bytes.as_slice() {
@@ -210,7 +229,7 @@ fn stale(answer: &DnsResponse) -> bool {
     }
 }
 
-fn serial(answer: &DnsResponse) -> Option<i64> {
+fn serial(answer: &Message) -> Option<i64> {
     answer.answers.iter().find_map(|record| match &record.data {
         RData::SOA(soa) => Some(i64::from(soa.serial)),
         _ => None,

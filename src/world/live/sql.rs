@@ -27,7 +27,7 @@ pub(super) async fn measure(shared: &Shared, probe: &SqlProbe) -> Result<Value, 
     let query = shared.secrets.reveal(&probe.query).await.map_err(Failure::new)?;
     let query = query.trim().trim_end_matches(';');
     // The extended protocol takes a single statement, and a subquery cannot write.
-    let text = format!("select to_jsonb(gonogo) from (\n{query}\n) gonogo limit 2");
+    let text = format!("select to_jsonb(gonogo.*) from (\n{query}\n) gonogo limit 2");
     let rows = session.client().query_typed(&text, &[]).await;
     let rows = rows.map_err(|err| Failure::new(session.explain(&err, &shared.secrets)))?;
     let result = match rows.as_slice() {
