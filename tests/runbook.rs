@@ -224,7 +224,9 @@ fn files_that_are_no_runbook_are_refused_with_a_reason() {
 fn refused_at_once(name: &str, text: &str) -> String {
     let start = Instant::now();
     let told = runbook::load_str(name, text, &Options::default()).expect_err("a monster is refused").to_string();
-    assert!(start.elapsed() < Duration::from_secs(1), "{name} took {:?}", start.elapsed());
+    // The promise is one second for the program as it is shipped; an unoptimised build gets more.
+    let limit = Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 1 });
+    assert!(start.elapsed() < limit, "{name} took {:?}", start.elapsed());
     assert!(told.len() < 20_000, "{name} says {} bytes", told.len());
     told
 }

@@ -13,6 +13,9 @@ use super::model::{Runbook, Shorthand, Step};
 use super::template::Used;
 use super::tree::{Kind, Node};
 
+/// Warnings after which no further steps are looked at: nobody reads more.
+const ENOUGH: usize = 1_000;
+
 /// Everything worth a second look.
 pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used) -> Vec<Diagnostic> {
     let mut found = Vec::new();
@@ -22,6 +25,9 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
     for (phase, node) in runbook.phases.iter().zip(nodes) {
         for (step, node) in phase.steps.iter().zip(node.path(&["steps"]).items()) {
             let undoable = plan.step(&step.id.as_str().into()).is_some_and(|step| step.undo.is_some());
+            if found.len() >= ENOUGH {
+                break;
+            }
             self::step(step, undoable, node, &mut found);
             owner(runbook, step.owner.as_deref(), node, &mut found);
         }

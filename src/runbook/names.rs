@@ -51,10 +51,8 @@ pub(super) fn check(runbook: &Runbook, root: &Node, shapes: &BTreeMap<ProbeId, S
             }
         }
     }
-    for (section, texts) in [("title", &runbook.title)] {
-        if texts.trim().is_empty() {
-            fault(format!("the {section} is empty"), root.path(&[section]).mark, "expected text");
-        }
+    if runbook.title.trim().is_empty() {
+        fault("the title is empty".to_owned(), root.path(&["title"]).mark, "expected text");
     }
     for (name, source) in &runbook.secrets {
         let node = root.path(&["secrets", name]);

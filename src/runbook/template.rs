@@ -40,8 +40,10 @@ pub(super) fn resolve(root: &mut Node, source: &str, options: &Options, faults: 
             renderer.node(value, &mut vec![key.name.as_str()]);
         }
     }
-    let used = renderer.used;
-    settle(root, rule());
+    let (used, any) = (renderer.used, renderer.any);
+    if any {
+        settle(root, rule());
+    }
     used
 }
 
@@ -128,6 +130,8 @@ struct Renderer<'f> {
     vars: BTreeMap<String, Value>,
     secrets: BTreeMap<String, Value>,
     used: Used,
+    /// Whether there was any template at all.
+    any: bool,
     faults: &'f mut Vec<Diagnostic>,
 }
 
@@ -135,7 +139,7 @@ impl<'f> Renderer<'f> {
     fn new(root: &Node, source: &'f str, faults: &'f mut Vec<Diagnostic>) -> Self {
         let secrets = root.get("secrets").map_or(&[][..], Node::entries);
         let secrets = secrets.iter().map(|(key, _)| (key.name.clone(), Value::from(placeholder(&key.name)))).collect();
-        Self { source, context: None, vars: BTreeMap::new(), secrets, used: Used::default(), faults }
+        Self { source, context: None, vars: BTreeMap::new(), secrets, used: Used::default(), any: false, faults }
     }
 
     fn context(&mut self) -> Value {
@@ -179,6 +183,7 @@ impl<'f> Renderer<'f> {
             } else if text.contains("{{") {
                 node.kind = self.text(text, node, path).map_or(Kind::Faulty, Kind::Text);
                 node.rendered = true;
+                self.any = true;
             }
             return;
         }

@@ -17,6 +17,9 @@ const DEPTH: usize = 48;
 /// Most keys, values and lists, aliases expanded.
 const NODES: usize = 300_000;
 
+/// Up to this many keys are compared one by one.
+const FEW: usize = 16;
+
 /// A value with its place.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
@@ -220,9 +223,15 @@ fn reason(error: &serde_saphyr::Error) -> String {
 }
 
 fn duplicates(node: &Node, faults: &mut Vec<Diagnostic>) {
-    let mut seen = std::collections::HashMap::new();
-    for (key, value) in node.entries() {
-        if let Some(first) = seen.insert(key.name.as_str(), key.mark) {
+    let entries = node.entries();
+    // Nearly all mappings have a handful of keys: looking back is faster than hashing. Names can be many.
+    let mut many = (entries.len() > FEW).then(std::collections::HashMap::new);
+    for (at, (key, value)) in entries.iter().enumerate() {
+        let first = match &mut many {
+            Some(seen) => seen.insert(key.name.as_str(), key.mark),
+            None => entries.iter().take(at).find(|(before, _)| before.name == key.name).map(|(before, _)| before.mark),
+        };
+        if let Some(first) = first {
             faults.push(
                 Diagnostic::new(format!("`{}` is there twice", key.name))
                     .at(key.mark, "again")
