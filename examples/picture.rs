@@ -35,7 +35,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (cols, rows) = (sizes.next().unwrap_or(120), sizes.next().unwrap_or(40));
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text)?;
-    let mut parser = vt100::Parser::new(rows, cols, 0);
+    let sized = |n: u16| std::num::NonZero::new(n).unwrap_or(std::num::NonZero::<u16>::MIN);
+    let mut parser = vt100::Parser::new(sized(rows), sized(cols), 0);
     parser.process(text.trim_end_matches('\n').replace('\n', "\r\n").as_bytes());
     let screen = parser.screen();
     let (width, height) = (f32::from(cols) * CELL.0, f32::from(rows) * CELL.1);
