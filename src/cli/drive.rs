@@ -87,13 +87,18 @@ pub(super) fn resume(state: &Path, color: ColorChoice, asked: Option<&str>) -> O
     Ok(status)
 }
 
+/// The newest run that nobody has ended. Facts may follow an end, as when somebody looks at an ended run again.
 fn newest_unfinished(store: &Store) -> Result<RunId, Failure> {
-    let mut runs = store.list()?;
-    runs.sort_by(|a, b| b.id.cmp(&a.id));
-    let unfinished = runs.into_iter().find(|run| {
-        run.journal.as_ref().is_ok_and(|journal| journal.last.as_ref().is_none_or(|(_, kind)| kind != "run_ended"))
-    });
-    unfinished.map(|run| run.id).ok_or_else(|| Failure::usage("there is no unfinished run to go on with"))
+    let mut runs: Vec<RunId> = store.list()?.into_iter().filter(|run| run.journal.is_ok()).map(|run| run.id).collect();
+    runs.sort_unstable();
+    for id in runs.into_iter().rev() {
+        let reader = store.read_run(&id)?;
+        let head = reader.head()?;
+        if reader.tail(head.seq)?.iter().all(|record| record.kind != "run_ended") {
+            return Ok(id);
+        }
+    }
+    Err(Failure::usage("there is no unfinished run to go on with"))
 }
 
 /// The terminal's options, found usable before anything is started.

@@ -1,0 +1,243 @@
+//! The real program on the real lab, driven by keyboard alone: to the end, back again, and through crashes.
+//!
+//! One after the other and with one lab at a time: a rehearsed move is as fast as the machine it has to itself.
+#![cfg(unix)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test ends at what it did not expect"
+)]
+
+mod console;
+mod operator;
+mod world;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use console::Console;
+use operator::{Goal, Operator, Stop};
+use tempfile::TempDir;
+use world::{Remains, World, eventually};
+
+/// Steps of `runbook.yaml`.
+const STEPS: usize = 23;
+
+/// The lab with what only takes time made short.
+const QUICK: [&str; 8] = ["lab", "runbook.yaml", "--set", "soak=3s", "--set", "ttl_wait=2s", "--set", "keep_old=1s"];
+
+/// The whole environment of the program: nothing of the developer's own gets in.
+fn environment(scratch: &Path) -> Vec<(&'static str, PathBuf)> {
+    vec![
+        ("TERM", "xterm-256color".into()),
+        ("LC_ALL", "C.UTF-8".into()),
+        ("PATH", std::env::var_os("PATH").unwrap_or_default().into()),
+        ("HOME", scratch.into()),
+        ("TMPDIR", scratch.join("tmp")),
+        ("USER", "operator".into()),
+    ]
+}
+
+/// A place of its own for one test: state, home and temporary files. One test at a time has one.
+struct Place {
+    dir: TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Place {
+    fn new() -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        static TURN: Mutex<()> = Mutex::new(());
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = tempfile::tempdir().unwrap();
+        // The servers may have to run as another user, who must be able to pass through.
+        for path in [dir.path().to_owned(), dir.path().join("tmp")] {
+            std::fs::create_dir_all(&path).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o711)).unwrap();
+        }
+        Self { dir, _turn: turn }
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn state(&self) -> PathBuf {
+        self.path().join("state")
+    }
+
+    /// The program on a terminal.
+    fn console(&self, args: &[&str]) -> Console {
+        let state = self.state();
+        let state = ["--state-dir", state.to_str().unwrap()];
+        Console::start(self.path(), state.iter().chain(args))
+    }
+
+    /// The program without a terminal, to its end.
+    fn gonogo(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gonogo"));
+        command.arg("--state-dir").arg(self.state()).args(args).env_clear().envs(environment(self.path()));
+        command.current_dir(env!("CARGO_MANIFEST_DIR"));
+        command.output().unwrap()
+    }
+
+    /// The only or newest run's journal.
+    fn log(&self) -> Vec<serde_json::Value> {
+        let output = self.gonogo(&["log", "--json"]);
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    }
+
+    /// The newest run's name.
+    fn run(&self) -> String {
+        let mut runs: Vec<String> = std::fs::read_dir(self.state().join("runs"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        runs.sort();
+        runs.pop().expect("a run")
+    }
+
+    fn assert_intact(&self) {
+        let verified = self.gonogo(&["verify", &self.run()]);
+        assert!(verified.status.success(), "{verified:?}");
+        assert!(String::from_utf8_lossy(&verified.stdout).contains("intact"), "{verified:?}");
+    }
+
+    /// Directories of labs among the temporary files.
+    fn lab_directories(&self) -> Vec<String> {
+        std::fs::read_dir(self.path().join("tmp"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.starts_with("gonogo-lab-"))
+            .collect()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Err(error) = gonogo::lab::stop(&self.state()) {
+            eprintln!("cannot stop the lab: {error}");
+        }
+    }
+}
+
+/// Steps with a fact of this kind in the journal.
+fn steps_with(log: &[serde_json::Value], kind: &str) -> BTreeSet<String> {
+    let of_kind = log.iter().filter(|record| record["kind"] == kind);
+    of_kind.map(|record| record["fact"]["step"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_playbook_is_driven_to_its_end_by_keyboard() {
+    let place = Place::new();
+    let mut operator = Operator::at(place.console(&[]));
+    assert_eq!(operator.drive(Goal::End), Stop::Reached, "{}", operator.last.text());
+    assert_eq!(operator.started, (1..=STEPS).collect::<Vec<_>>());
+
+    let world = World::of(&place.state());
+    let remains = Remains::of(&place.state());
+    let missing = world.missing();
+    let customers = world.customers();
+    eprintln!("{customers:?}\n{missing:?}");
+    assert_eq!(missing.missing_in_new, 0, "{missing:?}");
+    assert!(missing.acknowledged > 100, "{missing:?}");
+    assert_eq!(customers.failed, 0, "{customers:?}");
+
+    let last = operator.end("c", "RUN COMPLETE");
+    eprintln!("{}", last.text());
+    assert!(last.has("0 failed, ") && last.has(" worst"), "{}", last.text());
+    assert_eq!(operator.leave(), 0);
+    let farewell = operator.console.view();
+    eprintln!("{}", farewell.text());
+    assert!(farewell.has("COMPLETE") && farewell.has("longest pause"), "{}", farewell.text());
+
+    remains.assert_gone();
+    assert_eq!(place.lab_directories(), Vec::<String>::new());
+    place.assert_intact();
+    let log = place.log();
+    assert_eq!(steps_with(&log, "step_done").len(), STEPS);
+    assert!(log.iter().any(|record| record["kind"] == "run_ended" && record["fact"]["how"] == "completed"));
+
+    let mut resumed = place.console(&["resume"]);
+    assert_eq!(resumed.exit_code(Duration::from_secs(20)), 2);
+    assert!(resumed.view().has("there is no unfinished run"), "{}", resumed.view().text());
+}
+
+/// What the operator finds when the switch has been taken back.
+fn assert_back_without_loss(world: &World) {
+    let missing = world.missing();
+    assert_eq!(missing.missing_in_old, 0, "{missing:?}");
+    assert_eq!(world.address().0, world.var("old_address"));
+    // Customers come back as their resolvers forget.
+    let customers = eventually("customers are served by the old web service", Duration::from_secs(30), || {
+        let customers = world.customers();
+        (customers.new_web == 0 && customers.old_web > 0).then_some(customers)
+    });
+    assert_eq!(customers.failed, 0, "{customers:?}");
+    eprintln!("taken back: {customers:?}\n{missing:?}");
+}
+
+/// Takes back the switch of traffic and of the database, and no more.
+fn take_the_switch_back(operator: &mut Operator) {
+    assert_eq!(operator.drive(Goal::Step(17)), Stop::Reached, "{}", operator.last.text());
+    for title in ["Point the name at the new environment", "Switch the database"] {
+        let taken = operator.take_back_first().expect("there is something to take back");
+        assert!(taken.contains(title), "{taken}");
+    }
+}
+
+#[test]
+fn the_switch_is_taken_back_without_loss() {
+    let place = Place::new();
+    let mut operator = Operator::at(place.console(&QUICK));
+    take_the_switch_back(&mut operator);
+    let world = World::of(&place.state());
+    assert_back_without_loss(&world);
+
+    // The rest of the way, until nothing is left in the world.
+    let mut taken = Vec::new();
+    taken.extend(std::iter::from_fn(|| operator.take_back_first()));
+    eprintln!("{taken:#?}");
+    assert_eq!(taken.len(), 5, "{taken:?}");
+    assert_back_without_loss(&world);
+    for (database, left) in [
+        ("old_db", "pg_publication"),
+        ("old_db", "pg_replication_slots"),
+        ("new_db", "pg_publication"),
+        ("new_db", "pg_replication_slots"),
+        ("new_db", "pg_subscription"),
+        ("old_db", "pg_subscription"),
+    ] {
+        assert_eq!(world.count(database, left), 0, "{left} of {database}");
+    }
+    assert_eq!(world.missing().missing_in_old, 0);
+    operator.end("r", "RUN ROLLED BACK");
+    assert_eq!(operator.leave(), 1);
+    assert_eq!(place.lab_directories(), Vec::<String>::new());
+    place.assert_intact();
+}
+
+#[test]
+fn after_the_switch_was_taken_back_it_is_made_again() {
+    let place = Place::new();
+    let mut operator = Operator::at(place.console(&QUICK));
+    take_the_switch_back(&mut operator);
+    let world = World::of(&place.state());
+    assert_back_without_loss(&world);
+
+    operator.console.press("\x1b");
+    assert_eq!(operator.drive(Goal::End), Stop::Reached, "{}", operator.last.text());
+    let missing = world.missing();
+    assert_eq!(missing.missing_in_new, 0, "{missing:?}");
+    assert_eq!(world.customers().failed, 0);
+    operator.end("c", "RUN COMPLETE");
+    assert_eq!(operator.leave(), 0);
+    place.assert_intact();
+}

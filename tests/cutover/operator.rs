@@ -1,0 +1,374 @@
+//! Somebody who reads the screen and presses keys. Knows the cockpit only by what it shows.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::console::{Console, View};
+
+/// A question must have been on screen for this long before its answer counts.
+const ARMING: Duration = Duration::from_millis(300);
+/// How long anything that is under way may take on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// How long the cockpit may take to react to a key.
+const REACTION: Duration = Duration::from_secs(20);
+
+/// What the line above the keys says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Says {
+    /// The step with this number is in this state; the flag tells a checklist that wants to be ticked.
+    Step { number: usize, state: String, checklist: bool },
+    /// A question that is answered with this word.
+    Question { word: String },
+    /// A question that wants a reason.
+    Reason,
+    /// A question that is answered with one key.
+    Choice,
+    /// Every step is done or skipped.
+    AllDone,
+    /// The run is over.
+    Over,
+    /// Something was refused, with the reason.
+    Refused(String),
+    /// Nothing to react to: a decision is being recorded, or the cockpit is coming up.
+    Busy,
+    /// Any other remark.
+    Remark(String),
+}
+
+impl Says {
+    pub fn of(view: &View) -> Self {
+        let Some(line) = view.conversation() else { return Says::Busy };
+        if line.is_empty() || line.starts_with("recording") {
+            return Says::Busy;
+        }
+        if let Some(why) = line.strip_prefix("refused: ") {
+            return Says::Refused(why.to_owned());
+        }
+        if line.starts_with("every step is done") {
+            return Says::AllDone;
+        }
+        if line.starts_with("the run is over") {
+            return Says::Over;
+        }
+        let words = line.starts_with("start ") || line.starts_with("TAKE BACK ") || line.starts_with("OVERRIDE and");
+        if let (true, Some((_, rest))) = (words, line.rsplit_once(": type ")) {
+            return Says::Question { word: rest.split_whitespace().next().unwrap_or_default().to_owned() };
+        }
+        if line.contains("how do you know ›") || line.contains("; why ›") {
+            return Says::Reason;
+        }
+        if line.contains("what became of it?") || line.starts_with("end the run as") || line.starts_with("leave?") {
+            return Says::Choice;
+        }
+        if let Some((number, rest)) = line.split_once(" is ")
+            && let Ok(number) = number.parse()
+        {
+            let state = rest.split("  ").next().unwrap_or_default().trim().to_owned();
+            return Says::Step { number, state, checklist: rest.contains("tick the next item") };
+        }
+        Says::Remark(line.to_owned())
+    }
+}
+
+/// How far to drive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// Until every step is done.
+    End,
+    /// Until the run has come to the step with this number.
+    Step(usize),
+}
+
+/// What stopped the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    Reached,
+    /// A step failed or is in doubt: somebody must look at the world.
+    Trouble {
+        number: usize,
+        state: String,
+    },
+    /// The cockpit was killed, as was asked for.
+    Killed,
+}
+
+/// When a cockpit is killed under its operator's hands.
+#[derive(Clone, Copy, Debug)]
+pub enum Moment {
+    /// So long after the answer to the `nth` question from here on was sent.
+    AfterAnswer { nth: usize, delay: Duration },
+    /// So long after a step was first seen running, being verified or in doubt.
+    UnderWay { delay: Duration },
+    /// So long after the operator sat down.
+    After(Duration),
+}
+
+/// What the operator remembers of a run: which steps were confirmed how often, also over several cockpits.
+pub type Confirmations = BTreeMap<usize, usize>;
+
+pub struct Operator {
+    pub console: Console,
+    /// How often each step was confirmed to be started.
+    pub confirmed: Confirmations,
+    /// The last screen that was looked at.
+    pub last: View,
+    /// Numbers of steps that were started at this console, in order.
+    pub started: Vec<usize>,
+    killing: Option<(Moment, Option<Instant>)>,
+    answers: usize,
+}
+
+impl Operator {
+    pub fn at(console: Console) -> Self {
+        Self {
+            console,
+            confirmed: Confirmations::new(),
+            last: View::default(),
+            started: Vec::new(),
+            killing: None,
+            answers: 0,
+        }
+    }
+
+    /// The same, where the cockpit will be killed.
+    pub fn doomed(console: Console, moment: Moment) -> Self {
+        let at = match moment {
+            Moment::After(delay) => Some(Instant::now() + delay),
+            _ => None,
+        };
+        Self { killing: Some((moment, at)), ..Self::at(console) }
+    }
+
+    /// Drives on, step after step, by what the screen says.
+    pub fn drive(&mut self, goal: Goal) -> Stop {
+        let mut since = Instant::now();
+        let mut before = Says::Busy;
+        loop {
+            if self.kill_if_due() {
+                return Stop::Killed;
+            }
+            let view = self.console.view();
+            let says = Says::of(&view);
+            self.last = view.clone();
+            if says != before {
+                since = Instant::now();
+                before = says.clone();
+            }
+            assert!(since.elapsed() < PATIENCE, "no progress for {PATIENCE:?} ({says:?}); screen:\n{}", view.text());
+            if let Some(code) = self.console.ended() {
+                panic!("the cockpit ended with {code}; screen:\n{}", self.console.view().text());
+            }
+            match says {
+                Says::AllDone => return Stop::Reached,
+                Says::Over => panic!("the run is over already; screen:\n{}", view.text()),
+                Says::Step { number, ref state, checklist } => {
+                    if goal == Goal::Step(number) && state != "done" {
+                        return Stop::Reached;
+                    }
+                    match state.as_str() {
+                        "ready" => self.press("\r", &view),
+                        "running" if checklist => self.press(" ", &view),
+                        "done" | "skipped" => self.press("g", &view),
+                        "undone" => self.press("\r", &view),
+                        "failed" | "in doubt" => {
+                            self.under_way();
+                            // A command may be found again a moment after a cockpit came up.
+                            if since.elapsed() > Duration::from_millis(700) {
+                                return Stop::Trouble { number, state: state.clone() };
+                            }
+                            self.wait(&view);
+                        }
+                        "running" | "verifying" | "reverting" | "undoing" => {
+                            self.under_way();
+                            self.wait(&view);
+                        }
+                        _ => self.wait(&view),
+                    }
+                }
+                Says::Question { word } => self.answer(&word, &view),
+                // Any key takes a refusal or a remark away; this one also goes to where the run is.
+                Says::Refused(_) | Says::Remark(_) => self.press("g", &view),
+                Says::Busy => self.wait(&view),
+                Says::Reason | Says::Choice => panic!("an unexpected question; screen:\n{}", view.text()),
+            }
+        }
+    }
+
+    /// Starts the step the cursor is on, whatever it takes.
+    pub fn start_here(&mut self) {
+        let view = self.console.view();
+        self.press("\r", &view);
+        let word = self.console.wait("the question", REACTION, |view| match Says::of(view) {
+            Says::Question { word } => Some(word),
+            Says::Refused(why) => panic!("refused: {why}; screen:\n{}", view.text()),
+            _ => None,
+        });
+        let view = self.console.view();
+        self.answer(&word, &view);
+    }
+
+    /// Answers a question with its word, not before it has been there long enough to be read.
+    fn answer(&mut self, word: &str, view: &View) {
+        let line = view.conversation().unwrap_or_default().to_owned();
+        let armed = Instant::now() + ARMING;
+        while Instant::now() < armed {
+            if self.kill_if_due() {
+                return;
+            }
+            let now = self.console.view();
+            if now.conversation() != Some(&line) {
+                return;
+            }
+            self.console.wait_for_news(&now, armed.saturating_duration_since(Instant::now()));
+        }
+        self.console.press(word);
+        let typed = format!("› {word}");
+        self.console.wait("what was typed", REACTION, |view| {
+            view.conversation().is_none_or(|line| line.contains(&typed) || !line.contains('›')).then_some(())
+        });
+        if let Some(number) = line.strip_prefix("start ").and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        {
+            *self.confirmed.entry(number).or_default() += 1;
+            self.started.push(number);
+        }
+        self.console.press("\r");
+        self.answers += 1;
+        if let Some((Moment::AfterAnswer { nth, delay }, at @ None)) = &mut self.killing
+            && self.answers >= *nth
+        {
+            *at = Some(Instant::now() + *delay);
+        }
+        self.gone(&line);
+    }
+
+    /// Waits until the question has gone.
+    fn gone(&mut self, line: &str) {
+        let end = Instant::now() + REACTION;
+        loop {
+            if self.kill_if_due() {
+                return;
+            }
+            let view = self.console.view();
+            let asked = line.split('›').next().unwrap_or(line);
+            if !view.conversation().is_some_and(|now| now.starts_with(asked)) {
+                return;
+            }
+            assert!(Instant::now() < end, "the answer is not taken; screen:\n{}", view.text());
+            self.wait(&view);
+        }
+    }
+
+    /// Says what became of the step in doubt under the cursor: `h`, `n` or `p`, and why.
+    pub fn resolve(&mut self, finding: &str, reason: &str) {
+        self.choose("d", finding);
+        self.give_reason(reason);
+    }
+
+    /// Opens a one-key question with `key` and answers it.
+    pub fn choose(&mut self, key: &str, answer: &str) {
+        self.console.press(key);
+        self.console.wait("a choice", REACTION, |view| (Says::of(view) == Says::Choice).then_some(()));
+        self.console.press(answer);
+        self.console.wait("the choice to be taken", REACTION, |view| (Says::of(view) != Says::Choice).then_some(()));
+    }
+
+    fn give_reason(&mut self, reason: &str) {
+        self.console.wait("the question for a reason", REACTION, |view| (Says::of(view) == Says::Reason).then_some(()));
+        self.console.press(reason);
+        self.console.press("\r");
+        self.console.wait("the reason to be taken", REACTION, |view| (Says::of(view) != Says::Reason).then_some(()));
+        self.settled();
+    }
+
+    /// Skips the step under the cursor.
+    pub fn skip(&mut self, reason: &str) {
+        self.console.press("s");
+        self.give_reason(reason);
+    }
+
+    /// Waits until nothing is being recorded, and fails on a refusal.
+    pub fn settled(&self) {
+        self.console.wait("the decision to be recorded", REACTION, |view| match Says::of(view) {
+            Says::Busy => None,
+            Says::Refused(why) => panic!("refused: {why}; screen:\n{}", view.text()),
+            _ => Some(()),
+        });
+    }
+
+    /// Takes back what the sheet of the way back names first. `None` when there is nothing left; else the question
+    /// that was answered.
+    pub fn take_back_first(&mut self) -> Option<String> {
+        if !self.console.view().has("The way back from here") {
+            self.console.press("b");
+        }
+        let nothing = self.console.wait("the way back", REACTION, |view| {
+            view.has("The way back from here").then(|| view.has("There is nothing to take back"))
+        });
+        if nothing {
+            return None;
+        }
+        self.console.press("u");
+        let word = self.console.wait("the question", REACTION, |view| match Says::of(view) {
+            Says::Question { word } => Some(word),
+            Says::Refused(why) | Says::Remark(why) => panic!("no question but: {why}; screen:\n{}", view.text()),
+            _ => None,
+        });
+        let view = self.console.view();
+        let question = view.conversation().unwrap_or_default().to_owned();
+        self.answer(&word, &view);
+        self.settled();
+        // Done when the step is neither on its way back nor in trouble.
+        self.console.wait("the step to be taken back", PATIENCE, |view| match Says::of(view) {
+            Says::Step { state, .. } if state == "undone" => Some(()),
+            Says::Step { state, .. } if state == "failed" || state == "in doubt" => {
+                panic!("taking back ended {state}; screen:\n{}", view.text())
+            }
+            Says::Refused(why) => panic!("refused: {why}; screen:\n{}", view.text()),
+            _ => None,
+        });
+        Some(question)
+    }
+
+    /// Ends the run with `answer` (`c`, `r`) and waits until the screen says so.
+    pub fn end(&mut self, answer: &str, alarm: &str) -> View {
+        self.choose("e", answer);
+        self.console.wait("the end of the run", REACTION, |view| match Says::of(view) {
+            Says::Refused(why) => panic!("refused: {why}; screen:\n{}", view.text()),
+            _ => view.has(alarm).then(|| view.clone()),
+        })
+    }
+
+    /// Leaves an ended run; the exit status.
+    pub fn leave(&mut self) -> u32 {
+        self.console.press("q");
+        self.console.exit_code(Duration::from_mins(1))
+    }
+
+    fn press(&mut self, keys: &str, view: &View) {
+        self.console.press(keys);
+        self.wait(view);
+    }
+
+    fn wait(&self, view: &View) {
+        let due = match self.killing {
+            Some((_, Some(at))) => at.saturating_duration_since(Instant::now()),
+            _ => Duration::MAX,
+        };
+        self.console.wait_for_news(view, due.min(Duration::from_millis(500)));
+    }
+
+    fn under_way(&mut self) {
+        if let Some((Moment::UnderWay { delay }, at @ None)) = &mut self.killing {
+            *at = Some(Instant::now() + *delay);
+        }
+    }
+
+    fn kill_if_due(&mut self) -> bool {
+        let due = matches!(self.killing, Some((_, Some(at))) if Instant::now() >= at);
+        if due {
+            self.last = self.console.view();
+            self.console.kill_hard();
+        }
+        due
+    }
+}
