@@ -279,7 +279,7 @@ fn board(heading: &str, rows: &[Evidence]) -> Block {
 
 /// A gate as a row of the board.
 pub(super) fn gate_row(gate: &Evidence) -> GateRow {
-    let actual: Vec<String> = gate
+    let mut actual: Vec<String> = gate
         .assessment
         .terms
         .iter()
@@ -289,6 +289,7 @@ pub(super) fn gate_row(gate: &Evidence) -> GateRow {
         })
         .filter(|text| !text.is_empty())
         .collect();
+    actual.dedup();
     let held = match (gate.held, gate.needed) {
         (_, needed) if needed == Span::ZERO => String::new(),
         (Some(held), needed) => format!("{} of {needed}", held.min(needed)),
