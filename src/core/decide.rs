@@ -1,4 +1,4 @@
-//! Decisions on what the operator wants. What happens by itself is in [`progress`](super::progress).
+//! Decisions on what the operator wants. What happens by itself is in [`progress`](mod@super::progress).
 
 use super::board::Board;
 use super::evidence::Evidence;
