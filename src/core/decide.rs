@@ -337,9 +337,14 @@ impl Operator<'_> {
     fn stop(&self, id: &StepId) -> Result<Decision, Refusal> {
         let step = self.step(id)?;
         match self.run.phase(id) {
-            Phase::Running(running) if running.stopping.is_none() => {
-                Ok(progress::stop(self.plan, self.now, running, &StopWhy::Operator(self.by.clone()), Vec::new()))
-            }
+            Phase::Running(running) if running.stopping.is_none() => Ok(progress::stop(
+                self.plan,
+                self.run,
+                self.now,
+                running,
+                &StopWhy::Operator(self.by.clone()),
+                Vec::new(),
+            )),
             Phase::Running(_) => Err(Refusal::WrongState {
                 step: id.clone(),
                 state: "stopping",

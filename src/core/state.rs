@@ -82,6 +82,10 @@ pub struct StepRun {
     pub items: BTreeSet<u16>,
     /// Reason of the override with which it was started, shown to the end.
     pub overridden: Option<String>,
+    /// Number of jobs of its work that the newest try has begun.
+    pub begun: u16,
+    /// Why the newest try goes or went back, when it is a section that does. It outlives a crash on the way back.
+    pub reverting: Option<String>,
     /// Last line of result of each job of the newest try.
     pub results: Vec<(String, Span)>,
 }
@@ -152,8 +156,6 @@ pub struct Running {
     pub since: At,
     /// Why it was told to stop, if it was.
     pub stopping: Option<StopWhy>,
-    /// Why the section takes itself back, while it does.
-    pub reverting: Option<String>,
 }
 
 impl Run {
@@ -258,6 +260,8 @@ impl Run {
                 step.ended = None;
                 step.items.clear();
                 step.results.clear();
+                step.begun = 0;
+                step.reverting = None;
                 step.overridden.clone_from(overridden);
                 self.order.retain(|other| other != id);
                 self.order.push(id.clone());
@@ -274,11 +278,10 @@ impl Run {
                 }
             }
             Fact::JobStarted { key } => {
-                let (stopping, reverting) = match &step.phase {
-                    Phase::Running(running) if key.direction == Direction::Revert => (None, running.reverting.clone()),
-                    _ => (None, None),
-                };
-                step.phase = Phase::Running(Running { key: key.clone(), since: at, stopping, reverting });
+                if key.direction == Direction::Do {
+                    step.begun = key.job.saturating_add(1);
+                }
+                step.phase = Phase::Running(Running { key: key.clone(), since: at, stopping: None });
             }
             Fact::JobEnded { key, outcome, took } => {
                 let line = match outcome {
@@ -305,8 +308,8 @@ impl Run {
                 }
             }
             Fact::SectionReverting { why, .. } => {
+                step.reverting = Some(why.clone());
                 if let Phase::Running(running) = &mut step.phase {
-                    running.reverting = Some(why.clone());
                     running.stopping = None;
                 }
             }
@@ -328,9 +331,8 @@ impl Run {
             }
             Fact::JobAdopted { key, adoption } => {
                 if matches!(adoption, Adoption::Running | Adoption::Ended { .. }) {
-                    let reverting = (key.direction == Direction::Revert).then(|| "interrupted".to_owned());
                     let since = step.started.unwrap_or(at);
-                    step.phase = Phase::Running(Running { key: key.clone(), since, stopping: None, reverting });
+                    step.phase = Phase::Running(Running { key: key.clone(), since, stopping: None });
                 }
             }
             Fact::DoubtResolved { key, finding, reason, .. } => {
