@@ -58,43 +58,41 @@ pub fn checks(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Ve
     step.verify.iter().map(|check| board.check(plan, now, check, since)).collect()
 }
 
-/// A job ended well: the next one begins, or the work is over.
-pub(super) fn after_success(plan: &Plan, key: &JobKey, summary: String, took: Span) -> Decision {
+/// A job that the core keeps itself ended well.
+pub(super) fn succeeded(plan: &Plan, run: &Run, running: &Running, summary: String, took: Span) -> Decision {
+    ended(plan, run, running, Outcome::Succeeded { summary }, took)
+}
+
+/// A job of a step's work, or of its undo, ended well: the next one begins, or the work is over.
+fn after_success(plan: &Plan, running: &Running, summary: String, took: Span) -> Decision {
+    let key = &running.key;
     let ended = Fact::JobEnded { key: key.clone(), outcome: Outcome::Succeeded { summary }, took };
     let mut decision = Decision { facts: vec![ended], effects: Vec::new() };
-    match key.direction {
-        Direction::Do | Direction::Undo => {
-            let jobs = plan.work(key).map_or(0, |work| work.jobs.len());
-            let next = key.job.saturating_add(1);
-            if usize::from(next) < jobs {
-                let (job, effect) = begin(plan, &key.step, key.direction, key.attempt, next);
-                decision.facts.push(job);
-                decision.effects.extend(effect);
-            } else if key.direction == Direction::Undo {
-                decision.facts.push(Fact::StepUndone { step: key.step.clone(), attempt: key.attempt });
-            }
+    let jobs = plan.work(key).map_or(0, |work| work.jobs.len());
+    let next = key.job.saturating_add(1);
+    if usize::from(next) >= jobs {
+        if key.direction == Direction::Undo {
+            decision.facts.push(Fact::StepUndone { step: key.step.clone(), attempt: key.attempt });
         }
-        Direction::Revert => {}
+    } else if let Some(why) = &running.stopping {
+        let why = why.to_string();
+        decision.facts.push(Fact::UndoFailed { step: key.step.clone(), attempt: key.attempt, why });
+    } else {
+        let (job, effect) = begin(plan, &key.step, key.direction, key.attempt, next);
+        decision.facts.push(job);
+        decision.effects.extend(effect);
     }
     decision
 }
 
 /// Decides on the end of a job.
-pub(super) fn job_ended(
-    plan: &Plan,
-    run: &Run,
-    board: &Board,
-    now: At,
-    key: &JobKey,
-    outcome: Outcome,
-    took: Span,
-) -> Decision {
+pub(super) fn job_ended(plan: &Plan, run: &Run, now: At, key: &JobKey, outcome: Outcome, took: Span) -> Decision {
     let running = match run.phase(&key.step) {
-        Phase::Running(running) if running.key == *key => running,
-        Phase::InDoubt { key: doubtful, .. } if doubtful == key => {
+        Phase::Running(running) if running.key == *key && run.ended.is_none() => running,
+        Phase::InDoubt { key: doubtful, .. } if doubtful == key && run.ended.is_none() => {
             // A job found running by `resume` would be Running; an answer to a doubt is as good as an adoption.
             let adoption = Adoption::Ended { outcome, took };
-            return job_adopted(plan, run, board, now, key.clone(), adoption);
+            return job_adopted(plan, run, now, key.clone(), adoption);
         }
         _ => {
             let late = Fact::LateResultIgnored { key: key.clone(), outcome };
@@ -115,7 +113,9 @@ fn ended(plan: &Plan, run: &Run, running: &Running, outcome: Outcome, took: Span
             give_up(plan, run, key, why, &mut decision);
             decision
         }
-        (Direction::Do | Direction::Undo, Outcome::Succeeded { summary }) => after_success(plan, key, summary, took),
+        (Direction::Do | Direction::Undo, Outcome::Succeeded { summary }) => {
+            after_success(plan, running, summary, took)
+        }
         (Direction::Do, outcome @ Outcome::Failed { .. }) => {
             let why = sentence(plan, key, &outcome);
             let mut decision = Decision { facts: vec![job_ended(outcome)], effects: Vec::new() };
@@ -142,7 +142,13 @@ fn ended(plan: &Plan, run: &Run, running: &Running, outcome: Outcome, took: Span
             let mut decision = Decision::default();
             if matches!(outcome, Outcome::Succeeded { .. }) {
                 decision.facts.push(job_ended(outcome));
-                revert_below(plan, run, key, cause, &mut decision);
+                match &running.stopping {
+                    Some(why) if next_back(plan, key).is_some() => {
+                        let why = format!("{cause}; and taking it back was {why}");
+                        decision.facts.push(failed(key, why, false));
+                    }
+                    _ => revert_below(plan, run, key, cause, &mut decision),
+                }
             } else {
                 let what = sentence(plan, key, &outcome);
                 decision.facts.push(job_ended(outcome));
@@ -186,18 +192,21 @@ fn give_up(plan: &Plan, run: &Run, key: &JobKey, why: String, decision: &mut Dec
     revert_below(plan, run, &above, why, decision);
 }
 
+/// The next job below `key` that can be taken back.
+fn next_back(plan: &Plan, key: &JobKey) -> Option<u16> {
+    (0..key.job).rev().find(|job| {
+        let next = JobKey { job: *job, direction: Direction::Revert, ..key.clone() };
+        plan.action(&next).is_some()
+    })
+}
+
 /// Begins to take back the next job below `key`, or ends when there is none.
 fn revert_below(plan: &Plan, run: &Run, key: &JobKey, cause: String, decision: &mut Decision) {
-    let mut job = key.job;
-    while job > 0 {
-        job -= 1;
-        let next = JobKey { job, direction: Direction::Revert, ..key.clone() };
-        if plan.action(&next).is_some() {
-            let (fact, effect) = begin(plan, &key.step, Direction::Revert, key.attempt, job);
-            decision.facts.push(fact);
-            decision.effects.extend(effect);
-            return;
-        }
+    if let Some(job) = next_back(plan, key) {
+        let (fact, effect) = begin(plan, &key.step, Direction::Revert, key.attempt, job);
+        decision.facts.push(fact);
+        decision.effects.extend(effect);
+        return;
     }
     // What was never begun has left nothing, whether it could be taken back or not.
     let begun = usize::from(run.step(&key.step).begun);
@@ -208,11 +217,12 @@ fn revert_below(plan: &Plan, run: &Run, key: &JobKey, cause: String, decision: &
 }
 
 /// Decides on what was found of a job that an earlier cockpit had started.
-pub(super) fn job_adopted(plan: &Plan, run: &Run, board: &Board, now: At, key: JobKey, adoption: Adoption) -> Decision {
+pub(super) fn job_adopted(plan: &Plan, run: &Run, now: At, key: JobKey, adoption: Adoption) -> Decision {
     let Phase::InDoubt { key: doubtful, .. } = run.phase(&key.step) else {
         return Decision::default();
     };
-    if *doubtful != key {
+    // A run that has ended has nothing to go on with.
+    if *doubtful != key || run.ended.is_some() {
         return Decision::default();
     }
     let adopted = Fact::JobAdopted { key: key.clone(), adoption: adoption.clone() };
@@ -220,21 +230,19 @@ pub(super) fn job_adopted(plan: &Plan, run: &Run, board: &Board, now: At, key: J
     match adoption {
         Adoption::Running | Adoption::Untraceable => {}
         Adoption::Ended { outcome, took } => {
-            let running = Running { key, since: now, stopping: None };
+            let running = Running { stopping: run.step(&key.step).stopping, key, since: now };
             let rest = ended(plan, run, &running, outcome, took);
             decision.facts.extend(rest.facts);
             decision.effects.extend(rest.effects);
         }
         Adoption::NeverStarted => {
-            let why = "it never started: the cockpit went away first".to_owned();
-            let outcome = Outcome::Failed { what: why };
-            let running = Running { key, since: now, stopping: None };
-            let rest = ended(plan, run, &running, outcome, Span::ZERO);
+            let what = "it never started: the cockpit went away first".to_owned();
+            let running = Running { stopping: run.step(&key.step).stopping, key, since: now };
+            let rest = ended(plan, run, &running, Outcome::Failed { what }, Span::ZERO);
             decision.facts.extend(rest.facts);
             decision.effects.extend(rest.effects);
         }
     }
-    let _ = board;
     decision
 }
 
@@ -323,18 +331,17 @@ fn kept_job_due(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, run
     let passed = now.since(running.since);
     match plan.action(&running.key)? {
         Action::Wait(Wait::For(span)) if passed >= *span => {
-            Some(after_success(plan, &running.key, format!("waited {passed}"), passed))
+            Some(succeeded(plan, run, running, format!("waited {passed}"), passed))
         }
         Action::Wait(Wait::Until(until)) => {
-            let job = plan.work(&running.key)?.jobs.get(usize::from(running.key.job))?;
-            if job.until.iter().all(|id| board.is_go_since(plan, now, *id, running.since)) {
-                return Some(after_success(plan, &running.key, format!("true after {passed}"), passed));
+            let conditions = plan.until(&running.key);
+            if conditions.iter().all(|id| board.is_go_since(plan, now, *id, running.since)) {
+                return Some(succeeded(plan, run, running, format!("true after {passed}"), passed));
             }
             if passed < until.within {
                 return None;
             }
-            let open: Vec<String> = job
-                .until
+            let open: Vec<String> = conditions
                 .iter()
                 .map(|id| board.assess(plan, now, *id))
                 .flat_map(|assessment| assessment.terms)
@@ -346,7 +353,7 @@ fn kept_job_due(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, run
         }
         Action::Soak(soak) if passed >= soak.length => {
             let guarded = step.guards.iter().all(|guard| board.held(now, guard.condition).is_some());
-            guarded.then(|| after_success(plan, &running.key, format!("watched for {passed}"), passed))
+            guarded.then(|| succeeded(plan, run, running, format!("watched for {passed}"), passed))
         }
         _ => None,
     }

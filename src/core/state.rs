@@ -84,6 +84,8 @@ pub struct StepRun {
     pub overridden: Option<String>,
     /// Number of jobs of its work that the newest try has begun.
     pub begun: u16,
+    /// Why what is under way was told to stop. It outlives a crash: what was to stop does not go on.
+    pub stopping: Option<StopWhy>,
     /// Why the newest try goes or went back, when it is a section that does. It outlives a crash on the way back.
     pub reverting: Option<String>,
     /// Last line of result of each job of the newest try.
@@ -261,6 +263,7 @@ impl Run {
                 step.items.clear();
                 step.results.clear();
                 step.begun = 0;
+                step.stopping = None;
                 step.reverting = None;
                 step.overridden.clone_from(overridden);
                 self.order.retain(|other| other != id);
@@ -273,6 +276,7 @@ impl Run {
                 step.undo_attempt = *attempt;
                 step.results.clear();
                 step.items.clear();
+                step.stopping = None;
                 if matches!(marks, Some(WriteMark::Pause)) {
                     self.writes.stop(at);
                 }
@@ -294,21 +298,23 @@ impl Run {
                 let last = plan.work(key).is_none_or(|work| usize::from(key.job) + 1 >= work.jobs.len());
                 if matches!(outcome, Outcome::Succeeded { .. }) && key.direction == Direction::Do && last {
                     step.phase = Phase::Verifying { since: at };
-                }
-                if last && key.direction == Direction::Do && marks == Some(WriteMark::Pause) {
-                    self.writes.resume(at);
+                    if marks == Some(WriteMark::Pause) {
+                        self.writes.resume(at);
+                    }
                 }
             }
             Fact::ItemAcknowledged { item, .. } => {
                 step.items.insert(*item);
             }
             Fact::StopRequested { why, .. } => {
+                step.stopping = Some(why.clone());
                 if let Phase::Running(running) = &mut step.phase {
                     running.stopping = Some(why.clone());
                 }
             }
             Fact::SectionReverting { why, .. } => {
                 step.reverting = Some(why.clone());
+                step.stopping = None;
                 if let Phase::Running(running) = &mut step.phase {
                     running.stopping = None;
                 }
@@ -332,11 +338,18 @@ impl Run {
             Fact::JobAdopted { key, adoption } => {
                 if matches!(adoption, Adoption::Running | Adoption::Ended { .. }) {
                     let since = step.started.unwrap_or(at);
-                    step.phase = Phase::Running(Running { key: key.clone(), since, stopping: None });
+                    step.phase = Phase::Running(Running { key: key.clone(), since, stopping: step.stopping.clone() });
                 }
             }
             Fact::DoubtResolved { key, finding, reason, .. } => {
                 step.phase = resolved(at, key, *finding, reason);
+                let stopped_writes = matches!(marks, Some(WriteMark::Stop | WriteMark::Pause));
+                if stopped_writes && matches!(step.phase, Phase::Pending | Phase::Undone { .. }) {
+                    self.writes.resume(at);
+                }
+                if matches!(step.phase, Phase::Undone { .. }) {
+                    step.overridden = None;
+                }
             }
             Fact::VerifyingAgain { .. } => step.phase = Phase::Verifying { since: at },
             Fact::StepSkipped { reason, .. } => step.phase = Phase::Skipped { at, reason: reason.clone() },

@@ -9,7 +9,7 @@ use gonogo::core::fact::{Ending, FACT_VERSION, Fact, Finding, Mode, Recorded, St
 use gonogo::core::ids::{StepId, Who};
 use gonogo::core::input::{Command, Confirmation, Decision, Effect, Input, Picture};
 use gonogo::core::job::{Direction, JobKey, Outcome};
-use gonogo::core::plan::{Confirm, Plan, Reversibility, Step};
+use gonogo::core::plan::{Confirm, Plan, Reversibility, Step, WriteMark};
 use gonogo::core::reading::Reading;
 use gonogo::core::recover::take_over;
 use gonogo::core::refusal::Refusal;
@@ -54,6 +54,8 @@ pub struct Harness<'a> {
     sections: BTreeMap<StepId, Section>,
     /// Soaks under way and for how long nobody watched them.
     soaks: BTreeMap<StepId, (At, Span)>,
+    /// Steps that were told to stop and have not come to an end, or begun to go back.
+    stopped: BTreeSet<StepId>,
     epoch: u64,
     pub counts: &'a mut Counts,
 }
@@ -63,6 +65,7 @@ struct Section {
     forward: Vec<u16>,
     back: Vec<u16>,
     back_failed: bool,
+    back_stopped: bool,
     cause: Option<String>,
 }
 
@@ -99,6 +102,7 @@ impl<'a> Harness<'a> {
             verifying: BTreeMap::new(),
             sections: BTreeMap::new(),
             soaks: BTreeMap::new(),
+            stopped: BTreeSet::new(),
             epoch: 1,
             counts,
         };
@@ -238,6 +242,26 @@ impl<'a> Harness<'a> {
             }
         }
         self.the_way_back_holds();
+        self.the_write_pause_holds();
+    }
+
+    /// Writes are counted as stopped while a step that stops them is at work or going back, and not when nothing of it
+    /// is left.
+    fn the_write_pause_holds(&self) {
+        let stops = |step: &&Step| matches!(step.writes, Some(WriteMark::Stop | WriteMark::Pause));
+        let stopped = self.run.writes.since.is_some();
+        for step in self.plan.steps.iter().filter(stops) {
+            match (step.writes, self.run.phase(&step.id)) {
+                (Some(WriteMark::Pause), Phase::Running(running)) if running.key.direction != Direction::Undo => {
+                    assert!(stopped, "writes flow while {} works", step.id);
+                }
+                (_, Phase::Pending | Phase::Undone { .. } | Phase::Failed { reverted: true, .. }) => {
+                    assert!(!stopped, "writes are said to be stopped although {} is gone", step.id);
+                }
+                (Some(WriteMark::Pause), Phase::Done { .. }) => assert!(!stopped),
+                _ => {}
+            }
+        }
     }
 
     /// I1 and P1: every effect has its intent in the same decision.
@@ -429,9 +453,13 @@ impl<'a> Harness<'a> {
         match fact {
             Fact::StepStarted { step, .. } => {
                 assert!(self.open.insert(step.clone()), "{step} started twice");
+                self.stopped.remove(step);
                 self.sections.insert(step.clone(), Section::default());
             }
-            Fact::UndoStarted { step, .. } => assert!(self.open.insert(step.clone()), "{step} undone while open"),
+            Fact::UndoStarted { step, .. } => {
+                assert!(self.open.insert(step.clone()), "{step} undone while open");
+                self.stopped.remove(step);
+            }
             Fact::JobStarted { key } => self.job_begins(key),
             Fact::JobEnded { key, outcome, .. } => {
                 let well = matches!(outcome, Outcome::Succeeded { .. });
@@ -450,14 +478,20 @@ impl<'a> Harness<'a> {
             }
             Fact::SectionReverting { step, why, .. } => {
                 assert!(!why.is_empty());
+                self.stopped.remove(step);
                 self.sections.entry(step.clone()).or_default().cause = Some(why.clone());
                 self.counts.add("section going back");
             }
-            Fact::StopRequested { why, .. } => self.counts.add(match why {
-                StopWhy::Operator(_) => "stop by the operator",
-                StopWhy::Deadline(_) => "stop by the deadline",
-                StopWhy::Guard(_) => "stop by a guard",
-            }),
+            Fact::StopRequested { step, why, .. } => {
+                let section = self.sections.entry(step.clone()).or_default();
+                section.back_stopped |= section.cause.is_some();
+                self.stopped.insert(step.clone());
+                self.counts.add(match why {
+                    StopWhy::Operator(_) => "stop by the operator",
+                    StopWhy::Deadline(_) => "stop by the deadline",
+                    StopWhy::Guard(_) => "stop by a guard",
+                });
+            }
             Fact::StepDone { step, evidence, .. } => {
                 self.done_rightly(step, evidence);
                 self.open.remove(step);
@@ -485,6 +519,9 @@ impl<'a> Harness<'a> {
                 self.counts.add("doubt resolved");
             }
             Fact::VerifyingAgain { step, .. } => {
+                assert!(!self.plan.step(step).unwrap().verify.is_empty(), "{step} has nothing to verify");
+                let went_back = self.sections.get(step).is_some_and(|section| section.cause.is_some());
+                assert!(!went_back, "{step} went back and is verified all the same");
                 self.open.insert(step.clone());
                 self.verifying.insert(step.clone(), self.now);
                 self.counts.add("verified again");
@@ -505,6 +542,7 @@ impl<'a> Harness<'a> {
             });
             assert!(over, "{key} began while {} ran", running.key);
         }
+        assert!(!self.stopped.contains(&key.step), "{key} began although its step was told to stop");
         assert!(self.open.contains(&key.step), "{key} began although nobody started its step");
         if matches!(self.plan.action(key), Some(Action::Soak(_))) {
             self.soaks.insert(key.step.clone(), (self.now, Span::ZERO));
@@ -574,7 +612,8 @@ impl<'a> Harness<'a> {
         assert!(section.forward.iter().copied().eq(0..u16::try_from(section.forward.len()).unwrap()));
         let job = |at: &u16| &step.work.jobs[usize::from(*at)];
         let expected: Vec<u16> = section.forward.iter().rev().filter(|at| job(at).undo.is_some()).copied().collect();
-        if section.back_failed {
+        let cut_short = section.back_failed || section.back_stopped && section.back != expected;
+        if cut_short {
             assert!(expected.starts_with(&section.back) && !reverted, "{:?} {why}", section.back);
             self.counts.add("section stuck on its way back");
             return;
