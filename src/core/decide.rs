@@ -18,6 +18,9 @@ pub const REASON_MIN: usize = 10;
 /// Shortest time a question must have been on screen before its answer counts.
 pub const ARMING: Span = Span(300);
 
+/// Most characters of a wrong word that a refusal repeats.
+const ECHOED: usize = 40;
+
 /// The word that takes a step back.
 pub const UNDO_WORD: &str = "undo";
 
@@ -262,7 +265,7 @@ impl Operator<'_> {
         if confirmation.typed.trim() != expected {
             return Err(Refusal::WrongWord {
                 expected: expected.to_owned(),
-                typed: confirmation.typed.trim().to_owned(),
+                typed: confirmation.typed.trim().chars().take(ECHOED).collect(),
             });
         }
         Ok(())

@@ -221,6 +221,10 @@ impl<'a> Harness<'a> {
             self.run.apply(self.plan, self.now, &fact);
             let stored = Fact::decode(fact.kind(), FACT_VERSION, &fact.encode().unwrap()).unwrap();
             self.replayed.apply(self.plan, self.now, &stored);
+            if let Fact::DoubtResolved { key, .. } = &fact {
+                let pending = matches!(self.run.phase(&key.step), Phase::Pending);
+                assert!(!pending || (key.direction, key.job) == (Direction::Do, 0), "{key} is forgotten");
+            }
             assert_eq!(self.replayed, self.run, "what was stored tells another run after {fact:?}");
             let seq = self.facts.len() as u64 + 1;
             self.facts.push(Recorded { seq, at: self.now, fact });
