@@ -21,9 +21,9 @@ use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 use gonogo::driver::{History, OutputTail};
 use gonogo::runbook::{self, Options};
+use gonogo::screen::keys::KEYS;
 use gonogo::screen::{Ask, Desk, Focus, Overlay, Prompt, Scene, project};
 use gonogo::ui::desk::{Request, paste, press};
-use gonogo::ui::keys::KEYS;
 
 const NOW: At = At(1_800_000_000_000);
 

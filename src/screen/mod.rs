@@ -6,6 +6,7 @@
 
 mod detail;
 mod header;
+pub mod keys;
 mod log;
 mod overlay;
 mod panes;

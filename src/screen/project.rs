@@ -1,10 +1,10 @@
 //! State in, screen out.
 
+use super::keys::hints;
 use super::{Ask, Desk, Overlay, Prompt, Role, Scene, Screen, Text, detail, header, log, overlay, panes, steps};
 use crate::core::decide::{StepState, gates, shut_sentence, step_state, undo_word, word};
 use crate::core::plan::Step;
 use crate::text::clean;
-use crate::ui::keys::hints;
 
 /// Projects the state to what is shown. Pure: equal scenes give equal screens.
 pub fn project(scene: &Scene) -> Screen {

@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::keys::{Does, meaning};
+use super::keys::meaning;
 use crate::core::action::Action;
 use crate::core::board::Board;
 use crate::core::decide::{decide, picture, undo_word, word};
@@ -13,6 +13,7 @@ use crate::core::plan::{Confirm, Plan, Step};
 use crate::core::refusal::Refusal;
 use crate::core::state::{Phase, Run};
 use crate::core::time::At;
+use crate::screen::keys::Does;
 use crate::screen::{Ask, Desk, Focus, Overlay, Prompt, Scene, here, selected};
 
 /// What a key asks of the cockpit.
