@@ -3,6 +3,8 @@
 //! Each golden holds the characters and, below them, the style of every run of cells, so that a lost colour or a
 //! lost weight is a difference, too. `INSTA_UPDATE=always cargo test --test screens` writes new ones: look at them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
+
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 

@@ -196,6 +196,7 @@ impl<'a> Harness<'a> {
     }
 
     /// Asks the core, as the driver does, and holds its answer against the rules.
+    #[allow(clippy::needless_pass_by_value)] // an input is used up by being decided on
     fn input(&mut self, input: Input) -> Result<(), Refusal> {
         self.board.refresh(self.plan, self.now);
         match decide(self.plan, &self.run, &self.board, self.now, input.clone()) {
