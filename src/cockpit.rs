@@ -10,10 +10,11 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::core::fact::Ending;
 use crate::driver::{Engine, Turn};
+use crate::screen::keys::Does;
 use crate::screen::{Desk, Scene, Screen, project};
 use crate::term::{Charset, ColorSupport, Drawn, Events, KeyEvent, Signal, TermEvent, Terminal};
 use crate::ui::desk::{Request, paste, press};
-use crate::ui::keys::{Does, meaning};
+use crate::ui::keys::meaning;
 use crate::ui::theme::{Glyphs, Palette, Theme};
 use crate::ui::view;
 use crate::world::World;

@@ -73,9 +73,15 @@ pub(super) fn resume(state: &Path, color: ColorChoice, asked: Option<&str>) -> O
         None => newest_unfinished(&store)?,
     };
     let holder = holder("gonogo resume");
-    let journal = store.open_run(&id, &holder)?;
+    // Checking the chain and reading the runbook each take their time: side by side the picture comes sooner.
+    let (journal, plan) = std::thread::scope(|scope| {
+        let plan = scope.spawn(|| plan_of(&store.read_run(&id)?));
+        let journal = store.open_run(&id, &holder);
+        (journal, plan.join())
+    });
+    let journal = journal?;
+    let plan = plan.map_err(|_| Failure::outside("the run's runbook cannot be read"))??;
     let reader = store.read_run(&id)?;
-    let plan = plan_of(&reader)?;
     let head = reader.head()?;
     let facts = facts_of(&reader.tail(head.seq)?).map_err(Failure::outside)?;
     let last = facts.last().map_or(At(0), |recorded| recorded.at);

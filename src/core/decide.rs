@@ -1,4 +1,4 @@
-//! Decisions on what the operator wants. What happens by itself is in [`progress`](super::progress).
+//! Decisions on what the operator wants. What happens by itself is in [`progress`](mod@super::progress).
 
 use super::board::Board;
 use super::evidence::Evidence;
@@ -17,6 +17,9 @@ pub const REASON_MIN: usize = 10;
 
 /// Shortest time a question must have been on screen before its answer counts.
 pub const ARMING: Span = Span(300);
+
+/// Most characters of a wrong word that a refusal repeats.
+const ECHOED: usize = 40;
 
 /// The word that takes a step back.
 pub const UNDO_WORD: &str = "undo";
@@ -262,7 +265,7 @@ impl Operator<'_> {
         if confirmation.typed.trim() != expected {
             return Err(Refusal::WrongWord {
                 expected: expected.to_owned(),
-                typed: confirmation.typed.trim().to_owned(),
+                typed: confirmation.typed.trim().chars().take(ECHOED).collect(),
             });
         }
         Ok(())
@@ -308,7 +311,7 @@ impl Operator<'_> {
         if progress.items.len() + 1 == items.len() {
             let took = self.now.since(running.since);
             let summary = format!("{} items acknowledged", items.len());
-            let rest = progress::after_success(self.plan, &running.key, summary, took);
+            let rest = progress::succeeded(self.plan, self.run, running, summary, took);
             decision.facts.extend(rest.facts);
             decision.effects.extend(rest.effects);
         }
@@ -337,9 +340,14 @@ impl Operator<'_> {
     fn stop(&self, id: &StepId) -> Result<Decision, Refusal> {
         let step = self.step(id)?;
         match self.run.phase(id) {
-            Phase::Running(running) if running.stopping.is_none() => {
-                Ok(progress::stop(self.plan, self.now, running, &StopWhy::Operator(self.by.clone()), Vec::new()))
-            }
+            Phase::Running(running) if running.stopping.is_none() => Ok(progress::stop(
+                self.plan,
+                self.run,
+                self.now,
+                running,
+                &StopWhy::Operator(self.by.clone()),
+                Vec::new(),
+            )),
             Phase::Running(_) => Err(Refusal::WrongState {
                 step: id.clone(),
                 state: "stopping",
@@ -362,6 +370,18 @@ impl Operator<'_> {
     fn verify_again(&self, id: &StepId) -> Result<Decision, Refusal> {
         let step = self.step(id)?;
         match self.run.phase(id) {
+            Phase::Failed { reverted: false, .. } if step.verify.is_empty() => Err(Refusal::WrongState {
+                step: id.clone(),
+                state: "failed",
+                advice: "it has no checks, so looking again would prove nothing; do it again or skip it with a reason",
+            }),
+            Phase::Failed { reverted: false, .. } if self.run.step(id).reverting.is_some() => {
+                Err(Refusal::WrongState {
+                    step: id.clone(),
+                    state: "failed and taken back in part",
+                    advice: "its checks would judge what is no longer there; take it back with u or do it again with enter",
+                })
+            }
             Phase::Failed { reverted: false, .. } => Ok(fact(Fact::VerifyingAgain {
                 step: id.clone(),
                 attempt: self.run.step(id).attempt,
@@ -511,11 +531,10 @@ fn difference(seen: &Picture, present: &Picture) -> Option<String> {
     if seen.preview != present.preview {
         return Some("what would be done changed".to_owned());
     }
-    let changed = present.gates.iter().find(|(name, verdict, open)| {
-        !seen.gates.iter().any(|(other, was, was_open)| other == name && was == verdict && was_open == open)
-    });
+    // By position: names need not differ.
+    let changed = present.gates.iter().zip(&seen.gates).find(|(is, was)| is != was);
     changed
-        .map(|(name, verdict, open)| {
+        .map(|((name, verdict, open), _)| {
             let how = if *open { "open" } else { "shut" };
             format!("gate \"{name}\" became {verdict} and is {how}")
         })

@@ -215,6 +215,8 @@ pub struct Job {
     pub until: Vec<ConditionId>,
     /// What takes this job back inside a section.
     pub undo: Option<Action>,
+    /// Conditions of `undo` when that waits for some, in order.
+    pub undo_until: Vec<ConditionId>,
 }
 
 /// A condition for starting.
@@ -310,6 +312,15 @@ impl Plan {
         match key.direction {
             Direction::Do | Direction::Undo => Some(&job.action),
             Direction::Revert => job.undo.as_ref(),
+        }
+    }
+
+    /// Conditions a job waits for, in order.
+    pub fn until(&self, key: &JobKey) -> &[ConditionId] {
+        let Some(job) = self.work(key).and_then(|work| work.jobs.get(usize::from(key.job))) else { return &[] };
+        match key.direction {
+            Direction::Do | Direction::Undo => &job.until,
+            Direction::Revert => &job.undo_until,
         }
     }
 

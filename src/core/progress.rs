@@ -58,23 +58,29 @@ pub fn checks(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Ve
     step.verify.iter().map(|check| board.check(plan, now, check, since)).collect()
 }
 
-/// A job ended well: the next one begins, or the work is over.
-pub(super) fn after_success(plan: &Plan, key: &JobKey, summary: String, took: Span) -> Decision {
+/// A job that the core keeps itself ended well.
+pub(super) fn succeeded(plan: &Plan, run: &Run, running: &Running, summary: String, took: Span) -> Decision {
+    ended(plan, run, running, Outcome::Succeeded { summary }, took)
+}
+
+/// A job of a step's work, or of its undo, ended well: the next one begins, or the work is over.
+fn after_success(plan: &Plan, running: &Running, summary: String, took: Span) -> Decision {
+    let key = &running.key;
     let ended = Fact::JobEnded { key: key.clone(), outcome: Outcome::Succeeded { summary }, took };
     let mut decision = Decision { facts: vec![ended], effects: Vec::new() };
-    match key.direction {
-        Direction::Do | Direction::Undo => {
-            let jobs = plan.work(key).map_or(0, |work| work.jobs.len());
-            let next = key.job.saturating_add(1);
-            if usize::from(next) < jobs {
-                let (job, effect) = begin(plan, &key.step, key.direction, key.attempt, next);
-                decision.facts.push(job);
-                decision.effects.extend(effect);
-            } else if key.direction == Direction::Undo {
-                decision.facts.push(Fact::StepUndone { step: key.step.clone(), attempt: key.attempt });
-            }
+    let jobs = plan.work(key).map_or(0, |work| work.jobs.len());
+    let next = key.job.saturating_add(1);
+    if usize::from(next) >= jobs {
+        if key.direction == Direction::Undo {
+            decision.facts.push(Fact::StepUndone { step: key.step.clone(), attempt: key.attempt });
         }
-        Direction::Revert => {}
+    } else if let Some(why) = &running.stopping {
+        let why = why.to_string();
+        decision.facts.push(Fact::UndoFailed { step: key.step.clone(), attempt: key.attempt, why });
+    } else {
+        let (job, effect) = begin(plan, &key.step, key.direction, key.attempt, next);
+        decision.facts.push(job);
+        decision.effects.extend(effect);
     }
     decision
 }
@@ -82,8 +88,8 @@ pub(super) fn after_success(plan: &Plan, key: &JobKey, summary: String, took: Sp
 /// Decides on the end of a job.
 pub(super) fn job_ended(plan: &Plan, run: &Run, now: At, key: &JobKey, outcome: Outcome, took: Span) -> Decision {
     let running = match run.phase(&key.step) {
-        Phase::Running(running) if running.key == *key => running,
-        Phase::InDoubt { key: doubtful, .. } if doubtful == key => {
+        Phase::Running(running) if running.key == *key && run.ended.is_none() => running,
+        Phase::InDoubt { key: doubtful, .. } if doubtful == key && run.ended.is_none() => {
             // A job found running by `resume` would be Running; an answer to a doubt is as good as an adoption.
             let adoption = Adoption::Ended { outcome, took };
             return job_adopted(plan, run, now, key.clone(), adoption);
@@ -93,10 +99,10 @@ pub(super) fn job_ended(plan: &Plan, run: &Run, now: At, key: &JobKey, outcome: 
             return Decision { facts: vec![late], effects: Vec::new() };
         }
     };
-    ended(plan, running, outcome, took)
+    ended(plan, run, running, outcome, took)
 }
 
-fn ended(plan: &Plan, running: &Running, outcome: Outcome, took: Span) -> Decision {
+fn ended(plan: &Plan, run: &Run, running: &Running, outcome: Outcome, took: Span) -> Decision {
     let key = &running.key;
     let job_ended = |outcome| Fact::JobEnded { key: key.clone(), outcome, took };
     match (key.direction, outcome) {
@@ -104,20 +110,22 @@ fn ended(plan: &Plan, running: &Running, outcome: Outcome, took: Span) -> Decisi
         (Direction::Do, outcome) if running.stopping.is_some() => {
             let why = running.stopping.as_ref().map(ToString::to_string).unwrap_or_default();
             let mut decision = Decision { facts: vec![job_ended(outcome)], effects: Vec::new() };
-            give_up(plan, key, why, &mut decision);
+            give_up(plan, run, key, why, &mut decision);
             decision
         }
-        (Direction::Do | Direction::Undo, Outcome::Succeeded { summary }) => after_success(plan, key, summary, took),
+        (Direction::Do | Direction::Undo, Outcome::Succeeded { summary }) => {
+            after_success(plan, running, summary, took)
+        }
         (Direction::Do, outcome @ Outcome::Failed { .. }) => {
             let why = sentence(plan, key, &outcome);
             let mut decision = Decision { facts: vec![job_ended(outcome)], effects: Vec::new() };
-            give_up(plan, key, why, &mut decision);
+            give_up(plan, run, key, why, &mut decision);
             decision
         }
         (Direction::Do, Outcome::Unknown { why }) if is_section(plan, key) => {
             let mut decision =
                 Decision { facts: vec![job_ended(Outcome::Unknown { why: why.clone() })], effects: Vec::new() };
-            give_up(plan, key, why, &mut decision);
+            give_up(plan, run, key, why, &mut decision);
             decision
         }
         (Direction::Do | Direction::Undo, Outcome::Unknown { why }) => Decision {
@@ -130,11 +138,17 @@ fn ended(plan: &Plan, running: &Running, outcome: Outcome, took: Span) -> Decisi
             Decision { facts: vec![job_ended(outcome), failed], effects: Vec::new() }
         }
         (Direction::Revert, outcome) => {
-            let cause = running.reverting.clone().unwrap_or_default();
+            let cause = run.step(&key.step).reverting.unwrap_or_default();
             let mut decision = Decision::default();
             if matches!(outcome, Outcome::Succeeded { .. }) {
                 decision.facts.push(job_ended(outcome));
-                revert_below(plan, key, cause, &mut decision);
+                match &running.stopping {
+                    Some(why) if next_back(plan, key).is_some() => {
+                        let why = format!("{cause}; and taking it back was {why}");
+                        decision.facts.push(failed(key, why, false));
+                    }
+                    _ => revert_below(plan, run, key, cause, &mut decision),
+                }
             } else {
                 let what = sentence(plan, key, &outcome);
                 decision.facts.push(job_ended(outcome));
@@ -168,32 +182,37 @@ fn failed(key: &JobKey, why: String, reverted: bool) -> Fact {
 }
 
 /// The work cannot go on: a section takes itself back, from the job that failed (it may have run in part).
-fn give_up(plan: &Plan, key: &JobKey, why: String, decision: &mut Decision) {
+fn give_up(plan: &Plan, run: &Run, key: &JobKey, why: String, decision: &mut Decision) {
     if !is_section(plan, key) {
         decision.facts.push(failed(key, why, false));
         return;
     }
     decision.facts.push(Fact::SectionReverting { step: key.step.clone(), attempt: key.attempt, why: why.clone() });
     let above = JobKey { job: key.job.saturating_add(1), direction: Direction::Revert, ..key.clone() };
-    revert_below(plan, &above, why, decision);
+    revert_below(plan, run, &above, why, decision);
+}
+
+/// The next job below `key` that can be taken back.
+fn next_back(plan: &Plan, key: &JobKey) -> Option<u16> {
+    (0..key.job).rev().find(|job| {
+        let next = JobKey { job: *job, direction: Direction::Revert, ..key.clone() };
+        plan.action(&next).is_some()
+    })
 }
 
 /// Begins to take back the next job below `key`, or ends when there is none.
-fn revert_below(plan: &Plan, key: &JobKey, cause: String, decision: &mut Decision) {
-    let mut job = key.job;
-    while job > 0 {
-        job -= 1;
-        let next = JobKey { job, direction: Direction::Revert, ..key.clone() };
-        if plan.action(&next).is_some() {
-            let (fact, effect) = begin(plan, &key.step, Direction::Revert, key.attempt, job);
-            decision.facts.push(fact);
-            decision.effects.extend(effect);
-            return;
-        }
+fn revert_below(plan: &Plan, run: &Run, key: &JobKey, cause: String, decision: &mut Decision) {
+    if let Some(job) = next_back(plan, key) {
+        let (fact, effect) = begin(plan, &key.step, Direction::Revert, key.attempt, job);
+        decision.facts.push(fact);
+        decision.effects.extend(effect);
+        return;
     }
-    let nothing_left = plan
-        .work(key)
-        .is_some_and(|work| work.jobs.iter().all(|job| job.undo.is_some() || !job.action.leaves_the_program()));
+    // What was never begun has left nothing, whether it could be taken back or not.
+    let begun = usize::from(run.step(&key.step).begun);
+    let nothing_left = plan.work(key).is_some_and(|work| {
+        work.jobs.iter().take(begun).all(|job| job.undo.is_some() || !job.action.leaves_the_program())
+    });
     decision.facts.push(failed(key, cause, nothing_left));
 }
 
@@ -202,7 +221,8 @@ pub(super) fn job_adopted(plan: &Plan, run: &Run, now: At, key: JobKey, adoption
     let Phase::InDoubt { key: doubtful, .. } = run.phase(&key.step) else {
         return Decision::default();
     };
-    if *doubtful != key {
+    // A run that has ended has nothing to go on with.
+    if *doubtful != key || run.ended.is_some() {
         return Decision::default();
     }
     let adopted = Fact::JobAdopted { key: key.clone(), adoption: adoption.clone() };
@@ -210,17 +230,15 @@ pub(super) fn job_adopted(plan: &Plan, run: &Run, now: At, key: JobKey, adoption
     match adoption {
         Adoption::Running | Adoption::Untraceable => {}
         Adoption::Ended { outcome, took } => {
-            let reverting = (key.direction == Direction::Revert).then(|| "interrupted".to_owned());
-            let running = Running { key, since: now, stopping: None, reverting };
-            let rest = ended(plan, &running, outcome, took);
+            let running = Running { stopping: run.step(&key.step).stopping, key, since: now };
+            let rest = ended(plan, run, &running, outcome, took);
             decision.facts.extend(rest.facts);
             decision.effects.extend(rest.effects);
         }
         Adoption::NeverStarted => {
-            let why = "it never started: the cockpit went away first".to_owned();
-            let outcome = Outcome::Failed { what: why };
-            let running = Running { key, since: now, stopping: None, reverting: None };
-            let rest = ended(plan, &running, outcome, Span::ZERO);
+            let what = "it never started: the cockpit went away first".to_owned();
+            let running = Running { stopping: run.step(&key.step).stopping, key, since: now };
+            let rest = ended(plan, run, &running, Outcome::Failed { what }, Span::ZERO);
             decision.facts.extend(rest.facts);
             decision.effects.extend(rest.effects);
         }
@@ -229,7 +247,14 @@ pub(super) fn job_adopted(plan: &Plan, run: &Run, now: At, key: JobKey, adoption
 }
 
 /// Tells a running job to stop. What the core keeps itself ends at once; the world answers in its own time.
-pub(super) fn stop(plan: &Plan, now: At, running: &Running, why: &StopWhy, evidence: Vec<Evidence>) -> Decision {
+pub(super) fn stop(
+    plan: &Plan,
+    run: &Run,
+    now: At,
+    running: &Running,
+    why: &StopWhy,
+    evidence: Vec<Evidence>,
+) -> Decision {
     let key = &running.key;
     let stop = Fact::StopRequested { step: key.step.clone(), attempt: key.attempt, why: why.clone(), evidence };
     let mut decision = Decision { facts: vec![stop], effects: Vec::new() };
@@ -238,7 +263,7 @@ pub(super) fn stop(plan: &Plan, now: At, running: &Running, why: &StopWhy, evide
     } else {
         let stopped = Running { stopping: Some(why.clone()), ..running.clone() };
         let outcome = Outcome::Failed { what: why.to_string() };
-        let rest = ended(plan, &stopped, outcome, now.since(running.since));
+        let rest = ended(plan, run, &stopped, outcome, now.since(running.since));
         decision.facts.extend(rest.facts);
         decision.effects.extend(rest.effects);
     }
@@ -253,9 +278,9 @@ pub(super) fn tick(plan: &Plan, run: &Run, board: &Board, now: At) -> Decision {
     for (id, progress) in run.touched() {
         let Some(step) = plan.step(id) else { continue };
         let decision = match &progress.phase {
-            Phase::Running(running) => guard_broken(plan, board, now, step, running)
+            Phase::Running(running) => guard_broken(plan, run, board, now, step, running)
                 .or_else(|| deadline_passed(plan, run, now, running))
-                .or_else(|| kept_job_due(plan, board, now, step, running)),
+                .or_else(|| kept_job_due(plan, run, board, now, step, running)),
             Phase::Verifying { since } => guard_broken_in_verify(plan, run, board, now, step)
                 .or_else(|| verified(plan, board, now, step, progress.attempt, *since)),
             _ => None,
@@ -271,13 +296,13 @@ fn broken<'a>(board: &Board, now: At, step: &'a Step) -> Option<&'a super::plan:
     step.guards.iter().find(|guard| board.broken_for(now, guard.condition).is_some_and(|span| span >= guard.tolerate))
 }
 
-fn guard_broken(plan: &Plan, board: &Board, now: At, step: &Step, running: &Running) -> Option<Decision> {
+fn guard_broken(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, running: &Running) -> Option<Decision> {
     if running.stopping.is_some() || running.key.direction != Direction::Do {
         return None;
     }
     let guard = broken(board, now, step)?;
     let evidence = vec![board.guard(plan, now, guard)];
-    Some(stop(plan, now, running, &StopWhy::Guard(guard.name.clone()), evidence))
+    Some(stop(plan, run, now, running, &StopWhy::Guard(guard.name.clone()), evidence))
 }
 
 fn guard_broken_in_verify(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Option<Decision> {
@@ -298,26 +323,25 @@ fn deadline_passed(plan: &Plan, run: &Run, now: At, running: &Running) -> Option
     }
     let deadline = plan.work(&running.key)?.deadline?;
     let started = run.step(&running.key.step).started?;
-    (now.since(started) >= deadline).then(|| stop(plan, now, running, &StopWhy::Deadline(deadline), Vec::new()))
+    (now.since(started) >= deadline).then(|| stop(plan, run, now, running, &StopWhy::Deadline(deadline), Vec::new()))
 }
 
 /// Waits and soaks are kept here, so that a restart cannot lose or repeat them.
-fn kept_job_due(plan: &Plan, board: &Board, now: At, step: &Step, running: &Running) -> Option<Decision> {
+fn kept_job_due(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, running: &Running) -> Option<Decision> {
     let passed = now.since(running.since);
     match plan.action(&running.key)? {
         Action::Wait(Wait::For(span)) if passed >= *span => {
-            Some(after_success(plan, &running.key, format!("waited {passed}"), passed))
+            Some(succeeded(plan, run, running, format!("waited {passed}"), passed))
         }
         Action::Wait(Wait::Until(until)) => {
-            let job = plan.work(&running.key)?.jobs.get(usize::from(running.key.job))?;
-            if job.until.iter().all(|id| board.is_go_since(plan, now, *id, running.since)) {
-                return Some(after_success(plan, &running.key, format!("true after {passed}"), passed));
+            let conditions = plan.until(&running.key);
+            if conditions.iter().all(|id| board.is_go_since(plan, now, *id, running.since)) {
+                return Some(succeeded(plan, run, running, format!("true after {passed}"), passed));
             }
             if passed < until.within {
                 return None;
             }
-            let open: Vec<String> = job
-                .until
+            let open: Vec<String> = conditions
                 .iter()
                 .map(|id| board.assess(plan, now, *id))
                 .flat_map(|assessment| assessment.terms)
@@ -325,11 +349,11 @@ fn kept_job_due(plan: &Plan, board: &Board, now: At, step: &Step, running: &Runn
                 .map(|term| term.why.unwrap_or_else(|| format!("{} but {}", term.text, term.actual)))
                 .collect();
             let what = format!("not true within {}: {}", until.within, open.join("; "));
-            Some(ended(plan, running, Outcome::Failed { what }, passed))
+            Some(ended(plan, run, running, Outcome::Failed { what }, passed))
         }
         Action::Soak(soak) if passed >= soak.length => {
             let guarded = step.guards.iter().all(|guard| board.held(now, guard.condition).is_some());
-            guarded.then(|| after_success(plan, &running.key, format!("watched for {passed}"), passed))
+            guarded.then(|| succeeded(plan, run, running, format!("watched for {passed}"), passed))
         }
         _ => None,
     }

@@ -1,5 +1,7 @@
 //! The way back: what taking everything back would do from here, in what order, and what it costs.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::ids::StepId;
 use super::plan::{Plan, Reversibility, Step};
 use super::state::{Phase, Run};
@@ -36,14 +38,12 @@ pub struct Back {
 }
 
 /// Plans the way back from the present state. Steps come in the reverse of the order in which they were
-/// started, so nothing is taken back before what rests on it.
+/// started, except that nothing is taken back before what rests on it: a step that was skipped first and done
+/// later is older than what needs it.
 pub fn way_back(plan: &Plan, run: &Run) -> WayBack {
     let mut way = WayBack { expect: Some(Span::ZERO), ..WayBack::default() };
-    for id in run.newest_first() {
+    for id in back_in_order(plan, run) {
         let Some(step) = plan.step(id) else { continue };
-        if !run.has_effect(id) {
-            continue;
-        }
         if step.reversibility == Reversibility::None {
             way.blocked_by = Some(id.clone());
             break;
@@ -68,28 +68,62 @@ pub fn way_back(plan: &Plan, run: &Run) -> WayBack {
     way
 }
 
+/// Steps with an effect in the order in which they go back: the newest first, but each after all that rest on it.
+fn back_in_order<'a>(plan: &'a Plan, run: &'a Run) -> Vec<&'a StepId> {
+    let mut resting: BTreeMap<&StepId, Vec<&StepId>> = BTreeMap::new();
+    for step in &plan.steps {
+        for need in &step.needs {
+            resting.entry(need).or_default().push(&step.id);
+        }
+    }
+    let mut seen = BTreeSet::new();
+    let mut ordered = Vec::new();
+    // A depth-first walk with a stack of its own: a step leaves when all that rest on it have left.
+    let mut stack: Vec<(&StepId, bool)> = Vec::new();
+    for id in run.newest_first() {
+        stack.push((id, false));
+        while let Some((id, rested)) = stack.pop() {
+            if rested {
+                ordered.push(id);
+            } else if seen.insert(id) {
+                stack.push((id, true));
+                stack.extend(resting.get(id).into_iter().flatten().map(|other| (*other, false)));
+            }
+        }
+    }
+    ordered.retain(|id| run.has_effect(id));
+    ordered
+}
+
 /// Whether a step leaves nothing behind that would have to be taken back.
 fn leaves_nothing(step: &Step) -> bool {
     step.undo.is_none() && step.reversibility == Reversibility::Free
 }
 
-/// Steps with an effect that rest, directly or through others, on this one.
+/// Steps that rest, directly or through others, on this one: those under way, and those with an effect that
+/// would have to be taken back.
 pub fn needed_by(plan: &Plan, run: &Run, id: &StepId) -> Vec<StepId> {
-    let mut resting: Vec<StepId> = vec![id.clone()];
-    let mut found = Vec::new();
+    let rests = |id: &StepId| {
+        matches!(run.phase(id), Phase::Running(_))
+            || (run.has_effect(id) && plan.step(id).is_some_and(|step| !leaves_nothing(step)))
+    };
+    resting_on(plan, id).into_iter().filter(rests).collect()
+}
+
+/// Every step that needs this one, directly or through others.
+fn resting_on(plan: &Plan, id: &StepId) -> Vec<StepId> {
+    let mut found = vec![id.clone()];
     // Steps are few and the graph is without cycles, so a pass per newly found step is enough.
     let mut at = 0;
-    while let Some(base) = resting.get(at).cloned() {
+    while let Some(base) = found.get(at).cloned() {
         for step in plan.steps.iter().filter(|step| step.needs.contains(&base)) {
-            if !resting.contains(&step.id) {
-                resting.push(step.id.clone());
-                if run.has_effect(&step.id) && !leaves_nothing(step) {
-                    found.push(step.id.clone());
-                }
+            if !found.contains(&step.id) {
+                found.push(step.id.clone());
             }
         }
         at += 1;
     }
+    found.remove(0);
     found
 }
 

@@ -82,6 +82,12 @@ pub struct StepRun {
     pub items: BTreeSet<u16>,
     /// Reason of the override with which it was started, shown to the end.
     pub overridden: Option<String>,
+    /// Number of jobs of its work that the newest try has begun.
+    pub begun: u16,
+    /// Why what is under way was told to stop. It outlives a crash: what was to stop does not go on.
+    pub stopping: Option<StopWhy>,
+    /// Why the newest try goes or went back, when it is a section that does. It outlives a crash on the way back.
+    pub reverting: Option<String>,
     /// Last line of result of each job of the newest try.
     pub results: Vec<(String, Span)>,
 }
@@ -152,8 +158,6 @@ pub struct Running {
     pub since: At,
     /// Why it was told to stop, if it was.
     pub stopping: Option<StopWhy>,
-    /// Why the section takes itself back, while it does.
-    pub reverting: Option<String>,
 }
 
 impl Run {
@@ -258,6 +262,9 @@ impl Run {
                 step.ended = None;
                 step.items.clear();
                 step.results.clear();
+                step.begun = 0;
+                step.stopping = None;
+                step.reverting = None;
                 step.overridden.clone_from(overridden);
                 self.order.retain(|other| other != id);
                 self.order.push(id.clone());
@@ -269,16 +276,16 @@ impl Run {
                 step.undo_attempt = *attempt;
                 step.results.clear();
                 step.items.clear();
+                step.stopping = None;
                 if matches!(marks, Some(WriteMark::Pause)) {
                     self.writes.stop(at);
                 }
             }
             Fact::JobStarted { key } => {
-                let (stopping, reverting) = match &step.phase {
-                    Phase::Running(running) if key.direction == Direction::Revert => (None, running.reverting.clone()),
-                    _ => (None, None),
-                };
-                step.phase = Phase::Running(Running { key: key.clone(), since: at, stopping, reverting });
+                if key.direction == Direction::Do {
+                    step.begun = key.job.saturating_add(1);
+                }
+                step.phase = Phase::Running(Running { key: key.clone(), since: at, stopping: None });
             }
             Fact::JobEnded { key, outcome, took } => {
                 let line = match outcome {
@@ -291,22 +298,24 @@ impl Run {
                 let last = plan.work(key).is_none_or(|work| usize::from(key.job) + 1 >= work.jobs.len());
                 if matches!(outcome, Outcome::Succeeded { .. }) && key.direction == Direction::Do && last {
                     step.phase = Phase::Verifying { since: at };
-                }
-                if last && key.direction == Direction::Do && marks == Some(WriteMark::Pause) {
-                    self.writes.resume(at);
+                    if marks == Some(WriteMark::Pause) {
+                        self.writes.resume(at);
+                    }
                 }
             }
             Fact::ItemAcknowledged { item, .. } => {
                 step.items.insert(*item);
             }
             Fact::StopRequested { why, .. } => {
+                step.stopping = Some(why.clone());
                 if let Phase::Running(running) = &mut step.phase {
                     running.stopping = Some(why.clone());
                 }
             }
             Fact::SectionReverting { why, .. } => {
+                step.reverting = Some(why.clone());
+                step.stopping = None;
                 if let Phase::Running(running) = &mut step.phase {
-                    running.reverting = Some(why.clone());
                     running.stopping = None;
                 }
             }
@@ -328,13 +337,19 @@ impl Run {
             }
             Fact::JobAdopted { key, adoption } => {
                 if matches!(adoption, Adoption::Running | Adoption::Ended { .. }) {
-                    let reverting = (key.direction == Direction::Revert).then(|| "interrupted".to_owned());
                     let since = step.started.unwrap_or(at);
-                    step.phase = Phase::Running(Running { key: key.clone(), since, stopping: None, reverting });
+                    step.phase = Phase::Running(Running { key: key.clone(), since, stopping: step.stopping.clone() });
                 }
             }
             Fact::DoubtResolved { key, finding, reason, .. } => {
                 step.phase = resolved(at, key, *finding, reason);
+                let stopped_writes = matches!(marks, Some(WriteMark::Stop | WriteMark::Pause));
+                if stopped_writes && matches!(step.phase, Phase::Pending | Phase::Undone { .. }) {
+                    self.writes.resume(at);
+                }
+                if matches!(step.phase, Phase::Undone { .. }) {
+                    step.overridden = None;
+                }
             }
             Fact::VerifyingAgain { .. } => step.phase = Phase::Verifying { since: at },
             Fact::StepSkipped { reason, .. } => step.phase = Phase::Skipped { at, reason: reason.clone() },

@@ -110,6 +110,8 @@ pub struct Engine<W> {
     fault: Option<String>,
     leaving: Option<String>,
     left: bool,
+    journal_ended: bool,
+    world_ended: bool,
     drift: i64,
     due: Instant,
 }
@@ -180,6 +182,8 @@ impl<W: World> Engine<W> {
             fault: None,
             leaving: None,
             left: false,
+            journal_ended: false,
+            world_ended: false,
             due: Instant::now(),
         };
         engine.submit(now, decision);
@@ -208,8 +212,9 @@ impl<W: World> Engine<W> {
         }
         tokio::select! {
             biased;
-            notice = self.notices.recv() => self.noticed(notice),
-            event = self.world.next() => self.happened(event),
+            // What has ended would answer at once, again and again, and starve the rest.
+            notice = self.notices.recv(), if !self.journal_ended => self.noticed(notice),
+            event = self.world.next(), if !self.world_ended => self.happened(event),
             () = sleep_until(self.due) => {}
         }
         self.pump();
@@ -224,6 +229,7 @@ impl<W: World> Engine<W> {
                 self.pending = None;
             }
             None => {
+                self.journal_ended = true;
                 self.fault.get_or_insert("the journal's thread has ended".to_owned());
                 self.pending = None;
             }
@@ -285,6 +291,7 @@ impl<W: World> Engine<W> {
             }
             Some(WorldEvent::Adopted { key, adoption }) => self.inbox.push_back(Input::JobAdopted { key, adoption }),
             None => {
+                self.world_ended = true;
                 self.fault.get_or_insert("the world has closed: its tasks have ended".to_owned());
             }
         }

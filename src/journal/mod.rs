@@ -12,7 +12,7 @@
 //!   later `fsync` may succeed without the lost page ever having reached the disk
 //!   (what `PostgreSQL` panics on).
 //! * Decisions are never dropped and never wait for more than one small batch of samples.
-//! * An edited, deleted, reordered, inserted or truncated record is found by [`verify`].
+//! * An edited, deleted, reordered, inserted or truncated record is found by [`verify()`].
 
 mod chain;
 mod error;

@@ -213,15 +213,13 @@ impl Builder<'_> {
             }
         }
         let job = self.job(&member.title, &member.action, node.path(&["action"]));
-        if let Some(undo) = &member.undo {
-            self.action(undo, node.path(&["undo"]));
-        }
-        Job { undo: member.undo.clone(), ..job }
+        let undo_until = member.undo.as_ref().map(|undo| self.action(undo, node.path(&["undo"]))).unwrap_or_default();
+        Job { undo: member.undo.clone(), undo_until, ..job }
     }
 
     fn job(&mut self, title: &str, action: &Action, node: &Node) -> Job {
         let until = self.action(action, node);
-        Job { title: title.to_owned(), action: action.clone(), until, undo: None }
+        Job { title: title.to_owned(), action: action.clone(), until, undo: None, undo_until: Vec::new() }
     }
 
     fn undo(&mut self, step: &model::Step, node: &Node, forward: &Work) -> Option<Work> {
@@ -369,7 +367,8 @@ fn reversed(forward: &Work) -> Option<Work> {
         .rev()
         .filter_map(|job| {
             let action = job.undo.clone()?;
-            Some(Job { title: format!("undo: {}", job.title), action, until: Vec::new(), undo: None })
+            let title = format!("undo: {}", job.title);
+            Some(Job { title, action, until: job.undo_until.clone(), undo: None, undo_until: Vec::new() })
         })
         .collect();
     (!jobs.is_empty()).then(|| work(jobs, forward.deadline, true))

@@ -43,8 +43,9 @@ fn step(step: &Step, undoable: bool, node: &Node, found: &mut Vec<Diagnostic>) {
         let help = Some(help.to_owned()).filter(|help| !help.is_empty());
         found.push(Diagnostic::new(message).at(mark, label).help(help));
     };
-    if !undoable && step.reversibility != Reversibility::None && changes(step) {
-        let help = "add `undo:`, or say `reversibility: none`";
+    // A cost that is written down was thought about; one that is not was forgotten.
+    if !undoable && node.get("reversibility").is_none() && changes(step) {
+        let help = "add `undo:`, or say what it costs: `reversibility: none`, or `free` where nothing is left behind";
         warn(format!("`{id}` cannot be taken back, but does not say so"), mark, "no undo", help);
     }
     if step.reversibility == Reversibility::None && step.confirm == Confirm::Go && changes(step) {
@@ -63,8 +64,13 @@ fn step(step: &Step, undoable: bool, node: &Node, found: &mut Vec<Diagnostic>) {
             );
         }
     }
-    let people = matches!(step.action, Some(Action::Manual(_) | Action::Wait(_) | Action::Soak(_)));
-    if step.verify.is_empty() && !people {
+    // People, time, an exit status, an HTTP status and an expected result tell by themselves.
+    let tells = match &step.action {
+        Some(Action::Sql(sql)) => sql.expect.is_some(),
+        Some(Action::DnsUpdate(_)) | None => false,
+        Some(_) => true,
+    };
+    if step.verify.is_empty() && !tells {
         warn(format!("nothing tells whether `{id}` worked"), mark, "no verify", "add `verify:`");
     }
     if step.expect.is_none() {
@@ -123,6 +129,10 @@ const TELLING: [&str; 6] = ["password", "passwd", "secret", "token", "api_key", 
 
 fn telling(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('-', "_");
+    // Where a secret is kept is not the secret.
+    if ["_dir", "_file", "_path"].iter().any(|place| name.ends_with(place)) {
+        return false;
+    }
     TELLING.iter().any(|word| name.contains(word)) || name == "authorization" || name == "pgpassword"
 }
 

@@ -277,18 +277,29 @@ fn board(heading: &str, rows: &[Evidence]) -> Block {
     Block::Board { heading: heading.to_owned(), rows: rows.iter().map(gate_row).collect() }
 }
 
+/// `lag.streaming = true, lag.seconds = 6 ms` without the probe's name where only one is read: the gate's own
+/// name says what it is about, and the column is narrow.
+fn brief(actual: &str) -> String {
+    let probe = actual.split_once('.').map(|(probe, _)| format!("{probe}."));
+    match probe {
+        Some(probe) if actual.split(", ").all(|part| part.starts_with(&probe)) => actual.replace(&probe, ""),
+        _ => actual.to_owned(),
+    }
+}
+
 /// A gate as a row of the board.
 pub(super) fn gate_row(gate: &Evidence) -> GateRow {
-    let actual: Vec<String> = gate
+    let mut actual: Vec<String> = gate
         .assessment
         .terms
         .iter()
         .map(|term| match &term.why {
             Some(why) => clean(why).into_owned(),
-            None => clean(&term.actual).into_owned(),
+            None => brief(&clean(&term.actual)),
         })
         .filter(|text| !text.is_empty())
         .collect();
+    actual.dedup();
     let held = match (gate.held, gate.needed) {
         (_, needed) if needed == Span::ZERO => String::new(),
         (Some(held), needed) => format!("{} of {needed}", held.min(needed)),

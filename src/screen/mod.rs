@@ -1,11 +1,12 @@
 //! The screen as a value: what is shown, owned and comparable, before anyone draws it.
 //!
-//! [`project`] makes it from the state; it is pure. Equal screens are not drawn again, and the same value
+//! [`project()`] makes it from the state; it is pure. Equal screens are not drawn again, and the same value
 //! feeds the terminal, the plain mode and the tests. Nothing here knows about sizes beyond the number of rows
 //! the step list can show, and nothing here knows about colours: pieces of text have roles.
 
 mod detail;
 mod header;
+pub mod keys;
 mod log;
 mod overlay;
 mod panes;

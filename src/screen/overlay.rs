@@ -1,10 +1,10 @@
 //! Sheets over the panes: help, the way back, and anything zoomed.
 
+use super::keys::KEYS;
 use super::{Overlay, Role, Scene, Sheet, SheetBody, Text, words};
 use crate::core::plan::Reversibility;
 use crate::core::rollback::way_back;
 use crate::text::clean;
-use crate::ui::keys::KEYS;
 
 pub(super) fn sheet(scene: &Scene, panes: &[super::Pane]) -> Option<Sheet> {
     let (title, body) = match scene.desk.overlay? {

@@ -145,27 +145,22 @@ fn dns_lines(name: &str, value: &Value) -> Vec<Text> {
     let servers = value.at("authoritative").and_then(Value::list).unwrap_or_default();
     let resolvers = value.at("resolvers").and_then(Value::list).unwrap_or_default();
     let ttl = int(value, "ttl").map_or_else(|| "?".to_owned(), |ttl| format!("{ttl} s"));
-    let mut first = Text::plain("authoritative ");
+    let (new, old, unclear) = (int(value, "new"), int(value, "old"), int(value, "unclear"));
+    let shown = |count: Option<i64>| count.map_or_else(|| "?".to_owned(), |n| n.to_string());
+    let mut second = Text::plain("authoritative ");
     for server in servers {
         let state = word(server, "state");
         let (role, text) = answer(&state);
-        first = first.and(role, text.to_owned()).and(Role::Plain, " ");
+        second = second.and(role, text.to_owned()).and(Role::Plain, " ");
     }
-    first = first.and(Role::Dim, format!("ttl {ttl}"));
-    let (new, old, unclear) = (int(value, "new"), int(value, "old"), int(value, "unclear"));
-    let shown = |count: Option<i64>| count.map_or_else(|| "?".to_owned(), |n| n.to_string());
     let mut lines = vec![
-        Text::new(Role::Strong, name.to_owned()),
-        first,
-        Text::plain("resolvers ")
+        Text::new(Role::Strong, format!("{name}  "))
             .and(Role::Active, format!("old {}", shown(old)))
             .and(Role::Plain, " · ")
             .and(Role::Go, format!("new {}", shown(new)))
             .and(Role::Plain, " · ")
-            .and(
-                if unclear.unwrap_or(0) > 0 { Role::Unknown } else { Role::Dim },
-                format!("unclear {}", shown(unclear)),
-            ),
+            .and(if unclear.unwrap_or(0) > 0 { Role::Unknown } else { Role::Dim }, format!("? {}", shown(unclear))),
+        second.and(Role::Dim, format!("ttl {ttl}")),
     ];
     for resolver in resolvers {
         let state = word(resolver, "state");

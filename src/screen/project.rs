@@ -1,10 +1,10 @@
 //! State in, screen out.
 
+use super::keys::hints;
 use super::{Ask, Desk, Overlay, Prompt, Role, Scene, Screen, Text, detail, header, log, overlay, panes, steps};
-use crate::core::decide::{StepState, step_state, undo_word, word};
+use crate::core::decide::{StepState, gates, shut_sentence, step_state, undo_word, word};
 use crate::core::plan::Step;
 use crate::text::clean;
-use crate::ui::keys::hints;
 
 /// Projects the state to what is shown. Pure: equal scenes give equal screens.
 pub fn project(scene: &Scene) -> Screen {
@@ -74,7 +74,12 @@ fn next_action(scene: &Scene) -> Text {
     };
     match state {
         StepState::Ready => say(lead, &[("enter", "start it"), ("s", "skip (reason)")]),
-        StepState::Gated => say(lead, &[("o", "override (reason)"), ("s", "skip (reason)"), ("b", "the way back")]),
+        StepState::Gated => {
+            let gates = gates(scene.plan, scene.board, scene.now, step);
+            let why = gates.iter().find(|gate| !gate.open()).map(shut_sentence).unwrap_or_default();
+            say(lead, &[("o", "override"), ("s", "skip"), ("b", "the way back")])
+                .and(Role::Dim, format!("  {}", clean(&why)))
+        }
         StepState::Waiting => say(lead, &[("g", "go to where the run is"), ("s", "skip (reason)")]),
         StepState::Running if is_checklist(scene, step) => {
             say(lead, &[("space", "tick the next item"), ("x", "stop it")])

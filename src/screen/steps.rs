@@ -32,7 +32,7 @@ pub(super) fn steps(scene: &Scene) -> Steps {
     let total = plan.steps.len() + plan.phases.len();
     let cursor = cursor_row(scene, selected.as_ref());
     let rows = scene.desk.list_rows.max(1);
-    let top = scene.desk.list_top.min(total.saturating_sub(rows)).clamp((cursor + 1).saturating_sub(rows), cursor);
+    let top = first_row(scene.desk.list_top, cursor, rows, total);
     let mut built = Vec::with_capacity(rows);
     let mut position = 0;
     for phase in &plan.phases {
@@ -67,6 +67,15 @@ pub(super) fn steps(scene: &Scene) -> Steps {
         }
     }
     Steps { heading: format!("{settled} of {}", plan.steps.len()), rows: built, total, top }
+}
+
+/// First row in view: where it was, moved only as far as it takes to keep the cursor and some rows around it.
+fn first_row(was: usize, cursor: usize, rows: usize, total: usize) -> usize {
+    const AROUND: usize = 3;
+    let around = AROUND.min(rows.saturating_sub(1) / 2);
+    let lowest = (cursor + 1 + around).saturating_sub(rows);
+    let highest = cursor.saturating_sub(around);
+    was.clamp(lowest, highest.max(lowest)).min(total.saturating_sub(rows))
 }
 
 /// Row of the cursor among all rows, phases included.

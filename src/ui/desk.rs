@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::keys::{Does, meaning};
+use super::keys::meaning;
 use crate::core::action::Action;
 use crate::core::board::Board;
 use crate::core::decide::{decide, picture, undo_word, word};
@@ -13,6 +13,7 @@ use crate::core::plan::{Confirm, Plan, Step};
 use crate::core::refusal::Refusal;
 use crate::core::state::{Phase, Run};
 use crate::core::time::At;
+use crate::screen::keys::Does;
 use crate::screen::{Ask, Desk, Focus, Overlay, Prompt, Scene, here, selected};
 
 /// What a key asks of the cockpit.
@@ -28,9 +29,34 @@ pub enum Request {
     Redraw,
 }
 
+/// Longest answer that can be typed, in characters.
+const LONGEST: usize = 400;
+
 /// Deals with a key press. `scene` is what was on screen when it was pressed.
 pub fn press(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
     desk.notice = None;
+    let before = desk.clone();
+    let request = dealt_with(scene, desk, key);
+    // Whatever changes nothing says so: a key that seems dead makes people press it again, harder.
+    if request.is_none() && *desk == before {
+        let further = meaning(key).filter(|_| desk.prompt.is_none()).and_then(end_of_the_way);
+        let said = further.map_or_else(|| format!("{} changes nothing here", name(key)), str::to_owned);
+        desk.notice = Some(said);
+    }
+    request
+}
+
+/// What to say when a key that moves has nowhere to go.
+fn end_of_the_way(does: Does) -> Option<&'static str> {
+    match does {
+        Does::Up | Does::PageUp | Does::First => Some("this is the top"),
+        Does::Down | Does::PageDown | Does::Last => Some("this is the end"),
+        Does::Here => Some("this is where the run is"),
+        _ => None,
+    }
+}
+
+fn dealt_with(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
     if desk.prompt.is_some() {
         return answer(scene, desk, key);
     }
@@ -45,6 +71,9 @@ pub fn press(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
         return None;
     }
     if scene.watching {
+        if does == Does::Leave {
+            return Some(Request::Leave);
+        }
         desk.notice = Some("this cockpit only watches: start a run to do something".to_owned());
         return None;
     }
@@ -58,7 +87,17 @@ pub fn paste(desk: &mut Desk, text: &str) {
             desk.notice = Some("pasted text cannot confirm: type the word".to_owned());
         }
         Some(prompt) if takes_text(&prompt.ask) => {
-            prompt.typed.push_str(crate::text::clean(text.lines().next().unwrap_or_default()).trim());
+            let text = crate::text::clean(text.lines().next().unwrap_or_default());
+            let room = LONGEST.saturating_sub(prompt.typed.chars().count());
+            let fits: String = text.trim().chars().take(room).collect();
+            desk.notice = if fits.is_empty() {
+                Some("there was nothing to paste, or there is no room for it".to_owned())
+            } else if fits.len() < text.trim().len() {
+                Some(format!("only {LONGEST} characters can be kept: the rest was cut off"))
+            } else {
+                None
+            };
+            prompt.typed.push_str(&fits);
         }
         _ => desk.notice = Some("pasted text is not used here".to_owned()),
     }
@@ -139,6 +178,10 @@ fn opened(scene: &Scene, desk: &mut Desk, does: Does) -> bool {
         Does::Zoom => match desk.overlay {
             Some(Overlay::Pane(at)) if at + 1 < panes => Some(Overlay::Pane(at + 1)),
             Some(Overlay::Pane(_)) => None,
+            _ if panes == 0 => {
+                desk.notice = Some("there is no pane to zoom: this runbook has no probes".to_owned());
+                return true;
+            }
             _ => Some(Overlay::Pane(0)),
         },
         Does::ZoomTo(at) if at < panes => Some(Overlay::Pane(at)),
@@ -328,7 +371,7 @@ fn answer(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
             None
         }
         KeyCode::Char(ch) if !control && takes_text(&prompt.ask) => {
-            if prompt.typed.chars().count() < 400 {
+            if prompt.typed.chars().count() < LONGEST {
                 prompt.typed.push(ch);
             }
             None

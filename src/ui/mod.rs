@@ -1,6 +1,6 @@
 //! What the operator touches: keys in, pictures out.
 //!
-//! [`keys`] holds every key in one table; [`desk`] turns a key into a change of the desk or a command; [`view`]
+//! [`keys`] tells what a key press means; [`desk`] turns a key into a change of the desk or a command; [`view`]
 //! draws a [`Screen`](crate::screen::Screen) and knows nothing else.
 
 pub mod desk;

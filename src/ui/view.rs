@@ -194,7 +194,10 @@ impl Canvas<'_> {
     fn header(&self, frame: &mut Frame, area: Rect) {
         let header = &self.screen.header;
         let columns = usize::from(area.width);
-        let title = Text::new(Role::Strong, " gonogo  ").and(Role::Title, header.title.clone());
+        // The title yields first: the mode and the run are on every screen.
+        let taken = self.mode().width() + width(&header.run) + 16;
+        let title = fit(&header.title, columns.saturating_sub(taken));
+        let title = Text::new(Role::Strong, " gonogo  ").and(Role::Title, title);
         let mut lines = vec![self.bar(&title, &self.mode(), &Text::plain(format!("{} ", header.run)), columns)];
         let clock = Text::plain(format!(" {}", header.clock));
         lines.push(self.bar(&clock, &header.window, &header.update.clone().and(Role::Plain, " "), columns));
@@ -218,13 +221,14 @@ impl Canvas<'_> {
     fn small_header(&self, frame: &mut Frame, area: Rect) {
         let header = &self.screen.header;
         let columns = usize::from(area.width);
-        let room = columns.saturating_sub(self.mode().width() + width(&header.run) + 4).min(40);
-        let title = Text::new(Role::Title, fit(&header.title, room));
-        let first = self.bar(&title, &self.mode(), &Text::plain(header.run.clone()), columns);
-        let second = match &header.alarm {
-            Some(alarm) => self.line(&Text::new(Role::NoGo, alarm.clone())),
-            None => self.bar(&header.pause, &Text::default(), &header.back, columns),
+        let room = columns.saturating_sub(self.mode().width() + width(&header.run) + 4);
+        let first = Text(self.mode().0.into_iter().chain(Text::plain(format!(" {}", header.run)).0).collect());
+        let first = self.bar(&first, &Text::default(), &Text::new(Role::Title, fit(&header.title, room)), columns);
+        let right = match &header.alarm {
+            Some(alarm) => Text::new(Role::NoGo, fit(alarm, columns.saturating_sub(header.pause.width() + 2))),
+            None => header.back.clone(),
         };
+        let second = self.bar(&header.pause, &Text::default(), &right, columns);
         frame.render_widget(Paragraph::new(vec![first, second]), area);
     }
 
@@ -381,7 +385,9 @@ impl Canvas<'_> {
         let held = rows.iter().map(|row| width(&row.held)).max().unwrap_or(0).max(4);
         let age = rows.iter().map(|row| width(&row.age)).max().unwrap_or(0).max(3);
         let free = inner.saturating_sub(9 + age + held + 4);
-        let name = (free / 2).clamp(8, 40).min(free);
+        // Names are given what they need, up to three fifths; what was met gets the rest.
+        let longest = rows.iter().map(|row| width(&row.name)).max().unwrap_or(0);
+        let name = longest.clamp(8, (free * 3 / 5).max(8)).min(free);
         let now = free.saturating_sub(name + 1);
         let pad = |text: &str, columns: usize| {
             let text = fit(text, columns);

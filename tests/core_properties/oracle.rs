@@ -1,0 +1,95 @@
+//! What the tests hold the core against: the raw readings, judged again from nothing in the most
+//! straightforward way.
+
+use std::collections::BTreeMap;
+
+use gonogo::core::reading::Reading;
+use gonogo::core::time::{At, Span};
+use gonogo::core::value::Value;
+
+/// A reading with the moment it arrived.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub arrived: At,
+    pub reading: Reading,
+}
+
+/// Every reading of this cockpit, in the order of arrival, and how long each probe's stay good.
+#[derive(Clone, Debug, Default)]
+pub struct Oracle {
+    pub seen: Vec<Seen>,
+    pub stale_after: BTreeMap<String, Span>,
+}
+
+impl Oracle {
+    /// The newest reading of a probe that had arrived by `now`, whatever it says.
+    fn newest(&self, now: At, probe: &str) -> Option<&Reading> {
+        let known = self.seen.iter().filter(|seen| seen.arrived <= now && seen.reading.probe.as_str() == probe);
+        known.map(|seen| &seen.reading).max_by_key(|reading| reading.at)
+    }
+
+    /// The value of a probe's field, if a fresh reading that did not fail has one.
+    fn field(&self, now: At, probe: &str, field: &str) -> Option<Value> {
+        let reading = self.newest(now, probe)?;
+        let age = now.0 - reading.at.0;
+        let fresh = age >= 0 && age <= i64::try_from(self.stale_after[probe].0).unwrap();
+        match (&reading.result, fresh) {
+            (Ok(Value::Map(map)), true) => map.get(field).filter(|value| **value != Value::Null).cloned(),
+            _ => None,
+        }
+    }
+
+    /// Answers one of the expressions of the runbooks: true, false or unknown.
+    pub fn truth(&self, now: At, source: &str) -> Option<bool> {
+        let int = |probe: &str| self.field(now, probe, "n").and_then(|value| value.int());
+        let measure =
+            |probe: &str| self.field(now, probe, "x").and_then(|value| value.number()).filter(|x| x.is_finite());
+        let yes = |probe: &str| self.field(now, probe, "ok").and_then(|value| value.bool());
+        match source {
+            "p.n < 5" => int("p").map(|n| n < 5),
+            "p.n == 0" => int("p").map(|n| n == 0),
+            "q.n == 1" => int("q").map(|n| n == 1),
+            "r.n == 1" => int("r").map(|n| n == 1),
+            "r.x < 2.0" => measure("r").map(|x| x < 2.0),
+            "p.ok" => yes("p"),
+            "q.ok" => yes("q"),
+            "r.ok" => yes("r"),
+            "q.ok && q.x <= 1.5" => both(yes("q"), measure("q").map(|x| x <= 1.5)),
+            "q.ok || p.n > 3" => either(yes("q"), int("p").map(|n| n > 3)),
+            "p.x <= 1.5 || q.x <= 1.5" => either(measure("p").map(|x| x <= 1.5), measure("q").map(|x| x <= 1.5)),
+            other => panic!("the oracle does not know {other}"),
+        }
+    }
+
+    /// Whether the expression was true at every moment of the last `hold`.
+    pub fn held(&self, now: At, source: &str, hold: Span) -> bool {
+        let from = now.0 - i64::try_from(hold.0).unwrap();
+        // The answer can change only when a reading arrives or one becomes too old.
+        let arrivals = self.seen.iter().map(|seen| seen.arrived.0);
+        let expiries = self.seen.iter().map(|seen| {
+            seen.reading.at.0 + i64::try_from(self.stale_after[seen.reading.probe.as_str()].0).unwrap() + 1
+        });
+        let moments = arrivals.chain(expiries).chain([from, now.0]).filter(|at| (from..=now.0).contains(at));
+        moments.map(At).all(|at| self.truth(at, source) == Some(true))
+    }
+
+    /// Whether every probe of the expression was read again after `since`, without failing.
+    pub fn read_since(&self, now: At, source: &str, since: At) -> bool {
+        ["p", "q", "r"]
+            .iter()
+            .filter(|probe| source.contains(&format!("{probe}.")))
+            .all(|probe| self.newest(now, probe).is_some_and(|reading| reading.at >= since && reading.result.is_ok()))
+    }
+}
+
+fn both(a: Option<bool>, b: Option<bool>) -> Option<bool> {
+    match (a, b) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (Some(true), Some(true)) => Some(true),
+        _ => None,
+    }
+}
+
+fn either(a: Option<bool>, b: Option<bool>) -> Option<bool> {
+    both(a.map(|a| !a), b.map(|b| !b)).map(|neither| !neither)
+}

@@ -1,0 +1,102 @@
+//! The core is pure: it does no IO, reads no clock, draws no random numbers and iterates in one order only.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What the core must not name, with the reason.
+const FORBIDDEN: &[(&str, &str)] = &[
+    ("std::fs", "files are IO"),
+    ("std::net", "sockets are IO"),
+    ("std::io", "streams are IO"),
+    ("std::process", "processes belong to the world"),
+    ("std::env", "the environment is an input that no fact records"),
+    ("std::thread", "the core is one function call"),
+    ("std::sync::Mutex", "nothing is shared"),
+    ("std::sync::atomic", "nothing is shared"),
+    ("Instant", "time comes in as `At`"),
+    ("SystemTime", "time comes in as `At`"),
+    ("Timestamp::now", "time comes in as `At`"),
+    ("Zoned::now", "time comes in as `At`"),
+    ("tokio", "the core does not wait"),
+    ("futures", "the core does not wait"),
+    ("async ", "the core does not wait"),
+    (".await", "the core does not wait"),
+    ("rand::", "a decision can be made again from its facts"),
+    ("rusqlite", "facts are stored elsewhere"),
+    ("HashMap", "its order differs from run to run"),
+    ("HashSet", "its order differs from run to run"),
+    ("println!", "printing is IO"),
+    ("eprintln!", "printing is IO"),
+    ("tracing::", "what matters is a fact"),
+    ("unsafe", "there is nothing to win"),
+    ("thread_local!", "state is the fold of the facts"),
+    ("OnceLock", "state is the fold of the facts"),
+    ("RefCell", "decisions change nothing"),
+];
+
+/// The modules of this crate the core may use: only itself.
+fn names_another_module(line: &str) -> bool {
+    line.match_indices("crate::").any(|(at, _)| !line[at..].starts_with("crate::core"))
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The faults of one source text, without its comments and its tests.
+fn faults(name: &str, text: &str) -> Vec<String> {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+    let mut found = Vec::new();
+    for (number, line) in code.lines().enumerate() {
+        let line = line.split("//").next().unwrap_or_default();
+        for (word, why) in FORBIDDEN {
+            if line.contains(word) {
+                found.push(format!("{name}:{}: {word}: {why}", number + 1));
+            }
+        }
+        if names_another_module(line) {
+            found.push(format!("{name}:{}: the core uses nothing but itself", number + 1));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_core_is_pure() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/core");
+    let mut paths = Vec::new();
+    sources(&root, &mut paths);
+    assert!(paths.len() >= 20, "the core has moved: {}", paths.len());
+    let mut found = Vec::new();
+    for path in paths {
+        let name = path.strip_prefix(&root).unwrap().display().to_string();
+        if name == "expr/tests.rs" {
+            continue;
+        }
+        found.extend(faults(&name, &fs::read_to_string(&path).unwrap()));
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn what_is_not_pure_is_found() {
+    for line in [
+        "use std::fs;",
+        "let now = std::time::Instant::now();",
+        "use std::collections::HashMap;",
+        "tokio::spawn(x);",
+        "use crate::world::World;",
+    ] {
+        assert_eq!(faults("x.rs", line).len(), 1, "{line}");
+    }
+    assert_eq!(faults("x.rs", "// Instant, HashMap and tokio are spoken of here\nuse crate::core::time::At;"), [""; 0]);
+}

@@ -1,0 +1,427 @@
+//! Golden screens: what the operator sees, in colour and without, at three sizes.
+//!
+//! Each golden holds the characters and, below them, the style of every run of cells, so that a lost colour or a
+//! lost weight is a difference, too. `INSTA_UPDATE=always cargo test --test screens` writes new ones: look at them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+
+use gonogo::core::board::Board;
+use gonogo::core::evidence::{Assessment, Evidence, Term, Verdict};
+use gonogo::core::fact::{Fact, Mode, Recorded};
+use gonogo::core::ids::{Attempt, StepId, Who};
+use gonogo::core::job::{Direction, JobKey, Outcome};
+use gonogo::core::plan::Plan;
+use gonogo::core::reading::{Failure, Reading};
+use gonogo::core::state::Run;
+use gonogo::core::time::{At, Span};
+use gonogo::core::value::Value;
+use gonogo::driver::{History, OutputTail};
+use gonogo::runbook::{Options, load_str};
+use gonogo::screen::{Ask, Desk, Overlay, Prompt, Scene, project};
+use gonogo::ui::theme::{Glyphs, Palette, Theme};
+use gonogo::ui::view;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use ratatui::style::Style;
+
+/// 2026-11-24 02:00:00 UTC.
+const START: At = At(1_795_485_600_000);
+const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
+const RGB: Theme = Theme { palette: Palette::Rgb, glyphs: Glyphs::Unicode };
+const MONO: Theme = Theme { palette: Palette::None, glyphs: Glyphs::Unicode };
+const ASCII: Theme = Theme { palette: Palette::None, glyphs: Glyphs::Ascii };
+
+fn plan() -> Plan {
+    let options = Options { profile: Some("lab".to_owned()), set: Vec::new() };
+    load_str("runbook.yaml", include_str!("../runbook.yaml"), &options).expect("the bundled runbook is good").plan
+}
+
+/// A run that can be told fact by fact and reading by reading.
+struct Story {
+    plan: Plan,
+    run: Run,
+    board: Board,
+    history: History,
+    output: OutputTail,
+    log: VecDeque<Recorded>,
+    desk: Desk,
+    now: At,
+}
+
+impl Story {
+    fn new(mode: Mode) -> Self {
+        let plan = plan();
+        let board = Board::new(&plan, START);
+        let mut story = Self {
+            plan,
+            run: Run::default(),
+            board,
+            history: History::default(),
+            output: OutputTail::default(),
+            log: VecDeque::new(),
+            desk: Desk::default(),
+            now: START,
+        };
+        let (title, plan) = (story.plan.title.clone(), story.plan.digest.clone());
+        let profile = story.plan.profile.clone();
+        let version = "0.0.0".to_owned();
+        story.tell(Fact::RunOpened { mode, title, profile, plan, by: who(), version });
+        story.tell(Fact::DriverArrived { by: who(), epoch: 1, away: Span::ZERO });
+        story
+    }
+
+    fn tell(&mut self, fact: Fact) {
+        self.run.apply(&self.plan, self.now, &fact);
+        self.log.push_back(Recorded { seq: self.log.len() as u64 + 1, at: self.now, fact });
+    }
+
+    fn wait(&mut self, ms: u64) {
+        self.now = self.now.plus(Span(ms));
+        self.board.refresh(&self.plan, self.now);
+    }
+
+    fn read(&mut self, probe: &str, result: Result<Value, Failure>) {
+        let reading = Reading { probe: probe.into(), at: self.now, took: Span(4), result };
+        if let Some(probe) = self.plan.probes.get(&reading.probe) {
+            self.history.record(probe, &reading);
+        }
+        self.board.observe(&self.plan, self.now, &reading);
+    }
+
+    /// Everything is well for some seconds.
+    fn calm(&mut self, seconds: u64) {
+        for second in 0..seconds * 2 {
+            let wave = f64::from(u32::try_from(second % 5).unwrap());
+            self.read("lag", Ok(lag(0.004 + wave / 1_000.0)));
+            self.read("dns_app", Ok(dns("old")));
+            self.read("latency", Ok(latency(30.0 + wave, 31.0 + wave / 2.0)));
+            self.read("customers", Ok(customers(0, 41)));
+            self.read("missing", Ok(json(r#"{"acknowledged": 812, "missing_in_new": 0, "missing_in_old": 0}"#)));
+            self.wait(500);
+        }
+    }
+
+    fn done(&mut self, steps: usize) {
+        let ids: Vec<StepId> = self.plan.steps.iter().take(steps).map(|step| step.id.clone()).collect();
+        for step in ids {
+            let (attempt, evidence) = (Attempt(1), Vec::new());
+            let preview = String::new();
+            let typed = "go".to_owned();
+            let overridden = None;
+            self.tell(Fact::StepStarted {
+                step: step.clone(),
+                attempt,
+                by: who(),
+                second: None,
+                typed,
+                evidence,
+                overridden,
+                preview,
+            });
+            self.wait(1_200);
+            self.tell(Fact::StepDone { step, attempt, evidence: Vec::new() });
+        }
+    }
+
+    fn started(&mut self, step: &str, job: u16) {
+        let attempt = Attempt(1);
+        let evidence = vec![evidence("replication under a second behind")];
+        self.tell(Fact::StepStarted {
+            step: step.into(),
+            attempt,
+            by: who(),
+            second: None,
+            typed: "go".to_owned(),
+            evidence,
+            overridden: None,
+            preview: String::new(),
+        });
+        for job in 0..=job {
+            let key = key(step, job);
+            if job > 0 {
+                let before = JobKey { job: job - 1, ..key.clone() };
+                let outcome = Outcome::Succeeded { summary: "2 statements".to_owned() };
+                self.tell(Fact::JobEnded { key: before, outcome, took: Span(7) });
+            }
+            self.tell(Fact::JobStarted { key });
+            self.wait(40);
+        }
+    }
+
+    fn draw(&mut self, (cols, rows): (u16, u16), theme: Theme) -> Buffer {
+        self.desk.list_rows = view::list_rows(cols, rows);
+        let who = who();
+        let scene = Scene {
+            plan: &self.plan,
+            run: &self.run,
+            board: &self.board,
+            history: &self.history,
+            output: &self.output,
+            log: &self.log,
+            run_name: "7f3a",
+            who: &who,
+            now: self.now,
+            refusal: None,
+            fault: None,
+            recording: false,
+            leaving: false,
+            head: None,
+            watching: false,
+            desk: &self.desk,
+        };
+        let screen = project(&scene);
+        assert_eq!(screen, project(&scene), "equal scenes give equal screens");
+        let mut terminal = Terminal::new(TestBackend::new(cols, rows)).unwrap();
+        terminal.draw(|frame| view::draw(frame, &screen, theme)).unwrap();
+        terminal.backend().buffer().clone()
+    }
+}
+
+fn who() -> Who {
+    Who("ana@bastion".to_owned())
+}
+
+fn key(step: &str, job: u16) -> JobKey {
+    JobKey { step: step.into(), direction: Direction::Do, attempt: Attempt(1), job }
+}
+
+fn evidence(name: &str) -> Evidence {
+    let term = Term {
+        text: "x".to_owned(),
+        verdict: Verdict::Go,
+        actual: "x = 1".to_owned(),
+        why: None,
+        age: Some(Span(300)),
+    };
+    let assessment = Assessment { verdict: Verdict::Go, terms: vec![term] };
+    Evidence { name: name.to_owned(), rule: "x".to_owned(), assessment, held: Some(Span(5_000)), needed: Span(5_000) }
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+fn lag(seconds: f64) -> Value {
+    let mut value = json(
+        r#"{"state": "streaming", "streaming": true, "bytes": 224, "slot_active": true, "wal_status": "reserved",
+            "retained_bytes": 49152, "tables": 6, "tables_ready": 6, "apply_errors": 0, "oldest_transaction_s": 0.2}"#,
+    );
+    if let Value::Map(map) = &mut value {
+        map.insert("seconds".to_owned(), Value::Float(seconds));
+    }
+    value
+}
+
+fn dns(state: &str) -> Value {
+    let (old, new) = if state == "old" { (3, 0) } else { (0, 3) };
+    let resolver = |name: &str, ttl: u32| {
+        format!(r#"{{"name": "{name}", "state": "{state}", "fresh": false, "ttl": {ttl}, "values": "127.0.10.1"}}"#)
+    };
+    json(&format!(
+        r#"{{"authoritative": [{{"server": "127.0.0.1:5300", "state": "{state}", "values": "127.0.10.1", "ttl": 4,
+            "serial": 7}}], "resolvers": [{}, {}, {}], "authoritative_new": false, "authoritative_old": true, "ttl": 4,
+            "old": {old}, "new": {new}, "unclear": 0, "total": 3, "max_ttl": 4}}"#,
+        resolver("resolver-a", 3),
+        resolver("resolver-b", 1),
+        resolver("resolver-c", 4)
+    ))
+}
+
+fn latency(old: f64, new: f64) -> Value {
+    let side = |p50: f64| {
+        format!(
+            r#"{{"p50": {p50:.1}, "p95": {:.1}, "p99": {:.1}, "last": {p50:.1}, "errors": 0.0, "samples": 120,
+               "status": 200, "failure": ""}}"#,
+            p50 * 1.4,
+            p50 * 2.1
+        )
+    };
+    json(&format!(r#"{{"old": {}, "new": {}}}"#, side(old), side(new)))
+}
+
+fn customers(failed: u32, worst: u32) -> Value {
+    json(&format!(
+        r#"{{"requests": 1620, "acknowledged": 812, "failed": {failed}, "longest_pause_ms": {worst}, "old_web": 200,
+            "new_web": 0}}"#
+    ))
+}
+
+/// The characters, then the style of every run of cells that is not plain.
+fn dump(buffer: &Buffer) -> String {
+    let area = buffer.area;
+    let mut text = String::new();
+    for row in 0..area.height {
+        let line: String = (0..area.width).map(|col| buffer[(col, row)].symbol()).collect();
+        writeln!(text, "{}", line.trim_end()).unwrap();
+    }
+    text.push('\n');
+    for row in 0..area.height {
+        let mut col = 0;
+        while col < area.width {
+            let style = buffer[(col, row)].style();
+            let from = col;
+            while col < area.width && buffer[(col, row)].style() == style {
+                col += 1;
+            }
+            let plain = Style::reset().fg(ratatui::style::Color::Reset).bg(ratatui::style::Color::Reset);
+            if style != plain && style != Style::default() && (style.fg != plain.fg || !style.add_modifier.is_empty()) {
+                writeln!(text, "{row}:{from}-{} {:?} {:?}", col - 1, style.fg.unwrap_or_default(), style.add_modifier)
+                    .unwrap();
+            }
+        }
+    }
+    text
+}
+
+fn golden(name: &str, story: &mut Story) {
+    for size in SIZES {
+        for (palette, theme) in [("rgb", RGB), ("none", MONO)] {
+            let dumped = dump(&story.draw(size, theme));
+            insta::assert_snapshot!(format!("{name}_{}x{}_{palette}", size.0, size.1), dumped);
+        }
+    }
+}
+
+#[test]
+fn the_first_screen() {
+    golden("first", &mut Story::new(Mode::Lab));
+}
+
+#[test]
+fn a_gated_step_says_what_keeps_it_shut() {
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    story.calm(4);
+    story.read("lag", Ok(lag(2.4)));
+    story.read("customers", Err(Failure::new("connection refused by 127.0.0.1:8081")));
+    story.wait(1_000);
+    golden("gated", &mut story);
+}
+
+#[test]
+fn the_question_before_the_switch() {
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    story.calm(10);
+    let step = story.plan.step(&"switch-database".into()).unwrap();
+    let seen = gonogo::core::decide::picture(&story.plan, &story.run, &story.board, story.now, step);
+    let ask = Ask::Start { step: "switch-database".into(), seen, reason: None, word: None };
+    story.desk.prompt = Some(Prompt { ask, typed: "g".to_owned(), shown: story.now });
+    golden("question", &mut story);
+}
+
+#[test]
+fn a_section_under_way() {
+    let mut story = Story::new(Mode::Lab);
+    story.done(12);
+    story.calm(10);
+    story.started("switch-database", 2);
+    golden("section", &mut story);
+}
+
+#[test]
+fn a_step_in_doubt() {
+    let mut story = Story::new(Mode::Lab);
+    story.done(12);
+    story.calm(10);
+    story.started("switch-database", 0);
+    let why = "the cockpit went away while it was under way".to_owned();
+    story.tell(Fact::LeftInDoubt { key: key("switch-database", 0), why });
+    golden("doubt", &mut story);
+}
+
+#[test]
+fn the_way_back() {
+    let mut story = Story::new(Mode::Live);
+    story.done(15);
+    story.calm(3);
+    story.desk.overlay = Some(Overlay::WayBack);
+    golden("way_back", &mut story);
+}
+
+#[test]
+fn help() {
+    let mut story = Story::new(Mode::Lab);
+    story.desk.overlay = Some(Overlay::Help);
+    golden("help", &mut story);
+}
+
+#[test]
+fn old_readings_lose_their_colour_and_then_their_numbers() {
+    let mut story = Story::new(Mode::Lab);
+    story.calm(3);
+    story.wait(3_500);
+    let stale = dump(&story.draw((120, 40), MONO));
+    assert!(stale.contains("STALE"), "{stale}");
+    assert!(stale.contains("224 B"), "a stale number is still shown:\n{stale}");
+    story.wait(10_000);
+    let gone = dump(&story.draw((120, 40), MONO));
+    assert!(gone.contains("NO DATA"), "{gone}");
+    assert!(!gone.contains("224 B"), "after five intervals no number is shown:\n{gone}");
+}
+
+#[test]
+fn without_colour_every_state_and_verdict_is_still_a_word_of_its_own() {
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    story.calm(4);
+    story.read("lag", Ok(lag(2.4)));
+    story.wait(6_000);
+    for theme in [MONO, ASCII] {
+        let dumped = dump(&story.draw((120, 40), theme));
+        for word in ["LIVE", "done", "gated", "waiting", "UNKNOWN"] {
+            assert!(dumped.contains(word), "{word} is missing:\n{dumped}");
+        }
+        assert!(!dumped.contains("Rgb"), "a colour in the palette without colours:\n{dumped}");
+    }
+}
+
+#[test]
+fn an_ascii_terminal_gets_ascii_only() {
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    story.calm(10);
+    let buffer = story.draw((120, 40), ASCII);
+    let foreign: Vec<&str> =
+        buffer.content.iter().map(ratatui::buffer::Cell::symbol).filter(|text| !text.is_ascii()).collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
+}
+
+#[test]
+fn the_mode_and_the_pause_are_on_screen_at_every_size() {
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    for (cols, rows) in [(200, 60), (120, 40), (100, 30), (80, 24), (60, 16), (59, 15), (40, 10)] {
+        let dumped = dump(&story.draw((cols, rows), MONO));
+        assert!(dumped.contains("LIVE"), "{cols}×{rows}:\n{dumped}");
+        assert!(dumped.contains("7f3a"), "{cols}×{rows}:\n{dumped}");
+        assert!(dumped.contains("write pause"), "{cols}×{rows}:\n{dumped}");
+    }
+}
+
+#[test]
+fn no_size_panics() {
+    let mut story = Story::new(Mode::Lab);
+    story.done(12);
+    story.calm(3);
+    story.started("switch-database", 2);
+    for overlay in [
+        None,
+        Some(Overlay::Help),
+        Some(Overlay::WayBack),
+        Some(Overlay::Pane(1)),
+        Some(Overlay::Step),
+        Some(Overlay::Log),
+    ] {
+        story.desk.overlay = overlay;
+        for cols in [1, 2, 3, 7, 20, 37, 59, 60, 61, 79, 80, 99, 100, 101, 160, 200, 300] {
+            for rows in [1, 2, 3, 5, 9, 15, 16, 17, 23, 24, 29, 30, 31, 36, 45, 55, 60, 100] {
+                story.draw((cols, rows), RGB);
+            }
+        }
+    }
+}
