@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::records::MODE;
-use super::{Failure, Outcome, RunbookArgs, drive, say};
+use super::{Failure, Look, Outcome, RunbookArgs, drive, say};
 use crate::core::fact::Mode;
 use crate::journal::Reader;
 use crate::lab::{Attachment, Lab, LabOptions, clean, find, stop};
-use crate::term::ColorChoice;
 
 /// The name under which the runbook inside the program goes.
 pub(super) const BUNDLED: &str = "<bundled runbook.yaml>";
@@ -35,7 +34,7 @@ fn options(state: &Path) -> Result<LabOptions, Failure> {
 
 fn start(state: &Path) -> Result<Lab, Failure> {
     clean(state).map_err(Failure::outside)?;
-    say("starting a disposable world on loopback…");
+    say("starting a disposable world on loopback...");
     let lab =
         crate::lab::start(&options(state)?, &mut |line: &str| say(&format!("  {line}"))).map_err(Failure::outside)?;
     Ok(lab)
@@ -72,18 +71,18 @@ fn vars(lab: &Lab) -> Vec<(String, String)> {
 }
 
 /// Starts a lab, drives the runbook in it, and takes the lab down when the cockpit is left.
-pub(super) fn drive(state: &Path, color: ColorChoice, runbook: &RunbookArgs, keep: bool) -> Outcome {
+pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool) -> Outcome {
     // Whether the runbook is good and somebody can see it is known before anything is started.
     let mut args = runbook.clone();
     args.profile.get_or_insert_with(|| PROFILE.to_owned());
-    super::check::read(&args, color)?;
-    drive::TerminalOptions::check(color)?;
+    super::check::read(&args, look.color)?;
+    drive::Seat::check(look)?;
     let lab = start(state)?;
     let mut set = vars(&lab);
     set.extend(args.set);
     args.set = set;
     let attachment = lab.attach().map_err(Failure::outside)?;
-    let result = drive::start(state, color, &args, Mode::Lab);
+    let result = drive::start(state, look, &args, Mode::Lab);
     drop(attachment);
     if keep {
         say("the lab goes on for 15 minutes; `gonogo lab --down` ends it");
