@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use gonogo::core::plan::Plan;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
@@ -86,12 +87,11 @@ fn effect(world: &World, step: &str, job: u64) -> Effect {
     }
 }
 
-/// Names of all steps, in order, as `gonogo plan` has them.
-fn steps() -> Vec<String> {
+/// The bundled runbook as the lab drives it.
+fn plan() -> Plan {
     let options = gonogo::runbook::Options { profile: Some("lab".to_owned()), set: Vec::new() };
     let text = include_str!("../../runbook.yaml").to_owned();
-    let loaded = gonogo::runbook::load_str("runbook.yaml", text, &options).unwrap_or_else(|faults| panic!("{faults}"));
-    loaded.plan.steps.iter().map(|step| step.id.to_string()).collect()
+    gonogo::runbook::load_str("runbook.yaml", text, &options).unwrap_or_else(|faults| panic!("{faults}")).plan
 }
 
 /// The newest fact of one of these kinds about a step.
@@ -105,7 +105,10 @@ fn newest<'a>(log: &'a [serde_json::Value], step: &str, kinds: &[&str]) -> Optio
 
 struct Crashes {
     rng: StdRng,
+    /// Ids of all steps in order.
     steps: Vec<String>,
+    /// Numbers of the steps that are sections.
+    sections: Vec<usize>,
     kills: usize,
     wanted: usize,
     findings: BTreeMap<String, usize>,
@@ -136,7 +139,7 @@ impl Crashes {
             let console = place.console(&args);
             let mut operator = if self.kills < self.wanted {
                 let moment = self.moment();
-                Operator::doomed(console, moment)
+                Operator::doomed(console, moment, &self.sections)
             } else {
                 Operator::at(console)
             };
@@ -271,9 +274,11 @@ fn assert_shown_is_recorded(place: &Place, operator: &Operator) {
 /// Kills cockpits until it has been often enough, over as many runs as it takes.
 pub fn kill_and_resume(wanted: usize, seed: u64) {
     eprintln!("seed {seed}: GONOGO_SEED={seed} repeats the moments");
+    let plan = plan();
     let mut crashes = Crashes {
         rng: StdRng::seed_from_u64(seed),
-        steps: steps(),
+        steps: plan.steps.iter().map(|step| step.id.to_string()).collect(),
+        sections: plan.steps.iter().filter(|step| step.work.section).map(|step| step.number).collect(),
         kills: 0,
         wanted,
         findings: BTreeMap::new(),

@@ -115,6 +115,8 @@ pub struct Operator {
     /// Numbers of steps that were started at this console, in order.
     pub started: Vec<usize>,
     killing: Option<(Moment, Option<Instant>)>,
+    /// Numbers of the steps whose start is a moment to kill at, whatever the count.
+    delicate: Vec<usize>,
     answers: usize,
 }
 
@@ -126,17 +128,18 @@ impl Operator {
             last: View::default(),
             started: Vec::new(),
             killing: None,
+            delicate: Vec::new(),
             answers: 0,
         }
     }
 
-    /// The same, where the cockpit will be killed.
-    pub fn doomed(console: Console, moment: Moment) -> Self {
+    /// The same, where the cockpit will be killed; sooner when one of the `delicate` steps is started.
+    pub fn doomed(console: Console, moment: Moment, delicate: &[usize]) -> Self {
         let at = match moment {
             Moment::After(delay) => Some(Instant::now() + delay),
             _ => None,
         };
-        Self { killing: Some((moment, at)), ..Self::at(console) }
+        Self { killing: Some((moment, at)), delicate: delicate.to_vec(), ..Self::at(console) }
     }
 
     /// Drives on, step after step, by what the screen says.
@@ -237,7 +240,7 @@ impl Operator {
         self.console.press("\r");
         self.answers += 1;
         if let Some((Moment::AfterAnswer { nth, delay }, at @ None)) = &mut self.killing
-            && self.answers >= *nth
+            && (self.answers >= *nth || number.is_some_and(|number| self.delicate.contains(&number)))
         {
             *at = Some(Instant::now() + *delay);
         }
