@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::records::MODE;
 use super::{Failure, Look, Outcome, RunbookArgs, drive, say};
+use crate::cockpit::Exit;
 use crate::core::fact::Mode;
-use crate::journal::Reader;
+use crate::journal::{Reader, RunSummary, Store};
 use crate::lab::{Attachment, Lab, LabOptions, clean, find, stop};
 
 /// The name under which the runbook inside the program goes.
@@ -70,6 +71,7 @@ fn vars(lab: &Lab) -> Vec<(String, String)> {
     .to_vec()
 }
 
+<<<<<<< HEAD
 /// Starts a lab, drives the runbook in it, and takes the lab down when the cockpit is left.
 pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool) -> Outcome {
     // Whether the runbook is good and somebody can see it is known before anything is started.
@@ -78,13 +80,46 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool)
     super::check::read(&args, look.color)?;
     drive::Seat::check(look)?;
     let lab = start(state)?;
+=======
+/// The lab to drive in, and whether it was up already. One in which a run was begun is no fresh world: that run can
+/// be gone on with, or the lab ended, but another run would find what it left.
+fn fresh(state: &Path) -> Result<(Lab, bool), Failure> {
+    let Some(lab) = find(state) else { return Ok((start(state)?, false)) };
+    let lab_run = |run: &RunSummary| {
+        run.journal.as_ref().is_ok_and(|journal| {
+            journal.meta.created_at >= lab.started_at
+                && journal.meta.labels.get(MODE).map(String::as_str) == Some(Mode::Lab.as_str())
+        })
+    };
+    let used = Store::open(state)?.list()?.into_iter().find(lab_run);
+    match used {
+        None => Ok((lab, true)),
+        Some(run) => Err(Failure::usage(format!(
+            "the lab of run {run} is still up: go on with `gonogo resume {run}`, or end it with `gonogo lab --down` \
+             for a fresh one",
+            run = run.id.short()
+        ))),
+    }
+}
+
+/// Drives the runbook in a fresh lab, and takes the lab down when the cockpit is left unless it was up before.
+pub(super) fn drive(state: &Path, color: ColorChoice, runbook: &RunbookArgs, keep: bool) -> Outcome {
+    // Whether the runbook is good and somebody can see it is known before anything is started.
+    let mut args = runbook.clone();
+    args.profile.get_or_insert_with(|| PROFILE.to_owned());
+    super::check::read(&args, color)?;
+    drive::TerminalOptions::check(color)?;
+    let (lab, was_up) = fresh(state)?;
+>>>>>>> drives
     let mut set = vars(&lab);
     set.extend(args.set);
     args.set = set;
     let attachment = lab.attach().map_err(Failure::outside)?;
     let result = drive::start(state, look, &args, Mode::Lab);
     drop(attachment);
-    if keep {
+    // A lost terminal is no wish to end anything.
+    let taken_away = matches!(result, Ok(status) if status == Exit::Detached(String::new()).code());
+    if keep || was_up || taken_away {
         say("the lab goes on for 15 minutes; `gonogo lab --down` ends it");
         return result;
     }

@@ -416,13 +416,17 @@ impl Operator<'_> {
             return Err(Refusal::OnlyPartCanHaveHappened { job, of });
         }
         let evidence = progress::checks(self.plan, self.run, self.board, self.now, step);
-        Ok(fact(Fact::DoubtResolved {
+        let mut decision = fact(Fact::DoubtResolved {
             key: key.clone(),
             finding,
             by: self.by.clone(),
             reason: reason.trim().to_owned(),
             evidence,
-        }))
+        });
+        let rest = progress::after_finding(self.plan, self.run, key, finding, reason.trim());
+        decision.facts.extend(rest.facts);
+        decision.effects.extend(rest.effects);
+        Ok(decision)
     }
 
     fn undo(&self, confirmation: &Confirmation) -> Result<Decision, Refusal> {

@@ -3,7 +3,7 @@
 use super::action::{Action, Wait};
 use super::board::Board;
 use super::evidence::{Assessment, Evidence, Term, Verdict};
-use super::fact::{Fact, StopWhy};
+use super::fact::{Fact, Finding, StopWhy};
 use super::ids::{Attempt, StepId};
 use super::input::{Decision, Effect};
 use super::job::{Adoption, Direction, JobKey, Outcome};
@@ -198,6 +198,27 @@ fn next_back(plan: &Plan, key: &JobKey) -> Option<u16> {
         let next = JobKey { job: *job, direction: Direction::Revert, ..key.clone() };
         plan.action(&next).is_some()
     })
+}
+
+/// What follows from a finding about a job in doubt: a section that is half done takes itself back, as it would have
+/// when the job had failed. A job that was found not to have happened is not taken back.
+pub(super) fn after_finding(plan: &Plan, run: &Run, key: &JobKey, finding: Finding, why: &str) -> Decision {
+    let mut decision = Decision::default();
+    if !is_section(plan, key) {
+        return decision;
+    }
+    let why = format!("found half done: {why}");
+    match (key.direction, finding) {
+        (Direction::Do, Finding::HalfHappened) => give_up(plan, run, key, why, &mut decision),
+        (Direction::Do, Finding::DidNotHappen) if key.job > 0 => {
+            let step = key.step.clone();
+            decision.facts.push(Fact::SectionReverting { step, attempt: key.attempt, why: why.clone() });
+            revert_below(plan, run, key, why, &mut decision);
+        }
+        (Direction::Revert, Finding::Happened) => revert_below(plan, run, key, why, &mut decision),
+        _ => {}
+    }
+    decision
 }
 
 /// Begins to take back the next job below `key`, or ends when there is none.

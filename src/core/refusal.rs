@@ -100,7 +100,7 @@ pub enum Refusal {
     },
     /// Only part of a section can have run.
     #[error(
-        "the section stopped at job {job} of {of}, so the whole cannot have happened; call it half done and undo it"
+        "the section stopped at job {job} of {of}, so the whole cannot have happened; call it half done and it takes itself back"
     )]
     OnlyPartCanHaveHappened {
         /// Where it stopped, from 1.

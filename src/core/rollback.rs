@@ -96,7 +96,7 @@ fn back_in_order<'a>(plan: &'a Plan, run: &'a Run) -> Vec<&'a StepId> {
 }
 
 /// Whether a step leaves nothing behind that would have to be taken back.
-fn leaves_nothing(step: &Step) -> bool {
+pub(super) fn leaves_nothing(step: &Step) -> bool {
     step.undo.is_none() && step.reversibility == Reversibility::Free
 }
 
@@ -111,7 +111,7 @@ pub fn needed_by(plan: &Plan, run: &Run, id: &StepId) -> Vec<StepId> {
 }
 
 /// Every step that needs this one, directly or through others.
-fn resting_on(plan: &Plan, id: &StepId) -> Vec<StepId> {
+pub(super) fn resting_on(plan: &Plan, id: &StepId) -> Vec<StepId> {
     let mut found = vec![id.clone()];
     // Steps are few and the graph is without cycles, so a pass per newly found step is enough.
     let mut at = 0;

@@ -7,6 +7,7 @@ use super::fact::{Ending, Fact, Finding, Mode, StopWhy};
 use super::ids::{Attempt, StepId, Who};
 use super::job::{Adoption, Direction, JobKey, Outcome};
 use super::plan::{Plan, WriteMark};
+use super::rollback::{leaves_nothing, resting_on};
 use super::time::{At, Span};
 use super::value::Value;
 
@@ -241,7 +242,11 @@ impl Run {
             Fact::NoteAdded { .. } | Fact::LateResultIgnored { .. } | Fact::WallClockJumped { .. } => {}
             _ => {
                 if let Some(id) = fact.step() {
+                    let was_undone = matches!(self.phase(id), Phase::Undone { .. });
                     self.apply_to_step(plan, at, id, fact);
+                    if !was_undone && matches!(self.phase(id), Phase::Undone { .. }) {
+                        self.no_longer_done_either(plan, at, id);
+                    }
                 }
             }
         }
@@ -259,6 +264,19 @@ impl Run {
                 }
                 Phase::Verifying { since } => *since = since.plus(away),
                 _ => {}
+            }
+        }
+    }
+
+    /// What rested on a step that is taken back and leaves nothing to take back itself (a check, a wait, a
+    /// checklist) holds no longer: driving forward again does it again.
+    fn no_longer_done_either(&mut self, plan: &Plan, at: At, id: &StepId) {
+        for id in resting_on(plan, id) {
+            if let Some(resting) = self.steps.get_mut(&id)
+                && matches!(resting.phase, Phase::Done { .. })
+                && plan.step(&id).is_some_and(leaves_nothing)
+            {
+                resting.phase = Phase::Undone { at };
             }
         }
     }

@@ -223,6 +223,8 @@ pub struct Lab {
     pub pid: u32,
     /// The lab's directory: state, secrets, logs.
     pub dir: PathBuf,
+    /// When it was started.
+    pub started_at: jiff::Timestamp,
     attach_socket: PathBuf,
 }
 
@@ -241,7 +243,8 @@ impl Lab {
     }
 
     fn from_state(dir: PathBuf, state: state::State) -> Self {
-        Self { vars: state.vars, pid: state.pid, dir, attach_socket: state.attach_socket }
+        let state::State { vars, pid, started_at, attach_socket, .. } = state;
+        Self { vars, pid, dir, started_at, attach_socket }
     }
 }
 

@@ -11,6 +11,7 @@
 )]
 
 mod console;
+mod crashes;
 mod operator;
 mod world;
 
@@ -102,6 +103,10 @@ impl Place {
             .collect();
         runs.sort();
         runs.pop().expect("a run")
+    }
+
+    fn has_run(&self) -> bool {
+        self.state().join("runs").read_dir().is_ok_and(|mut runs| runs.next().is_some())
     }
 
     fn assert_intact(&self) {
@@ -237,6 +242,88 @@ fn after_the_switch_was_taken_back_it_is_made_again() {
     let missing = world.missing();
     assert_eq!(missing.missing_in_new, 0, "{missing:?}");
     assert_eq!(world.customers().failed, 0);
+    operator.end("c", "RUN COMPLETE");
+    assert_eq!(operator.leave(), 0);
+    place.assert_intact();
+}
+
+/// A number from the environment, or the usual one.
+fn number<T: std::str::FromStr>(name: &str, usual: T) -> T {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")),
+        Err(_) => usual,
+    }
+}
+
+#[test]
+fn killed_at_random_nothing_is_lost_or_repeated() {
+    crashes::kill_and_resume(number("GONOGO_KILLS", 8), number("GONOGO_SEED", rand::random()));
+}
+
+/// A runbook of one command that takes longer than anybody waits.
+const LONG_COMMAND: &str = r#"
+title: A long command
+phases:
+  - title: Only
+    steps:
+      - id: long
+        title: Takes a while
+        action:
+          command: { run: "sleep 4; echo done", limit: 1m }
+        reversibility: free
+"#;
+
+/// Starts the long command from the keyboard and waits until it runs.
+fn long_command(place: &Place) -> Operator {
+    let runbook = place.path().join("long.yaml");
+    std::fs::write(&runbook, LONG_COMMAND).unwrap();
+    let mut operator = Operator::at(place.console(&["run", runbook.to_str().unwrap()]));
+    operator.console.wait("a ready step", Duration::from_secs(20), |view| {
+        view.conversation().is_some_and(|line| line.starts_with("1 is ready")).then_some(())
+    });
+    operator.start_here();
+    operator.console.wait("the running command", Duration::from_secs(20), |view| {
+        view.conversation().is_some_and(|line| line.starts_with("1 is running")).then_some(())
+    });
+    operator
+}
+
+#[test]
+fn a_lost_terminal_leaves_the_command_running() {
+    let place = Place::new();
+    let mut operator = long_command(&place);
+    operator.console.hang_up();
+    // It waits for the command, records its end and that it was left, and goes.
+    assert_eq!(operator.console.exit_code(Duration::from_secs(20)), 5);
+    place.assert_intact();
+    let log = place.log();
+    let kinds: Vec<&str> = log.iter().filter_map(|record| record["kind"].as_str()).collect();
+    let at =
+        |kind: &str| kinds.iter().position(|other| *other == kind).unwrap_or_else(|| panic!("no {kind}: {kinds:?}"));
+    assert!(at("job_ended") < at("driver_left"), "{kinds:?}");
+    let ended = &log[at("job_ended")]["fact"];
+    assert!(ended["outcome"]["succeeded"].is_object(), "{ended}");
+
+    let mut operator = Operator::at(place.console(&["resume"]));
+    assert_eq!(operator.drive(Goal::End), Stop::Reached);
+    assert_eq!(operator.started, Vec::<usize>::new(), "nothing is asked again");
+    operator.end("c", "RUN COMPLETE");
+    assert_eq!(operator.leave(), 0);
+}
+
+#[test]
+fn a_killed_cockpit_leaves_the_command_running() {
+    let place = Place::new();
+    let mut operator = long_command(&place);
+    operator.console.kill_hard();
+    let mut operator = Operator::at(place.console(&["resume"]));
+    assert_eq!(operator.drive(Goal::End), Stop::Reached);
+    assert_eq!(operator.started, Vec::<usize>::new(), "nothing is asked again");
+    let log = place.log();
+    let adopted = log.iter().find(|record| record["kind"] == "job_adopted").expect("an adoption");
+    assert_eq!(adopted["fact"]["adoption"], "running");
+    let started = log.iter().filter(|record| record["kind"] == "job_started").count();
+    assert_eq!(started, 1);
     operator.end("c", "RUN COMPLETE");
     assert_eq!(operator.leave(), 0);
     place.assert_intact();

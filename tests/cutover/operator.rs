@@ -8,7 +8,7 @@ use crate::console::{Console, View};
 /// A question must have been on screen for this long before its answer counts.
 const ARMING: Duration = Duration::from_millis(300);
 /// How long anything that is under way may take on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_secs(90);
 /// How long the cockpit may take to react to a key.
 const REACTION: Duration = Duration::from_secs(20);
 
@@ -115,6 +115,8 @@ pub struct Operator {
     /// Numbers of steps that were started at this console, in order.
     pub started: Vec<usize>,
     killing: Option<(Moment, Option<Instant>)>,
+    /// Numbers of the steps whose start is a moment to kill at, whatever the count.
+    delicate: Vec<usize>,
     answers: usize,
 }
 
@@ -126,23 +128,25 @@ impl Operator {
             last: View::default(),
             started: Vec::new(),
             killing: None,
+            delicate: Vec::new(),
             answers: 0,
         }
     }
 
-    /// The same, where the cockpit will be killed.
-    pub fn doomed(console: Console, moment: Moment) -> Self {
+    /// The same, where the cockpit will be killed; sooner when one of the `delicate` steps is started.
+    pub fn doomed(console: Console, moment: Moment, delicate: &[usize]) -> Self {
         let at = match moment {
             Moment::After(delay) => Some(Instant::now() + delay),
             _ => None,
         };
-        Self { killing: Some((moment, at)), ..Self::at(console) }
+        Self { killing: Some((moment, at)), delicate: delicate.to_vec(), ..Self::at(console) }
     }
 
     /// Drives on, step after step, by what the screen says.
     pub fn drive(&mut self, goal: Goal) -> Stop {
+        // Progress is a step in another state, not a remark that comes and goes.
         let mut since = Instant::now();
-        let mut before = Says::Busy;
+        let mut before = None;
         loop {
             if self.kill_if_due() {
                 return Stop::Killed;
@@ -150,9 +154,11 @@ impl Operator {
             let view = self.console.view();
             let says = Says::of(&view);
             self.last = view.clone();
-            if says != before {
+            if let Says::Step { number, state, .. } = &says
+                && before.as_ref() != Some(&(*number, state.clone(), self.started.len()))
+            {
                 since = Instant::now();
-                before = says.clone();
+                before = Some((*number, state.clone(), self.started.len()));
             }
             assert!(since.elapsed() < PATIENCE, "no progress for {PATIENCE:?} ({says:?}); screen:\n{}", view.text());
             if let Some(code) = self.console.ended() {
@@ -186,8 +192,8 @@ impl Operator {
                     }
                 }
                 Says::Question { word } => self.answer(&word, &view),
-                // Any key takes a refusal or a remark away; this one also goes to where the run is.
-                Says::Refused(_) | Says::Remark(_) => self.press("g", &view),
+                // Any key takes a refusal or a remark away; ctrl-l draws the screen anew and nothing else.
+                Says::Refused(_) | Says::Remark(_) => self.press("\x0c", &view),
                 Says::Busy => self.wait(&view),
                 Says::Reason | Says::Choice => panic!("an unexpected question; screen:\n{}", view.text()),
             }
@@ -234,7 +240,7 @@ impl Operator {
         self.console.press("\r");
         self.answers += 1;
         if let Some((Moment::AfterAnswer { nth, delay }, at @ None)) = &mut self.killing
-            && self.answers >= *nth
+            && (self.answers >= *nth || number.is_some_and(|number| self.delicate.contains(&number)))
         {
             *at = Some(Instant::now() + *delay);
         }
@@ -280,10 +286,16 @@ impl Operator {
         self.settled();
     }
 
-    /// Skips the step under the cursor.
-    pub fn skip(&mut self, reason: &str) {
-        self.console.press("s");
-        self.give_reason(reason);
+    /// Has the checks of the failed step under the cursor looked at again.
+    pub fn verify_again(&mut self) {
+        let view = self.console.view();
+        self.press("v", &view);
+        self.settled();
+    }
+
+    /// Takes back the step under the cursor.
+    pub fn take_back_here(&mut self) {
+        self.take_back("u");
     }
 
     /// Waits until nothing is being recorded, and fails on a refusal.
@@ -307,7 +319,12 @@ impl Operator {
         if nothing {
             return None;
         }
-        self.console.press("u");
+        Some(self.take_back("u"))
+    }
+
+    /// Takes back what `key` asks about; the question that was answered.
+    fn take_back(&mut self, key: &str) -> String {
+        self.console.press(key);
         let word = self.console.wait("the question", REACTION, |view| match Says::of(view) {
             Says::Question { word } => Some(word),
             Says::Refused(why) | Says::Remark(why) => panic!("no question but: {why}; screen:\n{}", view.text()),
@@ -326,7 +343,7 @@ impl Operator {
             Says::Refused(why) => panic!("refused: {why}; screen:\n{}", view.text()),
             _ => None,
         });
-        Some(question)
+        question
     }
 
     /// Ends the run with `answer` (`c`, `r`) and waits until the screen says so.

@@ -48,12 +48,17 @@ impl World {
     }
 
     fn get<T: DeserializeOwned>(&self, address: &str, path: &str) -> T {
+        self.ask("GET", address, path)
+    }
+
+    fn ask<T: DeserializeOwned>(&self, method: &str, address: &str, path: &str) -> T {
         let body = self.runtime.block_on(async {
             let stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
             let (mut sender, connection) =
                 hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
             tokio::spawn(connection);
-            let request = hyper::Request::builder().uri(path).header("host", address).body(Empty::<Bytes>::new());
+            let request =
+                hyper::Request::builder().method(method).uri(path).header("host", address).body(Empty::<Bytes>::new());
             let response = sender.send_request(request.expect("a request")).await.expect("an answer");
             response.into_body().collect().await.expect("a whole answer").to_bytes()
         });
@@ -66,6 +71,18 @@ impl World {
 
     pub fn missing(&self) -> MissingReport {
         self.get(self.var("control"), "/missing")
+    }
+
+    /// Begins to count the customers' failures and pauses anew.
+    pub fn reset_customers(&self) {
+        let _: CustomersReport = self.ask("POST", self.var("control"), "/customers/reset");
+    }
+
+    /// The database that the old web service writes to: `old` or `new`.
+    pub fn old_web_database(&self) -> String {
+        let address = format!("{}:{}", self.var("old_address"), self.var("web_port"));
+        let said: serde_json::Value = self.get(&address, "/admin/database");
+        said["database"].as_str().expect("a name").to_owned()
     }
 
     /// First column of the only row of a query on `old_db` or `new_db`.

@@ -1,0 +1,294 @@
+//! Crashes of the cockpit in the middle of a run, and an operator who finds out honestly what became of what.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use gonogo::core::plan::Plan;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
+use crate::operator::{Confirmations, Goal, Moment, Operator, Stop};
+use crate::world::World;
+use crate::{Place, QUICK, STEPS};
+
+/// How much of a step's effect is in the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    None,
+    Half,
+    Whole,
+}
+
+impl Effect {
+    fn of(parts: &[bool]) -> Self {
+        match parts.iter().filter(|there| **there).count() {
+            0 => Effect::None,
+            some if some == parts.len() => Effect::Whole,
+            _ => Effect::Half,
+        }
+    }
+
+    /// The key that says so.
+    fn key(self) -> &'static str {
+        match self {
+            Effect::None => "n",
+            Effect::Half => "p",
+            Effect::Whole => "h",
+        }
+    }
+}
+
+/// Looks at the servers for what a step does, as an operator with psql and dig would.
+fn effect(world: &World, step: &str, job: u64) -> Effect {
+    world.settle();
+    let there = |database: &str, what: &str| world.count(database, what) > 0;
+    let read_only = |database: &str| {
+        there(database, "pg_db_role_setting where 'default_transaction_read_only=on' = any (setconfig)")
+    };
+    let publication = |name: &str| format!("pg_publication where pubname = '{name}'");
+    let slot = |name: &str| format!("pg_replication_slots where slot_name = '{name}'");
+    let subscription = |name: &str| {
+        format!(
+            "pg_subscription join pg_database d on d.oid = subdbid where d.datname = current_database() and subname = '{name}'"
+        )
+    };
+    match step {
+        "guard-new" => Effect::of(&[read_only("new_db")]),
+        "publish" => Effect::of(&[there("old_db", &publication("shop_pub"))]),
+        "subscribe" => Effect::of(&[there("new_db", &subscription("shop_sub"))]),
+        "way-back-prepared" => {
+            Effect::of(&[there("new_db", &publication("shop_back_pub")), there("new_db", &slot("shop_back"))])
+        }
+        "lower-ttl" => Effect::of(&[world.address().1 == 4]),
+        "restore-ttl" => Effect::of(&[world.address().1 == 20]),
+        "flip-dns" => Effect::of(&[world.address().0 == world.var("new_address")]),
+        // Members of sections: nothing before the first, everything after the last, and something in between.
+        "switch-database" if job == 0 && !read_only("old_db") => Effect::None,
+        "switch-database" if job == 6 && world.old_web_database() == "new" => Effect::Whole,
+        "switch-database" => Effect::Half,
+        "way-back-runs" if there("old_db", &subscription("shop_back")) => Effect::Whole,
+        "way-back-runs" if job == 0 && there("new_db", &format!("{} and subenabled", subscription("shop_sub"))) => {
+            Effect::None
+        }
+        "way-back-runs" => Effect::Half,
+        "drop-way-back" => {
+            let there_still = there("old_db", &subscription("shop_back"));
+            let whole = there("old_db", &format!("{} and subenabled", subscription("shop_back")));
+            Effect::of(&[!there_still, !whole])
+        }
+        "drop-replication" => Effect::of(&[
+            !there("new_db", &subscription("shop_sub")),
+            !there("new_db", &slot("shop_back")),
+            !there("new_db", &publication("shop_back_pub")),
+        ]),
+        // They only read, or doing them again is the same as having done them once.
+        "new-answers" | "identities" | "statistics" | "infrastructure" | "archive" => Effect::None,
+        other => panic!("nobody looked for {other}"),
+    }
+}
+
+/// The bundled runbook as the lab drives it.
+fn plan() -> Plan {
+    let options = gonogo::runbook::Options { profile: Some("lab".to_owned()), set: Vec::new() };
+    let text = include_str!("../../runbook.yaml").to_owned();
+    gonogo::runbook::load_str("runbook.yaml", text, &options).unwrap_or_else(|faults| panic!("{faults}")).plan
+}
+
+/// The newest fact of one of these kinds about a step.
+fn newest<'a>(log: &'a [serde_json::Value], step: &str, kinds: &[&str]) -> Option<&'a serde_json::Value> {
+    log.iter().rev().find_map(|record| {
+        let fact = &record["fact"];
+        let about = fact["step"].as_str().or_else(|| fact["key"]["step"].as_str());
+        (about == Some(step) && kinds.contains(&record["kind"].as_str()?)).then_some(fact)
+    })
+}
+
+struct Crashes {
+    rng: StdRng,
+    /// Ids of all steps in order.
+    steps: Vec<String>,
+    /// Numbers of the steps that are sections.
+    sections: Vec<usize>,
+    kills: usize,
+    wanted: usize,
+    findings: BTreeMap<String, usize>,
+    worst_pause: u64,
+}
+
+impl Crashes {
+    fn moment(&mut self) -> Moment {
+        let nth = self.rng.random_range(1..=3);
+        match self.rng.random_range(0..10) {
+            // Around the first write, while the job is on its way, and well into it.
+            0..3 => Moment::AfterAnswer { nth, delay: Duration::from_millis(self.rng.random_range(0..25)) },
+            3..6 => Moment::AfterAnswer { nth, delay: Duration::from_millis(self.rng.random_range(0..250)) },
+            6..9 => Moment::UnderWay { delay: Duration::from_millis(self.rng.random_range(0..1_500)) },
+            _ => Moment::After(Duration::from_millis(self.rng.random_range(0..5_000))),
+        }
+    }
+
+    /// One run in a lab of its own, through as many crashes as come, to its end.
+    fn run(&mut self) {
+        let place = Place::new();
+        let up = place.gonogo(&["lab", "--up"]);
+        assert!(up.status.success(), "{up:?}");
+        let world = World::of(&place.state());
+        let mut confirmed = Confirmations::new();
+        let mut args: Vec<&str> = QUICK.to_vec();
+        loop {
+            let console = place.console(&args);
+            let mut operator = if self.kills < self.wanted {
+                let moment = self.moment();
+                Operator::doomed(console, moment, &self.sections)
+            } else {
+                Operator::at(console)
+            };
+            operator.confirmed = std::mem::take(&mut confirmed);
+            let killed = self.drive(&place, &world, &mut operator);
+            confirmed.clone_from(&operator.confirmed);
+            if !killed {
+                self.finish(&place, &world, operator);
+                self.check_journal(&place, &confirmed);
+                return;
+            }
+            if !place.has_run() {
+                continue;
+            }
+            self.kills += 1;
+            eprintln!("kill {} at: {}", self.kills, operator.last.conversation().unwrap_or("nothing on screen"));
+            place.assert_intact();
+            self.check_journal(&place, &confirmed);
+            assert_shown_is_recorded(&place, &operator);
+            args = vec!["resume"];
+        }
+    }
+
+    /// Drives on through trouble; says whether the cockpit was killed.
+    fn drive(&mut self, place: &Place, world: &World, operator: &mut Operator) -> bool {
+        for _ in 0..40 {
+            match operator.drive(Goal::End) {
+                Stop::Reached => return false,
+                Stop::Killed => return true,
+                Stop::Trouble { number, state } => self.sort_out(place, world, operator, number, &state),
+            }
+        }
+        panic!("trouble without end; screen:\n{}", operator.last.text());
+    }
+
+    fn sort_out(&mut self, place: &Place, world: &World, operator: &mut Operator, number: usize, state: &str) {
+        let step = self.steps[number - 1].clone();
+        let log = place.log();
+        if state == "in doubt" {
+            let doubt = newest(&log, &step, &["left_in_doubt"]).expect("a doubt");
+            let found = match doubt["key"]["direction"].as_str() {
+                // Taking back is the same done twice, but only the runbook's words do it: in part, and again.
+                Some("revert") => Effect::Half,
+                _ => effect(world, &step, doubt["key"]["job"].as_u64().expect("a number")),
+            };
+            let key = format!("{} {}", doubt["key"]["direction"].as_str().unwrap_or("?"), doubt["key"]["job"]);
+            eprintln!("  {step} in doubt ({key}): {found:?}");
+            *self.findings.entry(format!("{step} {found:?}")).or_default() += 1;
+            operator.resolve(found.key(), "looked at the servers themselves");
+            return;
+        }
+        let failed = newest(&log, &step, &["step_failed", "undo_failed", "doubt_resolved"]).expect("a failure");
+        let why = failed["why"].as_str().unwrap_or("found half done");
+        eprintln!("  {step} failed: {why}");
+        let reverted = failed["reverted"].as_bool() == Some(true);
+        if !reverted && world.customers().failed > 0 && why.contains("customers") {
+            world.reset_customers();
+            operator.verify_again();
+            return;
+        }
+        let whole = !reverted && effect(world, &step, u64::MAX) == Effect::Whole;
+        if whole {
+            operator.verify_again();
+        } else if step == "way-back-prepared" && !reverted && why.contains("half") {
+            operator.take_back_here();
+        } else {
+            operator.start_here();
+        }
+    }
+
+    fn finish(&mut self, place: &Place, world: &World, mut operator: Operator) {
+        let missing = world.missing();
+        let customers = world.customers();
+        eprintln!("run finished after {} kills in all: {customers:?} {missing:?}", self.kills);
+        assert_eq!(missing.missing_in_new, 0, "{missing:?}");
+        self.worst_pause = self.worst_pause.max(customers.longest_pause_ms);
+        operator.end("c", "RUN COMPLETE");
+        assert_eq!(operator.leave(), 0);
+        place.assert_intact();
+        let log = place.log();
+        assert_eq!(crate::steps_with(&log, "step_done").len(), STEPS);
+        assert_eq!(log.iter().filter(|record| record["kind"] == "run_ended").count(), 1);
+        let down = place.gonogo(&["lab", "--down"]);
+        assert!(down.status.success(), "{down:?}");
+        assert_eq!(place.lab_directories(), Vec::<String>::new());
+    }
+
+    /// Nothing was started twice, and nothing that nobody confirmed.
+    fn check_journal(&self, place: &Place, confirmed: &Confirmations) {
+        let log = place.log();
+        let mut jobs = BTreeSet::new();
+        let mut starts: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+        for record in &log {
+            let fact = &record["fact"];
+            match record["kind"].as_str() {
+                Some("job_started") => {
+                    assert!(jobs.insert(fact["key"].to_string()), "started twice: {}", fact["key"]);
+                }
+                Some("step_started") => {
+                    let step = fact["step"].as_str().unwrap().to_owned();
+                    let attempt = fact["attempt"].as_u64().unwrap();
+                    assert!(starts.entry(step).or_default().insert(attempt), "an attempt begun twice: {fact}");
+                }
+                _ => {}
+            }
+        }
+        for (step, attempts) in starts {
+            let number = self.steps.iter().position(|other| *other == step).unwrap() + 1;
+            let asked = confirmed.get(&number).copied().unwrap_or(0);
+            assert!(attempts.len() <= asked, "{step} was begun {} times, confirmed {asked} times", attempts.len());
+        }
+    }
+}
+
+/// Whatever of the journal was on the last screen is in the journal on disk.
+fn assert_shown_is_recorded(place: &Place, operator: &Operator) {
+    let text = String::from_utf8(place.gonogo(&["log"]).stdout).unwrap();
+    let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let recorded: Vec<String> = text.lines().map(squeezed).collect();
+    for row in operator.last.rows() {
+        let row = squeezed(row);
+        let time = row.split(' ').next().unwrap_or_default();
+        if time.len() != 8 || time.matches(':').count() != 2 || !row.is_char_boundary(row.len().min(60)) {
+            continue;
+        }
+        // A row that does not fit is cut short.
+        let shown = &row[..row.len().min(60)];
+        assert!(recorded.iter().any(|line| line.contains(shown)), "on screen but not recorded: {row}\n{text}");
+    }
+}
+
+/// Kills cockpits until it has been often enough, over as many runs as it takes.
+pub fn kill_and_resume(wanted: usize, seed: u64) {
+    eprintln!("seed {seed}: GONOGO_SEED={seed} repeats the moments");
+    let plan = plan();
+    let mut crashes = Crashes {
+        rng: StdRng::seed_from_u64(seed),
+        steps: plan.steps.iter().map(|step| step.id.to_string()).collect(),
+        sections: plan.steps.iter().filter(|step| step.work.section).map(|step| step.number).collect(),
+        kills: 0,
+        wanted,
+        findings: BTreeMap::new(),
+        worst_pause: 0,
+    };
+    let mut runs = 0;
+    while crashes.kills < wanted {
+        crashes.run();
+        runs += 1;
+    }
+    eprintln!("{} kills in {runs} runs; worst pause {} ms", crashes.kills, crashes.worst_pause);
+    eprintln!("found in doubt: {:#?}", crashes.findings);
+}
