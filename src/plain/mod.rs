@@ -42,6 +42,9 @@ const WATCH: Duration = Duration::from_secs(10);
 /// Lines waiting to be printed beyond which no more orders are read.
 const QUEUE: usize = 2_000;
 
+/// After this long a batch that is still being printed is not waited for any more before orders are read.
+const SLOW_READER: Duration = Duration::from_secs(1);
+
 /// How long the last words may take to be printed.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -65,6 +68,7 @@ pub struct PlainCockpit<W> {
     queued: Vec<(StepId, Picture)>,
     /// Steps shown by the batch that is being printed; `None` while none is.
     printing: Option<Vec<(StepId, Picture)>>,
+    printing_since: Instant,
     /// What each step looked like when it was last printed, and since when it has looked like that.
     printed: BTreeMap<StepId, (Picture, At)>,
     /// The step told last without having been asked for.
@@ -75,7 +79,7 @@ pub struct PlainCockpit<W> {
     /// The newest fact told.
     seq: Option<u64>,
     opened: bool,
-    alarm: Option<String>,
+    faulted: bool,
     failing: BTreeMap<ProbeId, bool>,
     panes_at: Instant,
     detached: Option<String>,
@@ -99,13 +103,14 @@ impl<W: World> PlainCockpit<W> {
             queue: Vec::new(),
             queued: Vec::new(),
             printing: None,
+            printing_since: now,
             printed: BTreeMap::new(),
             told: None,
             told_at: now,
             previews: BTreeMap::new(),
             seq,
             opened: false,
-            alarm: None,
+            faulted: false,
             failing: BTreeMap::new(),
             panes_at: now,
             detached: None,
@@ -155,9 +160,15 @@ impl<W: World> PlainCockpit<W> {
         Ok((exit, self.engine))
     }
 
-    /// One order at a time, and only on a state that is recorded.
+    /// One order at a time, and only on a state that is recorded. Who answers at once to what was just printed has
+    /// read it, so that this is known first; but a reader who has stopped reading can still stop a step.
     fn listens(&self) -> bool {
-        self.listening && self.detached.is_none() && !self.engine.is_recording() && self.queue.len() < QUEUE
+        let caught_up = self.printing.is_none() || self.printing_since.elapsed() >= SLOW_READER;
+        caught_up
+            && self.listening
+            && self.detached.is_none()
+            && !self.engine.is_recording()
+            && self.queue.len() < QUEUE
     }
 
     /// Nobody is here any more: nothing new is started, what is under way finishes and is recorded.
@@ -191,6 +202,7 @@ impl<W: World> PlainCockpit<W> {
             self.queued.clear();
         } else if self.printing.is_none() && !self.queue.is_empty() {
             self.printing = Some(std::mem::take(&mut self.queued));
+            self.printing_since = Instant::now();
             printer.print(std::mem::take(&mut self.queue));
         }
     }
@@ -242,16 +254,18 @@ impl<W: World> PlainCockpit<W> {
         }
         let run = self.engine.run();
         let ended = run.ended.is_some();
-        if !self.opened && (self.watching || run.mode.is_some()) {
+        // Not before the takeover is recorded: the header says who drives.
+        let seated = run.driver.is_some() || !self.engine.is_recording();
+        if !self.opened && (self.watching || run.mode.is_some() && seated) {
             self.opened = true;
             self.open();
         }
         self.facts();
-        let alarm = self.project(&Desk::default()).header.alarm;
-        if alarm.is_some() && alarm != self.alarm {
-            self.say_all(alarm.clone());
+        if !self.faulted && self.engine.fault().is_some() {
+            self.faulted = true;
+            let alarm = self.project(&Desk::default()).header.alarm;
+            self.say_all(alarm);
         }
-        self.alarm = alarm;
         self.probes();
         if self.opened && !self.watching && !ended {
             self.step();
