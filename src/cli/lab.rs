@@ -71,16 +71,6 @@ fn vars(lab: &Lab) -> Vec<(String, String)> {
     .to_vec()
 }
 
-<<<<<<< HEAD
-/// Starts a lab, drives the runbook in it, and takes the lab down when the cockpit is left.
-pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool) -> Outcome {
-    // Whether the runbook is good and somebody can see it is known before anything is started.
-    let mut args = runbook.clone();
-    args.profile.get_or_insert_with(|| PROFILE.to_owned());
-    super::check::read(&args, look.color)?;
-    drive::Seat::check(look)?;
-    let lab = start(state)?;
-=======
 /// The lab to drive in, and whether it was up already. One in which a run was begun is no fresh world: that run can
 /// be gone on with, or the lab ended, but another run would find what it left.
 fn fresh(state: &Path) -> Result<(Lab, bool), Failure> {
@@ -103,14 +93,13 @@ fn fresh(state: &Path) -> Result<(Lab, bool), Failure> {
 }
 
 /// Drives the runbook in a fresh lab, and takes the lab down when the cockpit is left unless it was up before.
-pub(super) fn drive(state: &Path, color: ColorChoice, runbook: &RunbookArgs, keep: bool) -> Outcome {
+pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool) -> Outcome {
     // Whether the runbook is good and somebody can see it is known before anything is started.
     let mut args = runbook.clone();
     args.profile.get_or_insert_with(|| PROFILE.to_owned());
-    super::check::read(&args, color)?;
-    drive::TerminalOptions::check(color)?;
+    super::check::read(&args, look.color)?;
+    drive::Seat::check(look)?;
     let (lab, was_up) = fresh(state)?;
->>>>>>> drives
     let mut set = vars(&lab);
     set.extend(args.set);
     args.set = set;
