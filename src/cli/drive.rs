@@ -45,6 +45,13 @@ fn who(holder: &Holder) -> Who {
 }
 
 pub(super) fn run(state: &Path, look: Look, args: &RunbookArgs) -> Outcome {
+    // A demand that cannot be checked is not met.
+    if read(args, look.color)?.plan.rehearsals.is_some() {
+        return Err(Failure::usage(
+            "the runbook demands rehearsals before a live run, and this gonogo cannot rehearse yet: \
+             nothing was started (a profile with `rehearsals: none` lifts the demand)",
+        ));
+    }
     start(state, look, args, Mode::Live)
 }
 
