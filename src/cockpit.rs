@@ -12,7 +12,7 @@ use crate::core::fact::Ending;
 use crate::driver::{Engine, Turn};
 use crate::screen::keys::Does;
 use crate::screen::{Desk, Scene, Screen, project};
-use crate::term::{Charset, ColorSupport, Drawn, Events, KeyEvent, Signal, TermEvent, Terminal};
+use crate::term::{Charset, ColorSupport, Drawn, Events, KeyCode, KeyEvent, Signal, TermEvent, Terminal};
 use crate::ui::desk::{Request, paste, press};
 use crate::ui::keys::meaning;
 use crate::ui::theme::{Glyphs, Palette, Theme};
@@ -201,9 +201,9 @@ impl<W: World> Cockpit<W> {
         let cramped = size.width < view::CONFIRM_SIZE.0 || size.height < view::CONFIRM_SIZE.1;
         let confirms =
             matches!(meaning(key), Some(Does::Confirm | Does::Override | Does::Undo | Does::Skip | Does::End));
-        if cramped && confirms {
+        let asked = self.desk.prompt.is_some();
+        if cramped && (!asked && confirms || asked && key.code == KeyCode::Enter) {
             let (cols, rows) = view::CONFIRM_SIZE;
-            self.desk.prompt = None;
             self.desk.notice = Some(format!("make the window at least {cols}×{rows} before deciding anything"));
             return false;
         }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::check::read;
 use super::records::{MODE, PROFILE, SET, pick, plan_of};
-use super::{Failure, Outcome, RunbookArgs, say};
+use super::{Failure, Look, Outcome, RunbookArgs, say};
 use crate::clock::Clock;
 use crate::cockpit::{Cockpit, Exit, theme_for};
 use crate::core::fact::Mode;
@@ -18,7 +18,8 @@ use crate::core::time::{At, Span};
 use crate::driver::{Engine, Opening, facts_of};
 use crate::journal::testing::MemoryLedger;
 use crate::journal::{Holder, Journal, Ledger, NewRun, RunId, Store, Writer};
-use crate::term::{ColorChoice, Options, Terminal};
+use crate::plain::{PlainCockpit, printable};
+use crate::term::{Charset, Options, TermError, Terminal};
 use crate::world::World;
 use crate::world::live::{LiveOptions, LiveWorld};
 
@@ -43,15 +44,15 @@ fn who(holder: &Holder) -> Who {
     Who(format!("{}@{}", holder.user, holder.host))
 }
 
-pub(super) fn run(state: &Path, color: ColorChoice, args: &RunbookArgs) -> Outcome {
-    start(state, color, args, Mode::Live)
+pub(super) fn run(state: &Path, look: Look, args: &RunbookArgs) -> Outcome {
+    start(state, look, args, Mode::Live)
 }
 
 /// Opens a new run and seats the operator.
-pub(super) fn start(state: &Path, color: ColorChoice, args: &RunbookArgs, mode: Mode) -> Outcome {
-    let loaded = read(args, color)?;
+pub(super) fn start(state: &Path, look: Look, args: &RunbookArgs, mode: Mode) -> Outcome {
+    let loaded = read(args, look.color)?;
     // Everything that can be refused is refused before there is a run.
-    let terminal = TerminalOptions::check(color)?;
+    let seat = Seat::check(look)?;
     let store = Store::open(state)?;
     let holder = holder("gonogo run");
     let mut labels = BTreeMap::from([(MODE.to_owned(), mode.as_str().to_owned())]);
@@ -62,11 +63,11 @@ pub(super) fn start(state: &Path, color: ColorChoice, args: &RunbookArgs, mode: 
     let new = NewRun { created_at: now, title: loaded.plan.title.clone(), runbook: loaded.source.into_bytes(), labels };
     let journal = store.create_run(&id, &new, &holder)?;
     let clock = Clock::start(At(now.as_millisecond()));
-    drive(Arc::new(loaded.plan), &id, journal, Opening::New { mode }, clock, &holder, terminal)
+    drive(Arc::new(loaded.plan), &id, journal, Opening::New { mode }, clock, &holder, seat)
 }
 
-pub(super) fn resume(state: &Path, color: ColorChoice, asked: Option<&str>) -> Outcome {
-    let terminal = TerminalOptions::check(color)?;
+pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
+    let seat = Seat::check(look)?;
     let store = Store::open(state)?;
     let id = match asked {
         Some(_) => pick(&store, asked)?,
@@ -89,7 +90,7 @@ pub(super) fn resume(state: &Path, color: ColorChoice, asked: Option<&str>) -> O
     let away = clock.now().since(last);
     let _attachment = super::lab::attach_if_lab(state, &reader)?;
     let opening = Opening::Resumed { facts, head: Some(head.hash), away };
-    let status = drive(Arc::new(plan), &id, journal, opening, clock, &holder, terminal)?;
+    let status = drive(Arc::new(plan), &id, journal, opening, clock, &holder, seat)?;
     Ok(status)
 }
 
@@ -107,15 +108,51 @@ fn newest_unfinished(store: &Store) -> Result<RunId, Failure> {
     Err(Failure::usage("there is no unfinished run to go on with"))
 }
 
-/// The terminal's options, found usable before anything is started.
+/// Where the operator sits, found usable before anything is started.
 #[derive(Clone, Copy)]
-pub(super) struct TerminalOptions(Options);
+pub(super) enum Seat {
+    /// At a terminal.
+    Terminal(Options),
+    /// At the other end of the standard streams.
+    Streams(Charset),
+}
 
-impl TerminalOptions {
-    pub(super) fn check(color: ColorChoice) -> Result<Self, Failure> {
+impl Seat {
+    pub(super) fn check(look: Look) -> Result<Self, Failure> {
+        if look.plain {
+            return Ok(Self::Streams(Charset::detect()));
+        }
         let tty = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty");
-        tty.map_err(|_| Failure::usage("the cockpit needs a terminal"))?;
-        Ok(Self(Options::detect(color)))
+        tty.map_err(|_| Failure::usage(TermError::NoTerminal))?;
+        Ok(Self::Terminal(Options::detect(look.color)))
+    }
+
+    fn charset(self) -> Charset {
+        match self {
+            Self::Terminal(options) => options.charset,
+            Self::Streams(charset) => charset,
+        }
+    }
+
+    /// Seats somebody in front of an engine until they leave.
+    async fn take<W: World>(
+        self,
+        engine: Engine<W>,
+        run_name: String,
+        watching: bool,
+    ) -> Result<(Exit, Engine<W>), Failure> {
+        match self {
+            Self::Terminal(options) => {
+                let (terminal, events) = Terminal::enter(options).map_err(Failure::usage)?;
+                let theme = theme_for(terminal.options().colors, terminal.options().charset);
+                Ok(Cockpit::new(engine, run_name, theme, watching).run(terminal, events).await)
+            }
+            Self::Streams(charset) => {
+                let input = std::io::BufReader::new(std::io::stdin());
+                let cockpit = PlainCockpit::new(engine, run_name, charset, watching);
+                cockpit.run(input, std::io::stdout()).await.map_err(Failure::outside)
+            }
+        }
     }
 }
 
@@ -126,7 +163,7 @@ fn drive(
     opening: Opening,
     clock: Clock,
     holder: &Holder,
-    terminal: TerminalOptions,
+    seat: Seat,
 ) -> Outcome {
     let epoch = journal.epoch();
     let run_dir = journal.dir().path().to_owned();
@@ -135,19 +172,12 @@ fn drive(
     let (exit, engine) = runtime.block_on(async {
         let world = LiveWorld::new(&plan, live).map_err(Failure::outside)?;
         let engine = engine(plan, who(holder), epoch, opening, world, Box::new(journal), clock)?;
-        let (terminal, events) = enter(terminal)?;
-        let theme = theme_for(terminal.options().colors, terminal.options().charset);
-        let cockpit = Cockpit::new(engine, id.short().to_owned(), theme, false);
-        Ok::<_, Failure>(cockpit.run(terminal, events).await)
+        seat.take(engine, id.short().to_owned(), false).await
     })?;
-    last_word(&exit, &engine, id);
+    last_word(&exit, &engine, id, seat.charset());
     // What children print goes on in their own session; nothing of ours is left to wait for.
     runtime.shutdown_background();
     Ok(exit.code())
-}
-
-fn enter(options: TerminalOptions) -> Result<(Terminal, crate::term::Events), Failure> {
-    Terminal::enter(options.0).map_err(Failure::usage)
 }
 
 fn engine<W: World>(
@@ -165,7 +195,8 @@ fn engine<W: World>(
 }
 
 /// What is left on the terminal after the cockpit: where the run stands and how to go on.
-fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId) {
+fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId, charset: Charset) {
+    let tell = |text: &str| say(&printable(text, charset));
     let run = engine.run();
     let settled = engine.plan().steps.iter().filter(|step| run.is_settled(&step.id)).count();
     let of = engine.plan().steps.len();
@@ -180,10 +211,10 @@ fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId) {
             format!("the journal failed: {why}\nwhat is on disk can be read with: gonogo log {run_name}")
         }
     };
-    say(&format!("run {id}: {how}"));
+    tell(&format!("run {id}: {how}"));
     if let Some(value) = &run.customers {
         let number = |path: &str| value.at(path).map_or_else(|| "?".to_owned(), ToString::to_string);
-        say(&format!(
+        tell(&format!(
             "customers: {} requests, {} acknowledged, {} failed, longest pause {} ms",
             number("requests"),
             number("acknowledged"),
@@ -193,17 +224,17 @@ fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId) {
     }
     let paused = run.writes.so_far(engine.now());
     if paused > Span::ZERO {
-        say(&format!("writes were paused for {paused}"));
+        tell(&format!("writes were paused for {paused}"));
     }
     if let Some(head) = engine.head() {
-        say(&format!("journal: {} facts, head {head}", run.facts));
+        tell(&format!("journal: {} facts, head {head}", run.facts));
     }
 }
 
 /// Panes only: the world is watched, nothing is recorded and nothing can be done.
-pub(super) fn watch(color: ColorChoice, args: &RunbookArgs) -> Outcome {
-    let loaded = read(args, color)?;
-    let terminal = TerminalOptions::check(color)?;
+pub(super) fn watch(look: Look, args: &RunbookArgs) -> Outcome {
+    let loaded = read(args, look.color)?;
+    let seat = Seat::check(look)?;
     let plan = Arc::new(loaded.plan);
     let clock = Clock::start(At(0));
     let id = RunId::new(Timestamp::now(), rand::random());
@@ -216,12 +247,10 @@ pub(super) fn watch(color: ColorChoice, args: &RunbookArgs) -> Outcome {
         let who = who(&holder("gonogo watch"));
         let opening = Opening::Resumed { facts: Vec::new(), head: None, away: Span::ZERO };
         let engine = engine(plan, who, 0, opening, world, Box::new(MemoryLedger::new(&id)), clock)?;
-        let (terminal, events) = enter(terminal)?;
-        let theme = theme_for(terminal.options().colors, terminal.options().charset);
-        Ok::<_, Failure>(Cockpit::new(engine, String::new(), theme, true).run(terminal, events).await.0)
+        seat.take(engine, String::new(), true).await.map(|_| ())
     });
     // An empty folder, unless a probe command left something; then it is for the system to sweep.
     let _ = std::fs::remove_dir(&scratch);
     runtime.shutdown_background();
-    result.map(|_| 0)
+    result.map(|()| 0)
 }

@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::records::MODE;
-use super::{Failure, Outcome, RunbookArgs, drive, say};
+use super::{Failure, Look, Outcome, RunbookArgs, drive, say};
 use crate::cockpit::Exit;
 use crate::core::fact::Mode;
 use crate::journal::{Reader, RunSummary, Store};
 use crate::lab::{Attachment, Lab, LabOptions, clean, find, stop};
-use crate::term::ColorChoice;
 
 /// The name under which the runbook inside the program goes.
 pub(super) const BUNDLED: &str = "<bundled runbook.yaml>";
@@ -36,7 +35,7 @@ fn options(state: &Path) -> Result<LabOptions, Failure> {
 
 fn start(state: &Path) -> Result<Lab, Failure> {
     clean(state).map_err(Failure::outside)?;
-    say("starting a disposable world on loopback…");
+    say("starting a disposable world on loopback...");
     let lab =
         crate::lab::start(&options(state)?, &mut |line: &str| say(&format!("  {line}"))).map_err(Failure::outside)?;
     Ok(lab)
@@ -94,18 +93,18 @@ fn fresh(state: &Path) -> Result<(Lab, bool), Failure> {
 }
 
 /// Drives the runbook in a fresh lab, and takes the lab down when the cockpit is left unless it was up before.
-pub(super) fn drive(state: &Path, color: ColorChoice, runbook: &RunbookArgs, keep: bool) -> Outcome {
+pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool) -> Outcome {
     // Whether the runbook is good and somebody can see it is known before anything is started.
     let mut args = runbook.clone();
     args.profile.get_or_insert_with(|| PROFILE.to_owned());
-    super::check::read(&args, color)?;
-    drive::TerminalOptions::check(color)?;
+    super::check::read(&args, look.color)?;
+    drive::Seat::check(look)?;
     let (lab, was_up) = fresh(state)?;
     let mut set = vars(&lab);
     set.extend(args.set);
     args.set = set;
     let attachment = lab.attach().map_err(Failure::outside)?;
-    let result = drive::start(state, color, &args, Mode::Lab);
+    let result = drive::start(state, look, &args, Mode::Lab);
     drop(attachment);
     // A lost terminal is no wish to end anything.
     let taken_away = matches!(result, Ok(status) if status == Exit::Detached(String::new()).code());

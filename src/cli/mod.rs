@@ -32,6 +32,7 @@ Examples:
   gonogo plan runbook.yaml               what would it do, statement by statement?
   gonogo run runbook.yaml                drive it
   gonogo resume                          go on with the newest run
+  gonogo resume --plain                  the same without a screen
   gonogo log 7f3a --json                 its journal
   gonogo verify 7f3a                     was its journal changed?";
 
@@ -45,8 +46,18 @@ pub struct Cli {
     /// When to use colours
     #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto)]
     color: ColorChoice,
+    /// Drive by lines instead of a screen: for screen readers, pipes, CI and dead terminals; `help` lists the commands
+    #[arg(long, global = true)]
+    plain: bool,
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+/// How the operator wants to be spoken to.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    color: ColorChoice,
+    plain: bool,
 }
 
 /// A runbook and what of it is in force.
@@ -186,19 +197,20 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Outcome {
-    let Cli { state_dir, color, command } = cli;
+    let Cli { state_dir, color, plain, command } = cli;
+    let look = Look { color: if plain { ColorChoice::Never } else { color }, plain };
     let state = || crate::journal::state_dir(state_dir.as_deref()).map_err(Failure::usage);
     match command {
-        None => lab::drive(&state()?, color, &lab::bundled(), false),
+        None => lab::drive(&state()?, look, &lab::bundled(), false),
         Some(Command::Check(args)) => check::check(&args, color),
         Some(Command::Plan(args)) => check::plan(&args, color),
-        Some(Command::Run(args)) => drive::run(&state()?, color, &args),
-        Some(Command::Resume { run }) => drive::resume(&state()?, color, run.as_deref()),
+        Some(Command::Run(args)) => drive::run(&state()?, look, &args),
+        Some(Command::Resume { run }) => drive::resume(&state()?, look, run.as_deref()),
         Some(Command::Runs) => records::runs(&state()?),
-        Some(Command::Watch(args)) => drive::watch(color, &args),
+        Some(Command::Watch(args)) => drive::watch(look, &args),
         Some(Command::Lab { down: true, .. }) => lab::down(&state()?),
         Some(Command::Lab { up: true, .. }) => lab::up(&state()?),
-        Some(Command::Lab { runbook, keep, .. }) => lab::drive(&state()?, color, &runbook, keep),
+        Some(Command::Lab { runbook, keep, .. }) => lab::drive(&state()?, look, &runbook, keep),
         Some(Command::Verify { run, head }) => records::verify(&state()?, &run, head.as_deref()),
         Some(Command::Log { run, json }) => records::log(&state()?, run.as_deref(), json),
         Some(Command::Schema) => {

@@ -439,6 +439,7 @@ impl Operator<'_> {
             (StepState::Reverting | StepState::Undoing, _) => Some("it is on its way back already"),
             (StepState::InDoubt, _) => Some("say with d what became of it first"),
             (StepState::Undone, _) => Some("it is taken back already"),
+            (StepState::Skipped, Phase::Skipped { effect: true, .. }) => None,
             (StepState::Waiting | StepState::Gated | StepState::Ready | StepState::Skipped, _) => {
                 Some("it has not done anything")
             }

@@ -339,11 +339,14 @@ fn guard_broken_in_verify(plan: &Plan, run: &Run, board: &Board, now: At, step: 
 }
 
 fn deadline_passed(plan: &Plan, run: &Run, now: At, running: &Running) -> Option<Decision> {
-    if running.stopping.is_some() || running.key.direction != Direction::Do {
-        return None;
-    }
+    let progress = run.step(&running.key.step);
+    let started = match running.key.direction {
+        _ if running.stopping.is_some() => return None,
+        Direction::Do => progress.started?,
+        Direction::Undo => progress.undo_started?,
+        Direction::Revert => return None,
+    };
     let deadline = plan.work(&running.key)?.deadline?;
-    let started = run.step(&running.key.step).started?;
     (now.since(started) >= deadline).then(|| stop(plan, run, now, running, &StopWhy::Deadline(deadline), Vec::new()))
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::action::{Action, Wait};
 use super::fact::{Ending, Fact, Finding, Mode, StopWhy};
 use super::ids::{Attempt, StepId, Who};
 use super::job::{Adoption, Direction, JobKey, Outcome};
@@ -77,6 +78,8 @@ pub struct StepRun {
     pub undo_attempt: Attempt,
     /// When its newest try began.
     pub started: Option<At>,
+    /// When the newest try at undoing it began.
+    pub undo_started: Option<At>,
     /// When its newest try left its last job, verified or not.
     pub ended: Option<At>,
     /// Items of its checklist that are done.
@@ -142,6 +145,8 @@ pub enum Phase {
         at: At,
         /// Why.
         reason: String,
+        /// Whether an earlier try, which had failed, has left something in the world.
+        effect: bool,
     },
     /// Taken back.
     Undone {
@@ -202,7 +207,8 @@ impl Run {
         match self.phase(id) {
             Phase::Running(_) | Phase::Verifying { .. } | Phase::Done { .. } | Phase::InDoubt { .. } => true,
             Phase::Failed { reverted, .. } => !reverted,
-            Phase::Pending | Phase::Skipped { .. } | Phase::Undone { .. } => false,
+            Phase::Skipped { effect, .. } => *effect,
+            Phase::Pending | Phase::Undone { .. } => false,
         }
     }
 
@@ -225,7 +231,7 @@ impl Run {
             }
             Fact::DriverArrived { by, away, .. } => {
                 self.driver = Some(by.clone());
-                self.count_unwatched_time_out_of_soaks(plan, *away);
+                self.leave_unwatched_time_out(plan, *away);
             }
             Fact::DriverLeft { .. } => self.driver = None,
             Fact::StatusUpdated { .. } => self.last_update = Some(at),
@@ -246,13 +252,18 @@ impl Run {
         }
     }
 
-    /// A soak promises that its guards were watched all the time, so time without a driver does not count.
-    fn count_unwatched_time_out_of_soaks(&mut self, plan: &Plan, away: Span) {
+    /// A soak promises that its guards were watched all the time, and what is awaited can only come true while
+    /// somebody looks: time without a driver counts for neither.
+    fn leave_unwatched_time_out(&mut self, plan: &Plan, away: Span) {
         for step in self.steps.values_mut() {
-            if let Phase::Running(running) = &mut step.phase
-                && matches!(plan.action(&running.key), Some(super::action::Action::Soak(_)))
-            {
-                running.since = running.since.plus(away);
+            match &mut step.phase {
+                Phase::Running(running)
+                    if matches!(plan.action(&running.key), Some(Action::Soak(_) | Action::Wait(Wait::Until(_)))) =>
+                {
+                    running.since = running.since.plus(away);
+                }
+                Phase::Verifying { since } => *since = since.plus(away),
+                _ => {}
             }
         }
     }
@@ -292,6 +303,7 @@ impl Run {
             }
             Fact::UndoStarted { attempt, .. } => {
                 step.undo_attempt = *attempt;
+                step.undo_started = Some(at);
                 step.results.clear();
                 step.items.clear();
                 step.stopping = None;
@@ -370,7 +382,10 @@ impl Run {
                 }
             }
             Fact::VerifyingAgain { .. } => step.phase = Phase::Verifying { since: at },
-            Fact::StepSkipped { reason, .. } => step.phase = Phase::Skipped { at, reason: reason.clone() },
+            Fact::StepSkipped { reason, .. } => {
+                let effect = matches!(step.phase, Phase::Failed { reverted: false, .. });
+                step.phase = Phase::Skipped { at, reason: reason.clone(), effect };
+            }
             Fact::StepUndone { .. } => {
                 step.phase = Phase::Undone { at };
                 step.overridden = None;

@@ -15,6 +15,7 @@ mod steps;
 pub mod words;
 
 pub(crate) use detail::state_role;
+pub(crate) use overlay::back_lines;
 pub use overlay::help_lines;
 pub use project::project;
 pub(crate) use project::{here, selected};

@@ -9,7 +9,7 @@ use crate::text::clean;
 pub(super) fn sheet(scene: &Scene, panes: &[super::Pane]) -> Option<Sheet> {
     let (title, body) = match scene.desk.overlay? {
         Overlay::Help => ("Keys and words".to_owned(), SheetBody::Lines(help_lines())),
-        Overlay::WayBack => ("The way back from here".to_owned(), SheetBody::Lines(back_lines(scene))),
+        Overlay::WayBack => ("The way back from here".to_owned(), SheetBody::Lines(back_lines(scene, true))),
         Overlay::Pane(at) => (panes.get(at).map(|pane| pane.title.clone())?, SheetBody::Pane(at)),
         Overlay::Step => ("The whole step".to_owned(), SheetBody::Step),
         Overlay::Log => ("Journal and output".to_owned(), SheetBody::Log),
@@ -17,7 +17,8 @@ pub(super) fn sheet(scene: &Scene, panes: &[super::Pane]) -> Option<Sheet> {
     Some(Sheet { title, body, scroll: scene.desk.overlay_scroll })
 }
 
-fn back_lines(scene: &Scene) -> Vec<Text> {
+/// The way back step by step; with `keys`, and which keys go it.
+pub(crate) fn back_lines(scene: &Scene, keys: bool) -> Vec<Text> {
     let way = way_back(scene.plan, scene.run);
     let mut lines = Vec::new();
     if way.steps.is_empty() {
@@ -66,11 +67,13 @@ fn back_lines(scene: &Scene) -> Vec<Text> {
             format!("The way ends at \"{}\": it cannot be taken back.", clean(step.as_str())),
         ));
     }
-    lines.push(Text::default());
-    lines.push(Text::new(
-        Role::Dim,
-        "u takes back the first of them; repeat it to go the whole way. esc goes back to the run.",
-    ));
+    if keys {
+        lines.push(Text::default());
+        lines.push(Text::new(
+            Role::Dim,
+            "u takes back the first of them; repeat it to go the whole way. esc goes back to the run.",
+        ));
+    }
     lines
 }
 

@@ -27,6 +27,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use signals::is_ignored as was_ignored;
+
 pub use color::{Charset, ColorChoice, ColorSupport};
 pub use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Rect, Size};

@@ -24,7 +24,7 @@ pub(super) fn start() -> Result<(), TermError> {
         return Ok(());
     }
     let mut wanted = vec![SIGINT, SIGTERM, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH];
-    if !hangup_ignored() {
+    if !is_ignored(SIGHUP) {
         wanted.push(SIGHUP);
     }
     let signals = Signals::new(wanted).map_err(TermError::Io)?;
@@ -80,9 +80,10 @@ fn handle(signal: i32) {
     }
 }
 
-/// Whether SIGHUP was ignored when the process started (nohup): that wish is respected. The end
-/// of the terminal itself is noticed all the same.
-fn hangup_ignored() -> bool {
+/// Whether a signal is ignored by this process. Asked before a handler is set, this is what whoever started the
+/// process wished (nohup, a background job of a script), and that is respected. The end of the terminal itself is
+/// noticed all the same.
+pub(crate) fn is_ignored(signal: i32) -> bool {
     // proc_pid_status(5): SigIgn is a mask in hexadecimal, bit 0 is signal 1 (SIGHUP).
     std::fs::read_to_string("/proc/self/status")
         .ok()
@@ -90,5 +91,6 @@ fn hangup_ignored() -> bool {
             let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
             u64::from_str_radix(mask.trim(), 16).ok()
         })
-        .is_some_and(|mask| mask & 1 == 1)
+        .zip(u32::try_from(signal - 1).ok())
+        .is_some_and(|(mask, bit)| mask.checked_shr(bit).is_some_and(|mask| mask & 1 == 1))
 }

@@ -324,7 +324,8 @@ fn would_refuse(plan: &Plan, run: &Run, board: &Board, now: At, who: &Who, comma
     decide(plan, run, board, now, Input::Operator { by: who.clone(), command }).err()
 }
 
-fn next_item(scene: &Scene, id: &StepId) -> u16 {
+/// The first item of a running checklist that is not ticked, from 0.
+pub(crate) fn next_item(scene: &Scene, id: &StepId) -> u16 {
     let progress = scene.run.step(id);
     let items = match &progress.phase {
         Phase::Running(running) => match scene.plan.action(&running.key) {

@@ -1,15 +1,14 @@
 //! The same screen as lines: for screen readers, pipes and dead terminals.
+//!
+//! No cursor movement, no colour, no drawing characters. What is foreign in a screen is clean already;
+//! [`ascii`] is for places that cannot show more than ASCII.
 
-use crate::screen::{Block, Row, Screen, Text};
+use crate::screen::{Block, Detail, GateRow, Pane, Row, Screen, Text};
 
-/// The screen as plain lines, the most important first. No cursor movement, no colour, no drawing characters.
+/// The screen as plain lines, the most important first.
 pub fn lines(screen: &Screen) -> Vec<String> {
-    let header = &screen.header;
-    let mut lines = vec![format!("{} · {} · {}", header.mode, header.title, header.run), header.clock.clone()];
-    lines.extend(header.alarm.clone());
-    let facts = [&header.window, &header.update, &header.pause, &header.back, &header.customers];
-    lines.extend(facts.into_iter().map(Text::to_plain).filter(|line| !line.is_empty()));
-    lines.push(format!("steps {}", screen.steps.heading));
+    let mut lines = header_lines(screen);
+    lines.push(format!("steps: {}", screen.steps.heading));
     lines.extend(screen.steps.rows.iter().map(|row| match row {
         Row::Phase { title, settled, total } => format!("phase {title}: {settled} of {total}"),
         Row::Step { number, title, state, here, overridden, .. } => {
@@ -18,28 +17,93 @@ pub fn lines(screen: &Screen) -> Vec<String> {
             format!("{here}step {number} {title}: {}{over}", state.as_str())
         }
     }));
-    lines.push(format!("{} {}", screen.detail.title, screen.detail.right));
-    lines.push(screen.detail.state.to_plain());
-    for block in &screen.detail.blocks {
+    lines.extend(detail_lines(&screen.detail));
+    lines.extend(screen.panes.iter().flat_map(pane_lines));
+    lines.push(screen.conversation.to_plain());
+    filled(lines)
+}
+
+/// What never scrolls.
+pub fn header_lines(screen: &Screen) -> Vec<String> {
+    let header = &screen.header;
+    let mut lines = vec![format!("{} · {} · {} · {}", header.mode, header.title, header.run, header.clock)];
+    lines.extend(header.alarm.clone());
+    let facts = [&header.window, &header.update, &header.pause, &header.back, &header.customers];
+    lines.extend(facts.into_iter().map(Text::to_plain));
+    filled(lines)
+}
+
+/// A step with everything its detail shows.
+pub fn detail_lines(detail: &Detail) -> Vec<String> {
+    let mut lines = vec![format!("step {}: {}", detail.title, detail.state.to_plain()), detail.right.clone()];
+    for block in &detail.blocks {
         match block {
             Block::Lines { heading, lines: content } => {
-                if !heading.is_empty() {
-                    lines.push(heading.clone());
-                }
-                lines.extend(content.iter().map(Text::to_plain));
+                lines.push(heading.clone());
+                lines.extend(content.iter().map(|line| format!("  {}", line.to_plain())));
             }
             Block::Board { heading, rows } => {
                 lines.push(heading.clone());
-                lines.extend(rows.iter().map(|row| {
-                    format!("{}: {} · {} · age {} · held {}", row.verdict, row.name, row.now, row.age, row.held)
-                }));
+                lines.extend(rows.iter().map(gate_line));
             }
         }
     }
-    for pane in &screen.panes {
-        lines.push(format!("{} ({})", pane.title, pane.status.to_plain()));
-        lines.extend(pane.lines.iter().map(Text::to_plain));
-    }
-    lines.push(screen.conversation.to_plain());
+    filled(lines)
+}
+
+/// A gate, check or guard: `GO lag under 1 s: 6 ms (age 1 s, held 10 s of 10 s)`.
+pub fn gate_line(row: &GateRow) -> String {
+    let held = if row.held.is_empty() { String::new() } else { format!(", held {}", row.held) };
+    format!("  {} {}: {} (age {}{held})", row.verdict, row.name, row.now, row.age)
+}
+
+/// A pane.
+pub fn pane_lines(pane: &Pane) -> Vec<String> {
+    let mut lines = vec![format!("{} ({})", pane.title, pane.status.to_plain())];
+    lines.extend(pane.lines.iter().map(|line| format!("  {}", line.to_plain())));
+    filled(lines)
+}
+
+/// Nobody wants to hear an empty line.
+fn filled(mut lines: Vec<String>) -> Vec<String> {
+    lines.retain(|line| !line.trim().is_empty());
     lines
+}
+
+/// The line in ASCII: signs that gonogo uses become their nearest, everything else its code point, `\u{e9}`.
+pub fn ascii(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    for c in line.chars() {
+        match c {
+            ' '..='~' => out.push(c),
+            '·' | '—' | '–' => out.push('-'),
+            '…' => out.push_str("..."),
+            '×' => out.push('x'),
+            '›' | '→' => out.push('>'),
+            '•' => out.push('*'),
+            '│' | '▏' => out.push('|'),
+            '‘' | '’' => out.push('\''),
+            '“' | '”' => out.push('"'),
+            '⟨' => out.push('<'),
+            '⟩' => out.push('>'),
+            // The picture of a control character (U+2400 and on): what it stands for, escaped.
+            '\u{2400}'..='\u{241f}' => {
+                let control = char::from_u32(c as u32 - 0x2400).unwrap_or(c);
+                out.extend(control.escape_unicode());
+            }
+            _ => out.extend(c.escape_unicode()),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ascii_keeps_what_it_can_and_drops_nothing() {
+        assert_eq!(ascii("a · b — 3 × c…"), "a - b - 3 x c...");
+        assert_eq!(ascii("café ␛[2J"), "caf\\u{e9} \\u{1b}[2J");
+    }
 }

@@ -175,6 +175,9 @@ impl<'a> Harness<'a> {
         self.epoch += 1;
         let decision = take_over(self.plan, &self.run, me(), self.epoch, away);
         assert!(!decision.effects.iter().any(|effect| matches!(effect, Effect::StartJob(_))), "{decision:?}");
+        for since in self.verifying.values_mut() {
+            *since = since.plus(away);
+        }
         for soak in self.soaks.values_mut() {
             soak.1.0 += away.0;
         }
@@ -189,6 +192,10 @@ impl<'a> Harness<'a> {
                 (Phase::Running(was), is) => {
                     let kept = !self.plan.action(&was.key).unwrap().leaves_the_program();
                     assert!(kept && matches!(is, Phase::Running(is) if is.key == was.key), "{was:?} became {is:?}");
+                }
+                (Phase::Verifying { since: was }, Phase::Verifying { since: is }) => {
+                    assert_eq!(was.plus(away), *is, "unwatched time counts against {}", step.id);
+                    self.counts.add("crash while verifying");
                 }
                 (was, is) => assert_eq!(was, is, "{} moved by a crash", step.id),
             }

@@ -232,8 +232,8 @@ impl Operator {
         self.console.wait("what was typed", REACTION, |view| {
             view.conversation().is_none_or(|line| line.contains(&typed) || !line.contains('›')).then_some(())
         });
-        if let Some(number) = line.strip_prefix("start ").and_then(|rest| rest.split_whitespace().next()?.parse().ok())
-        {
+        let number = line.strip_prefix("start ").and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+        if let Some(number) = number {
             *self.confirmed.entry(number).or_default() += 1;
             self.started.push(number);
         }

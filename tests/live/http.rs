@@ -276,7 +276,7 @@ async fn requests_say_what_became_of_them() {
     let outcome = stage.run(Action::Http(look)).await;
     assert_eq!(failed(&outcome), "GET /state on api answered 200 OK without `state=old`: state=new");
     let outcome = stage.run(Action::Http(call(Method::Put, "/x"))).await;
-    assert_eq!(failed(&outcome), "PUT /x on api answered 409 Conflict: already\\u{1b}[2J switched");
+    assert_eq!(failed(&outcome), "PUT /x on api answered 409 Conflict: already␛[2J switched");
     let mut fine = call(Method::Put, "/x");
     fine.success = vec![409];
     succeeded(&stage.run(Action::Http(fine)).await);

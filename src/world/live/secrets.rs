@@ -225,7 +225,7 @@ mod tests {
         let secrets = secrets(&[("a", command("printf 'hunter22\\n'"))]);
         assert_eq!(secrets.tell("hunter22"), "hunter22", "not known before it is used");
         assert_eq!(secrets.reveal("x=«secret:a»;").await.unwrap(), "x=hunter22;");
-        assert_eq!(secrets.tell("got hunter22\u{1b}"), "got «secret:a»\\u{1b}");
+        assert_eq!(secrets.tell("got hunter22\u{1b}"), "got «secret:a»␛");
     }
 
     #[tokio::test]
