@@ -99,7 +99,7 @@ enum Command {
     Watch(RunbookArgs),
     /// Drive a runbook in a disposable real world on loopback
     #[command(after_help = "The lab needs PostgreSQL's server programs. It is gone when you leave the cockpit;\n\
-        after a crash it stays for 15 minutes, so that `gonogo resume` can go on.")]
+        after a crash or a lost terminal it stays for 15 minutes, so that `gonogo resume` can go on.")]
     Lab {
         #[command(flatten)]
         runbook: RunbookArgs,

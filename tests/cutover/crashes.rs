@@ -139,7 +139,10 @@ impl Crashes {
             let console = place.console(&args);
             let mut operator = if self.kills < self.wanted {
                 let moment = self.moment();
-                Operator::doomed(console, moment, &self.sections)
+                // Right in the middle of a section, which takes a tenth of a second.
+                let delay = |_| Duration::from_millis(self.rng.random_range(5..200));
+                let delicate = self.sections.iter().copied().zip(std::iter::repeat(()).map(delay)).collect();
+                Operator::doomed(console, moment, delicate)
             } else {
                 Operator::at(console)
             };

@@ -115,8 +115,8 @@ pub struct Operator {
     /// Numbers of steps that were started at this console, in order.
     pub started: Vec<usize>,
     killing: Option<(Moment, Option<Instant>)>,
-    /// Numbers of the steps whose start is a moment to kill at, whatever the count.
-    delicate: Vec<usize>,
+    /// Numbers of the steps whose start is a moment to kill at, whatever the count, and how long after it.
+    delicate: BTreeMap<usize, Duration>,
     answers: usize,
 }
 
@@ -128,18 +128,18 @@ impl Operator {
             last: View::default(),
             started: Vec::new(),
             killing: None,
-            delicate: Vec::new(),
+            delicate: BTreeMap::new(),
             answers: 0,
         }
     }
 
     /// The same, where the cockpit will be killed; sooner when one of the `delicate` steps is started.
-    pub fn doomed(console: Console, moment: Moment, delicate: &[usize]) -> Self {
+    pub fn doomed(console: Console, moment: Moment, delicate: BTreeMap<usize, Duration>) -> Self {
         let at = match moment {
             Moment::After(delay) => Some(Instant::now() + delay),
             _ => None,
         };
-        Self { killing: Some((moment, at)), delicate: delicate.to_vec(), ..Self::at(console) }
+        Self { killing: Some((moment, at)), delicate, ..Self::at(console) }
     }
 
     /// Drives on, step after step, by what the screen says.
@@ -239,10 +239,11 @@ impl Operator {
         }
         self.console.press("\r");
         self.answers += 1;
+        let delicate = number.and_then(|number| self.delicate.get(&number));
         if let Some((Moment::AfterAnswer { nth, delay }, at @ None)) = &mut self.killing
-            && (self.answers >= *nth || number.is_some_and(|number| self.delicate.contains(&number)))
+            && (self.answers >= *nth || delicate.is_some())
         {
-            *at = Some(Instant::now() + *delay);
+            *at = Some(Instant::now() + *delicate.unwrap_or(delay));
         }
         self.gone(&line);
     }
