@@ -523,6 +523,8 @@ impl<'a> Harness<'a> {
             Fact::LeftInDoubt { .. } => self.counts.add("in doubt"),
             Fact::DoubtResolved { key, finding, .. } => {
                 assert!(matches!(self.run.phase(&key.step), Phase::InDoubt { key: doubtful, .. } if doubtful == key));
+                // What was told to stop is settled by what the operator found.
+                self.stopped.remove(&key.step);
                 if (key.direction, *finding) == (Direction::Do, Finding::Happened) {
                     self.verifying.insert(key.step.clone(), self.now);
                 } else {
