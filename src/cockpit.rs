@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::core::fact::Ending;
+use crate::core::time::At;
 use crate::driver::{Engine, Turn};
 use crate::screen::keys::Does;
 use crate::screen::{Desk, Scene, Screen, project};
@@ -248,7 +249,12 @@ impl<W: World> Cockpit<W> {
         }
         let theme = self.theme;
         match terminal.draw(|frame| view::draw(frame, &screen, theme)) {
-            Drawn::Sent | Drawn::Unchanged => self.shown = Some(screen),
+            Drawn::Sent | Drawn::Unchanged => {
+                self.shown = Some(screen);
+                if let Some(prompt) = self.desk.prompt.as_mut().filter(|prompt| prompt.shown == At::NEVER) {
+                    prompt.shown = self.engine.now();
+                }
+            }
             // The terminal says when it has room again, or that it is gone.
             Drawn::Busy | Drawn::Away => self.shown = None,
         }

@@ -45,6 +45,13 @@ fn who(holder: &Holder) -> Who {
 }
 
 pub(super) fn run(state: &Path, look: Look, args: &RunbookArgs) -> Outcome {
+    // A demand that cannot be checked is not met.
+    if read(args, look.color)?.plan.rehearsals.is_some() {
+        return Err(Failure::usage(
+            "the runbook demands rehearsals before a live run, and this gonogo cannot rehearse yet: \
+             nothing was started (a profile with `rehearsals: none` lifts the demand)",
+        ));
+    }
     start(state, look, args, Mode::Live)
 }
 
@@ -63,7 +70,8 @@ pub(super) fn start(state: &Path, look: Look, args: &RunbookArgs, mode: Mode) ->
     let new = NewRun { created_at: now, title: loaded.plan.title.clone(), runbook: loaded.source.into_bytes(), labels };
     let journal = store.create_run(&id, &new, &holder)?;
     let clock = Clock::start(At(now.as_millisecond()));
-    drive(Arc::new(loaded.plan), &id, journal, Opening::New { mode }, clock, &holder, seat)
+    let exit = drive(Arc::new(loaded.plan), &id, journal, Opening::New { mode }, clock, &holder, seat)?;
+    Ok(exit.code())
 }
 
 pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
@@ -88,10 +96,13 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     let last = facts.last().map_or(At(0), |recorded| recorded.at);
     let clock = Clock::start(last);
     let away = clock.now().since(last);
-    let _attachment = super::lab::attach_if_lab(state, &reader)?;
+    let attachment = super::lab::attach_if_lab(state, &reader)?;
     let opening = Opening::Resumed { facts, head: Some(head.hash), away };
-    let status = drive(Arc::new(plan), &id, journal, opening, clock, &holder, seat)?;
-    Ok(status)
+    let exit = drive(Arc::new(plan), &id, journal, opening, clock, &holder, seat)?;
+    if attachment.is_some() {
+        say("the lab goes on for 15 minutes; `gonogo lab --down` ends it");
+    }
+    Ok(exit.code())
 }
 
 /// The newest run that nobody has ended. Facts may follow an end, as when somebody looks at an ended run again.
@@ -164,7 +175,7 @@ fn drive(
     clock: Clock,
     holder: &Holder,
     seat: Seat,
-) -> Outcome {
+) -> Result<Exit, Failure> {
     let epoch = journal.epoch();
     let run_dir = journal.dir().path().to_owned();
     let runtime = runtime()?;
@@ -177,7 +188,7 @@ fn drive(
     last_word(&exit, &engine, id, seat.charset());
     // What children print goes on in their own session; nothing of ours is left to wait for.
     runtime.shutdown_background();
-    Ok(exit.code())
+    Ok(exit)
 }
 
 fn engine<W: World>(

@@ -96,7 +96,12 @@ fn fresh(state: &Path) -> Result<(Lab, bool), Failure> {
 pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool) -> Outcome {
     // Whether the runbook is good and somebody can see it is known before anything is started.
     let mut args = runbook.clone();
-    args.profile.get_or_insert_with(|| PROFILE.to_owned());
+    if let Some(other) = args.profile.as_deref().filter(|profile| *profile != PROFILE) {
+        return Err(Failure::usage(format!(
+            "the lab drives the profile `{PROFILE}` only, not `{other}`: use `gonogo run`"
+        )));
+    }
+    args.profile = Some(PROFILE.to_owned());
     super::check::read(&args, look.color)?;
     drive::Seat::check(look)?;
     let (lab, was_up) = fresh(state)?;

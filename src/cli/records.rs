@@ -52,11 +52,13 @@ pub(super) fn runs(state: &Path) -> Outcome {
         let driver = match run.driver {
             LockState::Free => String::new(),
             LockState::Held(None) => "  driven now".to_owned(),
-            LockState::Held(Some(holder)) => format!("  {}@{} drives (pid {})", holder.user, holder.host, holder.pid),
+            LockState::Held(Some(holder)) => {
+                format!("  {}@{} drives (pid {})", clean(&holder.user), clean(&holder.host), holder.pid)
+            }
         };
         match run.journal {
             Ok(journal) => {
-                let mode = journal.meta.labels.get(MODE).map_or("", String::as_str);
+                let mode = clean(journal.meta.labels.get(MODE).map_or("", String::as_str));
                 let last =
                     journal.last.map_or_else(String::new, |(at, kind)| format!("{} UTC {kind}", words::utc(At(at))));
                 let facts = words::count(usize::try_from(journal.head.seq).unwrap_or(usize::MAX), "fact");

@@ -280,7 +280,8 @@ impl Operator<'_> {
             return Err(Refusal::SecondPersonMissing(step.id.clone()));
         };
         let first = self.by.0.split('@').next().unwrap_or_default();
-        if name == self.by.0 || name.split('@').next() == Some(first) {
+        let same = |other: &str| name.split('@').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(other));
+        if same(first) {
             return Err(Refusal::SecondPersonIsFirst(self.by.clone()));
         }
         Ok(Some(Who(name.to_owned())))
@@ -464,7 +465,10 @@ impl Operator<'_> {
             typed: confirmation.typed.trim().to_owned(),
             preview: undo.digest.clone(),
         };
-        let (job, effect) = progress::begin(self.plan, &step.id, Direction::Undo, attempt, 0);
+        // What an earlier try has taken back already is not taken back again.
+        let from = Some(self.run.step(&step.id).undo_done).filter(|done| usize::from(*done) < undo.jobs.len());
+        let from = from.unwrap_or(0);
+        let (job, effect) = progress::begin(self.plan, &step.id, Direction::Undo, attempt, from);
         Ok(Decision { facts: vec![started, job], effects: effect.into_iter().collect() })
     }
 

@@ -271,7 +271,7 @@ fn replication_shape() -> Shape {
         Field::new(
             "oldest_transaction_s",
             Shape::Float,
-            "age in seconds of the oldest open transaction on the source; 0 without one",
+            "age in seconds of the oldest open transaction on the source; 0 without one, null for a role without pg_read_all_stats",
         ),
     ])
 }
@@ -315,7 +315,11 @@ fn dns_shape() -> Shape {
         Field::new("new", Shape::Int, "resolvers that answer with the new values"),
         Field::new("unclear", Shape::Int, "resolvers with another answer or none"),
         Field::new("total", Shape::Int, "resolvers asked"),
-        Field::new("max_ttl", Shape::Int, "largest remaining TTL in seconds any resolver holds; 0 without one"),
+        Field::new(
+            "max_ttl",
+            Shape::Int,
+            "largest remaining TTL in seconds any resolver holds; null while one of them does not say",
+        ),
     ])
 }
 
@@ -325,7 +329,11 @@ fn http_side_shape() -> Shape {
         Field::new("p95", Shape::Float, "95th percentile in milliseconds"),
         Field::new("p99", Shape::Float, "99th percentile in milliseconds"),
         Field::new("last", Shape::Float, "milliseconds of the newest request"),
-        Field::new("errors", Shape::Float, "share of failed requests in the window, 0 to 1"),
+        Field::new(
+            "errors",
+            Shape::Float,
+            "share of failed requests in the window, 0 to 1; null before the first answer",
+        ),
         Field::new("samples", Shape::Int, "answers in the window"),
         Field::new("status", Shape::Int, "HTTP status of the newest answer; null without one"),
         Field::new("failure", Shape::Text, "why the newest request failed; empty when it did not"),

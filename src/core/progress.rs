@@ -107,7 +107,10 @@ fn ended(plan: &Plan, run: &Run, running: &Running, outcome: Outcome, took: Span
     let job_ended = |outcome| Fact::JobEnded { key: key.clone(), outcome, took };
     match (key.direction, outcome) {
         // What was told to stop is over, however it ended.
-        (Direction::Do, outcome) if running.stopping.is_some() => {
+        // What may have taken effect does not become a failure by having been told to stop.
+        (Direction::Do, outcome)
+            if running.stopping.is_some() && (is_section(plan, key) || !matches!(outcome, Outcome::Unknown { .. })) =>
+        {
             let why = running.stopping.as_ref().map(ToString::to_string).unwrap_or_default();
             let mut decision = Decision { facts: vec![job_ended(outcome)], effects: Vec::new() };
             give_up(plan, run, key, why, &mut decision);
@@ -251,7 +254,10 @@ pub(super) fn job_adopted(plan: &Plan, run: &Run, now: At, key: JobKey, adoption
     match adoption {
         Adoption::Running | Adoption::Untraceable => {}
         Adoption::Ended { outcome, took } => {
-            let running = Running { stopping: run.step(&key.step).stopping, key, since: now };
+            // A section whose deadline passed meanwhile goes back, never forward.
+            let late = Running { stopping: None, key: key.clone(), since: now };
+            let late = passed_deadline(plan, run, now, &late).map(StopWhy::Deadline);
+            let running = Running { stopping: run.step(&key.step).stopping.or(late), key, since: now };
             let rest = ended(plan, run, &running, outcome, took);
             decision.facts.extend(rest.facts);
             decision.effects.extend(rest.effects);
@@ -339,15 +345,18 @@ fn guard_broken_in_verify(plan: &Plan, run: &Run, board: &Board, now: At, step: 
 }
 
 fn deadline_passed(plan: &Plan, run: &Run, now: At, running: &Running) -> Option<Decision> {
-    let progress = run.step(&running.key.step);
-    let started = match running.key.direction {
-        _ if running.stopping.is_some() => return None,
-        Direction::Do => progress.started?,
-        Direction::Undo => progress.undo_started?,
-        Direction::Revert => return None,
-    };
+    let deadline = passed_deadline(plan, run, now, running)?;
+    Some(stop(plan, run, now, running, &StopWhy::Deadline(deadline), Vec::new()))
+}
+
+fn passed_deadline(plan: &Plan, run: &Run, now: At, running: &Running) -> Option<Span> {
+    // An undo is not stopped half way by a clock: nothing would take it back.
+    if running.stopping.is_some() || running.key.direction != Direction::Do {
+        return None;
+    }
     let deadline = plan.work(&running.key)?.deadline?;
-    (now.since(started) >= deadline).then(|| stop(plan, run, now, running, &StopWhy::Deadline(deadline), Vec::new()))
+    let started = run.step(&running.key.step).started?;
+    (now.since(started) >= deadline).then_some(deadline)
 }
 
 /// Waits and soaks are kept here, so that a restart cannot lose or repeat them.

@@ -122,11 +122,8 @@ pub enum Refusal {
     /// The journal has failed.
     #[error("the journal cannot be written ({0}); nothing more is done, but the panes stay live")]
     JournalFaulted(String),
-    /// An earlier decision is still being made durable.
-    #[error("the decision before this one is still being written; try again in a moment")]
-    StillRecording,
-    /// The terminal went away.
-    #[error("the terminal is lost: nothing new is started")]
+    /// The cockpit is on its way out.
+    #[error("this cockpit is leaving: nothing new is started; x stops what is under way")]
     Leaving,
 }
 

@@ -78,8 +78,8 @@ pub struct StepRun {
     pub undo_attempt: Attempt,
     /// When its newest try began.
     pub started: Option<At>,
-    /// When the newest try at undoing it began.
-    pub undo_started: Option<At>,
+    /// Number of jobs of its undo that are done: a further try goes on behind them.
+    pub undo_done: u16,
     /// When its newest try left its last job, verified or not.
     pub ended: Option<At>,
     /// Items of its checklist that are done.
@@ -281,6 +281,7 @@ impl Run {
         }
     }
 
+    #[allow(clippy::too_many_lines)] // one arm a fact: a table, not an algorithm
     fn apply_to_step(&mut self, plan: &Plan, at: At, id: &StepId, fact: &Fact) {
         let marks = plan.step(id).and_then(|step| step.writes);
         let step = self.steps.entry(id.clone()).or_default();
@@ -292,6 +293,7 @@ impl Run {
                 step.items.clear();
                 step.results.clear();
                 step.begun = 0;
+                step.undo_done = 0;
                 step.stopping = None;
                 step.reverting = None;
                 step.overridden.clone_from(overridden);
@@ -303,7 +305,6 @@ impl Run {
             }
             Fact::UndoStarted { attempt, .. } => {
                 step.undo_attempt = *attempt;
-                step.undo_started = Some(at);
                 step.results.clear();
                 step.items.clear();
                 step.stopping = None;
@@ -325,6 +326,9 @@ impl Run {
                 };
                 step.results.push((line.clone(), *took));
                 step.ended = Some(at);
+                if matches!(outcome, Outcome::Succeeded { .. }) && key.direction == Direction::Undo {
+                    step.undo_done = key.job.saturating_add(1);
+                }
                 let last = plan.work(key).is_none_or(|work| usize::from(key.job) + 1 >= work.jobs.len());
                 if matches!(outcome, Outcome::Succeeded { .. }) && key.direction == Direction::Do && last {
                     step.phase = Phase::Verifying { since: at };
@@ -388,6 +392,7 @@ impl Run {
             }
             Fact::StepUndone { .. } => {
                 step.phase = Phase::Undone { at };
+                step.undo_done = 0;
                 step.overridden = None;
                 if matches!(marks, Some(WriteMark::Stop | WriteMark::Pause)) {
                     self.writes.resume(at);

@@ -16,6 +16,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct At(pub i64);
 
 impl At {
+    /// Later than every moment: what has not happened.
+    pub const NEVER: At = At(i64::MAX);
+
     /// Time from `earlier` to here; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: At) -> Span {

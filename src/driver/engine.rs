@@ -331,6 +331,10 @@ impl<W: World> Engine<W> {
         if (drift - self.drift).abs() >= JUMP_MS {
             let by_ms = drift - self.drift;
             self.drift = drift;
+            if by_ms > 0 {
+                // The machine may have slept: what was seen before is older than it looks.
+                self.board = Board::new(&self.plan, now);
+            }
             return Some(Decision { facts: vec![Fact::WallClockJumped { by_ms }], effects: Vec::new() });
         }
         if let Some(why) = &self.leaving

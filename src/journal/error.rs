@@ -145,7 +145,7 @@ impl JournalError {
 fn locked(run: &RunId, holder: Option<&Holder>) -> String {
     let short = run.short();
     holder.map_or_else(
-        || format!("run {short} is driven by another process; watch it with `gonogo watch {short}`"),
-        |holder| format!("run {short} is driven by {holder}; watch it with `gonogo watch {short}`"),
+        || format!("run {short} is driven by another process; read along with `gonogo log {short}`"),
+        |holder| format!("run {short} is driven by {holder}; read along with `gonogo log {short}`"),
     )
 }

@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(LockState::look(&path).unwrap(), LockState::Held(Some(ana())));
         let refused = RunLock::take(&path, &run(), &ana()).unwrap_err().to_string();
         assert!(refused.starts_with("run 7f3a is driven by ana on "), "{refused}");
-        assert!(refused.contains("since 2026-11-24 02:14:07 UTC; watch it with `gonogo watch 7f3a`"), "{refused}");
+        assert!(refused.contains("since 2026-11-24 02:14:07 UTC; read along with `gonogo log 7f3a`"), "{refused}");
         drop(lock);
         assert_eq!(LockState::look(&path).unwrap(), LockState::Free);
         RunLock::take(&path, &run(), &ana()).unwrap();

@@ -27,7 +27,7 @@ pub(super) enum Order {
         second: Vec<String>,
     },
     /// start a step over a shut gate; recorded loudly
-    #[command(visible_alias = "o")]
+    #[command(visible_alias = "o", override_usage = "override <STEP> <WORD> [--second NAME] <REASON>...")]
     Override {
         #[arg(value_name = "STEP")]
         step: String,

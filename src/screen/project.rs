@@ -41,7 +41,11 @@ pub(crate) fn here<'a>(scene: &'a Scene) -> Option<&'a Step> {
 fn conversation(scene: &Scene) -> Text {
     let Desk { prompt, notice, .. } = scene.desk;
     if let Some(prompt) = prompt {
-        return question(scene, prompt);
+        let asked = question(scene, prompt);
+        return match notice {
+            Some(notice) => asked.and(Role::NoGo, format!("  {}", clean(notice))),
+            None => asked,
+        };
     }
     if let Some(refusal) = scene.refusal {
         return Text::new(Role::NoGo, "refused: ").and(Role::Plain, clean(&refusal.to_string()));

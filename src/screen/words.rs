@@ -130,7 +130,9 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
         Fact::ItemAcknowledged { step: id, item, by, .. } => {
             (by.to_string(), format!("ticked item {} of {}", item + 1, step(id)))
         }
-        Fact::StopRequested { step: id, why, .. } => ("step".to_owned(), format!("{}: {why}", step(id))),
+        Fact::StopRequested { step: id, why, .. } => {
+            ("step".to_owned(), format!("{}: {}", step(id), clean(&why.to_string())))
+        }
         Fact::SectionReverting { step: id, why, .. } => {
             ("step".to_owned(), format!("{} takes itself back: {}", step(id), clean(why)))
         }

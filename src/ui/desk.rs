@@ -342,7 +342,9 @@ fn ask(scene: &Scene, desk: &mut Desk, ask: Ask) {
     if desk.overlay != Some(Overlay::WayBack) && desk.overlay != Some(Overlay::Step) {
         desk.overlay = None;
     }
-    desk.prompt = Some(Prompt { ask, typed: String::new(), shown: scene.now });
+    // It counts as shown once a picture with it has left for the terminal; until then every answer is too soon.
+    let shown = if scene.watching { scene.now } else { At::NEVER };
+    desk.prompt = Some(Prompt { ask, typed: String::new(), shown });
 }
 
 fn takes_text(ask: &Ask) -> bool {

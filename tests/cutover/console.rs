@@ -79,7 +79,7 @@ impl Console {
         let mut source = pair.master.try_clone_reader().expect("a reader");
         let shared = Arc::clone(&seen);
         let reader = std::thread::spawn(move || {
-            let mut buffer = [0; 65_536];
+            let mut buffer = vec![0; 65_536];
             while let Ok(count @ 1..) = source.read(&mut buffer) {
                 let mut seen = shared.0.lock().expect("not poisoned");
                 seen.screen.process(&buffer[..count]);

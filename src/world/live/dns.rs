@@ -304,6 +304,7 @@ fn record(sources: &[(&String, Said)], caches: &[(&String, Said)], serials: &BTr
     let old = count(&|said| said.old);
     let new = count(&|said| said.state == "new");
     let total = caches.len() as u64;
+    let max_ttl = caches.iter().map(|(_, said)| said.ttl).try_fold(0, |most, ttl| Some(ttl?.max(most)));
     Value::map([
         ("authoritative", Value::List(authoritative.collect())),
         ("resolvers", Value::List(resolvers.collect())),
@@ -314,7 +315,8 @@ fn record(sources: &[(&String, Said)], caches: &[(&String, Said)], serials: &BTr
         ("new", new.into()),
         ("unclear", (total - old - new).into()),
         ("total", total.into()),
-        ("max_ttl", caches.iter().filter_map(|(_, said)| said.ttl).max().unwrap_or(0).into()),
+        // A resolver that says nothing may hold anything: then nobody knows the longest.
+        ("max_ttl", max_ttl.into()),
     ])
 }
 

@@ -208,7 +208,8 @@ impl Side {
             _ => Value::Null,
         };
         let failed = self.window.iter().filter(|sample| sample.failed).count();
-        let errors = if self.window.is_empty() { 0.0 } else { failed as f64 / self.window.len() as f64 };
+        // Nothing asked is not nothing wrong.
+        let errors = (!self.window.is_empty()).then(|| failed as f64 / self.window.len() as f64);
         let waiting =
             self.busy_since.map(|since| now.saturating_duration_since(since)).filter(|waited| *waited > every);
         let failure = match waiting {

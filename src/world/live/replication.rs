@@ -23,12 +23,14 @@ const SLOT: &str = "select s.active, to_jsonb(s) ->> 'wal_status' as wal_status,
     r.state as sender, extract(epoch from r.replay_lag)::float8 as replay_lag \
     from pg_replication_slots s left join pg_stat_replication r on r.pid = s.active_pid where s.slot_name = $1";
 
-/// The age of the oldest transaction that decoding has to wait for, prepared ones included, and the position.
-const SOURCE: &str = "select pg_current_wal_insert_lsn() as position, coalesce(greatest( \
+/// The age of the oldest transaction that decoding has to wait for, prepared ones included, and the position. A
+/// role that may not see other sessions cannot tell: null, not zero.
+const SOURCE: &str = "select pg_current_wal_insert_lsn() as position, \
+    case when pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') then coalesce(greatest( \
     (select extract(epoch from max(clock_timestamp() - xact_start))::float8 from pg_stat_activity \
       where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()), \
     (select extract(epoch from max(clock_timestamp() - prepared))::float8 from pg_prepared_xacts \
-      where database = current_database())), 0)::float8 as oldest";
+      where database = current_database())), 0)::float8 end as oldest";
 
 /// The subscription, its apply worker and its tables. `pg_subscription.oid` cannot be read before version 14.
 const SUBSCRIPTION: &str = "select c.subenabled as enabled, c.subslotname::text as slot, x.apply_pid, \

@@ -260,7 +260,10 @@ impl Progress<'_> {
                 match err.code() {
                     // The server crashed, or it cannot tell itself whether it has committed.
                     Some(code)
-                        if *code == SqlState::CRASH_SHUTDOWN || *code == SqlState::TRANSACTION_RESOLUTION_UNKNOWN =>
+                        if *code == SqlState::CRASH_SHUTDOWN
+                            || *code == SqlState::TRANSACTION_RESOLUTION_UNKNOWN
+                            // Connection exceptions: a pooler between us and the server lost it.
+                            || code.code().starts_with("08") =>
                     {
                         self.unknown(what, &why)
                     }

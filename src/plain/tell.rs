@@ -1,0 +1,268 @@
+//! What is told: every fact, the step where the run is when its picture changes, probes that begin or cease to fail,
+//! and what can be done next. Decides and orders nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{PlainCockpit, Printing};
+use crate::cockpit::scene;
+use crate::core::action::Action;
+use crate::core::decide::{StepState, picture, step_state, undo_word, word};
+use crate::core::ids::{ProbeId, StepId};
+use crate::core::input::Picture;
+use crate::core::plan::{Confirm, Step};
+use crate::core::state::Phase;
+use crate::screen::{Block, Desk, Overlay, Screen, Text, here, project, words};
+use crate::ui::plain;
+use crate::world::World;
+
+/// A step whose gates go back and forth is told at most this often; whatever else happens to it, at once.
+const FLICKER: Duration = Duration::from_secs(1);
+
+/// How often a watcher is told the newest readings.
+const WATCH: Duration = Duration::from_secs(10);
+
+/// What has been told already.
+pub(super) struct Told {
+    /// The step told last without having been asked for.
+    step: Option<(StepId, Picture)>,
+    step_at: Instant,
+    /// Previews told in full.
+    previews: BTreeMap<StepId, String>,
+    /// The newest fact told.
+    seq: Option<u64>,
+    opened: bool,
+    faulted: bool,
+    failing: BTreeMap<ProbeId, bool>,
+    panes_at: Instant,
+}
+
+impl Told {
+    /// Nothing but the facts up to `seq`.
+    pub(super) fn from(seq: Option<u64>) -> Self {
+        let now = Instant::now();
+        Self {
+            step: None,
+            step_at: now,
+            previews: BTreeMap::new(),
+            seq,
+            opened: false,
+            faulted: false,
+            failing: BTreeMap::new(),
+            panes_at: now,
+        }
+    }
+}
+
+/// How much of a step is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Where it stands, and its gates.
+    State,
+    /// All but a long preview.
+    Most,
+    /// All.
+    Whole,
+}
+
+impl<W: World> PlainCockpit<W> {
+    pub(super) fn project(&self, desk: &Desk) -> Screen {
+        project(&scene(&self.engine, desk, &self.run_name, self.watching))
+    }
+
+    /// Tells what has changed since it was told last. While something is being printed it waits: there will be less
+    /// to tell.
+    pub(super) fn report(&mut self) {
+        if !matches!(self.printing, Printing::Idle) || !self.queue.is_empty() {
+            return;
+        }
+        let run = self.engine.run();
+        let ended = run.ended.is_some();
+        // Not before the takeover is recorded: the header says who drives.
+        let seated = run.driver.is_some() || !self.engine.is_recording();
+        if !self.told.opened && (self.watching || run.mode.is_some() && seated) {
+            self.told.opened = true;
+            self.open();
+        }
+        self.facts();
+        if !self.told.faulted && self.engine.fault().is_some() {
+            self.told.faulted = true;
+            let alarm = self.project(&Desk::default()).header.alarm;
+            self.say_all(alarm);
+        }
+        self.probes();
+        if self.told.opened && !self.watching && !ended {
+            self.step();
+        }
+    }
+
+    fn open(&mut self) {
+        let screen = self.project(&Desk::default());
+        let header = plain::header_lines(&screen);
+        self.say_all(header);
+        if self.watching {
+            self.say("watching: nothing is done from here; help lists the commands");
+        } else {
+            self.say(format!("steps: {}; help lists the commands", screen.steps.heading));
+        }
+    }
+
+    /// Every new fact is a line.
+    fn facts(&mut self) {
+        if self.watching {
+            return;
+        }
+        let from = self.told.seq;
+        let new = self.engine.log().iter().filter(|recorded| from.is_none_or(|seq| recorded.seq > seq));
+        let mut lines = Vec::new();
+        let mut last = from;
+        for recorded in new {
+            let missed = last.map_or(0, |last| recorded.seq.saturating_sub(last + 1));
+            if missed > 0 {
+                lines.push(format!("{missed} facts were not told; gonogo log {} has them", self.run_name));
+            }
+            let (who, what) = words::fact(self.engine.plan(), &recorded.fact);
+            lines.push(format!("{} {who}: {what}", words::utc(recorded.at)));
+            last = Some(recorded.seq);
+        }
+        self.told.seq = last;
+        self.say_all(lines);
+    }
+
+    /// Probes that began or ceased to fail.
+    fn probes(&mut self) {
+        let mut changed = Vec::new();
+        for probe in self.engine.plan().probes.keys() {
+            let fails = self.engine.board().latest(probe).is_some_and(|latest| latest.failure.is_some());
+            if fails != self.told.failing.get(probe).copied().unwrap_or(false) {
+                changed.push((probe.clone(), fails));
+            }
+        }
+        let every = self.watching && self.told.panes_at.elapsed() >= WATCH;
+        if changed.is_empty() && !every {
+            return;
+        }
+        let screen = self.project(&Desk::default());
+        for pane in &screen.panes {
+            match changed.iter().find(|(probe, _)| *probe == pane.probe) {
+                Some((_, true)) => self.say(format!(
+                    "probe {} FAILS: {}",
+                    pane.title,
+                    pane.lines.first().map(Text::to_plain).unwrap_or_default()
+                )),
+                Some((_, false)) => self.say(format!("probe {} answers again", pane.title)),
+                None => {}
+            }
+            if every {
+                self.say_all(plain::pane_lines(pane));
+            }
+        }
+        if every {
+            self.told.panes_at = Instant::now();
+        }
+        self.told.failing.extend(changed);
+    }
+
+    fn picture(&self, step: &Step) -> Picture {
+        picture(self.engine.plan(), self.engine.run(), self.engine.board(), self.engine.now(), step)
+    }
+
+    /// The step where the run is, when its picture is another than told.
+    fn step(&mut self) {
+        let desk = Desk::default();
+        let scene = scene(&self.engine, &desk, &self.run_name, self.watching);
+        let Some(step) = here(&scene).cloned() else { return };
+        let present = (step.id.clone(), self.picture(&step));
+        if self.told.step.as_ref() == Some(&present) {
+            return;
+        }
+        let gates_only = self.told.step.as_ref().is_some_and(|(id, told)| {
+            let open = |picture: &Picture| matches!(picture.state, "ready" | "gated");
+            *id == present.0 && told.attempts == present.1.attempts && open(told) && open(&present.1)
+        });
+        if gates_only && self.told.step_at.elapsed() < FLICKER {
+            return;
+        }
+        let whole = self.told.previews.get(&step.id) != Some(&present.1.preview) && !present.1.preview.is_empty();
+        self.told.previews.insert(step.id.clone(), present.1.preview.clone());
+        self.tell(&step, if whole { Depth::Most } else { Depth::State });
+        self.told.step = Some(present);
+        self.told.step_at = Instant::now();
+    }
+
+    /// Prints a step.
+    pub(super) fn tell(&mut self, step: &Step, depth: Depth) {
+        let overlay = (depth == Depth::Whole).then_some(Overlay::Step);
+        let desk = Desk { selected: Some(step.id.clone()), overlay, ..Desk::default() };
+        // The picture first: were it newer than what is printed, it would promise too much.
+        let picture = self.picture(step);
+        let mut detail = self.project(&desk).detail;
+        if depth == Depth::State {
+            detail.right.clear();
+            detail.blocks.retain(|block| match block {
+                Block::Board { .. } => true,
+                Block::Lines { heading, .. } => {
+                    matches!(heading.as_str(), "NOW" | "TAKING ITSELF BACK" | "TAKING BACK")
+                }
+            });
+        }
+        self.say_all(plain::detail_lines(&detail));
+        let next = self.next(step);
+        self.say(next);
+        self.queued.push((step.id.clone(), picture));
+    }
+
+    /// What can be done next, in one sentence.
+    fn next(&self, step: &Step) -> String {
+        let (plan, run) = (self.engine.plan(), self.engine.run());
+        if self.watching {
+            return "next: nothing is done from here".to_owned();
+        }
+        if run.ended.is_some() {
+            return "next: the run is over".to_owned();
+        }
+        if plan.steps.iter().all(|step| run.is_settled(&step.id)) {
+            return "next: every step is done; end complete".to_owned();
+        }
+        let n = step.number;
+        let second = if step.confirm == Confirm::TwoPerson { " NAME-OF-THE-SECOND-PERSON" } else { "" };
+        let start = format!("start {n} {}{second}", word(step));
+        let undo = format!("undo {n} {}", undo_word(step));
+        match step_state(plan, run, self.engine.board(), self.engine.now(), step) {
+            StepState::Waiting => format!("next: it waits for other steps; or skip {n} REASON"),
+            StepState::Gated => {
+                let second = second.replace(" NAME", " --second NAME");
+                format!("next: wait for its gates; or override {n} {}{second} REASON; or skip {n} REASON", word(step))
+            }
+            StepState::Ready => format!("next: {start}; or skip {n} REASON"),
+            StepState::Running if self.is_checklist(&step.id) => format!("next: tick {n}; or stop {n}"),
+            StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying => {
+                format!("next: wait for it; or stop {n}")
+            }
+            StepState::Failed => format!("next: {start}; or verify {n}; or {undo}; or skip {n} REASON"),
+            StepState::InDoubt => format!("next: doubt {n} happened, not or half, and REASON"),
+            StepState::Done => format!("next: go on with the others; or {undo}"),
+            StepState::Skipped | StepState::Undone => format!("next: go on with the others; or {start}"),
+        }
+    }
+
+    fn is_checklist(&self, id: &StepId) -> bool {
+        let Phase::Running(running) = self.engine.run().phase(id) else { return false };
+        matches!(self.engine.plan().action(&running.key), Some(Action::Manual(_)))
+    }
+
+    pub(super) fn show_all(&mut self) {
+        let (steps, phases) = (self.engine.plan().steps.len(), self.engine.plan().phases.len());
+        let desk = Desk { list_rows: steps + phases, ..Desk::default() };
+        let scene = scene(&self.engine, &desk, &self.run_name, self.watching);
+        let at = here(&scene).map(|step| (step.id.clone(), self.picture(step), self.next(step)));
+        let mut screen = project(&scene);
+        if let Some((id, picture, next)) = at {
+            screen.conversation = Text::plain(next);
+            self.queued.push((id, picture));
+        }
+        self.say_all(plain::lines(&screen));
+    }
+}
