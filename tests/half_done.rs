@@ -27,10 +27,10 @@ phases:
         section:
           deadline: 1m
           steps:
-            - { title: one, action: { command: "true" }, undo: { command: "true" } }
-            - { title: two, action: { command: "true" }, undo: { command: "true" } }
-            - { title: three, action: { command: "true" }, undo: { command: "true" } }
-        undo: { command: "true" }
+            - { title: one, action: { command: { run: "true" } }, undo: { command: { run: "true" } } }
+            - { title: two, action: { command: { run: "true" } }, undo: { command: { run: "true" } } }
+            - { title: three, action: { command: { run: "true" } }, undo: { command: { run: "true" } } }
+        undo: { command: { run: "true" } }
         reversibility: free
       - id: check
         title: Leaves nothing

@@ -525,9 +525,16 @@ impl<'a> Harness<'a> {
                 assert!(matches!(self.run.phase(&key.step), Phase::InDoubt { key: doubtful, .. } if doubtful == key));
                 // What was told to stop is settled by what the operator found.
                 self.stopped.remove(&key.step);
+                // A section that is half done takes itself back: it is open until it has failed.
+                let goes_back = self.plan.work(key).is_some_and(|work| work.section)
+                    && match (key.direction, *finding) {
+                        (Direction::Do, Finding::HalfHappened) | (Direction::Revert, Finding::Happened) => true,
+                        (Direction::Do, Finding::DidNotHappen) => key.job > 0,
+                        _ => false,
+                    };
                 if (key.direction, *finding) == (Direction::Do, Finding::Happened) {
                     self.verifying.insert(key.step.clone(), self.now);
-                } else {
+                } else if !goes_back {
                     self.open.remove(&key.step);
                 }
                 self.counts.add("doubt resolved");
