@@ -140,7 +140,7 @@ impl Crashes {
             let mut operator = if self.kills < self.wanted {
                 let moment = self.moment();
                 // Right in the middle of a section, which takes a tenth of a second.
-                let delay = |_| Duration::from_millis(self.rng.random_range(5..200));
+                let delay = |()| Duration::from_millis(self.rng.random_range(5..200));
                 let delicate = self.sections.iter().copied().zip(std::iter::repeat(()).map(delay)).collect();
                 Operator::doomed(console, moment, delicate)
             } else {
