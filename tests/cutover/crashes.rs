@@ -140,8 +140,8 @@ impl Crashes {
             let mut operator = if self.kills < self.wanted {
                 let moment = self.moment();
                 // Right in the middle of a section, which takes a tenth of a second.
-                let delay = |()| Duration::from_millis(self.rng.random_range(5..200));
-                let delicate = self.sections.iter().copied().zip(std::iter::repeat(()).map(delay)).collect();
+                let middle = |number: &usize| (*number, Duration::from_millis(self.rng.random_range(5..150)));
+                let delicate = self.sections.iter().map(middle).collect();
                 Operator::doomed(console, moment, delicate)
             } else {
                 Operator::at(console)
