@@ -200,17 +200,22 @@ impl Operator {
         }
     }
 
-    /// Starts the step the cursor is on, whatever it takes.
+    /// Starts the step the cursor is on, as soon as its gates have been open for long enough.
     pub fn start_here(&mut self) {
-        let view = self.console.view();
-        self.press("\r", &view);
-        let word = self.console.wait("the question", REACTION, |view| match Says::of(view) {
-            Says::Question { word } => Some(word),
-            Says::Refused(why) => panic!("refused: {why}; screen:\n{}", view.text()),
-            _ => None,
-        });
-        let view = self.console.view();
-        self.answer(&word, &view);
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let view = self.console.view();
+            match Says::of(&view) {
+                Says::Question { word } => return self.answer(&word, &view),
+                Says::Refused(why) | Says::Remark(why) => {
+                    assert!(Instant::now() < end, "refused for {PATIENCE:?}: {why}; screen:\n{}", view.text());
+                    self.press("\x0c", &view);
+                }
+                Says::Busy => self.wait(&view),
+                _ => self.press("\r", &view),
+            }
+            assert!(Instant::now() < end, "it does not start; screen:\n{}", view.text());
+        }
     }
 
     /// Answers a question with its word, not before it has been there long enough to be read.
