@@ -118,7 +118,12 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool)
         return result;
     }
     stop(state).map_err(Failure::outside)?;
-    say("the lab is gone");
+    let unfinished = !matches!(result, Ok(0));
+    say(if unfinished {
+        "the lab is gone, so this run cannot be gone on with; --keep would have kept it"
+    } else {
+        "the lab is gone"
+    });
     result
 }
 
