@@ -172,7 +172,9 @@ async fn a_change_is_followed_from_the_authority_to_the_cache() {
     // The cache goes on with the old values for their TTL, and no longer.
     let value = stage.value("app", |value| value.at("authoritative_new") == Some(&Value::Bool(true))).await;
     assert_eq!(of(&value, "resolvers", 0, "state"), &text("old"));
-    assert!(value.at("max_ttl").unwrap().int().unwrap() <= 4);
+    assert!(of(&value, "resolvers", 0, "ttl").int().unwrap() <= 4);
+    // The silent resolver may hold anything for any time: nobody knows the longest.
+    assert_eq!(value.at("max_ttl"), Some(&Value::Null));
     let value = stage.value("app", |value| value.at("new") == Some(&Value::Int(1))).await;
     assert_eq!(of(&value, "resolvers", 0, "fresh"), &Value::Bool(true));
     stage.value("app", |value| of(value, "authoritative", 0, "serial") == &Value::Int(8)).await;
@@ -310,5 +312,5 @@ async fn resolvers_that_refuse_or_fail_are_told_apart() {
     assert_eq!(of(&value, "resolvers", 1, "state"), &text("refused"));
     assert_eq!(value.at("unclear"), Some(&Value::Int(2)));
     assert_eq!(value.at("ttl"), Some(&Value::Null));
-    assert_eq!(value.at("max_ttl"), Some(&Value::Int(0)));
+    assert_eq!(value.at("max_ttl"), Some(&Value::Null), "silence is not a short time");
 }
