@@ -59,6 +59,19 @@ fn nonzero(n: u16) -> NonZero<u16> {
     NonZero::new(n).expect("at least 1")
 }
 
+/// Length of what may be shown: a frame that has begun (synchronized output) is shown whole or not yet, as a terminal
+/// does. A reader sees it in pieces.
+fn whole_frames(bytes: &[u8]) -> usize {
+    const BEGIN: &[u8] = b"\x1b[?2026h";
+    const END: &[u8] = b"\x1b[?2026l";
+    let last = |mark: &[u8]| bytes.windows(mark.len()).rposition(|window| window == mark);
+    match (last(BEGIN), last(END)) {
+        (Some(begin), Some(end)) if begin < end => bytes.len(),
+        (Some(begin), _) => begin,
+        (None, _) => bytes.len(),
+    }
+}
+
 impl Console {
     /// Starts the program as the leader of its own session. `scratch` is its home and its place for temporary files.
     pub fn start<A: AsRef<OsStr>>(scratch: &Path, args: impl IntoIterator<Item = A>) -> Self {
@@ -80,9 +93,16 @@ impl Console {
         let shared = Arc::clone(&seen);
         let reader = std::thread::spawn(move || {
             let mut buffer = vec![0; 65_536];
+            let mut unseen = Vec::new();
             while let Ok(count @ 1..) = source.read(&mut buffer) {
+                unseen.extend_from_slice(&buffer[..count]);
+                let whole = whole_frames(&unseen);
+                if whole == 0 {
+                    continue;
+                }
                 let mut seen = shared.0.lock().expect("not poisoned");
-                seen.screen.process(&buffer[..count]);
+                seen.screen.process(&unseen[..whole]);
+                unseen.drain(..whole);
                 seen.version += 1;
                 shared.1.notify_all();
                 if seen.closed {
