@@ -179,7 +179,7 @@ fn drive(
     let epoch = journal.epoch();
     let run_dir = journal.dir().path().to_owned();
     let runtime = runtime()?;
-    let live = LiveOptions { run_dir, run_id: id.to_string(), epoch, clock, exe: own_path()? };
+    let live = LiveOptions { run_dir, run_id: id.to_string(), epoch, clock: clock.clone(), exe: own_path()? };
     let (exit, engine) = runtime.block_on(async {
         let world = LiveWorld::new(&plan, live).map_err(Failure::outside)?;
         let engine = engine(plan, who(holder), epoch, opening, world, Box::new(journal), clock)?;
@@ -252,7 +252,13 @@ pub(super) fn watch(look: Look, args: &RunbookArgs) -> Outcome {
     let scratch = std::env::temp_dir().join(format!("gonogo-watch-{}", std::process::id()));
     std::fs::create_dir_all(&scratch).map_err(Failure::outside)?;
     let runtime = runtime()?;
-    let live = LiveOptions { run_dir: scratch.clone(), run_id: id.to_string(), epoch: 0, clock, exe: own_path()? };
+    let live = LiveOptions {
+        run_dir: scratch.clone(),
+        run_id: id.to_string(),
+        epoch: 0,
+        clock: clock.clone(),
+        exe: own_path()?,
+    };
     let result = runtime.block_on(async {
         let world = LiveWorld::new(&plan, live).map_err(Failure::outside)?;
         let who = who(&holder("gonogo watch"));

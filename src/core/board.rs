@@ -99,6 +99,22 @@ impl Board {
         }
     }
 
+    /// Takes in what every measurement of a quiet time has seen: nothing else in between, up to `now`. Only a
+    /// simulated world can say so. What was fresh when it began has been fresh all along.
+    pub fn sustain(&mut self, plan: &Plan, now: At, readings: &[Reading]) {
+        for reading in readings.iter().filter(|reading| reading.at <= now) {
+            if let Some(latest) = self.probes.get_mut(&reading.probe) {
+                latest.at = latest.at.max(reading.at);
+                if let (Some((at, _)), None) = (&mut latest.good, &latest.failure) {
+                    *at = (*at).max(reading.at);
+                }
+            }
+        }
+        for reading in readings {
+            self.observe(plan, now, reading);
+        }
+    }
+
     /// Lets time pass: streaks whose readings have become stale end.
     pub fn refresh(&mut self, plan: &Plan, now: At) {
         for at in 0..self.runs.len() {

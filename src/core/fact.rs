@@ -22,6 +22,8 @@ pub enum Mode {
     Live,
     /// The disposable world on loopback.
     Lab,
+    /// A simulated world: nothing real is touched.
+    Rehearsal,
 }
 
 impl Mode {
@@ -30,6 +32,7 @@ impl Mode {
         match self {
             Mode::Live => "LIVE",
             Mode::Lab => "LAB",
+            Mode::Rehearsal => "REHEARSAL",
         }
     }
 }

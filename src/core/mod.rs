@@ -12,6 +12,7 @@
 pub mod action;
 pub mod board;
 pub mod decide;
+pub mod due;
 pub mod evidence;
 pub mod expr;
 pub mod fact;

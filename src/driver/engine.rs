@@ -12,15 +12,17 @@ use crate::clock::Clock;
 use crate::core::action::Action;
 use crate::core::board::Board;
 use crate::core::decide::decide;
+use crate::core::due::next_due;
 use crate::core::fact::{FACT_VERSION, Fact, FactError, Mode, Recorded};
 use crate::core::ids::Who;
 use crate::core::input::{Command, Decision, Effect, Input};
 use crate::core::plan::Plan;
+use crate::core::reading::Reading;
 use crate::core::recover::take_over;
 use crate::core::refusal::Refusal;
 use crate::core::state::{Phase, Run};
 use crate::core::time::{At, Span};
-use crate::journal::{Ack, Digest, NewRecord, Notice, Record, Sample, Writer};
+use crate::journal::{Ack, Digest, NewRecord, Notice, Record, Recorder, Sample};
 use crate::world::{World, WorldEvent};
 
 /// Facts kept in memory for the journal pane; the rest is on disk.
@@ -96,7 +98,7 @@ pub struct Engine<W> {
     run: Run,
     board: Board,
     world: W,
-    writer: Writer,
+    writer: Box<dyn Recorder>,
     notices: mpsc::UnboundedReceiver<Notice>,
     clock: Clock,
     inbox: VecDeque<Input>,
@@ -128,7 +130,7 @@ impl<W: World> Engine<W> {
         epoch: u64,
         opening: Opening,
         mut world: W,
-        journal: (Writer, mpsc::UnboundedReceiver<Notice>),
+        journal: (impl Recorder + 'static, mpsc::UnboundedReceiver<Notice>),
         clock: Clock,
     ) -> Result<Self, EngineError> {
         let now = clock.now();
@@ -167,7 +169,7 @@ impl<W: World> Engine<W> {
             run,
             board,
             world,
-            writer,
+            writer: Box::new(writer),
             notices,
             drift: clock.wall_drift(),
             clock,
@@ -219,6 +221,33 @@ impl<W: World> Engine<W> {
         }
         self.pump();
         if self.left { Turn::Left } else { Turn::Changed }
+    }
+
+    /// Deals with one event of the world at once, down to the last decision that follows from it: for a world whose
+    /// time stands still meanwhile, with a recorder that answers at once.
+    pub fn deliver(&mut self, event: WorldEvent) {
+        self.happened(Some(event));
+        self.settle();
+    }
+
+    /// Decides, records and applies until nothing is left to do at the present moment. With a recorder that answers
+    /// later it does what can be done without waiting.
+    pub fn settle(&mut self) {
+        self.pump();
+        while let Ok(notice) = self.notices.try_recv() {
+            self.noticed(Some(notice));
+            self.pump();
+        }
+    }
+
+    /// When time alone will next change something.
+    pub fn next_due(&self) -> At {
+        next_due(&self.plan, &self.run, &self.board, self.clock.now())
+    }
+
+    /// Whether something is under way that time alone can change: then time is looked at often.
+    pub fn is_under_way(&self) -> bool {
+        self.run.touched().any(|(_, step)| matches!(step.phase, Phase::Running(_) | Phase::Verifying { .. }))
     }
 
     fn noticed(&mut self, notice: Option<Notice>) {
@@ -275,14 +304,12 @@ impl<W: World> Engine<W> {
         let now = self.clock.now();
         match event {
             Some(WorldEvent::Reading(reading)) => {
-                if let Some(probe) = self.plan.probes.get(&reading.probe) {
-                    self.history.record(probe, &reading);
-                }
+                self.keep(&reading);
                 self.board.observe(&self.plan, now, &reading);
-                if let Ok(body) = serde_json::to_string(&reading) {
-                    let source = reading.probe.to_string();
-                    self.writer.sample(Sample { at_ms: reading.at.0, source, body });
-                }
+            }
+            Some(WorldEvent::Lapsed(readings)) => {
+                readings.iter().for_each(|reading| self.keep(reading));
+                self.board.sustain(&self.plan, now, &readings);
             }
             Some(WorldEvent::Output { key, stream, line }) => self.output.push(Line { key, stream, text: line }),
             Some(WorldEvent::OutputDropped { lines, .. }) => self.output.count_dropped(lines),
@@ -294,6 +321,16 @@ impl<W: World> Engine<W> {
                 self.world_ended = true;
                 self.fault.get_or_insert("the world has closed: its tasks have ended".to_owned());
             }
+        }
+    }
+
+    /// Keeps a reading for the panes and the journal.
+    fn keep(&mut self, reading: &Reading) {
+        if let Some(probe) = self.plan.probes.get(&reading.probe) {
+            self.history.record(probe, reading);
+        }
+        if let Ok(body) = serde_json::to_string(reading) {
+            self.writer.sample(Sample { at_ms: reading.at.0, source: reading.probe.to_string(), body });
         }
     }
 
@@ -314,9 +351,10 @@ impl<W: World> Engine<W> {
             let Some(decision) = self.next_decision(now) else { break };
             self.submit(now, decision);
         }
-        let busy =
-            self.run.touched().any(|(_, step)| matches!(step.phase, Phase::Running(_) | Phase::Verifying { .. }));
-        self.due = Instant::now() + if busy { BUSY_TICK } else { IDLE_TICK };
+        if W::LEAPS {
+            self.world.expect(self.next_due());
+        }
+        self.due = Instant::now() + if self.is_under_way() { BUSY_TICK } else { IDLE_TICK };
     }
 
     fn next_decision(&mut self, now: At) -> Option<Decision> {

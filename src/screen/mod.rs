@@ -212,6 +212,8 @@ pub enum Role {
     Live,
     /// A run in the lab.
     Lab,
+    /// The word of a simulated world.
+    Rehearsal,
 }
 
 /// A piece of text with its role. Foreign text in it is clean already.

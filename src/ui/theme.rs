@@ -42,6 +42,7 @@ const SKY: Color = Color::Rgb(0x56, 0xB4, 0xE9);
 const GREEN: Color = Color::Rgb(0x00, 0x9E, 0x73);
 const YELLOW: Color = Color::Rgb(0xF0, 0xE4, 0x42);
 const VERMILLION: Color = Color::Rgb(0xD5, 0x5E, 0x00);
+const PURPLE: Color = Color::Rgb(0xCC, 0x79, 0xA7);
 const ORANGE: Color = Color::Rgb(0xE6, 0x9F, 0x00);
 
 impl Theme {
@@ -55,7 +56,7 @@ impl Theme {
             Role::Key => Style::new().add_modifier(Modifier::UNDERLINED),
             Role::Here => Style::new().add_modifier(Modifier::BOLD),
             Role::NoGo | Role::Live => Style::new().add_modifier(Modifier::BOLD | Modifier::REVERSED),
-            Role::Lab => Style::new().add_modifier(Modifier::REVERSED),
+            Role::Lab | Role::Rehearsal => Style::new().add_modifier(Modifier::REVERSED),
         };
         match self.color(role) {
             Some(color) if role == Role::NoGo => Style::new().fg(color).add_modifier(Modifier::BOLD),
@@ -73,6 +74,7 @@ impl Theme {
             Role::Active | Role::Here => (SKY, Color::Cyan),
             Role::Key => (ORANGE, Color::Yellow),
             Role::Lab => (SKY, Color::Cyan),
+            Role::Rehearsal => (PURPLE, Color::Magenta),
         };
         match self.palette {
             Palette::None => None,
@@ -86,6 +88,7 @@ impl Theme {
         match mode {
             Some(Mode::Live) => Role::Live,
             Some(Mode::Lab) => Role::Lab,
+            Some(Mode::Rehearsal) => Role::Rehearsal,
             None => Role::Strong,
         }
     }
@@ -112,11 +115,30 @@ impl Theme {
             horizontal_top: "-",
             horizontal_bottom: "-",
         };
+        const ASCII_REHEARSAL: border::Set = border::Set {
+            top_left: ".",
+            top_right: ".",
+            bottom_left: ".",
+            bottom_right: ".",
+            vertical_left: ":",
+            vertical_right: ":",
+            horizontal_top: ".",
+            horizontal_bottom: ".",
+        };
+        const DASHED: border::Set = border::Set {
+            vertical_left: "╎",
+            vertical_right: "╎",
+            horizontal_top: "╌",
+            horizontal_bottom: "╌",
+            ..border::PLAIN
+        };
         match (self.glyphs, mode) {
             (Glyphs::Ascii, Some(Mode::Live)) => ASCII_LIVE,
+            (Glyphs::Ascii, Some(Mode::Rehearsal)) => ASCII_REHEARSAL,
             (Glyphs::Ascii, _) => ASCII,
             (Glyphs::Unicode, Some(Mode::Live)) => border::DOUBLE,
             (Glyphs::Unicode, Some(Mode::Lab)) => border::PLAIN,
+            (Glyphs::Unicode, Some(Mode::Rehearsal)) => DASHED,
             (Glyphs::Unicode, None) => border::ROUNDED,
         }
     }

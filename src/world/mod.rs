@@ -9,13 +9,16 @@ pub mod shape;
 use crate::core::action::Action;
 use crate::core::job::{Adoption, JobKey, Outcome, Stream};
 use crate::core::reading::Reading;
-use crate::core::time::Span;
+use crate::core::time::{At, Span};
 
 /// What a world tells the driver.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WorldEvent {
     /// A probe has answered or failed.
     Reading(Reading),
+    /// Time has passed in which every probe saw what these readings say, and nothing else. Only a simulated world
+    /// knows that much; it passes a day of watching in one go.
+    Lapsed(Vec<Reading>),
     /// A job printed or reported a line. Cleaned and with secrets masked.
     Output {
         /// Which job.
@@ -62,6 +65,10 @@ pub trait World: Send {
     /// Looks for a job of an earlier cockpit. [`WorldEvent::Adopted`] follows and, if it is still running,
     /// later [`WorldEvent::Ended`].
     fn adopt(&mut self, key: JobKey, action: &Action);
+    /// Whether this world leaps over time in which nothing happens, and so wants to know how far it may.
+    const LEAPS: bool = false;
+    /// Says until when time alone changes nothing for the driver. Called only where the world leaps.
+    fn expect(&mut self, _due: At) {}
     /// The next event, or `None` when the world is closed. Cancel safe.
     fn next(&mut self) -> impl Future<Output = Option<WorldEvent>> + Send;
 }

@@ -90,7 +90,12 @@ impl Story {
         } else {
             Opening::Resumed { facts, head: None, away: Span(10) }
         };
-        let world = TestWorld { outside: Arc::clone(&self.outside), ledger: view.clone(), clock, traces: self.traces };
+        let world = TestWorld {
+            outside: Arc::clone(&self.outside),
+            ledger: view.clone(),
+            clock: clock.clone(),
+            traces: self.traces,
+        };
         let journal = Writer::spawn(ledger).unwrap();
         let engine = Engine::open(Arc::clone(&self.plan), me(), self.epoch, opening, world, journal, clock).unwrap();
         Cockpit { engine, ledger: view }

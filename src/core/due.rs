@@ -1,0 +1,89 @@
+//! When time alone will next change something: what a driver may sleep for, and a simulated world leap over.
+
+use super::action::{Action, Wait};
+use super::board::Board;
+use super::decide::unmet;
+use super::job::Direction;
+use super::plan::{Plan, Step};
+use super::state::{Phase, Run, Running};
+use super::time::{At, Span};
+
+/// The earliest moment after `now` at which something is due although no reading, outcome or wish arrives: a wait or
+/// soak that ends, a deadline, a check that has held or has run out of time, a gate that opens, a guard that breaks.
+/// [`At::NEVER`] when there is none. It may be early (nothing happens then), never late.
+pub fn next_due(plan: &Plan, run: &Run, board: &Board, now: At) -> At {
+    if run.ended.is_some() {
+        return At::NEVER;
+    }
+    let mut due = Earliest { now, at: At::NEVER };
+    if let Some(window) = plan.window {
+        due.consider(window.opens);
+        due.consider(window.closes);
+    }
+    for step in &plan.steps {
+        match run.phase(&step.id) {
+            Phase::Running(running) => of_running(plan, run, board, step, running, &mut due),
+            Phase::Verifying { since } => {
+                for check in &step.verify {
+                    due.consider(since.plus(check.within));
+                    due.consider(since.plus(check.within).plus(check.hold));
+                    // A hold counts from the end of the action or from when it came true, whichever is later.
+                    due.consider(since.plus(check.hold));
+                    holds(board, check.condition, check.hold, &mut due);
+                }
+                of_guards(board, step, &mut due);
+            }
+            Phase::Pending | Phase::Failed { .. } | Phase::Undone { .. } if unmet(run, step).is_empty() => {
+                for gate in &step.gates {
+                    holds(board, gate.condition, gate.hold, &mut due);
+                }
+            }
+            _ => {}
+        }
+    }
+    due.at
+}
+
+fn of_running(plan: &Plan, run: &Run, board: &Board, step: &Step, running: &Running, due: &mut Earliest) {
+    match plan.action(&running.key) {
+        Some(Action::Wait(Wait::For(span))) => due.consider(running.since.plus(*span)),
+        Some(Action::Wait(Wait::Until(until))) => due.consider(running.since.plus(until.within)),
+        Some(Action::Soak(soak)) => due.consider(running.since.plus(soak.length)),
+        _ => {}
+    }
+    if running.key.direction == Direction::Do {
+        let deadline = plan.work(&running.key).and_then(|work| work.deadline);
+        if let (Some(deadline), Some(started)) = (deadline, run.step(&step.id).started) {
+            due.consider(started.plus(deadline));
+        }
+        of_guards(board, step, due);
+    }
+}
+
+fn of_guards(board: &Board, step: &Step, due: &mut Earliest) {
+    for guard in &step.guards {
+        if let Some(broken) = board.broken_for(due.now, guard.condition) {
+            due.consider(due.now.plus(guard.tolerate.left_after(broken)));
+        }
+    }
+}
+
+fn holds(board: &Board, condition: super::plan::ConditionId, hold: Span, due: &mut Earliest) {
+    if let Some(held) = board.held(due.now, condition) {
+        due.consider(due.now.plus(hold.left_after(held)));
+    }
+}
+
+/// The earliest of all moments after now.
+struct Earliest {
+    now: At,
+    at: At,
+}
+
+impl Earliest {
+    fn consider(&mut self, at: At) {
+        if at > self.now {
+            self.at = self.at.min(at);
+        }
+    }
+}
