@@ -9,6 +9,7 @@ pub mod journal;
 pub mod lab;
 pub mod plain;
 pub mod runbook;
+pub mod scenario;
 pub mod screen;
 pub mod term;
 pub mod text;
