@@ -14,7 +14,7 @@ use crate::runbook::schema::{self, Rule};
 use crate::runbook::tree::{self, Kind};
 use crate::runbook::{Diagnostic, Diagnostics, validate};
 
-pub use model::{End, Ends, Event, Fault, Moment, Scenario, When};
+pub use model::{End, Ends, Event, Fault, Happening, Scenario, When};
 
 use std::sync::{Arc, LazyLock};
 
