@@ -60,7 +60,9 @@ fn every_bundled_scenario_ends_as_it_says() {
         for (operator, expected) in [(Operator::Good, loaded.ends.good), (Operator::Careless, loaded.ends.careless)] {
             for seed in 1..4 {
                 let mut session = Session::new(&plan, seed, vec![loaded.clone()], operator);
+                let began = std::time::Instant::now();
                 let ended = session.drive();
+                eprintln!("{} {operator:?} {seed} {:?} {} {}", bundled.name, began.elapsed(), session.facts.len(), session.steps);
                 let end = end(&session, ended.as_ref(), &plan);
                 if end != expected {
                     wrong.push(format!("{} {operator:?} seed {seed}: {end:?}, not {expected:?}", bundled.name));

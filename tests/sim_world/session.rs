@@ -28,6 +28,9 @@ const LOOKS: Span = Span(800);
 /// Time without readings that is worth a leap.
 const WORTH: Span = Span(3_000);
 
+/// Events of a run that goes somewhere.
+const LONGEST: usize = 150_000;
+
 /// How the operator reacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
@@ -53,7 +56,7 @@ pub struct Session {
     keep_events: bool,
     looking: Option<(StepId, bool, At)>,
     stuck_since: At,
-    steps: usize,
+    pub steps: usize,
     disk_full: bool,
 }
 
@@ -159,7 +162,11 @@ impl Session {
             self.pass(wants.unwrap_or(At::NEVER));
             self.incidents_happen();
             self.steps += 1;
-            assert!(self.steps < 3_000_000, "no end in sight at {:?}", self.now);
+            if self.steps > LONGEST {
+                let story = self.story();
+                let tail: Vec<&str> = story.lines().rev().take(30).collect();
+                panic!("no end in sight at {}: {tail:#?}", self.now.since(START));
+            }
         }
     }
 

@@ -175,7 +175,7 @@ impl Model {
     /// Until when nothing changes by itself but noise; `now` when something is under way.
     pub(super) fn quiet_until(&self) -> At {
         let links = self.links.values().all(Link::is_quiet);
-        let customers = !self.customers.somebody_waits();
+        let customers = !self.customers.somebody_hopes(self.now);
         if self.now < self.unsettled
             || !links
             || !customers
