@@ -13,8 +13,10 @@ pub mod model;
 mod names;
 mod needs;
 pub(crate) mod schema;
+mod simulate;
 mod template;
 pub(crate) mod tree;
+mod unrehearsed;
 pub(crate) mod validate;
 
 use std::fs::File;

@@ -35,6 +35,11 @@ fn the_whole_playbook_is_completed() {
     }
 }
 
+/// How many seeds each scenario is tried with; `GONOGO_SEEDS=20` for more.
+fn seeds() -> u64 {
+    std::env::var("GONOGO_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2)
+}
+
 /// How a run went, in the words of scenarios.
 fn end(session: &Session, ended: Option<&Ending>, plan: &Plan) -> End {
     let number = |path: &str| session.seen(path).unwrap_or(0.0);
@@ -42,7 +47,11 @@ fn end(session: &Session, ended: Option<&Ending>, plan: &Plan) -> End {
     let hurt = number("customers.failed") > 0.0 || number("customers.longest_pause_ms") > budget;
     match ended {
         Some(Ending::RolledBack) => {
-            if number("missing.missing_in_old") > 0.0 { End::Harm } else { End::RolledBack }
+            if number("missing.missing_in_old") > 0.0 {
+                End::Harm
+            } else {
+                End::RolledBack
+            }
         }
         _ if hurt || number("missing.missing_in_new") > 0.0 => End::Harm,
         Some(Ending::Completed) => End::Complete,
@@ -55,16 +64,24 @@ fn end(session: &Session, ended: Option<&Ending>, plan: &Plan) -> End {
 fn every_bundled_scenario_ends_as_it_says() {
     let plan = playbook();
     let mut wrong = Vec::new();
-    for bundled in scenario::BUNDLED {
+    let only = std::env::var("SCENARIO").ok();
+    for bundled in scenario::BUNDLED.iter().filter(|bundled| only.as_ref().is_none_or(|only| only == bundled.name)) {
         let loaded = scenario::load_str(bundled.name, bundled.text, &plan).unwrap_or_else(|e| panic!("{e}"));
         for (operator, expected) in [(Operator::Good, loaded.ends.good), (Operator::Careless, loaded.ends.careless)] {
-            for seed in 1..4 {
+            for seed in 1..=seeds() {
                 let mut session = Session::new(&plan, seed, vec![loaded.clone()], operator);
                 let began = std::time::Instant::now();
                 let ended = session.drive();
-                eprintln!("{} {operator:?} {seed} {:?} {} {}", bundled.name, began.elapsed(), session.facts.len(), session.steps);
+                eprintln!(
+                    "{} {operator:?} {seed} {:?} {} {}",
+                    bundled.name,
+                    began.elapsed(),
+                    session.facts.len(),
+                    session.steps
+                );
                 let end = end(&session, ended.as_ref(), &plan);
                 if end != expected {
+                    eprintln!("    {end:?}, not {expected:?}");
                     wrong.push(format!("{} {operator:?} seed {seed}: {end:?}, not {expected:?}", bundled.name));
                     if std::env::var("STORY").is_ok_and(|name| name == bundled.name) {
                         eprintln!("{}\n{}", wrong.last().unwrap(), session.story());

@@ -198,8 +198,10 @@ impl SimWorld {
             // The newest measurement that would have an answer by now; its successor is on its way.
             let at = watched.at.plus(Span(passed * probe.every.0));
             let at = if at.plus(took) > until { At(until.0 - i64::try_from(took.0).unwrap_or(0)) } else { at };
+            let at = at.max(before);
+            let took = took.min(until.since(at));
             let times = usize::try_from(passed.max(1)).unwrap_or(usize::MAX);
-            let reading = self.seen(id, at.max(before), took, times);
+            let reading = self.seen(id, at, took, times);
             readings.push(reading);
             self.measure_next(id);
         }
@@ -250,15 +252,8 @@ impl SimWorld {
         let mut dice = Dice::new(self.seed, &format!("job {key} {now:?}"));
         let fate = self.troubles.fate(&key);
         let took = jobs::duration(&self.plan, &key, action, &mut dice);
-        let mut job = Job {
-            action: action.clone(),
-            since: now,
-            fate,
-            stopped: false,
-            timed_out: false,
-            orphan: None,
-            dice,
-        };
+        let mut job =
+            Job { action: action.clone(), since: now, fate, stopped: false, timed_out: false, orphan: None, dice };
         let delay = if matches!(action, Action::DnsUpdate(_)) { self.troubles.delay() } else { Span::ZERO };
         let limit = action.limit().unwrap_or(At::NEVER.since(now));
         let takes = Span(took.0.saturating_add(delay.0));
@@ -270,11 +265,8 @@ impl SimWorld {
         };
         if matches!(job.fate, Fate::Well | Fate::Unknown(_)) {
             for (part, stream, line) in jobs::lines(action, took) {
-                #[allow(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    clippy::cast_precision_loss
-                )] // a part of some minutes
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+                // a part of some minutes
                 let after = Span((takes.0 as f64 * part.min(0.99)) as u64);
                 self.push(now.plus(after), Coming::Printed(key.clone(), stream, line));
             }

@@ -22,6 +22,11 @@ const COLD: f64 = 1.6;
 const WARMING_S: f64 = 25.0;
 /// Spread of answers.
 const SPREAD: f64 = 0.22;
+/// Stands for the status of an answer that did not come in time.
+const SILENT: u16 = 999;
+/// From here on customers lose their patience with slow answers, and here all of them have, in milliseconds.
+const SLOW_MS: f64 = 5_000.0;
+const TOO_SLOW_MS: f64 = 10_000.0;
 /// Warm enough.
 const WARM: f64 = 0.03;
 
@@ -96,7 +101,9 @@ impl Web {
     pub(super) fn of_side(&self, side: Side, now: At, times: f64) -> (f64, f64) {
         let of = self.services.values().filter(|service| service.side == Some(side));
         of.fold((0.0, 0.0), |(errors, slow): (f64, f64), service| {
-            (errors.max(service.errors().0), slow.max(service.median(now, times) * 2.5))
+            let median = service.median(now, times);
+            let given_up = ((median - SLOW_MS) / (TOO_SLOW_MS - SLOW_MS)).clamp(0.0, 1.0);
+            (errors.max(service.errors().0).max(given_up), slow.max(median * 2.5))
         })
     }
 
@@ -117,7 +124,7 @@ impl Web {
         &self,
         probe: &HttpProbe,
         windows: &mut Windows,
-        (now, times): (At, f64),
+        (now, times, limit): (At, f64, f64),
         count: usize,
         dice: &mut Dice,
     ) -> Value {
@@ -125,7 +132,9 @@ impl Web {
         let figures = probe.sides.iter().map(|(name, target)| {
             let window = windows.0.entry(name.clone()).or_default();
             for _ in 0..count.min(length) {
-                let sample = Sample { ms: self.request(target, now, times, dice), status: self.status(target, dice) };
+                let ms = self.request(target, now, times, dice);
+                let status = if ms < limit { self.status(target, dice) } else { SILENT };
+                let sample = Sample { ms: ms.min(limit), status };
                 if window.len() >= length {
                     window.pop_front();
                 }
@@ -174,6 +183,7 @@ fn figures(window: &VecDeque<Sample>) -> Value {
     let bad = window.iter().filter(|sample| sample.status >= 400).count();
     let newest = window.back();
     let failure = match newest {
+        Some(Sample { status: SILENT, .. }) => "no answer in time".to_owned(),
         Some(sample) if sample.status >= 400 => format!("HTTP status {}", sample.status),
         _ => String::new(),
     };
@@ -184,7 +194,7 @@ fn figures(window: &VecDeque<Sample>) -> Value {
         ("last", newest.map(|sample| sample.ms).into()),
         ("errors", (!sorted.is_empty()).then(|| bad as f64 / sorted.len() as f64).into()),
         ("samples", Value::Int(i64::try_from(window.len()).unwrap_or(i64::MAX))),
-        ("status", newest.map(|sample| i64::from(sample.status)).into()),
+        ("status", newest.filter(|sample| sample.status != SILENT).map(|sample| i64::from(sample.status)).into()),
         ("failure", failure.into()),
     ])
 }
