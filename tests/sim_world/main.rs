@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
 #![allow(clippy::cast_possible_truncation)] // small numbers
 
+mod properties;
 mod session;
 
 use std::sync::Arc;
@@ -22,7 +23,7 @@ fn playbook() -> Arc<Plan> {
 #[test]
 fn the_whole_playbook_is_completed() {
     let plan = playbook();
-    for seed in 0..20 {
+    for seed in 0..4 * seeds() {
         let began = std::time::Instant::now();
         let mut session = Session::new(&plan, seed, Vec::new(), Operator::Good);
         let ended = session.drive();
@@ -95,9 +96,24 @@ fn every_bundled_scenario_ends_as_it_says() {
 }
 
 #[test]
+fn the_same_seed_makes_the_same_run() {
+    let plan = playbook();
+    let run = |seed| {
+        let scenarios = ["new-errors", "lag-spike"].map(|name| scenario::bundled(name).unwrap());
+        let scenarios = scenarios.map(|of| scenario::load_str(of.name, of.text, &plan).unwrap()).to_vec();
+        let mut session = Session::new(&plan, seed, scenarios, Operator::Good).keeping_events();
+        session.drive();
+        (session.facts, session.events, session.incidents)
+    };
+    let (one, other) = (run(1), run(1));
+    assert!(one == other, "the same seed makes another run");
+    assert!(one.1 != run(2).1, "seeds make no difference");
+}
+
+#[test]
 fn it_is_taken_back_from_the_watch_and_driven_again() {
     let plan = playbook();
-    for seed in 0..5 {
+    for seed in 0..seeds() {
         let mut session = Session::new(&plan, seed, Vec::new(), Operator::Good);
         session.back_from = Some("watch".into());
         let ended = session.drive();

@@ -55,6 +55,7 @@ pub struct Session {
     going_back: bool,
     keep_events: bool,
     looking: Option<(StepId, bool, At)>,
+    again: At,
     stuck_since: At,
     pub steps: usize,
     disk_full: bool,
@@ -78,6 +79,7 @@ impl Session {
             going_back: false,
             keep_events: false,
             looking: None,
+            again: START,
             stuck_since: START,
             steps: 0,
             disk_full: false,
@@ -366,6 +368,11 @@ impl Session {
             return Some(self.now);
         }
         let wait = self.stuck_since.plus(Span::secs(60 * attempt));
+        let step = plan_step(&self.plan, id);
+        let shut = !gates(&self.plan, &self.board, self.now, step).iter().all(Evidence::open);
+        if shut && self.now.since(self.stuck_since) < Span::secs(4 * 3_600) {
+            return Some(self.stuck_since.plus(Span::secs(4 * 3_600)));
+        }
         if self.now < wait && self.looking.is_none() {
             return Some(wait);
         }
@@ -456,8 +463,14 @@ impl Session {
                 let confirmation = Confirmation { step: id.clone(), typed: String::new(), second, seen, shown: *since };
                 let command = answer(self, confirmation);
                 self.looking = None;
-                if self.command(command) { Some(self.now) } else { Some(self.now.plus(LOOKS)) }
+                if self.command(command) {
+                    return Some(self.now);
+                }
+                // Refused: the picture has changed, or a gate is shut.
+                self.again = self.now.plus(Span::secs(10));
+                Some(self.again)
             }
+            _ if self.now < self.again => Some(self.again),
             _ => {
                 self.looking = Some((id.clone(), false, self.now));
                 Some(self.now.plus(LOOKS))
@@ -483,6 +496,10 @@ impl Session {
         }
         text
     }
+}
+
+fn plan_step<'p>(plan: &'p Plan, id: &StepId) -> &'p gonogo::core::plan::Step {
+    plan.step(id).expect("the plan has the step")
 }
 
 fn gate(check: &gonogo::core::plan::Check) -> gonogo::core::plan::Gate {

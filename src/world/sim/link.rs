@@ -20,8 +20,9 @@ const LOST: f64 = 36.0e9;
 const RESTART_MS: i64 = 5_000;
 /// Time between two marks that tell how late the target is.
 const MARK_MS: i64 = 250;
-/// How often a long queue is looked at, and how near its end every measurement counts.
-const NOW_AND_THEN: Span = Span(5_000);
+/// How often a slow change is looked at.
+pub(super) const NOW_AND_THEN: Span = Span(5_000);
+/// How near its end every measurement counts.
 const NEAR: Span = Span(4_000);
 /// Marks kept; older ones are thinned out.
 const MARKS: usize = 2_000;

@@ -14,7 +14,7 @@ use crate::core::time::{At, Span};
 use super::customers::{Customers, Service, hour};
 use super::dice::Dice;
 use super::fields::Fields;
-use super::link::Link;
+use super::link::{Link, NOW_AND_THEN};
 use super::names::Names;
 use super::plans;
 use super::web::Web;
@@ -180,17 +180,13 @@ impl Model {
     pub(super) fn quiet_until(&self) -> At {
         let links = self.links.values().map(|link| link.quiet_for(self.now)).min().unwrap_or(Span(u64::MAX));
         let customers = !self.customers.somebody_hopes(self.now);
-        if self.now < self.unsettled
-            || links == Span::ZERO
-            || !customers
-            || !self.web.is_warm(self.now)
-            || !self.fields.is_quiet(&self.links)
-        {
+        if self.now < self.unsettled || links == Span::ZERO || !customers || !self.fields.is_quiet(&self.links) {
             return self.now;
         }
         let status = self.links.values().filter_map(|link| link.next_status(self.now));
         let change = self.names.next_change().into_iter().chain(status).min().unwrap_or(At::NEVER);
-        change.min(self.now.plus(links)).max(self.now)
+        let web = if self.web.is_steady(self.now) { Span(u64::MAX) } else { NOW_AND_THEN };
+        change.min(self.now.plus(links.min(web))).max(self.now)
     }
 
     /// Carries out what an action does when it is done well, and tells its result.

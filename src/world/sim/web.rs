@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::core::ids::TargetId;
 use crate::core::plan::Plan;
-use crate::core::probe::HttpProbe;
+use crate::core::probe::{HttpProbe, ProbeKind};
 use crate::core::simulate::Side;
-use crate::core::time::At;
+use crate::core::time::{At, Span};
 use crate::core::value::Value;
 
 use super::customers::hour;
@@ -58,6 +58,10 @@ struct Sample {
 #[derive(Clone, Debug)]
 pub(super) struct Web {
     services: BTreeMap<TargetId, Service>,
+    /// When something last became slower, faster, better or worse.
+    changed: At,
+    /// The longest time a window of answers looks back.
+    longest: Span,
 }
 
 /// What an `http` probe has seen on each of its sides.
@@ -74,7 +78,12 @@ impl Web {
             let base_ms = dice.around(BASE_MS * better, 0.08);
             (id.clone(), Service { side, base_ms, cold_since: None, sick: Vec::new() })
         });
-        Self { services: services.collect() }
+        let windows = plan.probes.values().filter_map(|probe| match &probe.kind {
+            ProbeKind::Http(http) => Some(probe.every.0.saturating_mul(u64::from(http.window))),
+            _ => None,
+        });
+        let longest = Span(windows.max().unwrap_or(0).saturating_add(2_000));
+        Self { services: services.collect(), changed: At(0), longest }
     }
 
     /// Customers come to a side that had none: its caches are cold.
@@ -82,18 +91,25 @@ impl Web {
         for service in self.services.values_mut().filter(|service| service.side == Some(side)) {
             service.cold_since = Some(now);
         }
+        let warm = Span::secs(90);
+        self.changed = now.plus(warm);
     }
 
-    /// Whether every service is warm.
-    pub(super) fn is_warm(&self, now: At) -> bool {
-        self.services.values().all(|service| service.cold(now) < WARM * COLD)
+    /// Whether every service is warm, and every window of answers holds none from before a change.
+    pub(super) fn is_steady(&self, now: At) -> bool {
+        let warm = |service: &Service| service.cold_since.is_none_or(|_| service.cold(now) < WARM * COLD);
+        self.services.values().all(warm) && now.since(self.changed) >= self.longest
     }
 
     /// Makes a side sick, or well again (`None`), on account of the fault of that number.
-    pub(super) fn sicken(&mut self, side: Side, fault: usize, sick: Option<Sick>) {
+    pub(super) fn sicken(&mut self, side: Side, fault: usize, sick: Option<Sick>, now: At) {
         for service in self.services.values_mut().filter(|service| service.side == Some(side)) {
+            let before = service.sick.clone();
             service.sick.retain(|(of, _)| *of != fault);
             service.sick.extend(sick.map(|sick| (fault, sick)));
+            if service.sick != before {
+                self.changed = self.changed.max(now);
+            }
         }
     }
 
