@@ -81,8 +81,9 @@ impl Fields {
         self.values.insert(place, value);
     }
 
-    /// What has come through by now arrives.
-    pub(super) fn arrive(&mut self, now: At, links: &BTreeMap<ProbeId, Link>) {
+    /// What has come through by now arrives; whether anything did.
+    pub(super) fn arrive(&mut self, now: At, links: &BTreeMap<ProbeId, Link>) -> bool {
+        let mut arrived = false;
         for copied in self.copies.values_mut() {
             let Some(link) = links.get(&copied.through) else { continue };
             while let Some((position, since, _)) = copied.travelling.front()
@@ -90,9 +91,11 @@ impl Fields {
             {
                 if let Some((.., value)) = copied.travelling.pop_front() {
                     copied.arrived = value;
+                    arrived = true;
                 }
             }
         }
+        arrived
     }
 
     /// Whether nothing is on its way that can arrive.

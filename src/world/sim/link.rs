@@ -162,8 +162,10 @@ impl Link {
         self.rows + self.gone
     }
 
-    /// Lets `dt` seconds pass before `now` in which the source took `rate` bytes and `rows` rows a second.
-    pub(super) fn pass(&mut self, now: At, dt: f64, rate: f64, rows: f64) {
+    /// Lets `dt` seconds pass before `now` in which the source took `rate` bytes and `rows` rows a second. Whether its
+    /// state or that of its slot is another afterwards.
+    pub(super) fn pass(&mut self, now: At, dt: f64, rate: f64, rows: f64) -> bool {
+        let before = (self.state, self.lost, self.limits_passed());
         if self.rate != rate || self.marks.back().is_none_or(|(_, at)| now.0 - at.0 >= MARK_MS) {
             self.mark(now, dt);
         }
@@ -199,6 +201,11 @@ impl Link {
         if self.state != State::Absent && self.backlog() > LOST {
             self.lost = true;
         }
+        before != (self.state, self.lost, self.limits_passed())
+    }
+
+    fn limits_passed(&self) -> usize {
+        [EXTENDED, UNRESERVED, LOST].into_iter().filter(|limit| self.backlog() > *limit).count()
     }
 
     fn mark(&mut self, now: At, dt: f64) {

@@ -52,6 +52,8 @@ pub(super) struct Model {
     shares: (f64, f64),
     settling: Span,
     unsettled: At,
+    /// When something was last on its way.
+    busy: At,
     dice: Dice,
 }
 
@@ -84,6 +86,7 @@ impl Model {
             saved: (0.0, 0.0),
             shares,
             settling,
+            busy: now,
             unsettled: now.plus(settling),
             dice,
             plan: Arc::clone(plan),
@@ -121,6 +124,9 @@ impl Model {
             self.now = next;
             self.pass(dt);
             self.names.advance(next);
+            if change == Some(next) {
+                self.unsettle();
+            }
             let shares = record.as_ref().map_or((1.0, 0.0), |record| self.names.shares(record));
             if shares != self.shares {
                 for (side, before, after) in
@@ -133,8 +139,20 @@ impl Model {
                 self.shares = shares;
                 self.unsettle();
             }
-            self.fields.arrive(next, &self.links);
+            if self.fields.arrive(next, &self.links) {
+                self.unsettle();
+            }
+            if self.is_busy() {
+                self.busy = next;
+            }
         }
+    }
+
+    /// Whether something is on its way to where it will stay.
+    fn is_busy(&self) -> bool {
+        self.links.values().any(|link| link.quiet_for(self.now) < Span(u64::MAX))
+            || self.customers.somebody_hopes(self.now)
+            || !self.web.is_steady(self.now)
     }
 
     fn pass(&mut self, dt: f64) {
@@ -160,7 +178,9 @@ impl Model {
                     rate += if service.writable { wal * service.share } else { 0.0 };
                 }
             }
-            link.pass(self.now, dt, rate, rows);
+            if link.pass(self.now, dt, rate, rows) {
+                self.unsettled = self.now.plus(self.settling);
+            }
         }
         for (side, _, saved) in sides {
             if self.database(side) == self.new.as_ref() && self.new.is_some() {
@@ -178,9 +198,11 @@ impl Model {
 
     /// Until when nothing changes by itself but noise; `now` when something is under way.
     pub(super) fn quiet_until(&self) -> At {
+        // What has come to rest is not known before every probe has looked at it.
+        let rests = self.is_busy() || self.now.since(self.busy) >= self.settling;
         let links = self.links.values().map(|link| link.quiet_for(self.now)).min().unwrap_or(Span(u64::MAX));
         let customers = !self.customers.somebody_hopes(self.now);
-        if self.now < self.unsettled || links == Span::ZERO || !customers || !self.fields.is_quiet(&self.links) {
+        if self.now < self.unsettled || !rests || links == Span::ZERO || !customers || !self.fields.is_quiet(&self.links) {
             return self.now;
         }
         let status = self.links.values().filter_map(|link| link.next_status(self.now));
