@@ -7,6 +7,7 @@ pub mod core;
 pub mod driver;
 pub mod journal;
 pub mod lab;
+pub mod pace;
 pub mod plain;
 pub mod runbook;
 pub mod screen;

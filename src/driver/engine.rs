@@ -23,7 +23,7 @@ use crate::core::refusal::Refusal;
 use crate::core::state::{Phase, Run};
 use crate::core::time::{At, Span};
 use crate::journal::{Ack, Digest, NewRecord, Notice, Record, Recorder, Sample};
-use crate::world::{World, WorldEvent};
+use crate::world::{Blow, World, WorldEvent};
 
 /// Facts kept in memory for the journal pane; the rest is on disk.
 const LOG_KEPT: usize = 2_000;
@@ -112,6 +112,7 @@ pub struct Engine<W> {
     fault: Option<String>,
     leaving: Option<String>,
     left: bool,
+    struck: Option<Blow>,
     journal_ended: bool,
     world_ended: bool,
     drift: i64,
@@ -184,6 +185,7 @@ impl<W: World> Engine<W> {
             fault: None,
             leaving: None,
             left: false,
+            struck: None,
             journal_ended: false,
             world_ended: false,
             due: Instant::now(),
@@ -270,6 +272,7 @@ impl<W: World> Engine<W> {
         let Some(pending) = self.pending.take_if(|pending| pending.ticket == ticket) else { return };
         for (fact, record) in pending.decision.facts.into_iter().zip(records) {
             self.run.apply(&self.plan, pending.at, &fact);
+            self.world.witness(pending.at, &fact);
             self.head = Some(record.hash);
             if matches!(fact, Fact::DriverLeft { .. }) {
                 self.left = true;
@@ -311,6 +314,7 @@ impl<W: World> Engine<W> {
                 readings.iter().for_each(|reading| self.keep(reading));
                 self.board.sustain(&self.plan, now, &readings);
             }
+            Some(WorldEvent::Struck(blow)) => self.struck_by(blow),
             Some(WorldEvent::Output { key, stream, line }) => self.output.push(Line { key, stream, text: line }),
             Some(WorldEvent::OutputDropped { lines, .. }) => self.output.count_dropped(lines),
             Some(WorldEvent::Ended { key, outcome, took }) => {
@@ -321,6 +325,14 @@ impl<W: World> Engine<W> {
                 self.world_ended = true;
                 self.fault.get_or_insert("the world has closed: its tasks have ended".to_owned());
             }
+        }
+    }
+
+    fn struck_by(&mut self, blow: Blow) {
+        self.struck = Some(blow);
+        match blow {
+            Blow::Killed => self.left = true,
+            Blow::TerminalLost => self.leave("terminal lost: the rehearsal took it away"),
         }
     }
 
@@ -492,6 +504,16 @@ impl<W: World> Engine<W> {
     /// Whether a decision is on its way to the disk.
     pub fn is_recording(&self) -> bool {
         self.pending.is_some()
+    }
+
+    /// Whether the driver has left: nothing more comes of this engine.
+    pub fn has_left(&self) -> bool {
+        self.left
+    }
+
+    /// The rehearsed mishap that took this cockpit away, if one did.
+    pub fn struck(&self) -> Option<Blow> {
+        self.struck
     }
 
     /// Whether the driver is on its way out.
