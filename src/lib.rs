@@ -10,6 +10,7 @@ pub mod lab;
 pub mod pace;
 pub mod plain;
 pub mod runbook;
+pub mod scenario;
 pub mod screen;
 pub mod term;
 pub mod text;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::TargetId;
 use super::probe::RecordType;
+use super::simulate::Change;
 use super::time::Span;
 
 /// What a step does.
@@ -62,6 +63,9 @@ pub struct Command {
     /// Exit statuses that count as success. Only 0 when absent.
     #[serde(default = "zero")]
     pub success: Vec<i32>,
+    /// What it changes in a rehearsal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub simulate: Vec<Change>,
 }
 
 fn ten_minutes() -> Span {
@@ -89,6 +93,9 @@ pub struct Sql {
     /// Longest time for each statement. 30s when absent.
     #[serde(default = "thirty_seconds")]
     pub limit: Span,
+    /// What it changes in a rehearsal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub simulate: Vec<Change>,
 }
 
 fn thirty_seconds() -> Span {
@@ -130,6 +137,9 @@ pub struct HttpCall {
     /// Longest time for the whole exchange. 30s when absent.
     #[serde(default = "thirty_seconds")]
     pub limit: Span,
+    /// What it changes in a rehearsal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub simulate: Vec<Change>,
 }
 
 /// HTTP methods.
@@ -258,6 +268,16 @@ impl Action {
             Action::DnsUpdate(update) => Some(update.limit),
             Action::Wait(Wait::Until(until)) => Some(until.within),
             Action::Wait(Wait::For(_)) | Action::Soak(_) | Action::Manual(_) => None,
+        }
+    }
+
+    /// What it changes in a rehearsal by its own account.
+    pub fn simulate(&self) -> &[Change] {
+        match self {
+            Action::Command(command) => &command.simulate,
+            Action::Sql(sql) => &sql.simulate,
+            Action::Http(http) => &http.simulate,
+            Action::Manual(_) | Action::Wait(_) | Action::Soak(_) | Action::DnsUpdate(_) => &[],
         }
     }
 

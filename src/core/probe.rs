@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::CommandLine;
 use super::ids::TargetId;
+use super::simulate::Simulated;
 use super::time::Span;
 use super::value::{Field, FieldType, Shape};
 
@@ -169,6 +170,9 @@ pub struct HttpJsonProbe {
     pub path: String,
     /// The top-level fields that expressions may use, with their types.
     pub fields: BTreeMap<String, FieldType>,
+    /// Where fields come from in a rehearsal; from the runbook's own conditions when absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub simulate: BTreeMap<String, Simulated>,
 }
 
 /// One row of a query.
@@ -180,6 +184,9 @@ pub struct SqlProbe {
     pub query: String,
     /// The columns that expressions may use, with their types.
     pub fields: BTreeMap<String, FieldType>,
+    /// Where fields come from in a rehearsal; from the runbook's own conditions when absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub simulate: BTreeMap<String, Simulated>,
 }
 
 /// JSON from a command.
@@ -192,6 +199,9 @@ pub struct CommandProbe {
     pub env: BTreeMap<String, String>,
     /// The top-level fields that expressions may use, with their types.
     pub fields: BTreeMap<String, FieldType>,
+    /// Where fields come from in a rehearsal; from the runbook's own conditions when absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub simulate: BTreeMap<String, Simulated>,
 }
 
 /// A TCP connection.
@@ -234,6 +244,16 @@ impl ProbeKind {
             ProbeKind::HttpJson(probe) => vec![(&probe.target, "http")],
             ProbeKind::Sql(probe) => vec![(&probe.target, "postgres")],
             ProbeKind::Command(_) | ProbeKind::Tcp(_) => Vec::new(),
+        }
+    }
+
+    /// Fields of our own with their types and what the runbook says about them for a rehearsal.
+    pub fn own_fields(&self) -> Option<(&BTreeMap<String, FieldType>, &BTreeMap<String, Simulated>)> {
+        match self {
+            ProbeKind::HttpJson(probe) => Some((&probe.fields, &probe.simulate)),
+            ProbeKind::Sql(probe) => Some((&probe.fields, &probe.simulate)),
+            ProbeKind::Command(probe) => Some((&probe.fields, &probe.simulate)),
+            ProbeKind::Replication(_) | ProbeKind::Dns(_) | ProbeKind::Http(_) | ProbeKind::Tcp(_) => None,
         }
     }
 

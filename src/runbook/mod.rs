@@ -12,10 +12,10 @@ mod lint;
 pub mod model;
 mod names;
 mod needs;
-mod schema;
+pub(crate) mod schema;
 mod template;
-mod tree;
-mod validate;
+pub(crate) mod tree;
+pub(crate) mod validate;
 
 use std::fs::File;
 use std::io::Read;

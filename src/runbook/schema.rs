@@ -19,12 +19,17 @@ pub fn schema() -> Value {
 
 /// The language after templates are filled in.
 fn language() -> Value {
-    let mut schema = schemars::schema_for!(Runbook).to_value();
+    language_of::<Runbook>("gonogo runbook")
+}
+
+/// The closed schema of a language that is read by these rules.
+pub(crate) fn language_of<T: schemars::JsonSchema>(title: &str) -> Value {
+    let mut schema = schemars::schema_for!(T).to_value();
     let definitions = schema.get("$defs").cloned().unwrap_or_default();
     tidy(&mut schema, &definitions);
     drop_unused(&mut schema);
     if let Some(root) = schema.as_object_mut() {
-        root.insert("title".to_owned(), json!("gonogo runbook"));
+        root.insert("title".to_owned(), json!(title));
     }
     schema
 }
@@ -159,7 +164,7 @@ fn drop_unused(schema: &mut Value) {
 
 /// What a value must be.
 #[derive(Debug)]
-pub(super) enum Rule {
+pub(crate) enum Rule {
     /// Text.
     Text,
     /// A length of time.
@@ -190,20 +195,22 @@ pub(super) enum Rule {
 }
 
 #[derive(Debug)]
-pub(super) struct Record {
+pub(crate) struct Record {
     pub properties: BTreeMap<String, Arc<Rule>>,
     pub required: Vec<String>,
 }
 
 /// The rule for a whole runbook.
 pub(super) fn rule() -> &'static Rule {
-    static RULE: LazyLock<Arc<Rule>> = LazyLock::new(|| {
-        let schema = language();
-        let mut compiler =
-            Compiler { definitions: schema.get("$defs").cloned().unwrap_or_default(), done: BTreeMap::new() };
-        compiler.rule(&schema)
-    });
+    static RULE: LazyLock<Arc<Rule>> = LazyLock::new(|| compiled(&language()));
     &RULE
+}
+
+/// The rule that a schema stands for.
+pub(crate) fn compiled(schema: &Value) -> Arc<Rule> {
+    let mut compiler =
+        Compiler { definitions: schema.get("$defs").cloned().unwrap_or_default(), done: BTreeMap::new() };
+    compiler.rule(schema)
 }
 
 struct Compiler {

@@ -11,7 +11,7 @@ use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
 use super::diagnostic::{Diagnostic, Mark};
 
 /// Largest runbook in bytes. The longest real ones are some hundred kilobytes.
-pub(super) const LARGEST: u64 = 4 * 1024 * 1024;
+pub(crate) const LARGEST: u64 = 4 * 1024 * 1024;
 /// Deepest nesting; the language itself needs fewer than twenty levels.
 const DEPTH: usize = 48;
 /// Most keys, values and lists, aliases expanded.
@@ -22,7 +22,7 @@ const FEW: usize = 16;
 
 /// A value with its place.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     pub kind: Kind,
     pub mark: Mark,
     /// Whether a template was filled in: its letters are not those of the source.
@@ -30,7 +30,7 @@ pub(super) struct Node {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Null,
     Bool(bool),
     Int(i64),
@@ -50,19 +50,19 @@ impl PartialEq for Node {
 
 /// A key with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Key {
+pub(crate) struct Key {
     pub name: String,
     pub mark: Mark,
 }
 
 impl Node {
     /// The value under `key`.
-    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         self.entries().iter().find(|(name, _)| name.name == key).map(|(_, value)| value)
     }
 
     /// The same, to change it.
-    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
+    pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
         match &mut self.kind {
             Kind::Map(entries) => entries.iter_mut().find(|(name, _)| name.name == key).map(|(_, value)| value),
             _ => None,
@@ -70,12 +70,12 @@ impl Node {
     }
 
     /// Where `key` itself stands; the place of this node when it is not there.
-    pub(super) fn key(&self, key: &str) -> Mark {
+    pub(crate) fn key(&self, key: &str) -> Mark {
         self.entries().iter().find(|(name, _)| name.name == key).map_or(self.mark, |(name, _)| name.mark)
     }
 
     /// The value under a path of keys and positions, as far as it goes.
-    pub(super) fn path(&self, path: &[&str]) -> &Node {
+    pub(crate) fn path(&self, path: &[&str]) -> &Node {
         let mut node = self;
         for step in path {
             let next = match &node.kind {
@@ -91,7 +91,7 @@ impl Node {
     }
 
     /// Keys and values, when this is a mapping.
-    pub(super) fn entries(&self) -> &[(Key, Node)] {
+    pub(crate) fn entries(&self) -> &[(Key, Node)] {
         match &self.kind {
             Kind::Map(entries) => entries,
             _ => &[],
@@ -99,7 +99,7 @@ impl Node {
     }
 
     /// Elements, when this is a list.
-    pub(super) fn items(&self) -> &[Node] {
+    pub(crate) fn items(&self) -> &[Node] {
         match &self.kind {
             Kind::List(items) => items,
             _ => &[],
@@ -107,7 +107,7 @@ impl Node {
     }
 
     /// The text, when this is one.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         match &self.kind {
             Kind::Text(text) => Some(text),
             _ => None,
@@ -116,7 +116,7 @@ impl Node {
 
     /// The place of `offset..offset+len` within the text of this scalar; all of it when its letters do not
     /// stand in the source as they are (escapes, folding, templates).
-    pub(super) fn within(&self, source: &str, offset: usize, len: usize) -> Mark {
+    pub(crate) fn within(&self, source: &str, offset: usize, len: usize) -> Mark {
         let Some(text) = self.text().filter(|_| !self.rendered) else { return self.mark };
         for quote in [0, 1] {
             let start = self.mark.offset + quote;
@@ -154,7 +154,7 @@ impl Node {
 }
 
 /// Reads one YAML document.
-pub(super) fn parse(source: &str) -> Result<Node, Vec<Diagnostic>> {
+pub(crate) fn parse(source: &str) -> Result<Node, Vec<Diagnostic>> {
     if let Some(at) = source.find('\0') {
         let mark = Mark { offset: at, len: 1 };
         return Err(vec![Diagnostic::new("a runbook is text, but there is a NUL byte in it").at(mark, "here")]);

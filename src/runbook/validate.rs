@@ -15,9 +15,19 @@ const WHOLE: &str = "the runbook";
 
 /// Everything about `root` that does not fit the language.
 pub(super) fn validate(root: &Node) -> Vec<Diagnostic> {
+    against(root, rule(), WHOLE)
+}
+
+/// Everything about `root` that does not fit the rule; `whole` is what all of it is called, with its article.
+pub(crate) fn against(root: &Node, rule: &Rule, whole: &str) -> Vec<Diagnostic> {
     let mut faults = Vec::new();
-    check(root, rule(), WHOLE, &mut faults);
+    check(root, rule, whole, &mut faults);
     faults
+}
+
+/// Whether a name is that of the whole and not of a key: keys have no article.
+fn is_whole(name: &str) -> bool {
+    name.starts_with("the ")
 }
 
 /// `name` is what the value is called in messages: its key, mostly.
@@ -146,12 +156,13 @@ fn keys(node: &Node, record: &Record, tag: Option<&str>, name: &str, faults: &mu
 /// How the owner of keys is called in a sentence.
 fn owner(name: &str) -> String {
     match name {
-        WHOLE => name.to_owned(),
+        name if is_whole(name) => name.to_owned(),
         "steps" => "a step".to_owned(),
         "phases" => "a phase".to_owned(),
         "gates" => "a gate".to_owned(),
         "guards" => "a guard".to_owned(),
         "changes" => "a change".to_owned(),
+        "events" => "an event".to_owned(),
         _ => format!("`{name}`"),
     }
 }
@@ -178,7 +189,7 @@ fn either(node: &Node, rules: &[Arc<Rule>], whole: &Rule, name: &str, faults: &m
 fn mismatch(node: &Node, rule: &Rule, name: &str, faults: &mut Vec<Diagnostic>) {
     let label = format!("expected {}, found {}", wanted(rule), found(node));
     let fault = match &node.kind {
-        _ if name == WHOLE => Diagnostic::new("this is not a runbook"),
+        _ if is_whole(name) => Diagnostic::new(format!("this is not a{}", name.trim_start_matches("the"))),
         Kind::Null => Diagnostic::new(format!("`{name}` has no value")),
         _ => Diagnostic::new(format!("`{name}` has the wrong type")),
     };

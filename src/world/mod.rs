@@ -5,6 +5,7 @@
 
 pub mod live;
 pub mod shape;
+pub mod sim;
 
 use crate::core::action::Action;
 use crate::core::fact::Fact;

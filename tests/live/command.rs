@@ -305,6 +305,7 @@ fn probe(text: &str) -> ProbeKind {
         run: CommandLine::Shell(text.to_owned()),
         env: BTreeMap::new(),
         fields: BTreeMap::from([("n".to_owned(), FieldType::Int), ("all".to_owned(), FieldType::Any)]),
+        simulate: BTreeMap::new(),
     })
 }
 

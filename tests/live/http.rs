@@ -95,6 +95,7 @@ fn json(target: &str, path: &str) -> ProbeKind {
         target: target.into(),
         path: path.to_owned(),
         fields: BTreeMap::from([("n".to_owned(), FieldType::Int)]),
+        simulate: BTreeMap::new(),
     })
 }
 
@@ -113,6 +114,7 @@ fn call(method: Method, path: &str) -> HttpCall {
         success: Vec::new(),
         contains: None,
         limit: Span::secs(5),
+        simulate: Vec::new(),
     }
 }
 

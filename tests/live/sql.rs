@@ -18,6 +18,7 @@ fn probe(query: &str, fields: &[(&str, FieldType)]) -> ProbeKind {
         target: "db".into(),
         query: query.to_owned(),
         fields: fields.iter().map(|(name, of)| ((*name).to_owned(), *of)).collect(),
+        simulate: BTreeMap::new(),
     })
 }
 
@@ -28,6 +29,7 @@ fn sql(statements: &[&str]) -> Sql {
         transaction: false,
         expect: None,
         limit: Span::secs(5),
+        simulate: Vec::new(),
     }
 }
 
@@ -88,7 +90,8 @@ async fn dead_database_and_wrong_password_are_said_plainly() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let fields = BTreeMap::from([("x".to_owned(), FieldType::Int)]);
     let on = |target: &str| {
-        ProbeKind::Sql(SqlProbe { target: target.into(), query: "select 1 as x".to_owned(), fields: fields.clone() })
+        let query = "select 1 as x".to_owned();
+        ProbeKind::Sql(SqlProbe { target: target.into(), query, fields: fields.clone(), simulate: BTreeMap::new() })
     };
     let dead = free_port();
     let tls = Postgres { dsn: cluster.dsn("postgres"), password: None, tls: Tls::VerifyFull, ca: None };
@@ -140,7 +143,8 @@ async fn tls_is_verified_to_the_name() {
     let fields = [("x".to_owned(), FieldType::Bool)];
     let on = |target: &str| {
         let query = "select ssl as x from pg_stat_ssl where pid = pg_backend_pid()".to_owned();
-        ProbeKind::Sql(SqlProbe { target: target.into(), query, fields: fields.clone().into() })
+        let fields = fields.clone().into();
+        ProbeKind::Sql(SqlProbe { target: target.into(), query, fields, simulate: BTreeMap::new() })
     };
     let mut stage = Setting::default()
         .target("good", target("localhost", Some("ca.pem")))

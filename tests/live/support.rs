@@ -242,6 +242,7 @@ pub fn shell(text: &str) -> Command {
         cwd: None,
         limit: Span::secs(30),
         success: vec![0],
+        simulate: Vec::new(),
     }
 }
 

@@ -10,6 +10,7 @@ mod node;
 mod show;
 #[cfg(test)]
 mod tests;
+mod wish;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,6 +22,7 @@ use super::value::{Shape, Value};
 use check::Checker;
 use eval::{Scope, Unknown};
 use node::{Kind, Logic, Node};
+pub use wish::{Wanted, Wish};
 
 /// Longest expression in bytes. It also bounds how deep the parser can be driven.
 pub const LONGEST: usize = 2_000;

@@ -1,0 +1,245 @@
+//! Faults begin and end: each changes the world in its own way and says so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::core::ids::ProbeId;
+use crate::core::simulate::{Literal, Side};
+use crate::core::time::Span;
+use crate::core::value::{FieldType, Shape, Value};
+use crate::scenario::model::Fault;
+use crate::scenario::select;
+
+use super::link::Link;
+use super::names::Ill;
+use super::trouble::IncidentKind;
+use super::web::Sick;
+use super::{Coming, Mute, SimWorld};
+
+impl SimWorld {
+    /// The event of that number happens, if it still can.
+    pub(super) fn fault_begins(&mut self, number: usize) {
+        let Some(event) = self.troubles.event(number).cloned() else { return };
+        let now = self.now();
+        self.model.unsettle();
+        let Some((kind, sentence)) = self.begin(number, &event.fault, event.lasts) else { return };
+        self.troubles.tell(now, number, kind, sentence);
+        if let Some(lasts) = event.lasts {
+            self.push(now.plus(lasts), Coming::FaultEnds(number));
+        }
+    }
+
+    #[allow(clippy::too_many_lines)] // one arm a fault: a table, not an algorithm
+    fn begin(
+        &mut self,
+        number: usize,
+        fault: &Fault,
+        lasts: Option<Span>,
+    ) -> Option<(IncidentKind, String)> {
+        let now = self.now();
+        let began = |sentence: String| Some((IncidentKind::Began, sentence));
+        match fault {
+            Fault::Writes(of) => {
+                self.model.writes.push((number, of.times));
+                began(format!("{:.0} times as much is written as usual", of.times))
+            }
+            Fault::Customers(of) => {
+                self.model.crowd.push((number, of.times));
+                began(format!("{:.1} times as many customers come", of.times))
+            }
+            Fault::ApplyDies(of) => {
+                let link = self.link(&of.replication)?;
+                link.stuck = Some(now);
+                let sentence = format!("the apply worker of {} dies on every try", link.probe);
+                began(sentence)
+            }
+            Fault::SlotLost(of) => {
+                let link = self.link(&of.replication)?;
+                link.lost = true;
+                let sentence = format!("the slot of {} is gone", link.probe);
+                began(sentence)
+            }
+            Fault::RowsSkipped(of) => {
+                let link = self.link(&of.replication)?;
+                link.skipped = of.share;
+                let sentence =
+                    format!("{:.1} % of the rows do not arrive through {}", of.share * 100.0, link.probe);
+                began(sentence)
+            }
+            Fault::OpenTransaction(of) => {
+                let link = self.link(&of.replication)?;
+                link.open_transaction = Some(now);
+                let sentence = format!("a transaction stays open on {}", link.source);
+                began(sentence)
+            }
+            Fault::ResolverStuck(of) => {
+                let name = self.ail(&of.resolver, number, Ill::Stuck)?;
+                began(format!("{name} goes on giving the answer it had"))
+            }
+            Fault::ResolverStale(of) => {
+                let name = self.ail(&of.resolver, number, Ill::Stale)?;
+                began(format!("{name} gives a stale answer"))
+            }
+            Fault::ResolverDead(of) => {
+                let name = self.ail(&of.resolver, number, Ill::Dead)?;
+                began(format!("{name} does not answer"))
+            }
+            Fault::ResolverHolds(of) => {
+                let least = u32::try_from(of.least.0 / 1_000).unwrap_or(u32::MAX);
+                let name = self.ail(&of.resolver, number, Ill::Floor(least))?;
+                began(format!("{name} keeps every answer for at least {}", of.least))
+            }
+            Fault::Slow(of) => {
+                self.model.web.sicken(of.side, number, Some(Sick::Slow(of.times)));
+                began(format!("the {} environment answers {:.1} times slower", of.side.as_str(), of.times))
+            }
+            Fault::Errors(of) => {
+                self.model.web.sicken(of.side, number, Some(Sick::Errors(of.share, of.status)));
+                let share = of.share * 100.0;
+                began(format!("the {} environment answers {share:.0} % with {}", of.side.as_str(), of.status))
+            }
+            Fault::Fails(_) => {
+                let title = self.doom(number, fault)?;
+                began(format!("\"{title}\" fails"))
+            }
+            Fault::Hangs(_) => {
+                let title = self.doom(number, fault)?;
+                began(format!("\"{title}\" hangs"))
+            }
+            Fault::Unknown(of) => {
+                let title = self.doom(number, fault)?;
+                let effect = if of.happened { "but takes effect" } else { "and takes no effect" };
+                began(format!("\"{title}\" loses its answer {effect}"))
+            }
+            Fault::UpdatesRefused(of) => {
+                let says = of.says.clone().unwrap_or_else(|| "Throttling: Rate exceeded".to_owned());
+                self.troubles.refused.push((number, of.tries, says.clone()));
+                began(format!("updates of records are refused: {says}"))
+            }
+            Fault::UpdatesDelayed(of) => {
+                self.troubles.delayed.push((number, of.by));
+                began(format!("updates of records take {} longer", of.by))
+            }
+            Fault::Lies(of) => {
+                let id = self.probe(&of.probe)?;
+                let says = self.literals(&id, &of.says);
+                let frozen = if says.is_empty() { self.watch.get(&id).and_then(|watched| watched.last.clone()) } else { None };
+                self.muted.push((number, id.clone(), Mute::Lies(frozen, says)));
+                began(format!("{id} reports what is not true"))
+            }
+            Fault::Silent(of) => {
+                let id = self.probe(&of.probe)?;
+                self.muted.push((number, id.clone(), Mute::Silent));
+                began(format!("{id} does not answer"))
+            }
+            Fault::ClockJump(of) => {
+                let by = i64::try_from(of.by.0).unwrap_or(i64::MAX);
+                let by_ms = if of.back { -by } else { by };
+                let way = if of.back { "back" } else { "forward" };
+                Some((IncidentKind::ClockJump { by_ms }, format!("the wall clock is set {way} by {}", of.by)))
+            }
+            Fault::CockpitKilled(of) => {
+                let back_after = of.back_after;
+                let sentence = format!("the cockpit is killed; somebody resumes after {back_after}");
+                Some((IncidentKind::KillCockpit { back_after }, sentence))
+            }
+            Fault::DiskFull(_) => {
+                Some((IncidentKind::DiskFull { lasts }, "the disk of the journal is full".to_owned()))
+            }
+            Fault::TerminalLost(_) => Some((IncidentKind::TerminalLost, "the operator's terminal is lost".to_owned())),
+        }
+    }
+
+    /// The event of that number is over.
+    pub(super) fn fault_ends(&mut self, number: usize) {
+        let Some(event) = self.troubles.any_event(number).cloned() else { return };
+        let now = self.now();
+        self.model.unsettle();
+        self.model.writes.retain(|(fault, _)| *fault != number);
+        self.model.crowd.retain(|(fault, _)| *fault != number);
+        self.muted.retain(|(fault, ..)| *fault != number);
+        for (zone, name) in self.model.names.resolvers() {
+            self.model.names.ail(&zone, &name, number, None);
+        }
+        for side in [Side::Old, Side::New] {
+            self.model.web.sicken(side, number, None);
+        }
+        self.troubles.end(number);
+        let kind = match &event.fault {
+            Fault::ApplyDies(of) => {
+                self.mend(&of.replication, |link| link.stuck = None);
+                IncidentKind::Ended
+            }
+            Fault::OpenTransaction(of) => {
+                self.mend(&of.replication, |link| link.open_transaction = None);
+                IncidentKind::Ended
+            }
+            Fault::RowsSkipped(of) => {
+                self.mend(&of.replication, |link| link.skipped = 0.0);
+                IncidentKind::Ended
+            }
+            Fault::DiskFull(_) => IncidentKind::DiskFree,
+            _ => IncidentKind::Ended,
+        };
+        self.troubles.tell(now, number, kind, format!("`{}` is over", event.fault.word()));
+    }
+
+    fn doom(&mut self, number: usize, fault: &Fault) -> Option<String> {
+        let plan = Arc::clone(&self.plan);
+        self.troubles.doom(&plan, number, fault)
+    }
+
+    /// The replication that is meant: of several, one that is there.
+    fn link(&mut self, name: &str) -> Option<&mut Link> {
+        let meant = select::replications(&self.plan, name);
+        let is = |id: &&ProbeId, what: fn(&Link) -> bool| self.model.links.get(*id).is_some_and(what);
+        let flowing = meant.iter().find(|id| is(id, Link::flows));
+        let id = flowing.or_else(|| meant.iter().find(|id| is(id, Link::is_there))).or(meant.first())?.clone();
+        self.model.links.get_mut(&id)
+    }
+
+    fn mend(&mut self, name: &str, mend: impl Fn(&mut Link)) {
+        for id in select::replications(&self.plan, name) {
+            if let Some(link) = self.model.links.get_mut(&id) {
+                mend(link);
+            }
+        }
+    }
+
+    /// The probe that is meant: of several replications, the one that flows.
+    fn probe(&mut self, name: &str) -> Option<ProbeId> {
+        let meant = select::probes(&self.plan, name);
+        let flows = |id: &&ProbeId| self.model.links.get(*id).is_some_and(Link::flows);
+        if let Some(flowing) = meant.iter().find(flows) {
+            return Some(flowing.clone());
+        }
+        let at = self.dice.pick(meant.len());
+        meant.get(at).cloned()
+    }
+
+    fn ail(&mut self, name: &str, number: usize, ill: Ill) -> Option<String> {
+        let meant = select::resolvers(&self.plan, name);
+        let at = self.dice.pick(meant.len());
+        let (zone, name) = meant.get(at)?;
+        self.model.names.ail(zone, name, number, Some(ill));
+        Some(name.clone())
+    }
+
+    /// The fields that a lying probe puts in, as far as it has them.
+    fn literals(&self, id: &ProbeId, says: &BTreeMap<String, Literal>) -> BTreeMap<String, Value> {
+        let Some(probe) = self.plan.probes.get(id) else { return BTreeMap::new() };
+        let shape = probe.kind.shape();
+        let value = |(field, literal): (&String, &Literal)| {
+            let of = match &shape.field(field)?.shape {
+                Shape::Bool => FieldType::Bool,
+                Shape::Int => FieldType::Int,
+                Shape::Float => FieldType::Float,
+                Shape::Text => FieldType::String,
+                Shape::Any => FieldType::Any,
+                Shape::List(_) | Shape::Record(_) => return None,
+            };
+            Some((field.clone(), literal.value(of)?))
+        };
+        says.iter().filter_map(value).collect()
+    }
+}

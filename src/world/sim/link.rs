@@ -1,0 +1,279 @@
+//! One replication between two databases: what has been written, what has arrived, and what the slot keeps.
+
+use std::collections::VecDeque;
+
+use crate::core::ids::{ProbeId, TargetId};
+use crate::core::time::{At, Span};
+use crate::core::value::Value;
+
+use super::dice::Dice;
+
+/// Bytes a second that the target applies at most.
+pub(super) const APPLY_SPEED: f64 = 12_000_000.0;
+/// The way of a change through decoding, network and commit when nothing is queued, in milliseconds.
+const PIPE_MS: f64 = 40.0;
+/// From here on a slot is `extended` (`max_wal_size`), `unreserved` and `lost` (`max_slot_wal_keep_size`), in bytes.
+const EXTENDED: f64 = 1.0e9;
+const UNRESERVED: f64 = 32.0e9;
+const LOST: f64 = 36.0e9;
+/// A failing apply worker is started again every 5 s.
+const RESTART_MS: i64 = 5_000;
+/// Time between two marks that tell how late the target is.
+const MARK_MS: i64 = 250;
+/// Marks kept; older ones are thinned out.
+const MARKS: usize = 2_000;
+
+/// Where a replication stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum State {
+    /// There is none.
+    Absent,
+    /// The first copy is under way until the moment.
+    Copying { since: At, until: At },
+    /// Changes flow, if nothing is in their way.
+    Streaming,
+    /// Switched off; the slot keeps the place.
+    Paused,
+}
+
+/// A replication.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    pub probe: ProbeId,
+    pub source: TargetId,
+    pub target: TargetId,
+    logical: bool,
+    pub state: State,
+    /// Whether the apply worker dies on every try, since when.
+    pub stuck: Option<At>,
+    /// Whether the slot is gone.
+    pub lost: bool,
+    /// Share of rows that silently do not arrive.
+    pub skipped: f64,
+    /// Age of an open transaction on the source, since when.
+    pub open_transaction: Option<At>,
+    /// Bytes written to the source by applications since the world began, and how many of them have arrived.
+    written: f64,
+    applied: f64,
+    /// Acknowledged rows in between.
+    rows: f64,
+    /// Acknowledged rows that will never arrive.
+    gone: f64,
+    /// Bytes a second being written now.
+    rate: f64,
+    /// Positions and when they were written, oldest first.
+    marks: VecDeque<(f64, At)>,
+    tables: i64,
+    ready: i64,
+    errors: i64,
+    error_due: At,
+}
+
+impl Link {
+    pub(super) fn new(probe: &ProbeId, of: &crate::core::probe::Replication, seed: u64, begun: bool) -> Self {
+        let mut dice = Dice::new(seed, &format!("link {probe}"));
+        #[allow(clippy::cast_possible_wrap)] // a handful
+        let tables = if of.subscription.is_some() { 6 + dice.pick(9) as i64 } else { 0 };
+        Self {
+            probe: probe.clone(),
+            source: of.source.clone(),
+            target: of.target.clone(),
+            logical: of.subscription.is_some(),
+            state: if begun { State::Streaming } else { State::Absent },
+            stuck: None,
+            lost: false,
+            skipped: 0.0,
+            open_transaction: None,
+            written: 0.0,
+            applied: 0.0,
+            rows: 0.0,
+            gone: 0.0,
+            rate: 0.0,
+            marks: VecDeque::new(),
+            tables,
+            ready: if begun { tables } else { 0 },
+            errors: 0,
+            error_due: At(0),
+        }
+    }
+
+    /// A first copy of everything begins.
+    pub(super) fn replicate(&mut self, now: At, lasts: Span) {
+        self.state = State::Copying { since: now, until: now.plus(lasts) };
+        self.lost = false;
+        self.ready = 0;
+        // The copy has everything that is there now.
+        self.rows = 0.0;
+        self.gone = 0.0;
+        self.applied = self.written;
+        self.marks.clear();
+    }
+
+    /// Streaming begins, or goes on, where it stood.
+    pub(super) fn follow(&mut self) {
+        self.state = State::Streaming;
+        self.ready = self.tables;
+    }
+
+    pub(super) fn pause(&mut self) {
+        if self.state != State::Absent {
+            self.state = State::Paused;
+        }
+    }
+
+    pub(super) fn drop_it(&mut self) {
+        self.state = State::Absent;
+        self.lost = false;
+        self.stuck = None;
+    }
+
+    /// Whether changes are applied at this moment.
+    pub(super) fn flows(&self) -> bool {
+        self.state == State::Streaming && self.stuck.is_none() && !self.lost
+    }
+
+    /// Whether it has been set up.
+    pub(super) fn is_there(&self) -> bool {
+        self.state != State::Absent
+    }
+
+    /// Bytes that wait.
+    pub(super) fn backlog(&self) -> f64 {
+        let waits = self.written - self.applied;
+        if waits < 1.0 { 0.0 } else { waits }
+    }
+
+    /// The position of what is written now.
+    pub(super) fn position(&self) -> f64 {
+        self.written
+    }
+
+    /// Whether everything up to a position, written at `since`, has arrived.
+    pub(super) fn has_applied(&self, position: f64, since: At, now: At) -> bool {
+        self.flows() && self.applied + 0.5 >= position && now.since(since).as_secs_f64() * 1_000.0 >= PIPE_MS
+    }
+
+    /// Acknowledged rows of the source that the target does not have.
+    pub(super) fn missing(&self) -> f64 {
+        self.rows + self.gone
+    }
+
+    /// Lets `dt` seconds pass before `now` in which the source took `rate` bytes and `rows` rows a second.
+    pub(super) fn pass(&mut self, now: At, dt: f64, rate: f64, rows: f64) {
+        if self.rate != rate || self.marks.back().is_none_or(|(_, at)| now.0 - at.0 >= MARK_MS) {
+            self.mark(now, dt);
+        }
+        self.rate = rate;
+        self.written += rate * dt;
+        self.rows += rows * dt;
+        if let State::Copying { since, until } = self.state {
+            let part = now.since(since).as_secs_f64() / until.since(since).as_secs_f64().max(0.001);
+            #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // a handful of tables
+            {
+                self.ready = ((self.tables as f64 * part.min(1.0)).floor() as i64).min(self.tables);
+            }
+            if now >= until && self.stuck.is_none() {
+                self.follow();
+            }
+        }
+        if self.flows() {
+            let waits = self.written - self.applied;
+            let done = waits.min(APPLY_SPEED * dt);
+            let share = if waits > 0.0 { done / waits } else { 1.0 };
+            let arrived = self.rows * share;
+            self.rows = if share >= 1.0 { 0.0 } else { self.rows - arrived };
+            self.gone += arrived * self.skipped;
+            self.applied += done;
+            while self.marks.front().is_some_and(|(position, _)| *position <= self.applied) {
+                self.marks.pop_front();
+            }
+        } else if self.stuck.is_some() && now >= self.error_due {
+            let passed = (now.0 - self.error_due.0) / RESTART_MS + 1;
+            self.errors += if self.error_due.0 == 0 { 1 } else { passed };
+            self.error_due = now.plus(Span(RESTART_MS.unsigned_abs()));
+        }
+        if self.state != State::Absent && self.backlog() > LOST {
+            self.lost = true;
+        }
+    }
+
+    fn mark(&mut self, now: At, dt: f64) {
+        #[allow(clippy::cast_possible_truncation)] // milliseconds
+        let before = At(now.0 - (dt * 1_000.0) as i64);
+        self.marks.push_back((self.written, before));
+        if self.marks.len() > MARKS {
+            let mut keep = false;
+            self.marks.retain(|_| {
+                keep = !keep;
+                keep
+            });
+        }
+    }
+
+    /// Whether nothing about it will change by itself: it has caught up, or stands still for good.
+    pub(super) fn is_quiet(&self) -> bool {
+        match self.state {
+            State::Copying { .. } => false,
+            State::Absent | State::Paused => true,
+            State::Streaming => !self.flows() || self.backlog() <= self.rate,
+        }
+    }
+
+    /// When a slot that keeps growing changes its state; `None` when it does not.
+    pub(super) fn next_status(&self, now: At) -> Option<At> {
+        if self.flows() || self.state == State::Absent || self.rate <= 0.0 || self.lost {
+            return None;
+        }
+        let bytes = [EXTENDED, UNRESERVED, LOST].into_iter().find(|limit| *limit >= self.backlog())?;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // hours in milliseconds
+        Some(now.plus(Span(((bytes - self.backlog()) / self.rate * 1_000.0) as u64)))
+    }
+
+    /// What a measurement sees; the reason when there is nothing to see.
+    pub(super) fn reading(&self, now: At, dice: &mut Dice) -> Result<Value, String> {
+        if self.state == State::Absent && self.logical {
+            return Err(format!("{} has no subscription for {}", self.target, self.probe));
+        }
+        let streaming = (self.flows() || matches!(self.state, State::Copying { .. })) && self.stuck.is_none();
+        let state = match self.state {
+            State::Absent | State::Paused => "disabled",
+            _ if self.lost => "slot lost",
+            _ if self.stuck.is_some() => "broken",
+            State::Copying { .. } => "copying",
+            State::Streaming => "streaming",
+        };
+        let in_pipe = if self.rate > 0.0 { self.rate * PIPE_MS / 1_000.0 * dice.around(1.0, 0.3) } else { 0.0 };
+        let waits = self.backlog() + if self.flows() { in_pipe } else { 0.0 };
+        let late = match self.marks.front() {
+            Some((_, since)) if self.backlog() > 0.0 => now.since(*since).as_secs_f64(),
+            _ => 0.0,
+        };
+        let seconds = late + PIPE_MS / 1_000.0 * dice.around(0.5, 0.4);
+        let kept = self.backlog() + dice.between(2.0e6, 16.0e6);
+        let wal_status = match kept {
+            _ if self.lost => "lost",
+            kept if kept < EXTENDED => "reserved",
+            kept if kept < UNRESERVED => "extended",
+            _ => "unreserved",
+        };
+        let oldest = match self.open_transaction {
+            Some(since) => now.since(since).as_secs_f64(),
+            None => dice.between(0.0, 0.4),
+        };
+        #[allow(clippy::cast_possible_truncation)] // far below 2^63 bytes
+        let whole = |bytes: f64| Value::Int(bytes.round() as i64);
+        Ok(Value::map([
+            ("state", state.into()),
+            ("streaming", (streaming && !self.lost).into()),
+            ("bytes", whole(waits)),
+            ("seconds", if streaming || self.stuck.is_some() { Value::Float(seconds) } else { Value::Null }),
+            ("slot_active", (streaming && !self.lost).into()),
+            ("wal_status", wal_status.into()),
+            ("retained_bytes", if self.lost { Value::Null } else { whole(kept) }),
+            ("tables", Value::Int(self.tables)),
+            ("tables_ready", Value::Int(self.ready)),
+            ("apply_errors", Value::Int(self.errors)),
+            ("oldest_transaction_s", Value::Float(oldest)),
+        ]))
+    }
+}

@@ -1,0 +1,276 @@
+//! The state of the simulated world, and how time and actions change it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::core::action::{Action, DnsUpdate};
+use crate::core::ids::{ProbeId, TargetId};
+use crate::core::plan::Plan;
+use crate::core::probe::{DnsProbe, ProbeKind};
+use crate::core::simulate::{Change, Quantity, Side};
+use crate::core::target::Target;
+use crate::core::time::{At, Span};
+
+use super::customers::{Customers, Service, hour};
+use super::dice::Dice;
+use super::fields::Fields;
+use super::link::Link;
+use super::names::Names;
+use super::plans;
+use super::web::Web;
+
+/// Bytes of WAL a second at an average hour.
+const WAL: f64 = 1_200_000.0;
+/// Longest stretch of time whose load counts as steady.
+const STRETCH: Span = Span::secs(600);
+/// After a change the figures need a while until they repeat themselves.
+const SETTLING: Span = Span::secs(12);
+/// A side with fewer customers than this has none worth speaking of.
+const FEW: f64 = 0.01;
+
+/// What the world is.
+#[derive(Clone, Debug)]
+pub(super) struct Model {
+    plan: Arc<Plan>,
+    pub now: At,
+    /// Whether each database takes writes of applications.
+    writable: BTreeMap<TargetId, bool>,
+    pub links: BTreeMap<ProbeId, Link>,
+    pub names: Names,
+    pub customers: Customers,
+    pub web: Web,
+    pub fields: Fields,
+    /// How many times more is written, and how many times more customers come, by fault.
+    pub writes: Vec<(usize, f64)>,
+    pub crowd: Vec<(usize, f64)>,
+    old: Option<TargetId>,
+    new: Option<TargetId>,
+    using: Option<TargetId>,
+    /// Acknowledged writes on each side's database.
+    saved: (f64, f64),
+    shares: (f64, f64),
+    unsettled: At,
+    dice: Dice,
+}
+
+impl Model {
+    pub(super) fn new(plan: &Arc<Plan>, seed: u64, now: At) -> Self {
+        let begun = plans::begun_by_actions(plan);
+        let links = plans::links(plan)
+            .map(|(id, of)| (id.clone(), Link::new(id, of, seed, !begun.contains(id))))
+            .collect();
+        let postgres = plan.targets.iter().filter(|(_, target)| matches!(target, Target::Postgres(_)));
+        let (old, new) = plans::databases(plan);
+        let mut dice = Dice::new(seed, "world");
+        let longest = dice.between(110.0, 260.0);
+        let names = Names::new(plan, seed, now);
+        let shares = plans::customers_record(plan).map_or((1.0, 0.0), |record| names.shares(record));
+        Self {
+            now,
+            writable: postgres.map(|(id, _)| (id.clone(), true)).collect(),
+            links,
+            names,
+            customers: Customers::new(longest),
+            web: Web::new(plan, seed),
+            fields: Fields::new(plan),
+            writes: Vec::new(),
+            crowd: Vec::new(),
+            using: old.clone(),
+            old,
+            new,
+            saved: (0.0, 0.0),
+            shares,
+            unsettled: now.plus(SETTLING),
+            dice,
+            plan: Arc::clone(plan),
+        }
+    }
+
+    /// How many times more customers there are than usual.
+    pub(super) fn crowd(&self) -> f64 {
+        self.crowd.iter().map(|(_, times)| times).product()
+    }
+
+    fn database(&self, side: Side) -> Option<&TargetId> {
+        match side {
+            Side::Old => self.using.as_ref(),
+            // The new environment knows only its own database.
+            Side::New => self.new.as_ref().or(self.using.as_ref()),
+        }
+    }
+
+    fn takes_writes(&self, database: Option<&TargetId>) -> bool {
+        database.and_then(|database| self.writable.get(database)).copied().unwrap_or(true)
+    }
+
+    fn record(&self) -> Option<DnsProbe> {
+        plans::customers_record(&self.plan).cloned()
+    }
+
+    /// Lets time pass up to `to`.
+    pub(super) fn advance(&mut self, to: At) {
+        let record = self.record();
+        while self.now < to {
+            let change = self.names.next_change().filter(|at| *at > self.now);
+            let next = to.min(self.now.plus(STRETCH)).min(change.unwrap_or(At::NEVER));
+            let dt = next.since(self.now).as_secs_f64();
+            self.now = next;
+            self.pass(dt);
+            self.names.advance(next);
+            let shares = record.as_ref().map_or((1.0, 0.0), |record| self.names.shares(record));
+            if shares != self.shares {
+                for (side, before, after) in
+                    [(Side::Old, self.shares.0, shares.0), (Side::New, self.shares.1, shares.1)]
+                {
+                    if before < FEW && after >= FEW {
+                        self.web.chill(side, next);
+                    }
+                }
+                self.shares = shares;
+                self.unsettle();
+            }
+            self.fields.arrive(next, &self.links);
+        }
+    }
+
+    fn pass(&mut self, dt: f64) {
+        let crowd = self.crowd();
+        let service = |side: Side, share: f64| {
+            let (errors, slow_ms) = self.web.of_side(side, self.now, crowd);
+            Service { share, writable: self.takes_writes(self.database(side)), errors, slow_ms }
+        };
+        let (old, new) = (service(Side::Old, self.shares.0), service(Side::New, self.shares.1));
+        let saved = self.customers.pass(self.now, dt, crowd, old, new);
+        let writes = self.writes.iter().map(|(_, times)| times).product::<f64>();
+        let wal = WAL * hour(self.now) * crowd * writes;
+        let sides = [(Side::Old, old, saved.old), (Side::New, new, saved.new)];
+        for link in self.links.values_mut() {
+            let (mut rate, mut rows) = (0.0, 0.0);
+            for (side, service, saved) in &sides {
+                let database = match side {
+                    Side::Old => self.using.as_ref(),
+                    Side::New => self.new.as_ref().or(self.using.as_ref()),
+                };
+                if database == Some(&link.source) {
+                    rows += if dt > 0.0 { saved / dt } else { 0.0 };
+                    rate += if service.writable { wal * service.share } else { 0.0 };
+                }
+            }
+            link.pass(self.now, dt, rate, rows);
+        }
+        for (side, _, saved) in sides {
+            if self.database(side) == self.new.as_ref() && self.new.is_some() {
+                self.saved.1 += saved;
+            } else {
+                self.saved.0 += saved;
+            }
+        }
+    }
+
+    /// Something has changed: the figures need a while until they repeat themselves.
+    pub(super) fn unsettle(&mut self) {
+        self.unsettled = self.now.plus(SETTLING);
+    }
+
+    /// Until when nothing changes by itself but noise; `now` when something is under way.
+    pub(super) fn quiet_until(&self) -> At {
+        let links = self.links.values().all(Link::is_quiet);
+        let customers = !self.customers.somebody_waits();
+        if self.now < self.unsettled
+            || !links
+            || !customers
+            || !self.web.is_warm(self.now)
+            || !self.fields.is_quiet(&self.links)
+        {
+            return self.now;
+        }
+        let status = self.links.values().filter_map(|link| link.next_status(self.now));
+        self.names.next_change().into_iter().chain(status).min().unwrap_or(At::NEVER).max(self.now)
+    }
+
+    /// Carries out what an action does when it is done well, and tells its result.
+    pub(super) fn perform(&mut self, action: &Action, expect: Option<Span>) -> Result<Option<String>, String> {
+        self.unsettle();
+        match action {
+            Action::DnsUpdate(update) => self.update(update).map(Some),
+            Action::Sql(_) | Action::Command(_) | Action::Http(_) => {
+                for change in action.simulate() {
+                    self.change(change, expect);
+                }
+                Ok(None)
+            }
+            // The core keeps these itself: they leave no trace in the world.
+            Action::Manual(_) | Action::Wait(_) | Action::Soak(_) => Ok(None),
+        }
+    }
+
+    fn update(&mut self, update: &DnsUpdate) -> Result<String, String> {
+        self.names.update(self.now, update)
+    }
+
+    fn change(&mut self, change: &Change, expect: Option<Span>) {
+        let now = self.now;
+        match change {
+            Change::Fence(target) => {
+                self.writable.insert(target.clone(), false);
+            }
+            Change::Open(target) => {
+                self.writable.insert(target.clone(), true);
+            }
+            Change::Use(target) => self.using = Some(target.clone()),
+            Change::Replicate(probe) => {
+                let lasts = expect.unwrap_or(Span::secs(20)).as_secs_f64() * 1_000.0;
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // milliseconds
+                let lasts = Span(self.dice.around(lasts * 0.6, 0.25).max(200.0) as u64);
+                if let Some(link) = self.links.get_mut(probe) {
+                    link.replicate(now, lasts);
+                }
+            }
+            Change::Follow(probe) => self.link(probe, Link::follow),
+            Change::Pause(probe) => self.link(probe, Link::pause),
+            Change::Drop(probe) => self.link(probe, Link::drop_it),
+            Change::Point(point) => {
+                if let Some(ProbeKind::Dns(record)) = self.plan.probes.get(&point.record).map(|probe| &probe.kind) {
+                    self.names.point(now, record, point.to, point.ttl);
+                }
+            }
+            Change::Bump(field) => self.fields.bump(field, now, &self.links),
+            Change::Set(fields) => {
+                for (field, to) in fields {
+                    self.fields.set((&self.plan, field, to), now, &self.links);
+                }
+            }
+        }
+    }
+
+    fn link(&mut self, probe: &ProbeId, change: impl Fn(&mut Link)) {
+        if let Some(link) = self.links.get_mut(probe) {
+            change(link);
+        }
+    }
+
+    /// A number of the world.
+    #[allow(clippy::cast_possible_truncation)] // counts far below 2^63
+    pub(super) fn quantity(&self, of: Quantity) -> i64 {
+        let customers = &self.customers;
+        let missing = |source: Option<&TargetId>, target: Option<&TargetId>, else_saved: f64| {
+            let link = self.links.values().find(|link| Some(&link.source) == source && Some(&link.target) == target);
+            link.map_or(else_saved, Link::missing)
+        };
+        let in_new = || missing(self.old.as_ref(), self.new.as_ref(), self.saved.0);
+        let in_old = || missing(self.new.as_ref(), self.old.as_ref(), self.saved.1);
+        let number = match of {
+            Quantity::Requests => customers.requests,
+            Quantity::Acknowledged => customers.acknowledged,
+            Quantity::Failed => customers.failed,
+            Quantity::LongestPause => customers.longest_ms(self.now),
+            Quantity::OnOld => customers.recent(self.now, Side::Old).ceil(),
+            Quantity::OnNew => customers.recent(self.now, Side::New).ceil(),
+            Quantity::MissingInNew => in_new(),
+            Quantity::MissingInOld => in_old(),
+            Quantity::InOld => customers.acknowledged - in_old(),
+            Quantity::InNew => customers.acknowledged - in_new(),
+        };
+        number.floor().max(0.0) as i64
+    }
+}

@@ -1,0 +1,416 @@
+//! Names in DNS: what the authoritative servers serve, and what caches still remember of it.
+
+use std::collections::BTreeMap;
+
+use crate::core::action::{DnsChange, DnsUpdate};
+use crate::core::ids::TargetId;
+use crate::core::plan::Plan;
+use crate::core::probe::{DnsProbe, ProbeKind, RecordType};
+use crate::core::simulate::Side;
+use crate::core::target::{Dns, Target};
+use crate::core::time::{At, Span};
+use crate::core::value::Value;
+
+use super::dice::Dice;
+use super::plans;
+
+/// TTL of a record about which the runbook says nothing, in seconds.
+const TTL: u32 = 3_600;
+/// TTL of an answer from beyond its own (RFC 8767), in seconds.
+const STALE_TTL: i64 = 30;
+/// Addresses of large resolvers hide several caches; each question meets one of them.
+const CACHES: usize = 3;
+
+/// A record: its zone, its name and its type.
+pub(super) type RecordKey = (TargetId, String, &'static str);
+
+/// What a server serves for one record.
+#[derive(Clone, Debug, PartialEq)]
+struct Set {
+    values: Vec<String>,
+    ttl: u32,
+    serial: i64,
+}
+
+/// One cache's memory of one record.
+#[derive(Clone, Debug)]
+struct Cached {
+    values: Vec<String>,
+    /// TTL with which it came, as the cache keeps it.
+    ttl: u32,
+    expires: At,
+}
+
+/// What is wrong with a resolver.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Ill {
+    /// It gives the answer it had, over and over.
+    Stuck,
+    /// It gives the answer it had, saying that it is stale.
+    Stale,
+    /// It does not answer.
+    Dead,
+    /// It keeps answers for at least so many seconds.
+    Floor(u32),
+}
+
+#[derive(Clone, Debug)]
+struct Resolver {
+    name: String,
+    /// Longest time it keeps an answer, in seconds.
+    cap: u32,
+    caches: Vec<BTreeMap<RecordKey, Cached>>,
+    ill: Vec<(usize, Ill)>,
+    dice: Dice,
+}
+
+#[derive(Clone, Debug)]
+struct Zone {
+    servers: Vec<(String, BTreeMap<RecordKey, Set>)>,
+    resolvers: Vec<Resolver>,
+    /// What has not reached every server yet.
+    travelling: Vec<(At, usize, RecordKey, Set)>,
+    dice: Dice,
+}
+
+/// Every zone of the plan.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    zones: BTreeMap<TargetId, Zone>,
+}
+
+fn plain(value: &str) -> String {
+    value.trim().trim_end_matches('.').to_ascii_lowercase()
+}
+
+fn same(a: &[String], b: &[String]) -> bool {
+    let sorted = |values: &[String]| {
+        let mut values: Vec<String> = values.iter().map(|value| plain(value)).collect();
+        values.sort();
+        values
+    };
+    sorted(a) == sorted(b)
+}
+
+fn key(target: &TargetId, name: &str, of: RecordType) -> RecordKey {
+    (target.clone(), plain(name), of.as_str())
+}
+
+impl Names {
+    pub(super) fn new(plan: &Plan, seed: u64, now: At) -> Self {
+        let mut sets: BTreeMap<RecordKey, Set> = BTreeMap::new();
+        for (target, change, ttl) in plans::dns_changes(plan) {
+            let set = Set { values: change.from.clone(), ttl: ttl.unwrap_or(TTL), serial: 1 };
+            sets.entry(key(target, &change.name, change.record_type)).or_insert(set);
+        }
+        for probe in plan.probes.values() {
+            if let ProbeKind::Dns(probe) = &probe.kind {
+                let set = Set { values: probe.old.clone(), ttl: TTL, serial: 1 };
+                sets.entry(key(&probe.target, &probe.name, probe.record_type)).or_insert(set);
+            }
+        }
+        let zones = plan.targets.iter().filter_map(|(id, target)| match target {
+            Target::Dns(dns) => Some((id.clone(), Zone::new(id, dns, &sets, seed, now))),
+            Target::Postgres(_) | Target::Http(_) => None,
+        });
+        Self { zones: zones.collect() }
+    }
+
+    /// When a cache or a server next changes what it says; `None` when they all agree.
+    pub(super) fn next_change(&self) -> Option<At> {
+        self.zones.values().filter_map(Zone::next_change).min()
+    }
+
+    /// Lets time pass up to `to`.
+    pub(super) fn advance(&mut self, to: At) {
+        self.zones.values_mut().for_each(|zone| zone.advance(to));
+    }
+
+    /// Carries out an update, or says why the server refuses it.
+    pub(super) fn update(&mut self, now: At, update: &DnsUpdate) -> Result<String, String> {
+        let Some(zone) = self.zones.get_mut(&update.target) else {
+            return Err(format!("there is no zone {}; nothing was sent", update.target));
+        };
+        let place = zone.servers.first().map(|(server, _)| server.clone()).unwrap_or_default();
+        for change in &update.changes {
+            let found = zone.primary(&key(&update.target, &change.name, change.record_type));
+            let values = found.map(|set| set.values.clone()).unwrap_or_default();
+            if !same(&values, &change.from) {
+                let words = |values: &[String]| if values.is_empty() { "nothing".to_owned() } else { values.join(" ") };
+                return Err(format!(
+                    "{place} refuses: the record is not what the runbook expects: {} {} has {}, not {}; nothing was changed",
+                    change.name,
+                    change.record_type.as_str(),
+                    words(&values),
+                    words(&change.from)
+                ));
+            }
+        }
+        let mut names = Vec::new();
+        for DnsChange { name, record_type, to, ttl, .. } in &update.changes {
+            zone.set(now, key(&update.target, name, *record_type), to.clone(), *ttl);
+            names.push(format!("{name} {}", record_type.as_str()));
+        }
+        Ok(format!("{} changed on {place}", names.join(", ")))
+    }
+
+    /// Changes the record of a probe by other means.
+    pub(super) fn point(&mut self, now: At, probe: &DnsProbe, to: Side, ttl: Option<u32>) {
+        let key = key(&probe.target, &probe.name, probe.record_type);
+        let values = if to == Side::New { probe.new.clone() } else { probe.old.clone() };
+        if let Some(zone) = self.zones.get_mut(&probe.target) {
+            let ttl = ttl.or_else(|| zone.primary(&key).map(|set| set.ttl)).unwrap_or(TTL);
+            zone.set(now, key, values, ttl);
+        }
+    }
+
+    /// The names of all resolvers of the plan with their zones.
+    pub(super) fn resolvers(&self) -> Vec<(TargetId, String)> {
+        let names = |(id, zone): (&TargetId, &Zone)| {
+            let id = id.clone();
+            zone.resolvers.iter().map(move |resolver| (id.clone(), resolver.name.clone())).collect::<Vec<_>>()
+        };
+        self.zones.iter().flat_map(names).collect()
+    }
+
+    /// Makes a resolver ill, or well again (`None`), on account of the fault of that number.
+    pub(super) fn ail(&mut self, zone: &TargetId, name: &str, fault: usize, ill: Option<Ill>) {
+        let resolvers = self.zones.get_mut(zone).into_iter().flat_map(|zone| &mut zone.resolvers);
+        for resolver in resolvers.filter(|resolver| resolver.name == name) {
+            resolver.ill.retain(|(of, _)| *of != fault);
+            resolver.ill.extend(ill.map(|ill| (fault, ill)));
+        }
+    }
+
+    /// Shares of the customers whose resolver leads them to the old and to the new values of a probe.
+    #[allow(clippy::cast_precision_loss)] // a handful of resolvers
+    pub(super) fn shares(&self, probe: &DnsProbe) -> (f64, f64) {
+        let Some(zone) = self.zones.get(&probe.target) else { return (1.0, 0.0) };
+        let key = key(&probe.target, &probe.name, probe.record_type);
+        let (mut old, mut new) = (0.0, 0.0);
+        for resolver in zone.resolvers.iter().filter(|resolver| !resolver.is(|ill| ill == Ill::Dead)) {
+            for cache in &resolver.caches {
+                let weight = 1.0 / resolver.caches.len() as f64;
+                match cache.get(&key) {
+                    Some(cached) if same(&cached.values, &probe.new) => new += weight,
+                    Some(_) => old += weight,
+                    None => {}
+                }
+            }
+        }
+        if old + new <= 0.0 {
+            // Nobody's resolver is known: everybody asks the authoritative servers.
+            let is_new = zone.primary(&key).is_some_and(|set| same(&set.values, &probe.new));
+            return if is_new { (0.0, 1.0) } else { (1.0, 0.0) };
+        }
+        (old / (old + new), new / (old + new))
+    }
+
+    /// What a measurement sees.
+    pub(super) fn reading(&self, now: At, probe: &DnsProbe, dice: &mut Dice) -> Value {
+        let key = key(&probe.target, &probe.name, probe.record_type);
+        let Some(zone) = self.zones.get(&probe.target) else { return Value::Null };
+        let state = |values: &[String]| match values {
+            values if same(values, &probe.new) => "new",
+            values if same(values, &probe.old) => "old",
+            [] => "negative",
+            _ => "other",
+        };
+        let mut servers = Vec::new();
+        let mut states = Vec::new();
+        let mut zone_ttl = None;
+        for (server, records) in &zone.servers {
+            let set = records.get(&key);
+            let values = set.map(|set| set.values.clone()).unwrap_or_default();
+            states.push(state(&values));
+            zone_ttl = zone_ttl.max(set.map(|set| i64::from(set.ttl)));
+            servers.push(Value::map([
+                ("server", server.as_str().into()),
+                ("state", state(&values).into()),
+                ("values", values.join(" ").into()),
+                ("ttl", set.map(|set| i64::from(set.ttl)).into()),
+                ("serial", set.map(|set| set.serial).into()),
+            ]));
+        }
+        let mut resolvers = Vec::new();
+        let (mut old, mut new, mut unclear) = (0_i64, 0_i64, 0_i64);
+        let mut longest = Some(0);
+        for resolver in &zone.resolvers {
+            let (said, values, ttl) = resolver.answer(now, &key, &state, dice);
+            let is_old = said == "old" || (said == "stale" && same(&values, &probe.old));
+            match said {
+                "new" => new += 1,
+                _ if is_old => old += 1,
+                _ => unclear += 1,
+            }
+            longest = longest.zip(ttl).map(|(longest, ttl)| ttl.max(longest));
+            resolvers.push(Value::map([
+                ("name", resolver.name.as_str().into()),
+                ("state", said.into()),
+                ("fresh", (said == "new").into()),
+                ("ttl", ttl.into()),
+                ("values", values.join(" ").into()),
+            ]));
+        }
+        let all = |word| !states.is_empty() && states.iter().all(|state| *state == word);
+        Value::map([
+            ("authoritative", Value::List(servers)),
+            ("total", Value::Int(old + new + unclear)),
+            ("resolvers", Value::List(resolvers)),
+            ("authoritative_new", all("new").into()),
+            ("authoritative_old", all("old").into()),
+            ("ttl", zone_ttl.into()),
+            ("old", Value::Int(old)),
+            ("new", Value::Int(new)),
+            ("unclear", Value::Int(unclear)),
+            ("max_ttl", longest.into()),
+        ])
+    }
+}
+
+impl Zone {
+    fn new(id: &TargetId, dns: &Dns, sets: &BTreeMap<RecordKey, Set>, seed: u64, now: At) -> Self {
+        let own: BTreeMap<RecordKey, Set> =
+            sets.iter().filter(|((of, ..), _)| of == id).map(|(key, set)| (key.clone(), set.clone())).collect();
+        let servers = dns.authoritative.iter().map(|server| (server.clone(), own.clone())).collect();
+        let resolvers = dns.resolvers.keys().map(|name| Resolver::new(id, name, &own, seed, now)).collect();
+        Self { servers, resolvers, travelling: Vec::new(), dice: Dice::new(seed, &format!("zone {id}")) }
+    }
+
+    fn primary(&self, key: &RecordKey) -> Option<&Set> {
+        self.servers.first().and_then(|(_, records)| records.get(key))
+    }
+
+    fn set(&mut self, now: At, key: RecordKey, values: Vec<String>, ttl: u32) {
+        let serial = self.primary(&key).map_or(1, |set| set.serial + 1);
+        let set = Set { values, ttl, serial };
+        for at in 0..self.servers.len() {
+            // The others are told by the first, some seconds later.
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // some thousand milliseconds
+            let after = if at == 0 { 0 } else { self.dice.around(1_500.0, 0.5) as u64 };
+            self.travelling.push((now.plus(Span(after)), at, key.clone(), set.clone()));
+        }
+        self.travelling.sort_by_key(|(at, server, ..)| (*at, *server));
+        self.arrive(now);
+    }
+
+    fn arrive(&mut self, to: At) {
+        let due = self.travelling.partition_point(|(at, ..)| *at <= to);
+        for (_, server, key, set) in self.travelling.drain(..due) {
+            if let Some((_, records)) = self.servers.get_mut(server) {
+                records.insert(key, set);
+            }
+        }
+    }
+
+    fn next_change(&self) -> Option<At> {
+        let travelling = self.travelling.first().map(|(at, ..)| *at);
+        let caches = self.resolvers.iter().filter_map(|resolver| resolver.next_change(self)).min();
+        travelling.into_iter().chain(caches).min()
+    }
+
+    fn advance(&mut self, to: At) {
+        while let Some(at) = self.travelling.first().map(|(at, ..)| *at).filter(|at| *at <= to) {
+            self.refresh(at);
+            self.arrive(at);
+        }
+        self.refresh(to);
+    }
+
+    /// Caches whose answer has run out ask again at once: customers never stop asking.
+    fn refresh(&mut self, to: At) {
+        let Self { servers, resolvers, .. } = self;
+        for resolver in resolvers {
+            resolver.refresh(servers, to);
+        }
+    }
+}
+
+impl Resolver {
+    fn new(id: &TargetId, name: &str, sets: &BTreeMap<RecordKey, Set>, seed: u64, now: At) -> Self {
+        let mut dice = Dice::new(seed, &format!("resolver {id} {name}"));
+        let count = if dice.chance(0.34) { CACHES } else { 1 };
+        let cap = [86_400, 86_400, 21_600, 900].get(dice.pick(4)).copied().unwrap_or(86_400);
+        let caches = (0..count).map(|_| {
+            let remember = |(key, set): (&RecordKey, &Set)| {
+                let ttl = set.ttl.min(cap);
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // at most a day
+                let left = (f64::from(ttl) * 1_000.0 * dice.between(0.05, 1.0)) as u64;
+                (key.clone(), Cached { values: set.values.clone(), ttl, expires: now.plus(Span(left)) })
+            };
+            sets.iter().map(remember).collect()
+        });
+        let caches = caches.collect();
+        Self { name: name.to_owned(), cap, caches, ill: Vec::new(), dice }
+    }
+
+    fn is(&self, ill: impl Fn(Ill) -> bool) -> bool {
+        self.ill.iter().any(|(_, is)| ill(*is))
+    }
+
+    fn kept(&self, ttl: u32) -> u32 {
+        let floor = self.ill.iter().filter_map(|(_, ill)| match ill {
+            Ill::Floor(floor) => Some(*floor),
+            Ill::Stuck | Ill::Stale | Ill::Dead => None,
+        });
+        ttl.min(self.cap).max(floor.max().unwrap_or(0))
+    }
+
+    fn remembers(&self) -> bool {
+        self.is(|ill| matches!(ill, Ill::Stuck | Ill::Stale))
+    }
+
+    fn next_change(&self, zone: &Zone) -> Option<At> {
+        if self.remembers() {
+            return None;
+        }
+        let differs = |(key, cached): &(&RecordKey, &Cached)| {
+            zone.servers.iter().any(|(_, records)| {
+                records.get(*key).is_some_and(|set| set.values != cached.values || self.kept(set.ttl) != cached.ttl)
+            })
+        };
+        self.caches.iter().flatten().filter(differs).map(|(_, cached)| cached.expires).min()
+    }
+
+    fn refresh(&mut self, servers: &[(String, BTreeMap<RecordKey, Set>)], to: At) {
+        let stuck = self.remembers();
+        let mut caches = std::mem::take(&mut self.caches);
+        for (key, cached) in caches.iter_mut().flatten() {
+            while cached.expires <= to {
+                let server = self.dice.pick(servers.len());
+                let set = servers.get(server).and_then(|(_, records)| records.get(key));
+                if let Some(set) = set.filter(|_| !stuck) {
+                    cached.values.clone_from(&set.values);
+                    cached.ttl = self.kept(set.ttl);
+                }
+                let ttl = u64::from(cached.ttl.max(1)) * 1_000;
+                // The next question comes a moment after the answer ran out. A long time is passed in one go.
+                let passed = to.since(cached.expires).0 / (ttl + 50);
+                let whole = if servers.len() > 1 { 0 } else { passed.saturating_sub(1) };
+                cached.expires = cached.expires.plus(Span((whole + 1) * (ttl + 50)));
+            }
+        }
+        self.caches = caches;
+    }
+
+    fn answer(
+        &self,
+        now: At,
+        key: &RecordKey,
+        state: &dyn Fn(&[String]) -> &'static str,
+        dice: &mut Dice,
+    ) -> (&'static str, Vec<String>, Option<i64>) {
+        let met = dice.pick(self.caches.len());
+        let cached = self.caches.get(met).and_then(|cache| cache.get(key));
+        match cached {
+            Some(cached) if !self.is(|ill| ill == Ill::Dead) => {
+                let stale = self.is(|ill| ill == Ill::Stale);
+                let left = i64::try_from(cached.expires.since(now).0 / 1_000).unwrap_or(i64::MAX);
+                let left = left.clamp(0, i64::from(cached.ttl));
+                let (said, ttl) = if stale { ("stale", STALE_TTL) } else { (state(&cached.values), left) };
+                (said, cached.values.clone(), Some(ttl))
+            }
+            _ => ("timeout", Vec::new(), None),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What a plan tells about its world: which database and which web service is old and new, what is there already,
+//! and what its steps will change.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::core::action::{Action, DnsChange};
+use crate::core::ids::{ProbeId, TargetId};
+use crate::core::origin::changes;
+use crate::core::plan::{Plan, Work};
+use crate::core::probe::{DnsProbe, ProbeKind, Replication};
+use crate::core::simulate::{Change, Side};
+use crate::core::target::Target;
+
+/// Every change of a record that a step makes on its way forward, with the TTL its undo goes back to.
+pub(super) fn dns_changes(plan: &Plan) -> Vec<(&TargetId, &DnsChange, Option<u32>)> {
+    let mut found = Vec::new();
+    let of = |work: Option<&Work>, name: &str| {
+        let updates = work.into_iter().flat_map(|work| &work.jobs).filter_map(|job| match &job.action {
+            Action::DnsUpdate(update) => Some(update),
+            _ => None,
+        });
+        updates.flat_map(|update| &update.changes).find(|change| change.name == name).map(|change| change.ttl)
+    };
+    for step in &plan.steps {
+        for job in &step.work.jobs {
+            if let Action::DnsUpdate(update) = &job.action {
+                for change in &update.changes {
+                    found.push((&update.target, change, of(step.undo.as_ref(), &change.name)));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The replications of a plan.
+pub(super) fn links(plan: &Plan) -> impl Iterator<Item = (&ProbeId, &Replication)> {
+    plan.probes.iter().filter_map(|(id, probe)| match &probe.kind {
+        ProbeKind::Replication(link) => Some((id, link)),
+        _ => None,
+    })
+}
+
+/// Replications that some action begins: they are not there before. The others are.
+pub(super) fn begun_by_actions(plan: &Plan) -> BTreeSet<&ProbeId> {
+    changes(plan)
+        .filter_map(|change| match change {
+            Change::Replicate(probe) | Change::Follow(probe) => Some(probe),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The database that is left and the one that is gone to.
+pub(super) fn databases(plan: &Plan) -> (Option<TargetId>, Option<TargetId>) {
+    let first = changes(plan).find_map(|change| match change {
+        Change::Replicate(probe) => Some(probe),
+        _ => None,
+    });
+    let link = first.and_then(|first| links(plan).find(|(id, _)| *id == first)).or_else(|| links(plan).next());
+    if let Some((_, link)) = link {
+        return (Some(link.source.clone()), Some(link.target.clone()));
+    }
+    let named = |change: &Change| match change {
+        Change::Fence(target) => Some(target.clone()),
+        _ => None,
+    };
+    let postgres = plan.targets.iter().find(|(_, target)| matches!(target, Target::Postgres(_)));
+    let old = changes(plan).find_map(named).or_else(|| postgres.map(|(id, _)| id.clone()));
+    let new = changes(plan).find_map(|change| match change {
+        Change::Use(target) if Some(target) != old.as_ref() => Some(target.clone()),
+        _ => None,
+    });
+    (old, new)
+}
+
+/// The record through which customers find the service.
+pub(super) fn customers_record(plan: &Plan) -> Option<&DnsProbe> {
+    plan.probes.values().find_map(|probe| match &probe.kind {
+        ProbeKind::Dns(probe) => Some(probe),
+        _ => None,
+    })
+}
+
+/// On which side an `http` target is: by the address it is reached at, by its name in a comparison of latencies, or
+/// by its own name.
+pub(super) fn side(plan: &Plan, target: &TargetId) -> Option<Side> {
+    if let (Some(Target::Http(http)), Some(record)) = (plan.targets.get(target), customers_record(plan)) {
+        let address = http.connect.as_deref().and_then(address);
+        let is = |values: &[String]| values.iter().any(|value| value.parse::<IpAddr>().ok() == address);
+        if address.is_some() && is(&record.new) {
+            return Some(Side::New);
+        }
+        if address.is_some() && is(&record.old) {
+            return Some(Side::Old);
+        }
+    }
+    let compared = plan.probes.values().find_map(|probe| match &probe.kind {
+        ProbeKind::Http(http) => http.sides.iter().find(|(_, of)| *of == target).map(|(name, _)| name.as_str()),
+        _ => None,
+    });
+    compared.and_then(by_name).or_else(|| by_name(target.as_str()))
+}
+
+fn address(text: &str) -> Option<IpAddr> {
+    text.parse::<SocketAddr>().map(|socket| socket.ip()).or_else(|_| text.parse()).ok()
+}
+
+fn by_name(name: &str) -> Option<Side> {
+    let has = |word: &str| name.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| part.eq_ignore_ascii_case(word));
+    if has("new") {
+        Some(Side::New)
+    } else if has("old") {
+        Some(Side::Old)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,190 @@
+//! The web services: how long they take and how often they fail.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::core::ids::TargetId;
+use crate::core::plan::Plan;
+use crate::core::probe::HttpProbe;
+use crate::core::simulate::Side;
+use crate::core::time::At;
+use crate::core::value::Value;
+
+use super::customers::hour;
+use super::dice::Dice;
+use super::plans;
+
+/// Milliseconds of a median answer.
+const BASE_MS: f64 = 46.0;
+/// The new environment is faster once it is warm.
+const BETTER: f64 = 0.75;
+/// How much slower a service with cold caches is, and how many seconds it takes until a third of that is left.
+const COLD: f64 = 1.6;
+const WARMING_S: f64 = 25.0;
+/// Spread of answers.
+const SPREAD: f64 = 0.22;
+/// Warm enough.
+const WARM: f64 = 0.03;
+
+/// A fault of a service.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Sick {
+    /// Answers take so many times longer.
+    Slow(f64),
+    /// This share of answers is an error with that status.
+    Errors(f64, u16),
+}
+
+#[derive(Clone, Debug)]
+struct Service {
+    side: Option<Side>,
+    base_ms: f64,
+    cold_since: Option<At>,
+    sick: Vec<(usize, Sick)>,
+}
+
+/// One measured answer.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    ms: f64,
+    status: u16,
+}
+
+/// All `http` targets of the plan.
+#[derive(Clone, Debug)]
+pub(super) struct Web {
+    services: BTreeMap<TargetId, Service>,
+}
+
+/// What an `http` probe has seen on each of its sides.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Windows(BTreeMap<String, VecDeque<Sample>>);
+
+impl Web {
+    pub(super) fn new(plan: &Plan, seed: u64) -> Self {
+        let http = plan.targets.iter().filter(|(_, target)| target.kind() == "http");
+        let services = http.map(|(id, _)| {
+            let side = plans::side(plan, id);
+            let mut dice = Dice::new(seed, &format!("web {id}"));
+            let better = if side == Some(Side::New) { BETTER } else { 1.0 };
+            let base_ms = dice.around(BASE_MS * better, 0.08);
+            (id.clone(), Service { side, base_ms, cold_since: None, sick: Vec::new() })
+        });
+        Self { services: services.collect() }
+    }
+
+    /// Customers come to a side that had none: its caches are cold.
+    pub(super) fn chill(&mut self, side: Side, now: At) {
+        for service in self.services.values_mut().filter(|service| service.side == Some(side)) {
+            service.cold_since = Some(now);
+        }
+    }
+
+    /// Whether every service is warm.
+    pub(super) fn is_warm(&self, now: At) -> bool {
+        self.services.values().all(|service| service.cold(now) < WARM * COLD)
+    }
+
+    /// Makes a side sick, or well again (`None`), on account of the fault of that number.
+    pub(super) fn sicken(&mut self, side: Side, fault: usize, sick: Option<Sick>) {
+        for service in self.services.values_mut().filter(|service| service.side == Some(side)) {
+            service.sick.retain(|(of, _)| *of != fault);
+            service.sick.extend(sick.map(|sick| (fault, sick)));
+        }
+    }
+
+    /// Share of errors of a side, and the milliseconds of its slow answers.
+    pub(super) fn of_side(&self, side: Side, now: At, times: f64) -> (f64, f64) {
+        let of = self.services.values().filter(|service| service.side == Some(side));
+        of.fold((0.0, 0.0), |(errors, slow): (f64, f64), service| {
+            (errors.max(service.errors().0), slow.max(service.median(now, times) * 2.5))
+        })
+    }
+
+    /// Milliseconds that one request to a service takes now.
+    pub(super) fn request(&self, target: &TargetId, now: At, times: f64, dice: &mut Dice) -> f64 {
+        let median = self.services.get(target).map_or(BASE_MS, |service| service.median(now, times));
+        dice.around(median, SPREAD)
+    }
+
+    /// The status a service answers with now.
+    pub(super) fn status(&self, target: &TargetId, dice: &mut Dice) -> u16 {
+        let (errors, status) = self.services.get(target).map_or((0.0, 200), Service::errors);
+        if errors > 0.0 && dice.chance(errors) { status } else { 200 }
+    }
+
+    /// Takes `count` further answers on each side into the windows, and tells what they show.
+    pub(super) fn reading(
+        &self,
+        probe: &HttpProbe,
+        windows: &mut Windows,
+        (now, times): (At, f64),
+        count: usize,
+        dice: &mut Dice,
+    ) -> Value {
+        let length = usize::try_from(probe.window).unwrap_or(usize::MAX);
+        let figures = probe.sides.iter().map(|(name, target)| {
+            let window = windows.0.entry(name.clone()).or_default();
+            for _ in 0..count.min(length) {
+                let sample = Sample { ms: self.request(target, now, times, dice), status: self.status(target, dice) };
+                if window.len() >= length {
+                    window.pop_front();
+                }
+                window.push_back(sample);
+            }
+            (name.clone(), figures(window))
+        });
+        Value::map(figures.collect::<Vec<_>>())
+    }
+}
+
+impl Service {
+    fn cold(&self, now: At) -> f64 {
+        self.cold_since.map_or(0.0, |since| COLD * (-now.since(since).as_secs_f64() / WARMING_S).exp())
+    }
+
+    fn median(&self, now: At, times: f64) -> f64 {
+        let slow = self.sick.iter().map(|(_, sick)| match sick {
+            Sick::Slow(times) => *times,
+            Sick::Errors(..) => 1.0,
+        });
+        // Busy hours are a little slower; a surge of customers more so.
+        let busy = 1.0 + 0.15 * (hour(now) - 1.0) + 0.12 * (times - 1.0).max(0.0);
+        self.base_ms * busy * (1.0 + self.cold(now)) * slow.product::<f64>()
+    }
+
+    fn errors(&self) -> (f64, u16) {
+        let errors = self.sick.iter().filter_map(|(_, sick)| match sick {
+            Sick::Errors(share, status) => Some((*share, *status)),
+            Sick::Slow(_) => None,
+        });
+        errors.fold((0.0, 200), |worst, found| if found.0 > worst.0 { found } else { worst })
+    }
+}
+
+/// The figures over a window, as the live probe gives them.
+#[allow(clippy::cast_precision_loss)] // a window of some hundred
+fn figures(window: &VecDeque<Sample>) -> Value {
+    let mut sorted: Vec<f64> = window.iter().map(|sample| sample.ms).collect();
+    sorted.sort_by(f64::total_cmp);
+    let quantile = |q: f64| {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a position
+        let at = ((sorted.len() as f64 * q).ceil() as usize).saturating_sub(1);
+        sorted.get(at).copied()
+    };
+    let bad = window.iter().filter(|sample| sample.status >= 400).count();
+    let newest = window.back();
+    let failure = match newest {
+        Some(sample) if sample.status >= 400 => format!("HTTP status {}", sample.status),
+        _ => String::new(),
+    };
+    Value::map([
+        ("p50", quantile(0.50).into()),
+        ("p95", quantile(0.95).into()),
+        ("p99", quantile(0.99).into()),
+        ("last", newest.map(|sample| sample.ms).into()),
+        ("errors", (!sorted.is_empty()).then(|| bad as f64 / sorted.len() as f64).into()),
+        ("samples", Value::Int(i64::try_from(window.len()).unwrap_or(i64::MAX))),
+        ("status", newest.map(|sample| i64::from(sample.status)).into()),
+        ("failure", failure.into()),
+    ])
+}
