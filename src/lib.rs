@@ -9,6 +9,7 @@ pub mod journal;
 pub mod lab;
 pub mod pace;
 pub mod plain;
+pub mod rehearsal;
 pub mod runbook;
 pub mod scenario;
 pub mod screen;

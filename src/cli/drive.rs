@@ -8,10 +8,11 @@ use jiff::Timestamp;
 
 use super::check::read;
 use super::records::{MODE, PROFILE, SET, pick, plan_of};
+use super::rehearsals::{REHEARSAL, demanded, is_rehearsal};
 use super::{Failure, Look, Outcome, RunbookArgs, say};
 use crate::clock::Clock;
 use crate::cockpit::{Cockpit, Exit, theme_for};
-use crate::core::fact::Mode;
+use crate::core::fact::{Fact, Mode};
 use crate::core::ids::Who;
 use crate::core::plan::Plan;
 use crate::core::time::{At, Span};
@@ -28,7 +29,7 @@ pub(super) fn own_path() -> Result<PathBuf, Failure> {
     std::env::current_exe().map_err(|error| Failure::outside(format!("this program cannot find itself: {error}")))
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -36,27 +37,23 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::outside(format!("the runtime does not start: {error}")))
 }
 
-fn holder(command: &str) -> Holder {
+pub(super) fn holder(command: &str) -> Holder {
     Holder::this_process(command, Timestamp::now())
 }
 
-fn who(holder: &Holder) -> Who {
+pub(super) fn who(holder: &Holder) -> Who {
     Who(format!("{}@{}", holder.user, holder.host))
 }
 
-pub(super) fn run(state: &Path, look: Look, args: &RunbookArgs) -> Outcome {
-    // A demand that cannot be checked is not met.
-    if read(args, look.color)?.plan.rehearsals.is_some() {
-        return Err(Failure::usage(
-            "the runbook demands rehearsals before a live run, and this gonogo cannot rehearse yet: \
-             nothing was started (a profile with `rehearsals: none` lifts the demand)",
-        ));
-    }
-    start(state, look, args, Mode::Live)
+pub(super) fn run(state: &Path, look: Look, args: &RunbookArgs, without_rehearsals: Option<&str>) -> Outcome {
+    let loaded = read(args, look.color)?;
+    let by = who(&holder("gonogo run"));
+    let checked = demanded(&Store::open(state)?, &loaded.plan, &loaded.source, without_rehearsals, &by)?;
+    start(state, look, args, Mode::Live, checked)
 }
 
 /// Opens a new run and seats the operator.
-pub(super) fn start(state: &Path, look: Look, args: &RunbookArgs, mode: Mode) -> Outcome {
+pub(super) fn start(state: &Path, look: Look, args: &RunbookArgs, mode: Mode, rehearsals: Option<Fact>) -> Outcome {
     let loaded = read(args, look.color)?;
     // Everything that can be refused is refused before there is a run.
     let seat = Seat::check(look)?;
@@ -64,13 +61,17 @@ pub(super) fn start(state: &Path, look: Look, args: &RunbookArgs, mode: Mode) ->
     let holder = holder("gonogo run");
     let mut labels = BTreeMap::from([(MODE.to_owned(), mode.as_str().to_owned())]);
     labels.extend(args.profile.clone().map(|profile| (PROFILE.to_owned(), profile)));
+    if mode == Mode::Live && is_rehearsal(&loaded.plan, args.profile.as_deref()) {
+        labels.insert(REHEARSAL.to_owned(), "on real servers".to_owned());
+    }
     labels.insert(SET.to_owned(), serde_json::to_string(&args.set).map_err(Failure::outside)?);
     let now = Timestamp::now();
     let id = RunId::new(now, rand::random());
     let new = NewRun { created_at: now, title: loaded.plan.title.clone(), runbook: loaded.source.into_bytes(), labels };
     let journal = store.create_run(&id, &new, &holder)?;
     let clock = Clock::start(At(now.as_millisecond()));
-    let exit = drive(Arc::new(loaded.plan), &id, journal, Opening::New { mode }, clock, &holder, seat)?;
+    let opening = Opening::New { mode, facts: rehearsals.into_iter().collect() };
+    let exit = drive(Arc::new(loaded.plan), &id, journal, opening, clock, &holder, seat)?;
     Ok(exit.code())
 }
 
@@ -138,7 +139,7 @@ impl Seat {
         Ok(Self::Terminal(Options::detect(look.color)))
     }
 
-    fn charset(self) -> Charset {
+    pub(super) fn charset(self) -> Charset {
         match self {
             Self::Terminal(options) => options.charset,
             Self::Streams(charset) => charset,
@@ -146,7 +147,7 @@ impl Seat {
     }
 
     /// Seats somebody in front of an engine until they leave.
-    async fn take<W: World>(
+    pub(super) async fn take<W: World>(
         self,
         engine: Engine<W>,
         run_name: String,
@@ -206,7 +207,7 @@ fn engine<W: World>(
 }
 
 /// What is left on the terminal after the cockpit: where the run stands and how to go on.
-fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId, charset: Charset) {
+pub(super) fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId, charset: Charset) {
     let tell = |text: &str| say(&printable(text, charset));
     let run = engine.run();
     let settled = engine.plan().steps.iter().filter(|step| run.is_settled(&step.id)).count();

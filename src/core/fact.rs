@@ -56,6 +56,17 @@ pub enum Fact {
         /// Version of the program.
         version: String,
     },
+    /// Before a live run: whether the rehearsals that the runbook demands were made.
+    RehearsalsChecked {
+        /// Rehearsals that count, by the names of their runs.
+        counted: Vec<String>,
+        /// What was missing, one sentence each.
+        missing: Vec<String>,
+        /// Why the run was begun all the same, when something was missing.
+        overridden: Option<String>,
+        /// Who began it.
+        by: Who,
+    },
     /// A driver took the run.
     DriverArrived {
         /// Who.
@@ -366,6 +377,7 @@ impl Fact {
     pub fn kind(&self) -> &'static str {
         match self {
             Fact::RunOpened { .. } => "run_opened",
+            Fact::RehearsalsChecked { .. } => "rehearsals_checked",
             Fact::DriverArrived { .. } => "driver_arrived",
             Fact::DriverLeft { .. } => "driver_left",
             Fact::StepStarted { .. } => "step_started",
@@ -434,6 +446,7 @@ impl Fact {
             | Fact::DoubtResolved { key, .. }
             | Fact::LateResultIgnored { key, .. } => Some(&key.step),
             Fact::RunOpened { .. }
+            | Fact::RehearsalsChecked { .. }
             | Fact::DriverArrived { .. }
             | Fact::DriverLeft { .. }
             | Fact::NoteAdded { .. }

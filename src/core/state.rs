@@ -239,7 +239,10 @@ impl Run {
                 self.ended = Some((at, how.clone()));
                 self.customers.clone_from(customers);
             }
-            Fact::NoteAdded { .. } | Fact::LateResultIgnored { .. } | Fact::WallClockJumped { .. } => {}
+            Fact::NoteAdded { .. }
+            | Fact::LateResultIgnored { .. }
+            | Fact::WallClockJumped { .. }
+            | Fact::RehearsalsChecked { .. } => {}
             _ => {
                 if let Some(id) = fact.step() {
                     let was_undone = matches!(self.phase(id), Phase::Undone { .. });
@@ -402,6 +405,7 @@ impl Run {
                 step.phase = Phase::Failed { at, why: format!("undo failed: {why}"), reverted: false };
             }
             Fact::RunOpened { .. }
+            | Fact::RehearsalsChecked { .. }
             | Fact::DriverArrived { .. }
             | Fact::DriverLeft { .. }
             | Fact::LateResultIgnored { .. }

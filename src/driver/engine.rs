@@ -44,6 +44,8 @@ pub enum Opening {
     New {
         /// Where it takes place.
         mode: Mode,
+        /// What is to be recorded with its opening.
+        facts: Vec<Fact>,
     },
     /// A run that has facts already.
     Resumed {
@@ -137,7 +139,7 @@ impl<W: World> Engine<W> {
         let now = clock.now();
         let (writer, notices) = journal;
         let (run, log, head, decision) = match opening {
-            Opening::New { mode } => {
+            Opening::New { mode, facts } => {
                 let run = Run::default();
                 let opened = Fact::RunOpened {
                     mode,
@@ -148,7 +150,8 @@ impl<W: World> Engine<W> {
                     version: env!("CARGO_PKG_VERSION").to_owned(),
                 };
                 let arrived = Fact::DriverArrived { by: who.clone(), epoch, away: Span::ZERO };
-                let decision = Decision { facts: vec![opened, arrived], effects: Vec::new() };
+                let facts = std::iter::once(opened).chain(facts).chain([arrived]).collect();
+                let decision = Decision { facts, effects: Vec::new() };
                 (run, VecDeque::new(), None, decision)
             }
             Opening::Resumed { facts, head, away } => {

@@ -31,6 +31,16 @@ impl MemoryView {
         self.lock().clone()
     }
 
+    /// The decisions behind the first `count`.
+    pub fn records_after(&self, count: usize) -> Vec<Record> {
+        self.lock().records.get(count..).unwrap_or_default().to_vec()
+    }
+
+    /// Whether there is a decision like that, looking at the newest first.
+    pub fn newest_first(&self, like: impl Fn(&Record) -> bool) -> bool {
+        self.lock().records.iter().rev().any(like)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Contents> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -60,6 +60,14 @@ pub fn utc(at: At) -> String {
     )
 }
 
+/// The day and the time of day in UTC: `2026-11-24 02:14 UTC`.
+pub fn date(at: At) -> String {
+    at.timestamp().map_or_else(
+        || "at an unknown time".to_owned(),
+        |time| time.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC").to_string(),
+    )
+}
+
 /// An elapsed time that ticks: `T+0:18:42`.
 pub fn elapsed(span: Span) -> String {
     let secs = span.0 / 1_000;
@@ -109,6 +117,16 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
     };
     match fact {
         Fact::RunOpened { mode, by, .. } => (by.to_string(), format!("opened the run, {}", mode.as_str())),
+        Fact::RehearsalsChecked { counted, missing, overridden, by } => {
+            let found = count(counted.len(), "rehearsal");
+            let what = match overridden {
+                Some(reason) => {
+                    format!("OVERRODE missing rehearsals ({}): {}", clean(&missing.join("; ")), clean(reason))
+                }
+                None => format!("{found} of this plan found"),
+            };
+            (by.to_string(), what)
+        }
         Fact::DriverArrived { by, away, epoch } if *epoch > 1 => {
             (by.to_string(), format!("took over the run; nobody had watched for {away}"))
         }

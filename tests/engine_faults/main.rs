@@ -86,7 +86,7 @@ impl Story {
         let last = facts.last().map_or(At(0), |recorded| recorded.at);
         let clock = Clock::start(last);
         let opening = if facts.is_empty() {
-            Opening::New { mode: Mode::Lab }
+            Opening::New { mode: Mode::Lab, facts: Vec::new() }
         } else {
             Opening::Resumed { facts, head: None, away: Span(10) }
         };

@@ -30,12 +30,7 @@ impl SimWorld {
     }
 
     #[allow(clippy::too_many_lines)] // one arm a fault: a table, not an algorithm
-    fn begin(
-        &mut self,
-        number: usize,
-        fault: &Fault,
-        lasts: Option<Span>,
-    ) -> Option<(IncidentKind, String)> {
+    fn begin(&mut self, number: usize, fault: &Fault, lasts: Option<Span>) -> Option<(IncidentKind, String)> {
         let now = self.now();
         let began = |sentence: String| Some((IncidentKind::Began, sentence));
         match fault {
@@ -62,8 +57,7 @@ impl SimWorld {
             Fault::RowsSkipped(of) => {
                 let link = self.link(&of.replication)?;
                 link.skipped = of.share;
-                let sentence =
-                    format!("{:.1} % of the rows do not arrive through {}", of.share * 100.0, link.probe);
+                let sentence = format!("{:.1} % of the rows do not arrive through {}", of.share * 100.0, link.probe);
                 began(sentence)
             }
             Fault::OpenTransaction(of) => {
@@ -123,7 +117,8 @@ impl SimWorld {
             Fault::Lies(of) => {
                 let id = self.probe(&of.probe)?;
                 let says = self.literals(&id, &of.says);
-                let frozen = if says.is_empty() { self.watch.get(&id).and_then(|watched| watched.last.clone()) } else { None };
+                let frozen =
+                    if says.is_empty() { self.watch.get(&id).and_then(|watched| watched.last.clone()) } else { None };
                 self.muted.push((number, id.clone(), Mute::Lies(frozen, says)));
                 began(format!("{id} reports what is not true"))
             }

@@ -64,12 +64,7 @@ impl Fields {
     }
 
     /// A field gets a value.
-    pub(super) fn set(
-        &mut self,
-        (plan, field, to): (&Plan, &str, &Literal),
-        now: At,
-        links: &BTreeMap<ProbeId, Link>,
-    ) {
+    pub(super) fn set(&mut self, (plan, field, to): (&Plan, &str, &Literal), now: At, links: &BTreeMap<ProbeId, Link>) {
         let Some((probe, field)) = field.split_once('.') else { return };
         let of = plan.probes.get(probe).and_then(|probe| probe.kind.own_fields());
         let value = of.and_then(|(fields, _)| fields.get(field)).and_then(|of| to.value(*of));

@@ -127,12 +127,16 @@ pub(super) fn cut_short(job: &mut Job, took: Span) -> (Outcome, bool) {
         Action::Sql(sql) => {
             let why = if job.timed_out { "statement timeout" } else { "user request" };
             let count = sql.statements.len();
-            let what = format!("{}: statement 1/{count}: canceling statement due to {why}; nothing was changed", sql.target);
+            let what =
+                format!("{}: statement 1/{count}: canceling statement due to {why}; nothing was changed", sql.target);
             (Outcome::Failed { what }, false)
         }
         Action::Http(_) | Action::DnsUpdate(_) | Action::Manual(_) | Action::Wait(_) | Action::Soak(_) => {
-            let what =
-                if job.timed_out { format!("no answer within {limit}") } else { "stopped before the answer".to_owned() };
+            let what = if job.timed_out {
+                format!("no answer within {limit}")
+            } else {
+                "stopped before the answer".to_owned()
+            };
             let happened = job.fate == Fate::Well && job.dice.chance(0.5);
             (Outcome::Unknown { why: format!("it may have been carried out: {what}") }, happened)
         }

@@ -90,6 +90,8 @@ pub struct SimWorld {
     running: BTreeMap<JobKey, Job>,
     /// What commands left behind for whoever looks for them.
     results: BTreeMap<JobKey, (Outcome, Span)>,
+    /// Whether each job that is over took effect, whatever anybody was told.
+    effects: BTreeMap<JobKey, bool>,
     troubles: Troubles,
     dice: Dice,
 }
@@ -108,6 +110,7 @@ impl SimWorld {
             muted: Vec::new(),
             running: BTreeMap::new(),
             results: BTreeMap::new(),
+            effects: BTreeMap::new(),
             troubles: Troubles::new(&plan, &scenarios),
             dice: Dice::new(seed, "scenarios"),
             plan,
@@ -250,15 +253,8 @@ impl SimWorld {
         let mut dice = Dice::new(self.seed, &format!("job {key} {now:?}"));
         let fate = self.troubles.fate(&key);
         let took = jobs::duration(&self.plan, &key, action, &mut dice);
-        let mut job = Job {
-            action: action.clone(),
-            since: now,
-            fate,
-            stopped: false,
-            timed_out: false,
-            orphan: None,
-            dice,
-        };
+        let mut job =
+            Job { action: action.clone(), since: now, fate, stopped: false, timed_out: false, orphan: None, dice };
         let delay = if matches!(action, Action::DnsUpdate(_)) { self.troubles.delay() } else { Span::ZERO };
         let limit = action.limit().unwrap_or(At::NEVER.since(now));
         let takes = Span(took.0.saturating_add(delay.0));
@@ -270,11 +266,8 @@ impl SimWorld {
         };
         if matches!(job.fate, Fate::Well | Fate::Unknown(_)) {
             for (part, stream, line) in jobs::lines(action, took) {
-                #[allow(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    clippy::cast_precision_loss
-                )] // a part of some minutes
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+                // a part of some minutes
                 let after = Span((takes.0 as f64 * part.min(0.99)) as u64);
                 self.push(now.plus(after), Coming::Printed(key.clone(), stream, line));
             }
@@ -326,6 +319,16 @@ impl SimWorld {
                 self.push(at, coming);
             }
         }
+    }
+
+    /// Whether a job took effect, as somebody finds who goes and looks. `None` while it is under way.
+    pub fn took_effect(&self, key: &JobKey) -> Option<bool> {
+        if self.running.contains_key(key) { None } else { Some(self.effects.get(key).copied().unwrap_or(false)) }
+    }
+
+    /// Rows that customers were told were saved and that the database their application uses does not have.
+    pub fn rows_missing(&self) -> u64 {
+        self.model.rows_missing()
     }
 
     fn push(&mut self, at: At, coming: Coming) {
@@ -441,6 +444,7 @@ impl SimWorld {
                 Ok(_) | Err(_) => {}
             }
         }
+        self.effects.insert(key.clone(), happened);
         if jobs::leaves_a_trace(&job.action) {
             self.results.insert(key.clone(), (outcome.clone(), took));
         }

@@ -56,9 +56,8 @@ pub(super) struct Model {
 impl Model {
     pub(super) fn new(plan: &Arc<Plan>, seed: u64, now: At) -> Self {
         let begun = plans::begun_by_actions(plan);
-        let links = plans::links(plan)
-            .map(|(id, of)| (id.clone(), Link::new(id, of, seed, !begun.contains(id))))
-            .collect();
+        let links =
+            plans::links(plan).map(|(id, of)| (id.clone(), Link::new(id, of, seed, !begun.contains(id)))).collect();
         let postgres = plan.targets.iter().filter(|(_, target)| matches!(target, Target::Postgres(_)));
         let (old, new) = plans::databases(plan);
         let mut dice = Dice::new(seed, "world");
@@ -247,6 +246,20 @@ impl Model {
         if let Some(link) = self.links.get_mut(probe) {
             change(link);
         }
+    }
+
+    /// Rows that customers were told were saved and that the database their application uses does not have.
+    pub(super) fn rows_missing(&self) -> u64 {
+        let of = if self.using.is_some() && self.using == self.new {
+            Quantity::MissingInNew
+        } else {
+            Quantity::MissingInOld
+        };
+        // Before anything is copied the old database is the only one there is.
+        if self.using.is_none() || self.using == self.old && self.saved.1 == 0.0 {
+            return 0;
+        }
+        self.quantity(of).unsigned_abs()
     }
 
     /// A number of the world.
