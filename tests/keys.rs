@@ -11,6 +11,7 @@ use std::path::Path;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use gonogo::core::board::Board;
 use gonogo::core::decide::{StepState, decide, picture, step_state};
+use gonogo::core::evidence::Baselines;
 use gonogo::core::fact::{Ending, Fact, Finding, Mode};
 use gonogo::core::ids::{Attempt, StepId, Who};
 use gonogo::core::input::Input;
@@ -84,6 +85,7 @@ fn reach(plan: &Plan, step: &Step, state: StepState) -> (Run, Board) {
         evidence: Vec::new(),
         overridden: None,
         preview: String::new(),
+        baselines: Baselines::new(),
     };
     let first = Fact::JobStarted { key: key(Direction::Do, 0) };
     let last = u16::try_from(step.work.jobs.len() - 1).unwrap();
@@ -102,6 +104,7 @@ fn reach(plan: &Plan, step: &Step, state: StepState) -> (Run, Board) {
         by: me(),
         typed: "undo".to_owned(),
         preview: String::new(),
+        baselines: Baselines::new(),
     };
     let undoing = Fact::JobStarted { key: key(Direction::Undo, 0) };
     let undone = Fact::StepUndone { step: id.clone(), attempt: Attempt(1) };
@@ -127,7 +130,7 @@ fn reach(plan: &Plan, step: &Step, state: StepState) -> (Run, Board) {
                 let fields = [("n", Value::Int(n)), ("x", Value::Float(1.0)), ("ok", Value::Bool(true))];
                 let at = At(NOW.0 - back);
                 let reading = Reading { probe: probe.clone(), at, took: Span(3), result: Ok(Value::map(fields)) };
-                board.observe(plan, at, &reading);
+                board.observe(plan, &run, at, &reading);
             }
         }
     }

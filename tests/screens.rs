@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 
 use gonogo::core::board::Board;
-use gonogo::core::evidence::{Assessment, Evidence, Term, Verdict};
+use gonogo::core::evidence::{Assessment, Baselines, Evidence, Term, Verdict};
 use gonogo::core::fact::{Fact, Mode, Recorded};
 use gonogo::core::ids::{Attempt, StepId, Who};
 use gonogo::core::job::{Direction, JobKey, Outcome};
@@ -81,7 +81,7 @@ impl Story {
 
     fn wait(&mut self, ms: u64) {
         self.now = self.now.plus(Span(ms));
-        self.board.refresh(&self.plan, self.now);
+        self.board.refresh(&self.plan, &self.run, self.now);
     }
 
     fn read(&mut self, probe: &str, result: Result<Value, Failure>) {
@@ -89,7 +89,7 @@ impl Story {
         if let Some(probe) = self.plan.probes.get(&reading.probe) {
             self.history.record(probe, &reading);
         }
-        self.board.observe(&self.plan, self.now, &reading);
+        self.board.observe(&self.plan, &self.run, self.now, &reading);
     }
 
     /// Everything is well for some seconds.
@@ -121,6 +121,7 @@ impl Story {
                 evidence,
                 overridden,
                 preview,
+                baselines: Baselines::new(),
             });
             self.wait(1_200);
             self.tell(Fact::StepDone { step, attempt, evidence: Vec::new() });
@@ -139,6 +140,7 @@ impl Story {
             evidence,
             overridden: None,
             preview: String::new(),
+            baselines: Baselines::new(),
         });
         for job in 0..=job {
             let key = key(step, job);

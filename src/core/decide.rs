@@ -1,12 +1,12 @@
 //! Decisions on what the operator wants. What happens by itself is in [`progress`](mod@super::progress).
 
 use super::board::Board;
-use super::evidence::Evidence;
+use super::evidence::{Evidence, Verdict};
 use super::fact::{Ending, Fact, Finding, StopWhy};
 use super::ids::{StepId, Who};
 use super::input::{Command, Confirmation, Decision, Effect, Input, Picture};
 use super::job::Direction;
-use super::plan::{Confirm, Plan, Reversibility, Step};
+use super::plan::{Confirm, Gate, Guard, Plan, Reversibility, Step};
 use super::progress;
 use super::refusal::Refusal;
 use super::state::{Phase, Run};
@@ -117,10 +117,32 @@ pub fn unmet(run: &Run, step: &Step) -> Vec<StepId> {
     step.needs.iter().filter(|need| !run.is_settled(need)).cloned().collect()
 }
 
-/// Every gate of a step judged now, the window of the change among them.
+/// Something that must be GO for a step to start.
+struct Station {
+    evidence: Evidence,
+    /// Whether a reason is enough to start without its GO.
+    overridable: bool,
+    guard: bool,
+}
+
+/// The poll before a start: the window of the change, the step's gates, its guards (what would end the step at once
+/// does not let it begin), and the numbers whose growth it counts.
+fn poll(plan: &Plan, board: &Board, now: At, step: &Step) -> Vec<Station> {
+    let open = |evidence| Station { evidence, overridable: true, guard: false };
+    let gate = |gate: &Gate| Station { overridable: gate.overridable, ..open(board.gate(plan, now, gate)) };
+    let guard = |guard: &Guard| {
+        let evidence = board.guard_at_start(plan, now, guard);
+        Station { overridable: evidence.assessment.verdict != Verdict::NoGo, evidence, guard: true }
+    };
+    let window = plan.window.map(|window| open(progress::window_gate(window, now)));
+    let counted = board.countable(plan, now, step).into_iter().map(open);
+    window.into_iter().chain(step.gates.iter().map(gate)).chain(step.guards.iter().map(guard)).chain(counted).collect()
+}
+
+/// Everything that must be GO for a step to start, judged now: the window of the change, its gates, its guards and
+/// the numbers whose growth it counts.
 pub fn gates(plan: &Plan, board: &Board, now: At, step: &Step) -> Vec<Evidence> {
-    let window = plan.window.map(|window| progress::window_gate(window, now));
-    window.into_iter().chain(step.gates.iter().map(|gate| board.gate(plan, now, gate))).collect()
+    poll(plan, board, now, step).into_iter().map(|station| station.evidence).collect()
 }
 
 /// What the operator sees of a step now; a confirmation must carry an equal one.
@@ -200,19 +222,22 @@ impl Operator<'_> {
         if !waits_for.is_empty() {
             return Err(Refusal::NeedsUnmet { step: step.id.clone(), waits_for });
         }
-        let evidence = gates(self.plan, self.board, self.now, step);
-        let shut: Vec<&Evidence> = evidence.iter().filter(|gate| !gate.open()).collect();
+        let stations = poll(self.plan, self.board, self.now, step);
+        let shut: Vec<&Station> = stations.iter().filter(|station| !station.evidence.open()).collect();
+        let broken = |station: &&&Station| station.guard && station.evidence.assessment.verdict == Verdict::NoGo;
+        if let Some(broken) = shut.iter().find(broken) {
+            let broken = shut_sentence(&broken.evidence);
+            return Err(Refusal::GuardBroken { step: step.id.clone(), broken });
+        }
         match &reason {
             None if !shut.is_empty() => {
-                let shut = shut.iter().map(|gate| shut_sentence(gate)).collect();
+                let shut = shut.iter().map(|station| shut_sentence(&station.evidence)).collect();
                 return Err(Refusal::GateShut { step: step.id.clone(), shut });
             }
             Some(_) if shut.is_empty() => return Err(Refusal::NothingToOverride(step.id.clone())),
             Some(reason) => {
-                let forbidden =
-                    step.gates.iter().find(|gate| !gate.overridable && shut.iter().any(|shut| shut.name == gate.name));
-                if let Some(gate) = forbidden {
-                    return Err(Refusal::OverrideForbidden { gate: gate.name.clone() });
+                if let Some(forbidden) = shut.iter().find(|station| !station.overridable) {
+                    return Err(Refusal::OverrideForbidden { gate: forbidden.evidence.name.clone() });
                 }
                 reason_of(reason)?;
             }
@@ -227,9 +252,10 @@ impl Operator<'_> {
             by: self.by.clone(),
             second,
             typed: confirmation.typed.trim().to_owned(),
-            evidence,
+            evidence: stations.into_iter().map(|station| station.evidence).collect(),
             overridden: reason.map(|reason| reason.trim().to_owned()),
             preview: step.work.digest.clone(),
+            baselines: self.board.baselines(self.plan, self.now, step, false),
         };
         let (job, effect) = progress::begin(self.plan, &step.id, Direction::Do, attempt, 0);
         Ok(Decision { facts: vec![started, job], effects: effect.into_iter().collect() })
@@ -464,6 +490,7 @@ impl Operator<'_> {
             by: self.by.clone(),
             typed: confirmation.typed.trim().to_owned(),
             preview: undo.digest.clone(),
+            baselines: self.board.baselines(self.plan, self.now, step, true),
         };
         // What an earlier try has taken back already is not taken back again.
         let from = Some(self.run.step(&step.id).undo_done).filter(|done| usize::from(*done) < undo.jobs.len());

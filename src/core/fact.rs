@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::evidence::Evidence;
+use super::evidence::{Baseline, Baselines, Evidence};
 use super::ids::{Attempt, StepId, Who};
 use super::job::{Adoption, JobKey, Outcome};
 use super::time::{At, Span};
@@ -87,6 +87,20 @@ pub enum Fact {
         overridden: Option<String>,
         /// Digest of the preview that was on screen.
         preview: String,
+        /// Numbers whose growth this try counts, as they were at this moment.
+        #[serde(default, skip_serializing_if = "Baselines::is_empty")]
+        baselines: Baselines,
+    },
+    /// A number whose growth is counted gave no reading when its step began. From here on it is counted.
+    BaselineTaken {
+        /// Which step.
+        step: StepId,
+        /// Whether the step is being taken back.
+        undo: bool,
+        /// The number, as conditions name it.
+        number: String,
+        /// Its first reading.
+        baseline: Baseline,
     },
     /// A job is about to begin. It may have had an effect from here on.
     JobStarted {
@@ -212,6 +226,9 @@ pub enum Fact {
         typed: String,
         /// Digest of the preview that was on screen.
         preview: String,
+        /// Numbers whose growth this try counts, as they were at this moment.
+        #[serde(default, skip_serializing_if = "Baselines::is_empty")]
+        baselines: Baselines,
     },
     /// A step is taken back.
     StepUndone {
@@ -366,6 +383,7 @@ impl Fact {
             Fact::DriverArrived { .. } => "driver_arrived",
             Fact::DriverLeft { .. } => "driver_left",
             Fact::StepStarted { .. } => "step_started",
+            Fact::BaselineTaken { .. } => "baseline_taken",
             Fact::JobStarted { .. } => "job_started",
             Fact::JobEnded { .. } => "job_ended",
             Fact::ItemAcknowledged { .. } => "item_acknowledged",
@@ -414,6 +432,7 @@ impl Fact {
     pub fn step(&self) -> Option<&StepId> {
         match self {
             Fact::StepStarted { step, .. }
+            | Fact::BaselineTaken { step, .. }
             | Fact::ItemAcknowledged { step, .. }
             | Fact::StopRequested { step, .. }
             | Fact::SectionReverting { step, .. }

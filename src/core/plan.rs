@@ -161,6 +161,23 @@ pub struct Step {
     pub writes: Option<WriteMark>,
 }
 
+impl Step {
+    /// Conditions that are judged from its start on; with `undo`, those that are judged while it is taken back.
+    pub fn conditions(&self, undo: bool) -> impl Iterator<Item = ConditionId> {
+        let (work, step) = if undo { (self.undo.as_ref(), None) } else { (Some(&self.work), Some(self)) };
+        let own = step.into_iter().flat_map(|step| {
+            let checks = step.verify.iter().map(|check| check.condition);
+            checks.chain(step.guards.iter().map(|guard| guard.condition))
+        });
+        let awaited = work
+            .into_iter()
+            .flat_map(|work| &work.jobs)
+            .flat_map(|job| job.until.iter().chain(&job.undo_until))
+            .copied();
+        own.chain(awaited)
+    }
+}
+
 /// What starts or ends the time in which customers cannot write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -3,11 +3,12 @@
 use super::action::{Action, Wait};
 use super::board::Board;
 use super::evidence::{Assessment, Evidence, Term, Verdict};
+use super::expr::Asker;
 use super::fact::{Fact, Finding, StopWhy};
 use super::ids::{Attempt, StepId};
 use super::input::{Decision, Effect};
 use super::job::{Adoption, Direction, JobKey, Outcome};
-use super::plan::{Plan, Step, Window};
+use super::plan::{Guard, Plan, Step, Window};
 use super::state::{Phase, Run, Running};
 use super::time::{At, Span};
 
@@ -55,7 +56,7 @@ pub fn checks(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Ve
         Phase::Verifying { since } => *since,
         _ => run.step(&step.id).ended.unwrap_or_default(),
     };
-    step.verify.iter().map(|check| board.check(plan, now, check, since)).collect()
+    step.verify.iter().map(|check| board.check(plan, run, now, check, since)).collect()
 }
 
 /// A job that the core keeps itself ended well.
@@ -309,9 +310,10 @@ pub(super) fn tick(plan: &Plan, run: &Run, board: &Board, now: At) -> Decision {
                 .or_else(|| deadline_passed(plan, run, now, running))
                 .or_else(|| kept_job_due(plan, run, board, now, step, running)),
             Phase::Verifying { since } => guard_broken_in_verify(plan, run, board, now, step)
-                .or_else(|| verified(plan, board, now, step, progress.attempt, *since)),
+                .or_else(|| verified(plan, run, board, now, step, *since)),
             _ => None,
         };
+        let decision = baseline_known(plan, run, board, now, step).or(decision);
         if let Some(decision) = decision {
             return decision;
         }
@@ -319,27 +321,50 @@ pub(super) fn tick(plan: &Plan, run: &Run, board: &Board, now: At) -> Decision {
     Decision::default()
 }
 
-fn broken<'a>(board: &Board, now: At, step: &'a Step) -> Option<&'a super::plan::Guard> {
-    step.guards.iter().find(|guard| board.broken_for(now, guard.condition).is_some_and(|span| span >= guard.tolerate))
+/// A number whose growth is counted, but which gave no reading when its step began, is counted from its first.
+fn baseline_known(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Option<Decision> {
+    let undo = match run.phase(&step.id) {
+        Phase::Running(running) => running.key.direction == Direction::Undo,
+        Phase::Verifying { .. } => false,
+        _ => return None,
+    };
+    let asker = Asker { step: step.id.clone(), undo };
+    let known = run.baselines(&asker)?;
+    let counted = |id| plan.condition(id).is_some_and(|condition| condition.counted().any(|n| !known.contains_key(n)));
+    if !step.conditions(undo).any(counted) {
+        return None;
+    }
+    let new = board.baselines(plan, now, step, undo).into_iter().filter(|(number, _)| !known.contains_key(number));
+    let taken = |(number, baseline)| Fact::BaselineTaken { step: step.id.clone(), undo, number, baseline };
+    let facts: Vec<Fact> = new.map(taken).collect();
+    (!facts.is_empty()).then(|| Decision { facts, effects: Vec::new() })
+}
+
+fn broken<'a>(plan: &Plan, run: &Run, board: &Board, now: At, step: &'a Step) -> Option<(&'a Guard, Evidence)> {
+    step.guards.iter().find_map(|guard| {
+        board.broken_for(now, guard.condition).filter(|span| *span >= guard.tolerate)?;
+        // The streak may be from before this try, and growth is counted anew.
+        let evidence = board.guard(plan, run, now, guard);
+        (evidence.assessment.verdict == Verdict::NoGo).then_some((guard, evidence))
+    })
 }
 
 fn guard_broken(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, running: &Running) -> Option<Decision> {
     if running.stopping.is_some() || running.key.direction != Direction::Do {
         return None;
     }
-    let guard = broken(board, now, step)?;
-    let evidence = vec![board.guard(plan, now, guard)];
-    Some(stop(plan, run, now, running, &StopWhy::Guard(guard.name.clone()), evidence))
+    let (guard, evidence) = broken(plan, run, board, now, step)?;
+    Some(stop(plan, run, now, running, &StopWhy::Guard(guard.name.clone()), vec![evidence]))
 }
 
 fn guard_broken_in_verify(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Option<Decision> {
-    let guard = broken(board, now, step)?;
+    let (guard, evidence) = broken(plan, run, board, now, step)?;
     let fact = Fact::StepFailed {
         step: step.id.clone(),
         attempt: run.step(&step.id).attempt,
         why: StopWhy::Guard(guard.name.clone()).to_string(),
         reverted: false,
-        evidence: vec![board.guard(plan, now, guard)],
+        evidence: vec![evidence],
     };
     Some(Decision { facts: vec![fact], effects: Vec::new() })
 }
@@ -368,7 +393,7 @@ fn kept_job_due(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, run
         }
         Action::Wait(Wait::Until(until)) => {
             let conditions = plan.until(&running.key);
-            if conditions.iter().all(|id| board.is_go_since(plan, now, *id, running.since)) {
+            if conditions.iter().all(|id| board.is_go_since(plan, run, now, *id, running.since)) {
                 return Some(succeeded(plan, run, running, format!("true after {passed}"), passed));
             }
             if passed < until.within {
@@ -376,7 +401,7 @@ fn kept_job_due(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, run
             }
             let open: Vec<String> = conditions
                 .iter()
-                .map(|id| board.assess(plan, now, *id))
+                .map(|id| board.assess(plan, run, now, *id))
                 .flat_map(|assessment| assessment.terms)
                 .filter(|term| term.verdict != Verdict::Go)
                 .map(|term| term.why.unwrap_or_else(|| format!("{} but {}", term.text, term.actual)))
@@ -392,8 +417,9 @@ fn kept_job_due(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, run
     }
 }
 
-fn verified(plan: &Plan, board: &Board, now: At, step: &Step, attempt: Attempt, since: At) -> Option<Decision> {
-    let evidence: Vec<Evidence> = step.verify.iter().map(|check| board.check(plan, now, check, since)).collect();
+fn verified(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, since: At) -> Option<Decision> {
+    let attempt = run.step(&step.id).attempt;
+    let evidence: Vec<Evidence> = step.verify.iter().map(|check| board.check(plan, run, now, check, since)).collect();
     if evidence.iter().all(Evidence::open) {
         let done = Fact::StepDone { step: step.id.clone(), attempt, evidence };
         return Some(Decision { facts: vec![done], effects: Vec::new() });

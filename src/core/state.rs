@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::action::{Action, Wait};
+use super::evidence::Baselines;
+use super::expr::Asker;
 use super::fact::{Ending, Fact, Finding, Mode, StopWhy};
 use super::ids::{Attempt, StepId, Who};
 use super::job::{Adoption, Direction, JobKey, Outcome};
@@ -92,6 +94,10 @@ pub struct StepRun {
     pub stopping: Option<StopWhy>,
     /// Why the newest try goes or went back, when it is a section that does. It outlives a crash on the way back.
     pub reverting: Option<String>,
+    /// What the newest try counts growth from.
+    pub baselines: Baselines,
+    /// What its newest undo counts growth from.
+    pub undo_baselines: Baselines,
     /// Last line of result of each job of the newest try.
     pub results: Vec<(String, Span)>,
 }
@@ -212,6 +218,12 @@ impl Run {
         }
     }
 
+    /// What growth is counted from by whoever asks; nothing for a step that has not begun.
+    pub fn baselines(&self, asker: &Asker) -> Option<&Baselines> {
+        let step = self.steps.get(&asker.step)?;
+        Some(if asker.undo { &step.undo_baselines } else { &step.baselines })
+    }
+
     /// Whether any job is under way.
     pub fn is_busy(&self) -> bool {
         self.steps.values().any(|step| matches!(step.phase, Phase::Running(_)))
@@ -286,7 +298,8 @@ impl Run {
         let marks = plan.step(id).and_then(|step| step.writes);
         let step = self.steps.entry(id.clone()).or_default();
         match fact {
-            Fact::StepStarted { attempt, overridden, .. } => {
+            Fact::StepStarted { attempt, overridden, baselines, .. } => {
+                step.baselines.clone_from(baselines);
                 step.attempt = *attempt;
                 step.started = Some(at);
                 step.ended = None;
@@ -303,7 +316,12 @@ impl Run {
                     self.writes.stop(at);
                 }
             }
-            Fact::UndoStarted { attempt, .. } => {
+            Fact::BaselineTaken { undo, number, baseline, .. } => {
+                let baselines = if *undo { &mut step.undo_baselines } else { &mut step.baselines };
+                baselines.insert(number.clone(), baseline.clone());
+            }
+            Fact::UndoStarted { attempt, baselines, .. } => {
+                step.undo_baselines.clone_from(baselines);
                 step.undo_attempt = *attempt;
                 step.results.clear();
                 step.items.clear();

@@ -278,7 +278,7 @@ impl<W: World> Engine<W> {
                 if let Some(probe) = self.plan.probes.get(&reading.probe) {
                     self.history.record(probe, &reading);
                 }
-                self.board.observe(&self.plan, now, &reading);
+                self.board.observe(&self.plan, &self.run, now, &reading);
                 if let Ok(body) = serde_json::to_string(&reading) {
                     let source = reading.probe.to_string();
                     self.writer.sample(Sample { at_ms: reading.at.0, source, body });
@@ -300,7 +300,7 @@ impl<W: World> Engine<W> {
     /// Decides on everything that can be decided now. One decision at a time is on its way to the disk.
     fn pump(&mut self) {
         let now = self.clock.now();
-        self.board.refresh(&self.plan, now);
+        self.board.refresh(&self.plan, &self.run, now);
         while self.pending.is_none() && !self.left {
             if let Some(fault) = &self.fault {
                 let fault = fault.clone();

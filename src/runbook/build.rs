@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use sha2::{Digest, Sha256};
 
 use crate::core::action::{Action, Wait};
-use crate::core::expr::{Condition, ExprError};
+use crate::core::expr::{Asker, Condition, ExprError};
 use crate::core::ids::{ProbeId, SecretId, StepId, TargetId};
 use crate::core::nearest::suggestion;
 use crate::core::plan::{Check, ConditionId, Gate, Guard, Job, Phase, Plan, Step, Window, Work};
@@ -27,8 +27,7 @@ pub(super) fn plan(
     profile: Option<&str>,
 ) -> Result<Plan, Vec<Diagnostic>> {
     let shapes = runbook.probes.iter().map(|(name, probe)| (name.as_str().into(), probe.kind.shape())).collect();
-    let mut builder =
-        Builder { runbook, source, shapes, conditions: Vec::new(), known: HashMap::new(), faults: Vec::new() };
+    let mut builder = Builder::new(runbook, source, shapes);
     names::check(runbook, root, &builder.shapes, &mut builder.faults);
     let (phases, steps) = builder.phases(root);
     let mut faults = builder.faults;
@@ -98,10 +97,17 @@ struct Builder<'r> {
     shapes: BTreeMap<ProbeId, Shape>,
     conditions: Vec<Condition>,
     known: HashMap<String, Result<ConditionId, Vec<ExprError>>>,
+    /// Who asks the conditions compiled now.
+    asker: Asker,
     faults: Vec<Diagnostic>,
 }
 
-impl Builder<'_> {
+impl<'r> Builder<'r> {
+    fn new(runbook: &'r Runbook, source: &'r str, shapes: BTreeMap<ProbeId, Shape>) -> Self {
+        let asker = Asker { step: StepId::from(""), undo: false };
+        Self { runbook, source, shapes, conditions: Vec::new(), known: HashMap::new(), asker, faults: Vec::new() }
+    }
+
     fn fault(&mut self, message: impl AsRef<str>, mark: Mark, label: impl AsRef<str>) {
         self.faults.push(Diagnostic::new(message).at(mark, label));
     }
@@ -127,6 +133,7 @@ impl Builder<'_> {
             let message = format!("`{}` cannot be a step's id", step.id);
             self.fault(message, id, "expected small letters, digits and `-`, at most 64, not beginning with `-`");
         }
+        self.asker = Asker { step: StepId::from(step.id.as_str()), undo: false };
         let work = self.work(step, node);
         let (gates, verify, guards) = (self.gates(step, node), self.checks(step, node), self.guards(step, node));
         if let Some(Action::Soak(_)) = &step.action
@@ -143,6 +150,7 @@ impl Builder<'_> {
                 format!("expected at least {expect}"),
             );
         }
+        self.asker.undo = true;
         let undo = self.undo(step, node, &work);
         if undo.is_some() && step.undo.is_some() && step.reversibility == crate::core::plan::Reversibility::None {
             let label = "expected `free`, `lossless` or `lossy`";
@@ -247,9 +255,22 @@ impl Builder<'_> {
                 }
                 Some(work(jobs, undo.section.deadline, true))
             }
-            None if forward.section => reversed(forward),
+            None if forward.section => {
+                let mut back = reversed(forward)?;
+                for id in back.jobs.iter_mut().flat_map(|job| &mut job.until) {
+                    *id = self.asked_anew(*id, node);
+                }
+                Some(back)
+            }
             None => None,
         }
+    }
+
+    /// A condition of a member's undo, as the undo of the whole step asks it.
+    fn asked_anew(&mut self, id: ConditionId, node: &Node) -> ConditionId {
+        let counting = self.conditions.get(id.0).filter(|condition| condition.counts());
+        let Some(text) = counting.map(|condition| condition.source().to_owned()) else { return id };
+        self.condition(&text, node).unwrap_or(id)
     }
 
     /// Checks an action and compiles the conditions it waits for.
@@ -274,6 +295,11 @@ impl Builder<'_> {
                 Shorthand::Full(gate) => (gate.name.as_ref(), &gate.that, gate.hold, gate.overriding),
             };
             let Some(condition) = self.condition(that, expression(node)) else { continue };
+            if self.conditions.get(condition.0).is_some_and(Condition::counts) {
+                let fault = Diagnostic::new("a gate cannot ask how much a number grew: its step has not begun");
+                let fault = fault.at(expression(node).mark, "expected no `increase` here");
+                self.faults.push(fault.help(Some("ask it in `guards` or `verify`".to_owned())));
+            }
             let overridable = overriding == Override::Allowed;
             gates.push(Gate { name: name.unwrap_or(that).clone(), condition, hold, overridable });
         }
@@ -315,14 +341,18 @@ impl Builder<'_> {
 
     /// Compiles an expression once; its faults are told wherever it stands.
     fn condition(&mut self, text: &str, node: &Node) -> Option<ConditionId> {
-        let known = if let Some(known) = self.known.get(text) {
+        // Growth is counted from the beginning of the step that asks, so each step has a condition of its own.
+        let counts = text.contains("increase");
+        let key = if counts { format!("{text} {} {}", self.asker.step, self.asker.undo) } else { text.to_owned() };
+        let known = if let Some(known) = self.known.get(&key) {
             known
         } else {
             let compiled = Condition::compile(text, &self.shapes).map(|condition| {
+                let condition = if condition.counts() { condition.asked_by(self.asker.clone()) } else { condition };
                 self.conditions.push(condition);
                 ConditionId(self.conditions.len() - 1)
             });
-            self.known.entry(text.to_owned()).or_insert(compiled)
+            self.known.entry(key).or_insert(compiled)
         };
         match known {
             Ok(id) => {

@@ -263,9 +263,9 @@ fn boards(scene: &Scene, step: &Step, state: StepState, blocks: &mut Vec<Block>)
             }
         }
     }
-    if !step.guards.is_empty() && !matches!(state, StepState::Done | StepState::Skipped) {
+    if !step.guards.is_empty() && !before && !matches!(state, StepState::Done | StepState::Skipped) {
         let rows: Vec<Evidence> =
-            step.guards.iter().map(|guard| scene.board.guard(scene.plan, scene.now, guard)).collect();
+            step.guards.iter().map(|guard| scene.board.guard(scene.plan, scene.run, scene.now, guard)).collect();
         blocks.push(board("GUARDS", &rows));
     }
     if !step.verify.is_empty() && state != StepState::Skipped {

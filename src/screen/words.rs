@@ -1,7 +1,5 @@
 //! How numbers, sizes, times and facts are put into words. One way each, everywhere.
 
-use jiff::tz::TimeZone;
-
 use crate::core::evidence::Verdict;
 use crate::core::fact::{Fact, Finding};
 use crate::core::job::{Adoption, Direction, JobKey, Outcome};
@@ -54,10 +52,7 @@ pub fn age(span: Span) -> String {
 
 /// The time of day in UTC.
 pub fn utc(at: At) -> String {
-    at.timestamp().map_or_else(
-        || "--:--:--".to_owned(),
-        |time| time.to_zoned_datetime(TimeZone::UTC).strftime("%H:%M:%S").to_string(),
-    )
+    at.utc()
 }
 
 /// An elapsed time that ticks: `T+0:18:42`.
@@ -122,6 +117,10 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
             };
             let again = if attempt.0 > 1 { format!(", try {attempt}") } else { String::new() };
             (by.to_string(), format!("confirmed {} {how}{again}", step(id)))
+        }
+        Fact::BaselineTaken { step: id, number, baseline, .. } => {
+            let what = format!("{}: {} is counted only from here, from {}", step(id), clean(number), baseline.value);
+            ("step".to_owned(), what)
         }
         Fact::JobStarted { key } => ("job".to_owned(), format!("{} began", job(plan, key))),
         Fact::JobEnded { key, outcome: how, took } => {

@@ -9,15 +9,16 @@ use gonogo::core::fact::{Ending, FACT_VERSION, Fact, Finding, Mode, Recorded, St
 use gonogo::core::ids::{StepId, Who};
 use gonogo::core::input::{Command, Confirmation, Decision, Effect, Input, Picture};
 use gonogo::core::job::{Direction, JobKey, Outcome};
-use gonogo::core::plan::{Confirm, Plan, Reversibility, Step, WriteMark};
+use gonogo::core::plan::{Confirm, Guard, Plan, Reversibility, Step, WriteMark};
 use gonogo::core::reading::Reading;
 use gonogo::core::recover::take_over;
 use gonogo::core::refusal::Refusal;
 use gonogo::core::rollback::way_back;
 use gonogo::core::state::{Phase, Run};
 use gonogo::core::time::{At, Span};
+use gonogo::core::value::Value;
 
-use crate::oracle::{Oracle, Seen};
+use crate::oracle::{Oracle, Seen, grows};
 
 /// How often things happened over all cases: a proof about nothing is none.
 #[derive(Debug, Default)]
@@ -92,7 +93,7 @@ impl<'a> Harness<'a> {
             board: Board::new(plan, now),
             now,
             facts: Vec::new(),
-            oracle: Oracle { seen: Vec::new(), stale_after },
+            oracle: Oracle { seen: Vec::new(), stale_after, baselines: BTreeMap::new() },
             replayed: Run::default(),
             in_world: BTreeSet::new(),
             starts: BTreeMap::new(),
@@ -126,7 +127,7 @@ impl<'a> Harness<'a> {
     /// A reading arrives. No two things happen in one millisecond, so that there is one order of them.
     pub fn read(&mut self, reading: Reading) {
         self.pass(1);
-        self.board.observe(self.plan, self.now, &reading);
+        self.board.observe(self.plan, &self.run, self.now, &reading);
         self.oracle.seen.push(Seen { arrived: self.now, reading });
         self.drain();
     }
@@ -150,6 +151,7 @@ impl<'a> Harness<'a> {
 
     /// Whatever is due happens, and there is an end to it.
     pub fn drain(&mut self) {
+        self.count_from_here();
         for _ in 0..100 {
             let before = self.facts.len();
             self.input(Input::Tick).unwrap();
@@ -159,6 +161,33 @@ impl<'a> Harness<'a> {
             }
         }
         panic!("there is no end to what is due: {:?}", &self.facts[self.facts.len() - 6..]);
+    }
+
+    /// The expressions of a step that ask for growth.
+    fn growth(&self, step: &Step) -> Vec<String> {
+        let checks = step.verify.iter().map(|check| check.condition);
+        let conditions = checks.chain(step.guards.iter().map(|guard| guard.condition));
+        let sources = conditions.map(|id| self.plan.condition(id).unwrap().source().to_owned());
+        sources.filter(|source| grows(source).is_some()).collect()
+    }
+
+    /// What could not be counted from the start is counted from its first fresh reading.
+    fn count_from_here(&mut self) {
+        for step in &self.plan.steps {
+            let running = match self.run.phase(&step.id) {
+                Phase::Running(running) => running.key.direction != Direction::Undo,
+                Phase::Verifying { .. } => true,
+                _ => false,
+            };
+            for source in self.growth(step).into_iter().filter(|_| running && self.run.ended.is_none()) {
+                if !self.oracle.baselines.contains_key(&source)
+                    && let Some(number) = self.oracle.number(self.now, &source)
+                {
+                    self.oracle.baselines.insert(source, number);
+                    self.counts.add("counted late");
+                }
+            }
+        }
     }
 
     /// The cockpit dies; another takes over from the stored facts.
@@ -205,7 +234,7 @@ impl<'a> Harness<'a> {
     /// Asks the core, as the driver does, and holds its answer against the rules.
     #[allow(clippy::needless_pass_by_value)] // an input is used up by being decided on
     fn input(&mut self, input: Input) -> Result<(), Refusal> {
-        self.board.refresh(self.plan, self.now);
+        self.board.refresh(self.plan, &self.run, self.now);
         match decide(self.plan, &self.run, &self.board, self.now, input.clone()) {
             Ok(decision) => {
                 self.allowed(&input, &decision);
@@ -216,6 +245,14 @@ impl<'a> Harness<'a> {
                 let sentence = refusal.to_string();
                 assert!(!sentence.is_empty() && !sentence.contains('\n'), "{sentence:?}");
                 assert!(matches!(input, Input::Operator { .. }), "{input:?} was refused: {sentence}");
+                if let Refusal::GuardBroken { step, .. } = &refusal {
+                    let guards = &self.plan.step(step).unwrap().guards;
+                    let source = |guard: &Guard| self.plan.condition(guard.condition).unwrap().source();
+                    assert!(
+                        guards.iter().any(|guard| self.oracle.truth_at_start(self.now, source(guard)) == Some(false))
+                    );
+                    self.counts.add("refused for a broken guard");
+                }
                 self.counts.add("refusal");
                 Err(refusal)
             }
@@ -343,7 +380,7 @@ impl<'a> Harness<'a> {
 
     /// I3, P2, P3, P4.
     fn started_rightly(&mut self, confirmation: &Confirmation, reason: Option<&String>, decision: &Decision) {
-        let [Fact::StepStarted { step, by, second, typed, evidence, overridden, preview, attempt }, ..] =
+        let [Fact::StepStarted { step, by, second, typed, evidence, overridden, preview, attempt, baselines }, ..] =
             decision.facts.as_slice()
         else {
             panic!("{decision:?}");
@@ -368,11 +405,33 @@ impl<'a> Harness<'a> {
                 shut.push(gate);
             }
         }
-        assert_eq!(evidence.len(), step.gates.len() + usize::from(window.is_some()));
+        // What would end the step at once never lets it begin, whatever the reason.
+        let mut unclear = Vec::new();
+        for guard in &step.guards {
+            let source = self.plan.condition(guard.condition).unwrap().source();
+            match self.oracle.truth_at_start(self.now, source) {
+                Some(true) => {}
+                Some(false) => panic!("{} started while its guard {source} was broken", step.id),
+                None => unclear.push(source.to_owned()),
+            }
+        }
+        let growth = self.growth(step);
+        unclear.extend(growth.iter().filter(|source| self.oracle.number(self.now, source).is_none()).cloned());
+        let from: Vec<Value> = baselines.values().map(|baseline| baseline.value.clone()).collect();
+        let expected: Vec<Value> =
+            growth.iter().filter_map(|source| self.oracle.number(self.now, source).map(Value::Int)).collect();
+        assert_eq!(from, expected, "{} counts from something else", step.id);
+        let guarded = |source: &&String| {
+            step.guards.iter().any(|guard| self.plan.condition(guard.condition).unwrap().source() == source.as_str())
+        };
+        let counted = growth.iter().filter(|source| !guarded(source)).count();
+        let stations = step.gates.len() + step.guards.len() + counted + usize::from(window.is_some());
+        assert_eq!(evidence.len(), stations);
         match overridden {
             None => {
                 assert_eq!(reason, None);
                 assert!(shut.is_empty() && inside, "{} started while {shut:?} was shut", step.id);
+                assert!(unclear.is_empty(), "{} started while {unclear:?} was unknown", step.id);
                 assert!(evidence.iter().all(gonogo::core::evidence::Evidence::open));
                 self.counts.add("start");
                 if step.gates.iter().any(|gate| gate.hold > Span::ZERO) {
@@ -385,6 +444,9 @@ impl<'a> Harness<'a> {
                 assert!(shut.iter().all(|gate| gate.overridable), "{} overrode {shut:?}", step.id);
                 assert!(evidence.iter().any(|gate| !gate.open()));
                 self.counts.add("override");
+                if !unclear.is_empty() {
+                    self.counts.add("override of the unknown");
+                }
             }
         }
         let present = picture(self.plan, &self.run, &self.board, self.now, step);
@@ -467,10 +529,21 @@ impl<'a> Harness<'a> {
                 assert!(self.open.insert(step.clone()), "{step} started twice");
                 self.stopped.remove(step);
                 self.sections.insert(step.clone(), Section::default());
+                for source in self.growth(self.plan.step(step).unwrap()) {
+                    self.oracle.baselines.remove(&source);
+                    if let Some(number) = self.oracle.number(self.now, &source) {
+                        self.oracle.baselines.insert(source, number);
+                    }
+                }
             }
             Fact::UndoStarted { step, .. } => {
                 assert!(self.open.insert(step.clone()), "{step} undone while open");
                 self.stopped.remove(step);
+            }
+            Fact::BaselineTaken { step, number, baseline, .. } => {
+                let sources = self.growth(self.plan.step(step).unwrap());
+                let source = sources.iter().find(|source| source.contains(number.as_str())).unwrap();
+                assert_eq!(Some(&baseline.value), self.oracle.baselines.get(source).copied().map(Value::Int).as_ref());
             }
             Fact::JobStarted { key } => self.job_begins(key),
             Fact::JobEnded { key, outcome, .. } => {
@@ -732,7 +805,7 @@ impl<'a> Harness<'a> {
     }
 
     pub fn look(&mut self, step: &Step) -> (Picture, At) {
-        self.board.refresh(self.plan, self.now);
+        self.board.refresh(self.plan, &self.run, self.now);
         let seen = (picture(self.plan, &self.run, &self.board, self.now, step), self.now);
         let _ = gates(self.plan, &self.board, self.now, step);
         self.looked.insert(step.id.clone(), seen.clone());
