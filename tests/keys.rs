@@ -290,8 +290,9 @@ fn prompts(plan: &Plan, run: &Run, board: &Board, step: &Step) -> Vec<Ask> {
         Ask::Undo { step: id(), seen: seen() },
         Ask::OverrideReason(id()),
         Ask::SkipReason(id()),
-        Ask::Doubt(id()),
-        Ask::DoubtReason(id(), Finding::Happened),
+        Ask::Stop { step: id(), seen: seen() },
+        Ask::Doubt { step: id(), seen: seen() },
+        Ask::DoubtReason { step: id(), finding: Finding::Happened, seen: seen() },
         Ask::Note,
         Ask::Status,
         Ask::End,
@@ -342,7 +343,7 @@ fn no_key_is_ignored_while_a_question_is_open() {
         let (run, board) = reach(&plan, step, state);
         let stage = Stage::new(&plan, run, board);
         for ask in prompts(&plan, &stage.run, &stage.board, step) {
-            for typed in ["", "go", "switch", "drop", "undo", &"x".repeat(400)] {
+            for typed in ["", "go", "switch", "drop", "undo", "stop", &"x".repeat(400)] {
                 for key in &keys {
                     let typed = typed.to_owned();
                     let prompt = Some(Prompt { ask: ask.clone(), typed, shown: At(NOW.0 - 1_000) });
@@ -382,7 +383,7 @@ fn pasted_text_is_never_ignored_and_never_confirms() {
     let (run, board) = reach(&plan, step, StepState::Ready);
     for ask in prompts(&plan, &run, &board, step) {
         for text in ["switch", "switch\n", "", "\n", "   ", "\u{1b}[31m", &"x".repeat(1_000_000)] {
-            let confirms = matches!(ask, Ask::Start { .. } | Ask::Undo { .. });
+            let confirms = matches!(ask, Ask::Start { .. } | Ask::Undo { .. } | Ask::Stop { .. });
             let prompt = Some(Prompt { ask: ask.clone(), typed: String::new(), shown: NOW });
             let mut desk = Desk { prompt, ..Desk::default() };
             let before = desk.clone();

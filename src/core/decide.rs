@@ -21,6 +21,9 @@ pub const ARMING: Span = Span(300);
 /// Most characters of a wrong word that a refusal repeats.
 const ECHOED: usize = 40;
 
+/// The word that stops a step.
+pub const STOP_WORD: &str = "stop";
+
 /// The word that takes a step back.
 pub const UNDO_WORD: &str = "undo";
 
@@ -152,10 +155,21 @@ pub fn picture(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> P
         Phase::Done { .. } | Phase::Verifying { .. } | Phase::InDoubt { .. } => step.undo.as_ref(),
         _ => Some(&step.work),
     };
+    let polled = match progress.phase {
+        Phase::Pending | Phase::Failed { .. } | Phase::Undone { .. } | Phase::Skipped { .. } => {
+            gates(plan, board, now, step)
+        }
+        _ => Vec::new(),
+    };
+    let doubt = match progress.phase {
+        Phase::InDoubt { key, .. } => Some(key),
+        _ => None,
+    };
     Picture {
         state: step_state(plan, run, board, now, step).as_str(),
         attempts: (progress.attempt, progress.undo_attempt),
-        gates: gates(plan, board, now, step)
+        doubt,
+        gates: polled
             .into_iter()
             .map(|gate| {
                 let open = gate.open();
@@ -179,6 +193,24 @@ pub fn undo_word(step: &Step) -> &str {
     if step.reversibility >= Reversibility::Lossy { step.id.as_str() } else { UNDO_WORD }
 }
 
+/// What must be typed to stop a step. What is on its way back would be left half way, which takes more than a habit.
+pub fn stop_word<'a>(run: &Run, step: &'a Step) -> &'a str {
+    match run.phase(&step.id) {
+        Phase::Running(running) if running.key.direction != Direction::Do => step.id.as_str(),
+        _ => STOP_WORD,
+    }
+}
+
+/// Whether the checks of a failed step may be looked at again: they say something only about work that ended well and
+/// is still there.
+pub fn may_be_verified_again(run: &Run, step: &Step) -> bool {
+    let progress = run.step(&step.id);
+    matches!(progress.phase, Phase::Failed { reverted: false, .. })
+        && progress.worked
+        && progress.reverting.is_none()
+        && !step.verify.is_empty()
+}
+
 struct Operator<'a> {
     plan: &'a Plan,
     run: &'a Run,
@@ -197,9 +229,9 @@ impl Operator<'_> {
             Command::Override { confirmation, reason } => self.start(&confirmation, Some(reason)),
             Command::Acknowledge { step, item } => self.acknowledge(&step, item),
             Command::Skip { step, reason } => self.skip(&step, &reason),
-            Command::Stop { step } => self.stop(&step),
+            Command::Stop(confirmation) => self.stop(&confirmation),
             Command::VerifyAgain { step } => self.verify_again(&step),
-            Command::Resolve { step, finding, reason } => self.resolve(&step, finding, &reason),
+            Command::Resolve { step, finding, reason, seen } => self.resolve(&step, finding, &reason, &seen),
             Command::Undo(confirmation) => self.undo(&confirmation),
             Command::Note { text } => Ok(fact(Fact::NoteAdded { by: self.by, text: text_of(&text)? })),
             Command::StatusUpdate { text } => Ok(fact(Fact::StatusUpdated { by: self.by, text: text_of(&text)? })),
@@ -243,6 +275,7 @@ impl Operator<'_> {
             }
             None => {}
         }
+        self.unchanged(step, &confirmation.seen, true)?;
         self.confirmed(step, confirmation, word(step))?;
         let second = self.second_person(step, confirmation)?;
         let attempt = self.run.step(&step.id).attempt.next();
@@ -280,10 +313,7 @@ impl Operator<'_> {
 
     /// The confirmation is made on the present picture, deliberately, with the right word.
     fn confirmed(&self, step: &Step, confirmation: &Confirmation, expected: &str) -> Result<(), Refusal> {
-        let present = picture(self.plan, self.run, self.board, self.now, step);
-        if let Some(what) = difference(&confirmation.seen, &present) {
-            return Err(Refusal::PictureChanged { what });
-        }
+        self.unchanged(step, &confirmation.seen, false)?;
         let shown = self.now.since(confirmation.shown);
         if shown < ARMING {
             return Err(Refusal::TooSoon(shown));
@@ -295,6 +325,15 @@ impl Operator<'_> {
             });
         }
         Ok(())
+    }
+
+    /// What was seen is what is. Gates matter to a start only.
+    fn unchanged(&self, step: &Step, seen: &Picture, gates: bool) -> Result<(), Refusal> {
+        let present = picture(self.plan, self.run, self.board, self.now, step);
+        match difference(seen, &present, gates) {
+            Some(what) => Err(Refusal::PictureChanged { what }),
+            None => Ok(()),
+        }
     }
 
     fn second_person(&self, step: &Step, confirmation: &Confirmation) -> Result<Option<Who>, Refusal> {
@@ -364,23 +403,22 @@ impl Operator<'_> {
         Err(Refusal::WrongState { step: id.clone(), state: state.as_str(), advice })
     }
 
-    fn stop(&self, id: &StepId) -> Result<Decision, Refusal> {
+    fn stop(&self, confirmation: &Confirmation) -> Result<Decision, Refusal> {
+        let id = &confirmation.step;
         let step = self.step(id)?;
         match self.run.phase(id) {
-            Phase::Running(running) if running.stopping.is_none() => Ok(progress::stop(
-                self.plan,
-                self.run,
-                self.now,
-                running,
-                &StopWhy::Operator(self.by.clone()),
-                Vec::new(),
-            )),
+            Phase::Running(running) if running.stopping.is_none() => {
+                self.confirmed(step, confirmation, stop_word(self.run, step))?;
+                let why = StopWhy::Operator(self.by.clone());
+                Ok(progress::stop(self.plan, self.run, self.now, running, &why, Vec::new()))
+            }
             Phase::Running(_) => Err(Refusal::WrongState {
                 step: id.clone(),
                 state: "stopping",
                 advice: "it was told to stop already; it ends by itself or at its time limit",
             }),
             Phase::Verifying { .. } => {
+                self.confirmed(step, confirmation, stop_word(self.run, step))?;
                 let attempt = self.run.step(id).attempt;
                 let why = format!("verification stopped by {}", self.by);
                 let evidence = progress::checks(self.plan, self.run, self.board, self.now, step);
@@ -409,6 +447,13 @@ impl Operator<'_> {
                     advice: "its checks would judge what is no longer there; take it back with u or do it again with enter",
                 })
             }
+            Phase::Failed { reverted: false, .. } if !may_be_verified_again(self.run, step) => {
+                Err(Refusal::WrongState {
+                    step: id.clone(),
+                    state: "failed before its work was done",
+                    advice: "its checks would not prove that it was; do it again with enter, take it back with u, or skip it with a reason",
+                })
+            }
             Phase::Failed { reverted: false, .. } => Ok(fact(Fact::VerifyingAgain {
                 step: id.clone(),
                 attempt: self.run.step(id).attempt,
@@ -427,7 +472,7 @@ impl Operator<'_> {
         }
     }
 
-    fn resolve(&self, id: &StepId, finding: Finding, reason: &str) -> Result<Decision, Refusal> {
+    fn resolve(&self, id: &StepId, finding: Finding, reason: &str, seen: &Picture) -> Result<Decision, Refusal> {
         let step = self.step(id)?;
         let Phase::InDoubt { key, .. } = self.run.phase(id) else {
             return Err(Refusal::WrongState {
@@ -436,6 +481,7 @@ impl Operator<'_> {
                 advice: "only a step in doubt needs to be resolved",
             });
         };
+        self.unchanged(step, seen, false)?;
         reason_of(reason)?;
         let of = self.plan.work(key).map_or(1, |work| work.jobs.len());
         let job = usize::from(key.job) + 1;
@@ -557,15 +603,21 @@ pub fn shut_sentence(gate: &Evidence) -> String {
 }
 
 /// What is different between what was on screen and what is, in words; `None` when nothing is.
-fn difference(seen: &Picture, present: &Picture) -> Option<String> {
+fn difference(seen: &Picture, present: &Picture, gates: bool) -> Option<String> {
     if seen.state != present.state {
         return Some(format!("the step went from {} to {}", seen.state, present.state));
     }
     if seen.attempts != present.attempts {
         return Some("the step was tried".to_owned());
     }
+    if seen.doubt != present.doubt {
+        return Some("another job came to be in doubt".to_owned());
+    }
     if seen.preview != present.preview {
         return Some("what would be done changed".to_owned());
+    }
+    if !gates {
+        return None;
     }
     // By position: names need not differ.
     let changed = present.gates.iter().zip(&seen.gates).find(|(is, was)| is != was);

@@ -138,6 +138,24 @@ pub enum Fact {
         /// What guards showed, for [`StopWhy::Guard`].
         evidence: Vec<Evidence>,
     },
+    /// A guard of a soak is not GO: from here on time does not count as watched.
+    SoakInterrupted {
+        /// Which step.
+        step: StepId,
+        /// Which try.
+        attempt: Attempt,
+        /// Since when the guard has not been GO: never later than this fact.
+        since: At,
+        /// The guards that are not GO.
+        evidence: Vec<Evidence>,
+    },
+    /// Every guard of a soak is GO again: from here on time counts.
+    SoakContinued {
+        /// Which step.
+        step: StepId,
+        /// Which try.
+        attempt: Attempt,
+    },
     /// A section began to take back what it had done.
     SectionReverting {
         /// Which step.
@@ -388,6 +406,8 @@ impl Fact {
             Fact::JobEnded { .. } => "job_ended",
             Fact::ItemAcknowledged { .. } => "item_acknowledged",
             Fact::StopRequested { .. } => "stop_requested",
+            Fact::SoakInterrupted { .. } => "soak_interrupted",
+            Fact::SoakContinued { .. } => "soak_continued",
             Fact::SectionReverting { .. } => "section_reverting",
             Fact::StepDone { .. } => "step_done",
             Fact::StepFailed { .. } => "step_failed",
@@ -435,6 +455,8 @@ impl Fact {
             | Fact::BaselineTaken { step, .. }
             | Fact::ItemAcknowledged { step, .. }
             | Fact::StopRequested { step, .. }
+            | Fact::SoakInterrupted { step, .. }
+            | Fact::SoakContinued { step, .. }
             | Fact::SectionReverting { step, .. }
             | Fact::StepDone { step, .. }
             | Fact::StepFailed { step, .. }

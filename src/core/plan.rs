@@ -162,6 +162,12 @@ pub struct Step {
 }
 
 impl Step {
+    /// Whether customers may be kept from writing by something that is left of it.
+    pub fn stops_writes(&self) -> bool {
+        matches!(self.writes, Some(WriteMark::Stop | WriteMark::Pause))
+            || self.work.jobs.iter().any(|job| job.writes == Some(WriteEdge::Stop))
+    }
+
     /// Conditions that are judged from its start on; with `undo`, those that are judged while it is taken back.
     pub fn conditions(&self, undo: bool) -> impl Iterator<Item = ConditionId> {
         let (work, step) = if undo { (self.undo.as_ref(), None) } else { (Some(&self.work), Some(self)) };
@@ -188,6 +194,27 @@ pub enum WriteMark {
     Resume,
     /// Writes stop at the start and flow again at the end.
     Pause,
+}
+
+/// What a job of a section starts or ends for customers who write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteEdge {
+    /// Writes stop when this job starts.
+    Stop,
+    /// Writes flow again when this job has succeeded.
+    Resume,
+}
+
+impl WriteEdge {
+    /// What taking the job back does.
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        match self {
+            WriteEdge::Stop => WriteEdge::Resume,
+            WriteEdge::Resume => WriteEdge::Stop,
+        }
+    }
 }
 
 /// What is run: one job, or several back to back as a section.
@@ -234,6 +261,8 @@ pub struct Job {
     pub undo: Option<Action>,
     /// Conditions of `undo` when that waits for some, in order.
     pub undo_until: Vec<ConditionId>,
+    /// What it does to the write pause.
+    pub writes: Option<WriteEdge>,
 }
 
 /// A condition for starting.
@@ -339,6 +368,12 @@ impl Plan {
             Direction::Do | Direction::Undo => &job.until,
             Direction::Revert => &job.undo_until,
         }
+    }
+
+    /// What a job does to the write pause.
+    pub fn edge(&self, key: &JobKey) -> Option<WriteEdge> {
+        let edge = self.work(key)?.jobs.get(usize::from(key.job))?.writes?;
+        Some(if key.direction == Direction::Revert { edge.reversed() } else { edge })
     }
 
     /// The heading of a job.

@@ -256,16 +256,18 @@ pub(super) fn job_adopted(plan: &Plan, run: &Run, now: At, key: JobKey, adoption
         Adoption::Running | Adoption::Untraceable => {}
         Adoption::Ended { outcome, took } => {
             // A section whose deadline passed meanwhile goes back, never forward.
-            let late = Running { stopping: None, key: key.clone(), since: now };
+            let late = Running::new(key.clone(), now, None);
             let late = passed_deadline(plan, run, now, &late).map(StopWhy::Deadline);
-            let running = Running { stopping: run.step(&key.step).stopping.or(late), key, since: now };
+            let stopping = run.step(&key.step).stopping.or(late);
+            let running = Running::new(key, now, stopping);
             let rest = ended(plan, run, &running, outcome, took);
             decision.facts.extend(rest.facts);
             decision.effects.extend(rest.effects);
         }
         Adoption::NeverStarted => {
             let what = "it never started: the cockpit went away first".to_owned();
-            let running = Running { stopping: run.step(&key.step).stopping, key, since: now };
+            let stopping = run.step(&key.step).stopping;
+            let running = Running::new(key, now, stopping);
             let rest = ended(plan, run, &running, Outcome::Failed { what }, Span::ZERO);
             decision.facts.extend(rest.facts);
             decision.effects.extend(rest.effects);
@@ -291,7 +293,7 @@ pub(super) fn stop(
     } else {
         let stopped = Running { stopping: Some(why.clone()), ..running.clone() };
         let outcome = Outcome::Failed { what: why.to_string() };
-        let rest = ended(plan, run, &stopped, outcome, now.since(running.since));
+        let rest = ended(plan, run, &stopped, outcome, running.passed(now));
         decision.facts.extend(rest.facts);
         decision.effects.extend(rest.effects);
     }
@@ -386,7 +388,7 @@ fn passed_deadline(plan: &Plan, run: &Run, now: At, running: &Running) -> Option
 
 /// Waits and soaks are kept here, so that a restart cannot lose or repeat them.
 fn kept_job_due(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, running: &Running) -> Option<Decision> {
-    let passed = now.since(running.since);
+    let passed = running.passed(now);
     match plan.action(&running.key)? {
         Action::Wait(Wait::For(span)) if passed >= *span => {
             Some(succeeded(plan, run, running, format!("waited {passed}"), passed))
@@ -409,12 +411,42 @@ fn kept_job_due(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, run
             let what = format!("not true within {}: {}", until.within, open.join("; "));
             Some(ended(plan, run, running, Outcome::Failed { what }, passed))
         }
-        Action::Soak(soak) if passed >= soak.length => {
-            let guarded = step.guards.iter().all(|guard| board.held(now, guard.condition).is_some());
-            guarded.then(|| succeeded(plan, run, running, format!("watched for {passed}"), passed))
-        }
+        Action::Soak(soak) => soaked(plan, run, board, now, step, running, soak.length),
         _ => None,
     }
+}
+
+/// A soak is over when it was watched for `length` with every guard GO. Time in which one is not does not count, and
+/// both ends of such a time are facts.
+fn soaked(
+    plan: &Plan,
+    run: &Run,
+    board: &Board,
+    now: At,
+    step: &Step,
+    running: &Running,
+    length: Span,
+) -> Option<Decision> {
+    let (step_id, attempt) = (step.id.clone(), running.key.attempt);
+    let shut: Vec<(At, &Guard)> = step
+        .guards
+        .iter()
+        .filter_map(|guard| board.not_go_since(guard.condition).map(|since| (since, guard)))
+        .collect();
+    let passed = running.passed(now);
+    let fact = match (shut.iter().map(|(since, _)| *since).min(), &running.interrupted) {
+        (Some(since), None) => {
+            let evidence = shut.iter().map(|(_, guard)| board.guard(plan, run, now, guard)).collect();
+            let since = since.max(running.since);
+            Fact::SoakInterrupted { step: step_id, attempt, since, evidence }
+        }
+        (None, Some(_)) => Fact::SoakContinued { step: step_id, attempt },
+        (None, None) if passed >= length => {
+            return Some(succeeded(plan, run, running, format!("watched for {passed}"), passed));
+        }
+        _ => return None,
+    };
+    Some(Decision { facts: vec![fact], effects: Vec::new() })
 }
 
 fn verified(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, since: At) -> Option<Decision> {

@@ -363,7 +363,7 @@ impl<W: World> Engine<W> {
         let before = self.inbox.len();
         // Stopping what is under way is the one wish that a leaving driver still grants.
         let stops = |input: &Input| {
-            matches!(input, Input::Operator { command: Command::Stop { .. }, .. }) && *refusal == Refusal::Leaving
+            matches!(input, Input::Operator { command: Command::Stop(_), .. }) && *refusal == Refusal::Leaving
         };
         self.inbox.retain(|input| !matches!(input, Input::Operator { .. }) || stops(input));
         if self.inbox.len() < before {

@@ -8,7 +8,7 @@ use crate::core::action::{Action, Wait};
 use crate::core::expr::{Asker, Condition, ExprError};
 use crate::core::ids::{ProbeId, SecretId, StepId, TargetId};
 use crate::core::nearest::suggestion;
-use crate::core::plan::{Check, ConditionId, Gate, Guard, Job, Phase, Plan, Step, Window, Work};
+use crate::core::plan::{Check, ConditionId, Gate, Guard, Job, Phase, Plan, Step, Window, Work, WriteEdge};
 use crate::core::time::Span;
 use crate::core::value::Shape;
 
@@ -156,6 +156,22 @@ impl<'r> Builder<'r> {
             let label = "expected `free`, `lossless` or `lossy`";
             self.fault("a step with an undo cannot be irreversible", node.path(&["reversibility"]).mark, label);
         }
+        // A cost that is not written down was forgotten, and the step would be missing on the way back.
+        let changes = work.jobs.iter().any(|job| job.action.leaves_the_program());
+        if changes && undo.is_none() && node.get("reversibility").is_none() {
+            let fault = Diagnostic::new(format!(
+                "`{}` changes something outside and does not say how it is taken back",
+                step.id
+            ));
+            let help = "add `undo:`, or say what it costs: `reversibility: free` if it leaves nothing behind, `lossless` or \
+                        `lossy` if it is taken back by hand, `none` if it cannot be";
+            self.faults.push(fault.at(id, "no `undo` and no `reversibility`").help(Some(help.to_owned())));
+        }
+        let members = work.jobs.iter().chain(undo.iter().flat_map(|undo| &undo.jobs));
+        if step.writes.is_some() && members.clone().any(|job| job.writes.is_some()) {
+            let label = "expected it here or on the jobs";
+            self.fault("`writes` stands on the step and on a job of it", node.key("writes"), label);
+        }
         let needs = step.needs.as_ref().map(|needs| {
             needs.iter().cloned().zip(node.path(&["needs"]).items().iter().map(|item| item.mark)).collect()
         });
@@ -222,12 +238,12 @@ impl<'r> Builder<'r> {
         }
         let job = self.job(&member.title, &member.action, node.path(&["action"]));
         let undo_until = member.undo.as_ref().map(|undo| self.action(undo, node.path(&["undo"]))).unwrap_or_default();
-        Job { undo: member.undo.clone(), undo_until, ..job }
+        Job { undo: member.undo.clone(), undo_until, writes: member.writes, ..job }
     }
 
     fn job(&mut self, title: &str, action: &Action, node: &Node) -> Job {
         let until = self.action(action, node);
-        Job { title: title.to_owned(), action: action.clone(), until, undo: None, undo_until: Vec::new() }
+        Job { title: title.to_owned(), action: action.clone(), until, undo: None, undo_until: Vec::new(), writes: None }
     }
 
     fn undo(&mut self, step: &model::Step, node: &Node, forward: &Work) -> Option<Work> {
@@ -251,7 +267,8 @@ impl<'r> Builder<'r> {
                         let message = format!("a section cannot wait for people or time: `{}`", member.action.kind());
                         self.fault(message, node.key("action"), "expected an action that ends by itself");
                     }
-                    jobs.push(self.job(&member.title, &member.action, node.path(&["action"])));
+                    let job = self.job(&member.title, &member.action, node.path(&["action"]));
+                    jobs.push(Job { writes: member.writes, ..job });
                 }
                 Some(work(jobs, undo.section.deadline, true))
             }
@@ -398,7 +415,8 @@ fn reversed(forward: &Work) -> Option<Work> {
         .filter_map(|job| {
             let action = job.undo.clone()?;
             let title = format!("undo: {}", job.title);
-            Some(Job { title, action, until: job.undo_until.clone(), undo: None, undo_until: Vec::new() })
+            let (until, writes) = (job.undo_until.clone(), job.writes.map(WriteEdge::reversed));
+            Some(Job { title, action, until, undo: None, undo_until: Vec::new(), writes })
         })
         .collect();
     (!jobs.is_empty()).then(|| work(jobs, forward.deadline, true))

@@ -1,5 +1,6 @@
 //! How numbers, sizes, times and facts are put into words. One way each, everywhere.
 
+use crate::core::decide::shut_sentence;
 use crate::core::evidence::Verdict;
 use crate::core::fact::{Fact, Finding};
 use crate::core::job::{Adoption, Direction, JobKey, Outcome};
@@ -75,7 +76,8 @@ pub fn finding(finding: Finding) -> &'static str {
     }
 }
 
-fn job(plan: &Plan, key: &JobKey) -> String {
+/// A job's name, with the direction it goes in.
+pub(super) fn job(plan: &Plan, key: &JobKey) -> String {
     let section = plan.work(key).is_some_and(|work| work.section);
     let way = match key.direction {
         Direction::Do => "",
@@ -131,6 +133,16 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
         }
         Fact::StopRequested { step: id, why, .. } => {
             ("step".to_owned(), format!("{}: {}", step(id), clean(&why.to_string())))
+        }
+        Fact::SoakInterrupted { step: id, since, evidence, .. } => {
+            let why = evidence.iter().map(shut_sentence).collect::<Vec<_>>().join("; ");
+            (
+                "step".to_owned(),
+                format!("{}: time does not count since {}: guard {}", step(id), since.utc(), clean(&why)),
+            )
+        }
+        Fact::SoakContinued { step: id, .. } => {
+            ("step".to_owned(), format!("{}: every guard is GO again, time counts", step(id)))
         }
         Fact::SectionReverting { step: id, why, .. } => {
             ("step".to_owned(), format!("{} takes itself back: {}", step(id), clean(why)))

@@ -53,12 +53,23 @@ pub struct Harness<'a> {
     verifying: BTreeMap<StepId, At>,
     /// Jobs a section began in its newest try, forward and back, with the cause of going back.
     sections: BTreeMap<StepId, Section>,
-    /// Soaks under way and for how long nobody watched them.
+    /// Soaks under way: up to when they were looked at, and for how long every guard was GO.
     soaks: BTreeMap<StepId, (At, Span)>,
+    /// What each step has left in the world, by the facts alone.
+    traces: BTreeMap<StepId, Trace>,
+    /// Steps whose newest try did its work to the end.
+    worked: BTreeSet<StepId>,
     /// Steps that were told to stop and have not come to an end, or begun to go back.
     stopped: BTreeSet<StepId>,
     epoch: u64,
     pub counts: &'a mut Counts,
+}
+
+/// What tries of a step may have left in the world.
+#[derive(Clone, Copy, Default)]
+struct Trace {
+    earlier: bool,
+    newest: bool,
 }
 
 #[derive(Default)]
@@ -103,6 +114,8 @@ impl<'a> Harness<'a> {
             verifying: BTreeMap::new(),
             sections: BTreeMap::new(),
             soaks: BTreeMap::new(),
+            traces: BTreeMap::new(),
+            worked: BTreeSet::new(),
             stopped: BTreeSet::new(),
             epoch: 1,
             counts,
@@ -151,16 +164,55 @@ impl<'a> Harness<'a> {
 
     /// Whatever is due happens, and there is an end to it.
     pub fn drain(&mut self) {
+        self.watch_soaks();
         self.count_from_here();
         for _ in 0..100 {
             let before = self.facts.len();
             self.input(Input::Tick).unwrap();
             if self.facts.len() == before {
                 self.nothing_is_overdue();
+                self.nothing_unwatched_counts();
                 return;
             }
         }
         panic!("there is no end to what is due: {:?}", &self.facts[self.facts.len() - 6..]);
+    }
+
+    /// Whether something of a step is, or may be, in the world.
+    fn has_effect(&self, id: &StepId) -> bool {
+        self.traces.get(id).is_some_and(|trace| trace.earlier || trace.newest)
+    }
+
+    /// Adds up the time in which every guard of a soak was GO.
+    fn watch_soaks(&mut self) {
+        for (id, (last, watched)) in &mut self.soaks {
+            let guards: Vec<&str> = self
+                .plan
+                .step(id)
+                .unwrap()
+                .guards
+                .iter()
+                .map(|guard| self.plan.condition(guard.condition).unwrap().source())
+                .collect();
+            let mut moments: Vec<At> = self.oracle.moments(*last, self.now);
+            moments.extend([*last, self.now]);
+            moments.sort_unstable();
+            for pair in moments.windows(2) {
+                if guards.iter().all(|source| self.oracle.truth(pair[0], source) == Some(true)) {
+                    watched.0 += pair[1].since(pair[0]).0;
+                }
+            }
+            *last = self.now;
+        }
+    }
+
+    /// What a soak has counted so far is not more than was watched.
+    fn nothing_unwatched_counts(&self) {
+        for (id, (_, watched)) in &self.soaks {
+            let Phase::Running(running) = self.run.phase(id) else { continue };
+            let counted = running.passed(self.now);
+            assert!(counted <= *watched, "{id} counts {counted}, but every guard was GO for {watched} only");
+        }
     }
 
     /// The expressions of a step that ask for growth.
@@ -193,6 +245,9 @@ impl<'a> Harness<'a> {
     /// The cockpit dies; another takes over from the stored facts.
     pub fn crash(&mut self, away: Span) {
         self.counts.add("crash");
+        self.watch_soaks();
+        // What happened in the last instant before the crash was not noticed.
+        let unnoticed = Span(1);
         let before = self.run.clone();
         self.run = Run::fold(self.plan, &self.facts);
         assert_eq!(self.run, before, "the facts tell another run");
@@ -207,8 +262,9 @@ impl<'a> Harness<'a> {
         for since in self.verifying.values_mut() {
             *since = since.plus(away);
         }
-        for soak in self.soaks.values_mut() {
-            soak.1.0 += away.0;
+        for (last, watched) in self.soaks.values_mut() {
+            *last = self.now;
+            watched.0 += unnoticed.0;
         }
         self.commit(decision);
         for step in &self.plan.steps {
@@ -269,6 +325,7 @@ impl<'a> Harness<'a> {
             if let Fact::DoubtResolved { key, .. } = &fact {
                 let pending = matches!(self.run.phase(&key.step), Phase::Pending);
                 assert!(!pending || (key.direction, key.job) == (Direction::Do, 0), "{key} is forgotten");
+                assert!(!pending || !self.has_effect(&key.step), "what an earlier try of {key} left is forgotten");
             }
             assert_eq!(self.replayed, self.run, "what was stored tells another run after {fact:?}");
             let seq = self.facts.len() as u64 + 1;
@@ -356,6 +413,8 @@ impl<'a> Harness<'a> {
                 self.started_rightly(confirmation, Some(reason), decision);
             }
             Input::Operator { command: Command::Undo(confirmation), .. } => self.undone_rightly(confirmation),
+            Input::Operator { command: Command::Stop(confirmation), .. } => self.stopped_rightly(confirmation),
+            Input::Operator { command: Command::Resolve { step, seen, .. }, .. } => self.still_as_seen(step, seen),
             Input::Operator { command: Command::End { how }, .. } => self.ended_rightly(how),
             Input::JobEnded { key, .. } => self.late_changes_nothing(key, decision),
             _ => {}
@@ -467,20 +526,42 @@ impl<'a> Harness<'a> {
     fn undone_rightly(&mut self, confirmation: &Confirmation) {
         let step = self.plan.step(&confirmation.step).unwrap();
         let phase = self.run.phase(&step.id);
-        assert!(matches!(phase, Phase::Done { .. } | Phase::Failed { reverted: false, .. }), "{phase:?}");
+        let idle = matches!(phase, Phase::Done { .. } | Phase::Failed { .. } | Phase::Skipped { .. });
+        assert!(idle && self.has_effect(&step.id), "{phase:?}");
         assert_ne!(step.reversibility, Reversibility::None);
         for other in &self.plan.steps {
             let under_way = matches!(self.run.phase(&other.id), Phase::Running(_));
-            let rests = self.needs(&other.id, &step.id)
-                && (under_way || self.run.has_effect(&other.id) && !leaves_nothing(other));
+            let rests =
+                self.needs(&other.id, &step.id) && (under_way || self.has_effect(&other.id) && !leaves_nothing(other));
             assert!(!rests, "{} taken back while {} rests on it", step.id, other.id);
         }
-        let present = picture(self.plan, &self.run, &self.board, self.now, step);
-        assert_eq!(confirmation.seen, present, "taken back on another picture");
+        self.still_as_seen(&step.id, &confirmation.seen);
         assert!(self.now.0 - confirmation.shown.0 >= 300);
         let expected = if step.reversibility == Reversibility::Lossy { step.id.as_str() } else { "undo" };
         assert_eq!(confirmation.typed.trim(), expected);
         self.counts.add("undo");
+    }
+
+    /// The step is where it was seen to be. Gates may have changed: they matter to a start only.
+    fn still_as_seen(&self, id: &StepId, seen: &Picture) {
+        let present = picture(self.plan, &self.run, &self.board, self.now, self.plan.step(id).unwrap());
+        let step = |picture: &Picture| Picture { gates: Vec::new(), ..picture.clone() };
+        assert_eq!(step(seen), step(&present), "{id} is not as it was seen");
+    }
+
+    fn stopped_rightly(&mut self, confirmation: &Confirmation) {
+        let id = &confirmation.step;
+        self.still_as_seen(id, &confirmation.seen);
+        assert!(self.now.0 - confirmation.shown.0 >= 300);
+        let expected = match self.run.phase(id) {
+            Phase::Running(running) if running.key.direction != Direction::Do => {
+                self.counts.add("stop of a way back");
+                id.as_str()
+            }
+            Phase::Running(_) | Phase::Verifying { .. } => "stop",
+            phase => panic!("{id} was stopped while {phase:?}"),
+        };
+        assert_eq!(confirmation.typed.trim(), expected);
     }
 
     fn ended_rightly(&mut self, how: &Ending) {
@@ -489,7 +570,7 @@ impl<'a> Harness<'a> {
             assert!(!matches!(phase, Phase::Running(_)), "ended while {} runs", step.id);
             match how {
                 Ending::Completed => assert!(matches!(phase, Phase::Done { .. } | Phase::Skipped { .. }), "{phase:?}"),
-                Ending::RolledBack => assert!(!self.run.has_effect(&step.id) || leaves_nothing(step), "{phase:?}"),
+                Ending::RolledBack => assert!(!self.has_effect(&step.id) || leaves_nothing(step), "{phase:?}"),
                 Ending::Abandoned { reason } => assert!(reason.trim().chars().count() >= 10),
             }
         }
@@ -528,6 +609,13 @@ impl<'a> Harness<'a> {
             Fact::StepStarted { step, .. } => {
                 assert!(self.open.insert(step.clone()), "{step} started twice");
                 self.stopped.remove(step);
+                self.worked.remove(step);
+                let trace = self.traces.entry(step.clone()).or_default();
+                trace.earlier |= trace.newest;
+                trace.newest = true;
+                if trace.earlier {
+                    self.counts.add("left by an earlier try");
+                }
                 self.sections.insert(step.clone(), Section::default());
                 for source in self.growth(self.plan.step(step).unwrap()) {
                     self.oracle.baselines.remove(&source);
@@ -538,6 +626,7 @@ impl<'a> Harness<'a> {
             }
             Fact::UndoStarted { step, .. } => {
                 assert!(self.open.insert(step.clone()), "{step} undone while open");
+                self.worked.remove(step);
                 self.stopped.remove(step);
             }
             Fact::BaselineTaken { step, number, baseline, .. } => {
@@ -550,6 +639,9 @@ impl<'a> Harness<'a> {
                 let well = matches!(outcome, Outcome::Succeeded { .. });
                 if key.direction == Direction::Do && well {
                     self.verifying.insert(key.step.clone(), self.now);
+                    if usize::from(key.job) + 1 == self.plan.work(key).unwrap().jobs.len() {
+                        self.worked.insert(key.step.clone());
+                    }
                 }
                 if key.direction == Direction::Revert
                     && !well
@@ -584,6 +676,9 @@ impl<'a> Harness<'a> {
             Fact::StepFailed { step, why, reverted, .. } => {
                 self.failed_rightly(step, why, *reverted);
                 self.open.remove(step);
+                if *reverted {
+                    self.traces.entry(step.clone()).or_default().newest = false;
+                }
             }
             Fact::UndoFailed { step, why, .. } => {
                 assert!(!why.is_empty());
@@ -591,11 +686,24 @@ impl<'a> Harness<'a> {
             }
             Fact::StepUndone { step, .. } => {
                 self.open.remove(step);
+                self.traces.remove(step);
                 self.counts.add("undone");
             }
             Fact::LeftInDoubt { .. } => self.counts.add("in doubt"),
             Fact::DoubtResolved { key, finding, .. } => {
                 assert!(matches!(self.run.phase(&key.step), Phase::InDoubt { key: doubtful, .. } if doubtful == key));
+                match (key.direction, *finding) {
+                    (Direction::Do, Finding::DidNotHappen) if key.job == 0 => {
+                        let trace = self.traces.entry(key.step.clone()).or_default();
+                        trace.newest = false;
+                        if trace.earlier {
+                            self.counts.add("try that did not happen after one that had");
+                        }
+                    }
+                    (Direction::Do, Finding::Happened) => drop(self.worked.insert(key.step.clone())),
+                    (Direction::Undo, Finding::Happened) => drop(self.traces.remove(&key.step)),
+                    _ => {}
+                }
                 // What was told to stop is settled by what the operator found.
                 self.stopped.remove(&key.step);
                 // A section that is half done takes itself back: it is open until it has failed.
@@ -616,10 +724,13 @@ impl<'a> Harness<'a> {
                 assert!(!self.plan.step(step).unwrap().verify.is_empty(), "{step} has nothing to verify");
                 let went_back = self.sections.get(step).is_some_and(|section| section.cause.is_some());
                 assert!(!went_back, "{step} went back and is verified all the same");
+                assert!(self.worked.contains(step), "{step} is verified although its work did not end well");
                 self.open.insert(step.clone());
                 self.verifying.insert(step.clone(), self.now);
                 self.counts.add("verified again");
             }
+            Fact::SoakInterrupted { .. } => self.counts.add("soak interrupted"),
+            Fact::SoakContinued { .. } => self.counts.add("soak continued"),
             Fact::StepSkipped { step, .. } => {
                 assert!(!self.open.contains(step), "{step} skipped while open");
                 self.counts.add("skip");
@@ -656,12 +767,12 @@ impl<'a> Harness<'a> {
         }
     }
 
-    /// A soak ends well only when somebody has watched it all the time and its guards are GO at the end.
+    /// A soak ends well only when its guards were GO for long enough while somebody watched, and are at the end.
     fn soak_ends(&mut self, key: &JobKey, well: bool) {
-        let (since, unwatched) = self.soaks.remove(&key.step).unwrap();
+        self.watch_soaks();
+        let (_, watched) = self.soaks.remove(&key.step).unwrap();
         let Some(Action::Soak(soak)) = self.plan.action(key) else { return };
         if well {
-            let watched = self.now.since(since).left_after(unwatched);
             assert!(watched >= soak.length, "watched for {watched} only");
             for guard in &self.plan.step(&key.step).unwrap().guards {
                 let source = self.plan.condition(guard.condition).unwrap().source();
@@ -762,24 +873,23 @@ impl<'a> Harness<'a> {
         let expect = listed.iter().try_fold(0, |sum, id| Some(sum + step(id).expect?.0));
         assert_eq!(way.expect, expect.map(Span));
         for id in &listed {
-            assert!(self.run.has_effect(id), "{id} has no effect");
+            assert!(self.has_effect(id), "{id} has no effect");
         }
         match &way.blocked_by {
             Some(id) => {
-                assert!(self.run.has_effect(id) && step(id).reversibility == Reversibility::None);
+                assert!(self.has_effect(id) && step(id).reversibility == Reversibility::None);
                 self.counts.add("no way back");
             }
             None => {
                 for step in &self.plan.steps {
-                    let stays = self.run.has_effect(&step.id) && !leaves_nothing(step);
+                    let stays = self.has_effect(&step.id) && !leaves_nothing(step);
                     assert_eq!(stays, listed.contains(&&step.id), "{}", step.id);
                 }
             }
         }
         if let Some(first) = way.steps.first() {
             for other in &self.plan.steps {
-                let rests =
-                    self.needs(&other.id, &first.step) && self.run.has_effect(&other.id) && !leaves_nothing(other);
+                let rests = self.needs(&other.id, &first.step) && self.has_effect(&other.id) && !leaves_nothing(other);
                 assert!(!rests, "the way back begins with {}, on which {} rests", first.step, other.id);
             }
         }

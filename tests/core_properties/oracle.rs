@@ -87,6 +87,15 @@ impl Oracle {
         self.field(now, grows(source)?, "n").and_then(|value| value.int())
     }
 
+    /// Moments between the two at which an answer can change: a reading arrives, comes to be, or becomes too old.
+    pub fn moments(&self, from: At, to: At) -> Vec<At> {
+        let of = |seen: &Seen| {
+            let stale = self.stale_after[seen.reading.probe.as_str()];
+            [seen.arrived, seen.reading.at, seen.reading.at.plus(stale).plus(Span(1))]
+        };
+        self.seen.iter().flat_map(of).filter(|at| from < *at && *at < to).collect()
+    }
+
     /// Whether the expression was true at every moment of the last `hold`.
     pub fn held(&self, now: At, source: &str, hold: Span) -> bool {
         let from = now.0 - i64::try_from(hold.0).unwrap();
