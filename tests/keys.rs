@@ -14,7 +14,7 @@ use gonogo::core::decide::{StepState, decide, picture, step_state};
 use gonogo::core::evidence::Baselines;
 use gonogo::core::fact::{Ending, Fact, Finding, Mode};
 use gonogo::core::ids::{Attempt, StepId, Who};
-use gonogo::core::input::Input;
+use gonogo::core::input::{Command, Input};
 use gonogo::core::job::{Direction, JobKey, Outcome};
 use gonogo::core::plan::{Plan, Step};
 use gonogo::core::reading::Reading;
@@ -405,6 +405,32 @@ fn a_key_that_opens_nothing_leaves_no_sheet_behind() {
     stage.pressed(&mut desk, KeyEvent::new(KeyCode::Char('z'), KeyModifiers::NONE));
     assert_eq!(desk.overlay, None, "there is no pane to zoom");
     assert!(project(&stage.scene(&desk)).overlay.is_none());
+}
+
+#[test]
+fn a_step_is_stopped_by_a_word_and_not_by_a_key() {
+    let plan = plan("proofs/branches.yaml");
+    for (state, word) in
+        [(StepState::Running, "stop"), (StepState::Verifying, "stop"), (StepState::Reverting, "switch")]
+    {
+        let step = subject(&plan, state);
+        let (run, board) = reach(&plan, step, state);
+        let stage = Stage::new(&plan, run, board);
+        let mut desk = Desk { selected: Some(step.id.clone()), ..Desk::default() };
+        assert_eq!(stage.pressed(&mut desk, KeyEvent::new(KeyCode::Char('x'), KeyModifiers::NONE)), None);
+        desk.prompt.as_mut().unwrap().shown = At(NOW.0 - 1_000);
+        let asked = project(&stage.scene(&desk)).conversation.to_plain();
+        assert!(asked.starts_with("STOP ") && asked.contains(&format!("type {word} ")), "{asked}");
+        let request = word
+            .chars()
+            .map(|ch| KeyEvent::new(KeyCode::Char(ch), KeyModifiers::NONE))
+            .chain([KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE)])
+            .filter_map(|key| stage.pressed(&mut desk, key))
+            .next();
+        let Some(Request::Command(command @ Command::Stop(_))) = request else { panic!("{request:?}") };
+        let input = Input::Operator { by: me(), command };
+        assert!(decide(&plan, &stage.run, &stage.board, NOW, input).is_ok());
+    }
 }
 
 #[test]

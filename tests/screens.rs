@@ -140,7 +140,7 @@ impl Story {
             evidence,
             overridden: None,
             preview: String::new(),
-            baselines: Baselines::new(),
+            baselines: self.board.baselines(&self.plan, self.now, self.plan.step(&step.into()).unwrap(), false),
         });
         for job in 0..=job {
             let key = key(step, job);
@@ -334,6 +334,24 @@ fn a_step_in_doubt() {
     let why = "the cockpit went away while it was under way".to_owned();
     story.tell(Fact::LeftInDoubt { key: key("switch-database", 0), why });
     golden("doubt", &mut story);
+}
+
+#[test]
+fn a_soak_that_is_not_watched_and_the_question_before_it_is_stopped() {
+    let mut story = Story::new(Mode::Live);
+    story.done(16);
+    story.calm(3);
+    story.started("watch", 0);
+    story.calm(10);
+    story.wait(30_000);
+    let step = story.plan.step(&"watch".into()).unwrap().clone();
+    let evidence = vec![story.board.guard(&story.plan, &story.run, story.now, &step.guards[0])];
+    let (since, attempt) = (At(story.now.0 - 28_000), Attempt(1));
+    story.tell(Fact::SoakInterrupted { step: step.id.clone(), attempt, since, evidence });
+    let seen = gonogo::core::decide::picture(&story.plan, &story.run, &story.board, story.now, &step);
+    let ask = Ask::Stop { step: step.id.clone(), seen };
+    story.desk.prompt = Some(Prompt { ask, typed: "st".to_owned(), shown: story.now });
+    golden("soak", &mut story);
 }
 
 #[test]

@@ -263,7 +263,7 @@ impl Board {
                     age: baseline.map(|from| now.since(from.at)),
                 };
                 let evidence = Evidence {
-                    name: format!("{number} can be counted from here"),
+                    name: format!("counting {number}"),
                     rule: term.text.clone(),
                     held: baseline.map(|_| Span::ZERO),
                     needed: Span::ZERO,

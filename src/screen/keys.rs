@@ -99,12 +99,7 @@ pub const KEYS: &[KeyDef] = &[
     def(Does::Skip, "s", "skip", "leave a step out; needs a reason"),
     def(Does::Tick, "space", "tick", "acknowledge the next item of a running checklist"),
     def(Does::Stop, "x", "stop", "stop the selected step; the word asked for must be typed"),
-    def(
-        Does::VerifyAgain,
-        "v",
-        "verify",
-        "look again at the checks of a step whose work was done, without doing anything",
-    ),
+    def(Does::VerifyAgain, "v", "verify", "look again at the checks of a step whose work was done"),
     def(Does::Doubt, "d", "doubt", "say what became of a step in doubt"),
     def(Does::Undo, "u", "undo", "take the selected step back"),
     def(Does::WayBack, "b", "back…", "show what rolling back from here would do and cost"),

@@ -231,7 +231,7 @@ impl<'s, 'v> Scope<'s, 'v> {
     fn increase(&mut self, of: &'s Node, name: &str) -> Answer<'v> {
         let present = self.value(of)?;
         let Some(baseline) = self.baselines.get(name) else {
-            return Err(Unknown(format!("there is no {name} to count from yet")));
+            return Err(Unknown(format!("{name} is not counted yet")));
         };
         let grown = match (&*present, &baseline.value) {
             (Value::Int(now), Value::Int(then)) => number(now.checked_sub(*then).ok_or_else(|| overflow(of))?),

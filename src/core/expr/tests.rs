@@ -114,7 +114,7 @@ fn growth_counts_from_its_baseline_and_from_nothing_else() {
     assert_eq!(more.terms[0].actual, "lag.bytes grew by 3 B since 02:04:03");
     // Without a beginning, without a reading, or counted anew: nobody knows.
     for (then, now, why) in [
-        (None, Some(41), "there is no lag.bytes to count from yet"),
+        (None, Some(41), "lag.bytes is not counted yet"),
         (Some(41), None, "lag.bytes is null"),
         (Some(41), Some(2), "lag.bytes went back from 41 to 2: it is counted anew"),
     ] {
