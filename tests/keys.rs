@@ -11,9 +11,10 @@ use std::path::Path;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use gonogo::core::board::Board;
 use gonogo::core::decide::{StepState, decide, picture, step_state};
+use gonogo::core::evidence::Baselines;
 use gonogo::core::fact::{Ending, Fact, Finding, Mode};
 use gonogo::core::ids::{Attempt, StepId, Who};
-use gonogo::core::input::Input;
+use gonogo::core::input::{Command, Input};
 use gonogo::core::job::{Direction, JobKey, Outcome};
 use gonogo::core::plan::{Plan, Step};
 use gonogo::core::reading::Reading;
@@ -84,6 +85,7 @@ fn reach(plan: &Plan, step: &Step, state: StepState) -> (Run, Board) {
         evidence: Vec::new(),
         overridden: None,
         preview: String::new(),
+        baselines: Baselines::new(),
     };
     let first = Fact::JobStarted { key: key(Direction::Do, 0) };
     let last = u16::try_from(step.work.jobs.len() - 1).unwrap();
@@ -102,6 +104,7 @@ fn reach(plan: &Plan, step: &Step, state: StepState) -> (Run, Board) {
         by: me(),
         typed: "undo".to_owned(),
         preview: String::new(),
+        baselines: Baselines::new(),
     };
     let undoing = Fact::JobStarted { key: key(Direction::Undo, 0) };
     let undone = Fact::StepUndone { step: id.clone(), attempt: Attempt(1) };
@@ -127,7 +130,7 @@ fn reach(plan: &Plan, step: &Step, state: StepState) -> (Run, Board) {
                 let fields = [("n", Value::Int(n)), ("x", Value::Float(1.0)), ("ok", Value::Bool(true))];
                 let at = At(NOW.0 - back);
                 let reading = Reading { probe: probe.clone(), at, took: Span(3), result: Ok(Value::map(fields)) };
-                board.observe(plan, at, &reading);
+                board.observe(plan, &run, at, &reading);
             }
         }
     }
@@ -287,8 +290,9 @@ fn prompts(plan: &Plan, run: &Run, board: &Board, step: &Step) -> Vec<Ask> {
         Ask::Undo { step: id(), seen: seen() },
         Ask::OverrideReason(id()),
         Ask::SkipReason(id()),
-        Ask::Doubt(id()),
-        Ask::DoubtReason(id(), Finding::Happened),
+        Ask::Stop { step: id(), seen: seen() },
+        Ask::Doubt { step: id(), seen: seen() },
+        Ask::DoubtReason { step: id(), finding: Finding::Happened, seen: seen() },
         Ask::Note,
         Ask::Status,
         Ask::End,
@@ -339,7 +343,7 @@ fn no_key_is_ignored_while_a_question_is_open() {
         let (run, board) = reach(&plan, step, state);
         let stage = Stage::new(&plan, run, board);
         for ask in prompts(&plan, &stage.run, &stage.board, step) {
-            for typed in ["", "go", "switch", "drop", "undo", &"x".repeat(400)] {
+            for typed in ["", "go", "switch", "drop", "undo", "stop", &"x".repeat(400)] {
                 for key in &keys {
                     let typed = typed.to_owned();
                     let prompt = Some(Prompt { ask: ask.clone(), typed, shown: At(NOW.0 - 1_000) });
@@ -379,7 +383,7 @@ fn pasted_text_is_never_ignored_and_never_confirms() {
     let (run, board) = reach(&plan, step, StepState::Ready);
     for ask in prompts(&plan, &run, &board, step) {
         for text in ["switch", "switch\n", "", "\n", "   ", "\u{1b}[31m", &"x".repeat(1_000_000)] {
-            let confirms = matches!(ask, Ask::Start { .. } | Ask::Undo { .. });
+            let confirms = matches!(ask, Ask::Start { .. } | Ask::Undo { .. } | Ask::Stop { .. });
             let prompt = Some(Prompt { ask: ask.clone(), typed: String::new(), shown: NOW });
             let mut desk = Desk { prompt, ..Desk::default() };
             let before = desk.clone();
@@ -401,6 +405,32 @@ fn a_key_that_opens_nothing_leaves_no_sheet_behind() {
     stage.pressed(&mut desk, KeyEvent::new(KeyCode::Char('z'), KeyModifiers::NONE));
     assert_eq!(desk.overlay, None, "there is no pane to zoom");
     assert!(project(&stage.scene(&desk)).overlay.is_none());
+}
+
+#[test]
+fn a_step_is_stopped_by_a_word_and_not_by_a_key() {
+    let plan = plan("proofs/branches.yaml");
+    for (state, word) in
+        [(StepState::Running, "stop"), (StepState::Verifying, "stop"), (StepState::Reverting, "switch")]
+    {
+        let step = subject(&plan, state);
+        let (run, board) = reach(&plan, step, state);
+        let stage = Stage::new(&plan, run, board);
+        let mut desk = Desk { selected: Some(step.id.clone()), ..Desk::default() };
+        assert_eq!(stage.pressed(&mut desk, KeyEvent::new(KeyCode::Char('x'), KeyModifiers::NONE)), None);
+        desk.prompt.as_mut().unwrap().shown = At(NOW.0 - 1_000);
+        let asked = project(&stage.scene(&desk)).conversation.to_plain();
+        assert!(asked.starts_with("STOP ") && asked.contains(&format!("type {word} ")), "{asked}");
+        let request = word
+            .chars()
+            .map(|ch| KeyEvent::new(KeyCode::Char(ch), KeyModifiers::NONE))
+            .chain([KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE)])
+            .filter_map(|key| stage.pressed(&mut desk, key))
+            .next();
+        let Some(Request::Command(command @ Command::Stop(_))) = request else { panic!("{request:?}") };
+        let input = Input::Operator { by: me(), command };
+        assert!(decide(&plan, &stage.run, &stage.board, NOW, input).is_ok());
+    }
 }
 
 #[test]

@@ -27,6 +27,7 @@ phases:
         title: Greet
         needs: [look]
         action: { command: { run: "echo hello from the command" } }
+        reversibility: free
       - id: breathe
         title: Breathe
         needs: [greet]
@@ -278,6 +279,7 @@ phases:
         title: "Shout \e]0;x\a"
         instructions: "Line\n\n\e[31mred\u0085"
         action: { command: { run: "printf '\\033[2J\\000x\\377\\302\\233y\\342\\200\\256z\\n\\rforged\\n'; exit 3" } }
+        reversibility: free
 "#,
     );
     for (locale, bullet) in [("C.UTF-8", "\u{b7}"), ("C", "-")] {
@@ -314,11 +316,13 @@ phases:
         title: First
         gates: [{ name: the side is up, that: side.ok }]
         action: { command: { run: "true" } }
+        reversibility: free
       - id: second
         title: Second
         needs: []
         gates: [{ name: the side is up, that: side.ok }]
         action: { command: { run: "true" } }
+        reversibility: free
 "#;
 
 #[test]

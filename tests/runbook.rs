@@ -164,7 +164,7 @@ fn the_digest_tells_plans_apart_and_not_their_spelling() {
 fn a_section_that_would_leave_something_behind_has_no_undo() {
     let text = |undo: &str| {
         format!(
-            "title: T\nphases: [{{ title: P, steps: [{{ id: a, title: A, section: {{ deadline: 5s, steps: [\
+            "title: T\nphases: [{{ title: P, steps: [{{ id: a, title: A, reversibility: lossless, section: {{ deadline: 5s, steps: [\
              {{ title: One, action: {{ command: {{ run: one }} }}{undo} }}, \
              {{ title: Two, action: {{ wait: {{ for: 1s }} }} }}] }} }}] }}]\n"
         )
@@ -197,6 +197,7 @@ phases:
         owner: Bob
         gates: [port.open]
         action: { command: { run: drop, env: { DB_PASSWORD: hunter2 } } }
+        reversibility: free
       - id: b
         title: B
         action: { command: { run: drop } }
@@ -285,7 +286,7 @@ fn long(steps: usize) -> String {
         "title: Long\nprobes:\n  port: { kind: tcp, address: \"db:5432\" }\nphases:\n  - title: P\n    steps:\n"
             .to_owned();
     for at in 0..steps {
-        writeln!(text, "      - id: step-{at}\n        title: Step number {at}\n        gates: [{{ that: port.open, hold: 5s }}]\n        action: {{ command: {{ run: [./do, \"{at}\"] }} }}\n        expect: 5s").unwrap();
+        writeln!(text, "      - id: step-{at}\n        title: Step number {at}\n        gates: [{{ that: port.open, hold: 5s }}]\n        action: {{ command: {{ run: [./do, \"{at}\"] }} }}\n        reversibility: free\n        expect: 5s").unwrap();
     }
     text
 }

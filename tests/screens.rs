@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 
 use gonogo::core::board::Board;
-use gonogo::core::evidence::{Assessment, Evidence, Term, Verdict};
+use gonogo::core::evidence::{Assessment, Baselines, Evidence, Term, Verdict};
 use gonogo::core::fact::{Fact, Mode, Recorded};
 use gonogo::core::ids::{Attempt, StepId, Who};
 use gonogo::core::job::{Direction, JobKey, Outcome};
@@ -81,7 +81,7 @@ impl Story {
 
     fn wait(&mut self, ms: u64) {
         self.now = self.now.plus(Span(ms));
-        self.board.refresh(&self.plan, self.now);
+        self.board.refresh(&self.plan, &self.run, self.now);
     }
 
     fn read(&mut self, probe: &str, result: Result<Value, Failure>) {
@@ -89,7 +89,7 @@ impl Story {
         if let Some(probe) = self.plan.probes.get(&reading.probe) {
             self.history.record(probe, &reading);
         }
-        self.board.observe(&self.plan, self.now, &reading);
+        self.board.observe(&self.plan, &self.run, self.now, &reading);
     }
 
     /// Everything is well for some seconds.
@@ -121,6 +121,7 @@ impl Story {
                 evidence,
                 overridden,
                 preview,
+                baselines: Baselines::new(),
             });
             self.wait(1_200);
             self.tell(Fact::StepDone { step, attempt, evidence: Vec::new() });
@@ -139,6 +140,7 @@ impl Story {
             evidence,
             overridden: None,
             preview: String::new(),
+            baselines: self.board.baselines(&self.plan, self.now, self.plan.step(&step.into()).unwrap(), false),
         });
         for job in 0..=job {
             let key = key(step, job);
@@ -332,6 +334,24 @@ fn a_step_in_doubt() {
     let why = "the cockpit went away while it was under way".to_owned();
     story.tell(Fact::LeftInDoubt { key: key("switch-database", 0), why });
     golden("doubt", &mut story);
+}
+
+#[test]
+fn a_soak_that_is_not_watched_and_the_question_before_it_is_stopped() {
+    let mut story = Story::new(Mode::Live);
+    story.done(16);
+    story.calm(3);
+    story.started("watch", 0);
+    story.calm(10);
+    story.wait(30_000);
+    let step = story.plan.step(&"watch".into()).unwrap().clone();
+    let evidence = vec![story.board.guard(&story.plan, &story.run, story.now, &step.guards[0])];
+    let (since, attempt) = (At(story.now.0 - 28_000), Attempt(1));
+    story.tell(Fact::SoakInterrupted { step: step.id.clone(), attempt, since, evidence });
+    let seen = gonogo::core::decide::picture(&story.plan, &story.run, &story.board, story.now, &step);
+    let ask = Ask::Stop { step: step.id.clone(), seen };
+    story.desk.prompt = Some(Prompt { ask, typed: "st".to_owned(), shown: story.now });
+    golden("soak", &mut story);
 }
 
 #[test]

@@ -94,7 +94,9 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     let reader = store.read_run(&id)?;
     let head = reader.head()?;
     let facts = facts_of(&reader.tail(head.seq)?).map_err(Failure::outside)?;
-    let last = facts.last().map_or(At(0), |recorded| recorded.at);
+    // A quiet soak decides nothing for hours, but its readings tell that somebody watched.
+    let decided = facts.last().map_or(At(0), |recorded| recorded.at);
+    let last = reader.newest_sample()?.map_or(decided, |sampled| decided.max(At(sampled)));
     let clock = Clock::start(last);
     let away = clock.now().since(last);
     let attachment = super::lab::attach_if_lab(state, &reader)?;

@@ -38,6 +38,16 @@ pub enum Refusal {
         /// Each shut gate with its verdict and reason.
         shut: Vec<String>,
     },
+    /// A guard would end the step at once.
+    #[error(
+        "\"{step}\" would end as soon as it began: guard {broken}; a broken guard cannot be overridden, mend it first"
+    )]
+    GuardBroken {
+        /// Which.
+        step: StepId,
+        /// The guard with its verdict and values.
+        broken: String,
+    },
     /// A shut gate may not be overridden.
     #[error("gate \"{gate}\" may not be overridden: the runbook forbids it")]
     OverrideForbidden {

@@ -311,11 +311,11 @@ impl<W: World> Engine<W> {
         match event {
             Some(WorldEvent::Reading(reading)) => {
                 self.keep(&reading);
-                self.board.observe(&self.plan, now, &reading);
+                self.board.observe(&self.plan, &self.run, now, &reading);
             }
             Some(WorldEvent::Lapsed(readings)) => {
                 readings.iter().for_each(|reading| self.keep(reading));
-                self.board.sustain(&self.plan, now, &readings);
+                self.board.sustain(&self.plan, &self.run, now, &readings);
             }
             Some(WorldEvent::Struck(blow)) => self.struck_by(blow),
             Some(WorldEvent::Output { key, stream, line }) => self.output.push(Line { key, stream, text: line }),
@@ -352,7 +352,7 @@ impl<W: World> Engine<W> {
     /// Decides on everything that can be decided now. One decision at a time is on its way to the disk.
     fn pump(&mut self) {
         let now = self.clock.now();
-        self.board.refresh(&self.plan, now);
+        self.board.refresh(&self.plan, &self.run, now);
         while self.pending.is_none() && !self.left {
             if let Some(fault) = &self.fault {
                 let fault = fault.clone();
@@ -416,7 +416,7 @@ impl<W: World> Engine<W> {
         let before = self.inbox.len();
         // Stopping what is under way is the one wish that a leaving driver still grants.
         let stops = |input: &Input| {
-            matches!(input, Input::Operator { command: Command::Stop { .. }, .. }) && *refusal == Refusal::Leaving
+            matches!(input, Input::Operator { command: Command::Stop(_), .. }) && *refusal == Refusal::Leaving
         };
         self.inbox.retain(|input| !matches!(input, Input::Operator { .. }) || stops(input));
         if self.inbox.len() < before {

@@ -176,6 +176,17 @@ impl Reader {
         read().map_err(|cause| self.failed(cause))
     }
 
+    /// When the newest samples were taken (Unix milliseconds): a trace of the run having been watched then. `None`
+    /// without any.
+    pub fn newest_sample(&self) -> Result<Option<i64>, JournalError> {
+        // Samples come in the order of their arrival; the newest by time is among the last of them.
+        self.conn
+            .query_row("SELECT max(at_ms) FROM (SELECT at_ms FROM samples ORDER BY id DESC LIMIT 256)", [], |row| {
+                row.get(0)
+            })
+            .map_err(|cause| self.failed(cause))
+    }
+
     /// Whether anything was written since the last time this was asked (true the first time).
     /// Cheap: it reads one counter.
     pub fn has_changed(&mut self) -> Result<bool, JournalError> {

@@ -22,7 +22,7 @@ use crate::core::input::{Command, Confirmation, Picture};
 use crate::core::nearest::suggestion;
 use crate::core::plan::Step;
 use crate::core::refusal::Refusal;
-use crate::core::time::At;
+use crate::core::time::{At, Span};
 use crate::driver::{Engine, Turn};
 use crate::screen::{Desk, Text, back_lines};
 use crate::term::Charset;
@@ -301,11 +301,14 @@ impl<W: World> PlainCockpit<W> {
             Order::Skip { step, reason } => {
                 (None, Command::Skip { step: self.find(&step)?.id.clone(), reason: text(reason) })
             }
-            Order::Stop { step } => (None, Command::Stop { step: self.find(&step)?.id.clone() }),
+            Order::Stop { step, word } => {
+                let confirmation = self.confirmation_of_told(&step, word)?;
+                (Some(confirmation.step.clone()), Command::Stop(confirmation))
+            }
             Order::Verify { step } => (None, Command::VerifyAgain { step: self.find(&step)?.id.clone() }),
             Order::Doubt { step, finding, reason } => {
-                let step = self.find(&step)?.id.clone();
-                (None, Command::Resolve { step, finding: finding.into(), reason: text(reason) })
+                let Confirmation { step, seen, .. } = self.confirmation(&step, String::new(), None)?;
+                (Some(step.clone()), Command::Resolve { step, finding: finding.into(), reason: text(reason), seen })
             }
             Order::Note { text: words } => (None, Command::Note { text: text(words) }),
             Order::Told { text: words } => (None, Command::StatusUpdate { text: text(words) }),
@@ -367,6 +370,19 @@ impl<W: World> PlainCockpit<W> {
             return Err(format!("look at it first: show {}", step.number));
         };
         Ok(Confirmation { step: step.id.clone(), typed, second: second.map(Who), seen, shown })
+    }
+
+    /// A confirmation of what was told last, whether or not anybody has read it: who has stopped reading can still stop
+    /// a step.
+    fn confirmation_of_told(&self, step: &str, typed: String) -> Result<Confirmation, String> {
+        let Printing::Busy { shown, since } = &self.printing else { return self.confirmation(step, typed, None) };
+        let id = self.find(step)?.id.clone();
+        let Some((_, seen)) = shown.iter().rev().find(|(told, _)| *told == id) else {
+            return self.confirmation(step, typed, None);
+        };
+        let told = Span(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let shown = self.engine.now().before(told);
+        Ok(Confirmation { step: id, typed, second: None, seen: seen.clone(), shown })
     }
 
     /// Says the newest refusal. A picture that has changed is shown anew.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{PlainCockpit, Printing};
 use crate::cockpit::scene;
 use crate::core::action::Action;
-use crate::core::decide::{StepState, picture, step_state, undo_word, word};
+use crate::core::decide::{StepState, may_be_verified_again, picture, step_state, stop_word, undo_word, word};
 use crate::core::ids::{ProbeId, StepId};
 use crate::core::input::Picture;
 use crate::core::plan::{Confirm, Step};
@@ -230,6 +230,7 @@ impl<W: World> PlainCockpit<W> {
         let second = if step.confirm == Confirm::TwoPerson { " NAME-OF-THE-SECOND-PERSON" } else { "" };
         let start = format!("start {n} {}{second}", word(step));
         let undo = format!("undo {n} {}", undo_word(step));
+        let stop = format!("stop {n} {}", stop_word(run, step));
         match step_state(plan, run, self.engine.board(), self.engine.now(), step) {
             StepState::Waiting => format!("next: it waits for other steps; or skip {n} REASON"),
             StepState::Gated => {
@@ -237,11 +238,14 @@ impl<W: World> PlainCockpit<W> {
                 format!("next: wait for its gates; or override {n} {}{second} REASON; or skip {n} REASON", word(step))
             }
             StepState::Ready => format!("next: {start}; or skip {n} REASON"),
-            StepState::Running if self.is_checklist(&step.id) => format!("next: tick {n}; or stop {n}"),
+            StepState::Running if self.is_checklist(&step.id) => format!("next: tick {n}; or {stop}"),
             StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying => {
-                format!("next: wait for it; or stop {n}")
+                format!("next: wait for it; or {stop}")
             }
-            StepState::Failed => format!("next: {start}; or verify {n}; or {undo}; or skip {n} REASON"),
+            StepState::Failed if may_be_verified_again(run, step) => {
+                format!("next: {start}; or verify {n}; or {undo}; or skip {n} REASON")
+            }
+            StepState::Failed => format!("next: {start}; or {undo}; or skip {n} REASON"),
             StepState::InDoubt => format!("next: doubt {n} happened, not or half, and REASON"),
             StepState::Done => format!("next: go on with the others; or {undo}"),
             StepState::Skipped | StepState::Undone => format!("next: go on with the others; or {start}"),

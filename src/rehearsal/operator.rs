@@ -4,11 +4,11 @@
 use super::policy::{Doubt, Failed, Policy, ShutGate};
 use crate::core::action::Action;
 use crate::core::board::Board;
-use crate::core::decide::{ARMING, gates, picture, undo_word, unmet, word};
+use crate::core::decide::{ARMING, decide, gates, picture, undo_word, unmet, word};
 use crate::core::evidence::Evidence;
 use crate::core::fact::{Ending, Finding, StopWhy};
 use crate::core::ids::{StepId, Who};
-use crate::core::input::{Command, Confirmation};
+use crate::core::input::{Command, Confirmation, Input};
 use crate::core::job::JobKey;
 use crate::core::plan::{Confirm, Plan, Reversibility, Step};
 use crate::core::rollback::{needed_by, way_back};
@@ -32,6 +32,12 @@ pub struct Seen<'a> {
 }
 
 impl Seen<'_> {
+    /// Whether this would be granted now. A decision is data: asking does nothing.
+    fn is_granted(&self, command: &Command) -> bool {
+        let input = Input::Operator { by: Who("operator".to_owned()), command: command.clone() };
+        decide(self.plan, self.run, self.board, self.now, input).is_ok()
+    }
+
     fn confirmation(&self, step: &Step, typed: &str) -> Confirmation {
         Confirmation {
             step: step.id.clone(),
@@ -93,7 +99,7 @@ impl AutoOperator {
         let reaction = self.policy.reaction;
         for step in &plan.steps {
             match run.phase(&step.id) {
-                Phase::InDoubt { key, .. } => return Some(self.about_doubt(key, look)),
+                Phase::InDoubt { key, .. } => return Some(self.about_doubt(seen, step, key, look)),
                 Phase::Running(running) => {
                     if let Some(Action::Manual(items)) = plan.action(&running.key) {
                         let done = run.step(&step.id).items;
@@ -123,7 +129,13 @@ impl AutoOperator {
         self.back(seen)
     }
 
-    fn about_doubt(&self, key: &JobKey, look: &dyn Fn(&JobKey) -> Option<bool>) -> Wish {
+    fn about_doubt(
+        &self,
+        seen: Seen,
+        step: &Step,
+        key: &JobKey,
+        look: &dyn Fn(&JobKey) -> Option<bool>,
+    ) -> Wish {
         let happened = match self.policy.doubt {
             Doubt::AssumeDone => true,
             Doubt::Look => look(key).unwrap_or(false),
@@ -141,7 +153,12 @@ impl AutoOperator {
             } else {
                 self.policy.reaction
             },
-            command: Command::Resolve { step: key.step.clone(), finding, reason: reason.to_owned() },
+            command: Command::Resolve {
+                step: key.step.clone(),
+                finding,
+                reason: reason.to_owned(),
+                seen: picture(seen.plan, seen.run, seen.board, seen.now, step),
+            },
         }
     }
 
@@ -182,19 +199,18 @@ impl AutoOperator {
     }
 
     fn about_shut_gate(&self, seen: Seen, step: &Step) -> Wish {
-        let forbidden = {
-            let evidence = gates(seen.plan, seen.board, seen.now, step);
-            let extra = evidence.len().saturating_sub(step.gates.len());
-            evidence.iter().skip(extra).zip(&step.gates).any(|(evidence, gate)| !evidence.open() && !gate.overridable)
-        };
         let situation = format!("{} gated {}", step.id, run_attempt(seen.run, &step.id));
         let command = match self.policy.shut_gate {
-            ShutGate::Override if !forbidden => Command::Override {
-                confirmation: seen.confirmation(step, word(step)),
-                reason: "no time to wait for this gate".to_owned(),
-            },
             ShutGate::Override => {
-                Command::Skip { step: step.id.clone(), reason: "its gate may not be overridden".to_owned() }
+                let over = Command::Override {
+                    confirmation: seen.confirmation(step, word(step)),
+                    reason: "no time to wait for this gate".to_owned(),
+                };
+                if seen.is_granted(&over) {
+                    over
+                } else {
+                    Command::Skip { step: step.id.clone(), reason: "its gate may not be overridden".to_owned() }
+                }
             }
             // A note says why the way back begins; what follows is decided by `back`.
             ShutGate::RollBack => Command::Note { text: format!("{} stayed shut: taking everything back", step.id) },

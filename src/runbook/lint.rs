@@ -24,11 +24,10 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
     let nodes = root.path(&["phases"]).items();
     for (phase, node) in runbook.phases.iter().zip(nodes) {
         for (step, node) in phase.steps.iter().zip(node.path(&["steps"]).items()) {
-            let undoable = plan.step(&step.id.as_str().into()).is_some_and(|step| step.undo.is_some());
             if found.len() >= ENOUGH {
                 break;
             }
-            self::step(step, undoable, node, &mut found);
+            self::step(step, node, &mut found);
             owner(runbook, step.owner.as_deref(), node, &mut found);
         }
     }
@@ -36,18 +35,13 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
     found
 }
 
-fn step(step: &Step, undoable: bool, node: &Node, found: &mut Vec<Diagnostic>) {
+fn step(step: &Step, node: &Node, found: &mut Vec<Diagnostic>) {
     let id = &step.id;
     let mark = node.path(&["id"]).mark;
     let mut warn = |message: String, mark: Mark, label: &str, help: &str| {
         let help = Some(help.to_owned()).filter(|help| !help.is_empty());
         found.push(Diagnostic::new(message).at(mark, label).help(help));
     };
-    // A cost that is written down was thought about; one that is not was forgotten.
-    if !undoable && node.get("reversibility").is_none() && changes(step) {
-        let help = "add `undo:`, or say what it costs: `reversibility: none`, or `free` where nothing is left behind";
-        warn(format!("`{id}` cannot be taken back, but does not say so"), mark, "no undo", help);
-    }
     if step.reversibility == Reversibility::None && step.confirm == Confirm::Go && changes(step) {
         let help = "add `confirm: id` so that its name must be typed";
         warn(format!("`{id}` cannot be taken back, but takes no more than `go`"), mark, "no typed confirmation", help);

@@ -3,7 +3,7 @@
 //! Which key press means which of them is in [`crate::ui::keys`].
 
 use super::{Scene, selected};
-use crate::core::decide::StepState;
+use crate::core::decide::{StepState, may_be_verified_again};
 
 /// What a key does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,8 +98,8 @@ pub const KEYS: &[KeyDef] = &[
     def(Does::Override, "o", "override", "start a step over a shut gate; needs a reason and is recorded loudly"),
     def(Does::Skip, "s", "skip", "leave a step out; needs a reason"),
     def(Does::Tick, "space", "tick", "acknowledge the next item of a running checklist"),
-    def(Does::Stop, "x", "stop", "stop the selected step"),
-    def(Does::VerifyAgain, "v", "verify", "look at a failed step's checks again without doing anything"),
+    def(Does::Stop, "x", "stop", "stop the selected step; the word asked for must be typed"),
+    def(Does::VerifyAgain, "v", "verify", "look again at the checks of a step whose work was done"),
     def(Does::Doubt, "d", "doubt", "say what became of a step in doubt"),
     def(Does::Undo, "u", "undo", "take the selected step back"),
     def(Does::WayBack, "b", "back…", "show what rolling back from here would do and cost"),
@@ -136,7 +136,7 @@ pub fn hints(scene: &Scene) -> Vec<(&'static str, &'static str)> {
         ),
         Does::Tick => state == Some(StepState::Running),
         Does::Stop => matches!(state, Some(StepState::Running | StepState::Verifying | StepState::Undoing)),
-        Does::VerifyAgain => state == Some(StepState::Failed),
+        Does::VerifyAgain => selected(scene).is_some_and(|(step, _)| may_be_verified_again(scene.run, step)),
         Does::Doubt => state == Some(StepState::InDoubt),
         Does::Undo => matches!(state, Some(StepState::Done | StepState::Failed)),
         Does::WayBack | Does::Note | Does::End | Does::Here | Does::Switch | Does::Whole => !scene.watching,

@@ -165,14 +165,33 @@ pub enum Ask {
         /// What the screen showed when the question came up.
         seen: Picture,
     },
+    /// The word that stops a step.
+    Stop {
+        /// Which.
+        step: StepId,
+        /// What the screen showed when the question came up.
+        seen: Picture,
+    },
     /// The reason for overriding.
     OverrideReason(StepId),
     /// The reason for skipping.
     SkipReason(StepId),
     /// What became of a step in doubt: one key.
-    Doubt(StepId),
+    Doubt {
+        /// Which.
+        step: StepId,
+        /// What the screen showed when the question came up.
+        seen: Picture,
+    },
     /// Why the operator thinks so.
-    DoubtReason(StepId, Finding),
+    DoubtReason {
+        /// Which.
+        step: StepId,
+        /// What the operator found.
+        finding: Finding,
+        /// What the screen showed when the question came up.
+        seen: Picture,
+    },
     /// A note.
     Note,
     /// A status update.

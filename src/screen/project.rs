@@ -2,7 +2,9 @@
 
 use super::keys::hints;
 use super::{Ask, Desk, Overlay, Prompt, Role, Scene, Screen, Text, detail, header, log, overlay, panes, steps};
-use crate::core::decide::{StepState, gates, shut_sentence, step_state, undo_word, word};
+use crate::core::decide::{
+    STOP_WORD, StepState, gates, may_be_verified_again, shut_sentence, step_state, stop_word, undo_word, word,
+};
 use crate::core::plan::Step;
 use crate::text::clean;
 
@@ -92,7 +94,9 @@ fn next_action(scene: &Scene) -> Text {
             say(lead, &[("x", "stop it")])
         }
         StepState::Failed => {
-            say(lead, &[("enter", "try again"), ("v", "verify again"), ("u", "take it back"), ("s", "skip")])
+            let mut keys = vec![("enter", "try again"), ("v", "verify again"), ("u", "take it back"), ("s", "skip")];
+            keys.retain(|(key, _)| *key != "v" || may_be_verified_again(scene.run, step));
+            say(lead, &keys)
         }
         StepState::InDoubt => say(lead, &[("d", "say what became of it")]),
         StepState::Done => say(lead, &[("g", "go to where the run is"), ("u", "take it back")]),
@@ -132,15 +136,24 @@ fn question(scene: &Scene, prompt: &Prompt) -> Text {
         Ask::Undo { step, .. } => Text::new(Role::NoGo, "TAKE BACK ")
             .and(Role::Plain, format!("{}: type ", title(step)))
             .and(Role::Key, word_of(step, true)),
+        Ask::Stop { step, .. } => {
+            let found = scene.plan.step(step);
+            let word = found.map_or("", |step| stop_word(scene.run, step));
+            let way = if word == STOP_WORD { "" } else { "taking back " };
+            let half = if word == STOP_WORD { "" } else { ", which leaves it half way" };
+            Text::new(Role::NoGo, "STOP ")
+                .and(Role::Plain, format!("{way}{}{half}: type ", title(step)))
+                .and(Role::Key, word.to_owned())
+        }
         Ask::OverrideReason(step) => {
             Text::new(Role::NoGo, "OVERRIDE ").and(Role::Plain, format!("the shut gates of {}; why", title(step)))
         }
         Ask::SkipReason(step) => Text::plain(format!("skip {}; why", title(step))),
-        Ask::Doubt(step) => {
+        Ask::Doubt { step, .. } => {
             let text = Text::plain(format!("{}: what became of it?  ", title(step)));
             return choices(text, &[("h", "it happened"), ("n", "it did not"), ("p", "in part"), ("esc", "later")]);
         }
-        Ask::DoubtReason(step, finding) => {
+        Ask::DoubtReason { step, finding, .. } => {
             Text::plain(format!("{}: {}; how do you know", title(step), super::words::finding(*finding)))
         }
         Ask::Note => Text::plain("note"),

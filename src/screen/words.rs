@@ -1,7 +1,6 @@
 //! How numbers, sizes, times and facts are put into words. One way each, everywhere.
 
-use jiff::tz::TimeZone;
-
+use crate::core::decide::shut_sentence;
 use crate::core::evidence::Verdict;
 use crate::core::fact::{Fact, Finding};
 use crate::core::job::{Adoption, Direction, JobKey, Outcome};
@@ -54,17 +53,14 @@ pub fn age(span: Span) -> String {
 
 /// The time of day in UTC.
 pub fn utc(at: At) -> String {
-    at.timestamp().map_or_else(
-        || "--:--:--".to_owned(),
-        |time| time.to_zoned_datetime(TimeZone::UTC).strftime("%H:%M:%S").to_string(),
-    )
+    at.utc()
 }
 
 /// The day and the time of day in UTC: `2026-11-24 02:14 UTC`.
 pub fn date(at: At) -> String {
     at.timestamp().map_or_else(
         || "at an unknown time".to_owned(),
-        |time| time.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        |time| time.to_zoned_datetime(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC").to_string(),
     )
 }
 
@@ -88,7 +84,8 @@ pub fn finding(finding: Finding) -> &'static str {
     }
 }
 
-fn job(plan: &Plan, key: &JobKey) -> String {
+/// A job's name, with the direction it goes in.
+pub(super) fn job(plan: &Plan, key: &JobKey) -> String {
     let section = plan.work(key).is_some_and(|work| work.section);
     let way = match key.direction {
         Direction::Do => "",
@@ -141,6 +138,10 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
             let again = if attempt.0 > 1 { format!(", try {attempt}") } else { String::new() };
             (by.to_string(), format!("confirmed {} {how}{again}", step(id)))
         }
+        Fact::BaselineTaken { step: id, number, baseline, .. } => {
+            let what = format!("{}: {} is counted only from here, from {}", step(id), clean(number), baseline.value);
+            ("step".to_owned(), what)
+        }
         Fact::JobStarted { key } => ("job".to_owned(), format!("{} began", job(plan, key))),
         Fact::JobEnded { key, outcome: how, took } => {
             ("job".to_owned(), format!("{}: {} · {took}", job(plan, key), outcome(how)))
@@ -150,6 +151,16 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
         }
         Fact::StopRequested { step: id, why, .. } => {
             ("step".to_owned(), format!("{}: {}", step(id), clean(&why.to_string())))
+        }
+        Fact::SoakInterrupted { step: id, since, evidence, .. } => {
+            let why = evidence.iter().map(shut_sentence).collect::<Vec<_>>().join("; ");
+            (
+                "step".to_owned(),
+                format!("{}: time does not count since {}: guard {}", step(id), since.utc(), clean(&why)),
+            )
+        }
+        Fact::SoakContinued { step: id, .. } => {
+            ("step".to_owned(), format!("{}: every guard is GO again, time counts", step(id)))
         }
         Fact::SectionReverting { step: id, why, .. } => {
             ("step".to_owned(), format!("{} takes itself back: {}", step(id), clean(why)))

@@ -5,7 +5,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::keys::meaning;
 use crate::core::action::Action;
 use crate::core::board::Board;
-use crate::core::decide::{decide, picture, undo_word, word};
+use crate::core::decide::{decide, picture, stop_word, undo_word, word};
 use crate::core::fact::{Ending, Finding};
 use crate::core::ids::{StepId, Who};
 use crate::core::input::{Command, Confirmation, Input};
@@ -83,7 +83,7 @@ fn dealt_with(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> 
 /// Deals with pasted text: it may fill a reason, but it never confirms.
 pub fn paste(desk: &mut Desk, text: &str) {
     match desk.prompt.as_mut() {
-        Some(Prompt { ask: Ask::Start { .. } | Ask::Undo { .. }, .. }) => {
+        Some(Prompt { ask: Ask::Start { .. } | Ask::Undo { .. } | Ask::Stop { .. }, .. }) => {
             desk.notice = Some("pasted text cannot confirm: type the word".to_owned());
         }
         Some(prompt) if takes_text(&prompt.ask) => {
@@ -259,11 +259,15 @@ fn act_on_step(scene: &Scene, desk: &mut Desk, does: Does, step: &Step) -> Optio
             None
         }
         Does::Tick => Some(Request::Command(Command::Acknowledge { item: next_item(scene, &id), step: id })),
-        Does::Stop => Some(Request::Command(Command::Stop { step: id })),
+        Does::Stop => {
+            stop(scene, desk, step);
+            None
+        }
         Does::VerifyAgain => Some(Request::Command(Command::VerifyAgain { step: id })),
         Does::Doubt => {
             if matches!(scene.run.phase(&id), Phase::InDoubt { .. }) {
-                ask(scene, desk, Ask::Doubt(id));
+                let seen = picture(scene.plan, scene.run, scene.board, scene.now, step);
+                ask(scene, desk, Ask::Doubt { step: id, seen });
             } else {
                 desk.notice = Some(format!("\"{id}\" is not in doubt"));
             }
@@ -302,6 +306,15 @@ fn undo(scene: &Scene, desk: &mut Desk, step: &Step) -> Option<Request> {
     let seen = picture(scene.plan, scene.run, scene.board, scene.now, step);
     ask(scene, desk, Ask::Undo { step: step.id.clone(), seen });
     None
+}
+
+fn stop(scene: &Scene, desk: &mut Desk, step: &Step) {
+    if let Some(refusal) = refused(scene, Command::Stop(perfect(scene, step, stop_word(scene.run, step)))) {
+        desk.notice = Some(format!("refused: {refusal}"));
+        return;
+    }
+    let seen = picture(scene.plan, scene.run, scene.board, scene.now, step);
+    ask(scene, desk, Ask::Stop { step: step.id.clone(), seen });
 }
 
 /// A confirmation that lacks nothing but the operator.
@@ -348,7 +361,7 @@ fn ask(scene: &Scene, desk: &mut Desk, ask: Ask) {
 }
 
 fn takes_text(ask: &Ask) -> bool {
-    !matches!(ask, Ask::Doubt(_) | Ask::End | Ask::Leave)
+    !matches!(ask, Ask::Doubt { .. } | Ask::End | Ask::Leave)
 }
 
 /// Deals with a key while a question is open.
@@ -396,9 +409,14 @@ fn chosen(scene: &Scene, desk: &mut Desk, ch: char) -> Option<Request> {
             desk.prompt = None;
             return Some(Request::Leave);
         }
-        (Ask::Doubt(step), 'h') => Ask::DoubtReason(step.clone(), Finding::Happened),
-        (Ask::Doubt(step), 'n') => Ask::DoubtReason(step.clone(), Finding::DidNotHappen),
-        (Ask::Doubt(step), 'p') => Ask::DoubtReason(step.clone(), Finding::HalfHappened),
+        (Ask::Doubt { step, seen }, 'h' | 'n' | 'p') => {
+            let finding = match ch {
+                'h' => Finding::Happened,
+                'n' => Finding::DidNotHappen,
+                _ => Finding::HalfHappened,
+            };
+            Ask::DoubtReason { step: step.clone(), finding, seen: seen.clone() }
+        }
         (Ask::End, 'c') => {
             desk.prompt = None;
             return Some(Request::Command(Command::End { how: Ending::Completed }));
@@ -432,11 +450,17 @@ fn sent(scene: &Scene, desk: &mut Desk) -> Option<Request> {
             start(scene, desk, step, Some(typed))
         }
         Ask::SkipReason(step) => Some(Request::Command(Command::Skip { step, reason: typed })),
-        Ask::DoubtReason(step, finding) => Some(Request::Command(Command::Resolve { step, finding, reason: typed })),
+        Ask::Stop { step, seen } => {
+            let confirmation = Confirmation { step, typed, second: None, seen, shown };
+            Some(Request::Command(Command::Stop(confirmation)))
+        }
+        Ask::DoubtReason { step, finding, seen } => {
+            Some(Request::Command(Command::Resolve { step, finding, reason: typed, seen }))
+        }
         Ask::Note => Some(Request::Command(Command::Note { text: typed })),
         Ask::Status => Some(Request::Command(Command::StatusUpdate { text: typed })),
         Ask::AbandonReason => Some(Request::Command(Command::End { how: Ending::Abandoned { reason: typed } })),
-        Ask::Doubt(_) | Ask::End | Ask::Leave => None,
+        Ask::Doubt { .. } | Ask::End | Ask::Leave => None,
     }
 }
 

@@ -151,6 +151,19 @@ impl Cockpit {
         }
     }
 
+    /// The operator looks what became of the job, and says so.
+    fn resolve(&self, step: &StepId, key: &JobKey, outside: &Outside) -> Command {
+        let happened = outside.starts.contains_key(key);
+        let whole = key.step.as_str() != "section" || key.direction == Direction::Undo;
+        let finding = match (happened, whole) {
+            (true, true) => Finding::Happened,
+            (false, _) => Finding::DidNotHappen,
+            (true, false) => Finding::HalfHappened,
+        };
+        let seen = self.confirmation(step.as_str()).seen;
+        Command::Resolve { step: step.clone(), finding, reason: "looked at the servers".to_owned(), seen }
+    }
+
     fn undo(&self, id: &str) -> Command {
         Command::Undo(Confirmation { typed: "undo".to_owned(), ..self.confirmation(id) })
     }
@@ -161,7 +174,7 @@ impl Cockpit {
         let reason = || "as the runbook says".to_owned();
         for (id, step) in run.touched() {
             if let Phase::InDoubt { key, .. } = &step.phase {
-                return Some(resolve(id, key, outside));
+                return Some(self.resolve(id, key, outside));
             }
         }
         let start = |id: &str| Some(Command::Confirm(self.confirmation(id)));
@@ -214,18 +227,6 @@ impl Cockpit {
     }
 }
 
-/// The operator looks what became of the job, and says so.
-fn resolve(step: &StepId, key: &JobKey, outside: &Outside) -> Command {
-    let happened = outside.starts.contains_key(key);
-    let whole = key.step.as_str() != "section" || key.direction == Direction::Undo;
-    let finding = match (happened, whole) {
-        (true, true) => Finding::Happened,
-        (false, _) => Finding::DidNotHappen,
-        (true, false) => Finding::HalfHappened,
-    };
-    Command::Resolve { step: step.clone(), finding, reason: "looked at the servers".to_owned() }
-}
-
 /// Every kind of wish, on a step where it could be granted or not.
 fn every_command(cockpit: &Cockpit) -> Vec<Command> {
     let step = StepId::from("one");
@@ -235,9 +236,9 @@ fn every_command(cockpit: &Cockpit) -> Vec<Command> {
         Command::Override { confirmation: cockpit.confirmation("forced"), reason: reason() },
         Command::Acknowledge { step: step.clone(), item: 0 },
         Command::Skip { step: "unwanted".into(), reason: reason() },
-        Command::Stop { step: "section".into() },
+        Command::Stop(Confirmation { typed: "stop".to_owned(), ..cockpit.confirmation("section") }),
         Command::VerifyAgain { step: step.clone() },
-        Command::Resolve { step, finding: Finding::Happened, reason: reason() },
+        Command::Resolve { step, finding: Finding::Happened, reason: reason(), seen: cockpit.confirmation("one").seen },
         cockpit.undo("one"),
         Command::Note { text: reason() },
         Command::StatusUpdate { text: reason() },
