@@ -23,7 +23,7 @@ use crate::journal::{Journal, Ledger, NewRecord, NewRun, RunId, Store, Writer};
 use crate::pace::Pace;
 use crate::rehearsal::debrief::{Debrief, Mishap, debrief};
 use crate::rehearsal::operator::AutoOperator;
-use crate::rehearsal::policy::Policy;
+use crate::rehearsal::policy::{Policy, load_str as load_policy};
 use crate::rehearsal::session::{Rehearsed, rehearse as rehearse_by_policy};
 use crate::rehearsal::world::Handle;
 use crate::runbook::Loaded;
@@ -174,7 +174,7 @@ fn policy_of(args: &RehearseArgs, plan: &Plan) -> Result<(String, Policy), Failu
         "careless" => Policy::careless(),
         file => {
             let text = text_of(file, "policy", ["good", "careless"].into_iter())?;
-            serde_saphyr::from_str(&text).map_err(|error| Failure::usage(format!("the policy `{file}`: {error}")))?
+            load_policy(file, &text).map_err(|faults| Failure::usage(faults.render(false, 100)))?
         }
     };
     if let Some(step) = &args.roll_back_after {

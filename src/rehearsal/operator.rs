@@ -129,13 +129,7 @@ impl AutoOperator {
         self.back(seen)
     }
 
-    fn about_doubt(
-        &self,
-        seen: Seen,
-        step: &Step,
-        key: &JobKey,
-        look: &dyn Fn(&JobKey) -> Option<bool>,
-    ) -> Wish {
+    fn about_doubt(&self, seen: Seen, step: &Step, key: &JobKey, look: &dyn Fn(&JobKey) -> Option<bool>) -> Wish {
         let happened = match self.policy.doubt {
             Doubt::AssumeDone => true,
             Doubt::Look => look(key).unwrap_or(false),

@@ -1,10 +1,14 @@
 //! How an automatic operator reacts: what a team wants its runbook rehearsed against every night.
 
+use std::sync::{Arc, LazyLock};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::core::ids::StepId;
 use crate::core::time::Span;
+use crate::runbook::schema::{self, Rule};
+use crate::runbook::{Diagnostic, Diagnostics, validate, yaml};
 
 /// How an automatic operator reacts. Every key may be left out; then it reacts as a good operator would.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -96,5 +100,43 @@ impl Policy {
             back_after: Span::secs(300),
             roll_back_after: None,
         }
+    }
+}
+
+/// Reads a policy; `name` is what the text is called in messages.
+///
+/// # Errors
+///
+/// Everything that is wrong with it, with places.
+pub fn load_str(name: &str, text: &str) -> Result<Policy, Diagnostics> {
+    compile(text).map_err(|faults| Diagnostics::new(name, text, faults, Vec::new()))
+}
+
+fn compile(text: &str) -> Result<Policy, Vec<Diagnostic>> {
+    static RULE: LazyLock<Arc<Rule>> =
+        LazyLock::new(|| schema::compiled(&schema::language_of::<Policy>("gonogo policy")));
+    let root = yaml::parse(text)?;
+    let faults = validate::against(&root, &RULE, "the policy");
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    Policy::deserialize(&root)
+        .map_err(|error| vec![Diagnostic::new("the policy does not fit the language").help(error.to_string())])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_as_a_good_operator_does_it() {
+        let policy = load_str("test", "retries: 3\n").map_err(|faults| faults.to_string());
+        assert_eq!(policy, Ok(Policy { retries: 3, ..Policy::good() }));
+    }
+
+    #[test]
+    fn unknown_keys_are_told_with_the_nearest_name() {
+        let faults = load_str("test", "reacton: 5s\n").map_err(|faults| faults.render(false, 100)).unwrap_err();
+        assert!(faults.contains("reaction"), "{faults}");
     }
 }

@@ -1,6 +1,7 @@
 //! From the model to the plan: everything that types cannot say is checked here, with places.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::{BufWriter, Write};
 
 use sha2::{Digest, Sha256};
 
@@ -60,11 +61,24 @@ pub(super) fn plan(
 /// SHA-256 over the resolved runbook as JSON with its keys in a fixed order. How it was written (comments,
 /// order of names, templates, which profile gave a value) does not matter; secrets are in it as names.
 fn digest(runbook: &Runbook) -> String {
-    let mut plain = runbook.clone();
-    // What the vars came to is in the places that use them.
-    plain.vars.clear();
-    let bytes = serde_json::to_vec(&plain).unwrap_or_default();
-    hex(&Sha256::digest(bytes))
+    let mut hashing = BufWriter::new(Hashing(Sha256::new()));
+    // Nothing in a runbook fails to be written as JSON, and hashing does not fail.
+    let _ = serde_json::to_writer(&mut hashing, runbook);
+    hashing.into_inner().map(|hashing| hex(&hashing.0.finalize())).unwrap_or_default()
+}
+
+/// Hashes what is written.
+struct Hashing(Sha256);
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -397,7 +411,7 @@ impl<'r> Builder<'r> {
 }
 
 /// The node with the expression: the item itself when it is the shorthand.
-fn expression(node: &Node) -> &Node {
+fn expression<'n, 's>(node: &'n Node<'s>) -> &'n Node<'s> {
     node.get("that").unwrap_or(node)
 }
 

@@ -1,6 +1,6 @@
 //! Warnings: what a runbook may say, but should not without a thought.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::core::action::Action;
 use crate::core::ids::ProbeId;
@@ -110,7 +110,7 @@ fn unused(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used, found: &mut 
     ];
     for (section, used, label) in sections {
         for (key, _) in root.get(section).map_or(&[][..], Node::entries) {
-            if !used.contains(key.name.as_str()) {
+            if !used.contains(&*key.name) {
                 let what = section.trim_end_matches('s');
                 found.push(Diagnostic::new(format!("the {what} `{}` is not used", key.name)).at(key.mark, label));
             }
@@ -155,21 +155,25 @@ fn clear_text(runbook: &Runbook, root: &Node, found: &mut Vec<Diagnostic>) {
     }
     for section in ["targets", "probes", "phases", "profiles"] {
         if let Some(node) = root.get(section) {
-            named(node, &mut |mark| warn(mark, "its key says that it is a secret"));
+            named(node, &mut HashMap::new(), &mut |mark| warn(mark, "its key says that it is a secret"));
         }
     }
 }
 
-/// Finds literal values under keys that tell a secret.
-fn named(node: &Node, warn: &mut impl FnMut(Mark)) {
+/// Finds literal values under keys that tell a secret. The same few keys come again and again: `known` says which
+/// of them tell.
+fn named<'n>(node: &'n Node, known: &mut HashMap<&'n str, bool>, warn: &mut impl FnMut(Mark)) {
     for (key, value) in node.entries() {
         match &value.kind {
             // The whole of a secret comes from a template; a literal beside it is no less telling.
-            Kind::Text(text) if telling(&key.name) && !text.is_empty() && !text.contains("«secret:") => {
-                warn(value.mark);
+            Kind::Text(text) => {
+                let tells = *known.entry(&key.name).or_insert_with(|| telling(&key.name));
+                if tells && !text.is_empty() && !text.contains("«secret:") {
+                    warn(value.mark);
+                }
             }
-            _ => named(value, warn),
+            _ => named(value, known, warn),
         }
     }
-    node.items().iter().for_each(|item| named(item, warn));
+    node.items().iter().for_each(|item| named(item, known, warn));
 }

@@ -1,6 +1,6 @@
 //! Runbooks: from a YAML file to a [`Plan`], or everything that is wrong with it.
 //!
-//! The way of a file: [`tree`] reads it with places; [`template`] applies the profile, `--set` and templates;
+//! The way of a file: [`yaml`] reads it into a [`tree`] with places; [`template`] applies the profile, `--set` and templates;
 //! [`validate`] holds it against the schema made from [`model`]'s types; [`build`] checks what types cannot
 //! say and makes the plan; [`lint`] looks for what is allowed but unwise. Each stage reports all it finds.
 //! Nothing here touches a target, resolves a secret or starts anything.
@@ -12,10 +12,12 @@ mod lint;
 pub mod model;
 mod names;
 mod needs;
+mod scalar;
 pub(crate) mod schema;
 mod template;
 pub(crate) mod tree;
 pub(crate) mod validate;
+pub(crate) mod yaml;
 
 use std::fs::File;
 use std::io::Read;
@@ -27,7 +29,10 @@ use crate::core::plan::Plan;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use schema::schema;
-use tree::{Kind, LARGEST, Node};
+use tree::{Kind, Node};
+
+/// Largest runbook in bytes. The longest real ones are some hundred kilobytes.
+pub(crate) const LARGEST: u64 = 4 * 1024 * 1024;
 
 /// How a runbook is to be read.
 #[derive(Clone, Debug, Default)]
@@ -116,7 +121,7 @@ fn compile(source: &str, options: &Options) -> Result<Compiled, Vec<Diagnostic>>
     if source.len() as u64 > LARGEST {
         return Err(vec![Diagnostic::new("the runbook is too large")]);
     }
-    let mut root = tree::parse(source)?;
+    let mut root = yaml::parse(source)?;
     if root.kind == Kind::Null {
         let help = "a runbook has at least a `title` and `phases`".to_owned();
         return Err(vec![Diagnostic::new("the runbook is empty").help(help)]);
@@ -127,11 +132,13 @@ fn compile(source: &str, options: &Options) -> Result<Compiled, Vec<Diagnostic>>
     if !faults.is_empty() {
         return Err(faults);
     }
-    let runbook = model::Runbook::deserialize(&root)
+    let mut runbook = model::Runbook::deserialize(&root)
         .map_err(|error| vec![Diagnostic::new("the runbook does not fit the language").help(error.to_string())])?;
+    // What the vars came to is in the places that use them: they are no part of the plan.
+    runbook.vars.clear();
     let plan = build::plan(&runbook, &root, source, options.profile.as_deref())?;
     let warnings = lint::warnings(&runbook, &plan, &root, &used);
     let profiles = root.get("profiles").map_or(&[][..], Node::entries);
-    let profiles = profiles.iter().map(|(key, _)| key.name.clone()).collect();
+    let profiles = profiles.iter().map(|(key, _)| key.name.to_string()).collect();
     Ok((plan, warnings, profiles))
 }

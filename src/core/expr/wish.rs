@@ -84,10 +84,11 @@ impl Poll {
             Poll::Leaf(leaf) => {
                 // From wherever growth is counted, nothing need grow.
                 let grows = leaf.counts_growth();
-                let open = grows || leaf.fields().iter().any(|(probe, field)| {
-                    let known = field.as_ref().and_then(|field| fixed.get(probe).map(|of| of.contains_key(field)));
-                    known != Some(true)
-                });
+                let open = grows
+                    || leaf.fields().iter().any(|(probe, field)| {
+                        let known = field.as_ref().and_then(|field| fixed.get(probe).map(|of| of.contains_key(field)));
+                        known != Some(true)
+                    });
                 let age = super::super::time::Span::ZERO;
                 let sight = |probe: &ProbeId| match readings.get(probe) {
                     Some(value) => Sight::Fresh { value, age },
