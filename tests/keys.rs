@@ -21,10 +21,9 @@ use gonogo::core::refusal::Refusal;
 use gonogo::core::state::Run;
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
-use gonogo::driver::{History, OutputTail};
 use gonogo::runbook::{self, Options};
 use gonogo::screen::keys::KEYS;
-use gonogo::screen::{Ask, Desk, Focus, Overlay, Prompt, Scene, project};
+use gonogo::screen::{Ask, Desk, Focus, History, OutputTail, Overlay, Prompt, Scene, project};
 use gonogo::ui::desk::{Request, paste, press};
 
 const NOW: At = At(1_800_000_000_000);

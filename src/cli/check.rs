@@ -67,8 +67,8 @@ fn print_step(plan: &Plan, step: &Step) {
     for gate in &step.gates {
         say(&format!("      gate   {}: {}  held {}", clean(&gate.name), clean(rule(gate.condition)), gate.hold));
     }
-    for line in step.work.preview() {
-        say(&format!("      do     {}", clean(&line)));
+    for line in &step.work.preview {
+        say(&format!("      do     {}", clean(line)));
     }
     for guard in &step.guards {
         say(&format!("      guard  {}: {}", clean(&guard.name), clean(rule(guard.condition))));
@@ -78,8 +78,8 @@ fn print_step(plan: &Plan, step: &Step) {
     }
     match &step.undo {
         Some(undo) => {
-            for line in undo.preview() {
-                say(&format!("      undo   {}", clean(&line)));
+            for line in &undo.preview {
+                say(&format!("      undo   {}", clean(line)));
             }
         }
         None => say("      undo   nothing"),

@@ -9,6 +9,7 @@ use crate::core::expr::{Condition, ExprError};
 use crate::core::ids::{ProbeId, SecretId, StepId, TargetId};
 use crate::core::nearest::suggestion;
 use crate::core::plan::{Check, ConditionId, Gate, Guard, Job, Phase, Plan, Step, Window, Work};
+use crate::core::target::Target;
 use crate::core::time::Span;
 use crate::core::value::Shape;
 
@@ -27,8 +28,10 @@ pub(super) fn plan(
     profile: Option<&str>,
 ) -> Result<Plan, Vec<Diagnostic>> {
     let shapes = runbook.probes.iter().map(|(name, probe)| (name.as_str().into(), probe.kind.shape())).collect();
+    let targets: Targets =
+        runbook.targets.iter().map(|(name, of)| (TargetId::from(name.as_str()), of.clone())).collect();
     let mut builder =
-        Builder { runbook, source, shapes, conditions: Vec::new(), known: HashMap::new(), faults: Vec::new() };
+        Builder { runbook, source, shapes, targets, conditions: Vec::new(), known: HashMap::new(), faults: Vec::new() };
     names::check(runbook, root, &builder.shapes, &mut builder.faults);
     let (phases, steps) = builder.phases(root);
     let mut faults = builder.faults;
@@ -47,7 +50,7 @@ pub(super) fn plan(
         comms: runbook.comms.clone(),
         roles: runbook.roles.clone(),
         rehearsals: runbook.rehearsals.clone(),
-        targets: runbook.targets.iter().map(|(name, of)| (TargetId::from(name.as_str()), of.clone())).collect(),
+        targets: builder.targets,
         secrets: runbook.secrets.iter().map(|(name, of)| (SecretId::from(name.as_str()), of.clone())).collect(),
         probes: runbook.probes.iter().map(|(name, of)| (ProbeId::from(name.as_str()), of.clone())).collect(),
         phases,
@@ -77,9 +80,9 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Completes a work with the digest of its preview.
-fn work(jobs: Vec<Job>, deadline: Option<Span>, section: bool) -> Work {
-    let mut work = Work { jobs, deadline, section, digest: String::new() };
-    work.digest = hex(&Sha256::digest(work.preview().join("\n")));
+fn work(targets: &Targets, jobs: Vec<Job>, deadline: Option<Span>, section: bool) -> Work {
+    let mut work = Work::new(jobs, deadline, section, targets);
+    work.digest = hex(&Sha256::digest(work.preview.join("\n")));
     work
 }
 
@@ -92,9 +95,12 @@ pub(super) struct Draft {
     pub needs: Option<Vec<(String, Mark)>>,
 }
 
+type Targets = BTreeMap<TargetId, Target>;
+
 struct Builder<'r> {
     runbook: &'r Runbook,
     source: &'r str,
+    targets: Targets,
     shapes: BTreeMap<ProbeId, Shape>,
     conditions: Vec<Condition>,
     known: HashMap<String, Result<ConditionId, Vec<ExprError>>>,
@@ -177,7 +183,7 @@ impl Builder<'_> {
         match (&step.action, &step.section) {
             (Some(action), None) => {
                 let job = self.job(&step.title, action, node.path(&["action"]));
-                work(vec![job], None, false)
+                work(&self.targets, vec![job], None, false)
             }
             (None, Some(section)) => {
                 if section.deadline == Span::ZERO {
@@ -189,18 +195,18 @@ impl Builder<'_> {
                 }
                 let nodes = node.path(&["section", "steps"]).items();
                 let jobs = section.steps.iter().zip(nodes).map(|(member, node)| self.member(member, node)).collect();
-                work(jobs, Some(section.deadline), true)
+                work(&self.targets, jobs, Some(section.deadline), true)
             }
             (Some(_), Some(_)) => {
                 let fault = Diagnostic::new(format!("the step `{}` has both `action` and `section`", step.id));
                 let fault = fault.at(node.key("section"), "expected only one of them");
                 self.faults.push(fault.also(node.key("action"), "the other"));
-                work(Vec::new(), None, false)
+                work(&self.targets, Vec::new(), None, false)
             }
             (None, None) => {
                 let message = format!("the step `{}` does nothing", step.id);
                 self.fault(message, node.path(&["id"]).mark, "expected an `action` or a `section` in this step");
-                work(Vec::new(), None, false)
+                work(&self.targets, Vec::new(), None, false)
             }
         }
     }
@@ -233,7 +239,7 @@ impl Builder<'_> {
                     );
                 }
                 let job = self.job(&format!("undo: {}", step.title), action, node.path(&["undo"]));
-                Some(work(vec![job], None, false))
+                Some(work(&self.targets, vec![job], None, false))
             }
             Some(Undo::Section(undo)) => {
                 let nodes = node.path(&["undo", "section", "steps"]).items();
@@ -245,9 +251,9 @@ impl Builder<'_> {
                     }
                     jobs.push(self.job(&member.title, &member.action, node.path(&["action"])));
                 }
-                Some(work(jobs, undo.section.deadline, true))
+                Some(work(&self.targets, jobs, undo.section.deadline, true))
             }
-            None if forward.section => reversed(forward),
+            None if forward.section => reversed(&self.targets, forward),
             None => None,
         }
     }
@@ -356,7 +362,7 @@ fn expression(node: &Node) -> &Node {
 
 /// What takes a section back: its members' undos in reverse order. None when something that was done outside
 /// would stay.
-fn reversed(forward: &Work) -> Option<Work> {
+fn reversed(targets: &Targets, forward: &Work) -> Option<Work> {
     let stays = |job: &&Job| job.undo.is_none() && job.action.leaves_the_program();
     if forward.jobs.iter().any(|job| stays(&job)) {
         return None;
@@ -371,5 +377,5 @@ fn reversed(forward: &Work) -> Option<Work> {
             Some(Job { title, action, until: job.undo_until.clone(), undo: None, undo_until: Vec::new() })
         })
         .collect();
-    (!jobs.is_empty()).then(|| work(jobs, forward.deadline, true))
+    (!jobs.is_empty()).then(|| work(targets, jobs, forward.deadline, true))
 }

@@ -332,7 +332,7 @@ fn preview(step: &Step, state: StepState, whole: bool, blocks: &mut Vec<Block>) 
             format!("WILL DO · {}", step.work.jobs.first().map_or("nothing", |job| job.action.kind()))
         }
     };
-    let lines = cut(&step.work.preview(), whole);
+    let lines = cut(&step.work.preview, whole);
     blocks.push(Block::Lines { heading, lines });
 }
 
@@ -366,7 +366,7 @@ fn undo(step: &Step, whole: bool, blocks: &mut Vec<Block>) {
     }
     let mut lines = vec![line];
     if whole && let Some(work) = &step.undo {
-        lines.extend(work.preview().iter().map(|line| Text::plain(format!("  {}", clean(line)))));
+        lines.extend(work.preview.iter().map(|line| Text::plain(format!("  {}", clean(line)))));
     }
     blocks.push(Block::Lines { heading: String::new(), lines });
 }

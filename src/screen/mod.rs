@@ -6,8 +6,10 @@
 
 mod detail;
 mod header;
+mod history;
 pub mod keys;
 mod log;
+mod output;
 mod overlay;
 mod panes;
 mod project;
@@ -15,6 +17,8 @@ mod steps;
 pub mod words;
 
 pub(crate) use detail::state_role;
+pub use history::{History, Series};
+pub use output::{Line, OutputTail};
 pub(crate) use overlay::back_lines;
 pub use overlay::help_lines;
 pub use project::project;
@@ -32,7 +36,6 @@ use crate::core::plan::Plan;
 use crate::core::refusal::Refusal;
 use crate::core::state::Run;
 use crate::core::time::At;
-use crate::driver::{History, OutputTail};
 
 /// Everything a screen is made from.
 pub struct Scene<'a> {

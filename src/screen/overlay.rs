@@ -56,8 +56,8 @@ pub(crate) fn back_lines(scene: &Scene, keys: bool) -> Vec<Text> {
         let undo = scene.plan.step(&back.step).and_then(|step| step.undo.as_ref());
         lines.extend(
             undo.iter()
-                .flat_map(|work| work.preview())
-                .map(|line| Text::new(Role::Dim, format!("      {}", clean(&line)))),
+                .flat_map(|work| &work.preview)
+                .map(|line| Text::new(Role::Dim, format!("      {}", clean(line)))),
         );
     }
     if let Some(step) = &way.blocked_by {
