@@ -144,12 +144,24 @@ struct Stage<'a> {
     who: Who,
     refusal: Option<Refusal>,
     watching: bool,
+    now: At,
 }
 
 impl<'a> Stage<'a> {
     fn new(plan: &'a Plan, run: Run, board: Board) -> Self {
         let (history, output) = (History::default(), OutputTail::default());
-        Self { plan, run, board, history, output, log: VecDeque::new(), who: me(), refusal: None, watching: false }
+        Self {
+            plan,
+            run,
+            board,
+            history,
+            output,
+            log: VecDeque::new(),
+            who: me(),
+            refusal: None,
+            watching: false,
+            now: NOW,
+        }
     }
 
     fn scene<'s>(&'s self, desk: &'s Desk) -> Scene<'s> {
@@ -162,7 +174,8 @@ impl<'a> Stage<'a> {
             log: &self.log,
             run_name: "7f3a",
             who: &self.who,
-            now: NOW,
+            now: self.now,
+            zone: jiff::tz::TimeZone::UTC,
             refusal: self.refusal.as_ref(),
             fault: None,
             recording: false,
@@ -357,7 +370,11 @@ fn no_key_is_ignored_after_the_run_has_ended_or_without_panes() {
         let plan = plan(name);
         let (mut run, board) = reach(&plan, &plan.steps[0], StepState::Ready);
         if ended {
-            run.apply(&plan, NOW, &Fact::RunEnded { by: me(), how: Ending::Completed, customers: None });
+            run.apply(
+                &plan,
+                NOW,
+                &Fact::RunEnded { by: me(), how: Ending::Completed, customers: None, customers_at: None },
+            );
         }
         let stage = Stage::new(&plan, run, board);
         for desk in desks(&plan.steps[0].id) {

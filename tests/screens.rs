@@ -164,6 +164,7 @@ impl Story {
             run_name: "7f3a",
             who: &who,
             now: self.now,
+            zone: jiff::tz::TimeZone::fixed(jiff::tz::offset(-5)),
             refusal: None,
             fault: None,
             recording: false,

@@ -491,8 +491,8 @@ impl Operator<'_> {
             reason_of(reason)?;
         }
         let customers = self.plan.customers.as_ref().and_then(|probe| self.board.latest(probe));
-        let customers = customers.and_then(|latest| latest.good.as_ref()).map(|(_, value)| value.clone());
-        Ok(fact(Fact::RunEnded { by: self.by.clone(), how, customers }))
+        let (customers_at, customers) = customers.and_then(|latest| latest.good.clone()).unzip();
+        Ok(fact(Fact::RunEnded { by: self.by.clone(), how, customers, customers_at }))
     }
 }
 

@@ -1,7 +1,8 @@
 //! State in, screen out.
 
-use super::keys::hints;
-use super::{Ask, Desk, Overlay, Prompt, Role, Scene, Screen, Text, detail, header, log, overlay, panes, steps};
+use super::keys::{Does, hints};
+use super::trial::{still_refused, works};
+use super::{Ask, Desk, Overlay, Prompt, Role, Scene, Screen, Text, detail, header, log, overlay, panes, steps, words};
 use crate::core::decide::{StepState, gates, shut_sentence, step_state, undo_word, word};
 use crate::core::plan::Step;
 use crate::text::clean;
@@ -50,6 +51,14 @@ fn conversation(scene: &Scene) -> Text {
     if let Some(refusal) = scene.refusal {
         return Text::new(Role::NoGo, "refused: ").and(Role::Plain, clean(&refusal.to_string()));
     }
+    let refused = scene.desk.refused.as_ref().and_then(|refused| still_refused(scene, refused));
+    if let Some(why) = refused {
+        let text = Text::new(Role::NoGo, "refused: ").and(Role::Plain, clean(&why));
+        return match notice {
+            Some(notice) => text.and(Role::Unknown, format!("  · {}", clean(notice))),
+            None => text,
+        };
+    }
     if let Some(notice) = notice {
         return Text::plain(clean(notice));
     }
@@ -61,6 +70,9 @@ fn conversation(scene: &Scene) -> Text {
     }
     next_action(scene)
 }
+
+/// The key that leads back to where the run is.
+const HERE: (&str, &str) = ("g", "go to where the run is");
 
 fn next_action(scene: &Scene) -> Text {
     if scene.run.ended.is_some() {
@@ -76,28 +88,52 @@ fn next_action(scene: &Scene) -> Text {
             text.and(Role::Plain, "  ").and(Role::Key, (*key).to_owned()).and(Role::Plain, format!(" {does}"))
         })
     };
+    // Only what would be accepted is offered.
+    let offer = |text: Text, parts: &[(Does, (&str, &str))]| {
+        let works = |does: Does| match does {
+            Does::Here => here(scene).is_none_or(|at| at.id != step.id),
+            does => works(scene, step, does),
+        };
+        parts
+            .iter()
+            .filter(|(does, _)| works(*does))
+            .fold(text, |text, (_, part)| say(text, std::slice::from_ref(part)))
+    };
     match state {
         StepState::Ready => say(lead, &[("enter", "start it"), ("s", "skip (reason)")]),
         StepState::Gated => {
             let gates = gates(scene.plan, scene.board, scene.now, step);
-            let why = gates.iter().find(|gate| !gate.open()).map(shut_sentence).unwrap_or_default();
-            say(lead, &[("o", "override"), ("s", "skip"), ("b", "the way back")])
-                .and(Role::Dim, format!("  {}", clean(&why)))
+            let shut: Vec<String> = gates.iter().filter(|gate| !gate.open()).map(shut_sentence).collect();
+            let why = shut.first().map(String::as_str).unwrap_or_default();
+            let more = match shut.len() {
+                0 | 1 => String::new(),
+                n => format!(" and {}", words::count(n - 1, "more shut gate")),
+            };
+            offer(
+                lead.and(Role::Plain, format!("  {}{more}", clean(why))),
+                &[(Does::Override, ("o", "override")), (Does::Skip, ("s", "skip"))],
+            )
         }
-        StepState::Waiting => say(lead, &[("g", "go to where the run is"), ("s", "skip (reason)")]),
+        StepState::Waiting => offer(lead, &[(Does::Here, HERE), (Does::Skip, ("s", "skip (reason)"))]),
         StepState::Running if is_checklist(scene, step) => {
             say(lead, &[("space", "tick the next item"), ("x", "stop it")])
         }
         StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying => {
-            say(lead, &[("x", "stop it")])
+            offer(lead, &[(Does::Stop, ("x", "stop it"))])
         }
-        StepState::Failed => {
-            say(lead, &[("enter", "try again"), ("v", "verify again"), ("u", "take it back"), ("s", "skip")])
-        }
+        StepState::Failed => offer(
+            lead,
+            &[
+                (Does::Confirm, ("enter", "try again")),
+                (Does::VerifyAgain, ("v", "verify again")),
+                (Does::Undo, ("u", "take it back")),
+                (Does::Skip, ("s", "skip")),
+            ],
+        ),
         StepState::InDoubt => say(lead, &[("d", "say what became of it")]),
-        StepState::Done => say(lead, &[("g", "go to where the run is"), ("u", "take it back")]),
+        StepState::Done => offer(lead, &[(Does::Here, HERE), (Does::Undo, ("u", "take it back"))]),
         StepState::Skipped | StepState::Undone => {
-            say(lead, &[("enter", "do it after all"), ("g", "go to where the run is")])
+            offer(lead, &[(Does::Confirm, ("enter", "do it after all")), (Does::Here, HERE)])
         }
     }
 }
@@ -141,7 +177,7 @@ fn question(scene: &Scene, prompt: &Prompt) -> Text {
             return choices(text, &[("h", "it happened"), ("n", "it did not"), ("p", "in part"), ("esc", "later")]);
         }
         Ask::DoubtReason(step, finding) => {
-            Text::plain(format!("{}: {}; how do you know", title(step), super::words::finding(*finding)))
+            Text::plain(format!("{}: {}; how do you know", title(step), words::finding(*finding)))
         }
         Ask::Note => Text::plain("note"),
         Ask::Status => Text::plain("what stakeholders were told"),
