@@ -191,6 +191,17 @@ impl<'a> Stage<'a> {
         assert!(!text.trim().is_empty() && !text.contains('\n') && text.chars().count() < 400, "{text:?}");
     }
 
+    /// The conversation line.
+    fn says(&self, desk: &Desk) -> String {
+        project(&self.scene(desk)).conversation.to_plain()
+    }
+
+    /// Types a text and says what was asked of the driver on the way.
+    fn types(&self, desk: &mut Desk, text: &str) -> Vec<Request> {
+        let key = |ch| KeyEvent::new(if ch == '\n' { KeyCode::Enter } else { KeyCode::Char(ch) }, KeyModifiers::NONE);
+        text.chars().filter_map(|ch| self.pressed(desk, key(ch))).collect()
+    }
+
     /// Presses a key and asks that it was not ignored. What it was answered with comes back.
     fn pressed(&self, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
         let before = desk.clone();
@@ -199,8 +210,13 @@ impl<'a> Stage<'a> {
         if let Some(notice) = &desk.notice {
             Self::is_sentence(notice);
         }
+        if let Some(refused) = &desk.refused {
+            Self::is_sentence(&refused.why);
+            assert!(self.says(desk).contains(&refused.why), "{key:?}: {} is not shown", refused.why);
+        }
         // The cockpit takes a refusal off the screen with the next key: that is an answer, too.
-        let answered = request.is_some() || changed || desk.notice.is_some() || self.refusal.is_some();
+        let said = desk.notice.is_some() || desk.refused.is_some() || self.refusal.is_some();
+        let answered = request.is_some() || changed || said;
         assert!(answered, "{key:?} was ignored with {before:#?}");
         if let Some(Request::Command(command)) = &request {
             let input = Input::Operator { by: me(), command: command.clone() };
@@ -430,5 +446,147 @@ fn somebody_who_only_watches_can_leave() {
         KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL),
     ] {
         assert_eq!(stage.pressed(&mut Desk::default(), key), Some(Request::Leave));
+    }
+}
+
+/// A stage in which the subject of `state` is selected.
+fn staged(plan: &Plan, state: StepState) -> (Stage<'_>, Desk) {
+    let step = subject(plan, state);
+    let (run, board) = reach(plan, step, state);
+    let desk = Desk { selected: Some(step.id.clone()), ..Desk::default() };
+    (Stage::new(plan, run, board), desk)
+}
+
+const ENTER: KeyEvent = KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE);
+const ESC: KeyEvent = KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE);
+
+fn letter(ch: char) -> KeyEvent {
+    KeyEvent::new(KeyCode::Char(ch), KeyModifiers::NONE)
+}
+
+#[test]
+fn what_is_typed_into_a_question_that_did_not_come_up_does_nothing() {
+    let plan = plan("proofs/branches.yaml");
+    for state in [StepState::Gated, StepState::Waiting, StepState::Running, StepState::Done, StepState::InDoubt] {
+        let (stage, mut desk) = staged(&plan, state);
+        stage.pressed(&mut desk, ENTER);
+        assert!(stage.says(&desk).starts_with("refused: "), "{state:?}: {}", stage.says(&desk));
+        // Every one of these is a command of its own.
+        for ch in "msnuoexvdqbz 1?gk".chars() {
+            assert_eq!(stage.pressed(&mut desk, letter(ch)), None);
+            assert!(desk.prompt.is_none() && desk.overlay.is_none(), "{state:?}: {ch} acted: {desk:#?}");
+            let said = stage.says(&desk);
+            assert!(said.contains("did nothing"), "{state:?}: {ch}: {said}");
+        }
+        // The enter that ends it is swallowed, too; then keys are keys again.
+        assert_eq!(stage.pressed(&mut desk, ENTER), None);
+        assert!(desk.prompt.is_none() && stage.says(&desk).contains("keys work again"), "{}", stage.says(&desk));
+        stage.pressed(&mut desk, letter('n'));
+        assert_eq!(desk.prompt.as_ref().map(|prompt| &prompt.ask), Some(&Ask::Note));
+    }
+}
+
+#[test]
+fn after_a_refusal_a_pause_or_a_key_that_is_not_for_typing_gives_the_keys_back() {
+    let plan = plan("proofs/branches.yaml");
+    let down = KeyEvent::new(KeyCode::Down, KeyModifiers::NONE);
+    for way in [Some(ESC), Some(down), None] {
+        let (mut stage, mut desk) = staged(&plan, StepState::Gated);
+        stage.pressed(&mut desk, ENTER);
+        stage.pressed(&mut desk, letter('m'));
+        match way {
+            Some(key) => assert_eq!(stage.pressed(&mut desk, key), None),
+            None => stage.now = At(NOW.0 + 1_500),
+        }
+        stage.pressed(&mut desk, letter('n'));
+        assert!(desk.prompt.is_some(), "{way:?}");
+    }
+    // Enter alone asks again: somebody waits for a gate to open.
+    let (stage, mut desk) = staged(&plan, StepState::Gated);
+    for _ in 0..3 {
+        stage.pressed(&mut desk, ENTER);
+        assert!(stage.says(&desk).starts_with("refused: "));
+    }
+}
+
+#[test]
+fn a_wrong_answer_stays_in_its_question() {
+    let plan = plan("proofs/branches.yaml");
+    let asks: [(StepState, fn(StepId) -> Ask, &str, &str); 4] = [
+        (StepState::Gated, Ask::SkipReason, "too short", "a reason of at least"),
+        (StepState::Gated, Ask::OverrideReason, "short", "a reason of at least"),
+        (StepState::InDoubt, |id| Ask::DoubtReason(id, Finding::DidNotHappen), "no", "a reason of at least"),
+        (StepState::Ready, |_| Ask::Note, "  ", "empty"),
+    ];
+    for (state, ask, typed, said) in asks {
+        let (stage, mut desk) = staged(&plan, state);
+        let ask = ask(desk.selected.clone().unwrap());
+        desk.prompt = Some(Prompt { ask: ask.clone(), typed: String::new(), shown: At(NOW.0 - 1_000) });
+        assert_eq!(stage.types(&mut desk, &format!("{typed}\n")), []);
+        let prompt = desk.prompt.clone().expect("the question stays");
+        assert_eq!((prompt.ask, prompt.typed.as_str()), (ask, typed));
+        assert!(stage.says(&desk).contains(said) && stage.says(&desk).contains(typed), "{}", stage.says(&desk));
+    }
+    let (stage, mut desk) = staged(&plan, StepState::Ready);
+    stage.pressed(&mut desk, ENTER);
+    desk.prompt.as_mut().unwrap().shown = At(NOW.0 - 1_000);
+    let word = gonogo::core::decide::word(subject(&plan, StepState::Ready)).to_owned();
+    assert_eq!(stage.types(&mut desk, &format!("{word}x\n")), []);
+    assert!(stage.says(&desk).contains("to confirm, not"), "{}", stage.says(&desk));
+    stage.pressed(&mut desk, KeyEvent::new(KeyCode::Backspace, KeyModifiers::NONE));
+    let done = stage.types(&mut desk, "\n");
+    assert!(!done.is_empty() || matches!(desk.prompt.as_ref().map(|p| &p.ask), Some(Ask::Start { word: Some(_), .. })));
+}
+
+#[test]
+fn a_refusal_goes_when_it_is_no_longer_true() {
+    let plan = plan("proofs/branches.yaml");
+    let step = subject(&plan, StepState::Ready);
+    let (_, ready) = reach(&plan, step, StepState::Ready);
+    let (mut stage, mut desk) = staged(&plan, StepState::Ready);
+    stage.board = Board::new(&plan, At(NOW.0 - 60_000));
+    stage.pressed(&mut desk, ENTER);
+    assert!(stage.says(&desk).contains("is gated"), "{}", stage.says(&desk));
+    stage.board = ready;
+    assert!(stage.says(&desk).contains("is ready"), "{}", stage.says(&desk));
+}
+
+#[test]
+fn the_cursor_stays_where_it_was() {
+    let plan = plan("proofs/branches.yaml");
+    let (stage, mut desk) = staged(&plan, StepState::Done);
+    let elsewhere = plan.steps.iter().find(|step| Some(&step.id) != desk.selected.as_ref()).unwrap().id.clone();
+    for start in [None, Some(elsewhere)] {
+        desk.selected.clone_from(&start);
+        for key in [letter('b'), letter('u'), ESC, ESC] {
+            stage.pressed(&mut desk, key);
+            assert_eq!(desk.selected, start, "{key:?}");
+        }
+        desk = Desk { selected: start, ..Desk::default() };
+    }
+}
+
+#[test]
+fn the_footer_offers_only_what_would_be_accepted() {
+    let plan = plan("proofs/branches.yaml");
+    for state in STATES {
+        let (stage, desk) = staged(&plan, state);
+        let offered = project(&stage.scene(&desk)).keys;
+        assert_eq!(offered.iter().rev().take(2).map(|key| key.0).collect::<Vec<_>>(), ["q", "?"]);
+        for (keys, _) in offered {
+            let key = match keys {
+                "enter" => ENTER,
+                "space" => letter(' '),
+                "tab" => KeyEvent::new(KeyCode::Tab, KeyModifiers::NONE),
+                key => letter(key.chars().next().unwrap()),
+            };
+            let mut desk = desk.clone();
+            let request = stage.pressed(&mut desk, key);
+            assert_eq!(desk.refused, None, "{keys} is offered and refused: {state:?}");
+            if let Some(Request::Command(command)) = request {
+                let input = Input::Operator { by: me(), command };
+                assert!(decide(&plan, &stage.run, &stage.board, NOW, input).is_ok(), "{keys} in {state:?}");
+            }
+        }
     }
 }
