@@ -144,7 +144,7 @@ pub fn hints(scene: &Scene) -> Vec<(&'static str, &'static str)> {
         if matches!(prompt.ask, Ask::Doubt(_) | Ask::End | Ask::Leave) {
             return vec![("esc", "cancel")];
         }
-        return vec![("enter", "send"), ("esc", "cancel")];
+        return vec![("↑↓", "scroll"), ("enter", "send"), ("esc", "cancel")];
     }
     if scene.desk.overlay.is_some() {
         return vec![("↑↓", "scroll"), ("esc", "close"), ("q", "leave")];

@@ -329,6 +329,8 @@ pub struct Screen {
     pub overlay: Option<Sheet>,
     /// Which part scrolls.
     pub focus: Focus,
+    /// Whether a question about the shown step is open.
+    pub asking: bool,
 }
 
 /// What never scrolls.

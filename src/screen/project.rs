@@ -24,6 +24,7 @@ pub fn project(scene: &Scene) -> Screen {
         conversation: conversation(scene),
         keys: hints(scene),
         focus: scene.desk.focus,
+        asking: scene.desk.prompt.as_ref().is_some_and(|prompt| prompt.ask.step().is_some()),
     }
 }
 

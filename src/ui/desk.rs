@@ -162,14 +162,8 @@ fn anywhere(desk: &mut Desk, does: Does) -> Option<Request> {
 
 /// Moves the cursor or scrolls; says whether the key was one of those.
 fn moved(scene: &Scene, desk: &mut Desk, does: Does) -> bool {
-    let page = i64::try_from(desk.list_rows.max(2) - 1).unwrap_or(10);
     let by = match does {
-        Does::Up => -1,
-        Does::Down => 1,
-        Does::PageUp => -page,
-        Does::PageDown => page,
-        Does::First => i64::MIN / 2,
-        Does::Last => i64::MAX / 2,
+        Does::Up | Does::Down | Does::PageUp | Does::PageDown | Does::First | Does::Last => steps_of(desk, does),
         Does::Here => {
             desk.selected = None;
             desk.detail_scroll = 0;
@@ -182,15 +176,32 @@ fn moved(scene: &Scene, desk: &mut Desk, does: Does) -> bool {
         }
         _ => return false,
     };
-    let scrolled = |from: u16| u16::try_from(i64::from(from).saturating_add(by).clamp(0, 9_999)).unwrap_or(0);
-    if desk.overlay.is_some() {
-        desk.overlay_scroll = scrolled(desk.overlay_scroll);
-    } else if desk.focus == Focus::Detail {
-        desk.detail_scroll = scrolled(desk.detail_scroll);
+    if desk.overlay.is_some() || desk.focus == Focus::Detail {
+        scroll(desk, by);
     } else {
         select_by(scene, desk, by);
     }
     true
+}
+
+/// By how many rows a key moves.
+fn steps_of(desk: &Desk, does: Does) -> i64 {
+    let page = i64::try_from(desk.list_rows.max(2) - 1).unwrap_or(10);
+    match does {
+        Does::Up => -1,
+        Does::Down => 1,
+        Does::PageUp => -page,
+        Does::PageDown => page,
+        Does::First => i64::MIN / 2,
+        Does::Last => i64::MAX / 2,
+        _ => 0,
+    }
+}
+
+/// Scrolls the sheet that is open, else the detail.
+fn scroll(desk: &mut Desk, by: i64) {
+    let at = if desk.overlay.is_some() { &mut desk.overlay_scroll } else { &mut desk.detail_scroll };
+    *at = u16::try_from(i64::from(*at).saturating_add(by).clamp(0, 9_999)).unwrap_or(0);
 }
 
 fn select_by(scene: &Scene, desk: &mut Desk, by: i64) {
@@ -338,6 +349,9 @@ fn ask(scene: &Scene, desk: &mut Desk, ask: Ask) {
     }
     // It counts as shown once a picture with it has left for the terminal; until then every answer is too soon.
     let shown = if scene.watching { scene.now } else { At::NEVER };
+    if ask.step().is_some() {
+        desk.detail_scroll = 0;
+    }
     desk.prompt = Some(Prompt { ask, typed: String::new(), shown });
 }
 
@@ -375,6 +389,11 @@ fn answer(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
         }
         KeyCode::Char(ch) if !control => chosen(scene, desk, ch),
         KeyCode::Enter if takes_text(&prompt.ask) => sent(scene, desk),
+        // What is confirmed can be read to its end before it is.
+        KeyCode::Up | KeyCode::Down | KeyCode::PageUp | KeyCode::PageDown => {
+            scroll(desk, meaning(key).map_or(0, |does| steps_of(desk, does)));
+            None
+        }
         _ => {
             desk.notice = Some(format!("{} does nothing while a question is open; esc cancels it", name(key)));
             None

@@ -36,7 +36,11 @@ struct Areas {
 fn layout(area: Rect) -> Areas {
     let small = area.width < 100 || area.height < 30;
     // The clock, the window and the customers have a line of their own as soon as there is one to spare.
-    let header_rows = if small && area.height < 22 { 2 } else { 3 };
+    let header_rows = match area.height {
+        0..22 if small => 2,
+        24.. if small => 4,
+        _ => 3,
+    };
     let panes_rows = match area.height {
         0..30 => 3,
         30..45 => 9,
@@ -94,10 +98,12 @@ pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) {
         canvas.conversation(frame, areas.conversation);
         return;
     }
-    if !areas.single || screen.focus == Focus::Steps {
+    // Whoever is asked about a step sees the step.
+    let detail = screen.focus == Focus::Detail || screen.asking;
+    if !areas.single || !detail {
         canvas.steps(frame, areas.steps);
     }
-    if !areas.single || screen.focus == Focus::Detail {
+    if !areas.single || detail {
         canvas.detail(frame, areas.detail, &screen.detail);
     }
     if areas.single {
@@ -175,7 +181,9 @@ impl Canvas<'_> {
         let mut line = self.line(left);
         let used = |line: &Line| line.width();
         if let Some(middle) = middle.filter(|middle| !middle.0.is_empty()) {
-            let start = columns.saturating_sub(middle.width()) / 2;
+            // In the middle where it can be, and always apart from what stands at the right.
+            let beside = right.map_or(0, |right| right.width() + 2) + middle.width();
+            let start = (columns.saturating_sub(middle.width()) / 2).min(columns.saturating_sub(beside));
             let gap = start.saturating_sub(used(&line)).max(2);
             line.spans.push(Span::raw(" ".repeat(gap)));
             line.spans.extend(self.line(middle).spans);
@@ -221,7 +229,7 @@ impl Canvas<'_> {
         frame.render_widget(Paragraph::new(lines), area);
     }
 
-    /// Two lines, or three where there is room: what must not be missed comes first on each.
+    /// Two lines, or up to four where there is room: what must not be missed comes first on each.
     fn small_header(&self, frame: &mut Frame, area: Rect) {
         let header = &self.screen.header;
         let columns = usize::from(area.width);
@@ -239,14 +247,17 @@ impl Canvas<'_> {
             let mut parts = [&header.window, &header.update, &header.customers].to_vec();
             parts.retain(|part| !part.0.is_empty());
             parts.sort_by_key(|part| !part.0.iter().any(|piece| piece.role == Role::NoGo));
-            let mut third = Text::plain(header.clock.clone());
+            let mut more = vec![Text::plain(header.clock.clone())];
             for part in parts {
-                if third.width() + 2 + part.width() <= columns {
-                    third = third.and(Role::Plain, "  ");
-                    third.0.extend(part.0.iter().cloned());
+                let fits = |line: &Text| line.width() + 2 + part.width() <= columns;
+                let rows = usize::from(area.height) - 2;
+                if let Some(line) = more.iter_mut().find(|line| fits(line)) {
+                    line.0.extend(Text::plain("  ").0.into_iter().chain(part.0.iter().cloned()));
+                } else if more.len() < rows {
+                    more.push(part.clone());
                 }
             }
-            lines.push(self.line(&third));
+            lines.extend(more.iter().map(|line| self.line(line)));
         }
         frame.render_widget(Paragraph::new(lines), area);
     }
