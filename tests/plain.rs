@@ -185,7 +185,7 @@ fn a_run_is_driven_to_its_end_through_pipes() {
     talk.wait("[ ] 1. nobody is deploying");
     talk.wait("next: tick 1");
     talk.say("tick 1");
-    talk.wait("ticked item 1 of 1 Look around");
+    talk.wait("ticked item 1 of step 1 Look around");
     talk.say("space 1 2");
     talk.wait("1 Look around done");
     talk.wait("next: start 2 go");

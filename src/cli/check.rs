@@ -22,11 +22,11 @@ pub(super) fn read(args: &RunbookArgs, color: ColorChoice) -> Result<Loaded, Fai
         load(&args.path, &options)
     };
     loaded.map_err(|faults| {
-        let mut text = faults.render(colours(color), COLUMNS);
-        if let Some(unreached) = faults.unreached {
-            text.push_str(&format!("not checked yet, until these are mended: {unreached}\n"));
-        }
-        Failure::usage(text)
+        let text = faults.render(colours(color), COLUMNS);
+        let unreached = faults
+            .unreached
+            .map_or_else(String::new, |unreached| format!("not checked yet, until these are mended: {unreached}\n"));
+        Failure::usage(text + &unreached)
     })
 }
 
@@ -134,7 +134,7 @@ fn print_step(plan: &Plan, step: &Step) {
         },
     );
     let two = if step.confirm == Confirm::TwoPerson { ", and a second person types their name" } else { "" };
-    line("word", &format!("\"{}\"{two}", word(step)));
+    line("type", &format!("\"{}\"{two}", word(step)));
 }
 
 /// What a work does, and within which limits.
@@ -150,7 +150,7 @@ fn print_work(label: &str, work: &Work) {
     for (at, job) in work.jobs.iter().enumerate() {
         let of = if work.section { format!("{}. ", at + 1) } else { String::new() };
         if let Some(terms) = terms(&job.action) {
-            line("", &format!("{of}{terms}"));
+            line("limit", &format!("{of}{terms}"));
         }
     }
 }
@@ -161,19 +161,19 @@ fn terms(action: &Action) -> Option<String> {
     let parts = match action {
         Action::Command(command) => {
             let good = list(command.success.iter().map(ToString::to_string).collect());
-            vec![Some(format!("limit {}", command.limit)), Some(format!("good with exit status {good}"))]
+            vec![Some(command.limit.to_string()), Some(format!("good with exit status {good}"))]
         }
-        Action::Sql(sql) => vec![Some(format!("limit {} for each statement", sql.limit))],
+        Action::Sql(sql) => vec![Some(format!("{} for each statement", sql.limit))],
         Action::Http(http) => {
             let good = if http.success.is_empty() {
                 "any 2xx".to_owned()
             } else {
                 list(http.success.iter().map(ToString::to_string).collect())
             };
-            let contains = http.contains.as_ref().map(|text| format!("must contain \"{text}\""));
-            vec![Some(format!("limit {}", http.limit)), Some(format!("good with status {good}")), contains]
+            let contains = http.contains.as_ref().map(|text| format!("must contain `{text}`"));
+            vec![Some(http.limit.to_string()), Some(format!("good with status {good}")), contains]
         }
-        Action::DnsUpdate(update) => vec![Some(format!("limit {}", update.limit))],
+        Action::DnsUpdate(update) => vec![Some(update.limit.to_string())],
         Action::Manual(_) | Action::Wait(_) | Action::Soak(_) => return None,
     };
     Some(parts.into_iter().flatten().collect::<Vec<_>>().join(", "))

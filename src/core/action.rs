@@ -278,17 +278,11 @@ impl Action {
                     if sql.transaction { ", in one transaction" } else { "" }
                 )];
                 lines.extend(sql.statements.iter().flat_map(|statement| {
-                    statement
-                        .trim()
-                        .trim_end_matches(';')
-                        .lines()
-                        .map(|line| format!("  {line}"))
-                        .chain([])
-                        .collect::<Vec<_>>()
+                    statement.trim().trim_end_matches(';').lines().map(|line| format!("  {line}"))
                 }));
                 match &sql.expect {
                     Some(SqlExpect::Rows(n)) => {
-                        lines.push(format!("  expect {n} row{}", if *n == 1 { "" } else { "s" }))
+                        lines.push(format!("  expect {n} row{}", if *n == 1 { "" } else { "s" }));
                     }
                     Some(SqlExpect::Value(value)) => lines.push(format!("  expect {value}")),
                     None => {}

@@ -218,19 +218,23 @@ fn dns_lines(name: &str, value: &Value) -> Vec<Text> {
     lines
 }
 
-fn latency<'a>(sides: impl Iterator<Item = &'a str>, value: &Value) -> Vec<Text> {
-    let mut lines =
-        vec![Text::new(Role::Dim, format!("{:<6}{:>6}{:>6}{:>6}{:>8}{:>4}", "ms", "p50", "p95", "p99", "errors", "n"))];
+fn latency<'a>(sides: impl Iterator<Item = &'a str> + Clone, value: &Value) -> Vec<Text> {
+    // As narrow as it may be: a table that is broken over lines is no table.
+    let name = sides.clone().map(crate::text::width).max().unwrap_or(0).max(2);
+    let mut lines = vec![Text::new(
+        Role::Dim,
+        format!("{:<name$}{:>6}{:>6}{:>6}{:>7}{:>4}", "ms", "p50", "p95", "p99", "errors", "n"),
+    )];
     for side in sides {
         let Some(figures) = value.at(side) else { continue };
         let shown = |path: &str| number(figures, path).map_or_else(|| "—".to_owned(), words::millis);
         let errors = number(figures, "errors");
-        let share = errors.map_or_else(|| "—".to_owned(), |share| format!("{:.1} %", share * 100.0));
+        let share = errors.map_or_else(|| "—".to_owned(), |share| format!("{:.1}%", share * 100.0));
         let samples = int(figures, "samples").unwrap_or(0);
         let role = if errors.is_some_and(|share| share > 0.0) { Role::NoGo } else { Role::Plain };
-        let mut line = Text::new(Role::Strong, format!("{:<6}", clean(side)))
+        let mut line = Text::new(Role::Strong, format!("{:<name$}", clean(side)))
             .and(Role::Plain, format!("{:>6}{:>6}{:>6}", shown("p50"), shown("p95"), shown("p99")))
-            .and(role, format!("{share:>8}"))
+            .and(role, format!("{share:>7}"))
             .and(Role::Dim, format!("{samples:>4}"));
         let failure = word(figures, "failure");
         if !failure.is_empty() {

@@ -1,10 +1,12 @@
 //! State in, screen out.
 
 use super::keys::{Does, hints};
-use super::trial::{still_refused, works};
+use super::trial::{next_item, still_refused, works};
 use super::{Ask, Desk, Overlay, Prompt, Role, Scene, Screen, Text, detail, header, log, overlay, panes, steps, words};
+use crate::core::action::Action;
 use crate::core::decide::{StepState, gates, shut_sentence, step_state, undo_word, word};
 use crate::core::plan::Step;
+use crate::core::state::Phase;
 use crate::text::clean;
 
 /// Projects the state to what is shown. Pure: equal scenes give equal screens.
@@ -116,8 +118,11 @@ fn next_action(scene: &Scene) -> Text {
             )
         }
         StepState::Waiting => offer(lead, &[(Does::Here, HERE), (Does::Skip, ("s", "skip (reason)"))]),
-        StepState::Running if is_checklist(scene, step) => {
-            say(lead, &[("space", "tick the next item"), ("x", "stop it")])
+        StepState::Running if let Some(items) = checklist(scene, step) => {
+            // The item by name: where steps and detail share one place it may not be in view.
+            let item = items.get(usize::from(next_item(scene, &step.id))).map(String::as_str).unwrap_or_default();
+            let tick = format!("tick the next item: {}", clean(item));
+            offer(say(lead, &[("space", &tick)]), &[(Does::Stop, ("x", "stop it"))])
         }
         StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying => {
             offer(lead, &[(Does::Stop, ("x", "stop it"))])
@@ -139,12 +144,12 @@ fn next_action(scene: &Scene) -> Text {
     }
 }
 
-fn is_checklist(scene: &Scene, step: &Step) -> bool {
-    match scene.run.phase(&step.id) {
-        crate::core::state::Phase::Running(running) => {
-            matches!(scene.plan.action(&running.key), Some(crate::core::action::Action::Manual(_)))
-        }
-        _ => false,
+/// The items of the checklist that is under way, if one is.
+fn checklist<'a>(scene: &'a Scene, step: &Step) -> Option<&'a [String]> {
+    let Phase::Running(running) = scene.run.phase(&step.id) else { return None };
+    match scene.plan.action(&running.key) {
+        Some(Action::Manual(items)) => Some(items),
+        _ => None,
     }
 }
 

@@ -55,9 +55,12 @@ pub(crate) fn trial(scene: &Scene, step: &Step, does: Does) -> Option<Command> {
 /// Whether a key would be accepted for this step now.
 pub(crate) fn works(scene: &Scene, step: &Step, does: Does) -> bool {
     match does {
-        Does::End => [Ending::Completed, Ending::RolledBack]
-            .into_iter()
-            .any(|how| refused(scene, Command::End { how }).is_none()),
+        Does::End => {
+            // A run that has not begun could be called rolled back; nobody means that.
+            let undone = scene.run.touched().any(|(_, step)| matches!(step.phase, Phase::Undone { .. }));
+            let ends = |how| refused(scene, Command::End { how }).is_none();
+            ends(Ending::Completed) || undone && ends(Ending::RolledBack)
+        }
         does => trial(scene, step, does).is_some_and(|command| refused(scene, command).is_none()),
     }
 }

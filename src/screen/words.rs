@@ -139,8 +139,7 @@ fn exceptions(plan: &Plan, run: &Run) -> String {
     [(overridden, "overridden"), (skipped, "skipped")]
         .into_iter()
         .filter(|(n, _)| *n > 0)
-        .map(|(n, word)| format!(", {n} {word}"))
-        .collect()
+        .fold(String::new(), |text, (n, word)| format!("{text}, {n} {word}"))
 }
 
 fn job(plan: &Plan, key: &JobKey) -> String {
@@ -191,7 +190,7 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
             ("job".to_owned(), format!("{}: {} · {took}", job(plan, key), outcome(how)))
         }
         Fact::ItemAcknowledged { step: id, item, by, .. } => {
-            (by.to_string(), format!("ticked item {} of {}", item + 1, step(id)))
+            (by.to_string(), format!("ticked item {} of step {}", item + 1, step(id)))
         }
         Fact::StopRequested { step: id, why, .. } => {
             ("step".to_owned(), format!("{}: {}", step(id), clean(&why.to_string())))

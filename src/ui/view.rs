@@ -210,56 +210,64 @@ impl Canvas<'_> {
         let title = fit(&header.title, columns.saturating_sub(taken));
         let title = Text::new(Role::Strong, " gonogo  ").and(Role::Title, title);
         let mut lines = vec![self.bar(&title, &self.mode(), &Text::plain(format!("{} ", header.run)), columns)];
-        let clock = Text::plain(format!(" {}", header.clock));
-        lines.push(self.bar(&clock, &header.window, &header.update.clone().and(Role::Plain, " "), columns));
-        let pause = Text(
-            std::iter::once(crate::screen::Piece { role: Role::Plain, text: " ".to_owned() })
-                .chain(header.pause.0.clone())
-                .collect(),
-        );
-        lines.push(match &header.alarm {
-            Some(alarm) => self.bar(
-                &pause,
-                &Text::new(Role::NoGo, alarm.clone()),
-                &header.customers.clone().and(Role::Plain, " "),
-                columns,
-            ),
-            None => self.bar(&pause, &header.back, &header.customers.clone().and(Role::Plain, " "), columns),
-        });
+        let back = self.back();
+        let rows = [
+            [&Text::plain(header.clock.clone()), &header.window, &header.update],
+            [&header.pause, &back, &header.customers],
+        ];
+        if rows.iter().all(|row| row.iter().map(|part| part.width() + 3).sum::<usize>() <= columns) {
+            let spaced = |text: &Text| Text(Text::plain(" ").0.into_iter().chain(text.0.clone()).collect());
+            lines.extend(rows.map(|[left, middle, right]| {
+                self.bar(&spaced(left), middle, &right.clone().and(Role::Plain, " "), columns)
+            }));
+        } else {
+            lines.extend(self.packed(usize::from(area.height) - 1, columns));
+        }
         frame.render_widget(Paragraph::new(lines), area);
     }
 
-    /// Two lines, or up to four where there is room: what must not be missed comes first on each.
     fn small_header(&self, frame: &mut Frame, area: Rect) {
         let header = &self.screen.header;
         let columns = usize::from(area.width);
         let room = columns.saturating_sub(self.mode().width() + width(&header.run) + 4);
         let first = Text(self.mode().0.into_iter().chain(Text::plain(format!(" {}", header.run)).0).collect());
         let first = self.bar(&first, &Text::default(), &Text::new(Role::Title, fit(&header.title, room)), columns);
-        let right = match &header.alarm {
-            Some(alarm) => Text::new(Role::NoGo, fit(alarm, columns.saturating_sub(header.pause.width() + 2))),
-            None => header.back.clone(),
-        };
-        let second = self.bar(&header.pause, &Text::default(), &right, columns);
-        let mut lines = vec![first, second];
-        if area.height > 2 {
-            // What is late or failing comes before what only informs.
-            let mut parts = [&header.window, &header.update, &header.customers].to_vec();
-            parts.retain(|part| !part.0.is_empty());
-            parts.sort_by_key(|part| !part.0.iter().any(|piece| piece.role == Role::NoGo));
-            let mut more = vec![Text::plain(header.clock.clone())];
-            for part in parts {
-                let fits = |line: &Text| line.width() + 2 + part.width() <= columns;
-                let rows = usize::from(area.height) - 2;
-                if let Some(line) = more.iter_mut().find(|line| fits(line)) {
-                    line.0.extend(Text::plain("  ").0.into_iter().chain(part.0.iter().cloned()));
-                } else if more.len() < rows {
-                    more.push(part.clone());
-                }
-            }
-            lines.extend(more.iter().map(|line| self.line(line)));
-        }
+        let mut lines = vec![first];
+        lines.extend(self.packed(usize::from(area.height).saturating_sub(1), columns));
         frame.render_widget(Paragraph::new(lines), area);
+    }
+
+    /// The way back, or what overrules everything.
+    fn back(&self) -> Text {
+        let header = &self.screen.header;
+        header.alarm.as_ref().map_or_else(|| header.back.clone(), |alarm| Text::new(Role::NoGo, alarm.clone()))
+    }
+
+    /// What the header says, in as many lines as there are. The pause clock and the way back are always there; what
+    /// is late or failing comes before what only informs.
+    fn packed(&self, rows: usize, columns: usize) -> Vec<Line<'static>> {
+        let header = &self.screen.header;
+        let clock = Text::plain(header.clock.clone());
+        let mut rest = [&clock, &header.customers, &header.window, &header.update].map(Clone::clone).to_vec();
+        rest.retain(|part| !part.0.is_empty());
+        rest.sort_by_key(|part| !part.0.iter().any(|piece| piece.role == Role::NoGo));
+        let mut lines = vec![header.pause.clone()];
+        for (at, part) in std::iter::once(self.back()).chain(rest).enumerate() {
+            let gap = Text::plain("  ");
+            if let Some(line) = lines.iter_mut().find(|line| line.width() + 2 + part.width() <= columns) {
+                line.0.extend(gap.0.into_iter().chain(part.0));
+            } else if lines.len() < rows {
+                lines.push(part);
+            } else if at == 0
+                && let Some(line) = lines.first_mut()
+            {
+                // Cut rather than left out.
+                let role = part.0.last().map_or(Role::Plain, |piece| piece.role);
+                let text = fit(&part.to_plain(), columns.saturating_sub(line.width() + 2));
+                line.0.extend(gap.and(role, text).0);
+            }
+        }
+        lines.iter().map(|line| self.line(line)).collect()
     }
 
     /// The conversation, always whole: a long sentence covers what is above it and moves nothing.
