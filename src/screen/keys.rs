@@ -3,7 +3,8 @@
 //! Which key press means which of them is in [`crate::ui::keys`].
 
 use super::trial::works;
-use super::{Ask, Scene, here, selected};
+use super::{Ask, Overlay, Scene, here, selected};
+use crate::core::rollback::way_back;
 
 /// What a key does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +146,13 @@ pub fn hints(scene: &Scene) -> Vec<(&'static str, &'static str)> {
             return vec![("esc", "cancel")];
         }
         return vec![("↑↓", "scroll"), ("enter", "send"), ("esc", "cancel")];
+    }
+    if scene.desk.overlay == Some(Overlay::WayBack) && !scene.watching {
+        let way = way_back(scene.plan, scene.run);
+        let first = way.steps.first().and_then(|back| scene.plan.step(&back.step));
+        if first.is_some_and(|step| works(scene, step, Does::Undo)) {
+            return vec![("u", "take back the first"), ("↑↓", "scroll"), ("esc", "close"), ("q", "leave")];
+        }
     }
     if scene.desk.overlay.is_some() {
         return vec![("↑↓", "scroll"), ("esc", "close"), ("q", "leave")];

@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block as Frame_, Clear, Paragraph, Wrap};
+use ratatui::widgets::{Block as Frame_, Clear, Paragraph};
 
 use super::theme::{Glyphs, Theme};
 use crate::core::decide::StepState;
@@ -404,7 +404,9 @@ impl Canvas<'_> {
     /// A line broken at words, keeping the roles of its pieces. Nothing is left out: a word that is longer than the
     /// line goes on in the next.
     fn wrapped(&self, text: &Text, inner: usize, indent: usize) -> Vec<Line<'static>> {
-        let indent = indent.min(inner.saturating_sub(1));
+        // What goes on stands deeper than where it began.
+        let own = text.0.first().map_or(0, |piece| piece.text.len() - piece.text.trim_start_matches(' ').len());
+        let indent = (own + indent).min(inner / 2);
         let mut lines = Vec::new();
         let mut line: Vec<Span<'static>> = Vec::new();
         let mut used = 0;
@@ -597,6 +599,9 @@ impl Canvas<'_> {
     /// Lines in a frame. A tail counts its scroll from the end.
     fn scrolled(&self, frame: &mut Frame, area: Rect, title: &str, lines: &[&Text], scroll: u16, tail: bool) {
         let height = usize::from(area.height.saturating_sub(2));
+        let columns = usize::from(area.width.saturating_sub(2));
+        // Broken here and not by the widget: else the end of a long sheet could not be reached.
+        let lines: Vec<Line> = lines.iter().flat_map(|line| self.wrapped(line, columns, 2)).collect();
         let last = lines.len().saturating_sub(height);
         let from = if tail { last.saturating_sub(usize::from(scroll)) } else { usize::from(scroll).min(last) };
         let status = (last > 0).then(|| {
@@ -604,9 +609,9 @@ impl Canvas<'_> {
                 self.span(Role::Dim, format!(" {}–{} of {} ", from + 1, (from + height).min(lines.len()), lines.len())),
             )
         });
-        let shown: Vec<Line> = lines.iter().skip(from).take(height).map(|line| self.line(line)).collect();
+        let shown: Vec<Line> = lines.into_iter().skip(from).take(height).collect();
         let block = self.frame(title, status, true);
-        frame.render_widget(Paragraph::new(shown).block(block).wrap(Wrap { trim: false }), area);
+        frame.render_widget(Paragraph::new(shown).block(block), area);
     }
 }
 
