@@ -436,6 +436,17 @@ fn a_key_that_opens_nothing_leaves_no_sheet_behind() {
 }
 
 #[test]
+fn esc_closes_a_sheet_and_says_nothing_about_it() {
+    let plan = plan("proofs/branches.yaml");
+    let (stage, mut desk) = staged(&plan, StepState::Ready);
+    stage.pressed(&mut desk, letter('b'));
+    stage.pressed(&mut desk, ESC);
+    assert_eq!((desk.overlay, desk.notice.clone()), (None, None));
+    stage.pressed(&mut desk, ESC);
+    assert_eq!(desk.notice.as_deref(), Some("nothing is open; q leaves"));
+}
+
+#[test]
 fn somebody_who_only_watches_can_leave() {
     let plan = plan("good/minimal.yaml");
     let (run, board) = reach(&plan, &plan.steps[0], StepState::Ready);

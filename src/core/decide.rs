@@ -311,7 +311,10 @@ impl Operator<'_> {
         let mut decision = fact(Fact::ItemAcknowledged { step: id.clone(), attempt, item, by: self.by.clone() });
         if progress.items.len() + 1 == items.len() {
             let took = self.now.since(running.since);
-            let summary = format!("{} items acknowledged", items.len());
+            let summary = match items.len() {
+                1 => "1 item acknowledged".to_owned(),
+                n => format!("{n} items acknowledged"),
+            };
             let rest = progress::succeeded(self.plan, self.run, running, summary, took);
             decision.facts.extend(rest.facts);
             decision.effects.extend(rest.effects);

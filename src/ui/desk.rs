@@ -99,7 +99,7 @@ fn dealt_with(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> 
         desk.notice = Some(format!("{} does nothing here; ? shows the keys that do", name(key)));
         return None;
     };
-    if let Some(request) = anywhere(desk, does) {
+    if let Some(request) = anywhere(does) {
         return Some(request);
     }
     if moved(scene, desk, does) || opened(scene, desk, does) {
@@ -147,15 +147,10 @@ fn name(key: KeyEvent) -> String {
     }
 }
 
-fn anywhere(desk: &mut Desk, does: Does) -> Option<Request> {
+fn anywhere(does: Does) -> Option<Request> {
     match does {
         Does::Suspend => Some(Request::Suspend),
         Does::Redraw => Some(Request::Redraw),
-        Does::Escape if desk.overlay.is_some() => {
-            desk.overlay = None;
-            desk.overlay_scroll = 0;
-            None
-        }
         _ => None,
     }
 }
