@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block as Frame_, Clear, Paragraph, Wrap};
+use ratatui::widgets::{Block as Frame_, Clear, Paragraph};
 
 use super::theme::{Glyphs, Theme};
 use crate::core::decide::StepState;
@@ -35,7 +35,12 @@ struct Areas {
 
 fn layout(area: Rect) -> Areas {
     let small = area.width < 100 || area.height < 30;
-    let header_rows = if small { 2 } else { 3 };
+    // The clock, the window and the customers have a line of their own as soon as there is one to spare.
+    let header_rows = match area.height {
+        0..22 if small => 2,
+        24.. if small => 4,
+        _ => 3,
+    };
     let panes_rows = match area.height {
         0..30 => 3,
         30..45 => 9,
@@ -44,18 +49,19 @@ fn layout(area: Rect) -> Areas {
     };
     let tail_rows = match area.height {
         0..22 => 0,
-        22..30 => 2,
-        30..36 => 3,
-        36..45 => 5,
-        45..55 => 8,
-        _ => 11,
+        22..30 => 1,
+        30..36 => 2,
+        36..45 => 4,
+        45..55 => 7,
+        _ => 10,
     };
+    let conversation_rows = if area.height < 22 { 1 } else { 2 };
     let [header, main, panes, tails, conversation, footer] = Layout::vertical([
         Constraint::Length(header_rows),
         Constraint::Min(3),
         Constraint::Length(if small { 3.min(panes_rows) } else { panes_rows }),
         Constraint::Length(tail_rows),
-        Constraint::Length(1),
+        Constraint::Length(conversation_rows),
         Constraint::Length(1),
     ])
     .areas(area);
@@ -81,7 +87,6 @@ pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) {
     } else {
         canvas.header(frame, areas.header);
     }
-    canvas.conversation(frame, areas.conversation);
     canvas.footer(frame, areas.footer);
     if let Some(sheet) = &screen.overlay {
         let rest = Rect {
@@ -90,12 +95,15 @@ pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) {
             ..area
         };
         canvas.sheet(frame, rest, sheet);
+        canvas.conversation(frame, areas.conversation);
         return;
     }
-    if !areas.single || screen.focus == Focus::Steps {
+    // Whoever is asked about a step sees the step.
+    let detail = screen.focus == Focus::Detail || screen.asking;
+    if !areas.single || !detail {
         canvas.steps(frame, areas.steps);
     }
-    if !areas.single || screen.focus == Focus::Detail {
+    if !areas.single || detail {
         canvas.detail(frame, areas.detail, &screen.detail);
     }
     if areas.single {
@@ -104,6 +112,7 @@ pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) {
         canvas.panes(frame, areas.panes);
     }
     canvas.tails(frame, areas.tails);
+    canvas.conversation(frame, areas.conversation);
 }
 
 /// What is left when there is no room: run, mode, step, pause clock, and that confirming needs more room.
@@ -118,12 +127,12 @@ fn tiny(frame: &mut Frame, screen: &Screen, theme: Theme, area: Rect) {
         canvas.line(&screen.detail.state),
         canvas.line(&header.pause),
         canvas.line(&header.back),
-        canvas.line(&screen.conversation),
         canvas.line(&Text::new(Role::Dim, format!("confirming needs {}×{}", CONFIRM_SIZE.0, CONFIRM_SIZE.1))),
     ];
     if let Some(alarm) = &header.alarm {
         lines.insert(1, canvas.line(&Text::new(Role::NoGo, alarm.clone())));
     }
+    lines.extend(canvas.wrapped(&screen.conversation, usize::from(area.width).max(1), 0));
     frame.render_widget(Paragraph::new(lines), area);
 }
 
@@ -172,7 +181,9 @@ impl Canvas<'_> {
         let mut line = self.line(left);
         let used = |line: &Line| line.width();
         if let Some(middle) = middle.filter(|middle| !middle.0.is_empty()) {
-            let start = columns.saturating_sub(middle.width()) / 2;
+            // In the middle where it can be, and always apart from what stands at the right.
+            let beside = right.map_or(0, |right| right.width() + 2) + middle.width();
+            let start = (columns.saturating_sub(middle.width()) / 2).min(columns.saturating_sub(beside));
             let gap = start.saturating_sub(used(&line)).max(2);
             line.spans.push(Span::raw(" ".repeat(gap)));
             line.spans.extend(self.line(middle).spans);
@@ -199,22 +210,19 @@ impl Canvas<'_> {
         let title = fit(&header.title, columns.saturating_sub(taken));
         let title = Text::new(Role::Strong, " gonogo  ").and(Role::Title, title);
         let mut lines = vec![self.bar(&title, &self.mode(), &Text::plain(format!("{} ", header.run)), columns)];
-        let clock = Text::plain(format!(" {}", header.clock));
-        lines.push(self.bar(&clock, &header.window, &header.update.clone().and(Role::Plain, " "), columns));
-        let pause = Text(
-            std::iter::once(crate::screen::Piece { role: Role::Plain, text: " ".to_owned() })
-                .chain(header.pause.0.clone())
-                .collect(),
-        );
-        lines.push(match &header.alarm {
-            Some(alarm) => self.bar(
-                &pause,
-                &Text::new(Role::NoGo, alarm.clone()),
-                &header.customers.clone().and(Role::Plain, " "),
-                columns,
-            ),
-            None => self.bar(&pause, &header.back, &header.customers.clone().and(Role::Plain, " "), columns),
-        });
+        let back = self.back();
+        let rows = [
+            [&Text::plain(header.clock.clone()), &header.window, &header.update],
+            [&header.pause, &back, &header.customers],
+        ];
+        if rows.iter().all(|row| row.iter().map(|part| part.width() + 3).sum::<usize>() <= columns) {
+            let spaced = |text: &Text| Text(Text::plain(" ").0.into_iter().chain(text.0.clone()).collect());
+            lines.extend(rows.map(|[left, middle, right]| {
+                self.bar(&spaced(left), middle, &right.clone().and(Role::Plain, " "), columns)
+            }));
+        } else {
+            lines.extend(self.packed(usize::from(area.height) - 1, columns));
+        }
         frame.render_widget(Paragraph::new(lines), area);
     }
 
@@ -224,36 +232,77 @@ impl Canvas<'_> {
         let room = columns.saturating_sub(self.mode().width() + width(&header.run) + 4);
         let first = Text(self.mode().0.into_iter().chain(Text::plain(format!(" {}", header.run)).0).collect());
         let first = self.bar(&first, &Text::default(), &Text::new(Role::Title, fit(&header.title, room)), columns);
-        let right = match &header.alarm {
-            Some(alarm) => Text::new(Role::NoGo, fit(alarm, columns.saturating_sub(header.pause.width() + 2))),
-            None => header.back.clone(),
-        };
-        let second = self.bar(&header.pause, &Text::default(), &right, columns);
-        frame.render_widget(Paragraph::new(vec![first, second]), area);
+        let mut lines = vec![first];
+        lines.extend(self.packed(usize::from(area.height).saturating_sub(1), columns));
+        frame.render_widget(Paragraph::new(lines), area);
     }
 
+    /// The way back, or what overrules everything.
+    fn back(&self) -> Text {
+        let header = &self.screen.header;
+        header.alarm.as_ref().map_or_else(|| header.back.clone(), |alarm| Text::new(Role::NoGo, alarm.clone()))
+    }
+
+    /// What the header says, in as many lines as there are. The pause clock and the way back are always there; what
+    /// is late or failing comes before what only informs.
+    fn packed(&self, rows: usize, columns: usize) -> Vec<Line<'static>> {
+        let header = &self.screen.header;
+        let clock = Text::plain(header.clock.clone());
+        let mut rest = [&clock, &header.customers, &header.window, &header.update].map(Clone::clone).to_vec();
+        rest.retain(|part| !part.0.is_empty());
+        rest.sort_by_key(|part| !part.0.iter().any(|piece| piece.role == Role::NoGo));
+        let mut lines = vec![header.pause.clone()];
+        for (at, part) in std::iter::once(self.back()).chain(rest).enumerate() {
+            let gap = Text::plain("  ");
+            if let Some(line) = lines.iter_mut().find(|line| line.width() + 2 + part.width() <= columns) {
+                line.0.extend(gap.0.into_iter().chain(part.0));
+            } else if lines.len() < rows {
+                lines.push(part);
+            } else if at == 0
+                && let Some(line) = lines.first_mut()
+            {
+                // Cut rather than left out.
+                let role = part.0.last().map_or(Role::Plain, |piece| piece.role);
+                let text = fit(&part.to_plain(), columns.saturating_sub(line.width() + 2));
+                line.0.extend(gap.and(role, text).0);
+            }
+        }
+        lines.iter().map(|line| self.line(line)).collect()
+    }
+
+    /// The conversation, always whole: a long sentence covers what is above it and moves nothing.
     fn conversation(&self, frame: &mut Frame, area: Rect) {
-        let mut line = self.line(&self.screen.conversation);
-        line.spans.insert(0, self.span(Role::Here, if self.theme.glyphs == Glyphs::Unicode { " › " } else { " > " }));
-        // When the line is too long its end matters: that is where the operator types.
-        let over = line.width().saturating_sub(usize::from(area.width));
-        let over = if self.screen.conversation.0.iter().any(|piece| piece.text == "▏") { over } else { 0 };
-        let scroll = u16::try_from(over).unwrap_or(0);
-        frame.render_widget(Paragraph::new(line).scroll((0, scroll)), area);
+        let lead = if self.theme.glyphs == Glyphs::Unicode { " › " } else { " > " };
+        let mut text = Text::new(Role::Here, lead);
+        text.0.extend(self.screen.conversation.0.iter().cloned());
+        let mut lines = self.wrapped(&text, usize::from(area.width), 3);
+        let most = usize::from(frame.area().height / 2).max(1);
+        // Where the operator types is at the end.
+        lines.drain(..lines.len().saturating_sub(most));
+        let rows = u16::try_from(lines.len()).unwrap_or(area.height).max(area.height);
+        let area = Rect { y: area.bottom().saturating_sub(rows), height: rows, ..area };
+        frame.render_widget(Clear, area);
+        frame.render_widget(Paragraph::new(lines), area);
     }
 
+    /// Keys, as many as fit; the last two, help and the way out, always do.
     fn footer(&self, frame: &mut Frame, area: Rect) {
+        let columns = usize::from(area.width);
+        let spans = |(key, label): &(&str, &str)| {
+            [Span::raw(" "), self.span(Role::Key, key), self.span(Role::Dim, format!(" {label}")), Span::raw(" ")]
+        };
+        let (most, last) = self.screen.keys.split_at(self.screen.keys.len().saturating_sub(2));
+        let last: Vec<Span> = last.iter().flat_map(spans).collect();
+        let kept = Line::from(last.clone()).width();
         let mut line = Line::default();
-        for (key, label) in &self.screen.keys {
-            let piece = format!(" {label}  ");
-            if line.width() + width(key) + width(&piece) > usize::from(area.width) {
+        for key in most {
+            let spans = spans(key);
+            if line.width() + spans.iter().map(Span::width).sum::<usize>() + kept > columns {
                 break;
             }
-            line.spans.push(Span::raw(" "));
-            line.spans.push(self.span(Role::Key, key));
-            line.spans.push(self.span(Role::Dim, piece.trim_end()));
-            line.spans.push(Span::raw(" "));
+            line.spans.extend(spans);
         }
+        line.spans.extend(last);
         frame.render_widget(Paragraph::new(line), area);
     }
 
@@ -352,66 +401,93 @@ impl Canvas<'_> {
         lines
     }
 
-    /// A line broken at words, keeping the roles of its pieces.
+    /// A line broken at words, keeping the roles of its pieces. Nothing is left out: a word that is longer than the
+    /// line goes on in the next.
     fn wrapped(&self, text: &Text, inner: usize, indent: usize) -> Vec<Line<'static>> {
+        // What goes on stands deeper than where it began.
+        let own = text.0.first().map_or(0, |piece| piece.text.len() - piece.text.trim_start_matches(' ').len());
+        let indent = (own + indent).min(inner / 2);
         let mut lines = Vec::new();
         let mut line: Vec<Span<'static>> = Vec::new();
         let mut used = 0;
+        let mut next = |line: &mut Vec<Span<'static>>, used: &mut usize| {
+            lines.push(Line::from(std::mem::take(line)));
+            line.push(Span::raw(" ".repeat(indent)));
+            *used = indent;
+        };
         for piece in &text.0 {
             for word in piece.text.split_inclusive(' ') {
-                let mut word = word;
-                let mut columns = width(word.trim_end());
-                if used + columns > inner && used > indent {
-                    lines.push(Line::from(std::mem::take(&mut line)));
-                    line.push(Span::raw(" ".repeat(indent)));
-                    used = indent;
+                let bare = width(word.trim_end());
+                if used + bare > inner && used > indent {
+                    next(&mut line, &mut used);
                 }
-                // A word longer than the line is cut hard.
-                let cut;
-                if columns + used > inner {
-                    cut = fit(word, inner.saturating_sub(used).max(1));
-                    word = &cut;
-                    columns = width(word);
+                if used + bare <= inner {
+                    used += width(word);
+                    line.push(self.span(piece.role, word));
+                    continue;
                 }
-                used += columns + (width(word) - width(word.trim_end()));
-                line.push(self.span(piece.role, word));
+                for part in broken(word, inner.saturating_sub(indent).max(1)) {
+                    if used > indent {
+                        next(&mut line, &mut used);
+                    }
+                    used += width(part);
+                    line.push(self.span(piece.role, part));
+                }
             }
         }
         lines.push(Line::from(line));
         lines
     }
 
+    /// A board as a table where everything fits side by side; else the values of a row go below its name, whole.
     fn board(&self, heading: &str, rows: &[GateRow], inner: usize) -> Vec<Line<'static>> {
+        const WORD: usize = 9;
         let held = rows.iter().map(|row| width(&row.held)).max().unwrap_or(0).max(4);
         let age = rows.iter().map(|row| width(&row.age)).max().unwrap_or(0).max(3);
-        let free = inner.saturating_sub(9 + age + held + 4);
-        // Names are given what they need, up to three fifths; what was met gets the rest.
-        let longest = rows.iter().map(|row| width(&row.name)).max().unwrap_or(0);
-        let name = longest.clamp(8, (free * 3 / 5).max(8)).min(free);
-        let now = free.saturating_sub(name + 1);
+        let free = inner.saturating_sub(WORD + age + held + 2);
+        let longest = |of: fn(&GateRow) -> &str| rows.iter().map(|row| width(of(row))).max().unwrap_or(0);
+        let (name, now) = (longest(|row| &row.name).max(8), longest(|row| &row.now).max(3));
+        let beside = name + now + 2 <= free;
+        // A table keeps to itself; a stack fills the width, so that ages and holds stand in one column.
+        let name = if beside { name } else { free.saturating_sub(1) };
+        let now = if beside { free.saturating_sub(name + 2) } else { 0 };
         let pad = |text: &str, columns: usize| {
-            let text = fit(text, columns);
-            let gap = columns.saturating_sub(width(&text));
-            format!("{text}{}", " ".repeat(gap))
+            let gap = columns.saturating_sub(width(text));
+            format!("{text}{} ", " ".repeat(gap))
         };
-        let heading = Line::from(vec![
-            self.span(Role::Title, pad(heading, 9 + name + 1)),
-            self.span(Role::Dim, format!("{} {} {}", pad("now", now), pad("age", age), pad("held", held))),
-        ]);
-        std::iter::once(heading)
-            .chain(rows.iter().map(|row| {
-                Line::from(vec![
-                    self.span(Theme::verdict_role(row.verdict), pad(&format!(" {}", row.verdict), 9)),
-                    self.span(Role::Plain, pad(&row.name, name)),
-                    Span::raw(" "),
-                    self.span(Role::Strong, pad(&row.now, now)),
-                    Span::raw(" "),
-                    self.span(Role::Dim, pad(&row.age, age)),
-                    Span::raw(" "),
-                    self.span(Role::Dim, pad(&row.held, held)),
-                ])
-            }))
-            .collect()
+        let mut title = vec![self.span(Role::Title, pad(&fit(heading, WORD + name), WORD + name))];
+        if beside {
+            title.push(self.span(Role::Dim, pad("now", now)));
+        }
+        title.push(self.span(Role::Dim, format!("{}{}", pad("age", age), pad("held", held).trim_end())));
+        let mut lines = vec![Line::from(title)];
+        for row in rows {
+            let mut names = self.wrapped(&Text::plain(row.name.clone()), name.max(1), 0).into_iter();
+            let mut first = names.next().unwrap_or_default();
+            first
+                .spans
+                .insert(0, self.span(Theme::verdict_role(row.verdict), pad(&format!(" {}", row.verdict), WORD - 1)));
+            first.spans.push(Span::raw(" ".repeat((WORD + name + 1).saturating_sub(first.width()))));
+            if beside {
+                first.spans.push(self.span(Role::Strong, pad(&row.now, now)));
+            }
+            first.spans.push(self.span(Role::Dim, format!("{}{}", pad(&row.age, age), row.held)));
+            lines.push(first);
+            let below = names.chain(
+                self.wrapped(&Text::new(Role::Strong, row.now.clone()), inner.saturating_sub(WORD + 2).max(1), 0)
+                    .into_iter()
+                    .filter(|_| !beside && !row.now.is_empty())
+                    .map(|mut line| {
+                        line.spans.insert(0, Span::raw("  "));
+                        line
+                    }),
+            );
+            lines.extend(below.map(|mut line| {
+                line.spans.insert(0, Span::raw(" ".repeat(WORD)));
+                line
+            }));
+        }
+        lines
     }
 
     fn panes(&self, frame: &mut Frame, area: Rect) {
@@ -436,7 +512,7 @@ impl Canvas<'_> {
         let inner = block.inner(area);
         frame.render_widget(block, area);
         let columns = usize::from(inner.width);
-        let mut lines: Vec<Line> = pane.lines.iter().map(|line| self.line(line)).collect();
+        let mut lines: Vec<Line> = pane.lines.iter().flat_map(|line| self.wrapped(line, columns, 2)).collect();
         let rows = usize::from(inner.height);
         let room = rows.saturating_sub(pane.courses.len().min(rows.saturating_sub(3)));
         lines.truncate(room.max(1));
@@ -453,21 +529,22 @@ impl Canvas<'_> {
 
     /// One line a pane, for small screens.
     fn pane_lines(&self, frame: &mut Frame, area: Rect) {
-        let lines: Vec<Line> = self
-            .screen
-            .panes
-            .iter()
-            .take(usize::from(area.height))
+        let columns = usize::from(area.width);
+        let shown = self.screen.panes.iter().take(usize::from(area.height));
+        let lines: Vec<Line> = shown
             .map(|pane| {
-                let mut line = Line::from(vec![
-                    self.span(Role::Title, format!(" {:<13}", fit(&pane.title, 12))),
-                    self.span(Role::Dim, ""),
-                ]);
+                let mut line = Line::from(self.span(Role::Title, format!(" {:<13}", fit(&pane.title, 12))));
                 line.spans.extend(self.line(&pane.status).spans);
                 line.spans.push(Span::raw("  "));
-                if let Some(first) = pane_summary(pane) {
-                    line.spans.extend(self.line(first).spans);
-                }
+                // Values come first; prose that does not fit keeps its end, where the address and the reason are.
+                let room = columns.saturating_sub(line.width());
+                let summary = if pane.summary.width() > room {
+                    let text = fit_middle(&pane.summary.to_plain(), room);
+                    Text::new(pane.summary.0.first().map_or(Role::Plain, |piece| piece.role), text)
+                } else {
+                    pane.summary.clone()
+                };
+                line.spans.extend(self.line(&summary).spans);
                 line
             })
             .collect();
@@ -522,6 +599,9 @@ impl Canvas<'_> {
     /// Lines in a frame. A tail counts its scroll from the end.
     fn scrolled(&self, frame: &mut Frame, area: Rect, title: &str, lines: &[&Text], scroll: u16, tail: bool) {
         let height = usize::from(area.height.saturating_sub(2));
+        let columns = usize::from(area.width.saturating_sub(2));
+        // Broken here and not by the widget: else the end of a long sheet could not be reached.
+        let lines: Vec<Line> = lines.iter().flat_map(|line| self.wrapped(line, columns, 2)).collect();
         let last = lines.len().saturating_sub(height);
         let from = if tail { last.saturating_sub(usize::from(scroll)) } else { usize::from(scroll).min(last) };
         let status = (last > 0).then(|| {
@@ -529,9 +609,9 @@ impl Canvas<'_> {
                 self.span(Role::Dim, format!(" {}–{} of {} ", from + 1, (from + height).min(lines.len()), lines.len())),
             )
         });
-        let shown: Vec<Line> = lines.iter().skip(from).take(height).map(|line| self.line(line)).collect();
+        let shown: Vec<Line> = lines.into_iter().skip(from).take(height).collect();
         let block = self.frame(title, status, true);
-        frame.render_widget(Paragraph::new(shown).block(block).wrap(Wrap { trim: false }), area);
+        frame.render_widget(Paragraph::new(shown).block(block), area);
     }
 }
 
@@ -539,9 +619,41 @@ fn state_role(state: StepState) -> Role {
     crate::screen::state_role(state)
 }
 
-/// The line that says most when there is room for one.
-fn pane_summary(pane: &Pane) -> Option<&Text> {
-    pane.lines.iter().find(|line| !line.to_plain().trim_start().starts_with("ms ")).or(pane.lines.first())
+/// A word in parts of at most that many columns.
+fn broken(word: &str, columns: usize) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let (mut from, mut used) = (0, 0);
+    for (at, ch) in word.char_indices() {
+        let wide = width(ch.encode_utf8(&mut [0; 4]));
+        if used + wide > columns && at > from {
+            parts.extend(word.get(from..at));
+            (from, used) = (at, 0);
+        }
+        used += wide;
+    }
+    parts.extend(word.get(from..));
+    parts
+}
+
+/// Text that is too long without its middle.
+fn fit_middle(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let half = columns.saturating_sub(1) / 2;
+    let head = broken(text, half.max(1)).first().copied().unwrap_or_default().to_owned();
+    let mut tail: Vec<char> = Vec::new();
+    let mut room = columns.saturating_sub(width(&head) + 1);
+    for ch in text.chars().rev() {
+        let wide = width(ch.encode_utf8(&mut [0; 4]));
+        if wide > room {
+            break;
+        }
+        room -= wide;
+        tail.push(ch);
+    }
+    tail.reverse();
+    format!("{head}…{}", tail.into_iter().collect::<String>())
 }
 
 /// The course of a number in eighths of a row, or in ASCII. Gaps stay gaps.
