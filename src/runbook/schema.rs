@@ -288,7 +288,15 @@ impl Compiler {
             let variants = variants.into_iter().zip(options).map(|((_, word), of)| (word, self.rule(of))).collect();
             return Rule::Tagged { tag, variants };
         }
-        let rules: Vec<Arc<Rule>> = options.iter().map(|option| self.rule(option)).collect();
+        let mut rules: Vec<Arc<Rule>> = Vec::new();
+        for option in options {
+            let rule = self.rule(option);
+            match &*rule {
+                // Alternatives of an alternative are told apart by their types, too.
+                Rule::Either(inner) => rules.extend(inner.iter().cloned()),
+                _ => rules.push(rule),
+            }
+        }
         // Objects with a single required key, and sets of them, are one set of keys.
         let mut keys = BTreeMap::new();
         for rule in &rules {

@@ -15,7 +15,7 @@ use crate::runbook::tree::Kind;
 use crate::runbook::yaml;
 use crate::runbook::{Diagnostic, Diagnostics, validate};
 
-pub use model::{End, Ends, Event, Fault, Moment, Scenario, When};
+pub use model::{End, Ends, Event, Fault, Happening, Scenario, When};
 
 use std::sync::{Arc, LazyLock};
 

@@ -81,7 +81,7 @@ pub struct When {
     pub step: Option<String>,
     /// What happens to the step. `started` when absent.
     #[serde(default, rename = "is", skip_serializing_if = "Option::is_none")]
-    pub is: Option<Moment>,
+    pub is: Option<Happening>,
     /// So long after that. For `running`, only if the step is still running then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Span>,
@@ -90,7 +90,7 @@ pub struct When {
 /// A moment in the life of a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Moment {
+pub enum Happening {
     /// It was confirmed and begins.
     #[default]
     Started,

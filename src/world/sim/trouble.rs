@@ -7,7 +7,7 @@ use crate::core::ids::StepId;
 use crate::core::job::{Direction, JobKey};
 use crate::core::plan::Plan;
 use crate::core::time::{At, Span};
-use crate::scenario::model::{Event, Fault, Moment, Scenario};
+use crate::scenario::model::{Event, Fault, Happening, Scenario};
 use crate::scenario::select;
 
 /// Something a scenario did, for the session and the debrief.
@@ -131,7 +131,7 @@ impl Troubles {
     }
 
     /// Events that wait for this moment of this step, with the time at which they happen.
-    pub(super) fn moment(&mut self, at: At, step: &StepId, moments: &[Moment]) -> Vec<(usize, At)> {
+    pub(super) fn moment(&mut self, at: At, step: &StepId, moments: &[Happening]) -> Vec<(usize, At)> {
         let mut found = Vec::new();
         for (number, armed) in self.armed.iter_mut().enumerate() {
             let is = armed.event.when.is.unwrap_or_default();
@@ -146,21 +146,21 @@ impl Troubles {
     /// Events that a fact of the run brings about.
     pub(super) fn saw(&mut self, at: At, fact: &Fact) -> Vec<(usize, At)> {
         let Some(step) = fact.step() else { return Vec::new() };
-        let moments: &[Moment] = match fact {
+        let moments: &[Happening] = match fact {
             Fact::StepStarted { .. } => {
                 self.under_way.insert(step.clone());
-                &[Moment::Started, Moment::Running]
+                &[Happening::Started, Happening::Running]
             }
             Fact::StepDone { .. } => {
                 self.under_way.remove(step);
-                &[Moment::Done]
+                &[Happening::Done]
             }
             Fact::StepFailed { .. } => {
                 self.under_way.remove(step);
-                &[Moment::Failed]
+                &[Happening::Failed]
             }
-            Fact::UndoStarted { .. } => &[Moment::Undoing],
-            Fact::StepUndone { .. } => &[Moment::Undone],
+            Fact::UndoStarted { .. } => &[Happening::Undoing],
+            Fact::StepUndone { .. } => &[Happening::Undone],
             _ => &[],
         };
         self.moment(at, step, moments)
@@ -171,9 +171,9 @@ impl Troubles {
         match key.direction {
             Direction::Do => {
                 self.under_way.insert(key.step.clone());
-                self.moment(at, &key.step, &[Moment::Started, Moment::Running])
+                self.moment(at, &key.step, &[Happening::Started, Happening::Running])
             }
-            Direction::Undo => self.moment(at, &key.step, &[Moment::Undoing]),
+            Direction::Undo => self.moment(at, &key.step, &[Happening::Undoing]),
             Direction::Revert => Vec::new(),
         }
     }
@@ -186,7 +186,7 @@ impl Troubles {
     /// The event of that number, if it still can happen.
     pub(super) fn event(&self, number: usize) -> Option<&Event> {
         let armed = self.armed.get(number)?;
-        let running = armed.event.when.is == Some(Moment::Running);
+        let running = armed.event.when.is == Some(Happening::Running);
         let ended = armed.step.as_ref().is_some_and(|step| running && !self.under_way.contains(step));
         (!ended).then_some(&armed.event)
     }
