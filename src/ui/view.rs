@@ -38,7 +38,7 @@ fn layout(area: Rect) -> Areas {
     // The clock, the window and the customers have a line of their own as soon as there is one to spare.
     let header_rows = match area.height {
         0..22 if small => 2,
-        24.. if small => 4,
+        24.. if small || area.width < 120 => 4,
         _ => 3,
     };
     let panes_rows = match area.height {
@@ -221,7 +221,12 @@ impl Canvas<'_> {
                 self.bar(&spaced(left), middle, &right.clone().and(Role::Plain, " "), columns)
             }));
         } else {
-            lines.extend(self.packed(usize::from(area.height) - 1, columns));
+            lines.extend(self.packed(usize::from(area.height) - 1, columns.saturating_sub(1)).into_iter().map(
+                |mut line| {
+                    line.spans.insert(0, Span::raw(" "));
+                    line
+                },
+            ));
         }
         frame.render_widget(Paragraph::new(lines), area);
     }
@@ -275,7 +280,7 @@ impl Canvas<'_> {
         let lead = if self.theme.glyphs == Glyphs::Unicode { " › " } else { " > " };
         let mut text = Text::new(Role::Here, lead);
         text.0.extend(self.screen.conversation.0.iter().cloned());
-        let mut lines = self.wrapped(&text, usize::from(area.width), 3);
+        let mut lines = self.wrapped(&text, usize::from(area.width), 2);
         let most = usize::from(frame.area().height / 2).max(1);
         // Where the operator types is at the end.
         lines.drain(..lines.len().saturating_sub(most));
