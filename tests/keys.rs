@@ -520,10 +520,13 @@ fn after_a_refusal_a_pause_or_a_key_that_is_not_for_typing_gives_the_keys_back()
     }
 }
 
+/// A question about a step.
+type Question = fn(StepId) -> Ask;
+
 #[test]
 fn a_wrong_answer_stays_in_its_question() {
     let plan = plan("proofs/branches.yaml");
-    let asks: [(StepState, fn(StepId) -> Ask, &str, &str); 4] = [
+    let asks: [(StepState, Question, &str, &str); 4] = [
         (StepState::Gated, Ask::SkipReason, "too short", "a reason of at least"),
         (StepState::Gated, Ask::OverrideReason, "short", "a reason of at least"),
         (StepState::InDoubt, |id| Ask::DoubtReason(id, Finding::DidNotHappen), "no", "a reason of at least"),
