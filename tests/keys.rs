@@ -589,10 +589,13 @@ fn after_a_refusal_a_pause_or_a_key_that_is_not_for_typing_gives_the_keys_back()
     }
 }
 
+/// A question about a step.
+type Question = fn(StepId, Picture) -> Ask;
+
 #[test]
 fn a_wrong_answer_stays_in_its_question() {
     let plan = plan("proofs/branches.yaml");
-    let asks: [(StepState, fn(StepId, Picture) -> Ask, &str, &str); 6] = [
+    let asks: [(StepState, Question, &str, &str); 6] = [
         (StepState::Gated, |id, _| Ask::SkipReason(id), "too short", "a reason of at least"),
         (StepState::Gated, |id, _| Ask::OverrideReason(id), "short", "a reason of at least"),
         (StepState::Running, |step, seen| Ask::Stop { step, seen }, "stopp", "to confirm, not"),

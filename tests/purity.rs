@@ -106,7 +106,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("core", &["core"]),
     ("runbook", &["runbook", "core"]),
     ("journal", &["journal"]),
-    ("world", &["world", "core", "clock", "text"]),
+    ("scenario", &["scenario", "core", "runbook"]),
+    ("world", &["world", "core", "clock", "scenario", "text"]),
+    // What touches the outside knows nothing of what is made up for a rehearsal.
+    ("world/live", &["world", "core", "clock", "text"]),
     ("screen", &["screen", "core", "text"]),
     ("driver", &["driver", "core", "clock", "journal", "screen", "world"]),
     ("ui", &["ui", "core", "screen", "text"]),

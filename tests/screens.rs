@@ -425,8 +425,7 @@ fn the_mode_and_the_pause_are_on_screen_at_every_size() {
 
 /// Everything on screen as one text, so that a sentence is found over the end of a line.
 fn flowing(buffer: &Buffer) -> String {
-    let line = |row: u16| (0..buffer.area.width).map(|col| buffer[(col, row)].symbol()).collect::<String>();
-    let text: String = (0..buffer.area.height).map(|row| format!("{} ", line(row).trim())).collect();
+    let text = rows(buffer).iter().map(|row| row.trim()).collect::<Vec<_>>().join(" ");
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -165,7 +165,9 @@ pub fn hints(scene: &Scene) -> Vec<(&'static str, &'static str)> {
         Does::Switch | Does::Whole => step.is_some(),
         Does::Log => !scene.watching,
         Does::Here => step.zip(here(scene)).is_some_and(|(step, here)| step.id != here.id),
-        _ if scene.watching || over => false,
+        _ if scene.watching || over || scene.fault.is_some() => false,
+        // On the way out nothing new is started; what is under way can still be stopped.
+        _ if scene.leaving && does != Does::Stop => false,
         Does::WayBack | Does::Note => true,
         does => step.is_some_and(|step| works(scene, step, does)),
     };

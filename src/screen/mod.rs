@@ -24,7 +24,7 @@ pub(crate) use overlay::back_lines;
 pub use overlay::help_lines;
 pub use project::project;
 pub(crate) use project::{here, selected};
-pub(crate) use trial::{next_item, perfect, refused, trial};
+pub(crate) use trial::{next_item, perfect, refused, trial, works};
 
 use std::collections::VecDeque;
 

@@ -81,6 +81,9 @@ fn next_action(scene: &Scene) -> Text {
     if scene.run.ended.is_some() {
         return Text::plain("the run is over: ").and(Role::Key, "q").and(Role::Plain, " leaves");
     }
+    if scene.fault.is_some() {
+        return Text::plain("nothing more can be done here: ").and(Role::Key, "q").and(Role::Plain, " leaves");
+    }
     if scene.plan.steps.iter().all(|step| scene.run.is_settled(&step.id)) {
         return Text::plain("every step is done: ").and(Role::Key, "e").and(Role::Plain, " ends the run");
     }
@@ -131,6 +134,7 @@ fn next_action(scene: &Scene) -> Text {
             lead,
             &[
                 (Does::Confirm, ("enter", "try again")),
+                (Does::Override, ("o", "override its shut gates")),
                 (Does::VerifyAgain, ("v", "verify again")),
                 (Does::Undo, ("u", "take it back")),
                 (Does::Skip, ("s", "skip")),

@@ -1,5 +1,8 @@
 //! Draws a [`Screen`]: layout by size and nothing else. It sees no state, no clock and no channel.
 
+mod flow;
+mod header;
+
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
@@ -8,8 +11,9 @@ use ratatui::widgets::{Block as Frame_, Clear, Paragraph};
 
 use super::theme::{Glyphs, Theme};
 use crate::core::decide::StepState;
-use crate::screen::{Block, Detail, Focus, GateRow, Header, Pane, Role, Row, Screen, Sheet, SheetBody, Text};
+use crate::screen::{Block, Detail, Focus, Pane, Role, Row, Screen, Sheet, SheetBody, Text};
 use crate::text::{fit, width};
+use flow::fit_middle;
 
 /// Below this nothing can be confirmed: the operator could not see on what.
 pub const CONFIRM_SIZE: (u16, u16) = (60, 16);
@@ -38,7 +42,7 @@ fn layout(area: Rect) -> Areas {
     // The clock, the window and the customers have a line of their own as soon as there is one to spare.
     let header_rows = match area.height {
         0..22 if small => 2,
-        24.. if small => 4,
+        24.. if small || area.width < 120 => 4,
         _ => 3,
     };
     let panes_rows = match area.height {
@@ -168,114 +172,12 @@ impl Canvas<'_> {
         }
     }
 
-    /// Left, middle and right on one line; the middle yields first, then the right.
-    fn bar(&self, left: &Text, middle: &Text, right: &Text, columns: usize) -> Line<'static> {
-        let fits = |parts: &[&Text]| parts.iter().map(|part| part.width()).sum::<usize>() + parts.len() * 2 <= columns;
-        let (middle, right) = if fits(&[left, middle, right]) {
-            (Some(middle), Some(right))
-        } else if fits(&[left, right]) {
-            (None, Some(right))
-        } else {
-            (None, None)
-        };
-        let mut line = self.line(left);
-        let used = |line: &Line| line.width();
-        if let Some(middle) = middle.filter(|middle| !middle.0.is_empty()) {
-            // In the middle where it can be, and always apart from what stands at the right.
-            let beside = right.map_or(0, |right| right.width() + 2) + middle.width();
-            let start = (columns.saturating_sub(middle.width()) / 2).min(columns.saturating_sub(beside));
-            let gap = start.saturating_sub(used(&line)).max(2);
-            line.spans.push(Span::raw(" ".repeat(gap)));
-            line.spans.extend(self.line(middle).spans);
-        }
-        if let Some(right) = right.filter(|right| !right.0.is_empty()) {
-            let gap = columns.saturating_sub(used(&line) + right.width());
-            line.spans.push(Span::raw(" ".repeat(gap)));
-            line.spans.extend(self.line(right).spans);
-        }
-        line
-    }
-
-    fn mode(&self) -> Text {
-        let Header { mode, profile, .. } = &self.screen.header;
-        let word = if profile.is_empty() { format!(" {mode} ") } else { format!(" {mode} · {profile} ") };
-        Text::new(Theme::mode_role(self.screen.mode), word)
-    }
-
-    fn header(&self, frame: &mut Frame, area: Rect) {
-        let header = &self.screen.header;
-        let columns = usize::from(area.width);
-        // The title yields first: the mode and the run are on every screen.
-        let taken = self.mode().width() + width(&header.run) + 16;
-        let title = fit(&header.title, columns.saturating_sub(taken));
-        let title = Text::new(Role::Strong, " gonogo  ").and(Role::Title, title);
-        let mut lines = vec![self.bar(&title, &self.mode(), &Text::plain(format!("{} ", header.run)), columns)];
-        let back = self.back();
-        let rows = [
-            [&Text::plain(header.clock.clone()), &header.window, &header.update],
-            [&header.pause, &back, &header.customers],
-        ];
-        if rows.iter().all(|row| row.iter().map(|part| part.width() + 3).sum::<usize>() <= columns) {
-            let spaced = |text: &Text| Text(Text::plain(" ").0.into_iter().chain(text.0.clone()).collect());
-            lines.extend(rows.map(|[left, middle, right]| {
-                self.bar(&spaced(left), middle, &right.clone().and(Role::Plain, " "), columns)
-            }));
-        } else {
-            lines.extend(self.packed(usize::from(area.height) - 1, columns));
-        }
-        frame.render_widget(Paragraph::new(lines), area);
-    }
-
-    fn small_header(&self, frame: &mut Frame, area: Rect) {
-        let header = &self.screen.header;
-        let columns = usize::from(area.width);
-        let room = columns.saturating_sub(self.mode().width() + width(&header.run) + 4);
-        let first = Text(self.mode().0.into_iter().chain(Text::plain(format!(" {}", header.run)).0).collect());
-        let first = self.bar(&first, &Text::default(), &Text::new(Role::Title, fit(&header.title, room)), columns);
-        let mut lines = vec![first];
-        lines.extend(self.packed(usize::from(area.height).saturating_sub(1), columns));
-        frame.render_widget(Paragraph::new(lines), area);
-    }
-
-    /// The way back, or what overrules everything.
-    fn back(&self) -> Text {
-        let header = &self.screen.header;
-        header.alarm.as_ref().map_or_else(|| header.back.clone(), |alarm| Text::new(Role::NoGo, alarm.clone()))
-    }
-
-    /// What the header says, in as many lines as there are. The pause clock and the way back are always there; what
-    /// is late or failing comes before what only informs.
-    fn packed(&self, rows: usize, columns: usize) -> Vec<Line<'static>> {
-        let header = &self.screen.header;
-        let clock = Text::plain(header.clock.clone());
-        let mut rest = [&clock, &header.customers, &header.window, &header.update].map(Clone::clone).to_vec();
-        rest.retain(|part| !part.0.is_empty());
-        rest.sort_by_key(|part| !part.0.iter().any(|piece| piece.role == Role::NoGo));
-        let mut lines = vec![header.pause.clone()];
-        for (at, part) in std::iter::once(self.back()).chain(rest).enumerate() {
-            let gap = Text::plain("  ");
-            if let Some(line) = lines.iter_mut().find(|line| line.width() + 2 + part.width() <= columns) {
-                line.0.extend(gap.0.into_iter().chain(part.0));
-            } else if lines.len() < rows {
-                lines.push(part);
-            } else if at == 0
-                && let Some(line) = lines.first_mut()
-            {
-                // Cut rather than left out.
-                let role = part.0.last().map_or(Role::Plain, |piece| piece.role);
-                let text = fit(&part.to_plain(), columns.saturating_sub(line.width() + 2));
-                line.0.extend(gap.and(role, text).0);
-            }
-        }
-        lines.iter().map(|line| self.line(line)).collect()
-    }
-
     /// The conversation, always whole: a long sentence covers what is above it and moves nothing.
     fn conversation(&self, frame: &mut Frame, area: Rect) {
         let lead = if self.theme.glyphs == Glyphs::Unicode { " › " } else { " > " };
         let mut text = Text::new(Role::Here, lead);
         text.0.extend(self.screen.conversation.0.iter().cloned());
-        let mut lines = self.wrapped(&text, usize::from(area.width), 3);
+        let mut lines = self.wrapped(&text, usize::from(area.width), 2);
         let most = usize::from(frame.area().height / 2).max(1);
         // Where the operator types is at the end.
         lines.drain(..lines.len().saturating_sub(most));
@@ -397,95 +299,6 @@ impl Canvas<'_> {
                     lines.extend(self.board(heading, rows, inner));
                 }
             }
-        }
-        lines
-    }
-
-    /// A line broken at words, keeping the roles of its pieces. Nothing is left out: a word that is longer than the
-    /// line goes on in the next.
-    fn wrapped(&self, text: &Text, inner: usize, indent: usize) -> Vec<Line<'static>> {
-        // What goes on stands deeper than where it began.
-        let own = text.0.first().map_or(0, |piece| piece.text.len() - piece.text.trim_start_matches(' ').len());
-        let indent = (own + indent).min(inner / 2);
-        let mut lines = Vec::new();
-        let mut line: Vec<Span<'static>> = Vec::new();
-        let mut used = 0;
-        let mut next = |line: &mut Vec<Span<'static>>, used: &mut usize| {
-            lines.push(Line::from(std::mem::take(line)));
-            line.push(Span::raw(" ".repeat(indent)));
-            *used = indent;
-        };
-        for piece in &text.0 {
-            for word in piece.text.split_inclusive(' ') {
-                let bare = width(word.trim_end());
-                if used + bare > inner && used > indent {
-                    next(&mut line, &mut used);
-                }
-                if used + bare <= inner {
-                    used += width(word);
-                    line.push(self.span(piece.role, word));
-                    continue;
-                }
-                for part in broken(word, inner.saturating_sub(indent).max(1)) {
-                    if used > indent {
-                        next(&mut line, &mut used);
-                    }
-                    used += width(part);
-                    line.push(self.span(piece.role, part));
-                }
-            }
-        }
-        lines.push(Line::from(line));
-        lines
-    }
-
-    /// A board as a table where everything fits side by side; else the values of a row go below its name, whole.
-    fn board(&self, heading: &str, rows: &[GateRow], inner: usize) -> Vec<Line<'static>> {
-        const WORD: usize = 9;
-        let held = rows.iter().map(|row| width(&row.held)).max().unwrap_or(0).max(4);
-        let age = rows.iter().map(|row| width(&row.age)).max().unwrap_or(0).max(3);
-        let free = inner.saturating_sub(WORD + age + held + 2);
-        let longest = |of: fn(&GateRow) -> &str| rows.iter().map(|row| width(of(row))).max().unwrap_or(0);
-        let (name, now) = (longest(|row| &row.name).max(8), longest(|row| &row.now).max(3));
-        let beside = name + now + 2 <= free;
-        // A table keeps to itself; a stack fills the width, so that ages and holds stand in one column.
-        let name = if beside { name } else { free.saturating_sub(1) };
-        let now = if beside { free.saturating_sub(name + 2) } else { 0 };
-        let pad = |text: &str, columns: usize| {
-            let gap = columns.saturating_sub(width(text));
-            format!("{text}{} ", " ".repeat(gap))
-        };
-        let mut title = vec![self.span(Role::Title, pad(&fit(heading, WORD + name), WORD + name))];
-        if beside {
-            title.push(self.span(Role::Dim, pad("now", now)));
-        }
-        title.push(self.span(Role::Dim, format!("{}{}", pad("age", age), pad("held", held).trim_end())));
-        let mut lines = vec![Line::from(title)];
-        for row in rows {
-            let mut names = self.wrapped(&Text::plain(row.name.clone()), name.max(1), 0).into_iter();
-            let mut first = names.next().unwrap_or_default();
-            first
-                .spans
-                .insert(0, self.span(Theme::verdict_role(row.verdict), pad(&format!(" {}", row.verdict), WORD - 1)));
-            first.spans.push(Span::raw(" ".repeat((WORD + name + 1).saturating_sub(first.width()))));
-            if beside {
-                first.spans.push(self.span(Role::Strong, pad(&row.now, now)));
-            }
-            first.spans.push(self.span(Role::Dim, format!("{}{}", pad(&row.age, age), row.held)));
-            lines.push(first);
-            let below = names.chain(
-                self.wrapped(&Text::new(Role::Strong, row.now.clone()), inner.saturating_sub(WORD + 2).max(1), 0)
-                    .into_iter()
-                    .filter(|_| !beside && !row.now.is_empty())
-                    .map(|mut line| {
-                        line.spans.insert(0, Span::raw("  "));
-                        line
-                    }),
-            );
-            lines.extend(below.map(|mut line| {
-                line.spans.insert(0, Span::raw(" ".repeat(WORD)));
-                line
-            }));
         }
         lines
     }
@@ -617,43 +430,6 @@ impl Canvas<'_> {
 
 fn state_role(state: StepState) -> Role {
     crate::screen::state_role(state)
-}
-
-/// A word in parts of at most that many columns.
-fn broken(word: &str, columns: usize) -> Vec<&str> {
-    let mut parts = Vec::new();
-    let (mut from, mut used) = (0, 0);
-    for (at, ch) in word.char_indices() {
-        let wide = width(ch.encode_utf8(&mut [0; 4]));
-        if used + wide > columns && at > from {
-            parts.extend(word.get(from..at));
-            (from, used) = (at, 0);
-        }
-        used += wide;
-    }
-    parts.extend(word.get(from..));
-    parts
-}
-
-/// Text that is too long without its middle.
-fn fit_middle(text: &str, columns: usize) -> String {
-    if width(text) <= columns {
-        return text.to_owned();
-    }
-    let half = columns.saturating_sub(1) / 2;
-    let head = broken(text, half.max(1)).first().copied().unwrap_or_default().to_owned();
-    let mut tail: Vec<char> = Vec::new();
-    let mut room = columns.saturating_sub(width(&head) + 1);
-    for ch in text.chars().rev() {
-        let wide = width(ch.encode_utf8(&mut [0; 4]));
-        if wide > room {
-            break;
-        }
-        room -= wide;
-        tail.push(ch);
-    }
-    tail.reverse();
-    format!("{head}…{}", tail.into_iter().collect::<String>())
 }
 
 /// The course of a number in eighths of a row, or in ASCII. Gaps stay gaps.

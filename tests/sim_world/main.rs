@@ -42,7 +42,11 @@ fn end(session: &Session, ended: Option<&Ending>, plan: &Plan) -> End {
     let hurt = number("customers.failed") > 0.0 || number("customers.longest_pause_ms") > budget;
     match ended {
         Some(Ending::RolledBack) => {
-            if number("missing.missing_in_old") > 0.0 { End::Harm } else { End::RolledBack }
+            if number("missing.missing_in_old") > 0.0 {
+                End::Harm
+            } else {
+                End::RolledBack
+            }
         }
         _ if hurt || number("missing.missing_in_new") > 0.0 => End::Harm,
         Some(Ending::Completed) => End::Complete,

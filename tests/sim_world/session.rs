@@ -18,9 +18,9 @@ use gonogo::core::state::{Phase, Run};
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 use gonogo::scenario::Scenario;
+use gonogo::world::WorldEvent;
 use gonogo::world::shape::mismatch;
 use gonogo::world::sim::{Incident, IncidentKind, SimOptions, SimWorld};
-use gonogo::world::WorldEvent;
 
 pub const START: At = At(1_800_000_000_000);
 /// How long the operator looks at a question before answering it.
@@ -319,9 +319,8 @@ impl Session {
                 if self.now.since(self.stuck_since) < Span::secs(60) {
                     return Some(self.stuck_since.plus(Span::secs(60)));
                 }
-                let forbidden = step.gates.iter().any(|gate| {
-                    !gate.overridable && !self.board.gate(&plan, self.now, gate).open()
-                });
+                let forbidden =
+                    step.gates.iter().any(|gate| !gate.overridable && !self.board.gate(&plan, self.now, gate).open());
                 if forbidden {
                     self.command(Command::Skip { step: step.id.clone(), reason: "it takes too long".to_owned() });
                     return Some(self.now);
@@ -372,8 +371,9 @@ impl Session {
         let Phase::InDoubt { key, .. } = self.run.phase(id) else { return Some(self.now) };
         let (last, direction) = (usize::from(key.job) + 1 == step.work.jobs.len(), key.direction);
         let verified = !step.verify.is_empty()
-            && step.verify.iter().all(|check| self.board.gate(&plan, self.now, &gate(check)).assessment.verdict
-                == gonogo::core::evidence::Verdict::Go);
+            && step.verify.iter().all(|check| {
+                self.board.gate(&plan, self.now, &gate(check)).assessment.verdict == gonogo::core::evidence::Verdict::Go
+            });
         let finding = match (self.operator, direction) {
             (Operator::Careless, _) if last => Finding::Happened,
             (_, Direction::Do) if last && verified => Finding::Happened,
