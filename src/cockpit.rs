@@ -93,6 +93,7 @@ pub fn scene<'a, W: World>(engine: &'a Engine<W>, desk: &'a Desk, run_name: &'a 
         run_name,
         who: engine.who(),
         now: engine.now(),
+        zone: jiff::tz::TimeZone::system(),
         refusal: engine.refusal().map(|(_, refusal)| refusal),
         fault: engine.fault(),
         recording: engine.is_recording(),

@@ -57,7 +57,7 @@ fn told(plan: &Plan) -> String {
             )
             .unwrap();
         }
-        for line in step.work.preview() {
+        for line in &step.work.preview {
             writeln!(text, "   | {line}").unwrap();
         }
         for check in &step.verify {
@@ -74,7 +74,7 @@ fn told(plan: &Plan) -> String {
         for guard in &step.guards {
             writeln!(text, "   guard {:?}: {} tolerate {}", guard.name, rule(guard.condition), guard.tolerate).unwrap();
         }
-        for line in step.undo.iter().flat_map(gonogo::core::plan::Work::preview) {
+        for line in step.undo.iter().flat_map(|work| &work.preview) {
             writeln!(text, "   < {line}").unwrap();
         }
     }
@@ -172,7 +172,7 @@ fn a_section_that_would_leave_something_behind_has_no_undo() {
     let plan = |text: &str| runbook::load_str("r", text, &Options::default()).unwrap().plan;
     assert!(plan(&text("")).steps[0].undo.is_none());
     let undo = plan(&text(", undo: { command: { run: back } }")).steps[0].undo.clone().unwrap();
-    assert_eq!(undo.preview(), ["1. undo: One", "   back"]);
+    assert_eq!(undo.preview, ["1. undo: One", "   back"]);
     assert!(undo.section && undo.deadline.is_some());
 }
 

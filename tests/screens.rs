@@ -18,9 +18,8 @@ use gonogo::core::reading::{Failure, Reading};
 use gonogo::core::state::Run;
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
-use gonogo::driver::{History, OutputTail};
 use gonogo::runbook::{Options, load_str};
-use gonogo::screen::{Ask, Desk, Overlay, Prompt, Scene, project};
+use gonogo::screen::{Ask, Desk, History, OutputTail, Overlay, Prompt, Refused, Scene, project};
 use gonogo::ui::theme::{Glyphs, Palette, Theme};
 use gonogo::ui::view;
 use ratatui::Terminal;
@@ -167,6 +166,7 @@ impl Story {
             run_name: "7f3a",
             who: &who,
             now: self.now,
+            zone: jiff::tz::TimeZone::fixed(jiff::tz::offset(-5)),
             refusal: None,
             fault: None,
             recording: false,
@@ -421,6 +421,132 @@ fn the_mode_and_the_pause_are_on_screen_at_every_size() {
         assert!(dumped.contains("7f3a"), "{cols}×{rows}:\n{dumped}");
         assert!(dumped.contains("write pause"), "{cols}×{rows}:\n{dumped}");
     }
+}
+
+/// Everything on screen as one text, so that a sentence is found over the end of a line.
+fn flowing(buffer: &Buffer) -> String {
+    let text = rows(buffer).iter().map(|row| row.trim()).collect::<Vec<_>>().join(" ");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Rows of the screen.
+fn rows(buffer: &Buffer) -> Vec<String> {
+    (0..buffer.area.height)
+        .map(|row| (0..buffer.area.width).map(|col| buffer[(col, row)].symbol()).collect::<String>())
+        .collect()
+}
+
+#[test]
+fn a_refusal_can_be_read_whole_at_every_size() {
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    story.calm(4);
+    story.read("lag", Ok(lag(2.4)));
+    story.read("customers", Err(Failure::new("connection refused by [2001:db8:85a3::8a2e:370:7334]:65535")));
+    let why = "\"switch-database\" is gated: \"replication under a second behind\" NO-GO (lag.seconds < 1.0 but \
+               lag.seconds = 2.4 s); \"customers are served\" UNKNOWN (connection refused by \
+               [2001:db8:85a3::8a2e:370:7334]:65535)";
+    story.desk.refused = Some(Refused { command: None, why: why.to_owned() });
+    for size in [(200, 60), (120, 40), (80, 24), (60, 16)] {
+        let buffer = story.draw(size, MONO);
+        let text = flowing(&buffer);
+        assert!(text.contains(&format!("refused: {why}")), "{size:?}:\n{text}");
+        let footer = rows(&buffer).last().unwrap().clone();
+        assert!(footer.contains("? help") && footer.contains("q leave"), "{size:?}: {footer}");
+    }
+}
+
+#[test]
+fn the_board_and_the_panes_cut_no_value_and_no_address() {
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    story.calm(4);
+    story.read("lag", Ok(lag(2.4)));
+    let address = "[2001:db8:85a3::8a2e:370:7334]:65535";
+    story.read("customers", Err(Failure::new(format!("no route to {address}"))));
+    story.desk.focus = gonogo::screen::Focus::Detail;
+    for size in [(200, 60), (120, 40), (80, 60)] {
+        let text = flowing(&story.draw(size, MONO));
+        for value in ["seconds = 2.4 s", "oldest_transaction_s = 0.200 s", "wal_status = \"reserved\""] {
+            assert!(text.contains(value), "{size:?}: {value}:\n{text}");
+        }
+        let row = rows(&story.draw(size, MONO));
+        assert!(row.iter().any(|row| row.contains(address)), "{size:?}:\n{}", row.join("\n"));
+    }
+    let row = rows(&story.draw((120, 40), MONO));
+    for resolver in ["resolver-a", "resolver-b", "resolver-c"] {
+        assert!(row.iter().any(|row| row.contains(resolver) && row.contains("127.0.10.1")), "{}", row.join("\n"));
+    }
+}
+
+#[test]
+fn what_is_confirmed_is_on_screen_while_it_is_confirmed() {
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    story.calm(10);
+    let step = story.plan.step(&"switch-database".into()).unwrap();
+    let seen = gonogo::core::decide::picture(&story.plan, &story.run, &story.board, story.now, step);
+    let (id, at) = (step.id.clone(), story.now);
+    for (ask, said) in [
+        (Ask::Start { step: id.clone(), seen: seen.clone(), reason: None, word: None }, "fence the old database"),
+        (Ask::Undo { step: id, seen }, "see that the way back runs"),
+    ] {
+        story.desk.prompt = Some(Prompt { ask, typed: String::new(), shown: at });
+        for size in [(200, 60), (120, 40), (80, 24)] {
+            let text = flowing(&story.draw(size, MONO));
+            assert!(text.contains(said), "{size:?}:\n{text}");
+        }
+    }
+}
+
+#[test]
+fn the_header_says_at_every_size_what_must_be_known() {
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    story.calm(4);
+    for size in [(200, 60), (120, 40), (100, 30), (80, 24)] {
+        let text = flowing(&story.draw(size, MONO));
+        for part in [
+            "T+0:00:18",
+            "21:00:18 -05 / 02:00:18 UTC",
+            "of work left",
+            "update due in",
+            "write pause 0.00 s of 10 s",
+            "rollback now: free, about 15 s, 5 steps",
+            "customers: 0 failed, 41 ms worst · <1 s",
+        ] {
+            assert!(text.contains(part), "{size:?}: {part}:\n{text}");
+        }
+    }
+    story.wait(2_500);
+    let text = flowing(&story.draw((80, 24), MONO));
+    assert!(text.contains("41 ms worst STALE · 3 s"), "{text}");
+    story.wait(6_000);
+    let text = flowing(&story.draw((80, 24), MONO));
+    assert!(text.contains("customers: no reading") && !text.contains("41 ms"), "{text}");
+}
+
+#[test]
+fn the_last_figures_of_the_customers_say_as_of_when() {
+    let mut story = Story::new(Mode::Live);
+    story.calm(3);
+    let (at, seen) = (story.now, customers(0, 41));
+    story.wait(90_000);
+    let how = gonogo::core::fact::Ending::Completed;
+    story.tell(Fact::RunEnded { by: who(), how, customers: Some(seen), customers_at: Some(at) });
+    let text = flowing(&story.draw((120, 40), MONO));
+    assert!(text.contains("41 ms worst as of 02:00:03 UTC"), "{text}");
+}
+
+#[test]
+fn numbers_older_than_a_failure_have_an_age_of_their_own() {
+    let mut story = Story::new(Mode::Lab);
+    story.calm(3);
+    story.wait(1_000);
+    story.read("lag", Err(Failure::new("connection refused")));
+    story.wait(1_000);
+    let text = flowing(&story.draw((200, 60), MONO));
+    assert!(text.contains("FAILING for 1 s, read 2 s ago"), "{text}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ use crate::driver::{Engine, Opening, facts_of};
 use crate::journal::testing::MemoryLedger;
 use crate::journal::{Holder, Journal, Ledger, NewRun, RunId, Store, Writer};
 use crate::plain::{PlainCockpit, printable};
+use crate::screen::words;
 use crate::term::{Charset, Options, TermError, Terminal};
 use crate::world::World;
 use crate::world::live::{LiveOptions, LiveWorld};
@@ -216,7 +217,7 @@ pub(super) fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId, c
     let of = engine.plan().steps.len();
     let run_name = id.short();
     let how = match exit {
-        Exit::Ended(how) => how.as_str().to_owned(),
+        Exit::Ended(_) => words::run_state(engine.plan(), run),
         Exit::Left => format!("left at {settled} of {of} steps; go on with: gonogo resume {run_name}"),
         Exit::Detached(why) => {
             format!("detached ({why}) at {settled} of {of} steps; go on with: gonogo resume {run_name}")
@@ -228,8 +229,9 @@ pub(super) fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId, c
     tell(&format!("run {id}: {how}"));
     if let Some(value) = &run.customers {
         let number = |path: &str| value.at(path).map_or_else(|| "?".to_owned(), ToString::to_string);
+        let read = run.customers_at.map_or_else(String::new, |at| format!(" (as of {} UTC)", words::utc(at)));
         tell(&format!(
-            "customers: {} requests, {} acknowledged, {} failed, longest pause {} ms",
+            "customers: {} requests, {} acknowledged, {} failed, longest pause {} ms{read}",
             number("requests"),
             number("acknowledged"),
             number("failed"),
@@ -241,7 +243,8 @@ pub(super) fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId, c
         tell(&format!("writes were paused for {paused}"));
     }
     if let Some(head) = engine.head() {
-        tell(&format!("journal: {} facts, head {head}", run.facts));
+        let facts = words::count(usize::try_from(run.facts).unwrap_or(usize::MAX), "fact");
+        tell(&format!("journal: {facts}, head {head}"));
     }
 }
 

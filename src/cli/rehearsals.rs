@@ -120,7 +120,7 @@ pub(super) fn list(state: &Path, look: Look, args: &RunbookArgs) -> Outcome {
             |profile| format!("on the real servers of profile {}", clean(profile)),
         );
         let ending = rehearsal.ending.as_ref().map_or("not finished", |how| how.as_str());
-        let made = crate::screen::words::date(At(rehearsal.made.as_millisecond()));
+        let made = crate::screen::words::day(At(rehearsal.made.as_millisecond()));
         say(&format!("{}  {made}  {ending:<12}  {world}", rehearsal.run));
         if rehearsal.plan != plan.digest && old.title == plan.title {
             for change in changes(old, plan) {

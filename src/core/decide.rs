@@ -376,7 +376,10 @@ impl Operator<'_> {
         let mut decision = fact(Fact::ItemAcknowledged { step: id.clone(), attempt, item, by: self.by.clone() });
         if progress.items.len() + 1 == items.len() {
             let took = self.now.since(running.since);
-            let summary = format!("{} items acknowledged", items.len());
+            let summary = match items.len() {
+                1 => "1 item acknowledged".to_owned(),
+                n => format!("{n} items acknowledged"),
+            };
             let rest = progress::succeeded(self.plan, self.run, running, summary, took);
             decision.facts.extend(rest.facts);
             decision.effects.extend(rest.effects);
@@ -564,8 +567,8 @@ impl Operator<'_> {
             reason_of(reason)?;
         }
         let customers = self.plan.customers.as_ref().and_then(|probe| self.board.latest(probe));
-        let customers = customers.and_then(|latest| latest.good.as_ref()).map(|(_, value)| value.clone());
-        Ok(fact(Fact::RunEnded { by: self.by.clone(), how, customers }))
+        let (customers_at, customers) = customers.and_then(|latest| latest.good.clone()).unzip();
+        Ok(fact(Fact::RunEnded { by: self.by.clone(), how, customers, customers_at }))
     }
 }
 

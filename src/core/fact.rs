@@ -312,6 +312,9 @@ pub enum Fact {
         how: Ending,
         /// What the customers saw, when the runbook has a probe for it.
         customers: Option<Value>,
+        /// When that was read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        customers_at: Option<At>,
     },
 }
 

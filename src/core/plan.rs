@@ -226,25 +226,26 @@ pub struct Work {
     pub deadline: Option<Span>,
     /// Whether this is a section: what has run is taken back in reverse order when a job fails.
     pub section: bool,
+    /// Exactly what will be done and where, line by line.
+    pub preview: Vec<String>,
     /// SHA-256 over the preview in hexadecimal. The operator confirms this; the journal keeps it.
     pub digest: String,
 }
 
 impl Work {
-    /// Exactly what will be done, line by line.
-    pub fn preview(&self) -> Vec<String> {
-        if !self.section {
-            return self.jobs.iter().flat_map(|job| job.action.preview()).collect();
-        }
-        self.jobs
-            .iter()
-            .enumerate()
-            .flat_map(|(at, job)| {
-                std::iter::once(format!("{}. {}", at + 1, job.title))
-                    .chain(job.action.preview().into_iter().map(|line| format!("   {line}")))
-                    .collect::<Vec<_>>()
-            })
-            .collect()
+    /// Jobs on these targets, with their preview. The digest is whoever's who can compute one.
+    pub fn new(jobs: Vec<Job>, deadline: Option<Span>, section: bool, targets: &BTreeMap<TargetId, Target>) -> Self {
+        let numbered = |(at, job): (usize, &Job)| {
+            let lines = job.action.preview(targets).into_iter();
+            if section {
+                let heading = format!("{}. {}", at + 1, job.title);
+                std::iter::once(heading).chain(lines.map(|line| format!("   {line}"))).collect::<Vec<_>>()
+            } else {
+                lines.collect()
+            }
+        };
+        let preview = jobs.iter().enumerate().flat_map(numbered).collect();
+        Self { jobs, deadline, section, preview, digest: String::new() }
     }
 }
 

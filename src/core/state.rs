@@ -29,6 +29,8 @@ pub struct Run {
     pub ended: Option<(At, Ending)>,
     /// What the customers had seen when it ended.
     pub customers: Option<Value>,
+    /// When that was read. Journals of earlier versions do not say.
+    pub customers_at: Option<At>,
     /// Steps that have left their first state.
     steps: BTreeMap<StepId, StepRun>,
     /// How often customers were kept from writing, and whether they are now.
@@ -302,8 +304,9 @@ impl Run {
             }
             Fact::DriverLeft { .. } => self.driver = None,
             Fact::StatusUpdated { .. } => self.last_update = Some(at),
-            Fact::RunEnded { how, customers, .. } => {
+            Fact::RunEnded { how, customers, customers_at, .. } => {
                 self.ended = Some((at, how.clone()));
+                self.customers_at = *customers_at;
                 self.customers.clone_from(customers);
             }
             Fact::NoteAdded { .. }

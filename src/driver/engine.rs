@@ -6,8 +6,6 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, sleep_until};
 
-use super::history::History;
-use super::output::{Line, OutputTail};
 use crate::clock::Clock;
 use crate::core::action::Action;
 use crate::core::board::Board;
@@ -23,6 +21,7 @@ use crate::core::refusal::Refusal;
 use crate::core::state::{Phase, Run};
 use crate::core::time::{At, Span};
 use crate::journal::{Ack, Digest, NewRecord, Notice, Record, Recorder, Sample};
+use crate::screen::{History, Line, OutputTail};
 use crate::world::{Blow, World, WorldEvent};
 
 /// Facts kept in memory for the journal pane; the rest is on disk.

@@ -24,10 +24,10 @@ use crate::core::plan::Step;
 use crate::core::refusal::Refusal;
 use crate::core::time::{At, Span};
 use crate::driver::{Engine, Turn};
-use crate::screen::{Desk, Text, back_lines};
+use crate::screen::{Desk, Text, back_lines, next_item};
 use crate::term::Charset;
 use crate::text::clean;
-use crate::ui::{desk, plain};
+use crate::ui::plain;
 use crate::world::World;
 
 use orders::{How, Order};
@@ -294,7 +294,7 @@ impl<W: World> PlainCockpit<W> {
                     item.checked_sub(1).ok_or("items are counted from 1")?
                 } else {
                     let desk = Desk::default();
-                    desk::next_item(&scene(&self.engine, &desk, &self.run_name, self.watching), &step)
+                    next_item(&scene(&self.engine, &desk, &self.run_name, self.watching), &step)
                 };
                 (None, Command::Acknowledge { step, item })
             }

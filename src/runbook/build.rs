@@ -10,6 +10,7 @@ use crate::core::expr::{Asker, Condition, ExprError};
 use crate::core::ids::{ProbeId, SecretId, StepId, TargetId};
 use crate::core::nearest::suggestion;
 use crate::core::plan::{Check, ConditionId, Gate, Guard, Job, Phase, Plan, Step, Window, Work, WriteEdge};
+use crate::core::target::Target;
 use crate::core::time::Span;
 use crate::core::value::Shape;
 
@@ -47,7 +48,7 @@ pub(super) fn plan(
         comms: runbook.comms.clone(),
         roles: runbook.roles.clone(),
         rehearsals: runbook.rehearsals.clone(),
-        targets: runbook.targets.iter().map(|(name, of)| (TargetId::from(name.as_str()), of.clone())).collect(),
+        targets: builder.targets,
         secrets: runbook.secrets.iter().map(|(name, of)| (SecretId::from(name.as_str()), of.clone())).collect(),
         probes: runbook.probes.iter().map(|(name, of)| (ProbeId::from(name.as_str()), of.clone())).collect(),
         phases,
@@ -90,9 +91,9 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Completes a work with the digest of its preview.
-fn work(jobs: Vec<Job>, deadline: Option<Span>, section: bool) -> Work {
-    let mut work = Work { jobs, deadline, section, digest: String::new() };
-    work.digest = hex(&Sha256::digest(work.preview().join("\n")));
+fn work(targets: &Targets, jobs: Vec<Job>, deadline: Option<Span>, section: bool) -> Work {
+    let mut work = Work::new(jobs, deadline, section, targets);
+    work.digest = hex(&Sha256::digest(work.preview.join("\n")));
     work
 }
 
@@ -105,9 +106,12 @@ pub(super) struct Draft {
     pub needs: Option<Vec<(String, Mark)>>,
 }
 
+type Targets = BTreeMap<TargetId, Target>;
+
 struct Builder<'r> {
     runbook: &'r Runbook,
     source: &'r str,
+    targets: Targets,
     shapes: BTreeMap<ProbeId, Shape>,
     conditions: Vec<Condition>,
     known: HashMap<String, Result<ConditionId, Vec<ExprError>>>,
@@ -118,8 +122,10 @@ struct Builder<'r> {
 
 impl<'r> Builder<'r> {
     fn new(runbook: &'r Runbook, source: &'r str, shapes: BTreeMap<ProbeId, Shape>) -> Self {
+        let targets = runbook.targets.iter().map(|(name, of)| (TargetId::from(name.as_str()), of.clone())).collect();
         let asker = Asker { step: StepId::from(""), undo: false };
-        Self { runbook, source, shapes, conditions: Vec::new(), known: HashMap::new(), asker, faults: Vec::new() }
+        let (conditions, known, faults) = (Vec::new(), HashMap::new(), Vec::new());
+        Self { runbook, source, targets, shapes, conditions, known, asker, faults }
     }
 
     fn fault(&mut self, message: impl AsRef<str>, mark: Mark, label: impl AsRef<str>) {
@@ -215,7 +221,7 @@ impl<'r> Builder<'r> {
         match (&step.action, &step.section) {
             (Some(action), None) => {
                 let job = self.job(&step.title, action, node.path(&["action"]));
-                work(vec![job], None, false)
+                work(&self.targets, vec![job], None, false)
             }
             (None, Some(section)) => {
                 if section.deadline == Span::ZERO {
@@ -227,18 +233,18 @@ impl<'r> Builder<'r> {
                 }
                 let nodes = node.path(&["section", "steps"]).items();
                 let jobs = section.steps.iter().zip(nodes).map(|(member, node)| self.member(member, node)).collect();
-                work(jobs, Some(section.deadline), true)
+                work(&self.targets, jobs, Some(section.deadline), true)
             }
             (Some(_), Some(_)) => {
                 let fault = Diagnostic::new(format!("the step `{}` has both `action` and `section`", step.id));
                 let fault = fault.at(node.key("section"), "expected only one of them");
                 self.faults.push(fault.also(node.key("action"), "the other"));
-                work(Vec::new(), None, false)
+                work(&self.targets, Vec::new(), None, false)
             }
             (None, None) => {
                 let message = format!("the step `{}` does nothing", step.id);
                 self.fault(message, node.path(&["id"]).mark, "expected an `action` or a `section` in this step");
-                work(Vec::new(), None, false)
+                work(&self.targets, Vec::new(), None, false)
             }
         }
     }
@@ -271,7 +277,7 @@ impl<'r> Builder<'r> {
                     );
                 }
                 let job = self.job(&format!("undo: {}", step.title), action, node.path(&["undo"]));
-                Some(work(vec![job], None, false))
+                Some(work(&self.targets, vec![job], None, false))
             }
             Some(Undo::Section(undo)) => {
                 let nodes = node.path(&["undo", "section", "steps"]).items();
@@ -284,10 +290,10 @@ impl<'r> Builder<'r> {
                     let job = self.job(&member.title, &member.action, node.path(&["action"]));
                     jobs.push(Job { writes: member.writes, ..job });
                 }
-                Some(work(jobs, undo.section.deadline, true))
+                Some(work(&self.targets, jobs, undo.section.deadline, true))
             }
             None if forward.section => {
-                let mut back = reversed(forward)?;
+                let mut back = reversed(&self.targets, forward)?;
                 for id in back.jobs.iter_mut().flat_map(|job| &mut job.until) {
                     *id = self.asked_anew(*id, node);
                 }
@@ -417,7 +423,7 @@ fn expression<'n, 's>(node: &'n Node<'s>) -> &'n Node<'s> {
 
 /// What takes a section back: its members' undos in reverse order. None when something that was done outside
 /// would stay.
-fn reversed(forward: &Work) -> Option<Work> {
+fn reversed(targets: &Targets, forward: &Work) -> Option<Work> {
     let stays = |job: &&Job| job.undo.is_none() && job.action.leaves_the_program();
     if forward.jobs.iter().any(|job| stays(&job)) {
         return None;
@@ -433,5 +439,5 @@ fn reversed(forward: &Work) -> Option<Work> {
             Some(Job { title, action, until, undo: None, undo_until: Vec::new(), writes })
         })
         .collect();
-    (!jobs.is_empty()).then(|| work(jobs, forward.deadline, true))
+    (!jobs.is_empty()).then(|| work(targets, jobs, forward.deadline, true))
 }

@@ -68,6 +68,8 @@ pub struct Diagnostics {
     pub errors: Vec<Diagnostic>,
     /// What should be looked at.
     pub warnings: Vec<Diagnostic>,
+    /// What has not been looked at yet, since the errors stand in the way.
+    pub unreached: Option<&'static str>,
     source: Arc<str>,
 }
 
@@ -85,7 +87,7 @@ impl Diagnostics {
                 source.replace_range(mark.offset..end, &stars);
             }
         }
-        let mut found = Self { name: clean(name), errors, warnings, source: Arc::from(source) };
+        let mut found = Self { name: clean(name), errors, warnings, unreached: None, source: Arc::from(source) };
         let place = |d: &Diagnostic| d.at.as_ref().map(|(mark, _)| *mark);
         found.errors.sort_by_key(place);
         found.warnings.sort_by_key(place);

@@ -111,32 +111,44 @@ pub fn load_str(name: &str, text: impl Into<String>, options: &Options) -> Resul
     let source = text.into();
     match compile(&source, options) {
         Ok((plan, warnings, profiles)) => Ok(Loaded { plan, source, warnings, profiles }),
-        Err(errors) => Err(Diagnostics::new(name, &source, errors, Vec::new())),
+        Err((errors, unreached)) => {
+            let mut found = Diagnostics::new(name, &source, errors, Vec::new());
+            found.unreached = Some(unreached);
+            Err(found)
+        }
     }
 }
 
 type Compiled = (Plan, Vec<Diagnostic>, Vec<String>);
 
-fn compile(source: &str, options: &Options) -> Result<Compiled, Vec<Diagnostic>> {
+/// What each stage leaves to those behind it, for whoever mends what it found.
+const AFTER_TEXT: &str = "keys, types, names, conditions and the order of steps";
+const AFTER_TYPES: &str = "names, conditions and the order of steps";
+const AFTER_NAMES: &str = "what is allowed but unwise";
+
+fn compile(source: &str, options: &Options) -> Result<Compiled, (Vec<Diagnostic>, &'static str)> {
     if source.len() as u64 > LARGEST {
-        return Err(vec![Diagnostic::new("the runbook is too large")]);
+        return Err((vec![Diagnostic::new("the runbook is too large")], AFTER_TEXT));
     }
-    let mut root = yaml::parse(source)?;
+    let mut root = yaml::parse(source).map_err(|faults| (faults, AFTER_TEXT))?;
     if root.kind == Kind::Null {
         let help = "a runbook has at least a `title` and `phases`".to_owned();
-        return Err(vec![Diagnostic::new("the runbook is empty").help(help)]);
+        return Err((vec![Diagnostic::new("the runbook is empty").help(help)], AFTER_TEXT));
     }
     let mut faults = Vec::new();
     let used = template::resolve(&mut root, source, options, &mut faults);
     faults.extend(validate::validate(&root));
     if !faults.is_empty() {
-        return Err(faults);
+        return Err((faults, AFTER_TYPES));
     }
-    let mut runbook = model::Runbook::deserialize(&root)
-        .map_err(|error| vec![Diagnostic::new("the runbook does not fit the language").help(error.to_string())])?;
+    let mut runbook = model::Runbook::deserialize(&root).map_err(|error| {
+        let fault = Diagnostic::new("the runbook does not fit the language").help(error.to_string());
+        (vec![fault], AFTER_TYPES)
+    })?;
     // What the vars came to is in the places that use them: they are no part of the plan.
     runbook.vars.clear();
-    let plan = build::plan(&runbook, &root, source, options.profile.as_deref())?;
+    let plan =
+        build::plan(&runbook, &root, source, options.profile.as_deref()).map_err(|faults| (faults, AFTER_NAMES))?;
     let warnings = lint::warnings(&runbook, &plan, &root, &used);
     let profiles = root.get("profiles").map_or(&[][..], Node::entries);
     let profiles = profiles.iter().map(|(key, _)| key.name.to_string()).collect();

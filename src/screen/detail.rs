@@ -2,12 +2,12 @@
 
 use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 
-use super::{Block, Detail, GateRow, Role, Scene, Text, steps, words};
+use super::{Ask, Block, Detail, GateRow, Role, Scene, Text, steps, words};
 use crate::core::action::Action;
 use crate::core::decide::{StepState, gates, shut_sentence, step_state, unmet};
 use crate::core::evidence::{Evidence, Verdict};
 use crate::core::job::Direction;
-use crate::core::plan::{Reversibility, Step};
+use crate::core::plan::{Reversibility, Step, Work};
 use crate::core::progress::checks;
 use crate::core::state::{Phase, Running, StepRun};
 use crate::core::time::Span;
@@ -24,6 +24,14 @@ pub(super) fn detail(scene: &Scene, whole: bool) -> Detail {
     let progress = scene.run.step(&step.id);
     let state = step_state(scene.plan, scene.run, scene.board, scene.now, step);
     let mut blocks = Vec::new();
+    let asked = scene.desk.prompt.as_ref().map(|prompt| &prompt.ask);
+    // What is being confirmed comes first while it is asked.
+    let confirming = matches!(asked, Some(Ask::Start { .. } | Ask::OverrideReason(_)));
+    match (asked, &step.undo) {
+        (Some(Ask::Undo { .. }), Some(work)) => taking_back(work, &mut blocks),
+        _ if confirming => preview(step, state, true, &mut blocks),
+        _ => {}
+    }
     instructions(step, &mut blocks);
     if let Phase::Running(running) = &progress.phase {
         under_way(scene, running, &progress, &mut blocks);
@@ -31,7 +39,9 @@ pub(super) fn detail(scene: &Scene, whole: bool) -> Detail {
     results(scene, step, &progress, &mut blocks);
     output(scene, step, &mut blocks);
     boards(scene, step, state, &mut blocks);
-    preview(step, state, whole, &mut blocks);
+    if !confirming {
+        preview(step, state, whole, &mut blocks);
+    }
     undo(step, whole, &mut blocks);
     Detail {
         title: format!("{} · {}", step.number, clean(&step.title)),
@@ -344,8 +354,19 @@ fn preview(step: &Step, state: StepState, whole: bool, blocks: &mut Vec<Block>) 
             format!("WILL DO · {}", step.work.jobs.first().map_or("nothing", |job| job.action.kind()))
         }
     };
-    let lines = cut(&step.work.preview(), whole);
+    let lines = cut(&step.work.preview, whole);
     blocks.push(Block::Lines { heading, lines });
+}
+
+/// What an undo that is being asked about will do.
+fn taking_back(work: &Work, blocks: &mut Vec<Block>) {
+    let kind = work.jobs.first().map_or("nothing", |job| job.action.kind());
+    let heading = if work.section {
+        format!("TAKING IT BACK WILL DO · a section of {}", work.jobs.len())
+    } else {
+        format!("TAKING IT BACK WILL DO · {kind}")
+    };
+    blocks.push(Block::Lines { heading, lines: cut(&work.preview, true) });
 }
 
 fn cut(lines: &[String], whole: bool) -> Vec<Text> {
@@ -378,7 +399,7 @@ fn undo(step: &Step, whole: bool, blocks: &mut Vec<Block>) {
     }
     let mut lines = vec![line];
     if whole && let Some(work) = &step.undo {
-        lines.extend(work.preview().iter().map(|line| Text::plain(format!("  {}", clean(line)))));
+        lines.extend(work.preview.iter().map(|line| Text::plain(format!("  {}", clean(line)))));
     }
     blocks.push(Block::Lines { heading: String::new(), lines });
 }

@@ -158,7 +158,11 @@ impl Crashes {
                 continue;
             }
             self.kills += 1;
-            eprintln!("kill {} at: {}", self.kills, operator.last.conversation().unwrap_or("nothing on screen"));
+            eprintln!(
+                "kill {} at: {}",
+                self.kills,
+                operator.last.conversation().as_deref().unwrap_or("nothing on screen")
+            );
             place.assert_intact();
             self.check_journal(&place, &confirmed);
             assert_shown_is_recorded(&place, &operator);

@@ -66,7 +66,7 @@ impl Says {
             let state = rest.split("  ").next().unwrap_or_default().trim().to_owned();
             return Says::Step { number, state, checklist: rest.contains("tick the next item") };
         }
-        Says::Remark(line.to_owned())
+        Says::Remark(line)
     }
 }
 
@@ -220,14 +220,14 @@ impl Operator {
 
     /// Answers a question with its word, not before it has been there long enough to be read.
     fn answer(&mut self, word: &str, view: &View) {
-        let line = view.conversation().unwrap_or_default().to_owned();
+        let line = view.conversation().unwrap_or_default();
         let armed = Instant::now() + ARMING;
         while Instant::now() < armed {
             if self.kill_if_due() {
                 return;
             }
             let now = self.console.view();
-            if now.conversation() != Some(&line) {
+            if now.conversation().as_ref() != Some(&line) {
                 return;
             }
             self.console.wait_for_news(&now, armed.saturating_duration_since(Instant::now()));
@@ -262,7 +262,7 @@ impl Operator {
             }
             let view = self.console.view();
             let asked = line.split('›').next().unwrap_or(line);
-            if !view.conversation().is_some_and(|now| now.starts_with(asked)) {
+            if view.conversation().is_none_or(|now| !now.starts_with(asked)) {
                 return;
             }
             assert!(Instant::now() < end, "the answer is not taken; screen:\n{}", view.text());
@@ -337,7 +337,7 @@ impl Operator {
             _ => None,
         });
         let view = self.console.view();
-        let question = view.conversation().unwrap_or_default().to_owned();
+        let question = view.conversation().unwrap_or_default();
         self.answer(&word, &view);
         self.settled();
         // Done when the step is neither on its way back nor in trouble.
