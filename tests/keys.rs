@@ -425,8 +425,7 @@ fn a_step_is_stopped_by_a_word_and_not_by_a_key() {
             .chars()
             .map(|ch| KeyEvent::new(KeyCode::Char(ch), KeyModifiers::NONE))
             .chain([KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE)])
-            .filter_map(|key| stage.pressed(&mut desk, key))
-            .next();
+            .find_map(|key| stage.pressed(&mut desk, key));
         let Some(Request::Command(command @ Command::Stop(_))) = request else { panic!("{request:?}") };
         let input = Input::Operator { by: me(), command };
         assert!(decide(&plan, &stage.run, &stage.board, NOW, input).is_ok());
