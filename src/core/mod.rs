@@ -20,6 +20,7 @@ pub mod input;
 pub mod job;
 pub mod nearest;
 pub mod plan;
+pub mod poll;
 pub mod probe;
 pub mod progress;
 pub mod reading;
