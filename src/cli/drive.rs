@@ -11,13 +11,13 @@ use super::records::{MODE, PROFILE, SET, pick, plan_of};
 use super::{Failure, Look, Outcome, RunbookArgs, say};
 use crate::clock::Clock;
 use crate::cockpit::{Cockpit, Exit, theme_for};
-use crate::core::fact::Mode;
+use crate::core::fact::{Mode, Recorded};
 use crate::core::ids::Who;
 use crate::core::plan::Plan;
 use crate::core::time::{At, Span};
 use crate::driver::{Engine, Opening, facts_of};
 use crate::journal::testing::MemoryLedger;
-use crate::journal::{Holder, Journal, Ledger, NewRun, RunId, Store, Writer};
+use crate::journal::{Head, Holder, Journal, Ledger, NewRun, Reader, Record, RunId, Store, Writer};
 use crate::plain::{PlainCockpit, printable};
 use crate::term::{Charset, Options, TermError, Terminal};
 use crate::world::World;
@@ -82,17 +82,20 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
         None => newest_unfinished(&store)?,
     };
     let holder = holder("gonogo resume");
-    // Checking the chain and reading the runbook each take their time: side by side the picture comes sooner.
-    let (journal, plan) = std::thread::scope(|scope| {
-        let plan = scope.spawn(|| plan_of(&store.read_run(&id)?));
+    // Checking the chain and reading what is in it each take their time: side by side the picture comes sooner.
+    let (journal, story) = std::thread::scope(|scope| {
+        let story = scope.spawn(|| Story::of(&store, &id));
         let journal = store.open_run(&id, &holder);
-        (journal, plan.join())
+        (journal, story.join())
     });
     let journal = journal?;
-    let plan = plan.map_err(|_| Failure::outside("the run's runbook cannot be read"))??;
-    let reader = store.read_run(&id)?;
-    let head = reader.head()?;
-    let facts = facts_of(&reader.tail(head.seq)?).map_err(Failure::outside)?;
+    let Story { reader, plan, mut facts, head } =
+        story.map_err(|_| Failure::outside("the run's record cannot be read"))??;
+    // Nobody else writes any more. What was read before the lock was ours may have been overtaken.
+    if head != Some(journal.head()) {
+        facts = recorded(&reader)?.0;
+    }
+    let head = journal.head();
     let last = facts.last().map_or(At(0), |recorded| recorded.at);
     let clock = Clock::start(last);
     let away = clock.now().since(last);
@@ -105,14 +108,37 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     Ok(exit.code())
 }
 
+/// What a run's journal tells a driver who takes it over.
+struct Story {
+    reader: Reader,
+    plan: Plan,
+    facts: Vec<Recorded>,
+    /// Where the chain ended when it was read; none when there is nothing in it.
+    head: Option<Head>,
+}
+
+impl Story {
+    fn of(store: &Store, id: &RunId) -> Result<Self, Failure> {
+        let reader = store.read_run(id)?;
+        let plan = plan_of(&reader)?;
+        let (facts, head) = recorded(&reader)?;
+        Ok(Self { reader, plan, facts, head })
+    }
+}
+
+/// All facts, and where the chain ends.
+fn recorded(reader: &Reader) -> Result<(Vec<Recorded>, Option<Head>), Failure> {
+    let records: Vec<Record> = reader.records(1).collect::<Result<_, _>>()?;
+    let head = records.last().map(|record| Head { seq: record.seq, hash: record.hash });
+    Ok((facts_of(&records).map_err(Failure::outside)?, head))
+}
+
 /// The newest run that nobody has ended. Facts may follow an end, as when somebody looks at an ended run again.
+/// A run that cannot be read is passed over.
 fn newest_unfinished(store: &Store) -> Result<RunId, Failure> {
-    let mut runs: Vec<RunId> = store.list()?.into_iter().filter(|run| run.journal.is_ok()).map(|run| run.id).collect();
-    runs.sort_unstable();
-    for id in runs.into_iter().rev() {
-        let reader = store.read_run(&id)?;
-        let head = reader.head()?;
-        if reader.tail(head.seq)?.iter().all(|record| record.kind != "run_ended") {
+    for id in store.ids()?.into_iter().rev() {
+        let ended = store.read_run(&id).and_then(|reader| reader.has_kind("run_ended"));
+        if matches!(ended, Ok(false)) {
             return Ok(id);
         }
     }
