@@ -134,19 +134,15 @@ impl Diagnostics {
 
     /// One fault in one line: `file:line:column: error: message: label (help)`.
     fn line(&self, word: &str, diagnostic: &Diagnostic) -> String {
-        let mut text = self.name.clone();
-        if let Some((mark, _)) = &diagnostic.at {
+        let Diagnostic { message, at, help, .. } = diagnostic;
+        let place = at.as_ref().map_or_else(String::new, |(mark, _)| {
             let (line, column) = self.line_column(*mark);
-            text.push_str(&format!(":{line}:{column}"));
-        }
-        text.push_str(&format!(": {word}: {}", diagnostic.message));
-        if let Some((_, label)) = diagnostic.at.as_ref().filter(|(_, label)| !label.is_empty()) {
-            text.push_str(&format!(": {label}"));
-        }
-        if let Some(help) = &diagnostic.help {
-            text.push_str(&format!(" ({help})"));
-        }
-        text + "\n"
+            format!(":{line}:{column}")
+        });
+        let label = at.as_ref().map_or("", |(_, label)| label);
+        let label = if label.is_empty() { String::new() } else { format!(": {label}") };
+        let help = help.as_ref().map_or_else(String::new, |help| format!(" ({help})"));
+        format!("{}{place}: {word}: {message}{label}{help}\n", self.name)
     }
 
     /// How many there are.
