@@ -168,6 +168,7 @@ impl Story {
             refusal: None,
             fault: None,
             recording: false,
+            silent: None,
             leaving: false,
             head: None,
             watching: false,
