@@ -126,7 +126,10 @@ impl App {
                     let caught = gonogo::contain::contain_now(|| panic!("asked to panic, contained"));
                     self.last = caught.map_or_else(|panicked| panicked.to_string(), |()| "no panic".to_owned());
                 }
-                KeyCode::Char('b') => self.busy = !self.busy,
+                KeyCode::Char('b') => {
+                    self.busy = !self.busy;
+                    self.last = format!("busy:{}", self.busy);
+                }
                 KeyCode::Char('f') => self.flood = true,
                 KeyCode::Char('g') => self.flood = false,
                 KeyCode::Char('u') => {}

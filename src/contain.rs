@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::pin::pin;
+use std::sync::Once;
 
 thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
@@ -59,6 +60,19 @@ pub async fn contain<F: Future>(work: F) -> Result<F::Output, Panicked> {
         Err(panicked) => std::task::Poll::Ready(Err(panicked)),
     })
     .await
+}
+
+/// From here on contained panics print nothing: what they say may hold a secret, and is told by whoever catches them.
+pub fn keep_quiet() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !noted(info) {
+                previous(info);
+            }
+        }));
+    });
 }
 
 /// For panic hooks: whether this panic will be caught here, in which case its place is remembered for the error.

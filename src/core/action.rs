@@ -220,7 +220,8 @@ pub struct DnsChange {
     /// The record type.
     #[serde(default, rename = "type")]
     pub record_type: RecordType,
-    /// Values that must be there now; the server refuses the whole update otherwise (RFC 2136 §2.4.2).
+    /// Values that must be there now; the server refuses the whole update otherwise (RFC 2136 §2.4.2). When
+    /// everything is as it should become already, that is no failure: nothing is changed.
     pub from: Vec<String>,
     /// Values afterwards.
     pub to: Vec<String>,
