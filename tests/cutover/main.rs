@@ -299,7 +299,8 @@ fn a_run_whose_lab_is_gone_cannot_be_gone_on_with() {
 #[test]
 fn a_lab_run_that_would_leave_this_machine_is_refused_before_anything_starts() {
     let place = Place::new();
-    let (status, text) = said(&place.gonogo(&["--plain", "lab", "runbook.yaml", "--set", "new_db=host=db.example.com"]));
+    let (status, text) =
+        said(&place.gonogo(&["--plain", "lab", "runbook.yaml", "--set", "new_db=host=db.example.com"]));
     assert_eq!(status, Some(2), "{text}");
     assert!(text.contains("the database `new` is at `host=db.example.com`"), "{text}");
     assert!(!place.has_run() && !place.state().join("lab").exists() && place.lab_directories().is_empty());
