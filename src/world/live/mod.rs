@@ -286,7 +286,7 @@ impl World for LiveWorld {
                 let (shared, key) = (Arc::clone(&shared), key.clone());
                 async move { act(&shared, &key, &action, stop).await }
             };
-            see_through(&shared, key, work).await;
+            Box::pin(see_through(&shared, key, work)).await;
         });
     }
 
