@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod clock;
 pub mod cockpit;
+pub mod contain;
 pub mod core;
 pub mod driver;
 pub mod journal;

@@ -182,6 +182,7 @@ impl<'a> Stage<'a> {
             refusal: self.refusal.as_ref(),
             fault: None,
             recording: false,
+            silent: None,
             leaving: false,
             head: None,
             watching: self.watching,

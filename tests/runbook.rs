@@ -181,7 +181,7 @@ fn warnings_point_at_what_deserves_a_second_look() {
     let text = r#"
 title: T
 roles: { lead: Ada }
-vars: { spare: 1 }
+vars: { spare: 1, api_key: hunter2, key_file: where }
 secrets: { spare: { env: X } }
 targets:
   db: { postgres: { dsn: "host=db user=a password=hunter2" } }

@@ -96,6 +96,7 @@ impl Story {
         for second in 0..seconds * 2 {
             let wave = f64::from(u32::try_from(second % 5).unwrap());
             self.read("lag", Ok(lag(0.004 + wave / 1_000.0)));
+            self.read("way_back", Ok(waiting()));
             self.read("dns_app", Ok(dns("old")));
             self.read("latency", Ok(latency(30.0 + wave, 31.0 + wave / 2.0)));
             self.read("customers", Ok(customers(0, 41)));
@@ -170,6 +171,7 @@ impl Story {
             refusal: None,
             fault: None,
             recording: false,
+            silent: None,
             leaving: false,
             head: None,
             watching: false,
@@ -216,6 +218,15 @@ fn lag(seconds: f64) -> Value {
         map.insert("seconds".to_owned(), Value::Float(seconds));
     }
     value
+}
+
+/// A subscription that does not follow yet.
+fn waiting() -> Value {
+    json(
+        r#"{"state": "disabled", "streaming": false, "bytes": 56, "seconds": null, "slot_active": false,
+            "wal_status": "reserved", "retained_bytes": 4096, "tables": 6, "tables_ready": 6, "apply_errors": 0,
+            "oldest_transaction_s": 0.1}"#,
+    )
 }
 
 fn dns(state: &str) -> Value {
@@ -321,7 +332,7 @@ fn a_section_under_way() {
     let mut story = Story::new(Mode::Lab);
     story.done(12);
     story.calm(10);
-    story.started("switch-database", 2);
+    story.started("switch-database", 1);
     golden("section", &mut story);
 }
 

@@ -5,7 +5,7 @@ use crate::core::action::Action;
 use crate::core::decide::word;
 use crate::core::plan::{Confirm, Plan, Reversibility, Step, Work};
 use crate::core::time::Span;
-use crate::runbook::{Loaded, Options, load, load_str};
+use crate::runbook::{Loaded, Options, load, load_str, telling};
 use crate::screen::words;
 use crate::term::{ColorChoice, ColorSupport};
 use crate::text::clean;
@@ -15,6 +15,15 @@ const COLUMNS: usize = 100;
 
 /// Reads a runbook or says everything that is wrong with it.
 pub(super) fn read(args: &RunbookArgs, color: ColorChoice) -> Result<Loaded, Failure> {
+    // Not by clap, whose error repeats the value.
+    if let Some((name, _)) = args.set.iter().find(|(name, _)| telling(name)) {
+        return Err(Failure::usage(format!(
+            "--set {}: its name says that it is a secret, but every user of this machine can see what stands on a \
+             command line, and it would be kept with the run: say under `secrets:` in the runbook where it comes from \
+             (env, file or command)",
+            clean(name)
+        )));
+    }
     let options = Options { profile: args.profile.clone(), set: args.set.clone() };
     let loaded = if args.path == std::path::Path::new(super::lab::BUNDLED) {
         load_str("runbook.yaml (bundled)", super::lab::BUNDLED_TEXT, &options)

@@ -23,7 +23,7 @@ use crate::plain::{PlainCockpit, printable};
 use crate::screen::words;
 use crate::term::{Charset, Options, TermError, Terminal};
 use crate::world::World;
-use crate::world::live::{LiveOptions, LiveWorld};
+use crate::world::live::{LiveOptions, LiveWorld, Watching};
 
 /// The path of this program, for the children it starts on its own behalf.
 pub(super) fn own_path() -> Result<PathBuf, Failure> {
@@ -31,6 +31,7 @@ pub(super) fn own_path() -> Result<PathBuf, Failure> {
 }
 
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    crate::contain::keep_quiet();
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -57,6 +58,9 @@ pub(super) fn run(state: &Path, look: Look, args: &RunbookArgs, without_rehearsa
 pub(super) fn start(state: &Path, look: Look, args: &RunbookArgs, mode: Mode, rehearsals: Option<Fact>) -> Outcome {
     let loaded = read(args, look.color)?;
     // Everything that can be refused is refused before there is a run.
+    if mode == Mode::Lab {
+        super::loopback::only(&loaded.plan)?;
+    }
     let seat = Seat::check(look)?;
     let store = Store::open(state)?;
     let holder = holder("gonogo run");
@@ -90,6 +94,8 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
             id.short()
         )));
     }
+    // First of all: without its world there is nothing to open a cockpit on.
+    let attachment = super::lab::attach_if_lab(state, &store.read_run(&id)?)?;
     let holder = holder("gonogo resume");
     // Checking the chain and reading what is in it each take their time: side by side the picture comes sooner.
     let (journal, story) = std::thread::scope(|scope| {
@@ -110,7 +116,6 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     let last = reader.newest_sample()?.map_or(decided, |sampled| decided.max(At(sampled)));
     let clock = Clock::start(last);
     let away = clock.now().since(last);
-    let attachment = super::lab::attach_if_lab(state, &reader)?;
     let opening = Opening::Resumed { facts, head: Some(head.hash), away };
     let exit = drive(Arc::new(plan), &id, journal, opening, clock, &holder, seat)?;
     if attachment.is_some() {
@@ -159,6 +164,12 @@ fn newest_unfinished(store: &Store) -> Result<RunId, Failure> {
         }
     }
     Err(Failure::usage("there is no unfinished run to go on with"))
+}
+
+/// Whether somebody has ended the run.
+pub(super) fn has_ended(store: &Store, id: &RunId) -> Result<bool, Failure> {
+    let reader = store.read_run(id)?;
+    Ok(reader.has_kind("run_ended")?)
 }
 
 /// Where the operator sits, found usable before anything is started.
@@ -293,25 +304,18 @@ pub(super) fn watch(look: Look, args: &RunbookArgs) -> Outcome {
     let plan = Arc::new(loaded.plan);
     let clock = Clock::start(At(0));
     let id = RunId::new(Timestamp::now(), rand::random());
-    let scratch = std::env::temp_dir().join(format!("gonogo-watch-{}", std::process::id()));
-    std::fs::create_dir_all(&scratch).map_err(Failure::outside)?;
     let runtime = runtime()?;
-    let live = LiveOptions {
-        run_dir: scratch.clone(),
-        run_id: id.to_string(),
-        epoch: 0,
-        clock: clock.clone(),
-        exe: own_path()?,
-    };
+    // Only actions write, and this world has none.
+    let run_dir = std::env::temp_dir();
+    let live =
+        LiveOptions { run_dir, run_id: id.to_string(), epoch: 0, clock: clock.clone(), exe: own_path()? };
     let result = runtime.block_on(async {
-        let world = LiveWorld::new(&plan, live).map_err(Failure::outside)?;
+        let world = Watching::new(&plan, live).map_err(Failure::outside)?;
         let who = who(&holder("gonogo watch"));
         let opening = Opening::Resumed { facts: Vec::new(), head: None, away: Span::ZERO };
         let engine = engine(plan, who, 0, opening, world, Box::new(MemoryLedger::new(&id)), clock)?;
         seat.take(engine, String::new(), true).await.map(|_| ())
     });
-    // An empty folder, unless a probe command left something; then it is for the system to sweep.
-    let _ = std::fs::remove_dir(&scratch);
     runtime.shutdown_background();
     result.map(|()| 0)
 }

@@ -3,6 +3,7 @@
 mod check;
 mod drive;
 mod lab;
+mod loopback;
 mod records;
 mod rehearsals;
 mod rehearse;
@@ -82,7 +83,7 @@ pub struct RunbookArgs {
     /// Profile whose vars, targets and secrets replace those of the runbook
     #[arg(long, short, value_name = "NAME")]
     profile: Option<String>,
-    /// Sets a var; may be given several times
+    /// Sets a var; may be given several times. Not for secrets: other users of the machine can see it
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
 }

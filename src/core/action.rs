@@ -114,6 +114,10 @@ pub enum SqlExpect {
 }
 
 /// Sends an HTTP request.
+///
+/// An answer that is no success is a failure, with one exception: after POST and PATCH, which may not be sent twice,
+/// 502 and 504 leave the step in doubt, because the gateway does not know what the server behind it has done. So does
+/// a connection that is lost, or a limit that passes, after anything but a GET was sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HttpCall {
     /// The `http` target.
@@ -161,6 +165,11 @@ pub enum Method {
 }
 
 impl Method {
+    /// Whether sending it twice does what sending it once does (RFC 9110 §9.2.2).
+    pub fn is_idempotent(self) -> bool {
+        !matches!(self, Method::Post | Method::Patch)
+    }
+
     /// The method's name on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -222,7 +231,8 @@ pub struct DnsChange {
     /// The record type.
     #[serde(default, rename = "type")]
     pub record_type: RecordType,
-    /// Values that must be there now; the server refuses the whole update otherwise (RFC 2136 §2.4.2).
+    /// Values that must be there now; the server refuses the whole update otherwise (RFC 2136 §2.4.2). When
+    /// everything is as it should become already, that is no failure: nothing is changed.
     pub from: Vec<String>,
     /// Values afterwards.
     pub to: Vec<String>,

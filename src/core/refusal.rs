@@ -132,6 +132,9 @@ pub enum Refusal {
     /// The journal has failed.
     #[error("the journal cannot be written ({0}); nothing more is done, but the panes stay live")]
     JournalFaulted(String),
+    /// The journal has not answered for a while.
+    #[error("the journal has not answered for {0}: nothing is started until it does; leaving is possible")]
+    JournalSilent(Span),
     /// The cockpit is on its way out.
     #[error("this cockpit is leaving: nothing new is started; x stops what is under way")]
     Leaving,

@@ -14,11 +14,12 @@ use crate::core::due::next_due;
 use crate::core::fact::{FACT_VERSION, Fact, FactError, Mode, Recorded};
 use crate::core::ids::Who;
 use crate::core::input::{Command, Decision, Effect, Input};
+use crate::core::job::JobKey;
 use crate::core::plan::Plan;
 use crate::core::reading::Reading;
 use crate::core::recover::take_over;
 use crate::core::refusal::Refusal;
-use crate::core::state::{Phase, Run};
+use crate::core::state::{Phase, Run, Running};
 use crate::core::time::{At, Span};
 use crate::journal::{Ack, Digest, NewRecord, Notice, Record, Recorder, Sample};
 use crate::screen::{History, Line, OutputTail};
@@ -35,6 +36,9 @@ const IDLE_TICK: Duration = Duration::from_secs(1);
 
 /// A drift of the wall clock from the run clock that is worth recording, in milliseconds.
 const JUMP_MS: i64 = 2_000;
+
+/// How long an answer of the journal may take before the operator is told.
+const SILENCE: Span = Span(3_000);
 
 /// How a run begins for this driver.
 #[derive(Clone, Debug)]
@@ -220,7 +224,8 @@ impl<W: World> Engine<W> {
             biased;
             // What has ended would answer at once, again and again, and starve the rest.
             notice = self.notices.recv(), if !self.journal_ended => self.noticed(notice),
-            event = self.world.next(), if !self.world_ended => self.happened(event),
+            // A simulated world's time stands still while the disk works.
+            event = self.world.next(), if !self.world_ended && !(W::LEAPS && self.pending.is_some()) => self.happened(event),
             () = sleep_until(self.due) => {}
         }
         self.pump();
@@ -352,6 +357,13 @@ impl<W: World> Engine<W> {
     fn pump(&mut self) {
         let now = self.clock.now();
         self.board.refresh(&self.plan, &self.run, now);
+        if let Some(since) = self.silent_since() {
+            // What was wished for before a silence must not come true after it, unasked.
+            self.refuse_operators(now, &Refusal::JournalSilent(now.since(since)));
+            if self.leaving.is_some() && !self.awaits_the_world() {
+                self.leave_unrecorded(now.since(since));
+            }
+        }
         while self.pending.is_none() && !self.left {
             if let Some(fault) = &self.fault {
                 let fault = fault.clone();
@@ -409,6 +421,35 @@ impl<W: World> Engine<W> {
             }
             _ => false,
         })
+    }
+
+    /// Whether a job in the world has not ended yet, as far as is known, recorded or not.
+    fn awaits_the_world(&self) -> bool {
+        let ended = |key: &JobKey| {
+            self.inbox.iter().any(|input| matches!(input, Input::JobEnded { key: ended, .. } if ended == key))
+        };
+        self.run.touched().any(|(_, step)| match &step.phase {
+            Phase::Running(Running { key, .. }) => {
+                self.plan.action(key).is_some_and(Action::leaves_the_program) && !ended(key)
+            }
+            _ => false,
+        })
+    }
+
+    /// Leaves although the journal does not answer, and says what it may have missed.
+    fn leave_unrecorded(&mut self, silence: Span) {
+        let facts = self.pending.iter().flat_map(|pending| &pending.decision.facts).map(|fact| fact.kind().to_owned());
+        let ends = self.inbox.iter().filter_map(|input| match input {
+            Input::JobEnded { key, .. } => Some(format!("the end of {key}")),
+            _ => None,
+        });
+        let missed: Vec<String> = facts.chain(ends).collect();
+        self.fault = Some(format!(
+            "it had not answered for {silence} when the operator left; perhaps not recorded: {}",
+            missed.join(", ")
+        ));
+        self.writer.abandon();
+        self.left = true;
     }
 
     fn refuse_operators(&mut self, now: At, refusal: &Refusal) {
@@ -516,6 +557,12 @@ impl<W: World> Engine<W> {
     /// The rehearsed mishap that took this cockpit away, if one did.
     pub fn struck(&self) -> Option<Blow> {
         self.struck
+    }
+
+    /// Since when the journal owes an answer, once that is longer than it should be: nothing can be decided meanwhile.
+    pub fn silent_since(&self) -> Option<At> {
+        let pending = self.pending.as_ref().filter(|_| self.fault.is_none())?;
+        (self.clock.now().since(pending.at) >= SILENCE).then_some(pending.at)
     }
 
     /// Whether the driver is on its way out.

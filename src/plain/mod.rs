@@ -25,13 +25,13 @@ use crate::core::refusal::Refusal;
 use crate::core::time::{At, Span};
 use crate::driver::{Engine, Turn};
 use crate::screen::{Desk, Text, back_lines, next_item};
-use crate::term::Charset;
+use crate::term::{Charset, stop_group};
 use crate::text::clean;
 use crate::ui::plain;
 use crate::world::World;
 
 use orders::{How, Order};
-use streams::{Heard, Printer, Signals};
+use streams::{Asked, Heard, Printer, Signals};
 use tell::{Depth, Told};
 
 /// Lines waiting to be printed beyond which no more orders are read.
@@ -134,7 +134,10 @@ impl<W: World> PlainCockpit<W> {
             }
             tokio::select! {
                 biased;
-                signal = signals.next(), if self.detached.is_none() => self.detach(signal.to_owned()),
+                asked = signals.next(), if self.detached.is_none() => match asked {
+                    Asked::End(signal) => self.detach(signal.to_owned()),
+                    Asked::Stop => self.stop(),
+                },
                 result = printer.printed(), if self.printing.is_busy() => self.was_printed(result),
                 heard = input.recv(), if self.listens() => self.heard(heard),
                 turn = self.engine.turn() => {
@@ -163,7 +166,7 @@ impl<W: World> PlainCockpit<W> {
         caught_up
             && self.listening
             && self.detached.is_none()
-            && !self.engine.is_recording()
+            && (!self.engine.is_recording() || self.engine.silent_since().is_some())
             && self.queue.len() < QUEUE
     }
 
@@ -172,6 +175,15 @@ impl<W: World> PlainCockpit<W> {
         self.engine.leave(why.clone());
         self.detached.get_or_insert(why);
         self.done |= self.watching;
+    }
+
+    /// Stops until the shell brings it back, unless something must be watched.
+    fn stop(&mut self) {
+        if self.engine.must_finish() {
+            self.say("not stopped: a job is under way and must be watched; `stop` ends the job");
+        } else if let Err(error) = stop_group() {
+            self.say(format!("not stopped: {error}"));
+        }
     }
 
     fn leave(&mut self, why: &str) {

@@ -36,6 +36,7 @@ pub(super) struct Told {
     seq: Option<u64>,
     opened: bool,
     faulted: bool,
+    silent: bool,
     failing: BTreeMap<ProbeId, bool>,
     panes_at: Instant,
 }
@@ -51,6 +52,7 @@ impl Told {
             seq,
             opened: false,
             faulted: false,
+            silent: false,
             failing: BTreeMap::new(),
             panes_at: now,
         }
@@ -92,6 +94,12 @@ impl<W: World> PlainCockpit<W> {
             self.told.faulted = true;
             let alarm = self.project(&Desk::default()).header.alarm;
             self.say_all(alarm);
+        }
+        let silent = self.engine.silent_since().is_some();
+        if silent != std::mem::replace(&mut self.told.silent, silent) {
+            let alarm = self.project(&Desk::default()).header.alarm;
+            let again = "the journal answers again".to_owned();
+            self.say_all(if silent { alarm } else { Some(again).filter(|_| self.engine.fault().is_none()) });
         }
         self.probes();
         if self.told.opened && !self.watching && !ended {

@@ -119,15 +119,18 @@ fn unused(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used, found: &mut 
 }
 
 /// Parts of names that say that the value is a secret.
-const TELLING: [&str; 6] = ["password", "passwd", "secret", "token", "api_key", "apikey"];
+const TELLING: [&str; 8] = ["password", "passwd", "passphrase", "secret", "token", "credential", "api_key", "apikey"];
 
-fn telling(name: &str) -> bool {
+/// Whether a name says that its value is a secret.
+pub(crate) fn telling(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('-', "_");
     // Where a secret is kept is not the secret.
     if ["_dir", "_file", "_path"].iter().any(|place| name.ends_with(place)) {
         return false;
     }
-    TELLING.iter().any(|word| name.contains(word)) || name == "authorization" || name == "pgpassword"
+    TELLING.iter().any(|word| name.contains(word))
+        || ["authorization", "pgpassword", "key"].contains(&name.as_str())
+        || name.ends_with("_key")
 }
 
 fn clear_text(runbook: &Runbook, root: &Node, found: &mut Vec<Diagnostic>) {
@@ -153,7 +156,7 @@ fn clear_text(runbook: &Runbook, root: &Node, found: &mut Vec<Diagnostic>) {
             Target::Dns(_) => {}
         }
     }
-    for section in ["targets", "probes", "phases", "profiles"] {
+    for section in ["vars", "targets", "probes", "phases", "profiles"] {
         if let Some(node) = root.get(section) {
             named(node, &mut HashMap::new(), &mut |mark| warn(mark, "its key says that it is a secret"));
         }

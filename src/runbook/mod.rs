@@ -28,6 +28,7 @@ use serde::Deserialize;
 use crate::core::plan::Plan;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub(crate) use lint::telling;
 pub use schema::schema;
 use tree::{Kind, Node};
 

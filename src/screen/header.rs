@@ -32,6 +32,13 @@ pub(super) fn header(scene: &Scene) -> Header {
 }
 
 fn alarm(scene: &Scene) -> Option<String> {
+    if let (None, Some(since)) = (scene.fault, scene.silent) {
+        return Some(format!(
+            "JOURNAL SILENT since {} UTC ({}) · nothing is started until it answers",
+            words::utc(since),
+            scene.now.since(since)
+        ));
+    }
     match (scene.fault, &scene.run.ended) {
         (Some(fault), _) => Some(format!("JOURNAL FAILED: {} · nothing more is done, panes stay live", clean(fault))),
         (None, Some((at, _))) => {

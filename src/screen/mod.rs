@@ -69,6 +69,8 @@ pub struct Scene<'a> {
     pub fault: Option<&'a str>,
     /// Whether a decision is on its way to the disk.
     pub recording: bool,
+    /// Since when the journal owes an answer, when that is longer than it should be.
+    pub silent: Option<At>,
     /// Whether this cockpit is on its way out.
     pub leaving: bool,
     /// Head of the hash chain, shortened.

@@ -65,6 +65,11 @@ fn conversation(scene: &Scene) -> Text {
     if let Some(notice) = notice {
         return Text::plain(clean(notice));
     }
+    if scene.silent.is_some() {
+        return Text::new(Role::NoGo, "the journal does not answer: nothing can be started; ")
+            .and(Role::Key, "q")
+            .and(Role::Plain, " leaves");
+    }
     if scene.recording {
         return Text::new(Role::Dim, "recording…");
     }
