@@ -87,6 +87,59 @@ fn the_core_is_pure() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// What a rehearsal must not name: nothing of it can reach the outside, by accident or by design.
+const OUTSIDE: &[(&str, &str)] = &[
+    ("tokio", "a rehearsal waits for nobody"),
+    ("std::net::Tcp", "a rehearsal has no sockets"),
+    ("std::net::Udp", "a rehearsal has no sockets"),
+    ("std::net::ToSocketAddrs", "a rehearsal asks no resolver"),
+    ("std::net::{Tcp", "a rehearsal has no sockets"),
+    ("std::net::{Udp", "a rehearsal has no sockets"),
+    ("std::process", "a rehearsal starts nothing"),
+    ("std::fs", "a rehearsal has no files"),
+    ("std::env", "a rehearsal follows from its seed"),
+    ("std::thread", "a rehearsal is one function call after the other"),
+    ("std::time", "time is moved by whoever drives the world"),
+    ("Instant::now", "time is moved by whoever drives the world"),
+    ("Timestamp::now", "time is moved by whoever drives the world"),
+    ("SystemTime", "time is moved by whoever drives the world"),
+    ("world::live", "a rehearsal has no live executor"),
+    ("super::live", "a rehearsal has no live executor"),
+    ("crate::lab", "a rehearsal has no servers"),
+    ("hyper", "a rehearsal sends no requests"),
+    ("hickory", "a rehearsal asks no name servers"),
+    ("tokio_postgres", "a rehearsal asks no database"),
+    ("rustix", "a rehearsal makes no system calls"),
+    ("rand::rng", "chance follows from the seed"),
+    ("thread_rng", "chance follows from the seed"),
+    ("from_os_rng", "chance follows from the seed"),
+    ("HashMap", "its order differs from run to run"),
+    ("HashSet", "its order differs from run to run"),
+    ("unsafe", "there is nothing to win"),
+];
+
+#[test]
+fn the_simulated_world_reaches_nothing() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    for folder in ["world/sim", "scenario"] {
+        sources(&source.join(folder), &mut paths);
+    }
+    assert!(paths.len() >= 14, "the simulated world has moved: {}", paths.len());
+    let mut found = Vec::new();
+    for path in paths {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(&text);
+        for (number, line) in code.lines().enumerate() {
+            let line = line.split("//").next().unwrap_or_default();
+            for (word, why) in OUTSIDE.iter().filter(|(word, _)| line.contains(word)) {
+                found.push(format!("{}:{}: {word}: {why}", path.display(), number + 1));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
 #[test]
 fn what_is_not_pure_is_found() {
     for line in [

@@ -31,6 +31,7 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
             owner(runbook, step.owner.as_deref(), node, &mut found);
         }
     }
+    found.extend(super::unrehearsed::warnings(plan, root));
     found.sort_by_key(|warning| warning.at.as_ref().map(|(mark, _)| *mark));
     found
 }

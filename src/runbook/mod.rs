@@ -14,8 +14,10 @@ mod names;
 mod needs;
 mod scalar;
 pub(crate) mod schema;
+mod simulate;
 mod template;
 pub(crate) mod tree;
+mod unrehearsed;
 pub(crate) mod validate;
 pub(crate) mod yaml;
 

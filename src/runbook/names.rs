@@ -154,6 +154,7 @@ fn probe(runbook: &Runbook, probe: &Probe, node: &Node, faults: &mut Vec<Diagnos
         };
         reference(runbook, id, kind, place.mark, faults);
     }
+    super::simulate::probe(runbook, probe, node, faults);
     let mut fault = |message: &str, mark: Mark, label: &str| faults.push(Diagnostic::new(message).at(mark, label));
     match &probe.kind {
         ProbeKind::Dns(dns) => {
@@ -216,6 +217,7 @@ pub(super) fn action(runbook: &Runbook, action: &Action, node: &Node, faults: &m
     for (id, kind) in action.targets() {
         reference(runbook, id, kind, node.path(&["target"]).mark, faults);
     }
+    super::simulate::action(runbook, action, node, faults);
     let mut fault = |message: &str, mark: Mark, label: &str| faults.push(Diagnostic::new(message).at(mark, label));
     match action {
         Action::Manual(items) if items.is_empty() => {
@@ -260,7 +262,8 @@ fn empty_command(run: &CommandLine) -> Option<(&'static str, &'static str)> {
     empty.then_some(("there is no command", "expected a program with arguments, or text for a shell"))
 }
 
-fn reference(runbook: &Runbook, id: &TargetId, kind: &str, mark: Mark, faults: &mut Vec<Diagnostic>) {
+/// Checks that there is such a target of that kind.
+pub(super) fn reference(runbook: &Runbook, id: &TargetId, kind: &str, mark: Mark, faults: &mut Vec<Diagnostic>) {
     match runbook.targets.get(id.as_str()) {
         Some(target) if target.kind() == kind => {}
         Some(target) => {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
 #![allow(clippy::cast_possible_truncation)] // small numbers
 
+mod properties;
 mod session;
 
 use std::sync::Arc;
@@ -22,7 +23,7 @@ fn playbook() -> Arc<Plan> {
 #[test]
 fn the_whole_playbook_is_completed() {
     let plan = playbook();
-    for seed in 0..20 {
+    for seed in 0..4 * seeds() {
         let began = std::time::Instant::now();
         let mut session = Session::new(&plan, seed, Vec::new(), Operator::Good);
         let ended = session.drive();
@@ -33,6 +34,11 @@ fn the_whole_playbook_is_completed() {
         let pause = session.seen("customers.longest_pause_ms").unwrap();
         assert!(pause < 10_000.0, "{pause}");
     }
+}
+
+/// How many seeds each scenario is tried with; `GONOGO_SEEDS=20` for more.
+fn seeds() -> u64 {
+    std::env::var("GONOGO_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2)
 }
 
 /// How a run went, in the words of scenarios.
@@ -59,14 +65,24 @@ fn end(session: &Session, ended: Option<&Ending>, plan: &Plan) -> End {
 fn every_bundled_scenario_ends_as_it_says() {
     let plan = playbook();
     let mut wrong = Vec::new();
-    for bundled in scenario::BUNDLED {
+    let only = std::env::var("SCENARIO").ok();
+    for bundled in scenario::BUNDLED.iter().filter(|bundled| only.as_ref().is_none_or(|only| only == bundled.name)) {
         let loaded = scenario::load_str(bundled.name, bundled.text, &plan).unwrap_or_else(|e| panic!("{e}"));
         for (operator, expected) in [(Operator::Good, loaded.ends.good), (Operator::Careless, loaded.ends.careless)] {
-            for seed in 1..4 {
+            for seed in 1..=seeds() {
                 let mut session = Session::new(&plan, seed, vec![loaded.clone()], operator);
+                let began = std::time::Instant::now();
                 let ended = session.drive();
+                eprintln!(
+                    "{} {operator:?} {seed} {:?} {} {}",
+                    bundled.name,
+                    began.elapsed(),
+                    session.facts.len(),
+                    session.steps
+                );
                 let end = end(&session, ended.as_ref(), &plan);
                 if end != expected {
+                    eprintln!("    {end:?}, not {expected:?}");
                     wrong.push(format!("{} {operator:?} seed {seed}: {end:?}, not {expected:?}", bundled.name));
                     if std::env::var("STORY").is_ok_and(|name| name == bundled.name) {
                         eprintln!("{}\n{}", wrong.last().unwrap(), session.story());
@@ -80,9 +96,24 @@ fn every_bundled_scenario_ends_as_it_says() {
 }
 
 #[test]
+fn the_same_seed_makes_the_same_run() {
+    let plan = playbook();
+    let run = |seed| {
+        let scenarios = ["new-errors", "lag-spike"].map(|name| scenario::bundled(name).unwrap());
+        let scenarios = scenarios.map(|of| scenario::load_str(of.name, of.text, &plan).unwrap()).to_vec();
+        let mut session = Session::new(&plan, seed, scenarios, Operator::Good).keeping_events();
+        session.drive();
+        (session.facts, session.events, session.incidents)
+    };
+    let (one, other) = (run(1), run(1));
+    assert!(one == other, "the same seed makes another run");
+    assert!(one.1 != run(2).1, "seeds make no difference");
+}
+
+#[test]
 fn it_is_taken_back_from_the_watch_and_driven_again() {
     let plan = playbook();
-    for seed in 0..5 {
+    for seed in 0..seeds() {
         let mut session = Session::new(&plan, seed, Vec::new(), Operator::Good);
         session.back_from = Some("watch".into());
         let ended = session.drive();

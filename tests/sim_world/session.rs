@@ -28,6 +28,9 @@ const LOOKS: Span = Span(800);
 /// Time without readings that is worth a leap.
 const WORTH: Span = Span(3_000);
 
+/// Events of a run that goes somewhere.
+const LONGEST: usize = 150_000;
+
 /// How the operator reacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
@@ -52,8 +55,9 @@ pub struct Session {
     going_back: bool,
     keep_events: bool,
     looking: Option<(StepId, bool, At)>,
+    again: At,
     stuck_since: At,
-    steps: usize,
+    pub steps: usize,
     disk_full: bool,
 }
 
@@ -75,6 +79,7 @@ impl Session {
             going_back: false,
             keep_events: false,
             looking: None,
+            again: START,
             stuck_since: START,
             steps: 0,
             disk_full: false,
@@ -159,7 +164,11 @@ impl Session {
             self.pass(wants.unwrap_or(At::NEVER));
             self.incidents_happen();
             self.steps += 1;
-            assert!(self.steps < 3_000_000, "no end in sight at {:?}", self.now);
+            if self.steps > LONGEST {
+                let story = self.story();
+                let tail: Vec<&str> = story.lines().rev().take(30).collect();
+                panic!("no end in sight at {}: {tail:#?}", self.now.since(START));
+            }
         }
     }
 
@@ -359,6 +368,11 @@ impl Session {
             return Some(self.now);
         }
         let wait = self.stuck_since.plus(Span::secs(60 * attempt));
+        let step = plan_step(&self.plan, id);
+        let shut = !gates(&self.plan, &self.board, self.now, step).iter().all(Evidence::open);
+        if shut && self.now.since(self.stuck_since) < Span::secs(4 * 3_600) {
+            return Some(self.stuck_since.plus(Span::secs(4 * 3_600)));
+        }
         if self.now < wait && self.looking.is_none() {
             return Some(wait);
         }
@@ -411,6 +425,11 @@ impl Session {
             return self.resolve(&back.step.clone());
         }
         let id = back.step.clone();
+        if self.run.step(&id).undo_attempt.0 > 5 {
+            let reason = "it cannot be taken back".to_owned();
+            assert!(self.command(Command::End { how: Ending::Abandoned { reason } }), "{way:?}");
+            return Some(self.now);
+        }
         self.ask(&id, |session, confirmation| {
             let typed = undo_word(session.plan.step(&confirmation.step).unwrap()).to_owned();
             Command::Undo(Confirmation { typed, ..confirmation })
@@ -444,8 +463,14 @@ impl Session {
                 let confirmation = Confirmation { step: id.clone(), typed: String::new(), second, seen, shown: *since };
                 let command = answer(self, confirmation);
                 self.looking = None;
-                if self.command(command) { Some(self.now) } else { Some(self.now.plus(LOOKS)) }
+                if self.command(command) {
+                    return Some(self.now);
+                }
+                // Refused: the picture has changed, or a gate is shut.
+                self.again = self.now.plus(Span::secs(10));
+                Some(self.again)
             }
+            _ if self.now < self.again => Some(self.again),
             _ => {
                 self.looking = Some((id.clone(), false, self.now));
                 Some(self.now.plus(LOOKS))
@@ -471,6 +496,10 @@ impl Session {
         }
         text
     }
+}
+
+fn plan_step<'p>(plan: &'p Plan, id: &StepId) -> &'p gonogo::core::plan::Step {
+    plan.step(id).expect("the plan has the step")
 }
 
 fn gate(check: &gonogo::core::plan::Check) -> gonogo::core::plan::Gate {

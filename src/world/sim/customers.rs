@@ -82,9 +82,10 @@ impl Customers {
         still.max().map_or(self.longest_ms, |still| self.longest_ms.max(still.min(PATIENCE.0) as f64))
     }
 
-    /// Whether somebody waits to write.
-    pub(super) fn somebody_waits(&self) -> bool {
-        self.waiting.iter().any(|waiting| waiting.since.is_some())
+    /// Whether somebody waits to write and has not yet lost patience. Who waits in vain for ever changes nothing.
+    pub(super) fn somebody_hopes(&self, now: At) -> bool {
+        let hopes = |since: At| now.since(since).0 + 100 < PATIENCE.0;
+        self.waiting.iter().filter_map(|waiting| waiting.since).any(hopes)
     }
 
     /// Answers in the last seconds from the given side.

@@ -84,11 +84,11 @@ impl SimWorld {
                 began(format!("{name} keeps every answer for at least {}", of.least))
             }
             Fault::Slow(of) => {
-                self.model.web.sicken(of.side, number, Some(Sick::Slow(of.times)));
+                self.model.web.sicken(of.side, number, Some(Sick::Slow(of.times)), now);
                 began(format!("the {} environment answers {:.1} times slower", of.side.as_str(), of.times))
             }
             Fault::Errors(of) => {
-                self.model.web.sicken(of.side, number, Some(Sick::Errors(of.share, of.status)));
+                self.model.web.sicken(of.side, number, Some(Sick::Errors(of.share, of.status)), now);
                 let share = of.share * 100.0;
                 began(format!("the {} environment answers {share:.0} % with {}", of.side.as_str(), of.status))
             }
@@ -157,7 +157,7 @@ impl SimWorld {
             self.model.names.ail(&zone, &name, number, None);
         }
         for side in [Side::Old, Side::New] {
-            self.model.web.sicken(side, number, None);
+            self.model.web.sicken(side, number, None, now);
         }
         self.troubles.end(number);
         let kind = match &event.fault {

@@ -20,6 +20,10 @@ const LOST: f64 = 36.0e9;
 const RESTART_MS: i64 = 5_000;
 /// Time between two marks that tell how late the target is.
 const MARK_MS: i64 = 250;
+/// How often a slow change is looked at.
+pub(super) const NOW_AND_THEN: Span = Span(5_000);
+/// How near its end every measurement counts.
+const NEAR: Span = Span(4_000);
 /// Marks kept; older ones are thinned out.
 const MARKS: usize = 2_000;
 
@@ -210,12 +214,18 @@ impl Link {
         }
     }
 
-    /// Whether nothing about it will change by itself: it has caught up, or stands still for good.
-    pub(super) fn is_quiet(&self) -> bool {
+    /// For how long its figures may go unlooked at: all the time when it has caught up or stands still, not at all
+    /// while something is about to happen. A long queue is looked at now and then.
+    pub(super) fn quiet_for(&self, now: At) -> Span {
         match self.state {
-            State::Copying { .. } => false,
-            State::Absent | State::Paused => true,
-            State::Streaming => !self.flows() || self.backlog() <= self.rate,
+            State::Copying { until, .. } if self.stuck.is_none() => NOW_AND_THEN.min(until.since(now).left_after(NEAR)),
+            State::Streaming if self.flows() && self.backlog() > self.rate => {
+                let left = self.backlog() / (APPLY_SPEED - self.rate).max(1.0);
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // at most some days
+                let left = Span((left.min(1.0e6) * 1_000.0) as u64);
+                NOW_AND_THEN.min(left.left_after(NEAR))
+            }
+            _ => Span(u64::MAX),
         }
     }
 

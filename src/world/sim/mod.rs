@@ -201,8 +201,10 @@ impl SimWorld {
             // The newest measurement that would have an answer by now; its successor is on its way.
             let at = watched.at.plus(Span(passed * probe.every.0));
             let at = if at.plus(took) > until { At(until.0 - i64::try_from(took.0).unwrap_or(0)) } else { at };
+            let at = at.max(before);
+            let took = took.min(until.since(at));
             let times = usize::try_from(passed.max(1)).unwrap_or(usize::MAX);
-            let reading = self.seen(id, at.max(before), took, times);
+            let reading = self.seen(id, at, took, times);
             readings.push(reading);
             self.measure_next(id);
         }

@@ -14,7 +14,7 @@ use crate::core::time::{At, Span};
 use super::customers::{Customers, Service, hour};
 use super::dice::Dice;
 use super::fields::Fields;
-use super::link::Link;
+use super::link::{Link, NOW_AND_THEN};
 use super::names::Names;
 use super::plans;
 use super::web::Web;
@@ -23,8 +23,9 @@ use super::web::Web;
 const WAL: f64 = 1_200_000.0;
 /// Longest stretch of time whose load counts as steady.
 const STRETCH: Span = Span::secs(600);
-/// After a change the figures need a while until they repeat themselves.
-const SETTLING: Span = Span::secs(12);
+/// After a change the figures need a while until they repeat themselves; at least so long, and until every probe has
+/// told it.
+const SETTLING: Span = Span::secs(8);
 /// A side with fewer customers than this has none worth speaking of.
 const FEW: f64 = 0.01;
 
@@ -49,6 +50,7 @@ pub(super) struct Model {
     /// Acknowledged writes on each side's database.
     saved: (f64, f64),
     shares: (f64, f64),
+    settling: Span,
     unsettled: At,
     dice: Dice,
 }
@@ -60,6 +62,8 @@ impl Model {
             plans::links(plan).map(|(id, of)| (id.clone(), Link::new(id, of, seed, !begun.contains(id)))).collect();
         let postgres = plan.targets.iter().filter(|(_, target)| matches!(target, Target::Postgres(_)));
         let (old, new) = plans::databases(plan);
+        let rarest = plan.probes.values().map(|probe| probe.every.0.saturating_add(probe.limit.0)).max();
+        let settling = Span(SETTLING.0.max(rarest.unwrap_or(0)));
         let mut dice = Dice::new(seed, "world");
         let longest = dice.between(110.0, 260.0);
         let names = Names::new(plan, seed, now);
@@ -79,7 +83,8 @@ impl Model {
             new,
             saved: (0.0, 0.0),
             shares,
-            unsettled: now.plus(SETTLING),
+            settling,
+            unsettled: now.plus(settling),
             dice,
             plan: Arc::clone(plan),
         }
@@ -168,23 +173,20 @@ impl Model {
 
     /// Something has changed: the figures need a while until they repeat themselves.
     pub(super) fn unsettle(&mut self) {
-        self.unsettled = self.now.plus(SETTLING);
+        self.unsettled = self.now.plus(self.settling);
     }
 
     /// Until when nothing changes by itself but noise; `now` when something is under way.
     pub(super) fn quiet_until(&self) -> At {
-        let links = self.links.values().all(Link::is_quiet);
-        let customers = !self.customers.somebody_waits();
-        if self.now < self.unsettled
-            || !links
-            || !customers
-            || !self.web.is_warm(self.now)
-            || !self.fields.is_quiet(&self.links)
-        {
+        let links = self.links.values().map(|link| link.quiet_for(self.now)).min().unwrap_or(Span(u64::MAX));
+        let customers = !self.customers.somebody_hopes(self.now);
+        if self.now < self.unsettled || links == Span::ZERO || !customers || !self.fields.is_quiet(&self.links) {
             return self.now;
         }
         let status = self.links.values().filter_map(|link| link.next_status(self.now));
-        self.names.next_change().into_iter().chain(status).min().unwrap_or(At::NEVER).max(self.now)
+        let change = self.names.next_change().into_iter().chain(status).min().unwrap_or(At::NEVER);
+        let web = if self.web.is_steady(self.now) { Span(u64::MAX) } else { NOW_AND_THEN };
+        change.min(self.now.plus(links.min(web))).max(self.now)
     }
 
     /// Carries out what an action does when it is done well, and tells its result.

@@ -61,9 +61,13 @@ impl Watched {
             },
             ProbeKind::Dns(of) => Ok(model.names.reading(model.now, of, dice)),
             ProbeKind::Http(of) => {
-                Ok(model.web.reading(of, &mut self.windows, (model.now, model.crowd()), times, dice))
+                let at = (model.now, model.crowd(), millis(probe.limit));
+                Ok(model.web.reading(of, &mut self.windows, at, times, dice))
             }
             ProbeKind::HttpJson(of) => match model.web.status(&of.target, dice) {
+                _ if model.web.request(&of.target, model.now, model.crowd(), dice) >= millis(probe.limit) => {
+                    Err(format!("{}: no answer within {}", of.target, probe.limit))
+                }
                 200 => Ok(own(model, id)),
                 status => Err(format!("{} answers {status}", of.target)),
             },
@@ -73,6 +77,11 @@ impl Watched {
             }
         }
     }
+}
+
+#[allow(clippy::cast_precision_loss)] // some seconds
+fn millis(span: Span) -> f64 {
+    span.0 as f64
 }
 
 fn own(model: &Model, id: &ProbeId) -> Value {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::core::ids::TargetId;
 use crate::core::plan::Plan;
-use crate::core::probe::HttpProbe;
+use crate::core::probe::{HttpProbe, ProbeKind};
 use crate::core::simulate::Side;
-use crate::core::time::At;
+use crate::core::time::{At, Span};
 use crate::core::value::Value;
 
 use super::customers::hour;
@@ -22,6 +22,11 @@ const COLD: f64 = 1.6;
 const WARMING_S: f64 = 25.0;
 /// Spread of answers.
 const SPREAD: f64 = 0.22;
+/// Stands for the status of an answer that did not come in time.
+const SILENT: u16 = 999;
+/// From here on customers lose their patience with slow answers, and here all of them have, in milliseconds.
+const SLOW_MS: f64 = 5_000.0;
+const TOO_SLOW_MS: f64 = 10_000.0;
 /// Warm enough.
 const WARM: f64 = 0.03;
 
@@ -53,6 +58,10 @@ struct Sample {
 #[derive(Clone, Debug)]
 pub(super) struct Web {
     services: BTreeMap<TargetId, Service>,
+    /// When something last became slower, faster, better or worse.
+    changed: At,
+    /// The longest time a window of answers looks back.
+    longest: Span,
 }
 
 /// What an `http` probe has seen on each of its sides.
@@ -69,7 +78,12 @@ impl Web {
             let base_ms = dice.around(BASE_MS * better, 0.08);
             (id.clone(), Service { side, base_ms, cold_since: None, sick: Vec::new() })
         });
-        Self { services: services.collect() }
+        let windows = plan.probes.values().filter_map(|probe| match &probe.kind {
+            ProbeKind::Http(http) => Some(probe.every.0.saturating_mul(u64::from(http.window))),
+            _ => None,
+        });
+        let longest = Span(windows.max().unwrap_or(0).saturating_add(2_000));
+        Self { services: services.collect(), changed: At(0), longest }
     }
 
     /// Customers come to a side that had none: its caches are cold.
@@ -77,18 +91,25 @@ impl Web {
         for service in self.services.values_mut().filter(|service| service.side == Some(side)) {
             service.cold_since = Some(now);
         }
+        let warm = Span::secs(90);
+        self.changed = now.plus(warm);
     }
 
-    /// Whether every service is warm.
-    pub(super) fn is_warm(&self, now: At) -> bool {
-        self.services.values().all(|service| service.cold(now) < WARM * COLD)
+    /// Whether every service is warm, and every window of answers holds none from before a change.
+    pub(super) fn is_steady(&self, now: At) -> bool {
+        let warm = |service: &Service| service.cold_since.is_none_or(|_| service.cold(now) < WARM * COLD);
+        self.services.values().all(warm) && now.since(self.changed) >= self.longest
     }
 
     /// Makes a side sick, or well again (`None`), on account of the fault of that number.
-    pub(super) fn sicken(&mut self, side: Side, fault: usize, sick: Option<Sick>) {
+    pub(super) fn sicken(&mut self, side: Side, fault: usize, sick: Option<Sick>, now: At) {
         for service in self.services.values_mut().filter(|service| service.side == Some(side)) {
+            let before = service.sick.clone();
             service.sick.retain(|(of, _)| *of != fault);
             service.sick.extend(sick.map(|sick| (fault, sick)));
+            if service.sick != before {
+                self.changed = self.changed.max(now);
+            }
         }
     }
 
@@ -96,7 +117,9 @@ impl Web {
     pub(super) fn of_side(&self, side: Side, now: At, times: f64) -> (f64, f64) {
         let of = self.services.values().filter(|service| service.side == Some(side));
         of.fold((0.0, 0.0), |(errors, slow): (f64, f64), service| {
-            (errors.max(service.errors().0), slow.max(service.median(now, times) * 2.5))
+            let median = service.median(now, times);
+            let given_up = ((median - SLOW_MS) / (TOO_SLOW_MS - SLOW_MS)).clamp(0.0, 1.0);
+            (errors.max(service.errors().0).max(given_up), slow.max(median * 2.5))
         })
     }
 
@@ -117,7 +140,7 @@ impl Web {
         &self,
         probe: &HttpProbe,
         windows: &mut Windows,
-        (now, times): (At, f64),
+        (now, times, limit): (At, f64, f64),
         count: usize,
         dice: &mut Dice,
     ) -> Value {
@@ -125,7 +148,9 @@ impl Web {
         let figures = probe.sides.iter().map(|(name, target)| {
             let window = windows.0.entry(name.clone()).or_default();
             for _ in 0..count.min(length) {
-                let sample = Sample { ms: self.request(target, now, times, dice), status: self.status(target, dice) };
+                let ms = self.request(target, now, times, dice);
+                let status = if ms < limit { self.status(target, dice) } else { SILENT };
+                let sample = Sample { ms: ms.min(limit), status };
                 if window.len() >= length {
                     window.pop_front();
                 }
@@ -174,6 +199,7 @@ fn figures(window: &VecDeque<Sample>) -> Value {
     let bad = window.iter().filter(|sample| sample.status >= 400).count();
     let newest = window.back();
     let failure = match newest {
+        Some(Sample { status: SILENT, .. }) => "no answer in time".to_owned(),
         Some(sample) if sample.status >= 400 => format!("HTTP status {}", sample.status),
         _ => String::new(),
     };
@@ -184,7 +210,7 @@ fn figures(window: &VecDeque<Sample>) -> Value {
         ("last", newest.map(|sample| sample.ms).into()),
         ("errors", (!sorted.is_empty()).then(|| bad as f64 / sorted.len() as f64).into()),
         ("samples", Value::Int(i64::try_from(window.len()).unwrap_or(i64::MAX))),
-        ("status", newest.map(|sample| i64::from(sample.status)).into()),
+        ("status", newest.filter(|sample| sample.status != SILENT).map(|sample| i64::from(sample.status)).into()),
         ("failure", failure.into()),
     ])
 }

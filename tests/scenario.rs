@@ -1,0 +1,90 @@
+//! Scenarios: the bundled ones fit the bundled runbook, broken ones are told everything that is wrong with them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use gonogo::core::plan::Plan;
+use gonogo::runbook::{self, Options};
+use gonogo::scenario;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn plan(path: &str) -> Plan {
+    let text = fs::read_to_string(root().join(path)).unwrap();
+    runbook::load_str(path, text, &Options::default()).unwrap_or_else(|errors| panic!("{errors}")).plan
+}
+
+#[test]
+fn every_bundled_scenario_fits_the_bundled_runbook() {
+    let plan = plan("runbook.yaml");
+    assert!(scenario::BUNDLED.len() >= 12);
+    for bundled in scenario::BUNDLED {
+        let loaded = scenario::load_str(bundled.name, bundled.text, &plan).unwrap_or_else(|errors| panic!("{errors}"));
+        for line in [&loaded.title, &loaded.lesson, &loaded.good_reaction] {
+            assert!(line.len() < 130, "{}: too long for a line: {line}", bundled.name);
+        }
+    }
+    assert_eq!(scenario::fitting(&plan).len(), scenario::BUNDLED.len());
+    assert!(scenario::bundled("lag-spike").is_some() && scenario::bundled("none").is_none());
+}
+
+#[test]
+fn every_scenario_file_is_bundled() {
+    let folder = root().join("assets/scenarios");
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    let bundled: Vec<&str> = scenario::BUNDLED.iter().map(|bundled| bundled.name).collect();
+    let mut sorted = bundled.clone();
+    sorted.sort_unstable();
+    assert_eq!(names, sorted);
+}
+
+#[test]
+fn a_plan_without_such_things_takes_the_scenarios_that_fit() {
+    let fitting = scenario::fitting(&plan("tests/runbooks/good/minimal.yaml"));
+    let names: Vec<&str> = fitting.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["command-hangs"]);
+}
+
+#[test]
+fn broken_scenarios_are_told_everything() {
+    let plan = plan("runbook.yaml");
+    let folder = root().join("tests/scenarios/broken");
+    let mut paths: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    paths.sort();
+    assert!(paths.len() >= 8);
+    let mut wrong = Vec::new();
+    for path in paths {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let told = match scenario::load_str(&name, &fs::read_to_string(&path).unwrap(), &plan) {
+            Ok(_) => "this was accepted\n".to_owned(),
+            Err(errors) => errors.to_string(),
+        };
+        assert!(!told.contains("runbook is"), "{told}");
+        let expected = path.with_extension("stderr");
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&expected, &told).unwrap();
+        } else if fs::read_to_string(&expected).unwrap_or_default() != told {
+            wrong.push(format!("{name} says\n{told}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}\nUPDATE=1 rewrites the expected messages", wrong.join("\n"));
+}
+
+#[test]
+fn the_published_schema_is_fresh() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/scenario.schema.json");
+    let fresh = format!("{}\n", serde_json::to_string_pretty(&scenario::schema()).unwrap());
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, &fresh).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap_or_default(), fresh, "UPDATE=1 rewrites it");
+}
