@@ -224,11 +224,14 @@ fn files_that_are_no_runbook_are_refused_with_a_reason() {
 /// Runs `load` and asserts that a refusal comes within a second.
 fn refused_at_once(name: &str, text: &str) -> String {
     let start = Instant::now();
-    let told = runbook::load_str(name, text, &Options::default()).expect_err("a monster is refused").to_string();
+    let errors = runbook::load_str(name, text, &Options::default()).expect_err("a monster is refused");
+    let told = errors.to_string();
     // The promise is one second for the program as it is shipped; an unoptimised build gets more.
     let limit = Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 1 });
     assert!(start.elapsed() < limit, "{name} took {:?}", start.elapsed());
     assert!(told.len() < 20_000, "{name} says {} bytes", told.len());
+    let shown = errors.render(false, 100);
+    assert!(shown.len() < 1_000_000, "{name} shows {} bytes", shown.len());
     told
 }
 

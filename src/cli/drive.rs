@@ -12,13 +12,13 @@ use super::rehearsals::{REHEARSAL, demanded, is_rehearsal};
 use super::{Failure, Look, Outcome, RunbookArgs, say};
 use crate::clock::Clock;
 use crate::cockpit::{Cockpit, Exit, theme_for};
-use crate::core::fact::{Fact, Mode};
+use crate::core::fact::{Fact, Mode, Recorded};
 use crate::core::ids::Who;
 use crate::core::plan::Plan;
 use crate::core::time::{At, Span};
 use crate::driver::{Engine, Opening, facts_of};
 use crate::journal::testing::MemoryLedger;
-use crate::journal::{Holder, Journal, Ledger, NewRun, RunId, Store, Writer};
+use crate::journal::{Head, Holder, Journal, Ledger, NewRun, Reader, Record, RunId, Store, Writer};
 use crate::plain::{PlainCockpit, printable};
 use crate::screen::words;
 use crate::term::{Charset, Options, TermError, Terminal};
@@ -83,18 +83,28 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
         Some(_) => pick(&store, asked)?,
         None => newest_unfinished(&store)?,
     };
+    if is_simulated(&store.read_run(&id)?) {
+        return Err(Failure::usage(format!(
+            "run {0} is a rehearsal, and its simulated world is gone: look at it with `gonogo replay {0}`, or begin \
+             another with `gonogo rehearse`",
+            id.short()
+        )));
+    }
     let holder = holder("gonogo resume");
-    // Checking the chain and reading the runbook each take their time: side by side the picture comes sooner.
-    let (journal, plan) = std::thread::scope(|scope| {
-        let plan = scope.spawn(|| plan_of(&store.read_run(&id)?));
+    // Checking the chain and reading what is in it each take their time: side by side the picture comes sooner.
+    let (journal, story) = std::thread::scope(|scope| {
+        let story = scope.spawn(|| Story::of(&store, &id));
         let journal = store.open_run(&id, &holder);
-        (journal, plan.join())
+        (journal, story.join())
     });
     let journal = journal?;
-    let plan = plan.map_err(|_| Failure::outside("the run's runbook cannot be read"))??;
-    let reader = store.read_run(&id)?;
-    let head = reader.head()?;
-    let facts = facts_of(&reader.tail(head.seq)?).map_err(Failure::outside)?;
+    let Story { reader, plan, mut facts, head } =
+        story.map_err(|_| Failure::outside("the run's record cannot be read"))??;
+    // Nobody else writes any more. What was read before the lock was ours may have been overtaken.
+    if head != Some(journal.head()) {
+        facts = recorded(&reader)?.0;
+    }
+    let head = journal.head();
     // A quiet soak decides nothing for hours, but its readings tell that somebody watched.
     let decided = facts.last().map_or(At(0), |recorded| recorded.at);
     let last = reader.newest_sample()?.map_or(decided, |sampled| decided.max(At(sampled)));
@@ -109,14 +119,42 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     Ok(exit.code())
 }
 
-/// The newest run that nobody has ended. Facts may follow an end, as when somebody looks at an ended run again.
+/// What a run's journal tells a driver who takes it over.
+struct Story {
+    reader: Reader,
+    plan: Plan,
+    facts: Vec<Recorded>,
+    /// Where the chain ended when it was read; none when there is nothing in it.
+    head: Option<Head>,
+}
+
+impl Story {
+    fn of(store: &Store, id: &RunId) -> Result<Self, Failure> {
+        let reader = store.read_run(id)?;
+        let plan = plan_of(&reader)?;
+        let (facts, head) = recorded(&reader)?;
+        Ok(Self { reader, plan, facts, head })
+    }
+}
+
+/// All facts, and where the chain ends.
+fn recorded(reader: &Reader) -> Result<(Vec<Recorded>, Option<Head>), Failure> {
+    let records: Vec<Record> = reader.records(1).collect::<Result<_, _>>()?;
+    let head = records.last().map(|record| Head { seq: record.seq, hash: record.hash });
+    Ok((facts_of(&records).map_err(Failure::outside)?, head))
+}
+
+/// Whether a run took place in a simulated world, which is gone with the cockpit.
+fn is_simulated(reader: &Reader) -> bool {
+    reader.meta().labels.get(MODE).map(String::as_str) == Some(Mode::Rehearsal.as_str())
+}
+
+/// The newest run that nobody has ended and that can be gone on with. Facts may follow an end, as when somebody looks at an ended run again.
+/// A run that cannot be read is passed over.
 fn newest_unfinished(store: &Store) -> Result<RunId, Failure> {
-    let mut runs: Vec<RunId> = store.list()?.into_iter().filter(|run| run.journal.is_ok()).map(|run| run.id).collect();
-    runs.sort_unstable();
-    for id in runs.into_iter().rev() {
-        let reader = store.read_run(&id)?;
-        let head = reader.head()?;
-        if reader.tail(head.seq)?.iter().all(|record| record.kind != "run_ended") {
+    for id in store.ids()?.into_iter().rev() {
+        let Ok(reader) = store.read_run(&id) else { continue };
+        if !is_simulated(&reader) && matches!(reader.has_kind("run_ended"), Ok(false)) {
             return Ok(id);
         }
     }

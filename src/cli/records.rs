@@ -25,8 +25,10 @@ pub(super) fn pick(store: &Store, asked: Option<&str>) -> Result<RunId, Failure>
     if let Some(asked) = asked {
         return store.resolve(asked).map_err(Failure::usage);
     }
-    let newest = store.list()?.into_iter().map(|run| run.id).max();
-    newest.ok_or_else(|| Failure::usage("there are no runs yet: start one with `gonogo run` or `gonogo lab`"))
+    store
+        .ids()?
+        .pop()
+        .ok_or_else(|| Failure::usage("there are no runs yet: start one with `gonogo run` or `gonogo lab`"))
 }
 
 /// The plan a run was opened with, from the copy in its journal.

@@ -6,11 +6,14 @@ use super::fact::{Ending, Fact, Finding, StopWhy};
 use super::ids::{StepId, Who};
 use super::input::{Command, Confirmation, Decision, Effect, Input, Picture};
 use super::job::Direction;
-use super::plan::{Confirm, Gate, Guard, Plan, Reversibility, Step};
+use super::plan::{Confirm, Plan, Reversibility, Step};
+use super::poll::{Station, poll};
 use super::progress;
 use super::refusal::Refusal;
 use super::state::{Phase, Run};
 use super::time::{At, Span};
+
+pub use super::poll::{gates, shut_sentence};
 
 /// Shortest reason that is accepted, in characters.
 pub const REASON_MIN: usize = 10;
@@ -118,34 +121,6 @@ pub fn step_state(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -
 /// Steps that must be done before this one and are not.
 pub fn unmet(run: &Run, step: &Step) -> Vec<StepId> {
     step.needs.iter().filter(|need| !run.is_settled(need)).cloned().collect()
-}
-
-/// Something that must be GO for a step to start.
-struct Station {
-    evidence: Evidence,
-    /// Whether a reason is enough to start without its GO.
-    overridable: bool,
-    guard: bool,
-}
-
-/// The poll before a start: the window of the change, the step's gates, its guards (what would end the step at once
-/// does not let it begin), and the numbers whose growth it counts.
-fn poll(plan: &Plan, board: &Board, now: At, step: &Step) -> Vec<Station> {
-    let open = |evidence| Station { evidence, overridable: true, guard: false };
-    let gate = |gate: &Gate| Station { overridable: gate.overridable, ..open(board.gate(plan, now, gate)) };
-    let guard = |guard: &Guard| {
-        let evidence = board.guard_at_start(plan, now, guard);
-        Station { overridable: evidence.assessment.verdict != Verdict::NoGo, evidence, guard: true }
-    };
-    let window = plan.window.map(|window| open(progress::window_gate(window, now)));
-    let counted = board.countable(plan, now, step).into_iter().map(open);
-    window.into_iter().chain(step.gates.iter().map(gate)).chain(step.guards.iter().map(guard)).chain(counted).collect()
-}
-
-/// Everything that must be GO for a step to start, judged now: the window of the change, its gates, its guards and
-/// the numbers whose growth it counts.
-pub fn gates(plan: &Plan, board: &Board, now: At, step: &Step) -> Vec<Evidence> {
-    poll(plan, board, now, step).into_iter().map(|station| station.evidence).collect()
 }
 
 /// What the operator sees of a step now; a confirmation must carry an equal one.
@@ -583,26 +558,6 @@ fn reason_of(reason: &str) -> Result<(), Refusal> {
 fn text_of(text: &str) -> Result<String, Refusal> {
     let text = text.trim();
     if text.is_empty() { Err(Refusal::EmptyText) } else { Ok(text.to_owned()) }
-}
-
-/// Why a gate is shut, in the operator's terms.
-pub fn shut_sentence(gate: &Evidence) -> String {
-    let verdict = gate.assessment.verdict;
-    let mut reasons: Vec<String> = gate
-        .assessment
-        .shut_by()
-        .map(|term| match &term.why {
-            Some(why) => why.clone(),
-            None if term.actual.is_empty() => term.text.clone(),
-            None => format!("{} but {}", term.text, term.actual),
-        })
-        .collect();
-    if reasons.is_empty()
-        && let Some(held) = gate.held
-    {
-        reasons.push(format!("GO for {held} of {}", gate.needed));
-    }
-    format!("\"{}\" {verdict} ({})", gate.name, reasons.join(", "))
 }
 
 /// What is different between what was on screen and what is, in words; `None` when nothing is.

@@ -462,7 +462,7 @@ fn verified(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, since: 
             && now.since(since) >= check.within
             && (evidence.held.is_none() || now.since(since) >= Span(check.within.0.saturating_add(check.hold.0)))
     })?;
-    let why = format!("not verified within {}: {}", late.0.within, super::decide::shut_sentence(late.1));
+    let why = format!("not verified within {}: {}", late.0.within, super::poll::shut_sentence(late.1));
     let fact = Fact::StepFailed { step: step.id.clone(), attempt, why, reverted: false, evidence };
     Some(Decision { facts: vec![fact], effects: Vec::new() })
 }

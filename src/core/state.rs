@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::action::{Action, Wait};
-use super::decide::shut_sentence;
 use super::evidence::Baselines;
 use super::expr::Asker;
 use super::fact::{Ending, Fact, Finding, Mode, StopWhy};
 use super::ids::{Attempt, StepId, Who};
 use super::job::{Adoption, Direction, JobKey, Outcome};
 use super::plan::{Plan, Step, WriteEdge, WriteMark};
+use super::poll::shut_sentence;
 use super::rollback::{leaves_nothing, resting_on};
 use super::time::{At, Span};
 use super::value::Value;

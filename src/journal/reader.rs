@@ -142,6 +142,13 @@ impl Reader {
         Records { reader: self, next: from.cast_signed(), chunk: Vec::new(), done: false }
     }
 
+    /// Whether there is a decision of this kind.
+    pub fn has_kind(&self, kind: &str) -> Result<bool, JournalError> {
+        self.conn
+            .query_row("SELECT EXISTS (SELECT 1 FROM decisions WHERE kind = ?1)", [kind], |row| row.get(0))
+            .map_err(|cause| self.failed(cause))
+    }
+
     /// The last `count` decisions, in order.
     pub fn tail(&self, count: u64) -> Result<Vec<Record>, JournalError> {
         let from = self.head()?.seq.saturating_sub(count) + 1;

@@ -96,17 +96,19 @@ impl<'s> Reader<'s> {
     fn document(&mut self) -> Read<Node<'s>> {
         let mut root = None;
         let mut documents = 0;
+        let mut end = Mark { offset: 0, len: 1 };
         while let Some((event, mark)) = self.event()? {
             match event {
                 Event::DocumentStart(..) if documents > 0 => {
                     return Err(fault(mark, "a runbook is one document, but here a second one begins"));
                 }
                 Event::DocumentStart(..) => documents += 1,
-                Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+                Event::StreamEnd => end = mark,
+                Event::StreamStart | Event::DocumentEnd => {}
                 event => root = Some(self.node(event, mark, 0)?),
             }
         }
-        Ok(root.unwrap_or(Node { kind: Kind::Null, mark: Mark { offset: 0, len: 1 }, rendered: false }))
+        Ok(root.unwrap_or(Node { kind: Kind::Null, mark: end, rendered: false }))
     }
 
     /// The value that begins with `event`, inside of `depth` collections.
@@ -255,7 +257,7 @@ impl<'s> Reader<'s> {
         copy
     }
 
-    /// A copy that is paid for; with `alias` its values stand where the alias does.
+    /// A copy that is paid for; with `alias` all of it stands where the alias does.
     fn copy(&mut self, node: &Node<'s>, alias: Option<Mark>, depth: usize) -> Read<Node<'s>> {
         let mark = alias.unwrap_or(node.mark);
         self.pay(mark, node.text().map_or(0, str::len), alias.is_some())?;
@@ -268,7 +270,8 @@ impl<'s> Reader<'s> {
                 let mut copies = Vec::with_capacity(entries.len());
                 for (key, value) in entries {
                     self.pay(mark, key.name.len(), alias.is_some())?;
-                    copies.push((key.clone(), self.copy(value, alias, depth + 1)?));
+                    let key = Key { name: key.name.clone(), mark: alias.unwrap_or(key.mark) };
+                    copies.push((key, self.copy(value, alias, depth + 1)?));
                 }
                 Kind::Map(copies)
             }
@@ -337,3 +340,6 @@ fn reason(error: &ScanError) -> String {
         _ => error.info().trim().trim_end_matches([':', ',', '.']).to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -606,24 +606,7 @@ impl<'a> Harness<'a> {
     /// What must be true before a fact changes the run.
     fn before(&mut self, fact: &Fact) {
         match fact {
-            Fact::StepStarted { step, .. } => {
-                assert!(self.open.insert(step.clone()), "{step} started twice");
-                self.stopped.remove(step);
-                self.worked.remove(step);
-                let trace = self.traces.entry(step.clone()).or_default();
-                trace.earlier |= trace.newest;
-                trace.newest = true;
-                if trace.earlier {
-                    self.counts.add("left by an earlier try");
-                }
-                self.sections.insert(step.clone(), Section::default());
-                for source in self.growth(self.plan.step(step).unwrap()) {
-                    self.oracle.baselines.remove(&source);
-                    if let Some(number) = self.oracle.number(self.now, &source) {
-                        self.oracle.baselines.insert(source, number);
-                    }
-                }
-            }
+            Fact::StepStarted { step, .. } => self.step_begins(step),
             Fact::UndoStarted { step, .. } => {
                 assert!(self.open.insert(step.clone()), "{step} undone while open");
                 self.worked.remove(step);
@@ -690,36 +673,7 @@ impl<'a> Harness<'a> {
                 self.counts.add("undone");
             }
             Fact::LeftInDoubt { .. } => self.counts.add("in doubt"),
-            Fact::DoubtResolved { key, finding, .. } => {
-                assert!(matches!(self.run.phase(&key.step), Phase::InDoubt { key: doubtful, .. } if doubtful == key));
-                match (key.direction, *finding) {
-                    (Direction::Do, Finding::DidNotHappen) if key.job == 0 => {
-                        let trace = self.traces.entry(key.step.clone()).or_default();
-                        trace.newest = false;
-                        if trace.earlier {
-                            self.counts.add("try that did not happen after one that had");
-                        }
-                    }
-                    (Direction::Do, Finding::Happened) => drop(self.worked.insert(key.step.clone())),
-                    (Direction::Undo, Finding::Happened) => drop(self.traces.remove(&key.step)),
-                    _ => {}
-                }
-                // What was told to stop is settled by what the operator found.
-                self.stopped.remove(&key.step);
-                // A section that is half done takes itself back: it is open until it has failed.
-                let goes_back = self.plan.work(key).is_some_and(|work| work.section)
-                    && match (key.direction, *finding) {
-                        (Direction::Do, Finding::HalfHappened) | (Direction::Revert, Finding::Happened) => true,
-                        (Direction::Do, Finding::DidNotHappen) => key.job > 0,
-                        _ => false,
-                    };
-                if (key.direction, *finding) == (Direction::Do, Finding::Happened) {
-                    self.verifying.insert(key.step.clone(), self.now);
-                } else if !goes_back {
-                    self.open.remove(&key.step);
-                }
-                self.counts.add("doubt resolved");
-            }
+            Fact::DoubtResolved { key, finding, .. } => self.doubt_ends(key, *finding),
             Fact::VerifyingAgain { step, .. } => {
                 assert!(!self.plan.step(step).unwrap().verify.is_empty(), "{step} has nothing to verify");
                 let went_back = self.sections.get(step).is_some_and(|section| section.cause.is_some());
@@ -737,6 +691,56 @@ impl<'a> Harness<'a> {
             }
             _ => {}
         }
+    }
+
+    fn step_begins(&mut self, step: &StepId) {
+        assert!(self.open.insert(step.clone()), "{step} started twice");
+        self.stopped.remove(step);
+        self.worked.remove(step);
+        let trace = self.traces.entry(step.clone()).or_default();
+        trace.earlier |= trace.newest;
+        trace.newest = true;
+        if trace.earlier {
+            self.counts.add("left by an earlier try");
+        }
+        self.sections.insert(step.clone(), Section::default());
+        for source in self.growth(self.plan.step(step).unwrap()) {
+            self.oracle.baselines.remove(&source);
+            if let Some(number) = self.oracle.number(self.now, &source) {
+                self.oracle.baselines.insert(source, number);
+            }
+        }
+    }
+
+    fn doubt_ends(&mut self, key: &JobKey, finding: Finding) {
+        assert!(matches!(self.run.phase(&key.step), Phase::InDoubt { key: doubtful, .. } if doubtful == key));
+        match (key.direction, finding) {
+            (Direction::Do, Finding::DidNotHappen) if key.job == 0 => {
+                let trace = self.traces.entry(key.step.clone()).or_default();
+                trace.newest = false;
+                if trace.earlier {
+                    self.counts.add("try that did not happen after one that had");
+                }
+            }
+            (Direction::Do, Finding::Happened) => drop(self.worked.insert(key.step.clone())),
+            (Direction::Undo, Finding::Happened) => drop(self.traces.remove(&key.step)),
+            _ => {}
+        }
+        // What was told to stop is settled by what the operator found.
+        self.stopped.remove(&key.step);
+        // A section that is half done takes itself back: it is open until it has failed.
+        let goes_back = self.plan.work(key).is_some_and(|work| work.section)
+            && match (key.direction, finding) {
+                (Direction::Do, Finding::HalfHappened) | (Direction::Revert, Finding::Happened) => true,
+                (Direction::Do, Finding::DidNotHappen) => key.job > 0,
+                _ => false,
+            };
+        if (key.direction, finding) == (Direction::Do, Finding::Happened) {
+            self.verifying.insert(key.step.clone(), self.now);
+        } else if !goes_back {
+            self.open.remove(&key.step);
+        }
+        self.counts.add("doubt resolved");
     }
 
     /// I2: one job of a step at a time.

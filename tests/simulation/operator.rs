@@ -117,7 +117,11 @@ impl Operator for Monkey {
             _ => None,
         };
         // Sometimes at once, sometimes after a while.
-        let pause = if self.rng.random_bool(0.3) { 0 } else { self.rng.random_range(1..30_000) };
+        let pause = match self.rng.random_range(0..10) {
+            0..3 => 0,
+            3..8 => self.rng.random_range(1..30_000),
+            _ => self.rng.random_range(30_000..1_200_000),
+        };
         self.again = seen.now.plus(Span(pause));
         if command.is_none() && pause == 0 {
             self.again = seen.now.plus(Span(200));
