@@ -80,6 +80,7 @@ fn every_scenario_ends_as_its_lesson_says() {
             {
                 let careless = policy == Policy::careless();
                 let (rehearsed, debrief, end) = play(&plan, vec![scenario.clone()], policy, seed);
+                assert!(!rehearsed.world.mishaps().is_empty(), "{name} never happens, seed {seed}");
                 let told = debrief.harm.is_empty() && careless && expected == End::Harm;
                 if end != expected || told {
                     let kind = if careless { "careless" } else { "good" };

@@ -307,8 +307,7 @@ pub(super) fn watch(look: Look, args: &RunbookArgs) -> Outcome {
     let runtime = runtime()?;
     // Only actions write, and this world has none.
     let run_dir = std::env::temp_dir();
-    let live =
-        LiveOptions { run_dir, run_id: id.to_string(), epoch: 0, clock: clock.clone(), exe: own_path()? };
+    let live = LiveOptions { run_dir, run_id: id.to_string(), epoch: 0, clock: clock.clone(), exe: own_path()? };
     let result = runtime.block_on(async {
         let world = Watching::new(&plan, live).map_err(Failure::outside)?;
         let who = who(&holder("gonogo watch"));
