@@ -25,7 +25,7 @@ fn runbook(steps: usize, probes: usize) -> String {
     }
     text.push_str("phases:\n  - title: All of it\n    steps:\n");
     text.push_str("      - id: flood\n        title: Print without end\n        needs: []\n        action:\n");
-    text.push_str("          command: { run: \"yes 'a line of output that is as long as lines are' | head -c 100G\", limit: 1h }\n");
+    text.push_str("          command: { run: \"yes 'a line of output that is as long as lines are' | head -c 100G\", limit: 1h }\n        reversibility: free\n");
     for at in 1..steps {
         writeln!(
             text,

@@ -1,7 +1,7 @@
 //! A small program that uses the terminal as the cockpit does, for `tests/terminal.rs`.
 //!
-//! Keys: `q` quit, `p` panic here, `d` panic while drawing, `w` panic on a worker thread, Ctrl-Z suspend, `u` draw what is
-//! there already, `f` draw floods of changing frames until `g`, arrows move a cursor.
+//! Keys: `q` quit, `p` panic here, `d` panic while drawing, `w` panic on a worker thread, `c` panic where it is contained,
+//! `b` be busy and refuse to be stopped until the next `b`, Ctrl-Z suspend, `u` draw what is there already, `f` draw floods of changing frames until `g`, arrows move a cursor.
 //!
 //! Environment: `EXERCISE_REPORT` a file that always holds the counters, as `name value` lines;
 //! `EXERCISE_WORK_MS` how long to go on working after the terminal is lost (default 0);
@@ -49,13 +49,14 @@ struct App {
     counters: Arc<Counters>,
     last: String,
     flood: bool,
+    busy: bool,
     row: u16,
     seconds: u64,
 }
 
 impl App {
     fn draw(&mut self) -> Drawn {
-        let Self { terminal, counters, last, flood, row, seconds } = self;
+        let Self { terminal, counters, last, flood, row, seconds, .. } = self;
         let drawn = terminal.draw(|frame| {
             let [head, body] = Layout::vertical([Constraint::Length(2), Constraint::Fill(1)]).areas(frame.area());
             let size = frame.area();
@@ -95,16 +96,23 @@ impl App {
         drawn
     }
 
+    fn suspend(&mut self) {
+        if self.busy {
+            self.last = "too busy to stop".into();
+        } else if let Err(error) = self.terminal.suspend() {
+            self.last = error.to_string();
+        }
+    }
+
     /// Acts on an event; an exit code ends the program.
     async fn on(&mut self, event: TermEvent) -> Option<u8> {
         match event {
             TermEvent::Key(key) if key.modifiers == KeyModifiers::CONTROL => {
-                if key.code == KeyCode::Char('z')
-                    && let Err(error) = self.terminal.suspend()
-                {
-                    self.last = error.to_string();
+                if key.code == KeyCode::Char('z') {
+                    self.suspend();
                 }
             }
+            TermEvent::StopAsked => self.suspend(),
             TermEvent::Key(key) => match key.code {
                 KeyCode::Char('q') => return Some(0),
                 KeyCode::Char('p') => panic!("asked to panic on the main thread"),
@@ -113,6 +121,14 @@ impl App {
                 }
                 KeyCode::Char('w') => {
                     let _ = std::thread::spawn(|| panic!("asked to panic on a worker")).join();
+                }
+                KeyCode::Char('c') => {
+                    let caught = gonogo::contain::contain_now(|| panic!("asked to panic, contained"));
+                    self.last = caught.map_or_else(|panicked| panicked.to_string(), |()| "no panic".to_owned());
+                }
+                KeyCode::Char('b') => {
+                    self.busy = !self.busy;
+                    self.last = format!("busy:{}", self.busy);
                 }
                 KeyCode::Char('f') => self.flood = true,
                 KeyCode::Char('g') => self.flood = false,
@@ -189,7 +205,7 @@ fn main() {
         }
     };
     start_engine(&counters);
-    let mut app = App { terminal, counters, last: String::new(), flood: false, row: 0, seconds: 0 };
+    let mut app = App { terminal, counters, last: String::new(), flood: false, busy: false, row: 0, seconds: 0 };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let code = match runtime {
         Ok(runtime) => runtime.block_on(run(&mut app, events)),

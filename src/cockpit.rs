@@ -93,9 +93,11 @@ pub fn scene<'a, W: World>(engine: &'a Engine<W>, desk: &'a Desk, run_name: &'a 
         run_name,
         who: engine.who(),
         now: engine.now(),
+        zone: jiff::tz::TimeZone::system(),
         refusal: engine.refusal().map(|(_, refusal)| refusal),
         fault: engine.fault(),
         recording: engine.is_recording(),
+        silent: engine.silent_since(),
         leaving: engine.is_leaving(),
         head: engine.head().map(ToString::to_string),
         watching,
@@ -171,6 +173,10 @@ impl<W: World> Cockpit<W> {
                 self.shown = None;
                 self.draw_now();
             }
+            Some(TermEvent::StopAsked) => {
+                self.suspend(terminal);
+                self.draw_now();
+            }
             Some(TermEvent::Lost(lost)) => return self.detach(format!("terminal lost: {lost}")),
             Some(TermEvent::Signal(signal)) => {
                 let name = match signal {
@@ -220,19 +226,22 @@ impl<W: World> Cockpit<W> {
             Some(Request::Command(command)) => self.engine.command(command),
             Some(Request::Leave) if self.watching => return true,
             Some(Request::Leave) => self.engine.leave("the operator left"),
-            Some(Request::Suspend) => {
-                if self.engine.must_finish() {
-                    self.desk.notice = Some("not now: a job is under way and must be watched; x stops it".to_owned());
-                } else if let Err(error) = terminal.suspend() {
-                    self.desk.notice = Some(error.to_string());
-                }
-            }
+            Some(Request::Suspend) => self.suspend(terminal),
             Some(Request::Redraw) => {
                 terminal.repaint();
                 self.shown = None;
             }
         }
         false
+    }
+
+    /// By key or by signal, the rule is the same: a stopped cockpit watches nothing.
+    fn suspend(&mut self, terminal: &Terminal) {
+        if self.engine.must_finish() {
+            self.desk.notice = Some("not stopped: a job is under way and must be watched; x stops the job".to_owned());
+        } else if let Err(error) = terminal.suspend() {
+            self.desk.notice = Some(error.to_string());
+        }
     }
 
     fn draw(&mut self, terminal: &mut Terminal) {

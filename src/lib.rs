@@ -3,11 +3,14 @@
 pub mod cli;
 pub mod clock;
 pub mod cockpit;
+pub mod contain;
 pub mod core;
 pub mod driver;
 pub mod journal;
 pub mod lab;
+pub mod pace;
 pub mod plain;
+pub mod rehearsal;
 pub mod runbook;
 pub mod scenario;
 pub mod screen;

@@ -79,6 +79,7 @@ fn samples_are_read_by_probe_and_time() {
     let sample = |at_ms, source: &str| Sample { at_ms, source: source.into(), body: format!("\u{1b}[2J{at_ms}") };
     journal.append_samples(&[sample(3, "lag"), sample(1, "lag"), sample(2, "dns"), sample(9, "lag")]).unwrap();
     let reader = state.store.read_run(&run()).unwrap();
+    assert_eq!(reader.newest_sample().unwrap(), Some(9));
     assert_eq!(reader.samples("lag", 1..9).unwrap(), [sample(1, "lag"), sample(3, "lag")]);
     assert_eq!(reader.sources().unwrap(), ["dns", "lag"]);
 }

@@ -11,9 +11,10 @@ use std::path::Path;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use gonogo::core::board::Board;
 use gonogo::core::decide::{StepState, decide, picture, step_state};
+use gonogo::core::evidence::Baselines;
 use gonogo::core::fact::{Ending, Fact, Finding, Mode};
 use gonogo::core::ids::{Attempt, StepId, Who};
-use gonogo::core::input::Input;
+use gonogo::core::input::{Command, Input, Picture};
 use gonogo::core::job::{Direction, JobKey, Outcome};
 use gonogo::core::plan::{Plan, Step};
 use gonogo::core::reading::Reading;
@@ -21,10 +22,9 @@ use gonogo::core::refusal::Refusal;
 use gonogo::core::state::Run;
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
-use gonogo::driver::{History, OutputTail};
 use gonogo::runbook::{self, Options};
 use gonogo::screen::keys::KEYS;
-use gonogo::screen::{Ask, Desk, Focus, Overlay, Prompt, Scene, project};
+use gonogo::screen::{Ask, Desk, Focus, History, OutputTail, Overlay, Prompt, Scene, project};
 use gonogo::ui::desk::{Request, paste, press};
 
 const NOW: At = At(1_800_000_000_000);
@@ -84,6 +84,7 @@ fn reach(plan: &Plan, step: &Step, state: StepState) -> (Run, Board) {
         evidence: Vec::new(),
         overridden: None,
         preview: String::new(),
+        baselines: Baselines::new(),
     };
     let first = Fact::JobStarted { key: key(Direction::Do, 0) };
     let last = u16::try_from(step.work.jobs.len() - 1).unwrap();
@@ -102,6 +103,7 @@ fn reach(plan: &Plan, step: &Step, state: StepState) -> (Run, Board) {
         by: me(),
         typed: "undo".to_owned(),
         preview: String::new(),
+        baselines: Baselines::new(),
     };
     let undoing = Fact::JobStarted { key: key(Direction::Undo, 0) };
     let undone = Fact::StepUndone { step: id.clone(), attempt: Attempt(1) };
@@ -127,7 +129,7 @@ fn reach(plan: &Plan, step: &Step, state: StepState) -> (Run, Board) {
                 let fields = [("n", Value::Int(n)), ("x", Value::Float(1.0)), ("ok", Value::Bool(true))];
                 let at = At(NOW.0 - back);
                 let reading = Reading { probe: probe.clone(), at, took: Span(3), result: Ok(Value::map(fields)) };
-                board.observe(plan, at, &reading);
+                board.observe(plan, &run, at, &reading);
             }
         }
     }
@@ -145,12 +147,24 @@ struct Stage<'a> {
     who: Who,
     refusal: Option<Refusal>,
     watching: bool,
+    now: At,
 }
 
 impl<'a> Stage<'a> {
     fn new(plan: &'a Plan, run: Run, board: Board) -> Self {
         let (history, output) = (History::default(), OutputTail::default());
-        Self { plan, run, board, history, output, log: VecDeque::new(), who: me(), refusal: None, watching: false }
+        Self {
+            plan,
+            run,
+            board,
+            history,
+            output,
+            log: VecDeque::new(),
+            who: me(),
+            refusal: None,
+            watching: false,
+            now: NOW,
+        }
     }
 
     fn scene<'s>(&'s self, desk: &'s Desk) -> Scene<'s> {
@@ -163,10 +177,12 @@ impl<'a> Stage<'a> {
             log: &self.log,
             run_name: "7f3a",
             who: &self.who,
-            now: NOW,
+            now: self.now,
+            zone: jiff::tz::TimeZone::UTC,
             refusal: self.refusal.as_ref(),
             fault: None,
             recording: false,
+            silent: None,
             leaving: false,
             head: None,
             watching: self.watching,
@@ -179,6 +195,17 @@ impl<'a> Stage<'a> {
         assert!(!text.trim().is_empty() && !text.contains('\n') && text.chars().count() < 400, "{text:?}");
     }
 
+    /// The conversation line.
+    fn says(&self, desk: &Desk) -> String {
+        project(&self.scene(desk)).conversation.to_plain()
+    }
+
+    /// Types a text and says what was asked of the driver on the way.
+    fn types(&self, desk: &mut Desk, text: &str) -> Vec<Request> {
+        let key = |ch| KeyEvent::new(if ch == '\n' { KeyCode::Enter } else { KeyCode::Char(ch) }, KeyModifiers::NONE);
+        text.chars().filter_map(|ch| self.pressed(desk, key(ch))).collect()
+    }
+
     /// Presses a key and asks that it was not ignored. What it was answered with comes back.
     fn pressed(&self, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
         let before = desk.clone();
@@ -187,8 +214,13 @@ impl<'a> Stage<'a> {
         if let Some(notice) = &desk.notice {
             Self::is_sentence(notice);
         }
+        if let Some(refused) = &desk.refused {
+            Self::is_sentence(&refused.why);
+            assert!(self.says(desk).contains(&refused.why), "{key:?}: {} is not shown", refused.why);
+        }
         // The cockpit takes a refusal off the screen with the next key: that is an answer, too.
-        let answered = request.is_some() || changed || desk.notice.is_some() || self.refusal.is_some();
+        let said = desk.notice.is_some() || desk.refused.is_some() || self.refusal.is_some();
+        let answered = request.is_some() || changed || said;
         assert!(answered, "{key:?} was ignored with {before:#?}");
         if let Some(Request::Command(command)) = &request {
             let input = Input::Operator { by: me(), command: command.clone() };
@@ -287,8 +319,9 @@ fn prompts(plan: &Plan, run: &Run, board: &Board, step: &Step) -> Vec<Ask> {
         Ask::Undo { step: id(), seen: seen() },
         Ask::OverrideReason(id()),
         Ask::SkipReason(id()),
-        Ask::Doubt(id()),
-        Ask::DoubtReason(id(), Finding::Happened),
+        Ask::Stop { step: id(), seen: seen() },
+        Ask::Doubt { step: id(), seen: seen() },
+        Ask::DoubtReason { step: id(), finding: Finding::Happened, seen: seen() },
         Ask::Note,
         Ask::Status,
         Ask::End,
@@ -339,7 +372,7 @@ fn no_key_is_ignored_while_a_question_is_open() {
         let (run, board) = reach(&plan, step, state);
         let stage = Stage::new(&plan, run, board);
         for ask in prompts(&plan, &stage.run, &stage.board, step) {
-            for typed in ["", "go", "switch", "drop", "undo", &"x".repeat(400)] {
+            for typed in ["", "go", "switch", "drop", "undo", "stop", &"x".repeat(400)] {
                 for key in &keys {
                     let typed = typed.to_owned();
                     let prompt = Some(Prompt { ask: ask.clone(), typed, shown: At(NOW.0 - 1_000) });
@@ -358,7 +391,11 @@ fn no_key_is_ignored_after_the_run_has_ended_or_without_panes() {
         let plan = plan(name);
         let (mut run, board) = reach(&plan, &plan.steps[0], StepState::Ready);
         if ended {
-            run.apply(&plan, NOW, &Fact::RunEnded { by: me(), how: Ending::Completed, customers: None });
+            run.apply(
+                &plan,
+                NOW,
+                &Fact::RunEnded { by: me(), how: Ending::Completed, customers: None, customers_at: None },
+            );
         }
         let stage = Stage::new(&plan, run, board);
         for desk in desks(&plan.steps[0].id) {
@@ -379,7 +416,7 @@ fn pasted_text_is_never_ignored_and_never_confirms() {
     let (run, board) = reach(&plan, step, StepState::Ready);
     for ask in prompts(&plan, &run, &board, step) {
         for text in ["switch", "switch\n", "", "\n", "   ", "\u{1b}[31m", &"x".repeat(1_000_000)] {
-            let confirms = matches!(ask, Ask::Start { .. } | Ask::Undo { .. });
+            let confirms = matches!(ask, Ask::Start { .. } | Ask::Undo { .. } | Ask::Stop { .. });
             let prompt = Some(Prompt { ask: ask.clone(), typed: String::new(), shown: NOW });
             let mut desk = Desk { prompt, ..Desk::default() };
             let before = desk.clone();
@@ -404,6 +441,36 @@ fn a_key_that_opens_nothing_leaves_no_sheet_behind() {
 }
 
 #[test]
+fn a_step_is_stopped_by_a_word_and_not_by_a_key() {
+    let plan = plan("proofs/branches.yaml");
+    for (state, word) in
+        [(StepState::Running, "stop"), (StepState::Verifying, "stop"), (StepState::Reverting, "switch")]
+    {
+        let (stage, mut desk) = staged(&plan, state);
+        assert_eq!(stage.pressed(&mut desk, letter('x')), None);
+        desk.prompt.as_mut().unwrap().shown = At(NOW.0 - 1_000);
+        let asked = stage.says(&desk);
+        assert!(asked.starts_with("STOP ") && asked.contains(&format!("type {word} ")), "{asked}");
+        let [Request::Command(command @ Command::Stop(_))] = &stage.types(&mut desk, &format!("{word}\n"))[..] else {
+            panic!("{word}: {}", stage.says(&desk))
+        };
+        let input = Input::Operator { by: me(), command: command.clone() };
+        assert!(decide(&plan, &stage.run, &stage.board, NOW, input).is_ok());
+    }
+}
+
+#[test]
+fn esc_closes_a_sheet_and_says_nothing_about_it() {
+    let plan = plan("proofs/branches.yaml");
+    let (stage, mut desk) = staged(&plan, StepState::Ready);
+    stage.pressed(&mut desk, letter('b'));
+    stage.pressed(&mut desk, ESC);
+    assert_eq!((desk.overlay, desk.notice.clone()), (None, None));
+    stage.pressed(&mut desk, ESC);
+    assert_eq!(desk.notice.as_deref(), Some("nothing is open; q leaves"));
+}
+
+#[test]
 fn somebody_who_only_watches_can_leave() {
     let plan = plan("good/minimal.yaml");
     let (run, board) = reach(&plan, &plan.steps[0], StepState::Ready);
@@ -414,5 +481,205 @@ fn somebody_who_only_watches_can_leave() {
         KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL),
     ] {
         assert_eq!(stage.pressed(&mut Desk::default(), key), Some(Request::Leave));
+    }
+}
+
+/// A stage in which the subject of `state` is selected.
+fn staged(plan: &Plan, state: StepState) -> (Stage<'_>, Desk) {
+    let step = subject(plan, state);
+    let (run, board) = reach(plan, step, state);
+    let desk = Desk { selected: Some(step.id.clone()), ..Desk::default() };
+    (Stage::new(plan, run, board), desk)
+}
+
+const ENTER: KeyEvent = KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE);
+const ESC: KeyEvent = KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE);
+
+fn letter(ch: char) -> KeyEvent {
+    KeyEvent::new(KeyCode::Char(ch), KeyModifiers::NONE)
+}
+
+#[test]
+fn what_is_typed_into_a_question_that_did_not_come_up_does_nothing() {
+    let plan = plan("proofs/branches.yaml");
+    for state in [StepState::Gated, StepState::Waiting, StepState::Running, StepState::Done, StepState::InDoubt] {
+        let (stage, mut desk) = staged(&plan, state);
+        stage.pressed(&mut desk, ENTER);
+        assert!(stage.says(&desk).starts_with("refused: "), "{state:?}: {}", stage.says(&desk));
+        // Every one of these is a command of its own.
+        for ch in "msnuoexvdqbz 1?gk".chars() {
+            assert_eq!(stage.pressed(&mut desk, letter(ch)), None);
+            assert!(desk.prompt.is_none() && desk.overlay.is_none(), "{state:?}: {ch} acted: {desk:#?}");
+            let said = stage.says(&desk);
+            assert!(said.contains("did nothing"), "{state:?}: {ch}: {said}");
+        }
+        // The enter that ends it is swallowed, too; then keys are keys again.
+        assert_eq!(stage.pressed(&mut desk, ENTER), None);
+        assert!(desk.prompt.is_none() && stage.says(&desk).contains("keys work again"), "{}", stage.says(&desk));
+        stage.pressed(&mut desk, letter('n'));
+        assert_eq!(desk.prompt.as_ref().map(|prompt| &prompt.ask), Some(&Ask::Note));
+    }
+}
+
+#[test]
+fn a_word_typed_for_a_stop_that_was_not_asked_for_does_nothing() {
+    let plan = plan("proofs/branches.yaml");
+    for state in [StepState::Gated, StepState::Ready, StepState::Failed, StepState::Done, StepState::InDoubt] {
+        let (stage, mut desk) = staged(&plan, state);
+        assert_eq!(stage.pressed(&mut desk, letter('x')), None);
+        assert!(stage.says(&desk).starts_with("refused: "), "{state:?}: {}", stage.says(&desk));
+        // Each of these letters is a key of its own, which would ask for something else.
+        assert_eq!(stage.types(&mut desk, "stop\n"), []);
+        assert!(desk.prompt.is_none() && desk.overlay.is_none(), "{state:?}: {desk:#?}");
+        assert!(stage.says(&desk).contains("keys work again"), "{}", stage.says(&desk));
+    }
+}
+
+#[test]
+fn a_question_about_what_is_no_longer_so_goes_with_its_answer() {
+    let plan = plan("proofs/branches.yaml");
+    let reason = "looked at it myself\n";
+    for (state, key, chosen, after, typed) in [
+        (StepState::Running, 'x', "", StepState::Verifying, "stop\n"),
+        (StepState::Running, 'x', "", StepState::Reverting, "switch\n"),
+        (StepState::InDoubt, 'd', "h", StepState::Ready, reason),
+    ] {
+        let (mut stage, mut desk) = staged(&plan, state);
+        stage.pressed(&mut desk, letter(key));
+        stage.types(&mut desk, chosen);
+        desk.prompt.as_mut().unwrap().shown = At(NOW.0 - 1_000);
+        (stage.run, stage.board) = reach(&plan, subject(&plan, state), after);
+        assert_eq!(stage.types(&mut desk, typed), [], "{state:?} to {after:?}");
+        assert!(desk.prompt.is_none() && desk.quiet.is_some(), "{desk:#?}");
+        assert!(stage.says(&desk).starts_with("refused: "), "{}", stage.says(&desk));
+    }
+}
+
+#[test]
+fn a_refused_stop_or_finding_is_forgotten_once_it_would_be_accepted() {
+    let plan = plan("proofs/branches.yaml");
+    for (key, after) in [('x', StepState::Running), ('x', StepState::Reverting), ('d', StepState::InDoubt)] {
+        let (mut stage, mut desk) = staged(&plan, StepState::Ready);
+        stage.pressed(&mut desk, letter(key));
+        assert!(stage.says(&desk).starts_with("refused: "), "{}", stage.says(&desk));
+        (stage.run, stage.board) = reach(&plan, subject(&plan, StepState::Ready), after);
+        assert!(!stage.says(&desk).contains("refused"), "{after:?}: {}", stage.says(&desk));
+    }
+}
+
+#[test]
+fn after_a_refusal_a_pause_or_a_key_that_is_not_for_typing_gives_the_keys_back() {
+    let plan = plan("proofs/branches.yaml");
+    let down = KeyEvent::new(KeyCode::Down, KeyModifiers::NONE);
+    for way in [Some(ESC), Some(down), None] {
+        let (mut stage, mut desk) = staged(&plan, StepState::Gated);
+        stage.pressed(&mut desk, ENTER);
+        stage.pressed(&mut desk, letter('m'));
+        match way {
+            Some(key) => assert_eq!(stage.pressed(&mut desk, key), None),
+            None => stage.now = At(NOW.0 + 1_500),
+        }
+        stage.pressed(&mut desk, letter('n'));
+        assert!(desk.prompt.is_some(), "{way:?}");
+    }
+    // Enter alone asks again: somebody waits for a gate to open.
+    let (stage, mut desk) = staged(&plan, StepState::Gated);
+    for _ in 0..3 {
+        stage.pressed(&mut desk, ENTER);
+        assert!(stage.says(&desk).starts_with("refused: "));
+    }
+}
+
+/// A question about a step.
+type Question = fn(StepId, Picture) -> Ask;
+
+#[test]
+fn a_wrong_answer_stays_in_its_question() {
+    let plan = plan("proofs/branches.yaml");
+    let asks: [(StepState, Question, &str, &str); 6] = [
+        (StepState::Gated, |id, _| Ask::SkipReason(id), "too short", "a reason of at least"),
+        (StepState::Gated, |id, _| Ask::OverrideReason(id), "short", "a reason of at least"),
+        (StepState::Running, |step, seen| Ask::Stop { step, seen }, "stopp", "to confirm, not"),
+        // On its way back it takes more than a habit.
+        (StepState::Reverting, |step, seen| Ask::Stop { step, seen }, "stop", "to confirm, not"),
+        (
+            StepState::InDoubt,
+            |step, seen| Ask::DoubtReason { step, finding: Finding::DidNotHappen, seen },
+            "no",
+            "a reason of at least",
+        ),
+        (StepState::Ready, |_, _| Ask::Note, "  ", "empty"),
+    ];
+    for (state, ask, typed, said) in asks {
+        let (stage, mut desk) = staged(&plan, state);
+        let seen = picture(&plan, &stage.run, &stage.board, NOW, subject(&plan, state));
+        let ask = ask(desk.selected.clone().unwrap(), seen);
+        desk.prompt = Some(Prompt { ask: ask.clone(), typed: String::new(), shown: At(NOW.0 - 1_000) });
+        assert_eq!(stage.types(&mut desk, &format!("{typed}\n")), []);
+        let prompt = desk.prompt.clone().expect("the question stays");
+        assert_eq!((prompt.ask, prompt.typed.as_str()), (ask, typed));
+        assert!(stage.says(&desk).contains(said) && stage.says(&desk).contains(typed), "{}", stage.says(&desk));
+    }
+    let (stage, mut desk) = staged(&plan, StepState::Ready);
+    stage.pressed(&mut desk, ENTER);
+    desk.prompt.as_mut().unwrap().shown = At(NOW.0 - 1_000);
+    let word = gonogo::core::decide::word(subject(&plan, StepState::Ready)).to_owned();
+    assert_eq!(stage.types(&mut desk, &format!("{word}x\n")), []);
+    assert!(stage.says(&desk).contains("to confirm, not"), "{}", stage.says(&desk));
+    stage.pressed(&mut desk, KeyEvent::new(KeyCode::Backspace, KeyModifiers::NONE));
+    let done = stage.types(&mut desk, "\n");
+    assert!(!done.is_empty() || matches!(desk.prompt.as_ref().map(|p| &p.ask), Some(Ask::Start { word: Some(_), .. })));
+}
+
+#[test]
+fn a_refusal_goes_when_it_is_no_longer_true() {
+    let plan = plan("proofs/branches.yaml");
+    let step = subject(&plan, StepState::Ready);
+    let (_, ready) = reach(&plan, step, StepState::Ready);
+    let (mut stage, mut desk) = staged(&plan, StepState::Ready);
+    stage.board = Board::new(&plan, At(NOW.0 - 60_000));
+    stage.pressed(&mut desk, ENTER);
+    assert!(stage.says(&desk).contains("is gated"), "{}", stage.says(&desk));
+    stage.board = ready;
+    assert!(stage.says(&desk).contains("is ready"), "{}", stage.says(&desk));
+}
+
+#[test]
+fn the_cursor_stays_where_it_was() {
+    let plan = plan("proofs/branches.yaml");
+    let (stage, mut desk) = staged(&plan, StepState::Done);
+    let elsewhere = plan.steps.iter().find(|step| Some(&step.id) != desk.selected.as_ref()).unwrap().id.clone();
+    for start in [None, Some(elsewhere)] {
+        desk.selected.clone_from(&start);
+        for key in [letter('b'), letter('u'), ESC, ESC] {
+            stage.pressed(&mut desk, key);
+            assert_eq!(desk.selected, start, "{key:?}");
+        }
+        desk = Desk { selected: start, ..Desk::default() };
+    }
+}
+
+#[test]
+fn the_footer_offers_only_what_would_be_accepted() {
+    let plan = plan("proofs/branches.yaml");
+    for state in STATES {
+        let (stage, desk) = staged(&plan, state);
+        let offered = project(&stage.scene(&desk)).keys;
+        assert_eq!(offered.iter().rev().take(2).map(|key| key.0).collect::<Vec<_>>(), ["q", "?"]);
+        for (keys, _) in offered {
+            let key = match keys {
+                "enter" => ENTER,
+                "space" => letter(' '),
+                "tab" => KeyEvent::new(KeyCode::Tab, KeyModifiers::NONE),
+                key => letter(key.chars().next().unwrap()),
+            };
+            let mut desk = desk.clone();
+            let request = stage.pressed(&mut desk, key);
+            assert_eq!(desk.refused, None, "{keys} is offered and refused: {state:?}");
+            if let Some(Request::Command(command)) = request {
+                let input = Input::Operator { by: me(), command };
+                assert!(decide(&plan, &stage.run, &stage.board, NOW, input).is_ok(), "{keys} in {state:?}");
+            }
+        }
     }
 }

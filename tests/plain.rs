@@ -27,6 +27,7 @@ phases:
         title: Greet
         needs: [look]
         action: { command: { run: "echo hello from the command" } }
+        reversibility: free
       - id: breathe
         title: Breathe
         needs: [greet]
@@ -185,7 +186,7 @@ fn a_run_is_driven_to_its_end_through_pipes() {
     talk.wait("[ ] 1. nobody is deploying");
     talk.wait("next: tick 1");
     talk.say("tick 1");
-    talk.wait("ticked item 1 of 1 Look around");
+    talk.wait("ticked item 1 of step 1 Look around");
     talk.say("space 1 2");
     talk.wait("1 Look around done");
     talk.wait("next: start 2 go");
@@ -278,6 +279,7 @@ phases:
         title: "Shout \e]0;x\a"
         instructions: "Line\n\n\e[31mred\u0085"
         action: { command: { run: "printf '\\033[2J\\000x\\377\\302\\233y\\342\\200\\256z\\n\\rforged\\n'; exit 3" } }
+        reversibility: free
 "#,
     );
     for (locale, bullet) in [("C.UTF-8", "\u{b7}"), ("C", "-")] {
@@ -314,11 +316,13 @@ phases:
         title: First
         gates: [{ name: the side is up, that: side.ok }]
         action: { command: { run: "true" } }
+        reversibility: free
       - id: second
         title: Second
         needs: []
         gates: [{ name: the side is up, that: side.ok }]
         action: { command: { run: "true" } }
+        reversibility: free
 "#;
 
 #[test]
@@ -403,4 +407,107 @@ fn a_signal_and_a_closed_output_detach() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(talk.child.wait().unwrap().code(), Some(5));
+}
+
+/// A step that two people start and one takes back, and a command that outlasts its cockpit without a trace.
+const PAIR: &str = r#"
+title: Two people
+phases:
+  - title: Do it
+    steps:
+      - id: flip
+        title: Flip
+        confirm: two-person
+        action: { command: { run: "echo flipped >> DIR/world" } }
+        undo: { command: { run: "echo back >> DIR/world" } }
+        reversibility: lossless
+      - id: query
+        title: Query
+        action: { http: { target: slow, path: / } }
+        undo: { command: { run: "echo unqueried >> DIR/world" } }
+        reversibility: lossless
+targets:
+  slow: { http: { url: "http://ADDRESS" } }
+"#;
+
+impl Place {
+    /// What commands have done here.
+    fn world(&self) -> String {
+        fs::read_to_string(self.path().join("world")).unwrap_or_default()
+    }
+
+    /// Where runs are kept and commands leave their marks is known only now.
+    fn pair(address: &str) -> Self {
+        let place = Self::new("");
+        let runbook = PAIR.replace("DIR", place.path().to_str().unwrap()).replace("ADDRESS", address);
+        fs::write(place.path().join("runbook.yaml"), runbook).unwrap();
+        place
+    }
+}
+
+#[test]
+fn two_people_start_a_step_and_it_is_taken_back() {
+    let place = Place::pair("127.0.0.1:9");
+    let mut talk = place.run();
+    talk.wait("next: start 1 flip NAME-OF-THE-SECOND-PERSON");
+    talk.confirm("start 1 flip", "refused: \"flip\" needs a second person");
+    let me = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned());
+    talk.confirm(&format!("start 1 flip {me}"), "refused: the second person must not be");
+    talk.confirm("start 1 go Grace Hopper", "refused: not done: type \"flip\" to confirm");
+    assert_eq!(place.world(), "", "nothing was done on a refused word");
+    talk.confirm("start 1 flip Grace Hopper", "confirmed 1 Flip");
+    talk.wait("1 Flip done");
+    assert_eq!(place.world(), "flipped\n");
+    talk.say("back");
+    talk.wait("costs: lossless");
+    talk.wait("next: show 1, then undo 1 undo");
+    talk.say("show 1");
+    talk.wait("or undo 1 undo");
+    talk.confirm("undo 1 flip", "refused: not done: type \"undo\" to confirm, not \"flip\"");
+    talk.confirm("undo 1 undo", "takes back 1 Flip");
+    talk.wait("1 Flip taken back");
+    assert_eq!(place.world(), "flipped\nback\n");
+    talk.say("end complete");
+    talk.wait("refused: the run cannot end as COMPLETE");
+    talk.say("end rolled-back");
+    assert_eq!(talk.end(), 1, "{}", talk.all);
+    assert!(talk.all.contains("ended the run: ROLLED BACK"), "{}", talk.all);
+}
+
+#[test]
+fn a_step_in_doubt_is_resolved_on_lines() {
+    // Takes the request and never answers: when the cockpit dies nobody can know what became of it.
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = Place::pair(&server.local_addr().unwrap().to_string());
+    let mut talk = place.run();
+    talk.wait("next: start 1 flip");
+    talk.say("skip 1 not needed in this test");
+    talk.wait("next: start 2 go");
+    talk.confirm("start 2 go", "confirmed 2 Query");
+    let (request, _) = server.accept().unwrap();
+    talk.child.kill().unwrap();
+    talk.child.wait().unwrap();
+    drop(request);
+
+    let mut talk = place.start(&["resume", "--plain"]);
+    talk.wait("2 Query IN DOUBT");
+    talk.wait("next: doubt 2 happened, not or half, and REASON");
+    talk.say("start 2 go");
+    talk.wait("refused: \"query\" is in doubt");
+    talk.say("doubt 2 happened no");
+    talk.wait("refused: a reason of at least");
+    talk.say("doubt 2 happened the server's log has the request");
+    talk.wait("found of 2 Query: it happened: the server's log has the request");
+    talk.wait("2 Query done");
+    talk.say("end complete");
+    assert_eq!(talk.end(), 0, "{}", talk.all);
+    assert!(talk.all.contains(": COMPLETE, 1 skipped"), "{}", talk.all);
+
+    let list = Command::new(env!("CARGO_BIN_EXE_gonogo"))
+        .args(["runs", "--state-dir"])
+        .arg(place.path().join("state"))
+        .output()
+        .unwrap();
+    let list = String::from_utf8(list.stdout).unwrap();
+    assert!(list.contains("Two people  COMPLETE, 1 skipped  ("), "{list}");
 }

@@ -153,3 +153,62 @@ fn what_is_not_pure_is_found() {
     }
     assert_eq!(faults("x.rs", "// Instant, HashMap and tokio are spoken of here\nuse crate::core::time::At;"), [""; 0]);
 }
+
+/// Who may use whom, as `ARCHITECTURE.md` says. Modules that hold the others together are not listed.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("core", &["core"]),
+    ("runbook", &["runbook", "core"]),
+    ("journal", &["journal"]),
+    ("scenario", &["scenario", "core", "runbook"]),
+    ("world", &["world", "core", "clock", "scenario", "text"]),
+    // What touches the outside knows nothing of what is made up for a rehearsal.
+    ("world/live", &["world", "core", "clock", "text"]),
+    ("screen", &["screen", "core", "text"]),
+    ("driver", &["driver", "core", "clock", "journal", "screen", "world"]),
+    ("ui", &["ui", "core", "screen", "text"]),
+    ("term", &["term", "text"]),
+];
+
+/// The modules of this crate that a source text names, without those in its comments and its tests.
+fn modules_named(text: &str) -> Vec<(usize, String)> {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+    let mut named = Vec::new();
+    for (number, line) in code.lines().enumerate() {
+        let line = line.split("//").next().unwrap_or_default();
+        for (at, word) in line.match_indices("crate::") {
+            let name: String =
+                line[at + word.len()..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            named.push((number + 1, name));
+        }
+    }
+    named
+}
+
+#[test]
+fn nobody_uses_what_the_dependency_rule_forbids() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    for (module, allowed) in MAY_USE {
+        let mut paths = Vec::new();
+        sources(&root.join(module), &mut paths);
+        assert!(!paths.is_empty(), "{module} has moved");
+        for path in paths {
+            let name = path.strip_prefix(&root).unwrap().display().to_string();
+            for (line, used) in modules_named(&fs::read_to_string(&path).unwrap()) {
+                // A macro of the crate root has a name of its own and no module behind it.
+                if !allowed.contains(&used.as_str())
+                    && root.join(&used).exists() | root.join(format!("{used}.rs")).exists()
+                {
+                    found.push(format!("{name}:{line}: {module} must not use {used}"));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_module_that_is_named_is_seen() {
+    let named = modules_named("use crate::driver::Engine; // crate::ui\nlet x = crate::text::fit(y);");
+    assert_eq!(named, [(1, "driver".to_owned()), (2, "text".to_owned())]);
+}

@@ -57,7 +57,7 @@ fn told(plan: &Plan) -> String {
             )
             .unwrap();
         }
-        for line in step.work.preview() {
+        for line in &step.work.preview {
             writeln!(text, "   | {line}").unwrap();
         }
         for check in &step.verify {
@@ -74,7 +74,7 @@ fn told(plan: &Plan) -> String {
         for guard in &step.guards {
             writeln!(text, "   guard {:?}: {} tolerate {}", guard.name, rule(guard.condition), guard.tolerate).unwrap();
         }
-        for line in step.undo.iter().flat_map(gonogo::core::plan::Work::preview) {
+        for line in step.undo.iter().flat_map(|work| &work.preview) {
             writeln!(text, "   < {line}").unwrap();
         }
     }
@@ -164,7 +164,7 @@ fn the_digest_tells_plans_apart_and_not_their_spelling() {
 fn a_section_that_would_leave_something_behind_has_no_undo() {
     let text = |undo: &str| {
         format!(
-            "title: T\nphases: [{{ title: P, steps: [{{ id: a, title: A, section: {{ deadline: 5s, steps: [\
+            "title: T\nphases: [{{ title: P, steps: [{{ id: a, title: A, reversibility: lossless, section: {{ deadline: 5s, steps: [\
              {{ title: One, action: {{ command: {{ run: one }} }}{undo} }}, \
              {{ title: Two, action: {{ wait: {{ for: 1s }} }} }}] }} }}] }}]\n"
         )
@@ -172,7 +172,7 @@ fn a_section_that_would_leave_something_behind_has_no_undo() {
     let plan = |text: &str| runbook::load_str("r", text, &Options::default()).unwrap().plan;
     assert!(plan(&text("")).steps[0].undo.is_none());
     let undo = plan(&text(", undo: { command: { run: back } }")).steps[0].undo.clone().unwrap();
-    assert_eq!(undo.preview(), ["1. undo: One", "   back"]);
+    assert_eq!(undo.preview, ["1. undo: One", "   back"]);
     assert!(undo.section && undo.deadline.is_some());
 }
 
@@ -181,7 +181,7 @@ fn warnings_point_at_what_deserves_a_second_look() {
     let text = r#"
 title: T
 roles: { lead: Ada }
-vars: { spare: 1 }
+vars: { spare: 1, api_key: hunter2, key_file: where }
 secrets: { spare: { env: X } }
 targets:
   db: { postgres: { dsn: "host=db user=a password=hunter2" } }
@@ -197,6 +197,7 @@ phases:
         owner: Bob
         gates: [port.open]
         action: { command: { run: drop, env: { DB_PASSWORD: hunter2 } } }
+        reversibility: free
       - id: b
         title: B
         action: { command: { run: drop } }
@@ -223,11 +224,14 @@ fn files_that_are_no_runbook_are_refused_with_a_reason() {
 /// Runs `load` and asserts that a refusal comes within a second.
 fn refused_at_once(name: &str, text: &str) -> String {
     let start = Instant::now();
-    let told = runbook::load_str(name, text, &Options::default()).expect_err("a monster is refused").to_string();
+    let errors = runbook::load_str(name, text, &Options::default()).expect_err("a monster is refused");
+    let told = errors.to_string();
     // The promise is one second for the program as it is shipped; an unoptimised build gets more.
     let limit = Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 1 });
     assert!(start.elapsed() < limit, "{name} took {:?}", start.elapsed());
     assert!(told.len() < 20_000, "{name} says {} bytes", told.len());
+    let shown = errors.render(false, 100);
+    assert!(shown.len() < 1_000_000, "{name} shows {} bytes", shown.len());
     told
 }
 
@@ -285,7 +289,7 @@ fn long(steps: usize) -> String {
         "title: Long\nprobes:\n  port: { kind: tcp, address: \"db:5432\" }\nphases:\n  - title: P\n    steps:\n"
             .to_owned();
     for at in 0..steps {
-        writeln!(text, "      - id: step-{at}\n        title: Step number {at}\n        gates: [{{ that: port.open, hold: 5s }}]\n        action: {{ command: {{ run: [./do, \"{at}\"] }} }}\n        expect: 5s").unwrap();
+        writeln!(text, "      - id: step-{at}\n        title: Step number {at}\n        gates: [{{ that: port.open, hold: 5s }}]\n        action: {{ command: {{ run: [./do, \"{at}\"] }} }}\n        reversibility: free\n        expect: 5s").unwrap();
     }
     text
 }

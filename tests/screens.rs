@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 
 use gonogo::core::board::Board;
-use gonogo::core::evidence::{Assessment, Evidence, Term, Verdict};
+use gonogo::core::evidence::{Assessment, Baselines, Evidence, Term, Verdict};
 use gonogo::core::fact::{Fact, Mode, Recorded};
 use gonogo::core::ids::{Attempt, StepId, Who};
 use gonogo::core::job::{Direction, JobKey, Outcome};
@@ -18,9 +18,8 @@ use gonogo::core::reading::{Failure, Reading};
 use gonogo::core::state::Run;
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
-use gonogo::driver::{History, OutputTail};
 use gonogo::runbook::{Options, load_str};
-use gonogo::screen::{Ask, Desk, Overlay, Prompt, Scene, project};
+use gonogo::screen::{Ask, Desk, History, OutputTail, Overlay, Prompt, Refused, Scene, project};
 use gonogo::ui::theme::{Glyphs, Palette, Theme};
 use gonogo::ui::view;
 use ratatui::Terminal;
@@ -81,7 +80,7 @@ impl Story {
 
     fn wait(&mut self, ms: u64) {
         self.now = self.now.plus(Span(ms));
-        self.board.refresh(&self.plan, self.now);
+        self.board.refresh(&self.plan, &self.run, self.now);
     }
 
     fn read(&mut self, probe: &str, result: Result<Value, Failure>) {
@@ -89,7 +88,7 @@ impl Story {
         if let Some(probe) = self.plan.probes.get(&reading.probe) {
             self.history.record(probe, &reading);
         }
-        self.board.observe(&self.plan, self.now, &reading);
+        self.board.observe(&self.plan, &self.run, self.now, &reading);
     }
 
     /// Everything is well for some seconds.
@@ -97,6 +96,7 @@ impl Story {
         for second in 0..seconds * 2 {
             let wave = f64::from(u32::try_from(second % 5).unwrap());
             self.read("lag", Ok(lag(0.004 + wave / 1_000.0)));
+            self.read("way_back", Ok(waiting()));
             self.read("dns_app", Ok(dns("old")));
             self.read("latency", Ok(latency(30.0 + wave, 31.0 + wave / 2.0)));
             self.read("customers", Ok(customers(0, 41)));
@@ -121,6 +121,7 @@ impl Story {
                 evidence,
                 overridden,
                 preview,
+                baselines: Baselines::new(),
             });
             self.wait(1_200);
             self.tell(Fact::StepDone { step, attempt, evidence: Vec::new() });
@@ -139,6 +140,7 @@ impl Story {
             evidence,
             overridden: None,
             preview: String::new(),
+            baselines: self.board.baselines(&self.plan, self.now, self.plan.step(&step.into()).unwrap(), false),
         });
         for job in 0..=job {
             let key = key(step, job);
@@ -165,9 +167,11 @@ impl Story {
             run_name: "7f3a",
             who: &who,
             now: self.now,
+            zone: jiff::tz::TimeZone::fixed(jiff::tz::offset(-5)),
             refusal: None,
             fault: None,
             recording: false,
+            silent: None,
             leaving: false,
             head: None,
             watching: false,
@@ -214,6 +218,15 @@ fn lag(seconds: f64) -> Value {
         map.insert("seconds".to_owned(), Value::Float(seconds));
     }
     value
+}
+
+/// A subscription that does not follow yet.
+fn waiting() -> Value {
+    json(
+        r#"{"state": "disabled", "streaming": false, "bytes": 56, "seconds": null, "slot_active": false,
+            "wal_status": "reserved", "retained_bytes": 4096, "tables": 6, "tables_ready": 6, "apply_errors": 0,
+            "oldest_transaction_s": 0.1}"#,
+    )
 }
 
 fn dns(state: &str) -> Value {
@@ -319,7 +332,7 @@ fn a_section_under_way() {
     let mut story = Story::new(Mode::Lab);
     story.done(12);
     story.calm(10);
-    story.started("switch-database", 2);
+    story.started("switch-database", 1);
     golden("section", &mut story);
 }
 
@@ -332,6 +345,24 @@ fn a_step_in_doubt() {
     let why = "the cockpit went away while it was under way".to_owned();
     story.tell(Fact::LeftInDoubt { key: key("switch-database", 0), why });
     golden("doubt", &mut story);
+}
+
+#[test]
+fn a_soak_that_is_not_watched_and_the_question_before_it_is_stopped() {
+    let mut story = Story::new(Mode::Live);
+    story.done(16);
+    story.calm(3);
+    story.started("watch", 0);
+    story.calm(10);
+    story.wait(30_000);
+    let step = story.plan.step(&"watch".into()).unwrap().clone();
+    let evidence = vec![story.board.guard(&story.plan, &story.run, story.now, &step.guards[0])];
+    let (since, attempt) = (At(story.now.0 - 28_000), Attempt(1));
+    story.tell(Fact::SoakInterrupted { step: step.id.clone(), attempt, since, evidence });
+    let seen = gonogo::core::decide::picture(&story.plan, &story.run, &story.board, story.now, &step);
+    let ask = Ask::Stop { step: step.id.clone(), seen };
+    story.desk.prompt = Some(Prompt { ask, typed: "st".to_owned(), shown: story.now });
+    golden("soak", &mut story);
 }
 
 #[test]
@@ -401,6 +432,132 @@ fn the_mode_and_the_pause_are_on_screen_at_every_size() {
         assert!(dumped.contains("7f3a"), "{cols}×{rows}:\n{dumped}");
         assert!(dumped.contains("write pause"), "{cols}×{rows}:\n{dumped}");
     }
+}
+
+/// Everything on screen as one text, so that a sentence is found over the end of a line.
+fn flowing(buffer: &Buffer) -> String {
+    let text = rows(buffer).iter().map(|row| row.trim()).collect::<Vec<_>>().join(" ");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Rows of the screen.
+fn rows(buffer: &Buffer) -> Vec<String> {
+    (0..buffer.area.height)
+        .map(|row| (0..buffer.area.width).map(|col| buffer[(col, row)].symbol()).collect::<String>())
+        .collect()
+}
+
+#[test]
+fn a_refusal_can_be_read_whole_at_every_size() {
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    story.calm(4);
+    story.read("lag", Ok(lag(2.4)));
+    story.read("customers", Err(Failure::new("connection refused by [2001:db8:85a3::8a2e:370:7334]:65535")));
+    let why = "\"switch-database\" is gated: \"replication under a second behind\" NO-GO (lag.seconds < 1.0 but \
+               lag.seconds = 2.4 s); \"customers are served\" UNKNOWN (connection refused by \
+               [2001:db8:85a3::8a2e:370:7334]:65535)";
+    story.desk.refused = Some(Refused { command: None, why: why.to_owned() });
+    for size in [(200, 60), (120, 40), (80, 24), (60, 16)] {
+        let buffer = story.draw(size, MONO);
+        let text = flowing(&buffer);
+        assert!(text.contains(&format!("refused: {why}")), "{size:?}:\n{text}");
+        let footer = rows(&buffer).last().unwrap().clone();
+        assert!(footer.contains("? help") && footer.contains("q leave"), "{size:?}: {footer}");
+    }
+}
+
+#[test]
+fn the_board_and_the_panes_cut_no_value_and_no_address() {
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    story.calm(4);
+    story.read("lag", Ok(lag(2.4)));
+    let address = "[2001:db8:85a3::8a2e:370:7334]:65535";
+    story.read("customers", Err(Failure::new(format!("no route to {address}"))));
+    story.desk.focus = gonogo::screen::Focus::Detail;
+    for size in [(200, 60), (120, 40), (80, 60)] {
+        let text = flowing(&story.draw(size, MONO));
+        for value in ["seconds = 2.4 s", "oldest_transaction_s = 0.200 s", "wal_status = \"reserved\""] {
+            assert!(text.contains(value), "{size:?}: {value}:\n{text}");
+        }
+        let row = rows(&story.draw(size, MONO));
+        assert!(row.iter().any(|row| row.contains(address)), "{size:?}:\n{}", row.join("\n"));
+    }
+    let row = rows(&story.draw((120, 40), MONO));
+    for resolver in ["resolver-a", "resolver-b", "resolver-c"] {
+        assert!(row.iter().any(|row| row.contains(resolver) && row.contains("127.0.10.1")), "{}", row.join("\n"));
+    }
+}
+
+#[test]
+fn what_is_confirmed_is_on_screen_while_it_is_confirmed() {
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    story.calm(10);
+    let step = story.plan.step(&"switch-database".into()).unwrap();
+    let seen = gonogo::core::decide::picture(&story.plan, &story.run, &story.board, story.now, step);
+    let (id, at) = (step.id.clone(), story.now);
+    for (ask, said) in [
+        (Ask::Start { step: id.clone(), seen: seen.clone(), reason: None, word: None }, "fence the old database"),
+        (Ask::Undo { step: id, seen }, "see that the way back runs"),
+    ] {
+        story.desk.prompt = Some(Prompt { ask, typed: String::new(), shown: at });
+        for size in [(200, 60), (120, 40), (80, 24)] {
+            let text = flowing(&story.draw(size, MONO));
+            assert!(text.contains(said), "{size:?}:\n{text}");
+        }
+    }
+}
+
+#[test]
+fn the_header_says_at_every_size_what_must_be_known() {
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    story.calm(4);
+    for size in [(200, 60), (120, 40), (100, 30), (80, 24)] {
+        let text = flowing(&story.draw(size, MONO));
+        for part in [
+            "T+0:00:18",
+            "21:00:18 -05 / 02:00:18 UTC",
+            "of work left",
+            "update due in",
+            "write pause 0.00 s of 10 s",
+            "rollback now: free, about 15 s, 5 steps",
+            "customers: 0 failed, 41 ms worst · <1 s",
+        ] {
+            assert!(text.contains(part), "{size:?}: {part}:\n{text}");
+        }
+    }
+    story.wait(2_500);
+    let text = flowing(&story.draw((80, 24), MONO));
+    assert!(text.contains("41 ms worst STALE · 3 s"), "{text}");
+    story.wait(6_000);
+    let text = flowing(&story.draw((80, 24), MONO));
+    assert!(text.contains("customers: no reading") && !text.contains("41 ms"), "{text}");
+}
+
+#[test]
+fn the_last_figures_of_the_customers_say_as_of_when() {
+    let mut story = Story::new(Mode::Live);
+    story.calm(3);
+    let (at, seen) = (story.now, customers(0, 41));
+    story.wait(90_000);
+    let how = gonogo::core::fact::Ending::Completed;
+    story.tell(Fact::RunEnded { by: who(), how, customers: Some(seen), customers_at: Some(at) });
+    let text = flowing(&story.draw((120, 40), MONO));
+    assert!(text.contains("41 ms worst as of 02:00:03 UTC"), "{text}");
+}
+
+#[test]
+fn numbers_older_than_a_failure_have_an_age_of_their_own() {
+    let mut story = Story::new(Mode::Lab);
+    story.calm(3);
+    story.wait(1_000);
+    story.read("lag", Err(Failure::new("connection refused")));
+    story.wait(1_000);
+    let text = flowing(&story.draw((200, 60), MONO));
+    assert!(text.contains("FAILING for 1 s, read 2 s ago"), "{text}");
 }
 
 #[test]

@@ -1,8 +1,12 @@
 //! `check` and `plan`: what a runbook says, without touching anything.
 
 use super::{Failure, Outcome, RunbookArgs, say, say_error};
-use crate::core::plan::{Plan, Step};
-use crate::runbook::{Loaded, Options, load, load_str};
+use crate::core::action::Action;
+use crate::core::decide::word;
+use crate::core::plan::{Confirm, Plan, Reversibility, Step, Work};
+use crate::core::time::Span;
+use crate::runbook::{Loaded, Options, load, load_str, telling};
+use crate::screen::words;
 use crate::term::{ColorChoice, ColorSupport};
 use crate::text::clean;
 
@@ -11,13 +15,28 @@ const COLUMNS: usize = 100;
 
 /// Reads a runbook or says everything that is wrong with it.
 pub(super) fn read(args: &RunbookArgs, color: ColorChoice) -> Result<Loaded, Failure> {
+    // Not by clap, whose error repeats the value.
+    if let Some((name, _)) = args.set.iter().find(|(name, _)| telling(name)) {
+        return Err(Failure::usage(format!(
+            "--set {}: its name says that it is a secret, but every user of this machine can see what stands on a \
+             command line, and it would be kept with the run: say under `secrets:` in the runbook where it comes from \
+             (env, file or command)",
+            clean(name)
+        )));
+    }
     let options = Options { profile: args.profile.clone(), set: args.set.clone() };
     let loaded = if args.path == std::path::Path::new(super::lab::BUNDLED) {
         load_str("runbook.yaml (bundled)", super::lab::BUNDLED_TEXT, &options)
     } else {
         load(&args.path, &options)
     };
-    loaded.map_err(|faults| Failure::usage(faults.render(colours(color), COLUMNS)))
+    loaded.map_err(|faults| {
+        let text = faults.render(colours(color), COLUMNS);
+        let unreached = faults
+            .unreached
+            .map_or_else(String::new, |unreached| format!("not checked yet, until these are mended: {unreached}\n"));
+        Failure::usage(text + &unreached)
+    })
 }
 
 fn colours(color: ColorChoice) -> bool {
@@ -32,13 +51,13 @@ pub(super) fn check(args: &RunbookArgs, color: ColorChoice) -> Outcome {
         say_error(&loaded.diagnostics(&name).render(colours(color), COLUMNS));
     }
     let Plan { phases, steps, probes, title, digest, .. } = &loaded.plan;
-    let warnings = crate::screen::words::count(loaded.warnings.len(), "warning");
+    let warnings = words::count(loaded.warnings.len(), "warning");
     say(&format!(
-        "good: \"{}\" has {} phases, {} steps, {} probes; {warnings}; digest {}",
+        "good: \"{}\" has {}, {}, {}; {warnings}; digest {}",
         clean(title),
-        phases.len(),
-        steps.len(),
-        probes.len(),
+        words::count(phases.len(), "phase"),
+        words::count(steps.len(), "step"),
+        words::count(probes.len(), "probe"),
         digest.get(..12).unwrap_or(digest)
     ));
     if args.profile.is_none() && !loaded.profiles.is_empty() {
@@ -51,6 +70,12 @@ pub(super) fn plan(args: &RunbookArgs, color: ColorChoice) -> Outcome {
     let loaded = read(args, color)?;
     let plan = &loaded.plan;
     say(&format!("{}  (digest {})", clean(&plan.title), plan.digest.get(..12).unwrap_or_default()));
+    let window =
+        plan.window.map(|window| format!("window {} to {}", words::day(window.opens), words::day(window.closes)));
+    let budget = plan.write_pause_budget.map(|budget| format!("write pause of at most {budget}"));
+    for line in [window, budget].into_iter().flatten() {
+        say(&line);
+    }
     for phase in &plan.phases {
         say(&format!("\n{}", clean(&phase.title)));
         for step in plan.steps.get(phase.steps.clone()).unwrap_or_default() {
@@ -60,33 +85,105 @@ pub(super) fn plan(args: &RunbookArgs, color: ColorChoice) -> Outcome {
     Ok(0)
 }
 
+/// One line of a step under its label.
+fn line(label: &str, text: &str) {
+    say(&format!("      {label:<7}{}", clean(text)));
+}
+
+/// Parts that are there, with commas.
+fn joined(parts: impl IntoIterator<Item = Option<String>>) -> String {
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { String::new() } else { format!("  ({})", parts.join(", ")) }
+}
+
+fn some(span: Span, text: impl Fn(Span) -> String) -> Option<String> {
+    (span > Span::ZERO).then(|| text(span))
+}
+
 fn print_step(plan: &Plan, step: &Step) {
-    let expect = step.expect.map_or_else(String::new, |expect| format!("  expect {expect}"));
-    say(&format!("\n  {:>2}. {} [{}]{expect}", step.number, clean(&step.title), step.id));
+    let about = joined([
+        step.owner.as_ref().map(|owner| format!("owner {}", clean(owner))),
+        step.expect.map(|expect| format!("expect {expect}")),
+        step.max.map(|max| format!("overdue after {max}")),
+    ]);
+    say(&format!("\n  {:>2}. {} [{}]{about}", step.number, clean(&step.title), step.id));
     let rule = |id| plan.condition(id).map_or("", |condition| condition.source());
+    if !step.needs.is_empty() {
+        line("needs", &step.needs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+    }
     for gate in &step.gates {
-        say(&format!("      gate   {}: {}  held {}", clean(&gate.name), clean(rule(gate.condition)), gate.hold));
+        let forbidden = (!gate.overridable).then(|| "override forbidden".to_owned());
+        let more = joined([some(gate.hold, |hold| format!("held for {hold}")), forbidden]);
+        line("gate", &format!("{}: {}{more}", gate.name, rule(gate.condition)));
     }
-    for line in step.work.preview() {
-        say(&format!("      do     {}", clean(&line)));
-    }
+    print_work("do", &step.work);
     for guard in &step.guards {
-        say(&format!("      guard  {}: {}", clean(&guard.name), clean(rule(guard.condition))));
+        let more = joined([some(guard.tolerate, |span| format!("broken for at most {span}"))]);
+        line("guard", &format!("{}: {}{more}", guard.name, rule(guard.condition)));
     }
     for check in &step.verify {
-        say(&format!("      verify {}: {}  within {}", clean(&check.name), clean(rule(check.condition)), check.within));
+        let more =
+            joined([some(check.hold, |hold| format!("held for {hold}")), Some(format!("within {}", check.within))]);
+        line("verify", &format!("{}: {}{more}", check.name, rule(check.condition)));
     }
     match &step.undo {
-        Some(undo) => {
-            for line in undo.preview() {
-                say(&format!("      undo   {}", clean(&line)));
-            }
-        }
-        None => say("      undo   nothing"),
+        Some(undo) => print_work("undo", undo),
+        None if step.reversibility == Reversibility::None => {}
+        None if step.reversibility == Reversibility::Free => line("undo", "nothing: it leaves nothing behind"),
+        None => line("undo", "by hand: the runbook has none"),
     }
-    say(&format!(
-        "      costs  {} to take back; confirmed by typing \"{}\"",
-        step.reversibility.as_str(),
-        crate::core::decide::word(step)
-    ));
+    let until = step.undo_until.as_ref().map_or_else(String::new, |until| format!(", possible until {until}"));
+    line(
+        "back",
+        &match step.reversibility {
+            Reversibility::None => "cannot be taken back".to_owned(),
+            Reversibility::Free => format!("free: nobody notices{until}"),
+            Reversibility::Lossless => format!("lossless: an effort or a pause, but no data{until}"),
+            Reversibility::Lossy => format!("LOSSY: data written since is lost{until}"),
+        },
+    );
+    let two = if step.confirm == Confirm::TwoPerson { ", and a second person types their name" } else { "" };
+    line("type", &format!("\"{}\"{two}", word(step)));
+}
+
+/// What a work does, and within which limits.
+fn print_work(label: &str, work: &Work) {
+    if work.section {
+        let deadline = work.deadline.map_or_else(String::new, |deadline| format!(", deadline {deadline}"));
+        let jobs = words::count(work.jobs.len(), "job");
+        line(label, &format!("a section of {jobs} back to back after one confirmation{deadline}"));
+    }
+    for text in &work.preview {
+        line(label, text);
+    }
+    for (at, job) in work.jobs.iter().enumerate() {
+        let of = if work.section { format!("{}. ", at + 1) } else { String::new() };
+        if let Some(terms) = terms(&job.action) {
+            line("limit", &format!("{of}{terms}"));
+        }
+    }
+}
+
+/// What decides whether an action has succeeded, and how long it may take.
+fn terms(action: &Action) -> Option<String> {
+    let list = |items: Vec<String>| items.join(" or ");
+    let parts = match action {
+        Action::Command(command) => {
+            let good = list(command.success.iter().map(ToString::to_string).collect());
+            vec![Some(command.limit.to_string()), Some(format!("good with exit status {good}"))]
+        }
+        Action::Sql(sql) => vec![Some(format!("{} for each statement", sql.limit))],
+        Action::Http(http) => {
+            let good = if http.success.is_empty() {
+                "any 2xx".to_owned()
+            } else {
+                list(http.success.iter().map(ToString::to_string).collect())
+            };
+            let contains = http.contains.as_ref().map(|text| format!("must contain `{text}`"));
+            vec![Some(http.limit.to_string()), Some(format!("good with status {good}")), contains]
+        }
+        Action::DnsUpdate(update) => vec![Some(update.limit.to_string())],
+        Action::Manual(_) | Action::Wait(_) | Action::Soak(_) => return None,
+    };
+    Some(parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }

@@ -8,27 +8,30 @@ use jiff::Timestamp;
 
 use super::check::read;
 use super::records::{MODE, PROFILE, SET, pick, plan_of};
+use super::rehearsals::{REHEARSAL, demanded, is_rehearsal};
 use super::{Failure, Look, Outcome, RunbookArgs, say};
 use crate::clock::Clock;
 use crate::cockpit::{Cockpit, Exit, theme_for};
-use crate::core::fact::Mode;
+use crate::core::fact::{Fact, Mode, Recorded};
 use crate::core::ids::Who;
 use crate::core::plan::Plan;
 use crate::core::time::{At, Span};
 use crate::driver::{Engine, Opening, facts_of};
 use crate::journal::testing::MemoryLedger;
-use crate::journal::{Holder, Journal, Ledger, NewRun, RunId, Store, Writer};
+use crate::journal::{Head, Holder, Journal, Ledger, NewRun, Reader, Record, RunId, Store, Writer};
 use crate::plain::{PlainCockpit, printable};
+use crate::screen::words;
 use crate::term::{Charset, Options, TermError, Terminal};
 use crate::world::World;
-use crate::world::live::{LiveOptions, LiveWorld};
+use crate::world::live::{LiveOptions, LiveWorld, Watching};
 
 /// The path of this program, for the children it starts on its own behalf.
 pub(super) fn own_path() -> Result<PathBuf, Failure> {
     std::env::current_exe().map_err(|error| Failure::outside(format!("this program cannot find itself: {error}")))
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    crate::contain::keep_quiet();
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -36,41 +39,44 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::outside(format!("the runtime does not start: {error}")))
 }
 
-fn holder(command: &str) -> Holder {
+pub(super) fn holder(command: &str) -> Holder {
     Holder::this_process(command, Timestamp::now())
 }
 
-fn who(holder: &Holder) -> Who {
+pub(super) fn who(holder: &Holder) -> Who {
     Who(format!("{}@{}", holder.user, holder.host))
 }
 
-pub(super) fn run(state: &Path, look: Look, args: &RunbookArgs) -> Outcome {
-    // A demand that cannot be checked is not met.
-    if read(args, look.color)?.plan.rehearsals.is_some() {
-        return Err(Failure::usage(
-            "the runbook demands rehearsals before a live run, and this gonogo cannot rehearse yet: \
-             nothing was started (a profile with `rehearsals: none` lifts the demand)",
-        ));
-    }
-    start(state, look, args, Mode::Live)
+pub(super) fn run(state: &Path, look: Look, args: &RunbookArgs, without_rehearsals: Option<&str>) -> Outcome {
+    let loaded = read(args, look.color)?;
+    let by = who(&holder("gonogo run"));
+    let checked = demanded(&Store::open(state)?, &loaded.plan, &loaded.source, without_rehearsals, &by)?;
+    start(state, look, args, Mode::Live, checked)
 }
 
 /// Opens a new run and seats the operator.
-pub(super) fn start(state: &Path, look: Look, args: &RunbookArgs, mode: Mode) -> Outcome {
+pub(super) fn start(state: &Path, look: Look, args: &RunbookArgs, mode: Mode, rehearsals: Option<Fact>) -> Outcome {
     let loaded = read(args, look.color)?;
     // Everything that can be refused is refused before there is a run.
+    if mode == Mode::Lab {
+        super::loopback::only(&loaded.plan)?;
+    }
     let seat = Seat::check(look)?;
     let store = Store::open(state)?;
     let holder = holder("gonogo run");
     let mut labels = BTreeMap::from([(MODE.to_owned(), mode.as_str().to_owned())]);
     labels.extend(args.profile.clone().map(|profile| (PROFILE.to_owned(), profile)));
+    if mode == Mode::Live && is_rehearsal(&loaded.plan, args.profile.as_deref()) {
+        labels.insert(REHEARSAL.to_owned(), "on real servers".to_owned());
+    }
     labels.insert(SET.to_owned(), serde_json::to_string(&args.set).map_err(Failure::outside)?);
     let now = Timestamp::now();
     let id = RunId::new(now, rand::random());
     let new = NewRun { created_at: now, title: loaded.plan.title.clone(), runbook: loaded.source.into_bytes(), labels };
     let journal = store.create_run(&id, &new, &holder)?;
     let clock = Clock::start(At(now.as_millisecond()));
-    let exit = drive(Arc::new(loaded.plan), &id, journal, Opening::New { mode }, clock, &holder, seat)?;
+    let opening = Opening::New { mode, facts: rehearsals.into_iter().collect() };
+    let exit = drive(Arc::new(loaded.plan), &id, journal, opening, clock, &holder, seat)?;
     Ok(exit.code())
 }
 
@@ -81,22 +87,35 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
         Some(_) => pick(&store, asked)?,
         None => newest_unfinished(&store)?,
     };
+    if is_simulated(&store.read_run(&id)?) {
+        return Err(Failure::usage(format!(
+            "run {0} is a rehearsal, and its simulated world is gone: look at it with `gonogo replay {0}`, or begin \
+             another with `gonogo rehearse`",
+            id.short()
+        )));
+    }
+    // First of all: without its world there is nothing to open a cockpit on.
+    let attachment = super::lab::attach_if_lab(state, &store.read_run(&id)?)?;
     let holder = holder("gonogo resume");
-    // Checking the chain and reading the runbook each take their time: side by side the picture comes sooner.
-    let (journal, plan) = std::thread::scope(|scope| {
-        let plan = scope.spawn(|| plan_of(&store.read_run(&id)?));
+    // Checking the chain and reading what is in it each take their time: side by side the picture comes sooner.
+    let (journal, story) = std::thread::scope(|scope| {
+        let story = scope.spawn(|| Story::of(&store, &id));
         let journal = store.open_run(&id, &holder);
-        (journal, plan.join())
+        (journal, story.join())
     });
     let journal = journal?;
-    let plan = plan.map_err(|_| Failure::outside("the run's runbook cannot be read"))??;
-    let reader = store.read_run(&id)?;
-    let head = reader.head()?;
-    let facts = facts_of(&reader.tail(head.seq)?).map_err(Failure::outside)?;
-    let last = facts.last().map_or(At(0), |recorded| recorded.at);
+    let Story { reader, plan, mut facts, head } =
+        story.map_err(|_| Failure::outside("the run's record cannot be read"))??;
+    // Nobody else writes any more. What was read before the lock was ours may have been overtaken.
+    if head != Some(journal.head()) {
+        facts = recorded(&reader)?.0;
+    }
+    let head = journal.head();
+    // A quiet soak decides nothing for hours, but its readings tell that somebody watched.
+    let decided = facts.last().map_or(At(0), |recorded| recorded.at);
+    let last = reader.newest_sample()?.map_or(decided, |sampled| decided.max(At(sampled)));
     let clock = Clock::start(last);
     let away = clock.now().since(last);
-    let attachment = super::lab::attach_if_lab(state, &reader)?;
     let opening = Opening::Resumed { facts, head: Some(head.hash), away };
     let exit = drive(Arc::new(plan), &id, journal, opening, clock, &holder, seat)?;
     if attachment.is_some() {
@@ -105,18 +124,52 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     Ok(exit.code())
 }
 
-/// The newest run that nobody has ended. Facts may follow an end, as when somebody looks at an ended run again.
+/// What a run's journal tells a driver who takes it over.
+struct Story {
+    reader: Reader,
+    plan: Plan,
+    facts: Vec<Recorded>,
+    /// Where the chain ended when it was read; none when there is nothing in it.
+    head: Option<Head>,
+}
+
+impl Story {
+    fn of(store: &Store, id: &RunId) -> Result<Self, Failure> {
+        let reader = store.read_run(id)?;
+        let plan = plan_of(&reader)?;
+        let (facts, head) = recorded(&reader)?;
+        Ok(Self { reader, plan, facts, head })
+    }
+}
+
+/// All facts, and where the chain ends.
+fn recorded(reader: &Reader) -> Result<(Vec<Recorded>, Option<Head>), Failure> {
+    let records: Vec<Record> = reader.records(1).collect::<Result<_, _>>()?;
+    let head = records.last().map(|record| Head { seq: record.seq, hash: record.hash });
+    Ok((facts_of(&records).map_err(Failure::outside)?, head))
+}
+
+/// Whether a run took place in a simulated world, which is gone with the cockpit.
+fn is_simulated(reader: &Reader) -> bool {
+    reader.meta().labels.get(MODE).map(String::as_str) == Some(Mode::Rehearsal.as_str())
+}
+
+/// The newest run that nobody has ended and that can be gone on with. Facts may follow an end, as when somebody looks at an ended run again.
+/// A run that cannot be read is passed over.
 fn newest_unfinished(store: &Store) -> Result<RunId, Failure> {
-    let mut runs: Vec<RunId> = store.list()?.into_iter().filter(|run| run.journal.is_ok()).map(|run| run.id).collect();
-    runs.sort_unstable();
-    for id in runs.into_iter().rev() {
-        let reader = store.read_run(&id)?;
-        let head = reader.head()?;
-        if reader.tail(head.seq)?.iter().all(|record| record.kind != "run_ended") {
+    for id in store.ids()?.into_iter().rev() {
+        let Ok(reader) = store.read_run(&id) else { continue };
+        if !is_simulated(&reader) && matches!(reader.has_kind("run_ended"), Ok(false)) {
             return Ok(id);
         }
     }
     Err(Failure::usage("there is no unfinished run to go on with"))
+}
+
+/// Whether somebody has ended the run.
+pub(super) fn has_ended(store: &Store, id: &RunId) -> Result<bool, Failure> {
+    let reader = store.read_run(id)?;
+    Ok(reader.has_kind("run_ended")?)
 }
 
 /// Where the operator sits, found usable before anything is started.
@@ -138,7 +191,7 @@ impl Seat {
         Ok(Self::Terminal(Options::detect(look.color)))
     }
 
-    fn charset(self) -> Charset {
+    pub(super) fn charset(self) -> Charset {
         match self {
             Self::Terminal(options) => options.charset,
             Self::Streams(charset) => charset,
@@ -146,7 +199,7 @@ impl Seat {
     }
 
     /// Seats somebody in front of an engine until they leave.
-    async fn take<W: World>(
+    pub(super) async fn take<W: World>(
         self,
         engine: Engine<W>,
         run_name: String,
@@ -206,14 +259,14 @@ fn engine<W: World>(
 }
 
 /// What is left on the terminal after the cockpit: where the run stands and how to go on.
-fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId, charset: Charset) {
+pub(super) fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId, charset: Charset) {
     let tell = |text: &str| say(&printable(text, charset));
     let run = engine.run();
     let settled = engine.plan().steps.iter().filter(|step| run.is_settled(&step.id)).count();
     let of = engine.plan().steps.len();
     let run_name = id.short();
     let how = match exit {
-        Exit::Ended(how) => how.as_str().to_owned(),
+        Exit::Ended(_) => words::run_state(engine.plan(), run),
         Exit::Left => format!("left at {settled} of {of} steps; go on with: gonogo resume {run_name}"),
         Exit::Detached(why) => {
             format!("detached ({why}) at {settled} of {of} steps; go on with: gonogo resume {run_name}")
@@ -225,8 +278,9 @@ fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId, charset: Cha
     tell(&format!("run {id}: {how}"));
     if let Some(value) = &run.customers {
         let number = |path: &str| value.at(path).map_or_else(|| "?".to_owned(), ToString::to_string);
+        let read = run.customers_at.map_or_else(String::new, |at| format!(" (as of {} UTC)", words::utc(at)));
         tell(&format!(
-            "customers: {} requests, {} acknowledged, {} failed, longest pause {} ms",
+            "customers: {} requests, {} acknowledged, {} failed, longest pause {} ms{read}",
             number("requests"),
             number("acknowledged"),
             number("failed"),
@@ -238,7 +292,8 @@ fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId, charset: Cha
         tell(&format!("writes were paused for {paused}"));
     }
     if let Some(head) = engine.head() {
-        tell(&format!("journal: {} facts, head {head}", run.facts));
+        let facts = words::count(usize::try_from(run.facts).unwrap_or(usize::MAX), "fact");
+        tell(&format!("journal: {facts}, head {head}"));
     }
 }
 
@@ -249,25 +304,17 @@ pub(super) fn watch(look: Look, args: &RunbookArgs) -> Outcome {
     let plan = Arc::new(loaded.plan);
     let clock = Clock::start(At(0));
     let id = RunId::new(Timestamp::now(), rand::random());
-    let scratch = std::env::temp_dir().join(format!("gonogo-watch-{}", std::process::id()));
-    std::fs::create_dir_all(&scratch).map_err(Failure::outside)?;
     let runtime = runtime()?;
-    let live = LiveOptions {
-        run_dir: scratch.clone(),
-        run_id: id.to_string(),
-        epoch: 0,
-        clock: clock.clone(),
-        exe: own_path()?,
-    };
+    // Only actions write, and this world has none.
+    let run_dir = std::env::temp_dir();
+    let live = LiveOptions { run_dir, run_id: id.to_string(), epoch: 0, clock: clock.clone(), exe: own_path()? };
     let result = runtime.block_on(async {
-        let world = LiveWorld::new(&plan, live).map_err(Failure::outside)?;
+        let world = Watching::new(&plan, live).map_err(Failure::outside)?;
         let who = who(&holder("gonogo watch"));
         let opening = Opening::Resumed { facts: Vec::new(), head: None, away: Span::ZERO };
         let engine = engine(plan, who, 0, opening, world, Box::new(MemoryLedger::new(&id)), clock)?;
         seat.take(engine, String::new(), true).await.map(|_| ())
     });
-    // An empty folder, unless a probe command left something; then it is for the system to sweep.
-    let _ = std::fs::remove_dir(&scratch);
     runtime.shutdown_background();
     result.map(|()| 0)
 }

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::records::MODE;
-use super::{Failure, Look, Outcome, RunbookArgs, drive, say};
+use super::{Failure, Look, Outcome, RunbookArgs, drive, loopback, say};
 use crate::cockpit::Exit;
 use crate::core::fact::Mode;
-use crate::journal::{Reader, RunSummary, Store};
-use crate::lab::{Attachment, Lab, LabOptions, clean, find, stop};
+use crate::journal::{LockState, Reader, RunSummary, Store};
+use crate::lab::{self, Attachment, Lab, LabOptions, clean, find, stop};
 
 /// The name under which the runbook inside the program goes.
 pub(super) const BUNDLED: &str = "<bundled runbook.yaml>";
@@ -43,9 +43,28 @@ fn start(state: &Path) -> Result<Lab, Failure> {
 
 /// The lab's addresses as the runbook's vars.
 fn vars(lab: &Lab) -> Vec<(String, String)> {
-    let of = |name: &str| lab.vars.get(name).cloned().unwrap_or_default();
+    runbook_vars(|name| lab.vars.get(name).cloned().unwrap_or_default())
+}
+
+/// Addresses like those of a lab, to read a runbook with before there is one.
+fn stand_ins() -> Vec<(String, String)> {
+    runbook_vars(|name| match name {
+        "old_db" | "new_db" => "host=127.0.0.1 user=gonogo dbname=shop".to_owned(),
+        "old_db_port" | "new_db_port" => "5432".to_owned(),
+        "web_port" => "80".to_owned(),
+        "control" | "dns_authoritative" | "resolver_a" | "resolver_b" | "resolver_c" => "127.0.0.1:1".to_owned(),
+        "old_address" => lab::OLD_ADDRESS.to_string(),
+        "new_address" => lab::NEW_ADDRESS.to_string(),
+        "zone" => lab::ZONE.to_owned(),
+        "app_name" => lab::APP_NAME.to_owned(),
+        "tsig_name" => lab::TSIG_NAME.to_owned(),
+        _ => "lab".to_owned(),
+    })
+}
+
+fn runbook_vars(of: impl Fn(&str) -> String) -> Vec<(String, String)> {
     let replicator = |port: &str| format!("host=127.0.0.1 port={} user=replicator dbname=shop", of(port));
-    let archive = std::path::Path::new(&of("secrets_dir")).join("shop-before-decommission.dump");
+    let archive = Path::new(&of("work_dir")).join("shop-before-decommission.dump");
     [
         ("old_db", of("old_db")),
         ("new_db", of("new_db")),
@@ -81,14 +100,30 @@ fn fresh(state: &Path) -> Result<(Lab, bool), Failure> {
                 && journal.meta.labels.get(MODE).map(String::as_str) == Some(Mode::Lab.as_str())
         })
     };
-    let used = Store::open(state)?.list()?.into_iter().find(lab_run);
-    match used {
+    let store = Store::open(state)?;
+    match store.list()?.into_iter().find(lab_run) {
         None => Ok((lab, true)),
-        Some(run) => Err(Failure::usage(format!(
-            "the lab of run {run} is still up: go on with `gonogo resume {run}`, or end it with `gonogo lab --down` \
-             for a fresh one",
-            run = run.id.short()
-        ))),
+        Some(run) => Err(Failure::usage(still_up(&run, drive::has_ended(&store, &run.id)?))),
+    }
+}
+
+/// Why there is no fresh lab, and what to do about it.
+fn still_up(run: &RunSummary, ended: bool) -> String {
+    let name = run.id.short();
+    match &run.driver {
+        LockState::Held(_) => format!(
+            "run {name} is being driven in the lab at this moment: leave it there first, or look on with \
+             `gonogo log {name}`"
+        ),
+        LockState::Free if ended => {
+            format!(
+                "the lab of run {name}, which is over, is still up: end it with `gonogo lab --down` for a fresh one"
+            )
+        }
+        LockState::Free => format!(
+            "the lab of run {name} is still up: go on with `gonogo resume {name}`, or end it with `gonogo lab --down` \
+             for a fresh one"
+        ),
     }
 }
 
@@ -102,14 +137,18 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool)
         )));
     }
     args.profile = Some(PROFILE.to_owned());
-    super::check::read(&args, look.color)?;
+    let own = std::mem::take(&mut args.set);
+    args.set = stand_ins();
+    args.set.extend(own.iter().cloned());
+    // Before there is anything that would have to be taken down again.
+    loopback::only(&super::check::read(&args, look.color)?.plan)?;
     drive::Seat::check(look)?;
     let (lab, was_up) = fresh(state)?;
     let mut set = vars(&lab);
-    set.extend(args.set);
+    set.extend(own);
     args.set = set;
     let attachment = lab.attach().map_err(Failure::outside)?;
-    let result = drive::start(state, look, &args, Mode::Lab);
+    let result = drive::start(state, look, &args, Mode::Lab, None);
     drop(attachment);
     // A lost terminal is no wish to end anything.
     let taken_away = matches!(result, Ok(status) if status == Exit::Detached(String::new()).code());
@@ -127,16 +166,25 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool)
     result
 }
 
-/// Keeps a running lab alive while a lab run is resumed in it.
+/// Keeps the lab of a lab run alive while that run is resumed in it. Nothing of a run can be gone on with when its
+/// world is gone.
 pub(super) fn attach_if_lab(state: &Path, reader: &Reader) -> Result<Option<Attachment>, Failure> {
-    if reader.meta().labels.get(MODE).map(String::as_str) != Some(Mode::Lab.as_str()) {
+    let meta = reader.meta();
+    if meta.labels.get(MODE).map(String::as_str) != Some(Mode::Lab.as_str()) {
         return Ok(None);
     }
-    if let Some(lab) = find(state) {
+    let up = find(state);
+    if let Some(lab) = up.as_ref().filter(|lab| lab.started_at <= meta.created_at) {
         return lab.attach().map(Some).map_err(Failure::outside);
     }
-    say("the lab of this run is gone: its panes will stay dark (start a new one with `gonogo lab`)");
-    Ok(None)
+    let run = meta.run.short();
+    let since = lab::ended(state, meta.created_at)
+        .map_or_else(String::new, |at| format!(" since {}", at.strftime("%Y-%m-%d %H:%M:%S UTC")));
+    let instead = if up.is_some() { ", and the one that is up now is another" } else { "" };
+    Err(Failure::outside(format!(
+        "the lab of run {run} is gone{since}{instead}: the run cannot be gone on with; `gonogo log {run}` shows what \
+         was done, `gonogo` starts a new run in a new lab"
+    )))
 }
 
 pub(super) fn up(state: &Path) -> Outcome {

@@ -3,7 +3,10 @@
 mod check;
 mod drive;
 mod lab;
+mod loopback;
 mod records;
+mod rehearsals;
+mod rehearse;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -25,9 +28,20 @@ Exit status:
   4  the journal could not be written
   5  the terminal or the process was taken away; `gonogo resume` continues";
 
+const REHEARSE_EXAMPLES: &str = "\
+Examples:
+  gonogo rehearse                                       runbook.yaml, at the pace of real time; + - p f change it
+  gonogo rehearse --scenario apply-worker-dies          with something going wrong
+  gonogo rehearse --surprise                            with something going wrong that you do not know
+  gonogo rehearse --auto --json                         every night, without a terminal
+  gonogo rehearse --auto --roll-back-after watch        the rollback too
+
+Exit status with --auto: 0 when it ended as the scenario says it should, else 1.";
+
 const EXAMPLES: &str = "\
 Examples:
-  gonogo                                 drive the bundled runbook in the lab
+  gonogo                                 rehearse the bundled runbook in a simulated world
+  gonogo lab                             drive it in a disposable real world on loopback
   gonogo check runbook.yaml              is the runbook good?
   gonogo plan runbook.yaml               what would it do, statement by statement?
   gonogo run runbook.yaml                drive it
@@ -69,7 +83,7 @@ pub struct RunbookArgs {
     /// Profile whose vars, targets and secrets replace those of the runbook
     #[arg(long, short, value_name = "NAME")]
     profile: Option<String>,
-    /// Sets a var; may be given several times
+    /// Sets a var; may be given several times. Not for secrets: other users of the machine can see it
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
 }
@@ -86,8 +100,19 @@ enum Command {
     Check(RunbookArgs),
     /// Print what a runbook would do, statement by statement, without doing it
     Plan(RunbookArgs),
+    /// Rehearse a runbook in a simulated world: nothing real is touched
+    #[command(after_help = REHEARSE_EXAMPLES)]
+    Rehearse(rehearse::RehearseArgs),
+    /// List the rehearsals of a runbook, and what a live run would still need
+    Rehearsals(RunbookArgs),
     /// Drive a runbook on its real targets
-    Run(RunbookArgs),
+    Run {
+        #[command(flatten)]
+        runbook: RunbookArgs,
+        /// Drive live although rehearsals that the runbook demands are missing; the reason is recorded
+        #[arg(long, value_name = "REASON")]
+        without_rehearsals: Option<String>,
+    },
     /// Go on with a run after a crash, a lost terminal or a break
     Resume {
         /// The run, or the last digits of its name; the newest unfinished one when absent
@@ -201,10 +226,19 @@ fn dispatch(cli: Cli) -> Outcome {
     let look = Look { color: if plain { ColorChoice::Never } else { color }, plain };
     let state = || crate::journal::state_dir(state_dir.as_deref()).map_err(Failure::usage);
     match command {
-        None => lab::drive(&state()?, look, &lab::bundled(), false),
+        None => rehearse::rehearse(&state()?, look, &rehearse::RehearseArgs::of(lab::bundled())),
         Some(Command::Check(args)) => check::check(&args, color),
         Some(Command::Plan(args)) => check::plan(&args, color),
-        Some(Command::Run(args)) => drive::run(&state()?, look, &args),
+        Some(Command::Rehearse(mut args)) => {
+            if !args.runbook.path.exists() && args.runbook.path.as_os_str() == "runbook.yaml" {
+                args.runbook.path = lab::bundled().path;
+            }
+            rehearse::rehearse(&state()?, look, &args)
+        }
+        Some(Command::Rehearsals(args)) => rehearsals::list(&state()?, look, &args),
+        Some(Command::Run { runbook, without_rehearsals }) => {
+            drive::run(&state()?, look, &runbook, without_rehearsals.as_deref())
+        }
         Some(Command::Resume { run }) => drive::resume(&state()?, look, run.as_deref()),
         Some(Command::Runs) => records::runs(&state()?),
         Some(Command::Watch(args)) => drive::watch(look, &args),

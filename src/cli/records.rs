@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{Failure, Outcome, say, say_error};
 use crate::core::fact::Fact;
 use crate::core::plan::Plan;
+use crate::core::state::Run;
 use crate::core::time::At;
 use crate::driver::facts_of;
 use crate::journal::{LockState, NotedHead, Reader, RunId, Store, verify as verify_chain};
@@ -24,8 +25,10 @@ pub(super) fn pick(store: &Store, asked: Option<&str>) -> Result<RunId, Failure>
     if let Some(asked) = asked {
         return store.resolve(asked).map_err(Failure::usage);
     }
-    let newest = store.list()?.into_iter().map(|run| run.id).max();
-    newest.ok_or_else(|| Failure::usage("there are no runs yet: start one with `gonogo run` or `gonogo lab`"))
+    store
+        .ids()?
+        .pop()
+        .ok_or_else(|| Failure::usage("there are no runs yet: start one with `gonogo run` or `gonogo lab`"))
 }
 
 /// The plan a run was opened with, from the copy in its journal.
@@ -58,16 +61,31 @@ pub(super) fn runs(state: &Path) -> Outcome {
         };
         match run.journal {
             Ok(journal) => {
+                let state = store.read_run(&run.id).map_err(Failure::from).and_then(|reader| state_of(&reader));
                 let mode = clean(journal.meta.labels.get(MODE).map_or("", String::as_str));
-                let last =
-                    journal.last.map_or_else(String::new, |(at, kind)| format!("{} UTC {kind}", words::utc(At(at))));
+                let last = journal.last.as_ref();
+                // A run whose runbook this version does not read still has its last fact.
+                let state = state.unwrap_or_else(|_| last.map_or_else(String::new, |(_, kind)| kind.replace('_', " ")));
+                let last = last.map_or_else(String::new, |(at, _)| format!(", last {}", words::day(At(*at))));
                 let facts = words::count(usize::try_from(journal.head.seq).unwrap_or(usize::MAX), "fact");
-                say(&format!("{}  {mode:<5} {}  {facts}, last {last}{driver}", run.id, clean(&journal.meta.title)));
+                say(&format!(
+                    "{}  {mode:<5} {}  {}  ({facts}{last}){driver}",
+                    run.id,
+                    clean(&journal.meta.title),
+                    clean(&state)
+                ));
             }
             Err(error) => say(&format!("{}  cannot be read: {error}", run.id)),
         }
     }
     Ok(0)
+}
+
+/// Where a run stands, in words.
+fn state_of(reader: &Reader) -> Result<String, Failure> {
+    let plan = plan_of(reader)?;
+    let facts = facts_of(&reader.tail(reader.head()?.seq)?).map_err(Failure::outside)?;
+    Ok(words::run_state(&plan, &Run::fold(&plan, &facts)))
 }
 
 pub(super) fn log(state: &Path, asked: Option<&str>, json: bool) -> Outcome {
@@ -90,6 +108,10 @@ pub(super) fn log(state: &Path, asked: Option<&str>, json: bool) -> Outcome {
     for recorded in facts_of(&records).map_err(Failure::outside)? {
         let (who, what) = words::fact(&plan, &recorded.fact);
         say(&format!("{:>5}  {}  {:<18} {what}", recorded.seq, words::utc(recorded.at), clean(&who)));
+        if let Fact::RunEnded { customers: Some(seen), customers_at, .. } = &recorded.fact {
+            let read = customers_at.map_or_else(String::new, |at| format!(" (as of {} UTC)", words::utc(at)));
+            say(&format!("       customers: {}{read}", clean(&seen.to_string())));
+        }
         if let Fact::StepStarted { evidence, .. }
         | Fact::StepDone { evidence, .. }
         | Fact::StepFailed { evidence, .. } = &recorded.fact
@@ -111,6 +133,7 @@ pub(super) fn verify(state: &Path, asked: &str, head: Option<&str>) -> Outcome {
     let report = verify_chain(&reader, expected.as_ref())?;
     if report.is_intact() {
         say(&report.to_string());
+        say("  the chain holds the facts and the runbook; samples and labels are outside it and are not checked");
         return Ok(0);
     }
     say_error(&report.to_string());

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::TargetId;
 use super::probe::RecordType;
 use super::simulate::Change;
+use super::target::Target;
 use super::time::Span;
 
 /// What a step does.
@@ -113,6 +114,10 @@ pub enum SqlExpect {
 }
 
 /// Sends an HTTP request.
+///
+/// An answer that is no success is a failure, with one exception: after POST and PATCH, which may not be sent twice,
+/// 502 and 504 leave the step in doubt, because the gateway does not know what the server behind it has done. So does
+/// a connection that is lost, or a limit that passes, after anything but a GET was sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HttpCall {
     /// The `http` target.
@@ -160,6 +165,11 @@ pub enum Method {
 }
 
 impl Method {
+    /// Whether sending it twice does what sending it once does (RFC 9110 §9.2.2).
+    pub fn is_idempotent(self) -> bool {
+        !matches!(self, Method::Post | Method::Patch)
+    }
+
     /// The method's name on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -221,7 +231,8 @@ pub struct DnsChange {
     /// The record type.
     #[serde(default, rename = "type")]
     pub record_type: RecordType,
-    /// Values that must be there now; the server refuses the whole update otherwise (RFC 2136 §2.4.2).
+    /// Values that must be there now; the server refuses the whole update otherwise (RFC 2136 §2.4.2). When
+    /// everything is as it should become already, that is no failure: nothing is changed.
     pub from: Vec<String>,
     /// Values afterwards.
     pub to: Vec<String>,
@@ -281,32 +292,35 @@ impl Action {
         }
     }
 
-    /// Exactly what will be done, line by line. Secrets appear as `«secret:name»`.
-    pub fn preview(&self) -> Vec<String> {
+    /// Exactly what will be done and where, line by line. Secrets appear as `«secret:name»`.
+    pub fn preview(&self, targets: &BTreeMap<TargetId, Target>) -> Vec<String> {
+        let place = |id: &TargetId| match targets.get(id) {
+            Some(target) => format!("{id} ({})", target.address()),
+            None => id.to_string(),
+        };
         match self {
             Action::Manual(items) => items.iter().map(|item| format!("[ ] {item}")).collect(),
             Action::Command(command) => preview_command(command),
             Action::Sql(sql) => {
-                let mut lines =
-                    vec![format!("on {}{}:", sql.target, if sql.transaction { ", in one transaction" } else { "" })];
+                let mut lines = vec![format!(
+                    "on {}{}:",
+                    place(&sql.target),
+                    if sql.transaction { ", in one transaction" } else { "" }
+                )];
                 lines.extend(sql.statements.iter().flat_map(|statement| {
-                    statement
-                        .trim()
-                        .trim_end_matches(';')
-                        .lines()
-                        .map(|line| format!("  {line}"))
-                        .chain([])
-                        .collect::<Vec<_>>()
+                    statement.trim().trim_end_matches(';').lines().map(|line| format!("  {line}"))
                 }));
                 match &sql.expect {
-                    Some(SqlExpect::Rows(n)) => lines.push(format!("  expect {n} rows")),
+                    Some(SqlExpect::Rows(n)) => {
+                        lines.push(format!("  expect {n} row{}", if *n == 1 { "" } else { "s" }));
+                    }
                     Some(SqlExpect::Value(value)) => lines.push(format!("  expect {value}")),
                     None => {}
                 }
                 lines
             }
             Action::Http(http) => {
-                let mut lines = vec![format!("{} {} on {}", http.method.as_str(), http.path, http.target)];
+                let mut lines = vec![format!("{} {} on {}", http.method.as_str(), http.path, place(&http.target))];
                 lines.extend(http.headers.iter().map(|(name, value)| format!("  {name}: {value}")));
                 lines.extend(http.body.iter().flat_map(|body| body.lines().map(|line| format!("  {line}"))));
                 lines
@@ -319,7 +333,7 @@ impl Action {
             }
             Action::Soak(soak) => vec![format!("watch for {} while every guard stays GO", soak.length)],
             Action::DnsUpdate(update) => {
-                let mut lines = vec![format!("update zone {} at once, all or nothing:", update.target)];
+                let mut lines = vec![format!("update {} at once, all or nothing:", place(&update.target))];
                 for change in &update.changes {
                     let name = format!("{} {}", change.name, change.record_type.as_str());
                     lines.push(format!("  - {name} {}", change.from.join(" ")));

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use super::evidence::{Assessment, Evidence, Verdict};
-use super::expr::Sight;
+use super::evidence::{Assessment, Baselines, Evidence, Term, Verdict};
+use super::expr::{Condition, Sight};
 use super::ids::ProbeId;
-use super::plan::{Check, ConditionId, Gate, Guard, Plan};
+use super::plan::{Check, ConditionId, Gate, Guard, Plan, Step};
 use super::reading::{Failure, Reading};
+use super::state::Run;
 use super::time::{At, Span};
 use super::value::Value;
 
@@ -64,15 +65,18 @@ impl Board {
         let runs = plan
             .conditions
             .iter()
-            .map(|condition| Streak { verdict: condition.evaluate(&|_| Sight::Missing).verdict, since: now })
+            .map(|condition| {
+                let nothing = condition.evaluate(&|_| Sight::Missing, &Baselines::new());
+                Streak { verdict: nothing.verdict, since: now }
+            })
             .collect();
         Self { probes: BTreeMap::new(), runs, readers }
     }
 
     /// Takes in a reading that arrived at `now`.
-    pub fn observe(&mut self, plan: &Plan, now: At, reading: &Reading) {
+    pub fn observe(&mut self, plan: &Plan, run: &Run, now: At, reading: &Reading) {
         // A reading that was stale before this one arrived broke every streak that rested on it.
-        self.refresh(plan, now);
+        self.refresh(plan, run, now);
         let latest = self.probes.entry(reading.probe.clone()).or_insert_with(|| Latest {
             good: None,
             failure: None,
@@ -95,13 +99,13 @@ impl Board {
             }
         }
         for id in self.readers.get(&reading.probe).cloned().unwrap_or_default() {
-            self.judge(plan, now, id);
+            self.judge(plan, run, now, id, now);
         }
     }
 
     /// Takes in what every measurement of a quiet time has seen: nothing else in between, up to `now`. Only a
     /// simulated world can say so. What was fresh when it began has been fresh all along.
-    pub fn sustain(&mut self, plan: &Plan, now: At, readings: &[Reading]) {
+    pub fn sustain(&mut self, plan: &Plan, run: &Run, now: At, readings: &[Reading]) {
         for reading in readings.iter().filter(|reading| reading.at <= now) {
             if let Some(latest) = self.probes.get_mut(&reading.probe) {
                 latest.at = latest.at.max(reading.at);
@@ -111,18 +115,22 @@ impl Board {
             }
         }
         for reading in readings {
-            self.observe(plan, now, reading);
+            self.observe(plan, run, now, reading);
         }
     }
 
-    /// Lets time pass: streaks whose readings have become stale end.
-    pub fn refresh(&mut self, plan: &Plan, now: At) {
+    /// Lets time pass: streaks whose readings have become stale end, at the moment they did, and growth is counted
+    /// from what the run says now.
+    pub fn refresh(&mut self, plan: &Plan, run: &Run, now: At) {
         for at in 0..self.runs.len() {
             let id = ConditionId(at);
             let decided = self.runs.get(at).is_some_and(|streak| streak.verdict != Verdict::Unknown);
             let constant = plan.condition(id).is_none_or(|condition| condition.probes().is_empty());
             if decided && !constant && !self.all_fresh(plan, now, id) {
-                self.judge(plan, now, id);
+                let since = self.went_stale(plan, run, now, id);
+                self.judge(plan, run, now, id, since);
+            } else if plan.condition(id).is_some_and(Condition::counts) {
+                self.judge(plan, run, now, id, now);
             }
         }
     }
@@ -133,12 +141,26 @@ impl Board {
         })
     }
 
-    fn judge(&mut self, plan: &Plan, now: At, id: ConditionId) {
-        let verdict = self.assess(plan, now, id).verdict;
+    /// Since when a condition has not been what its streak says, because readings went stale: whoever looks late must
+    /// not take the time before for watched.
+    fn went_stale(&self, plan: &Plan, run: &Run, now: At, id: ConditionId) -> At {
+        let (Some(condition), Some(streak)) = (plan.condition(id), self.runs.get(id.0)) else { return now };
+        let stale = |probe: &ProbeId| {
+            let (at, _) = self.probes.get(probe)?.good.as_ref()?;
+            Some(at.plus(plan.probes.get(probe)?.stale_after()).plus(Span(1)))
+        };
+        let mut moments: Vec<At> = condition.probes().iter().filter_map(stale).filter(|at| *at < now).collect();
+        moments.sort_unstable();
+        let changed = moments.into_iter().find(|at| self.assess(plan, run, *at, id).verdict != streak.verdict);
+        changed.unwrap_or(now).max(streak.since)
+    }
+
+    fn judge(&mut self, plan: &Plan, run: &Run, now: At, id: ConditionId, since: At) {
+        let verdict = self.assess(plan, run, now, id).verdict;
         if let Some(streak) = self.runs.get_mut(id.0)
             && streak.verdict != verdict
         {
-            *streak = Streak { verdict, since: now };
+            *streak = Streak { verdict, since };
         }
     }
 
@@ -171,11 +193,26 @@ impl Board {
     }
 
     /// Answers a condition on what is known now.
-    pub fn assess(&self, plan: &Plan, now: At, id: ConditionId) -> Assessment {
+    pub fn assess(&self, plan: &Plan, run: &Run, now: At, id: ConditionId) -> Assessment {
+        let nothing = Baselines::new();
+        let asker = plan.condition(id).and_then(Condition::asker);
+        let baselines = asker.and_then(|asker| run.baselines(asker)).unwrap_or(&nothing);
+        self.assess_from(plan, now, id, baselines)
+    }
+
+    fn assess_from(&self, plan: &Plan, now: At, id: ConditionId, baselines: &Baselines) -> Assessment {
         match plan.condition(id) {
-            Some(condition) => condition.evaluate(&|probe| self.sight(plan, now, probe)),
+            Some(condition) => condition.evaluate(&|probe| self.sight(plan, now, probe), baselines),
             None => Assessment { verdict: Verdict::Unknown, terms: Vec::new() },
         }
+    }
+
+    /// What a step (with `undo`, taking it back) would count growth from if it began now. A number without a fresh
+    /// reading is left out.
+    pub fn baselines(&self, plan: &Plan, now: At, step: &Step, undo: bool) -> Baselines {
+        let conditions =
+            step.conditions(undo).filter_map(|id| plan.condition(id)).filter(|condition| condition.counts());
+        conditions.flat_map(|condition| condition.baselines(now, &|probe| self.sight(plan, now, probe))).collect()
     }
 
     /// For how long the condition has been GO without a break; `None` when it is not GO.
@@ -192,20 +229,73 @@ impl Board {
         self.runs.get(id.0).filter(|streak| streak.verdict == verdict).map(|streak| now.since(streak.since))
     }
 
-    /// A gate as it stands now, judged afresh.
+    /// Since when the condition has not been GO; `None` when it is.
+    pub fn not_go_since(&self, id: ConditionId) -> Option<At> {
+        self.runs.get(id.0).filter(|streak| streak.verdict != Verdict::Go).map(|streak| streak.since)
+    }
+
+    /// A gate as it stands now, judged afresh. A gate counts nothing: its step has not begun.
     pub fn gate(&self, plan: &Plan, now: At, gate: &Gate) -> Evidence {
-        self.evidence(plan, now, &gate.name, gate.condition, gate.hold)
+        let assessment = self.assess_from(plan, now, gate.condition, &Baselines::new());
+        self.evidence(plan, now, &gate.name, gate.condition, gate.hold, assessment)
     }
 
     /// A guard as it stands now, judged afresh.
-    pub fn guard(&self, plan: &Plan, now: At, guard: &Guard) -> Evidence {
-        self.evidence(plan, now, &guard.name, guard.condition, Span::ZERO)
+    pub fn guard(&self, plan: &Plan, run: &Run, now: At, guard: &Guard) -> Evidence {
+        let assessment = self.assess(plan, run, now, guard.condition);
+        self.evidence(plan, now, &guard.name, guard.condition, Span::ZERO, assessment)
+    }
+
+    /// A guard as it would stand if its step began now.
+    pub fn guard_at_start(&self, plan: &Plan, now: At, guard: &Guard) -> Evidence {
+        let sight = |probe: &ProbeId| self.sight(plan, now, probe);
+        let from = plan.condition(guard.condition).map(|condition| condition.baselines(now, &sight));
+        let assessment = self.assess_from(plan, now, guard.condition, &from.unwrap_or_default());
+        let evidence = self.evidence(plan, now, &guard.name, guard.condition, Span::ZERO, assessment);
+        // Nothing was counted before the start, so there is no time for which it has held.
+        if plan.condition(guard.condition).is_some_and(Condition::counts) {
+            Evidence { held: evidence.held.map(|_| Span::ZERO), ..evidence }
+        } else {
+            evidence
+        }
+    }
+
+    /// A number whose growth a step counts, as a gate of it: GO while there is something to count from.
+    pub fn countable(&self, plan: &Plan, now: At, step: &Step) -> Vec<Evidence> {
+        let mut found: BTreeMap<&str, Evidence> = BTreeMap::new();
+        // What guards count is seen on the guards themselves.
+        let guarded = |id: &ConditionId| step.guards.iter().any(|guard| guard.condition == *id);
+        let conditions = step.conditions(false).filter(|id| !guarded(id)).filter_map(|id| plan.condition(id));
+        for condition in conditions.filter(|condition| condition.counts()) {
+            let baselines = condition.baselines(now, &|probe| self.sight(plan, now, probe));
+            for number in condition.counted() {
+                let baseline = baselines.get(number);
+                let verdict = if baseline.is_some() { Verdict::Go } else { Verdict::Unknown };
+                let term = Term {
+                    text: format!("{number} is known"),
+                    verdict,
+                    actual: baseline.map(|from| format!("{number} = {}", from.value)).unwrap_or_default(),
+                    why: baseline.is_none().then(|| format!("{number} gives no fresh reading to count from")),
+                    age: baseline.map(|from| now.since(from.at)),
+                };
+                let evidence = Evidence {
+                    name: format!("counting {number}"),
+                    rule: term.text.clone(),
+                    held: baseline.map(|_| Span::ZERO),
+                    needed: Span::ZERO,
+                    assessment: Assessment { verdict, terms: vec![term] },
+                };
+                found.insert(number, evidence);
+            }
+        }
+        found.into_values().collect()
     }
 
     /// A check as it stands now. Only readings that were begun after `since` count, and so does only the time
     /// after it: what was true before the action proves nothing about the action.
-    pub fn check(&self, plan: &Plan, now: At, check: &Check, since: At) -> Evidence {
-        let mut evidence = self.evidence(plan, now, &check.name, check.condition, check.hold);
+    pub fn check(&self, plan: &Plan, run: &Run, now: At, check: &Check, since: At) -> Evidence {
+        let assessment = self.assess(plan, run, now, check.condition);
+        let mut evidence = self.evidence(plan, now, &check.name, check.condition, check.hold, assessment);
         evidence.held = if self.read_since(plan, check.condition, since) {
             evidence.held.map(|held| held.min(now.since(since)))
         } else {
@@ -215,8 +305,8 @@ impl Board {
     }
 
     /// Whether a condition is GO on readings that were all begun after `since`.
-    pub fn is_go_since(&self, plan: &Plan, now: At, id: ConditionId, since: At) -> bool {
-        self.read_since(plan, id, since) && self.assess(plan, now, id).verdict == Verdict::Go
+    pub fn is_go_since(&self, plan: &Plan, run: &Run, now: At, id: ConditionId, since: At) -> bool {
+        self.read_since(plan, id, since) && self.assess(plan, run, now, id).verdict == Verdict::Go
     }
 
     fn read_since(&self, plan: &Plan, id: ConditionId, since: At) -> bool {
@@ -227,8 +317,15 @@ impl Board {
         })
     }
 
-    fn evidence(&self, plan: &Plan, now: At, name: &str, id: ConditionId, needed: Span) -> Evidence {
-        let assessment = self.assess(plan, now, id);
+    fn evidence(
+        &self,
+        plan: &Plan,
+        now: At,
+        name: &str,
+        id: ConditionId,
+        needed: Span,
+        assessment: Assessment,
+    ) -> Evidence {
         let held = (assessment.verdict == Verdict::Go).then(|| self.held(now, id).unwrap_or(Span::ZERO));
         Evidence {
             name: name.to_owned(),

@@ -1,16 +1,19 @@
 //! Decisions on what the operator wants. What happens by itself is in [`progress`](mod@super::progress).
 
 use super::board::Board;
-use super::evidence::Evidence;
+use super::evidence::{Evidence, Verdict};
 use super::fact::{Ending, Fact, Finding, StopWhy};
 use super::ids::{StepId, Who};
 use super::input::{Command, Confirmation, Decision, Effect, Input, Picture};
 use super::job::Direction;
 use super::plan::{Confirm, Plan, Reversibility, Step};
+use super::poll::{Station, poll};
 use super::progress;
 use super::refusal::Refusal;
 use super::state::{Phase, Run};
 use super::time::{At, Span};
+
+pub use super::poll::{gates, shut_sentence};
 
 /// Shortest reason that is accepted, in characters.
 pub const REASON_MIN: usize = 10;
@@ -20,6 +23,9 @@ pub const ARMING: Span = Span(300);
 
 /// Most characters of a wrong word that a refusal repeats.
 const ECHOED: usize = 40;
+
+/// The word that stops a step.
+pub const STOP_WORD: &str = "stop";
 
 /// The word that takes a step back.
 pub const UNDO_WORD: &str = "undo";
@@ -117,12 +123,6 @@ pub fn unmet(run: &Run, step: &Step) -> Vec<StepId> {
     step.needs.iter().filter(|need| !run.is_settled(need)).cloned().collect()
 }
 
-/// Every gate of a step judged now, the window of the change among them.
-pub fn gates(plan: &Plan, board: &Board, now: At, step: &Step) -> Vec<Evidence> {
-    let window = plan.window.map(|window| progress::window_gate(window, now));
-    window.into_iter().chain(step.gates.iter().map(|gate| board.gate(plan, now, gate))).collect()
-}
-
 /// What the operator sees of a step now; a confirmation must carry an equal one.
 pub fn picture(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Picture {
     let progress = run.step(&step.id);
@@ -130,10 +130,21 @@ pub fn picture(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> P
         Phase::Done { .. } | Phase::Verifying { .. } | Phase::InDoubt { .. } => step.undo.as_ref(),
         _ => Some(&step.work),
     };
+    let polled = match progress.phase {
+        Phase::Pending | Phase::Failed { .. } | Phase::Undone { .. } | Phase::Skipped { .. } => {
+            gates(plan, board, now, step)
+        }
+        _ => Vec::new(),
+    };
+    let doubt = match progress.phase {
+        Phase::InDoubt { key, .. } => Some(key),
+        _ => None,
+    };
     Picture {
         state: step_state(plan, run, board, now, step).as_str(),
         attempts: (progress.attempt, progress.undo_attempt),
-        gates: gates(plan, board, now, step)
+        doubt,
+        gates: polled
             .into_iter()
             .map(|gate| {
                 let open = gate.open();
@@ -157,6 +168,24 @@ pub fn undo_word(step: &Step) -> &str {
     if step.reversibility >= Reversibility::Lossy { step.id.as_str() } else { UNDO_WORD }
 }
 
+/// What must be typed to stop a step. What is on its way back would be left half way, which takes more than a habit.
+pub fn stop_word<'a>(run: &Run, step: &'a Step) -> &'a str {
+    match run.phase(&step.id) {
+        Phase::Running(running) if running.key.direction != Direction::Do => step.id.as_str(),
+        _ => STOP_WORD,
+    }
+}
+
+/// Whether the checks of a failed step may be looked at again: they say something only about work that ended well and
+/// is still there.
+pub fn may_be_verified_again(run: &Run, step: &Step) -> bool {
+    let progress = run.step(&step.id);
+    matches!(progress.phase, Phase::Failed { reverted: false, .. })
+        && progress.worked
+        && progress.reverting.is_none()
+        && !step.verify.is_empty()
+}
+
 struct Operator<'a> {
     plan: &'a Plan,
     run: &'a Run,
@@ -175,9 +204,9 @@ impl Operator<'_> {
             Command::Override { confirmation, reason } => self.start(&confirmation, Some(reason)),
             Command::Acknowledge { step, item } => self.acknowledge(&step, item),
             Command::Skip { step, reason } => self.skip(&step, &reason),
-            Command::Stop { step } => self.stop(&step),
+            Command::Stop(confirmation) => self.stop(&confirmation),
             Command::VerifyAgain { step } => self.verify_again(&step),
-            Command::Resolve { step, finding, reason } => self.resolve(&step, finding, &reason),
+            Command::Resolve { step, finding, reason, seen } => self.resolve(&step, finding, &reason, &seen),
             Command::Undo(confirmation) => self.undo(&confirmation),
             Command::Note { text } => Ok(fact(Fact::NoteAdded { by: self.by, text: text_of(&text)? })),
             Command::StatusUpdate { text } => Ok(fact(Fact::StatusUpdated { by: self.by, text: text_of(&text)? })),
@@ -200,24 +229,28 @@ impl Operator<'_> {
         if !waits_for.is_empty() {
             return Err(Refusal::NeedsUnmet { step: step.id.clone(), waits_for });
         }
-        let evidence = gates(self.plan, self.board, self.now, step);
-        let shut: Vec<&Evidence> = evidence.iter().filter(|gate| !gate.open()).collect();
+        let stations = poll(self.plan, self.board, self.now, step);
+        let shut: Vec<&Station> = stations.iter().filter(|station| !station.evidence.open()).collect();
+        let broken = |station: &&&Station| station.guard && station.evidence.assessment.verdict == Verdict::NoGo;
+        if let Some(broken) = shut.iter().find(broken) {
+            let broken = shut_sentence(&broken.evidence);
+            return Err(Refusal::GuardBroken { step: step.id.clone(), broken });
+        }
         match &reason {
             None if !shut.is_empty() => {
-                let shut = shut.iter().map(|gate| shut_sentence(gate)).collect();
+                let shut = shut.iter().map(|station| shut_sentence(&station.evidence)).collect();
                 return Err(Refusal::GateShut { step: step.id.clone(), shut });
             }
             Some(_) if shut.is_empty() => return Err(Refusal::NothingToOverride(step.id.clone())),
             Some(reason) => {
-                let forbidden =
-                    step.gates.iter().find(|gate| !gate.overridable && shut.iter().any(|shut| shut.name == gate.name));
-                if let Some(gate) = forbidden {
-                    return Err(Refusal::OverrideForbidden { gate: gate.name.clone() });
+                if let Some(forbidden) = shut.iter().find(|station| !station.overridable) {
+                    return Err(Refusal::OverrideForbidden { gate: forbidden.evidence.name.clone() });
                 }
                 reason_of(reason)?;
             }
             None => {}
         }
+        self.unchanged(step, &confirmation.seen, true)?;
         self.confirmed(step, confirmation, word(step))?;
         let second = self.second_person(step, confirmation)?;
         let attempt = self.run.step(&step.id).attempt.next();
@@ -227,9 +260,10 @@ impl Operator<'_> {
             by: self.by.clone(),
             second,
             typed: confirmation.typed.trim().to_owned(),
-            evidence,
+            evidence: stations.into_iter().map(|station| station.evidence).collect(),
             overridden: reason.map(|reason| reason.trim().to_owned()),
             preview: step.work.digest.clone(),
+            baselines: self.board.baselines(self.plan, self.now, step, false),
         };
         let (job, effect) = progress::begin(self.plan, &step.id, Direction::Do, attempt, 0);
         Ok(Decision { facts: vec![started, job], effects: effect.into_iter().collect() })
@@ -254,10 +288,7 @@ impl Operator<'_> {
 
     /// The confirmation is made on the present picture, deliberately, with the right word.
     fn confirmed(&self, step: &Step, confirmation: &Confirmation, expected: &str) -> Result<(), Refusal> {
-        let present = picture(self.plan, self.run, self.board, self.now, step);
-        if let Some(what) = difference(&confirmation.seen, &present) {
-            return Err(Refusal::PictureChanged { what });
-        }
+        self.unchanged(step, &confirmation.seen, false)?;
         let shown = self.now.since(confirmation.shown);
         if shown < ARMING {
             return Err(Refusal::TooSoon(shown));
@@ -269,6 +300,15 @@ impl Operator<'_> {
             });
         }
         Ok(())
+    }
+
+    /// What was seen is what is. Gates matter to a start only.
+    fn unchanged(&self, step: &Step, seen: &Picture, gates: bool) -> Result<(), Refusal> {
+        let present = picture(self.plan, self.run, self.board, self.now, step);
+        match difference(seen, &present, gates) {
+            Some(what) => Err(Refusal::PictureChanged { what }),
+            None => Ok(()),
+        }
     }
 
     fn second_person(&self, step: &Step, confirmation: &Confirmation) -> Result<Option<Who>, Refusal> {
@@ -311,7 +351,10 @@ impl Operator<'_> {
         let mut decision = fact(Fact::ItemAcknowledged { step: id.clone(), attempt, item, by: self.by.clone() });
         if progress.items.len() + 1 == items.len() {
             let took = self.now.since(running.since);
-            let summary = format!("{} items acknowledged", items.len());
+            let summary = match items.len() {
+                1 => "1 item acknowledged".to_owned(),
+                n => format!("{n} items acknowledged"),
+            };
             let rest = progress::succeeded(self.plan, self.run, running, summary, took);
             decision.facts.extend(rest.facts);
             decision.effects.extend(rest.effects);
@@ -338,23 +381,22 @@ impl Operator<'_> {
         Err(Refusal::WrongState { step: id.clone(), state: state.as_str(), advice })
     }
 
-    fn stop(&self, id: &StepId) -> Result<Decision, Refusal> {
+    fn stop(&self, confirmation: &Confirmation) -> Result<Decision, Refusal> {
+        let id = &confirmation.step;
         let step = self.step(id)?;
         match self.run.phase(id) {
-            Phase::Running(running) if running.stopping.is_none() => Ok(progress::stop(
-                self.plan,
-                self.run,
-                self.now,
-                running,
-                &StopWhy::Operator(self.by.clone()),
-                Vec::new(),
-            )),
+            Phase::Running(running) if running.stopping.is_none() => {
+                self.confirmed(step, confirmation, stop_word(self.run, step))?;
+                let why = StopWhy::Operator(self.by.clone());
+                Ok(progress::stop(self.plan, self.run, self.now, running, &why, Vec::new()))
+            }
             Phase::Running(_) => Err(Refusal::WrongState {
                 step: id.clone(),
                 state: "stopping",
                 advice: "it was told to stop already; it ends by itself or at its time limit",
             }),
             Phase::Verifying { .. } => {
+                self.confirmed(step, confirmation, stop_word(self.run, step))?;
                 let attempt = self.run.step(id).attempt;
                 let why = format!("verification stopped by {}", self.by);
                 let evidence = progress::checks(self.plan, self.run, self.board, self.now, step);
@@ -383,6 +425,13 @@ impl Operator<'_> {
                     advice: "its checks would judge what is no longer there; take it back with u or do it again with enter",
                 })
             }
+            Phase::Failed { reverted: false, .. } if !may_be_verified_again(self.run, step) => {
+                Err(Refusal::WrongState {
+                    step: id.clone(),
+                    state: "failed before its work was done",
+                    advice: "its checks would not prove that it was; do it again with enter, take it back with u, or skip it with a reason",
+                })
+            }
             Phase::Failed { reverted: false, .. } => Ok(fact(Fact::VerifyingAgain {
                 step: id.clone(),
                 attempt: self.run.step(id).attempt,
@@ -401,7 +450,7 @@ impl Operator<'_> {
         }
     }
 
-    fn resolve(&self, id: &StepId, finding: Finding, reason: &str) -> Result<Decision, Refusal> {
+    fn resolve(&self, id: &StepId, finding: Finding, reason: &str, seen: &Picture) -> Result<Decision, Refusal> {
         let step = self.step(id)?;
         let Phase::InDoubt { key, .. } = self.run.phase(id) else {
             return Err(Refusal::WrongState {
@@ -410,6 +459,7 @@ impl Operator<'_> {
                 advice: "only a step in doubt needs to be resolved",
             });
         };
+        self.unchanged(step, seen, false)?;
         reason_of(reason)?;
         let of = self.plan.work(key).map_or(1, |work| work.jobs.len());
         let job = usize::from(key.job) + 1;
@@ -464,6 +514,7 @@ impl Operator<'_> {
             by: self.by.clone(),
             typed: confirmation.typed.trim().to_owned(),
             preview: undo.digest.clone(),
+            baselines: self.board.baselines(self.plan, self.now, step, true),
         };
         // What an earlier try has taken back already is not taken back again.
         let from = Some(self.run.step(&step.id).undo_done).filter(|done| usize::from(*done) < undo.jobs.len());
@@ -491,8 +542,8 @@ impl Operator<'_> {
             reason_of(reason)?;
         }
         let customers = self.plan.customers.as_ref().and_then(|probe| self.board.latest(probe));
-        let customers = customers.and_then(|latest| latest.good.as_ref()).map(|(_, value)| value.clone());
-        Ok(fact(Fact::RunEnded { by: self.by.clone(), how, customers }))
+        let (customers_at, customers) = customers.and_then(|latest| latest.good.clone()).unzip();
+        Ok(fact(Fact::RunEnded { by: self.by.clone(), how, customers, customers_at }))
     }
 }
 
@@ -509,36 +560,22 @@ fn text_of(text: &str) -> Result<String, Refusal> {
     if text.is_empty() { Err(Refusal::EmptyText) } else { Ok(text.to_owned()) }
 }
 
-/// Why a gate is shut, in the operator's terms.
-pub fn shut_sentence(gate: &Evidence) -> String {
-    let verdict = gate.assessment.verdict;
-    let mut reasons: Vec<String> = gate
-        .assessment
-        .shut_by()
-        .map(|term| match &term.why {
-            Some(why) => why.clone(),
-            None if term.actual.is_empty() => term.text.clone(),
-            None => format!("{} but {}", term.text, term.actual),
-        })
-        .collect();
-    if reasons.is_empty()
-        && let Some(held) = gate.held
-    {
-        reasons.push(format!("GO for {held} of {}", gate.needed));
-    }
-    format!("\"{}\" {verdict} ({})", gate.name, reasons.join(", "))
-}
-
 /// What is different between what was on screen and what is, in words; `None` when nothing is.
-fn difference(seen: &Picture, present: &Picture) -> Option<String> {
+fn difference(seen: &Picture, present: &Picture, gates: bool) -> Option<String> {
     if seen.state != present.state {
         return Some(format!("the step went from {} to {}", seen.state, present.state));
     }
     if seen.attempts != present.attempts {
         return Some("the step was tried".to_owned());
     }
+    if seen.doubt != present.doubt {
+        return Some("another job came to be in doubt".to_owned());
+    }
     if seen.preview != present.preview {
         return Some("what would be done changed".to_owned());
+    }
+    if !gates {
+        return None;
     }
     // By position: names need not differ.
     let changed = present.gates.iter().zip(&seen.gates).find(|(is, was)| is != was);

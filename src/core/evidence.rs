@@ -1,10 +1,12 @@
 //! Verdicts and the evidence behind them: what a decision was based on, kept with the decision.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::time::Span;
+use super::time::{At, Span};
+use super::value::Value;
 
 /// The answer of a station in the poll. No answer is not a GO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -92,6 +94,19 @@ pub struct Term {
     /// Age of the oldest reading used.
     pub age: Option<Span>,
 }
+
+/// What a number was when counting its growth began. It is kept with the fact that began it, so that growth means
+/// the same after a restart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// The number.
+    pub value: Value,
+    /// When it was read.
+    pub at: At,
+}
+
+/// Numbers that growth is counted from, by the name conditions use: `customers.failed`.
+pub type Baselines = BTreeMap<String, Baseline>;
 
 /// A gate, check or guard at the moment of a decision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

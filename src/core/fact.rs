@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::evidence::Evidence;
+use super::evidence::{Baseline, Baselines, Evidence};
 use super::ids::{Attempt, StepId, Who};
 use super::job::{Adoption, JobKey, Outcome};
 use super::time::{At, Span};
@@ -56,6 +56,17 @@ pub enum Fact {
         /// Version of the program.
         version: String,
     },
+    /// Before a live run: whether the rehearsals that the runbook demands were made.
+    RehearsalsChecked {
+        /// Rehearsals that count, by the names of their runs.
+        counted: Vec<String>,
+        /// What was missing, one sentence each.
+        missing: Vec<String>,
+        /// Why the run was begun all the same, when something was missing.
+        overridden: Option<String>,
+        /// Who began it.
+        by: Who,
+    },
     /// A driver took the run.
     DriverArrived {
         /// Who.
@@ -90,6 +101,20 @@ pub enum Fact {
         overridden: Option<String>,
         /// Digest of the preview that was on screen.
         preview: String,
+        /// Numbers whose growth this try counts, as they were at this moment.
+        #[serde(default, skip_serializing_if = "Baselines::is_empty")]
+        baselines: Baselines,
+    },
+    /// A number whose growth is counted gave no reading when its step began. From here on it is counted.
+    BaselineTaken {
+        /// Which step.
+        step: StepId,
+        /// Whether the step is being taken back.
+        undo: bool,
+        /// The number, as conditions name it.
+        number: String,
+        /// Its first reading.
+        baseline: Baseline,
     },
     /// A job is about to begin. It may have had an effect from here on.
     JobStarted {
@@ -126,6 +151,24 @@ pub enum Fact {
         why: StopWhy,
         /// What guards showed, for [`StopWhy::Guard`].
         evidence: Vec<Evidence>,
+    },
+    /// A guard of a soak is not GO: from here on time does not count as watched.
+    SoakInterrupted {
+        /// Which step.
+        step: StepId,
+        /// Which try.
+        attempt: Attempt,
+        /// Since when the guard has not been GO: never later than this fact.
+        since: At,
+        /// The guards that are not GO.
+        evidence: Vec<Evidence>,
+    },
+    /// Every guard of a soak is GO again: from here on time counts.
+    SoakContinued {
+        /// Which step.
+        step: StepId,
+        /// Which try.
+        attempt: Attempt,
     },
     /// A section began to take back what it had done.
     SectionReverting {
@@ -215,6 +258,9 @@ pub enum Fact {
         typed: String,
         /// Digest of the preview that was on screen.
         preview: String,
+        /// Numbers whose growth this try counts, as they were at this moment.
+        #[serde(default, skip_serializing_if = "Baselines::is_empty")]
+        baselines: Baselines,
     },
     /// A step is taken back.
     StepUndone {
@@ -266,6 +312,9 @@ pub enum Fact {
         how: Ending,
         /// What the customers saw, when the runbook has a probe for it.
         customers: Option<Value>,
+        /// When that was read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        customers_at: Option<At>,
     },
 }
 
@@ -366,13 +415,17 @@ impl Fact {
     pub fn kind(&self) -> &'static str {
         match self {
             Fact::RunOpened { .. } => "run_opened",
+            Fact::RehearsalsChecked { .. } => "rehearsals_checked",
             Fact::DriverArrived { .. } => "driver_arrived",
             Fact::DriverLeft { .. } => "driver_left",
             Fact::StepStarted { .. } => "step_started",
+            Fact::BaselineTaken { .. } => "baseline_taken",
             Fact::JobStarted { .. } => "job_started",
             Fact::JobEnded { .. } => "job_ended",
             Fact::ItemAcknowledged { .. } => "item_acknowledged",
             Fact::StopRequested { .. } => "stop_requested",
+            Fact::SoakInterrupted { .. } => "soak_interrupted",
+            Fact::SoakContinued { .. } => "soak_continued",
             Fact::SectionReverting { .. } => "section_reverting",
             Fact::StepDone { .. } => "step_done",
             Fact::StepFailed { .. } => "step_failed",
@@ -417,8 +470,11 @@ impl Fact {
     pub fn step(&self) -> Option<&StepId> {
         match self {
             Fact::StepStarted { step, .. }
+            | Fact::BaselineTaken { step, .. }
             | Fact::ItemAcknowledged { step, .. }
             | Fact::StopRequested { step, .. }
+            | Fact::SoakInterrupted { step, .. }
+            | Fact::SoakContinued { step, .. }
             | Fact::SectionReverting { step, .. }
             | Fact::StepDone { step, .. }
             | Fact::StepFailed { step, .. }
@@ -434,6 +490,7 @@ impl Fact {
             | Fact::DoubtResolved { key, .. }
             | Fact::LateResultIgnored { key, .. } => Some(&key.step),
             Fact::RunOpened { .. }
+            | Fact::RehearsalsChecked { .. }
             | Fact::DriverArrived { .. }
             | Fact::DriverLeft { .. }
             | Fact::NoteAdded { .. }

@@ -63,10 +63,7 @@ pub enum Command {
         reason: String,
     },
     /// Stop a running step.
-    Stop {
-        /// Which.
-        step: StepId,
-    },
+    Stop(Confirmation),
     /// Look at a failed step's checks once more.
     VerifyAgain {
         /// Which.
@@ -80,6 +77,8 @@ pub enum Command {
         finding: Finding,
         /// Why the operator thinks so.
         reason: String,
+        /// What the screen showed.
+        seen: Picture,
     },
     /// Take a step back.
     Undo(Confirmation),
@@ -122,7 +121,9 @@ pub struct Picture {
     pub state: &'static str,
     /// Tries so far, forward and back.
     pub attempts: (Attempt, Attempt),
-    /// Each gate's name, verdict and whether it was open.
+    /// The job in doubt, if one is.
+    pub doubt: Option<JobKey>,
+    /// Each gate's name, verdict and whether it was open, while the step could be started.
     pub gates: Vec<(String, Verdict, bool)>,
     /// Digest of the preview.
     pub preview: String,

@@ -22,6 +22,7 @@ pub mod job;
 pub mod nearest;
 pub mod origin;
 pub mod plan;
+pub mod poll;
 pub mod probe;
 pub mod progress;
 pub mod reading;

@@ -161,6 +161,29 @@ pub struct Step {
     pub writes: Option<WriteMark>,
 }
 
+impl Step {
+    /// Whether customers may be kept from writing by something that is left of it.
+    pub fn stops_writes(&self) -> bool {
+        matches!(self.writes, Some(WriteMark::Stop | WriteMark::Pause))
+            || self.work.jobs.iter().any(|job| job.writes == Some(WriteEdge::Stop))
+    }
+
+    /// Conditions that are judged from its start on; with `undo`, those that are judged while it is taken back.
+    pub fn conditions(&self, undo: bool) -> impl Iterator<Item = ConditionId> {
+        let (work, step) = if undo { (self.undo.as_ref(), None) } else { (Some(&self.work), Some(self)) };
+        let own = step.into_iter().flat_map(|step| {
+            let checks = step.verify.iter().map(|check| check.condition);
+            checks.chain(step.guards.iter().map(|guard| guard.condition))
+        });
+        let awaited = work
+            .into_iter()
+            .flat_map(|work| &work.jobs)
+            .flat_map(|job| job.until.iter().chain(&job.undo_until))
+            .copied();
+        own.chain(awaited)
+    }
+}
+
 /// What starts or ends the time in which customers cannot write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -173,6 +196,27 @@ pub enum WriteMark {
     Pause,
 }
 
+/// What a job of a section starts or ends for customers who write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteEdge {
+    /// Writes stop when this job starts.
+    Stop,
+    /// Writes flow again when this job has succeeded.
+    Resume,
+}
+
+impl WriteEdge {
+    /// What taking the job back does.
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        match self {
+            WriteEdge::Stop => WriteEdge::Resume,
+            WriteEdge::Resume => WriteEdge::Stop,
+        }
+    }
+}
+
 /// What is run: one job, or several back to back as a section.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Work {
@@ -182,25 +226,26 @@ pub struct Work {
     pub deadline: Option<Span>,
     /// Whether this is a section: what has run is taken back in reverse order when a job fails.
     pub section: bool,
+    /// Exactly what will be done and where, line by line.
+    pub preview: Vec<String>,
     /// SHA-256 over the preview in hexadecimal. The operator confirms this; the journal keeps it.
     pub digest: String,
 }
 
 impl Work {
-    /// Exactly what will be done, line by line.
-    pub fn preview(&self) -> Vec<String> {
-        if !self.section {
-            return self.jobs.iter().flat_map(|job| job.action.preview()).collect();
-        }
-        self.jobs
-            .iter()
-            .enumerate()
-            .flat_map(|(at, job)| {
-                std::iter::once(format!("{}. {}", at + 1, job.title))
-                    .chain(job.action.preview().into_iter().map(|line| format!("   {line}")))
-                    .collect::<Vec<_>>()
-            })
-            .collect()
+    /// Jobs on these targets, with their preview. The digest is whoever's who can compute one.
+    pub fn new(jobs: Vec<Job>, deadline: Option<Span>, section: bool, targets: &BTreeMap<TargetId, Target>) -> Self {
+        let numbered = |(at, job): (usize, &Job)| {
+            let lines = job.action.preview(targets).into_iter();
+            if section {
+                let heading = format!("{}. {}", at + 1, job.title);
+                std::iter::once(heading).chain(lines.map(|line| format!("   {line}"))).collect::<Vec<_>>()
+            } else {
+                lines.collect()
+            }
+        };
+        let preview = jobs.iter().enumerate().flat_map(numbered).collect();
+        Self { jobs, deadline, section, preview, digest: String::new() }
     }
 }
 
@@ -217,6 +262,8 @@ pub struct Job {
     pub undo: Option<Action>,
     /// Conditions of `undo` when that waits for some, in order.
     pub undo_until: Vec<ConditionId>,
+    /// What it does to the write pause.
+    pub writes: Option<WriteEdge>,
 }
 
 /// A condition for starting.
@@ -322,6 +369,12 @@ impl Plan {
             Direction::Do | Direction::Undo => &job.until,
             Direction::Revert => &job.undo_until,
         }
+    }
+
+    /// What a job does to the write pause.
+    pub fn edge(&self, key: &JobKey) -> Option<WriteEdge> {
+        let edge = self.work(key)?.jobs.get(usize::from(key.job))?.writes?;
+        Some(if key.direction == Direction::Revert { edge.reversed() } else { edge })
     }
 
     /// The heading of a job.

@@ -3,11 +3,12 @@
 use super::action::{Action, Wait};
 use super::board::Board;
 use super::evidence::{Assessment, Evidence, Term, Verdict};
+use super::expr::Asker;
 use super::fact::{Fact, Finding, StopWhy};
 use super::ids::{Attempt, StepId};
 use super::input::{Decision, Effect};
 use super::job::{Adoption, Direction, JobKey, Outcome};
-use super::plan::{Plan, Step, Window};
+use super::plan::{Guard, Plan, Step, Window};
 use super::state::{Phase, Run, Running};
 use super::time::{At, Span};
 
@@ -55,7 +56,7 @@ pub fn checks(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Ve
         Phase::Verifying { since } => *since,
         _ => run.step(&step.id).ended.unwrap_or_default(),
     };
-    step.verify.iter().map(|check| board.check(plan, now, check, since)).collect()
+    step.verify.iter().map(|check| board.check(plan, run, now, check, since)).collect()
 }
 
 /// A job that the core keeps itself ended well.
@@ -255,16 +256,18 @@ pub(super) fn job_adopted(plan: &Plan, run: &Run, now: At, key: JobKey, adoption
         Adoption::Running | Adoption::Untraceable => {}
         Adoption::Ended { outcome, took } => {
             // A section whose deadline passed meanwhile goes back, never forward.
-            let late = Running { stopping: None, key: key.clone(), since: now };
+            let late = Running::new(key.clone(), now, None);
             let late = passed_deadline(plan, run, now, &late).map(StopWhy::Deadline);
-            let running = Running { stopping: run.step(&key.step).stopping.or(late), key, since: now };
+            let stopping = run.step(&key.step).stopping.or(late);
+            let running = Running::new(key, now, stopping);
             let rest = ended(plan, run, &running, outcome, took);
             decision.facts.extend(rest.facts);
             decision.effects.extend(rest.effects);
         }
         Adoption::NeverStarted => {
             let what = "it never started: the cockpit went away first".to_owned();
-            let running = Running { stopping: run.step(&key.step).stopping, key, since: now };
+            let stopping = run.step(&key.step).stopping;
+            let running = Running::new(key, now, stopping);
             let rest = ended(plan, run, &running, Outcome::Failed { what }, Span::ZERO);
             decision.facts.extend(rest.facts);
             decision.effects.extend(rest.effects);
@@ -290,7 +293,7 @@ pub(super) fn stop(
     } else {
         let stopped = Running { stopping: Some(why.clone()), ..running.clone() };
         let outcome = Outcome::Failed { what: why.to_string() };
-        let rest = ended(plan, run, &stopped, outcome, now.since(running.since));
+        let rest = ended(plan, run, &stopped, outcome, running.passed(now));
         decision.facts.extend(rest.facts);
         decision.effects.extend(rest.effects);
     }
@@ -309,9 +312,10 @@ pub(super) fn tick(plan: &Plan, run: &Run, board: &Board, now: At) -> Decision {
                 .or_else(|| deadline_passed(plan, run, now, running))
                 .or_else(|| kept_job_due(plan, run, board, now, step, running)),
             Phase::Verifying { since } => guard_broken_in_verify(plan, run, board, now, step)
-                .or_else(|| verified(plan, board, now, step, progress.attempt, *since)),
+                .or_else(|| verified(plan, run, board, now, step, *since)),
             _ => None,
         };
+        let decision = baseline_known(plan, run, board, now, step).or(decision);
         if let Some(decision) = decision {
             return decision;
         }
@@ -319,27 +323,50 @@ pub(super) fn tick(plan: &Plan, run: &Run, board: &Board, now: At) -> Decision {
     Decision::default()
 }
 
-fn broken<'a>(board: &Board, now: At, step: &'a Step) -> Option<&'a super::plan::Guard> {
-    step.guards.iter().find(|guard| board.broken_for(now, guard.condition).is_some_and(|span| span >= guard.tolerate))
+/// A number whose growth is counted, but which gave no reading when its step began, is counted from its first.
+fn baseline_known(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Option<Decision> {
+    let undo = match run.phase(&step.id) {
+        Phase::Running(running) => running.key.direction == Direction::Undo,
+        Phase::Verifying { .. } => false,
+        _ => return None,
+    };
+    let asker = Asker { step: step.id.clone(), undo };
+    let known = run.baselines(&asker)?;
+    let counted = |id| plan.condition(id).is_some_and(|condition| condition.counted().any(|n| !known.contains_key(n)));
+    if !step.conditions(undo).any(counted) {
+        return None;
+    }
+    let new = board.baselines(plan, now, step, undo).into_iter().filter(|(number, _)| !known.contains_key(number));
+    let taken = |(number, baseline)| Fact::BaselineTaken { step: step.id.clone(), undo, number, baseline };
+    let facts: Vec<Fact> = new.map(taken).collect();
+    (!facts.is_empty()).then(|| Decision { facts, effects: Vec::new() })
+}
+
+fn broken<'a>(plan: &Plan, run: &Run, board: &Board, now: At, step: &'a Step) -> Option<(&'a Guard, Evidence)> {
+    step.guards.iter().find_map(|guard| {
+        board.broken_for(now, guard.condition).filter(|span| *span >= guard.tolerate)?;
+        // The streak may be from before this try, and growth is counted anew.
+        let evidence = board.guard(plan, run, now, guard);
+        (evidence.assessment.verdict == Verdict::NoGo).then_some((guard, evidence))
+    })
 }
 
 fn guard_broken(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, running: &Running) -> Option<Decision> {
     if running.stopping.is_some() || running.key.direction != Direction::Do {
         return None;
     }
-    let guard = broken(board, now, step)?;
-    let evidence = vec![board.guard(plan, now, guard)];
-    Some(stop(plan, run, now, running, &StopWhy::Guard(guard.name.clone()), evidence))
+    let (guard, evidence) = broken(plan, run, board, now, step)?;
+    Some(stop(plan, run, now, running, &StopWhy::Guard(guard.name.clone()), vec![evidence]))
 }
 
 fn guard_broken_in_verify(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Option<Decision> {
-    let guard = broken(board, now, step)?;
+    let (guard, evidence) = broken(plan, run, board, now, step)?;
     let fact = Fact::StepFailed {
         step: step.id.clone(),
         attempt: run.step(&step.id).attempt,
         why: StopWhy::Guard(guard.name.clone()).to_string(),
         reverted: false,
-        evidence: vec![board.guard(plan, now, guard)],
+        evidence: vec![evidence],
     };
     Some(Decision { facts: vec![fact], effects: Vec::new() })
 }
@@ -361,14 +388,14 @@ fn passed_deadline(plan: &Plan, run: &Run, now: At, running: &Running) -> Option
 
 /// Waits and soaks are kept here, so that a restart cannot lose or repeat them.
 fn kept_job_due(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, running: &Running) -> Option<Decision> {
-    let passed = now.since(running.since);
+    let passed = running.passed(now);
     match plan.action(&running.key)? {
         Action::Wait(Wait::For(span)) if passed >= *span => {
             Some(succeeded(plan, run, running, format!("waited {passed}"), passed))
         }
         Action::Wait(Wait::Until(until)) => {
             let conditions = plan.until(&running.key);
-            if conditions.iter().all(|id| board.is_go_since(plan, now, *id, running.since)) {
+            if conditions.iter().all(|id| board.is_go_since(plan, run, now, *id, running.since)) {
                 return Some(succeeded(plan, run, running, format!("true after {passed}"), passed));
             }
             if passed < until.within {
@@ -376,7 +403,7 @@ fn kept_job_due(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, run
             }
             let open: Vec<String> = conditions
                 .iter()
-                .map(|id| board.assess(plan, now, *id))
+                .map(|id| board.assess(plan, run, now, *id))
                 .flat_map(|assessment| assessment.terms)
                 .filter(|term| term.verdict != Verdict::Go)
                 .map(|term| term.why.unwrap_or_else(|| format!("{} but {}", term.text, term.actual)))
@@ -384,16 +411,47 @@ fn kept_job_due(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, run
             let what = format!("not true within {}: {}", until.within, open.join("; "));
             Some(ended(plan, run, running, Outcome::Failed { what }, passed))
         }
-        Action::Soak(soak) if passed >= soak.length => {
-            let guarded = step.guards.iter().all(|guard| board.held(now, guard.condition).is_some());
-            guarded.then(|| succeeded(plan, run, running, format!("watched for {passed}"), passed))
-        }
+        Action::Soak(soak) => soaked(plan, run, board, now, step, running, soak.length),
         _ => None,
     }
 }
 
-fn verified(plan: &Plan, board: &Board, now: At, step: &Step, attempt: Attempt, since: At) -> Option<Decision> {
-    let evidence: Vec<Evidence> = step.verify.iter().map(|check| board.check(plan, now, check, since)).collect();
+/// A soak is over when it was watched for `length` with every guard GO. Time in which one is not does not count, and
+/// both ends of such a time are facts.
+fn soaked(
+    plan: &Plan,
+    run: &Run,
+    board: &Board,
+    now: At,
+    step: &Step,
+    running: &Running,
+    length: Span,
+) -> Option<Decision> {
+    let (step_id, attempt) = (step.id.clone(), running.key.attempt);
+    let shut: Vec<(At, &Guard)> = step
+        .guards
+        .iter()
+        .filter_map(|guard| board.not_go_since(guard.condition).map(|since| (since, guard)))
+        .collect();
+    let passed = running.passed(now);
+    let fact = match (shut.iter().map(|(since, _)| *since).min(), &running.interrupted) {
+        (Some(since), None) => {
+            let evidence = shut.iter().map(|(_, guard)| board.guard(plan, run, now, guard)).collect();
+            let since = since.max(running.since);
+            Fact::SoakInterrupted { step: step_id, attempt, since, evidence }
+        }
+        (None, Some(_)) => Fact::SoakContinued { step: step_id, attempt },
+        (None, None) if passed >= length => {
+            return Some(succeeded(plan, run, running, format!("watched for {passed}"), passed));
+        }
+        _ => return None,
+    };
+    Some(Decision { facts: vec![fact], effects: Vec::new() })
+}
+
+fn verified(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, since: At) -> Option<Decision> {
+    let attempt = run.step(&step.id).attempt;
+    let evidence: Vec<Evidence> = step.verify.iter().map(|check| board.check(plan, run, now, check, since)).collect();
     if evidence.iter().all(Evidence::open) {
         let done = Fact::StepDone { step: step.id.clone(), attempt, evidence };
         return Some(Decision { facts: vec![done], effects: Vec::new() });
@@ -404,7 +462,7 @@ fn verified(plan: &Plan, board: &Board, now: At, step: &Step, attempt: Attempt, 
             && now.since(since) >= check.within
             && (evidence.held.is_none() || now.since(since) >= Span(check.within.0.saturating_add(check.hold.0)))
     })?;
-    let why = format!("not verified within {}: {}", late.0.within, super::decide::shut_sentence(late.1));
+    let why = format!("not verified within {}: {}", late.0.within, super::poll::shut_sentence(late.1));
     let fact = Fact::StepFailed { step: step.id.clone(), attempt, why, reverted: false, evidence };
     Some(Decision { facts: vec![fact], effects: Vec::new() })
 }

@@ -38,6 +38,16 @@ pub enum Refusal {
         /// Each shut gate with its verdict and reason.
         shut: Vec<String>,
     },
+    /// A guard would end the step at once.
+    #[error(
+        "\"{step}\" would end as soon as it began: guard {broken}; a broken guard cannot be overridden, mend it first"
+    )]
+    GuardBroken {
+        /// Which.
+        step: StepId,
+        /// The guard with its verdict and values.
+        broken: String,
+    },
     /// A shut gate may not be overridden.
     #[error("gate \"{gate}\" may not be overridden: the runbook forbids it")]
     OverrideForbidden {
@@ -122,6 +132,9 @@ pub enum Refusal {
     /// The journal has failed.
     #[error("the journal cannot be written ({0}); nothing more is done, but the panes stay live")]
     JournalFaulted(String),
+    /// The journal has not answered for a while.
+    #[error("the journal has not answered for {0}: nothing is started until it does; leaving is possible")]
+    JournalSilent(Span),
     /// The cockpit is on its way out.
     #[error("this cockpit is leaving: nothing new is started; x stops what is under way")]
     Leaving,

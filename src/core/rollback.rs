@@ -112,19 +112,20 @@ pub fn needed_by(plan: &Plan, run: &Run, id: &StepId) -> Vec<StepId> {
 
 /// Every step that needs this one, directly or through others.
 pub(super) fn resting_on(plan: &Plan, id: &StepId) -> Vec<StepId> {
-    let mut found = vec![id.clone()];
-    // Steps are few and the graph is without cycles, so a pass per newly found step is enough.
-    let mut at = 0;
-    while let Some(base) = found.get(at).cloned() {
-        for step in plan.steps.iter().filter(|step| step.needs.contains(&base)) {
-            if !found.contains(&step.id) {
-                found.push(step.id.clone());
-            }
+    let mut resting: BTreeMap<&StepId, Vec<&StepId>> = BTreeMap::new();
+    for step in &plan.steps {
+        for need in &step.needs {
+            resting.entry(need).or_default().push(&step.id);
         }
+    }
+    let mut seen = BTreeSet::from([id]);
+    let mut found = vec![id];
+    let mut at = 0;
+    while let Some(base) = found.get(at).copied() {
+        found.extend(resting.get(base).into_iter().flatten().copied().filter(|other| seen.insert(*other)));
         at += 1;
     }
-    found.remove(0);
-    found
+    found.into_iter().skip(1).cloned().collect()
 }
 
 /// Whether a step keeps a run from being called rolled back.

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::action::{Action, Wait};
+use super::evidence::Baselines;
+use super::expr::Asker;
 use super::fact::{Ending, Fact, Finding, Mode, StopWhy};
 use super::ids::{Attempt, StepId, Who};
 use super::job::{Adoption, Direction, JobKey, Outcome};
-use super::plan::{Plan, WriteMark};
+use super::plan::{Plan, Step, WriteEdge, WriteMark};
+use super::poll::shut_sentence;
 use super::rollback::{leaves_nothing, resting_on};
 use super::time::{At, Span};
 use super::value::Value;
@@ -26,6 +29,8 @@ pub struct Run {
     pub ended: Option<(At, Ending)>,
     /// What the customers had seen when it ended.
     pub customers: Option<Value>,
+    /// When that was read. Journals of earlier versions do not say.
+    pub customers_at: Option<At>,
     /// Steps that have left their first state.
     steps: BTreeMap<StepId, StepRun>,
     /// How often customers were kept from writing, and whether they are now.
@@ -92,8 +97,28 @@ pub struct StepRun {
     pub stopping: Option<StopWhy>,
     /// Why the newest try goes or went back, when it is a section that does. It outlives a crash on the way back.
     pub reverting: Option<String>,
-    /// Last line of result of each job of the newest try.
-    pub results: Vec<(String, Span)>,
+    /// What the newest try counts growth from.
+    pub baselines: Baselines,
+    /// What its newest undo counts growth from.
+    pub undo_baselines: Baselines,
+    /// Whether an earlier try left something in the world. Only taking the step back ends that, whatever becomes of
+    /// later tries.
+    pub left: bool,
+    /// Whether the work of the newest try ended well, so that its checks say something about it.
+    pub worked: bool,
+    /// What each job of the newest try, or of its newest undo, came to.
+    pub results: Vec<JobResult>,
+}
+
+/// What a job came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobResult {
+    /// Which.
+    pub key: JobKey,
+    /// Its last line. Cleaned, secrets masked.
+    pub line: String,
+    /// Its run time.
+    pub took: Span,
 }
 
 impl Default for Attempt {
@@ -164,6 +189,44 @@ pub struct Running {
     pub since: At,
     /// Why it was told to stop, if it was.
     pub stopping: Option<StopWhy>,
+    /// Why a soak's time does not count at present.
+    pub interrupted: Option<Interruption>,
+}
+
+/// Time in which a guard of a soak is not GO.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Interruption {
+    /// Since when.
+    pub since: At,
+    /// The part before this is left out already.
+    from: At,
+    /// Which guards, with their verdicts and values.
+    pub why: String,
+}
+
+impl Running {
+    /// A job that began at `since`.
+    pub fn new(key: JobKey, since: At, stopping: Option<StopWhy>) -> Self {
+        Self { key, since, stopping, interrupted: None }
+    }
+
+    /// How long it has gone on. For a soak only time in which every guard was GO counts.
+    pub fn passed(&self, now: At) -> Span {
+        self.interrupted.as_ref().map_or(now, |interrupted| interrupted.from).since(self.since)
+    }
+
+    fn interrupt(&mut self, since: At, why: String) {
+        let since = since.max(self.since);
+        self.interrupted.get_or_insert(Interruption { since, from: since, why });
+    }
+
+    /// Leaves out the time up to `at` in which it was interrupted.
+    fn leave_out(&mut self, at: At) {
+        if let Some(interrupted) = &mut self.interrupted {
+            self.since = self.since.plus(at.since(interrupted.from));
+            interrupted.from = at;
+        }
+    }
 }
 
 impl Run {
@@ -212,6 +275,12 @@ impl Run {
         }
     }
 
+    /// What growth is counted from by whoever asks; nothing for a step that has not begun.
+    pub fn baselines(&self, asker: &Asker) -> Option<&Baselines> {
+        let step = self.steps.get(&asker.step)?;
+        Some(if asker.undo { &step.undo_baselines } else { &step.baselines })
+    }
+
     /// Whether any job is under way.
     pub fn is_busy(&self) -> bool {
         self.steps.values().any(|step| matches!(step.phase, Phase::Running(_)))
@@ -231,15 +300,19 @@ impl Run {
             }
             Fact::DriverArrived { by, away, .. } => {
                 self.driver = Some(by.clone());
-                self.leave_unwatched_time_out(plan, *away);
+                self.leave_unwatched_time_out(plan, at, *away);
             }
             Fact::DriverLeft { .. } => self.driver = None,
             Fact::StatusUpdated { .. } => self.last_update = Some(at),
-            Fact::RunEnded { how, customers, .. } => {
+            Fact::RunEnded { how, customers, customers_at, .. } => {
                 self.ended = Some((at, how.clone()));
+                self.customers_at = *customers_at;
                 self.customers.clone_from(customers);
             }
-            Fact::NoteAdded { .. } | Fact::LateResultIgnored { .. } | Fact::WallClockJumped { .. } => {}
+            Fact::NoteAdded { .. }
+            | Fact::LateResultIgnored { .. }
+            | Fact::WallClockJumped { .. }
+            | Fact::RehearsalsChecked { .. } => {}
             _ => {
                 if let Some(id) = fact.step() {
                     let was_undone = matches!(self.phase(id), Phase::Undone { .. });
@@ -254,9 +327,10 @@ impl Run {
 
     /// A soak promises that its guards were watched all the time, and what is awaited can only come true while
     /// somebody looks: time without a driver counts for neither.
-    fn leave_unwatched_time_out(&mut self, plan: &Plan, away: Span) {
+    fn leave_unwatched_time_out(&mut self, plan: &Plan, at: At, away: Span) {
         for step in self.steps.values_mut() {
             match &mut step.phase {
+                Phase::Running(running) if running.interrupted.is_some() => running.leave_out(at),
                 Phase::Running(running)
                     if matches!(plan.action(&running.key), Some(Action::Soak(_) | Action::Wait(Wait::Until(_)))) =>
                 {
@@ -277,6 +351,7 @@ impl Run {
                 && plan.step(&id).is_some_and(leaves_nothing)
             {
                 resting.phase = Phase::Undone { at };
+                resting.left = false;
             }
         }
     }
@@ -284,9 +359,14 @@ impl Run {
     #[allow(clippy::too_many_lines)] // one arm a fact: a table, not an algorithm
     fn apply_to_step(&mut self, plan: &Plan, at: At, id: &StepId, fact: &Fact) {
         let marks = plan.step(id).and_then(|step| step.writes);
+        let stops_writes = plan.step(id).is_some_and(Step::stops_writes);
         let step = self.steps.entry(id.clone()).or_default();
         match fact {
-            Fact::StepStarted { attempt, overridden, .. } => {
+            Fact::StepStarted { attempt, overridden, baselines, .. } => {
+                step.baselines.clone_from(baselines);
+                step.left |=
+                    matches!(step.phase, Phase::Failed { reverted: false, .. } | Phase::Skipped { effect: true, .. });
+                step.worked = false;
                 step.attempt = *attempt;
                 step.started = Some(at);
                 step.ended = None;
@@ -303,8 +383,14 @@ impl Run {
                     self.writes.stop(at);
                 }
             }
-            Fact::UndoStarted { attempt, .. } => {
+            Fact::BaselineTaken { undo, number, baseline, .. } => {
+                let baselines = if *undo { &mut step.undo_baselines } else { &mut step.baselines };
+                baselines.insert(number.clone(), baseline.clone());
+            }
+            Fact::UndoStarted { attempt, baselines, .. } => {
+                step.undo_baselines.clone_from(baselines);
                 step.undo_attempt = *attempt;
+                step.worked = false;
                 step.results.clear();
                 step.items.clear();
                 step.stopping = None;
@@ -316,7 +402,10 @@ impl Run {
                 if key.direction == Direction::Do {
                     step.begun = key.job.saturating_add(1);
                 }
-                step.phase = Phase::Running(Running { key: key.clone(), since: at, stopping: None });
+                step.phase = Phase::Running(Running::new(key.clone(), at, None));
+                if plan.edge(key) == Some(WriteEdge::Stop) {
+                    self.writes.stop(at);
+                }
             }
             Fact::JobEnded { key, outcome, took } => {
                 let line = match outcome {
@@ -324,14 +413,18 @@ impl Run {
                     Outcome::Failed { what } => what,
                     Outcome::Unknown { why } => why,
                 };
-                step.results.push((line.clone(), *took));
+                step.results.push(JobResult { key: key.clone(), line: line.clone(), took: *took });
                 step.ended = Some(at);
+                if matches!(outcome, Outcome::Succeeded { .. }) && plan.edge(key) == Some(WriteEdge::Resume) {
+                    self.writes.resume(at);
+                }
                 if matches!(outcome, Outcome::Succeeded { .. }) && key.direction == Direction::Undo {
                     step.undo_done = key.job.saturating_add(1);
                 }
                 let last = plan.work(key).is_none_or(|work| usize::from(key.job) + 1 >= work.jobs.len());
                 if matches!(outcome, Outcome::Succeeded { .. }) && key.direction == Direction::Do && last {
                     step.phase = Phase::Verifying { since: at };
+                    step.worked = true;
                     if marks == Some(WriteMark::Pause) {
                         self.writes.resume(at);
                     }
@@ -344,6 +437,17 @@ impl Run {
                 step.stopping = Some(why.clone());
                 if let Phase::Running(running) = &mut step.phase {
                     running.stopping = Some(why.clone());
+                }
+            }
+            Fact::SoakInterrupted { since, evidence, .. } => {
+                if let Phase::Running(running) = &mut step.phase {
+                    running.interrupt(*since, evidence.iter().map(shut_sentence).collect::<Vec<_>>().join("; "));
+                }
+            }
+            Fact::SoakContinued { .. } => {
+                if let Phase::Running(running) = &mut step.phase {
+                    running.leave_out(at);
+                    running.interrupted = None;
                 }
             }
             Fact::SectionReverting { why, .. } => {
@@ -361,8 +465,10 @@ impl Run {
             }
             Fact::StepFailed { why, reverted, .. } => {
                 step.ended = Some(at);
-                step.phase = Phase::Failed { at, why: why.clone(), reverted: *reverted };
-                if *reverted && matches!(marks, Some(WriteMark::Stop | WriteMark::Pause)) {
+                // What went back in this try may still be there from an earlier one.
+                let reverted = *reverted && !step.left;
+                step.phase = Phase::Failed { at, why: why.clone(), reverted };
+                if reverted && stops_writes {
                     self.writes.resume(at);
                 }
             }
@@ -372,17 +478,20 @@ impl Run {
             Fact::JobAdopted { key, adoption } => {
                 if matches!(adoption, Adoption::Running | Adoption::Ended { .. }) {
                     let since = step.started.unwrap_or(at);
-                    step.phase = Phase::Running(Running { key: key.clone(), since, stopping: step.stopping.clone() });
+                    step.phase = Phase::Running(Running::new(key.clone(), since, step.stopping.clone()));
                 }
             }
             Fact::DoubtResolved { key, finding, reason, .. } => {
-                step.phase = resolved(at, key, *finding, reason);
-                let stopped_writes = matches!(marks, Some(WriteMark::Stop | WriteMark::Pause));
-                if stopped_writes && matches!(step.phase, Phase::Pending | Phase::Undone { .. }) {
+                step.phase = resolved(at, key, *finding, reason, step.left);
+                step.worked = matches!(step.phase, Phase::Verifying { .. });
+                let gone = matches!(step.phase, Phase::Pending | Phase::Undone { .. });
+                let happened = *finding == Finding::Happened && plan.edge(key) == Some(WriteEdge::Resume);
+                if gone && stops_writes || happened {
                     self.writes.resume(at);
                 }
                 if matches!(step.phase, Phase::Undone { .. }) {
                     step.overridden = None;
+                    step.left = false;
                 }
             }
             Fact::VerifyingAgain { .. } => step.phase = Phase::Verifying { since: at },
@@ -394,7 +503,8 @@ impl Run {
                 step.phase = Phase::Undone { at };
                 step.undo_done = 0;
                 step.overridden = None;
-                if matches!(marks, Some(WriteMark::Stop | WriteMark::Pause)) {
+                step.left = false;
+                if stops_writes {
                     self.writes.resume(at);
                 }
             }
@@ -402,6 +512,7 @@ impl Run {
                 step.phase = Phase::Failed { at, why: format!("undo failed: {why}"), reverted: false };
             }
             Fact::RunOpened { .. }
+            | Fact::RehearsalsChecked { .. }
             | Fact::DriverArrived { .. }
             | Fact::DriverLeft { .. }
             | Fact::LateResultIgnored { .. }
@@ -414,9 +525,13 @@ impl Run {
 }
 
 /// Where a step stands after the operator said what became of its job.
-fn resolved(at: At, key: &JobKey, finding: Finding, reason: &str) -> Phase {
+fn resolved(at: At, key: &JobKey, finding: Finding, reason: &str, left: bool) -> Phase {
     match (key.direction, finding) {
         (Direction::Do, Finding::Happened) => Phase::Verifying { since: at },
+        (Direction::Do, Finding::DidNotHappen) if key.job == 0 && left => {
+            let why = format!("this try did not happen ({reason}), but an earlier one left something behind");
+            Phase::Failed { at, why, reverted: false }
+        }
         (Direction::Do, Finding::DidNotHappen) if key.job == 0 => Phase::Pending,
         (Direction::Undo, Finding::Happened) => Phase::Undone { at },
         (Direction::Do | Direction::Undo | Direction::Revert, _) => {

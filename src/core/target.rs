@@ -28,6 +28,79 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Where it is, for the operator's eyes: `db.example:5432/shop`, `example.com at 192.0.2.53`. User names,
+    /// passwords and options are left out; a secret in an address stays `«secret:name»`.
+    pub fn address(&self) -> String {
+        match self {
+            Target::Postgres(postgres) => postgres_address(&postgres.dsn),
+            Target::Dns(dns) => match dns.authoritative.first() {
+                Some(server) => format!("{} at {server}", dns.zone),
+                None => dns.zone.clone(),
+            },
+            Target::Http(http) => {
+                let url = without_user(&http.url);
+                match &http.connect {
+                    Some(connect) => format!("{url} by way of {connect}"),
+                    None => url,
+                }
+            }
+        }
+    }
+}
+
+/// `https://ana:hunter2@example.com/a` without who and what.
+fn without_user(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let at = rest.get(..authority).and_then(|authority| authority.rfind('@'));
+    let host = at.and_then(|at| rest.get(at + 1..)).unwrap_or(rest);
+    format!("{scheme}://{host}")
+}
+
+/// Host, port and database of a connection string, in either of the two forms libpq knows.
+fn postgres_address(dsn: &str) -> String {
+    if dsn.starts_with("postgres://") || dsn.starts_with("postgresql://") {
+        let url = without_user(dsn);
+        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+        return rest.split(['?', '#']).next().unwrap_or_default().to_owned();
+    }
+    let pairs = dsn_pairs(dsn);
+    let value = |key: &str| pairs.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
+    let host = value("host").or_else(|| value("hostaddr")).unwrap_or("localhost");
+    let port = value("port").map_or_else(String::new, |port| format!(":{port}"));
+    let database = value("dbname").map_or_else(String::new, |name| format!("/{name}"));
+    format!("{host}{port}{database}")
+}
+
+/// `key=value` pairs; values may be quoted with `'` and hold `\\'` (libpq, "Keyword/Value Connection Strings").
+fn dsn_pairs(dsn: &str) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    let mut chars = dsn.chars().peekable();
+    loop {
+        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        let mut key = String::new();
+        while let Some(c) = chars.next_if(|c| *c != '=') {
+            key.push(c);
+        }
+        if chars.next().is_none() {
+            return pairs;
+        }
+        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        let quoted = chars.next_if_eq(&'\'').is_some();
+        let mut value = String::new();
+        while let Some(c) = chars.next() {
+            match c {
+                '\\' => value.extend(chars.next()),
+                '\'' if quoted => break,
+                c if c.is_whitespace() && !quoted => break,
+                c => value.push(c),
+            }
+        }
+        pairs.push((key.trim().to_owned(), value));
+    }
+}
+
 /// A PostgreSQL database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Postgres {
@@ -107,4 +180,29 @@ pub struct Http {
     /// Headers sent with every request.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_says_where_and_never_who_or_with_what() {
+        for (dsn, address) in [
+            (
+                "host=db.old.example.com port=25060 user=admin dbname=shop password=hunter2",
+                "db.old.example.com:25060/shop",
+            ),
+            ("postgres://admin:hunter2@db.example:5433/shop?sslmode=require&password=hunter2", "db.example:5433/shop"),
+            ("host='/var/run/post gres' dbname = 'it\\'s'", "/var/run/post gres/it's"),
+            ("dbname=shop", "localhost/shop"),
+            ("host=«secret:host» port=1", "«secret:host»:1"),
+            ("", "localhost"),
+            ("nonsense", "localhost"),
+        ] {
+            assert_eq!(postgres_address(dsn), address, "{dsn}");
+        }
+        assert_eq!(without_user("https://ana:hun@ter2@app.example/a@b"), "https://app.example/a@b");
+        assert_eq!(without_user("https://app.example?q=a@b"), "https://app.example?q=a@b");
+    }
 }

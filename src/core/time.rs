@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -31,9 +32,23 @@ impl At {
         At(self.0.saturating_add(i64::try_from(span.0).unwrap_or(i64::MAX)))
     }
 
+    /// This moment moved earlier by `span`.
+    #[must_use]
+    pub fn before(self, span: Span) -> At {
+        At(self.0.saturating_sub(i64::try_from(span.0).unwrap_or(i64::MAX)))
+    }
+
     /// The same moment as a timestamp, for showing it. `None` outside the range jiff can show.
     pub fn timestamp(self) -> Option<Timestamp> {
         Timestamp::from_millisecond(self.0).ok()
+    }
+
+    /// The time of day in UTC: `02:14:03`.
+    pub fn utc(self) -> String {
+        self.timestamp().map_or_else(
+            || "--:--:--".to_owned(),
+            |time| time.to_zoned_datetime(TimeZone::UTC).strftime("%H:%M:%S").to_string(),
+        )
     }
 }
 

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, sleep_until};
 
-use super::history::History;
-use super::output::{Line, OutputTail};
 use crate::clock::Clock;
 use crate::core::action::Action;
 use crate::core::board::Board;
@@ -16,14 +14,16 @@ use crate::core::due::next_due;
 use crate::core::fact::{FACT_VERSION, Fact, FactError, Mode, Recorded};
 use crate::core::ids::Who;
 use crate::core::input::{Command, Decision, Effect, Input};
+use crate::core::job::JobKey;
 use crate::core::plan::Plan;
 use crate::core::reading::Reading;
 use crate::core::recover::take_over;
 use crate::core::refusal::Refusal;
-use crate::core::state::{Phase, Run};
+use crate::core::state::{Phase, Run, Running};
 use crate::core::time::{At, Span};
 use crate::journal::{Ack, Digest, NewRecord, Notice, Record, Recorder, Sample};
-use crate::world::{World, WorldEvent};
+use crate::screen::{History, Line, OutputTail};
+use crate::world::{Blow, World, WorldEvent};
 
 /// Facts kept in memory for the journal pane; the rest is on disk.
 const LOG_KEPT: usize = 2_000;
@@ -37,6 +37,9 @@ const IDLE_TICK: Duration = Duration::from_secs(1);
 /// A drift of the wall clock from the run clock that is worth recording, in milliseconds.
 const JUMP_MS: i64 = 2_000;
 
+/// How long an answer of the journal may take before the operator is told.
+const SILENCE: Span = Span(3_000);
+
 /// How a run begins for this driver.
 #[derive(Clone, Debug)]
 pub enum Opening {
@@ -44,6 +47,8 @@ pub enum Opening {
     New {
         /// Where it takes place.
         mode: Mode,
+        /// What is to be recorded with its opening.
+        facts: Vec<Fact>,
     },
     /// A run that has facts already.
     Resumed {
@@ -112,6 +117,7 @@ pub struct Engine<W> {
     fault: Option<String>,
     leaving: Option<String>,
     left: bool,
+    struck: Option<Blow>,
     journal_ended: bool,
     world_ended: bool,
     drift: i64,
@@ -136,7 +142,7 @@ impl<W: World> Engine<W> {
         let now = clock.now();
         let (writer, notices) = journal;
         let (run, log, head, decision) = match opening {
-            Opening::New { mode } => {
+            Opening::New { mode, facts } => {
                 let run = Run::default();
                 let opened = Fact::RunOpened {
                     mode,
@@ -147,7 +153,8 @@ impl<W: World> Engine<W> {
                     version: env!("CARGO_PKG_VERSION").to_owned(),
                 };
                 let arrived = Fact::DriverArrived { by: who.clone(), epoch, away: Span::ZERO };
-                let decision = Decision { facts: vec![opened, arrived], effects: Vec::new() };
+                let facts = std::iter::once(opened).chain(facts).chain([arrived]).collect();
+                let decision = Decision { facts, effects: Vec::new() };
                 (run, VecDeque::new(), None, decision)
             }
             Opening::Resumed { facts, head, away } => {
@@ -184,6 +191,7 @@ impl<W: World> Engine<W> {
             fault: None,
             leaving: None,
             left: false,
+            struck: None,
             journal_ended: false,
             world_ended: false,
             due: Instant::now(),
@@ -216,7 +224,8 @@ impl<W: World> Engine<W> {
             biased;
             // What has ended would answer at once, again and again, and starve the rest.
             notice = self.notices.recv(), if !self.journal_ended => self.noticed(notice),
-            event = self.world.next(), if !self.world_ended => self.happened(event),
+            // A simulated world's time stands still while the disk works.
+            event = self.world.next(), if !self.world_ended && !(W::LEAPS && self.pending.is_some()) => self.happened(event),
             () = sleep_until(self.due) => {}
         }
         self.pump();
@@ -270,6 +279,7 @@ impl<W: World> Engine<W> {
         let Some(pending) = self.pending.take_if(|pending| pending.ticket == ticket) else { return };
         for (fact, record) in pending.decision.facts.into_iter().zip(records) {
             self.run.apply(&self.plan, pending.at, &fact);
+            self.world.witness(pending.at, &fact);
             self.head = Some(record.hash);
             if matches!(fact, Fact::DriverLeft { .. }) {
                 self.left = true;
@@ -305,12 +315,13 @@ impl<W: World> Engine<W> {
         match event {
             Some(WorldEvent::Reading(reading)) => {
                 self.keep(&reading);
-                self.board.observe(&self.plan, now, &reading);
+                self.board.observe(&self.plan, &self.run, now, &reading);
             }
             Some(WorldEvent::Lapsed(readings)) => {
                 readings.iter().for_each(|reading| self.keep(reading));
-                self.board.sustain(&self.plan, now, &readings);
+                self.board.sustain(&self.plan, &self.run, now, &readings);
             }
+            Some(WorldEvent::Struck(blow)) => self.struck_by(blow),
             Some(WorldEvent::Output { key, stream, line }) => self.output.push(Line { key, stream, text: line }),
             Some(WorldEvent::OutputDropped { lines, .. }) => self.output.count_dropped(lines),
             Some(WorldEvent::Ended { key, outcome, took }) => {
@@ -321,6 +332,14 @@ impl<W: World> Engine<W> {
                 self.world_ended = true;
                 self.fault.get_or_insert("the world has closed: its tasks have ended".to_owned());
             }
+        }
+    }
+
+    fn struck_by(&mut self, blow: Blow) {
+        self.struck = Some(blow);
+        match blow {
+            Blow::Killed => self.left = true,
+            Blow::TerminalLost => self.leave("terminal lost: the rehearsal took it away"),
         }
     }
 
@@ -337,7 +356,14 @@ impl<W: World> Engine<W> {
     /// Decides on everything that can be decided now. One decision at a time is on its way to the disk.
     fn pump(&mut self) {
         let now = self.clock.now();
-        self.board.refresh(&self.plan, now);
+        self.board.refresh(&self.plan, &self.run, now);
+        if let Some(since) = self.silent_since() {
+            // What was wished for before a silence must not come true after it, unasked.
+            self.refuse_operators(now, &Refusal::JournalSilent(now.since(since)));
+            if self.leaving.is_some() && !self.awaits_the_world() {
+                self.leave_unrecorded(now.since(since));
+            }
+        }
         while self.pending.is_none() && !self.left {
             if let Some(fault) = &self.fault {
                 let fault = fault.clone();
@@ -397,11 +423,40 @@ impl<W: World> Engine<W> {
         })
     }
 
+    /// Whether a job in the world has not ended yet, as far as is known, recorded or not.
+    fn awaits_the_world(&self) -> bool {
+        let ended = |key: &JobKey| {
+            self.inbox.iter().any(|input| matches!(input, Input::JobEnded { key: ended, .. } if ended == key))
+        };
+        self.run.touched().any(|(_, step)| match &step.phase {
+            Phase::Running(Running { key, .. }) => {
+                self.plan.action(key).is_some_and(Action::leaves_the_program) && !ended(key)
+            }
+            _ => false,
+        })
+    }
+
+    /// Leaves although the journal does not answer, and says what it may have missed.
+    fn leave_unrecorded(&mut self, silence: Span) {
+        let facts = self.pending.iter().flat_map(|pending| &pending.decision.facts).map(|fact| fact.kind().to_owned());
+        let ends = self.inbox.iter().filter_map(|input| match input {
+            Input::JobEnded { key, .. } => Some(format!("the end of {key}")),
+            _ => None,
+        });
+        let missed: Vec<String> = facts.chain(ends).collect();
+        self.fault = Some(format!(
+            "it had not answered for {silence} when the operator left; perhaps not recorded: {}",
+            missed.join(", ")
+        ));
+        self.writer.abandon();
+        self.left = true;
+    }
+
     fn refuse_operators(&mut self, now: At, refusal: &Refusal) {
         let before = self.inbox.len();
         // Stopping what is under way is the one wish that a leaving driver still grants.
         let stops = |input: &Input| {
-            matches!(input, Input::Operator { command: Command::Stop { .. }, .. }) && *refusal == Refusal::Leaving
+            matches!(input, Input::Operator { command: Command::Stop(_), .. }) && *refusal == Refusal::Leaving
         };
         self.inbox.retain(|input| !matches!(input, Input::Operator { .. }) || stops(input));
         if self.inbox.len() < before {
@@ -492,6 +547,22 @@ impl<W: World> Engine<W> {
     /// Whether a decision is on its way to the disk.
     pub fn is_recording(&self) -> bool {
         self.pending.is_some()
+    }
+
+    /// Whether the driver has left: nothing more comes of this engine.
+    pub fn has_left(&self) -> bool {
+        self.left
+    }
+
+    /// The rehearsed mishap that took this cockpit away, if one did.
+    pub fn struck(&self) -> Option<Blow> {
+        self.struck
+    }
+
+    /// Since when the journal owes an answer, once that is longer than it should be: nothing can be decided meanwhile.
+    pub fn silent_since(&self) -> Option<At> {
+        let pending = self.pending.as_ref().filter(|_| self.fault.is_none())?;
+        (self.clock.now().since(pending.at) >= SILENCE).then_some(pending.at)
     }
 
     /// Whether the driver is on its way out.

@@ -5,9 +5,5 @@
 //! let out. Nothing here waits for a disk, a terminal or a server.
 
 mod engine;
-mod history;
-mod output;
 
 pub use engine::{Engine, EngineError, Opening, Turn, facts_of};
-pub use history::{History, Series};
-pub use output::{Line, OutputTail};

@@ -142,6 +142,13 @@ impl Reader {
         Records { reader: self, next: from.cast_signed(), chunk: Vec::new(), done: false }
     }
 
+    /// Whether there is a decision of this kind.
+    pub fn has_kind(&self, kind: &str) -> Result<bool, JournalError> {
+        self.conn
+            .query_row("SELECT EXISTS (SELECT 1 FROM decisions WHERE kind = ?1)", [kind], |row| row.get(0))
+            .map_err(|cause| self.failed(cause))
+    }
+
     /// The last `count` decisions, in order.
     pub fn tail(&self, count: u64) -> Result<Vec<Record>, JournalError> {
         let from = self.head()?.seq.saturating_sub(count) + 1;
@@ -174,6 +181,17 @@ impl Reader {
                 .collect()
         };
         read().map_err(|cause| self.failed(cause))
+    }
+
+    /// When the newest samples were taken (Unix milliseconds): a trace of the run having been watched then. `None`
+    /// without any.
+    pub fn newest_sample(&self) -> Result<Option<i64>, JournalError> {
+        // Samples come in the order of their arrival; the newest by time is among the last of them.
+        self.conn
+            .query_row("SELECT max(at_ms) FROM (SELECT at_ms FROM samples ORDER BY id DESC LIMIT 256)", [], |row| {
+                row.get(0)
+            })
+            .map_err(|cause| self.failed(cause))
     }
 
     /// Whether anything was written since the last time this was asked (true the first time).

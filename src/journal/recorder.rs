@@ -14,6 +14,9 @@ pub trait Recorder: Send {
 
     /// Hands over a sample. Samples may be lost, decisions may not.
     fn sample(&mut self, sample: Sample);
+
+    /// Gives up on a disk that does not answer: dropping the recorder no longer waits for it.
+    fn abandon(&mut self) {}
 }
 
 impl Recorder for Writer {
@@ -23,6 +26,10 @@ impl Recorder for Writer {
 
     fn sample(&mut self, sample: Sample) {
         Writer::sample(self, sample);
+    }
+
+    fn abandon(&mut self) {
+        Writer::abandon(self);
     }
 }
 

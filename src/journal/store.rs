@@ -200,8 +200,8 @@ impl Store {
         JournalError::NoSuchRun { asked: asked.to_owned(), runs: self.runs.clone(), nearest }
     }
 
-    /// Names in the folder that are run ids; anything else there is not ours.
-    fn ids(&self) -> Result<Vec<RunId>, JournalError> {
+    /// All runs by name, oldest first, whether or not they can be read. Anything else in the folder is not ours.
+    pub fn ids(&self) -> Result<Vec<RunId>, JournalError> {
         let failed = |cause| JournalError::io("list", &self.runs, cause);
         let mut ids = Vec::new();
         for entry in fs::read_dir(&self.runs).map_err(failed)? {

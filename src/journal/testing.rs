@@ -1,4 +1,4 @@
-//! Ledgers for tests: one in memory, and one that fails when told to. Not for runs: nothing here
+//! Ledgers for rehearsals and tests: one in memory, and one that fails when told to. Not for real runs: nothing here
 //! is durable. Plain code and not `cfg(test)`, so that tests of other parts can use it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,6 +31,16 @@ impl MemoryView {
         self.lock().clone()
     }
 
+    /// The decisions behind the first `count`.
+    pub fn records_after(&self, count: usize) -> Vec<Record> {
+        self.lock().records.get(count..).unwrap_or_default().to_vec()
+    }
+
+    /// Whether there is a decision like that, looking at the newest first.
+    pub fn newest_first(&self, like: impl Fn(&Record) -> bool) -> bool {
+        self.lock().records.iter().rev().any(like)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Contents> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -40,6 +50,12 @@ impl MemoryLedger {
     /// The empty ledger of a run.
     pub fn new(run: &RunId) -> Self {
         Self { head: Head::genesis(run), contents: MemoryView::default() }
+    }
+
+    /// A further ledger over what is stored: the next cockpit goes on where the last one was.
+    pub fn again(run: &RunId, contents: MemoryView) -> Self {
+        let last = contents.lock().records.last().map(|record| Head { seq: record.seq, hash: record.hash });
+        Self { head: last.unwrap_or_else(|| Head::genesis(run)), contents }
     }
 
     /// A window on what is stored, to be kept when the ledger is given away.

@@ -80,7 +80,8 @@ impl Shared {
     }
 }
 
-/// Hands work to the journal's thread. Dropping it writes what was handed over and waits for that.
+/// Hands work to the journal's thread. Dropping it writes what was handed over and waits for that, unless the thread
+/// was [given up](Writer::abandon).
 #[derive(Debug)]
 pub struct Writer {
     shared: Arc<Shared>,
@@ -139,6 +140,14 @@ impl Writer {
             samples_waiting: queue.samples.len(),
             samples_dropped: queue.dropped,
         }
+    }
+
+    /// Gives the thread up to its disk: dropping this no longer waits for it. What was handed over is written if the
+    /// disk comes back before the process ends.
+    pub fn abandon(&mut self) {
+        self.shared.queue().closing = true;
+        self.shared.changed.notify_one();
+        drop(self.thread.take());
     }
 
     /// Writes what was handed over, closes the journal and releases its run. Waits for the disk.

@@ -312,6 +312,12 @@ pub fn find(state_dir: &Path) -> Option<Lab> {
     state.ready.then(|| Lab::from_state(paths.dir(), state))
 }
 
+/// When the lab that was up at `moment` ended; `None` when nobody saw it, as after a power cut.
+pub fn ended(state_dir: &Path, moment: jiff::Timestamp) -> Option<jiff::Timestamp> {
+    let ended = state::Ended::read(&state::Paths::new(state_dir))?;
+    (ended.started_at <= moment && moment <= ended.ended_at).then_some(ended.ended_at)
+}
+
 /// Ends the lab of this state directory and removes all of it. Nothing there is fine too.
 pub fn stop(state_dir: &Path) -> Result<(), LabError> {
     state::stop(&state::Paths::new(state_dir))

@@ -55,6 +55,16 @@ impl Paths {
         self.dir().join("secrets")
     }
 
+    /// For what a run makes: a backup, a report.
+    pub(super) fn work(&self) -> PathBuf {
+        self.dir().join("work")
+    }
+
+    /// Says when the lab before this one ended. Beside the directory, since that is gone by then.
+    fn ended(&self) -> PathBuf {
+        self.state_dir.join("lab.ended")
+    }
+
     /// Where every acknowledged order's UUID is appended.
     pub(super) fn acknowledged(&self) -> PathBuf {
         self.dir().join("acknowledged")
@@ -66,7 +76,7 @@ impl Paths {
 
     /// Makes the lab's directories.
     pub(super) fn create(&self) -> Result<(), LabError> {
-        for dir in [self.dir(), self.secrets(), self.dir().join("logs")] {
+        for dir in [self.dir(), self.secrets(), self.work(), self.dir().join("logs")] {
             make_dir(&dir, 0o700)?;
         }
         Ok(())
@@ -177,6 +187,29 @@ impl State {
             return Err(LabError::Version { file, found: version.schema, known: SCHEMA });
         }
         serde_json::from_str(&text).map(Some).map_err(unreadable)
+    }
+}
+
+/// The life of a lab that is gone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Ended {
+    pub(super) started_at: jiff::Timestamp,
+    pub(super) ended_at: jiff::Timestamp,
+}
+
+impl Ended {
+    /// Notes that the lab of `lab.json` ends now. Only for a sentence to somebody who misses it: errors do not matter.
+    pub(super) fn note(paths: &Paths) {
+        let Ok(Some(state)) = State::read(paths) else { return };
+        let ended = Self { started_at: state.started_at, ended_at: jiff::Timestamp::now() };
+        if let Ok(text) = serde_json::to_string(&ended) {
+            let _ = write_private(&paths.ended(), &text);
+        }
+    }
+
+    /// The newest lab that ended in an orderly manner.
+    pub(super) fn read(paths: &Paths) -> Option<Self> {
+        serde_json::from_str(&fs::read_to_string(paths.ended()).ok()?).ok()
     }
 }
 

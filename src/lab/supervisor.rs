@@ -119,6 +119,7 @@ impl World {
         };
         let tsig_key = rand::random::<[u8; 32]>();
         let secrets = self.paths.secrets();
+        let work = self.paths.work();
         state::write_private(&secrets.join("db_password"), &passwords.administrator)?;
         state::write_private(&secrets.join("replicator_password"), &passwords.replicator)?;
         state::write_private(&secrets.join("app_password"), &passwords.application)?;
@@ -165,6 +166,7 @@ impl World {
             resolvers: &resolvers,
             control,
             secrets: text(&secrets)?,
+            work: text(&work)?,
             pg_bin: text(&installation.bin)?,
         });
         state.ready = true;
@@ -264,6 +266,7 @@ impl World {
             // The servers are gone: nothing is left to watch.
             let _ = watchdog.kill().await;
         }
+        state::Ended::note(&self.paths);
         state::remove_run_dir(&self.run_dir)?;
         // Last, since it says where the rest is: what could not be removed is found again by the next start.
         state::remove_dir(&self.paths.dir())
@@ -278,6 +281,7 @@ struct Facts<'a> {
     resolvers: &'a [SocketAddr],
     control: SocketAddr,
     secrets: String,
+    work: String,
     pg_bin: String,
 }
 
@@ -298,6 +302,7 @@ fn vars(facts: &Facts<'_>) -> BTreeMap<String, String> {
         ("app_name", APP_NAME.to_owned()),
         ("control", facts.control.to_string()),
         ("secrets_dir", facts.secrets.clone()),
+        ("work_dir", facts.work.clone()),
         ("tsig_name", TSIG_NAME.to_owned()),
         ("pg_bin", facts.pg_bin.clone()),
     ]

@@ -22,16 +22,16 @@ use crate::core::input::{Command, Confirmation, Picture};
 use crate::core::nearest::suggestion;
 use crate::core::plan::Step;
 use crate::core::refusal::Refusal;
-use crate::core::time::At;
+use crate::core::time::{At, Span};
 use crate::driver::{Engine, Turn};
-use crate::screen::{Desk, Text, back_lines};
-use crate::term::Charset;
+use crate::screen::{Desk, Text, back_lines, next_item};
+use crate::term::{Charset, stop_group};
 use crate::text::clean;
-use crate::ui::{desk, plain};
+use crate::ui::plain;
 use crate::world::World;
 
 use orders::{How, Order};
-use streams::{Heard, Printer, Signals};
+use streams::{Asked, Heard, Printer, Signals};
 use tell::{Depth, Told};
 
 /// Lines waiting to be printed beyond which no more orders are read.
@@ -134,7 +134,10 @@ impl<W: World> PlainCockpit<W> {
             }
             tokio::select! {
                 biased;
-                signal = signals.next(), if self.detached.is_none() => self.detach(signal.to_owned()),
+                asked = signals.next(), if self.detached.is_none() => match asked {
+                    Asked::End(signal) => self.detach(signal.to_owned()),
+                    Asked::Stop => self.stop(),
+                },
                 result = printer.printed(), if self.printing.is_busy() => self.was_printed(result),
                 heard = input.recv(), if self.listens() => self.heard(heard),
                 turn = self.engine.turn() => {
@@ -163,7 +166,7 @@ impl<W: World> PlainCockpit<W> {
         caught_up
             && self.listening
             && self.detached.is_none()
-            && !self.engine.is_recording()
+            && (!self.engine.is_recording() || self.engine.silent_since().is_some())
             && self.queue.len() < QUEUE
     }
 
@@ -172,6 +175,15 @@ impl<W: World> PlainCockpit<W> {
         self.engine.leave(why.clone());
         self.detached.get_or_insert(why);
         self.done |= self.watching;
+    }
+
+    /// Stops until the shell brings it back, unless something must be watched.
+    fn stop(&mut self) {
+        if self.engine.must_finish() {
+            self.say("not stopped: a job is under way and must be watched; `stop` ends the job");
+        } else if let Err(error) = stop_group() {
+            self.say(format!("not stopped: {error}"));
+        }
     }
 
     fn leave(&mut self, why: &str) {
@@ -294,18 +306,21 @@ impl<W: World> PlainCockpit<W> {
                     item.checked_sub(1).ok_or("items are counted from 1")?
                 } else {
                     let desk = Desk::default();
-                    desk::next_item(&scene(&self.engine, &desk, &self.run_name, self.watching), &step)
+                    next_item(&scene(&self.engine, &desk, &self.run_name, self.watching), &step)
                 };
                 (None, Command::Acknowledge { step, item })
             }
             Order::Skip { step, reason } => {
                 (None, Command::Skip { step: self.find(&step)?.id.clone(), reason: text(reason) })
             }
-            Order::Stop { step } => (None, Command::Stop { step: self.find(&step)?.id.clone() }),
+            Order::Stop { step, word } => {
+                let confirmation = self.confirmation_of_told(&step, word)?;
+                (Some(confirmation.step.clone()), Command::Stop(confirmation))
+            }
             Order::Verify { step } => (None, Command::VerifyAgain { step: self.find(&step)?.id.clone() }),
             Order::Doubt { step, finding, reason } => {
-                let step = self.find(&step)?.id.clone();
-                (None, Command::Resolve { step, finding: finding.into(), reason: text(reason) })
+                let Confirmation { step, seen, .. } = self.confirmation(&step, String::new(), None)?;
+                (Some(step.clone()), Command::Resolve { step, finding: finding.into(), reason: text(reason), seen })
             }
             Order::Note { text: words } => (None, Command::Note { text: text(words) }),
             Order::Told { text: words } => (None, Command::StatusUpdate { text: text(words) }),
@@ -367,6 +382,19 @@ impl<W: World> PlainCockpit<W> {
             return Err(format!("look at it first: show {}", step.number));
         };
         Ok(Confirmation { step: step.id.clone(), typed, second: second.map(Who), seen, shown })
+    }
+
+    /// A confirmation of what was told last, whether or not anybody has read it: who has stopped reading can still stop
+    /// a step.
+    fn confirmation_of_told(&self, step: &str, typed: String) -> Result<Confirmation, String> {
+        let Printing::Busy { shown, since } = &self.printing else { return self.confirmation(step, typed, None) };
+        let id = self.find(step)?.id.clone();
+        let Some((_, seen)) = shown.iter().rev().find(|(told, _)| *told == id) else {
+            return self.confirmation(step, typed, None);
+        };
+        let told = Span(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let shown = self.engine.now().before(told);
+        Ok(Confirmation { step: id, typed, second: None, seen: seen.clone(), shown })
     }
 
     /// Says the newest refusal. A picture that has changed is shown anew.

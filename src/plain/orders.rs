@@ -55,13 +55,15 @@ pub(super) enum Order {
         #[arg(value_name = "REASON", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         reason: Vec<String>,
     },
-    /// stop a step
+    /// stop a step: its word is stop, or the step's id while it is on its way back
     #[command(visible_alias = "x")]
     Stop {
         #[arg(value_name = "STEP")]
         step: String,
+        #[arg(value_name = "WORD")]
+        word: String,
     },
-    /// look at a failed step's checks again without doing anything
+    /// look again at the checks of a failed step whose work was done, without doing anything
     #[command(visible_alias = "v")]
     Verify {
         #[arg(value_name = "STEP")]
@@ -228,7 +230,7 @@ mod tests {
             ("strat 1 go", "there is no command `strat`; did you mean `start`?"),
             ("start 1", "`start` is written: start <STEP> <WORD> [SECOND]..."),
             ("doubt 1 maybe not sure", "`doubt` is written: doubt <STEP> <happened|not|half> <REASON>..."),
-            ("x", "`stop` is written: stop <STEP>"),
+            ("x", "`stop` is written: stop <STEP> <WORD>"),
         ] {
             assert_eq!(read(line), Err(said.to_owned()), "{line}");
         }

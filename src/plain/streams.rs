@@ -99,12 +99,22 @@ impl Printer {
     }
 }
 
-/// Requests from outside to end.
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// To end; the name of the signal.
+    End(&'static str),
+    /// To stop until the shell brings it back, as Ctrl-Z does.
+    Stop,
+}
+
+/// Requests from outside to end or to stop.
 pub(super) struct Signals {
     terminate: Signal,
     quit: Signal,
     interrupt: Option<Signal>,
     hangup: Option<Signal>,
+    stop: Option<Signal>,
 }
 
 impl Signals {
@@ -117,18 +127,20 @@ impl Signals {
         Ok(Self {
             interrupt: unless_ignored(SignalKind::interrupt())?,
             hangup: unless_ignored(SignalKind::hangup())?,
+            stop: unless_ignored(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?,
             terminate: signal(SignalKind::terminate())?,
             quit: signal(SignalKind::quit())?,
         })
     }
 
     /// The next one. Cancel safe.
-    pub(super) async fn next(&mut self) -> &'static str {
+    pub(super) async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.quit.recv() => "SIGQUIT",
-            () = received(&mut self.interrupt) => "SIGINT",
-            () = received(&mut self.hangup) => "SIGHUP",
+            _ = self.terminate.recv() => Asked::End("SIGTERM"),
+            _ = self.quit.recv() => Asked::End("SIGQUIT"),
+            () = received(&mut self.interrupt) => Asked::End("SIGINT"),
+            () = received(&mut self.hangup) => Asked::End("SIGHUP"),
+            () = received(&mut self.stop) => Asked::Stop,
         }
     }
 }

@@ -9,12 +9,13 @@ use tokio::time::Instant;
 use super::{PlainCockpit, Printing};
 use crate::cockpit::scene;
 use crate::core::action::Action;
-use crate::core::decide::{StepState, picture, step_state, undo_word, word};
+use crate::core::decide::{StepState, picture, step_state, stop_word, undo_word, word};
 use crate::core::ids::{ProbeId, StepId};
 use crate::core::input::Picture;
 use crate::core::plan::{Confirm, Step};
 use crate::core::state::Phase;
-use crate::screen::{Block, Desk, Overlay, Screen, Text, here, project, words};
+use crate::screen::keys::Does;
+use crate::screen::{Block, Desk, Overlay, Screen, Text, here, project, words, works};
 use crate::ui::plain;
 use crate::world::World;
 
@@ -35,6 +36,7 @@ pub(super) struct Told {
     seq: Option<u64>,
     opened: bool,
     faulted: bool,
+    silent: bool,
     failing: BTreeMap<ProbeId, bool>,
     panes_at: Instant,
 }
@@ -50,6 +52,7 @@ impl Told {
             seq,
             opened: false,
             faulted: false,
+            silent: false,
             failing: BTreeMap::new(),
             panes_at: now,
         }
@@ -91,6 +94,12 @@ impl<W: World> PlainCockpit<W> {
             self.told.faulted = true;
             let alarm = self.project(&Desk::default()).header.alarm;
             self.say_all(alarm);
+        }
+        let silent = self.engine.silent_since().is_some();
+        if silent != std::mem::replace(&mut self.told.silent, silent) {
+            let alarm = self.project(&Desk::default()).header.alarm;
+            let again = "the journal answers again".to_owned();
+            self.say_all(if silent { alarm } else { Some(again).filter(|_| self.engine.fault().is_none()) });
         }
         self.probes();
         if self.told.opened && !self.watching && !ended {
@@ -228,24 +237,36 @@ impl<W: World> PlainCockpit<W> {
         }
         let n = step.number;
         let second = if step.confirm == Confirm::TwoPerson { " NAME-OF-THE-SECOND-PERSON" } else { "" };
-        let start = format!("start {n} {}{second}", word(step));
-        let undo = format!("undo {n} {}", undo_word(step));
-        match step_state(plan, run, self.engine.board(), self.engine.now(), step) {
-            StepState::Waiting => format!("next: it waits for other steps; or skip {n} REASON"),
-            StepState::Gated => {
-                let second = second.replace(" NAME", " --second NAME");
-                format!("next: wait for its gates; or override {n} {}{second} REASON; or skip {n} REASON", word(step))
-            }
-            StepState::Ready => format!("next: {start}; or skip {n} REASON"),
-            StepState::Running if self.is_checklist(&step.id) => format!("next: tick {n}; or stop {n}"),
-            StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying => {
-                format!("next: wait for it; or stop {n}")
-            }
-            StepState::Failed => format!("next: {start}; or verify {n}; or {undo}; or skip {n} REASON"),
-            StepState::InDoubt => format!("next: doubt {n} happened, not or half, and REASON"),
-            StepState::Done => format!("next: go on with the others; or {undo}"),
-            StepState::Skipped | StepState::Undone => format!("next: go on with the others; or {start}"),
-        }
+        let over = second.replace(" NAME", " --second NAME");
+        let order = |does: Does| match does {
+            Does::Confirm => format!("start {n} {}{second}", word(step)),
+            Does::Override => format!("override {n} {}{over} REASON", word(step)),
+            Does::VerifyAgain => format!("verify {n}"),
+            Does::Undo => format!("undo {n} {}", undo_word(step)),
+            Does::Skip => format!("skip {n} REASON"),
+            _ => format!("stop {n} {}", stop_word(run, step)),
+        };
+        let (first, orders): (Option<String>, &[Does]) =
+            match step_state(plan, run, self.engine.board(), self.engine.now(), step) {
+                StepState::Waiting => (Some("it waits for other steps".to_owned()), &[Does::Skip]),
+                StepState::Gated => (Some("wait for its gates".to_owned()), &[Does::Override, Does::Skip]),
+                StepState::Ready => (None, &[Does::Confirm, Does::Skip]),
+                StepState::Running if self.is_checklist(&step.id) => (Some(format!("tick {n}")), &[Does::Stop]),
+                StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying => {
+                    (Some("wait for it".to_owned()), &[Does::Stop])
+                }
+                StepState::Failed => {
+                    (None, &[Does::Confirm, Does::Override, Does::VerifyAgain, Does::Undo, Does::Skip])
+                }
+                StepState::InDoubt => (Some(format!("doubt {n} happened, not or half, and REASON")), &[]),
+                StepState::Done => (Some("go on with the others".to_owned()), &[Does::Undo]),
+                StepState::Skipped | StepState::Undone => (Some("go on with the others".to_owned()), &[Does::Confirm]),
+            };
+        // Only what would be accepted is offered.
+        let desk = Desk::default();
+        let scene = scene(&self.engine, &desk, &self.run_name, self.watching);
+        let accepted = orders.iter().filter(|does| works(&scene, step, **does)).map(|does| order(*does));
+        format!("next: {}", first.into_iter().chain(accepted).collect::<Vec<_>>().join("; or "))
     }
 
     fn is_checklist(&self, id: &StepId) -> bool {

@@ -1,14 +1,16 @@
 //! From the model to the plan: everything that types cannot say is checked here, with places.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::{BufWriter, Write};
 
 use sha2::{Digest, Sha256};
 
 use crate::core::action::{Action, Wait};
-use crate::core::expr::{Condition, ExprError};
+use crate::core::expr::{Asker, Condition, ExprError};
 use crate::core::ids::{ProbeId, SecretId, StepId, TargetId};
 use crate::core::nearest::suggestion;
-use crate::core::plan::{Check, ConditionId, Gate, Guard, Job, Phase, Plan, Step, Window, Work};
+use crate::core::plan::{Check, ConditionId, Gate, Guard, Job, Phase, Plan, Step, Window, Work, WriteEdge};
+use crate::core::target::Target;
 use crate::core::time::Span;
 use crate::core::value::Shape;
 
@@ -27,8 +29,7 @@ pub(super) fn plan(
     profile: Option<&str>,
 ) -> Result<Plan, Vec<Diagnostic>> {
     let shapes = runbook.probes.iter().map(|(name, probe)| (name.as_str().into(), probe.kind.shape())).collect();
-    let mut builder =
-        Builder { runbook, source, shapes, conditions: Vec::new(), known: HashMap::new(), faults: Vec::new() };
+    let mut builder = Builder::new(runbook, source, shapes);
     names::check(runbook, root, &builder.shapes, &mut builder.faults);
     let (phases, steps) = builder.phases(root);
     let mut faults = builder.faults;
@@ -47,7 +48,7 @@ pub(super) fn plan(
         comms: runbook.comms.clone(),
         roles: runbook.roles.clone(),
         rehearsals: runbook.rehearsals.clone(),
-        targets: runbook.targets.iter().map(|(name, of)| (TargetId::from(name.as_str()), of.clone())).collect(),
+        targets: builder.targets,
         secrets: runbook.secrets.iter().map(|(name, of)| (SecretId::from(name.as_str()), of.clone())).collect(),
         probes: runbook.probes.iter().map(|(name, of)| (ProbeId::from(name.as_str()), of.clone())).collect(),
         phases,
@@ -61,25 +62,35 @@ pub(super) fn plan(
 /// SHA-256 over the resolved runbook as JSON with its keys in a fixed order. How it was written (comments,
 /// order of names, templates, which profile gave a value) does not matter; secrets are in it as names.
 fn digest(runbook: &Runbook) -> String {
-    let mut plain = runbook.clone();
-    // What the vars came to is in the places that use them.
-    plain.vars.clear();
-    let bytes = serde_json::to_vec(&plain).unwrap_or_default();
-    hex(&Sha256::digest(bytes))
+    let mut hashing = BufWriter::new(Hashing(Sha256::new()));
+    // Nothing in a runbook fails to be written as JSON, and hashing does not fail.
+    let _ = serde_json::to_writer(&mut hashing, runbook);
+    hashing.into_inner().map(|hashing| hex(&hashing.0.finalize())).unwrap_or_default()
+}
+
+/// Hashes what is written.
+struct Hashing(Sha256);
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 /// Completes a work with the digest of its preview.
-fn work(jobs: Vec<Job>, deadline: Option<Span>, section: bool) -> Work {
-    let mut work = Work { jobs, deadline, section, digest: String::new() };
-    work.digest = hex(&Sha256::digest(work.preview().join("\n")));
+fn work(targets: &Targets, jobs: Vec<Job>, deadline: Option<Span>, section: bool) -> Work {
+    let mut work = Work::new(jobs, deadline, section, targets);
+    work.digest = hex(&Sha256::digest(work.preview.join("\n")));
     work
 }
 
@@ -92,16 +103,28 @@ pub(super) struct Draft {
     pub needs: Option<Vec<(String, Mark)>>,
 }
 
+type Targets = BTreeMap<TargetId, Target>;
+
 struct Builder<'r> {
     runbook: &'r Runbook,
     source: &'r str,
+    targets: Targets,
     shapes: BTreeMap<ProbeId, Shape>,
     conditions: Vec<Condition>,
     known: HashMap<String, Result<ConditionId, Vec<ExprError>>>,
+    /// Who asks the conditions compiled now.
+    asker: Asker,
     faults: Vec<Diagnostic>,
 }
 
-impl Builder<'_> {
+impl<'r> Builder<'r> {
+    fn new(runbook: &'r Runbook, source: &'r str, shapes: BTreeMap<ProbeId, Shape>) -> Self {
+        let targets = runbook.targets.iter().map(|(name, of)| (TargetId::from(name.as_str()), of.clone())).collect();
+        let asker = Asker { step: StepId::from(""), undo: false };
+        let (conditions, known, faults) = (Vec::new(), HashMap::new(), Vec::new());
+        Self { runbook, source, targets, shapes, conditions, known, asker, faults }
+    }
+
     fn fault(&mut self, message: impl AsRef<str>, mark: Mark, label: impl AsRef<str>) {
         self.faults.push(Diagnostic::new(message).at(mark, label));
     }
@@ -127,6 +150,7 @@ impl Builder<'_> {
             let message = format!("`{}` cannot be a step's id", step.id);
             self.fault(message, id, "expected small letters, digits and `-`, at most 64, not beginning with `-`");
         }
+        self.asker = Asker { step: StepId::from(step.id.as_str()), undo: false };
         let work = self.work(step, node);
         let (gates, verify, guards) = (self.gates(step, node), self.checks(step, node), self.guards(step, node));
         if let Some(Action::Soak(_)) = &step.action
@@ -143,10 +167,27 @@ impl Builder<'_> {
                 format!("expected at least {expect}"),
             );
         }
+        self.asker.undo = true;
         let undo = self.undo(step, node, &work);
         if undo.is_some() && step.undo.is_some() && step.reversibility == crate::core::plan::Reversibility::None {
             let label = "expected `free`, `lossless` or `lossy`";
             self.fault("a step with an undo cannot be irreversible", node.path(&["reversibility"]).mark, label);
+        }
+        // A cost that is not written down was forgotten, and the step would be missing on the way back.
+        let changes = work.jobs.iter().any(|job| job.action.leaves_the_program());
+        if changes && undo.is_none() && node.get("reversibility").is_none() {
+            let fault = Diagnostic::new(format!(
+                "`{}` changes something outside and does not say how it is taken back",
+                step.id
+            ));
+            let help = "add `undo:`, or say what it costs: `reversibility: free` if it leaves nothing behind, `lossless` or \
+                        `lossy` if it is taken back by hand, `none` if it cannot be";
+            self.faults.push(fault.at(id, "no `undo` and no `reversibility`").help(Some(help.to_owned())));
+        }
+        let members = work.jobs.iter().chain(undo.iter().flat_map(|undo| &undo.jobs));
+        if step.writes.is_some() && members.clone().any(|job| job.writes.is_some()) {
+            let label = "expected it here or on the jobs";
+            self.fault("`writes` stands on the step and on a job of it", node.key("writes"), label);
         }
         let needs = step.needs.as_ref().map(|needs| {
             needs.iter().cloned().zip(node.path(&["needs"]).items().iter().map(|item| item.mark)).collect()
@@ -177,7 +218,7 @@ impl Builder<'_> {
         match (&step.action, &step.section) {
             (Some(action), None) => {
                 let job = self.job(&step.title, action, node.path(&["action"]));
-                work(vec![job], None, false)
+                work(&self.targets, vec![job], None, false)
             }
             (None, Some(section)) => {
                 if section.deadline == Span::ZERO {
@@ -189,18 +230,18 @@ impl Builder<'_> {
                 }
                 let nodes = node.path(&["section", "steps"]).items();
                 let jobs = section.steps.iter().zip(nodes).map(|(member, node)| self.member(member, node)).collect();
-                work(jobs, Some(section.deadline), true)
+                work(&self.targets, jobs, Some(section.deadline), true)
             }
             (Some(_), Some(_)) => {
                 let fault = Diagnostic::new(format!("the step `{}` has both `action` and `section`", step.id));
                 let fault = fault.at(node.key("section"), "expected only one of them");
                 self.faults.push(fault.also(node.key("action"), "the other"));
-                work(Vec::new(), None, false)
+                work(&self.targets, Vec::new(), None, false)
             }
             (None, None) => {
                 let message = format!("the step `{}` does nothing", step.id);
                 self.fault(message, node.path(&["id"]).mark, "expected an `action` or a `section` in this step");
-                work(Vec::new(), None, false)
+                work(&self.targets, Vec::new(), None, false)
             }
         }
     }
@@ -214,12 +255,12 @@ impl Builder<'_> {
         }
         let job = self.job(&member.title, &member.action, node.path(&["action"]));
         let undo_until = member.undo.as_ref().map(|undo| self.action(undo, node.path(&["undo"]))).unwrap_or_default();
-        Job { undo: member.undo.clone(), undo_until, ..job }
+        Job { undo: member.undo.clone(), undo_until, writes: member.writes, ..job }
     }
 
     fn job(&mut self, title: &str, action: &Action, node: &Node) -> Job {
         let until = self.action(action, node);
-        Job { title: title.to_owned(), action: action.clone(), until, undo: None, undo_until: Vec::new() }
+        Job { title: title.to_owned(), action: action.clone(), until, undo: None, undo_until: Vec::new(), writes: None }
     }
 
     fn undo(&mut self, step: &model::Step, node: &Node, forward: &Work) -> Option<Work> {
@@ -233,7 +274,7 @@ impl Builder<'_> {
                     );
                 }
                 let job = self.job(&format!("undo: {}", step.title), action, node.path(&["undo"]));
-                Some(work(vec![job], None, false))
+                Some(work(&self.targets, vec![job], None, false))
             }
             Some(Undo::Section(undo)) => {
                 let nodes = node.path(&["undo", "section", "steps"]).items();
@@ -243,13 +284,27 @@ impl Builder<'_> {
                         let message = format!("a section cannot wait for people or time: `{}`", member.action.kind());
                         self.fault(message, node.key("action"), "expected an action that ends by itself");
                     }
-                    jobs.push(self.job(&member.title, &member.action, node.path(&["action"])));
+                    let job = self.job(&member.title, &member.action, node.path(&["action"]));
+                    jobs.push(Job { writes: member.writes, ..job });
                 }
-                Some(work(jobs, undo.section.deadline, true))
+                Some(work(&self.targets, jobs, undo.section.deadline, true))
             }
-            None if forward.section => reversed(forward),
+            None if forward.section => {
+                let mut back = reversed(&self.targets, forward)?;
+                for id in back.jobs.iter_mut().flat_map(|job| &mut job.until) {
+                    *id = self.asked_anew(*id, node);
+                }
+                Some(back)
+            }
             None => None,
         }
+    }
+
+    /// A condition of a member's undo, as the undo of the whole step asks it.
+    fn asked_anew(&mut self, id: ConditionId, node: &Node) -> ConditionId {
+        let counting = self.conditions.get(id.0).filter(|condition| condition.counts());
+        let Some(text) = counting.map(|condition| condition.source().to_owned()) else { return id };
+        self.condition(&text, node).unwrap_or(id)
     }
 
     /// Checks an action and compiles the conditions it waits for.
@@ -274,6 +329,11 @@ impl Builder<'_> {
                 Shorthand::Full(gate) => (gate.name.as_ref(), &gate.that, gate.hold, gate.overriding),
             };
             let Some(condition) = self.condition(that, expression(node)) else { continue };
+            if self.conditions.get(condition.0).is_some_and(Condition::counts) {
+                let fault = Diagnostic::new("a gate cannot ask how much a number grew: its step has not begun");
+                let fault = fault.at(expression(node).mark, "expected no `increase` here");
+                self.faults.push(fault.help(Some("ask it in `guards` or `verify`".to_owned())));
+            }
             let overridable = overriding == Override::Allowed;
             gates.push(Gate { name: name.unwrap_or(that).clone(), condition, hold, overridable });
         }
@@ -315,14 +375,18 @@ impl Builder<'_> {
 
     /// Compiles an expression once; its faults are told wherever it stands.
     fn condition(&mut self, text: &str, node: &Node) -> Option<ConditionId> {
-        let known = if let Some(known) = self.known.get(text) {
+        // Growth is counted from the beginning of the step that asks, so each step has a condition of its own.
+        let counts = text.contains("increase");
+        let key = if counts { format!("{text} {} {}", self.asker.step, self.asker.undo) } else { text.to_owned() };
+        let known = if let Some(known) = self.known.get(&key) {
             known
         } else {
             let compiled = Condition::compile(text, &self.shapes).map(|condition| {
+                let condition = if condition.counts() { condition.asked_by(self.asker.clone()) } else { condition };
                 self.conditions.push(condition);
                 ConditionId(self.conditions.len() - 1)
             });
-            self.known.entry(text.to_owned()).or_insert(compiled)
+            self.known.entry(key).or_insert(compiled)
         };
         match known {
             Ok(id) => {
@@ -350,13 +414,13 @@ impl Builder<'_> {
 }
 
 /// The node with the expression: the item itself when it is the shorthand.
-fn expression(node: &Node) -> &Node {
+fn expression<'n, 's>(node: &'n Node<'s>) -> &'n Node<'s> {
     node.get("that").unwrap_or(node)
 }
 
 /// What takes a section back: its members' undos in reverse order. None when something that was done outside
 /// would stay.
-fn reversed(forward: &Work) -> Option<Work> {
+fn reversed(targets: &Targets, forward: &Work) -> Option<Work> {
     let stays = |job: &&Job| job.undo.is_none() && job.action.leaves_the_program();
     if forward.jobs.iter().any(|job| stays(&job)) {
         return None;
@@ -368,8 +432,9 @@ fn reversed(forward: &Work) -> Option<Work> {
         .filter_map(|job| {
             let action = job.undo.clone()?;
             let title = format!("undo: {}", job.title);
-            Some(Job { title, action, until: job.undo_until.clone(), undo: None, undo_until: Vec::new() })
+            let (until, writes) = (job.undo_until.clone(), job.writes.map(WriteEdge::reversed));
+            Some(Job { title, action, until, undo: None, undo_until: Vec::new(), writes })
         })
         .collect();
-    (!jobs.is_empty()).then(|| work(jobs, forward.deadline, true))
+    (!jobs.is_empty()).then(|| work(targets, jobs, forward.deadline, true))
 }

@@ -68,11 +68,16 @@ pub struct Diagnostics {
     pub errors: Vec<Diagnostic>,
     /// What should be looked at.
     pub warnings: Vec<Diagnostic>,
+    /// What has not been looked at yet, since the errors stand in the way.
+    pub unreached: Option<&'static str>,
     source: Arc<str>,
 }
 
 /// Most faults shown; whoever has more mends these first.
 const SHOWN: usize = 50;
+
+/// Most bytes of source shown around a place. Columns past 65535 cannot be drawn, and nobody reads that far.
+const EXCERPT: usize = 16_000;
 
 impl Diagnostics {
     /// Diagnostics over a source text.
@@ -85,7 +90,7 @@ impl Diagnostics {
                 source.replace_range(mark.offset..end, &stars);
             }
         }
-        let mut found = Self { name: clean(name), errors, warnings, source: Arc::from(source) };
+        let mut found = Self { name: clean(name), errors, warnings, unreached: None, source: Arc::from(source) };
         let place = |d: &Diagnostic| d.at.as_ref().map(|(mark, _)| *mark);
         found.errors.sort_by_key(place);
         found.warnings.sort_by_key(place);
@@ -110,13 +115,36 @@ impl Diagnostics {
         for (severity, list) in kinds {
             for diagnostic in list.iter().take(SHOWN) {
                 let shown = Shown { diagnostic, severity, source: &source, length: self.source.len() };
-                if handler.render_report(&mut text, &shown).is_err() {
-                    text.push_str(&diagnostic.message);
-                    text.push('\n');
+                let fits = diagnostic.at.iter().chain(&diagnostic.also).all(|(mark, _)| self.excerpt(*mark) <= EXCERPT);
+                if !fits || handler.render_report(&mut text, &shown).is_err() {
+                    let word = if severity == miette::Severity::Error { "error" } else { "warning" };
+                    text.push_str(&self.line(word, diagnostic));
                 }
             }
         }
         text + &self.summary()
+    }
+
+    /// How many bytes the excerpt around a place has: its lines, one before and one after.
+    fn excerpt(&self, mark: Mark) -> usize {
+        let before = self.source.get(..mark.offset).unwrap_or_default();
+        let after = self.source.get(mark.offset + mark.len..).unwrap_or_default();
+        let begins = before.rmatch_indices('\n').nth(1).map_or(0, |(at, _)| at);
+        let ends = after.match_indices('\n').nth(1).map_or(after.len(), |(at, _)| at);
+        before.len() - begins + mark.len + ends
+    }
+
+    /// One fault in one line: `file:line:column: error: message: label (help)`.
+    fn line(&self, word: &str, diagnostic: &Diagnostic) -> String {
+        let Diagnostic { message, at, help, .. } = diagnostic;
+        let place = at.as_ref().map_or_else(String::new, |(mark, _)| {
+            let (line, column) = self.line_column(*mark);
+            format!(":{line}:{column}")
+        });
+        let label = at.as_ref().map_or("", |(_, label)| label);
+        let label = if label.is_empty() { String::new() } else { format!(": {label}") };
+        let help = help.as_ref().map_or_else(String::new, |help| format!(" ({help})"));
+        format!("{}{place}: {word}: {message}{label}{help}\n", self.name)
     }
 
     /// How many there are.
@@ -133,26 +161,12 @@ impl Diagnostics {
     }
 }
 
-/// One line each: `file:line:column: error: message: label (help)`.
+/// One line each.
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (word, list) in [("error", &self.errors), ("warning", &self.warnings)] {
             for diagnostic in list.iter().take(SHOWN) {
-                f.write_str(&self.name)?;
-                if let Some((mark, _)) = &diagnostic.at {
-                    let (line, column) = self.line_column(*mark);
-                    write!(f, ":{line}:{column}")?;
-                }
-                write!(f, ": {word}: {}", diagnostic.message)?;
-                if let Some((_, label)) = &diagnostic.at
-                    && !label.is_empty()
-                {
-                    write!(f, ": {label}")?;
-                }
-                if let Some(help) = &diagnostic.help {
-                    write!(f, " ({help})")?;
-                }
-                writeln!(f)?;
+                f.write_str(&self.line(word, diagnostic))?;
             }
         }
         f.write_str(&self.summary())

@@ -1,6 +1,6 @@
 //! Warnings: what a runbook may say, but should not without a thought.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::core::action::Action;
 use crate::core::ids::ProbeId;
@@ -24,11 +24,10 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
     let nodes = root.path(&["phases"]).items();
     for (phase, node) in runbook.phases.iter().zip(nodes) {
         for (step, node) in phase.steps.iter().zip(node.path(&["steps"]).items()) {
-            let undoable = plan.step(&step.id.as_str().into()).is_some_and(|step| step.undo.is_some());
             if found.len() >= ENOUGH {
                 break;
             }
-            self::step(step, undoable, node, &mut found);
+            self::step(step, node, &mut found);
             owner(runbook, step.owner.as_deref(), node, &mut found);
         }
     }
@@ -37,18 +36,13 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
     found
 }
 
-fn step(step: &Step, undoable: bool, node: &Node, found: &mut Vec<Diagnostic>) {
+fn step(step: &Step, node: &Node, found: &mut Vec<Diagnostic>) {
     let id = &step.id;
     let mark = node.path(&["id"]).mark;
     let mut warn = |message: String, mark: Mark, label: &str, help: &str| {
         let help = Some(help.to_owned()).filter(|help| !help.is_empty());
         found.push(Diagnostic::new(message).at(mark, label).help(help));
     };
-    // A cost that is written down was thought about; one that is not was forgotten.
-    if !undoable && node.get("reversibility").is_none() && changes(step) {
-        let help = "add `undo:`, or say what it costs: `reversibility: none`, or `free` where nothing is left behind";
-        warn(format!("`{id}` cannot be taken back, but does not say so"), mark, "no undo", help);
-    }
     if step.reversibility == Reversibility::None && step.confirm == Confirm::Go && changes(step) {
         let help = "add `confirm: id` so that its name must be typed";
         warn(format!("`{id}` cannot be taken back, but takes no more than `go`"), mark, "no typed confirmation", help);
@@ -117,7 +111,7 @@ fn unused(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used, found: &mut 
     ];
     for (section, used, label) in sections {
         for (key, _) in root.get(section).map_or(&[][..], Node::entries) {
-            if !used.contains(key.name.as_str()) {
+            if !used.contains(&*key.name) {
                 let what = section.trim_end_matches('s');
                 found.push(Diagnostic::new(format!("the {what} `{}` is not used", key.name)).at(key.mark, label));
             }
@@ -126,15 +120,18 @@ fn unused(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used, found: &mut 
 }
 
 /// Parts of names that say that the value is a secret.
-const TELLING: [&str; 6] = ["password", "passwd", "secret", "token", "api_key", "apikey"];
+const TELLING: [&str; 8] = ["password", "passwd", "passphrase", "secret", "token", "credential", "api_key", "apikey"];
 
-fn telling(name: &str) -> bool {
+/// Whether a name says that its value is a secret.
+pub(crate) fn telling(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('-', "_");
     // Where a secret is kept is not the secret.
     if ["_dir", "_file", "_path"].iter().any(|place| name.ends_with(place)) {
         return false;
     }
-    TELLING.iter().any(|word| name.contains(word)) || name == "authorization" || name == "pgpassword"
+    TELLING.iter().any(|word| name.contains(word))
+        || ["authorization", "pgpassword", "key"].contains(&name.as_str())
+        || name.ends_with("_key")
 }
 
 fn clear_text(runbook: &Runbook, root: &Node, found: &mut Vec<Diagnostic>) {
@@ -160,23 +157,27 @@ fn clear_text(runbook: &Runbook, root: &Node, found: &mut Vec<Diagnostic>) {
             Target::Dns(_) => {}
         }
     }
-    for section in ["targets", "probes", "phases", "profiles"] {
+    for section in ["vars", "targets", "probes", "phases", "profiles"] {
         if let Some(node) = root.get(section) {
-            named(node, &mut |mark| warn(mark, "its key says that it is a secret"));
+            named(node, &mut HashMap::new(), &mut |mark| warn(mark, "its key says that it is a secret"));
         }
     }
 }
 
-/// Finds literal values under keys that tell a secret.
-fn named(node: &Node, warn: &mut impl FnMut(Mark)) {
+/// Finds literal values under keys that tell a secret. The same few keys come again and again: `known` says which
+/// of them tell.
+fn named<'n>(node: &'n Node, known: &mut HashMap<&'n str, bool>, warn: &mut impl FnMut(Mark)) {
     for (key, value) in node.entries() {
         match &value.kind {
             // The whole of a secret comes from a template; a literal beside it is no less telling.
-            Kind::Text(text) if telling(&key.name) && !text.is_empty() && !text.contains("«secret:") => {
-                warn(value.mark);
+            Kind::Text(text) => {
+                let tells = *known.entry(&key.name).or_insert_with(|| telling(&key.name));
+                if tells && !text.is_empty() && !text.contains("«secret:") {
+                    warn(value.mark);
+                }
             }
-            _ => named(value, warn),
+            _ => named(value, known, warn),
         }
     }
-    node.items().iter().for_each(|item| named(item, warn));
+    node.items().iter().for_each(|item| named(item, known, warn));
 }

@@ -1,6 +1,6 @@
 //! Runbooks: from a YAML file to a [`Plan`], or everything that is wrong with it.
 //!
-//! The way of a file: [`tree`] reads it with places; [`template`] applies the profile, `--set` and templates;
+//! The way of a file: [`yaml`] reads it into a [`tree`] with places; [`template`] applies the profile, `--set` and templates;
 //! [`validate`] holds it against the schema made from [`model`]'s types; [`build`] checks what types cannot
 //! say and makes the plan; [`lint`] looks for what is allowed but unwise. Each stage reports all it finds.
 //! Nothing here touches a target, resolves a secret or starts anything.
@@ -12,12 +12,14 @@ mod lint;
 pub mod model;
 mod names;
 mod needs;
+mod scalar;
 pub(crate) mod schema;
 mod simulate;
 mod template;
 pub(crate) mod tree;
 mod unrehearsed;
 pub(crate) mod validate;
+pub(crate) mod yaml;
 
 use std::fs::File;
 use std::io::Read;
@@ -28,8 +30,12 @@ use serde::Deserialize;
 use crate::core::plan::Plan;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub(crate) use lint::telling;
 pub use schema::schema;
-use tree::{Kind, LARGEST, Node};
+use tree::{Kind, Node};
+
+/// Largest runbook in bytes. The longest real ones are some hundred kilobytes.
+pub(crate) const LARGEST: u64 = 4 * 1024 * 1024;
 
 /// How a runbook is to be read.
 #[derive(Clone, Debug, Default)]
@@ -108,32 +114,46 @@ pub fn load_str(name: &str, text: impl Into<String>, options: &Options) -> Resul
     let source = text.into();
     match compile(&source, options) {
         Ok((plan, warnings, profiles)) => Ok(Loaded { plan, source, warnings, profiles }),
-        Err(errors) => Err(Diagnostics::new(name, &source, errors, Vec::new())),
+        Err((errors, unreached)) => {
+            let mut found = Diagnostics::new(name, &source, errors, Vec::new());
+            found.unreached = Some(unreached);
+            Err(found)
+        }
     }
 }
 
 type Compiled = (Plan, Vec<Diagnostic>, Vec<String>);
 
-fn compile(source: &str, options: &Options) -> Result<Compiled, Vec<Diagnostic>> {
+/// What each stage leaves to those behind it, for whoever mends what it found.
+const AFTER_TEXT: &str = "keys, types, names, conditions and the order of steps";
+const AFTER_TYPES: &str = "names, conditions and the order of steps";
+const AFTER_NAMES: &str = "what is allowed but unwise";
+
+fn compile(source: &str, options: &Options) -> Result<Compiled, (Vec<Diagnostic>, &'static str)> {
     if source.len() as u64 > LARGEST {
-        return Err(vec![Diagnostic::new("the runbook is too large")]);
+        return Err((vec![Diagnostic::new("the runbook is too large")], AFTER_TEXT));
     }
-    let mut root = tree::parse(source)?;
+    let mut root = yaml::parse(source).map_err(|faults| (faults, AFTER_TEXT))?;
     if root.kind == Kind::Null {
         let help = "a runbook has at least a `title` and `phases`".to_owned();
-        return Err(vec![Diagnostic::new("the runbook is empty").help(help)]);
+        return Err((vec![Diagnostic::new("the runbook is empty").help(help)], AFTER_TEXT));
     }
     let mut faults = Vec::new();
     let used = template::resolve(&mut root, source, options, &mut faults);
     faults.extend(validate::validate(&root));
     if !faults.is_empty() {
-        return Err(faults);
+        return Err((faults, AFTER_TYPES));
     }
-    let runbook = model::Runbook::deserialize(&root)
-        .map_err(|error| vec![Diagnostic::new("the runbook does not fit the language").help(error.to_string())])?;
-    let plan = build::plan(&runbook, &root, source, options.profile.as_deref())?;
+    let mut runbook = model::Runbook::deserialize(&root).map_err(|error| {
+        let fault = Diagnostic::new("the runbook does not fit the language").help(error.to_string());
+        (vec![fault], AFTER_TYPES)
+    })?;
+    // What the vars came to is in the places that use them: they are no part of the plan.
+    runbook.vars.clear();
+    let plan =
+        build::plan(&runbook, &root, source, options.profile.as_deref()).map_err(|faults| (faults, AFTER_NAMES))?;
     let warnings = lint::warnings(&runbook, &plan, &root, &used);
     let profiles = root.get("profiles").map_or(&[][..], Node::entries);
-    let profiles = profiles.iter().map(|(key, _)| key.name.clone()).collect();
+    let profiles = profiles.iter().map(|(key, _)| key.name.to_string()).collect();
     Ok((plan, warnings, profiles))
 }

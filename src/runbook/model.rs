@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::core::action::Action;
-use crate::core::plan::{Comms, Confirm, Rehearsals, Reversibility, SecretSource, WriteMark};
+use crate::core::plan::{Comms, Confirm, Rehearsals, Reversibility, SecretSource, WriteEdge, WriteMark};
 use crate::core::probe::Probe;
 use crate::core::target::Target;
 use crate::core::time::{At, Span};
@@ -198,7 +198,7 @@ pub struct Step {
     pub guards: Vec<Shorthand<Guard>>,
     /// How to take it back. A section without it is taken back by its members' undos in reverse order.
     pub undo: Option<Undo>,
-    /// What taking it back costs.
+    /// What taking it back costs. A step that changes something outside and has no undo must say it.
     #[serde(default)]
     pub reversibility: Reversibility,
     /// Until when it can be taken back, in the operator's words.
@@ -207,7 +207,7 @@ pub struct Step {
     pub expect: Option<Span>,
     /// How long it may take before the screen calls it overdue.
     pub max: Option<Span>,
-    /// What it does to the write pause.
+    /// What it does to the write pause. Jobs of a section can say it more exactly.
     pub writes: Option<WriteMark>,
 }
 
@@ -302,6 +302,9 @@ pub struct Member {
     pub action: Action,
     /// What takes it back.
     pub undo: Option<Action>,
+    /// What it does to the write pause; taking it back does the opposite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writes: Option<WriteEdge>,
 }
 
 /// How a step is taken back: by an action, or by a section of several.
@@ -341,4 +344,7 @@ pub struct UndoMember {
     pub title: String,
     /// What is done.
     pub action: Action,
+    /// What it does to the write pause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writes: Option<WriteEdge>,
 }

@@ -16,12 +16,12 @@ use super::tree::Node;
 pub(super) fn probe(runbook: &Runbook, probe: &Probe, node: &Node, faults: &mut Vec<Diagnostic>) {
     let Some((fields, declared)) = probe.kind.own_fields() else { return };
     for (key, value) in node.get("simulate").map_or(&[][..], Node::entries) {
-        let Some(&of) = fields.get(&key.name) else {
+        let Some(&of) = fields.get(key.name.as_ref()) else {
             let fault = Diagnostic::new(format!("the probe has no field `{}`", key.name)).at(key.mark, "unknown field");
             faults.push(fault.help(suggestion(&key.name, fields.keys().map(String::as_str))));
             continue;
         };
-        match declared.get(&key.name) {
+        match declared.get(key.name.as_ref()) {
             Some(Simulated::Literal(literal)) => fits(literal, of, value.mark, faults),
             Some(Simulated::Source(source)) => self::source(runbook, source, of, value, faults),
             None => {}
@@ -77,8 +77,8 @@ pub(super) fn action(runbook: &Runbook, action: &Action, node: &Node, faults: &m
             }
             Change::Set(fields) => {
                 for (key, value) in node.path(&["set"]).entries() {
-                    let of = field(runbook, &FieldRef(key.name.clone()), key.mark, faults);
-                    if let (Some(of), Some(literal)) = (of, fields.get(&key.name)) {
+                    let of = field(runbook, &FieldRef(key.name.to_string()), key.mark, faults);
+                    if let (Some(of), Some(literal)) = (of, fields.get(key.name.as_ref())) {
                         fits(literal, of, value.mark, faults);
                     }
                 }

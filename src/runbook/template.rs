@@ -37,7 +37,7 @@ pub(super) fn resolve(root: &mut Node, source: &str, options: &Options, faults: 
     renderer.vars(root, &set);
     if let Kind::Map(entries) = &mut root.kind {
         for (key, value) in entries.iter_mut().filter(|(key, _)| key.name != "vars") {
-            renderer.node(value, &mut vec![key.name.as_str()]);
+            renderer.node(value, &mut vec![&key.name]);
         }
     }
     let (used, any) = (renderer.used, renderer.any);
@@ -57,7 +57,7 @@ fn profiles(root: &mut Node, chosen: Option<&str>, faults: &mut Vec<Diagnostic>)
                 if !known.iter().any(|(name, _)| name.name == key.name) {
                     let message =
                         format!("the profile `{}` overrides `{}`, which is not in `{section}`", profile.name, key.name);
-                    let help = suggestion(&key.name, known.iter().map(|(name, _)| name.name.as_str()));
+                    let help = suggestion(&key.name, known.iter().map(|(name, _)| &*name.name));
                     faults.push(Diagnostic::new(message).at(key.mark, "nothing to override").help(help));
                 }
             }
@@ -65,8 +65,8 @@ fn profiles(root: &mut Node, chosen: Option<&str>, faults: &mut Vec<Diagnostic>)
     }
     let Some(chosen) = chosen else { return };
     let Some((_, overrides)) = entries.iter().find(|(key, _)| key.name == chosen) else {
-        let help = suggestion(chosen, entries.iter().map(|(key, _)| key.name.as_str()))
-            .or_else(|| Some("it has none".to_owned()));
+        let help =
+            suggestion(chosen, entries.iter().map(|(key, _)| &*key.name)).or_else(|| Some("it has none".to_owned()));
         let fault = Diagnostic::new(format!("the runbook has no profile `{chosen}`")).help(help);
         faults.push(match root.get("profiles") {
             Some(_) => fault.at(root.key("profiles"), "the profiles are here"),
@@ -87,7 +87,7 @@ fn profiles(root: &mut Node, chosen: Option<&str>, faults: &mut Vec<Diagnostic>)
         let mark = entries.iter().find(|(name, _)| name.name == key).map_or(value.mark, |(name, _)| name.mark);
         entries.retain(|(name, _)| name.name != key);
         if value.text() != Some("none") {
-            entries.push((Key { name: key.to_owned(), mark }, value.clone()));
+            entries.push((Key { name: key.into(), mark }, value.clone()));
         }
     }
 }
@@ -97,7 +97,7 @@ fn set(root: &mut Node, set: &[(String, String)], faults: &mut Vec<Diagnostic>) 
     let mut done = BTreeSet::new();
     for (name, text) in set {
         let known: Vec<String> =
-            root.get("vars").map_or(&[][..], Node::entries).iter().map(|(key, _)| key.name.clone()).collect();
+            root.get("vars").map_or(&[][..], Node::entries).iter().map(|(key, _)| key.name.to_string()).collect();
         let Some(var) = root.get_mut("vars").and_then(|vars| vars.get_mut(name)) else {
             let help = suggestion(name, known.iter().map(String::as_str)).or_else(|| Some("it has none".to_owned()));
             faults.push(Diagnostic::new(format!("--set {name}=…: the runbook has no var `{name}`")).help(help));
@@ -107,7 +107,7 @@ fn set(root: &mut Node, set: &[(String, String)], faults: &mut Vec<Diagnostic>) 
             Kind::Int(_) => text.parse().ok().map(Kind::Int).ok_or("a whole number"),
             Kind::Float(_) => text.parse().ok().map(Kind::Float).ok_or("a number"),
             Kind::Bool(_) => text.parse().ok().map(Kind::Bool).ok_or("true or false"),
-            _ => Ok(Kind::Text(text.clone())),
+            _ => Ok(Kind::Text(text.clone().into())),
         };
         match value {
             Ok(value) => {
@@ -138,7 +138,8 @@ struct Renderer<'f> {
 impl<'f> Renderer<'f> {
     fn new(root: &Node, source: &'f str, faults: &'f mut Vec<Diagnostic>) -> Self {
         let secrets = root.get("secrets").map_or(&[][..], Node::entries);
-        let secrets = secrets.iter().map(|(key, _)| (key.name.clone(), Value::from(placeholder(&key.name)))).collect();
+        let secrets =
+            secrets.iter().map(|(key, _)| (key.name.to_string(), Value::from(placeholder(&key.name)))).collect();
         Self { source, context: None, vars: BTreeMap::new(), secrets, used: Used::default(), any: false, faults }
     }
 
@@ -157,31 +158,35 @@ impl<'f> Renderer<'f> {
     fn vars(&mut self, root: &mut Node, literal: &BTreeSet<String>) {
         let Some(Kind::Map(entries)) = root.get_mut("vars").map(|vars| &mut vars.kind) else { return };
         for (key, value) in entries {
-            if !literal.contains(&key.name) {
-                self.node(value, &mut vec!["vars", key.name.as_str()]);
+            if !literal.contains(&*key.name) {
+                self.node(value, &mut vec!["vars", &key.name]);
             }
             let value = match &value.kind {
                 Kind::Bool(yes) => Value::from(*yes),
                 Kind::Int(n) => Value::from(*n),
                 Kind::Float(x) => Value::from(*x),
-                Kind::Text(text) => Value::from(text.as_str()),
+                Kind::Text(text) => Value::from(&**text),
                 // The schema complains; templates see an empty text meanwhile.
                 _ => Value::from(""),
             };
-            self.vars.insert(key.name.clone(), value);
+            self.vars.insert(key.name.to_string(), value);
             self.context = None;
         }
     }
 
-    fn node<'a>(&mut self, node: &'a mut Node, path: &mut Vec<&'a str>) {
+    fn node<'a>(&mut self, node: &'a mut Node<'_>, path: &mut Vec<&'a str>) {
         let mark = node.mark;
         if let Kind::Text(text) = &node.kind {
+            // Most texts have neither; a look at the bytes is cheaper than two searches.
+            if !text.bytes().any(|byte| byte == b'{' || !byte.is_ascii()) {
+                return;
+            }
             if text.contains("«secret:") {
                 let fault = Diagnostic::new("a secret is named by its placeholder").at(mark, "here");
                 self.faults.push(fault.help("write `{{ secrets.NAME }}`".to_owned()));
                 node.kind = Kind::Faulty;
             } else if text.contains("{{") {
-                node.kind = self.text(text, node, path).map_or(Kind::Faulty, Kind::Text);
+                node.kind = self.text(text, node, path).map_or(Kind::Faulty, |text| Kind::Text(text.into()));
                 node.rendered = true;
                 self.any = true;
             }
@@ -307,14 +312,14 @@ fn settle(node: &mut Node, rule: &Rule) {
         (Kind::Map(entries), Rule::Names(of)) => entries.iter_mut().for_each(|(_, value)| settle(value, of)),
         (Kind::Map(entries), Rule::Record(record)) => {
             for (key, value) in entries {
-                if let Some(rule) = record.properties.get(&key.name) {
+                if let Some(rule) = record.properties.get(&*key.name) {
                     settle(value, rule);
                 }
             }
         }
         (Kind::Map(entries), Rule::OneKey(variants)) => {
             for (key, value) in entries {
-                if let Some(rule) = variants.get(&key.name) {
+                if let Some(rule) = variants.get(&*key.name) {
                     settle(value, rule);
                 }
             }

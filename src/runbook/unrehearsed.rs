@@ -47,7 +47,7 @@ pub(super) fn warnings(plan: &Plan, root: &Node) -> Vec<Diagnostic> {
 /// Texts under the keys that hold conditions.
 fn visit<'n>(node: &'n Node, found: &mut dyn FnMut(&'n Node)) {
     for (key, value) in node.entries() {
-        match key.name.as_str() {
+        match key.name.as_ref() {
             "gates" | "verify" | "guards" | "conditions" => {
                 value.items().iter().for_each(|item| found(item.get("that").unwrap_or(item)));
             }

@@ -60,7 +60,7 @@ fn check(node: &Node, rule: &Rule, name: &str, faults: &mut Vec<Diagnostic>) {
             }
         }
         (Kind::Text(text), Rule::Choice(words)) => {
-            if !words.contains(text) {
+            if !words.iter().any(|word| word == text) {
                 let label = format!("expected {}", alternatives(words.iter().map(String::as_str)));
                 let fault = Diagnostic::new(format!("`{name}` cannot be `{text}`")).at(node.mark, label);
                 faults.push(fault.help(near(text, words.iter().map(String::as_str))));
@@ -105,7 +105,7 @@ fn check(node: &Node, rule: &Rule, name: &str, faults: &mut Vec<Diagnostic>) {
             let known = || alternatives(variants.keys().map(String::as_str));
             match entries.as_slice() {
                 [(key, value)] => {
-                    if let Some(rule) = variants.get(&key.name) {
+                    if let Some(rule) = variants.get(&*key.name) {
                         check(value, rule, &key.name, faults);
                     } else {
                         let fault = Diagnostic::new(format!("`{name}` cannot be `{}`", key.name));
@@ -121,7 +121,7 @@ fn check(node: &Node, rule: &Rule, name: &str, faults: &mut Vec<Diagnostic>) {
                     let fault = Diagnostic::new(format!("`{name}` is more than one thing"));
                     let help = entries
                         .iter()
-                        .any(|(key, _)| !variants.contains_key(&key.name))
+                        .any(|(key, _)| !variants.contains_key(&*key.name))
                         .then(|| "is the indentation right?".to_owned());
                     faults.push(fault.at(second.mark, format!("expected only one of {}", known())).help(help));
                 }
@@ -134,10 +134,10 @@ fn check(node: &Node, rule: &Rule, name: &str, faults: &mut Vec<Diagnostic>) {
 
 fn keys(node: &Node, record: &Record, tag: Option<&str>, name: &str, faults: &mut Vec<Diagnostic>) {
     for (key, value) in node.entries() {
-        if Some(key.name.as_str()) == tag {
+        if Some(&*key.name) == tag {
             continue;
         }
-        if let Some(rule) = record.properties.get(&key.name) {
+        if let Some(rule) = record.properties.get(&*key.name) {
             check(value, rule, &key.name, faults);
         } else {
             let fault = Diagnostic::new(format!("{} has no key `{}`", owner(name), key.name));

@@ -11,7 +11,8 @@ use serde::Deserialize;
 
 use crate::core::plan::Plan;
 use crate::runbook::schema::{self, Rule};
-use crate::runbook::tree::{self, Kind};
+use crate::runbook::tree::Kind;
+use crate::runbook::yaml;
 use crate::runbook::{Diagnostic, Diagnostics, validate};
 
 pub use model::{End, Ends, Event, Fault, Happening, Scenario, When};
@@ -83,10 +84,10 @@ pub fn load_str(name: &str, text: &str, plan: &Plan) -> Result<Scenario, Diagnos
 }
 
 fn compile(text: &str, plan: &Plan) -> Result<Scenario, Vec<Diagnostic>> {
-    if text.len() as u64 > tree::LARGEST {
+    if text.len() as u64 > crate::runbook::LARGEST {
         return Err(vec![Diagnostic::new("the scenario is too large")]);
     }
-    let root = tree::parse(text).map_err(|faults| faults.into_iter().map(about_scenarios).collect::<Vec<_>>())?;
+    let root = yaml::parse(text).map_err(|faults| faults.into_iter().map(about_scenarios).collect::<Vec<_>>())?;
     if root.kind == Kind::Null {
         let help = "a scenario has a `title`, a `lesson`, a `good_reaction`, `ends` and `events`".to_owned();
         return Err(vec![Diagnostic::new("the scenario is empty").help(help)]);

@@ -2,12 +2,12 @@
 
 use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 
-use super::{Block, Detail, GateRow, Role, Scene, Text, steps, words};
+use super::{Ask, Block, Detail, GateRow, Role, Scene, Text, steps, words};
 use crate::core::action::Action;
 use crate::core::decide::{StepState, gates, shut_sentence, step_state, unmet};
 use crate::core::evidence::{Evidence, Verdict};
 use crate::core::job::Direction;
-use crate::core::plan::{Reversibility, Step};
+use crate::core::plan::{Reversibility, Step, Work};
 use crate::core::progress::checks;
 use crate::core::state::{Phase, Running, StepRun};
 use crate::core::time::Span;
@@ -24,14 +24,24 @@ pub(super) fn detail(scene: &Scene, whole: bool) -> Detail {
     let progress = scene.run.step(&step.id);
     let state = step_state(scene.plan, scene.run, scene.board, scene.now, step);
     let mut blocks = Vec::new();
+    let asked = scene.desk.prompt.as_ref().map(|prompt| &prompt.ask);
+    // What is being confirmed comes first while it is asked.
+    let confirming = matches!(asked, Some(Ask::Start { .. } | Ask::OverrideReason(_)));
+    match (asked, &step.undo) {
+        (Some(Ask::Undo { .. }), Some(work)) => taking_back(work, &mut blocks),
+        _ if confirming => preview(step, state, true, &mut blocks),
+        _ => {}
+    }
     instructions(step, &mut blocks);
     if let Phase::Running(running) = &progress.phase {
         under_way(scene, running, &progress, &mut blocks);
     }
-    results(step, &progress, &mut blocks);
+    results(scene, step, &progress, &mut blocks);
     output(scene, step, &mut blocks);
     boards(scene, step, state, &mut blocks);
-    preview(step, state, whole, &mut blocks);
+    if !confirming {
+        preview(step, state, whole, &mut blocks);
+    }
     undo(step, whole, &mut blocks);
     Detail {
         title: format!("{} · {}", step.number, clean(&step.title)),
@@ -78,7 +88,12 @@ fn state_line(scene: &Scene, step: &Step, state: StepState, progress: &StepRun) 
         Phase::Verifying { since } => format!(" for {}", scene.now.since(*since)),
         Phase::Done { at } => format!(" at {} UTC{}", words::utc(*at), took(progress)),
         Phase::Failed { why, reverted, .. } => {
-            format!(": {}{}", clean(why), if *reverted { " · it took itself back" } else { "" })
+            let rest = match (*reverted, progress.left) {
+                (true, _) => " · it took itself back",
+                (false, true) => " · an earlier try left something, too",
+                (false, false) => "",
+            };
+            format!(": {}{rest}", clean(why))
         }
         Phase::InDoubt { why, .. } => format!(": {} · press d to say what became of it", clean(why)),
         Phase::Skipped { reason, .. } => format!(": {}", clean(reason)),
@@ -153,7 +168,7 @@ fn markdown(source: &str) -> Vec<Text> {
 }
 
 fn under_way(scene: &Scene, running: &Running, progress: &StepRun, blocks: &mut Vec<Block>) {
-    let passed = scene.now.since(running.since);
+    let passed = running.passed(scene.now);
     let mut lines = Vec::new();
     let back = running.key.direction != Direction::Do;
     match scene.plan.action(&running.key) {
@@ -166,7 +181,13 @@ fn under_way(scene: &Scene, running: &Running, progress: &StepRun, blocks: &mut 
             }));
             lines.push(Text::new(Role::Dim, "space ticks the next item when it is done"));
         }
-        Some(Action::Soak(soak)) => lines.push(progress_line("watching", passed, Some(soak.length))),
+        Some(Action::Soak(soak)) => {
+            lines.push(progress_line("watched", passed, Some(soak.length)));
+            lines.extend(running.interrupted.as_ref().map(|interrupted| {
+                Text::new(Role::Unknown, format!("not counting since {}: ", interrupted.since.utc()))
+                    .and(Role::Plain, format!("guard {}", clean(&interrupted.why)))
+            }));
+        }
         Some(Action::Wait(crate::core::action::Wait::For(span))) => {
             lines.push(progress_line("waiting", passed, Some(*span)));
         }
@@ -225,19 +246,20 @@ fn output(scene: &Scene, step: &Step, blocks: &mut Vec<Block>) {
     }
 }
 
-fn results(step: &Step, progress: &StepRun, blocks: &mut Vec<Block>) {
+fn results(scene: &Scene, step: &Step, progress: &StepRun, blocks: &mut Vec<Block>) {
     if progress.results.is_empty() {
         return;
     }
-    let section = step.work.section;
     let lines = progress
         .results
         .iter()
-        .enumerate()
-        .map(|(at, (line, took))| {
-            let title = step.work.jobs.get(at).filter(|_| section).map_or("", |job| job.title.as_str());
-            let lead = if title.is_empty() { String::new() } else { format!("{} {}: ", at + 1, clean(title)) };
-            Text::new(Role::Dim, lead).and(Role::Plain, clean(line)).and(Role::Dim, format!(" · {took}"))
+        .map(|result| {
+            // A single action needs no name: the step has it.
+            let alone = result.key.direction == Direction::Do && !step.work.section;
+            let lead = if alone { String::new() } else { format!("{}: ", words::job(scene.plan, &result.key)) };
+            Text::new(Role::Dim, lead)
+                .and(Role::Plain, clean(&result.line))
+                .and(Role::Dim, format!(" · {}", result.took))
         })
         .collect();
     blocks.push(Block::Lines { heading: "RESULT".to_owned(), lines });
@@ -263,9 +285,9 @@ fn boards(scene: &Scene, step: &Step, state: StepState, blocks: &mut Vec<Block>)
             }
         }
     }
-    if !step.guards.is_empty() && !matches!(state, StepState::Done | StepState::Skipped) {
+    if !step.guards.is_empty() && !before && !matches!(state, StepState::Done | StepState::Skipped) {
         let rows: Vec<Evidence> =
-            step.guards.iter().map(|guard| scene.board.guard(scene.plan, scene.now, guard)).collect();
+            step.guards.iter().map(|guard| scene.board.guard(scene.plan, scene.run, scene.now, guard)).collect();
         blocks.push(board("GUARDS", &rows));
     }
     if !step.verify.is_empty() && state != StepState::Skipped {
@@ -332,8 +354,19 @@ fn preview(step: &Step, state: StepState, whole: bool, blocks: &mut Vec<Block>) 
             format!("WILL DO · {}", step.work.jobs.first().map_or("nothing", |job| job.action.kind()))
         }
     };
-    let lines = cut(&step.work.preview(), whole);
+    let lines = cut(&step.work.preview, whole);
     blocks.push(Block::Lines { heading, lines });
+}
+
+/// What an undo that is being asked about will do.
+fn taking_back(work: &Work, blocks: &mut Vec<Block>) {
+    let kind = work.jobs.first().map_or("nothing", |job| job.action.kind());
+    let heading = if work.section {
+        format!("TAKING IT BACK WILL DO · a section of {}", work.jobs.len())
+    } else {
+        format!("TAKING IT BACK WILL DO · {kind}")
+    };
+    blocks.push(Block::Lines { heading, lines: cut(&work.preview, true) });
 }
 
 fn cut(lines: &[String], whole: bool) -> Vec<Text> {
@@ -366,7 +399,7 @@ fn undo(step: &Step, whole: bool, blocks: &mut Vec<Block>) {
     }
     let mut lines = vec![line];
     if whole && let Some(work) = &step.undo {
-        lines.extend(work.preview().iter().map(|line| Text::plain(format!("  {}", clean(line)))));
+        lines.extend(work.preview.iter().map(|line| Text::plain(format!("  {}", clean(line)))));
     }
     blocks.push(Block::Lines { heading: String::new(), lines });
 }

@@ -21,7 +21,7 @@ pub(super) fn header(scene: &Scene) -> Header {
         mode: run.mode.map_or("WATCH", |mode| mode.as_str()).to_owned(),
         profile: plan.profile.as_deref().map(|profile| clean(profile).into_owned()).unwrap_or_default(),
         run: if scene.watching { driver } else { format!("run {} · {driver}", scene.run_name) },
-        clock: format!("{}  {} UTC", words::elapsed(until.since(opened)), words::utc(*now)),
+        clock: format!("{}  {}", words::elapsed(until.since(opened)), words::clock(*now, &scene.zone)),
         window: window(scene),
         update: update(scene),
         pause: pause(scene),
@@ -32,9 +32,18 @@ pub(super) fn header(scene: &Scene) -> Header {
 }
 
 fn alarm(scene: &Scene) -> Option<String> {
+    if let (None, Some(since)) = (scene.fault, scene.silent) {
+        return Some(format!(
+            "JOURNAL SILENT since {} UTC ({}) · nothing is started until it answers",
+            words::utc(since),
+            scene.now.since(since)
+        ));
+    }
     match (scene.fault, &scene.run.ended) {
         (Some(fault), _) => Some(format!("JOURNAL FAILED: {} · nothing more is done, panes stay live", clean(fault))),
-        (None, Some((at, how))) => Some(format!("RUN {} at {} UTC", how.as_str(), words::utc(*at))),
+        (None, Some((at, _))) => {
+            Some(format!("RUN {} at {} UTC", words::run_state(scene.plan, scene.run), words::utc(*at)))
+        }
         (None, None) if scene.leaving => Some("LEAVING: waiting for what is under way".to_owned()),
         (None, None) => None,
     }
@@ -113,6 +122,10 @@ fn back(scene: &Scene) -> Text {
         .and(Role::Plain, format!("{about}, {}{far}", words::count(way.steps.len(), "step")))
 }
 
+fn run_ended_at(scene: &Scene) -> Option<crate::core::time::At> {
+    scene.run.customers_at.or(scene.run.ended.as_ref().map(|(at, _)| *at))
+}
+
 fn customers(scene: &Scene) -> Text {
     let Some(probe) = &scene.plan.customers else { return Text::default() };
     let label = Text::new(Role::Dim, "customers: ");
@@ -124,13 +137,23 @@ fn customers(scene: &Scene) -> Text {
         (None, Some(value), Freshness::Fresh | Freshness::Stale) => value,
         _ => return label.and(Role::Unknown, "no reading"),
     };
+    let read = match (ended, scene.board.latest(probe).and_then(|latest| latest.good.as_ref())) {
+        // What was recorded with the end of the run is as old as the end.
+        (Some(_), _) => run_ended_at(scene).map(|at| format!(" as of {} UTC", words::utc(at))),
+        (None, Some((at, _))) => Some(format!(" · {}", words::age(scene.now.since(*at)))),
+        (None, None) => None,
+    };
+    let read = read.unwrap_or_default();
     let failed = value.at("failed").and_then(crate::core::value::Value::int);
     let longest = value.at("longest_pause_ms").and_then(crate::core::value::Value::number);
-    let stale = if ended.is_none() && fresh == Freshness::Stale { " (stale)" } else { "" };
+    let stale = ended.is_none() && fresh == Freshness::Stale;
+    let (number, age) = if stale { (Role::Dim, Role::Unknown) } else { (Role::Plain, Role::Dim) };
+    let word = if stale { " STALE" } else { "" };
     match (failed, longest) {
         (Some(failed), Some(longest)) => label
-            .and(if failed > 0 { Role::NoGo } else { Role::Plain }, format!("{failed} failed"))
-            .and(Role::Plain, format!(", {} worst{stale}", words::seconds(longest / 1_000.0))),
+            .and(if failed > 0 && !stale { Role::NoGo } else { number }, format!("{failed} failed"))
+            .and(number, format!(", {} worst", words::seconds(longest / 1_000.0)))
+            .and(age, format!("{word}{read}")),
         _ => label.and(Role::Unknown, "no reading"),
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Which key press means which of them is in [`crate::ui::keys`].
 
-use super::{Scene, selected};
-use crate::core::decide::StepState;
+use super::trial::works;
+use super::{Ask, Overlay, Scene, here, selected};
+use crate::core::rollback::way_back;
 
 /// What a key does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,8 +99,8 @@ pub const KEYS: &[KeyDef] = &[
     def(Does::Override, "o", "override", "start a step over a shut gate; needs a reason and is recorded loudly"),
     def(Does::Skip, "s", "skip", "leave a step out; needs a reason"),
     def(Does::Tick, "space", "tick", "acknowledge the next item of a running checklist"),
-    def(Does::Stop, "x", "stop", "stop the selected step"),
-    def(Does::VerifyAgain, "v", "verify", "look at a failed step's checks again without doing anything"),
+    def(Does::Stop, "x", "stop", "stop the selected step; the word asked for must be typed"),
+    def(Does::VerifyAgain, "v", "verify", "look again at the checks of a step whose work was done"),
     def(Does::Doubt, "d", "doubt", "say what became of a step in doubt"),
     def(Does::Undo, "u", "undo", "take the selected step back"),
     def(Does::WayBack, "b", "back…", "show what rolling back from here would do and cost"),
@@ -116,36 +117,64 @@ pub const KEYS: &[KeyDef] = &[
     def(Does::Redraw, "ctrl-l", "", "draw the whole screen anew"),
 ];
 
-/// Keys worth showing in the footer now, most useful first.
+/// Keys for the footer in the order in which they are of use; what does not fit is left out from the end.
+const FOOTER: [Does; 18] = [
+    Does::Tick,
+    Does::Doubt,
+    Does::Confirm,
+    Does::VerifyAgain,
+    Does::Override,
+    Does::Stop,
+    Does::Here,
+    Does::End,
+    Does::Undo,
+    Does::Skip,
+    Does::WayBack,
+    Does::Switch,
+    Does::Whole,
+    Does::Zoom,
+    Does::Note,
+    Does::Log,
+    Does::Help,
+    Does::Leave,
+];
+
+/// Keys that would be accepted now, the most useful first; help and the way out come last and are never left out.
 pub fn hints(scene: &Scene) -> Vec<(&'static str, &'static str)> {
-    if scene.desk.prompt.is_some() {
-        return vec![("enter", "send"), ("esc", "cancel")];
+    if let Some(prompt) = &scene.desk.prompt {
+        if matches!(prompt.ask, Ask::Doubt { .. } | Ask::End | Ask::Leave) {
+            return vec![("esc", "cancel")];
+        }
+        return vec![("↑↓", "scroll"), ("enter", "send"), ("esc", "cancel")];
+    }
+    if scene.desk.overlay == Some(Overlay::WayBack) && !scene.watching {
+        let way = way_back(scene.plan, scene.run);
+        let first = way.steps.first().and_then(|back| scene.plan.step(&back.step));
+        if first.is_some_and(|step| works(scene, step, Does::Undo)) {
+            return vec![("u", "take back the first"), ("↑↓", "scroll"), ("esc", "close"), ("q", "leave")];
+        }
     }
     if scene.desk.overlay.is_some() {
         return vec![("↑↓", "scroll"), ("esc", "close"), ("q", "leave")];
     }
-    let state = selected(scene).map(|(_, state)| state);
-    let useful = |does: Does| match does {
-        Does::Confirm => {
-            matches!(state, Some(StepState::Ready | StepState::Failed | StepState::Undone | StepState::Skipped))
-        }
-        Does::Override => state == Some(StepState::Gated),
-        Does::Skip => matches!(
-            state,
-            Some(StepState::Waiting | StepState::Gated | StepState::Ready | StepState::Failed | StepState::Undone)
-        ),
-        Does::Tick => state == Some(StepState::Running),
-        Does::Stop => matches!(state, Some(StepState::Running | StepState::Verifying | StepState::Undoing)),
-        Does::VerifyAgain => state == Some(StepState::Failed),
-        Does::Doubt => state == Some(StepState::InDoubt),
-        Does::Undo => matches!(state, Some(StepState::Done | StepState::Failed)),
-        Does::WayBack | Does::Note | Does::End | Does::Here | Does::Switch | Does::Whole => !scene.watching,
-        _ => true,
+    let over = scene.run.ended.is_some();
+    let step = selected(scene).map(|(step, _)| step);
+    let works = |does: Does| match does {
+        Does::Help | Does::Leave => true,
+        Does::Zoom => !scene.plan.probes.is_empty(),
+        Does::Switch | Does::Whole => step.is_some(),
+        Does::Log => !scene.watching,
+        Does::Here => step.zip(here(scene)).is_some_and(|(step, here)| step.id != here.id),
+        _ if scene.watching || over || scene.fault.is_some() => false,
+        // On the way out nothing new is started; what is under way can still be stopped.
+        _ if scene.leaving && does != Does::Stop => false,
+        Does::WayBack | Does::Note => true,
+        does => step.is_some_and(|step| works(scene, step, does)),
     };
-    let ended = scene.run.ended.is_some();
-    KEYS.iter()
-        .filter(|def| !def.label.is_empty() && useful(def.does))
-        .filter(|def| !ended || matches!(def.does, Does::Help | Does::Leave | Does::Log | Does::Zoom | Does::Whole))
+    FOOTER
+        .into_iter()
+        .filter(|does| works(*does))
+        .filter_map(|does| KEYS.iter().find(|def| def.does == does))
         .map(|def| (def.keys, def.label))
         .collect()
 }

@@ -33,6 +33,7 @@ fn role(fact: &Fact) -> Role {
         | Fact::UndoFailed { .. }
         | Fact::StepSkipped { .. }
         | Fact::StepStarted { overridden: Some(_), .. }
+        | Fact::RehearsalsChecked { overridden: Some(_), .. }
         | Fact::SectionReverting { .. } => Role::NoGo,
         Fact::LeftInDoubt { .. } | Fact::StopRequested { .. } | Fact::WallClockJumped { .. } => Role::Unknown,
         Fact::StepDone { .. } => Role::Go,

@@ -6,33 +6,40 @@
 
 mod detail;
 mod header;
+mod history;
 pub mod keys;
 mod log;
+mod output;
 mod overlay;
 mod panes;
 mod project;
 mod steps;
+mod trial;
 pub mod words;
 
 pub(crate) use detail::state_role;
+pub use history::{History, Series};
+pub use output::{Line, OutputTail};
 pub(crate) use overlay::back_lines;
 pub use overlay::help_lines;
 pub use project::project;
 pub(crate) use project::{here, selected};
+pub(crate) use trial::{next_item, perfect, refused, trial, works};
 
 use std::collections::VecDeque;
+
+use jiff::tz::TimeZone;
 
 use crate::core::board::Board;
 use crate::core::decide::StepState;
 use crate::core::evidence::Verdict;
 use crate::core::fact::{Finding, Mode, Recorded};
 use crate::core::ids::{ProbeId, StepId, Who};
-use crate::core::input::Picture;
+use crate::core::input::{Command, Picture};
 use crate::core::plan::Plan;
 use crate::core::refusal::Refusal;
 use crate::core::state::Run;
 use crate::core::time::At;
-use crate::driver::{History, OutputTail};
 
 /// Everything a screen is made from.
 pub struct Scene<'a> {
@@ -54,12 +61,16 @@ pub struct Scene<'a> {
     pub who: &'a Who,
     /// The moment.
     pub now: At,
+    /// The time zone of whoever sits here.
+    pub zone: TimeZone,
     /// The newest refusal.
     pub refusal: Option<&'a Refusal>,
     /// Why acting has stopped for good.
     pub fault: Option<&'a str>,
     /// Whether a decision is on its way to the disk.
     pub recording: bool,
+    /// Since when the journal owes an answer, when that is longer than it should be.
+    pub silent: Option<At>,
     /// Whether this cockpit is on its way out.
     pub leaving: bool,
     /// Head of the hash chain, shortened.
@@ -91,6 +102,28 @@ pub struct Desk {
     pub prompt: Option<Prompt>,
     /// Something to say that is no refusal of the core.
     pub notice: Option<String>,
+    /// What was refused last, until the next key or until it would be accepted.
+    pub refused: Option<Refused>,
+    /// Set by a question that did not come up: what was going to be typed into it must not become commands.
+    pub quiet: Option<Quiet>,
+}
+
+/// Something that was refused here, before it went to the driver.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    /// What was wanted, to ask again whether it is still refused. Without it the refusal stands until the next key.
+    pub command: Option<Command>,
+    /// Why not, as it was said then.
+    pub why: String,
+}
+
+/// For how long letters are no commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quiet {
+    /// When the last key was pressed that counts as typed into the question that did not come up.
+    pub since: At,
+    /// Whether anything was typed: then enter belongs to it, too.
+    pub typed: bool,
 }
 
 impl Default for Desk {
@@ -105,6 +138,8 @@ impl Default for Desk {
             overlay_scroll: 0,
             prompt: None,
             notice: None,
+            refused: None,
+            quiet: None,
         }
     }
 }
@@ -165,14 +200,33 @@ pub enum Ask {
         /// What the screen showed when the question came up.
         seen: Picture,
     },
+    /// The word that stops a step.
+    Stop {
+        /// Which.
+        step: StepId,
+        /// What the screen showed when the question came up.
+        seen: Picture,
+    },
     /// The reason for overriding.
     OverrideReason(StepId),
     /// The reason for skipping.
     SkipReason(StepId),
     /// What became of a step in doubt: one key.
-    Doubt(StepId),
+    Doubt {
+        /// Which.
+        step: StepId,
+        /// What the screen showed when the question came up.
+        seen: Picture,
+    },
     /// Why the operator thinks so.
-    DoubtReason(StepId, Finding),
+    DoubtReason {
+        /// Which.
+        step: StepId,
+        /// What the operator found.
+        finding: Finding,
+        /// What the screen showed when the question came up.
+        seen: Picture,
+    },
     /// A note.
     Note,
     /// A status update.
@@ -183,6 +237,22 @@ pub enum Ask {
     AbandonReason,
     /// Whether to leave: one key.
     Leave,
+}
+
+impl Ask {
+    /// The step it is about, which is the one on screen while it is asked.
+    pub fn step(&self) -> Option<&StepId> {
+        match self {
+            Ask::Start { step, .. }
+            | Ask::Undo { step, .. }
+            | Ask::Stop { step, .. }
+            | Ask::OverrideReason(step)
+            | Ask::SkipReason(step)
+            | Ask::Doubt { step, .. }
+            | Ask::DoubtReason { step, .. } => Some(step),
+            Ask::Note | Ask::Status | Ask::End | Ask::AbandonReason | Ask::Leave => None,
+        }
+    }
 }
 
 /// What a piece of text is for. Colour, weight and glyphs follow from it.
@@ -283,6 +353,8 @@ pub struct Screen {
     pub overlay: Option<Sheet>,
     /// Which part scrolls.
     pub focus: Focus,
+    /// Whether a question about the shown step is open.
+    pub asking: bool,
 }
 
 /// What never scrolls.
@@ -412,6 +484,8 @@ pub struct Pane {
     pub title: String,
     /// Age or state of the readings.
     pub status: Text,
+    /// What matters most, where there is one line for it.
+    pub summary: Text,
     /// The lines, the most important first.
     pub lines: Vec<Text>,
     /// Courses to draw below, each with its name.

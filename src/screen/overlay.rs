@@ -56,8 +56,8 @@ pub(crate) fn back_lines(scene: &Scene, keys: bool) -> Vec<Text> {
         let undo = scene.plan.step(&back.step).and_then(|step| step.undo.as_ref());
         lines.extend(
             undo.iter()
-                .flat_map(|work| work.preview())
-                .map(|line| Text::new(Role::Dim, format!("      {}", clean(&line)))),
+                .flat_map(|work| &work.preview)
+                .map(|line| Text::new(Role::Dim, format!("      {}", clean(line)))),
         );
     }
     if let Some(step) = &way.blocked_by {
@@ -94,11 +94,17 @@ pub fn help_lines() -> Vec<Text> {
         ("in doubt", "it may have run: nothing happens until you say what became of it"),
         ("hold", "how long a condition must stay GO without a break"),
         ("guard", "a condition that must stay GO while the step runs"),
+        ("override", "starting a step over a shut gate, with a reason; a gate may forbid it"),
         ("section", "jobs back to back after one confirmation; it undoes itself when one fails"),
         ("free · lossless · lossy · none", "what taking a step back costs"),
     ];
     lines.extend(words.iter().map(|(word, meaning)| {
         Text::new(Role::Strong, format!("  {word:<12}")).and(Role::Plain, format!(" {meaning}"))
     }));
+    lines.push(Text::default());
+    lines.push(Text::plain(
+        "What you type right after a refusal does nothing, in case you meant it for a question that did not come up: \
+         press esc, or pause for a moment.",
+    ));
     lines
 }

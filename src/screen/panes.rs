@@ -34,12 +34,19 @@ fn pane(scene: &Scene, id: &ProbeId, probe: &Probe) -> Pane {
     let latest = scene.board.latest(id);
     let fresh = scene.board.freshness(scene.plan, scene.now, id);
     let mut lines = Vec::new();
+    let mut summary = Text::default();
     let status = match latest {
         None => Text::new(Role::Unknown, "no reading yet"),
         Some(latest) => {
             if let Some((since, failure)) = &latest.failure {
                 lines.push(Text::new(Role::NoGo, clean(&failure.what)));
-                Text::new(Role::Unknown, format!("FAILING for {}", words::age(scene.now.since(*since))))
+                summary = lines.first().cloned().unwrap_or_default();
+                let status = Text::new(Role::Unknown, format!("FAILING for {}", words::age(scene.now.since(*since))));
+                // The numbers below are older than the failure: they have an age of their own.
+                match latest.good.as_ref().filter(|_| fresh != Freshness::Gone) {
+                    Some((at, _)) => status.and(Role::Dim, format!(", read {} ago", words::age(scene.now.since(*at)))),
+                    None => status,
+                }
             } else {
                 let age = latest.good.as_ref().map(|(at, _)| words::age(scene.now.since(*at))).unwrap_or_default();
                 match fresh {
@@ -53,14 +60,46 @@ fn pane(scene: &Scene, id: &ProbeId, probe: &Probe) -> Pane {
     // After five intervals no number is shown at all.
     let value = latest.and_then(|latest| latest.good.as_ref()).map(|(_, value)| value);
     if let Some(value) = value.filter(|_| fresh != Freshness::Gone) {
-        lines.extend(body(probe, value));
-        if fresh == Freshness::Stale || latest.is_some_and(|latest| latest.failure.is_some()) {
-            for piece in lines.iter_mut().skip(1).flat_map(|line| line.0.iter_mut()) {
-                piece.role = Role::Dim;
+        let mut numbers = body(probe, value);
+        let failing = !lines.is_empty();
+        if !failing {
+            summary = in_one_line(probe, value, &numbers);
+        }
+        if failing || fresh == Freshness::Stale {
+            let grey = |text: &mut Text| text.0.iter_mut().for_each(|piece| piece.role = Role::Dim);
+            numbers.iter_mut().for_each(grey);
+            if !failing {
+                grey(&mut summary);
             }
         }
+        lines.extend(numbers);
     }
-    Pane { probe: id.clone(), title: heading, status, lines, courses: courses(scene, id, probe) }
+    Pane { probe: id.clone(), title: heading, status, summary, lines, courses: courses(scene, id, probe) }
+}
+
+/// The one line that says most: figures with their names.
+fn in_one_line(probe: &Probe, value: &Value, lines: &[Text]) -> Text {
+    match &probe.kind {
+        ProbeKind::Http(http) => {
+            let mut text = Text::new(Role::Dim, "p95");
+            let mut errors = Text::new(Role::Dim, "  errors");
+            for side in http.sides.keys() {
+                let shown = number(value, &format!("{side}.p95")).map_or_else(|| "—".to_owned(), words::millis);
+                text = text.and(Role::Dim, format!(" {} ", clean(side))).and(Role::Plain, format!("{shown} ms"));
+                let share = number(value, &format!("{side}.errors"));
+                let role = if share.is_some_and(|share| share > 0.0) { Role::NoGo } else { Role::Plain };
+                let shown = share.map_or_else(|| "—".to_owned(), |share| format!("{:.1} %", share * 100.0));
+                errors = errors.and(role, format!(" {shown}"));
+            }
+            text.0.extend(errors.0);
+            text
+        }
+        ProbeKind::HttpJson(_) | ProbeKind::Sql(_) | ProbeKind::Command(_) | ProbeKind::Tcp(_) => {
+            let shown = lines.iter().map(|line| line.to_plain().split_whitespace().collect::<Vec<_>>().join(" "));
+            Text::plain(shown.collect::<Vec<_>>().join(" · "))
+        }
+        ProbeKind::Replication(_) | ProbeKind::Dns(_) => lines.first().cloned().unwrap_or_default(),
+    }
 }
 
 fn courses(scene: &Scene, id: &ProbeId, probe: &Probe) -> Vec<(String, Vec<Option<f64>>)> {
@@ -162,33 +201,40 @@ fn dns_lines(name: &str, value: &Value) -> Vec<Text> {
             .and(if unclear.unwrap_or(0) > 0 { Role::Unknown } else { Role::Dim }, format!("? {}", shown(unclear))),
         second.and(Role::Dim, format!("ttl {ttl}")),
     ];
+    // As narrow as they may be: an address without its last digits is another address.
+    let widest = |path: &str| resolvers.iter().map(|resolver| crate::text::width(&word(resolver, path))).max();
+    let (names, states) = (widest("name").unwrap_or(0), widest("state").unwrap_or(0));
     for resolver in resolvers {
         let state = word(resolver, "state");
         let (role, text) = answer(&state);
         let left = int(resolver, "ttl").map_or_else(String::new, |ttl| format!(" {}:{:02}", ttl / 60, ttl % 60));
         lines.push(
-            Text::plain(format!("  {:<14}", word(resolver, "name")))
-                .and(role, format!("{text:<7}"))
+            Text::plain(format!("{:<names$} ", word(resolver, "name")))
+                .and(role, format!("{text:<states$}"))
                 .and(Role::Dim, left)
-                .and(Role::Dim, format!("  {}", word(resolver, "values"))),
+                .and(Role::Dim, format!(" {}", word(resolver, "values"))),
         );
     }
     lines
 }
 
-fn latency<'a>(sides: impl Iterator<Item = &'a str>, value: &Value) -> Vec<Text> {
-    let mut lines =
-        vec![Text::new(Role::Dim, format!("{:<6}{:>6}{:>6}{:>6}{:>8}{:>4}", "ms", "p50", "p95", "p99", "errors", "n"))];
+fn latency<'a>(sides: impl Iterator<Item = &'a str> + Clone, value: &Value) -> Vec<Text> {
+    // As narrow as it may be: a table that is broken over lines is no table.
+    let name = sides.clone().map(crate::text::width).max().unwrap_or(0).max(2);
+    let mut lines = vec![Text::new(
+        Role::Dim,
+        format!("{:<name$}{:>6}{:>5}{:>5}{:>7}{:>4}", "ms", "p50", "p95", "p99", "errors", "n"),
+    )];
     for side in sides {
         let Some(figures) = value.at(side) else { continue };
         let shown = |path: &str| number(figures, path).map_or_else(|| "—".to_owned(), words::millis);
         let errors = number(figures, "errors");
-        let share = errors.map_or_else(|| "—".to_owned(), |share| format!("{:.1} %", share * 100.0));
+        let share = errors.map_or_else(|| "—".to_owned(), |share| format!("{:.1}%", share * 100.0));
         let samples = int(figures, "samples").unwrap_or(0);
         let role = if errors.is_some_and(|share| share > 0.0) { Role::NoGo } else { Role::Plain };
-        let mut line = Text::new(Role::Strong, format!("{:<6}", clean(side)))
-            .and(Role::Plain, format!("{:>6}{:>6}{:>6}", shown("p50"), shown("p95"), shown("p99")))
-            .and(role, format!("{share:>8}"))
+        let mut line = Text::new(Role::Strong, format!("{:<name$}", clean(side)))
+            .and(Role::Plain, format!("{:>6}{:>5}{:>5}", shown("p50"), shown("p95"), shown("p99")))
+            .and(role, format!("{share:>7}"))
             .and(Role::Dim, format!("{samples:>4}"));
         let failure = word(figures, "failure");
         if !failure.is_empty() {

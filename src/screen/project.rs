@@ -1,9 +1,12 @@
 //! State in, screen out.
 
-use super::keys::hints;
-use super::{Ask, Desk, Overlay, Prompt, Role, Scene, Screen, Text, detail, header, log, overlay, panes, steps};
-use crate::core::decide::{StepState, gates, shut_sentence, step_state, undo_word, word};
+use super::keys::{Does, hints};
+use super::trial::{next_item, still_refused, works};
+use super::{Ask, Desk, Overlay, Prompt, Role, Scene, Screen, Text, detail, header, log, overlay, panes, steps, words};
+use crate::core::action::Action;
+use crate::core::decide::{STOP_WORD, StepState, gates, shut_sentence, step_state, stop_word, undo_word, word};
 use crate::core::plan::Step;
+use crate::core::state::Phase;
 use crate::text::clean;
 
 /// Projects the state to what is shown. Pure: equal scenes give equal screens.
@@ -23,6 +26,7 @@ pub fn project(scene: &Scene) -> Screen {
         conversation: conversation(scene),
         keys: hints(scene),
         focus: scene.desk.focus,
+        asking: scene.desk.prompt.as_ref().is_some_and(|prompt| prompt.ask.step().is_some()),
     }
 }
 
@@ -50,8 +54,21 @@ fn conversation(scene: &Scene) -> Text {
     if let Some(refusal) = scene.refusal {
         return Text::new(Role::NoGo, "refused: ").and(Role::Plain, clean(&refusal.to_string()));
     }
+    let refused = scene.desk.refused.as_ref().and_then(|refused| still_refused(scene, refused));
+    if let Some(why) = refused {
+        let text = Text::new(Role::NoGo, "refused: ").and(Role::Plain, clean(&why));
+        return match notice {
+            Some(notice) => text.and(Role::Unknown, format!("  · {}", clean(notice))),
+            None => text,
+        };
+    }
     if let Some(notice) = notice {
         return Text::plain(clean(notice));
+    }
+    if scene.silent.is_some() {
+        return Text::new(Role::NoGo, "the journal does not answer: nothing can be started; ")
+            .and(Role::Key, "q")
+            .and(Role::Plain, " leaves");
     }
     if scene.recording {
         return Text::new(Role::Dim, "recording…");
@@ -62,9 +79,15 @@ fn conversation(scene: &Scene) -> Text {
     next_action(scene)
 }
 
+/// The key that leads back to where the run is.
+const HERE: (&str, &str) = ("g", "go to where the run is");
+
 fn next_action(scene: &Scene) -> Text {
     if scene.run.ended.is_some() {
         return Text::plain("the run is over: ").and(Role::Key, "q").and(Role::Plain, " leaves");
+    }
+    if scene.fault.is_some() {
+        return Text::plain("nothing more can be done here: ").and(Role::Key, "q").and(Role::Plain, " leaves");
     }
     if scene.plan.steps.iter().all(|step| scene.run.is_settled(&step.id)) {
         return Text::plain("every step is done: ").and(Role::Key, "e").and(Role::Plain, " ends the run");
@@ -76,38 +99,66 @@ fn next_action(scene: &Scene) -> Text {
             text.and(Role::Plain, "  ").and(Role::Key, (*key).to_owned()).and(Role::Plain, format!(" {does}"))
         })
     };
+    // Only what would be accepted is offered.
+    let offer = |text: Text, parts: &[(Does, (&str, &str))]| {
+        let works = |does: Does| match does {
+            Does::Here => here(scene).is_none_or(|at| at.id != step.id),
+            does => works(scene, step, does),
+        };
+        parts
+            .iter()
+            .filter(|(does, _)| works(*does))
+            .fold(text, |text, (_, part)| say(text, std::slice::from_ref(part)))
+    };
     match state {
         StepState::Ready => say(lead, &[("enter", "start it"), ("s", "skip (reason)")]),
         StepState::Gated => {
             let gates = gates(scene.plan, scene.board, scene.now, step);
-            let why = gates.iter().find(|gate| !gate.open()).map(shut_sentence).unwrap_or_default();
-            say(lead, &[("o", "override"), ("s", "skip"), ("b", "the way back")])
-                .and(Role::Dim, format!("  {}", clean(&why)))
+            let shut: Vec<String> = gates.iter().filter(|gate| !gate.open()).map(shut_sentence).collect();
+            let why = shut.first().map(String::as_str).unwrap_or_default();
+            let more = match shut.len() {
+                0 | 1 => String::new(),
+                n => format!(" and {}", words::count(n - 1, "more shut gate")),
+            };
+            offer(
+                lead.and(Role::Plain, format!("  {}{more}", clean(why))),
+                &[(Does::Override, ("o", "override")), (Does::Skip, ("s", "skip"))],
+            )
         }
-        StepState::Waiting => say(lead, &[("g", "go to where the run is"), ("s", "skip (reason)")]),
-        StepState::Running if is_checklist(scene, step) => {
-            say(lead, &[("space", "tick the next item"), ("x", "stop it")])
+        StepState::Waiting => offer(lead, &[(Does::Here, HERE), (Does::Skip, ("s", "skip (reason)"))]),
+        StepState::Running if let Some(items) = checklist(scene, step) => {
+            // The item by name: where steps and detail share one place it may not be in view.
+            let item = items.get(usize::from(next_item(scene, &step.id))).map(String::as_str).unwrap_or_default();
+            let tick = format!("tick the next item: {}", clean(item));
+            offer(say(lead, &[("space", &tick)]), &[(Does::Stop, ("x", "stop it"))])
         }
         StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying => {
-            say(lead, &[("x", "stop it")])
+            offer(lead, &[(Does::Stop, ("x", "stop it"))])
         }
-        StepState::Failed => {
-            say(lead, &[("enter", "try again"), ("v", "verify again"), ("u", "take it back"), ("s", "skip")])
-        }
+        StepState::Failed => offer(
+            lead,
+            &[
+                (Does::Confirm, ("enter", "try again")),
+                (Does::Override, ("o", "override its shut gates")),
+                (Does::VerifyAgain, ("v", "verify again")),
+                (Does::Undo, ("u", "take it back")),
+                (Does::Skip, ("s", "skip")),
+            ],
+        ),
         StepState::InDoubt => say(lead, &[("d", "say what became of it")]),
-        StepState::Done => say(lead, &[("g", "go to where the run is"), ("u", "take it back")]),
+        StepState::Done => offer(lead, &[(Does::Here, HERE), (Does::Undo, ("u", "take it back"))]),
         StepState::Skipped | StepState::Undone => {
-            say(lead, &[("enter", "do it after all"), ("g", "go to where the run is")])
+            offer(lead, &[(Does::Confirm, ("enter", "do it after all")), (Does::Here, HERE)])
         }
     }
 }
 
-fn is_checklist(scene: &Scene, step: &Step) -> bool {
-    match scene.run.phase(&step.id) {
-        crate::core::state::Phase::Running(running) => {
-            matches!(scene.plan.action(&running.key), Some(crate::core::action::Action::Manual(_)))
-        }
-        _ => false,
+/// The items of the checklist that is under way, if one is.
+fn checklist<'a>(scene: &'a Scene, step: &Step) -> Option<&'a [String]> {
+    let Phase::Running(running) = scene.run.phase(&step.id) else { return None };
+    match scene.plan.action(&running.key) {
+        Some(Action::Manual(items)) => Some(items),
+        _ => None,
     }
 }
 
@@ -132,16 +183,25 @@ fn question(scene: &Scene, prompt: &Prompt) -> Text {
         Ask::Undo { step, .. } => Text::new(Role::NoGo, "TAKE BACK ")
             .and(Role::Plain, format!("{}: type ", title(step)))
             .and(Role::Key, word_of(step, true)),
+        Ask::Stop { step, .. } => {
+            let found = scene.plan.step(step);
+            let word = found.map_or("", |step| stop_word(scene.run, step));
+            let way = if word == STOP_WORD { "" } else { "taking back " };
+            let half = if word == STOP_WORD { "" } else { ", which leaves it half way" };
+            Text::new(Role::NoGo, "STOP ")
+                .and(Role::Plain, format!("{way}{}{half}: type ", title(step)))
+                .and(Role::Key, word.to_owned())
+        }
         Ask::OverrideReason(step) => {
             Text::new(Role::NoGo, "OVERRIDE ").and(Role::Plain, format!("the shut gates of {}; why", title(step)))
         }
         Ask::SkipReason(step) => Text::plain(format!("skip {}; why", title(step))),
-        Ask::Doubt(step) => {
+        Ask::Doubt { step, .. } => {
             let text = Text::plain(format!("{}: what became of it?  ", title(step)));
             return choices(text, &[("h", "it happened"), ("n", "it did not"), ("p", "in part"), ("esc", "later")]);
         }
-        Ask::DoubtReason(step, finding) => {
-            Text::plain(format!("{}: {}; how do you know", title(step), super::words::finding(*finding)))
+        Ask::DoubtReason { step, finding, .. } => {
+            Text::plain(format!("{}: {}; how do you know", title(step), words::finding(*finding)))
         }
         Ask::Note => Text::plain("note"),
         Ask::Status => Text::plain("what stakeholders were told"),

@@ -18,9 +18,10 @@ pub(super) fn here<'a>(scene: &'a Scene) -> Option<&'a Step> {
     steps.iter().find(calls).or_else(|| steps.iter().find(|step| !scene.run.is_settled(&step.id))).or(steps.last())
 }
 
-/// The step the cursor is on.
+/// The step the cursor is on. While a question is open it is the step that is asked about; the cursor comes back.
 pub(super) fn selected<'a>(scene: &'a Scene) -> Option<&'a Step> {
-    scene.desk.selected.as_ref().and_then(|id| scene.plan.step(id)).or_else(|| here(scene))
+    let asked = scene.desk.prompt.as_ref().and_then(|prompt| prompt.ask.step());
+    asked.or(scene.desk.selected.as_ref()).and_then(|id| scene.plan.step(id)).or_else(|| here(scene))
 }
 
 pub(super) fn steps(scene: &Scene) -> Steps {

@@ -2,10 +2,12 @@
 
 use jiff::tz::TimeZone;
 
+use crate::core::decide::shut_sentence;
 use crate::core::evidence::Verdict;
-use crate::core::fact::{Fact, Finding};
+use crate::core::fact::{Ending, Fact, Finding};
 use crate::core::job::{Adoption, Direction, JobKey, Outcome};
-use crate::core::plan::Plan;
+use crate::core::plan::{Plan, Step};
+use crate::core::state::{Phase, Run};
 use crate::core::time::{At, Span};
 use crate::text::clean;
 
@@ -54,10 +56,23 @@ pub fn age(span: Span) -> String {
 
 /// The time of day in UTC.
 pub fn utc(at: At) -> String {
+    at.utc()
+}
+
+/// Day and time of day in UTC: `2026-11-24 02:14:07 UTC`.
+pub fn day(at: At) -> String {
     at.timestamp().map_or_else(
-        || "--:--:--".to_owned(),
-        |time| time.to_zoned_datetime(TimeZone::UTC).strftime("%H:%M:%S").to_string(),
+        || "at an unknown time".to_owned(),
+        |time| time.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
     )
+}
+
+/// The time of day where the operator is, and in UTC where that is another: `21:18:42 EST / 02:18:42 UTC`.
+pub fn clock(at: At, zone: &TimeZone) -> String {
+    let utc = format!("{} UTC", utc(at));
+    let Some(time) = at.timestamp() else { return utc };
+    let local = time.to_zoned_datetime(zone.clone());
+    if local.offset().is_zero() { utc } else { format!("{} / {utc}", local.strftime("%H:%M:%S %Z")) }
 }
 
 /// An elapsed time that ticks: `T+0:18:42`.
@@ -80,7 +95,53 @@ pub fn finding(finding: Finding) -> &'static str {
     }
 }
 
-fn job(plan: &Plan, key: &JobKey) -> String {
+/// How a run ended, with the reason when there is one.
+pub fn ending(how: &Ending) -> String {
+    match how {
+        Ending::Completed | Ending::RolledBack => how.as_str().to_owned(),
+        Ending::Abandoned { reason } => format!("{}: {}", how.as_str(), clean(reason)),
+    }
+}
+
+/// Where a run stands, in a few words: `COMPLETE, 1 overridden, 2 skipped`, `IN DOUBT at step 9 of 23`,
+/// `step 9 of 23 running`.
+pub fn run_state(plan: &Plan, run: &Run) -> String {
+    if let Some((_, how)) = &run.ended {
+        return format!("{}{}", ending(how), exceptions(plan, run));
+    }
+    let at = |step: &Step| format!("step {} of {}", step.number, plan.steps.len());
+    let first = |is: fn(&Phase) -> bool| plan.steps.iter().find(|step| is(run.phase(&step.id)));
+    if let Some(step) = first(|phase| matches!(phase, Phase::InDoubt { .. })) {
+        return format!("IN DOUBT at {}", at(step));
+    }
+    if let Some(step) = first(|phase| matches!(phase, Phase::Running(_))) {
+        let undoing = matches!(run.phase(&step.id), Phase::Running(running) if running.key.direction != Direction::Do);
+        return format!("{} {}", at(step), if undoing { "being taken back" } else { "running" });
+    }
+    if let Some(step) = first(|phase| matches!(phase, Phase::Verifying { .. })) {
+        return format!("{} verifying", at(step));
+    }
+    if let Some(step) = first(|phase| matches!(phase, Phase::Failed { .. })) {
+        return format!("{} FAILED", at(step));
+    }
+    match plan.steps.iter().find(|step| !run.is_settled(&step.id)) {
+        Some(step) => format!("{} is next", at(step)),
+        None => format!("every step is done, not ended{}", exceptions(plan, run)),
+    }
+}
+
+/// What makes a run less than it seems: `, 1 overridden, 2 skipped`.
+fn exceptions(plan: &Plan, run: &Run) -> String {
+    let overridden = plan.steps.iter().filter(|step| run.step(&step.id).overridden.is_some()).count();
+    let skipped = plan.steps.iter().filter(|step| matches!(run.phase(&step.id), Phase::Skipped { .. })).count();
+    [(overridden, "overridden"), (skipped, "skipped")]
+        .into_iter()
+        .filter(|(n, _)| *n > 0)
+        .fold(String::new(), |text, (n, word)| format!("{text}, {n} {word}"))
+}
+
+/// A job's name, with the direction it goes in.
+pub(super) fn job(plan: &Plan, key: &JobKey) -> String {
     let section = plan.work(key).is_some_and(|work| work.section);
     let way = match key.direction {
         Direction::Do => "",
@@ -109,6 +170,16 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
     };
     match fact {
         Fact::RunOpened { mode, by, .. } => (by.to_string(), format!("opened the run, {}", mode.as_str())),
+        Fact::RehearsalsChecked { counted, missing, overridden, by } => {
+            let found = count(counted.len(), "rehearsal");
+            let what = match overridden {
+                Some(reason) => {
+                    format!("OVERRODE missing rehearsals ({}): {}", clean(&missing.join("; ")), clean(reason))
+                }
+                None => format!("{found} of this plan found"),
+            };
+            (by.to_string(), what)
+        }
         Fact::DriverArrived { by, away, epoch } if *epoch > 1 => {
             (by.to_string(), format!("took over the run; nobody had watched for {away}"))
         }
@@ -123,15 +194,29 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
             let again = if attempt.0 > 1 { format!(", try {attempt}") } else { String::new() };
             (by.to_string(), format!("confirmed {} {how}{again}", step(id)))
         }
+        Fact::BaselineTaken { step: id, number, baseline, .. } => {
+            let what = format!("{}: {} is counted only from here, from {}", step(id), clean(number), baseline.value);
+            ("step".to_owned(), what)
+        }
         Fact::JobStarted { key } => ("job".to_owned(), format!("{} began", job(plan, key))),
         Fact::JobEnded { key, outcome: how, took } => {
             ("job".to_owned(), format!("{}: {} · {took}", job(plan, key), outcome(how)))
         }
         Fact::ItemAcknowledged { step: id, item, by, .. } => {
-            (by.to_string(), format!("ticked item {} of {}", item + 1, step(id)))
+            (by.to_string(), format!("ticked item {} of step {}", item + 1, step(id)))
         }
         Fact::StopRequested { step: id, why, .. } => {
             ("step".to_owned(), format!("{}: {}", step(id), clean(&why.to_string())))
+        }
+        Fact::SoakInterrupted { step: id, since, evidence, .. } => {
+            let why = evidence.iter().map(shut_sentence).collect::<Vec<_>>().join("; ");
+            (
+                "step".to_owned(),
+                format!("{}: time does not count since {}: guard {}", step(id), since.utc(), clean(&why)),
+            )
+        }
+        Fact::SoakContinued { step: id, .. } => {
+            ("step".to_owned(), format!("{}: every guard is GO again, time counts", step(id)))
         }
         Fact::SectionReverting { step: id, why, .. } => {
             ("step".to_owned(), format!("{} takes itself back: {}", step(id), clean(why)))
@@ -173,7 +258,7 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
             let way = if *by_ms > 0 { "forward" } else { "back" };
             ("clock".to_owned(), format!("the wall clock was set {way} by {}", Span(by_ms.unsigned_abs())))
         }
-        Fact::RunEnded { by, how, .. } => (by.to_string(), format!("ended the run: {}", how.as_str())),
+        Fact::RunEnded { by, how, .. } => (by.to_string(), format!("ended the run: {}", ending(how))),
     }
 }
 

@@ -27,6 +27,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use session::stop_group;
 pub(crate) use signals::is_ignored as was_ignored;
 
 pub use color::{Charset, ColorChoice, ColorSupport};
@@ -65,6 +66,8 @@ pub enum TermEvent {
     Lost(Lost),
     /// The process was asked to end.
     Signal(Signal),
+    /// Somebody outside asked for a stop (`SIGTSTP`), as Ctrl-Z does at the keyboard: [`Terminal::suspend`] or not.
+    StopAsked,
     /// The process was stopped and goes on; the next frame is a whole one: draw now.
     Resumed,
 }

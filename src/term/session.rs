@@ -231,26 +231,35 @@ impl Session {
     }
 
     /// Lends the terminal to the shell and stops this process group until `SIGCONT`.
-    ///
-    /// Refused where nobody would continue us: a process group in the same position as its
-    /// session leader has no job-control shell above it, and the kernel discards `SIGTSTP` there
-    /// for the same reason (POSIX: orphaned process group).
     pub(super) fn suspend(&self) -> Result<(), TermError> {
-        let leader = rustix::process::getsid(None).map_err(TermError::device)?;
-        if leader == rustix::process::getpgrp() {
-            return Err(TermError::NoJobControl);
-        }
+        somebody_could_continue_us()?;
         self.give_back(Hold::Lent);
-        rustix::process::kill_current_process_group(rustix::process::Signal::STOP).map_err(TermError::device)
+        stop_group()
     }
+}
+
+/// A process group in the same position as its session leader has no job-control shell above it, and the kernel
+/// discards `SIGTSTP` there for the same reason (POSIX: orphaned process group).
+fn somebody_could_continue_us() -> Result<(), TermError> {
+    let leader = rustix::process::getsid(None).map_err(TermError::device)?;
+    if leader == rustix::process::getpgrp() { Err(TermError::NoJobControl) } else { Ok(()) }
+}
+
+/// Stops this process group until `SIGCONT`, where somebody could send that.
+pub(crate) fn stop_group() -> Result<(), TermError> {
+    somebody_could_continue_us()?;
+    rustix::process::kill_current_process_group(rustix::process::Signal::STOP).map_err(TermError::device)
 }
 
 /// Gives the terminal back before the message is printed, on whichever thread it happens, then
 /// lets the hook that was there speak. The owner hears of it as a lost terminal: a panic on a
-/// worker does not end the process by itself.
+/// worker does not end the process by itself. A panic that is contained is told by whoever caught it.
 fn install_panic_hook() {
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
+        if crate::contain::noted(info) {
+            return;
+        }
         if let Some(session) = Session::current() {
             let was_ours = session.give_back(Hold::Returned);
             if was_ours && session.lost.set(Lost::Panicked).is_ok() {

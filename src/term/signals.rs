@@ -69,10 +69,8 @@ fn handle(signal: i32) {
             let (cols, rows) = session.tty.size();
             session.send_while_held(TermEvent::Resize { cols, rows });
         }
-        SIGTSTP => {
-            // Refused where nobody could continue us; then it is ignored, as the kernel would.
-            let _ = session.suspend();
-        }
+        // Whether this is the time for it is not known here.
+        SIGTSTP => session.send_while_held(TermEvent::StopAsked),
         SIGCONT => {
             session.take_again();
         }

@@ -3,18 +3,17 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::keys::meaning;
-use crate::core::action::Action;
-use crate::core::board::Board;
-use crate::core::decide::{decide, picture, undo_word, word};
+use crate::core::decide::{picture, word};
 use crate::core::fact::{Ending, Finding};
 use crate::core::ids::{StepId, Who};
-use crate::core::input::{Command, Confirmation, Input};
-use crate::core::plan::{Confirm, Plan, Step};
+use crate::core::input::{Command, Confirmation, Picture};
+use crate::core::plan::{Confirm, Step};
 use crate::core::refusal::Refusal;
-use crate::core::state::{Phase, Run};
-use crate::core::time::At;
+use crate::core::time::{At, Span};
 use crate::screen::keys::Does;
-use crate::screen::{Ask, Desk, Focus, Overlay, Prompt, Scene, here, selected};
+use crate::screen::{
+    Ask, Desk, Focus, Overlay, Prompt, Quiet, Refused, Scene, here, next_item, perfect, refused, selected, trial,
+};
 
 /// What a key asks of the cockpit.
 #[derive(Debug, PartialEq)]
@@ -32,9 +31,19 @@ pub enum Request {
 /// Longest answer that can be typed, in characters.
 const LONGEST: usize = 400;
 
+/// How long nothing must have been typed after a refused question until letters are commands again.
+const PAUSE: Span = Span(1_500);
+
 /// Deals with a key press. `scene` is what was on screen when it was pressed.
 pub fn press(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
     desk.notice = None;
+    if typed_in_vain(scene, desk, key) {
+        return None;
+    }
+    let shown = desk.refused.take();
+    if meaning(key) == Some(Does::Escape) && desk.prompt.is_none() && desk.overlay.is_none() && shown.is_some() {
+        return None;
+    }
     let before = desk.clone();
     let request = dealt_with(scene, desk, key);
     // Whatever changes nothing says so: a key that seems dead makes people press it again, harder.
@@ -44,6 +53,32 @@ pub fn press(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
         desk.notice = Some(said);
     }
     request
+}
+
+/// Whoever presses `enter` and types on without looking has typed into a question that did not come up. Those keys
+/// do nothing but say so, up to the enter that ends them, a pause, or any key that is not for typing.
+fn typed_in_vain(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> bool {
+    let Some(quiet) = desk.quiet.take() else { return false };
+    if desk.prompt.is_some() || scene.now.since(quiet.since) >= PAUSE {
+        return false;
+    }
+    let control = key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
+    let (taken, ends) = match key.code {
+        KeyCode::Char(_) => (!control, false),
+        KeyCode::Backspace => (quiet.typed, false),
+        KeyCode::Enter => (quiet.typed, true),
+        _ => (false, false),
+    };
+    if !taken {
+        return false;
+    }
+    desk.quiet = (!ends).then_some(Quiet { since: scene.now, typed: true });
+    desk.notice = Some(if ends {
+        "what you typed after the refusal did nothing; keys work again".to_owned()
+    } else {
+        format!("{} did nothing: it came right after a refusal; esc or a pause, then keys work again", name(key))
+    });
+    true
 }
 
 /// What to say when a key that moves has nowhere to go.
@@ -64,7 +99,7 @@ fn dealt_with(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> 
         desk.notice = Some(format!("{} does nothing here; ? shows the keys that do", name(key)));
         return None;
     };
-    if let Some(request) = anywhere(desk, does) {
+    if let Some(request) = anywhere(does) {
         return Some(request);
     }
     if moved(scene, desk, does) || opened(scene, desk, does) {
@@ -83,7 +118,7 @@ fn dealt_with(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> 
 /// Deals with pasted text: it may fill a reason, but it never confirms.
 pub fn paste(desk: &mut Desk, text: &str) {
     match desk.prompt.as_mut() {
-        Some(Prompt { ask: Ask::Start { .. } | Ask::Undo { .. }, .. }) => {
+        Some(Prompt { ask: Ask::Start { .. } | Ask::Undo { .. } | Ask::Stop { .. }, .. }) => {
             desk.notice = Some("pasted text cannot confirm: type the word".to_owned());
         }
         Some(prompt) if takes_text(&prompt.ask) => {
@@ -112,29 +147,18 @@ fn name(key: KeyEvent) -> String {
     }
 }
 
-fn anywhere(desk: &mut Desk, does: Does) -> Option<Request> {
+fn anywhere(does: Does) -> Option<Request> {
     match does {
         Does::Suspend => Some(Request::Suspend),
         Does::Redraw => Some(Request::Redraw),
-        Does::Escape if desk.overlay.is_some() => {
-            desk.overlay = None;
-            desk.overlay_scroll = 0;
-            None
-        }
         _ => None,
     }
 }
 
 /// Moves the cursor or scrolls; says whether the key was one of those.
 fn moved(scene: &Scene, desk: &mut Desk, does: Does) -> bool {
-    let page = i64::try_from(desk.list_rows.max(2) - 1).unwrap_or(10);
     let by = match does {
-        Does::Up => -1,
-        Does::Down => 1,
-        Does::PageUp => -page,
-        Does::PageDown => page,
-        Does::First => i64::MIN / 2,
-        Does::Last => i64::MAX / 2,
+        Does::Up | Does::Down | Does::PageUp | Does::PageDown | Does::First | Does::Last => steps_of(desk, does),
         Does::Here => {
             desk.selected = None;
             desk.detail_scroll = 0;
@@ -147,15 +171,32 @@ fn moved(scene: &Scene, desk: &mut Desk, does: Does) -> bool {
         }
         _ => return false,
     };
-    let scrolled = |from: u16| u16::try_from(i64::from(from).saturating_add(by).clamp(0, 9_999)).unwrap_or(0);
-    if desk.overlay.is_some() {
-        desk.overlay_scroll = scrolled(desk.overlay_scroll);
-    } else if desk.focus == Focus::Detail {
-        desk.detail_scroll = scrolled(desk.detail_scroll);
+    if desk.overlay.is_some() || desk.focus == Focus::Detail {
+        scroll(desk, by);
     } else {
         select_by(scene, desk, by);
     }
     true
+}
+
+/// By how many rows a key moves.
+fn steps_of(desk: &Desk, does: Does) -> i64 {
+    let page = i64::try_from(desk.list_rows.max(2) - 1).unwrap_or(10);
+    match does {
+        Does::Up => -1,
+        Does::Down => 1,
+        Does::PageUp => -page,
+        Does::PageDown => page,
+        Does::First => i64::MIN / 2,
+        Does::Last => i64::MAX / 2,
+        _ => 0,
+    }
+}
+
+/// Scrolls the sheet that is open, else the detail.
+fn scroll(desk: &mut Desk, by: i64) {
+    let at = if desk.overlay.is_some() { &mut desk.overlay_scroll } else { &mut desk.detail_scroll };
+    *at = u16::try_from(i64::from(*at).saturating_add(by).clamp(0, 9_999)).unwrap_or(0);
 }
 
 fn select_by(scene: &Scene, desk: &mut Desk, by: i64) {
@@ -217,13 +258,11 @@ fn act(scene: &Scene, desk: &mut Desk, does: Does) -> Option<Request> {
         Does::End => ask(scene, desk, Ask::End),
         Does::Undo if desk.overlay == Some(Overlay::WayBack) => {
             let way = crate::core::rollback::way_back(scene.plan, scene.run);
-            let Some(first) = way.steps.first() else {
+            let Some(step) = way.steps.first().and_then(|first| scene.plan.step(&first.step)) else {
                 desk.notice = Some("there is nothing to take back".to_owned());
                 return None;
             };
-            desk.selected = Some(first.step.clone());
-            let step = scene.plan.step(&first.step)?;
-            return undo(scene, desk, step);
+            undo(scene, desk, step);
         }
         _ => {
             let Some((step, _)) = selected(scene) else {
@@ -238,103 +277,65 @@ fn act(scene: &Scene, desk: &mut Desk, does: Does) -> Option<Request> {
 
 fn act_on_step(scene: &Scene, desk: &mut Desk, does: Does, step: &Step) -> Option<Request> {
     let id = step.id.clone();
+    let seen = || picture(scene.plan, scene.run, scene.board, scene.now, step);
     match does {
         Does::Confirm => start(scene, desk, step, None),
-        Does::Override => {
-            let trial = Command::Override { confirmation: perfect(scene, step, word(step)), reason: "x".repeat(20) };
-            if let Some(refusal) = refused(scene, trial) {
-                desk.notice = Some(format!("refused: {refusal}"));
-            } else {
-                desk.selected = Some(id.clone());
-                ask(scene, desk, Ask::OverrideReason(id));
-            }
-            None
-        }
-        Does::Skip => {
-            let trial = Command::Skip { step: id.clone(), reason: "x".repeat(20) };
-            match refused(scene, trial) {
-                Some(refusal) => desk.notice = Some(format!("refused: {refusal}")),
-                None => ask(scene, desk, Ask::SkipReason(id)),
-            }
-            None
-        }
-        Does::Tick => Some(Request::Command(Command::Acknowledge { item: next_item(scene, &id), step: id })),
-        Does::Stop => Some(Request::Command(Command::Stop { step: id })),
-        Does::VerifyAgain => Some(Request::Command(Command::VerifyAgain { step: id })),
-        Does::Doubt => {
-            if matches!(scene.run.phase(&id), Phase::InDoubt { .. }) {
-                ask(scene, desk, Ask::Doubt(id));
-            } else {
-                desk.notice = Some(format!("\"{id}\" is not in doubt"));
-            }
-            None
-        }
+        Does::Override => open(scene, desk, does, step, Ask::OverrideReason(id)),
+        Does::Skip => open(scene, desk, does, step, Ask::SkipReason(id)),
+        Does::Stop => open(scene, desk, does, step, Ask::Stop { step: id, seen: seen() }),
+        Does::Doubt => open(scene, desk, does, step, Ask::Doubt { step: id, seen: seen() }),
         Does::Undo => undo(scene, desk, step),
-        _ => {
-            desk.notice = Some("that key does nothing here; ? shows the keys that do".to_owned());
-            None
-        }
+        Does::Tick => return send(scene, desk, Command::Acknowledge { item: next_item(scene, &id), step: id }),
+        Does::VerifyAgain => return send(scene, desk, Command::VerifyAgain { step: id }),
+        _ => desk.notice = Some("that key does nothing here; ? shows the keys that do".to_owned()),
+    }
+    None
+}
+
+/// Asks only when the answer would be enough; otherwise says at once why not.
+fn open(scene: &Scene, desk: &mut Desk, does: Does, step: &Step, question: Ask) {
+    let Some(trial) = trial(scene, step, does) else { return };
+    match refused(scene, trial.clone()) {
+        Some(refusal) => not_asked(scene, desk, Some(trial), &refusal),
+        None => ask(scene, desk, question),
     }
 }
 
-/// Asks for the word only when the word would be enough; otherwise says at once why not.
-fn start(scene: &Scene, desk: &mut Desk, step: &Step, reason: Option<String>) -> Option<Request> {
+/// A question did not come up, or has gone with its answer refused.
+fn not_asked(scene: &Scene, desk: &mut Desk, command: Option<Command>, refusal: &Refusal) {
+    desk.refused = Some(Refused { command, why: refusal.to_string() });
+    desk.quiet = Some(Quiet { since: scene.now, typed: false });
+}
+
+/// Asks for the word that starts a step, over its shut gates with a `reason`.
+fn start(scene: &Scene, desk: &mut Desk, step: &Step, reason: Option<String>) {
     let confirmation = perfect(scene, step, word(step));
     let trial = match &reason {
         None => Command::Confirm(confirmation),
         Some(reason) => Command::Override { confirmation, reason: reason.clone() },
     };
-    if let Some(refusal) = refused(scene, trial) {
-        desk.notice = Some(format!("refused: {refusal}"));
-        return None;
+    if let Some(refusal) = refused(scene, trial.clone()) {
+        return not_asked(scene, desk, Some(trial), &refusal);
     }
     let seen = picture(scene.plan, scene.run, scene.board, scene.now, step);
-    desk.selected = Some(step.id.clone());
     ask(scene, desk, Ask::Start { step: step.id.clone(), seen, reason, word: None });
-    None
 }
 
-fn undo(scene: &Scene, desk: &mut Desk, step: &Step) -> Option<Request> {
-    if let Some(refusal) = refused(scene, Command::Undo(perfect(scene, step, undo_word(step)))) {
-        desk.notice = Some(format!("refused: {refusal}"));
-        return None;
-    }
+fn undo(scene: &Scene, desk: &mut Desk, step: &Step) {
     let seen = picture(scene.plan, scene.run, scene.board, scene.now, step);
-    ask(scene, desk, Ask::Undo { step: step.id.clone(), seen });
-    None
+    open(scene, desk, Does::Undo, step, Ask::Undo { step: step.id.clone(), seen });
 }
 
-/// A confirmation that lacks nothing but the operator.
-fn perfect(scene: &Scene, step: &Step, word: &str) -> Confirmation {
-    Confirmation {
-        step: step.id.clone(),
-        typed: word.to_owned(),
-        second: Some(Who("somebody else".to_owned())),
-        seen: picture(scene.plan, scene.run, scene.board, scene.now, step),
-        shown: At(scene.now.0.saturating_sub(60_000)),
+/// Sends a command that nothing is typed for, or says at once why not.
+fn send(scene: &Scene, desk: &mut Desk, command: Command) -> Option<Request> {
+    // While a decision is on its way to the disk the present picture is the one before it: the driver judges in turn.
+    match refused(scene, command.clone()).filter(|_| !scene.recording) {
+        Some(refusal) => {
+            desk.refused = Some(Refused { command: Some(command), why: refusal.to_string() });
+            None
+        }
+        None => Some(Request::Command(command)),
     }
-}
-
-/// What the core would say to a command now. Nothing is done: decisions are data.
-fn refused(scene: &Scene, command: Command) -> Option<Refusal> {
-    would_refuse(scene.plan, scene.run, scene.board, scene.now, scene.who, command)
-}
-
-fn would_refuse(plan: &Plan, run: &Run, board: &Board, now: At, who: &Who, command: Command) -> Option<Refusal> {
-    decide(plan, run, board, now, Input::Operator { by: who.clone(), command }).err()
-}
-
-/// The first item of a running checklist that is not ticked, from 0.
-pub(crate) fn next_item(scene: &Scene, id: &StepId) -> u16 {
-    let progress = scene.run.step(id);
-    let items = match &progress.phase {
-        Phase::Running(running) => match scene.plan.action(&running.key) {
-            Some(Action::Manual(items)) => items.len(),
-            _ => 0,
-        },
-        _ => 0,
-    };
-    (0..items).filter_map(|at| u16::try_from(at).ok()).find(|at| !progress.items.contains(at)).unwrap_or(0)
 }
 
 fn ask(scene: &Scene, desk: &mut Desk, ask: Ask) {
@@ -344,11 +345,14 @@ fn ask(scene: &Scene, desk: &mut Desk, ask: Ask) {
     }
     // It counts as shown once a picture with it has left for the terminal; until then every answer is too soon.
     let shown = if scene.watching { scene.now } else { At::NEVER };
+    if ask.step().is_some() {
+        desk.detail_scroll = 0;
+    }
     desk.prompt = Some(Prompt { ask, typed: String::new(), shown });
 }
 
 fn takes_text(ask: &Ask) -> bool {
-    !matches!(ask, Ask::Doubt(_) | Ask::End | Ask::Leave)
+    !matches!(ask, Ask::Doubt { .. } | Ask::End | Ask::Leave)
 }
 
 /// Deals with a key while a question is open.
@@ -381,6 +385,11 @@ fn answer(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
         }
         KeyCode::Char(ch) if !control => chosen(scene, desk, ch),
         KeyCode::Enter if takes_text(&prompt.ask) => sent(scene, desk),
+        // What is confirmed can be read to its end before it is.
+        KeyCode::Up | KeyCode::Down | KeyCode::PageUp | KeyCode::PageDown => {
+            scroll(desk, meaning(key).map_or(0, |does| steps_of(desk, does)));
+            None
+        }
         _ => {
             desk.notice = Some(format!("{} does nothing while a question is open; esc cancels it", name(key)));
             None
@@ -396,16 +405,21 @@ fn chosen(scene: &Scene, desk: &mut Desk, ch: char) -> Option<Request> {
             desk.prompt = None;
             return Some(Request::Leave);
         }
-        (Ask::Doubt(step), 'h') => Ask::DoubtReason(step.clone(), Finding::Happened),
-        (Ask::Doubt(step), 'n') => Ask::DoubtReason(step.clone(), Finding::DidNotHappen),
-        (Ask::Doubt(step), 'p') => Ask::DoubtReason(step.clone(), Finding::HalfHappened),
+        (Ask::Doubt { step, seen }, 'h' | 'n' | 'p') => {
+            let finding = match ch {
+                'h' => Finding::Happened,
+                'n' => Finding::DidNotHappen,
+                _ => Finding::HalfHappened,
+            };
+            Ask::DoubtReason { step: step.clone(), finding, seen: seen.clone() }
+        }
         (Ask::End, 'c') => {
             desk.prompt = None;
-            return Some(Request::Command(Command::End { how: Ending::Completed }));
+            return send(scene, desk, Command::End { how: Ending::Completed });
         }
         (Ask::End, 'r') => {
             desk.prompt = None;
-            return Some(Request::Command(Command::End { how: Ending::RolledBack }));
+            return send(scene, desk, Command::End { how: Ending::RolledBack });
         }
         (Ask::End, 'a') => Ask::AbandonReason,
         _ => {
@@ -417,57 +431,120 @@ fn chosen(scene: &Scene, desk: &mut Desk, ch: char) -> Option<Request> {
     None
 }
 
-/// The typed answer is sent.
+/// The typed answer is sent. What can be mended stays in the question, with what is wrong beside it.
 fn sent(scene: &Scene, desk: &mut Desk) -> Option<Request> {
     let prompt = desk.prompt.take()?;
-    let Prompt { ask: asked, typed, shown } = prompt;
-    match asked {
-        Ask::Start { step, seen, reason, word } => started(scene, desk, step, seen, reason, word, typed, shown),
-        Ask::Undo { step, seen } => {
-            let confirmation = Confirmation { step, typed, second: None, seen, shown };
-            Some(Request::Command(Command::Undo(confirmation)))
+    let command = match command_of(scene, &prompt) {
+        Answer::Send(command) => command,
+        Answer::AskOn(command, next) => match refused(scene, command) {
+            None => {
+                // The second person reads the same question on; the word for an overridden gate is a new one.
+                match &next {
+                    Ask::Start { word: Some(_), .. } => {
+                        desk.prompt = Some(Prompt { ask: next, typed: String::new(), shown: prompt.shown });
+                    }
+                    _ => ask(scene, desk, next),
+                }
+                return None;
+            }
+            Some(refusal) => return turned_down(scene, desk, prompt, &refusal),
+        },
+        Answer::Nothing => return None,
+    };
+    match refused(scene, command.clone()) {
+        // While a decision is on its way only what is wrong with the answer itself is known for sure.
+        Some(refusal) if mendable(&refusal) || !scene.recording => turned_down(scene, desk, prompt, &refusal),
+        _ => {
+            // The run goes on from here: follow it.
+            if let Ask::Start { step, .. } = &prompt.ask
+                && here(scene).is_some_and(|at| at.id == *step)
+            {
+                desk.selected = None;
+            }
+            Some(Request::Command(command))
         }
-        Ask::OverrideReason(step) => {
-            let step = scene.plan.step(&step)?;
-            start(scene, desk, step, Some(typed))
-        }
-        Ask::SkipReason(step) => Some(Request::Command(Command::Skip { step, reason: typed })),
-        Ask::DoubtReason(step, finding) => Some(Request::Command(Command::Resolve { step, finding, reason: typed })),
-        Ask::Note => Some(Request::Command(Command::Note { text: typed })),
-        Ask::Status => Some(Request::Command(Command::StatusUpdate { text: typed })),
-        Ask::AbandonReason => Some(Request::Command(Command::End { how: Ending::Abandoned { reason: typed } })),
-        Ask::Doubt(_) | Ask::End | Ask::Leave => None,
     }
 }
 
-#[allow(clippy::too_many_arguments)] // the parts of one question, taken apart once
-fn started(
-    scene: &Scene,
-    desk: &mut Desk,
-    step: StepId,
-    seen: crate::core::input::Picture,
-    reason: Option<String>,
-    first: Option<String>,
-    typed: String,
-    shown: At,
-) -> Option<Request> {
-    let two = scene.plan.step(&step).is_some_and(|step| step.confirm == Confirm::TwoPerson);
-    let (word, second) = match first {
-        None if two => {
-            let ask = Ask::Start { step, seen, reason, word: Some(typed) };
-            desk.prompt = Some(Prompt { ask, typed: String::new(), shown });
-            return None;
-        }
-        None => (typed, None),
-        Some(word) => (word, Some(Who(typed))),
-    };
-    // The run goes on from here: follow it.
-    if here(scene).is_some_and(|at| at.id == step) {
-        desk.selected = None;
+fn turned_down(scene: &Scene, desk: &mut Desk, prompt: Prompt, refusal: &Refusal) -> Option<Request> {
+    if mendable(refusal) {
+        desk.notice = Some(refusal.to_string());
+        desk.prompt = Some(prompt);
+    } else {
+        not_asked(scene, desk, None, refusal);
     }
-    let confirmation = Confirmation { step, typed: word, second, seen, shown };
-    Some(Request::Command(match reason {
+    None
+}
+
+/// Whether the answer itself is wrong, so that another answer to the same question may be right.
+fn mendable(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::WrongWord { .. }
+            | Refusal::TooSoon(_)
+            | Refusal::ReasonTooShort(_)
+            | Refusal::EmptyText
+            | Refusal::SecondPersonMissing(_)
+            | Refusal::SecondPersonIsFirst(_)
+    )
+}
+
+/// What an answer leads to.
+enum Answer {
+    /// This is what was wanted.
+    Send(Command),
+    /// If this would be accepted, the next question.
+    AskOn(Command, Ask),
+    /// It was no question that is answered by typing.
+    Nothing,
+}
+
+fn command_of(scene: &Scene, prompt: &Prompt) -> Answer {
+    let Prompt { ask, typed, shown } = prompt;
+    let typed = || typed.clone();
+    let confirmation = |step: &StepId, typed: String, second: Option<Who>, seen: &Picture| Confirmation {
+        step: step.clone(),
+        typed,
+        second,
+        seen: seen.clone(),
+        shown: *shown,
+    };
+    let with_reason = |confirmation, reason: &Option<String>| match reason {
         None => Command::Confirm(confirmation),
-        Some(reason) => Command::Override { confirmation, reason },
-    }))
+        Some(reason) => Command::Override { confirmation, reason: reason.clone() },
+    };
+    Answer::Send(match ask {
+        Ask::Start { step, seen, reason, word: None } => {
+            let two = scene.plan.step(step).is_some_and(|step| step.confirm == Confirm::TwoPerson);
+            if two {
+                // A wrong word is told before somebody else is called.
+                let somebody = Some(Who("somebody else".to_owned()));
+                let trial = with_reason(confirmation(step, typed(), somebody, seen), reason);
+                let next =
+                    Ask::Start { step: step.clone(), seen: seen.clone(), reason: reason.clone(), word: Some(typed()) };
+                return Answer::AskOn(trial, next);
+            }
+            with_reason(confirmation(step, typed(), None, seen), reason)
+        }
+        Ask::Start { step, seen, reason, word: Some(word) } => {
+            with_reason(confirmation(step, word.clone(), Some(Who(typed())), seen), reason)
+        }
+        Ask::Undo { step, seen } => Command::Undo(confirmation(step, typed(), None, seen)),
+        Ask::OverrideReason(id) => {
+            let Some(step) = scene.plan.step(id) else { return Answer::Nothing };
+            let perfect = perfect(scene, step, word(step));
+            let seen = perfect.seen.clone();
+            let next = Ask::Start { step: id.clone(), seen, reason: Some(typed()), word: None };
+            return Answer::AskOn(with_reason(perfect, &Some(typed())), next);
+        }
+        Ask::SkipReason(step) => Command::Skip { step: step.clone(), reason: typed() },
+        Ask::Stop { step, seen } => Command::Stop(confirmation(step, typed(), None, seen)),
+        Ask::DoubtReason { step, finding, seen } => {
+            Command::Resolve { step: step.clone(), finding: *finding, reason: typed(), seen: seen.clone() }
+        }
+        Ask::Note => Command::Note { text: typed() },
+        Ask::Status => Command::StatusUpdate { text: typed() },
+        Ask::AbandonReason => Command::End { how: Ending::Abandoned { reason: typed() } },
+        Ask::Doubt { .. } | Ask::End | Ask::Leave => return Answer::Nothing,
+    })
 }

@@ -1,15 +1,19 @@
 //! Draws a [`Screen`]: layout by size and nothing else. It sees no state, no clock and no channel.
 
+mod flow;
+mod header;
+
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block as Frame_, Clear, Paragraph, Wrap};
+use ratatui::widgets::{Block as Frame_, Clear, Paragraph};
 
 use super::theme::{Glyphs, Theme};
 use crate::core::decide::StepState;
-use crate::screen::{Block, Detail, Focus, GateRow, Header, Pane, Role, Row, Screen, Sheet, SheetBody, Text};
+use crate::screen::{Block, Detail, Focus, Pane, Role, Row, Screen, Sheet, SheetBody, Text};
 use crate::text::{fit, width};
+use flow::fit_middle;
 
 /// Below this nothing can be confirmed: the operator could not see on what.
 pub const CONFIRM_SIZE: (u16, u16) = (60, 16);
@@ -35,7 +39,12 @@ struct Areas {
 
 fn layout(area: Rect) -> Areas {
     let small = area.width < 100 || area.height < 30;
-    let header_rows = if small { 2 } else { 3 };
+    // The clock, the window and the customers have a line of their own as soon as there is one to spare.
+    let header_rows = match area.height {
+        0..22 if small => 2,
+        24.. if small || area.width < 120 => 4,
+        _ => 3,
+    };
     let panes_rows = match area.height {
         0..30 => 3,
         30..45 => 9,
@@ -44,18 +53,19 @@ fn layout(area: Rect) -> Areas {
     };
     let tail_rows = match area.height {
         0..22 => 0,
-        22..30 => 2,
-        30..36 => 3,
-        36..45 => 5,
-        45..55 => 8,
-        _ => 11,
+        22..30 => 1,
+        30..36 => 2,
+        36..45 => 4,
+        45..55 => 7,
+        _ => 10,
     };
+    let conversation_rows = if area.height < 22 { 1 } else { 2 };
     let [header, main, panes, tails, conversation, footer] = Layout::vertical([
         Constraint::Length(header_rows),
         Constraint::Min(3),
         Constraint::Length(if small { 3.min(panes_rows) } else { panes_rows }),
         Constraint::Length(tail_rows),
-        Constraint::Length(1),
+        Constraint::Length(conversation_rows),
         Constraint::Length(1),
     ])
     .areas(area);
@@ -81,7 +91,6 @@ pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) {
     } else {
         canvas.header(frame, areas.header);
     }
-    canvas.conversation(frame, areas.conversation);
     canvas.footer(frame, areas.footer);
     if let Some(sheet) = &screen.overlay {
         let rest = Rect {
@@ -90,12 +99,15 @@ pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) {
             ..area
         };
         canvas.sheet(frame, rest, sheet);
+        canvas.conversation(frame, areas.conversation);
         return;
     }
-    if !areas.single || screen.focus == Focus::Steps {
+    // Whoever is asked about a step sees the step.
+    let detail = screen.focus == Focus::Detail || screen.asking;
+    if !areas.single || !detail {
         canvas.steps(frame, areas.steps);
     }
-    if !areas.single || screen.focus == Focus::Detail {
+    if !areas.single || detail {
         canvas.detail(frame, areas.detail, &screen.detail);
     }
     if areas.single {
@@ -104,6 +116,7 @@ pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) {
         canvas.panes(frame, areas.panes);
     }
     canvas.tails(frame, areas.tails);
+    canvas.conversation(frame, areas.conversation);
 }
 
 /// What is left when there is no room: run, mode, step, pause clock, and that confirming needs more room.
@@ -118,12 +131,12 @@ fn tiny(frame: &mut Frame, screen: &Screen, theme: Theme, area: Rect) {
         canvas.line(&screen.detail.state),
         canvas.line(&header.pause),
         canvas.line(&header.back),
-        canvas.line(&screen.conversation),
         canvas.line(&Text::new(Role::Dim, format!("confirming needs {}×{}", CONFIRM_SIZE.0, CONFIRM_SIZE.1))),
     ];
     if let Some(alarm) = &header.alarm {
         lines.insert(1, canvas.line(&Text::new(Role::NoGo, alarm.clone())));
     }
+    lines.extend(canvas.wrapped(&screen.conversation, usize::from(area.width).max(1), 0));
     frame.render_widget(Paragraph::new(lines), area);
 }
 
@@ -159,101 +172,39 @@ impl Canvas<'_> {
         }
     }
 
-    /// Left, middle and right on one line; the middle yields first, then the right.
-    fn bar(&self, left: &Text, middle: &Text, right: &Text, columns: usize) -> Line<'static> {
-        let fits = |parts: &[&Text]| parts.iter().map(|part| part.width()).sum::<usize>() + parts.len() * 2 <= columns;
-        let (middle, right) = if fits(&[left, middle, right]) {
-            (Some(middle), Some(right))
-        } else if fits(&[left, right]) {
-            (None, Some(right))
-        } else {
-            (None, None)
-        };
-        let mut line = self.line(left);
-        let used = |line: &Line| line.width();
-        if let Some(middle) = middle.filter(|middle| !middle.0.is_empty()) {
-            let start = columns.saturating_sub(middle.width()) / 2;
-            let gap = start.saturating_sub(used(&line)).max(2);
-            line.spans.push(Span::raw(" ".repeat(gap)));
-            line.spans.extend(self.line(middle).spans);
-        }
-        if let Some(right) = right.filter(|right| !right.0.is_empty()) {
-            let gap = columns.saturating_sub(used(&line) + right.width());
-            line.spans.push(Span::raw(" ".repeat(gap)));
-            line.spans.extend(self.line(right).spans);
-        }
-        line
-    }
-
-    fn mode(&self) -> Text {
-        let Header { mode, profile, .. } = &self.screen.header;
-        let word = if profile.is_empty() { format!(" {mode} ") } else { format!(" {mode} · {profile} ") };
-        Text::new(Theme::mode_role(self.screen.mode), word)
-    }
-
-    fn header(&self, frame: &mut Frame, area: Rect) {
-        let header = &self.screen.header;
-        let columns = usize::from(area.width);
-        // The title yields first: the mode and the run are on every screen.
-        let taken = self.mode().width() + width(&header.run) + 16;
-        let title = fit(&header.title, columns.saturating_sub(taken));
-        let title = Text::new(Role::Strong, " gonogo  ").and(Role::Title, title);
-        let mut lines = vec![self.bar(&title, &self.mode(), &Text::plain(format!("{} ", header.run)), columns)];
-        let clock = Text::plain(format!(" {}", header.clock));
-        lines.push(self.bar(&clock, &header.window, &header.update.clone().and(Role::Plain, " "), columns));
-        let pause = Text(
-            std::iter::once(crate::screen::Piece { role: Role::Plain, text: " ".to_owned() })
-                .chain(header.pause.0.clone())
-                .collect(),
-        );
-        lines.push(match &header.alarm {
-            Some(alarm) => self.bar(
-                &pause,
-                &Text::new(Role::NoGo, alarm.clone()),
-                &header.customers.clone().and(Role::Plain, " "),
-                columns,
-            ),
-            None => self.bar(&pause, &header.back, &header.customers.clone().and(Role::Plain, " "), columns),
-        });
+    /// The conversation, always whole: a long sentence covers what is above it and moves nothing.
+    fn conversation(&self, frame: &mut Frame, area: Rect) {
+        let lead = if self.theme.glyphs == Glyphs::Unicode { " › " } else { " > " };
+        let mut text = Text::new(Role::Here, lead);
+        text.0.extend(self.screen.conversation.0.iter().cloned());
+        let mut lines = self.wrapped(&text, usize::from(area.width), 2);
+        let most = usize::from(frame.area().height / 2).max(1);
+        // Where the operator types is at the end.
+        lines.drain(..lines.len().saturating_sub(most));
+        let rows = u16::try_from(lines.len()).unwrap_or(area.height).max(area.height);
+        let area = Rect { y: area.bottom().saturating_sub(rows), height: rows, ..area };
+        frame.render_widget(Clear, area);
         frame.render_widget(Paragraph::new(lines), area);
     }
 
-    fn small_header(&self, frame: &mut Frame, area: Rect) {
-        let header = &self.screen.header;
-        let columns = usize::from(area.width);
-        let room = columns.saturating_sub(self.mode().width() + width(&header.run) + 4);
-        let first = Text(self.mode().0.into_iter().chain(Text::plain(format!(" {}", header.run)).0).collect());
-        let first = self.bar(&first, &Text::default(), &Text::new(Role::Title, fit(&header.title, room)), columns);
-        let right = match &header.alarm {
-            Some(alarm) => Text::new(Role::NoGo, fit(alarm, columns.saturating_sub(header.pause.width() + 2))),
-            None => header.back.clone(),
-        };
-        let second = self.bar(&header.pause, &Text::default(), &right, columns);
-        frame.render_widget(Paragraph::new(vec![first, second]), area);
-    }
-
-    fn conversation(&self, frame: &mut Frame, area: Rect) {
-        let mut line = self.line(&self.screen.conversation);
-        line.spans.insert(0, self.span(Role::Here, if self.theme.glyphs == Glyphs::Unicode { " › " } else { " > " }));
-        // When the line is too long its end matters: that is where the operator types.
-        let over = line.width().saturating_sub(usize::from(area.width));
-        let over = if self.screen.conversation.0.iter().any(|piece| piece.text == "▏") { over } else { 0 };
-        let scroll = u16::try_from(over).unwrap_or(0);
-        frame.render_widget(Paragraph::new(line).scroll((0, scroll)), area);
-    }
-
+    /// Keys, as many as fit; the last two, help and the way out, always do.
     fn footer(&self, frame: &mut Frame, area: Rect) {
+        let columns = usize::from(area.width);
+        let spans = |(key, label): &(&str, &str)| {
+            [Span::raw(" "), self.span(Role::Key, key), self.span(Role::Dim, format!(" {label}")), Span::raw(" ")]
+        };
+        let (most, last) = self.screen.keys.split_at(self.screen.keys.len().saturating_sub(2));
+        let last: Vec<Span> = last.iter().flat_map(spans).collect();
+        let kept = Line::from(last.clone()).width();
         let mut line = Line::default();
-        for (key, label) in &self.screen.keys {
-            let piece = format!(" {label}  ");
-            if line.width() + width(key) + width(&piece) > usize::from(area.width) {
+        for key in most {
+            let spans = spans(key);
+            if line.width() + spans.iter().map(Span::width).sum::<usize>() + kept > columns {
                 break;
             }
-            line.spans.push(Span::raw(" "));
-            line.spans.push(self.span(Role::Key, key));
-            line.spans.push(self.span(Role::Dim, piece.trim_end()));
-            line.spans.push(Span::raw(" "));
+            line.spans.extend(spans);
         }
+        line.spans.extend(last);
         frame.render_widget(Paragraph::new(line), area);
     }
 
@@ -352,68 +303,6 @@ impl Canvas<'_> {
         lines
     }
 
-    /// A line broken at words, keeping the roles of its pieces.
-    fn wrapped(&self, text: &Text, inner: usize, indent: usize) -> Vec<Line<'static>> {
-        let mut lines = Vec::new();
-        let mut line: Vec<Span<'static>> = Vec::new();
-        let mut used = 0;
-        for piece in &text.0 {
-            for word in piece.text.split_inclusive(' ') {
-                let mut word = word;
-                let mut columns = width(word.trim_end());
-                if used + columns > inner && used > indent {
-                    lines.push(Line::from(std::mem::take(&mut line)));
-                    line.push(Span::raw(" ".repeat(indent)));
-                    used = indent;
-                }
-                // A word longer than the line is cut hard.
-                let cut;
-                if columns + used > inner {
-                    cut = fit(word, inner.saturating_sub(used).max(1));
-                    word = &cut;
-                    columns = width(word);
-                }
-                used += columns + (width(word) - width(word.trim_end()));
-                line.push(self.span(piece.role, word));
-            }
-        }
-        lines.push(Line::from(line));
-        lines
-    }
-
-    fn board(&self, heading: &str, rows: &[GateRow], inner: usize) -> Vec<Line<'static>> {
-        let held = rows.iter().map(|row| width(&row.held)).max().unwrap_or(0).max(4);
-        let age = rows.iter().map(|row| width(&row.age)).max().unwrap_or(0).max(3);
-        let free = inner.saturating_sub(9 + age + held + 4);
-        // Names are given what they need, up to three fifths; what was met gets the rest.
-        let longest = rows.iter().map(|row| width(&row.name)).max().unwrap_or(0);
-        let name = longest.clamp(8, (free * 3 / 5).max(8)).min(free);
-        let now = free.saturating_sub(name + 1);
-        let pad = |text: &str, columns: usize| {
-            let text = fit(text, columns);
-            let gap = columns.saturating_sub(width(&text));
-            format!("{text}{}", " ".repeat(gap))
-        };
-        let heading = Line::from(vec![
-            self.span(Role::Title, pad(heading, 9 + name + 1)),
-            self.span(Role::Dim, format!("{} {} {}", pad("now", now), pad("age", age), pad("held", held))),
-        ]);
-        std::iter::once(heading)
-            .chain(rows.iter().map(|row| {
-                Line::from(vec![
-                    self.span(Theme::verdict_role(row.verdict), pad(&format!(" {}", row.verdict), 9)),
-                    self.span(Role::Plain, pad(&row.name, name)),
-                    Span::raw(" "),
-                    self.span(Role::Strong, pad(&row.now, now)),
-                    Span::raw(" "),
-                    self.span(Role::Dim, pad(&row.age, age)),
-                    Span::raw(" "),
-                    self.span(Role::Dim, pad(&row.held, held)),
-                ])
-            }))
-            .collect()
-    }
-
     fn panes(&self, frame: &mut Frame, area: Rect) {
         let shown = self.screen.panes.len().min(if area.width >= 180 { 4 } else { 3 });
         if shown == 0 {
@@ -436,7 +325,7 @@ impl Canvas<'_> {
         let inner = block.inner(area);
         frame.render_widget(block, area);
         let columns = usize::from(inner.width);
-        let mut lines: Vec<Line> = pane.lines.iter().map(|line| self.line(line)).collect();
+        let mut lines: Vec<Line> = pane.lines.iter().flat_map(|line| self.wrapped(line, columns, 2)).collect();
         let rows = usize::from(inner.height);
         let room = rows.saturating_sub(pane.courses.len().min(rows.saturating_sub(3)));
         lines.truncate(room.max(1));
@@ -453,21 +342,22 @@ impl Canvas<'_> {
 
     /// One line a pane, for small screens.
     fn pane_lines(&self, frame: &mut Frame, area: Rect) {
-        let lines: Vec<Line> = self
-            .screen
-            .panes
-            .iter()
-            .take(usize::from(area.height))
+        let columns = usize::from(area.width);
+        let shown = self.screen.panes.iter().take(usize::from(area.height));
+        let lines: Vec<Line> = shown
             .map(|pane| {
-                let mut line = Line::from(vec![
-                    self.span(Role::Title, format!(" {:<13}", fit(&pane.title, 12))),
-                    self.span(Role::Dim, ""),
-                ]);
+                let mut line = Line::from(self.span(Role::Title, format!(" {:<13}", fit(&pane.title, 12))));
                 line.spans.extend(self.line(&pane.status).spans);
                 line.spans.push(Span::raw("  "));
-                if let Some(first) = pane_summary(pane) {
-                    line.spans.extend(self.line(first).spans);
-                }
+                // Values come first; prose that does not fit keeps its end, where the address and the reason are.
+                let room = columns.saturating_sub(line.width());
+                let summary = if pane.summary.width() > room {
+                    let text = fit_middle(&pane.summary.to_plain(), room);
+                    Text::new(pane.summary.0.first().map_or(Role::Plain, |piece| piece.role), text)
+                } else {
+                    pane.summary.clone()
+                };
+                line.spans.extend(self.line(&summary).spans);
                 line
             })
             .collect();
@@ -522,6 +412,9 @@ impl Canvas<'_> {
     /// Lines in a frame. A tail counts its scroll from the end.
     fn scrolled(&self, frame: &mut Frame, area: Rect, title: &str, lines: &[&Text], scroll: u16, tail: bool) {
         let height = usize::from(area.height.saturating_sub(2));
+        let columns = usize::from(area.width.saturating_sub(2));
+        // Broken here and not by the widget: else the end of a long sheet could not be reached.
+        let lines: Vec<Line> = lines.iter().flat_map(|line| self.wrapped(line, columns, 2)).collect();
         let last = lines.len().saturating_sub(height);
         let from = if tail { last.saturating_sub(usize::from(scroll)) } else { usize::from(scroll).min(last) };
         let status = (last > 0).then(|| {
@@ -529,19 +422,14 @@ impl Canvas<'_> {
                 self.span(Role::Dim, format!(" {}–{} of {} ", from + 1, (from + height).min(lines.len()), lines.len())),
             )
         });
-        let shown: Vec<Line> = lines.iter().skip(from).take(height).map(|line| self.line(line)).collect();
+        let shown: Vec<Line> = lines.into_iter().skip(from).take(height).collect();
         let block = self.frame(title, status, true);
-        frame.render_widget(Paragraph::new(shown).block(block).wrap(Wrap { trim: false }), area);
+        frame.render_widget(Paragraph::new(shown).block(block), area);
     }
 }
 
 fn state_role(state: StepState) -> Role {
     crate::screen::state_role(state)
-}
-
-/// The line that says most when there is room for one.
-fn pane_summary(pane: &Pane) -> Option<&Text> {
-    pane.lines.iter().find(|line| !line.to_plain().trim_start().starts_with("ms ")).or(pane.lines.first())
 }
 
 /// The course of a number in eighths of a row, or in ASCII. Gaps stay gaps.

@@ -8,6 +8,7 @@ pub mod shape;
 pub mod sim;
 
 use crate::core::action::Action;
+use crate::core::fact::Fact;
 use crate::core::job::{Adoption, JobKey, Outcome, Stream};
 use crate::core::reading::Reading;
 use crate::core::time::{At, Span};
@@ -20,6 +21,8 @@ pub enum WorldEvent {
     /// Time has passed in which every probe saw what these readings say, and nothing else. Only a simulated world
     /// knows that much; it passes a day of watching in one go.
     Lapsed(Vec<Reading>),
+    /// A rehearsed mishap strikes the cockpit itself. Never happens in a real world, where nothing announces it.
+    Struck(Blow),
     /// A job printed or reported a line. Cleaned and with secrets masked.
     Output {
         /// Which job.
@@ -54,6 +57,15 @@ pub enum WorldEvent {
     },
 }
 
+/// A mishap of the cockpit itself, as a rehearsal plays it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blow {
+    /// The cockpit is gone at once, as after `kill -9`: nothing is said, nothing is finished.
+    Killed,
+    /// Its terminal is gone: what is under way finishes, then it leaves.
+    TerminalLost,
+}
+
 /// The outside world as the driver sees it. No call blocks; everything comes back as a [`WorldEvent`].
 pub trait World: Send {
     /// Starts measuring every probe of the plan.
@@ -68,6 +80,9 @@ pub trait World: Send {
     fn adopt(&mut self, key: JobKey, action: &Action);
     /// Whether this world leaps over time in which nothing happens, and so wants to know how far it may.
     const LEAPS: bool = false;
+    /// Tells of a fact that has become durable. A real world has no use for it; a rehearsal lets things go wrong at a
+    /// step.
+    fn witness(&mut self, _at: At, _fact: &Fact) {}
     /// Says until when time alone changes nothing for the driver. Called only where the world leaps.
     fn expect(&mut self, _due: At) {}
     /// The next event, or `None` when the world is closed. Cancel safe.

@@ -9,15 +9,16 @@ use gonogo::core::fact::{Ending, FACT_VERSION, Fact, Finding, Mode, Recorded, St
 use gonogo::core::ids::{StepId, Who};
 use gonogo::core::input::{Command, Confirmation, Decision, Effect, Input, Picture};
 use gonogo::core::job::{Direction, JobKey, Outcome};
-use gonogo::core::plan::{Confirm, Plan, Reversibility, Step, WriteMark};
+use gonogo::core::plan::{Confirm, Guard, Plan, Reversibility, Step, WriteMark};
 use gonogo::core::reading::Reading;
 use gonogo::core::recover::take_over;
 use gonogo::core::refusal::Refusal;
 use gonogo::core::rollback::way_back;
 use gonogo::core::state::{Phase, Run};
 use gonogo::core::time::{At, Span};
+use gonogo::core::value::Value;
 
-use crate::oracle::{Oracle, Seen};
+use crate::oracle::{Oracle, Seen, grows};
 
 /// How often things happened over all cases: a proof about nothing is none.
 #[derive(Debug, Default)]
@@ -52,12 +53,23 @@ pub struct Harness<'a> {
     verifying: BTreeMap<StepId, At>,
     /// Jobs a section began in its newest try, forward and back, with the cause of going back.
     sections: BTreeMap<StepId, Section>,
-    /// Soaks under way and for how long nobody watched them.
+    /// Soaks under way: up to when they were looked at, and for how long every guard was GO.
     soaks: BTreeMap<StepId, (At, Span)>,
+    /// What each step has left in the world, by the facts alone.
+    traces: BTreeMap<StepId, Trace>,
+    /// Steps whose newest try did its work to the end.
+    worked: BTreeSet<StepId>,
     /// Steps that were told to stop and have not come to an end, or begun to go back.
     stopped: BTreeSet<StepId>,
     epoch: u64,
     pub counts: &'a mut Counts,
+}
+
+/// What tries of a step may have left in the world.
+#[derive(Clone, Copy, Default)]
+struct Trace {
+    earlier: bool,
+    newest: bool,
 }
 
 #[derive(Default)]
@@ -92,7 +104,7 @@ impl<'a> Harness<'a> {
             board: Board::new(plan, now),
             now,
             facts: Vec::new(),
-            oracle: Oracle { seen: Vec::new(), stale_after },
+            oracle: Oracle { seen: Vec::new(), stale_after, baselines: BTreeMap::new() },
             replayed: Run::default(),
             in_world: BTreeSet::new(),
             starts: BTreeMap::new(),
@@ -102,6 +114,8 @@ impl<'a> Harness<'a> {
             verifying: BTreeMap::new(),
             sections: BTreeMap::new(),
             soaks: BTreeMap::new(),
+            traces: BTreeMap::new(),
+            worked: BTreeSet::new(),
             stopped: BTreeSet::new(),
             epoch: 1,
             counts,
@@ -126,7 +140,7 @@ impl<'a> Harness<'a> {
     /// A reading arrives. No two things happen in one millisecond, so that there is one order of them.
     pub fn read(&mut self, reading: Reading) {
         self.pass(1);
-        self.board.observe(self.plan, self.now, &reading);
+        self.board.observe(self.plan, &self.run, self.now, &reading);
         self.oracle.seen.push(Seen { arrived: self.now, reading });
         self.drain();
     }
@@ -150,20 +164,90 @@ impl<'a> Harness<'a> {
 
     /// Whatever is due happens, and there is an end to it.
     pub fn drain(&mut self) {
+        self.watch_soaks();
+        self.count_from_here();
         for _ in 0..100 {
             let before = self.facts.len();
             self.input(Input::Tick).unwrap();
             if self.facts.len() == before {
                 self.nothing_is_overdue();
+                self.nothing_unwatched_counts();
                 return;
             }
         }
         panic!("there is no end to what is due: {:?}", &self.facts[self.facts.len() - 6..]);
     }
 
+    /// Whether something of a step is, or may be, in the world.
+    fn has_effect(&self, id: &StepId) -> bool {
+        self.traces.get(id).is_some_and(|trace| trace.earlier || trace.newest)
+    }
+
+    /// Adds up the time in which every guard of a soak was GO.
+    fn watch_soaks(&mut self) {
+        for (id, (last, watched)) in &mut self.soaks {
+            let guards: Vec<&str> = self
+                .plan
+                .step(id)
+                .unwrap()
+                .guards
+                .iter()
+                .map(|guard| self.plan.condition(guard.condition).unwrap().source())
+                .collect();
+            let mut moments: Vec<At> = self.oracle.moments(*last, self.now);
+            moments.extend([*last, self.now]);
+            moments.sort_unstable();
+            for pair in moments.windows(2) {
+                if guards.iter().all(|source| self.oracle.truth(pair[0], source) == Some(true)) {
+                    watched.0 += pair[1].since(pair[0]).0;
+                }
+            }
+            *last = self.now;
+        }
+    }
+
+    /// What a soak has counted so far is not more than was watched.
+    fn nothing_unwatched_counts(&self) {
+        for (id, (_, watched)) in &self.soaks {
+            let Phase::Running(running) = self.run.phase(id) else { continue };
+            let counted = running.passed(self.now);
+            assert!(counted <= *watched, "{id} counts {counted}, but every guard was GO for {watched} only");
+        }
+    }
+
+    /// The expressions of a step that ask for growth.
+    fn growth(&self, step: &Step) -> Vec<String> {
+        let checks = step.verify.iter().map(|check| check.condition);
+        let conditions = checks.chain(step.guards.iter().map(|guard| guard.condition));
+        let sources = conditions.map(|id| self.plan.condition(id).unwrap().source().to_owned());
+        sources.filter(|source| grows(source).is_some()).collect()
+    }
+
+    /// What could not be counted from the start is counted from its first fresh reading.
+    fn count_from_here(&mut self) {
+        for step in &self.plan.steps {
+            let running = match self.run.phase(&step.id) {
+                Phase::Running(running) => running.key.direction != Direction::Undo,
+                Phase::Verifying { .. } => true,
+                _ => false,
+            };
+            for source in self.growth(step).into_iter().filter(|_| running && self.run.ended.is_none()) {
+                if !self.oracle.baselines.contains_key(&source)
+                    && let Some(number) = self.oracle.number(self.now, &source)
+                {
+                    self.oracle.baselines.insert(source, number);
+                    self.counts.add("counted late");
+                }
+            }
+        }
+    }
+
     /// The cockpit dies; another takes over from the stored facts.
     pub fn crash(&mut self, away: Span) {
         self.counts.add("crash");
+        self.watch_soaks();
+        // What happened in the last instant before the crash was not noticed.
+        let unnoticed = Span(1);
         let before = self.run.clone();
         self.run = Run::fold(self.plan, &self.facts);
         assert_eq!(self.run, before, "the facts tell another run");
@@ -178,8 +262,9 @@ impl<'a> Harness<'a> {
         for since in self.verifying.values_mut() {
             *since = since.plus(away);
         }
-        for soak in self.soaks.values_mut() {
-            soak.1.0 += away.0;
+        for (last, watched) in self.soaks.values_mut() {
+            *last = self.now;
+            watched.0 += unnoticed.0;
         }
         self.commit(decision);
         for step in &self.plan.steps {
@@ -205,7 +290,7 @@ impl<'a> Harness<'a> {
     /// Asks the core, as the driver does, and holds its answer against the rules.
     #[allow(clippy::needless_pass_by_value)] // an input is used up by being decided on
     fn input(&mut self, input: Input) -> Result<(), Refusal> {
-        self.board.refresh(self.plan, self.now);
+        self.board.refresh(self.plan, &self.run, self.now);
         match decide(self.plan, &self.run, &self.board, self.now, input.clone()) {
             Ok(decision) => {
                 self.allowed(&input, &decision);
@@ -216,6 +301,14 @@ impl<'a> Harness<'a> {
                 let sentence = refusal.to_string();
                 assert!(!sentence.is_empty() && !sentence.contains('\n'), "{sentence:?}");
                 assert!(matches!(input, Input::Operator { .. }), "{input:?} was refused: {sentence}");
+                if let Refusal::GuardBroken { step, .. } = &refusal {
+                    let guards = &self.plan.step(step).unwrap().guards;
+                    let source = |guard: &Guard| self.plan.condition(guard.condition).unwrap().source();
+                    assert!(
+                        guards.iter().any(|guard| self.oracle.truth_at_start(self.now, source(guard)) == Some(false))
+                    );
+                    self.counts.add("refused for a broken guard");
+                }
                 self.counts.add("refusal");
                 Err(refusal)
             }
@@ -232,6 +325,7 @@ impl<'a> Harness<'a> {
             if let Fact::DoubtResolved { key, .. } = &fact {
                 let pending = matches!(self.run.phase(&key.step), Phase::Pending);
                 assert!(!pending || (key.direction, key.job) == (Direction::Do, 0), "{key} is forgotten");
+                assert!(!pending || !self.has_effect(&key.step), "what an earlier try of {key} left is forgotten");
             }
             assert_eq!(self.replayed, self.run, "what was stored tells another run after {fact:?}");
             let seq = self.facts.len() as u64 + 1;
@@ -319,6 +413,8 @@ impl<'a> Harness<'a> {
                 self.started_rightly(confirmation, Some(reason), decision);
             }
             Input::Operator { command: Command::Undo(confirmation), .. } => self.undone_rightly(confirmation),
+            Input::Operator { command: Command::Stop(confirmation), .. } => self.stopped_rightly(confirmation),
+            Input::Operator { command: Command::Resolve { step, seen, .. }, .. } => self.still_as_seen(step, seen),
             Input::Operator { command: Command::End { how }, .. } => self.ended_rightly(how),
             Input::JobEnded { key, .. } => self.late_changes_nothing(key, decision),
             _ => {}
@@ -343,7 +439,7 @@ impl<'a> Harness<'a> {
 
     /// I3, P2, P3, P4.
     fn started_rightly(&mut self, confirmation: &Confirmation, reason: Option<&String>, decision: &Decision) {
-        let [Fact::StepStarted { step, by, second, typed, evidence, overridden, preview, attempt }, ..] =
+        let [Fact::StepStarted { step, by, second, typed, evidence, overridden, preview, attempt, baselines }, ..] =
             decision.facts.as_slice()
         else {
             panic!("{decision:?}");
@@ -368,11 +464,33 @@ impl<'a> Harness<'a> {
                 shut.push(gate);
             }
         }
-        assert_eq!(evidence.len(), step.gates.len() + usize::from(window.is_some()));
+        // What would end the step at once never lets it begin, whatever the reason.
+        let mut unclear = Vec::new();
+        for guard in &step.guards {
+            let source = self.plan.condition(guard.condition).unwrap().source();
+            match self.oracle.truth_at_start(self.now, source) {
+                Some(true) => {}
+                Some(false) => panic!("{} started while its guard {source} was broken", step.id),
+                None => unclear.push(source.to_owned()),
+            }
+        }
+        let growth = self.growth(step);
+        unclear.extend(growth.iter().filter(|source| self.oracle.number(self.now, source).is_none()).cloned());
+        let from: Vec<Value> = baselines.values().map(|baseline| baseline.value.clone()).collect();
+        let expected: Vec<Value> =
+            growth.iter().filter_map(|source| self.oracle.number(self.now, source).map(Value::Int)).collect();
+        assert_eq!(from, expected, "{} counts from something else", step.id);
+        let guarded = |source: &&String| {
+            step.guards.iter().any(|guard| self.plan.condition(guard.condition).unwrap().source() == source.as_str())
+        };
+        let counted = growth.iter().filter(|source| !guarded(source)).count();
+        let stations = step.gates.len() + step.guards.len() + counted + usize::from(window.is_some());
+        assert_eq!(evidence.len(), stations);
         match overridden {
             None => {
                 assert_eq!(reason, None);
                 assert!(shut.is_empty() && inside, "{} started while {shut:?} was shut", step.id);
+                assert!(unclear.is_empty(), "{} started while {unclear:?} was unknown", step.id);
                 assert!(evidence.iter().all(gonogo::core::evidence::Evidence::open));
                 self.counts.add("start");
                 if step.gates.iter().any(|gate| gate.hold > Span::ZERO) {
@@ -385,6 +503,9 @@ impl<'a> Harness<'a> {
                 assert!(shut.iter().all(|gate| gate.overridable), "{} overrode {shut:?}", step.id);
                 assert!(evidence.iter().any(|gate| !gate.open()));
                 self.counts.add("override");
+                if !unclear.is_empty() {
+                    self.counts.add("override of the unknown");
+                }
             }
         }
         let present = picture(self.plan, &self.run, &self.board, self.now, step);
@@ -405,20 +526,42 @@ impl<'a> Harness<'a> {
     fn undone_rightly(&mut self, confirmation: &Confirmation) {
         let step = self.plan.step(&confirmation.step).unwrap();
         let phase = self.run.phase(&step.id);
-        assert!(matches!(phase, Phase::Done { .. } | Phase::Failed { reverted: false, .. }), "{phase:?}");
+        let idle = matches!(phase, Phase::Done { .. } | Phase::Failed { .. } | Phase::Skipped { .. });
+        assert!(idle && self.has_effect(&step.id), "{phase:?}");
         assert_ne!(step.reversibility, Reversibility::None);
         for other in &self.plan.steps {
             let under_way = matches!(self.run.phase(&other.id), Phase::Running(_));
-            let rests = self.needs(&other.id, &step.id)
-                && (under_way || self.run.has_effect(&other.id) && !leaves_nothing(other));
+            let rests =
+                self.needs(&other.id, &step.id) && (under_way || self.has_effect(&other.id) && !leaves_nothing(other));
             assert!(!rests, "{} taken back while {} rests on it", step.id, other.id);
         }
-        let present = picture(self.plan, &self.run, &self.board, self.now, step);
-        assert_eq!(confirmation.seen, present, "taken back on another picture");
+        self.still_as_seen(&step.id, &confirmation.seen);
         assert!(self.now.0 - confirmation.shown.0 >= 300);
         let expected = if step.reversibility == Reversibility::Lossy { step.id.as_str() } else { "undo" };
         assert_eq!(confirmation.typed.trim(), expected);
         self.counts.add("undo");
+    }
+
+    /// The step is where it was seen to be. Gates may have changed: they matter to a start only.
+    fn still_as_seen(&self, id: &StepId, seen: &Picture) {
+        let present = picture(self.plan, &self.run, &self.board, self.now, self.plan.step(id).unwrap());
+        let step = |picture: &Picture| Picture { gates: Vec::new(), ..picture.clone() };
+        assert_eq!(step(seen), step(&present), "{id} is not as it was seen");
+    }
+
+    fn stopped_rightly(&mut self, confirmation: &Confirmation) {
+        let id = &confirmation.step;
+        self.still_as_seen(id, &confirmation.seen);
+        assert!(self.now.0 - confirmation.shown.0 >= 300);
+        let expected = match self.run.phase(id) {
+            Phase::Running(running) if running.key.direction != Direction::Do => {
+                self.counts.add("stop of a way back");
+                id.as_str()
+            }
+            Phase::Running(_) | Phase::Verifying { .. } => "stop",
+            phase => panic!("{id} was stopped while {phase:?}"),
+        };
+        assert_eq!(confirmation.typed.trim(), expected);
     }
 
     fn ended_rightly(&mut self, how: &Ending) {
@@ -427,7 +570,7 @@ impl<'a> Harness<'a> {
             assert!(!matches!(phase, Phase::Running(_)), "ended while {} runs", step.id);
             match how {
                 Ending::Completed => assert!(matches!(phase, Phase::Done { .. } | Phase::Skipped { .. }), "{phase:?}"),
-                Ending::RolledBack => assert!(!self.run.has_effect(&step.id) || leaves_nothing(step), "{phase:?}"),
+                Ending::RolledBack => assert!(!self.has_effect(&step.id) || leaves_nothing(step), "{phase:?}"),
                 Ending::Abandoned { reason } => assert!(reason.trim().chars().count() >= 10),
             }
         }
@@ -463,20 +606,25 @@ impl<'a> Harness<'a> {
     /// What must be true before a fact changes the run.
     fn before(&mut self, fact: &Fact) {
         match fact {
-            Fact::StepStarted { step, .. } => {
-                assert!(self.open.insert(step.clone()), "{step} started twice");
-                self.stopped.remove(step);
-                self.sections.insert(step.clone(), Section::default());
-            }
+            Fact::StepStarted { step, .. } => self.step_begins(step),
             Fact::UndoStarted { step, .. } => {
                 assert!(self.open.insert(step.clone()), "{step} undone while open");
+                self.worked.remove(step);
                 self.stopped.remove(step);
+            }
+            Fact::BaselineTaken { step, number, baseline, .. } => {
+                let sources = self.growth(self.plan.step(step).unwrap());
+                let source = sources.iter().find(|source| source.contains(number.as_str())).unwrap();
+                assert_eq!(Some(&baseline.value), self.oracle.baselines.get(source).copied().map(Value::Int).as_ref());
             }
             Fact::JobStarted { key } => self.job_begins(key),
             Fact::JobEnded { key, outcome, .. } => {
                 let well = matches!(outcome, Outcome::Succeeded { .. });
                 if key.direction == Direction::Do && well {
                     self.verifying.insert(key.step.clone(), self.now);
+                    if usize::from(key.job) + 1 == self.plan.work(key).unwrap().jobs.len() {
+                        self.worked.insert(key.step.clone());
+                    }
                 }
                 if key.direction == Direction::Revert
                     && !well
@@ -511,6 +659,9 @@ impl<'a> Harness<'a> {
             Fact::StepFailed { step, why, reverted, .. } => {
                 self.failed_rightly(step, why, *reverted);
                 self.open.remove(step);
+                if *reverted {
+                    self.traces.entry(step.clone()).or_default().newest = false;
+                }
             }
             Fact::UndoFailed { step, why, .. } => {
                 assert!(!why.is_empty());
@@ -518,41 +669,78 @@ impl<'a> Harness<'a> {
             }
             Fact::StepUndone { step, .. } => {
                 self.open.remove(step);
+                self.traces.remove(step);
                 self.counts.add("undone");
             }
             Fact::LeftInDoubt { .. } => self.counts.add("in doubt"),
-            Fact::DoubtResolved { key, finding, .. } => {
-                assert!(matches!(self.run.phase(&key.step), Phase::InDoubt { key: doubtful, .. } if doubtful == key));
-                // What was told to stop is settled by what the operator found.
-                self.stopped.remove(&key.step);
-                // A section that is half done takes itself back: it is open until it has failed.
-                let goes_back = self.plan.work(key).is_some_and(|work| work.section)
-                    && match (key.direction, *finding) {
-                        (Direction::Do, Finding::HalfHappened) | (Direction::Revert, Finding::Happened) => true,
-                        (Direction::Do, Finding::DidNotHappen) => key.job > 0,
-                        _ => false,
-                    };
-                if (key.direction, *finding) == (Direction::Do, Finding::Happened) {
-                    self.verifying.insert(key.step.clone(), self.now);
-                } else if !goes_back {
-                    self.open.remove(&key.step);
-                }
-                self.counts.add("doubt resolved");
-            }
+            Fact::DoubtResolved { key, finding, .. } => self.doubt_ends(key, *finding),
             Fact::VerifyingAgain { step, .. } => {
                 assert!(!self.plan.step(step).unwrap().verify.is_empty(), "{step} has nothing to verify");
                 let went_back = self.sections.get(step).is_some_and(|section| section.cause.is_some());
                 assert!(!went_back, "{step} went back and is verified all the same");
+                assert!(self.worked.contains(step), "{step} is verified although its work did not end well");
                 self.open.insert(step.clone());
                 self.verifying.insert(step.clone(), self.now);
                 self.counts.add("verified again");
             }
+            Fact::SoakInterrupted { .. } => self.counts.add("soak interrupted"),
+            Fact::SoakContinued { .. } => self.counts.add("soak continued"),
             Fact::StepSkipped { step, .. } => {
                 assert!(!self.open.contains(step), "{step} skipped while open");
                 self.counts.add("skip");
             }
             _ => {}
         }
+    }
+
+    fn step_begins(&mut self, step: &StepId) {
+        assert!(self.open.insert(step.clone()), "{step} started twice");
+        self.stopped.remove(step);
+        self.worked.remove(step);
+        let trace = self.traces.entry(step.clone()).or_default();
+        trace.earlier |= trace.newest;
+        trace.newest = true;
+        if trace.earlier {
+            self.counts.add("left by an earlier try");
+        }
+        self.sections.insert(step.clone(), Section::default());
+        for source in self.growth(self.plan.step(step).unwrap()) {
+            self.oracle.baselines.remove(&source);
+            if let Some(number) = self.oracle.number(self.now, &source) {
+                self.oracle.baselines.insert(source, number);
+            }
+        }
+    }
+
+    fn doubt_ends(&mut self, key: &JobKey, finding: Finding) {
+        assert!(matches!(self.run.phase(&key.step), Phase::InDoubt { key: doubtful, .. } if doubtful == key));
+        match (key.direction, finding) {
+            (Direction::Do, Finding::DidNotHappen) if key.job == 0 => {
+                let trace = self.traces.entry(key.step.clone()).or_default();
+                trace.newest = false;
+                if trace.earlier {
+                    self.counts.add("try that did not happen after one that had");
+                }
+            }
+            (Direction::Do, Finding::Happened) => drop(self.worked.insert(key.step.clone())),
+            (Direction::Undo, Finding::Happened) => drop(self.traces.remove(&key.step)),
+            _ => {}
+        }
+        // What was told to stop is settled by what the operator found.
+        self.stopped.remove(&key.step);
+        // A section that is half done takes itself back: it is open until it has failed.
+        let goes_back = self.plan.work(key).is_some_and(|work| work.section)
+            && match (key.direction, finding) {
+                (Direction::Do, Finding::HalfHappened) | (Direction::Revert, Finding::Happened) => true,
+                (Direction::Do, Finding::DidNotHappen) => key.job > 0,
+                _ => false,
+            };
+        if (key.direction, finding) == (Direction::Do, Finding::Happened) {
+            self.verifying.insert(key.step.clone(), self.now);
+        } else if !goes_back {
+            self.open.remove(&key.step);
+        }
+        self.counts.add("doubt resolved");
     }
 
     /// I2: one job of a step at a time.
@@ -583,12 +771,12 @@ impl<'a> Harness<'a> {
         }
     }
 
-    /// A soak ends well only when somebody has watched it all the time and its guards are GO at the end.
+    /// A soak ends well only when its guards were GO for long enough while somebody watched, and are at the end.
     fn soak_ends(&mut self, key: &JobKey, well: bool) {
-        let (since, unwatched) = self.soaks.remove(&key.step).unwrap();
+        self.watch_soaks();
+        let (_, watched) = self.soaks.remove(&key.step).unwrap();
         let Some(Action::Soak(soak)) = self.plan.action(key) else { return };
         if well {
-            let watched = self.now.since(since).left_after(unwatched);
             assert!(watched >= soak.length, "watched for {watched} only");
             for guard in &self.plan.step(&key.step).unwrap().guards {
                 let source = self.plan.condition(guard.condition).unwrap().source();
@@ -689,24 +877,23 @@ impl<'a> Harness<'a> {
         let expect = listed.iter().try_fold(0, |sum, id| Some(sum + step(id).expect?.0));
         assert_eq!(way.expect, expect.map(Span));
         for id in &listed {
-            assert!(self.run.has_effect(id), "{id} has no effect");
+            assert!(self.has_effect(id), "{id} has no effect");
         }
         match &way.blocked_by {
             Some(id) => {
-                assert!(self.run.has_effect(id) && step(id).reversibility == Reversibility::None);
+                assert!(self.has_effect(id) && step(id).reversibility == Reversibility::None);
                 self.counts.add("no way back");
             }
             None => {
                 for step in &self.plan.steps {
-                    let stays = self.run.has_effect(&step.id) && !leaves_nothing(step);
+                    let stays = self.has_effect(&step.id) && !leaves_nothing(step);
                     assert_eq!(stays, listed.contains(&&step.id), "{}", step.id);
                 }
             }
         }
         if let Some(first) = way.steps.first() {
             for other in &self.plan.steps {
-                let rests =
-                    self.needs(&other.id, &first.step) && self.run.has_effect(&other.id) && !leaves_nothing(other);
+                let rests = self.needs(&other.id, &first.step) && self.has_effect(&other.id) && !leaves_nothing(other);
                 assert!(!rests, "the way back begins with {}, on which {} rests", first.step, other.id);
             }
         }
@@ -732,7 +919,7 @@ impl<'a> Harness<'a> {
     }
 
     pub fn look(&mut self, step: &Step) -> (Picture, At) {
-        self.board.refresh(self.plan, self.now);
+        self.board.refresh(self.plan, &self.run, self.now);
         let seen = (picture(self.plan, &self.run, &self.board, self.now, step), self.now);
         let _ = gates(self.plan, &self.board, self.now, step);
         self.looked.insert(step.id.clone(), seen.clone());

@@ -19,6 +19,13 @@ pub struct Seen {
 pub struct Oracle {
     pub seen: Vec<Seen>,
     pub stale_after: BTreeMap<String, Span>,
+    /// What the expressions that ask for growth count from.
+    pub baselines: BTreeMap<String, i64>,
+}
+
+/// The probe whose number's growth an expression asks for.
+pub fn grows(source: &str) -> Option<&str> {
+    source.strip_prefix("increase(")?.split('.').next()
 }
 
 impl Oracle {
@@ -45,7 +52,13 @@ impl Oracle {
         let measure =
             |probe: &str| self.field(now, probe, "x").and_then(|value| value.number()).filter(|x| x.is_finite());
         let yes = |probe: &str| self.field(now, probe, "ok").and_then(|value| value.bool());
+        let growth = |probe: &str| {
+            let grown = int(probe)? - self.baselines.get(source)?;
+            (grown >= 0).then_some(grown)
+        };
         match source {
+            "increase(p.n) < 5" => growth("p").map(|n| n < 5),
+            "increase(r.n) == 0" => growth("r").map(|n| n == 0),
             "p.n < 5" => int("p").map(|n| n < 5),
             "p.n == 0" => int("p").map(|n| n == 0),
             "q.n == 1" => int("q").map(|n| n == 1),
@@ -59,6 +72,28 @@ impl Oracle {
             "p.x <= 1.5 || q.x <= 1.5" => either(measure("p").map(|x| x <= 1.5), measure("q").map(|x| x <= 1.5)),
             other => panic!("the oracle does not know {other}"),
         }
+    }
+
+    /// Answers an expression as if what it counts from were the present reading.
+    pub fn truth_at_start(&self, now: At, source: &str) -> Option<bool> {
+        match grows(source) {
+            Some(_) => self.number(now, source).map(|_| true),
+            None => self.truth(now, source),
+        }
+    }
+
+    /// The number whose growth an expression asks for, while a fresh reading has it.
+    pub fn number(&self, now: At, source: &str) -> Option<i64> {
+        self.field(now, grows(source)?, "n").and_then(|value| value.int())
+    }
+
+    /// Moments between the two at which an answer can change: a reading arrives, comes to be, or becomes too old.
+    pub fn moments(&self, from: At, to: At) -> Vec<At> {
+        let of = |seen: &Seen| {
+            let stale = self.stale_after[seen.reading.probe.as_str()];
+            [seen.arrived, seen.reading.at, seen.reading.at.plus(stale).plus(Span(1))]
+        };
+        self.seen.iter().flat_map(of).filter(|at| from < *at && *at < to).collect()
     }
 
     /// Whether the expression was true at every moment of the last `hold`.

@@ -34,9 +34,14 @@ impl View {
         &self.rows
     }
 
-    /// The last line but one, which says what is asked, refused or to be done; `None` before the cockpit is there.
-    pub fn conversation(&self) -> Option<&str> {
-        self.rows.iter().rev().nth(1)?.trim().strip_prefix('›').map(str::trim)
+    /// What is asked, refused or to be done; `None` before the cockpit is there. It stands above the footer and is
+    /// one line or more.
+    pub fn conversation(&self) -> Option<String> {
+        let at = self.rows.iter().rposition(|row| row.starts_with(" ›"))?;
+        let above_footer = self.rows.len().checked_sub(1)?;
+        let rows = self.rows.get(at..above_footer)?;
+        let text = rows.iter().map(|row| row.trim()).filter(|row| !row.is_empty()).collect::<Vec<_>>().join(" ");
+        text.strip_prefix('›').map(|text| text.trim().to_owned())
     }
 }
 

@@ -7,7 +7,7 @@ use gonogo::core::plan::Plan;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use crate::operator::{Confirmations, Goal, Moment, Operator, Stop};
+use crate::operator::{Confirmations, Goal, Moment, Operator, Says, Stop};
 use crate::world::World;
 use crate::{Place, QUICK, STEPS};
 
@@ -56,9 +56,11 @@ fn effect(world: &World, step: &str, job: u64) -> Effect {
         "guard-new" => Effect::of(&[read_only("new_db")]),
         "publish" => Effect::of(&[there("old_db", &publication("shop_pub"))]),
         "subscribe" => Effect::of(&[there("new_db", &subscription("shop_sub"))]),
-        "way-back-prepared" => {
-            Effect::of(&[there("new_db", &publication("shop_back_pub")), there("new_db", &slot("shop_back"))])
-        }
+        "way-back-prepared" => Effect::of(&[
+            there("new_db", &publication("shop_back_pub")),
+            there("new_db", &slot("shop_back")),
+            there("old_db", &subscription("shop_back")),
+        ]),
         "lower-ttl" => Effect::of(&[world.address().1 == 4]),
         "restore-ttl" => Effect::of(&[world.address().1 == 20]),
         "flip-dns" => Effect::of(&[world.address().0 == world.var("new_address")]),
@@ -66,11 +68,6 @@ fn effect(world: &World, step: &str, job: u64) -> Effect {
         "switch-database" if job == 0 && !read_only("old_db") => Effect::None,
         "switch-database" if job == 6 && world.old_web_database() == "new" => Effect::Whole,
         "switch-database" => Effect::Half,
-        "way-back-runs" if there("old_db", &subscription("shop_back")) => Effect::Whole,
-        "way-back-runs" if job == 0 && there("new_db", &format!("{} and subenabled", subscription("shop_sub"))) => {
-            Effect::None
-        }
-        "way-back-runs" => Effect::Half,
         "drop-way-back" => {
             let there_still = there("old_db", &subscription("shop_back"));
             let whole = there("old_db", &format!("{} and subenabled", subscription("shop_back")));
@@ -94,6 +91,12 @@ fn plan() -> Plan {
     gonogo::runbook::load_str("runbook.yaml", text, &options).unwrap_or_else(|faults| panic!("{faults}")).plan
 }
 
+/// The direction and the position of the job a fact is about.
+fn key_of(fact: &serde_json::Value) -> (&str, u64) {
+    let key = &fact["key"];
+    (key["direction"].as_str().unwrap_or("?"), key["job"].as_u64().expect("a number"))
+}
+
 /// The newest fact of one of these kinds about a step.
 fn newest<'a>(log: &'a [serde_json::Value], step: &str, kinds: &[&str]) -> Option<&'a serde_json::Value> {
     log.iter().rev().find_map(|record| {
@@ -103,27 +106,62 @@ fn newest<'a>(log: &'a [serde_json::Value], step: &str, kinds: &[&str]) -> Optio
     })
 }
 
+/// Whether a step is being taken back, by what was last confirmed of it.
+fn is_going_back(log: &[serde_json::Value], step: &str) -> bool {
+    let confirmed = ["step_started", "undo_started", "step_undone"];
+    let newest = log.iter().rev().find(|record| {
+        record["fact"]["step"].as_str() == Some(step)
+            && record["kind"].as_str().is_some_and(|kind| confirmed.contains(&kind))
+    });
+    newest.is_some_and(|record| record["kind"] == "undo_started")
+}
+
+/// Nothing a customer was told is saved is missing where writes go again.
+fn assert_nothing_missing_in_old(world: &World) {
+    let missing = world.missing();
+    assert_eq!(missing.missing_in_old, 0, "{missing:?}");
+}
+
 struct Crashes {
     rng: StdRng,
     /// Ids of all steps in order.
     steps: Vec<String>,
     /// Numbers of the steps that are sections.
     sections: Vec<usize>,
+    /// Numbers of the steps that are taken back and made again: the switch of the database and that of traffic.
+    switch: usize,
+    flip: usize,
     kills: usize,
     wanted: usize,
     findings: BTreeMap<String, usize>,
     worst_pause: u64,
+    /// Cockpits that were killed while a section took itself back, and while a step was taken back.
+    killed_reverting: usize,
+    killed_undoing: usize,
+}
+
+/// Where the operator wants to get to next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// As far as watching the new environment.
+    There,
+    /// Back, until the old database serves again.
+    Back,
+    /// To the end.
+    Through,
 }
 
 impl Crashes {
     fn moment(&mut self) -> Moment {
         let nth = self.rng.random_range(1..=3);
-        match self.rng.random_range(0..10) {
+        match self.rng.random_range(0..20) {
             // Around the first write, while the job is on its way, and well into it.
             0..3 => Moment::AfterAnswer { nth, delay: Duration::from_millis(self.rng.random_range(0..25)) },
             3..6 => Moment::AfterAnswer { nth, delay: Duration::from_millis(self.rng.random_range(0..250)) },
             6..9 => Moment::UnderWay { delay: Duration::from_millis(self.rng.random_range(0..1_500)) },
-            _ => Moment::After(Duration::from_millis(self.rng.random_range(0..5_000))),
+            9..11 => Moment::After(Duration::from_millis(self.rng.random_range(0..5_000))),
+            // Moments are spent soon on the way there; what is delicate comes late and is short.
+            _ => Moment::Delicate,
         }
     }
 
@@ -135,19 +173,28 @@ impl Crashes {
         let world = World::of(&place.state());
         let mut confirmed = Confirmations::new();
         let mut args: Vec<&str> = QUICK.to_vec();
+        let mut way = Way::There;
         loop {
             let console = place.console(&args);
             let mut operator = if self.kills < self.wanted {
                 let moment = self.moment();
                 // Right in the middle of a section, which takes a tenth of a second.
                 let middle = |number: &usize| (*number, Duration::from_millis(self.rng.random_range(5..150)));
-                let delicate = self.sections.iter().map(middle).collect();
-                Operator::doomed(console, moment, delicate)
+                let mut delicate: BTreeMap<usize, Duration> = self.sections.iter().map(middle).collect();
+                // Not always at the first that comes.
+                delicate.retain(|_, _| self.rng.random());
+                let back = Duration::from_millis(self.rng.random_range(5..1_500));
+                let mut operator = Operator::doomed(console, moment, delicate, back);
+                if self.rng.random() {
+                    let soon = Duration::from_millis(self.rng.random_range(0..60));
+                    operator.stopping = Some((self.switch, soon));
+                }
+                operator
             } else {
                 Operator::at(console)
             };
             operator.confirmed = std::mem::take(&mut confirmed);
-            let killed = self.drive(&place, &world, &mut operator);
+            let killed = self.drive(&place, &world, &mut operator, &mut way);
             confirmed.clone_from(&operator.confirmed);
             if !killed {
                 self.finish(&place, &world, operator);
@@ -158,7 +205,12 @@ impl Crashes {
                 continue;
             }
             self.kills += 1;
-            eprintln!("kill {} at: {}", self.kills, operator.last.conversation().unwrap_or("nothing on screen"));
+            eprintln!(
+                "kill {} at: {}",
+                self.kills,
+                operator.last.conversation().as_deref().unwrap_or("nothing on screen")
+            );
+            self.count_directions(&place);
             place.assert_intact();
             self.check_journal(&place, &confirmed);
             assert_shown_is_recorded(&place, &operator);
@@ -167,50 +219,128 @@ impl Crashes {
     }
 
     /// Drives on through trouble; says whether the cockpit was killed.
-    fn drive(&mut self, place: &Place, world: &World, operator: &mut Operator) -> bool {
-        for _ in 0..40 {
-            match operator.drive(Goal::End) {
-                Stop::Reached => return false,
-                Stop::Killed => return true,
-                Stop::Trouble { number, state } => self.sort_out(place, world, operator, number, &state),
+    fn drive(&mut self, place: &Place, world: &World, operator: &mut Operator, way: &mut Way) -> bool {
+        for _ in 0..80 {
+            let stop = match way {
+                Way::There => operator.drive(Goal::Step(self.flip + 2)),
+                Way::Back => self.drive_back(operator),
+                Way::Through => operator.drive(Goal::End),
+            };
+            match (stop, &way) {
+                (Stop::Reached, Way::There) => *way = Way::Back,
+                (Stop::Reached, Way::Back) => {
+                    assert_nothing_missing_in_old(world);
+                    *way = Way::Through;
+                }
+                (Stop::Reached, Way::Through) => return false,
+                (Stop::Killed, _) => return true,
+                (Stop::Trouble { number, state }, _) => {
+                    if self.sort_out(place, world, operator, number, &state) {
+                        return true;
+                    }
+                }
             }
         }
         panic!("trouble without end; screen:\n{}", operator.last.text());
     }
 
-    fn sort_out(&mut self, place: &Place, world: &World, operator: &mut Operator, number: usize, state: &str) {
+    /// Takes back the switch of traffic and of the database, one after the other, from wherever the run stands.
+    fn drive_back(&self, operator: &mut Operator) -> Stop {
+        loop {
+            if operator.kill_if_due() {
+                return Stop::Killed;
+            }
+            let view = operator.console.view();
+            operator.last = view.clone();
+            match Says::of(&view) {
+                Says::Step { number, state, .. } => match state.as_str() {
+                    "in doubt" => {
+                        operator.under_way();
+                        return Stop::Trouble { number, state };
+                    }
+                    "undoing" | "reverting" => match operator.follow_back(number) {
+                        Stop::Reached => {}
+                        other => return other,
+                    },
+                    _ => match operator.first_on_the_way_back() {
+                        Some(first) if first >= self.switch => match operator.take_back_step(first) {
+                            Stop::Reached => {}
+                            other => return other,
+                        },
+                        _ => {
+                            operator.close_sheet();
+                            return Stop::Reached;
+                        }
+                    },
+                },
+                Says::Refused(_) | Says::Remark(_) => operator.console.press("\x0c"),
+                _ => operator.console.wait_for_news(&view, Duration::from_millis(200)),
+            }
+        }
+    }
+
+    /// What the cockpit that was just killed was doing, by its last job without an end.
+    fn count_directions(&mut self, place: &Place) {
+        let log = place.log();
+        let mut open: Option<&serde_json::Value> = None;
+        for record in &log {
+            match record["kind"].as_str() {
+                Some("job_started") => open = Some(&record["fact"]),
+                Some("job_ended") if open.is_some_and(|open| open["key"] == record["fact"]["key"]) => open = None,
+                _ => {}
+            }
+        }
+        match open.map(|fact| key_of(fact).0) {
+            Some("revert") => self.killed_reverting += 1,
+            Some("undo") => self.killed_undoing += 1,
+            _ => {}
+        }
+    }
+
+    /// Deals with a step that failed or is in doubt; says whether the cockpit was killed meanwhile.
+    fn sort_out(&mut self, place: &Place, world: &World, operator: &mut Operator, number: usize, state: &str) -> bool {
+        operator.close_sheet();
         let step = self.steps[number - 1].clone();
         let log = place.log();
         if state == "in doubt" {
             let doubt = newest(&log, &step, &["left_in_doubt"]).expect("a doubt");
-            let found = match doubt["key"]["direction"].as_str() {
+            let (direction, job) = key_of(doubt);
+            let found = match direction {
+                "do" => effect(world, &step, job),
                 // Taking back is the same done twice, but only the runbook's words do it: in part, and again.
-                Some("revert") => Effect::Half,
-                _ => effect(world, &step, doubt["key"]["job"].as_u64().expect("a number")),
+                _ => Effect::Half,
             };
-            let key = format!("{} {}", doubt["key"]["direction"].as_str().unwrap_or("?"), doubt["key"]["job"]);
-            eprintln!("  {step} in doubt ({key}): {found:?}");
-            *self.findings.entry(format!("{step} {found:?}")).or_default() += 1;
+            eprintln!("  {step} in doubt ({direction} {job}): {found:?}");
+            *self.findings.entry(format!("{step} {direction} {found:?}")).or_default() += 1;
             operator.resolve(found.key(), "looked at the servers themselves");
-            return;
+            return false;
         }
         let failed = newest(&log, &step, &["step_failed", "undo_failed", "doubt_resolved"]).expect("a failure");
         let why = failed["why"].as_str().unwrap_or("found half done");
         eprintln!("  {step} failed: {why}");
         let reverted = failed["reverted"].as_bool() == Some(true);
+        if step == "switch-database" && reverted {
+            assert_nothing_missing_in_old(world);
+        }
+        // What is half taken back is taken back again, from wherever it stands.
+        let half_back = is_going_back(&log, &step)
+            || step == "switch-database" && !reverted
+            || step == "way-back-prepared" && !reverted && why.contains("half");
+        if half_back {
+            return operator.take_back_step(number) == Stop::Killed;
+        }
         if !reverted && world.customers().failed > 0 && why.contains("customers") {
             world.reset_customers();
             operator.verify_again();
-            return;
+            return false;
         }
         let whole = !reverted && effect(world, &step, u64::MAX) == Effect::Whole;
         if whole {
             operator.verify_again();
-        } else if step == "way-back-prepared" && !reverted && why.contains("half") {
-            operator.take_back_here();
         } else {
             operator.start_here();
         }
+        false
     }
 
     fn finish(&mut self, place: &Place, world: &World, mut operator: Operator) {
@@ -274,6 +404,10 @@ fn assert_shown_is_recorded(place: &Place, operator: &Operator) {
     }
 }
 
+fn number_of(plan: &Plan, id: &str) -> usize {
+    plan.step(&id.into()).expect("a step of the bundled runbook").number
+}
+
 /// Kills cockpits until it has been often enough, over as many runs as it takes.
 pub fn kill_and_resume(wanted: usize, seed: u64) {
     eprintln!("seed {seed}: GONOGO_SEED={seed} repeats the moments");
@@ -281,11 +415,15 @@ pub fn kill_and_resume(wanted: usize, seed: u64) {
     let mut crashes = Crashes {
         rng: StdRng::seed_from_u64(seed),
         steps: plan.steps.iter().map(|step| step.id.to_string()).collect(),
+        switch: number_of(&plan, "switch-database"),
+        flip: number_of(&plan, "flip-dns"),
         sections: plan.steps.iter().filter(|step| step.work.section).map(|step| step.number).collect(),
         kills: 0,
         wanted,
         findings: BTreeMap::new(),
         worst_pause: 0,
+        killed_reverting: 0,
+        killed_undoing: 0,
     };
     let mut runs = 0;
     while crashes.kills < wanted {
@@ -293,5 +431,9 @@ pub fn kill_and_resume(wanted: usize, seed: u64) {
         runs += 1;
     }
     eprintln!("{} kills in {runs} runs; worst pause {} ms", crashes.kills, crashes.worst_pause);
+    eprintln!(
+        "killed while a section took itself back: {}; while a step was taken back: {}",
+        crashes.killed_reverting, crashes.killed_undoing
+    );
     eprintln!("found in doubt: {:#?}", crashes.findings);
 }

@@ -27,7 +27,7 @@ use tempfile::TempDir;
 use world::{Remains, World, eventually};
 
 /// Steps of `runbook.yaml`.
-const STEPS: usize = 23;
+const STEPS: usize = 22;
 
 /// The lab with what only takes time made short.
 const QUICK: [&str; 8] = ["lab", "runbook.yaml", "--set", "soak=3s", "--set", "ttl_wait=2s", "--set", "keep_old=1s"];
@@ -155,6 +155,8 @@ fn the_playbook_is_driven_to_its_end_by_keyboard() {
     assert!(missing.acknowledged > 100, "{missing:?}");
     assert_eq!(customers.failed, 0, "{customers:?}");
 
+    let made = |dir: &str| place.state().join("lab").join(dir).join("shop-before-decommission.dump");
+    assert!(made("work").is_file() && !made("secrets").exists(), "what a run makes is kept apart from secrets");
     let last = operator.end("c", "RUN COMPLETE");
     eprintln!("{}", last.text());
     assert!(last.has("0 failed, ") && last.has(" worst"), "{}", last.text());
@@ -191,7 +193,7 @@ fn assert_back_without_loss(world: &World) {
 
 /// Takes back the switch of traffic and of the database, and no more.
 fn take_the_switch_back(operator: &mut Operator) {
-    assert_eq!(operator.drive(Goal::Step(17)), Stop::Reached, "{}", operator.last.text());
+    assert_eq!(operator.drive(Goal::Step(16)), Stop::Reached, "{}", operator.last.text());
     for title in ["Point the name at the new environment", "Switch the database"] {
         let taken = operator.take_back_first().expect("there is something to take back");
         assert!(taken.contains(title), "{taken}");
@@ -258,6 +260,63 @@ fn number<T: std::str::FromStr>(name: &str, usual: T) -> T {
 #[test]
 fn killed_at_random_nothing_is_lost_or_repeated() {
     crashes::kill_and_resume(number("GONOGO_KILLS", 8), number("GONOGO_SEED", rand::random()));
+}
+
+/// What the program says, wherever it says it, and its exit status.
+fn said(output: &Output) -> (Option<i32>, String) {
+    let text = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat();
+    (output.status.code(), text)
+}
+
+#[test]
+fn a_run_whose_lab_is_gone_cannot_be_gone_on_with() {
+    let place = Place::new();
+    let mut operator = Operator::at(place.console(&QUICK));
+    assert_eq!(operator.drive(Goal::Step(2)), Stop::Reached);
+    operator.console.kill_hard();
+    let name = place.run().rsplit('-').next().unwrap().to_owned();
+
+    // The lab is still there: another run would find what this one left.
+    let (status, text) = said(&place.gonogo(&["--plain"]));
+    assert_eq!(status, Some(2), "{text}");
+    assert!(text.contains(&format!("gonogo resume {name}")) && text.contains("gonogo lab --down"), "{text}");
+
+    assert!(place.gonogo(&["lab", "--down"]).status.success());
+    let before = place.log().len();
+    for lab in ["gone", "another"] {
+        let (status, text) = said(&place.gonogo(&["--plain", "resume"]));
+        assert_eq!(status, Some(3), "{text}");
+        let told = [&format!("the lab of run {name} is gone since 20"), " UTC", &format!("gonogo log {name}")];
+        assert!(told.iter().all(|told| text.contains(*told)), "{text}");
+        assert_eq!(text.contains("is another"), lab == "another", "{text}");
+        assert_eq!(place.log().len(), before, "nobody took the run over");
+        if lab == "gone" {
+            assert!(place.gonogo(&["lab", "--up"]).status.success());
+        }
+    }
+}
+
+#[test]
+fn a_lab_run_that_would_leave_this_machine_is_refused_before_anything_starts() {
+    let place = Place::new();
+    let (status, text) =
+        said(&place.gonogo(&["--plain", "lab", "runbook.yaml", "--set", "new_db=host=db.example.com"]));
+    assert_eq!(status, Some(2), "{text}");
+    assert!(text.contains("the database `new` is at `host=db.example.com`"), "{text}");
+    assert!(!place.has_run() && !place.state().join("lab").exists() && place.lab_directories().is_empty());
+}
+
+#[test]
+fn a_secret_on_the_command_line_is_refused_and_not_repeated() {
+    let place = Place::new();
+    for command in ["check", "plan", "run", "watch", "lab"] {
+        let set = ["--plain", command, "runbook.yaml", "--set", "db_password=canary-on-the-line"];
+        let (status, text) = said(&place.gonogo(&set));
+        assert_eq!(status, Some(2), "{text}");
+        assert!(text.contains("`secrets:`") && text.contains("db_password"), "{text}");
+        assert!(!text.contains("canary"), "{text}");
+    }
+    assert!(!place.has_run());
 }
 
 /// A runbook of one command that takes longer than anybody waits.

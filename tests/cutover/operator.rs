@@ -66,7 +66,7 @@ impl Says {
             let state = rest.split("  ").next().unwrap_or_default().trim().to_owned();
             return Says::Step { number, state, checklist: rest.contains("tick the next item") };
         }
-        Says::Remark(line.to_owned())
+        Says::Remark(line)
     }
 }
 
@@ -101,6 +101,8 @@ pub enum Moment {
     UnderWay { delay: Duration },
     /// So long after the operator sat down.
     After(Duration),
+    /// Only in the middle of something delicate.
+    Delicate,
 }
 
 /// What the operator remembers of a run: which steps were confirmed how often, also over several cockpits.
@@ -117,7 +119,12 @@ pub struct Operator {
     killing: Option<(Moment, Option<Instant>)>,
     /// Numbers of the steps whose start is a moment to kill at, whatever the count, and how long after it.
     delicate: BTreeMap<usize, Duration>,
+    /// How long after the start of taking a step back is a moment to kill at, whatever the count.
+    delicate_back: Option<Duration>,
+    /// The step that is stopped under way, so that it takes itself back, and how long after its start.
+    pub stopping: Option<(usize, Duration)>,
     answers: usize,
+    killed: bool,
 }
 
 impl Operator {
@@ -129,17 +136,26 @@ impl Operator {
             started: Vec::new(),
             killing: None,
             delicate: BTreeMap::new(),
+            delicate_back: None,
+            stopping: None,
             answers: 0,
+            killed: false,
         }
     }
 
-    /// The same, where the cockpit will be killed; sooner when one of the `delicate` steps is started.
-    pub fn doomed(console: Console, moment: Moment, delicate: BTreeMap<usize, Duration>) -> Self {
+    /// The same, where the cockpit will be killed; sooner when one of the `delicate` steps is started, or a step is
+    /// begun to be taken back.
+    pub fn doomed(
+        console: Console,
+        moment: Moment,
+        delicate: BTreeMap<usize, Duration>,
+        delicate_back: Duration,
+    ) -> Self {
         let at = match moment {
             Moment::After(delay) => Some(Instant::now() + delay),
             _ => None,
         };
-        Self { killing: Some((moment, at)), delicate, ..Self::at(console) }
+        Self { killing: Some((moment, at)), delicate, delicate_back: Some(delicate_back), ..Self::at(console) }
     }
 
     /// Drives on, step after step, by what the screen says.
@@ -220,14 +236,14 @@ impl Operator {
 
     /// Answers a question with its word, not before it has been there long enough to be read.
     fn answer(&mut self, word: &str, view: &View) {
-        let line = view.conversation().unwrap_or_default().to_owned();
+        let line = view.conversation().unwrap_or_default();
         let armed = Instant::now() + ARMING;
         while Instant::now() < armed {
             if self.kill_if_due() {
                 return;
             }
             let now = self.console.view();
-            if now.conversation() != Some(&line) {
+            if now.conversation().as_ref() != Some(&line) {
                 return;
             }
             self.console.wait_for_news(&now, armed.saturating_duration_since(Instant::now()));
@@ -244,11 +260,20 @@ impl Operator {
         }
         self.console.press("\r");
         self.answers += 1;
-        let delicate = number.and_then(|number| self.delicate.get(&number));
-        if let Some((Moment::AfterAnswer { nth, delay }, at @ None)) = &mut self.killing
-            && (self.answers >= *nth || delicate.is_some())
-        {
-            *at = Some(Instant::now() + *delicate.unwrap_or(delay));
+        let stopping = self.stopping.filter(|(step, _)| Some(*step) == number);
+        if let Some((_, delay)) = stopping {
+            std::thread::sleep(delay);
+            self.console.press("x");
+            self.stopping = None;
+        }
+        let back = self.delicate_back.as_ref().filter(|_| line.starts_with("TAKE BACK "));
+        let delicate = number.and_then(|number| self.delicate.get(&number)).or(back);
+        if let Some((moment, at @ None)) = &mut self.killing {
+            let usual = match moment {
+                Moment::AfterAnswer { nth, delay } if self.answers >= *nth => Some(&*delay),
+                _ => None,
+            };
+            *at = delicate.or(usual).map(|delay| Instant::now() + *delay);
         }
         self.gone(&line);
     }
@@ -262,7 +287,7 @@ impl Operator {
             }
             let view = self.console.view();
             let asked = line.split('›').next().unwrap_or(line);
-            if !view.conversation().is_some_and(|now| now.starts_with(asked)) {
+            if view.conversation().is_none_or(|now| !now.starts_with(asked)) {
                 return;
             }
             assert!(Instant::now() < end, "the answer is not taken; screen:\n{}", view.text());
@@ -299,11 +324,6 @@ impl Operator {
         self.settled();
     }
 
-    /// Takes back the step under the cursor.
-    pub fn take_back_here(&mut self) {
-        self.take_back("u");
-    }
-
     /// Waits until nothing is being recorded, and fails on a refusal.
     pub fn settled(&self) {
         self.console.wait("the decision to be recorded", REACTION, |view| match Says::of(view) {
@@ -330,15 +350,7 @@ impl Operator {
 
     /// Takes back what `key` asks about; the question that was answered.
     fn take_back(&mut self, key: &str) -> String {
-        self.console.press(key);
-        let word = self.console.wait("the question", REACTION, |view| match Says::of(view) {
-            Says::Question { word } => Some(word),
-            Says::Refused(why) | Says::Remark(why) => panic!("no question but: {why}; screen:\n{}", view.text()),
-            _ => None,
-        });
-        let view = self.console.view();
-        let question = view.conversation().unwrap_or_default().to_owned();
-        self.answer(&word, &view);
+        let question = self.begin_to_take_back(key);
         self.settled();
         // Done when the step is neither on its way back nor in trouble.
         self.console.wait("the step to be taken back", PATIENCE, |view| match Says::of(view) {
@@ -349,6 +361,76 @@ impl Operator {
             Says::Refused(why) => panic!("refused: {why}; screen:\n{}", view.text()),
             _ => None,
         });
+        question
+    }
+
+    /// Takes back the step with this number, which is the first on the open sheet or under the cursor, and follows it
+    /// until trouble or the end of the cockpit.
+    pub fn take_back_step(&mut self, number: usize) -> Stop {
+        self.begin_to_take_back("u");
+        self.follow_back(number)
+    }
+
+    /// Waits until the step with this number is taken back.
+    pub fn follow_back(&mut self, number: usize) -> Stop {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if self.kill_if_due() {
+                return Stop::Killed;
+            }
+            let view = self.console.view();
+            self.last = view.clone();
+            match Says::of(&view) {
+                Says::Step { number: at, state, .. } if at == number => match state.as_str() {
+                    "undone" => return Stop::Reached,
+                    "failed" | "in doubt" => return Stop::Trouble { number, state },
+                    _ => self.wait(&view),
+                },
+                Says::Refused(_) | Says::Remark(_) => self.press("\x0c", &view),
+                _ => self.wait(&view),
+            }
+            assert!(Instant::now() < end, "it is not taken back; screen:\n{}", view.text());
+        }
+    }
+
+    /// Opens the sheet of the way back; the number of the step that it would take back first.
+    pub fn first_on_the_way_back(&mut self) -> Option<usize> {
+        if !self.console.view().has("The way back from here") {
+            self.console.press("b");
+        }
+        self.console.wait("the way back", REACTION, |view| {
+            if !view.has("The way back from here") {
+                return None;
+            }
+            if view.has("There is nothing to take back") {
+                return Some(None);
+            }
+            view.rows().iter().find_map(|row| {
+                let (_, line) = row.split_once(" 1. ")?;
+                line.split_whitespace().next()?.parse().ok().map(Some)
+            })
+        })
+    }
+
+    /// Closes the sheet.
+    pub fn close_sheet(&mut self) {
+        if self.console.view().has("The way back from here") {
+            self.console.press("\x1b");
+        }
+        self.console.wait("the sheet to close", REACTION, |view| (!view.has("The way back from here")).then_some(()));
+    }
+
+    /// Answers the question that `key` asks; the question.
+    fn begin_to_take_back(&mut self, key: &str) -> String {
+        self.console.press(key);
+        let word = self.console.wait("the question", REACTION, |view| match Says::of(view) {
+            Says::Question { word } => Some(word),
+            Says::Refused(why) | Says::Remark(why) => panic!("no question but: {why}; screen:\n{}", view.text()),
+            _ => None,
+        });
+        let view = self.console.view();
+        let question = view.conversation().unwrap_or_default();
+        self.answer(&word, &view);
         question
     }
 
@@ -380,17 +462,18 @@ impl Operator {
         self.console.wait_for_news(view, due.min(Duration::from_millis(500)));
     }
 
-    fn under_way(&mut self) {
+    pub fn under_way(&mut self) {
         if let Some((Moment::UnderWay { delay }, at @ None)) = &mut self.killing {
             *at = Some(Instant::now() + *delay);
         }
     }
 
-    fn kill_if_due(&mut self) -> bool {
+    pub fn kill_if_due(&mut self) -> bool {
         let due = matches!(self.killing, Some((_, Some(at))) if Instant::now() >= at);
-        if due {
+        if due && !self.killed {
             self.last = self.console.view();
             self.console.kill_hard();
+            self.killed = true;
         }
         due
     }

@@ -6,7 +6,7 @@
 mod world;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use gonogo::clock::Clock;
@@ -86,7 +86,7 @@ impl Story {
         let last = facts.last().map_or(At(0), |recorded| recorded.at);
         let clock = Clock::start(last);
         let opening = if facts.is_empty() {
-            Opening::New { mode: Mode::Lab }
+            Opening::New { mode: Mode::Lab, facts: Vec::new() }
         } else {
             Opening::Resumed { facts, head: None, away: Span(10) }
         };
@@ -151,6 +151,19 @@ impl Cockpit {
         }
     }
 
+    /// The operator looks what became of the job, and says so.
+    fn resolve(&self, step: &StepId, key: &JobKey, outside: &Outside) -> Command {
+        let happened = outside.starts.contains_key(key);
+        let whole = key.step.as_str() != "section" || key.direction == Direction::Undo;
+        let finding = match (happened, whole) {
+            (true, true) => Finding::Happened,
+            (false, _) => Finding::DidNotHappen,
+            (true, false) => Finding::HalfHappened,
+        };
+        let seen = self.confirmation(step.as_str()).seen;
+        Command::Resolve { step: step.clone(), finding, reason: "looked at the servers".to_owned(), seen }
+    }
+
     fn undo(&self, id: &str) -> Command {
         Command::Undo(Confirmation { typed: "undo".to_owned(), ..self.confirmation(id) })
     }
@@ -161,7 +174,7 @@ impl Cockpit {
         let reason = || "as the runbook says".to_owned();
         for (id, step) in run.touched() {
             if let Phase::InDoubt { key, .. } = &step.phase {
-                return Some(resolve(id, key, outside));
+                return Some(self.resolve(id, key, outside));
             }
         }
         let start = |id: &str| Some(Command::Confirm(self.confirmation(id)));
@@ -214,18 +227,6 @@ impl Cockpit {
     }
 }
 
-/// The operator looks what became of the job, and says so.
-fn resolve(step: &StepId, key: &JobKey, outside: &Outside) -> Command {
-    let happened = outside.starts.contains_key(key);
-    let whole = key.step.as_str() != "section" || key.direction == Direction::Undo;
-    let finding = match (happened, whole) {
-        (true, true) => Finding::Happened,
-        (false, _) => Finding::DidNotHappen,
-        (true, false) => Finding::HalfHappened,
-    };
-    Command::Resolve { step: step.clone(), finding, reason: "looked at the servers".to_owned() }
-}
-
 /// Every kind of wish, on a step where it could be granted or not.
 fn every_command(cockpit: &Cockpit) -> Vec<Command> {
     let step = StepId::from("one");
@@ -235,9 +236,9 @@ fn every_command(cockpit: &Cockpit) -> Vec<Command> {
         Command::Override { confirmation: cockpit.confirmation("forced"), reason: reason() },
         Command::Acknowledge { step: step.clone(), item: 0 },
         Command::Skip { step: "unwanted".into(), reason: reason() },
-        Command::Stop { step: "section".into() },
+        Command::Stop(Confirmation { typed: "stop".to_owned(), ..cockpit.confirmation("section") }),
         Command::VerifyAgain { step: step.clone() },
-        Command::Resolve { step, finding: Finding::Happened, reason: reason() },
+        Command::Resolve { step, finding: Finding::Happened, reason: reason(), seen: cockpit.confirmation("one").seen },
         cockpit.undo("one"),
         Command::Note { text: reason() },
         Command::StatusUpdate { text: reason() },
@@ -308,6 +309,109 @@ async fn resumed_and_finished(story: &mut Story) {
     cockpit.until(story, Cockpit::has_ended).await;
     story.close(cockpit);
     story.is_finished();
+}
+
+/// A disk that stands still until it is let go.
+#[derive(Clone, Default)]
+struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    fn set(&self, shut: bool) {
+        *self.0.0.lock().unwrap() = shut;
+        self.0.1.notify_all();
+    }
+
+    fn pass(&self) {
+        drop(self.0.1.wait_while(self.0.0.lock().unwrap(), |shut| *shut).unwrap());
+    }
+}
+
+struct StuckLedger {
+    inner: MemoryLedger,
+    gate: Gate,
+}
+
+impl Ledger for StuckLedger {
+    fn append(&mut self, batch: &[NewRecord]) -> Result<Vec<Record>, JournalError> {
+        self.gate.pass();
+        self.inner.append(batch)
+    }
+
+    fn append_samples(&mut self, samples: &[Sample]) -> Result<(), JournalError> {
+        self.gate.pass();
+        self.inner.append_samples(samples)
+    }
+
+    fn head(&self) -> Head {
+        self.inner.head()
+    }
+}
+
+/// A cockpit that has just been told to start the first step while its disk stands still, and has noticed.
+async fn silenced(story: &mut Story) -> (Cockpit, Gate) {
+    let gate = Gate::default();
+    let inner = MemoryLedger::new(&run_id());
+    let view = inner.view();
+    let mut cockpit = story.open_with(Box::new(StuckLedger { inner, gate: gate.clone() }), view);
+    let ready = |cockpit: &Cockpit| !cockpit.engine.is_recording() && cockpit.wish(&Outside::default()).is_some();
+    for _ in 0..TURNS {
+        if ready(&cockpit) && cockpit.engine.board().latest(&"p".into()).is_some() {
+            break;
+        }
+        cockpit.turn().await;
+    }
+    gate.set(true);
+    for _ in 0..TURNS {
+        if cockpit.engine.is_recording() {
+            break;
+        }
+        cockpit.engine.command(Command::Confirm(cockpit.confirmation("one")));
+        cockpit.turn().await;
+    }
+    assert!(cockpit.engine.is_recording(), "{:?}", cockpit.engine.refusal());
+    assert_eq!(cockpit.engine.silent_since(), None, "not at once: a disk may take a moment");
+    while cockpit.engine.silent_since().is_none() {
+        cockpit.turn().await;
+    }
+    (cockpit, gate)
+}
+
+#[test]
+fn a_journal_that_hangs_is_told_and_when_it_answers_all_goes_on() {
+    block_on(async {
+        let mut story = Story::new(&plan(), Traces::All);
+        let (mut cockpit, gate) = silenced(&mut story).await;
+        assert_eq!(cockpit.engine.fault(), None, "it may come back");
+        for command in every_command(&cockpit) {
+            let wish = format!("{command:?}");
+            cockpit.engine.command(command);
+            let refusal = cockpit.engine.refusal().map(|(_, refusal)| refusal.clone());
+            assert!(matches!(refusal, Some(Refusal::JournalSilent(_))), "{wish} met {refusal:?}");
+        }
+        assert_eq!(story.outside().order, [], "something was started unrecorded");
+        gate.set(false);
+        cockpit.until(&story, Cockpit::has_ended).await;
+        assert_eq!(cockpit.engine.silent_since(), None);
+        story.close(cockpit);
+        story.is_finished();
+    });
+}
+
+#[test]
+fn a_journal_that_hangs_keeps_nobody_who_wants_to_leave() {
+    block_on(async {
+        let mut story = Story::new(&plan(), Traces::All);
+        let (mut cockpit, gate) = silenced(&mut story).await;
+        cockpit.engine.leave("the operator left");
+        while cockpit.turn().await != Turn::Left {}
+        let fault = cockpit.engine.fault().unwrap().to_owned();
+        assert!(fault.contains("step_started") && fault.contains("job_started"), "what is pending is told: {fault}");
+        // Dropping it does not wait for the disk either.
+        story.close(cockpit);
+        assert_eq!(story.outside().order, []);
+        gate.set(false);
+        resumed_and_finished(&mut story).await;
+    });
 }
 
 fn block_on(future: impl Future<Output = ()>) {

@@ -179,8 +179,14 @@ async fn a_change_is_followed_from_the_authority_to_the_cache() {
     assert_eq!(of(&value, "resolvers", 0, "fresh"), &Value::Bool(true));
     stage.value("app", |value| of(value, "authoritative", 0, "serial") == &Value::Int(8)).await;
 
-    // The same again: the precondition no longer holds, and the value that is there is told.
-    let outcome = stage.run(Action::DnsUpdate(update(&["192.0.2.1", "192.0.2.2"], &["198.51.100.1"]))).await;
+    // The same again, as after a doubt: there is nothing left to do.
+    let again = update(&["192.0.2.1", "192.0.2.2"], &["198.51.100.1"]);
+    let outcome = stage.run(Action::DnsUpdate(again.clone())).await;
+    assert!(succeeded(&outcome).contains("it was so already"), "{outcome:?}");
+    // With another TTL it is not the same; the precondition does not hold, and the value that is there is told.
+    let mut other = again;
+    other.changes[0].ttl += 1;
+    let outcome = stage.run(Action::DnsUpdate(other)).await;
     let what = failed(&outcome);
     assert!(what.contains("app.example.test A has 198.51.100.1, not 192.0.2.1 192.0.2.2"), "{what}");
     assert!(what.ends_with("nothing was changed"), "{what}");

@@ -310,6 +310,39 @@ async fn a_lost_answer_is_unknown_unless_nothing_was_changed() {
 }
 
 #[tokio::test]
+async fn what_a_gateway_does_not_know_is_unknown() {
+    let gateway = serve(|request: Request<Incoming>| async move {
+        let status = request.uri().path().trim_start_matches('/').parse().unwrap();
+        let mut response = answer(status, "upstream");
+        if status == 503 {
+            response.headers_mut().insert("retry-after", "30".parse().unwrap());
+        }
+        response
+    })
+    .await;
+    let mut stage = Setting::default().target("api", target(gateway.address)).stage();
+    for method in [Method::Post, Method::Patch] {
+        for path in ["/502", "/504"] {
+            let outcome = stage.run(Action::Http(call(method, path))).await;
+            assert!(unknown(&outcome).contains("may have been carried out: a gateway answered 50"), "{outcome:?}");
+        }
+    }
+    for method in [Method::Get, Method::Put, Method::Delete] {
+        let outcome = stage.run(Action::Http(call(method, "/504"))).await;
+        assert!(failed(&outcome).contains("answered 504 Gateway Timeout"), "{outcome:?}");
+    }
+    let outcome = stage.run(Action::Http(call(Method::Post, "/503"))).await;
+    assert_eq!(
+        failed(&outcome),
+        "POST /503 on api answered 503 Service Unavailable, Retry-After 30: upstream",
+        "it was told to come again: nothing was done"
+    );
+    let mut expected = call(Method::Post, "/502");
+    expected.success = vec![502];
+    succeeded(&stage.run(Action::Http(expected)).await);
+}
+
+#[tokio::test]
 async fn tcp_ports_are_open_or_not() {
     let open = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let tcp = |address: String| ProbeKind::Tcp(TcpProbe { address });

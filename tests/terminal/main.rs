@@ -82,6 +82,20 @@ fn a_panic_on_a_worker_thread_gives_the_terminal_back_and_is_told() {
 }
 
 #[test]
+fn a_contained_panic_leaves_the_terminal_alone() {
+    let mut pty = started();
+    pty.send(b"c");
+    pty.wait_for("last=asked to panic, contained at ");
+    pty.seen(|seen| assert!(seen.screen.screen().alternate_screen()));
+    pty.send(b"x");
+    pty.wait_for("last=Char('x')");
+    pty.send(b"q");
+    assert_eq!(pty.exit_code(), 0);
+    assert_restored(&pty);
+    assert!(!pty.output().contains("panicked at"), "it is told on the screen, not over it");
+}
+
+#[test]
 fn signals_to_end_are_events_and_the_terminal_comes_back() {
     for (number, code) in [(Signal::TERM, 10), (Signal::QUIT, 10), (Signal::INT, 11), (Signal::HUP, 12)] {
         let mut pty = started();
@@ -216,6 +230,98 @@ fn a_stop_from_outside_gives_the_terminal_back_too() {
     pty.send(b"fg\n");
     pty.wait_for("last=resumed");
     pty.send(b"q");
+    pty.wait("the shell's screen", |seen| !seen.screen.screen().alternate_screen());
+    pty.assert_modes_balance();
+}
+
+/// The state of a process as the system tells it: `T` is stopped.
+#[cfg(target_os = "linux")]
+fn state_of(pid: u32) -> char {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
+    let (_, rest) = stat.rsplit_once(')').expect("a name in brackets");
+    rest.trim().chars().next().expect("a state")
+}
+
+#[cfg(target_os = "linux")]
+fn child_of(shell: u32) -> u32 {
+    let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children"));
+    children.expect("children").trim().parse().expect("one child")
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_stop_from_outside_is_refused_when_the_key_is() {
+    let mut pty = Pty::spawn(&["sh", "-i"], &[("PS1", "PROMPT> "), ("ENV", "")]);
+    pty.wait_for("PROMPT>");
+    pty.send(format!("{}\n", pty::exercise().display()).as_bytes());
+    pty.wait_for("READY 80x24");
+    let child = child_of(pty.pid());
+    pty.send(b"b");
+    pty.wait_for("last=busy:true");
+    signal(child, Signal::TSTP);
+    pty.wait_for("last=too busy to stop");
+    assert_ne!(state_of(child), 'T');
+    pty.send(b"x");
+    pty.wait_for("last=Char('x')");
+    pty.send(b"\x1a");
+    pty.wait_for("last=too busy to stop");
+    pty.send(b"b");
+    pty.wait_for("last=busy:false");
+    signal(child, Signal::TSTP);
+    pty.wait("the shell's screen", |seen| !seen.screen.screen().alternate_screen());
+    pty.send(b"fg\n");
+    pty.wait_for("last=resumed");
+    pty.send(b"q");
+    pty.wait("the shell's screen", |seen| !seen.screen.screen().alternate_screen());
+    pty.assert_modes_balance();
+}
+
+/// A step that goes on until a file is there.
+const WAITS_FOR_A_FILE: &str = r#"
+title: A job
+phases:
+  - title: Only
+    steps:
+      - id: job
+        title: Waits for a file
+        action: { command: { run: "until [ -e FILE ]; do sleep 0.05; done", limit: 1m } }
+        reversibility: free
+"#;
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_cockpit_with_a_job_under_way_is_not_stopped_from_outside() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (runbook, file) = (folder.path().join("r.yaml"), folder.path().join("go-on"));
+    let text = WAITS_FOR_A_FILE.replace("FILE", file.to_str().expect("UTF-8"));
+    std::fs::write(&runbook, text).expect("written");
+    let mut pty = Pty::spawn(&["sh", "-i"], &[("PS1", "PROMPT> "), ("ENV", "")]);
+    pty.wait_for("PROMPT>");
+    let program = env!("CARGO_BIN_EXE_gonogo");
+    let state = folder.path().join("state");
+    pty.send(format!("{program} --state-dir {} run {}\n", state.display(), runbook.display()).as_bytes());
+    pty.wait_for("1 is ready");
+    pty.send(b"\r");
+    pty.wait_for("type go");
+    // An answer counts only when the question has been on screen for 300 ms.
+    std::thread::sleep(Duration::from_millis(400));
+    pty.send(b"go\r");
+    pty.wait_for("1 is running");
+    let child = child_of(pty.pid());
+    signal(child, Signal::TSTP);
+    pty.wait_for("must be watched");
+    assert_ne!(state_of(child), 'T');
+    std::fs::write(&file, "").expect("written");
+    pty.wait_for("exit 0");
+    // With nothing to watch it stops, and comes back.
+    signal(child, Signal::TSTP);
+    pty.wait("the shell's screen", |seen| !seen.screen.screen().alternate_screen());
+    assert_eq!(state_of(child), 'T');
+    pty.send(b"fg\n");
+    pty.wait_for("exit 0");
+    pty.send(b"q");
+    pty.wait_for("leave?");
+    pty.send(b"y");
     pty.wait("the shell's screen", |seen| !seen.screen.screen().alternate_screen());
     pty.assert_modes_balance();
 }

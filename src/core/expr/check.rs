@@ -17,7 +17,7 @@ use super::node::{Arithmetic, Compare, Kind, Logic, Loop, Node, TextTest, Unit, 
 const DEPTH: usize = 64;
 
 /// Functions and macros an expression may call, for suggestions.
-const FUNCTIONS: [&str; 15] = [
+const FUNCTIONS: [&str; 16] = [
     "all",
     "bytes",
     "contains",
@@ -27,6 +27,7 @@ const FUNCTIONS: [&str; 15] = [
     "exists_one",
     "filter",
     "has",
+    "increase",
     "int",
     "map",
     "matches",
@@ -217,6 +218,7 @@ impl<'a> Checker<'a> {
             (_, None, [left, right]) if arithmetic(name).is_some() => {
                 self.arithmetic(expr, arithmetic(name)?, left, right)
             }
+            ("increase", None, [of]) => self.increase(expr, of),
             ("has", None, [IdedExpr { expr: Expr::Select(select), .. }]) => {
                 // The field must be known even though its value may be missing.
                 let field = self.field(call.args.first()?, select)?;
@@ -368,6 +370,29 @@ impl<'a> Checker<'a> {
             _ => left.unit,
         };
         Some(Node { kind: Kind::Arithmetic(op, Box::new(left), Box::new(right)), shape, unit })
+    }
+
+    /// `increase(probe.number)`: only a number of a probe can be looked up again when its step begins.
+    fn increase(&mut self, expr: &IdedExpr, of: &IdedExpr) -> Option<Node> {
+        let node = self.node(of)?;
+        let mut part = &node;
+        while let Kind::Field(inner, _) = &part.kind {
+            part = inner;
+        }
+        let of_a_probe = match &part.kind {
+            Kind::Variable(name) => !self.variables.iter().any(|(known, _)| known == name),
+            _ => false,
+        };
+        if !of_a_probe || !matches!(node.kind, Kind::Field(..)) {
+            let hint = Some("write `increase(probe.number)`".to_owned());
+            return self.fault(expr, format!("`increase` takes a probe's number, not `{node}`"), hint);
+        }
+        if !matches!(node.shape, Shape::Int | Shape::Float) {
+            let message = format!("`increase` needs a number, but `{node}` is {}", a(&node.shape));
+            return self.fault(of, message, None);
+        }
+        let (number, shape, unit) = (node.to_string(), node.shape.clone(), node.unit);
+        Some(Node { kind: Kind::Increase(Box::new(node), number), shape, unit })
     }
 
     /// `bytes("1MiB")` and `seconds("1m30s")`: literals only, so that a typing error is found now.

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use super::super::evidence::Baselines;
 use super::super::value::{Shape, Value};
 use super::node::{Arithmetic, Compare, Kind, Logic, Loop, Node, TextTest, Which};
 
@@ -24,13 +25,15 @@ const STEPS: usize = 1_000_000;
 pub(super) struct Scope<'s, 'v> {
     /// The reading of a probe.
     pub probes: &'s dyn Fn(&str) -> Option<&'v Value>,
+    /// What numbers are counted from.
+    pub baselines: &'s Baselines,
     variables: Vec<(&'s str, Cow<'v, Value>)>,
     steps: usize,
 }
 
 impl<'s, 'v> Scope<'s, 'v> {
-    pub(super) fn new(probes: &'s dyn Fn(&str) -> Option<&'v Value>) -> Self {
-        Self { probes, variables: Vec::new(), steps: 0 }
+    pub(super) fn new(probes: &'s dyn Fn(&str) -> Option<&'v Value>, baselines: &'s Baselines) -> Self {
+        Self { probes, baselines, variables: Vec::new(), steps: 0 }
     }
 
     /// Evaluates to true, false or unknown.
@@ -132,6 +135,7 @@ impl<'s, 'v> Scope<'s, 'v> {
             },
             Kind::Int(of) => self.int(of),
             Kind::Double(of) => self.double(of),
+            Kind::Increase(of, number) => self.increase(of, number),
             Kind::Loop(each) => self.each(each),
         }
     }
@@ -221,6 +225,26 @@ impl<'s, 'v> Scope<'s, 'v> {
             Value::Text(text) => text.trim().parse().map(measure).map_err(|_| Unknown(format!("{of} is not a number"))),
             other => other.number().map(measure).ok_or_else(|| Unknown(format!("{of} is not a number"))),
         }
+    }
+
+    /// A number that has shrunk was counted anew, and how much it grew before that is not known.
+    fn increase(&mut self, of: &'s Node, name: &str) -> Answer<'v> {
+        let present = self.value(of)?;
+        let Some(baseline) = self.baselines.get(name) else {
+            return Err(Unknown(format!("{name} is not counted yet")));
+        };
+        let grown = match (&*present, &baseline.value) {
+            (Value::Int(now), Value::Int(then)) => number(now.checked_sub(*then).ok_or_else(|| overflow(of))?),
+            (now, then) => match (now.number(), then.number()) {
+                (Some(now), Some(then)) => measure(now - then),
+                _ => return Err(Unknown(format!("{name} is not a number"))),
+            },
+        };
+        if grown.number().is_some_and(|grown| grown < 0.0) {
+            let then = &baseline.value;
+            return Err(Unknown(format!("{name} went back from {then} to {}: it is counted anew", &*present)));
+        }
+        Ok(grown)
     }
 
     /// The elements of the list a macro goes over.

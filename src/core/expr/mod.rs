@@ -15,9 +15,9 @@ mod wish;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::evidence::{Assessment, Term, Verdict};
-use super::ids::ProbeId;
-use super::time::Span;
+use super::evidence::{Assessment, Baseline, Baselines, Term, Verdict};
+use super::ids::{ProbeId, StepId};
+use super::time::{At, Span};
 use super::value::{Shape, Value};
 use check::Checker;
 use eval::{Scope, Unknown};
@@ -32,6 +32,17 @@ pub struct Condition {
     source: String,
     probes: BTreeSet<ProbeId>,
     poll: Poll,
+    counted: BTreeMap<String, Node>,
+    asker: Option<Asker>,
+}
+
+/// Whose beginning growth is counted from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// The step that asks.
+    pub step: StepId,
+    /// Whether it asks while it is taken back.
+    pub undo: bool,
 }
 
 impl fmt::Debug for Condition {
@@ -131,9 +142,15 @@ impl Condition {
         let mut errors = checker.errors;
         match node {
             Some(node) if errors.is_empty() => {
+                let mut counted = BTreeMap::new();
+                node.walk(&mut |part| {
+                    if let Kind::Increase(of, number) = &part.kind {
+                        counted.insert(number.clone(), (**of).clone());
+                    }
+                });
                 let mut probes = BTreeSet::new();
                 let poll = Poll::of(node, false, shapes, &mut probes);
-                Ok(Self { source: source.to_owned(), probes, poll })
+                Ok(Self { source: source.to_owned(), probes, poll, counted, asker: None })
             }
             _ => {
                 errors.sort_by_key(|error| error.offset);
@@ -155,10 +172,55 @@ impl Condition {
         &self.probes
     }
 
-    /// Answers the expression. Missing, stale or failing readings and `null` values make a term UNKNOWN.
-    pub fn evaluate<'a>(&self, sight: &dyn Fn(&ProbeId) -> Sight<'a>) -> Assessment {
+    /// The same condition as one step asks it.
+    #[must_use]
+    pub fn asked_by(self, asker: Asker) -> Self {
+        Self { asker: Some(asker), ..self }
+    }
+
+    /// Whose beginning it counts growth from, when it is asked by a step.
+    pub fn asker(&self) -> Option<&Asker> {
+        self.asker.as_ref()
+    }
+
+    /// Whether it counts the growth of a number.
+    pub fn counts(&self) -> bool {
+        !self.counted.is_empty()
+    }
+
+    /// The numbers whose growth it counts, by the name it uses.
+    pub fn counted(&self) -> impl Iterator<Item = &str> {
+        self.counted.keys().map(String::as_str)
+    }
+
+    /// What growth would be counted from if counting began now. A number without a fresh reading is left out.
+    pub fn baselines<'a>(&self, now: At, sight: &dyn Fn(&ProbeId) -> Sight<'a>) -> Baselines {
+        let mut found = Baselines::new();
+        for (name, node) in &self.counted {
+            let mut at = now;
+            let mut readings: BTreeMap<&str, &'a Value> = BTreeMap::new();
+            for probe in &self.probes {
+                if let Sight::Fresh { value, age } = sight(probe)
+                    && node.reads(probe.as_str())
+                {
+                    readings.insert(probe.as_str(), value);
+                    at = now.before(age);
+                }
+            }
+            let probes = |name: &str| readings.get(name).copied();
+            let none = Baselines::new();
+            if let Ok(value) = Scope::new(&probes, &none).value(node) {
+                found.insert(name.clone(), Baseline { value: value.into_owned(), at });
+            }
+        }
+        found
+    }
+
+    /// Answers the expression. Missing, stale or failing readings and `null` values make a term UNKNOWN, and so does
+    /// growth without a baseline to count from.
+    pub fn evaluate<'a>(&self, sight: &dyn Fn(&ProbeId) -> Sight<'a>, baselines: &Baselines) -> Assessment {
         let mut terms = Vec::new();
-        let verdict = self.poll.evaluate(sight, &mut terms);
+        let verdict = self.poll.evaluate(sight, baselines, &mut terms);
         Assessment { verdict, terms }
     }
 }
@@ -199,16 +261,21 @@ impl Poll {
         }
     }
 
-    fn evaluate<'a>(&self, sight: &dyn Fn(&ProbeId) -> Sight<'a>, terms: &mut Vec<Term>) -> Verdict {
+    fn evaluate<'a>(
+        &self,
+        sight: &dyn Fn(&ProbeId) -> Sight<'a>,
+        baselines: &Baselines,
+        terms: &mut Vec<Term>,
+    ) -> Verdict {
         match self {
             Poll::Leaf(leaf) => {
-                let term = leaf.evaluate(sight);
+                let term = leaf.evaluate(sight, baselines);
                 let verdict = term.verdict;
                 terms.push(term);
                 verdict
             }
             Poll::Logic(logic, a, b) => {
-                let (a, b) = (a.evaluate(sight, terms), b.evaluate(sight, terms));
+                let (a, b) = (a.evaluate(sight, baselines, terms), b.evaluate(sight, baselines, terms));
                 match logic {
                     Logic::And => a.and(b),
                     Logic::Or => a.or(b),
@@ -219,7 +286,7 @@ impl Poll {
 }
 
 impl Leaf {
-    fn evaluate<'a>(&self, sight: &dyn Fn(&ProbeId) -> Sight<'a>) -> Term {
+    fn evaluate<'a>(&self, sight: &dyn Fn(&ProbeId) -> Sight<'a>, baselines: &Baselines) -> Term {
         let mut readings: BTreeMap<&str, &'a Value> = BTreeMap::new();
         let mut age = None;
         let mut reasons = Vec::new();
@@ -246,9 +313,9 @@ impl Leaf {
             term.why = Some(reasons.join("; "));
             return term;
         }
-        let mut scope = Scope::new(&probes);
+        let mut scope = Scope::new(&probes, baselines);
         let answer = scope.truth(&self.node);
-        term.actual = show::actual(&self.node, self.negated, &mut Scope::new(&probes));
+        term.actual = show::actual(&self.node, self.negated, &mut Scope::new(&probes, baselines));
         match answer {
             Ok(yes) => term.verdict = if yes == self.negated { Verdict::NoGo } else { Verdict::Go },
             Err(Unknown(why)) => term.why = Some(why),

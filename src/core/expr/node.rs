@@ -55,6 +55,8 @@ pub(super) enum Kind {
     Matches(Box<Node>, regex::Regex),
     Int(Box<Node>),
     Double(Box<Node>),
+    /// How much a probe's number has grown since the asking try began; with the number as written.
+    Increase(Box<Node>, String),
     Loop(Box<Loop>),
 }
 
@@ -170,6 +172,13 @@ impl Node {
         constant
     }
 
+    /// Whether it reads that probe.
+    pub(super) fn reads(&self, probe: &str) -> bool {
+        let mut reads = false;
+        self.walk(&mut |node| reads |= matches!(&node.kind, Kind::Variable(name) if name == probe));
+        reads
+    }
+
     /// Visits this node and everything below it.
     pub(super) fn walk<'n>(&'n self, visit: &mut dyn FnMut(&'n Node)) {
         visit(self);
@@ -182,7 +191,8 @@ impl Node {
             | Kind::Size(of)
             | Kind::Matches(of, _)
             | Kind::Int(of)
-            | Kind::Double(of) => of.walk(visit),
+            | Kind::Double(of)
+            | Kind::Increase(of, _) => of.walk(visit),
             Kind::Logic(_, a, b)
             | Kind::Compare(_, a, b)
             | Kind::Arithmetic(_, a, b)
@@ -288,6 +298,7 @@ impl fmt::Display for Node {
             }
             Kind::Int(of) => write!(f, "int({of})"),
             Kind::Double(of) => write!(f, "double({of})"),
+            Kind::Increase(_, number) => write!(f, "increase({number})"),
             Kind::Loop(each) => {
                 each.over.within(7, f)?;
                 write!(f, ".{}({}, ", each.which.name(), each.variable)?;

@@ -53,7 +53,11 @@ fn operand<'s>(node: &'s Node, scope: &mut Scope<'s, '_>, parts: &mut Vec<String
     if node.constant() {
         return;
     }
-    if let Ok(value) = scope.value(node) {
+    let Ok(value) = scope.value(node) else { return };
+    if let Kind::Increase(_, number) = &node.kind {
+        let since = scope.baselines.get(number).map_or_else(String::new, |from| format!(" since {}", from.at.utc()));
+        parts.push(format!("{number} grew by {}{since}", shown(&value, node.unit)));
+    } else {
         parts.push(format!("{node} = {}", shown(&value, node.unit)));
     }
 }

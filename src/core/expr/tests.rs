@@ -80,6 +80,63 @@ fn faults_are_told_with_place_and_remedy() {
     );
 }
 
+#[test]
+fn growth_is_asked_of_a_probes_number_only() {
+    let told = |source: &str| errors(source).join("\n");
+    assert_eq!(told("increase(lag.retained_bytes) < bytes(\"1MiB\")"), "");
+    for source in
+        ["increase(lag)", "increase(5)", "increase(lag.bytes + 1)", "dns_app.resolvers.all(r, increase(r.ttl) == 0)"]
+    {
+        assert!(
+            told(&format!("{source} == 0")).contains("`increase` takes a probe's number"),
+            "{source}: {}",
+            told(source)
+        );
+    }
+    assert!(told("increase(lag.state) == 0").contains("needs a number, but `lag.state` is a string"));
+    assert!(told("increase(lag.byts) == 0").contains("did you mean `bytes`?"));
+    assert!(told("incraese(lag.bytes) == 0").contains("did you mean `increase`?"));
+}
+
+/// The growth of a counter that was `then` and is `now`, as a condition asks for it.
+fn grown(then: Option<i64>, now: Option<i64>) -> Assessment {
+    let condition = Condition::compile("increase(lag.bytes) == 0", &shapes()).unwrap();
+    let reading = Value::map([("bytes", Value::from(now))]);
+    let from = |then| ("lag.bytes".to_owned(), Baseline { value: Value::Int(then), at: At(7_443_000) });
+    condition.evaluate(&|_| Sight::Fresh { value: &reading, age: Span::ZERO }, &then.map(from).into_iter().collect())
+}
+
+#[test]
+fn growth_counts_from_its_baseline_and_from_nothing_else() {
+    assert_eq!(grown(Some(41), Some(41)).verdict, Verdict::Go);
+    let more = grown(Some(41), Some(44));
+    assert_eq!(more.verdict, Verdict::NoGo);
+    assert_eq!(more.terms[0].actual, "lag.bytes grew by 3 B since 02:04:03");
+    // Without a beginning, without a reading, or counted anew: nobody knows.
+    for (then, now, why) in [
+        (None, Some(41), "lag.bytes is not counted yet"),
+        (Some(41), None, "lag.bytes is null"),
+        (Some(41), Some(2), "lag.bytes went back from 41 to 2: it is counted anew"),
+    ] {
+        let found = grown(then, now);
+        assert_eq!((found.verdict, found.terms[0].why.as_deref()), (Verdict::Unknown, Some(why)));
+    }
+}
+
+#[test]
+fn a_baseline_is_only_taken_from_a_fresh_reading() {
+    let condition = Condition::compile("increase(lag.bytes) == 0", &shapes()).unwrap();
+    let reading = Value::map([("bytes", Value::Int(41))]);
+    let fresh = Sight::Fresh { value: &reading, age: Span(250) };
+    let from = Baseline { value: Value::Int(41), at: At(9_750) };
+    assert_eq!(condition.baselines(At(10_000), &|_| fresh), Baselines::from([("lag.bytes".to_owned(), from)]));
+    let null = Value::map([("bytes", Value::Null)]);
+    let gaps = [Sight::Missing, Sight::Stale { age: Span(1) }, Sight::Fresh { value: &null, age: Span::ZERO }];
+    for gap in gaps {
+        assert_eq!(condition.baselines(At(10_000), &|_| gap), Baselines::new());
+    }
+}
+
 fn reading() -> BTreeMap<&'static str, Value> {
     let resolver = |name: &str, state: &str, ttl: Value| {
         Value::map([
@@ -130,10 +187,13 @@ fn reading() -> BTreeMap<&'static str, Value> {
 
 fn answer(source: &str, readings: &BTreeMap<&'static str, Value>) -> Assessment {
     let condition = Condition::compile(source, &shapes()).unwrap_or_else(|errors| panic!("{source}: {errors:?}"));
-    condition.evaluate(&|probe| match readings.get(probe.as_str()) {
-        Some(value) => Sight::Fresh { value, age: Span::secs(1) },
-        None => Sight::Missing,
-    })
+    condition.evaluate(
+        &|probe| match readings.get(probe.as_str()) {
+            Some(value) => Sight::Fresh { value, age: Span::secs(1) },
+            None => Sight::Missing,
+        },
+        &Baselines::new(),
+    )
 }
 
 #[test]
@@ -195,7 +255,8 @@ fn answers_come_with_the_values_met() {
 fn silence_is_unknown_and_told_in_words() {
     let condition = Condition::compile("lag.bytes < 5 && dns_app.authoritative_new", &shapes()).unwrap();
     let told = |sight: Sight<'static>| {
-        let found = condition.evaluate(&|probe| if probe.as_str() == "lag" { sight } else { Sight::Missing });
+        let found = condition
+            .evaluate(&|probe| if probe.as_str() == "lag" { sight } else { Sight::Missing }, &Baselines::new());
         assert_eq!(found.verdict, Verdict::Unknown);
         found.terms.into_iter().filter_map(|term| term.why).collect::<Vec<_>>()
     };
@@ -246,7 +307,7 @@ fn hostile_expressions_are_refused_or_answered_but_never_panic() {
             nested("A{a: ", "}", n),
         ] {
             if let Ok(condition) = Condition::compile(&source, &shapes()) {
-                condition.evaluate(&|_| Sight::Missing);
+                condition.evaluate(&|_| Sight::Missing, &Baselines::new());
             }
         }
     }
@@ -318,7 +379,7 @@ mod properties {
         ) {
             let source = words.join(" ");
             if let Ok(condition) = Condition::compile(&source, &shapes()) {
-                condition.evaluate(&|_| Sight::Missing);
+                condition.evaluate(&|_| Sight::Missing, &Baselines::new());
             }
             let _ = Condition::compile(&words.concat(), &shapes());
         }
@@ -326,7 +387,7 @@ mod properties {
         #[test]
         fn evaluating_random_readings_never_panics(value in tree(), at in 0..TERMS.len()) {
             let condition = Condition::compile(TERMS[at], &shapes()).unwrap();
-            condition.evaluate(&|_| Sight::Fresh { value: &value, age: Span::ZERO });
+            condition.evaluate(&|_| Sight::Fresh { value: &value, age: Span::ZERO }, &Baselines::new());
         }
 
         #[test]
@@ -341,7 +402,7 @@ mod properties {
                 0 => Sight::Missing,
                 1 => Sight::Stale { age: Span::secs(9) },
                 _ => Sight::Failed { what: "no route", since: Span::secs(3) },
-            });
+            }, &Baselines::new());
             prop_assert_eq!(found.verdict, Verdict::Unknown);
         }
 
@@ -356,7 +417,7 @@ mod properties {
             ]);
             let source = if negated { format!("!({})", TERMS[at]) } else { TERMS[at].to_owned() };
             let condition = Condition::compile(&source, &shapes()).unwrap();
-            let found = condition.evaluate(&|_| Sight::Fresh { value: &value, age: Span::ZERO });
+            let found = condition.evaluate(&|_| Sight::Fresh { value: &value, age: Span::ZERO }, &Baselines::new());
             prop_assert_eq!(found.verdict, Verdict::Unknown, "{}", source);
         }
 
@@ -372,7 +433,7 @@ mod properties {
                 condition.evaluate(&|probe| match probe.as_str() {
                     "dns_app" => Sight::Fresh { value: &value, age: Span::ZERO },
                     _ => Sight::Fresh { value: &hole, age: Span::ZERO },
-                }).verdict
+                }, &Baselines::new()).verdict
             };
             let (x, y) = (names[a], names[b]);
             prop_assert_eq!(ask(format!("{x} && {y}")), verdicts[a].and(verdicts[b]));
@@ -447,7 +508,7 @@ mod properties {
                 ("list", Value::List(vec![Value::Int(1), Value::Int(2), Value::Int(3)])),
             ]);
             let ours = Condition::compile(&source, &shapes).unwrap();
-            let ours = ours.evaluate(&|_| Sight::Fresh { value: &value, age: Span::ZERO }).verdict;
+            let ours = ours.evaluate(&|_| Sight::Fresh { value: &value, age: Span::ZERO }, &Baselines::new()).verdict;
             let program = cel::Program::compile(&source).unwrap();
             let mut context = cel::Context::default();
             context.add_variable("p", cel::to_value(&value).unwrap()).unwrap();

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::evidence::Verdict;
+use super::super::evidence::{Baselines, Verdict};
 use super::super::ids::ProbeId;
 use super::super::value::Value;
 use super::node::{Compare, Kind, Logic, Node, TextTest};
@@ -82,16 +82,19 @@ impl Poll {
     ) -> bool {
         match self {
             Poll::Leaf(leaf) => {
-                let open = leaf.fields().iter().any(|(probe, field)| {
-                    let known = field.as_ref().and_then(|field| fixed.get(probe).map(|of| of.contains_key(field)));
-                    known != Some(true)
-                });
+                // From wherever growth is counted, nothing need grow.
+                let grows = leaf.counts_growth();
+                let open = grows
+                    || leaf.fields().iter().any(|(probe, field)| {
+                        let known = field.as_ref().and_then(|field| fixed.get(probe).map(|of| of.contains_key(field)));
+                        known != Some(true)
+                    });
                 let age = super::super::time::Span::ZERO;
                 let sight = |probe: &ProbeId| match readings.get(probe) {
                     Some(value) => Sight::Fresh { value, age },
                     None => Sight::Missing,
                 };
-                let can = open || leaf.evaluate(&sight).verdict == Verdict::Go;
+                let can = open || leaf.evaluate(&sight, &Baselines::new()).verdict == Verdict::Go;
                 if !can {
                     shut.push(leaf.text.clone());
                 }
@@ -107,6 +110,12 @@ impl Poll {
 }
 
 impl Leaf {
+    fn counts_growth(&self) -> bool {
+        let mut counts = false;
+        self.node.walk(&mut |node| counts |= matches!(node.kind, Kind::Increase(..)));
+        counts
+    }
+
     fn fields(&self) -> Vec<(ProbeId, Option<String>)> {
         let mut found = Vec::new();
         let mut whole = self.probes.clone();

@@ -100,7 +100,8 @@ pub(super) fn find(shared: &Shared, key: &JobKey, command: &Command) -> (Adoptio
             Err(err) => return lost(format!("cannot write to {}: {err}", shared.output_dir().display())),
         }
         let traces = match spool.traces() {
-            Ok(traces) => traces.unwrap_or_default(),
+            Ok(Some(traces)) => traces,
+            Ok(None) => return lost("the note of who watches it has vanished from the disk".to_owned()),
             Err(err) => return lost(format!("the notes on disk cannot be read: {err}")),
         };
         let Some(watcher) = traces.watcher else { return (Adoption::NeverStarted, None) };
@@ -201,19 +202,25 @@ impl Job<'_> {
     }
 
     fn outcome(&self, complaint: &str, shared: &Shared) -> (Outcome, Option<Span>) {
-        if let Ok(Some(exit)) = self.spool.exit() {
-            let outcome = judge(&exit, self.command, &self.report.last_words());
-            return (outcome, Some(Span(exit.took)));
-        }
-        let started = self.spool.traces().ok().flatten().is_some_and(|traces| traces.watcher.is_some());
         let complaint = shared.secrets.tell_brief(complaint, 300);
-        let outcome = match (started, complaint.is_empty()) {
-            (false, _) => Outcome::Failed { what: format!("the watcher did not start: {complaint}; nothing was run") },
-            (true, false) => Outcome::Unknown { why: complaint },
-            (true, true) => {
-                self.kill_everything();
-                Outcome::Unknown { why: "the command's watcher was killed before it wrote down a result".to_owned() }
+        let outcome = match self.spool.exit() {
+            Ok(Some(exit)) => {
+                let outcome = judge(&exit, self.command, &self.report.last_words());
+                return (outcome, Some(Span(exit.took)));
             }
+            Err(err) => Outcome::Unknown { why: format!("its result on disk cannot be read: {err}") },
+            Ok(None) => match self.spool.never_started() {
+                Ok(true) => {
+                    Outcome::Failed { what: format!("the watcher did not start: {complaint}; nothing was run") }
+                }
+                Ok(false) if complaint.is_empty() => {
+                    self.kill_everything();
+                    let why = "the command's watcher was killed before it wrote down a result".to_owned();
+                    Outcome::Unknown { why }
+                }
+                Ok(false) => Outcome::Unknown { why: complaint },
+                Err(err) => Outcome::Unknown { why: format!("whether it was started cannot be read on disk: {err}") },
+            },
         };
         (outcome, None)
     }
@@ -253,7 +260,7 @@ fn mebibytes(bytes: u64) -> f64 {
 async fn request(shared: &Shared, key: &JobKey, command: &Command) -> Result<Request, String> {
     let argv = argv(&command.run)?;
     // So that they are masked also when this command does not ask for them.
-    shared.secrets.prime();
+    shared.secrets.prime().await;
     let mut env = environment(shared, &command.env).await?;
     env.insert("GONOGO_STEP".to_owned(), key.step.to_string());
     env.insert("GONOGO_ATTEMPT".to_owned(), key.attempt.to_string());

@@ -1,5 +1,6 @@
 //! The `dns.update` action: one signed message (RFC 2136, RFC 8945) that changes all record sets or none, and
-//! only if they still are what the runbook expects.
+//! only if they still are what the runbook expects. One that finds everything as it wants it has nothing to do: an
+//! update that may have been carried out can be sent again.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -212,8 +213,14 @@ async fn judge(
         }
         ResponseCode::NXRRSet | ResponseCode::YXRRSet | ResponseCode::NXDomain | ResponseCode::YXDomain => {
             let mut found = Vec::new();
+            let mut done = 0;
             for change in &update.changes {
-                found.extend(in_the_way(server, change).await);
+                let now = look(server, change).await;
+                done += usize::from(now.as_ref().is_some_and(|now| now.is_as_wanted(change)));
+                found.extend(now.and_then(|now| now.in_the_way(change)));
+            }
+            if done == update.changes.len() {
+                return Outcome::Succeeded { summary: format!("it was so already on {place}; nothing was changed") };
             }
             let now = if found.is_empty() { String::new() } else { format!(": {}", found.join("; ")) };
             refused(format!("refuses: the record is not what the runbook expects{now}"))
@@ -233,23 +240,40 @@ async fn judge(
     }
 }
 
-/// What a record set is, when it is not what the runbook expects.
-async fn in_the_way(server: SocketAddr, change: &DnsChange) -> Option<String> {
+/// A record set as it is now.
+struct Now {
+    values: BTreeSet<String>,
+    ttls: BTreeSet<u32>,
+}
+
+async fn look(server: SocketAddr, change: &DnsChange) -> Option<Now> {
     let of = dns::wire_type(change.record_type);
     let name: Name = dns::name(&change.name).ok()?;
     let answer = dns::ask(server, &name, of, false, LOOK).await?;
-    let found = dns::values(&answer.answers, of);
-    let expected = dns::expected(&change.from, change.record_type);
-    let words = |values: &BTreeSet<String>| {
-        if values.is_empty() { "nothing".to_owned() } else { values.iter().cloned().collect::<Vec<_>>().join(" ") }
-    };
-    (found != expected).then(|| {
-        format!(
-            "{} {} has {}, not {}",
-            change.name,
-            change.record_type.as_str(),
-            foreign::brief(&words(&found), 200),
-            words(&expected)
-        )
-    })
+    let ttls = answer.answers.iter().filter(|record| record.record_type() == of).map(|record| record.ttl).collect();
+    Some(Now { values: dns::values(&answer.answers, of), ttls })
+}
+
+impl Now {
+    /// Whether the change has been made already, to the TTL.
+    fn is_as_wanted(&self, change: &DnsChange) -> bool {
+        self.values == dns::expected(&change.to, change.record_type) && self.ttls.iter().all(|ttl| *ttl == change.ttl)
+    }
+
+    /// What the record set is, when it is not what the runbook expects.
+    fn in_the_way(&self, change: &DnsChange) -> Option<String> {
+        let expected = dns::expected(&change.from, change.record_type);
+        let words = |values: &BTreeSet<String>| {
+            if values.is_empty() { "nothing".to_owned() } else { values.iter().cloned().collect::<Vec<_>>().join(" ") }
+        };
+        (self.values != expected).then(|| {
+            format!(
+                "{} {} has {}, not {}",
+                change.name,
+                change.record_type.as_str(),
+                foreign::brief(&words(&self.values), 200),
+                words(&expected)
+            )
+        })
+    }
 }

@@ -21,6 +21,7 @@ use url::Url;
 
 use super::secrets::Secrets;
 use super::{Reporter, Shared, declared, pg, sql, tls};
+use crate::contain::contain;
 use crate::core::action::{HttpCall, Method};
 use crate::core::ids::TargetId;
 use crate::core::job::Outcome;
@@ -52,6 +53,8 @@ pub(super) struct Answer {
     /// The body is longer than what was read.
     pub(super) cut: bool,
     pub(super) timing: Timing,
+    /// What the other side says about trying again, as it says it. Foreign.
+    retry_after: Option<String>,
 }
 
 /// The parts of an exchange.
@@ -201,7 +204,7 @@ where
     T: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
     let (sender, connection) = http1::handshake(io).await?;
-    let task = tokio::spawn(async move { drop(connection.await) });
+    let task = tokio::spawn(async move { drop(contain(connection).await) });
     Ok(Connection { sender, task: task.abort_handle() })
 }
 
@@ -226,6 +229,8 @@ async fn send(
     let response = connection.sender.send_request(request).await.map_err(broken)?;
     timing.first_byte = started.elapsed();
     let status = response.status();
+    let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let retry_after = retry_after.map(str::to_owned);
     let mut stream = response.into_body();
     let mut body = Vec::new();
     let mut cut = false;
@@ -242,7 +247,7 @@ async fn send(
     if !cut && connection.sender.ready().await.is_ok() {
         *kept = Some(connection);
     }
-    Ok(Answer { status, body, cut, timing })
+    Ok(Answer { status, body, cut, timing, retry_after })
 }
 
 /// `503 Service Unavailable`, the reason from the registry and not from the wire.
@@ -356,7 +361,18 @@ fn judge(
     let words = shared.secrets.tell_brief(&text, 200);
     let said = if words.is_empty() { String::new() } else { format!(": {words}") };
     if !good {
-        return Outcome::Failed { what: format!("{name} answered {status}{said}") };
+        // A gateway that got no good answer does not know what the server behind it has done.
+        let gave_up = matches!(answer.status, hyper::StatusCode::BAD_GATEWAY | hyper::StatusCode::GATEWAY_TIMEOUT);
+        if gave_up && !call.method.is_idempotent() {
+            return Outcome::Unknown {
+                why: format!("{name} may have been carried out: a gateway answered {status}{said}"),
+            };
+        }
+        let again = answer
+            .retry_after
+            .as_deref()
+            .map_or_else(String::new, |after| format!(", Retry-After {}", shared.secrets.tell_brief(after, 40)));
+        return Outcome::Failed { what: format!("{name} answered {status}{again}{said}") };
     }
     if let Some(wanted) = contains
         && !text.contains(wanted)

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::Shared;
 use super::http::{self, Ask, Connection};
 use super::schedule::Timetable;
+use crate::contain::contain;
 use crate::core::action::Method;
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::probe::{HttpProbe, Probe};
@@ -130,10 +131,12 @@ async fn request(
         let answer = http::exchange(&ask, &mut kept, &shared.secrets).await.map_err(|broken| broken.what)?;
         Ok(answer.status.as_u16())
     };
-    let result = tokio::time::timeout_at(intended + limit, asked).await;
+    let result = tokio::time::timeout_at(intended + limit, contain(asked)).await;
     let finished = Instant::now();
     let result = match result {
-        Ok(result) => result,
+        Ok(Ok(result)) => result,
+        // The side is not left waiting for an answer that never comes.
+        Ok(Err(panicked)) => Err(shared.secrets.tell_brief(&format!("internal error: {panicked}"), 300)),
         Err(_) => Err(format!("no answer from {target} within {} ms", limit.as_millis())),
     };
     if result.is_err() {

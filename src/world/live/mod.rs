@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -30,11 +30,15 @@ mod sql;
 mod tail;
 mod tcp;
 mod tls;
+mod watching;
+
+pub use watching::Watching;
 
 use self::outbox::Outbox;
 use self::secrets::Secrets;
 use super::{World, WorldEvent, shape};
 use crate::clock::Clock;
+use crate::contain::{contain, contain_now};
 use crate::core::action::{Action, Command};
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::job::{Adoption, JobKey, Outcome, Stream};
@@ -79,8 +83,7 @@ pub enum LiveError {
 /// The outside world as it is. Dropping it ends all probes and gives up on all actions except commands, which
 /// have a watcher of their own.
 pub struct LiveWorld {
-    shared: Arc<Shared>,
-    probes: JoinSet<()>,
+    measuring: Watching,
     jobs: JoinSet<()>,
     /// How running jobs are asked to stop.
     stops: BTreeMap<JobKey, watch::Sender<bool>>,
@@ -200,23 +203,10 @@ impl Reporter {
 impl LiveWorld {
     /// A world that watches and does nothing yet. Must be called within a tokio runtime.
     pub fn new(plan: &Plan, options: LiveOptions) -> Result<Self, LiveError> {
-        tokio::runtime::Handle::try_current().map_err(|_| LiveError::NoRuntime)?;
-        let databases = plan.targets.iter().filter_map(|(id, target)| match target {
-            Target::Postgres(postgres) => Some((id.clone(), postgres.clone())),
-            _ => None,
-        });
-        let longest = plan.probes.values().map(|probe| probe.limit.to_std()).max().unwrap_or_default();
-        let shared = Shared {
-            targets: plan.targets.clone(),
-            probes: plan.probes.clone(),
-            secrets: Secrets::new(plan.secrets.clone()),
-            databases: pg::Databases::new(databases, longest.max(Duration::from_secs(1))),
-            outbox: Outbox::default(),
-            options,
-        };
-        let path = shared.output_dir();
+        let measuring = Watching::new(plan, options)?;
+        let path = measuring.shared.output_dir();
         private_dir(&path).map_err(|source| LiveError::Output { path, source })?;
-        Ok(Self { shared: Arc::new(shared), probes: JoinSet::new(), jobs: JoinSet::new(), stops: BTreeMap::new() })
+        Ok(Self { measuring, jobs: JoinSet::new(), stops: BTreeMap::new() })
     }
 
     /// How the job `key` will be asked to stop.
@@ -235,12 +225,10 @@ where
     F: Future<Output = (Outcome, Option<Span>)> + Send + 'static,
 {
     let started = Instant::now();
-    let mut own = JoinSet::new();
-    own.spawn(work);
-    let (outcome, took) = match own.join_next().await {
-        Some(Ok(done)) => done,
-        _ => (Outcome::Unknown { why: "an error in gonogo itself ended the job".to_owned() }, None),
-    };
+    let (outcome, took) = contain(work).await.unwrap_or_else(|panicked| {
+        let what = shared.secrets.tell_brief(&panicked.to_string(), 300);
+        (Outcome::Unknown { why: format!("an error in gonogo itself ended the job: {what}") }, None)
+    });
     let took = took.unwrap_or_else(|| Span(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)));
     shared.outbox.verdict(WorldEvent::Ended { key, outcome, took });
 }
@@ -269,9 +257,9 @@ async fn act(
 async fn take_up(shared: Arc<Shared>, key: JobKey, command: Command, stop: watch::Receiver<bool>) {
     let look = {
         let (shared, key, command) = (Arc::clone(&shared), key.clone(), command.clone());
-        tokio::task::spawn_blocking(move || command::find(&shared, &key, &command))
+        tokio::task::spawn_blocking(move || contain_now(|| command::find(&shared, &key, &command)))
     };
-    let (adoption, watcher) = look.await.unwrap_or((Adoption::Untraceable, None));
+    let (adoption, watcher) = look.await.ok().and_then(Result::ok).unwrap_or((Adoption::Untraceable, None));
     shared.outbox.verdict(WorldEvent::Adopted { key: key.clone(), adoption });
     if let Some(watcher) = watcher {
         let work = {
@@ -287,20 +275,18 @@ async fn take_up(shared: Arc<Shared>, key: JobKey, command: Command, stop: watch
 
 impl World for LiveWorld {
     fn watch(&mut self) {
-        if self.probes.is_empty() {
-            schedule::start(&self.shared, &mut self.probes);
-        }
+        self.measuring.watch();
     }
 
     fn start(&mut self, key: JobKey, action: &Action) {
         let stop = self.stop_of(&key);
-        let (shared, action) = (Arc::clone(&self.shared), action.clone());
+        let (shared, action) = (Arc::clone(&self.measuring.shared), action.clone());
         self.jobs.spawn(async move {
             let work = {
                 let (shared, key) = (Arc::clone(&shared), key.clone());
                 async move { act(&shared, &key, &action, stop).await }
             };
-            see_through(&shared, key, work).await;
+            Box::pin(see_through(&shared, key, work)).await;
         });
     }
 
@@ -312,15 +298,15 @@ impl World for LiveWorld {
 
     fn adopt(&mut self, key: JobKey, action: &Action) {
         let Action::Command(command) = action else {
-            self.shared.outbox.verdict(WorldEvent::Adopted { key, adoption: Adoption::Untraceable });
+            self.measuring.adopt(key, action);
             return;
         };
         let stop = self.stop_of(&key);
-        self.jobs.spawn(take_up(Arc::clone(&self.shared), key, command.clone(), stop));
+        self.jobs.spawn(take_up(Arc::clone(&self.measuring.shared), key, command.clone(), stop));
     }
 
     async fn next(&mut self) -> Option<WorldEvent> {
-        Some(self.shared.outbox.next().await)
+        self.measuring.next().await
     }
 }
 

@@ -16,6 +16,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::secrets::Secrets;
 use super::tls;
+use crate::contain::contain;
 use crate::core::ids::TargetId;
 use crate::core::target::{Postgres, Tls};
 
@@ -173,13 +174,13 @@ impl Databases {
         let (client, task) = match target.tls {
             Tls::Disable => {
                 let (client, connection) = config.ssl_mode(SslMode::Disable).connect(NoTls).await.map_err(failed)?;
-                (client, tokio::spawn(async move { drop(connection.await) }))
+                (client, tokio::spawn(async move { drop(contain(connection).await) }))
             }
             Tls::VerifyFull => {
                 let connector = connector(target).await?;
                 let (client, connection) =
                     config.ssl_mode(SslMode::Require).connect(connector).await.map_err(failed)?;
-                (client, tokio::spawn(async move { drop(connection.await) }))
+                (client, tokio::spawn(async move { drop(contain(connection).await) }))
             }
         };
         Ok(Session { client, place, user, task: task.abort_handle() })

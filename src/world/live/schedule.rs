@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{Shared, command, dns, http, latency, replication, sql, tcp};
+use crate::contain::{Panicked, contain};
 use crate::core::ids::ProbeId;
 use crate::core::probe::{Probe, ProbeKind};
 use crate::core::reading::Failure;
@@ -53,15 +54,41 @@ pub(super) fn start(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
         let slot = probe.every.to_std().min(SPREAD) / count;
         let phase = slot * place + slot.mul_f64(rand::rng().random_range(0.0..1.0));
         let (shared, id, probe) = (Arc::clone(shared), id.clone(), probe.clone());
-        match &probe.kind {
-            ProbeKind::Http(http) => {
-                let http = http.clone();
-                tasks.spawn(latency::watch(shared, id, probe, http, now + phase));
-            }
-            _ => {
-                tasks.spawn(watch(shared, id, probe, now + phase));
-            }
+        tasks.spawn(async move {
+            let every = probe.every.to_std();
+            let work = |begun| measure_on(Arc::clone(&shared), id.clone(), probe.clone(), begun);
+            let tell = |panicked: Panicked| {
+                let what = shared.secrets.tell_brief(&panicked.to_string(), 300);
+                let failure = Failure::new(format!("internal error in probe `{id}`: {what}"));
+                let now = Instant::now();
+                shared.reading(&id, &probe, now, now, Err(failure));
+            };
+            endure(now + phase, every, work, tell).await;
+        });
+    }
+}
+
+/// Measures for ever, from `first` on.
+async fn measure_on(shared: Arc<Shared>, id: ProbeId, probe: Probe, first: Instant) {
+    match &probe.kind {
+        ProbeKind::Http(http) => {
+            let http = http.clone();
+            latency::watch(shared, id, probe, http, first).await;
         }
+        _ => watch(shared, id, probe, first).await,
+    }
+}
+
+/// Begins `work` again after it has panicked, one interval later and with nothing remembered. `tell` is told.
+async fn endure<F: Future<Output = ()>>(
+    mut first: Instant,
+    every: Duration,
+    work: impl Fn(Instant) -> F,
+    tell: impl Fn(Panicked),
+) {
+    while let Err(panicked) = contain(work(first)).await {
+        tell(panicked);
+        first = Instant::now() + every;
     }
 }
 
@@ -113,6 +140,24 @@ fn asked(kind: &ProbeKind) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_probe_that_panics_is_told_and_measures_on() {
+        use std::sync::Mutex;
+        let (begun, told) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+        let work = |first: Instant| {
+            let mut begun = begun.lock().unwrap();
+            begun.push(first);
+            let times = begun.len();
+            async move { assert!(times == 3, "no memory of {times}") }
+        };
+        let every = Duration::from_millis(20);
+        endure(Instant::now(), every, work, |panicked| told.lock().unwrap().push(panicked.to_string())).await;
+        let told = told.into_inner().unwrap();
+        assert!(told.len() == 2 && told[0].contains("no memory of 1"), "{told:?}");
+        let begun = begun.into_inner().unwrap();
+        assert!(begun[1] - begun[0] >= every, "not at once, or it would spin");
+    }
 
     #[tokio::test]
     async fn missed_ticks_are_skipped_and_the_timetable_stays() {

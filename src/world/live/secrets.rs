@@ -12,6 +12,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::foreign;
 use super::mask::Masker;
+use crate::contain::contain_now;
 use crate::core::ids::SecretId;
 use crate::core::plan::SecretSource;
 
@@ -19,6 +20,8 @@ const OPEN: &str = "«secret:";
 const CLOSE: char = '»';
 /// Longest a program that gives a secret may run.
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
+/// Longest a file that holds a secret may take to be read: it may lie on a dead network disk, or be a pipe.
+const FILE_LIMIT: Duration = Duration::from_secs(5);
 /// How long the answer of such a program is used again: probes ask every second.
 const COMMAND_KEPT: Duration = Duration::from_mins(1);
 /// Largest secret in bytes.
@@ -46,22 +49,49 @@ impl Secrets {
     /// Takes the plan's sources. Values that can be had at once are fetched already, only to be masked.
     pub(super) fn new(sources: BTreeMap<SecretId, SecretSource>) -> Self {
         let secrets = Self { sources, seen: Mutex::default() };
-        secrets.prime();
+        secrets.prime_environment();
+        let files = secrets.files();
+        let (sender, read) = std::sync::mpsc::channel();
+        // A thread of its own, which a dead disk may keep for ever.
+        let reader = std::thread::Builder::new().name("secrets".to_owned());
+        let started = reader.spawn(move || sender.send(read_regular(files)));
+        if started.is_ok() {
+            secrets.remember_all(read.recv_timeout(FILE_LIMIT).unwrap_or_default());
+        }
         secrets
     }
 
     /// Learns what environment and files hold now, so that it is masked wherever it turns up.
-    pub(super) fn prime(&self) {
+    pub(super) async fn prime(&self) {
+        self.prime_environment();
+        let files = self.files();
+        if !files.is_empty() {
+            let values = aside(move || Ok(read_regular(files))).await;
+            self.remember_all(values.unwrap_or_default());
+        }
+    }
+
+    fn prime_environment(&self) {
         for (id, source) in &self.sources {
-            let value = match source {
-                SecretSource::Env(name) => std::env::var(name).ok(),
-                // A pipe can be read only once, and may wait for its writer.
-                SecretSource::File(path) if Path::new(path).is_file() => read_file(path).ok(),
-                SecretSource::File(_) | SecretSource::Command(_) => None,
-            };
-            if let Some(value) = value {
+            if let SecretSource::Env(name) = source
+                && let Ok(value) = std::env::var(name)
+            {
                 self.remember(id, &value);
             }
+        }
+    }
+
+    fn files(&self) -> Vec<(SecretId, String)> {
+        let file = |(id, source): (&SecretId, &SecretSource)| match source {
+            SecretSource::File(path) => Some((id.clone(), path.clone())),
+            SecretSource::Env(_) | SecretSource::Command(_) => None,
+        };
+        self.sources.iter().filter_map(file).collect()
+    }
+
+    fn remember_all(&self, values: Vec<(SecretId, String)>) {
+        for (id, value) in values {
+            self.remember(&id, &value);
         }
     }
 
@@ -116,7 +146,11 @@ impl Secrets {
             SecretSource::Env(variable) => {
                 std::env::var(variable).map_err(|_| format!("secret `{id}`: the variable {variable} is not set"))?
             }
-            SecretSource::File(path) => read_file(path).map_err(|err| format!("secret `{id}`: {path}: {err}"))?,
+            SecretSource::File(path) => {
+                let own = path.clone();
+                let read = aside(move || read_file(&own).map_err(|err| err.to_string())).await;
+                read.map_err(|err| format!("secret `{id}`: {path}: {err}"))?
+            }
             SecretSource::Command(words) => {
                 if let Some(value) = self.recent(id) {
                     value
@@ -161,6 +195,22 @@ impl Secrets {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Reads in a thread that may wait, and gives up on it when it waits too long.
+async fn aside<T: Send + 'static>(read: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    match tokio::time::timeout(FILE_LIMIT, tokio::task::spawn_blocking(move || contain_now(read))).await {
+        Ok(Ok(Ok(read))) => read,
+        // The text of the panic may hold the secret.
+        Ok(_) => Err("an error in gonogo itself kept it from being read".to_owned()),
+        Err(_) => Err(format!("it could not be read within {} s", FILE_LIMIT.as_secs())),
+    }
+}
+
+/// What can be read at once. A pipe can be read only once, and may wait for its writer.
+fn read_regular(files: Vec<(SecretId, String)>) -> Vec<(SecretId, String)> {
+    let regular = files.into_iter().filter(|(_, path)| Path::new(path).is_file());
+    regular.filter_map(|(id, path)| Some((id, read_file(&path).ok()?))).collect()
 }
 
 fn read_file(path: &str) -> std::io::Result<String> {
@@ -226,6 +276,26 @@ mod tests {
         assert_eq!(secrets.tell("hunter22"), "hunter22", "not known before it is used");
         assert_eq!(secrets.reveal("x=«secret:a»;").await.unwrap(), "x=hunter22;");
         assert_eq!(secrets.tell("got hunter22\u{1b}"), "got «secret:a»␛");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_file_that_nobody_writes_holds_up_nobody_else_and_is_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        let secrets = secrets(&[("pipe", SecretSource::File(pipe.display().to_string()))]);
+        let secrets = std::sync::Arc::new(secrets);
+        let asked = tokio::spawn({
+            let secrets = std::sync::Arc::clone(&secrets);
+            async move { secrets.reveal("«secret:pipe»").await }
+        });
+        // There is one worker: held up, it would not come to this.
+        tokio::spawn(async {}).await.unwrap();
+        let err = asked.await.unwrap().unwrap_err();
+        assert!(err.contains("secret `pipe`") && err.contains("within 5 s"), "{err}");
+        // Lets the thread that waits for a writer go, or the runtime would wait for it.
+        drop(std::fs::OpenOptions::new().write(true).open(&pipe).unwrap());
     }
 
     #[tokio::test]

@@ -161,6 +161,19 @@ impl Spool {
         File::open(&self.dir)?.sync_all()
     }
 
+    /// Whether this job was never started, and from now on never will be: proven by the claim, which a watcher that
+    /// is only now coming up gives way to. What cannot be read is an error, not a no.
+    pub(super) fn never_started(&self) -> io::Result<bool> {
+        match self.claim(&Traces::default()) {
+            Ok(()) => Ok(true),
+            Err(err) if err.kind() == io::ErrorKind::AlreadyExists => match self.traces()? {
+                Some(traces) => Ok(traces.watcher.is_none()),
+                None => Err(io::Error::other("the note of who watches it has vanished")),
+            },
+            Err(err) => Err(err),
+        }
+    }
+
     /// Replaces who watches.
     pub(super) fn update(&self, traces: &Traces) -> io::Result<()> {
         self.replace("pid", &serde_json::to_vec(traces)?)
@@ -222,6 +235,25 @@ mod tests {
         assert_eq!(own.life(), Life::Alive);
         let earlier = Process { born: Some("another boot/1".to_owned()), ..own };
         assert_eq!(earlier.life(), Life::Gone);
+    }
+
+    #[test]
+    fn only_a_proven_absence_is_a_job_that_never_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = |key: &str| Spool::new(dir.path(), key);
+        assert!(spool("fresh").never_started().unwrap());
+        assert!(spool("fresh").never_started().unwrap(), "and it never will be");
+        assert!(spool("fresh").claim(&Traces::default()).is_err());
+
+        let watched = Traces { watcher: Some(Process { pid: 1, born: None }), ..Traces::default() };
+        spool("begun").claim(&watched).unwrap();
+        assert!(!spool("begun").never_started().unwrap());
+
+        fs::write(dir.path().join("torn.pid"), "{\"watcher\":").unwrap();
+        spool("torn").never_started().unwrap_err();
+        fs::create_dir(dir.path().join("folder.pid")).unwrap();
+        spool("folder").never_started().unwrap_err();
+        Spool::new(&dir.path().join("gone"), "s").never_started().unwrap_err();
     }
 
     #[test]

@@ -7,12 +7,14 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use tokio::sync::OnceCell;
 
+use crate::contain::contain_now;
+
 /// Client settings that trust what the system trusts. Read once, away from the runtime's threads.
 pub(super) async fn system() -> Result<Arc<ClientConfig>, String> {
     static SYSTEM: OnceCell<Arc<ClientConfig>> = OnceCell::const_new();
     SYSTEM
         .get_or_try_init(|| async {
-            tokio::task::spawn_blocking(|| {
+            blocking(|| {
                 let found = rustls_native_certs::load_native_certs();
                 let mut roots = RootCertStore::empty();
                 roots.add_parsable_certificates(found.certs);
@@ -22,7 +24,6 @@ pub(super) async fn system() -> Result<Arc<ClientConfig>, String> {
                 config(roots)
             })
             .await
-            .map_err(|err| err.to_string())?
         })
         .await
         .cloned()
@@ -31,16 +32,20 @@ pub(super) async fn system() -> Result<Arc<ClientConfig>, String> {
 /// Client settings that trust only the authorities in the PEM file at `path`.
 pub(super) async fn authority(path: &str) -> Result<Arc<ClientConfig>, String> {
     let owned = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || {
+    let read = blocking(move || {
         let mut roots = RootCertStore::empty();
         for cert in CertificateDer::pem_file_iter(&owned).map_err(|err| err.to_string())? {
             roots.add(cert.map_err(|err| err.to_string())?).map_err(|err| err.to_string())?;
         }
         if roots.is_empty() { Err("no certificate in it".to_owned()) } else { config(roots) }
     });
-    read.await
-        .map_err(|err| err.to_string())?
-        .map_err(|err| format!("the certificate authority in {path} cannot be used: {err}"))
+    read.await.map_err(|err| format!("the certificate authority in {path} cannot be used: {err}"))
+}
+
+/// Work for a thread that may wait.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    let done = tokio::task::spawn_blocking(move || contain_now(work)).await.map_err(|err| err.to_string())?;
+    done.map_err(|panicked| format!("internal error: {panicked}"))?
 }
 
 fn config(roots: RootCertStore) -> Result<Arc<ClientConfig>, String> {

@@ -90,6 +90,8 @@ pub struct SimWorld {
     running: BTreeMap<JobKey, Job>,
     /// What commands left behind for whoever looks for them.
     results: BTreeMap<JobKey, (Outcome, Span)>,
+    /// Whether each job that is over took effect, whatever anybody was told.
+    effects: BTreeMap<JobKey, bool>,
     troubles: Troubles,
     dice: Dice,
 }
@@ -108,6 +110,7 @@ impl SimWorld {
             muted: Vec::new(),
             running: BTreeMap::new(),
             results: BTreeMap::new(),
+            effects: BTreeMap::new(),
             troubles: Troubles::new(&plan, &scenarios),
             dice: Dice::new(seed, "scenarios"),
             plan,
@@ -320,6 +323,16 @@ impl SimWorld {
         }
     }
 
+    /// Whether a job took effect, as somebody finds who goes and looks. `None` while it is under way.
+    pub fn took_effect(&self, key: &JobKey) -> Option<bool> {
+        if self.running.contains_key(key) { None } else { Some(self.effects.get(key).copied().unwrap_or(false)) }
+    }
+
+    /// Rows that customers were told were saved and that the database their application uses does not have.
+    pub fn rows_missing(&self) -> u64 {
+        self.model.rows_missing()
+    }
+
     fn push(&mut self, at: At, coming: Coming) {
         self.sequence += 1;
         self.queue.insert((at.max(self.model.now), self.sequence), coming);
@@ -433,6 +446,7 @@ impl SimWorld {
                 Ok(_) | Err(_) => {}
             }
         }
+        self.effects.insert(key.clone(), happened);
         if jobs::leaves_a_trace(&job.action) {
             self.results.insert(key.clone(), (outcome.clone(), took));
         }

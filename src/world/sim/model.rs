@@ -272,6 +272,20 @@ impl Model {
         }
     }
 
+    /// Rows that customers were told were saved and that the database their application uses does not have.
+    pub(super) fn rows_missing(&self) -> u64 {
+        let of = if self.using.is_some() && self.using == self.new {
+            Quantity::MissingInNew
+        } else {
+            Quantity::MissingInOld
+        };
+        // Before anything is copied the old database is the only one there is.
+        if self.using.is_none() || self.using == self.old && self.saved.1 == 0.0 {
+            return 0;
+        }
+        self.quantity(of).unsigned_abs()
+    }
+
     /// A number of the world.
     #[allow(clippy::cast_possible_truncation)] // counts far below 2^63
     pub(super) fn quantity(&self, of: Quantity) -> i64 {

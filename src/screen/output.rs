@@ -26,14 +26,16 @@ pub struct OutputTail {
 }
 
 impl OutputTail {
-    pub(super) fn push(&mut self, line: Line) {
+    /// Takes in one line; the oldest makes room for it.
+    pub fn push(&mut self, line: Line) {
         if self.lines.len() == KEPT {
             self.lines.pop_front();
         }
         self.lines.push_back(line);
     }
 
-    pub(super) fn count_dropped(&mut self, lines: u64) {
+    /// Counts lines that came too fast to be kept.
+    pub fn count_dropped(&mut self, lines: u64) {
         self.dropped = self.dropped.saturating_add(lines);
     }
 

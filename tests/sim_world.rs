@@ -1,5 +1,8 @@
 //! What is true of the simulated world whatever is done to it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
+#![allow(clippy::cast_possible_truncation)] // small numbers
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -19,7 +22,8 @@ use gonogo::world::shape::mismatch;
 use gonogo::world::sim::{SimOptions, SimWorld};
 use proptest::prelude::*;
 
-use crate::session::START;
+/// When every world here begins.
+const START: At = At(1_767_405_600_000);
 
 fn plan(path: &str) -> Arc<Plan> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);

@@ -1,0 +1,150 @@
+//! `rehearsals`, and the demand for them before a live run.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::records::{MODE, PROFILE, plan_of};
+use super::{Failure, Look, Outcome, RunbookArgs, check::read, say};
+use crate::core::fact::{Fact, Mode};
+use crate::core::ids::Who;
+use crate::core::plan::Plan;
+use crate::core::time::At;
+use crate::driver::facts_of;
+use crate::journal::{Reader, Store};
+use crate::rehearsal::compare::changes;
+use crate::rehearsal::ledger::{Rehearsal, standing};
+use crate::text::clean;
+
+/// Label of a run on real servers that is a rehearsal: its profile lifts the demand for rehearsals.
+pub(super) const REHEARSAL: &str = "rehearsal";
+
+/// The shortest reason for driving without rehearsals, in characters.
+const REASON_MIN: usize = crate::core::decide::REASON_MIN;
+
+/// Whether driving this plan with this profile is a rehearsal on real servers: the profile lifts the demand that the
+/// runbook makes.
+pub(super) fn is_rehearsal(plan: &Plan, profile: Option<&str>) -> bool {
+    profile.is_some() && plan.rehearsals.is_none()
+}
+
+/// All rehearsals on record with their plans, the newest last. What cannot be read does not count.
+fn on_record(store: &Store) -> Result<Vec<(Rehearsal, Plan, Reader)>, Failure> {
+    let mut found = Vec::new();
+    for run in store.list()? {
+        let Ok(journal) = run.journal else { continue };
+        let labels = &journal.meta.labels;
+        let simulated = labels.get(MODE).map(String::as_str) == Some(Mode::Rehearsal.as_str());
+        if !simulated && !labels.contains_key(REHEARSAL) {
+            continue;
+        }
+        let reader = store.read_run(&run.id)?;
+        let Ok(plan) = plan_of(&reader) else { continue };
+        let Ok(facts) = facts_of(&reader.tail(journal.head.seq)?) else { continue };
+        let profile = if simulated { None } else { labels.get(PROFILE).cloned() };
+        let rehearsal = Rehearsal::from_facts(run.id, journal.meta.created_at, profile, &plan, &facts);
+        found.push((rehearsal, plan, reader));
+    }
+    found.sort_by_key(|(rehearsal, _, _)| rehearsal.made);
+    Ok(found)
+}
+
+/// Rehearsals that may count for a plan. One on real servers, made with the very same file, counts although its
+/// profile gives another digest.
+fn counting(found: &[(Rehearsal, Plan, Reader)], plan: &Plan, source: &str) -> Vec<Rehearsal> {
+    let runbook = crate::journal::Digest::of(source.as_bytes());
+    found
+        .iter()
+        .map(|(rehearsal, _, reader)| {
+            let mut rehearsal = rehearsal.clone();
+            if rehearsal.profile.is_some() && reader.meta().runbook == runbook {
+                rehearsal.plan.clone_from(&plan.digest);
+            }
+            rehearsal
+        })
+        .collect()
+}
+
+/// What a live run of this plan must record about its rehearsals; or why it may not begin.
+pub(super) fn demanded(
+    store: &Store,
+    plan: &Plan,
+    source: &str,
+    without: Option<&str>,
+    by: &Who,
+) -> Result<Option<Fact>, Failure> {
+    let Some(demand) = &plan.rehearsals else { return Ok(None) };
+    let found = on_record(store)?;
+    let standing = standing(demand, plan, &counting(&found, plan, source), Timestamp::now());
+    let counted = standing.counted.iter().map(ToString::to_string).collect();
+    let overridden = match without {
+        _ if standing.missing.is_empty() => None,
+        Some(reason) if reason.trim().chars().count() >= REASON_MIN => Some(reason.trim().to_owned()),
+        Some(_) => {
+            return Err(Failure::usage(format!(
+                "the reason given with --without-rehearsals must have at least {REASON_MIN} characters: people will \
+                 read it afterwards"
+            )));
+        }
+        None => {
+            let mut text = format!(
+                "refused: the runbook demands rehearsals before a live run, and this is missing:\n  {}\n",
+                standing.missing.join("\n  ")
+            );
+            if let Some((last, old, _)) = found.iter().rev().find(|(last, _, _)| last.plan != plan.digest)
+                && standing.counted.is_empty()
+                && old.title == plan.title
+            {
+                text.push_str(&format!("changed since the rehearsal {}:\n", last.run.short()));
+                for change in changes(old, plan) {
+                    text.push_str(&format!("  {}\n", clean(&change.to_string())));
+                }
+            }
+            text.push_str("rehearse it with `gonogo rehearse`, or say why not with --without-rehearsals REASON");
+            return Err(Failure::usage(text));
+        }
+    };
+    Ok(Some(Fact::RehearsalsChecked { counted, missing: standing.missing, overridden, by: by.clone() }))
+}
+
+/// Lists the rehearsals of a runbook, and what a live run would still need.
+pub(super) fn list(state: &Path, look: Look, args: &RunbookArgs) -> Outcome {
+    let loaded = read(args, look.color)?;
+    let plan = &loaded.plan;
+    let store = Store::open(state)?;
+    let found = on_record(&store)?;
+    let candidates = counting(&found, plan, &loaded.source);
+    for ((_, old, _), rehearsal) in found.iter().zip(&candidates) {
+        let world = rehearsal.profile.as_ref().map_or_else(
+            || "simulated".to_owned(),
+            |profile| format!("on the real servers of profile {}", clean(profile)),
+        );
+        let ending = rehearsal.ending.as_ref().map_or("not finished", |how| how.as_str());
+        let made = crate::screen::words::day(At(rehearsal.made.as_millisecond()));
+        say(&format!("{}  {made}  {ending:<12}  {world}", rehearsal.run));
+        if rehearsal.plan != plan.digest && old.title == plan.title {
+            for change in changes(old, plan) {
+                say(&format!("    since then: {}", clean(&change.to_string())));
+            }
+        } else if rehearsal.plan != plan.digest {
+            say(&format!("    of another runbook: {}", clean(&old.title)));
+        }
+    }
+    if found.is_empty() {
+        say("no rehearsals yet: make one with `gonogo rehearse`");
+    }
+    match &plan.rehearsals {
+        None => say("the runbook demands none before a live run"),
+        Some(demand) => {
+            let standing = standing(demand, plan, &candidates, Timestamp::now());
+            if standing.missing.is_empty() {
+                let counted = crate::screen::words::count(standing.counted.len(), "rehearsal");
+                say(&format!("the demand is met: {counted} of this plan"));
+            } else {
+                say(&format!("a live run still needs: {}", standing.missing.join("; ")));
+                return Ok(1);
+            }
+        }
+    }
+    Ok(0)
+}

@@ -1,0 +1,368 @@
+//! `rehearse`: a runbook in a simulated world, by hand or by an automatic operator.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::check::read;
+use super::drive::{Seat, holder, last_word, runtime, who};
+use super::records::{MODE, PROFILE, SET};
+use super::{Failure, Look, Outcome, RunbookArgs, say};
+use crate::clock::Clock;
+use crate::core::fact::{Mode, Recorded};
+use crate::core::ids::StepId;
+use crate::core::plan::Plan;
+use crate::core::time::{At, Span};
+use crate::driver::{Engine, Opening, facts_of};
+use crate::journal::{Journal, Ledger, NewRecord, NewRun, RunId, Store, Writer};
+use crate::pace::Pace;
+use crate::rehearsal::debrief::{Debrief, Mishap, debrief};
+use crate::rehearsal::operator::AutoOperator;
+use crate::rehearsal::policy::{Policy, load_str as load_policy};
+use crate::rehearsal::session::{Rehearsed, rehearse as rehearse_by_policy};
+use crate::rehearsal::world::Handle;
+use crate::runbook::Loaded;
+use crate::scenario::{self, End, Scenario};
+use crate::world::sim::{SimOptions, SimWorld};
+
+/// When a rehearsal begins on its own clock, unless the runbook has a window: a Saturday night, long ago enough not to
+/// be taken for today.
+const START: At = At(1_767_405_600_000);
+
+/// Samples handed over in one transaction.
+const SAMPLES: usize = 4_096;
+
+/// What to rehearse, and how.
+#[derive(Clone, Debug, Args)]
+pub(super) struct RehearseArgs {
+    #[command(flatten)]
+    pub(super) runbook: RunbookArgs,
+    /// What goes wrong: the name of a bundled scenario or a file; may be given several times
+    #[arg(long, value_name = "NAME|FILE")]
+    scenario: Vec<String>,
+    /// Let something go wrong that you do not know
+    #[arg(long, conflicts_with = "scenario")]
+    surprise: bool,
+    /// List the bundled scenarios that fit the runbook, each with its lesson
+    #[arg(long, conflicts_with_all = ["scenario", "surprise", "auto"])]
+    list: bool,
+    /// Where chance begins; the same seed gives the same rehearsal [default: by chance, and told]
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+    /// How many times faster than real time it begins, 1 to 1000; + and - change it
+    #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    speed: u32,
+    /// Let an automatic operator drive, without a terminal, as fast as it can be computed
+    #[arg(long)]
+    auto: bool,
+    /// How the automatic operator reacts: `good`, `careless` or a file
+    #[arg(long, value_name = "NAME|FILE", requires = "auto")]
+    policy: Option<String>,
+    /// The automatic operator takes everything back once this step is done
+    #[arg(long, value_name = "STEP", requires = "auto")]
+    roll_back_after: Option<StepId>,
+    /// Print the outcome as one JSON object
+    #[arg(long, requires = "auto")]
+    json: bool,
+}
+
+impl RehearseArgs {
+    /// The rehearsal of this runbook with nothing said.
+    pub(super) fn of(runbook: RunbookArgs) -> Self {
+        Self {
+            runbook,
+            scenario: Vec::new(),
+            surprise: false,
+            list: false,
+            seed: None,
+            speed: 1,
+            auto: false,
+            policy: None,
+            roll_back_after: None,
+            json: false,
+        }
+    }
+}
+
+/// Everything about one rehearsal that is known before it begins.
+struct Setting {
+    plan: Arc<Plan>,
+    source: String,
+    seed: u64,
+    start: At,
+    /// Scenarios with their names.
+    scenarios: Vec<(String, Scenario)>,
+    surprise: bool,
+}
+
+pub(super) fn rehearse(state: &Path, look: Look, args: &RehearseArgs) -> Outcome {
+    let loaded = read(&args.runbook, look.color)?;
+    if args.list {
+        return list(&loaded.plan);
+    }
+    let setting = setting(loaded, args)?;
+    if args.auto { automatic(state, args, setting) } else { by_hand(state, look, args, &setting) }
+}
+
+fn list(plan: &Plan) -> Outcome {
+    let fitting = scenario::fitting(plan);
+    for (name, scenario) in &fitting {
+        say(&format!("{name:<20} {}\n{:<20} {}", scenario.title, "", scenario.lesson));
+    }
+    let unfit = scenario::BUNDLED.len() - fitting.len();
+    if unfit > 0 {
+        say(&format!("{unfit} more do not fit this runbook: it has nothing for them to hit"));
+    }
+    Ok(0)
+}
+
+fn setting(loaded: Loaded, args: &RehearseArgs) -> Result<Setting, Failure> {
+    let plan = Arc::new(loaded.plan);
+    let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let mut scenarios = Vec::new();
+    for asked in &args.scenario {
+        scenarios.push((asked.clone(), scenario_of(asked, &plan)?));
+    }
+    if args.surprise {
+        let fitting = scenario::fitting(&plan);
+        let at = usize::try_from(seed).unwrap_or(0).checked_rem(fitting.len()).unwrap_or(0);
+        let Some((name, chosen)) = fitting.into_iter().nth(at) else {
+            return Err(Failure::usage("no bundled scenario fits this runbook: there is nothing to be surprised by"));
+        };
+        scenarios.push((name.to_owned(), chosen));
+    }
+    let start = plan.window.map_or(START, |window| window.opens);
+    Ok(Setting { plan, source: loaded.source, seed, start, scenarios, surprise: args.surprise })
+}
+
+fn scenario_of(asked: &str, plan: &Plan) -> Result<Scenario, Failure> {
+    let (name, text) = match scenario::bundled(asked) {
+        Some(bundled) => (bundled.name.to_owned(), bundled.text.to_owned()),
+        None => (asked.to_owned(), text_of(asked, "scenario", scenario::BUNDLED.iter().map(|bundled| bundled.name))?),
+    };
+    scenario::load_str(&name, &text, plan).map_err(|faults| Failure::usage(faults.render(false, 100)))
+}
+
+/// The text of a file that is not one of the bundled names.
+fn text_of<'a>(asked: &str, what: &str, names: impl Iterator<Item = &'a str>) -> Result<String, Failure> {
+    let path = PathBuf::from(asked);
+    if !path.exists() {
+        let names: Vec<&str> = names.collect();
+        let nearest = nearest(asked, names.iter().copied());
+        return Err(Failure::usage(format!(
+            "there is no {what} `{asked}`, neither bundled nor as a file{nearest}; bundled are {}",
+            names.join(", ")
+        )));
+    }
+    std::fs::read_to_string(&path).map_err(|error| Failure::usage(format!("`{asked}` cannot be read: {error}")))
+}
+
+/// The nearest name as the end of a sentence.
+fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> String {
+    crate::core::nearest::suggestion(asked, names).map_or_else(String::new, |near| format!("; {near}"))
+}
+
+fn policy_of(args: &RehearseArgs, plan: &Plan) -> Result<(String, Policy), Failure> {
+    let name = args.policy.clone().unwrap_or_else(|| "good".to_owned());
+    let mut policy = match name.as_str() {
+        "good" => Policy::good(),
+        "careless" => Policy::careless(),
+        file => {
+            let text = text_of(file, "policy", ["good", "careless"].into_iter())?;
+            load_policy(file, &text).map_err(|faults| Failure::usage(faults.render(false, 100)))?
+        }
+    };
+    if let Some(step) = &args.roll_back_after {
+        policy.roll_back_after = Some(step.clone());
+    }
+    if let Some(step) = policy.roll_back_after.as_ref().filter(|step| plan.step(step).is_none()) {
+        let nearest = nearest(step.as_str(), plan.steps.iter().map(|step| step.id.as_str()));
+        return Err(Failure::usage(format!("there is no step \"{step}\" to roll back after{nearest}")));
+    }
+    Ok((name, policy))
+}
+
+fn options(setting: &Setting) -> SimOptions {
+    let scenarios = setting.scenarios.iter().map(|(_, scenario)| scenario.clone()).collect();
+    SimOptions { seed: setting.seed, start: setting.start, scenarios }
+}
+
+fn new_run(setting: &Setting, args: &RehearseArgs, now: Timestamp) -> Result<NewRun, Failure> {
+    let mut labels = BTreeMap::from([
+        (MODE.to_owned(), Mode::Rehearsal.as_str().to_owned()),
+        ("seed".to_owned(), setting.seed.to_string()),
+        (SET.to_owned(), serde_json::to_string(&args.runbook.set).map_err(Failure::outside)?),
+    ]);
+    labels.extend(args.runbook.profile.clone().map(|profile| (PROFILE.to_owned(), profile)));
+    let names: Vec<&str> = setting.scenarios.iter().map(|(name, _)| name.as_str()).collect();
+    if !names.is_empty() {
+        labels.insert("scenarios".to_owned(), names.join(", "));
+    }
+    Ok(NewRun {
+        created_at: now,
+        title: setting.plan.title.clone(),
+        runbook: setting.source.clone().into_bytes(),
+        labels,
+    })
+}
+
+/// What came out, for machines.
+#[derive(Debug, Serialize)]
+struct Summary<'a> {
+    run: String,
+    seed: u64,
+    scenarios: Vec<&'a str>,
+    policy: &'a str,
+    ended: End,
+    expected: Vec<End>,
+    as_expected: bool,
+    #[serde(flatten)]
+    debrief: &'a Debrief,
+}
+
+fn automatic(state: &Path, args: &RehearseArgs, setting: Setting) -> Outcome {
+    let (policy_name, policy) = policy_of(args, &setting.plan)?;
+    let rolls_back = policy.roll_back_after.is_some();
+    let store = Store::open(state)?;
+    let now = Timestamp::now();
+    let id = RunId::new(now, rand::random());
+    let mut operator = AutoOperator::new(policy);
+    let rehearsed =
+        rehearse_by_policy(&setting.plan, options(&setting), &id, &mut operator).map_err(Failure::outside)?;
+    keep(&store, &id, &new_run(&setting, args, now)?, &rehearsed)?;
+    let facts = facts_of(&rehearsed.records).map_err(Failure::outside)?;
+    let debrief = told(&setting.plan, &facts, &rehearsed.world);
+    let ended = debrief.end();
+    let expected: Vec<End> = match policy_name.as_str() {
+        "careless" => setting.scenarios.iter().map(|(_, scenario)| scenario.ends.careless).collect(),
+        _ if setting.scenarios.is_empty() => vec![if rolls_back { End::RolledBack } else { End::Complete }],
+        _ => setting.scenarios.iter().map(|(_, scenario)| scenario.ends.good).collect(),
+    };
+    let as_expected = expected.contains(&ended);
+    if args.json {
+        let summary = Summary {
+            run: id.to_string(),
+            seed: setting.seed,
+            scenarios: setting.scenarios.iter().map(|(name, _)| name.as_str()).collect(),
+            policy: &policy_name,
+            ended,
+            expected,
+            as_expected,
+            debrief: &debrief,
+        };
+        say(&serde_json::to_string(&summary).map_err(Failure::outside)?);
+    } else {
+        say_debrief(&setting, &debrief);
+        say(&format!("kept as run {id}; look at it again with: gonogo replay {}", id.short()));
+    }
+    Ok(u8::from(!as_expected))
+}
+
+/// Keeps what was rehearsed like any other run: same records, same chain.
+fn keep(store: &Store, id: &RunId, new: &NewRun, rehearsed: &Rehearsed) -> Result<(), Failure> {
+    let mut journal = store.create_run(id, new, &holder("gonogo rehearse --auto"))?;
+    let batch: Vec<NewRecord> = rehearsed
+        .records
+        .iter()
+        .map(|record| NewRecord {
+            at_ms: record.at_ms,
+            kind: record.kind.clone(),
+            version: record.version,
+            body: record.body.clone(),
+        })
+        .collect();
+    journal.append(&batch)?;
+    for samples in rehearsed.contents.contents().samples.chunks(SAMPLES) {
+        journal.append_samples(samples)?;
+    }
+    Ok(())
+}
+
+fn told(plan: &Plan, facts: &[Recorded], world: &Handle) -> Debrief {
+    let mishaps: Vec<Mishap> = world.mishaps();
+    let missing = world.world().rows_missing();
+    debrief(plan, facts, &mishaps, missing)
+}
+
+fn say_debrief(setting: &Setting, debrief: &Debrief) {
+    for (name, scenario) in &setting.scenarios {
+        say(&format!("scenario {name}: {}", scenario.title));
+    }
+    for line in debrief.lines() {
+        say(&line);
+    }
+    for (_, scenario) in &setting.scenarios {
+        say(&format!("lesson: {}", scenario.lesson));
+        say(&format!("a good reaction: {}", scenario.good_reaction));
+    }
+    say(&format!("seed {}", setting.seed));
+}
+
+/// A person in front of a simulated world, over as many cockpits as the scenario takes.
+fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> Outcome {
+    let seat = Seat::check(look)?;
+    let store = Store::open(state)?;
+    let holder = holder("gonogo rehearse");
+    let now = Timestamp::now();
+    let id = RunId::new(now, rand::random());
+    let mut journal: Journal = store.create_run(&id, &new_run(setting, args, now)?, &holder)?;
+    let (clock, hand) = Clock::simulated(setting.start);
+    let pace = Pace::new(setting.start, args.speed);
+    let world = Handle::new(SimWorld::new(Arc::clone(&setting.plan), options(setting)), hand, pace.clone());
+    let runtime = runtime()?;
+    let mut opening = Opening::New { mode: Mode::Rehearsal, facts: Vec::new() };
+    let (exit, facts) = loop {
+        let epoch = journal.epoch();
+        let ledger = world.disk().ledger(Box::new(journal));
+        let writer =
+            Writer::spawn(ledger).map_err(|error| Failure::outside(format!("the journal does not start: {error}")))?;
+        let (exit, engine) = runtime.block_on(async {
+            let plan = Arc::clone(&setting.plan);
+            let engine = Engine::open(plan, who(&holder), epoch, opening, world.clone(), writer, clock.clone())
+                .map_err(Failure::usage)?;
+            seat.take(engine, id.short().to_owned(), false).await
+        })?;
+        let struck = engine.struck();
+        let faulted = engine.fault().is_some();
+        if struck.is_none() && !faulted {
+            last_word(&exit, &engine, &id, seat.charset());
+        }
+        drop(engine);
+        let reader = store.read_run(&id)?;
+        let head = reader.head()?;
+        let facts = facts_of(&reader.tail(head.seq)?).map_err(Failure::outside)?;
+        if struck.is_none() && !faulted {
+            break (exit, facts);
+        }
+        let gone = clock.now();
+        come_back(&world, struck.is_some());
+        pace.arrived(clock.now());
+        journal = store.open_run(&id, &holder)?;
+        opening = Opening::Resumed { facts, head: Some(head.hash), away: clock.now().since(gone) };
+    };
+    runtime.shutdown_background();
+    say("");
+    if setting.surprise {
+        say("the surprise:");
+    }
+    say_debrief(setting, &told(&setting.plan, &facts, &world));
+    Ok(exit.code())
+}
+
+/// The scenario has taken the cockpit. Somebody comes back to it, as with `gonogo resume`.
+fn come_back(world: &Handle, struck: bool) {
+    let why = if struck { "your cockpit is gone: the scenario took it" } else { "the journal's disk was full" };
+    say(&format!("{why}. In a real run you would now type: gonogo resume"));
+    if std::io::stdin().is_terminal() {
+        say("press enter to resume");
+        let mut line = String::new();
+        // Whatever was read: the answer is to go on.
+        let _ = std::io::stdin().lock().read_line(&mut line);
+    }
+    world.stay_away(world.take_away().unwrap_or(Span::secs(30)));
+}

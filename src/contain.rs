@@ -1,0 +1,118 @@
+//! Panics that end no more than the work they happen in.
+//!
+//! A probe with an error of ours in it is a probe that fails, not the end of the cockpit. What runs here is watched
+//! poll by poll; the terminal's panic hook asks [`noted`] and then leaves the terminal alone.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::pin::pin;
+use std::sync::Once;
+
+thread_local! {
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Some work panicked. The text is the panic's own and may hold foreign bytes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Panicked(String);
+
+/// While this lives, a panic on this thread will be caught.
+struct Contained;
+
+impl Contained {
+    fn begin() -> Self {
+        DEPTH.set(DEPTH.get().saturating_add(1));
+        Self
+    }
+}
+
+impl Drop for Contained {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get().saturating_sub(1));
+    }
+}
+
+/// Runs `work`; its panic is an error.
+///
+/// # Errors
+///
+/// When it panicked. What it had changed meanwhile is half done and should be thrown away.
+pub fn contain_now<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    let contained = Contained::begin();
+    let done = catch_unwind(AssertUnwindSafe(work));
+    drop(contained);
+    done.map_err(|payload| panicked(payload.as_ref()))
+}
+
+/// Waits for `work`; its panic is an error, as with [`contain_now`].
+///
+/// # Errors
+///
+/// When it panicked.
+pub async fn contain<F: Future>(work: F) -> Result<F::Output, Panicked> {
+    let mut work = pin!(work);
+    poll_fn(|context| match contain_now(|| work.as_mut().poll(context)) {
+        Ok(poll) => poll.map(Ok),
+        Err(panicked) => std::task::Poll::Ready(Err(panicked)),
+    })
+    .await
+}
+
+/// From here on contained panics print nothing: what they say may hold a secret, and is told by whoever catches them.
+pub fn keep_quiet() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !noted(info) {
+                previous(info);
+            }
+        }));
+    });
+}
+
+/// For panic hooks: whether this panic will be caught here, in which case its place is remembered for the error.
+pub fn noted(info: &PanicHookInfo<'_>) -> bool {
+    if DEPTH.get() == 0 {
+        return false;
+    }
+    PLACE.replace(info.location().map(ToString::to_string));
+    true
+}
+
+fn panicked(payload: &(dyn Any + Send)) -> Panicked {
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let place = PLACE.take().map_or_else(String::new, |place| format!(" at {place}"));
+    Panicked(format!("{}{place}", text.unwrap_or("a panic without a word")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_wherever_in_the_work_it_happens() {
+        assert_eq!(contain(async { 7 }).await, Ok(7));
+        let late = contain(async {
+            tokio::task::yield_now().await;
+            panic!("after {} yield", 1)
+        });
+        let Err(Panicked(text)) = late.await.map(|(): ()| ()) else { panic!("it was not caught") };
+        assert!(text.starts_with("after 1 yield"), "{text}");
+        assert_eq!(DEPTH.get(), 0, "other work on this thread is not covered");
+    }
+
+    #[tokio::test]
+    async fn work_beside_contained_work_is_not_covered() {
+        let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
+        let waiting = tokio::spawn(contain(receiver));
+        tokio::task::yield_now().await;
+        assert_eq!(DEPTH.get(), 0, "between its polls the thread belongs to others");
+        sender.send(()).unwrap();
+        assert!(matches!(waiting.await.unwrap(), Ok(Ok(()))));
+    }
+}

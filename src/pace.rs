@@ -1,0 +1,177 @@
+//! How fast shown time passes: for a rehearsal, whose world has no time of its own, and for a replay.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use crate::core::time::{At, Span};
+
+/// The speeds one can choose, as multiples of real time.
+pub const SPEEDS: [u32; 9] = [1, 2, 5, 10, 30, 60, 120, 300, 1_000];
+
+/// The pace as a screen shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PaceView {
+    /// Multiple of real time.
+    pub speed: u32,
+    /// Whether time stands still.
+    pub paused: bool,
+}
+
+/// Sets the pace; clones set the same one.
+#[derive(Clone, Debug)]
+pub struct Pace(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Index into [`SPEEDS`].
+    speed: usize,
+    paused: bool,
+    /// Shown time at a real instant; from there it runs at the present speed.
+    anchor: (Instant, At),
+    /// Somebody wants to be where something happens next.
+    leap: bool,
+}
+
+impl State {
+    fn target(&self) -> At {
+        let (since, at) = self.anchor;
+        if self.paused {
+            return at;
+        }
+        let speed = SPEEDS.get(self.speed).copied().unwrap_or(1);
+        let real = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        at.plus(Span(real.saturating_mul(u64::from(speed))))
+    }
+
+    fn anchor_here(&mut self) {
+        self.anchor = (Instant::now(), self.target());
+    }
+}
+
+impl Pace {
+    /// Real time from `start` on.
+    pub fn new(start: At, speed: u32) -> Self {
+        let speed = SPEEDS.iter().rposition(|choice| *choice <= speed).unwrap_or(0);
+        let state = State { speed, paused: false, anchor: (Instant::now(), start), leap: false };
+        Self(Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state();
+        state.anchor_here();
+        change(&mut state);
+        drop(state);
+        self.0.changed.notify_waiters();
+    }
+
+    /// The next higher speed; says whether there is one.
+    pub fn faster(&self) -> bool {
+        let more = self.state().speed + 1 < SPEEDS.len();
+        self.change(|state| state.speed = (state.speed + 1).min(SPEEDS.len() - 1));
+        more
+    }
+
+    /// The next lower speed; says whether there is one.
+    pub fn slower(&self) -> bool {
+        let less = self.state().speed > 0;
+        self.change(|state| state.speed = state.speed.saturating_sub(1));
+        less
+    }
+
+    /// Lets time stand still, or go on.
+    pub fn toggle(&self) {
+        self.change(|state| state.paused = !state.paused);
+    }
+
+    /// Goes at once to where something happens next. Ends a pause.
+    pub fn leap(&self) {
+        self.change(|state| {
+            state.leap = true;
+            state.paused = false;
+        });
+    }
+
+    /// Whether a leap is under way.
+    pub fn is_leaping(&self) -> bool {
+        self.state().leap
+    }
+
+    /// The leap has arrived: from here time goes on at its pace.
+    pub fn arrived(&self, at: At) {
+        let mut state = self.state();
+        state.leap = false;
+        state.anchor = (Instant::now(), at);
+    }
+
+    /// The moment shown time has come to by now.
+    pub fn target(&self) -> At {
+        self.state().target()
+    }
+
+    /// For how long in real time shown time needs to come to `at`; `None` while it stands still.
+    pub fn until(&self, at: At) -> Option<Duration> {
+        let state = self.state();
+        let speed = SPEEDS.get(state.speed).copied().unwrap_or(1);
+        (!state.paused).then(|| (at.since(state.target())).to_std() / speed)
+    }
+
+    /// Waits until somebody changes the pace.
+    pub async fn changed(&self) {
+        self.0.changed.notified().await;
+    }
+
+    /// The pace as a screen shows it.
+    pub fn view(&self) -> PaceView {
+        let state = self.state();
+        PaceView { speed: SPEEDS.get(state.speed).copied().unwrap_or(1), paused: state.paused }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_keeps_the_moment_and_the_speed() {
+        let pace = Pace::new(At(0), 60);
+        pace.toggle();
+        let at = pace.target();
+        assert_eq!(pace.view(), PaceView { speed: 60, paused: true });
+        assert_eq!(pace.until(At(at.0 + 1)), None);
+        assert_eq!(pace.target(), at, "time stands still");
+        pace.toggle();
+        assert_eq!(pace.view(), PaceView { speed: 60, paused: false });
+    }
+
+    #[test]
+    fn speeds_end_where_the_table_ends() {
+        let pace = Pace::new(At(0), 1);
+        assert!(!pace.slower());
+        while pace.faster() {}
+        assert_eq!(pace.view().speed, 1_000);
+    }
+
+    #[test]
+    fn a_leap_ends_where_it_arrives() {
+        let pace = Pace::new(At(0), 1);
+        pace.toggle();
+        pace.leap();
+        assert!(pace.is_leaping());
+        pace.toggle();
+        pace.arrived(At(86_400_000));
+        assert!(!pace.is_leaping());
+        assert_eq!(pace.target(), At(86_400_000));
+    }
+}

@@ -1,0 +1,197 @@
+//! The rehearsal ledger: which rehearsals count for a plan, and what is missing before it may be driven live.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::compare::{Change, changes};
+use crate::core::fact::{Ending, Fact, Recorded};
+use crate::core::ids::StepId;
+use crate::core::plan::{Plan, Rehearsals};
+use crate::core::time::{At, Span};
+use crate::journal::RunId;
+
+/// One rehearsal as its journal tells it.
+#[derive(Clone, Debug)]
+pub struct Rehearsal {
+    /// Its run.
+    pub run: RunId,
+    /// When it was made, in real time.
+    pub made: Timestamp,
+    /// Digest of its plan.
+    pub plan: String,
+    /// Profile, when it was made on real servers.
+    pub profile: Option<String>,
+    /// How it ended; `None` when it did not.
+    pub ending: Option<Ending>,
+    /// Steps that were taken back in it.
+    pub undone: usize,
+    /// Times that steps and undos took.
+    pub times: Times,
+}
+
+/// How long things took in one rehearsal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// From the start of a step to its end, for tries that were done.
+    pub steps: BTreeMap<StepId, Span>,
+    /// From the start of an undo to its end.
+    pub undos: BTreeMap<StepId, Span>,
+    /// All write pauses together.
+    pub write_pause: Span,
+}
+
+impl Rehearsal {
+    /// Reads one from its facts.
+    pub fn from_facts(run: RunId, made: Timestamp, profile: Option<String>, plan: &Plan, facts: &[Recorded]) -> Self {
+        let folded = crate::core::state::Run::fold(plan, facts);
+        let undone = facts.iter().filter(|recorded| matches!(recorded.fact, Fact::StepUndone { .. })).count();
+        let last = facts.last().map_or(At(0), |recorded| recorded.at);
+        let mut times = times(facts);
+        times.write_pause = folded.writes.so_far(last);
+        Self {
+            run,
+            made,
+            plan: folded.plan.clone().unwrap_or_default(),
+            profile,
+            ending: folded.ended.map(|(_, how)| how),
+            undone,
+            times,
+        }
+    }
+
+    /// Whether it went all the way: to the end, or back to the beginning.
+    pub fn is_complete(&self) -> bool {
+        matches!(self.ending, Some(Ending::Completed | Ending::RolledBack))
+    }
+
+    /// Whether its rollback was rehearsed as well.
+    pub fn was_rolled_back(&self) -> bool {
+        matches!(self.ending, Some(Ending::RolledBack))
+    }
+}
+
+fn times(facts: &[Recorded]) -> Times {
+    let mut times = Times::default();
+    let mut begun: BTreeMap<(&StepId, bool), At> = BTreeMap::new();
+    for recorded in facts {
+        match &recorded.fact {
+            Fact::StepStarted { step, .. } => {
+                begun.insert((step, false), recorded.at);
+            }
+            Fact::UndoStarted { step, .. } => {
+                begun.insert((step, true), recorded.at);
+            }
+            Fact::StepDone { step, .. } => {
+                if let Some(at) = begun.remove(&(step, false)) {
+                    times.steps.insert(step.clone(), recorded.at.since(at));
+                }
+            }
+            Fact::StepUndone { step, .. } => {
+                if let Some(at) = begun.remove(&(step, true)) {
+                    times.undos.insert(step.clone(), recorded.at.since(at));
+                }
+            }
+            _ => {}
+        }
+    }
+    times
+}
+
+/// What the ledger says about a plan that demands rehearsals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Rehearsals that count.
+    pub counted: Vec<RunId>,
+    /// What is missing, one sentence each. Empty when the demand is met.
+    pub missing: Vec<String>,
+}
+
+/// Whether a demand is met by these rehearsals at that time.
+pub fn standing(demand: &Rehearsals, plan: &Plan, rehearsals: &[Rehearsal], now: Timestamp) -> Standing {
+    let of_plan: Vec<&Rehearsal> = rehearsals.iter().filter(|rehearsal| rehearsal.plan == plan.digest).collect();
+    let complete: Vec<&Rehearsal> = of_plan.iter().copied().filter(|rehearsal| rehearsal.is_complete()).collect();
+    let recent = |rehearsal: &&Rehearsal| {
+        let age = now.as_millisecond().saturating_sub(rehearsal.made.as_millisecond());
+        demand.within.is_none_or(|within| u64::try_from(age).is_ok_and(|age| age <= within.0))
+    };
+    let counted: Vec<&Rehearsal> = complete.iter().copied().filter(recent).collect();
+    let mut missing = Vec::new();
+    let required = usize::try_from(demand.required).unwrap_or(usize::MAX);
+    if counted.len() < required {
+        let within = demand.within.map_or_else(String::new, |within| format!(" within {within}"));
+        let mut text = format!("{} of {required} complete rehearsals of this plan{within}", counted.len());
+        let old = complete.len() - counted.len();
+        let open = of_plan.len() - complete.len();
+        let other = rehearsals.len() - of_plan.len();
+        let asides: Vec<String> = [(old, "too old"), (open, "not finished"), (other, "of another plan")]
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, why)| format!("{count} {why}"))
+            .collect();
+        if !asides.is_empty() {
+            text = format!("{text} ({})", asides.join(", "));
+        }
+        missing.push(text);
+    }
+    if demand.rollback && !counted.iter().any(|rehearsal| rehearsal.was_rolled_back()) {
+        missing.push("none of them was rolled back to the beginning".to_owned());
+    }
+    Standing { counted: counted.into_iter().map(|rehearsal| rehearsal.run.clone()).collect(), missing }
+}
+
+/// What changed since the newest rehearsal of another plan of the same runbook.
+pub fn changed_since(last: &Plan, present: &Plan) -> Vec<Change> {
+    if last.digest == present.digest { Vec::new() } else { changes(last, present) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runbook::{Options, load_str};
+
+    const DAY: i64 = 86_400_000;
+
+    fn plan() -> Plan {
+        let text = "title: t\nphases: [{ title: p, steps: [{ id: a, title: A, action: { manual: [x] } }] }]\n";
+        load_str("test", text.to_owned(), &Options::default()).map_err(|errors| errors.to_string()).unwrap().plan
+    }
+
+    fn rehearsal(day: i64, plan: &str, ending: Option<Ending>) -> Rehearsal {
+        let id = format!("202601{:02}-0200-{:04x}", day + 1, day);
+        Rehearsal {
+            run: id.parse().unwrap(),
+            made: Timestamp::from_millisecond(day * DAY).unwrap(),
+            plan: plan.to_owned(),
+            profile: None,
+            ending,
+            undone: 0,
+            times: Times::default(),
+        }
+    }
+
+    #[test]
+    fn a_demand_says_exactly_what_is_missing() {
+        let plan = plan();
+        let demand = Rehearsals { required: 2, within: Some(Span(14 * DAY.unsigned_abs())), rollback: true };
+        let now = Timestamp::from_millisecond(20 * DAY).unwrap();
+        let mut made = vec![
+            rehearsal(1, &plan.digest, Some(Ending::Completed)),
+            rehearsal(10, &plan.digest, None),
+            rehearsal(11, "another", Some(Ending::Completed)),
+            rehearsal(12, &plan.digest, Some(Ending::Completed)),
+        ];
+        let missing = standing(&demand, &plan, &made, now).missing;
+        assert_eq!(
+            missing,
+            [
+                "1 of 2 complete rehearsals of this plan within 14d 00:00 (1 too old, 1 not finished, 1 of another plan)",
+                "none of them was rolled back to the beginning",
+            ]
+        );
+        made.push(rehearsal(13, &plan.digest, Some(Ending::RolledBack)));
+        let met = standing(&demand, &plan, &made, now);
+        assert!(met.missing.is_empty(), "{:?}", met.missing);
+        assert_eq!(met.counted.len(), 2);
+    }
+}

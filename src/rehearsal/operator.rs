@@ -1,0 +1,292 @@
+//! The automatic operator: looks at what is on the screen, and answers as its policy says. It has no way to act but
+//! the commands a person has, and every one of them can be refused.
+
+use super::policy::{Doubt, Failed, Policy, ShutGate};
+use crate::core::action::Action;
+use crate::core::board::Board;
+use crate::core::decide::{ARMING, decide, gates, picture, undo_word, unmet, word};
+use crate::core::evidence::Evidence;
+use crate::core::fact::{Ending, Finding, StopWhy};
+use crate::core::ids::{StepId, Who};
+use crate::core::input::{Command, Confirmation, Input};
+use crate::core::job::JobKey;
+use crate::core::plan::{Confirm, Plan, Reversibility, Step};
+use crate::core::rollback::{needed_by, way_back};
+use crate::core::state::{Phase, Run};
+use crate::core::time::{At, Span};
+
+/// How often an undo is tried before the run is given up.
+const UNDO_TRIES: u32 = 3;
+
+/// What an operator sees.
+#[derive(Clone, Copy)]
+pub struct Seen<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The run.
+    pub run: &'a Run,
+    /// The readings.
+    pub board: &'a Board,
+    /// The time.
+    pub now: At,
+}
+
+impl Seen<'_> {
+    /// Whether this would be granted now. A decision is data: asking does nothing.
+    fn is_granted(&self, command: &Command) -> bool {
+        let input = Input::Operator { by: Who("operator".to_owned()), command: command.clone() };
+        decide(self.plan, self.run, self.board, self.now, input).is_ok()
+    }
+
+    fn confirmation(&self, step: &Step, typed: &str) -> Confirmation {
+        Confirmation {
+            step: step.id.clone(),
+            typed: typed.to_owned(),
+            second: (step.confirm == Confirm::TwoPerson).then(|| Who("a second person".to_owned())),
+            seen: picture(self.plan, self.run, self.board, self.now, step),
+            shown: At(self.now.0.saturating_sub(i64::try_from(ARMING.0).unwrap_or(0))),
+        }
+    }
+}
+
+/// Somebody who answers what is on the screen.
+pub trait Operator {
+    /// What is wanted now, if anything. `look` tells what a look at the real thing would: whether a job took effect.
+    fn act(&mut self, seen: Seen, look: &dyn Fn(&JobKey) -> Option<bool>) -> Option<Command>;
+
+    /// When it wants to look again at the latest, even if nothing happens.
+    fn looks_again(&self) -> At;
+
+    /// How long it stays away after the cockpit or the terminal was lost.
+    fn back_after(&self) -> Span;
+}
+
+/// What it would do, and the situation in which it would.
+struct Wish {
+    situation: String,
+    /// How long the situation must last before the wish is acted on.
+    after: Span,
+    command: Command,
+}
+
+/// Acts by a policy.
+#[derive(Debug)]
+pub struct AutoOperator {
+    policy: Policy,
+    /// The situation it is in, and since when.
+    since: Option<(String, At)>,
+    again: At,
+    /// Why everything is being taken back, once it is.
+    turned_back: Option<String>,
+}
+
+impl AutoOperator {
+    /// An operator with this policy.
+    pub fn new(policy: Policy) -> Self {
+        Self { policy, since: None, again: At(0), turned_back: None }
+    }
+
+    /// Why it has turned back, if it has.
+    pub fn turned_back(&self) -> Option<&str> {
+        self.turned_back.as_deref()
+    }
+
+    fn wish(&mut self, seen: Seen, look: &dyn Fn(&JobKey) -> Option<bool>) -> Option<Wish> {
+        let Seen { plan, run, .. } = seen;
+        if run.ended.is_some() {
+            return None;
+        }
+        let reaction = self.policy.reaction;
+        for step in &plan.steps {
+            match run.phase(&step.id) {
+                Phase::InDoubt { key, .. } => return Some(self.about_doubt(seen, step, key, look)),
+                Phase::Running(running) => {
+                    if let Some(Action::Manual(items)) = plan.action(&running.key) {
+                        let done = run.step(&step.id).items;
+                        let item =
+                            (0..items.len()).filter_map(|at| u16::try_from(at).ok()).find(|at| !done.contains(at));
+                        return item.map(|item| Wish {
+                            situation: format!("{} item {item}", running.key),
+                            after: reaction,
+                            command: Command::Acknowledge { step: step.id.clone(), item },
+                        });
+                    }
+                    return None;
+                }
+                Phase::Verifying { .. } => return None,
+                _ => {}
+            }
+        }
+        if self.turned_back.is_none() {
+            if let Some(after) = &self.policy.roll_back_after
+                && matches!(run.phase(after), Phase::Done { .. })
+            {
+                self.turned_back = Some(format!("the rehearsal takes everything back after {after}"));
+            } else {
+                return self.forward(seen);
+            }
+        }
+        self.back(seen)
+    }
+
+    fn about_doubt(&self, seen: Seen, step: &Step, key: &JobKey, look: &dyn Fn(&JobKey) -> Option<bool>) -> Wish {
+        let happened = match self.policy.doubt {
+            Doubt::AssumeDone => true,
+            Doubt::Look => look(key).unwrap_or(false),
+        };
+        let (finding, reason) = match (happened, self.policy.doubt) {
+            (true, Doubt::Look) => (Finding::Happened, "looked at the target: it took effect"),
+            (true, Doubt::AssumeDone) => (Finding::Happened, "it will have worked"),
+            (false, _) => (Finding::DidNotHappen, "looked at the target: it did not take effect"),
+        };
+        Wish {
+            situation: format!("{key} in doubt"),
+            // To go and look takes longer than to press a key.
+            after: if self.policy.doubt == Doubt::Look {
+                Span(self.policy.reaction.0 * 4)
+            } else {
+                self.policy.reaction
+            },
+            command: Command::Resolve {
+                step: key.step.clone(),
+                finding,
+                reason: reason.to_owned(),
+                seen: picture(seen.plan, seen.run, seen.board, seen.now, step),
+            },
+        }
+    }
+
+    fn forward(&mut self, seen: Seen) -> Option<Wish> {
+        let Seen { plan, run, board, now } = seen;
+        let Some(step) = plan.steps.iter().find(|step| !run.is_settled(&step.id) && unmet(run, step).is_empty()) else {
+            let open = plan.steps.iter().any(|step| !run.is_settled(&step.id));
+            return (!open).then(|| self.end(Ending::Completed));
+        };
+        if let Phase::Failed { reverted, .. } = run.phase(&step.id) {
+            let progress = run.step(&step.id);
+            let by_guard = matches!(progress.stopping, Some(StopWhy::Guard(_)));
+            let reaction = if by_guard { self.policy.guard } else { self.policy.failed };
+            if by_guard || progress.attempt.0 > self.policy.retries {
+                return match reaction {
+                    Failed::Skip => Some(self.skip(step, "it failed, and the show must go on")),
+                    Failed::RollBack
+                        if run.has_effect(&step.id) && !reverted || !way_back(plan, run).steps.is_empty() =>
+                    {
+                        self.turned_back = Some(format!("{} failed", step.id));
+                        self.back(seen)
+                    }
+                    Failed::RollBack => {
+                        Some(self.give_up(format!("{} failed and nothing is left to take back", step.id)))
+                    }
+                };
+            }
+        }
+        let shut = gates(plan, board, now, step).iter().any(|gate| !Evidence::open(gate));
+        if !shut {
+            return Some(Wish {
+                situation: format!("{} ready {}", step.id, run.step(&step.id).attempt),
+                after: self.policy.reaction,
+                command: Command::Confirm(seen.confirmation(step, word(step))),
+            });
+        }
+        Some(self.about_shut_gate(seen, step))
+    }
+
+    fn about_shut_gate(&self, seen: Seen, step: &Step) -> Wish {
+        let situation = format!("{} gated {}", step.id, run_attempt(seen.run, &step.id));
+        let command = match self.policy.shut_gate {
+            ShutGate::Override => {
+                let over = Command::Override {
+                    confirmation: seen.confirmation(step, word(step)),
+                    reason: "no time to wait for this gate".to_owned(),
+                };
+                if seen.is_granted(&over) {
+                    over
+                } else {
+                    Command::Skip { step: step.id.clone(), reason: "its gate may not be overridden".to_owned() }
+                }
+            }
+            // A note says why the way back begins; what follows is decided by `back`.
+            ShutGate::RollBack => Command::Note { text: format!("{} stayed shut: taking everything back", step.id) },
+        };
+        Wish { situation, after: self.policy.patience, command }
+    }
+
+    fn back(&mut self, seen: Seen) -> Option<Wish> {
+        let Seen { plan, run, .. } = seen;
+        let way = way_back(plan, run);
+        let Some(next) = way.steps.iter().find(|back| needed_by(plan, run, &back.step).is_empty()) else {
+            return Some(match way.blocked_by {
+                None => self.end(Ending::RolledBack),
+                Some(step) => self.give_up(format!("{step} cannot be taken back any more")),
+            });
+        };
+        let step = plan.step(&next.step)?;
+        let tries = run.step(&step.id).undo_attempt.0;
+        let failed = matches!(run.phase(&step.id), Phase::Failed { .. }) && tries > 0;
+        if !next.has_undo || step.reversibility == Reversibility::None || failed && tries >= UNDO_TRIES {
+            return Some(self.give_up(format!("{} could not be taken back", step.id)));
+        }
+        Some(Wish {
+            situation: format!("{} to be taken back {tries}", step.id),
+            after: self.policy.reaction,
+            command: Command::Undo(seen.confirmation(step, undo_word(step))),
+        })
+    }
+
+    fn skip(&self, step: &Step, reason: &str) -> Wish {
+        Wish {
+            situation: format!("{} failed", step.id),
+            after: self.policy.reaction,
+            command: Command::Skip { step: step.id.clone(), reason: reason.to_owned() },
+        }
+    }
+
+    fn end(&self, how: Ending) -> Wish {
+        Wish { situation: how.as_str().to_owned(), after: self.policy.reaction, command: Command::End { how } }
+    }
+
+    fn give_up(&self, reason: String) -> Wish {
+        self.end(Ending::Abandoned { reason })
+    }
+}
+
+fn run_attempt(run: &Run, step: &StepId) -> u32 {
+    run.step(step).attempt.0
+}
+
+impl Operator for AutoOperator {
+    fn act(&mut self, seen: Seen, look: &dyn Fn(&JobKey) -> Option<bool>) -> Option<Command> {
+        let Some(wish) = self.wish(seen, look) else {
+            self.since = None;
+            self.again = At::NEVER;
+            return None;
+        };
+        let since = match &self.since {
+            Some((situation, since)) if *situation == wish.situation => *since,
+            _ => seen.now,
+        };
+        self.since = Some((wish.situation, since));
+        self.again = since.plus(wish.after);
+        if seen.now < self.again {
+            return None;
+        }
+        // Whatever comes of it, the next look is a new one.
+        self.since = None;
+        self.again = seen.now.plus(Span(self.policy.reaction.0.max(100)));
+        if self.policy.shut_gate == ShutGate::RollBack
+            && let Command::Note { text } = &wish.command
+        {
+            self.turned_back = Some(text.clone());
+        }
+        Some(wish.command)
+    }
+
+    fn looks_again(&self) -> At {
+        self.again
+    }
+
+    fn back_after(&self) -> Span {
+        self.policy.back_after
+    }
+}

@@ -1,0 +1,196 @@
+//! A whole rehearsal without a screen: one simulated world, cockpits that come and go, and somebody who answers.
+
+use std::sync::Arc;
+
+use super::operator::{Operator, Seen};
+use super::world::Handle;
+use crate::clock::Clock;
+use crate::core::fact::Mode;
+use crate::core::ids::Who;
+use crate::core::plan::Plan;
+use crate::core::state::Run;
+use crate::core::time::{At, Span};
+use crate::driver::{Engine, EngineError, Opening, facts_of};
+use crate::journal::testing::{MemoryLedger, MemoryView};
+use crate::journal::{Digest, Inline, Record, RunId};
+use crate::pace::Pace;
+use crate::world::sim::{SimOptions, SimWorld};
+
+/// Virtual time after which a rehearsal that has not ended is given up.
+const LONGEST: Span = Span::secs(60 * 86_400);
+
+/// Turns at one moment after which something is wrong with the operator.
+const RESTLESS: u32 = 1_000;
+
+/// How a rehearsal without a screen came out.
+pub struct Rehearsed {
+    /// Its journal.
+    pub records: Vec<Record>,
+    /// What was measured.
+    pub contents: MemoryView,
+    /// The run as its facts tell it.
+    pub run: Run,
+    /// The world with everything that went wrong in it.
+    pub world: Handle,
+    /// When it stood still for good without an end, if it did.
+    pub stuck: Option<At>,
+    /// How often a cockpit was lost and another took over.
+    pub cockpits: u32,
+}
+
+/// Why a rehearsal cannot be played.
+#[derive(Debug, thiserror::Error)]
+pub enum RehearsalError {
+    /// The engine refused the run it had written itself.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// What an observer of a rehearsal is shown.
+pub enum Observed<'a> {
+    /// The world is there and nothing has happened.
+    Opened {
+        /// The world.
+        world: &'a Handle,
+        /// What will be on record.
+        contents: &'a MemoryView,
+    },
+    /// Something has happened, and everything that follows from it.
+    Turned {
+        /// The present cockpit's engine.
+        engine: &'a Engine<Handle>,
+        /// What is on record.
+        contents: &'a MemoryView,
+    },
+}
+
+/// Drives a runbook in a simulated world, with this operator, until the run has ended or nothing moves any more.
+///
+/// # Errors
+///
+/// Only when a journal cannot be folded again: an inconsistency of the program itself.
+pub fn rehearse(
+    plan: &Arc<Plan>,
+    options: SimOptions,
+    id: &RunId,
+    operator: &mut dyn Operator,
+) -> Result<Rehearsed, RehearsalError> {
+    rehearse_observed(plan, options, id, operator, |_| {})
+}
+
+/// The same under the eyes of an observer.
+///
+/// # Errors
+///
+/// As [`rehearse`].
+pub fn rehearse_observed(
+    plan: &Arc<Plan>,
+    options: SimOptions,
+    id: &RunId,
+    operator: &mut dyn Operator,
+    mut observe: impl FnMut(Observed<'_>),
+) -> Result<Rehearsed, RehearsalError> {
+    let start = options.start;
+    let (clock, hand) = Clock::simulated(start);
+    let world = Handle::new(SimWorld::new(Arc::clone(plan), options), hand, Pace::new(start, 1));
+    let mut session = Session {
+        plan: Arc::clone(plan),
+        id: id.clone(),
+        clock,
+        world,
+        contents: MemoryView::default(),
+        epoch: 0,
+        last_seen: start,
+    };
+    let mut stuck = None;
+    observe(Observed::Opened { world: &session.world, contents: &session.contents });
+    let mut engine = session.open()?;
+    loop {
+        observe(Observed::Turned { engine: &engine, contents: &session.contents });
+        if engine.run().ended.is_some() {
+            break;
+        }
+        if session.clock.now().since(start) > LONGEST {
+            stuck = Some(session.clock.now());
+            break;
+        }
+        if engine.has_left() || engine.fault().is_some() {
+            drop(engine);
+            let away = session.world.take_away().unwrap_or(operator.back_after());
+            session.stay_away(away);
+            engine = session.open()?;
+            continue;
+        }
+        if !session.let_act(&mut engine, operator) {
+            stuck = Some(session.clock.now());
+            break;
+        }
+        if engine.run().ended.is_some() {
+            break;
+        }
+        let limit = operator.looks_again().min(session.clock.now().plus(Span::secs(86_400)));
+        match session.world.advance(limit) {
+            Some(event) => engine.deliver(event),
+            None => engine.settle(),
+        }
+    }
+    drop(engine);
+    let records = session.contents.contents().records;
+    let facts = facts_of(&records).map_err(EngineError::from)?;
+    let run = Run::fold(plan, &facts);
+    Ok(Rehearsed { records, run, world: session.world, contents: session.contents, stuck, cockpits: session.epoch })
+}
+
+struct Session {
+    plan: Arc<Plan>,
+    id: RunId,
+    clock: Clock,
+    world: Handle,
+    contents: MemoryView,
+    epoch: u32,
+    /// When a cockpit was last there.
+    last_seen: At,
+}
+
+impl Session {
+    /// A cockpit takes the run, new or as the journal has it.
+    fn open(&mut self) -> Result<Engine<Handle>, RehearsalError> {
+        self.epoch += 1;
+        let ledger = MemoryLedger::again(&self.id, self.contents.clone());
+        let records = self.contents.contents().records;
+        let opening = if records.is_empty() {
+            Opening::New { mode: Mode::Rehearsal, facts: Vec::new() }
+        } else {
+            let head: Option<Digest> = records.last().map(|record| record.hash);
+            let facts = facts_of(&records).map_err(EngineError::from)?;
+            Opening::Resumed { facts, head, away: self.clock.now().since(self.last_seen) }
+        };
+        let journal = Inline::over(self.world.disk().ledger(Box::new(ledger)));
+        let who = Who("operator@rehearsal".to_owned());
+        let (plan, world, clock) = (Arc::clone(&self.plan), self.world.clone(), self.clock.clone());
+        let mut engine = Engine::open(plan, who, u64::from(self.epoch), opening, world, journal, clock)?;
+        engine.settle();
+        Ok(engine)
+    }
+
+    /// Nobody is there for a while.
+    fn stay_away(&mut self, span: Span) {
+        self.last_seen = self.clock.now();
+        self.world.stay_away(span);
+    }
+
+    /// Lets the operator do whatever it wants to do now. Says whether it comes to rest.
+    fn let_act(&self, engine: &mut Engine<Handle>, operator: &mut dyn Operator) -> bool {
+        for _ in 0..RESTLESS {
+            let seen = Seen { plan: engine.plan(), run: engine.run(), board: engine.board(), now: self.clock.now() };
+            let look = |key: &crate::core::job::JobKey| self.world.world().took_effect(key);
+            let Some(command) = operator.act(seen, &look) else { return true };
+            engine.command(command);
+            engine.settle();
+            if engine.run().ended.is_some() || engine.has_left() || engine.fault().is_some() {
+                return true;
+            }
+        }
+        false
+    }
+}

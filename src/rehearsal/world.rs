@@ -1,0 +1,346 @@
+//! The simulated world as a cockpit sees it: at the pace somebody sets, or as fast as it can be computed.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Hand;
+use crate::core::action::Action;
+use crate::core::fact::Fact;
+use crate::core::job::JobKey;
+use crate::core::time::{At, Span};
+use crate::journal::{Fault, Head, JournalError, Ledger, NewRecord, Record, Sample};
+use crate::pace::Pace;
+use crate::rehearsal::debrief::Mishap;
+use crate::world::sim::{Incident, IncidentKind, SimWorld};
+use crate::world::{Blow, World, WorldEvent};
+
+/// Quiet time from which on it is leapt over instead of measured through.
+const LEAP_FROM: Span = Span::secs(30);
+
+/// What is left of a quiet time after a leap, so that everything is fresh when something happens.
+const LANDING: Span = Span::secs(5);
+
+/// Longest leap: one point of every course is kept for each.
+const LEAP: Span = Span::secs(600);
+
+/// After this long somebody has made room on a full disk.
+const LONGEST_FULL: Span = Span::secs(3_600);
+
+/// How often the clock on the screen moves while nothing happens.
+const FRAME: Duration = Duration::from_millis(50);
+
+/// The simulated world as one cockpit sees it. The world itself outlives every cockpit.
+#[derive(Clone)]
+pub struct Handle(Arc<Shared>);
+
+struct Shared {
+    world: Mutex<SimWorld>,
+    hand: Hand,
+    /// Until when time alone changes nothing for the driver.
+    due: AtomicI64,
+    pace: Pace,
+    /// Facts witnessed: a leap ends with the next one.
+    facts: AtomicI64,
+    /// The leap under way: facts witnessed at its start, and where it goes.
+    leap: Mutex<Option<(i64, At)>>,
+    incidents: Mutex<Vec<Incident>>,
+    blows: Mutex<Vec<Blow>>,
+    disk: Disk,
+    /// How long the scenario keeps everybody away, in milliseconds; 0 when it does not say.
+    away: AtomicU64,
+    audit: Mutex<Option<Audit>>,
+}
+
+/// Hears of every job at the moment it leaves for the world.
+type Audit = Box<dyn FnMut(&JobKey) + Send>;
+
+/// The disk under a rehearsal's journal. It can be full for a while.
+#[derive(Clone, Debug, Default)]
+pub struct Disk(Arc<AtomicBool>);
+
+impl Disk {
+    /// Whether nothing more can be written now.
+    pub fn is_full(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// A ledger on this disk.
+    pub fn ledger(&self, inner: Box<dyn Ledger>) -> Box<dyn Ledger> {
+        Box::new(OnDisk { inner, disk: self.clone(), end: None })
+    }
+
+    fn set_full(&self, full: bool) {
+        self.0.store(full, Ordering::Release);
+    }
+}
+
+/// A ledger that fails for good at the first write to a full disk, as a real one does.
+struct OnDisk {
+    inner: Box<dyn Ledger>,
+    disk: Disk,
+    end: Option<JournalError>,
+}
+
+impl OnDisk {
+    fn check(&mut self, doing: &str) -> Result<(), JournalError> {
+        if self.end.is_none() && self.disk.is_full() {
+            self.end = Some(JournalError::Faulted(Arc::new(Fault {
+                doing: doing.to_owned(),
+                path: "journal.db".into(),
+                cause: "database or disk is full".to_owned(),
+            })));
+        }
+        self.end.clone().map_or(Ok(()), Err)
+    }
+}
+
+impl Ledger for OnDisk {
+    fn append(&mut self, batch: &[NewRecord]) -> Result<Vec<Record>, JournalError> {
+        self.check("committing decisions")?;
+        self.inner.append(batch)
+    }
+
+    fn append_samples(&mut self, samples: &[Sample]) -> Result<(), JournalError> {
+        self.check("writing samples")?;
+        self.inner.append_samples(samples)
+    }
+
+    fn head(&self) -> Head {
+        self.inner.head()
+    }
+
+    fn tidy(&mut self) -> Result<(), JournalError> {
+        self.end.clone().map_or_else(|| self.inner.tidy(), Err)
+    }
+}
+
+impl Handle {
+    /// A world whose time is shown by the clock of `hand`.
+    pub fn new(world: SimWorld, hand: Hand, pace: Pace) -> Self {
+        Self(Arc::new(Shared {
+            world: Mutex::new(world),
+            hand,
+            due: AtomicI64::new(At::NEVER.0),
+            pace,
+            facts: AtomicI64::new(0),
+            leap: Mutex::default(),
+            incidents: Mutex::default(),
+            blows: Mutex::default(),
+            disk: Disk::default(),
+            away: AtomicU64::new(0),
+            audit: Mutex::default(),
+        }))
+    }
+
+    /// The world itself.
+    pub fn world(&self) -> MutexGuard<'_, SimWorld> {
+        self.0.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pace at which its time is shown.
+    pub fn pace(&self) -> &Pace {
+        &self.0.pace
+    }
+
+    /// The disk under the journal.
+    pub fn disk(&self) -> &Disk {
+        &self.0.disk
+    }
+
+    /// Lets somebody hear of every job at the moment it leaves for the world.
+    pub fn audit(&self, audit: impl FnMut(&JobKey) + Send + 'static) {
+        *self.0.audit.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(audit));
+    }
+
+    /// What has gone wrong so far by scenario.
+    pub fn incidents(&self) -> Vec<Incident> {
+        self.0.incidents.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets time pass to the next thing that happens, but not beyond `limit`. `None` when nothing but time passed.
+    pub fn advance(&self, limit: At) -> Option<WorldEvent> {
+        let mut world = self.world();
+        let event = self.pass(&mut world, limit);
+        self.0.hand.advance_to(world.now());
+        self.take_incidents(&mut world);
+        drop(world);
+        event
+    }
+
+    /// Nobody is there for a while; the world goes on. It lasts until there is room on the disk again.
+    pub fn stay_away(&self, span: Span) {
+        self.0.due.store(At::NEVER.0, Ordering::Release);
+        self.world().leave();
+        let mut until = self.0.hand.now().plus(span);
+        let longest = until.plus(LONGEST_FULL);
+        while self.0.hand.now() < until {
+            // What happens now has nobody to go to: the next cockpit looks for it.
+            let _ = self.advance(until);
+            let late = self.0.hand.now() >= until;
+            if late && self.disk().is_full() && until < longest {
+                until = until.plus(span.max(Span::secs(10)));
+            } else if late {
+                // Somebody makes room, if the scenario does not.
+                self.disk().set_full(false);
+            }
+        }
+        self.0.blows.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn pass(&self, world: &mut SimWorld, limit: At) -> Option<WorldEvent> {
+        if let Some(blow) = self.0.blows.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+            return Some(WorldEvent::Struck(blow));
+        }
+        let now = world.now();
+        // The driver's next date bounds a leap and not a step: its own tick comes with the readings.
+        let due = At(self.0.due.load(Ordering::Acquire));
+        let quiet = world.quiet_until().min(due).min(limit);
+        if quiet.since(now) >= LEAP_FROM {
+            let to = now.plus(Span(quiet.since(now).0.saturating_sub(LANDING.0).min(LEAP.0)));
+            return Some(WorldEvent::Lapsed(world.lapse(to)));
+        }
+        let stop = due.max(now.plus(Span(1))).min(limit);
+        match world.next_at() {
+            Some(next) if next <= stop => world.step(),
+            _ => {
+                world.advance_to(stop);
+                None
+            }
+        }
+    }
+
+    fn take_incidents(&self, world: &mut SimWorld) {
+        let fresh = world.take_incidents();
+        for incident in &fresh {
+            match incident.kind {
+                IncidentKind::KillCockpit { back_after } => {
+                    self.0.away.store(back_after.0, Ordering::Release);
+                    self.strike(Blow::Killed);
+                }
+                IncidentKind::TerminalLost => self.strike(Blow::TerminalLost),
+                IncidentKind::DiskFull { .. } => self.0.disk.set_full(true),
+                IncidentKind::DiskFree => self.0.disk.set_full(false),
+                IncidentKind::ClockJump { by_ms } => self.0.hand.set_wall_clock_by(by_ms),
+                IncidentKind::Began | IncidentKind::Ended => {}
+            }
+        }
+        self.0.incidents.lock().unwrap_or_else(PoisonError::into_inner).extend(fresh);
+    }
+
+    /// For how long the scenario keeps everybody away after it took the cockpit; taken with the answer.
+    pub fn take_away(&self) -> Option<Span> {
+        let away = self.0.away.swap(0, Ordering::AcqRel);
+        (away > 0).then_some(Span(away))
+    }
+
+    /// What went wrong by scenario, for the debrief: each thing once, with the time it was over.
+    pub fn mishaps(&self) -> Vec<Mishap> {
+        let incidents = self.incidents();
+        let over = |sentence: &str, from: At| {
+            let ends = |incident: &&Incident| {
+                matches!(incident.kind, IncidentKind::Ended | IncidentKind::DiskFree) && incident.at >= from
+            };
+            incidents.iter().filter(ends).find(|incident| incident.sentence.contains(sentence)).map(|end| end.at)
+        };
+        incidents
+            .iter()
+            .filter(|incident| !matches!(incident.kind, IncidentKind::Ended | IncidentKind::DiskFree))
+            .map(|incident| Mishap {
+                at: incident.at,
+                what: incident.sentence.clone(),
+                over: over(&incident.sentence, incident.at),
+            })
+            .collect()
+    }
+
+    fn strike(&self, blow: Blow) {
+        self.0.blows.lock().unwrap_or_else(PoisonError::into_inner).push(blow);
+    }
+
+    /// Where a leap goes: to the driver's next date, else to where the world changes next, in sight at least.
+    fn leap_target(&self, now: At) -> At {
+        let due = At(self.0.due.load(Ordering::Acquire));
+        if due == At::NEVER { self.world().quiet_until().clamp(now.plus(LANDING), now.plus(LEAP)) } else { due }
+    }
+}
+
+impl World for Handle {
+    const LEAPS: bool = true;
+
+    fn watch(&mut self) {
+        self.world().watch();
+    }
+
+    fn start(&mut self, key: JobKey, action: &Action) {
+        if let Some(audit) = self.0.audit.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            audit(&key);
+        }
+        self.world().start(key, action);
+    }
+
+    fn stop(&mut self, key: &JobKey) {
+        self.world().stop(key);
+    }
+
+    fn adopt(&mut self, key: JobKey, action: &Action) {
+        self.world().adopt(key, action);
+    }
+
+    fn witness(&mut self, at: At, fact: &Fact) {
+        self.0.facts.fetch_add(1, Ordering::AcqRel);
+        self.world().saw(at, fact);
+    }
+
+    fn expect(&mut self, due: At) {
+        self.0.due.store(due.0, Ordering::Release);
+    }
+
+    /// The next event at the pace somebody sets. Cancel safe: nothing is taken from the world before it is handed out.
+    async fn next(&mut self) -> Option<WorldEvent> {
+        let pace = self.0.pace.clone();
+        loop {
+            let now = self.0.hand.now();
+            if pace.is_leaping() {
+                return Some(self.leap(now));
+            }
+            let target = pace.target();
+            if target > now {
+                if let Some(event) = self.advance(target) {
+                    return Some(event);
+                }
+                if self.0.hand.now() >= target {
+                    // Nothing but time has passed: the clock on the screen moves.
+                    return Some(WorldEvent::Lapsed(Vec::new()));
+                }
+                continue;
+            }
+            let next = self.world().next_at().unwrap_or(At::NEVER);
+            let wait = pace.until(next).map_or(FRAME, |wait| wait.min(FRAME));
+            tokio::select! {
+                () = tokio::time::sleep(wait.max(Duration::from_millis(1))) => {}
+                () = pace.changed() => {}
+            }
+        }
+    }
+}
+
+impl Handle {
+    /// One stretch of a leap. It ends with the next fact, or where it was to go.
+    fn leap(&self, now: At) -> WorldEvent {
+        let facts = self.0.facts.load(Ordering::Acquire);
+        let (from, target) = *self
+            .0
+            .leap
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert_with(|| (facts, self.leap_target(now)));
+        let event = if facts == from { self.advance(target) } else { None };
+        let arrived = self.0.hand.now();
+        if facts != from || arrived >= target {
+            *self.0.leap.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            self.0.pace.arrived(arrived);
+        }
+        event.unwrap_or(WorldEvent::Lapsed(Vec::new()))
+    }
+}

@@ -1,0 +1,71 @@
+//! A world that only measures. There is no way from here to an action: not by an `if`, but by what it is made of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::outbox::Outbox;
+use super::secrets::Secrets;
+use super::{LiveError, LiveOptions, Shared, pg, schedule};
+use crate::core::action::Action;
+use crate::core::job::{Adoption, JobKey, Outcome};
+use crate::core::plan::Plan;
+use crate::core::target::Target;
+use crate::core::time::Span;
+use crate::world::{World, WorldEvent};
+
+/// The probes of a plan. Dropping it ends them.
+pub struct Watching {
+    pub(super) shared: Arc<Shared>,
+    probes: JoinSet<()>,
+}
+
+impl Watching {
+    /// A world that does not measure yet. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// When there is no runtime.
+    pub fn new(plan: &Plan, options: LiveOptions) -> Result<Self, LiveError> {
+        tokio::runtime::Handle::try_current().map_err(|_| LiveError::NoRuntime)?;
+        let databases = plan.targets.iter().filter_map(|(id, target)| match target {
+            Target::Postgres(postgres) => Some((id.clone(), postgres.clone())),
+            _ => None,
+        });
+        let longest = plan.probes.values().map(|probe| probe.limit.to_std()).max().unwrap_or_default();
+        let shared = Shared {
+            targets: plan.targets.clone(),
+            probes: plan.probes.clone(),
+            secrets: Secrets::new(plan.secrets.clone()),
+            databases: pg::Databases::new(databases, longest.max(Duration::from_secs(1))),
+            outbox: Outbox::default(),
+            options,
+        };
+        Ok(Self { shared: Arc::new(shared), probes: JoinSet::new() })
+    }
+}
+
+impl World for Watching {
+    fn watch(&mut self) {
+        if self.probes.is_empty() {
+            schedule::start(&self.shared, &mut self.probes);
+        }
+    }
+
+    fn start(&mut self, key: JobKey, _: &Action) {
+        let what = "this cockpit only watches; nothing was run".to_owned();
+        let outcome = Outcome::Failed { what };
+        self.shared.outbox.verdict(WorldEvent::Ended { key, outcome, took: Span::ZERO });
+    }
+
+    fn stop(&mut self, _: &JobKey) {}
+
+    fn adopt(&mut self, key: JobKey, _: &Action) {
+        self.shared.outbox.verdict(WorldEvent::Adopted { key, adoption: Adoption::Untraceable });
+    }
+
+    async fn next(&mut self) -> Option<WorldEvent> {
+        Some(self.shared.outbox.next().await)
+    }
+}

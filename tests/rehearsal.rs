@@ -1,0 +1,266 @@
+//! Rehearsals: every scenario ends as its lesson says, the ledger keeps a live run honest, and nothing real is touched.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use gonogo::core::fact::Ending;
+use gonogo::core::plan::Plan;
+use gonogo::core::time::At;
+use gonogo::driver::facts_of;
+use gonogo::journal::RunId;
+use gonogo::rehearsal::debrief::{Debrief, debrief};
+use gonogo::rehearsal::operator::AutoOperator;
+use gonogo::rehearsal::policy::Policy;
+use gonogo::rehearsal::session::{Rehearsed, rehearse};
+use gonogo::runbook::{self, Options};
+use gonogo::scenario::{self, End, Scenario};
+use gonogo::world::sim::SimOptions;
+
+fn playbook() -> Arc<Plan> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbook.yaml");
+    Arc::new(runbook::load(&path, &Options::default()).unwrap_or_else(|e| panic!("{}", e.render(false, 100))).plan)
+}
+
+fn play(plan: &Arc<Plan>, scenarios: Vec<Scenario>, policy: Policy, seed: u64) -> (Rehearsed, Debrief, End) {
+    let id: RunId = "20260103-0200-0001".parse().unwrap();
+    let options = SimOptions { seed, start: At(1_767_405_600_000), scenarios };
+    let rehearsed = rehearse(plan, options, &id, &mut AutoOperator::new(policy)).unwrap();
+    let facts = facts_of(&rehearsed.records).unwrap();
+    let missing = rehearsed.world.world().rows_missing();
+    let debrief = debrief(plan, &facts, &rehearsed.world.mishaps(), missing);
+    let end = debrief.end();
+    (rehearsed, debrief, end)
+}
+
+/// What happened, for a failing test.
+fn story(rehearsed: &Rehearsed, plan: &Plan, debrief: &Debrief) -> String {
+    let facts = facts_of(&rehearsed.records).unwrap();
+    let lines = facts.iter().map(|recorded| {
+        let (who, what) = gonogo::screen::words::fact(plan, &recorded.fact);
+        format!("{} {who}: {what}\n", gonogo::screen::words::utc(recorded.at))
+    });
+    lines.chain(debrief.lines().into_iter().map(|line| line + "\n")).collect()
+}
+
+#[test]
+fn the_playbook_goes_to_its_end_when_nothing_goes_wrong() {
+    let plan = playbook();
+    for seed in 1..6 {
+        let (rehearsed, debrief, end) = play(&plan, Vec::new(), Policy::good(), seed);
+        assert_eq!(end, End::Complete, "seed {seed}\n{}", story(&rehearsed, &plan, &debrief));
+        assert_eq!(debrief.harm, Vec::<String>::new(), "seed {seed}");
+    }
+}
+
+#[test]
+fn the_playbook_goes_back_to_its_beginning_from_every_step_that_can_be_taken_back() {
+    let plan = playbook();
+    let last = plan.steps.iter().position(|step| step.reversibility == gonogo::core::plan::Reversibility::None);
+    for step in &plan.steps[..last.unwrap_or(plan.steps.len())] {
+        let policy = Policy { roll_back_after: Some(step.id.clone()), ..Policy::good() };
+        let (rehearsed, debrief, end) = play(&plan, Vec::new(), policy, 7);
+        assert_eq!(end, End::RolledBack, "after {}\n{}", step.id, story(&rehearsed, &plan, &debrief));
+        assert!(matches!(rehearsed.run.ended, Some((_, Ending::RolledBack))));
+    }
+}
+
+#[test]
+fn every_scenario_ends_as_its_lesson_says() {
+    let plan = playbook();
+    let fitting = scenario::fitting(&plan);
+    assert!(fitting.len() >= 12, "the playbook deserves more scenarios than {}", fitting.len());
+    let mut wrong = String::new();
+    for (name, scenario) in fitting {
+        for seed in 1..4 {
+            for (policy, expected) in
+                [(Policy::good(), scenario.ends.good), (Policy::careless(), scenario.ends.careless)]
+            {
+                let careless = policy == Policy::careless();
+                let (rehearsed, debrief, end) = play(&plan, vec![scenario.clone()], policy, seed);
+                assert!(!rehearsed.world.mishaps().is_empty(), "{name} never happens, seed {seed}");
+                let told = debrief.harm.is_empty() && careless && expected == End::Harm;
+                if end != expected || told {
+                    let kind = if careless { "careless" } else { "good" };
+                    let story = story(&rehearsed, &plan, &debrief);
+                    wrong.push_str(&format!(
+                        "{name}, {kind} operator, seed {seed}: {end:?} instead of {expected:?}\n{story}\n"
+                    ));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// A folder of its own for one test's runs and files.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    fn gonogo(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_gonogo"))
+            .arg("--state-dir")
+            .arg(self.path("state"))
+            .args(args)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+const DEMANDING: &str = "
+title: Move one thing
+rehearsals: { required: 2, within: 14d, rollback: true }
+phases:
+  - title: All
+    steps:
+      - id: look
+        title: Look
+        action: { manual: [looked] }
+      - id: change
+        title: Change
+        action: { command: { run: [\"true\"] } }
+        undo: { command: { run: [\"true\"] } }
+        reversibility: lossless
+        expect: 5s
+";
+
+#[test]
+fn a_live_run_is_refused_until_it_was_rehearsed_and_again_after_a_step_changed() {
+    let place = Place::new();
+    let runbook = place.write("runbook.yaml", DEMANDING);
+    let refused = place.gonogo(&["run", &runbook, "--plain"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
+    assert!(text(&refused).contains("0 of 2 complete rehearsals of this plan"), "{}", text(&refused));
+    assert!(text(&refused).contains("none of them was rolled back"), "{}", text(&refused));
+
+    let forward = place.gonogo(&["rehearse", &runbook, "--auto"]);
+    assert_eq!(forward.status.code(), Some(0), "{}", text(&forward));
+    let back = place.gonogo(&["rehearse", &runbook, "--auto", "--roll-back-after", "change"]);
+    assert_eq!(back.status.code(), Some(0), "{}", text(&back));
+    let listed = place.gonogo(&["rehearsals", &runbook]);
+    assert_eq!(listed.status.code(), Some(0), "{}", text(&listed));
+
+    // The end of the input leaves the run: it was begun.
+    let accepted = place.gonogo(&["run", &runbook, "--plain"]);
+    assert_eq!(accepted.status.code(), Some(1), "{}", text(&accepted));
+    assert!(text(&accepted).contains("left at 0 of 2 steps"), "{}", text(&accepted));
+
+    place.write("runbook.yaml", &DEMANDING.replace("[looked]", "[looked twice]"));
+    let changed = place.gonogo(&["run", &runbook, "--plain"]);
+    assert_eq!(changed.status.code(), Some(2), "{}", text(&changed));
+    assert!(text(&changed).contains("look: action changed"), "{}", text(&changed));
+
+    let short = place.gonogo(&["run", &runbook, "--plain", "--without-rehearsals", "no"]);
+    assert_eq!(short.status.code(), Some(2), "{}", text(&short));
+    let loud = place.gonogo(&["run", &runbook, "--plain", "--without-rehearsals", "the provider shuts down tonight"]);
+    assert_eq!(loud.status.code(), Some(1), "{}", text(&loud));
+    let log = place.gonogo(&["log"]);
+    assert!(text(&log).contains("OVERRODE missing rehearsals"), "{}", text(&log));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_journal() {
+    let place = Place::new();
+    let runbook = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbook.yaml").display().to_string();
+    let facts = || {
+        let output =
+            place.gonogo(&["rehearse", &runbook, "--auto", "--json", "--seed", "11", "--scenario", "lag-spike"]);
+        let summary: serde_json::Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output)));
+        let run = summary["run"].as_str().unwrap().to_owned();
+        let log = text(&place.gonogo(&["log", &run, "--json"]));
+        // The chain begins with the name of the run, and names differ.
+        log.lines()
+            .map(|line| {
+                let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+                line.as_object_mut().unwrap().remove("hash");
+                line.to_string()
+            })
+            .collect::<Vec<_>>()
+    };
+    let first = facts();
+    assert!(first.len() > 50, "{first:?}");
+    assert_eq!(first, facts());
+}
+
+/// Calls that leave the program for a network or another program, of everything that was traced.
+fn outgoing(trace: &str) -> Vec<&str> {
+    trace
+        .lines()
+        .filter(|line| {
+            let network = line.contains("socket(AF_INET") || line.contains("socket(AF_NETLINK");
+            let connects = line.contains(" connect(") || line.contains(" bind(") || line.contains(" sendto(");
+            let programs = line.contains(" execve(") || line.contains(" execveat(") || line.contains(" vfork(");
+            let forks = (line.contains(" clone(") || line.contains(" clone3(")) && !line.contains("CLONE_THREAD");
+            network || connects || programs || forks || line.contains(" fork(")
+        })
+        .collect()
+}
+
+#[test]
+fn a_rehearsal_asks_the_machine_for_no_network_and_no_other_program() {
+    let place = Place::new();
+    let runbook = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbook.yaml").display().to_string();
+    for args in [&["--auto"][..], &["--plain", "--speed", "1000"][..]] {
+        let trace = place.path("trace");
+        let traced = Command::new("strace")
+            .args(["-f", "-e", "trace=%network,%process", "-o"])
+            .arg(&trace)
+            .arg(env!("CARGO_BIN_EXE_gonogo"))
+            .arg("--state-dir")
+            .arg(place.path("state"))
+            .args(["rehearse", &runbook])
+            .args(args)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let trace = std::fs::read_to_string(&trace).unwrap_or_else(|_| panic!("{}", text(&traced)));
+        let calls = outgoing(&trace);
+        // The first is the program itself.
+        assert_eq!(calls.len(), 1, "{calls:#?}\n{}", text(&traced));
+        assert!(calls[0].contains("execve("), "{calls:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_rehearsed_is_told_with_the_nearest_name() {
+    let place = Place::new();
+    let runbook = place.write("runbook.yaml", DEMANDING);
+    for (args, told) in [
+        (&["--scenario", "lag-spke"][..], "lag-spike"),
+        (&["--auto", "--policy", "carless"][..], "careless"),
+        (&["--auto", "--roll-back-after", "chnge"][..], "change"),
+        (&["--json"][..], "--auto"),
+    ] {
+        let mut all = vec!["rehearse", runbook.as_str()];
+        all.extend(args);
+        let output = place.gonogo(&all);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", text(&output));
+        assert!(text(&output).contains(told), "{args:?}: {}", text(&output));
+    }
+    let policy = place.write("policy.yaml", "reacton: 5s\n");
+    let output = place.gonogo(&["rehearse", &runbook, "--auto", "--policy", &policy]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(text(&output).contains("reacton"), "{}", text(&output));
+}

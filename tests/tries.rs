@@ -1,0 +1,428 @@
+//! What later tries, guards, soaks, stops and pauses mean, one example each: pure decisions, no world.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends at what it did not expect"
+)]
+
+use gonogo::core::board::Board;
+use gonogo::core::decide::{StepState, decide, picture, stop_word, undo_word, word};
+use gonogo::core::fact::{Fact, Finding, Recorded};
+use gonogo::core::ids::{Attempt, StepId, Who};
+use gonogo::core::input::{Command, Confirmation, Decision, Effect, Input};
+use gonogo::core::job::{Direction, JobKey, Outcome};
+use gonogo::core::plan::{Plan, Step};
+use gonogo::core::reading::Reading;
+use gonogo::core::recover::take_over;
+use gonogo::core::refusal::Refusal;
+use gonogo::core::rollback::way_back;
+use gonogo::core::state::{Phase, Run};
+use gonogo::core::time::{At, Span};
+use gonogo::core::value::Value;
+use gonogo::runbook::{Options, load_str};
+
+const RUNBOOK: &str = r#"
+title: Tries
+probes:
+  customers: { kind: command, run: "true", every: 5s, fields: { failed: int, served: bool } }
+phases:
+  - title: Only
+    steps:
+      - id: copy
+        title: Copy
+        needs: []
+        action: { command: { run: "copy" } }
+        verify: [{ name: nobody failed, that: increase(customers.failed) == 0, within: 5s }]
+        undo: { command: { run: "uncopy" } }
+        reversibility: lossless
+      - id: switch
+        title: Switch
+        needs: []
+        section:
+          deadline: 1m
+          steps:
+            - { title: look, action: { command: { run: "look" } }, undo: { command: { run: "unlook" } } }
+            - { title: fence, writes: stop, action: { command: { run: "fence" } }, undo: { command: { run: "unfence" } } }
+            - { title: point, writes: resume, action: { command: { run: "point" } }, undo: { command: { run: "unpoint" } } }
+        undo:
+          section:
+            steps:
+              - { title: see, action: { command: { run: "see" } } }
+              - { title: fence back, writes: stop, action: { command: { run: "fence-back" } } }
+              - { title: point back, writes: resume, action: { command: { run: "point-back" } } }
+        reversibility: lossless
+      - id: watch
+        title: Watch
+        needs: []
+        action: { soak: { for: 20s } }
+        guards: [{ name: customers are served, that: customers.served, tolerate: 1m }]
+      - id: count
+        title: Count
+        needs: []
+        action: { command: { run: "count" } }
+        guards: [{ name: nobody fails, that: increase(customers.failed) == 0 }]
+        reversibility: free
+"#;
+
+struct Bench {
+    plan: Plan,
+    run: Run,
+    board: Board,
+    now: At,
+    facts: Vec<Recorded>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let plan =
+            load_str("tries.yaml", RUNBOOK, &Options::default()).unwrap_or_else(|faults| panic!("{faults}")).plan;
+        let board = Board::new(&plan, At(0));
+        Self { plan, run: Run::default(), board, now: At(7_200_000), facts: Vec::new() }
+    }
+
+    fn step(&self, id: &str) -> &Step {
+        self.plan.step(&id.into()).unwrap()
+    }
+
+    fn phase(&self, id: &str) -> &Phase {
+        self.run.phase(&id.into())
+    }
+
+    fn commit(&mut self, decision: &Decision) {
+        for fact in &decision.facts {
+            self.run.apply(&self.plan, self.now, fact);
+            self.facts.push(Recorded { seq: self.facts.len() as u64 + 1, at: self.now, fact: fact.clone() });
+        }
+        // What is stored tells the same run.
+        assert_eq!(Run::fold(&self.plan, &self.facts), self.run);
+    }
+
+    fn input(&mut self, input: Input) -> Result<Decision, Refusal> {
+        self.board.refresh(&self.plan, &self.run, self.now);
+        let decision = decide(&self.plan, &self.run, &self.board, self.now, input)?;
+        self.commit(&decision);
+        Ok(decision)
+    }
+
+    /// Time passes, in steps of a tick, without a reading.
+    fn wait(&mut self, ms: u64) {
+        for _ in 0..ms / 100 {
+            self.now = self.now.plus(Span(100));
+            while !self.input(Input::Tick).unwrap().is_empty() {}
+        }
+    }
+
+    fn read(&mut self, failed: i64, served: bool) {
+        let value = Value::map([("failed", Value::Int(failed)), ("served", Value::Bool(served))]);
+        let reading = Reading { probe: "customers".into(), at: self.now, took: Span(1), result: Ok(value) };
+        self.board.observe(&self.plan, &self.run, self.now, &reading);
+        self.wait(100);
+    }
+
+    fn command(&mut self, command: Command) -> Result<Decision, Refusal> {
+        self.input(Input::Operator { by: Who("ada@here".to_owned()), command })
+    }
+
+    fn confirmation(&mut self, id: &str, typed: &str) -> Confirmation {
+        self.board.refresh(&self.plan, &self.run, self.now);
+        let seen = picture(&self.plan, &self.run, &self.board, self.now, self.step(id));
+        Confirmation { step: id.into(), typed: typed.to_owned(), second: None, seen, shown: At(self.now.0 - 1_000) }
+    }
+
+    fn start(&mut self, id: &str) -> Result<Decision, Refusal> {
+        let typed = word(self.step(id)).to_owned();
+        let confirmation = self.confirmation(id, &typed);
+        self.command(Command::Confirm(confirmation))
+    }
+
+    fn start_over(&mut self, id: &str) -> Result<Decision, Refusal> {
+        let typed = word(self.step(id)).to_owned();
+        let confirmation = self.confirmation(id, &typed);
+        self.command(Command::Override { confirmation, reason: "the probe is broken".to_owned() })
+    }
+
+    fn undo(&mut self, id: &str) -> Result<Decision, Refusal> {
+        let typed = undo_word(self.step(id)).to_owned();
+        let confirmation = self.confirmation(id, &typed);
+        self.command(Command::Undo(confirmation))
+    }
+
+    fn stop(&mut self, id: &str, typed: &str) -> Result<Decision, Refusal> {
+        let confirmation = self.confirmation(id, typed);
+        self.command(Command::Stop(confirmation))
+    }
+
+    /// The job under way ends.
+    fn ends(&mut self, id: &str, well: bool) -> Decision {
+        let Phase::Running(running) = self.phase(id) else { panic!("{:?}", self.phase(id)) };
+        let key = running.key.clone();
+        let outcome = if well {
+            Outcome::Succeeded { summary: "exit 0".to_owned() }
+        } else {
+            Outcome::Failed { what: "exit 1".to_owned() }
+        };
+        let decision = self.input(Input::JobEnded { key, outcome, took: Span(5) }).unwrap();
+        self.wait(100);
+        decision
+    }
+
+    /// The cockpit dies and another takes over after `away`.
+    fn crash(&mut self, away: Span) {
+        self.now = self.now.plus(away);
+        self.board = Board::new(&self.plan, self.now);
+        let decision = take_over(&self.plan, &self.run, Who("ada@here".to_owned()), 2, away);
+        self.commit(&decision);
+        self.wait(100);
+    }
+
+    fn did_not_happen(&mut self, id: &str) {
+        let seen = self.confirmation(id, "").seen;
+        let (finding, reason) = (Finding::DidNotHappen, "looked at it myself".to_owned());
+        self.command(Command::Resolve { step: id.into(), finding, reason, seen }).unwrap();
+    }
+
+    fn on_the_way_back(&self, id: &str) -> bool {
+        way_back(&self.plan, &self.run).steps.iter().any(|back| back.step == StepId::from(id))
+    }
+
+    fn stopped(&self) -> bool {
+        self.run.writes.since.is_some()
+    }
+}
+
+#[test]
+fn what_a_failed_try_left_stays_on_the_way_back_when_the_next_did_not_happen() {
+    let mut bench = Bench::new();
+    bench.read(0, true);
+    bench.start("copy").unwrap();
+    bench.ends("copy", false);
+    assert!(bench.on_the_way_back("copy"));
+    bench.read(0, true);
+    bench.start("copy").unwrap();
+    bench.crash(Span(500));
+    bench.did_not_happen("copy");
+    assert!(bench.on_the_way_back("copy") && bench.run.has_effect(&"copy".into()));
+    // Only taking it back ends that.
+    bench.undo("copy").unwrap();
+    bench.ends("copy", true);
+    assert!(!bench.run.has_effect(&"copy".into()) && !bench.on_the_way_back("copy"));
+}
+
+#[test]
+fn a_section_that_took_itself_back_does_not_hide_what_an_earlier_try_left() {
+    let mut bench = Bench::new();
+    bench.start("switch").unwrap();
+    bench.ends("switch", true);
+    bench.ends("switch", false); // fence fails,
+    bench.ends("switch", false); // and so does taking it back
+    assert!(matches!(bench.phase("switch"), Phase::Failed { reverted: false, .. }) && bench.stopped());
+    bench.start("switch").unwrap();
+    bench.ends("switch", false); // look fails,
+    let decision = bench.ends("switch", true); // and is taken back
+    assert!(matches!(decision.facts.last(), Some(Fact::StepFailed { reverted: true, .. })), "{decision:?}");
+    assert!(bench.on_the_way_back("switch"), "the fence of the first try is forgotten");
+    assert!(bench.stopped(), "writes are said to flow behind the fence of the first try");
+}
+
+#[test]
+fn growth_is_counted_anew_by_every_try() {
+    let mut bench = Bench::new();
+    bench.read(41, true);
+    bench.start("copy").unwrap();
+    bench.ends("copy", true);
+    bench.read(44, true);
+    bench.read(44, true);
+    bench.wait(6_000);
+    let Phase::Failed { why, .. } = bench.phase("copy") else { panic!("{:?}", bench.phase("copy")) };
+    assert!(why.contains("customers.failed grew by 3 since 02:00:00"), "{why}");
+    // A failure of an earlier try is not held against this one.
+    bench.read(44, true);
+    bench.start("copy").unwrap();
+    bench.ends("copy", true);
+    bench.crash(Span(2_000));
+    bench.read(44, true);
+    assert!(matches!(bench.phase("copy"), Phase::Done { .. }), "{:?}", bench.phase("copy"));
+}
+
+#[test]
+fn a_step_that_cannot_count_does_not_start_by_a_word_and_counts_from_the_first_reading_after_an_override() {
+    let mut bench = Bench::new();
+    let refusal = bench.start("copy").unwrap_err().to_string();
+    assert!(refusal.contains("customers.failed gives no fresh reading to count from"), "{refusal}");
+    bench.start_over("copy").unwrap();
+    bench.read(7, true);
+    let late = bench.facts.iter().find_map(|recorded| match &recorded.fact {
+        Fact::BaselineTaken { number, baseline, undo: false, .. } => Some((number.as_str(), &baseline.value)),
+        _ => None,
+    });
+    assert_eq!(late, Some(("customers.failed", &Value::Int(7))));
+    bench.ends("copy", true);
+    bench.read(7, true);
+    assert!(matches!(bench.phase("copy"), Phase::Done { .. }));
+}
+
+#[test]
+fn facts_from_before_growth_was_counted_are_read() {
+    let old = r#"{"fact":"step_started","step":"copy","attempt":1,"by":"ada@here","second":null,"typed":"go","evidence":[],"overridden":null,"preview":""}"#;
+    let Fact::StepStarted { baselines, .. } = Fact::decode("step_started", 1, old).unwrap() else { panic!() };
+    assert!(baselines.is_empty());
+    let old = r#"{"fact":"undo_started","step":"copy","attempt":1,"by":"ada@here","typed":"undo","preview":""}"#;
+    assert!(matches!(Fact::decode("undo_started", 1, old).unwrap(), Fact::UndoStarted { .. }));
+}
+
+#[test]
+fn a_broken_guard_lets_nothing_start_and_an_unknown_one_only_with_a_reason() {
+    let mut bench = Bench::new();
+    bench.read(0, false);
+    for refusal in [bench.start("watch").unwrap_err(), bench.start_over("watch").unwrap_err()] {
+        let said = refusal.to_string();
+        assert!(matches!(refusal, Refusal::GuardBroken { .. }), "{said}");
+        assert!(said.contains("\"customers are served\" NO-GO") && said.contains("customers.served = false"), "{said}");
+    }
+    let step = bench.step("watch");
+    let state = gonogo::core::decide::step_state(&bench.plan, &bench.run, &bench.board, bench.now, step);
+    assert_eq!(state, StepState::Gated);
+    bench.wait(60_000);
+    assert!(matches!(bench.start("watch").unwrap_err(), Refusal::GateShut { .. }));
+    bench.start_over("watch").unwrap();
+    // A guard that counts is GO by itself when its step begins.
+    bench.read(9, true);
+    bench.start("count").unwrap();
+    bench.read(10, true);
+    assert!(matches!(bench.phase("count"), Phase::Running(running) if running.stopping.is_some()));
+}
+
+#[test]
+fn only_watched_time_counts_for_a_soak_and_a_restart_agrees() {
+    let mut bench = Bench::new();
+    bench.read(0, true);
+    bench.start("watch").unwrap();
+    let passed = |bench: &Bench| match bench.phase("watch") {
+        Phase::Running(running) => running.passed(bench.now),
+        other => panic!("{other:?}"),
+    };
+    let begun = bench.now;
+    // The reading is good for ten seconds; after that nobody knows.
+    bench.wait(30_000);
+    let watched = passed(&bench);
+    assert!(watched < Span(10_100), "{watched} of {} counted", bench.now.since(begun));
+    let Phase::Running(running) = bench.phase("watch") else { panic!() };
+    let why = &running.interrupted.as_ref().unwrap().why;
+    assert!(why.contains("\"customers are served\" UNKNOWN (customers is stale"), "{why}");
+    bench.crash(Span(60_000));
+    assert_eq!(passed(&bench), watched);
+    // NO-GO within what is tolerated does not count either.
+    bench.read(0, false);
+    bench.wait(2_000);
+    assert_eq!(passed(&bench), watched);
+    bench.read(0, true);
+    assert!(matches!(bench.phase("watch"), Phase::Running(running) if running.interrupted.is_none()));
+    bench.wait(5_000);
+    assert!(passed(&bench) > watched);
+    // Hours of which the journal has a trace are not thrown away by a crash.
+    let before = passed(&bench);
+    bench.crash(Span(100));
+    bench.read(0, true);
+    assert!(passed(&bench) >= before);
+    bench.wait(6_000);
+    assert!(matches!(bench.phase("watch"), Phase::Done { .. }), "{:?}", bench.phase("watch"));
+    let kinds: Vec<&str> = bench.facts.iter().map(|recorded| recorded.fact.kind()).collect();
+    assert_eq!(kinds.iter().filter(|kind| **kind == "soak_interrupted").count(), 2);
+    assert_eq!(kinds.iter().filter(|kind| **kind == "soak_continued").count(), 2);
+}
+
+#[test]
+fn only_a_step_whose_work_ended_well_is_verified_again() {
+    let mut bench = Bench::new();
+    bench.read(0, true);
+    bench.start("copy").unwrap();
+    bench.ends("copy", false);
+    let refusal = bench.command(Command::VerifyAgain { step: "copy".into() }).unwrap_err().to_string();
+    assert!(refusal.contains("failed before its work was done") && refusal.contains("enter"), "{refusal}");
+    bench.read(0, true);
+    bench.start("copy").unwrap();
+    bench.ends("copy", true);
+    bench.wait(8_000);
+    assert!(matches!(bench.phase("copy"), Phase::Failed { .. }));
+    bench.command(Command::VerifyAgain { step: "copy".into() }).unwrap();
+    bench.read(0, true);
+    assert!(matches!(bench.phase("copy"), Phase::Done { .. }));
+    // What an undo has begun to take back is not verified either.
+    bench.undo("copy").unwrap();
+    bench.ends("copy", false);
+    assert!(bench.command(Command::VerifyAgain { step: "copy".into() }).is_err());
+}
+
+#[test]
+fn stopping_takes_the_word_and_on_the_way_back_the_id() {
+    let mut bench = Bench::new();
+    bench.start("switch").unwrap();
+    assert!(matches!(bench.stop("switch", "switch").unwrap_err(), Refusal::WrongWord { .. }));
+    let stray = Confirmation { shown: bench.now, ..bench.confirmation("switch", "stop") };
+    assert!(matches!(bench.command(Command::Stop(stray)).unwrap_err(), Refusal::TooSoon(_)));
+    let earlier = bench.confirmation("switch", "stop");
+    bench.ends("switch", false);
+    // It goes back by now: what was to be stopped is something else.
+    assert!(matches!(bench.command(Command::Stop(earlier)).unwrap_err(), Refusal::PictureChanged { .. }));
+    assert_eq!(stop_word(&bench.run, bench.step("switch")), "switch");
+    assert!(matches!(bench.stop("switch", "stop").unwrap_err(), Refusal::WrongWord { .. }));
+    let decision = bench.stop("switch", "switch").unwrap();
+    assert!(matches!(decision.effects.as_slice(), [Effect::StopJob(_)]));
+}
+
+#[test]
+fn a_doubt_is_resolved_about_the_job_that_was_seen() {
+    let mut bench = Bench::new();
+    bench.start("switch").unwrap();
+    bench.crash(Span(500));
+    let seen = bench.confirmation("switch", "").seen;
+    let Phase::InDoubt { key, .. } = bench.phase("switch").clone() else { panic!() };
+    let outcome = Outcome::Succeeded { summary: "exit 0".to_owned() };
+    bench.input(Input::JobEnded { key, outcome, took: Span(5) }).unwrap();
+    bench.crash(Span(500));
+    let (finding, reason) = (Finding::HalfHappened, "looked at it myself".to_owned());
+    let refused = bench.command(Command::Resolve { step: "switch".into(), finding, reason, seen }).unwrap_err();
+    assert!(matches!(refused, Refusal::PictureChanged { .. }), "{refused}");
+}
+
+#[test]
+fn writes_stop_with_the_job_that_stops_them_and_flow_with_the_one_that_lets_them() {
+    let mut bench = Bench::new();
+    let seen = |bench: &mut Bench, well: [bool; 3]| {
+        let mut seen = vec![bench.stopped()];
+        for well in well {
+            bench.ends("switch", well);
+            seen.push(bench.stopped());
+        }
+        seen
+    };
+    bench.start("switch").unwrap();
+    assert_eq!(seen(&mut bench, [true, true, true]), [false, true, true, false]);
+    assert!(matches!(bench.phase("switch"), Phase::Done { .. }));
+    bench.undo("switch").unwrap();
+    assert_eq!(seen(&mut bench, [true, true, true]), [false, true, true, false]);
+    assert!(matches!(bench.phase("switch"), Phase::Undone { .. }));
+    // The fence fails and is taken away again: writes flow from there on, not before.
+    bench.start("switch").unwrap();
+    assert_eq!(seen(&mut bench, [true, false, true]), [false, true, true, false]);
+    // An undo that fails before its fence has not stopped anything.
+    bench.ends("switch", true);
+    bench.start("switch").unwrap();
+    (0..3).for_each(|_| drop(bench.ends("switch", true)));
+    bench.undo("switch").unwrap();
+    bench.ends("switch", false);
+    assert!(matches!(bench.phase("switch"), Phase::Failed { .. }) && !bench.stopped());
+}
+
+#[test]
+fn results_say_of_which_job_and_direction_they_are() {
+    let mut bench = Bench::new();
+    bench.start("switch").unwrap();
+    bench.ends("switch", true);
+    bench.ends("switch", false);
+    bench.ends("switch", true);
+    let keys: Vec<JobKey> = bench.run.step(&"switch".into()).results.into_iter().map(|result| result.key).collect();
+    let key = |direction, job| JobKey { step: "switch".into(), direction, attempt: Attempt(1), job };
+    assert_eq!(keys, [key(Direction::Do, 0), key(Direction::Do, 1), key(Direction::Revert, 1)]);
+}
