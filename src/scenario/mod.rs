@@ -104,7 +104,8 @@ fn compile(text: &str, plan: &Plan) -> Result<Scenario, Vec<Diagnostic>> {
 
 /// The reader of trees was written for runbooks and says so.
 fn about_scenarios(fault: Diagnostic) -> Diagnostic {
-    Diagnostic { message: fault.message.replace("runbook", "scenario"), ..fault }
+    let at = fault.at.map(|(mark, label)| (mark, label.replace("runbook", "scenario")));
+    Diagnostic { message: fault.message.replace("runbook", "scenario"), at, ..fault }
 }
 
 /// The JSON Schema of a scenario (draft 2020-12), closed like that of a runbook.
