@@ -48,6 +48,9 @@ impl Probe {
     }
 }
 
+/// Fields of our own with their types, and what is said about them for a rehearsal.
+pub type OwnFields<'p> = (&'p BTreeMap<String, FieldType>, &'p BTreeMap<String, Simulated>);
+
 /// The kinds of probe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind")]
@@ -248,7 +251,7 @@ impl ProbeKind {
     }
 
     /// Fields of our own with their types and what the runbook says about them for a rehearsal.
-    pub fn own_fields(&self) -> Option<(&BTreeMap<String, FieldType>, &BTreeMap<String, Simulated>)> {
+    pub fn own_fields(&self) -> Option<OwnFields<'_>> {
         match self {
             ProbeKind::HttpJson(probe) => Some((&probe.fields, &probe.simulate)),
             ProbeKind::Sql(probe) => Some((&probe.fields, &probe.simulate)),

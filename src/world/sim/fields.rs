@@ -100,9 +100,8 @@ impl Fields {
 
     /// Whether nothing is on its way that can arrive.
     pub(super) fn is_quiet(&self, links: &BTreeMap<ProbeId, Link>) -> bool {
-        let can = |copied: &Copied| {
-            !copied.travelling.is_empty() && links.get(&copied.through).is_some_and(|link| link.flows())
-        };
+        let can =
+            |copied: &Copied| !copied.travelling.is_empty() && links.get(&copied.through).is_some_and(Link::flows);
         !self.copies.values().any(can)
     }
 

@@ -166,7 +166,7 @@ impl Link {
     /// state or that of its slot is another afterwards.
     pub(super) fn pass(&mut self, now: At, dt: f64, rate: f64, rows: f64) -> bool {
         let before = (self.state, self.lost, self.limits_passed());
-        if self.rate != rate || self.marks.back().is_none_or(|(_, at)| now.0 - at.0 >= MARK_MS) {
+        if self.marks.back().is_none_or(|(_, at)| now.0 - at.0 >= MARK_MS) {
             self.mark(now, dt);
         }
         self.rate = rate;

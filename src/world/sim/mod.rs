@@ -315,7 +315,7 @@ impl SimWorld {
         let early = |at_end: At, coming: &Coming| at_end <= at && matches!(coming, Coming::Ended(of) if *of == key);
         let ends: BTreeSet<(At, u64)> =
             self.queue.iter().filter(|((end, _), coming)| early(*end, coming)).map(|(place, _)| *place).collect();
-        self.push(at, Coming::Adopted(key.clone(), adoption));
+        self.push(at, Coming::Adopted(key, adoption));
         for place in ends {
             if let Some(coming) = self.queue.remove(&place) {
                 self.push(at, coming);

@@ -202,7 +202,12 @@ impl Model {
         let rests = self.is_busy() || self.now.since(self.busy) >= self.settling;
         let links = self.links.values().map(|link| link.quiet_for(self.now)).min().unwrap_or(Span(u64::MAX));
         let customers = !self.customers.somebody_hopes(self.now);
-        if self.now < self.unsettled || !rests || links == Span::ZERO || !customers || !self.fields.is_quiet(&self.links) {
+        if self.now < self.unsettled
+            || !rests
+            || links == Span::ZERO
+            || !customers
+            || !self.fields.is_quiet(&self.links)
+        {
             return self.now;
         }
         let status = self.links.values().filter_map(|link| link.next_status(self.now));

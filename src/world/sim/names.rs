@@ -148,7 +148,7 @@ impl Names {
         }
         let mut names = Vec::new();
         for DnsChange { name, record_type, to, ttl, .. } in &update.changes {
-            zone.set(now, key(&update.target, name, *record_type), to.clone(), *ttl);
+            zone.set(now, &key(&update.target, name, *record_type), to.clone(), *ttl);
             names.push(format!("{name} {}", record_type.as_str()));
         }
         Ok(format!("{} changed on {place}", names.join(", ")))
@@ -160,7 +160,7 @@ impl Names {
         let values = if to == Side::New { probe.new.clone() } else { probe.old.clone() };
         if let Some(zone) = self.zones.get_mut(&probe.target) {
             let ttl = ttl.or_else(|| zone.primary(&key).map(|set| set.ttl)).unwrap_or(TTL);
-            zone.set(now, key, values, ttl);
+            zone.set(now, &key, values, ttl);
         }
     }
 
@@ -281,8 +281,8 @@ impl Zone {
         self.servers.first().and_then(|(_, records)| records.get(key))
     }
 
-    fn set(&mut self, now: At, key: RecordKey, values: Vec<String>, ttl: u32) {
-        let serial = self.primary(&key).map_or(1, |set| set.serial + 1);
+    fn set(&mut self, now: At, key: &RecordKey, values: Vec<String>, ttl: u32) {
+        let serial = self.primary(key).map_or(1, |set| set.serial + 1);
         let set = Set { values, ttl, serial };
         for at in 0..self.servers.len() {
             // The others are told by the first, some seconds later.
