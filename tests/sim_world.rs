@@ -268,7 +268,7 @@ fn resolvers_follow_within_the_ttl_they_had_and_go_back_as_well() {
         for (direction, word) in [(Direction::Do, "new"), (Direction::Undo, "old")] {
             run(&mut world, &plan, "flip-dns", direction, 0);
             let flipped = world.now();
-            let followed = until(&mut world, "dns_app", |dns| number(dns, word) == number(dns, "total"));
+            let followed = until(&mut world, "dns_app", |dns| dns.at(word) == dns.at("total"));
             assert!(followed.since(flipped) <= Span::secs(62), "seed {seed}: {}", followed.since(flipped));
         }
     }
