@@ -152,6 +152,10 @@ fn candidate(of: FieldType, wanted: &Wanted) -> Option<Value> {
 }
 
 fn meets(value: &Value, wanted: &Wanted) -> bool {
+    // Nothing is never what was asked for.
+    if *value == Value::Null {
+        return false;
+    }
     let order = |other: &Value| match (value.number(), other.number()) {
         (Some(a), Some(b)) => a.partial_cmp(&b),
         _ => value.text().zip(other.text()).map(|(a, b)| a.cmp(b)),
