@@ -266,7 +266,9 @@ fn harm(plan: &Plan, facts: &[Recorded], run: &Run, end: At, missing_rows: u64) 
 impl Debrief {
     /// How it ended, in the words of scenarios.
     pub fn end(&self) -> End {
-        if self.hurt_customers() {
+        // Whoever turned back in time has done what could be done about what customers had seen by then.
+        let turned_back = self.how == Some(Ending::RolledBack) && self.missing_rows == 0;
+        if self.hurt_customers() && !turned_back {
             return End::Harm;
         }
         match &self.how {
@@ -280,7 +282,10 @@ impl Debrief {
     /// Whether customers were hurt: requests failed, rows are missing, or their pause was longer than allowed.
     pub fn hurt_customers(&self) -> bool {
         let failed = self.customers.as_ref().and_then(|value| value.at("failed")).and_then(Value::int).unwrap_or(0);
-        let over = self.write_pause_budget_ms.is_some_and(|budget| self.write_pause_ms > budget);
+        let longest =
+            self.customers.as_ref().and_then(|value| value.at("longest_pause_ms")).and_then(Value::int).unwrap_or(0);
+        let pause = self.write_pause_ms.max(longest.unsigned_abs());
+        let over = self.write_pause_budget_ms.is_some_and(|budget| pause > budget);
         failed > 0 || over || self.missing_rows > 0
     }
 

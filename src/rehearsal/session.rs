@@ -19,6 +19,9 @@ use crate::world::sim::{SimOptions, SimWorld};
 /// Virtual time after which a rehearsal that has not ended is given up.
 const LONGEST: Span = Span::secs(60 * 86_400);
 
+/// How often an operator looks at the screen while no fact arrives.
+const GLANCE: Span = Span(500);
+
 /// Turns at one moment after which something is wrong with the operator.
 const RESTLESS: u32 = 1_000;
 
@@ -101,6 +104,7 @@ pub fn rehearse_observed(
         contents: MemoryView::default(),
         epoch: 0,
         last_seen: start,
+        glanced: None,
     };
     let mut stuck = None;
     observe(Observed::Opened { world: &session.world, contents: &session.contents });
@@ -150,6 +154,8 @@ struct Session {
     epoch: u32,
     /// When a cockpit was last there.
     last_seen: At,
+    /// When the operator last looked, and how many facts there were.
+    glanced: Option<(At, u64)>,
 }
 
 impl Session {
@@ -180,8 +186,14 @@ impl Session {
     }
 
     /// Lets the operator do whatever it wants to do now. Says whether it comes to rest.
-    fn let_act(&self, engine: &mut Engine<Handle>, operator: &mut dyn Operator) -> bool {
+    fn let_act(&mut self, engine: &mut Engine<Handle>, operator: &mut dyn Operator) -> bool {
+        let now = self.clock.now();
+        let seen_before = self.glanced.is_some_and(|(at, facts)| facts == engine.run().facts && now.since(at) < GLANCE);
+        if seen_before && now < operator.looks_again() {
+            return true;
+        }
         for _ in 0..RESTLESS {
+            self.glanced = Some((now, engine.run().facts));
             let seen = Seen { plan: engine.plan(), run: engine.run(), board: engine.board(), now: self.clock.now() };
             let look = |key: &crate::core::job::JobKey| self.world.world().took_effect(key);
             let Some(command) = operator.act(seen, &look) else { return true };

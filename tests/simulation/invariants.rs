@@ -63,6 +63,10 @@ impl Watch {
     /// Looks at everything that is new.
     pub fn look(&mut self, engine: &Engine<Handle>, contents: &MemoryView) {
         let fresh = contents.records_after(self.seen);
+        self.refusals_explain_themselves(engine);
+        if fresh.is_empty() {
+            return;
+        }
         for recorded in facts_of(&fresh).expect("what was written can be read") {
             self.fact(&recorded);
             self.folded.apply(&self.plan, recorded.at, &recorded.fact);
@@ -73,7 +77,6 @@ impl Watch {
             assert_eq!(*engine.run(), self.folded, "the state is not the fold of its facts");
             self.way_back_knows_everything(engine);
         }
-        self.refusals_explain_themselves(engine);
     }
 
     fn step(&self, id: &StepId) -> &Step {
