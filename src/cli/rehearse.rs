@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::check::read;
-use super::drive::{Seat, holder, last_word, runtime, who};
+use super::drive::{Seat, last_word, runtime, who};
 use super::records::{MODE, PROFILE, SET};
 use super::{Failure, Look, Outcome, RunbookArgs, say};
 use crate::clock::Clock;
@@ -19,7 +19,7 @@ use crate::core::ids::StepId;
 use crate::core::plan::Plan;
 use crate::core::time::{At, Span};
 use crate::driver::{Engine, Opening, facts_of};
-use crate::journal::{Journal, Ledger, NewRecord, NewRun, RunId, Store, Writer};
+use crate::journal::{Holder, Journal, Ledger, NewRecord, NewRun, RunId, Store, Writer};
 use crate::pace::Pace;
 use crate::rehearsal::debrief::{Debrief, Mishap, debrief};
 use crate::rehearsal::operator::AutoOperator;
@@ -265,7 +265,7 @@ fn automatic(state: &Path, args: &RehearseArgs, setting: Setting) -> Outcome {
 
 /// Keeps what was rehearsed like any other run: same records, same chain.
 fn keep(store: &Store, id: &RunId, new: &NewRun, rehearsed: &Rehearsed) -> Result<(), Failure> {
-    let mut journal = store.create_run(id, new, &holder("gonogo rehearse --auto"))?;
+    let mut journal = store.create_run(id, new, &Holder::rehearsing("gonogo rehearse --auto", Timestamp::now()))?;
     let batch: Vec<NewRecord> = rehearsed
         .records
         .iter()
@@ -307,7 +307,7 @@ fn say_debrief(setting: &Setting, debrief: &Debrief) {
 fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> Outcome {
     let seat = Seat::check(look)?;
     let store = Store::open(state)?;
-    let holder = holder("gonogo rehearse");
+    let holder = Holder::rehearsing("gonogo rehearse", Timestamp::now());
     let now = Timestamp::now();
     let id = RunId::new(now, rand::random());
     let mut journal: Journal = store.create_run(&id, &new_run(setting, args, now)?, &holder)?;
