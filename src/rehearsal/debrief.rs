@@ -311,7 +311,7 @@ impl Debrief {
         }
         let slow = self.steps.iter().filter_map(|step| {
             let (took, expect) = (step.took_ms?, step.expect_ms?);
-            (took > expect.saturating_mul(2) && took > 1_000).then(|| (step, took, expect))
+            (took > expect.saturating_mul(2) && took > 1_000).then_some((step, took, expect))
         });
         for (step, took, expect) in slow {
             lines.push(format!("slower than expected: {} took {}, not {}", step.step, span(took), span(expect)));
