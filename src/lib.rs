@@ -11,6 +11,7 @@ pub mod pace;
 pub mod plain;
 pub mod runbook;
 pub mod screen;
+pub mod stage;
 pub mod term;
 pub mod text;
 pub mod ui;

@@ -23,6 +23,8 @@ use crate::core::refusal::Refusal;
 use crate::core::state::{Phase, Run};
 use crate::core::time::{At, Span};
 use crate::journal::{Ack, Digest, NewRecord, Notice, Record, Recorder, Sample};
+use crate::pace::Pace;
+use crate::stage::Turn;
 use crate::world::{Blow, World, WorldEvent};
 
 /// Facts kept in memory for the journal pane; the rest is on disk.
@@ -72,15 +74,6 @@ pub enum EngineError {
     /// A stored fact cannot be read.
     #[error(transparent)]
     Fact(#[from] FactError),
-}
-
-/// What one turn brought.
-#[derive(Debug, PartialEq)]
-pub enum Turn {
-    /// Something may have changed on screen.
-    Changed,
-    /// The driver has left in an orderly manner; nothing more comes.
-    Left,
 }
 
 /// Decided and on its way to the disk.
@@ -311,7 +304,9 @@ impl<W: World> Engine<W> {
                 self.board.observe(&self.plan, now, &reading);
             }
             Some(WorldEvent::Lapsed(readings)) => {
-                readings.iter().for_each(|reading| self.keep(reading));
+                for reading in &readings {
+                    self.keep(reading);
+                }
                 self.board.sustain(&self.plan, now, &readings);
             }
             Some(WorldEvent::Struck(blow)) => self.struck_by(blow),
@@ -454,6 +449,11 @@ impl<W: World> Engine<W> {
     /// The newest readings.
     pub fn board(&self) -> &Board {
         &self.board
+    }
+
+    /// The pace of its time, where the world has none of its own.
+    pub fn pace(&self) -> Option<&Pace> {
+        self.world.pace()
     }
 
     /// The run clock.

@@ -8,6 +8,7 @@ mod engine;
 mod history;
 mod output;
 
-pub use engine::{Engine, EngineError, Opening, Turn, facts_of};
+pub use crate::stage::Turn;
+pub use engine::{Engine, EngineError, Opening, facts_of};
 pub use history::{History, Series};
 pub use output::{Line, OutputTail};

@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{PlainCockpit, Printing};
-use crate::cockpit::scene;
 use crate::core::action::Action;
 use crate::core::decide::{StepState, picture, step_state, undo_word, word};
 use crate::core::ids::{ProbeId, StepId};
@@ -15,8 +14,8 @@ use crate::core::input::Picture;
 use crate::core::plan::{Confirm, Step};
 use crate::core::state::Phase;
 use crate::screen::{Block, Desk, Overlay, Screen, Text, here, project, words};
+use crate::stage::Stage;
 use crate::ui::plain;
-use crate::world::World;
 
 /// A step whose gates go back and forth is told at most this often; whatever else happens to it, at once.
 const FLICKER: Duration = Duration::from_secs(1);
@@ -67,9 +66,9 @@ pub(super) enum Depth {
     Whole,
 }
 
-impl<W: World> PlainCockpit<W> {
+impl<S: Stage> PlainCockpit<S> {
     pub(super) fn project(&self, desk: &Desk) -> Screen {
-        project(&scene(&self.engine, desk, &self.run_name, self.watching))
+        project(&self.stage.scene(desk, &self.run_name, self.watching))
     }
 
     /// Tells what has changed since it was told last. While something is being printed it waits: there will be less
@@ -78,16 +77,16 @@ impl<W: World> PlainCockpit<W> {
         if !matches!(self.printing, Printing::Idle) || !self.queue.is_empty() {
             return;
         }
-        let run = self.engine.run();
+        let run = self.stage.run();
         let ended = run.ended.is_some();
         // Not before the takeover is recorded: the header says who drives.
-        let seated = run.driver.is_some() || !self.engine.is_recording();
+        let seated = run.driver.is_some() || !self.stage.is_recording();
         if !self.told.opened && (self.watching || run.mode.is_some() && seated) {
             self.told.opened = true;
             self.open();
         }
         self.facts();
-        if !self.told.faulted && self.engine.fault().is_some() {
+        if !self.told.faulted && self.stage.fault().is_some() {
             self.told.faulted = true;
             let alarm = self.project(&Desk::default()).header.alarm;
             self.say_all(alarm);
@@ -115,7 +114,7 @@ impl<W: World> PlainCockpit<W> {
             return;
         }
         let from = self.told.seq;
-        let new = self.engine.log().iter().filter(|recorded| from.is_none_or(|seq| recorded.seq > seq));
+        let new = self.stage.log().iter().filter(|recorded| from.is_none_or(|seq| recorded.seq > seq));
         let mut lines = Vec::new();
         let mut last = from;
         for recorded in new {
@@ -123,7 +122,7 @@ impl<W: World> PlainCockpit<W> {
             if missed > 0 {
                 lines.push(format!("{missed} facts were not told; gonogo log {} has them", self.run_name));
             }
-            let (who, what) = words::fact(self.engine.plan(), &recorded.fact);
+            let (who, what) = words::fact(self.stage.plan(), &recorded.fact);
             lines.push(format!("{} {who}: {what}", words::utc(recorded.at)));
             last = Some(recorded.seq);
         }
@@ -134,8 +133,8 @@ impl<W: World> PlainCockpit<W> {
     /// Probes that began or ceased to fail.
     fn probes(&mut self) {
         let mut changed = Vec::new();
-        for probe in self.engine.plan().probes.keys() {
-            let fails = self.engine.board().latest(probe).is_some_and(|latest| latest.failure.is_some());
+        for probe in self.stage.plan().probes.keys() {
+            let fails = self.stage.board().latest(probe).is_some_and(|latest| latest.failure.is_some());
             if fails != self.told.failing.get(probe).copied().unwrap_or(false) {
                 changed.push((probe.clone(), fails));
             }
@@ -166,13 +165,13 @@ impl<W: World> PlainCockpit<W> {
     }
 
     fn picture(&self, step: &Step) -> Picture {
-        picture(self.engine.plan(), self.engine.run(), self.engine.board(), self.engine.now(), step)
+        picture(self.stage.plan(), self.stage.run(), self.stage.board(), self.stage.now(), step)
     }
 
     /// The step where the run is, when its picture is another than told.
     fn step(&mut self) {
         let desk = Desk::default();
-        let scene = scene(&self.engine, &desk, &self.run_name, self.watching);
+        let scene = self.stage.scene(&desk, &self.run_name, self.watching);
         let Some(step) = here(&scene).cloned() else { return };
         let present = (step.id.clone(), self.picture(&step));
         if self.told.step.as_ref() == Some(&present) {
@@ -216,7 +215,7 @@ impl<W: World> PlainCockpit<W> {
 
     /// What can be done next, in one sentence.
     fn next(&self, step: &Step) -> String {
-        let (plan, run) = (self.engine.plan(), self.engine.run());
+        let (plan, run) = (self.stage.plan(), self.stage.run());
         if self.watching {
             return "next: nothing is done from here".to_owned();
         }
@@ -230,7 +229,7 @@ impl<W: World> PlainCockpit<W> {
         let second = if step.confirm == Confirm::TwoPerson { " NAME-OF-THE-SECOND-PERSON" } else { "" };
         let start = format!("start {n} {}{second}", word(step));
         let undo = format!("undo {n} {}", undo_word(step));
-        match step_state(plan, run, self.engine.board(), self.engine.now(), step) {
+        match step_state(plan, run, self.stage.board(), self.stage.now(), step) {
             StepState::Waiting => format!("next: it waits for other steps; or skip {n} REASON"),
             StepState::Gated => {
                 let second = second.replace(" NAME", " --second NAME");
@@ -249,14 +248,14 @@ impl<W: World> PlainCockpit<W> {
     }
 
     fn is_checklist(&self, id: &StepId) -> bool {
-        let Phase::Running(running) = self.engine.run().phase(id) else { return false };
-        matches!(self.engine.plan().action(&running.key), Some(Action::Manual(_)))
+        let Phase::Running(running) = self.stage.run().phase(id) else { return false };
+        matches!(self.stage.plan().action(&running.key), Some(Action::Manual(_)))
     }
 
     pub(super) fn show_all(&mut self) {
-        let (steps, phases) = (self.engine.plan().steps.len(), self.engine.plan().phases.len());
+        let (steps, phases) = (self.stage.plan().steps.len(), self.stage.plan().phases.len());
         let desk = Desk { list_rows: steps + phases, ..Desk::default() };
-        let scene = scene(&self.engine, &desk, &self.run_name, self.watching);
+        let scene = self.stage.scene(&desk, &self.run_name, self.watching);
         let at = here(&scene).map(|step| (step.id.clone(), self.picture(step), self.next(step)));
         let mut screen = project(&scene);
         if let Some((id, picture, next)) = at {

@@ -60,6 +60,22 @@ pub enum Does {
     Help,
     /// Leave the cockpit.
     Leave,
+    /// Let time pass faster.
+    Faster,
+    /// Let time pass slower.
+    Slower,
+    /// Let time stand still, or go on.
+    Pause,
+    /// On to where something happens next.
+    Onward,
+    /// To the next decision of a replayed run.
+    NextDecision,
+    /// To the decision before.
+    PreviousDecision,
+    /// To where the selected step began.
+    Into,
+    /// To a time, a fact or a step.
+    Place,
     /// Close what is open.
     Escape,
     /// Stop the program like any other.
@@ -109,6 +125,14 @@ pub const KEYS: &[KeyDef] = &[
     def(Does::Zoom, "z", "zoom", "zoom through the live panes; 1 to 9 zoom one"),
     def(Does::Whole, "p", "whole", "the selected step with every statement it will run"),
     def(Does::Log, "l", "log", "journal and output on the whole screen"),
+    def(Does::Faster, "+", "faster", "let time pass faster, in a rehearsal or a replay"),
+    def(Does::Slower, "-", "slower", "let time pass slower"),
+    def(Does::Pause, "w", "pause", "let time stand still, or go on"),
+    def(Does::Onward, "f", "onward", "on to where something happens next"),
+    def(Does::NextDecision, "→", "decision", "in a replay: to the next decision"),
+    def(Does::PreviousDecision, "←", "", "in a replay: to the decision before"),
+    def(Does::Into, "i", "into", "in a replay: to where the selected step began"),
+    def(Does::Place, "t", "to…", "in a replay: to a time, a fact's number or a step"),
     def(Does::Help, "?", "help", "this page"),
     def(Does::Leave, "q", "leave", "leave; the run can be resumed"),
     def(Does::Escape, "esc", "", "close what is open, cancel what is asked"),
@@ -125,7 +149,15 @@ pub fn hints(scene: &Scene) -> Vec<(&'static str, &'static str)> {
         return vec![("↑↓", "scroll"), ("esc", "close"), ("q", "leave")];
     }
     let state = selected(scene).map(|(_, state)| state);
+    let paced = scene.passing.is_some();
+    let replayed = scene.is_replay();
     let useful = |does: Does| match does {
+        Does::Faster | Does::Slower | Does::Pause | Does::Onward => paced,
+        Does::NextDecision | Does::Into | Does::Place => replayed,
+        Does::Switch | Does::Zoom | Does::Whole | Does::Log | Does::Help | Does::Leave | Does::WayBack if replayed => {
+            true
+        }
+        _ if replayed => false,
         Does::Confirm => {
             matches!(state, Some(StepState::Ready | StepState::Failed | StepState::Undone | StepState::Skipped))
         }
@@ -142,7 +174,7 @@ pub fn hints(scene: &Scene) -> Vec<(&'static str, &'static str)> {
         Does::WayBack | Does::Note | Does::End | Does::Here | Does::Switch | Does::Whole => !scene.watching,
         _ => true,
     };
-    let ended = scene.run.ended.is_some();
+    let ended = scene.run.ended.is_some() && scene.passing.is_none();
     KEYS.iter()
         .filter(|def| !def.label.is_empty() && useful(def.does))
         .filter(|def| !ended || matches!(def.does, Does::Help | Does::Leave | Does::Log | Does::Zoom | Does::Whole))

@@ -33,6 +33,7 @@ use crate::core::refusal::Refusal;
 use crate::core::state::Run;
 use crate::core::time::At;
 use crate::driver::{History, OutputTail};
+use crate::stage::Passing;
 
 /// Everything a screen is made from.
 pub struct Scene<'a> {
@@ -66,6 +67,8 @@ pub struct Scene<'a> {
     pub head: Option<String>,
     /// Panes only, no steps.
     pub watching: bool,
+    /// How time passes, where it is not the time of the world.
+    pub passing: Option<Passing>,
     /// What the operator is looking at and typing.
     pub desk: &'a Desk,
 }
@@ -91,6 +94,13 @@ pub struct Desk {
     pub prompt: Option<Prompt>,
     /// Something to say that is no refusal of the core.
     pub notice: Option<String>,
+}
+
+impl Scene<'_> {
+    /// Whether this is a replay.
+    pub fn is_replay(&self) -> bool {
+        self.passing.as_ref().is_some_and(|passing| passing.place.is_some())
+    }
 }
 
 impl Default for Desk {
@@ -183,6 +193,8 @@ pub enum Ask {
     AbandonReason,
     /// Whether to leave: one key.
     Leave,
+    /// Where a replay is to go on.
+    Place,
 }
 
 /// What a piece of text is for. Colour, weight and glyphs follow from it.
@@ -214,6 +226,8 @@ pub enum Role {
     Lab,
     /// The word of a simulated world.
     Rehearsal,
+    /// The word of what is over.
+    Replay,
 }
 
 /// A piece of text with its role. Foreign text in it is clean already.
@@ -258,11 +272,22 @@ impl Text {
     }
 }
 
+/// What a screen is a screen of: no two of them may be taken for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guise {
+    /// Panes only.
+    Watch,
+    /// A run in a world.
+    Run(Mode),
+    /// A run that is over, or was up to here; nothing on it can be changed.
+    Replay,
+}
+
 /// The whole screen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Screen {
-    /// In which world this is; `None` while only watching.
-    pub mode: Option<Mode>,
+    /// What this is a screen of.
+    pub mode: Guise,
     /// What never scrolls.
     pub header: Header,
     /// The list of steps.
@@ -290,7 +315,7 @@ pub struct Screen {
 pub struct Header {
     /// The runbook.
     pub title: String,
-    /// The world as a word: `LIVE`, `LAB`, `WATCH`.
+    /// The world as a word: `LIVE`, `LAB`, `WATCH`, `REPLAY of LIVE`.
     pub mode: String,
     /// Profile or target environment.
     pub profile: String,
@@ -298,6 +323,8 @@ pub struct Header {
     pub run: String,
     /// Elapsed and the time of day.
     pub clock: String,
+    /// The pace of the time and the place in a replay; empty where time is the world's own.
+    pub passing: Text,
     /// Window and forecast.
     pub window: Text,
     /// When the next status update is due.

@@ -1,7 +1,7 @@
 //! State in, screen out.
 
 use super::keys::hints;
-use super::{Ask, Desk, Overlay, Prompt, Role, Scene, Screen, Text, detail, header, log, overlay, panes, steps};
+use super::{Ask, Desk, Guise, Overlay, Prompt, Role, Scene, Screen, Text, detail, header, log, overlay, panes, steps};
 use crate::core::decide::{StepState, gates, shut_sentence, step_state, undo_word, word};
 use crate::core::plan::Step;
 use crate::text::clean;
@@ -12,7 +12,7 @@ pub fn project(scene: &Scene) -> Screen {
     let whole_log = scene.desk.overlay == Some(Overlay::Log);
     let whole_step = scene.desk.overlay == Some(Overlay::Step);
     Screen {
-        mode: scene.run.mode,
+        mode: guise(scene),
         header: header::header(scene),
         steps: steps::steps(scene),
         detail: detail::detail(scene, whole_step),
@@ -23,6 +23,14 @@ pub fn project(scene: &Scene) -> Screen {
         conversation: conversation(scene),
         keys: hints(scene),
         focus: scene.desk.focus,
+    }
+}
+
+fn guise(scene: &Scene) -> Guise {
+    match scene.run.mode {
+        _ if scene.is_replay() => Guise::Replay,
+        Some(mode) => Guise::Run(mode),
+        None => Guise::Watch,
     }
 }
 
@@ -59,7 +67,23 @@ fn conversation(scene: &Scene) -> Text {
     if scene.watching {
         return Text::new(Role::Dim, "watching: nothing is done from here");
     }
+    if scene.is_replay() {
+        return replayed(scene);
+    }
     next_action(scene)
+}
+
+/// What a replay says where a run would say what to do next.
+fn replayed(scene: &Scene) -> Text {
+    let place = scene.passing.as_ref().and_then(|passing| passing.place.as_ref());
+    let lead = match place {
+        Some(place) if place.fact >= place.of => "the recording ends here:",
+        _ => "a replay, nothing can be changed:",
+    };
+    let keys = [("w", "stop and go"), ("f", "what happens next"), ("→", "the next decision"), ("t", "a time or step")];
+    keys.iter().fold(Text::new(Role::Dim, lead), |text, (key, does)| {
+        text.and(Role::Plain, "  ").and(Role::Key, (*key).to_owned()).and(Role::Plain, format!(" {does}"))
+    })
 }
 
 fn next_action(scene: &Scene) -> Text {
@@ -152,6 +176,7 @@ fn question(scene: &Scene, prompt: &Prompt) -> Text {
                 &[("c", "complete"), ("r", "rolled back"), ("a", "abandoned (reason)"), ("esc", "not yet")],
             );
         }
+        Ask::Place => Text::plain("go to T+1:02:03, 02:14:07, a fact's number or a step"),
         Ask::AbandonReason => Text::plain("abandon the run; why"),
         Ask::Leave => {
             let text = Text::plain("leave? the run stays as it is and can be resumed  ");

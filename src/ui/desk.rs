@@ -15,6 +15,7 @@ use crate::core::state::{Phase, Run};
 use crate::core::time::At;
 use crate::screen::keys::Does;
 use crate::screen::{Ask, Desk, Focus, Overlay, Prompt, Scene, here, selected};
+use crate::stage::{NO_PACE, ONLY_FORWARD, Steer};
 
 /// What a key asks of the cockpit.
 #[derive(Debug, PartialEq)]
@@ -27,6 +28,8 @@ pub enum Request {
     Suspend,
     /// Draw everything anew.
     Redraw,
+    /// Something of the time that passes.
+    Steer(Steer),
 }
 
 /// Longest answer that can be typed, in characters.
@@ -70,15 +73,70 @@ fn dealt_with(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> 
     if moved(scene, desk, does) || opened(scene, desk, does) {
         return None;
     }
-    if scene.watching {
+    if is_about_time(does) {
+        return steered(scene, desk, does);
+    }
+    if scene.watching || scene.is_replay() {
         if does == Does::Leave {
             return Some(Request::Leave);
         }
-        desk.notice = Some("this cockpit only watches: start a run to do something".to_owned());
+        desk.notice = Some(if scene.watching { WATCHING } else { REPLAYED }.to_owned());
         return None;
     }
     act(scene, desk, does)
 }
+
+/// Whether a key is about the time that passes, and not about the run.
+fn is_about_time(does: Does) -> bool {
+    matches!(
+        does,
+        Does::Faster
+            | Does::Slower
+            | Does::Pause
+            | Does::Onward
+            | Does::NextDecision
+            | Does::PreviousDecision
+            | Does::Into
+            | Does::Place
+    )
+}
+
+/// Deals with a key that is about time.
+fn steered(scene: &Scene, desk: &mut Desk, does: Does) -> Option<Request> {
+    let anywhere = matches!(does, Does::Faster | Does::Slower | Does::Pause | Does::Onward);
+    if scene.passing.is_none() {
+        desk.notice = Some(NO_PACE.to_owned());
+        return None;
+    }
+    if !anywhere && !scene.is_replay() {
+        desk.notice = Some(ONLY_FORWARD.to_owned());
+        return None;
+    }
+    let steer = match does {
+        Does::Faster => Steer::Faster,
+        Does::Slower => Steer::Slower,
+        Does::Pause => Steer::Pause,
+        Does::NextDecision => Steer::NextDecision,
+        Does::PreviousDecision => Steer::PreviousDecision,
+        Does::Into => {
+            let Some((step, _)) = selected(scene) else {
+                desk.notice = Some("this runbook has no steps".to_owned());
+                return None;
+            };
+            Steer::Step(step.id.clone())
+        }
+        Does::Place => {
+            ask(scene, desk, Ask::Place);
+            return None;
+        }
+        _ => Steer::Onward,
+    };
+    Some(Request::Steer(steer))
+}
+
+/// Said to whoever wants to do something where nothing can be done.
+const WATCHING: &str = "this cockpit only watches: start a run to do something";
+const REPLAYED: &str = "this is a replay: what has happened cannot be changed";
 
 /// Deals with pasted text: it may fill a reason, but it never confirms.
 pub fn paste(desk: &mut Desk, text: &str) {
@@ -433,6 +491,7 @@ fn sent(scene: &Scene, desk: &mut Desk) -> Option<Request> {
         }
         Ask::SkipReason(step) => Some(Request::Command(Command::Skip { step, reason: typed })),
         Ask::DoubtReason(step, finding) => Some(Request::Command(Command::Resolve { step, finding, reason: typed })),
+        Ask::Place => Some(Request::Steer(Steer::Place(typed))),
         Ask::Note => Some(Request::Command(Command::Note { text: typed })),
         Ask::Status => Some(Request::Command(Command::StatusUpdate { text: typed })),
         Ask::AbandonReason => Some(Request::Command(Command::End { how: Ending::Abandoned { reason: typed } })),

@@ -114,6 +114,7 @@ fn tiny(frame: &mut Frame, screen: &Screen, theme: Theme, area: Rect) {
         canvas.line(
             &Text::new(Theme::mode_role(screen.mode), header.mode.clone()).and(Role::Plain, format!(" {}", header.run)),
         ),
+        canvas.line(&header.passing),
         canvas.line(&Text::plain(screen.detail.title.clone())),
         canvas.line(&screen.detail.state),
         canvas.line(&header.pause),
@@ -121,6 +122,9 @@ fn tiny(frame: &mut Frame, screen: &Screen, theme: Theme, area: Rect) {
         canvas.line(&screen.conversation),
         canvas.line(&Text::new(Role::Dim, format!("confirming needs {}×{}", CONFIRM_SIZE.0, CONFIRM_SIZE.1))),
     ];
+    if header.passing.0.is_empty() {
+        lines.remove(1);
+    }
     if let Some(alarm) = &header.alarm {
         lines.insert(1, canvas.line(&Text::new(Role::NoGo, alarm.clone())));
     }
@@ -199,7 +203,11 @@ impl Canvas<'_> {
         let title = fit(&header.title, columns.saturating_sub(taken));
         let title = Text::new(Role::Strong, " gonogo  ").and(Role::Title, title);
         let mut lines = vec![self.bar(&title, &self.mode(), &Text::plain(format!("{} ", header.run)), columns)];
-        let clock = Text::plain(format!(" {}", header.clock));
+        let mut clock = Text::plain(format!(" {}", header.clock));
+        if !header.passing.0.is_empty() {
+            clock = clock.and(Role::Plain, "  ");
+            clock.0.extend(header.passing.0.clone());
+        }
         lines.push(self.bar(&clock, &header.window, &header.update.clone().and(Role::Plain, " "), columns));
         let pause = Text(
             std::iter::once(crate::screen::Piece { role: Role::Plain, text: " ".to_owned() })
@@ -223,7 +231,13 @@ impl Canvas<'_> {
         let columns = usize::from(area.width);
         let room = columns.saturating_sub(self.mode().width() + width(&header.run) + 4);
         let first = Text(self.mode().0.into_iter().chain(Text::plain(format!(" {}", header.run)).0).collect());
-        let first = self.bar(&first, &Text::default(), &Text::new(Role::Title, fit(&header.title, room)), columns);
+        // Where time has a pace, that matters more than the title.
+        let right = if header.passing.0.is_empty() {
+            Text::new(Role::Title, fit(&header.title, room))
+        } else {
+            header.passing.clone()
+        };
+        let first = self.bar(&first, &Text::default(), &right, columns);
         let right = match &header.alarm {
             Some(alarm) => Text::new(Role::NoGo, fit(alarm, columns.saturating_sub(header.pause.width() + 2))),
             None => header.back.clone(),
