@@ -37,11 +37,11 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::outside(format!("the runtime does not start: {error}")))
 }
 
-fn holder(command: &str) -> Holder {
+pub(super) fn holder(command: &str) -> Holder {
     Holder::this_process(command, Timestamp::now())
 }
 
-fn who(holder: &Holder) -> Who {
+pub(super) fn who(holder: &Holder) -> Who {
     Who(format!("{}@{}", holder.user, holder.host))
 }
 
@@ -139,7 +139,7 @@ impl Seat {
         Ok(Self::Terminal(Options::detect(look.color)))
     }
 
-    fn charset(self) -> Charset {
+    pub(super) fn charset(self) -> Charset {
         match self {
             Self::Terminal(options) => options.charset,
             Self::Streams(charset) => charset,

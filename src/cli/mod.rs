@@ -4,6 +4,7 @@ mod check;
 mod drive;
 mod lab;
 mod records;
+mod replay;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -33,6 +34,7 @@ Examples:
   gonogo run runbook.yaml                drive it
   gonogo resume                          go on with the newest run
   gonogo resume --plain                  the same without a screen
+  gonogo replay 7f3a                     show it again, as it was
   gonogo log 7f3a --json                 its journal
   gonogo verify 7f3a                     was its journal changed?";
 
@@ -120,6 +122,22 @@ enum Command {
         /// Head of the chain as noted elsewhere, at least eight digits: finds a cut-off end
         #[arg(long, value_name = "HEX")]
         head: Option<String>,
+    },
+    /// Show a recorded run again in the cockpit, as it was; nothing can be done from there
+    #[command(
+        after_help = "PLACE is a time since the run began (T+1:02:03), a time of day in UTC (02:14:07), the number of a \
+        fact or a step.\nIn the cockpit: w stops and goes on, + and - change the speed, f goes to what happens next,\n\
+        \u{2190} and \u{2192} to the decision before and after, i to where the selected step began, t to a place."
+    )]
+    Replay {
+        /// The run, or the last digits of its name; the newest when absent
+        run: Option<String>,
+        /// Where to begin
+        #[arg(long, value_name = "PLACE", conflicts_with = "verify")]
+        at: Option<String>,
+        /// Decide every recorded decision once more from its recorded evidence, and report what differs
+        #[arg(long)]
+        verify: bool,
     },
     /// Print a run's journal
     Log {
@@ -212,6 +230,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Lab { up: true, .. }) => lab::up(&state()?),
         Some(Command::Lab { runbook, keep, .. }) => lab::drive(&state()?, look, &runbook, keep),
         Some(Command::Verify { run, head }) => records::verify(&state()?, &run, head.as_deref()),
+        Some(Command::Replay { run, at, .. }) => replay::show(&state()?, look, run.as_deref(), at.as_deref()),
         Some(Command::Log { run, json }) => records::log(&state()?, run.as_deref(), json),
         Some(Command::Schema) => {
             let schema = serde_json::to_string_pretty(&crate::runbook::schema()).map_err(Failure::outside)?;

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::evidence::{Assessment, Evidence, Verdict};
 use super::expr::Sight;
 use super::ids::ProbeId;
@@ -14,15 +16,16 @@ use super::time::{At, Span};
 use super::value::Value;
 
 /// The newest of what probes saw.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Board {
     probes: BTreeMap<ProbeId, Latest>,
     runs: Vec<Streak>,
+    #[serde(skip)]
     readers: BTreeMap<ProbeId, Vec<ConditionId>>,
 }
 
 /// What is known of one probe.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Latest {
     /// The newest good reading.
     pub good: Option<(At, Value)>,
@@ -35,7 +38,7 @@ pub struct Latest {
 }
 
 /// Since when a condition has given the same answer without a break.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Streak {
     verdict: Verdict,
     since: At,
@@ -55,18 +58,17 @@ pub enum Freshness {
 impl Board {
     /// An empty board for the plan: everything is UNKNOWN.
     pub fn new(plan: &Plan, now: At) -> Self {
-        let mut readers: BTreeMap<ProbeId, Vec<ConditionId>> = BTreeMap::new();
-        for (at, condition) in plan.conditions.iter().enumerate() {
-            for probe in condition.probes() {
-                readers.entry(probe.clone()).or_default().push(ConditionId(at));
-            }
-        }
         let runs = plan
             .conditions
             .iter()
             .map(|condition| Streak { verdict: condition.evaluate(&|_| Sight::Missing).verdict, since: now })
             .collect();
-        Self { probes: BTreeMap::new(), runs, readers }
+        Self { probes: BTreeMap::new(), runs, readers: readers(plan) }
+    }
+
+    /// A board that was written down, for the plan it was written down with. `None` when it is of another plan.
+    pub fn restored(self, plan: &Plan) -> Option<Self> {
+        (self.runs.len() == plan.conditions.len()).then(|| Self { readers: readers(plan), ..self })
     }
 
     /// Takes in a reading that arrived at `now`.
@@ -238,4 +240,15 @@ impl Board {
             needed,
         }
     }
+}
+
+/// The conditions that read each probe.
+fn readers(plan: &Plan) -> BTreeMap<ProbeId, Vec<ConditionId>> {
+    let mut readers: BTreeMap<ProbeId, Vec<ConditionId>> = BTreeMap::new();
+    for (at, condition) in plan.conditions.iter().enumerate() {
+        for probe in condition.probes() {
+            readers.entry(probe.clone()).or_default().push(ConditionId(at));
+        }
+    }
+    readers
 }

@@ -9,6 +9,6 @@ mod history;
 mod output;
 
 pub use crate::stage::Turn;
-pub use engine::{Engine, EngineError, Opening, facts_of};
+pub use engine::{Engine, EngineError, LOG_KEPT, Opening, facts_of};
 pub use history::{History, Series};
 pub use output::{Line, OutputTail};

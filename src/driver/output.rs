@@ -4,9 +4,6 @@ use std::collections::VecDeque;
 
 use crate::core::job::{JobKey, Stream};
 
-/// Lines kept over all jobs.
-const KEPT: usize = 500;
-
 /// A line of a job's output. Cleaned and masked by the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -26,14 +23,19 @@ pub struct OutputTail {
 }
 
 impl OutputTail {
-    pub(super) fn push(&mut self, line: Line) {
-        if self.lines.len() == KEPT {
+    /// Lines kept over all jobs.
+    pub const KEPT: usize = 500;
+
+    /// Takes in a line.
+    pub fn push(&mut self, line: Line) {
+        if self.lines.len() == Self::KEPT {
             self.lines.pop_front();
         }
         self.lines.push_back(line);
     }
 
-    pub(super) fn count_dropped(&mut self, lines: u64) {
+    /// Counts lines that came faster than they could be shown.
+    pub fn count_dropped(&mut self, lines: u64) {
         self.dropped = self.dropped.saturating_add(lines);
     }
 

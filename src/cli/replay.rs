@@ -1,0 +1,49 @@
+//! `replay`: a recorded run on the stage. Nothing here can start anything.
+
+use std::path::Path;
+
+use super::drive::{Seat, holder, who};
+use super::records::{pick, plan_of};
+use super::{Failure, Look, Outcome, say, say_error};
+use crate::cockpit::Exit;
+use crate::journal::Store;
+use crate::plain::printable;
+use crate::replay::{Recording, Replay};
+use crate::text::clean;
+
+/// A clock and the terminal's signals: all that a replay waits for.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::outside(format!("the runtime does not start: {error}")))
+}
+
+fn recording(state: &Path, asked: Option<&str>) -> Result<Recording, Failure> {
+    let store = Store::open(state)?;
+    let reader = store.read_run(&pick(&store, asked)?)?;
+    let plan = plan_of(&reader)?;
+    Recording::open(reader, plan).map_err(Failure::outside)
+}
+
+pub(super) fn show(state: &Path, look: Look, asked: Option<&str>, at: Option<&str>) -> Outcome {
+    let recording = recording(state, asked)?;
+    let seat = Seat::check(look)?;
+    let run = recording.reader().meta().run.clone();
+    let mut replay = Replay::new(recording, who(&holder("gonogo replay")))?;
+    if let Some(at) = at {
+        replay.go(at).map_err(Failure::usage)?;
+    }
+    let (exit, replay) = runtime()?.block_on(seat.take(replay, run.short().to_owned(), false))?;
+    for note in replay.recording().notes() {
+        say(&printable(&format!("run {run}: {}", clean(note)), seat.charset()));
+    }
+    Ok(match exit {
+        Exit::Detached(_) => 5,
+        Exit::Faulted(why) => {
+            say_error(&why);
+            3
+        }
+        Exit::Ended(_) | Exit::Left => 0,
+    })
+}
