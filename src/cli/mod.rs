@@ -230,6 +230,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Lab { up: true, .. }) => lab::up(&state()?),
         Some(Command::Lab { runbook, keep, .. }) => lab::drive(&state()?, look, &runbook, keep),
         Some(Command::Verify { run, head }) => records::verify(&state()?, &run, head.as_deref()),
+        Some(Command::Replay { run, verify: true, .. }) => replay::verify(&state()?, run.as_deref()),
         Some(Command::Replay { run, at, .. }) => replay::show(&state()?, look, run.as_deref(), at.as_deref()),
         Some(Command::Log { run, json }) => records::log(&state()?, run.as_deref(), json),
         Some(Command::Schema) => {

@@ -8,7 +8,7 @@ use super::{Failure, Look, Outcome, say, say_error};
 use crate::cockpit::Exit;
 use crate::journal::Store;
 use crate::plain::printable;
-use crate::replay::{Recording, Replay};
+use crate::replay::{Recording, Replay, verify as decide_again};
 use crate::text::clean;
 
 /// A clock and the terminal's signals: all that a replay waits for.
@@ -46,4 +46,17 @@ pub(super) fn show(state: &Path, look: Look, asked: Option<&str>, at: Option<&st
         }
         Exit::Ended(_) | Exit::Left => 0,
     })
+}
+
+/// Decides everything once more; 1 when something differs or is damaged.
+pub(super) fn verify(state: &Path, asked: Option<&str>) -> Outcome {
+    let recording = recording(state, asked)?;
+    let report = decide_again(&recording)?;
+    let run = &recording.reader().meta().run;
+    let text: Vec<String> = report.to_string().lines().map(|line| clean(line).into_owned()).collect();
+    say(&format!("run {run}: {}", text.join("\n")));
+    for note in recording.notes() {
+        say(&format!("  {}", clean(note)));
+    }
+    Ok(u8::from(!report.differences.is_empty() || recording.is_damaged()))
 }

@@ -22,6 +22,9 @@ pub struct Board {
     runs: Vec<Streak>,
     #[serde(skip)]
     readers: BTreeMap<ProbeId, Vec<ConditionId>>,
+    /// What is taken for granted of conditions, when a decision is made again on its recorded evidence.
+    #[serde(skip)]
+    testimony: BTreeMap<ConditionId, (Assessment, Option<Span>)>,
 }
 
 /// What is known of one probe.
@@ -63,7 +66,25 @@ impl Board {
             .iter()
             .map(|condition| Streak { verdict: condition.evaluate(&|_| Sight::Missing).verdict, since: now })
             .collect();
-        Self { probes: BTreeMap::new(), runs, readers: readers(plan) }
+        Self { probes: BTreeMap::new(), runs, readers: readers(plan), testimony: BTreeMap::new() }
+    }
+
+    /// A board that knows of these conditions what was recorded of them at `now`, and nothing else. What was NO-GO
+    /// had been so for as long as anybody asks: evidence does not say since when.
+    pub fn testifying(plan: &Plan, now: At, evidence: &[(ConditionId, Evidence)]) -> Self {
+        let mut board = Self::new(plan, now);
+        for (id, told) in evidence {
+            let verdict = told.assessment.verdict;
+            let since = match (verdict, told.held) {
+                (Verdict::Go, held) => At(now.0.saturating_sub_unsigned(held.unwrap_or_default().0)),
+                _ => At(i64::MIN),
+            };
+            if let Some(streak) = board.runs.get_mut(id.0) {
+                *streak = Streak { verdict, since };
+            }
+            board.testimony.insert(*id, (told.assessment.clone(), told.held));
+        }
+        board
     }
 
     /// A board that was written down, for the plan it was written down with. `None` when it is of another plan.
@@ -174,6 +195,9 @@ impl Board {
 
     /// Answers a condition on what is known now.
     pub fn assess(&self, plan: &Plan, now: At, id: ConditionId) -> Assessment {
+        if let Some((told, _)) = self.testimony.get(&id) {
+            return told.clone();
+        }
         match plan.condition(id) {
             Some(condition) => condition.evaluate(&|probe| self.sight(plan, now, probe)),
             None => Assessment { verdict: Verdict::Unknown, terms: Vec::new() },
@@ -222,6 +246,9 @@ impl Board {
     }
 
     fn read_since(&self, plan: &Plan, id: ConditionId, since: At) -> bool {
+        if let Some((_, held)) = self.testimony.get(&id) {
+            return held.is_some();
+        }
         plan.condition(id).is_some_and(|condition| {
             condition.probes().iter().all(|probe| {
                 self.probes.get(probe).and_then(|latest| latest.good.as_ref()).is_some_and(|(at, _)| *at >= since)

@@ -6,6 +6,7 @@
 mod place;
 mod recording;
 mod reel;
+mod verify;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::time::sleep;
 
 pub use recording::{Recording, ReplayError};
 pub use reel::Reel;
+pub use verify::{Difference, Report, verify};
 
 use crate::core::board::Board;
 use crate::core::fact::Recorded;
@@ -87,8 +89,26 @@ impl Replay {
     pub fn go(&mut self, text: &str) -> Result<(), String> {
         match place::read(text, &self.recording)? {
             place::Target::Fact(seq) => self.jump(seq),
-            place::Target::Time(at) => self.put(self.recording.at_time(at)),
+            place::Target::Time(at) => self.go_to(at),
         }
+    }
+
+    /// Goes to a moment.
+    ///
+    /// # Errors
+    ///
+    /// When the record cannot be read.
+    pub fn go_to(&mut self, at: At) -> Result<(), String> {
+        self.put(self.recording.at_time(at))
+    }
+
+    /// Plays on to a later moment: everything that happened by then is shown.
+    ///
+    /// # Errors
+    ///
+    /// When the record cannot be read any further.
+    pub fn play_to(&mut self, at: At) -> Result<(), JournalError> {
+        self.recording.advance(&mut self.reel, at)
     }
 
     /// Shows what has happened by the moment the pace has come to.
@@ -101,7 +121,7 @@ impl Replay {
         let moved = if target.since(self.reel.now) > FAR {
             self.recording.at_time(target).map(|reel| self.reel = reel)
         } else {
-            self.recording.advance(&mut self.reel, target)
+            self.play_to(target)
         };
         if let Err(error) = moved {
             self.fault = Some(format!("the record cannot be read any further: {error}"));

@@ -52,6 +52,9 @@ pub struct Recording {
     /// Numbers of the first sample and of the one after the last.
     samples: (i64, i64),
     end: At,
+    /// Whether panes can only be shown as they may have been.
+    inexact: bool,
+    damaged: bool,
     notes: Vec<String>,
 }
 
@@ -83,15 +86,17 @@ impl Recording {
                 }
             }
         }
+        let damaged = !notes.is_empty();
         if facts.is_empty() {
             let why = notes.into_iter().next().unwrap_or_else(|| "its journal has no facts".to_owned());
             return Err(ReplayError::Nothing { run: reader.meta().run.short().to_owned(), why });
         }
         let numbers = reader.sample_numbers()?;
         let samples = numbers.map_or((0, 0), |(first, last)| (first, last.saturating_add(1)));
+        let inexact = numbers.is_none() || reader.newest(OPENED, i64::MAX, i64::MAX, 1)?.is_empty();
         if numbers.is_none() {
             notes.push("no samples: panes stay empty".to_owned());
-        } else if reader.newest(OPENED, i64::MAX, i64::MAX, 1)?.is_empty() {
+        } else if inexact {
             notes.push("an older record: panes are near, not exact".to_owned());
         }
         let mut run = Run::default();
@@ -109,7 +114,7 @@ impl Recording {
         if let Some((_, last)) = reader.arrived(samples.1 - 1, 1)?.first().filter(|_| numbers.is_some()) {
             end = end.max(place_of(last).0);
         }
-        Ok(Self { plan, reader, facts, folds, samples, end, notes })
+        Ok(Self { plan, reader, facts, folds, samples, end, inexact, damaged, notes })
     }
 
     /// The plan.
@@ -130,6 +135,11 @@ impl Recording {
     /// What the recording lacks, the gravest first; empty when it is exact.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// Whether the journal was changed, or holds what cannot be read.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged
     }
 
     /// Number of the last fact.
@@ -255,10 +265,36 @@ impl Recording {
         Ok(())
     }
 
+    /// What was known when the fact of that number was decided at that moment; with or without what arrived within
+    /// the same millisecond.
+    ///
+    /// # Errors
+    ///
+    /// When samples cannot be read.
+    pub(super) fn board_before(&self, seq: u64, at: At, within: bool) -> Result<Board, JournalError> {
+        let upto = if within { at } else { At(at.0.saturating_sub(1)) };
+        let next = self.first_sample(|(arrived, after)| after + 1 < seq || (after < seq && arrived <= upto))?;
+        let mut reel = self.folded(seq.saturating_sub(1), at);
+        self.board(&mut reel, next)?;
+        Ok(reel.board)
+    }
+
+    /// Whether the record says too little about readings to hold evidence against them.
+    pub fn lacks_readings(&self) -> bool {
+        self.inexact
+    }
+
     /// Everything as it was behind this fact and before this sample.
     fn shown(&self, seq: u64, next: i64, now: At) -> Result<Reel, JournalError> {
         let mut reel = self.folded(seq, now);
         reel.next = next;
+        let began = self.board(&mut reel, next)?;
+        self.draw(&mut reel, began, next)?;
+        Ok(reel)
+    }
+
+    /// The board as it was before this sample. Says with which sample the driver had begun to look.
+    fn board(&self, reel: &mut Reel, next: i64) -> Result<i64, JournalError> {
         let opened = self.reader.newest(OPENED, next, i64::MAX, 1)?.into_iter().next();
         let kept = self.reader.newest(BOARD, next, i64::MAX, 1)?.into_iter().next();
         let session = opened.as_ref().map(|(id, _)| *id);
@@ -269,7 +305,7 @@ impl Recording {
                 reel.board = board;
                 from
             }
-            None => self.without_boards(&mut reel, next)?,
+            None => self.without_boards(reel, next)?,
         };
         self.each(from, next, |arrived, sample| {
             if let Ok(heard) = serde_json::from_str::<Heard>(&sample.body) {
@@ -277,9 +313,8 @@ impl Recording {
                 reel.observe(&self.plan, arrived, heard.reading(), lapse);
             }
         })?;
-        reel.board.refresh(&self.plan, now);
-        self.draw(&mut reel, session.unwrap_or(from), next)?;
-        Ok(reel)
+        reel.board.refresh(&self.plan, reel.now);
+        Ok(session.unwrap_or(from))
     }
 
     /// For a record of an earlier version: an empty board when the driver came, and where to read on from.
