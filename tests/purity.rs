@@ -100,3 +100,48 @@ fn what_is_not_pure_is_found() {
     }
     assert_eq!(faults("x.rs", "// Instant, HashMap and tokio are spoken of here\nuse crate::core::time::At;"), [""; 0]);
 }
+
+/// What a replay must not name: with none of these there is nothing to do anything with.
+const NO_HANDS: &[&str] = &[
+    "world",
+    "driver::Engine",
+    "driver::engine",
+    "Engine",
+    "tokio::net",
+    "tokio::process",
+    "std::net",
+    "std::process",
+    "Command::new",
+    "Writer",
+    "Recorder",
+    "Ledger",
+    "append",
+    "hyper",
+    "tokio_postgres",
+    "hickory",
+];
+
+fn hands(name: &str, text: &str) -> Vec<String> {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+    let mut found = Vec::new();
+    for (number, line) in code.lines().enumerate() {
+        let line = line.split("//").next().unwrap_or_default();
+        found.extend(
+            NO_HANDS.iter().filter(|word| line.contains(*word)).map(|word| format!("{name}:{}: {word}", number + 1)),
+        );
+    }
+    found
+}
+
+#[test]
+fn a_replay_has_no_hands() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    sources(&root.join("replay"), &mut paths);
+    assert!(paths.len() >= 5, "the replay has moved: {}", paths.len());
+    paths.push(root.join("cli/replay.rs"));
+    let found: Vec<String> =
+        paths.iter().flat_map(|path| hands(&path.display().to_string(), &fs::read_to_string(path).unwrap())).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    assert_eq!(hands("x.rs", "use crate::world::live::LiveWorld;").len(), 1);
+}

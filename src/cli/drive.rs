@@ -37,11 +37,11 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::outside(format!("the runtime does not start: {error}")))
 }
 
-pub(super) fn holder(command: &str) -> Holder {
+fn holder(command: &str) -> Holder {
     Holder::this_process(command, Timestamp::now())
 }
 
-pub(super) fn who(holder: &Holder) -> Who {
+fn who(holder: &Holder) -> Who {
     Who(format!("{}@{}", holder.user, holder.host))
 }
 

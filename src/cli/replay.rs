@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::drive::{Seat, holder, who};
+use super::drive::Seat;
 use super::records::{pick, plan_of};
 use super::{Failure, Look, Outcome, say, say_error};
 use crate::cockpit::Exit;
+use crate::core::ids::Who;
 use crate::journal::Store;
 use crate::plain::printable;
 use crate::replay::{Recording, Replay, verify as decide_again};
@@ -30,7 +31,7 @@ pub(super) fn show(state: &Path, look: Look, asked: Option<&str>, at: Option<&st
     let recording = recording(state, asked)?;
     let seat = Seat::check(look)?;
     let run = recording.reader().meta().run.clone();
-    let mut replay = Replay::new(recording, who(&holder("gonogo replay")))?;
+    let mut replay = Replay::new(recording, Who("whoever looks".to_owned()))?;
     if let Some(at) = at {
         replay.go(at).map_err(Failure::usage)?;
     }

@@ -210,7 +210,7 @@ impl Reader {
         read().map_err(|cause| self.failed(cause))
     }
 
-    /// The probes that left samples, by name.
+    /// What left samples, by name: probes, and what the tape keeps under names that no probe has.
     pub fn sources(&self) -> Result<Vec<String>, JournalError> {
         let read = || -> rusqlite::Result<Vec<String>> {
             self.conn

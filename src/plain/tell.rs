@@ -219,6 +219,9 @@ impl<S: Stage> PlainCockpit<S> {
         if self.watching {
             return "next: nothing is done from here".to_owned();
         }
+        if self.stage.is_replay() {
+            return "next: onward, next, previous or at PLACE; nothing is done from here".to_owned();
+        }
         if run.ended.is_some() {
             return "next: the run is over".to_owned();
         }

@@ -252,8 +252,7 @@ impl Stage for Replay {
             // Only a key goes on from here, and whoever presses one drops this wait.
             self.pace.changed().await;
         } else {
-            let next = self.pace.until(self.reel.now.plus(Span(1))).unwrap_or(FRAME);
-            sleep(next.max(FRAME)).await;
+            sleep(FRAME).await;
         }
         self.catch_up();
         Turn::Changed

@@ -2,13 +2,21 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
 
+mod live;
+mod program;
 mod story;
 
-use gonogo::core::fact::{FACT_VERSION, Fact, Recorded};
+use gonogo::core::fact::{Ending, FACT_VERSION, Fact, Recorded};
 use gonogo::core::ids::{Attempt, StepId};
+use gonogo::core::state::Phase;
 use gonogo::journal::{Holder, Ledger, NewRecord, NewRun, Sample};
 use gonogo::replay::{Recording, Replay, Report, verify};
-use gonogo::screen::{Block, Screen};
+use gonogo::screen::{Block, Desk, Screen, project};
+use gonogo::stage::{Stage, Steer};
+use gonogo::ui::theme::{Glyphs, Palette, Theme};
+use gonogo::ui::view;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
 use story::{Story, goes_back, kinds, me, shown};
 
 /// Says what differs, and not two whole screens.
@@ -123,11 +131,14 @@ fn forged(story: &Story, forge: impl Fn(&mut Vec<Recorded>) -> bool) -> Option<R
         labels: std::collections::BTreeMap::new(),
     };
     let mut journal = store.create_run(&story.id, &new, &Holder::this_process("test", created_at)).unwrap();
-    for recorded in &facts {
-        let (at_ms, kind) = (recorded.at.0, recorded.fact.kind().to_owned());
-        let body = recorded.fact.encode().unwrap();
-        journal.append(&[NewRecord { at_ms, kind, version: FACT_VERSION, body }]).unwrap();
-    }
+    let records: Vec<NewRecord> = facts
+        .iter()
+        .map(|recorded| {
+            let (at_ms, kind) = (recorded.at.0, recorded.fact.kind().to_owned());
+            NewRecord { at_ms, kind, version: FACT_VERSION, body: recorded.fact.encode().unwrap() }
+        })
+        .collect();
+    journal.append(&records).unwrap();
     let samples: Vec<Sample> =
         original.reader().arrived(0, 100_000).unwrap().into_iter().map(|(_, sample)| sample).collect();
     journal.append_samples(&samples).unwrap();
@@ -274,4 +285,49 @@ fn what_was_forged_is_found_although_the_chain_is_whole() {
         let honest = *name == "nothing is changed";
         assert_eq!(report.differences.is_empty(), honest, "{name}: {report}");
     }
+}
+
+#[test]
+fn a_replay_is_unmistakable_at_every_size() {
+    let story = Story::drive(3, 1, 200, false);
+    let replay = Replay::new(story.recording(), me()).unwrap();
+    let desk = Desk::default();
+    let screen = project(&replay.scene(&desk, "7f3a", false));
+    for glyphs in [Glyphs::Unicode, Glyphs::Ascii] {
+        for (cols, rows) in [(200, 60), (120, 40), (100, 30), (80, 24), (60, 16), (59, 15), (40, 10)] {
+            let mut terminal = Terminal::new(TestBackend::new(cols, rows)).unwrap();
+            let theme = Theme { palette: Palette::None, glyphs };
+            terminal.draw(|frame| view::draw(frame, &screen, theme)).unwrap();
+            let shown = terminal.backend().to_string();
+            for word in ["REPLAY of LAB", "fact 2 of", "1"] {
+                assert!(shown.contains(word), "{cols}×{rows} has no {word}:\n{shown}");
+            }
+            let live = if glyphs == Glyphs::Unicode { "═" } else { "=====" };
+            assert!(!shown.contains(live), "{cols}×{rows} has the border of a live run:\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn keys_lead_from_decision_to_decision_and_say_where_there_is_no_further() {
+    let story = Story::drive(3, 2, 300, false);
+    let mut replay = Replay::new(story.recording(), me()).unwrap();
+    let mut places = vec![replay.run().facts];
+    while replay.steer(Steer::NextDecision).is_ok() {
+        places.push(replay.run().facts);
+    }
+    assert!(places.len() > 5 && places.is_sorted_by(|a, b| a < b), "{places:?}");
+    assert!(matches!(replay.run().ended, Some((_, Ending::Abandoned { .. }))));
+    for place in places.iter().rev().skip(1).take(places.len() - 2) {
+        replay.steer(Steer::PreviousDecision).unwrap();
+        assert_eq!(replay.run().facts, *place);
+    }
+    assert!(replay.steer(Steer::PreviousDecision).is_err_and(|why| why.contains("before")));
+    replay.steer(Steer::Step("look".into())).unwrap();
+    assert!(matches!(replay.run().phase(&"look".into()), Phase::Running(_)));
+    replay.steer(Steer::End).unwrap();
+    assert!(replay.steer(Steer::Onward).is_err_and(|why| why.contains("ends here")));
+    assert!(replay.steer(Steer::Place("T+0:10".to_owned())).is_ok());
+    assert!(replay.steer(Steer::Place("nowhere".to_owned())).is_err());
+    assert!(replay.steer(Steer::Slower).is_err() && replay.steer(Steer::Faster).is_ok());
 }
