@@ -41,6 +41,9 @@ fn mode(scene: &Scene) -> String {
     }
 }
 
+/// Columns for what a recording lacks; the rest is said when it is left.
+const NOTE: usize = 48;
+
 /// The pace, and the place in a replay: `×60 · fact 41 of 212`.
 fn passing(scene: &Scene) -> Text {
     let Some(passing) = &scene.passing else { return Text::default() };
@@ -52,7 +55,7 @@ fn passing(scene: &Scene) -> Text {
     let Some(place) = &passing.place else { return text };
     let text = text.and(Role::Plain, format!(" · fact {} of {}", place.fact, place.of));
     match &place.note {
-        Some(note) => text.and(Role::Unknown, format!(" · {}", clean(note))),
+        Some(note) => text.and(Role::Unknown, format!(" · {}", crate::text::fit(&clean(note), NOTE))),
         None => text,
     }
 }

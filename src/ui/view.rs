@@ -231,11 +231,12 @@ impl Canvas<'_> {
         let columns = usize::from(area.width);
         let room = columns.saturating_sub(self.mode().width() + width(&header.run) + 4);
         let first = Text(self.mode().0.into_iter().chain(Text::plain(format!(" {}", header.run)).0).collect());
-        // Where time has a pace, that matters more than the title.
-        let right = if header.passing.0.is_empty() {
-            Text::new(Role::Title, fit(&header.title, room))
+        // Where time has a pace, that matters more than the title and who drives.
+        let (first, right) = if header.passing.0.is_empty() {
+            (first, Text::new(Role::Title, fit(&header.title, room)))
         } else {
-            header.passing.clone()
+            let passing = std::iter::once(Text::plain(" ").0).chain([header.passing.0.clone()]).flatten();
+            (Text(self.mode().0.into_iter().chain(passing).collect()), Text::plain(format!("{} ", header.run)))
         };
         let first = self.bar(&first, &Text::default(), &right, columns);
         let right = match &header.alarm {
