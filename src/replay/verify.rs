@@ -161,36 +161,44 @@ impl Again<'_> {
         if let Ground::Evidence(evidence) = &ground {
             self.weigh(first, evidence)?;
         }
-        let board = match &ground {
-            Ground::Bare => Board::new(self.plan, first.at),
-            Ground::Evidence(evidence) => Board::testifying(self.plan, first.at, evidence),
-            Ground::Readings => self.recording.board_before(first.seq, first.at, true)?,
+        let boards = match &ground {
+            Ground::Bare => vec![Board::new(self.plan, first.at)],
+            Ground::Evidence(evidence) => vec![Board::testifying(self.plan, first.at, evidence)],
+            Ground::Readings => self.read_by(first)?.into(),
         };
-        let inputs = self.inputs(asked, &board, first.at);
-        self.compare(first, rest, inputs, &board, &ground)
+        Ok(self.compare(first, rest, &asked, &boards, &ground))
     }
 
+    /// What was known at a decision. What arrived within its millisecond may have come before or after it.
+    fn read_by(&self, first: &Recorded) -> Result<[Board; 2], JournalError> {
+        let board = |within| self.recording.board_before(first.seq, first.at, within);
+        Ok([board(true)?, board(false)?])
+    }
+
+    /// Decides on each board and compares; says how many facts the decision has.
     fn compare(
         &mut self,
         first: &Recorded,
         rest: &[Recorded],
-        inputs: Vec<Input>,
-        board: &Board,
+        asked: &Asked,
+        boards: &[Board],
         ground: &Ground,
-    ) -> Result<usize, JournalError> {
+    ) -> usize {
         let mut why = "the runbook has no such step".to_owned();
-        for input in inputs {
-            match decide(self.plan, &self.run, board, first.at, input) {
-                Err(refusal) => why = format!("it would have been refused: {refusal}"),
-                Ok(decision) if decision.facts.is_empty() => "nothing would have been decided".clone_into(&mut why),
-                Ok(mut decision) => {
-                    self.customers_as_recorded(&first.fact, &mut decision.facts);
-                    match difference(&decision.facts, rest, first.at) {
-                        None => {
-                            self.report.decided += 1;
-                            return Ok(decision.facts.len());
+        for board in boards {
+            for input in self.inputs(asked, board, first.at) {
+                match decide(self.plan, &self.run, board, first.at, input) {
+                    Err(refusal) => why = format!("it would have been refused: {refusal}"),
+                    Ok(decision) if decision.facts.is_empty() => "nothing would have been decided".clone_into(&mut why),
+                    Ok(mut decision) => {
+                        self.customers_as_recorded(&first.fact, &mut decision.facts);
+                        match difference(&decision.facts, rest, first.at) {
+                            None => {
+                                self.report.decided += 1;
+                                return decision.facts.len();
+                            }
+                            Some(what) => why = what,
                         }
-                        Some(what) => why = what,
                     }
                 }
             }
@@ -200,7 +208,7 @@ impl Again<'_> {
         } else {
             self.differs(first, why);
         }
-        Ok(1)
+        1
     }
 
     fn arrived(&mut self, first: &Recorded, rest: &[Recorded], by: &Who, epoch: u64, away: Span) -> usize {
@@ -297,22 +305,22 @@ impl Again<'_> {
     }
 
     /// The inputs that may have been meant, with the picture that this board gives.
-    fn inputs(&self, asked: Asked, board: &Board, at: At) -> Vec<Input> {
-        let confirmation = |step: &StepId, typed: String, second: Option<Who>| {
+    fn inputs(&self, asked: &Asked, board: &Board, at: At) -> Vec<Input> {
+        let confirmation = |step: &StepId, typed: &str, second: Option<&Who>| {
             let step = self.plan.step(step)?;
-            Some(self.confirmation(step, typed, second, board, at))
+            Some(self.confirmation(step, typed.to_owned(), second.cloned(), board, at))
         };
         let (by, command) = match asked {
-            Asked::Inputs(inputs) => return inputs,
+            Asked::Inputs(inputs) => return inputs.clone(),
             Asked::Start { step, by, second, typed, overridden } => {
-                let confirmation = confirmation(&step, typed, second);
+                let confirmation = confirmation(step, typed, second.as_ref());
                 let command = confirmation.map(|confirmation| match overridden {
                     None => Command::Confirm(confirmation),
-                    Some(reason) => Command::Override { confirmation, reason },
+                    Some(reason) => Command::Override { confirmation, reason: reason.clone() },
                 });
                 (by, command)
             }
-            Asked::Undo { step, by, typed } => (by, confirmation(&step, typed, None).map(Command::Undo)),
+            Asked::Undo { step, by, typed } => (by, confirmation(step, typed, None).map(Command::Undo)),
         };
         command.into_iter().map(|command| Input::Operator { by: by.clone(), command }).collect()
     }
@@ -364,13 +372,11 @@ impl Again<'_> {
             self.taken("evidence without recorded readings to hold it against");
             return Ok(());
         }
-        // What arrived within the millisecond of the decision may have come before or after it.
-        let with = self.recording.board_before(first.seq, first.at, true)?;
-        let without = self.recording.board_before(first.seq, first.at, false)?;
+        let boards = self.read_by(first)?;
         let mut lost = false;
         for (id, told) in evidence {
-            let read = [&with, &without].map(|board| board.assess(self.plan, first.at, *id));
-            if read.iter().any(|read| *read == told.assessment) {
+            let read = boards.each_ref().map(|board| board.assess(self.plan, first.at, *id));
+            if read.contains(&told.assessment) {
                 continue;
             }
             if read.iter().any(|read| matches!(read.verdict, Verdict::Unknown)) {
@@ -484,12 +490,12 @@ fn kind(fact: &Fact) -> String {
 fn contents(was: &Fact, is: &Fact) -> String {
     let value = |fact: &Fact| serde_json::to_value(fact).unwrap_or_default();
     let (was, is) = (value(was), value(is));
-    let fields = was.as_object().into_iter().flatten();
+    let mut fields = was.as_object().into_iter().flatten();
     let other = |(name, was): (&String, &serde_json::Value)| {
         let is = is.get(name)?;
         (is != was).then(|| format!("{name} is {}, not {}", short(is), short(was)))
     };
-    fields.filter_map(other).next().unwrap_or_else(|| "a field is missing".to_owned())
+    fields.find_map(other).unwrap_or_else(|| "a field is missing".to_owned())
 }
 
 fn short(value: &serde_json::Value) -> String {

@@ -62,6 +62,7 @@ fn passing(scene: &Scene) -> Text {
 
 fn alarm(scene: &Scene) -> Option<String> {
     match (scene.fault, &scene.run.ended) {
+        (Some(fault), _) if scene.is_replay() => Some(clean(fault).into_owned()),
         (Some(fault), _) => Some(format!("JOURNAL FAILED: {} · nothing more is done, panes stay live", clean(fault))),
         (None, Some((at, how))) => Some(format!("RUN {} at {} UTC", how.as_str(), words::utc(*at))),
         (None, None) if scene.leaving => Some("LEAVING: waiting for what is under way".to_owned()),

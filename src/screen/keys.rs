@@ -175,9 +175,29 @@ pub fn hints(scene: &Scene) -> Vec<(&'static str, &'static str)> {
         _ => true,
     };
     let ended = scene.run.ended.is_some() && scene.passing.is_none();
-    KEYS.iter()
+    let mut hints: Vec<&KeyDef> = KEYS
+        .iter()
         .filter(|def| !def.label.is_empty() && useful(def.does))
         .filter(|def| !ended || matches!(def.does, Does::Help | Does::Leave | Does::Log | Does::Zoom | Does::Whole))
-        .map(|def| (def.keys, def.label))
-        .collect()
+        .collect();
+    if replayed {
+        // What a replay is for comes first: a narrow footer ends early.
+        hints.sort_by_key(|def| !is_about_time(def.does));
+    }
+    hints.into_iter().map(|def| (def.keys, def.label)).collect()
+}
+
+/// Whether a key is about the time that passes, and not about the run.
+pub fn is_about_time(does: Does) -> bool {
+    matches!(
+        does,
+        Does::Faster
+            | Does::Slower
+            | Does::Pause
+            | Does::Onward
+            | Does::NextDecision
+            | Does::PreviousDecision
+            | Does::Into
+            | Does::Place
+    )
 }

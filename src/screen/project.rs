@@ -76,11 +76,12 @@ fn conversation(scene: &Scene) -> Text {
 /// What a replay says where a run would say what to do next.
 fn replayed(scene: &Scene) -> Text {
     let place = scene.passing.as_ref().and_then(|passing| passing.place.as_ref());
-    let lead = match place {
-        Some(place) if place.fact >= place.of => "the recording ends here:",
-        _ => "a replay, nothing can be changed:",
+    let ended = place.is_some_and(|place| place.fact >= place.of);
+    let (lead, keys) = if ended {
+        ("the recording ends here:", [("←", "the decision before"), ("t", "a time or step"), ("q", "leave")])
+    } else {
+        ("a replay:", [("w", "stop and go"), ("f", "what happens next"), ("→", "the next decision")])
     };
-    let keys = [("w", "stop and go"), ("f", "what happens next"), ("→", "the next decision"), ("t", "a time or step")];
     keys.iter().fold(Text::new(Role::Dim, lead), |text, (key, does)| {
         text.and(Role::Plain, "  ").and(Role::Key, (*key).to_owned()).and(Role::Plain, format!(" {does}"))
     })

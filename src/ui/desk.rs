@@ -13,7 +13,7 @@ use crate::core::plan::{Confirm, Plan, Step};
 use crate::core::refusal::Refusal;
 use crate::core::state::{Phase, Run};
 use crate::core::time::At;
-use crate::screen::keys::Does;
+use crate::screen::keys::{Does, is_about_time};
 use crate::screen::{Ask, Desk, Focus, Overlay, Prompt, Scene, here, selected};
 use crate::stage::{NO_PACE, ONLY_FORWARD, Steer};
 
@@ -84,21 +84,6 @@ fn dealt_with(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> 
         return None;
     }
     act(scene, desk, does)
-}
-
-/// Whether a key is about the time that passes, and not about the run.
-fn is_about_time(does: Does) -> bool {
-    matches!(
-        does,
-        Does::Faster
-            | Does::Slower
-            | Does::Pause
-            | Does::Onward
-            | Does::NextDecision
-            | Does::PreviousDecision
-            | Does::Into
-            | Does::Place
-    )
 }
 
 /// Deals with a key that is about time.

@@ -167,10 +167,10 @@ const FORGERIES: &[Forgery] = &[
     ("a shut gate becomes GO, its terms stay", |facts| {
         change(facts, |fact| match fact {
             Fact::StepStarted { evidence, overridden: Some(_), .. } => {
-                evidence.iter_mut().for_each(|gate| {
+                for gate in evidence {
                     gate.assessment.verdict = gonogo::core::evidence::Verdict::Go;
                     gate.held = Some(gate.needed);
-                });
+                }
                 true
             }
             _ => false,
@@ -185,7 +185,7 @@ const FORGERIES: &[Forgery] = &[
                     gate.held = Some(gate.needed);
                     for term in &mut gate.assessment.terms {
                         term.verdict = gonogo::core::evidence::Verdict::Go;
-                        term.actual = "n = 1001".to_owned();
+                        "n = 1001".clone_into(&mut term.actual);
                     }
                 }
                 true
@@ -214,7 +214,7 @@ const FORGERIES: &[Forgery] = &[
     ("another word was typed", |facts| {
         change(facts, |fact| match fact {
             Fact::StepStarted { typed, .. } => {
-                *typed = "no".to_owned();
+                "no".clone_into(typed);
                 true
             }
             _ => false,
@@ -268,7 +268,7 @@ const FORGERIES: &[Forgery] = &[
     ("a short reason", |facts| {
         change(facts, |fact| match fact {
             Fact::StepStarted { overridden: Some(reason), .. } => {
-                *reason = "because".to_owned();
+                "because".clone_into(reason);
                 true
             }
             _ => false,

@@ -220,9 +220,7 @@ impl Story {
         let Some(seq) = engine.log().back().map(|recorded| recorded.seq) else { return };
         let now = engine.now();
         let screen = shown(engine, None);
-        if !self.shown.at_facts.contains_key(&seq) {
-            self.shown.at_facts.insert(seq, screen.clone());
-        }
+        self.shown.at_facts.entry(seq).or_insert_with(|| screen.clone());
         if self.thorough {
             let other = shown(engine, Some(&"copy".into()));
             self.shown.at_times.insert(now, (screen, other));
@@ -358,13 +356,9 @@ impl Story {
                 .run()
                 .touched()
                 .find_map(|(id, step)| matches!(step.phase, Phase::Running(_)).then(|| id.clone()));
-            match running {
-                Some(step) => self.engine().command(Command::Stop { step }),
-                None => {
-                    let reason = "this is only a story".to_owned();
-                    self.engine().command(Command::End { how: Ending::Abandoned { reason } });
-                }
-            }
+            let reason = "this is only a story".to_owned();
+            let end = Command::End { how: Ending::Abandoned { reason } };
+            self.engine().command(running.map_or(end, |step| Command::Stop { step }));
             self.settle();
             if self.engine().run().ended.is_some() {
                 self.engine().leave("the run is over");
