@@ -125,6 +125,11 @@ pub const KEYS: &[KeyDef] = &[
     def(Does::Zoom, "z", "zoom", "zoom through the live panes; 1 to 9 zoom one"),
     def(Does::Whole, "p", "whole", "the selected step with every statement it will run"),
     def(Does::Log, "l", "log", "journal and output on the whole screen"),
+    def(Does::Help, "?", "help", "this page"),
+    def(Does::Leave, "q", "leave", "leave; the run can be resumed"),
+    def(Does::Escape, "esc", "", "close what is open, cancel what is asked"),
+    def(Does::Suspend, "ctrl-z", "", "suspend to the shell; fg comes back"),
+    def(Does::Redraw, "ctrl-l", "", "draw the whole screen anew"),
     def(Does::Faster, "+", "faster", "let time pass faster, in a rehearsal or a replay"),
     def(Does::Slower, "-", "slower", "let time pass slower"),
     def(Does::Pause, "w", "pause", "let time stand still, or go on"),
@@ -133,11 +138,6 @@ pub const KEYS: &[KeyDef] = &[
     def(Does::PreviousDecision, "←", "", "in a replay: to the decision before"),
     def(Does::Into, "i", "into", "in a replay: to where the selected step began"),
     def(Does::Place, "t", "to…", "in a replay: to a time, a fact's number or a step"),
-    def(Does::Help, "?", "help", "this page"),
-    def(Does::Leave, "q", "leave", "leave; the run can be resumed"),
-    def(Does::Escape, "esc", "", "close what is open, cancel what is asked"),
-    def(Does::Suspend, "ctrl-z", "", "suspend to the shell; fg comes back"),
-    def(Does::Redraw, "ctrl-l", "", "draw the whole screen anew"),
 ];
 
 /// Keys worth showing in the footer now, most useful first.
