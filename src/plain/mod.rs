@@ -243,7 +243,7 @@ impl<S: Stage> PlainCockpit<S> {
                     self.say("not done: the input ended in the middle of a line");
                 }
                 self.listening = false;
-                if self.stage.is_replay() {
+                if self.stage.is_replay() && !self.stage.is_leaving() {
                     // Nobody steers it any more: the rest is told at once. There is no further to go than the end.
                     let _ = self.stage.steer(Steer::End);
                     self.report();

@@ -46,6 +46,8 @@ pub struct Replay {
     /// Why nothing further can be shown.
     fault: Option<String>,
     left: bool,
+    /// The moment of the fact that was gone to last: later, its decision is already the one before.
+    landed: At,
 }
 
 impl Replay {
@@ -57,7 +59,8 @@ impl Replay {
     pub fn new(recording: Recording, who: Who) -> Result<Self, JournalError> {
         let reel = recording.at_fact(recording.first_shown())?;
         let pace = Pace::new(reel.now, 1);
-        Ok(Self { recording, reel, pace, who, fault: None, left: false })
+        let landed = reel.now;
+        Ok(Self { recording, reel, pace, who, fault: None, left: false, landed })
     }
 
     /// What was recorded.
@@ -78,7 +81,9 @@ impl Replay {
     }
 
     fn jump(&mut self, seq: u64) -> Result<(), String> {
-        self.put(self.recording.at_fact(seq))
+        self.put(self.recording.at_fact(seq))?;
+        self.landed = self.reel.now;
+        Ok(())
     }
 
     /// Goes to a time, a fact's number or a step, as somebody wrote it.
@@ -192,7 +197,7 @@ impl Stage for Replay {
     }
 
     fn is_leaving(&self) -> bool {
-        false
+        self.left
     }
 
     fn must_finish(&self) -> bool {
@@ -226,7 +231,7 @@ impl Stage for Replay {
                 Some(next) => self.jump(next),
                 None => Err("nobody decided anything after this".to_owned()),
             },
-            Steer::PreviousDecision => match self.recording.previous_decision(seq) {
+            Steer::PreviousDecision => match self.recording.previous_decision(seq, self.reel.now > self.landed) {
                 Some(previous) => self.jump(previous),
                 None => Err("nobody decided anything before this".to_owned()),
             },

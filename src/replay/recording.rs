@@ -193,11 +193,11 @@ impl Recording {
         Some(self.end_of_decision(next.seq))
     }
 
-    /// The end of the decision before that a person made.
-    pub(super) fn previous_decision(&self, seq: u64) -> Option<u64> {
+    /// The end of the decision before that a person made; `seq` itself may be one when time has passed since.
+    pub(super) fn previous_decision(&self, seq: u64, passed: bool) -> Option<u64> {
         let upto = usize::try_from(seq).ok()?;
         let before = self.facts.get(..upto)?.iter().rev().filter(|recorded| is_decision(&recorded.fact));
-        before.map(|recorded| self.end_of_decision(recorded.seq)).find(|end| *end < seq)
+        before.map(|recorded| self.end_of_decision(recorded.seq)).find(|end| *end < seq || passed && *end == seq)
     }
 
     /// Where a step began: its newest try up to this place, else its first one.

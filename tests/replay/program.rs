@@ -1,5 +1,6 @@
 //! The real program on a recorded run: what it calls, and what it says of a journal that is not as it should be.
 
+use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use gonogo::journal::Holder;
@@ -138,4 +139,27 @@ fn a_run_that_is_driven_now_is_replayed_up_to_what_is_durable() {
     let _driven = story.store().open_run(&story.id, &holder).unwrap();
     let (output, text) = run(&story, &[], &["replay", "7f3a", "--plain"]);
     assert!(output.status.success() && text.contains("REPLAY of LAB"), "{text}");
+}
+
+#[test]
+fn lines_steer_a_replay_and_do_nothing_else() {
+    let story = story();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_gonogo"))
+        .arg("--state-dir")
+        .arg(story.dir.path())
+        .args(["replay", "7f3a", "--plain"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = "pause\nnext\nfaster\nnote something\nstart 1 go\nat T+0:01\nat nowhere\nprevious\nprevious\nleave\n";
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert_eq!(text.matches("refused: this is a replay: what has happened cannot be changed").count(), 2, "{text}");
+    for said in ["paused (×1) · fact 2 of", "paused (×2)", "T+0:00:01", "there is no step \"nowhere\"", "before this"]
+    {
+        assert!(text.contains(said), "{said}: {text}");
+    }
 }
