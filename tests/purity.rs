@@ -160,13 +160,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("runbook", &["runbook", "core"]),
     ("journal", &["journal"]),
     ("scenario", &["scenario", "core", "runbook"]),
-    ("world", &["world", "core", "clock", "pace", "scenario", "text"]),
+    ("world", &["world", "core", "clock", "contain", "pace", "scenario", "text"]),
     // What touches the outside knows nothing of what is made up for a rehearsal.
-    ("world/live", &["world", "core", "clock", "text"]),
+    ("world/live", &["world", "core", "clock", "contain", "text"]),
     ("screen", &["screen", "core", "pace", "text"]),
     ("driver", &["driver", "core", "clock", "journal", "pace", "screen", "tape", "world"]),
     ("ui", &["ui", "core", "pace", "screen", "text"]),
-    ("term", &["term", "text"]),
+    ("term", &["term", "contain", "text"]),
 ];
 
 /// The modules of this crate that a source text names, without those in its comments and its tests.

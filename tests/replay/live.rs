@@ -39,10 +39,12 @@ phases:
         gates:
           - { name: well, that: clock.ok && port.open, hold: 300ms }
         action: { command: { run: "for i in $(seq 300); do echo line $i; echo oh $i >&2; done; sleep 0.3; seq 40" } }
+        reversibility: free
         verify: [clock.ok]
       - id: flood
         title: Flood
         action: { command: { run: "yes 'a line as long as lines are' | head -n 200000" } }
+        reversibility: free
       - id: until
         title: Until
         action: { wait: { until: { conditions: [clock.n >= 0], within: 10s } } }
