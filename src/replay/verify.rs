@@ -208,9 +208,13 @@ impl Again<'_> {
     fn soaking(&self, at: At, step: &StepId, evidence: &[(ConditionId, Evidence)], since: At) -> Board {
         let guards = self.plan.step(step).map(|step| step.guards.as_slice()).unwrap_or_default();
         let board = Board::testifying(self.plan, at, evidence, &Baselines::new());
-        guards.iter().fold(board, |board, guard| match evidence.iter().find(|(id, _)| *id == guard.condition) {
-            Some((id, told)) => board.known_since(*id, told.assessment.verdict, since),
-            None => board.known_since(guard.condition, Verdict::Go, since),
+        guards.iter().fold(board, |board, guard| {
+            let told = evidence.iter().find(|(id, _)| *id == guard.condition);
+            let verdict = told.map_or(Verdict::Go, |(_, told)| told.assessment.verdict);
+            // The fact speaks of the first of them; none was broken for so long that it would have ended the step.
+            let tolerated = at.before(guard.tolerate).plus(Span(1)).min(at);
+            let since = if verdict == Verdict::NoGo { since.max(tolerated) } else { since };
+            board.known_since(guard.condition, verdict, since)
         })
     }
 

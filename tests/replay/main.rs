@@ -105,14 +105,19 @@ fn every_moment_replays_to_the_screen_that_was_shown_however_one_comes_there() {
 
 #[test]
 fn every_decision_of_a_run_is_made_again_with_the_same_result() {
-    let mut decided = 0;
-    for seed in 0..6 {
+    let (mut decided, mut seen) = (0, std::collections::BTreeSet::new());
+    for seed in 0..12 {
         let story = Story::drive(seed, 3, 600, false);
-        let report = verify(&story.recording()).unwrap();
+        let recording = story.recording();
+        let report = verify(&recording).unwrap();
         assert!(report.differences.is_empty(), "seed {seed}: {report}");
         decided += report.decided;
+        seen.extend(kinds(&recording));
     }
-    assert!(decided > 200, "{decided}");
+    assert!(decided > 400, "{decided}");
+    for kind in ["baseline_taken", "soak_interrupted", "soak_continued", "stop_requested", "doubt_resolved"] {
+        assert!(seen.contains(kind), "no {kind} in any of them");
+    }
 }
 
 /// The same run with other facts, in a journal whose chain is whole.
