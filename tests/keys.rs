@@ -750,3 +750,50 @@ fn nothing_can_be_done_in_a_replay() {
         }
     }
 }
+
+#[test]
+fn a_place_typed_where_there_is_no_way_to_it_does_nothing() {
+    let plan = plan("proofs/branches.yaml");
+    for paced in [None, Some(passing(None))] {
+        let (mut stage, mut desk) = staged(&plan, StepState::Ready);
+        stage.passing = paced;
+        assert_eq!(stage.pressed(&mut desk, letter('t')), None);
+        assert!(stage.says(&desk).starts_with("refused: "), "{}", stage.says(&desk));
+        // Among these letters are keys that ask and keys that would change the pace.
+        assert_eq!(stage.types(&mut desk, "T+-w1:02 nsue\n"), []);
+        assert!(desk.prompt.is_none() && desk.overlay.is_none(), "{desk:#?}");
+        assert!(stage.says(&desk).contains("keys work again"), "{}", stage.says(&desk));
+    }
+}
+
+#[test]
+fn keys_of_time_are_no_keys_while_something_is_typed_in_vain() {
+    let plan = plan("proofs/branches.yaml");
+    let (mut stage, mut desk) = staged(&plan, StepState::Gated);
+    stage.passing = Some(passing(None));
+    stage.pressed(&mut desk, ENTER);
+    for ch in "+-wf".chars() {
+        assert_eq!(stage.pressed(&mut desk, letter(ch)), None, "{ch}");
+        assert!(stage.says(&desk).contains("did nothing"), "{ch}: {}", stage.says(&desk));
+    }
+    stage.pressed(&mut desk, ENTER);
+    assert_eq!(stage.pressed(&mut desk, letter('+')), Some(Request::Steer(Steer::Faster)));
+}
+
+#[test]
+fn the_footer_offers_the_keys_of_time_where_there_is_a_pace() {
+    let plan = plan("proofs/branches.yaml");
+    let (mut stage, desk) = staged(&plan, StepState::Ready);
+    let offered = |stage: &Stage| project(&stage.scene(&desk)).keys.iter().map(|key| key.0).collect::<Vec<_>>();
+    let time = ["→", "i", "t", "f", "w", "+", "-"];
+    assert!(!offered(&stage).iter().any(|key| time.contains(key)));
+    stage.passing = Some(passing(None));
+    let rehearsed = offered(&stage);
+    assert_eq!(rehearsed.iter().filter(|key| time.contains(key)).collect::<Vec<_>>(), [&"f", &"w", &"+", &"-"]);
+    assert_eq!(rehearsed[0], "enter");
+    stage.passing = Some(passing(Some(place())));
+    let replayed = offered(&stage);
+    assert_eq!(replayed[..time.len()], time);
+    assert_eq!(replayed[replayed.len() - 2..], ["?", "q"]);
+    assert!(!replayed.iter().any(|key| ["enter", "s", "u", "x", "n", "e", "o"].contains(key)), "{replayed:?}");
+}
