@@ -1,6 +1,6 @@
-//! The cockpit: one engine, one desk, one terminal.
+//! The cockpit: one stage, one desk, one terminal.
 //!
-//! Keys come first, then what the engine says, then the picture. A picture is drawn at once after a key, else at
+//! Keys come first, then what the stage says, then the picture. A picture is drawn at once after a key, else at
 //! most a few times a second, and only when the screen value has changed. A terminal that goes away takes the
 //! picture with it and nothing else: what is under way finishes and is recorded.
 
@@ -10,15 +10,15 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::core::fact::Ending;
 use crate::core::time::At;
-use crate::driver::{Engine, Turn};
+use crate::driver::Turn;
 use crate::screen::keys::Does;
-use crate::screen::{Desk, Scene, Screen, project};
+use crate::screen::{Desk, Screen, project};
+use crate::stage::Stage;
 use crate::term::{Charset, ColorSupport, Drawn, Events, KeyCode, KeyEvent, Signal, TermEvent, Terminal};
 use crate::ui::desk::{Request, paste, press};
 use crate::ui::keys::meaning;
 use crate::ui::theme::{Glyphs, Palette, Theme};
 use crate::ui::view;
-use crate::world::World;
 
 /// Time between two pictures while something is under way, and while nothing is.
 const BUSY_FRAME: Duration = Duration::from_millis(100);
@@ -52,9 +52,9 @@ impl Exit {
     }
 }
 
-/// An engine with somebody in front of it.
-pub struct Cockpit<W> {
-    engine: Engine<W>,
+/// A stage with somebody in front of it.
+pub struct Cockpit<S> {
+    stage: S,
     desk: Desk,
     theme: Theme,
     run_name: String,
@@ -81,35 +81,11 @@ pub fn theme_for(colors: ColorSupport, charset: Charset) -> Theme {
     }
 }
 
-/// The scene an engine gives, with the desk in front of it.
-pub fn scene<'a, W: World>(engine: &'a Engine<W>, desk: &'a Desk, run_name: &'a str, watching: bool) -> Scene<'a> {
-    Scene {
-        plan: engine.plan(),
-        run: engine.run(),
-        board: engine.board(),
-        history: engine.history(),
-        output: engine.output(),
-        log: engine.log(),
-        run_name,
-        who: engine.who(),
-        now: engine.now(),
-        zone: jiff::tz::TimeZone::system(),
-        refusal: engine.refusal().map(|(_, refusal)| refusal),
-        fault: engine.fault(),
-        recording: engine.is_recording(),
-        silent: engine.silent_since(),
-        leaving: engine.is_leaving(),
-        head: engine.head().map(ToString::to_string),
-        watching,
-        desk,
-    }
-}
-
-impl<W: World> Cockpit<W> {
-    /// Seats somebody in front of an engine. With `watching` nothing can be done from here.
-    pub fn new(engine: Engine<W>, run_name: String, theme: Theme, watching: bool) -> Self {
+impl<S: Stage> Cockpit<S> {
+    /// Seats somebody in front of a stage. With `watching` nothing can be done from here.
+    pub fn new(stage: S, run_name: String, theme: Theme, watching: bool) -> Self {
         Self {
-            engine,
+            stage,
             desk: Desk::default(),
             theme,
             run_name,
@@ -121,8 +97,8 @@ impl<W: World> Cockpit<W> {
         }
     }
 
-    /// Runs until the run is left. Gives back the engine for a last word about it.
-    pub async fn run(mut self, mut terminal: Terminal, mut events: Events) -> (Exit, Engine<W>) {
+    /// Runs until the run is left. Gives back the stage for a last word about it.
+    pub async fn run(mut self, mut terminal: Terminal, mut events: Events) -> (Exit, S) {
         loop {
             if self.detached.is_none() && self.dirty && Instant::now() >= self.next_frame {
                 self.draw(&mut terminal);
@@ -134,7 +110,7 @@ impl<W: World> Cockpit<W> {
                         break;
                     }
                 }
-                turn = self.engine.turn() => {
+                turn = self.stage.turn() => {
                     self.dirty = true;
                     if turn == Turn::Left {
                         break;
@@ -144,11 +120,11 @@ impl<W: World> Cockpit<W> {
             }
         }
         terminal.leave();
-        (self.exit(), self.engine)
+        (self.exit(), self.stage)
     }
 
     fn exit(&self) -> Exit {
-        match (self.engine.fault(), &self.detached, &self.engine.run().ended) {
+        match (self.stage.fault(), &self.detached, &self.stage.run().ended) {
             (Some(fault), _, _) => Exit::Faulted(fault.to_owned()),
             (None, _, Some((_, how))) => Exit::Ended(how.clone()),
             (None, Some(why), None) => Exit::Detached(why.clone()),
@@ -193,7 +169,7 @@ impl<W: World> Cockpit<W> {
 
     /// Nobody is here any more: nothing new is started, what is under way finishes and is recorded.
     fn detach(&mut self, why: String) -> bool {
-        self.engine.leave(why.clone());
+        self.stage.leave(why.clone());
         self.detached = Some(why);
         self.watching
     }
@@ -215,17 +191,24 @@ impl<W: World> Cockpit<W> {
             return false;
         }
         let before = self.desk.clone();
-        let scene = scene(&self.engine, &before, &self.run_name, self.watching);
-        let refused_before = self.engine.refusal().is_some();
+        let scene = self.stage.scene(&before, &self.run_name, self.watching);
+        let refused_before = self.stage.refusal().is_some();
         let request = press(&scene, &mut self.desk, key);
         if refused_before {
-            self.engine.dismiss_refusal();
+            self.stage.dismiss_refusal();
         }
         match request {
             None => {}
-            Some(Request::Command(command)) => self.engine.command(command),
+            Some(Request::Command(command)) => self.stage.command(command),
             Some(Request::Leave) if self.watching => return true,
-            Some(Request::Leave) => self.engine.leave("the operator left"),
+            Some(Request::Leave) => self.stage.leave("the operator left".to_owned()),
+            Some(Request::Steer(steer)) => {
+                self.desk.notice = self.stage.steer(steer).err();
+                if self.desk.notice.is_some() {
+                    // A place that is none can be mended.
+                    self.desk.prompt = before.prompt;
+                }
+            }
             Some(Request::Suspend) => self.suspend(terminal),
             Some(Request::Redraw) => {
                 terminal.repaint();
@@ -237,7 +220,7 @@ impl<W: World> Cockpit<W> {
 
     /// By key or by signal, the rule is the same: a stopped cockpit watches nothing.
     fn suspend(&mut self, terminal: &Terminal) {
-        if self.engine.must_finish() {
+        if self.stage.must_finish() {
             self.desk.notice = Some("not stopped: a job is under way and must be watched; x stops the job".to_owned());
         } else if let Err(error) = terminal.suspend() {
             self.desk.notice = Some(error.to_string());
@@ -247,9 +230,10 @@ impl<W: World> Cockpit<W> {
     fn draw(&mut self, terminal: &mut Terminal) {
         let size = terminal.size();
         self.desk.list_rows = view::list_rows(size.width, size.height);
-        let screen = project(&scene(&self.engine, &self.desk, &self.run_name, self.watching));
+        let screen = project(&self.stage.scene(&self.desk, &self.run_name, self.watching));
         self.desk.list_top = screen.steps.top;
-        let frame = if self.engine.run().is_busy() { BUSY_FRAME } else { CALM_FRAME };
+        let moving = self.stage.passing().is_some_and(|passing| !passing.pace.paused);
+        let frame = if moving || self.stage.run().is_busy() { BUSY_FRAME } else { CALM_FRAME };
         let frame = if terminal.flush_time() > SLOW_FLUSH { frame * 2 } else { frame };
         self.next_frame = Instant::now() + frame;
         self.dirty = false;
@@ -261,7 +245,7 @@ impl<W: World> Cockpit<W> {
             Drawn::Sent | Drawn::Unchanged => {
                 self.shown = Some(screen);
                 if let Some(prompt) = self.desk.prompt.as_mut().filter(|prompt| prompt.shown == At::NEVER) {
-                    prompt.shown = self.engine.now();
+                    prompt.shown = self.stage.now();
                 }
             }
             // The terminal says when it has room again, or that it is gone.

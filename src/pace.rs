@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use crate::core::ids::StepId;
 use crate::core::time::{At, Span};
 
 /// The speeds one can choose, as multiples of real time.
@@ -136,6 +137,69 @@ impl Pace {
     pub fn view(&self) -> PaceView {
         let state = self.state();
         PaceView { speed: SPEEDS.get(state.speed).copied().unwrap_or(1), paused: state.paused }
+    }
+}
+
+/// How time passes where it is not the time of the world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passing {
+    /// How fast.
+    pub pace: PaceView,
+    /// Where a replay stands. A rehearsal stands nowhere: it only goes forward.
+    pub place: Option<Place>,
+}
+
+/// Where a replay stands in what was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Number of the newest fact shown; 0 before the first.
+    pub fact: u64,
+    /// How many there are.
+    pub of: u64,
+    /// What the recording lacks, in a few words.
+    pub note: Option<String>,
+}
+
+/// What an operator can want of the time that passes. Never touches a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Steer {
+    /// The next higher speed.
+    Faster,
+    /// The next lower speed.
+    Slower,
+    /// Let time stand still, or go on.
+    Pause,
+    /// On to where something happens next.
+    Onward,
+    /// To the next decision of a person.
+    NextDecision,
+    /// To the decision before.
+    PreviousDecision,
+    /// To where a step began.
+    Step(StepId),
+    /// To a place as somebody wrote it: a time, a fact's number or a step.
+    Place(String),
+    /// To the end.
+    End,
+}
+
+/// Said where time is the world's own.
+pub const NO_PACE: &str = "time passes by itself here: only a rehearsal or a replay has a pace";
+
+/// Said where time has a pace but no way back.
+pub const ONLY_FORWARD: &str =
+    "only a replay can jump: a rehearsal goes on, and f goes to where something happens next";
+
+/// Speed and pause are the same wherever there is a pace. `None` for what is not about them.
+pub fn paced(pace: &Pace, steer: &Steer) -> Option<Result<(), String>> {
+    match steer {
+        Steer::Faster => Some(pace.faster().then_some(()).ok_or_else(|| "this is the highest speed".to_owned())),
+        Steer::Slower => Some(pace.slower().then_some(()).ok_or_else(|| "this is the time as it passed".to_owned())),
+        Steer::Pause => {
+            pace.toggle();
+            Some(Ok(()))
+        }
+        _ => None,
     }
 }
 

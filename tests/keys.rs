@@ -22,6 +22,7 @@ use gonogo::core::refusal::Refusal;
 use gonogo::core::state::Run;
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
+use gonogo::pace::{PaceView, Passing, Place, Steer};
 use gonogo::runbook::{self, Options};
 use gonogo::screen::keys::KEYS;
 use gonogo::screen::{Ask, Desk, Focus, History, OutputTail, Overlay, Prompt, Scene, project};
@@ -147,6 +148,7 @@ struct Stage<'a> {
     who: Who,
     refusal: Option<Refusal>,
     watching: bool,
+    passing: Option<Passing>,
     now: At,
 }
 
@@ -163,6 +165,7 @@ impl<'a> Stage<'a> {
             who: me(),
             refusal: None,
             watching: false,
+            passing: None,
             now: NOW,
         }
     }
@@ -186,6 +189,7 @@ impl<'a> Stage<'a> {
             leaving: false,
             head: None,
             watching: self.watching,
+            passing: self.passing.clone(),
             desk,
         }
     }
@@ -246,6 +250,8 @@ fn keys() -> Vec<KeyEvent> {
             "Home" => plain(KeyCode::Home),
             "End" => plain(KeyCode::End),
             "tab" => plain(KeyCode::Tab),
+            "→" => plain(KeyCode::Right),
+            "←" => plain(KeyCode::Left),
             "enter" => plain(KeyCode::Enter),
             "space" => plain(KeyCode::Char(' ')),
             "esc" => plain(KeyCode::Esc),
@@ -327,6 +333,7 @@ fn prompts(plan: &Plan, run: &Run, board: &Board, step: &Step) -> Vec<Ask> {
         Ask::End,
         Ask::AbandonReason,
         Ask::Leave,
+        Ask::Place,
     ]
 }
 
@@ -348,8 +355,11 @@ fn no_key_is_ignored_in_any_state() {
         let step = subject(&plan, state);
         let (run, board) = reach(&plan, step, state);
         let mut stage = Stage::new(&plan, run, board);
-        for watching in [false, true] {
+        for (watching, passing) in
+            [(false, None), (true, None), (false, Some(passing(None))), (false, Some(passing(Some(place()))))]
+        {
             stage.watching = watching;
+            stage.passing = passing;
             for desk in desks(&step.id) {
                 for key in &keys {
                     let mut desk = desk.clone();
@@ -682,4 +692,108 @@ fn the_footer_offers_only_what_would_be_accepted() {
             }
         }
     }
+}
+
+fn passing(place: Option<Place>) -> Passing {
+    Passing { pace: PaceView { speed: 60, paused: false }, place }
+}
+
+fn place() -> Place {
+    Place { fact: 41, of: 212, note: None }
+}
+
+/// What a key was answered with, in a mode: a request, or a sentence.
+fn answer(stage: &Stage, code: KeyCode) -> Result<Request, String> {
+    let mut desk = Desk::default();
+    let request = stage.pressed(&mut desk, KeyEvent::new(code, KeyModifiers::NONE));
+    request.ok_or_else(|| desk.refused.map(|refused| refused.why).or(desk.notice).unwrap_or_default())
+}
+
+#[test]
+fn time_is_steered_only_where_it_has_a_pace_and_back_only_in_a_replay() {
+    let plan = plan("proofs/branches.yaml");
+    let (run, board) = reach(&plan, subject(&plan, StepState::Ready), StepState::Ready);
+    let mut stage = Stage::new(&plan, run, board);
+    let anywhere = [('+', Steer::Faster), ('-', Steer::Slower), ('w', Steer::Pause), ('f', Steer::Onward)];
+    for (key, _) in &anywhere {
+        assert!(answer(&stage, KeyCode::Char(*key)).is_err_and(|why| why.contains("pace")), "{key}");
+    }
+    stage.passing = Some(passing(None));
+    for (key, steer) in &anywhere {
+        assert_eq!(answer(&stage, KeyCode::Char(*key)), Ok(Request::Steer(steer.clone())));
+    }
+    for code in [KeyCode::Right, KeyCode::Left, KeyCode::Char('i'), KeyCode::Char('t')] {
+        assert!(answer(&stage, code).is_err_and(|why| why.contains("only a replay")), "{code:?}");
+    }
+    stage.passing = Some(passing(Some(place())));
+    assert_eq!(answer(&stage, KeyCode::Right), Ok(Request::Steer(Steer::NextDecision)));
+    assert_eq!(answer(&stage, KeyCode::Left), Ok(Request::Steer(Steer::PreviousDecision)));
+    assert!(matches!(answer(&stage, KeyCode::Char('i')), Ok(Request::Steer(Steer::Step(_)))));
+}
+
+#[test]
+fn nothing_can_be_done_in_a_replay() {
+    let plan = plan("proofs/branches.yaml");
+    for state in STATES {
+        let step = subject(&plan, state);
+        let (run, board) = reach(&plan, step, state);
+        let mut stage = Stage::new(&plan, run, board);
+        stage.passing = Some(passing(Some(place())));
+        for desk in desks(&step.id) {
+            for key in keys() {
+                let mut desk = desk.clone();
+                let request = stage.pressed(&mut desk, key);
+                assert!(!matches!(request, Some(Request::Command(_))), "{key:?} in {state:?}");
+                let asked = desk.prompt.map(|prompt| prompt.ask);
+                assert!(matches!(asked, None | Some(Ask::Place)), "{key:?} asks {asked:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_place_typed_where_there_is_no_way_to_it_does_nothing() {
+    let plan = plan("proofs/branches.yaml");
+    for paced in [None, Some(passing(None))] {
+        let (mut stage, mut desk) = staged(&plan, StepState::Ready);
+        stage.passing = paced;
+        assert_eq!(stage.pressed(&mut desk, letter('t')), None);
+        assert!(stage.says(&desk).starts_with("refused: "), "{}", stage.says(&desk));
+        // Among these letters are keys that ask and keys that would change the pace.
+        assert_eq!(stage.types(&mut desk, "T+-w1:02 nsue\n"), []);
+        assert!(desk.prompt.is_none() && desk.overlay.is_none(), "{desk:#?}");
+        assert!(stage.says(&desk).contains("keys work again"), "{}", stage.says(&desk));
+    }
+}
+
+#[test]
+fn keys_of_time_are_no_keys_while_something_is_typed_in_vain() {
+    let plan = plan("proofs/branches.yaml");
+    let (mut stage, mut desk) = staged(&plan, StepState::Gated);
+    stage.passing = Some(passing(None));
+    stage.pressed(&mut desk, ENTER);
+    for ch in "+-wf".chars() {
+        assert_eq!(stage.pressed(&mut desk, letter(ch)), None, "{ch}");
+        assert!(stage.says(&desk).contains("did nothing"), "{ch}: {}", stage.says(&desk));
+    }
+    stage.pressed(&mut desk, ENTER);
+    assert_eq!(stage.pressed(&mut desk, letter('+')), Some(Request::Steer(Steer::Faster)));
+}
+
+#[test]
+fn the_footer_offers_the_keys_of_time_where_there_is_a_pace() {
+    let plan = plan("proofs/branches.yaml");
+    let (mut stage, desk) = staged(&plan, StepState::Ready);
+    let offered = |stage: &Stage| project(&stage.scene(&desk)).keys.iter().map(|key| key.0).collect::<Vec<_>>();
+    let time = ["→", "i", "t", "f", "w", "+", "-"];
+    assert!(!offered(&stage).iter().any(|key| time.contains(key)));
+    stage.passing = Some(passing(None));
+    let rehearsed = offered(&stage);
+    assert_eq!(rehearsed.iter().filter(|key| time.contains(key)).collect::<Vec<_>>(), [&"f", &"w", &"+", &"-"]);
+    assert_eq!(rehearsed[0], "enter");
+    stage.passing = Some(passing(Some(place())));
+    let replayed = offered(&stage);
+    assert_eq!(replayed[..time.len()], time);
+    assert_eq!(replayed[replayed.len() - 2..], ["?", "q"]);
+    assert!(!replayed.iter().any(|key| ["enter", "s", "u", "x", "n", "e", "o"].contains(key)), "{replayed:?}");
 }

@@ -175,6 +175,7 @@ impl Story {
             leaving: false,
             head: None,
             watching: false,
+            passing: None,
             desk: &self.desk,
         };
         let screen = project(&scene);

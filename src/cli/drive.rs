@@ -21,6 +21,7 @@ use crate::journal::testing::MemoryLedger;
 use crate::journal::{Head, Holder, Journal, Ledger, NewRun, Reader, Record, RunId, Store, Writer};
 use crate::plain::{PlainCockpit, printable};
 use crate::screen::words;
+use crate::stage::Stage;
 use crate::term::{Charset, Options, TermError, Terminal};
 use crate::world::World;
 use crate::world::live::{LiveOptions, LiveWorld, Watching};
@@ -194,22 +195,17 @@ impl Seat {
         }
     }
 
-    /// Seats somebody in front of an engine until they leave.
-    pub(super) async fn take<W: World>(
-        self,
-        engine: Engine<W>,
-        run_name: String,
-        watching: bool,
-    ) -> Result<(Exit, Engine<W>), Failure> {
+    /// Seats somebody in front of a stage until they leave.
+    pub(super) async fn take<S: Stage>(self, stage: S, run_name: String, watching: bool) -> Result<(Exit, S), Failure> {
         match self {
             Self::Terminal(options) => {
                 let (terminal, events) = Terminal::enter(options).map_err(Failure::usage)?;
                 let theme = theme_for(terminal.options().colors, terminal.options().charset);
-                Ok(Cockpit::new(engine, run_name, theme, watching).run(terminal, events).await)
+                Ok(Cockpit::new(stage, run_name, theme, watching).run(terminal, events).await)
             }
             Self::Streams(charset) => {
                 let input = std::io::BufReader::new(std::io::stdin());
-                let cockpit = PlainCockpit::new(engine, run_name, charset, watching);
+                let cockpit = PlainCockpit::new(stage, run_name, charset, watching);
                 cockpit.run(input, std::io::stdout()).await.map_err(Failure::outside)
             }
         }

@@ -7,6 +7,7 @@ mod loopback;
 mod records;
 mod rehearsals;
 mod rehearse;
+mod replay;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -30,7 +31,7 @@ Exit status:
 
 const REHEARSE_EXAMPLES: &str = "\
 Examples:
-  gonogo rehearse                                       runbook.yaml, at the pace of real time; + - p f change it
+  gonogo rehearse                                       runbook.yaml, at the pace of real time; + - w f change it
   gonogo rehearse --scenario apply-worker-dies          with something going wrong
   gonogo rehearse --surprise                            with something going wrong that you do not know
   gonogo rehearse --auto --json                         every night, without a terminal
@@ -47,6 +48,7 @@ Examples:
   gonogo run runbook.yaml                drive it
   gonogo resume                          go on with the newest run
   gonogo resume --plain                  the same without a screen
+  gonogo replay 7f3a                     show it again, as it was
   gonogo log 7f3a --json                 its journal
   gonogo verify 7f3a                     was its journal changed?";
 
@@ -145,6 +147,22 @@ enum Command {
         /// Head of the chain as noted elsewhere, at least eight digits: finds a cut-off end
         #[arg(long, value_name = "HEX")]
         head: Option<String>,
+    },
+    /// Show a recorded run again in the cockpit, as it was; nothing can be done from there
+    #[command(
+        after_help = "PLACE is a time since the run began (T+1:02:03), a time of day in UTC (02:14:07), the number of a \
+        fact or a step.\nIn the cockpit: w stops and goes on, + and - change the speed, f goes to what happens next,\n\
+        \u{2190} and \u{2192} to the decision before and after, i to where the selected step began, t to a place."
+    )]
+    Replay {
+        /// The run, or the last digits of its name; the newest when absent
+        run: Option<String>,
+        /// Where to begin
+        #[arg(long, value_name = "PLACE", conflicts_with = "verify")]
+        at: Option<String>,
+        /// Decide every recorded decision once more from its recorded evidence, and report what differs
+        #[arg(long)]
+        verify: bool,
     },
     /// Print a run's journal
     Log {
@@ -246,6 +264,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Lab { up: true, .. }) => lab::up(&state()?),
         Some(Command::Lab { runbook, keep, .. }) => lab::drive(&state()?, look, &runbook, keep),
         Some(Command::Verify { run, head }) => records::verify(&state()?, &run, head.as_deref()),
+        Some(Command::Replay { run, verify: true, .. }) => replay::verify(&state()?, run.as_deref()),
+        Some(Command::Replay { run, at, .. }) => replay::show(&state()?, look, run.as_deref(), at.as_deref()),
         Some(Command::Log { run, json }) => records::log(&state()?, run.as_deref(), json),
         Some(Command::Schema) => {
             let schema = serde_json::to_string_pretty(&crate::runbook::schema()).map_err(Failure::outside)?;

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::evidence::{Assessment, Baselines, Evidence, Term, Verdict};
 use super::expr::{Condition, Sight};
 use super::ids::ProbeId;
@@ -15,15 +17,22 @@ use super::time::{At, Span};
 use super::value::Value;
 
 /// The newest of what probes saw.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Board {
     probes: BTreeMap<ProbeId, Latest>,
     runs: Vec<Streak>,
+    #[serde(skip)]
     readers: BTreeMap<ProbeId, Vec<ConditionId>>,
+    /// What is taken for granted of conditions, when a decision is made again on its recorded evidence.
+    #[serde(skip)]
+    testimony: BTreeMap<ConditionId, (Assessment, Option<Span>)>,
+    /// What growth would be counted from, when that is taken for granted, too.
+    #[serde(skip)]
+    counted_from: Option<Baselines>,
 }
 
 /// What is known of one probe.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Latest {
     /// The newest good reading.
     pub good: Option<(At, Value)>,
@@ -36,7 +45,7 @@ pub struct Latest {
 }
 
 /// Since when a condition has given the same answer without a break.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Streak {
     verdict: Verdict,
     since: At,
@@ -56,12 +65,6 @@ pub enum Freshness {
 impl Board {
     /// An empty board for the plan: everything is UNKNOWN.
     pub fn new(plan: &Plan, now: At) -> Self {
-        let mut readers: BTreeMap<ProbeId, Vec<ConditionId>> = BTreeMap::new();
-        for (at, condition) in plan.conditions.iter().enumerate() {
-            for probe in condition.probes() {
-                readers.entry(probe.clone()).or_default().push(ConditionId(at));
-            }
-        }
         let runs = plan
             .conditions
             .iter()
@@ -70,7 +73,40 @@ impl Board {
                 Streak { verdict: nothing.verdict, since: now }
             })
             .collect();
-        Self { probes: BTreeMap::new(), runs, readers }
+        Self { probes: BTreeMap::new(), runs, readers: readers(plan), testimony: BTreeMap::new(), counted_from: None }
+    }
+
+    /// A board that knows of these conditions what was recorded of them at `now`, and nothing else; growth would be
+    /// counted from these numbers. What was NO-GO had been so for as long as anybody asks: evidence does not say since
+    /// when.
+    pub fn testifying(plan: &Plan, now: At, evidence: &[(ConditionId, Evidence)], counted_from: &Baselines) -> Self {
+        let mut board = Self { counted_from: Some(counted_from.clone()), ..Self::new(plan, now) };
+        for (id, told) in evidence {
+            let verdict = told.assessment.verdict;
+            let since = match (verdict, told.held) {
+                (Verdict::Go, held) => At(now.0.saturating_sub_unsigned(held.unwrap_or_default().0)),
+                _ => At(i64::MIN),
+            };
+            if let Some(streak) = board.runs.get_mut(id.0) {
+                *streak = Streak { verdict, since };
+            }
+            board.testimony.insert(*id, (told.assessment.clone(), told.held));
+        }
+        board
+    }
+
+    /// The same board, with it known since when a condition has answered as it does.
+    #[must_use]
+    pub fn known_since(mut self, id: ConditionId, verdict: Verdict, since: At) -> Self {
+        if let Some(streak) = self.runs.get_mut(id.0) {
+            *streak = Streak { verdict, since };
+        }
+        self
+    }
+
+    /// A board that was written down, for the plan it was written down with. `None` when it is of another plan.
+    pub fn restored(self, plan: &Plan) -> Option<Self> {
+        (self.runs.len() == plan.conditions.len()).then(|| Self { readers: readers(plan), ..self })
     }
 
     /// Takes in a reading that arrived at `now`.
@@ -201,6 +237,9 @@ impl Board {
     }
 
     fn assess_from(&self, plan: &Plan, now: At, id: ConditionId, baselines: &Baselines) -> Assessment {
+        if let Some((told, _)) = self.testimony.get(&id) {
+            return told.clone();
+        }
         match plan.condition(id) {
             Some(condition) => condition.evaluate(&|probe| self.sight(plan, now, probe), baselines),
             None => Assessment { verdict: Verdict::Unknown, terms: Vec::new() },
@@ -212,7 +251,18 @@ impl Board {
     pub fn baselines(&self, plan: &Plan, now: At, step: &Step, undo: bool) -> Baselines {
         let conditions =
             step.conditions(undo).filter_map(|id| plan.condition(id)).filter(|condition| condition.counts());
-        conditions.flat_map(|condition| condition.baselines(now, &|probe| self.sight(plan, now, probe))).collect()
+        conditions.flat_map(|condition| self.counted_from(plan, now, condition)).collect()
+    }
+
+    /// What a condition would count growth from if counting began now.
+    fn counted_from(&self, plan: &Plan, now: At, condition: &Condition) -> Baselines {
+        match &self.counted_from {
+            None => condition.baselines(now, &|probe| self.sight(plan, now, probe)),
+            Some(told) => {
+                let of = |number: &str| told.get(number).map(|from| (number.to_owned(), from.clone()));
+                condition.counted().filter_map(of).collect()
+            }
+        }
     }
 
     /// For how long the condition has been GO without a break; `None` when it is not GO.
@@ -248,8 +298,7 @@ impl Board {
 
     /// A guard as it would stand if its step began now.
     pub fn guard_at_start(&self, plan: &Plan, now: At, guard: &Guard) -> Evidence {
-        let sight = |probe: &ProbeId| self.sight(plan, now, probe);
-        let from = plan.condition(guard.condition).map(|condition| condition.baselines(now, &sight));
+        let from = plan.condition(guard.condition).map(|condition| self.counted_from(plan, now, condition));
         let assessment = self.assess_from(plan, now, guard.condition, &from.unwrap_or_default());
         let evidence = self.evidence(plan, now, &guard.name, guard.condition, Span::ZERO, assessment);
         // Nothing was counted before the start, so there is no time for which it has held.
@@ -267,7 +316,7 @@ impl Board {
         let guarded = |id: &ConditionId| step.guards.iter().any(|guard| guard.condition == *id);
         let conditions = step.conditions(false).filter(|id| !guarded(id)).filter_map(|id| plan.condition(id));
         for condition in conditions.filter(|condition| condition.counts()) {
-            let baselines = condition.baselines(now, &|probe| self.sight(plan, now, probe));
+            let baselines = self.counted_from(plan, now, condition);
             for number in condition.counted() {
                 let baseline = baselines.get(number);
                 let verdict = if baseline.is_some() { Verdict::Go } else { Verdict::Unknown };
@@ -310,6 +359,9 @@ impl Board {
     }
 
     fn read_since(&self, plan: &Plan, id: ConditionId, since: At) -> bool {
+        if let Some((_, held)) = self.testimony.get(&id) {
+            return held.is_some();
+        }
         plan.condition(id).is_some_and(|condition| {
             condition.probes().iter().all(|probe| {
                 self.probes.get(probe).and_then(|latest| latest.good.as_ref()).is_some_and(|(at, _)| *at >= since)
@@ -335,4 +387,15 @@ impl Board {
             needed,
         }
     }
+}
+
+/// The conditions that read each probe.
+fn readers(plan: &Plan) -> BTreeMap<ProbeId, Vec<ConditionId>> {
+    let mut readers: BTreeMap<ProbeId, Vec<ConditionId>> = BTreeMap::new();
+    for (at, condition) in plan.conditions.iter().enumerate() {
+        for probe in condition.probes() {
+            readers.entry(probe.clone()).or_default().push(ConditionId(at));
+        }
+    }
+    readers
 }

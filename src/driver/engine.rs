@@ -22,11 +22,13 @@ use crate::core::refusal::Refusal;
 use crate::core::state::{Phase, Run, Running};
 use crate::core::time::{At, Span};
 use crate::journal::{Ack, Digest, NewRecord, Notice, Record, Recorder, Sample};
+use crate::pace::Pace;
 use crate::screen::{History, Line, OutputTail};
+use crate::tape::Tape;
 use crate::world::{Blow, World, WorldEvent};
 
 /// Facts kept in memory for the journal pane; the rest is on disk.
-const LOG_KEPT: usize = 2_000;
+pub const LOG_KEPT: usize = 2_000;
 
 /// How often time is looked at while something is under way.
 const BUSY_TICK: Duration = Duration::from_millis(50);
@@ -113,6 +115,7 @@ pub struct Engine<W> {
     head: Option<Digest>,
     history: History,
     output: OutputTail,
+    tape: Tape,
     refusal: Option<(At, Refusal)>,
     fault: Option<String>,
     leaving: Option<String>,
@@ -170,6 +173,7 @@ impl<W: World> Engine<W> {
         };
         world.watch();
         let board = Board::new(&plan, now);
+        let tape = Tape::new(log.back().map_or(0, |recorded: &Recorded| recorded.seq), now);
         let mut engine = Self {
             plan,
             who,
@@ -187,6 +191,7 @@ impl<W: World> Engine<W> {
             head,
             history: History::default(),
             output: OutputTail::default(),
+            tape,
             refusal: None,
             fault: None,
             leaving: None,
@@ -196,6 +201,8 @@ impl<W: World> Engine<W> {
             world_ended: false,
             due: Instant::now(),
         };
+        let begun = engine.tape.opened(now, &engine.board);
+        engine.keep(begun);
         engine.submit(now, decision);
         Ok(engine)
     }
@@ -225,7 +232,7 @@ impl<W: World> Engine<W> {
             // What has ended would answer at once, again and again, and starve the rest.
             notice = self.notices.recv(), if !self.journal_ended => self.noticed(notice),
             // A simulated world's time stands still while the disk works.
-            event = self.world.next(), if !self.world_ended && !(W::LEAPS && self.pending.is_some()) => self.happened(event),
+            event = self.world.next(), if !(self.world_ended || W::LEAPS && self.pending.is_some()) => self.happened(event),
             () = sleep_until(self.due) => {}
         }
         self.pump();
@@ -277,10 +284,13 @@ impl<W: World> Engine<W> {
     /// Facts are durable: only now do they change the state, and only then do effects leave.
     fn recorded(&mut self, ticket: u64, records: &[Record]) {
         let Some(pending) = self.pending.take_if(|pending| pending.ticket == ticket) else { return };
+        let said = self.tape.output(self.clock.now());
+        self.keep(said);
         for (fact, record) in pending.decision.facts.into_iter().zip(records) {
             self.run.apply(&self.plan, pending.at, &fact);
             self.world.witness(pending.at, &fact);
             self.head = Some(record.hash);
+            self.tape.durable(record.seq);
             if matches!(fact, Fact::DriverLeft { .. }) {
                 self.left = true;
             }
@@ -314,16 +324,29 @@ impl<W: World> Engine<W> {
         let now = self.clock.now();
         match event {
             Some(WorldEvent::Reading(reading)) => {
-                self.keep(&reading);
+                self.heard(now, &reading, None);
                 self.board.observe(&self.plan, &self.run, now, &reading);
+                let board = self.tape.board(now, &self.board);
+                self.keep(board);
             }
             Some(WorldEvent::Lapsed(readings)) => {
-                readings.iter().for_each(|reading| self.keep(reading));
+                for (left, reading) in (0..readings.len()).rev().zip(&readings) {
+                    self.heard(now, reading, u32::try_from(left).ok());
+                }
                 self.board.sustain(&self.plan, &self.run, now, &readings);
+                let board = self.tape.board(now, &self.board);
+                self.keep(board);
             }
             Some(WorldEvent::Struck(blow)) => self.struck_by(blow),
-            Some(WorldEvent::Output { key, stream, line }) => self.output.push(Line { key, stream, text: line }),
-            Some(WorldEvent::OutputDropped { lines, .. }) => self.output.count_dropped(lines),
+            Some(WorldEvent::Output { key, stream, line }) => {
+                let line = Line { key, stream, text: line };
+                self.tape.said(&line);
+                self.output.push(line);
+            }
+            Some(WorldEvent::OutputDropped { lines, .. }) => {
+                self.tape.dropped(lines);
+                self.output.count_dropped(lines);
+            }
             Some(WorldEvent::Ended { key, outcome, took }) => {
                 self.inbox.push_back(Input::JobEnded { key, outcome, took });
             }
@@ -344,12 +367,17 @@ impl<W: World> Engine<W> {
     }
 
     /// Keeps a reading for the panes and the journal.
-    fn keep(&mut self, reading: &Reading) {
+    fn heard(&mut self, now: At, reading: &Reading, lapse: Option<u32>) {
         if let Some(probe) = self.plan.probes.get(&reading.probe) {
             self.history.record(probe, reading);
         }
-        if let Ok(body) = serde_json::to_string(reading) {
-            self.writer.sample(Sample { at_ms: reading.at.0, source: reading.probe.to_string(), body });
+        let heard = self.tape.heard(now, reading, lapse);
+        self.keep(heard);
+    }
+
+    fn keep(&mut self, sample: Option<Sample>) {
+        if let Some(sample) = sample {
+            self.writer.sample(sample);
         }
     }
 
@@ -357,6 +385,8 @@ impl<W: World> Engine<W> {
     fn pump(&mut self) {
         let now = self.clock.now();
         self.board.refresh(&self.plan, &self.run, now);
+        let said = self.tape.output_in_time(now);
+        self.keep(said);
         if let Some(since) = self.silent_since() {
             // What was wished for before a silence must not come true after it, unasked.
             self.refuse_operators(now, &Refusal::JournalSilent(now.since(since)));
@@ -398,6 +428,8 @@ impl<W: World> Engine<W> {
             if by_ms > 0 {
                 // The machine may have slept: what was seen before is older than it looks.
                 self.board = Board::new(&self.plan, now);
+                let board = self.tape.board_anew(now, &self.board);
+                self.keep(board);
             }
             return Some(Decision { facts: vec![Fact::WallClockJumped { by_ms }], effects: Vec::new() });
         }
@@ -497,6 +529,11 @@ impl<W: World> Engine<W> {
     /// The newest readings.
     pub fn board(&self) -> &Board {
         &self.board
+    }
+
+    /// The pace of its time, where the world has none of its own.
+    pub fn pace(&self) -> Option<&Pace> {
+        self.world.pace()
     }
 
     /// The run clock.

@@ -6,4 +6,4 @@
 
 mod engine;
 
-pub use engine::{Engine, EngineError, Opening, Turn, facts_of};
+pub use engine::{Engine, EngineError, LOG_KEPT, Opening, Turn, facts_of};

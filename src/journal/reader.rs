@@ -172,7 +172,52 @@ impl Reader {
         read().map_err(|cause| self.failed(cause))
     }
 
-    /// The probes that left samples, by name.
+    /// Samples of every source from number `from` on, in the order in which they arrived, at most `count`.
+    pub fn arrived(&self, from: i64, count: u32) -> Result<Vec<(i64, Sample)>, JournalError> {
+        let read = || -> rusqlite::Result<Vec<(i64, Sample)>> {
+            self.conn
+                .prepare_cached("SELECT id, at_ms, source, body FROM samples WHERE id >= ?1 ORDER BY id LIMIT ?2")?
+                .query_map(params![from, count], numbered)?
+                .collect()
+        };
+        read().map_err(|cause| self.failed(cause))
+    }
+
+    /// The newest samples of one source with a number below `before`, taken no later than `at_ms`, newest first.
+    pub fn newest(
+        &self,
+        source: &str,
+        before: i64,
+        at_ms: i64,
+        count: u32,
+    ) -> Result<Vec<(i64, Sample)>, JournalError> {
+        let read = || -> rusqlite::Result<Vec<(i64, Sample)>> {
+            self.conn
+                .prepare_cached(
+                    "SELECT id, at_ms, source, body FROM samples
+                     WHERE source = ?1 AND at_ms <= ?2 AND id < ?3 ORDER BY at_ms DESC, id DESC LIMIT ?4",
+                )?
+                .query_map(params![source, at_ms, before, count], numbered)?
+                .collect()
+        };
+        read().map_err(|cause| self.failed(cause))
+    }
+
+    /// Numbers of the first and the last sample; `None` when there is none.
+    pub fn sample_numbers(&self) -> Result<Option<(i64, i64)>, JournalError> {
+        let read = || -> rusqlite::Result<Option<(i64, i64)>> {
+            let end = |order: &str| {
+                self.conn
+                    .prepare_cached(&format!("SELECT id FROM samples ORDER BY id {order} LIMIT 1"))?
+                    .query_row([], |row| row.get::<_, i64>(0))
+                    .optional()
+            };
+            Ok(end("ASC")?.zip(end("DESC")?))
+        };
+        read().map_err(|cause| self.failed(cause))
+    }
+
+    /// What left samples, by name: probes, and what the tape keeps under names that no probe has.
     pub fn sources(&self) -> Result<Vec<String>, JournalError> {
         let read = || -> rusqlite::Result<Vec<String>> {
             self.conn
@@ -254,6 +299,10 @@ impl Iterator for Records<'_> {
         }
         self.chunk.pop().map(Ok)
     }
+}
+
+fn numbered(row: &Row<'_>) -> rusqlite::Result<(i64, Sample)> {
+    Ok((row.get(0)?, Sample { at_ms: row.get(1)?, source: row.get(2)?, body: row.get(3)? }))
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<Record> {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::cockpit::{Exit, scene};
+use crate::cockpit::Exit;
 use crate::core::decide::undo_word;
 use crate::core::fact::Ending;
 use crate::core::ids::{StepId, Who};
@@ -23,12 +23,13 @@ use crate::core::nearest::suggestion;
 use crate::core::plan::Step;
 use crate::core::refusal::Refusal;
 use crate::core::time::{At, Span};
-use crate::driver::{Engine, Turn};
+use crate::driver::Turn;
+use crate::pace::Steer;
 use crate::screen::{Desk, Text, back_lines, next_item};
+use crate::stage::Stage;
 use crate::term::{Charset, stop_group};
 use crate::text::clean;
 use crate::ui::plain;
-use crate::world::World;
 
 use orders::{How, Order};
 use streams::{Asked, Heard, Printer, Signals};
@@ -73,9 +74,9 @@ impl Printing {
     }
 }
 
-/// An engine with somebody at the other end of a pipe.
-pub struct PlainCockpit<W> {
-    engine: Engine<W>,
+/// A stage with somebody at the other end of a pipe.
+pub struct PlainCockpit<S> {
+    stage: S,
     run_name: String,
     charset: Charset,
     watching: bool,
@@ -93,12 +94,12 @@ pub struct PlainCockpit<W> {
     done: bool,
 }
 
-impl<W: World> PlainCockpit<W> {
-    /// Seats somebody in front of an engine. With `watching` nothing can be done from here.
-    pub fn new(engine: Engine<W>, run_name: String, charset: Charset, watching: bool) -> Self {
-        let seq = engine.log().back().map(|recorded| recorded.seq);
+impl<S: Stage> PlainCockpit<S> {
+    /// Seats somebody in front of a stage. With `watching` nothing can be done from here.
+    pub fn new(stage: S, run_name: String, charset: Charset, watching: bool) -> Self {
+        let seq = stage.log().back().map(|recorded| recorded.seq);
         Self {
-            engine,
+            stage,
             run_name,
             charset,
             watching,
@@ -113,7 +114,7 @@ impl<W: World> PlainCockpit<W> {
         }
     }
 
-    /// Runs until the run is over or left. Gives back the engine for a last word about it.
+    /// Runs until the run is over or left. Gives back the stage for a last word about it.
     ///
     /// # Errors
     ///
@@ -122,15 +123,15 @@ impl<W: World> PlainCockpit<W> {
         mut self,
         input: impl BufRead + Send + 'static,
         output: impl Write + Send + 'static,
-    ) -> io::Result<(Exit, Engine<W>)> {
+    ) -> io::Result<(Exit, S)> {
         let mut signals = Signals::take()?;
         let mut printer = Printer::start(output)?;
         let mut input = streams::listen(input)?;
         while !self.done {
             self.report();
             self.print(&printer);
-            if self.engine.run().ended.is_some() && !self.engine.is_leaving() {
-                self.engine.leave("the run is over");
+            if self.stage.run().ended.is_some() && !self.stage.is_leaving() && !self.stage.is_replay() {
+                self.stage.leave("the run is over".to_owned());
             }
             tokio::select! {
                 biased;
@@ -140,20 +141,20 @@ impl<W: World> PlainCockpit<W> {
                 },
                 result = printer.printed(), if self.printing.is_busy() => self.was_printed(result),
                 heard = input.recv(), if self.listens() => self.heard(heard),
-                turn = self.engine.turn() => {
+                turn = self.stage.turn() => {
                     self.take_refusal(None);
                     self.done |= turn == Turn::Left;
                 }
             }
         }
         self.say_goodbye(&mut printer).await;
-        let exit = match (self.engine.fault(), self.detached, &self.engine.run().ended) {
+        let exit = match (self.stage.fault(), self.detached, &self.stage.run().ended) {
             (Some(fault), _, _) => Exit::Faulted(fault.to_owned()),
             (None, _, Some((_, how))) => Exit::Ended(how.clone()),
             (None, Some(why), None) => Exit::Detached(why),
             (None, None, None) => Exit::Left,
         };
-        Ok((exit, self.engine))
+        Ok((exit, self.stage))
     }
 
     /// One order at a time, and only on a state that is recorded. Who answers at once to what was just printed has
@@ -166,20 +167,20 @@ impl<W: World> PlainCockpit<W> {
         caught_up
             && self.listening
             && self.detached.is_none()
-            && (!self.engine.is_recording() || self.engine.silent_since().is_some())
+            && (!self.stage.is_recording() || self.stage.silent_since().is_some())
             && self.queue.len() < QUEUE
     }
 
     /// Nobody is here any more: nothing new is started, what is under way finishes and is recorded.
     fn detach(&mut self, why: String) {
-        self.engine.leave(why.clone());
+        self.stage.leave(why.clone());
         self.detached.get_or_insert(why);
         self.done |= self.watching;
     }
 
     /// Stops until the shell brings it back, unless something must be watched.
     fn stop(&mut self) {
-        if self.engine.must_finish() {
+        if self.stage.must_finish() {
             self.say("not stopped: a job is under way and must be watched; `stop` ends the job");
         } else if let Err(error) = stop_group() {
             self.say(format!("not stopped: {error}"));
@@ -187,9 +188,9 @@ impl<W: World> PlainCockpit<W> {
     }
 
     fn leave(&mut self, why: &str) {
-        self.engine.leave(why);
+        self.stage.leave(why.to_owned());
         self.done |= self.watching;
-        if self.engine.must_finish() {
+        if self.stage.must_finish() {
             self.say("leaving: waiting for what is under way");
         }
     }
@@ -227,7 +228,7 @@ impl<W: World> PlainCockpit<W> {
             self.detach(why);
             return;
         }
-        let now = self.engine.now();
+        let now = self.stage.now();
         for (step, picture) in shown {
             let since = match self.printed.get(&step) {
                 Some((before, since)) if *before == picture => *since,
@@ -260,6 +261,11 @@ impl<W: World> PlainCockpit<W> {
                     self.say("not done: the input ended in the middle of a line");
                 }
                 self.listening = false;
+                if self.stage.is_replay() && !self.stage.is_leaving() {
+                    // Nobody steers it any more: the rest is told at once. There is no further to go than the end.
+                    let _ = self.stage.steer(Steer::End);
+                    self.report();
+                }
                 self.leave("the input ended");
             }
             Some(Heard::Failed(why)) => self.detach(format!("the input failed: {why}")),
@@ -282,6 +288,12 @@ impl<W: World> PlainCockpit<W> {
     /// Carries out an order, or says in one sentence why not.
     fn carry_out(&mut self, order: Order) -> Result<(), String> {
         let Some(order) = self.look(order)? else { return Ok(()) };
+        if let Some(steer) = order.steer() {
+            return self.steer(steer);
+        }
+        if self.stage.is_replay() {
+            return Err("this is a replay: what has happened cannot be changed".to_owned());
+        }
         if self.watching {
             return Err("this only watches: start a run to do something".to_owned());
         }
@@ -306,7 +318,7 @@ impl<W: World> PlainCockpit<W> {
                     item.checked_sub(1).ok_or("items are counted from 1")?
                 } else {
                     let desk = Desk::default();
-                    next_item(&scene(&self.engine, &desk, &self.run_name, self.watching), &step)
+                    next_item(&self.stage.scene(&desk, &self.run_name, self.watching), &step)
                 };
                 (None, Command::Acknowledge { step, item })
             }
@@ -325,12 +337,26 @@ impl<W: World> PlainCockpit<W> {
             Order::Note { text: words } => (None, Command::Note { text: text(words) }),
             Order::Told { text: words } => (None, Command::StatusUpdate { text: text(words) }),
             Order::End { how, reason } => (None, Command::End { how: ending(how, text(reason))? }),
-            Order::Show { .. } | Order::Panes | Order::Back | Order::Help | Order::Leave => return Ok(()),
+            // Looked at or steered by above.
+            _ => return Ok(()),
         };
         // A refusal of an earlier order must not get lost.
         self.take_refusal(None);
-        self.engine.command(command);
+        self.stage.command(command);
         self.take_refusal(step);
+        Ok(())
+    }
+
+    /// Changes how time passes, and says where that has led.
+    fn steer(&mut self, steer: Steer) -> Result<(), String> {
+        let told = self.stage.log().back().map(|recorded| recorded.seq);
+        self.stage.steer(steer)?;
+        if self.stage.log().back().map(|recorded| recorded.seq) < told {
+            // Back: what is told from here on has been told before.
+            self.told = Told::from(self.stage.log().back().map(|recorded| recorded.seq));
+        }
+        let header = self.project(&Desk::default()).header;
+        self.say(format!("{} · {}", header.clock, header.passing.to_plain()));
         Ok(())
     }
 
@@ -351,10 +377,10 @@ impl<W: World> PlainCockpit<W> {
             }
             Order::Back => {
                 let desk = Desk::default();
-                let lines = back_lines(&scene(&self.engine, &desk, &self.run_name, self.watching), false);
+                let lines = back_lines(&self.stage.scene(&desk, &self.run_name, self.watching), false);
                 self.say_all(lines.iter().map(Text::to_plain).filter(|line| !line.is_empty()));
-                let way = crate::core::rollback::way_back(self.engine.plan(), self.engine.run());
-                let first = way.steps.first().and_then(|back| self.engine.plan().step(&back.step));
+                let way = crate::core::rollback::way_back(self.stage.plan(), self.stage.run());
+                let first = way.steps.first().and_then(|back| self.stage.plan().step(&back.step));
                 let next = first.map(|step| format!("next: show {0}, then undo {0} {1}", step.number, undo_word(step)));
                 self.say_all(next);
             }
@@ -366,7 +392,7 @@ impl<W: World> PlainCockpit<W> {
     }
 
     fn find(&self, name: &str) -> Result<&Step, String> {
-        let plan = self.engine.plan();
+        let plan = self.stage.plan();
         let numbered = || name.parse().ok().and_then(|number: usize| plan.steps.iter().find(|s| s.number == number));
         plan.step(&StepId::from(name)).or_else(numbered).ok_or_else(|| {
             let near = suggestion(name, plan.steps.iter().map(|step| step.id.as_str()));
@@ -393,16 +419,16 @@ impl<W: World> PlainCockpit<W> {
             return self.confirmation(step, typed, None);
         };
         let told = Span(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
-        let shown = self.engine.now().before(told);
+        let shown = self.stage.now().before(told);
         Ok(Confirmation { step: id, typed, second: None, seen: seen.clone(), shown })
     }
 
     /// Says the newest refusal. A picture that has changed is shown anew.
     fn take_refusal(&mut self, step: Option<StepId>) {
-        let Some((_, refusal)) = self.engine.refusal().cloned() else { return };
-        self.engine.dismiss_refusal();
+        let Some(refusal) = self.stage.refusal().cloned() else { return };
+        self.stage.dismiss_refusal();
         self.say(format!("refused: {refusal}"));
-        let step = step.and_then(|id| self.engine.plan().step(&id).cloned());
+        let step = step.and_then(|id| self.stage.plan().step(&id).cloned());
         if let (Refusal::PictureChanged { .. }, Some(step)) = (refusal, step) {
             self.tell(&step, Depth::State);
         }

@@ -4,6 +4,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::core::fact::Finding;
 use crate::core::nearest::suggestion;
+use crate::pace::Steer;
 
 /// A line.
 #[derive(Debug, Parser)]
@@ -119,6 +120,30 @@ pub(super) enum Order {
     /// what rolling back from here would do and cost
     #[command(visible_alias = "b")]
     Back,
+    /// let time pass faster, in a rehearsal or a replay
+    #[command(visible_alias = "+")]
+    Faster,
+    /// let time pass slower
+    #[command(visible_alias = "-")]
+    Slower,
+    /// let time stand still, or go on
+    #[command(visible_alias = "w")]
+    Pause,
+    /// on to where something happens next
+    #[command(visible_alias = "f")]
+    Onward,
+    /// in a replay: to the next decision
+    #[command(visible_alias = "→")]
+    Next,
+    /// in a replay: to the decision before
+    #[command(visible_alias = "←")]
+    Previous,
+    /// in a replay: to a time (T+1:02:03 or 02:14:07), a fact's number or a step
+    #[command(visible_aliases = ["t", "i"])]
+    At {
+        #[arg(value_name = "PLACE")]
+        place: String,
+    },
     /// this list
     #[command(visible_alias = "?")]
     Help,
@@ -133,6 +158,22 @@ pub(super) enum Found {
     Happened,
     Not,
     Half,
+}
+
+impl Order {
+    /// What the order wants of the time, if it is about time.
+    pub(super) fn steer(&self) -> Option<Steer> {
+        Some(match self {
+            Order::Faster => Steer::Faster,
+            Order::Slower => Steer::Slower,
+            Order::Pause => Steer::Pause,
+            Order::Onward => Steer::Onward,
+            Order::Next => Steer::NextDecision,
+            Order::Previous => Steer::PreviousDecision,
+            Order::At { place } => Steer::Place(place.clone()),
+            _ => return None,
+        })
+    }
 }
 
 impl From<Found> for Finding {

@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{PlainCockpit, Printing};
-use crate::cockpit::scene;
 use crate::core::action::Action;
 use crate::core::decide::{StepState, picture, step_state, stop_word, undo_word, word};
 use crate::core::ids::{ProbeId, StepId};
@@ -16,8 +15,8 @@ use crate::core::plan::{Confirm, Step};
 use crate::core::state::Phase;
 use crate::screen::keys::Does;
 use crate::screen::{Block, Desk, Overlay, Screen, Text, here, project, words, works};
+use crate::stage::Stage;
 use crate::ui::plain;
-use crate::world::World;
 
 /// A step whose gates go back and forth is told at most this often; whatever else happens to it, at once.
 const FLICKER: Duration = Duration::from_secs(1);
@@ -70,9 +69,9 @@ pub(super) enum Depth {
     Whole,
 }
 
-impl<W: World> PlainCockpit<W> {
+impl<S: Stage> PlainCockpit<S> {
     pub(super) fn project(&self, desk: &Desk) -> Screen {
-        project(&scene(&self.engine, desk, &self.run_name, self.watching))
+        project(&self.stage.scene(desk, &self.run_name, self.watching))
     }
 
     /// Tells what has changed since it was told last. While something is being printed it waits: there will be less
@@ -81,25 +80,25 @@ impl<W: World> PlainCockpit<W> {
         if !matches!(self.printing, Printing::Idle) || !self.queue.is_empty() {
             return;
         }
-        let run = self.engine.run();
+        let run = self.stage.run();
         let ended = run.ended.is_some();
         // Not before the takeover is recorded: the header says who drives.
-        let seated = run.driver.is_some() || !self.engine.is_recording();
+        let seated = run.driver.is_some() || !self.stage.is_recording();
         if !self.told.opened && (self.watching || run.mode.is_some() && seated) {
             self.told.opened = true;
             self.open();
         }
         self.facts();
-        if !self.told.faulted && self.engine.fault().is_some() {
+        if !self.told.faulted && self.stage.fault().is_some() {
             self.told.faulted = true;
             let alarm = self.project(&Desk::default()).header.alarm;
             self.say_all(alarm);
         }
-        let silent = self.engine.silent_since().is_some();
+        let silent = self.stage.silent_since().is_some();
         if silent != std::mem::replace(&mut self.told.silent, silent) {
             let alarm = self.project(&Desk::default()).header.alarm;
             let again = "the journal answers again".to_owned();
-            self.say_all(if silent { alarm } else { Some(again).filter(|_| self.engine.fault().is_none()) });
+            self.say_all(if silent { alarm } else { Some(again).filter(|_| self.stage.fault().is_none()) });
         }
         self.probes();
         if self.told.opened && !self.watching && !ended {
@@ -124,7 +123,7 @@ impl<W: World> PlainCockpit<W> {
             return;
         }
         let from = self.told.seq;
-        let new = self.engine.log().iter().filter(|recorded| from.is_none_or(|seq| recorded.seq > seq));
+        let new = self.stage.log().iter().filter(|recorded| from.is_none_or(|seq| recorded.seq > seq));
         let mut lines = Vec::new();
         let mut last = from;
         for recorded in new {
@@ -132,7 +131,7 @@ impl<W: World> PlainCockpit<W> {
             if missed > 0 {
                 lines.push(format!("{missed} facts were not told; gonogo log {} has them", self.run_name));
             }
-            let (who, what) = words::fact(self.engine.plan(), &recorded.fact);
+            let (who, what) = words::fact(self.stage.plan(), &recorded.fact);
             lines.push(format!("{} {who}: {what}", words::utc(recorded.at)));
             last = Some(recorded.seq);
         }
@@ -143,8 +142,8 @@ impl<W: World> PlainCockpit<W> {
     /// Probes that began or ceased to fail.
     fn probes(&mut self) {
         let mut changed = Vec::new();
-        for probe in self.engine.plan().probes.keys() {
-            let fails = self.engine.board().latest(probe).is_some_and(|latest| latest.failure.is_some());
+        for probe in self.stage.plan().probes.keys() {
+            let fails = self.stage.board().latest(probe).is_some_and(|latest| latest.failure.is_some());
             if fails != self.told.failing.get(probe).copied().unwrap_or(false) {
                 changed.push((probe.clone(), fails));
             }
@@ -175,13 +174,13 @@ impl<W: World> PlainCockpit<W> {
     }
 
     fn picture(&self, step: &Step) -> Picture {
-        picture(self.engine.plan(), self.engine.run(), self.engine.board(), self.engine.now(), step)
+        picture(self.stage.plan(), self.stage.run(), self.stage.board(), self.stage.now(), step)
     }
 
     /// The step where the run is, when its picture is another than told.
     fn step(&mut self) {
         let desk = Desk::default();
-        let scene = scene(&self.engine, &desk, &self.run_name, self.watching);
+        let scene = self.stage.scene(&desk, &self.run_name, self.watching);
         let Some(step) = here(&scene).cloned() else { return };
         let present = (step.id.clone(), self.picture(&step));
         if self.told.step.as_ref() == Some(&present) {
@@ -225,9 +224,12 @@ impl<W: World> PlainCockpit<W> {
 
     /// What can be done next, in one sentence.
     fn next(&self, step: &Step) -> String {
-        let (plan, run) = (self.engine.plan(), self.engine.run());
+        let (plan, run) = (self.stage.plan(), self.stage.run());
         if self.watching {
             return "next: nothing is done from here".to_owned();
+        }
+        if self.stage.is_replay() {
+            return "next: onward, next, previous or at PLACE; nothing is done from here".to_owned();
         }
         if run.ended.is_some() {
             return "next: the run is over".to_owned();
@@ -247,7 +249,7 @@ impl<W: World> PlainCockpit<W> {
             _ => format!("stop {n} {}", stop_word(run, step)),
         };
         let (first, orders): (Option<String>, &[Does]) =
-            match step_state(plan, run, self.engine.board(), self.engine.now(), step) {
+            match step_state(plan, run, self.stage.board(), self.stage.now(), step) {
                 StepState::Waiting => (Some("it waits for other steps".to_owned()), &[Does::Skip]),
                 StepState::Gated => (Some("wait for its gates".to_owned()), &[Does::Override, Does::Skip]),
                 StepState::Ready => (None, &[Does::Confirm, Does::Skip]),
@@ -264,20 +266,20 @@ impl<W: World> PlainCockpit<W> {
             };
         // Only what would be accepted is offered.
         let desk = Desk::default();
-        let scene = scene(&self.engine, &desk, &self.run_name, self.watching);
+        let scene = self.stage.scene(&desk, &self.run_name, self.watching);
         let accepted = orders.iter().filter(|does| works(&scene, step, **does)).map(|does| order(*does));
         format!("next: {}", first.into_iter().chain(accepted).collect::<Vec<_>>().join("; or "))
     }
 
     fn is_checklist(&self, id: &StepId) -> bool {
-        let Phase::Running(running) = self.engine.run().phase(id) else { return false };
-        matches!(self.engine.plan().action(&running.key), Some(Action::Manual(_)))
+        let Phase::Running(running) = self.stage.run().phase(id) else { return false };
+        matches!(self.stage.plan().action(&running.key), Some(Action::Manual(_)))
     }
 
     pub(super) fn show_all(&mut self) {
-        let (steps, phases) = (self.engine.plan().steps.len(), self.engine.plan().phases.len());
+        let (steps, phases) = (self.stage.plan().steps.len(), self.stage.plan().phases.len());
         let desk = Desk { list_rows: steps + phases, ..Desk::default() };
-        let scene = scene(&self.engine, &desk, &self.run_name, self.watching);
+        let scene = self.stage.scene(&desk, &self.run_name, self.watching);
         let at = here(&scene).map(|step| (step.id.clone(), self.picture(step), self.next(step)));
         let mut screen = project(&scene);
         if let Some((id, picture, next)) = at {

@@ -268,6 +268,10 @@ impl Handle {
 impl World for Handle {
     const LEAPS: bool = true;
 
+    fn pace(&self) -> Option<&Pace> {
+        Some(&self.0.pace)
+    }
+
     fn watch(&mut self) {
         self.world().watch();
     }

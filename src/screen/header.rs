@@ -18,16 +18,45 @@ pub(super) fn header(scene: &Scene) -> Header {
     };
     Header {
         title: clean(&plan.title).into_owned(),
-        mode: run.mode.map_or("WATCH", |mode| mode.as_str()).to_owned(),
+        mode: mode(scene),
         profile: plan.profile.as_deref().map(|profile| clean(profile).into_owned()).unwrap_or_default(),
         run: if scene.watching { driver } else { format!("run {} · {driver}", scene.run_name) },
         clock: format!("{}  {}", words::elapsed(until.since(opened)), words::clock(*now, &scene.zone)),
+        passing: passing(scene),
         window: window(scene),
         update: update(scene),
         pause: pause(scene),
         back: back(scene),
         customers: customers(scene),
         alarm: alarm(scene),
+    }
+}
+
+fn mode(scene: &Scene) -> String {
+    match scene.run.mode {
+        Some(mode) if scene.is_replay() => format!("REPLAY of {}", mode.as_str()),
+        None if scene.is_replay() => "REPLAY".to_owned(),
+        Some(mode) => mode.as_str().to_owned(),
+        None => "WATCH".to_owned(),
+    }
+}
+
+/// Columns for what a recording lacks; the rest is said when it is left.
+const NOTE: usize = 48;
+
+/// The pace, and the place in a replay: `×60 · fact 41 of 212`.
+fn passing(scene: &Scene) -> Text {
+    let Some(passing) = &scene.passing else { return Text::default() };
+    let text = if passing.pace.paused {
+        Text::new(Role::Strong, format!("paused (×{})", passing.pace.speed))
+    } else {
+        Text::new(Role::Active, format!("×{}", passing.pace.speed))
+    };
+    let Some(place) = &passing.place else { return text };
+    let text = text.and(Role::Plain, format!(" · fact {} of {}", place.fact, place.of));
+    match &place.note {
+        Some(note) => text.and(Role::Unknown, format!(" · {}", crate::text::fit(&clean(note), NOTE))),
+        None => text,
     }
 }
 
@@ -40,6 +69,7 @@ fn alarm(scene: &Scene) -> Option<String> {
         ));
     }
     match (scene.fault, &scene.run.ended) {
+        (Some(fault), _) if scene.is_replay() => Some(clean(fault).into_owned()),
         (Some(fault), _) => Some(format!("JOURNAL FAILED: {} · nothing more is done, panes stay live", clean(fault))),
         (None, Some((at, _))) => {
             Some(format!("RUN {} at {} UTC", words::run_state(scene.plan, scene.run), words::utc(*at)))

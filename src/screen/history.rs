@@ -8,9 +8,6 @@ use crate::core::reading::Reading;
 use crate::core::time::At;
 use crate::core::value::Value;
 
-/// Points kept of one course: four minutes at one a second.
-const KEPT: usize = 240;
-
 /// The course of one number.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
@@ -24,7 +21,7 @@ impl Series {
     }
 
     fn push(&mut self, at: At, value: Option<f64>) {
-        if self.points.len() == KEPT {
+        if self.points.len() == History::KEPT {
             self.points.pop_front();
         }
         self.points.push_back((at, value));
@@ -32,12 +29,20 @@ impl Series {
 }
 
 /// The courses of the numbers that panes draw.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
     series: BTreeMap<(ProbeId, String), Series>,
 }
 
 impl History {
+    /// Points kept of one course: four minutes at one a second.
+    pub const KEPT: usize = 240;
+
+    /// Whether anything of the probe is drawn.
+    pub fn draws(probe: &Probe) -> bool {
+        !drawn(&probe.kind).is_empty()
+    }
+
     /// Takes in one reading.
     pub fn record(&mut self, probe: &Probe, reading: &Reading) {
         for path in drawn(&probe.kind) {

@@ -61,6 +61,22 @@ pub enum Does {
     Help,
     /// Leave the cockpit.
     Leave,
+    /// Let time pass faster.
+    Faster,
+    /// Let time pass slower.
+    Slower,
+    /// Let time stand still, or go on.
+    Pause,
+    /// On to where something happens next.
+    Onward,
+    /// To the next decision of a replayed run.
+    NextDecision,
+    /// To the decision before.
+    PreviousDecision,
+    /// To where the selected step began.
+    Into,
+    /// To a time, a fact or a step.
+    Place,
     /// Close what is open.
     Escape,
     /// Stop the program like any other.
@@ -115,10 +131,18 @@ pub const KEYS: &[KeyDef] = &[
     def(Does::Escape, "esc", "", "close what is open, cancel what is asked"),
     def(Does::Suspend, "ctrl-z", "", "suspend to the shell; fg comes back"),
     def(Does::Redraw, "ctrl-l", "", "draw the whole screen anew"),
+    def(Does::Faster, "+", "faster", "let time pass faster, in a rehearsal or a replay"),
+    def(Does::Slower, "-", "slower", "let time pass slower"),
+    def(Does::Pause, "w", "pause", "let time stand still, or go on"),
+    def(Does::Onward, "f", "onward", "on to where something happens next"),
+    def(Does::NextDecision, "→", "decision", "in a replay: to the next decision"),
+    def(Does::PreviousDecision, "←", "", "in a replay: to the decision before"),
+    def(Does::Into, "i", "into", "in a replay: to where the selected step began"),
+    def(Does::Place, "t", "to…", "in a replay: to a time, a fact's number or a step"),
 ];
 
 /// Keys for the footer in the order in which they are of use; what does not fit is left out from the end.
-const FOOTER: [Does; 18] = [
+const FOOTER: [Does; 25] = [
     Does::Tick,
     Does::Doubt,
     Does::Confirm,
@@ -129,6 +153,13 @@ const FOOTER: [Does; 18] = [
     Does::End,
     Does::Undo,
     Does::Skip,
+    Does::NextDecision,
+    Does::Into,
+    Does::Place,
+    Does::Onward,
+    Does::Pause,
+    Does::Faster,
+    Does::Slower,
     Does::WayBack,
     Does::Switch,
     Does::Whole,
@@ -147,7 +178,7 @@ pub fn hints(scene: &Scene) -> Vec<(&'static str, &'static str)> {
         }
         return vec![("↑↓", "scroll"), ("enter", "send"), ("esc", "cancel")];
     }
-    if scene.desk.overlay == Some(Overlay::WayBack) && !scene.watching {
+    if scene.desk.overlay == Some(Overlay::WayBack) && !scene.watching && !scene.is_replay() {
         let way = way_back(scene.plan, scene.run);
         let first = way.steps.first().and_then(|back| scene.plan.step(&back.step));
         if first.is_some_and(|step| works(scene, step, Does::Undo)) {
@@ -159,22 +190,45 @@ pub fn hints(scene: &Scene) -> Vec<(&'static str, &'static str)> {
     }
     let over = scene.run.ended.is_some();
     let step = selected(scene).map(|(step, _)| step);
+    let replayed = scene.is_replay();
     let works = |does: Does| match does {
         Does::Help | Does::Leave => true,
+        Does::Faster | Does::Slower | Does::Pause | Does::Onward => scene.passing.is_some(),
+        Does::NextDecision | Does::Into | Does::Place => replayed,
         Does::Zoom => !scene.plan.probes.is_empty(),
         Does::Switch | Does::Whole => step.is_some(),
         Does::Log => !scene.watching,
         Does::Here => step.zip(here(scene)).is_some_and(|(step, here)| step.id != here.id),
-        _ if scene.watching || over || scene.fault.is_some() => false,
+        Does::WayBack if replayed => true,
+        _ if scene.watching || replayed || over || scene.fault.is_some() => false,
         // On the way out nothing new is started; what is under way can still be stopped.
         _ if scene.leaving && does != Does::Stop => false,
         Does::WayBack | Does::Note => true,
         does => step.is_some_and(|step| works(scene, step, does)),
     };
-    FOOTER
+    let mut offered: Vec<Does> = FOOTER.into_iter().filter(|does| works(*does)).collect();
+    if replayed {
+        // What a replay is for comes first: a narrow footer ends early.
+        offered.sort_by_key(|does| !is_about_time(*does));
+    }
+    offered
         .into_iter()
-        .filter(|does| works(*does))
         .filter_map(|does| KEYS.iter().find(|def| def.does == does))
         .map(|def| (def.keys, def.label))
         .collect()
+}
+
+/// Whether a key is about the time that passes, and not about the run.
+pub fn is_about_time(does: Does) -> bool {
+    matches!(
+        does,
+        Does::Faster
+            | Does::Slower
+            | Does::Pause
+            | Does::Onward
+            | Does::NextDecision
+            | Does::PreviousDecision
+            | Does::Into
+            | Does::Place
+    )
 }

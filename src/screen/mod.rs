@@ -40,6 +40,7 @@ use crate::core::plan::Plan;
 use crate::core::refusal::Refusal;
 use crate::core::state::Run;
 use crate::core::time::At;
+use crate::pace::Passing;
 
 /// Everything a screen is made from.
 pub struct Scene<'a> {
@@ -77,6 +78,8 @@ pub struct Scene<'a> {
     pub head: Option<String>,
     /// Panes only, no steps.
     pub watching: bool,
+    /// How time passes, where it is not the time of the world.
+    pub passing: Option<Passing>,
     /// What the operator is looking at and typing.
     pub desk: &'a Desk,
 }
@@ -124,6 +127,13 @@ pub struct Quiet {
     pub since: At,
     /// Whether anything was typed: then enter belongs to it, too.
     pub typed: bool,
+}
+
+impl Scene<'_> {
+    /// Whether this is a replay.
+    pub fn is_replay(&self) -> bool {
+        self.passing.as_ref().is_some_and(|passing| passing.place.is_some())
+    }
 }
 
 impl Default for Desk {
@@ -237,6 +247,8 @@ pub enum Ask {
     AbandonReason,
     /// Whether to leave: one key.
     Leave,
+    /// Where a replay is to go on.
+    Place,
 }
 
 impl Ask {
@@ -250,7 +262,7 @@ impl Ask {
             | Ask::SkipReason(step)
             | Ask::Doubt { step, .. }
             | Ask::DoubtReason { step, .. } => Some(step),
-            Ask::Note | Ask::Status | Ask::End | Ask::AbandonReason | Ask::Leave => None,
+            Ask::Note | Ask::Status | Ask::End | Ask::AbandonReason | Ask::Leave | Ask::Place => None,
         }
     }
 }
@@ -284,6 +296,8 @@ pub enum Role {
     Lab,
     /// The word of a simulated world.
     Rehearsal,
+    /// The word of what is over.
+    Replay,
 }
 
 /// A piece of text with its role. Foreign text in it is clean already.
@@ -328,11 +342,22 @@ impl Text {
     }
 }
 
+/// What a screen is a screen of: no two of them may be taken for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guise {
+    /// Panes only.
+    Watch,
+    /// A run in a world.
+    Run(Mode),
+    /// A run that is over, or was up to here; nothing on it can be changed.
+    Replay,
+}
+
 /// The whole screen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Screen {
-    /// In which world this is; `None` while only watching.
-    pub mode: Option<Mode>,
+    /// What this is a screen of.
+    pub mode: Guise,
     /// What never scrolls.
     pub header: Header,
     /// The list of steps.
@@ -362,7 +387,7 @@ pub struct Screen {
 pub struct Header {
     /// The runbook.
     pub title: String,
-    /// The world as a word: `LIVE`, `LAB`, `WATCH`.
+    /// The world as a word: `LIVE`, `LAB`, `WATCH`, `REPLAY of LIVE`.
     pub mode: String,
     /// Profile or target environment.
     pub profile: String,
@@ -370,6 +395,8 @@ pub struct Header {
     pub run: String,
     /// Elapsed and the time of day.
     pub clock: String,
+    /// The pace of the time and the place in a replay; empty where time is the world's own.
+    pub passing: Text,
     /// Window and forecast.
     pub window: Text,
     /// When the next status update is due.

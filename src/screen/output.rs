@@ -4,9 +4,6 @@ use std::collections::VecDeque;
 
 use crate::core::job::{JobKey, Stream};
 
-/// Lines kept over all jobs.
-const KEPT: usize = 500;
-
 /// A line of a job's output. Cleaned and masked by the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -26,9 +23,12 @@ pub struct OutputTail {
 }
 
 impl OutputTail {
+    /// Lines kept over all jobs.
+    pub const KEPT: usize = 500;
+
     /// Takes in one line; the oldest makes room for it.
     pub fn push(&mut self, line: Line) {
-        if self.lines.len() == KEPT {
+        if self.lines.len() == Self::KEPT {
             self.lines.pop_front();
         }
         self.lines.push_back(line);

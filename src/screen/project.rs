@@ -2,7 +2,9 @@
 
 use super::keys::{Does, hints};
 use super::trial::{next_item, still_refused, works};
-use super::{Ask, Desk, Overlay, Prompt, Role, Scene, Screen, Text, detail, header, log, overlay, panes, steps, words};
+use super::{
+    Ask, Desk, Guise, Overlay, Prompt, Role, Scene, Screen, Text, detail, header, log, overlay, panes, steps, words,
+};
 use crate::core::action::Action;
 use crate::core::decide::{STOP_WORD, StepState, gates, shut_sentence, step_state, stop_word, undo_word, word};
 use crate::core::plan::Step;
@@ -15,7 +17,7 @@ pub fn project(scene: &Scene) -> Screen {
     let whole_log = scene.desk.overlay == Some(Overlay::Log);
     let whole_step = scene.desk.overlay == Some(Overlay::Step);
     Screen {
-        mode: scene.run.mode,
+        mode: guise(scene),
         header: header::header(scene),
         steps: steps::steps(scene),
         detail: detail::detail(scene, whole_step),
@@ -27,6 +29,14 @@ pub fn project(scene: &Scene) -> Screen {
         keys: hints(scene),
         focus: scene.desk.focus,
         asking: scene.desk.prompt.as_ref().is_some_and(|prompt| prompt.ask.step().is_some()),
+    }
+}
+
+fn guise(scene: &Scene) -> Guise {
+    match scene.run.mode {
+        _ if scene.is_replay() => Guise::Replay,
+        Some(mode) => Guise::Run(mode),
+        None => Guise::Watch,
     }
 }
 
@@ -76,11 +86,27 @@ fn conversation(scene: &Scene) -> Text {
     if scene.watching {
         return Text::new(Role::Dim, "watching: nothing is done from here");
     }
+    if scene.is_replay() {
+        return replayed(scene);
+    }
     next_action(scene)
 }
 
 /// The key that leads back to where the run is.
 const HERE: (&str, &str) = ("g", "go to where the run is");
+/// What a replay says where a run would say what to do next.
+fn replayed(scene: &Scene) -> Text {
+    let place = scene.passing.as_ref().and_then(|passing| passing.place.as_ref());
+    let ended = place.is_some_and(|place| place.fact >= place.of);
+    let (lead, keys) = if ended {
+        ("the recording ends here:", [("←", "the decision before"), ("t", "a time or step"), ("q", "leave")])
+    } else {
+        ("a replay:", [("w", "stop and go"), ("f", "what happens next"), ("→", "the next decision")])
+    };
+    keys.iter().fold(Text::new(Role::Dim, lead), |text, (key, does)| {
+        text.and(Role::Plain, "  ").and(Role::Key, (*key).to_owned()).and(Role::Plain, format!(" {does}"))
+    })
+}
 
 fn next_action(scene: &Scene) -> Text {
     if scene.run.ended.is_some() {
@@ -212,6 +238,7 @@ fn question(scene: &Scene, prompt: &Prompt) -> Text {
                 &[("c", "complete"), ("r", "rolled back"), ("a", "abandoned (reason)"), ("esc", "not yet")],
             );
         }
+        Ask::Place => Text::plain("go to T+1:02:03, 02:14:07, a fact's number or a step"),
         Ask::AbandonReason => Text::plain("abandon the run; why"),
         Ask::Leave => {
             let text = Text::plain("leave? the run stays as it is and can be resumed  ");

@@ -10,7 +10,8 @@ use crate::core::input::{Command, Confirmation, Picture};
 use crate::core::plan::{Confirm, Step};
 use crate::core::refusal::Refusal;
 use crate::core::time::{At, Span};
-use crate::screen::keys::Does;
+use crate::pace::{NO_PACE, ONLY_FORWARD, Steer};
+use crate::screen::keys::{Does, is_about_time};
 use crate::screen::{
     Ask, Desk, Focus, Overlay, Prompt, Quiet, Refused, Scene, here, next_item, perfect, refused, selected, trial,
 };
@@ -26,6 +27,8 @@ pub enum Request {
     Suspend,
     /// Draw everything anew.
     Redraw,
+    /// Something of the time that passes.
+    Steer(Steer),
 }
 
 /// Longest answer that can be typed, in characters.
@@ -105,15 +108,58 @@ fn dealt_with(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> 
     if moved(scene, desk, does) || opened(scene, desk, does) {
         return None;
     }
-    if scene.watching {
+    if is_about_time(does) {
+        return steered(scene, desk, does);
+    }
+    if scene.watching || scene.is_replay() {
         if does == Does::Leave {
             return Some(Request::Leave);
         }
-        desk.notice = Some("this cockpit only watches: start a run to do something".to_owned());
+        desk.notice = Some(if scene.watching { WATCHING } else { REPLAYED }.to_owned());
         return None;
     }
     act(scene, desk, does)
 }
+
+/// Deals with a key that is about time.
+fn steered(scene: &Scene, desk: &mut Desk, does: Does) -> Option<Request> {
+    let anywhere = matches!(does, Does::Faster | Does::Slower | Does::Pause | Does::Onward);
+    let why = match scene.passing {
+        None => Some(NO_PACE),
+        Some(_) if !anywhere && !scene.is_replay() => Some(ONLY_FORWARD),
+        Some(_) => None,
+    };
+    if let Some(why) = why {
+        desk.refused = Some(Refused { command: None, why: why.to_owned() });
+        // A place would have been typed.
+        desk.quiet = (does == Does::Place).then_some(Quiet { since: scene.now, typed: false });
+        return None;
+    }
+    let steer = match does {
+        Does::Faster => Steer::Faster,
+        Does::Slower => Steer::Slower,
+        Does::Pause => Steer::Pause,
+        Does::NextDecision => Steer::NextDecision,
+        Does::PreviousDecision => Steer::PreviousDecision,
+        Does::Into => {
+            let Some((step, _)) = selected(scene) else {
+                desk.notice = Some("this runbook has no steps".to_owned());
+                return None;
+            };
+            Steer::Step(step.id.clone())
+        }
+        Does::Place => {
+            ask(scene, desk, Ask::Place);
+            return None;
+        }
+        _ => Steer::Onward,
+    };
+    Some(Request::Steer(steer))
+}
+
+/// Said to whoever wants to do something where nothing can be done.
+const WATCHING: &str = "this cockpit only watches: start a run to do something";
+const REPLAYED: &str = "this is a replay: what has happened cannot be changed";
 
 /// Deals with pasted text: it may fill a reason, but it never confirms.
 pub fn paste(desk: &mut Desk, text: &str) {
@@ -449,6 +495,7 @@ fn sent(scene: &Scene, desk: &mut Desk) -> Option<Request> {
             }
             Some(refusal) => return turned_down(scene, desk, prompt, &refusal),
         },
+        Answer::Steer(steer) => return Some(Request::Steer(steer)),
         Answer::Nothing => return None,
     };
     match refused(scene, command.clone()) {
@@ -495,6 +542,8 @@ enum Answer {
     Send(Command),
     /// If this would be accepted, the next question.
     AskOn(Command, Ask),
+    /// Nothing of the run, but of its time.
+    Steer(Steer),
     /// It was no question that is answered by typing.
     Nothing,
 }
@@ -542,6 +591,7 @@ fn command_of(scene: &Scene, prompt: &Prompt) -> Answer {
         Ask::DoubtReason { step, finding, seen } => {
             Command::Resolve { step: step.clone(), finding: *finding, reason: typed(), seen: seen.clone() }
         }
+        Ask::Place => return Answer::Steer(Steer::Place(typed())),
         Ask::Note => Command::Note { text: typed() },
         Ask::Status => Command::StatusUpdate { text: typed() },
         Ask::AbandonReason => Command::End { how: Ending::Abandoned { reason: typed() } },

@@ -28,7 +28,7 @@ pub fn header_lines(screen: &Screen) -> Vec<String> {
     let header = &screen.header;
     let mut lines = vec![format!("{} · {} · {} · {}", header.mode, header.title, header.run, header.clock)];
     lines.extend(header.alarm.clone());
-    let facts = [&header.window, &header.update, &header.pause, &header.back, &header.customers];
+    let facts = [&header.passing, &header.window, &header.update, &header.pause, &header.back, &header.customers];
     lines.extend(facts.into_iter().map(Text::to_plain));
     filled(lines)
 }

@@ -7,7 +7,7 @@ use ratatui::symbols::border;
 use crate::core::decide::StepState;
 use crate::core::evidence::Verdict;
 use crate::core::fact::Mode;
-use crate::screen::Role;
+use crate::screen::{Guise, Role};
 
 /// Which colours the terminal can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,7 @@ const GREEN: Color = Color::Rgb(0x00, 0x9E, 0x73);
 const YELLOW: Color = Color::Rgb(0xF0, 0xE4, 0x42);
 const VERMILLION: Color = Color::Rgb(0xD5, 0x5E, 0x00);
 const PURPLE: Color = Color::Rgb(0xCC, 0x79, 0xA7);
+const BLUE: Color = Color::Rgb(0x00, 0x72, 0xB2);
 const ORANGE: Color = Color::Rgb(0xE6, 0x9F, 0x00);
 
 impl Theme {
@@ -56,7 +57,7 @@ impl Theme {
             Role::Key => Style::new().add_modifier(Modifier::UNDERLINED),
             Role::Here => Style::new().add_modifier(Modifier::BOLD),
             Role::NoGo | Role::Live => Style::new().add_modifier(Modifier::BOLD | Modifier::REVERSED),
-            Role::Lab | Role::Rehearsal => Style::new().add_modifier(Modifier::REVERSED),
+            Role::Lab | Role::Rehearsal | Role::Replay => Style::new().add_modifier(Modifier::REVERSED),
         };
         match self.color(role) {
             Some(color) if role == Role::NoGo => Style::new().fg(color).add_modifier(Modifier::BOLD),
@@ -75,6 +76,7 @@ impl Theme {
             Role::Key => (ORANGE, Color::Yellow),
             Role::Lab => (SKY, Color::Cyan),
             Role::Rehearsal => (PURPLE, Color::Magenta),
+            Role::Replay => (BLUE, Color::Blue),
         };
         match self.palette {
             Palette::None => None,
@@ -84,17 +86,18 @@ impl Theme {
     }
 
     /// The role of the mode's word.
-    pub fn mode_role(mode: Option<Mode>) -> Role {
+    pub fn mode_role(mode: Guise) -> Role {
         match mode {
-            Some(Mode::Live) => Role::Live,
-            Some(Mode::Lab) => Role::Lab,
-            Some(Mode::Rehearsal) => Role::Rehearsal,
-            None => Role::Strong,
+            Guise::Run(Mode::Live) => Role::Live,
+            Guise::Run(Mode::Lab) => Role::Lab,
+            Guise::Run(Mode::Rehearsal) => Role::Rehearsal,
+            Guise::Replay => Role::Replay,
+            Guise::Watch => Role::Strong,
         }
     }
 
     /// Borders differ by mode as well, so that no screen of one can be taken for the other.
-    pub fn border(self, mode: Option<Mode>) -> border::Set<'static> {
+    pub fn border(self, mode: Guise) -> border::Set<'static> {
         const ASCII_LIVE: border::Set = border::Set {
             top_left: "#",
             top_right: "#",
@@ -125,6 +128,23 @@ impl Theme {
             horizontal_top: ".",
             horizontal_bottom: ".",
         };
+        const ASCII_REPLAY: border::Set = border::Set {
+            top_left: "<",
+            top_right: ">",
+            bottom_left: "<",
+            bottom_right: ">",
+            vertical_left: "!",
+            vertical_right: "!",
+            horizontal_top: "~",
+            horizontal_bottom: "~",
+        };
+        const HEAVY_DASHED: border::Set = border::Set {
+            vertical_left: "┇",
+            vertical_right: "┇",
+            horizontal_top: "┅",
+            horizontal_bottom: "┅",
+            ..border::THICK
+        };
         const DASHED: border::Set = border::Set {
             vertical_left: "╎",
             vertical_right: "╎",
@@ -133,13 +153,15 @@ impl Theme {
             ..border::PLAIN
         };
         match (self.glyphs, mode) {
-            (Glyphs::Ascii, Some(Mode::Live)) => ASCII_LIVE,
-            (Glyphs::Ascii, Some(Mode::Rehearsal)) => ASCII_REHEARSAL,
-            (Glyphs::Ascii, _) => ASCII,
-            (Glyphs::Unicode, Some(Mode::Live)) => border::DOUBLE,
-            (Glyphs::Unicode, Some(Mode::Lab)) => border::PLAIN,
-            (Glyphs::Unicode, Some(Mode::Rehearsal)) => DASHED,
-            (Glyphs::Unicode, None) => border::ROUNDED,
+            (Glyphs::Ascii, Guise::Run(Mode::Live)) => ASCII_LIVE,
+            (Glyphs::Ascii, Guise::Run(Mode::Rehearsal)) => ASCII_REHEARSAL,
+            (Glyphs::Ascii, Guise::Replay) => ASCII_REPLAY,
+            (Glyphs::Ascii, Guise::Run(Mode::Lab) | Guise::Watch) => ASCII,
+            (Glyphs::Unicode, Guise::Run(Mode::Live)) => border::DOUBLE,
+            (Glyphs::Unicode, Guise::Run(Mode::Lab)) => border::PLAIN,
+            (Glyphs::Unicode, Guise::Run(Mode::Rehearsal)) => DASHED,
+            (Glyphs::Unicode, Guise::Replay) => HEAVY_DASHED,
+            (Glyphs::Unicode, Guise::Watch) => border::ROUNDED,
         }
     }
 
@@ -195,6 +217,7 @@ impl Theme {
                 '›' | '▶' => '>',
                 '│' | '▏' => '|',
                 '↑' => '^',
+                '←' => '<',
                 '↓' => 'v',
                 '«' | '»' | '“' | '”' => '"',
                 '±' => '~',

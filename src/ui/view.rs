@@ -127,12 +127,16 @@ fn tiny(frame: &mut Frame, screen: &Screen, theme: Theme, area: Rect) {
         canvas.line(
             &Text::new(Theme::mode_role(screen.mode), header.mode.clone()).and(Role::Plain, format!(" {}", header.run)),
         ),
+        canvas.line(&header.passing),
         canvas.line(&Text::plain(screen.detail.title.clone())),
         canvas.line(&screen.detail.state),
         canvas.line(&header.pause),
         canvas.line(&header.back),
         canvas.line(&Text::new(Role::Dim, format!("confirming needs {}×{}", CONFIRM_SIZE.0, CONFIRM_SIZE.1))),
     ];
+    if header.passing.0.is_empty() {
+        lines.remove(1);
+    }
     if let Some(alarm) = &header.alarm {
         lines.insert(1, canvas.line(&Text::new(Role::NoGo, alarm.clone())));
     }

@@ -12,6 +12,7 @@ use crate::core::fact::Fact;
 use crate::core::job::{Adoption, JobKey, Outcome, Stream};
 use crate::core::reading::Reading;
 use crate::core::time::{At, Span};
+use crate::pace::Pace;
 
 /// What a world tells the driver.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,6 +81,10 @@ pub trait World: Send {
     fn adopt(&mut self, key: JobKey, action: &Action);
     /// Whether this world leaps over time in which nothing happens, and so wants to know how far it may.
     const LEAPS: bool = false;
+    /// The pace at which its time passes, where it has no time of its own.
+    fn pace(&self) -> Option<&Pace> {
+        None
+    }
     /// Tells of a fact that has become durable. A real world has no use for it; a rehearsal lets things go wrong at a
     /// step.
     fn witness(&mut self, _at: At, _fact: &Fact) {}

@@ -113,6 +113,11 @@ impl Place {
         let verified = self.gonogo(&["verify", &self.run()]);
         assert!(verified.status.success(), "{verified:?}");
         assert!(String::from_utf8_lossy(&verified.stdout).contains("intact"), "{verified:?}");
+        // Not only unchanged, but possible: every decision is made again from its evidence.
+        let again = self.gonogo(&["replay", &self.run(), "--verify"]);
+        let said = String::from_utf8_lossy(&again.stdout);
+        eprintln!("{said}");
+        assert!(again.status.success() && said.contains(" 0 differ"), "{said}{again:?}");
     }
 
     /// Directories of labs among the temporary files.

@@ -223,6 +223,13 @@ impl Condition {
         let verdict = self.poll.evaluate(sight, baselines, &mut terms);
         Assessment { verdict, terms }
     }
+
+    /// The answer that these terms give. `None` when they are not the terms of this expression.
+    pub fn recount(&self, terms: &[Term]) -> Option<Verdict> {
+        let mut rest = terms.iter();
+        let verdict = self.poll.recount(&mut rest)?;
+        rest.next().is_none().then_some(verdict)
+    }
 }
 
 impl Poll {
@@ -257,6 +264,19 @@ impl Poll {
                     (_, true) => format!("!{node}"),
                 };
                 Poll::Leaf(Box::new(Leaf { node, negated, text, probes }))
+            }
+        }
+    }
+
+    fn recount<'t>(&self, terms: &mut impl Iterator<Item = &'t Term>) -> Option<Verdict> {
+        match self {
+            Poll::Leaf(leaf) => terms.next().filter(|term| term.text == leaf.text).map(|term| term.verdict),
+            Poll::Logic(logic, a, b) => {
+                let (a, b) = (a.recount(terms)?, b.recount(terms)?);
+                Some(match logic {
+                    Logic::And => a.and(b),
+                    Logic::Or => a.or(b),
+                })
             }
         }
     }

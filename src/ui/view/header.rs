@@ -49,15 +49,23 @@ impl Canvas<'_> {
         let columns = usize::from(area.width);
         // The title yields first: the mode and the run are on every screen.
         let taken = self.mode().width() + width(&header.run) + 16;
-        let title = fit(&header.title, columns.saturating_sub(taken));
-        let title = Text::new(Role::Strong, " gonogo  ").and(Role::Title, title);
-        let mut lines = vec![self.bar(&title, &self.mode(), &Text::plain(format!("{} ", header.run)), columns)];
+        let room = columns.saturating_sub(taken);
+        let title = Text::new(Role::Strong, " gonogo  ").and(Role::Title, fit(&header.title, room));
         let back = self.back();
-        let rows = [
-            [&Text::plain(header.clock.clone()), &header.window, &header.update],
-            [&header.pause, &back, &header.customers],
-        ];
-        if rows.iter().all(|row| row.iter().map(|part| part.width() + 3).sum::<usize>() <= columns) {
+        let mut clock = Text::plain(header.clock.clone());
+        if !header.passing.0.is_empty() {
+            clock.0.extend(Text::plain("  ").0.into_iter().chain(header.passing.0.clone()));
+        }
+        let rows = [[&clock, &header.window, &header.update], [&header.pause, &back, &header.customers]];
+        let spacious = rows.iter().all(|row| row.iter().map(|part| part.width() + 3).sum::<usize>() <= columns);
+        // Where time has a pace and no line has room for it, that matters more than the title.
+        let left = if spacious || header.passing.0.is_empty() {
+            title
+        } else {
+            Text(Text::plain(" ").0.into_iter().chain(self.passing(room + 8).0).collect())
+        };
+        let mut lines = vec![self.bar(&left, &self.mode(), &Text::plain(format!("{} ", header.run)), columns)];
+        if spacious {
             let spaced = |text: &Text| Text(Text::plain(" ").0.into_iter().chain(text.0.clone()).collect());
             lines.extend(rows.map(|[left, middle, right]| {
                 self.bar(&spaced(left), middle, &right.clone().and(Role::Plain, " "), columns)
@@ -77,11 +85,27 @@ impl Canvas<'_> {
         let header = &self.screen.header;
         let columns = usize::from(area.width);
         let room = columns.saturating_sub(self.mode().width() + width(&header.run) + 4);
-        let first = Text(self.mode().0.into_iter().chain(Text::plain(format!(" {}", header.run)).0).collect());
-        let first = self.bar(&first, &Text::default(), &Text::new(Role::Title, fit(&header.title, room)), columns);
+        let (first, right) = if header.passing.0.is_empty() {
+            let first = Text(self.mode().0.into_iter().chain(Text::plain(format!(" {}", header.run)).0).collect());
+            (first, Text::new(Role::Title, fit(&header.title, room)))
+        } else {
+            // Where time has a pace, that matters more than the title and who drives.
+            let passing = Text::plain(" ").0.into_iter().chain(self.passing(room).0);
+            (Text(self.mode().0.into_iter().chain(passing).collect()), Text::plain(format!("{} ", header.run)))
+        };
+        let first = self.bar(&first, &Text::default(), &right, columns);
         let mut lines = vec![first];
         lines.extend(self.packed(usize::from(area.height).saturating_sub(1), columns));
         frame.render_widget(Paragraph::new(lines), area);
+    }
+
+    /// The pace and the place, and what the record lacks where there is room for that, too.
+    fn passing(&self, columns: usize) -> Text {
+        let Text(mut pieces) = self.screen.header.passing.clone();
+        while pieces.len() > 2 && pieces.iter().map(|piece| width(&piece.text)).sum::<usize>() > columns {
+            pieces.pop();
+        }
+        Text(pieces)
     }
 
     /// The way back, or what overrules everything.

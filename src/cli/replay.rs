@@ -1,0 +1,63 @@
+//! `replay`: a recorded run on the stage. Nothing here can start anything.
+
+use std::path::Path;
+
+use super::drive::Seat;
+use super::records::{pick, plan_of};
+use super::{Failure, Look, Outcome, say, say_error};
+use crate::cockpit::Exit;
+use crate::core::ids::Who;
+use crate::journal::Store;
+use crate::plain::printable;
+use crate::replay::{Recording, Replay, verify as decide_again};
+use crate::text::clean;
+
+/// A clock and the terminal's signals: all that a replay waits for.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::outside(format!("the runtime does not start: {error}")))
+}
+
+fn recording(state: &Path, asked: Option<&str>) -> Result<Recording, Failure> {
+    let store = Store::open(state)?;
+    let reader = store.read_run(&pick(&store, asked)?)?;
+    let plan = plan_of(&reader)?;
+    Recording::open(reader, plan).map_err(Failure::outside)
+}
+
+pub(super) fn show(state: &Path, look: Look, asked: Option<&str>, at: Option<&str>) -> Outcome {
+    let recording = recording(state, asked)?;
+    let seat = Seat::check(look)?;
+    let run = recording.reader().meta().run.clone();
+    let mut replay = Replay::new(recording, Who("whoever looks".to_owned()))?;
+    if let Some(at) = at {
+        replay.go(at).map_err(Failure::usage)?;
+    }
+    let (exit, replay) = runtime()?.block_on(seat.take(replay, run.short().to_owned(), false))?;
+    for note in replay.recording().notes() {
+        say(&printable(&format!("run {run}: {}", clean(note)), seat.charset()));
+    }
+    Ok(match exit {
+        Exit::Detached(_) => 5,
+        Exit::Faulted(why) => {
+            say_error(&why);
+            3
+        }
+        Exit::Ended(_) | Exit::Left => 0,
+    })
+}
+
+/// Decides everything once more; 1 when something differs or is damaged.
+pub(super) fn verify(state: &Path, asked: Option<&str>) -> Outcome {
+    let recording = recording(state, asked)?;
+    let report = decide_again(&recording)?;
+    let run = &recording.reader().meta().run;
+    let text: Vec<String> = report.to_string().lines().map(|line| clean(line).into_owned()).collect();
+    say(&format!("run {run}: {}", text.join("\n")));
+    for note in recording.notes() {
+        say(&format!("  {}", clean(note)));
+    }
+    Ok(u8::from(!report.differences.is_empty() || recording.is_damaged()))
+}

@@ -1,0 +1,620 @@
+//! Every recorded decision once more: facts are turned back into the inputs they answered, and the core decides on them
+//! in the state before, on the evidence that was recorded. What it decides must be what the journal says.
+//!
+//! Evidence is weighed twice: its terms must give its verdict, and where readings were recorded they must not say
+//! otherwise. What cannot be decided again is counted and named, never passed over.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::recording::Recording;
+use crate::core::action::{Action, Wait};
+use crate::core::board::Board;
+use crate::core::decide::{decide, picture, stop_word};
+use crate::core::evidence::{Baselines, Evidence, Verdict};
+use crate::core::fact::{Fact, Finding, Mode, Recorded, StopWhy};
+use crate::core::ids::{StepId, Who};
+use crate::core::input::{Command, Confirmation, Input};
+use crate::core::job::JobKey;
+use crate::core::plan::{ConditionId, Plan, Step};
+use crate::core::recover::take_over;
+use crate::core::state::{Phase, Run};
+use crate::core::time::{At, Span};
+use crate::journal::JournalError;
+
+/// How long a question is taken to have been on screen: no fact says it.
+const LONG_SHOWN: i64 = 60_000;
+
+/// Something that cannot have been decided as the journal says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Number of the fact.
+    pub seq: u64,
+    /// Its kind.
+    pub kind: &'static str,
+    /// What differs, in one sentence.
+    pub what: String,
+}
+
+/// What deciding again came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Facts looked at.
+    pub facts: usize,
+    /// Decisions made again with the same result.
+    pub decided: usize,
+    /// What differs.
+    pub differences: Vec<Difference>,
+    /// What was taken as recorded because nothing in the journal says why: reason and how often.
+    pub taken: BTreeMap<&'static str, usize>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { facts, decided, differences, taken } = self;
+        write!(f, "{facts} facts, {decided} decisions made again, {} differ", differences.len())?;
+        for Difference { seq, kind, what } in differences {
+            write!(f, "\n  fact {seq} ({kind}): {what}")?;
+        }
+        for (why, count) in taken {
+            write!(f, "\n  {count} taken as recorded: {why}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Decides everything in a recording once more.
+///
+/// # Errors
+///
+/// When the record cannot be read.
+pub fn verify(recording: &Recording) -> Result<Report, JournalError> {
+    let mut again =
+        Again { recording, plan: recording.plan(), run: Run::default(), epoch: 0, report: Report::default() };
+    let facts = recording.facts();
+    again.report.facts = facts.len();
+    let mut rest = facts;
+    while let Some(first) = rest.first() {
+        let told = again.once_more(first, rest)?.clamp(1, rest.len());
+        let (decided, later) = rest.split_at(told);
+        for recorded in decided {
+            again.run.apply(again.plan, recorded.at, &recorded.fact);
+        }
+        rest = later;
+    }
+    Ok(again.report)
+}
+
+struct Again<'a> {
+    recording: &'a Recording,
+    plan: &'a Plan,
+    run: Run,
+    epoch: u64,
+    report: Report,
+}
+
+/// What was asked for, without the picture it was asked on.
+enum Asked {
+    Inputs(Vec<Input>),
+    Start {
+        step: StepId,
+        by: Who,
+        second: Option<Who>,
+        typed: String,
+        overridden: Option<String>,
+    },
+    Undo {
+        step: StepId,
+        by: Who,
+        typed: String,
+    },
+    /// What was typed to stop it is not recorded; without a person it came by itself, with one perhaps.
+    Stop {
+        step: StepId,
+        by: Option<Who>,
+        or_by_itself: bool,
+    },
+    Resolve {
+        step: StepId,
+        finding: Finding,
+        by: Who,
+        reason: String,
+    },
+}
+
+/// On what a decision is made again.
+enum Ground {
+    /// Nothing that was read matters.
+    Bare,
+    /// Recorded evidence, and what growth is counted from on from there.
+    Evidence(Vec<(ConditionId, Evidence)>, Baselines),
+    /// Recorded evidence of guards that had not been GO since then; the step's other guards had been.
+    Soak(StepId, Vec<(ConditionId, Evidence)>, At),
+    /// No evidence is recorded; readings are.
+    Readings,
+}
+
+impl Again<'_> {
+    fn differs(&mut self, recorded: &Recorded, what: impl Into<String>) {
+        let (seq, kind) = (recorded.seq, recorded.fact.kind());
+        self.report.differences.push(Difference { seq, kind, what: what.into() });
+    }
+
+    fn taken(&mut self, why: &'static str) {
+        *self.report.taken.entry(why).or_default() += 1;
+    }
+
+    /// Makes the decision again that began with this fact; says how many facts it has.
+    fn once_more(&mut self, first: &Recorded, rest: &[Recorded]) -> Result<usize, JournalError> {
+        if first.at < self.run.last {
+            self.differs(first, "it was decided before the fact before it");
+        }
+        match &first.fact {
+            Fact::RunOpened { plan, .. } => {
+                if first.seq != 1 {
+                    self.differs(first, "a run is opened once, by its first fact");
+                } else if *plan != self.plan.digest {
+                    self.differs(first, "the run was opened with another plan than its copy of the runbook gives");
+                } else {
+                    self.report.decided += 1;
+                }
+                return Ok(1);
+            }
+            _ if self.run.mode.is_none() => {
+                self.differs(first, "the run is not open");
+                return Ok(1);
+            }
+            Fact::DriverArrived { by, epoch, away } => return Ok(self.arrived(first, rest, by, *epoch, *away)),
+            Fact::DriverLeft { by, .. } => {
+                self.left(first, by);
+                return Ok(1);
+            }
+            Fact::RehearsalsChecked { missing, overridden, .. } => {
+                if self.run.mode != Some(Mode::Live) {
+                    self.differs(first, "rehearsals are demanded of live runs only");
+                } else if !missing.is_empty() && overridden.is_none() {
+                    self.differs(first, "rehearsals were missing and nobody said why the run was begun all the same");
+                } else {
+                    self.taken("rehearsals are looked up in other journals");
+                }
+                return Ok(1);
+            }
+            Fact::WallClockJumped { .. } => {
+                self.taken("a jump of the wall clock is seen, not decided");
+                return Ok(1);
+            }
+            _ => {}
+        }
+        if let Some(by) = decider(&first.fact).filter(|by| self.run.driver.as_ref() != Some(by)) {
+            self.differs(first, format!("{by} did not drive"));
+        }
+        let Some((asked, ground)) = self.question(first) else {
+            self.differs(first, "nothing that can happen leads to it: it never stands alone");
+            return Ok(1);
+        };
+        if let Ground::Evidence(evidence, _) | Ground::Soak(_, evidence, _) = &ground {
+            self.weigh(first, evidence)?;
+        }
+        let boards = match &ground {
+            Ground::Bare => vec![Board::new(self.plan, first.at)],
+            Ground::Evidence(evidence, from) => vec![Board::testifying(self.plan, first.at, evidence, from)],
+            Ground::Soak(step, evidence, since) => vec![self.soaking(first.at, step, evidence, *since)],
+            Ground::Readings => self.read_by(first)?.into(),
+        };
+        Ok(self.compare(first, rest, &asked, &boards, &ground))
+    }
+
+    /// A board on which these guards of a soak have not been GO since then, and its others have.
+    fn soaking(&self, at: At, step: &StepId, evidence: &[(ConditionId, Evidence)], since: At) -> Board {
+        let guards = self.plan.step(step).map(|step| step.guards.as_slice()).unwrap_or_default();
+        let board = Board::testifying(self.plan, at, evidence, &Baselines::new());
+        guards.iter().fold(board, |board, guard| {
+            let told = evidence.iter().find(|(id, _)| *id == guard.condition);
+            let verdict = told.map_or(Verdict::Go, |(_, told)| told.assessment.verdict);
+            // The fact speaks of the first of them; none was broken for so long that it would have ended the step.
+            let tolerated = at.before(guard.tolerate).plus(Span(1)).min(at);
+            let since = if verdict == Verdict::NoGo { since.max(tolerated) } else { since };
+            board.known_since(guard.condition, verdict, since)
+        })
+    }
+
+    /// What was known at a decision. What arrived within its millisecond may have come before or after it.
+    fn read_by(&self, first: &Recorded) -> Result<[Board; 2], JournalError> {
+        let board = |within| self.recording.board_before(first.seq, first.at, within);
+        Ok([board(true)?, board(false)?])
+    }
+
+    /// Decides on each board and compares; says how many facts the decision has.
+    fn compare(
+        &mut self,
+        first: &Recorded,
+        rest: &[Recorded],
+        asked: &Asked,
+        boards: &[Board],
+        ground: &Ground,
+    ) -> usize {
+        let mut why = "the runbook has no such step".to_owned();
+        for board in boards {
+            for input in self.inputs(asked, board, first.at) {
+                match decide(self.plan, &self.run, board, first.at, input) {
+                    Err(refusal) => why = format!("it would have been refused: {refusal}"),
+                    Ok(decision) if decision.facts.is_empty() => "nothing would have been decided".clone_into(&mut why),
+                    Ok(mut decision) => {
+                        self.customers_as_recorded(&first.fact, &mut decision.facts);
+                        match difference(&decision.facts, rest, first.at) {
+                            None => {
+                                self.report.decided += 1;
+                                return decision.facts.len();
+                            }
+                            Some(what) => why = what,
+                        }
+                    }
+                }
+            }
+        }
+        if matches!(ground, Ground::Readings) && self.recording.lacks_readings() {
+            self.taken("what was awaited or watched has no evidence in the journal, and no readings are recorded");
+        } else {
+            self.differs(first, why);
+        }
+        1
+    }
+
+    fn arrived(&mut self, first: &Recorded, rest: &[Recorded], by: &Who, epoch: u64, away: Span) -> usize {
+        if epoch <= self.epoch {
+            self.differs(first, format!("its lease {epoch} is not newer than {}", self.epoch));
+        }
+        self.epoch = self.epoch.max(epoch);
+        if away > first.at.since(self.run.last) {
+            self.differs(first, "nobody can have been away for longer than since the fact before it");
+        }
+        let facts = take_over(self.plan, &self.run, by.clone(), epoch, away).facts;
+        match difference(&facts, rest, first.at) {
+            None => {
+                self.report.decided += 1;
+                facts.len()
+            }
+            Some(what) => {
+                self.differs(first, what);
+                1
+            }
+        }
+    }
+
+    fn left(&mut self, first: &Recorded, by: &Who) {
+        let unfinished = self.run.touched().find_map(|(id, step)| match &step.phase {
+            Phase::Running(running) => {
+                let leaves = self.plan.action(&running.key).is_some_and(Action::leaves_the_program);
+                let section = self.plan.work(&running.key).is_some_and(|work| work.section);
+                (leaves || section).then(|| id.clone())
+            }
+            _ => None,
+        });
+        if self.run.driver.as_ref() != Some(by) {
+            self.differs(first, format!("{by} did not drive"));
+        } else if let Some(step) = unfinished {
+            self.differs(first, format!("\"{step}\" was under way, and a driver waits for that before leaving"));
+        } else {
+            self.report.decided += 1;
+        }
+    }
+
+    /// What may have been asked when this fact was the first answer, and what to decide it on.
+    fn question(&self, first: &Recorded) -> Option<(Asked, Ground)> {
+        let operator = |by: Who, command: Command| Asked::Inputs(vec![Input::Operator { by, command }]);
+        let input = |input: Input| Asked::Inputs(vec![input]);
+        Some(match first.fact.clone() {
+            Fact::StepStarted { step, by, second, typed, evidence, overridden, baselines, .. } => {
+                let ground = Ground::Evidence(of_poll(self.plan, self.plan.step(&step)?, evidence), baselines);
+                (Asked::Start { step, by, second, typed, overridden }, ground)
+            }
+            Fact::UndoStarted { step, by, typed, baselines, .. } => {
+                (Asked::Undo { step, by, typed }, Ground::Evidence(Vec::new(), baselines))
+            }
+            Fact::BaselineTaken { .. } | Fact::SoakContinued { .. } => (input(Input::Tick), Ground::Readings),
+            Fact::SoakInterrupted { step, since, evidence, .. } => {
+                let evidence = of_guards(self.plan, &step, evidence);
+                (input(Input::Tick), Ground::Soak(step, evidence, since))
+            }
+            Fact::ItemAcknowledged { step, item, by, .. } => {
+                (operator(by, Command::Acknowledge { step, item }), Ground::Bare)
+            }
+            Fact::StepSkipped { step, by, reason } => (operator(by, Command::Skip { step, reason }), Ground::Bare),
+            Fact::VerifyingAgain { step, by, .. } => (operator(by, Command::VerifyAgain { step }), Ground::Bare),
+            Fact::NoteAdded { by, text } => (operator(by, Command::Note { text }), Ground::Bare),
+            Fact::StatusUpdated { by, text } => (operator(by, Command::StatusUpdate { text }), Ground::Bare),
+            Fact::RunEnded { by, how, .. } => (operator(by, Command::End { how }), Ground::Bare),
+            Fact::DoubtResolved { key, finding, by, reason, evidence } => {
+                let ground = testified(of_checks(self.plan, &key.step, evidence));
+                (Asked::Resolve { step: key.step, finding, by, reason }, ground)
+            }
+            Fact::StopRequested { step, why: StopWhy::Operator(by), .. } => {
+                (Asked::Stop { step, by: Some(by), or_by_itself: false }, Ground::Bare)
+            }
+            Fact::StopRequested { why: StopWhy::Deadline(_), .. } => (input(Input::Tick), Ground::Bare),
+            Fact::StopRequested { step, why: StopWhy::Guard(_), evidence, .. } => {
+                (input(Input::Tick), testified(of_guards(self.plan, &step, evidence)))
+            }
+            Fact::JobEnded { key, outcome, took } => match kept_by_the_core(self.plan, &key) {
+                Some(true) => (input(Input::Tick), Ground::Readings),
+                Some(false) => (input(Input::Tick), Ground::Bare),
+                None => (input(Input::JobEnded { key, outcome, took }), Ground::Bare),
+            },
+            Fact::JobAdopted { key, adoption } => (input(Input::JobAdopted { key, adoption }), Ground::Bare),
+            Fact::LateResultIgnored { key, outcome } => {
+                (input(Input::JobEnded { key, outcome, took: Span::ZERO }), Ground::Bare)
+            }
+            Fact::StepDone { step, evidence, .. } => {
+                (input(Input::Tick), testified(of_checks(self.plan, &step, evidence)))
+            }
+            Fact::StepFailed { step, evidence, .. } => {
+                let mut known = of_checks(self.plan, &step, evidence.clone());
+                if known.is_empty() {
+                    known = of_guards(self.plan, &step, evidence);
+                }
+                // By itself, or because somebody stopped the watching.
+                (Asked::Stop { step, by: self.run.driver.clone(), or_by_itself: true }, testified(known))
+            }
+            _ => return None,
+        })
+    }
+
+    /// The inputs that may have been meant, with the picture that this board gives.
+    fn inputs(&self, asked: &Asked, board: &Board, at: At) -> Vec<Input> {
+        let confirmation = |step: &StepId, typed: &str, second: Option<&Who>| {
+            let step = self.plan.step(step)?;
+            Some(self.confirmation(step, typed.to_owned(), second.cloned(), board, at))
+        };
+        let (by, command) = match asked {
+            Asked::Inputs(inputs) => return inputs.clone(),
+            Asked::Start { step, by, second, typed, overridden } => {
+                let confirmation = confirmation(step, typed, second.as_ref());
+                let command = confirmation.map(|confirmation| match overridden {
+                    None => Command::Confirm(confirmation),
+                    Some(reason) => Command::Override { confirmation, reason: reason.clone() },
+                });
+                (by, command)
+            }
+            Asked::Undo { step, by, typed } => (by, confirmation(step, typed, None).map(Command::Undo)),
+            Asked::Stop { step, by, or_by_itself } => {
+                let word = self.plan.step(step).map(|step| stop_word(&self.run, step)).unwrap_or_default();
+                let stop = confirmation(step, word, None).map(Command::Stop);
+                let stop = by.clone().zip(stop).map(|(by, command)| Input::Operator { by, command });
+                return stop.into_iter().chain(or_by_itself.then_some(Input::Tick)).collect();
+            }
+            Asked::Resolve { step, finding, by, reason } => {
+                let command = confirmation(step, "", None).map(|confirmation| Command::Resolve {
+                    step: step.clone(),
+                    finding: *finding,
+                    reason: reason.clone(),
+                    seen: confirmation.seen,
+                });
+                (by, command)
+            }
+        };
+        command.into_iter().map(|command| Input::Operator { by: by.clone(), command }).collect()
+    }
+
+    /// The confirmation as it must have been: made on the picture of that moment, long enough on screen.
+    fn confirmation(&self, step: &Step, typed: String, second: Option<Who>, board: &Board, at: At) -> Confirmation {
+        Confirmation {
+            step: step.id.clone(),
+            typed,
+            second,
+            seen: picture(self.plan, &self.run, board, at, step),
+            shown: At(at.0.saturating_sub(LONG_SHOWN)),
+        }
+    }
+
+    /// What customers had seen at the end is a reading: it is recorded, not decided.
+    fn customers_as_recorded(&mut self, first: &Fact, facts: &mut [Fact]) {
+        let (
+            Fact::RunEnded { customers: recorded, customers_at: recorded_at, .. },
+            Some(Fact::RunEnded { customers, customers_at, .. }),
+        ) = (first, facts.first_mut())
+        else {
+            return;
+        };
+        if recorded.is_some() {
+            customers.clone_from(recorded);
+            *customers_at = *recorded_at;
+            self.taken("what customers had seen at the end is a reading");
+        }
+    }
+
+    /// Holds evidence against itself and against the readings that were recorded.
+    fn weigh(&mut self, first: &Recorded, evidence: &[(ConditionId, Evidence)]) -> Result<(), JournalError> {
+        for (id, told) in evidence {
+            let terms = self.plan.condition(*id).and_then(|condition| condition.recount(&told.assessment.terms));
+            match terms {
+                Some(verdict) if verdict == told.assessment.verdict => {}
+                Some(verdict) => self.differs(
+                    first,
+                    format!(
+                        "\"{}\" is recorded as {} but its terms give {verdict}",
+                        told.name, told.assessment.verdict
+                    ),
+                ),
+                None => self.differs(first, format!("the terms of \"{}\" are not those of its rule", told.name)),
+            }
+        }
+        let begins = match &first.fact {
+            Fact::StepStarted { step, baselines, .. } => Some((step, false, baselines)),
+            Fact::UndoStarted { step, baselines, .. } => Some((step, true, baselines)),
+            _ => None,
+        };
+        let begins = begins.filter(|(_, _, baselines)| !baselines.is_empty());
+        if evidence.is_empty() && begins.is_none() {
+            return Ok(());
+        }
+        if self.recording.lacks_readings() {
+            self.taken("evidence without recorded readings to hold it against");
+            return Ok(());
+        }
+        let boards = self.read_by(first)?;
+        let mut lost = false;
+        // What a step counts from when it begins is judged as if it had begun.
+        let mut run = None;
+        if let Some((step, undo, baselines)) = begins {
+            lost |= self.weigh_baselines(first, &boards, step, undo, baselines);
+            run.insert(self.run.clone()).apply(self.plan, first.at, &first.fact);
+        }
+        for (id, told) in evidence {
+            let run = run.as_ref().unwrap_or(&self.run);
+            let read = boards.each_ref().map(|board| board.assess(self.plan, run, first.at, *id));
+            if read.contains(&told.assessment) {
+                continue;
+            }
+            if read.iter().any(|read| matches!(read.verdict, Verdict::Unknown)) {
+                lost = true;
+            } else if read.iter().all(|read| read.verdict != told.assessment.verdict) {
+                let [read, _] = &read;
+                let met: Vec<&str> = read.terms.iter().map(|term| term.actual.as_str()).collect();
+                self.differs(
+                    first,
+                    format!(
+                        "\"{}\" is recorded as {} but the recorded readings say {} ({})",
+                        told.name,
+                        told.assessment.verdict,
+                        read.verdict,
+                        met.join(", ")
+                    ),
+                );
+            } else {
+                self.differs(first, format!("\"{}\" met other values than the recorded readings", told.name));
+            }
+        }
+        if lost {
+            self.taken("evidence whose readings are not all in the record");
+        }
+        Ok(())
+    }
+
+    /// Holds what growth is counted from against the readings that were recorded; says whether any of them are lost.
+    fn weigh_baselines(
+        &mut self,
+        first: &Recorded,
+        boards: &[Board],
+        step: &StepId,
+        undo: bool,
+        told: &Baselines,
+    ) -> bool {
+        let Some(step) = self.plan.step(step) else { return false };
+        let read: Vec<Baselines> =
+            boards.iter().map(|board| board.baselines(self.plan, first.at, step, undo)).collect();
+        if read.contains(told) {
+            return false;
+        }
+        if told.keys().any(|number| read.iter().all(|read| !read.contains_key(number))) {
+            return true;
+        }
+        self.differs(first, "growth is counted from other numbers than the recorded readings");
+        false
+    }
+}
+
+fn testified(evidence: Vec<(ConditionId, Evidence)>) -> Ground {
+    Ground::Evidence(evidence, Baselines::new())
+}
+
+/// The person who decided this, if it was one.
+fn decider(fact: &Fact) -> Option<&Who> {
+    match fact {
+        Fact::StepStarted { by, .. }
+        | Fact::UndoStarted { by, .. }
+        | Fact::ItemAcknowledged { by, .. }
+        | Fact::StepSkipped { by, .. }
+        | Fact::VerifyingAgain { by, .. }
+        | Fact::NoteAdded { by, .. }
+        | Fact::StatusUpdated { by, .. }
+        | Fact::DoubtResolved { by, .. }
+        | Fact::StopRequested { why: StopWhy::Operator(by), .. }
+        | Fact::RunEnded { by, .. } => Some(by),
+        _ => None,
+    }
+}
+
+/// Whether the core keeps this job itself, and then whether readings matter to how it ends.
+fn kept_by_the_core(plan: &Plan, key: &JobKey) -> Option<bool> {
+    match plan.action(key)? {
+        action if action.leaves_the_program() => None,
+        Action::Wait(Wait::For(_)) => Some(false),
+        _ => Some(true),
+    }
+}
+
+/// The stations of the poll before a start, without those that are no conditions: the window of the change is judged
+/// by the clock, and what is counted by what it is counted from.
+fn of_poll(plan: &Plan, step: &Step, evidence: Vec<Evidence>) -> Vec<(ConditionId, Evidence)> {
+    let skip = usize::from(plan.window.is_some());
+    let gates = step.gates.iter().map(|gate| gate.condition);
+    let stations = gates.chain(step.guards.iter().map(|guard| guard.condition));
+    stations.zip(evidence.into_iter().skip(skip)).collect()
+}
+
+fn of_checks(plan: &Plan, step: &StepId, evidence: Vec<Evidence>) -> Vec<(ConditionId, Evidence)> {
+    let Some(step) = plan.step(step) else { return Vec::new() };
+    if evidence.len() != step.verify.len()
+        || evidence.iter().zip(&step.verify).any(|(told, check)| told.name != check.name)
+    {
+        return Vec::new();
+    }
+    step.verify.iter().map(|check| check.condition).zip(evidence).collect()
+}
+
+fn of_guards(plan: &Plan, step: &StepId, evidence: Vec<Evidence>) -> Vec<(ConditionId, Evidence)> {
+    let guards = plan.step(step).map(|step| step.guards.as_slice()).unwrap_or_default();
+    evidence
+        .into_iter()
+        .filter_map(|told| {
+            let guard = guards.iter().find(|guard| guard.name == told.name)?;
+            Some((guard.condition, told))
+        })
+        .collect()
+}
+
+/// What is different between what is decided now and what is recorded; `None` when nothing is.
+fn difference(decided: &[Fact], recorded: &[Recorded], at: At) -> Option<String> {
+    for (place, fact) in decided.iter().enumerate() {
+        let Some(was) = recorded.get(place) else {
+            return Some(format!("the journal ends before {} that belongs to it", kind(fact)));
+        };
+        if was.fact.kind() != fact.kind() {
+            return Some(format!("{} would have been decided, not {}", kind(fact), kind(&was.fact)));
+        }
+        if was.fact != *fact {
+            return Some(format!(
+                "{} would have been decided with other contents: {}",
+                kind(fact),
+                contents(&was.fact, fact)
+            ));
+        }
+        if was.at != at {
+            return Some(format!("{} belongs to it but was decided at another moment", kind(fact)));
+        }
+    }
+    None
+}
+
+fn kind(fact: &Fact) -> String {
+    let about = fact.step().map_or_else(String::new, |step| format!(" of \"{step}\""));
+    format!("{}{about}", fact.kind())
+}
+
+/// The first field in which two facts of a kind differ.
+fn contents(was: &Fact, is: &Fact) -> String {
+    let value = |fact: &Fact| serde_json::to_value(fact).unwrap_or_default();
+    let (was, is) = (value(was), value(is));
+    let mut fields = was.as_object().into_iter().flatten();
+    let other = |(name, was): (&String, &serde_json::Value)| {
+        let is = is.get(name)?;
+        (is != was).then(|| format!("{name} is {}, not {}", short(is), short(was)))
+    };
+    fields.find_map(other).unwrap_or_else(|| "a field is missing".to_owned())
+}
+
+fn short(value: &serde_json::Value) -> String {
+    const SHOWN: usize = 80;
+    let text = value.to_string();
+    if text.chars().count() <= SHOWN { text } else { text.chars().take(SHOWN).chain(['…']).collect() }
+}

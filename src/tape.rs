@@ -1,0 +1,301 @@
+//! What is kept of a run besides its facts, so that its screens can be shown again: each reading as it arrived, the
+//! board now and then, and what jobs printed. It lies among the journal's samples, in the order of arrival.
+//!
+//! It decides nothing and may be lost: facts carry their own evidence.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::board::Board;
+use crate::core::ids::ProbeId;
+use crate::core::job::{JobKey, Stream};
+use crate::core::reading::{Failure, Reading};
+use crate::core::time::{At, Span};
+use crate::core::value::Value;
+use crate::journal::Sample;
+use crate::screen::{Line, OutputTail};
+
+/// Source of the samples that hold a whole board. No probe has such a name.
+pub const BOARD: &str = ">board";
+
+/// Source of the board with which a driver begins: whatever was seen before it is forgotten.
+pub const OPENED: &str = ">opened";
+
+/// Source of the samples that hold what jobs printed.
+pub const OUTPUT: &str = ">output";
+
+/// Readings after which the board is kept again: a replay looks at no more than these to know it at any moment.
+const BOARD_EVERY: u32 = 500;
+
+/// Lines that may wait to be kept: as many as are on screen at most.
+const LINES_WAITING: usize = OutputTail::KEPT;
+
+/// Lines kept a second while jobs print without end.
+const LINES_A_SECOND: u64 = 20;
+
+/// Where something stands in the order of arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// When it arrived at the driver.
+    pub arrived: At,
+    /// Number of the newest fact that was durable then; 0 for none.
+    pub after: u64,
+}
+
+/// A reading as it is kept.
+#[derive(Serialize)]
+struct HeardRef<'a> {
+    #[serde(flatten)]
+    reading: &'a Reading,
+    arrived: At,
+    after: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lapse: Option<u32>,
+}
+
+/// A reading with its place. Journals of earlier versions have readings without one.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Heard {
+    probe: ProbeId,
+    at: At,
+    took: Span,
+    result: Result<Value, Failure>,
+    #[serde(default)]
+    arrived: Option<At>,
+    #[serde(default)]
+    after: Option<u64>,
+    /// For a reading that stands for a quiet time: how many more stand for the same.
+    #[serde(default)]
+    pub lapse: Option<u32>,
+}
+
+impl Heard {
+    /// The reading.
+    pub fn reading(self) -> Reading {
+        Reading { probe: self.probe, at: self.at, took: self.took, result: self.result }
+    }
+}
+
+/// The place of a kept thing, whatever it is; for a reading without one, when its measurement ended.
+#[derive(Debug, Deserialize)]
+struct Placed {
+    arrived: Option<At>,
+    after: Option<u64>,
+    at: Option<At>,
+    took: Option<Span>,
+}
+
+/// The place of a sample: exact, or as near as an earlier version's record lets one say (then `None` for the fact).
+pub fn place_of(sample: &Sample) -> (At, Option<u64>) {
+    let Ok(placed) = serde_json::from_str::<Placed>(&sample.body) else { return (At(sample.at_ms), None) };
+    let ended = || placed.at.unwrap_or(At(sample.at_ms)).plus(placed.took.unwrap_or_default());
+    (placed.arrived.unwrap_or_else(ended), placed.after)
+}
+
+#[derive(Serialize)]
+struct BoardRef<'a> {
+    #[serde(flatten)]
+    place: Place,
+    board: &'a Board,
+}
+
+/// A whole board.
+#[derive(Debug, Deserialize)]
+pub struct KeptBoard {
+    /// The board, as [`Board::restored`] takes it.
+    pub board: Board,
+}
+
+/// Lines of output, in the order in which they came.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptOutput {
+    #[serde(flatten)]
+    place: Place,
+    /// Lines left out before these because they came too fast to be kept.
+    #[serde(default)]
+    pub skipped: u64,
+    /// Lines that the cockpit itself had not got to see since the driver came.
+    #[serde(default)]
+    pub dropped: u64,
+    /// The lines, job by job.
+    pub said: Vec<Said>,
+}
+
+/// Lines of one job in a row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Said {
+    /// Which job.
+    pub key: JobKey,
+    /// Where.
+    pub stream: Stream,
+    /// The lines.
+    pub lines: Vec<String>,
+}
+
+/// Writes down what arrives at a driver.
+#[derive(Debug)]
+pub struct Tape {
+    after: u64,
+    since_board: u32,
+    waiting: VecDeque<Line>,
+    skipped: u64,
+    dropped: u64,
+    dropped_kept: u64,
+    budget: u64,
+    refilled: At,
+}
+
+impl Tape {
+    /// The tape of a driver that comes after that many facts.
+    pub fn new(after: u64, now: At) -> Self {
+        Self {
+            after,
+            since_board: 0,
+            waiting: VecDeque::new(),
+            skipped: 0,
+            dropped: 0,
+            dropped_kept: 0,
+            budget: LINES_WAITING as u64,
+            refilled: now,
+        }
+    }
+
+    /// Facts up to this one are durable.
+    pub fn durable(&mut self, seq: u64) {
+        self.after = seq;
+    }
+
+    fn place(&self, now: At) -> Place {
+        Place { arrived: now, after: self.after }
+    }
+
+    /// A reading arrived; `lapse` for one of several that stand for a quiet time: how many more do.
+    pub fn heard(&mut self, now: At, reading: &Reading, lapse: Option<u32>) -> Option<Sample> {
+        self.since_board += 1;
+        let Place { arrived, after } = self.place(now);
+        let body = serde_json::to_string(&HeardRef { reading, arrived, after, lapse }).ok()?;
+        Some(Sample { at_ms: reading.at.0, source: reading.probe.to_string(), body })
+    }
+
+    /// The board a driver begins with.
+    pub fn opened(&mut self, now: At, board: &Board) -> Option<Sample> {
+        self.keep(OPENED, now, board)
+    }
+
+    /// The board, when it is time to keep it.
+    pub fn board(&mut self, now: At, board: &Board) -> Option<Sample> {
+        if self.since_board < BOARD_EVERY { None } else { self.keep(BOARD, now, board) }
+    }
+
+    /// The board, since it did not come about by readings.
+    pub fn board_anew(&mut self, now: At, board: &Board) -> Option<Sample> {
+        self.keep(BOARD, now, board)
+    }
+
+    fn keep(&mut self, source: &str, now: At, board: &Board) -> Option<Sample> {
+        self.since_board = 0;
+        let body = serde_json::to_string(&BoardRef { place: self.place(now), board }).ok()?;
+        Some(Sample { at_ms: now.0, source: source.to_owned(), body })
+    }
+
+    /// A job printed a line.
+    pub fn said(&mut self, line: &Line) {
+        if self.waiting.len() == LINES_WAITING {
+            self.waiting.pop_front();
+            self.skipped += 1;
+        }
+        self.waiting.push_back(line.clone());
+    }
+
+    /// Lines came faster than the cockpit could look at them.
+    pub fn dropped(&mut self, lines: u64) {
+        self.dropped = self.dropped.saturating_add(lines);
+    }
+
+    /// Everything said so far: whoever looks at the fact that follows sees it.
+    pub fn output(&mut self, now: At) -> Option<Sample> {
+        self.hand_out(now, usize::MAX)
+    }
+
+    /// What was said, at most once a second and no more than there is room for.
+    pub fn output_in_time(&mut self, now: At) -> Option<Sample> {
+        let passed = now.since(self.refilled).0 / 1_000;
+        if passed == 0 {
+            return None;
+        }
+        self.refilled = now;
+        self.budget = self.budget.saturating_add(passed.saturating_mul(LINES_A_SECOND)).min(LINES_WAITING as u64);
+        self.hand_out(now, usize::try_from(self.budget).unwrap_or(usize::MAX))
+    }
+
+    fn hand_out(&mut self, now: At, most: usize) -> Option<Sample> {
+        let count = self.waiting.len().min(most);
+        if count == 0 && self.dropped == self.dropped_kept {
+            return None;
+        }
+        self.budget = self.budget.saturating_sub(count as u64);
+        self.dropped_kept = self.dropped;
+        let mut said: Vec<Said> = Vec::new();
+        for line in self.waiting.drain(..count) {
+            match said.last_mut().filter(|said| said.key == line.key && said.stream == line.stream) {
+                Some(said) => said.lines.push(line.text),
+                None => said.push(Said { key: line.key, stream: line.stream, lines: vec![line.text] }),
+            }
+        }
+        let skipped = std::mem::take(&mut self.skipped);
+        let kept = KeptOutput { place: self.place(now), skipped, dropped: self.dropped, said };
+        let body = serde_json::to_string(&kept).ok()?;
+        Some(Sample { at_ms: now.0, source: OUTPUT.to_owned(), body })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests
+mod tests {
+    use super::*;
+    use crate::core::ids::Attempt;
+    use crate::core::job::Direction;
+
+    fn line(text: &str) -> Line {
+        let key = JobKey { step: "s".into(), direction: Direction::Do, attempt: Attempt(1), job: 0 };
+        Line { key, stream: Stream::Out, text: text.to_owned() }
+    }
+
+    #[test]
+    fn a_reading_comes_back_with_its_place_and_one_without_place_when_it_ended() {
+        let reading = Reading {
+            probe: "p".into(),
+            at: At(1_000),
+            took: Span(7),
+            result: Ok(Value::map([("x", Value::Float(0.1 + 0.2)), ("n", Value::Float(1.0))])),
+        };
+        let mut tape = Tape::new(4, At(0));
+        let sample = tape.heard(At(1_009), &reading, Some(2)).unwrap();
+        assert_eq!(place_of(&sample), (At(1_009), Some(4)));
+        let heard: Heard = serde_json::from_str(&sample.body).unwrap();
+        assert_eq!((heard.lapse, heard.reading()), (Some(2), reading.clone()));
+        let old = Sample { body: serde_json::to_string(&reading).unwrap(), ..sample };
+        assert_eq!(place_of(&old), (At(1_007), None));
+        assert_eq!(serde_json::from_str::<Heard>(&old.body).unwrap().reading(), reading);
+    }
+
+    #[test]
+    fn a_flood_of_output_is_kept_at_a_bounded_rate_and_what_is_left_out_is_counted() {
+        let mut tape = Tape::new(0, At(0));
+        let (mut kept, mut skipped) = (0, 0);
+        for second in 1..=100_i64 {
+            for _ in 0..10_000 {
+                tape.said(&line("x"));
+            }
+            let sample = tape.output_in_time(At(second * 1_000)).unwrap();
+            let output: KeptOutput = serde_json::from_str(&sample.body).unwrap();
+            kept += output.said.iter().map(|said| said.lines.len()).sum::<usize>();
+            skipped += output.skipped;
+        }
+        assert!(kept <= LINES_WAITING + 100 * usize::try_from(LINES_A_SECOND).unwrap(), "{kept}");
+        let rest: KeptOutput = serde_json::from_str(&tape.output(At(100_000)).unwrap().body).unwrap();
+        let rest_lines: usize = rest.said.iter().map(|said| said.lines.len()).sum();
+        assert_eq!(kept as u64 + rest_lines as u64 + skipped + rest.skipped, 1_000_000);
+    }
+}

@@ -1,0 +1,166 @@
+//! The same in real time: a live world, the journal's own thread, and readings, output and facts that come as they like.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gonogo::clock::Clock;
+use gonogo::core::decide::{StepState, picture, step_state, word};
+use gonogo::core::fact::{Ending, Mode};
+use gonogo::core::input::{Command, Confirmation};
+use gonogo::core::time::At;
+use gonogo::driver::{Engine, Opening, Turn};
+use gonogo::journal::{Holder, NewRun, RunId, Store, Writer};
+use gonogo::replay::{Recording, verify};
+use gonogo::runbook::{Options, load_str};
+use gonogo::screen::{Desk, Overlay, Scene, Screen, project};
+use gonogo::stage::Stage;
+use gonogo::world::live::{LiveOptions, LiveWorld};
+use jiff::Timestamp;
+
+use crate::same;
+use crate::story::{bare, me};
+
+const RUNBOOK: &str = r#"
+title: Live
+targets:
+  web: { http: { url: "http://127.0.0.1:PORT" } }
+probes:
+  port: { kind: tcp, address: "127.0.0.1:PORT", every: 100ms }
+  clock: { kind: command, run: 'echo "{\"n\": $(date +%s%N | cut -c11-16 | sed s/^0*//)0, \"ok\": true}"', every: 100ms, fields: { n: int, ok: bool } }
+  dead: { kind: tcp, address: "127.0.0.1:1", every: 150ms }
+phases:
+  - title: All
+    steps:
+      - id: print
+        title: Print
+        gates:
+          - { name: well, that: clock.ok && port.open, hold: 300ms }
+        action: { command: { run: "for i in $(seq 300); do echo line $i; echo oh $i >&2; done; sleep 0.3; seq 40" } }
+        reversibility: free
+        verify: [clock.ok]
+      - id: flood
+        title: Flood
+        action: { command: { run: "yes 'a line as long as lines are' | head -n 200000" } }
+        reversibility: free
+      - id: until
+        title: Until
+        action: { wait: { until: { conditions: [clock.n >= 0], within: 10s } } }
+      - id: watch
+        title: Watch
+        action: { soak: { for: 700ms } }
+        guards: [clock.ok]
+"#;
+
+fn desk() -> Desk {
+    Desk { overlay: Some(Overlay::Log), list_rows: 60, ..Desk::default() }
+}
+
+#[test]
+fn a_live_run_replays_to_the_screens_that_were_shown() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let runbook = RUNBOOK.replace("PORT", &listener.local_addr().unwrap().port().to_string());
+    let plan = || load_str("live.yaml", runbook.clone(), &Options::default()).unwrap().plan;
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let id: RunId = "20261124-0214-7f3a".parse().unwrap();
+    let now = Timestamp::now();
+    let new = NewRun {
+        created_at: now,
+        title: "Live".to_owned(),
+        runbook: runbook.clone().into_bytes(),
+        labels: BTreeMap::new(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let mut screens: Vec<(u64, At, Screen)> = Vec::new();
+    let mut seen = 0;
+    runtime.block_on(async {
+        let journal = store.create_run(&id, &new, &Holder::this_process("test", now)).unwrap();
+        let clock = Clock::start(At(now.as_millisecond()));
+        let (epoch, run_dir) = (journal.epoch(), journal.dir().path().to_owned());
+        let exe = PathBuf::from(env!("CARGO_BIN_EXE_gonogo"));
+        let plan = Arc::new(plan());
+        let options = LiveOptions { run_dir, run_id: id.to_string(), epoch, clock: clock.clone(), exe };
+        let world = LiveWorld::new(&plan, options).unwrap();
+        let recorder = Writer::spawn(Box::new(journal)).unwrap();
+        let opening = Opening::New { mode: Mode::Live, facts: Vec::new() };
+        let mut engine = Engine::open(Arc::clone(&plan), me(), epoch, opening, world, recorder, clock).unwrap();
+        loop {
+            let turn = tokio::time::timeout(Duration::from_mins(1), engine.turn()).await.expect("a turn comes");
+            let seq = engine.log().back().map_or(0, |recorded| recorded.seq);
+            if seq > seen {
+                seen = seq;
+                let now = engine.now();
+                let desk = desk();
+                screens.push((seq, now, bare(project(&Scene { now, ..engine.scene(&desk, "7f3a", false) }))));
+            }
+            if turn == Turn::Left {
+                break;
+            }
+            if !engine.is_recording() && !engine.is_leaving() {
+                wish(&mut engine);
+            }
+        }
+    });
+    runtime.shutdown_background();
+    assert!(screens.len() >= 8, "{}", screens.len());
+    let recording = Recording::open(store.read_run(&id).unwrap(), plan()).unwrap();
+    assert_eq!(recording.notes(), [""; 0]);
+    for (seq, now, screen) in &screens {
+        let mut reel = recording.at_fact(*seq).unwrap();
+        reel.board.refresh(recording.plan(), &reel.run, *now);
+        let desk = desk();
+        let who = me();
+        let replayed = bare(project(&Scene {
+            plan: recording.plan(),
+            run: &reel.run,
+            board: &reel.board,
+            history: &reel.history,
+            output: &reel.output,
+            log: &reel.log,
+            run_name: "7f3a",
+            who: &who,
+            now: *now,
+            zone: jiff::tz::TimeZone::system(),
+            refusal: None,
+            fault: None,
+            recording: false,
+            silent: None,
+            leaving: false,
+            head: None,
+            watching: false,
+            passing: None,
+            desk: &desk,
+        }));
+        same(&format!("fact {seq}"), screen, &replayed);
+    }
+    let report = verify(&recording).unwrap();
+    assert!(report.differences.is_empty(), "{report}");
+}
+
+/// Starts what is ready, and ends the run.
+fn wish(engine: &mut Engine<LiveWorld>) {
+    if engine.run().ended.is_some() {
+        engine.leave("the run is over");
+        return;
+    }
+    let now = engine.now();
+    let plan = engine.plan();
+    let open = plan.steps.iter().find(|step| !engine.run().is_settled(&step.id));
+    let Some(step) = open else {
+        engine.command(Command::End { how: Ending::Completed });
+        return;
+    };
+    if step_state(plan, engine.run(), engine.board(), now, step) == StepState::Ready {
+        let confirmation = Confirmation {
+            step: step.id.clone(),
+            typed: word(step).to_owned(),
+            second: None,
+            seen: picture(plan, engine.run(), engine.board(), now, step),
+            shown: At(now.0 - 1_000),
+        };
+        engine.command(Command::Confirm(confirmation));
+    }
+}
