@@ -135,7 +135,9 @@ targets:
   zone: { dns: { zone: example.com, authoritative: ["192.0.2.53"], resolvers: { quad: "9.9.9.9" } } }
 probes:
   port: { kind: tcp, address: "mail.example.com:25" }
-phases: [{ title: P, steps: [{ id: a, title: A, action: { command: { run: "curl https://example.com" } } }] }]
+phases:
+  - title: P
+    steps: [{ id: a, title: A, action: { command: { run: "curl https://example.com" } }, reversibility: free }]
 "#;
         let plan =
             load_str("r", runbook.to_owned(), &Options::default()).unwrap_or_else(|faults| panic!("{faults}")).plan;

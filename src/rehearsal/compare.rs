@@ -143,6 +143,6 @@ phases:
             .replace("      - { id: one, title: One, action: { manual: [a] } }\n", "")
             + "      - { id: three, title: Three, action: { manual: [b] } }\n";
         let told: Vec<String> = changes(&plan(BEFORE), &plan(&after)).iter().map(ToString::to_string).collect();
-        assert_eq!(told, ["two: gates changed", "three: is new", "one: is gone"]);
+        assert_eq!(told, ["two: gates, needs changed", "three: is new", "one: is gone"]);
     }
 }

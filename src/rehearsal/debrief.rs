@@ -102,7 +102,7 @@ pub struct RollbackTold {
 pub fn debrief(plan: &Plan, facts: &[Recorded], mishaps: &[Mishap], missing_rows: u64) -> Debrief {
     let run = Run::fold(plan, facts);
     let start = facts.first().map_or(At(0), |first| first.at);
-    let end = facts.last().map_or(start, |last| last.at);
+    let end = run.ended.as_ref().map_or_else(|| facts.last().map_or(start, |last| last.at), |(at, _)| *at);
     let customers = run.customers.clone();
     Debrief {
         runbook: plan.title.clone(),
