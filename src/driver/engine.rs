@@ -232,7 +232,7 @@ impl<W: World> Engine<W> {
             // What has ended would answer at once, again and again, and starve the rest.
             notice = self.notices.recv(), if !self.journal_ended => self.noticed(notice),
             // A simulated world's time stands still while the disk works.
-            event = self.world.next(), if !self.world_ended && !(W::LEAPS && self.pending.is_some()) => self.happened(event),
+            event = self.world.next(), if !(self.world_ended || W::LEAPS && self.pending.is_some()) => self.happened(event),
             () = sleep_until(self.due) => {}
         }
         self.pump();

@@ -62,7 +62,7 @@ impl Monkey {
             0 | 1 => Command::Confirm(self.confirmation(seen, step, word(step))),
             2 => Command::Override { confirmation: self.confirmation(seen, step, word(step)), reason },
             3 => Command::Skip { step: step.id.clone(), reason },
-            4 => Command::Stop(self.confirmation(seen, step, &gonogo::core::decide::stop_word(seen.run, step))),
+            4 => Command::Stop(self.confirmation(seen, step, gonogo::core::decide::stop_word(seen.run, step))),
             5 => Command::VerifyAgain { step: step.id.clone() },
             6 => {
                 let finding =
