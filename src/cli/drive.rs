@@ -158,13 +158,9 @@ fn is_simulated(reader: &Reader) -> bool {
 /// The newest run that nobody has ended and that can be gone on with. Facts may follow an end, as when somebody looks at an ended run again.
 /// A run that cannot be read is passed over.
 fn newest_unfinished(store: &Store) -> Result<RunId, Failure> {
-    for id in store.ids()?.into_iter().rev() {
-        let Ok(reader) = store.read_run(&id) else { continue };
-        if !is_simulated(&reader) && matches!(reader.has_kind("run_ended"), Ok(false)) {
-            return Ok(id);
-        }
-    }
-    Err(Failure::usage("there is no unfinished run to go on with"))
+    store
+        .newest(|reader| !is_simulated(reader) && matches!(reader.has_kind("run_ended"), Ok(false)))?
+        .ok_or_else(|| Failure::usage("there is no unfinished run to go on with"))
 }
 
 /// Whether somebody has ended the run.

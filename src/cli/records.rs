@@ -26,8 +26,7 @@ pub(super) fn pick(store: &Store, asked: Option<&str>) -> Result<RunId, Failure>
         return store.resolve(asked).map_err(Failure::usage);
     }
     store
-        .ids()?
-        .pop()
+        .newest(|_| true)?
         .ok_or_else(|| Failure::usage("there are no runs yet: start one with `gonogo run` or `gonogo lab`"))
 }
 

@@ -87,21 +87,19 @@ pub(super) fn demanded(
             )));
         }
         None => {
-            let mut text = format!(
-                "refused: the runbook demands rehearsals before a live run, and this is missing:\n  {}\n",
-                standing.missing.join("\n  ")
-            );
+            let mut lines =
+                vec!["refused: the runbook demands rehearsals before a live run, and this is missing:".to_owned()];
+            lines.extend(standing.missing.iter().map(|missing| format!("  {missing}")));
             if let Some((last, old, _)) = found.iter().rev().find(|(last, _, _)| last.plan != plan.digest)
                 && standing.counted.is_empty()
                 && old.title == plan.title
             {
-                text.push_str(&format!("changed since the rehearsal {}:\n", last.run.short()));
-                for change in changes(old, plan) {
-                    text.push_str(&format!("  {}\n", clean(&change.to_string())));
-                }
+                lines.push(format!("changed since the rehearsal {}:", last.run.short()));
+                lines.extend(changes(old, plan).iter().map(|change| format!("  {}", clean(&change.to_string()))));
             }
-            text.push_str("rehearse it with `gonogo rehearse`, or say why not with --without-rehearsals REASON");
-            return Err(Failure::usage(text));
+            lines
+                .push("rehearse it with `gonogo rehearse`, or say why not with --without-rehearsals REASON".to_owned());
+            return Err(Failure::usage(lines.join("\n")));
         }
     };
     Ok(Some(Fact::RehearsalsChecked { counted, missing: standing.missing, overridden, by: by.clone() }))

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::check::read;
-use super::drive::{Seat, holder, last_word, runtime, who};
+use super::drive::{Seat, last_word, runtime, who};
 use super::records::{MODE, PROFILE, SET};
 use super::{Failure, Look, Outcome, RunbookArgs, say};
 use crate::clock::Clock;
@@ -19,7 +19,7 @@ use crate::core::ids::StepId;
 use crate::core::plan::Plan;
 use crate::core::time::{At, Span};
 use crate::driver::{Engine, Opening, facts_of};
-use crate::journal::{Journal, Ledger, NewRecord, NewRun, RunId, Store, Writer};
+use crate::journal::{Holder, Journal, Ledger, NewRecord, NewRun, RunId, Store, Writer};
 use crate::pace::Pace;
 use crate::rehearsal::debrief::{Debrief, Mishap, debrief};
 use crate::rehearsal::operator::AutoOperator;
@@ -39,6 +39,7 @@ const SAMPLES: usize = 4_096;
 
 /// What to rehearse, and how.
 #[derive(Clone, Debug, Args)]
+#[allow(clippy::struct_excessive_bools)] // flags of a command line
 pub(super) struct RehearseArgs {
     #[command(flatten)]
     pub(super) runbook: RunbookArgs,
@@ -103,13 +104,14 @@ struct Setting {
 pub(super) fn rehearse(state: &Path, look: Look, args: &RehearseArgs) -> Outcome {
     let loaded = read(&args.runbook, look.color)?;
     if args.list {
-        return list(&loaded.plan);
+        list(&loaded.plan);
+        return Ok(0);
     }
     let setting = setting(loaded, args)?;
-    if args.auto { automatic(state, args, setting) } else { by_hand(state, look, args, &setting) }
+    if args.auto { automatic(state, args, &setting) } else { by_hand(state, look, args, &setting) }
 }
 
-fn list(plan: &Plan) -> Outcome {
+fn list(plan: &Plan) {
     let fitting = scenario::fitting(plan);
     for (name, scenario) in &fitting {
         say(&format!("{name:<20} {}\n{:<20} {}", scenario.title, "", scenario.lesson));
@@ -118,7 +120,6 @@ fn list(plan: &Plan) -> Outcome {
     if unfit > 0 {
         say(&format!("{unfit} more do not fit this runbook: it has nothing for them to hit"));
     }
-    Ok(0)
 }
 
 fn setting(loaded: Loaded, args: &RehearseArgs) -> Result<Setting, Failure> {
@@ -225,7 +226,7 @@ struct Summary<'a> {
     debrief: &'a Debrief,
 }
 
-fn automatic(state: &Path, args: &RehearseArgs, setting: Setting) -> Outcome {
+fn automatic(state: &Path, args: &RehearseArgs, setting: &Setting) -> Outcome {
     let (policy_name, policy) = policy_of(args, &setting.plan)?;
     let rolls_back = policy.roll_back_after.is_some();
     let store = Store::open(state)?;
@@ -233,8 +234,8 @@ fn automatic(state: &Path, args: &RehearseArgs, setting: Setting) -> Outcome {
     let id = RunId::new(now, rand::random());
     let mut operator = AutoOperator::new(policy);
     let rehearsed =
-        rehearse_by_policy(&setting.plan, options(&setting), &id, &mut operator).map_err(Failure::outside)?;
-    keep(&store, &id, &new_run(&setting, args, now)?, &rehearsed)?;
+        rehearse_by_policy(&setting.plan, options(setting), &id, &mut operator).map_err(Failure::outside)?;
+    keep(&store, &id, &new_run(setting, args, now)?, &rehearsed)?;
     let facts = facts_of(&rehearsed.records).map_err(Failure::outside)?;
     let debrief = told(&setting.plan, &facts, &rehearsed.world);
     let ended = debrief.end();
@@ -257,7 +258,7 @@ fn automatic(state: &Path, args: &RehearseArgs, setting: Setting) -> Outcome {
         };
         say(&serde_json::to_string(&summary).map_err(Failure::outside)?);
     } else {
-        say_debrief(&setting, &debrief);
+        say_debrief(setting, &debrief);
         say(&format!("kept as run {id}; look at it again with: gonogo replay {}", id.short()));
     }
     Ok(u8::from(!as_expected))
@@ -265,7 +266,7 @@ fn automatic(state: &Path, args: &RehearseArgs, setting: Setting) -> Outcome {
 
 /// Keeps what was rehearsed like any other run: same records, same chain.
 fn keep(store: &Store, id: &RunId, new: &NewRun, rehearsed: &Rehearsed) -> Result<(), Failure> {
-    let mut journal = store.create_run(id, new, &holder("gonogo rehearse --auto"))?;
+    let mut journal = store.create_run(id, new, &Holder::rehearsing("gonogo rehearse --auto", Timestamp::now()))?;
     let batch: Vec<NewRecord> = rehearsed
         .records
         .iter()
@@ -307,7 +308,7 @@ fn say_debrief(setting: &Setting, debrief: &Debrief) {
 fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> Outcome {
     let seat = Seat::check(look)?;
     let store = Store::open(state)?;
-    let holder = holder("gonogo rehearse");
+    let holder = Holder::rehearsing("gonogo rehearse", Timestamp::now());
     let now = Timestamp::now();
     let id = RunId::new(now, rand::random());
     let mut journal: Journal = store.create_run(&id, &new_run(setting, args, now)?, &holder)?;

@@ -40,11 +40,21 @@ pub struct Holder {
 impl Holder {
     /// This process. The user is taken from `LOGNAME` or `USER`, else the numeric id.
     pub fn this_process(command: impl Into<String>, since: Timestamp) -> Self {
+        Self::named(command, since, login_name)
+    }
+
+    /// The same for a rehearsal, which starts no other program: where the environment does not name the user, a number
+    /// does.
+    pub fn rehearsing(command: impl Into<String>, since: Timestamp) -> Self {
+        Self::named(command, since, || None)
+    }
+
+    fn named(command: impl Into<String>, since: Timestamp, ask: impl FnOnce() -> Option<String>) -> Self {
         let user = ["LOGNAME", "USER"]
             .into_iter()
             .filter_map(|name| std::env::var(name).ok())
             .find(|name| !name.is_empty())
-            .or_else(login_name)
+            .or_else(ask)
             .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
         Self {
             user,

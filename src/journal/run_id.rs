@@ -21,6 +21,11 @@ impl RunId {
         &self.0
     }
 
+    /// The minute in which the run began, as the name writes it.
+    pub fn minute(&self) -> &str {
+        self.0.rsplit_once('-').map_or(&self.0, |(minute, _)| minute)
+    }
+
     /// The last four digits, as people say it.
     pub fn short(&self) -> &str {
         self.0.rsplit('-').next().unwrap_or(&self.0)

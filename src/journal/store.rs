@@ -188,6 +188,22 @@ impl Store {
         }
     }
 
+    /// The newest run that is wanted. Names tell the minute; what was begun in the same one is told apart by the
+    /// journals. Runs that cannot be read are passed over.
+    pub fn newest(&self, wanted: impl Fn(&Reader) -> bool) -> Result<Option<RunId>, JournalError> {
+        let mut newest: Option<(Timestamp, RunId)> = None;
+        for id in self.ids()?.into_iter().rev() {
+            if newest.as_ref().is_some_and(|(_, found)| found.minute() != id.minute()) {
+                break;
+            }
+            let Ok(reader) = self.read_run(&id) else { continue };
+            if wanted(&reader) {
+                newest = newest.max(Some((reader.meta().created_at, id)));
+            }
+        }
+        Ok(newest.map(|(_, id)| id))
+    }
+
     fn no_such_run(&self, asked: &str, ids: &[RunId]) -> JournalError {
         let likeness =
             |id: &RunId| strsim::jaro_winkler(asked, id.as_str()).max(strsim::jaro_winkler(asked, id.short()));

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::core::fact::{Ending, Fact, Recorded};
 use crate::core::ids::StepId;
 use crate::core::job::Outcome;
-use crate::core::plan::Plan;
+use crate::core::plan::{Plan, Reversibility, Step};
 use crate::core::state::{Phase, Run};
 use crate::core::time::{At, Span};
 use crate::core::value::Value;
@@ -225,6 +225,11 @@ fn rollback(facts: &[Recorded], run: &Run) -> Option<RollbackTold> {
     })
 }
 
+/// Whether a step has left something that somebody would have to take back.
+fn is_left(run: &Run, step: &Step) -> bool {
+    run.has_effect(&step.id) && (step.undo.is_some() || step.reversibility != Reversibility::Free)
+}
+
 /// Everything that would have hurt.
 fn harm(plan: &Plan, facts: &[Recorded], run: &Run, end: At, missing_rows: u64) -> Vec<String> {
     let mut harm = Vec::new();
@@ -243,7 +248,7 @@ fn harm(plan: &Plan, facts: &[Recorded], run: &Run, end: At, missing_rows: u64) 
         None => harm.push("the run has not ended: nobody could go on or back".to_owned()),
         Some((_, Ending::Abandoned { reason })) => {
             let left: Vec<&str> =
-                plan.steps.iter().filter(|step| run.has_effect(&step.id)).map(|step| step.id.as_str()).collect();
+                plan.steps.iter().filter(|step| is_left(run, step)).map(|step| step.id.as_str()).collect();
             let left = if left.is_empty() { String::new() } else { format!("; left in place: {}", left.join(", ")) };
             harm.push(format!("the run was abandoned: {reason}{left}"));
         }
@@ -298,7 +303,7 @@ impl Debrief {
             lines.push(format!("T+{}  {}", span(mishap.at_ms), mishap.what));
             match (&mishap.noticed_by, mishap.noticed_after_ms) {
                 (Some(by), Some(after)) => lines.push(format!("      shown after {} by: {by}", span(after))),
-                _ => lines.push("      nothing in the run ever showed it".to_owned()),
+                _ => lines.push("      no step failed because of it".to_owned()),
             }
             if let (Some(answer), Some(after)) = (&mishap.answer, mishap.answered_after_ms) {
                 lines.push(format!("      answered after {}: {answer}", span(after)));
@@ -306,7 +311,7 @@ impl Debrief {
         }
         let slow = self.steps.iter().filter_map(|step| {
             let (took, expect) = (step.took_ms?, step.expect_ms?);
-            (took > expect.saturating_mul(2) && took > 1_000).then(|| (step, took, expect))
+            (took > expect.saturating_mul(2) && took > 1_000).then_some((step, took, expect))
         });
         for (step, took, expect) in slow {
             lines.push(format!("slower than expected: {} took {}, not {}", step.step, span(took), span(expect)));

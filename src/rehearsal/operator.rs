@@ -139,20 +139,18 @@ impl AutoOperator {
             (true, Doubt::AssumeDone) => (Finding::Happened, "it will have worked"),
             (false, _) => (Finding::DidNotHappen, "looked at the target: it did not take effect"),
         };
+        let resolve = |finding| Command::Resolve {
+            step: key.step.clone(),
+            finding,
+            reason: reason.to_owned(),
+            seen: picture(seen.plan, seen.run, seen.board, seen.now, step),
+        };
+        // A section that stopped half way cannot have happened as a whole.
+        let command = Some(resolve(finding)).filter(|command| seen.is_granted(command));
         Wish {
             situation: format!("{key} in doubt"),
-            // To go and look takes longer than to press a key.
-            after: if self.policy.doubt == Doubt::Look {
-                Span(self.policy.reaction.0 * 4)
-            } else {
-                self.policy.reaction
-            },
-            command: Command::Resolve {
-                step: key.step.clone(),
-                finding,
-                reason: reason.to_owned(),
-                seen: picture(seen.plan, seen.run, seen.board, seen.now, step),
-            },
+            after: self.policy.reaction,
+            command: command.unwrap_or_else(|| resolve(Finding::HalfHappened)),
         }
     }
 
@@ -183,9 +181,10 @@ impl AutoOperator {
         }
         let shut = gates(plan, board, now, step).iter().any(|gate| !Evidence::open(gate));
         if !shut {
+            let again = matches!(run.phase(&step.id), Phase::Failed { .. });
             return Some(Wish {
                 situation: format!("{} ready {}", step.id, run.step(&step.id).attempt),
-                after: self.policy.reaction,
+                after: if again { self.policy.retry_after } else { self.policy.reaction },
                 command: Command::Confirm(seen.confirmation(step, word(step))),
             });
         }

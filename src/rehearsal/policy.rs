@@ -22,13 +22,15 @@ pub struct Policy {
     pub shut_gate: ShutGate,
     /// How often a step that failed is tried again before `failed` applies.
     pub retries: u32,
+    /// How long it takes to find out why a step failed, and to mend it, before it is tried again.
+    pub retry_after: Span,
     /// What is done about a step that has failed.
     pub failed: Failed,
     /// What is done about a step whose guard broke.
     pub guard: Failed,
     /// How a step in doubt is resolved.
     pub doubt: Doubt,
-    /// How long it takes to come back after the cockpit or its terminal was lost.
+    /// How long it takes to come back after the cockpit or its terminal was lost; longer if the scenario says so.
     pub back_after: Span,
     /// Take everything back once this step is done: the rollback is rehearsed too.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,14 +77,15 @@ impl Policy {
     /// Waits for GO, looks before it says anything, takes everything back when it cannot go on.
     pub fn good() -> Self {
         Self {
-            reaction: Span::secs(5),
+            reaction: Span::secs(3),
             patience: Span::secs(30 * 60),
             shut_gate: ShutGate::RollBack,
-            retries: 1,
+            retries: 3,
+            retry_after: Span::secs(5 * 60),
             failed: Failed::RollBack,
             guard: Failed::RollBack,
             doubt: Doubt::Look,
-            back_after: Span::secs(30),
+            back_after: Span::secs(4),
             roll_back_after: None,
         }
     }
@@ -94,6 +97,7 @@ impl Policy {
             patience: Span::secs(5),
             shut_gate: ShutGate::Override,
             retries: 0,
+            retry_after: Span::secs(1),
             failed: Failed::Skip,
             guard: Failed::Skip,
             doubt: Doubt::AssumeDone,
@@ -130,8 +134,8 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_as_a_good_operator_does_it() {
-        let policy = load_str("test", "retries: 3\n").map_err(|faults| faults.to_string());
-        assert_eq!(policy, Ok(Policy { retries: 3, ..Policy::good() }));
+        let policy = load_str("test", "retries: 7\n").map_err(|faults| faults.to_string());
+        assert_eq!(policy, Ok(Policy { retries: 7, ..Policy::good() }));
     }
 
     #[test]

@@ -120,7 +120,7 @@ pub fn rehearse_observed(
         }
         if engine.has_left() || engine.fault().is_some() {
             drop(engine);
-            let away = session.world.take_away().unwrap_or(operator.back_after());
+            let away = session.world.take_away().unwrap_or_default().max(operator.back_after());
             session.stay_away(away);
             engine = session.open()?;
             continue;

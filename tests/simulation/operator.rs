@@ -35,6 +35,7 @@ impl Monkey {
             patience: Span(rng.random_range(1_000..600_000)),
             shut_gate: if rng.random_bool(0.5) { ShutGate::Override } else { ShutGate::RollBack },
             retries: rng.random_range(0..3),
+            retry_after: Span(rng.random_range(100..600_000)),
             failed: if rng.random_bool(0.5) { Failed::Skip } else { Failed::RollBack },
             guard: if rng.random_bool(0.5) { Failed::Skip } else { Failed::RollBack },
             doubt: if rng.random_bool(0.5) { Doubt::Look } else { Doubt::AssumeDone },
