@@ -285,6 +285,22 @@ impl Recording {
         self.inexact
     }
 
+    /// Whether readings that this fact rests on may have gone with the driver: it did not leave in an orderly manner,
+    /// and nothing that arrived after the fact is in the record.
+    ///
+    /// # Errors
+    ///
+    /// When samples cannot be read.
+    pub(super) fn may_lack_readings(&self, seq: u64) -> Result<bool, JournalError> {
+        let after = self.facts.iter().skip(usize::try_from(seq).unwrap_or(usize::MAX)).map(|recorded| &recorded.fact);
+        let mut ends = after.filter(|fact| matches!(fact, Fact::DriverLeft { .. } | Fact::DriverArrived { .. }));
+        if matches!(ends.next(), Some(Fact::DriverLeft { .. })) {
+            return Ok(false);
+        }
+        let next = self.first_sample(|(_, after)| after < seq)?;
+        Ok(self.reader.arrived(next, 1)?.first().is_none_or(|(_, sample)| sample.source == OPENED))
+    }
+
     /// Everything as it was behind this fact and before this sample.
     fn shown(&self, seq: u64, next: i64, now: At) -> Result<Reel, JournalError> {
         let mut reel = self.folded(seq, now);

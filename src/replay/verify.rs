@@ -201,7 +201,7 @@ impl Again<'_> {
             Ground::Soak(step, evidence, since) => vec![self.soaking(first.at, step, evidence, *since)],
             Ground::Readings => self.read_by(first)?.into(),
         };
-        Ok(self.compare(first, rest, &asked, &boards, &ground))
+        self.compare(first, rest, &asked, &boards, &ground)
     }
 
     /// A board on which these guards of a soak have not been GO since then, and its others have.
@@ -232,7 +232,7 @@ impl Again<'_> {
         asked: &Asked,
         boards: &[Board],
         ground: &Ground,
-    ) -> usize {
+    ) -> Result<usize, JournalError> {
         let mut why = "the runbook has no such step".to_owned();
         for board in boards {
             for input in self.inputs(asked, board, first.at) {
@@ -244,7 +244,7 @@ impl Again<'_> {
                         match difference(&decision.facts, rest, first.at) {
                             None => {
                                 self.report.decided += 1;
-                                return decision.facts.len();
+                                return Ok(decision.facts.len());
                             }
                             Some(what) => why = what,
                         }
@@ -254,10 +254,13 @@ impl Again<'_> {
         }
         if matches!(ground, Ground::Readings) && self.recording.lacks_readings() {
             self.taken("what was awaited or watched has no evidence in the journal, and no readings are recorded");
+        } else if matches!(ground, Ground::Readings) && self.recording.may_lack_readings(first.seq)? {
+            self.taken("what was awaited or watched, and readings may have gone with the cockpit");
+            return Ok(taken_together(first, rest));
         } else {
             self.differs(first, why);
         }
-        1
+        Ok(1)
     }
 
     fn arrived(&mut self, first: &Recorded, rest: &[Recorded], by: &Who, epoch: u64, away: Span) -> usize {
@@ -453,10 +456,11 @@ impl Again<'_> {
         }
         let boards = self.read_by(first)?;
         let mut lost = false;
+        let gone = self.recording.may_lack_readings(first.seq)?;
         // What a step counts from when it begins is judged as if it had begun.
         let mut run = None;
         if let Some((step, undo, baselines)) = begins {
-            lost |= self.weigh_baselines(first, &boards, step, undo, baselines);
+            lost |= !gone && self.weigh_baselines(first, &boards, step, undo, baselines);
             run.insert(self.run.clone()).apply(self.plan, first.at, &first.fact);
         }
         for (id, told) in evidence {
@@ -465,7 +469,7 @@ impl Again<'_> {
             if read.contains(&told.assessment) {
                 continue;
             }
-            if read.iter().any(|read| matches!(read.verdict, Verdict::Unknown)) {
+            if gone || read.iter().any(|read| matches!(read.verdict, Verdict::Unknown)) {
                 lost = true;
             } else if read.iter().all(|read| read.verdict != told.assessment.verdict) {
                 let [read, _] = &read;
@@ -511,6 +515,24 @@ impl Again<'_> {
         self.differs(first, "growth is counted from other numbers than the recorded readings");
         false
     }
+}
+
+/// How many facts a decision has that is taken as recorded: what the end of a job leads to at once belongs to it.
+fn taken_together(first: &Recorded, rest: &[Recorded]) -> usize {
+    let belongs = |recorded: &&Recorded| {
+        let follows = match &recorded.fact {
+            Fact::StepDone { evidence, .. } => evidence.is_empty(),
+            fact => matches!(
+                fact,
+                Fact::JobStarted { .. }
+                    | Fact::BaselineTaken { .. }
+                    | Fact::StepFailed { .. }
+                    | Fact::SectionReverting { .. }
+            ),
+        };
+        recorded.at == first.at && follows
+    };
+    1 + rest.iter().skip(1).take_while(belongs).count()
 }
 
 fn testified(evidence: Vec<(ConditionId, Evidence)>) -> Ground {
