@@ -257,12 +257,15 @@ pub(super) fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId, c
     let settled = engine.plan().steps.iter().filter(|step| run.is_settled(&step.id)).count();
     let of = engine.plan().steps.len();
     let run_name = id.short();
+    let on = if run.mode == Some(Mode::Rehearsal) {
+        format!("a rehearsal ends with its cockpit; look at it again with: gonogo replay {run_name}")
+    } else {
+        format!("go on with: gonogo resume {run_name}")
+    };
     let how = match exit {
         Exit::Ended(_) => words::run_state(engine.plan(), run),
-        Exit::Left => format!("left at {settled} of {of} steps; go on with: gonogo resume {run_name}"),
-        Exit::Detached(why) => {
-            format!("detached ({why}) at {settled} of {of} steps; go on with: gonogo resume {run_name}")
-        }
+        Exit::Left => format!("left at {settled} of {of} steps; {on}"),
+        Exit::Detached(why) => format!("detached ({why}) at {settled} of {of} steps; {on}"),
         Exit::Faulted(why) => {
             format!("the journal failed: {why}\nwhat is on disk can be read with: gonogo log {run_name}")
         }

@@ -19,6 +19,9 @@ use crate::world::sim::{SimOptions, SimWorld};
 /// Virtual time after which a rehearsal that has not ended is given up.
 const LONGEST: Span = Span::secs(60 * 86_400);
 
+/// Turns after which it is given up: a whole playbook takes some ten thousand.
+const TURNS: u64 = 1_000_000;
+
 /// How often an operator looks at the screen while no fact arrives.
 const GLANCE: Span = Span(500);
 
@@ -107,6 +110,7 @@ pub fn rehearse_observed(
         glanced: None,
     };
     let mut stuck = None;
+    let mut turns = 0;
     observe(Observed::Opened { world: &session.world, contents: &session.contents });
     let mut engine = session.open()?;
     loop {
@@ -114,7 +118,8 @@ pub fn rehearse_observed(
         if engine.run().ended.is_some() {
             break;
         }
-        if session.clock.now().since(start) > LONGEST {
+        turns += 1;
+        if session.clock.now().since(start) > LONGEST || turns > TURNS {
             stuck = Some(session.clock.now());
             break;
         }

@@ -147,7 +147,7 @@ fn steps_with(log: &[serde_json::Value], kind: &str) -> BTreeSet<String> {
 #[test]
 fn the_playbook_is_driven_to_its_end_by_keyboard() {
     let place = Place::new();
-    let mut operator = Operator::at(place.console(&[]));
+    let mut operator = Operator::at(place.console(&["lab"]));
     assert_eq!(operator.drive(Goal::End), Stop::Reached, "{}", operator.last.text());
     assert_eq!(operator.started, (1..=STEPS).collect::<Vec<_>>());
 
@@ -282,7 +282,7 @@ fn a_run_whose_lab_is_gone_cannot_be_gone_on_with() {
     let name = place.run().rsplit('-').next().unwrap().to_owned();
 
     // The lab is still there: another run would find what this one left.
-    let (status, text) = said(&place.gonogo(&["--plain"]));
+    let (status, text) = said(&place.gonogo(&["--plain", "lab"]));
     assert_eq!(status, Some(2), "{text}");
     assert!(text.contains(&format!("gonogo resume {name}")) && text.contains("gonogo lab --down"), "{text}");
 
