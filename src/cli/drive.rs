@@ -20,6 +20,7 @@ use crate::driver::{Engine, Opening, facts_of};
 use crate::journal::testing::MemoryLedger;
 use crate::journal::{Head, Holder, Journal, Ledger, NewRun, Reader, Record, RunId, Store, Writer};
 use crate::plain::{PlainCockpit, printable};
+use crate::runbook::Loaded;
 use crate::screen::words;
 use crate::stage::Stage;
 use crate::term::{Charset, Options, TermError, Terminal};
@@ -51,13 +52,27 @@ pub(super) fn who(holder: &Holder) -> Who {
 pub(super) fn run(state: &Path, look: Look, args: &RunbookArgs, without_rehearsals: Option<&str>) -> Outcome {
     let loaded = read(args, look.color)?;
     let by = who(&holder("gonogo run"));
-    let checked = demanded(&Store::open(state)?, &loaded.plan, &loaded.source, without_rehearsals, &by)?;
-    start(state, look, args, Mode::Live, checked)
+    let store = Store::open(state)?;
+    let checked = demanded(&store, &loaded.plan, &loaded.source, &args.set, without_rehearsals, &by)?;
+    let rehearsed = is_rehearsal(args, &loaded.plan, look.color)?;
+    start_loaded(state, look, args, loaded, Mode::Live, checked, rehearsed)
 }
 
 /// Opens a new run and seats the operator.
-pub(super) fn start(state: &Path, look: Look, args: &RunbookArgs, mode: Mode, rehearsals: Option<Fact>) -> Outcome {
-    let loaded = read(args, look.color)?;
+pub(super) fn start(state: &Path, look: Look, args: &RunbookArgs, mode: Mode) -> Outcome {
+    start_loaded(state, look, args, read(args, look.color)?, mode, None, false)
+}
+
+/// The same with the very runbook that was looked at before.
+fn start_loaded(
+    state: &Path,
+    look: Look,
+    args: &RunbookArgs,
+    loaded: Loaded,
+    mode: Mode,
+    rehearsals: Option<Fact>,
+    rehearsed: bool,
+) -> Outcome {
     // Everything that can be refused is refused before there is a run.
     if mode == Mode::Lab {
         super::loopback::only(&loaded.plan)?;
@@ -67,7 +82,7 @@ pub(super) fn start(state: &Path, look: Look, args: &RunbookArgs, mode: Mode, re
     let holder = holder("gonogo run");
     let mut labels = BTreeMap::from([(MODE.to_owned(), mode.as_str().to_owned())]);
     labels.extend(args.profile.clone().map(|profile| (PROFILE.to_owned(), profile)));
-    if mode == Mode::Live && is_rehearsal(&loaded.plan, args.profile.as_deref()) {
+    if rehearsed {
         labels.insert(REHEARSAL.to_owned(), "on real servers".to_owned());
     }
     labels.insert(SET.to_owned(), serde_json::to_string(&args.set).map_err(Failure::outside)?);

@@ -148,7 +148,7 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool)
     set.extend(own);
     args.set = set;
     let attachment = lab.attach().map_err(Failure::outside)?;
-    let result = drive::start(state, look, &args, Mode::Lab, None);
+    let result = drive::start(state, look, &args, Mode::Lab);
     drop(attachment);
     // A lost terminal is no wish to end anything.
     let taken_away = matches!(result, Ok(status) if status == Exit::Detached(String::new()).code());

@@ -4,16 +4,17 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::records::{MODE, PROFILE, plan_of};
+use super::records::{MODE, PROFILE, SET, plan_of};
 use super::{Failure, Look, Outcome, RunbookArgs, check::read, say};
 use crate::core::fact::{Fact, Mode};
 use crate::core::ids::Who;
 use crate::core::plan::Plan;
 use crate::core::time::At;
 use crate::driver::facts_of;
-use crate::journal::{Reader, Store};
+use crate::journal::{Reader, Store, verify};
 use crate::rehearsal::compare::changes;
 use crate::rehearsal::ledger::{Rehearsal, standing};
+use crate::term::ColorChoice;
 use crate::text::clean;
 
 /// Label of a run on real servers that is a rehearsal: its profile lifts the demand for rehearsals.
@@ -22,13 +23,16 @@ pub(super) const REHEARSAL: &str = "rehearsal";
 /// The shortest reason for driving without rehearsals, in characters.
 const REASON_MIN: usize = crate::core::decide::REASON_MIN;
 
-/// Whether driving this plan with this profile is a rehearsal on real servers: the profile lifts the demand that the
-/// runbook makes.
-pub(super) fn is_rehearsal(plan: &Plan, profile: Option<&str>) -> bool {
-    profile.is_some() && plan.rehearsals.is_none()
+/// Whether driving this plan is a rehearsal on real servers: its profile lifts the demand that the runbook makes.
+pub(super) fn is_rehearsal(args: &RunbookArgs, plan: &Plan, color: ColorChoice) -> Result<bool, Failure> {
+    if args.profile.is_none() || plan.rehearsals.is_some() {
+        return Ok(false);
+    }
+    let base = RunbookArgs { profile: None, ..args.clone() };
+    Ok(read(&base, color)?.plan.rehearsals.is_some())
 }
 
-/// All rehearsals on record with their plans, the newest last. What cannot be read does not count.
+/// All rehearsals on record with their plans, the newest last. What cannot be read or was changed does not count.
 fn on_record(store: &Store) -> Result<Vec<(Rehearsal, Plan, Reader)>, Failure> {
     let mut found = Vec::new();
     for run in store.list()? {
@@ -41,6 +45,15 @@ fn on_record(store: &Store) -> Result<Vec<(Rehearsal, Plan, Reader)>, Failure> {
         let reader = store.read_run(&run.id)?;
         let Ok(plan) = plan_of(&reader) else { continue };
         let Ok(facts) = facts_of(&reader.tail(journal.head.seq)?) else { continue };
+        // Labels are outside the chain: what the facts say counts.
+        let opened = facts.iter().find_map(|recorded| match &recorded.fact {
+            Fact::RunOpened { mode, .. } => Some(*mode),
+            _ => None,
+        });
+        let believed = opened == Some(if simulated { Mode::Rehearsal } else { Mode::Live });
+        if !believed || !verify(&reader, None)?.is_intact() {
+            continue;
+        }
         let profile = if simulated { None } else { labels.get(PROFILE).cloned() };
         let rehearsal = Rehearsal::from_facts(run.id, journal.meta.created_at, profile, &plan, &facts);
         found.push((rehearsal, plan, reader));
@@ -49,20 +62,25 @@ fn on_record(store: &Store) -> Result<Vec<(Rehearsal, Plan, Reader)>, Failure> {
     Ok(found)
 }
 
-/// Rehearsals that may count for a plan. One on real servers, made with the very same file, counts although its
-/// profile gives another digest.
-fn counting(found: &[(Rehearsal, Plan, Reader)], plan: &Plan, source: &str) -> Vec<Rehearsal> {
+/// Rehearsals that may count for a plan. One on real servers, made with the very same file and vars, counts although
+/// its profile gives another digest.
+fn counting(
+    found: &[(Rehearsal, Plan, Reader)],
+    plan: &Plan,
+    source: &str,
+    set: &[(String, String)],
+) -> Result<Vec<Rehearsal>, Failure> {
     let runbook = crate::journal::Digest::of(source.as_bytes());
-    found
-        .iter()
-        .map(|(rehearsal, _, reader)| {
-            let mut rehearsal = rehearsal.clone();
-            if rehearsal.profile.is_some() && reader.meta().runbook == runbook {
-                rehearsal.plan.clone_from(&plan.digest);
-            }
-            rehearsal
-        })
-        .collect()
+    let set = serde_json::to_string(set).map_err(Failure::outside)?;
+    let rehearsals = found.iter().map(|(rehearsal, _, reader)| {
+        let mut rehearsal = rehearsal.clone();
+        let same = reader.meta().runbook == runbook && reader.meta().labels.get(SET) == Some(&set);
+        if rehearsal.profile.is_some() && same {
+            rehearsal.plan.clone_from(&plan.digest);
+        }
+        rehearsal
+    });
+    Ok(rehearsals.collect())
 }
 
 /// What a live run of this plan must record about its rehearsals; or why it may not begin.
@@ -70,12 +88,13 @@ pub(super) fn demanded(
     store: &Store,
     plan: &Plan,
     source: &str,
+    set: &[(String, String)],
     without: Option<&str>,
     by: &Who,
 ) -> Result<Option<Fact>, Failure> {
     let Some(demand) = &plan.rehearsals else { return Ok(None) };
     let found = on_record(store)?;
-    let standing = standing(demand, plan, &counting(&found, plan, source), Timestamp::now());
+    let standing = standing(demand, plan, &counting(&found, plan, source, set)?, Timestamp::now());
     let counted = standing.counted.iter().map(ToString::to_string).collect();
     let overridden = match without {
         _ if standing.missing.is_empty() => None,
@@ -111,7 +130,7 @@ pub(super) fn list(state: &Path, look: Look, args: &RunbookArgs) -> Outcome {
     let plan = &loaded.plan;
     let store = Store::open(state)?;
     let found = on_record(&store)?;
-    let candidates = counting(&found, plan, &loaded.source);
+    let candidates = counting(&found, plan, &loaded.source, &args.set)?;
     for ((_, old, _), rehearsal) in found.iter().zip(&candidates) {
         let world = rehearsal.profile.as_ref().map_or_else(
             || "simulated".to_owned(),

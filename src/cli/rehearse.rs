@@ -20,7 +20,7 @@ use crate::core::plan::Plan;
 use crate::core::time::{At, Span};
 use crate::driver::{Engine, Opening, facts_of};
 use crate::journal::{Holder, Journal, Ledger, NewRecord, NewRun, RunId, Store, Writer};
-use crate::pace::Pace;
+use crate::pace::{Pace, SPEEDS};
 use crate::rehearsal::debrief::{Debrief, Mishap, debrief};
 use crate::rehearsal::operator::AutoOperator;
 use crate::rehearsal::policy::{Policy, load_str as load_policy};
@@ -28,6 +28,7 @@ use crate::rehearsal::session::{Rehearsed, rehearse as rehearse_by_policy};
 use crate::rehearsal::world::Handle;
 use crate::runbook::Loaded;
 use crate::scenario::{self, End, Scenario};
+use crate::text::clean;
 use crate::world::sim::{SimOptions, SimWorld};
 
 /// When a rehearsal begins on its own clock, unless the runbook has a window: a Saturday night, long ago enough not to
@@ -55,8 +56,8 @@ pub(super) struct RehearseArgs {
     /// Where chance begins; the same seed gives the same rehearsal [default: by chance, and told]
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
-    /// How many times faster than real time it begins, 1 to 1000; + and - change it
-    #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// How many times faster than real time it begins: 1, 2, 5, 10, 30, 60, 120, 300 or 1000; + and - change it
+    #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = speed)]
     speed: u32,
     /// Let an automatic operator drive, without a terminal, as fast as it can be computed
     #[arg(long)]
@@ -70,6 +71,12 @@ pub(super) struct RehearseArgs {
     /// Print the outcome as one JSON object
     #[arg(long, requires = "auto")]
     json: bool,
+}
+
+fn speed(text: &str) -> Result<u32, String> {
+    let speeds = || SPEEDS.map(|speed| speed.to_string()).join(", ");
+    let asked = text.parse().ok().filter(|asked| SPEEDS.contains(asked));
+    asked.ok_or_else(|| format!("it can be {}", speeds()))
 }
 
 impl RehearseArgs {
@@ -292,14 +299,14 @@ fn told(plan: &Plan, facts: &[Recorded], world: &Handle) -> Debrief {
 
 fn say_debrief(setting: &Setting, debrief: &Debrief) {
     for (name, scenario) in &setting.scenarios {
-        say(&format!("scenario {name}: {}", scenario.title));
+        say(&clean(&format!("scenario {name}: {}", scenario.title)));
     }
     for line in debrief.lines() {
-        say(&line);
+        say(&clean(&line));
     }
     for (_, scenario) in &setting.scenarios {
-        say(&format!("lesson: {}", scenario.lesson));
-        say(&format!("a good reaction: {}", scenario.good_reaction));
+        say(&clean(&format!("lesson: {}", scenario.lesson)));
+        say(&clean(&format!("a good reaction: {}", scenario.good_reaction)));
     }
     say(&format!("seed {}", setting.seed));
 }
@@ -329,7 +336,8 @@ fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> 
             seat.take(engine, id.short().to_owned(), false).await
         })?;
         let struck = engine.struck();
-        let faulted = engine.fault().is_some();
+        // Only a disk that the scenario has filled is waited for; any other fault ends it.
+        let faulted = engine.fault().is_some() && world.disk().is_full();
         if struck.is_none() && !faulted {
             last_word(&exit, &engine, &id, seat.charset());
         }

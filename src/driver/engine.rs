@@ -414,24 +414,16 @@ impl<W: World> Engine<W> {
     }
 
     fn next_decision(&mut self, now: At) -> Option<Decision> {
+        // First of all: after a sleep of the machine everything looks fresh that is not.
+        if let Some(jumped) = self.wall_clock_jumped(now) {
+            return Some(jumped);
+        }
         while let Some(input) = self.inbox.pop_front() {
             match decide(&self.plan, &self.run, &self.board, now, input) {
                 Ok(decision) if decision.is_empty() => {}
                 Ok(decision) => return Some(decision),
                 Err(refusal) => self.refusal = Some((now, refusal)),
             }
-        }
-        let drift = self.clock.wall_drift();
-        if (drift - self.drift).abs() >= JUMP_MS {
-            let by_ms = drift - self.drift;
-            self.drift = drift;
-            if by_ms > 0 {
-                // The machine may have slept: what was seen before is older than it looks.
-                self.board = Board::new(&self.plan, now);
-                let board = self.tape.board_anew(now, &self.board);
-                self.keep(board);
-            }
-            return Some(Decision { facts: vec![Fact::WallClockJumped { by_ms }], effects: Vec::new() });
         }
         if let Some(why) = &self.leaving
             && !self.must_finish()
@@ -441,6 +433,24 @@ impl<W: World> Engine<W> {
         }
         let decision = decide(&self.plan, &self.run, &self.board, now, Input::Tick).unwrap_or_default();
         (!decision.is_empty()).then_some(decision)
+    }
+
+    /// Records that the wall clock was set, or that the machine has slept: what was seen before is older than it looks
+    /// then, and what was wished for on that picture is refused.
+    fn wall_clock_jumped(&mut self, now: At) -> Option<Decision> {
+        let drift = self.clock.wall_drift();
+        let by_ms = drift - self.drift;
+        if by_ms.abs() < JUMP_MS {
+            return None;
+        }
+        self.drift = drift;
+        if by_ms > 0 {
+            self.refuse_operators(now, &Refusal::PictureChanged { what: "the clock jumped forward".to_owned() });
+            self.board = Board::new(&self.plan, now);
+            let board = self.tape.board_anew(now, &self.board);
+            self.keep(board);
+        }
+        Some(Decision { facts: vec![Fact::WallClockJumped { by_ms }], effects: Vec::new() })
     }
 
     /// Whether something is under way that a leaving driver lets finish first: a job in the world, or a section,

@@ -240,7 +240,8 @@ fn harm(plan: &Plan, facts: &[Recorded], run: &Run, end: At, missing_rows: u64) 
     if let Some(failed) = number("failed").filter(|failed| *failed > 0) {
         harm.push(format!("{failed} requests of customers failed"));
     }
-    let pause = run.writes.so_far(end);
+    let longest = Span(number("longest_pause_ms").unwrap_or(0).unsigned_abs());
+    let pause = run.writes.so_far(end).max(longest);
     if let Some(budget) = plan.write_pause_budget.filter(|budget| pause > *budget) {
         harm.push(format!("writes were paused for {pause}, more than the {budget} allowed"));
     }

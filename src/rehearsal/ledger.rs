@@ -1,14 +1,11 @@
 //! The rehearsal ledger: which rehearsals count for a plan, and what is missing before it may be driven live.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use super::compare::{Change, changes};
 use crate::core::fact::{Ending, Fact, Recorded};
-use crate::core::ids::StepId;
 use crate::core::plan::{Plan, Rehearsals};
-use crate::core::time::{At, Span};
+use crate::core::state::{Phase, Run};
 use crate::journal::RunId;
 
 /// One rehearsal as its journal tells it.
@@ -26,29 +23,16 @@ pub struct Rehearsal {
     pub ending: Option<Ending>,
     /// Steps that were taken back in it.
     pub undone: usize,
-    /// Times that steps and undos took.
-    pub times: Times,
-}
-
-/// How long things took in one rehearsal.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Times {
-    /// From the start of a step to its end, for tries that were done.
-    pub steps: BTreeMap<StepId, Span>,
-    /// From the start of an undo to its end.
-    pub undos: BTreeMap<StepId, Span>,
-    /// All write pauses together.
-    pub write_pause: Span,
+    /// Steps that were left out.
+    pub skipped: usize,
 }
 
 impl Rehearsal {
     /// Reads one from its facts.
     pub fn from_facts(run: RunId, made: Timestamp, profile: Option<String>, plan: &Plan, facts: &[Recorded]) -> Self {
-        let folded = crate::core::state::Run::fold(plan, facts);
+        let folded = Run::fold(plan, facts);
         let undone = facts.iter().filter(|recorded| matches!(recorded.fact, Fact::StepUndone { .. })).count();
-        let last = facts.last().map_or(At(0), |recorded| recorded.at);
-        let mut times = times(facts);
-        times.write_pause = folded.writes.so_far(last);
+        let skipped = plan.steps.iter().filter(|step| matches!(folded.phase(&step.id), Phase::Skipped { .. })).count();
         Self {
             run,
             made,
@@ -56,46 +40,23 @@ impl Rehearsal {
             profile,
             ending: folded.ended.map(|(_, how)| how),
             undone,
-            times,
+            skipped,
         }
     }
 
-    /// Whether it went all the way: to the end, or back to the beginning.
+    /// Whether it went all the way: to the end with every step, or back to the beginning from somewhere.
     pub fn is_complete(&self) -> bool {
-        matches!(self.ending, Some(Ending::Completed | Ending::RolledBack))
+        match self.ending {
+            Some(Ending::Completed) => self.skipped == 0,
+            Some(Ending::RolledBack) => self.undone > 0,
+            Some(Ending::Abandoned { .. }) | None => false,
+        }
     }
 
     /// Whether its rollback was rehearsed as well.
     pub fn was_rolled_back(&self) -> bool {
-        matches!(self.ending, Some(Ending::RolledBack))
+        self.ending == Some(Ending::RolledBack) && self.undone > 0
     }
-}
-
-fn times(facts: &[Recorded]) -> Times {
-    let mut times = Times::default();
-    let mut begun: BTreeMap<(&StepId, bool), At> = BTreeMap::new();
-    for recorded in facts {
-        match &recorded.fact {
-            Fact::StepStarted { step, .. } => {
-                begun.insert((step, false), recorded.at);
-            }
-            Fact::UndoStarted { step, .. } => {
-                begun.insert((step, true), recorded.at);
-            }
-            Fact::StepDone { step, .. } => {
-                if let Some(at) = begun.remove(&(step, false)) {
-                    times.steps.insert(step.clone(), recorded.at.since(at));
-                }
-            }
-            Fact::StepUndone { step, .. } => {
-                if let Some(at) = begun.remove(&(step, true)) {
-                    times.undos.insert(step.clone(), recorded.at.since(at));
-                }
-            }
-            _ => {}
-        }
-    }
-    times
 }
 
 /// What the ledger says about a plan that demands rehearsals.
@@ -124,11 +85,12 @@ pub fn standing(demand: &Rehearsals, plan: &Plan, rehearsals: &[Rehearsal], now:
         let old = complete.len() - counted.len();
         let open = of_plan.len() - complete.len();
         let other = rehearsals.len() - of_plan.len();
-        let asides: Vec<String> = [(old, "too old"), (open, "not finished"), (other, "of another plan")]
-            .into_iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, why)| format!("{count} {why}"))
-            .collect();
+        let asides: Vec<String> =
+            [(old, "too old"), (open, "not finished, or with steps left out"), (other, "of another plan")]
+                .into_iter()
+                .filter(|(count, _)| *count > 0)
+                .map(|(count, why)| format!("{count} {why}"))
+                .collect();
         if !asides.is_empty() {
             text = format!("{text} ({})", asides.join(", "));
         }
@@ -148,6 +110,7 @@ pub fn changed_since(last: &Plan, present: &Plan) -> Vec<Change> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::time::Span;
     use crate::runbook::{Options, load_str};
 
     const DAY: i64 = 86_400_000;
@@ -158,6 +121,7 @@ mod tests {
     }
 
     fn rehearsal(day: i64, plan: &str, ending: Option<Ending>) -> Rehearsal {
+        let rolled_back = ending == Some(Ending::RolledBack);
         let id = format!("202601{:02}-0200-{:04x}", day + 1, day);
         Rehearsal {
             run: id.parse().unwrap(),
@@ -165,8 +129,8 @@ mod tests {
             plan: plan.to_owned(),
             profile: None,
             ending,
-            undone: 0,
-            times: Times::default(),
+            undone: usize::from(rolled_back),
+            skipped: 0,
         }
     }
 
@@ -185,7 +149,7 @@ mod tests {
         assert_eq!(
             missing,
             [
-                "1 of 2 complete rehearsals of this plan within 14d 00:00 (1 too old, 1 not finished, 1 of another plan)",
+                "1 of 2 complete rehearsals of this plan within 14d 00:00 (1 too old, 1 not finished, or with steps left out, 1 of another plan)",
                 "none of them was rolled back to the beginning",
             ]
         );

@@ -312,7 +312,7 @@ fn a_cockpit_with_a_job_under_way_is_not_stopped_from_outside() {
     pty.wait_for("must be watched");
     assert_ne!(state_of(child), 'T');
     std::fs::write(&file, "").expect("written");
-    pty.wait_for("exit 0");
+    pty.wait_for("1 Waits for a file done");
     // With nothing to watch it stops, and comes back.
     signal(child, Signal::TSTP);
     pty.wait("the shell's screen", |seen| !seen.screen.screen().alternate_screen());
