@@ -140,6 +140,26 @@ fn the_simulated_world_reaches_nothing() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// A rehearsal is driven by the engine, with files and a screen, but never with a world that is real.
+#[test]
+fn a_rehearsal_holds_no_real_world() {
+    const REAL: &[&str] =
+        &["live", "crate::lab", "std::net", "tokio::net", "std::process", "tokio::process", "hyper", "hickory"];
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = vec![source.join("pace.rs")];
+    sources(&source.join("rehearsal"), &mut paths);
+    assert!(paths.len() >= 8, "rehearsals have moved: {}", paths.len());
+    for path in paths {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(&text);
+        for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let uses = line.contains("use ") || line.contains("::");
+            let named = REAL.iter().find(|word| uses && line.contains(&format!("{word}::")));
+            assert!(named.is_none(), "{}: {line}", path.display());
+        }
+    }
+}
+
 #[test]
 fn what_is_not_pure_is_found() {
     for line in [
@@ -163,6 +183,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("world", &["world", "core", "clock", "contain", "pace", "scenario", "text"]),
     // What touches the outside knows nothing of what is made up for a rehearsal.
     ("world/live", &["world", "core", "clock", "contain", "text"]),
+    ("rehearsal", &["rehearsal", "clock", "core", "driver", "journal", "pace", "runbook", "scenario", "world"]),
     ("screen", &["screen", "core", "pace", "text"]),
     ("driver", &["driver", "core", "clock", "journal", "pace", "screen", "tape", "world"]),
     ("ui", &["ui", "core", "pace", "screen", "text"]),
