@@ -50,7 +50,7 @@ impl Says {
         if line.starts_with("the run is over") {
             return Says::Over;
         }
-        let words = line.starts_with("start ") || line.starts_with("TAKE BACK ") || line.starts_with("OVERRIDE and");
+        let words = ["start ", "TAKE BACK ", "OVERRIDE and", "STOP "].iter().any(|begins| line.starts_with(begins));
         if let (true, Some((_, rest))) = (words, line.rsplit_once(": type ")) {
             return Says::Question { word: rest.split_whitespace().next().unwrap_or_default().to_owned() };
         }
