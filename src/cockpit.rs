@@ -27,6 +27,9 @@ const CALM_FRAME: Duration = Duration::from_millis(500);
 /// A link is slow when it takes this long to take a picture; then pictures come half as often.
 const SLOW_FLUSH: Duration = Duration::from_millis(100);
 
+/// Most events of the stage that are taken in behind a key before the next one.
+const CATCH_UP: usize = 64;
+
 /// How the cockpit was left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -106,7 +109,7 @@ impl<S: Stage> Cockpit<S> {
             tokio::select! {
                 biased;
                 event = events.recv(), if self.detached.is_none() => {
-                    if self.happened(&mut terminal, event) {
+                    if self.happened(&mut terminal, event) || self.catch_up().await {
                         break;
                     }
                 }
@@ -121,6 +124,24 @@ impl<S: Stage> Cockpit<S> {
         }
         terminal.leave();
         (self.exit(), self.stage)
+    }
+
+    /// Takes in what has come meanwhile without waiting for more: a key that is held down must not starve what it is
+    /// about. Says whether the stage has been left.
+    async fn catch_up(&mut self) -> bool {
+        for _ in 0..CATCH_UP {
+            tokio::select! {
+                biased;
+                turn = self.stage.turn() => {
+                    self.dirty = true;
+                    if turn == Turn::Left {
+                        return true;
+                    }
+                }
+                () = std::future::ready(()) => return false,
+            }
+        }
+        false
     }
 
     fn exit(&self) -> Exit {

@@ -527,6 +527,8 @@ fn taken_together(first: &Recorded, rest: &[Recorded]) -> usize {
                 Fact::JobStarted { .. }
                     | Fact::BaselineTaken { .. }
                     | Fact::StepFailed { .. }
+                    | Fact::StepUndone { .. }
+                    | Fact::UndoFailed { .. }
                     | Fact::SectionReverting { .. }
             ),
         };
