@@ -7,6 +7,7 @@ use super::{
 };
 use crate::core::action::Action;
 use crate::core::decide::{STOP_WORD, StepState, gates, shut_sentence, step_state, stop_word, undo_word, word};
+use crate::core::fact::Mode;
 use crate::core::plan::Step;
 use crate::core::state::Phase;
 use crate::text::clean;
@@ -241,7 +242,11 @@ fn question(scene: &Scene, prompt: &Prompt) -> Text {
         Ask::Place => Text::plain("go to T+1:02:03, 02:14:07, a fact's number or a step"),
         Ask::AbandonReason => Text::plain("abandon the run; why"),
         Ask::Leave => {
-            let text = Text::plain("leave? the run stays as it is and can be resumed  ");
+            let text = Text::plain(if scene.run.mode == Some(Mode::Rehearsal) {
+                "leave? a rehearsal ends with its cockpit; it can be replayed  "
+            } else {
+                "leave? the run stays as it is and can be resumed  "
+            });
             return choices(text, &[("y", "leave"), ("esc", "stay")]);
         }
     };

@@ -318,7 +318,7 @@ fn a_cockpit_with_a_job_under_way_is_not_stopped_from_outside() {
     pty.wait("the shell's screen", |seen| !seen.screen.screen().alternate_screen());
     assert_eq!(state_of(child), 'T');
     pty.send(b"fg\n");
-    pty.wait_for("exit 0");
+    pty.wait_for("1 Waits for a file");
     pty.send(b"q");
     pty.wait_for("leave?");
     pty.send(b"y");
