@@ -242,6 +242,15 @@ fn state_of(pid: u32) -> char {
     rest.trim().chars().next().expect("a state")
 }
 
+/// Waits until a process stands still. The terminal is given back a moment before.
+fn stopped(pid: u32) {
+    let end = std::time::Instant::now() + Duration::from_secs(20);
+    while state_of(pid) != 'T' {
+        assert!(std::time::Instant::now() < end, "it does not stop");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[cfg(target_os = "linux")]
 fn child_of(shell: u32) -> u32 {
     let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children"));
@@ -316,7 +325,7 @@ fn a_cockpit_with_a_job_under_way_is_not_stopped_from_outside() {
     // With nothing to watch it stops, and comes back.
     signal(child, Signal::TSTP);
     pty.wait("the shell's screen", |seen| !seen.screen.screen().alternate_screen());
-    assert_eq!(state_of(child), 'T');
+    stopped(child);
     pty.send(b"fg\n");
     pty.wait_for("1 Waits for a file");
     pty.send(b"q");
