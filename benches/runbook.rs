@@ -53,7 +53,7 @@ fn commands() -> String {
         "title: Long\nprobes:\n  port: { kind: tcp, address: \"db:5432\" }\nphases:\n  - title: P\n    steps:\n"
             .to_owned();
     for at in 0..STEPS {
-        writeln!(text, "      - id: step-{at}\n        title: Step number {at}\n        gates: [{{ that: port.open, hold: 5s }}]\n        action: {{ command: {{ run: [./do, \"{at}\"] }} }}\n        expect: 5s").unwrap();
+        writeln!(text, "      - id: step-{at}\n        title: Step number {at}\n        gates: [{{ that: port.open, hold: 5s }}]\n        action: {{ command: {{ run: [./do, \"{at}\"] }} }}\n        reversibility: free\n        expect: 5s").unwrap();
     }
     text
 }

@@ -131,7 +131,8 @@ impl<'r> Builder<'r> {
 
     fn phases(&mut self, root: &Node) -> (Vec<Phase>, Vec<Draft>) {
         let mut phases = Vec::new();
-        let mut drafts: Vec<Draft> = Vec::new();
+        let steps = self.runbook.phases.iter().map(|phase| phase.steps.len()).sum();
+        let mut drafts: Vec<Draft> = Vec::with_capacity(steps);
         let nodes = root.get("phases").map_or(&[][..], Node::items);
         for (phase, node) in self.runbook.phases.iter().zip(nodes) {
             let first = drafts.len();
