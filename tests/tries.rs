@@ -63,6 +63,11 @@ phases:
         action: { command: { run: "count" } }
         guards: [{ name: nobody fails, that: increase(customers.failed) == 0 }]
         reversibility: free
+      - id: ship
+        title: Ship
+        needs: [copy]
+        action: { command: { run: "ship" } }
+        reversibility: lossless
 "#;
 
 struct Bench {
@@ -425,4 +430,39 @@ fn results_say_of_which_job_and_direction_they_are() {
     let keys: Vec<JobKey> = bench.run.step(&"switch".into()).results.into_iter().map(|result| result.key).collect();
     let key = |direction, job| JobKey { step: "switch".into(), direction, attempt: Attempt(1), job };
     assert_eq!(keys, [key(Direction::Do, 0), key(Direction::Do, 1), key(Direction::Revert, 1)]);
+}
+
+#[test]
+fn what_the_runbook_does_not_take_back_is_taken_back_by_hand_and_said() {
+    let mut bench = Bench::new();
+    bench.read(0, true);
+    let by_hand = |bench: &mut Bench, id: &str, reason: &str| {
+        let seen = bench.confirmation(id, "").seen;
+        bench.command(Command::TakenBackByHand { step: id.into(), reason: reason.to_owned(), seen })
+    };
+    bench.start("copy").unwrap();
+    bench.ends("copy", true);
+    bench.read(0, true);
+    bench.start("ship").unwrap();
+    bench.ends("ship", true);
+    bench.start("count").unwrap();
+    bench.ends("count", true);
+    assert_eq!(bench.undo("count"), Err(Refusal::LeavesNothing("count".into())));
+    assert_eq!(bench.undo("ship"), Err(Refusal::NoUndo("ship".into())));
+    // Not before what rests on it, not instead of an undo, not without saying how.
+    assert_eq!(bench.undo("copy"), Err(Refusal::NeededBy { step: "copy".into(), by: vec!["ship".into()] }));
+    assert!(matches!(by_hand(&mut bench, "copy", "put it back myself"), Err(Refusal::NeededBy { .. })));
+    assert!(matches!(by_hand(&mut bench, "ship", "done"), Err(Refusal::ReasonTooShort(_))));
+    assert!(bench.on_the_way_back("ship"));
+    by_hand(&mut bench, "ship", "called the crate back and counted it").unwrap();
+    assert!(matches!(bench.phase("ship"), Phase::Undone { .. }) && !bench.on_the_way_back("ship"));
+    assert_eq!(by_hand(&mut bench, "copy", "put it back myself"), Err(Refusal::UndoNotTried("copy".into())));
+    bench.undo("copy").unwrap();
+    bench.ends("copy", false);
+    by_hand(&mut bench, "copy", "the undo failed at its last line; removed that by hand").unwrap();
+    assert!(way_back(&bench.plan, &bench.run).steps.is_empty());
+    // A later try that fails has an undo of its own to be tried first.
+    bench.start("copy").unwrap();
+    bench.ends("copy", false);
+    assert_eq!(by_hand(&mut bench, "copy", "put it back myself"), Err(Refusal::UndoNotTried("copy".into())));
 }

@@ -186,6 +186,12 @@ pub fn may_be_verified_again(run: &Run, step: &Step) -> bool {
         && !step.verify.is_empty()
 }
 
+/// Whether a step was last on its way back and did not get there.
+fn undo_failed(run: &Run, id: &StepId) -> bool {
+    let progress = run.step(id);
+    matches!(progress.phase, Phase::Failed { reverted: false, .. }) && progress.undo_tried
+}
+
 struct Operator<'a> {
     plan: &'a Plan,
     run: &'a Run,
@@ -208,6 +214,7 @@ impl Operator<'_> {
             Command::VerifyAgain { step } => self.verify_again(&step),
             Command::Resolve { step, finding, reason, seen } => self.resolve(&step, finding, &reason, &seen),
             Command::Undo(confirmation) => self.undo(&confirmation),
+            Command::TakenBackByHand { step, reason, seen } => self.taken_back_by_hand(&step, &reason, &seen),
             Command::Note { text } => Ok(fact(Fact::NoteAdded { by: self.by, text: text_of(&text)? })),
             Command::StatusUpdate { text } => Ok(fact(Fact::StatusUpdated { by: self.by, text: text_of(&text)? })),
             Command::End { how } => self.end(how),
@@ -480,8 +487,8 @@ impl Operator<'_> {
         Ok(decision)
     }
 
-    fn undo(&self, confirmation: &Confirmation) -> Result<Decision, Refusal> {
-        let step = self.step(&confirmation.step)?;
+    /// Whether a step has anything to take back, and nothing rests on it.
+    fn may_go_back(&self, step: &Step) -> Result<(), Refusal> {
         let state = self.state(step);
         let advice = match (state, self.run.phase(&step.id)) {
             (StepState::Done, _) | (StepState::Failed, Phase::Failed { reverted: false, .. }) => None,
@@ -501,11 +508,29 @@ impl Operator<'_> {
         if step.reversibility == Reversibility::None {
             return Err(Refusal::PointOfNoReturn(step.id.clone()));
         }
-        let Some(undo) = &step.undo else { return Err(Refusal::NoUndo(step.id.clone())) };
-        let by = super::rollback::needed_by(self.plan, self.run, &step.id);
-        if !by.is_empty() {
-            return Err(Refusal::NeededBy { step: step.id.clone(), by });
+        if super::rollback::leaves_nothing(step) {
+            return Err(Refusal::LeavesNothing(step.id.clone()));
         }
+        let by = super::rollback::needed_by(self.plan, self.run, &step.id);
+        if by.is_empty() { Ok(()) } else { Err(Refusal::NeededBy { step: step.id.clone(), by }) }
+    }
+
+    /// What nothing in the runbook takes back, or what its undo could not: somebody did it and says how.
+    fn taken_back_by_hand(&self, id: &StepId, reason: &str, seen: &Picture) -> Result<Decision, Refusal> {
+        let step = self.step(id)?;
+        self.may_go_back(step)?;
+        if step.undo.is_some() && !undo_failed(self.run, id) {
+            return Err(Refusal::UndoNotTried(id.clone()));
+        }
+        self.unchanged(step, seen, false)?;
+        reason_of(reason)?;
+        Ok(fact(Fact::TakenBackByHand { step: id.clone(), by: self.by.clone(), reason: reason.trim().to_owned() }))
+    }
+
+    fn undo(&self, confirmation: &Confirmation) -> Result<Decision, Refusal> {
+        let step = self.step(&confirmation.step)?;
+        self.may_go_back(step)?;
+        let Some(undo) = &step.undo else { return Err(Refusal::NoUndo(step.id.clone())) };
         self.confirmed(step, confirmation, undo_word(step))?;
         let attempt = self.run.step(&step.id).undo_attempt.next();
         let started = Fact::UndoStarted {

@@ -269,6 +269,15 @@ pub enum Fact {
         /// Which try at undoing.
         attempt: Attempt,
     },
+    /// Somebody took a step back by hand, since the runbook has no undo for it or the undo failed.
+    TakenBackByHand {
+        /// Which.
+        step: StepId,
+        /// Who says so.
+        by: Who,
+        /// How, in their words.
+        reason: String,
+    },
     /// Taking a step back failed.
     UndoFailed {
         /// Which.
@@ -436,6 +445,7 @@ impl Fact {
             Fact::StepSkipped { .. } => "step_skipped",
             Fact::UndoStarted { .. } => "undo_started",
             Fact::StepUndone { .. } => "step_undone",
+            Fact::TakenBackByHand { .. } => "taken_back_by_hand",
             Fact::UndoFailed { .. } => "undo_failed",
             Fact::LateResultIgnored { .. } => "late_result_ignored",
             Fact::NoteAdded { .. } => "note_added",
@@ -482,6 +492,7 @@ impl Fact {
             | Fact::StepSkipped { step, .. }
             | Fact::UndoStarted { step, .. }
             | Fact::StepUndone { step, .. }
+            | Fact::TakenBackByHand { step, .. }
             | Fact::UndoFailed { step, .. } => Some(step),
             Fact::JobStarted { key }
             | Fact::JobEnded { key, .. }

@@ -82,6 +82,15 @@ pub enum Command {
     },
     /// Take a step back.
     Undo(Confirmation),
+    /// Record that a step was taken back by hand.
+    TakenBackByHand {
+        /// Which.
+        step: StepId,
+        /// How.
+        reason: String,
+        /// What the screen showed.
+        seen: Picture,
+    },
     /// Write something down.
     Note {
         /// What.

@@ -98,8 +98,14 @@ pub enum Refusal {
     #[error("\"{0}\" cannot be taken back: the runbook says its reversibility is none")]
     PointOfNoReturn(StepId),
     /// There is no way back in the runbook.
-    #[error("\"{0}\" has no undo in the runbook; take it back by hand and resolve or skip it with a reason")]
+    #[error("\"{0}\" has no undo in the runbook: take it back by hand, then say with h how you did")]
     NoUndo(StepId),
+    /// There is nothing to take back.
+    #[error("\"{0}\" leaves nothing behind: there is nothing to take back")]
+    LeavesNothing(StepId),
+    /// The runbook's own way comes first.
+    #[error("\"{0}\" has an undo in the runbook: take it back with u; by hand only when that has failed")]
+    UndoNotTried(StepId),
     /// Something later rests on it.
     #[error("\"{step}\" cannot be taken back before {}, which needs it", list(.by))]
     NeededBy {

@@ -85,6 +85,8 @@ pub struct StepRun {
     pub started: Option<At>,
     /// Number of jobs of its undo that are done: a further try goes on behind them.
     pub undo_done: u16,
+    /// Whether the newest try went back.
+    pub undo_tried: bool,
     /// When its newest try left its last job, verified or not.
     pub ended: Option<At>,
     /// Items of its checklist that are done.
@@ -374,6 +376,7 @@ impl Run {
                 step.results.clear();
                 step.begun = 0;
                 step.undo_done = 0;
+                step.undo_tried = false;
                 step.stopping = None;
                 step.reverting = None;
                 step.overridden.clone_from(overridden);
@@ -390,6 +393,7 @@ impl Run {
             Fact::UndoStarted { attempt, baselines, .. } => {
                 step.undo_baselines.clone_from(baselines);
                 step.undo_attempt = *attempt;
+                step.undo_tried = true;
                 step.worked = false;
                 step.results.clear();
                 step.items.clear();
@@ -456,6 +460,10 @@ impl Run {
                 if let Phase::Running(running) = &mut step.phase {
                     running.stopping = None;
                 }
+                // It may go back after its work was done, when writes flowed again.
+                if marks == Some(WriteMark::Pause) {
+                    self.writes.stop(at);
+                }
             }
             Fact::StepDone { .. } => {
                 step.phase = Phase::Done { at };
@@ -499,9 +507,10 @@ impl Run {
                 let effect = matches!(step.phase, Phase::Failed { reverted: false, .. });
                 step.phase = Phase::Skipped { at, reason: reason.clone(), effect };
             }
-            Fact::StepUndone { .. } => {
+            Fact::StepUndone { .. } | Fact::TakenBackByHand { .. } => {
                 step.phase = Phase::Undone { at };
                 step.undo_done = 0;
+                step.undo_tried = false;
                 step.overridden = None;
                 step.left = false;
                 if stops_writes {

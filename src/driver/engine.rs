@@ -324,6 +324,8 @@ impl<W: World> Engine<W> {
         let now = self.clock.now();
         match event {
             Some(WorldEvent::Reading(reading)) => {
+                // What time alone has changed is decided first: a late reading must not hide the gap before it.
+                self.pump();
                 self.heard(now, &reading, None);
                 self.board.observe(&self.plan, &self.run, now, &reading);
                 let board = self.tape.board(now, &self.board);

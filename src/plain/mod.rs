@@ -334,6 +334,10 @@ impl<S: Stage> PlainCockpit<S> {
                 let Confirmation { step, seen, .. } = self.confirmation(&step, String::new(), None)?;
                 (Some(step.clone()), Command::Resolve { step, finding: finding.into(), reason: text(reason), seen })
             }
+            Order::ByHand { step, reason } => {
+                let Confirmation { step, seen, .. } = self.confirmation(&step, String::new(), None)?;
+                (Some(step.clone()), Command::TakenBackByHand { step, reason: text(reason), seen })
+            }
             Order::Note { text: words } => (None, Command::Note { text: text(words) }),
             Order::Told { text: words } => (None, Command::StatusUpdate { text: text(words) }),
             Order::End { how, reason } => (None, Command::End { how: ending(how, text(reason))? }),

@@ -88,6 +88,14 @@ pub(super) enum Order {
         #[arg(value_name = "WORD")]
         word: String,
     },
+    /// say how a step was taken back by hand: it has no undo, or its undo failed
+    #[command(visible_alias = "h")]
+    ByHand {
+        #[arg(value_name = "STEP")]
+        step: String,
+        #[arg(value_name = "REASON", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        reason: Vec<String>,
+    },
     /// write something into the journal
     #[command(visible_alias = "n")]
     Note {

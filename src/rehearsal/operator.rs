@@ -223,8 +223,19 @@ impl AutoOperator {
         let step = plan.step(&next.step)?;
         let tries = run.step(&step.id).undo_attempt.0;
         let failed = matches!(run.phase(&step.id), Phase::Failed { .. }) && tries > 0;
-        if !next.has_undo || step.reversibility == Reversibility::None || failed && tries >= UNDO_TRIES {
+        if step.reversibility == Reversibility::None || failed && tries >= UNDO_TRIES {
             return Some(self.give_up(format!("{} could not be taken back", step.id)));
+        }
+        if !next.has_undo {
+            return Some(Wish {
+                situation: format!("{} to be taken back by hand", step.id),
+                after: self.policy.reaction,
+                command: Command::TakenBackByHand {
+                    step: step.id.clone(),
+                    reason: "taken back by hand, as the runbook leaves it to people".to_owned(),
+                    seen: picture(seen.plan, seen.run, seen.board, seen.now, step),
+                },
+            });
         }
         Some(Wish {
             situation: format!("{} to be taken back {tries}", step.id),

@@ -476,6 +476,7 @@ fn is_decision(fact: &Fact) -> bool {
         fact,
         Fact::StepStarted { .. }
             | Fact::UndoStarted { .. }
+            | Fact::TakenBackByHand { .. }
             | Fact::StepSkipped { .. }
             | Fact::DoubtResolved { .. }
             | Fact::VerifyingAgain { .. }

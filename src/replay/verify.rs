@@ -108,6 +108,11 @@ enum Asked {
         by: Who,
         typed: String,
     },
+    ByHand {
+        step: StepId,
+        by: Who,
+        reason: String,
+    },
     /// What was typed to stop it is not recorded; without a person it came by itself, with one perhaps.
     Stop {
         step: StepId,
@@ -314,6 +319,7 @@ impl Again<'_> {
             Fact::UndoStarted { step, by, typed, baselines, .. } => {
                 (Asked::Undo { step, by, typed }, Ground::Evidence(Vec::new(), baselines))
             }
+            Fact::TakenBackByHand { step, by, reason } => (Asked::ByHand { step, by, reason }, Ground::Bare),
             Fact::BaselineTaken { .. } | Fact::SoakContinued { .. } => (input(Input::Tick), Ground::Readings),
             Fact::SoakInterrupted { step, since, evidence, .. } => {
                 let evidence = of_guards(self.plan, &step, evidence);
@@ -384,6 +390,14 @@ impl Again<'_> {
                 let stop = confirmation(step, word, None).map(Command::Stop);
                 let stop = by.clone().zip(stop).map(|(by, command)| Input::Operator { by, command });
                 return stop.into_iter().chain(or_by_itself.then_some(Input::Tick)).collect();
+            }
+            Asked::ByHand { step, by, reason } => {
+                let command = confirmation(step, "", None).map(|confirmation| Command::TakenBackByHand {
+                    step: step.clone(),
+                    reason: reason.clone(),
+                    seen: confirmation.seen,
+                });
+                (by, command)
             }
             Asked::Resolve { step, finding, by, reason } => {
                 let command = confirmation(step, "", None).map(|confirmation| Command::Resolve {
@@ -546,6 +560,7 @@ fn decider(fact: &Fact) -> Option<&Who> {
     match fact {
         Fact::StepStarted { by, .. }
         | Fact::UndoStarted { by, .. }
+        | Fact::TakenBackByHand { by, .. }
         | Fact::ItemAcknowledged { by, .. }
         | Fact::StepSkipped { by, .. }
         | Fact::VerifyingAgain { by, .. }

@@ -41,6 +41,8 @@ pub enum Does {
     Doubt,
     /// Take it back.
     Undo,
+    /// Say that it was taken back by hand.
+    ByHand,
     /// Show the way back.
     WayBack,
     /// Write a note.
@@ -119,22 +121,23 @@ pub const KEYS: &[KeyDef] = &[
     def(Does::VerifyAgain, "v", "verify", "look again at the checks of a step whose work was done"),
     def(Does::Doubt, "d", "doubt", "say what became of a step in doubt"),
     def(Does::Undo, "u", "undo", "take the selected step back"),
+    def(Does::ByHand, "h", "by hand", "say how a step was taken back by hand: it has no undo, or its undo failed"),
     def(Does::WayBack, "b", "back…", "show what rolling back from here would do and cost"),
     def(Does::Note, "n", "note", "write something into the journal"),
-    def(Does::Status, "m", "", "record that stakeholders were told something"),
+    def(Does::Status, "m", "told", "record what stakeholders were told"),
     def(Does::End, "e", "end", "end the run: complete, rolled back or abandoned"),
     def(Does::Zoom, "z", "zoom", "zoom through the live panes; 1 to 9 zoom one"),
     def(Does::Whole, "p", "whole", "the selected step with every statement it will run"),
     def(Does::Log, "l", "log", "journal and output on the whole screen"),
     def(Does::Help, "?", "help", "this page"),
-    def(Does::Leave, "q", "leave", "leave; the run can be resumed"),
+    def(Does::Leave, "q", "leave", "leave; a run can be resumed, a rehearsal ends and can be replayed"),
     def(Does::Escape, "esc", "", "close what is open, cancel what is asked"),
     def(Does::Suspend, "ctrl-z", "", "suspend to the shell; fg comes back"),
     def(Does::Redraw, "ctrl-l", "", "draw the whole screen anew"),
-    def(Does::Faster, "+", "faster", "let time pass faster, in a rehearsal or a replay"),
-    def(Does::Slower, "-", "slower", "let time pass slower"),
-    def(Does::Pause, "w", "pause", "let time stand still, or go on"),
-    def(Does::Onward, "f", "onward", "on to where something happens next"),
+    def(Does::Faster, "+", "faster", "in a rehearsal or a replay: let time pass faster"),
+    def(Does::Slower, "-", "slower", "the same: slower"),
+    def(Does::Pause, "w", "pause", "the same: let time stand still, or go on"),
+    def(Does::Onward, "f", "onward", "the same: on to where something happens next"),
     def(Does::NextDecision, "→", "decision", "in a replay: to the next decision"),
     def(Does::PreviousDecision, "←", "", "in a replay: to the decision before"),
     def(Does::Into, "i", "into", "in a replay: to where the selected step began"),
@@ -142,7 +145,7 @@ pub const KEYS: &[KeyDef] = &[
 ];
 
 /// Keys for the footer in the order in which they are of use; what does not fit is left out from the end.
-const FOOTER: [Does; 25] = [
+const FOOTER: [Does; 27] = [
     Does::Tick,
     Does::Doubt,
     Does::Confirm,
@@ -152,6 +155,8 @@ const FOOTER: [Does; 25] = [
     Does::Here,
     Does::End,
     Does::Undo,
+    Does::ByHand,
+    Does::WayBack,
     Does::Skip,
     Does::NextDecision,
     Does::Into,
@@ -160,11 +165,11 @@ const FOOTER: [Does; 25] = [
     Does::Pause,
     Does::Faster,
     Does::Slower,
-    Does::WayBack,
     Does::Switch,
     Does::Whole,
     Does::Zoom,
     Does::Note,
+    Does::Status,
     Does::Log,
     Does::Help,
     Does::Leave,
@@ -203,7 +208,9 @@ pub fn hints(scene: &Scene) -> Vec<(&'static str, &'static str)> {
         _ if scene.watching || replayed || over || scene.fault.is_some() => false,
         // On the way out nothing new is started; what is under way can still be stopped.
         _ if scene.leaving && does != Does::Stop => false,
-        Does::WayBack | Does::Note => true,
+        Does::WayBack => scene.run.newest_first().next().is_some(),
+        Does::Note => true,
+        Does::Status => scene.plan.comms.is_some(),
         does => step.is_some_and(|step| works(scene, step, does)),
     };
     let mut offered: Vec<Does> = FOOTER.into_iter().filter(|does| works(*does)).collect();

@@ -31,6 +31,7 @@ fn role(fact: &Fact) -> Role {
     match fact {
         Fact::StepFailed { .. }
         | Fact::UndoFailed { .. }
+        | Fact::TakenBackByHand { .. }
         | Fact::StepSkipped { .. }
         | Fact::StepStarted { overridden: Some(_), .. }
         | Fact::RehearsalsChecked { overridden: Some(_), .. }

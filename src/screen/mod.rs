@@ -210,6 +210,13 @@ pub enum Ask {
         /// What the screen showed when the question came up.
         seen: Picture,
     },
+    /// How a step was taken back by hand.
+    ByHand {
+        /// Which.
+        step: StepId,
+        /// What the screen showed when the question came up.
+        seen: Picture,
+    },
     /// The word that stops a step.
     Stop {
         /// Which.
@@ -257,6 +264,7 @@ impl Ask {
         match self {
             Ask::Start { step, .. }
             | Ask::Undo { step, .. }
+            | Ask::ByHand { step, .. }
             | Ask::Stop { step, .. }
             | Ask::OverrideReason(step)
             | Ask::SkipReason(step)

@@ -47,7 +47,7 @@ pub(crate) fn back_lines(scene: &Scene, keys: bool) -> Vec<Text> {
             line = line.and(Role::Dim, format!("  possible until {}", clean(until)));
         }
         if !back.has_undo {
-            line = line.and(Role::Unknown, "  by hand: the runbook has no undo");
+            line = line.and(Role::Unknown, "  by hand: the runbook has no undo; h says how it was done");
         }
         if back.in_doubt {
             line = line.and(Role::Unknown, "  IN DOUBT: say with d what became of it first");

@@ -210,6 +210,8 @@ fn question(scene: &Scene, prompt: &Prompt) -> Text {
         Ask::Undo { step, .. } => Text::new(Role::NoGo, "TAKE BACK ")
             .and(Role::Plain, format!("{}: type ", title(step)))
             .and(Role::Key, word_of(step, true)),
+        Ask::ByHand { step, .. } => Text::new(Role::NoGo, "TAKEN BACK BY HAND ")
+            .and(Role::Plain, format!("{}: what was done, and how do you know", title(step))),
         Ask::Stop { step, .. } => {
             let found = scene.plan.step(step);
             let word = found.map_or("", |step| stop_word(scene.run, step));

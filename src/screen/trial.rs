@@ -43,6 +43,11 @@ pub(crate) fn trial(scene: &Scene, step: &Step, does: Does) -> Option<Command> {
             Command::Override { confirmation: perfect(scene, step, word(step)), reason: REASON.to_owned() }
         }
         Does::Undo => Command::Undo(perfect(scene, step, undo_word(step))),
+        Does::ByHand => Command::TakenBackByHand {
+            step: id(),
+            reason: REASON.to_owned(),
+            seen: picture(scene.plan, scene.run, scene.board, scene.now, step),
+        },
         Does::Skip => Command::Skip { step: id(), reason: REASON.to_owned() },
         Does::Tick => Command::Acknowledge { step: id(), item: next_item(scene, &step.id) },
         Does::Stop => Command::Stop(perfect(scene, step, stop_word(scene.run, step))),
@@ -84,7 +89,7 @@ pub(crate) fn still_refused(scene: &Scene, refused_then: &Refused) -> Option<Str
             let step = scene.plan.step(&confirmation.step)?;
             *confirmation = perfect(scene, step, stop_word(scene.run, step));
         }
-        Command::Resolve { step, seen, .. } => {
+        Command::Resolve { step, seen, .. } | Command::TakenBackByHand { step, seen, .. } => {
             let step = scene.plan.step(step)?;
             *seen = picture(scene.plan, scene.run, scene.board, scene.now, step);
         }

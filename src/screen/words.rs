@@ -247,6 +247,9 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
             (by.to_string(), format!("SKIPPED {}: {}", step(id), clean(reason)))
         }
         Fact::UndoStarted { step: id, by, .. } => (by.to_string(), format!("takes back {}", step(id))),
+        Fact::TakenBackByHand { step: id, by, reason } => {
+            (by.to_string(), format!("took {} back BY HAND: {}", step(id), clean(reason)))
+        }
         Fact::StepUndone { step: id, .. } => ("step".to_owned(), format!("{} taken back", step(id))),
         Fact::UndoFailed { step: id, why, .. } => {
             ("step".to_owned(), format!("undo of {} FAILED: {}", step(id), clean(why)))

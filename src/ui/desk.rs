@@ -302,13 +302,13 @@ fn act(scene: &Scene, desk: &mut Desk, does: Does) -> Option<Request> {
         Does::Note => ask(scene, desk, Ask::Note),
         Does::Status => ask(scene, desk, Ask::Status),
         Does::End => ask(scene, desk, Ask::End),
-        Does::Undo if desk.overlay == Some(Overlay::WayBack) => {
+        Does::Undo | Does::ByHand if desk.overlay == Some(Overlay::WayBack) => {
             let way = crate::core::rollback::way_back(scene.plan, scene.run);
             let Some(step) = way.steps.first().and_then(|first| scene.plan.step(&first.step)) else {
                 desk.notice = Some("there is nothing to take back".to_owned());
                 return None;
             };
-            undo(scene, desk, step);
+            return act_on_step(scene, desk, does, step);
         }
         _ => {
             let Some((step, _)) = selected(scene) else {
@@ -331,6 +331,7 @@ fn act_on_step(scene: &Scene, desk: &mut Desk, does: Does, step: &Step) -> Optio
         Does::Stop => open(scene, desk, does, step, Ask::Stop { step: id, seen: seen() }),
         Does::Doubt => open(scene, desk, does, step, Ask::Doubt { step: id, seen: seen() }),
         Does::Undo => undo(scene, desk, step),
+        Does::ByHand => open(scene, desk, does, step, Ask::ByHand { step: id, seen: seen() }),
         Does::Tick => return send(scene, desk, Command::Acknowledge { item: next_item(scene, &id), step: id }),
         Does::VerifyAgain => return send(scene, desk, Command::VerifyAgain { step: id }),
         _ => desk.notice = Some("that key does nothing here; ? shows the keys that do".to_owned()),
@@ -579,6 +580,9 @@ fn command_of(scene: &Scene, prompt: &Prompt) -> Answer {
             with_reason(confirmation(step, word.clone(), Some(Who(typed())), seen), reason)
         }
         Ask::Undo { step, seen } => Command::Undo(confirmation(step, typed(), None, seen)),
+        Ask::ByHand { step, seen } => {
+            Command::TakenBackByHand { step: step.clone(), reason: typed(), seen: seen.clone() }
+        }
         Ask::OverrideReason(id) => {
             let Some(step) = scene.plan.step(id) else { return Answer::Nothing };
             let perfect = perfect(scene, step, word(step));

@@ -29,6 +29,7 @@ pub fn meaning(key: KeyEvent) -> Option<Does> {
         KeyCode::Char('v') => Does::VerifyAgain,
         KeyCode::Char('d') => Does::Doubt,
         KeyCode::Char('u') => Does::Undo,
+        KeyCode::Char('h') => Does::ByHand,
         KeyCode::Char('b') => Does::WayBack,
         KeyCode::Char('n') => Does::Note,
         KeyCode::Char('m') => Does::Status,

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use gonogo::core::action::Action;
 use gonogo::core::board::Board;
-use gonogo::core::decide::{decide, gates, picture};
+use gonogo::core::decide::{REASON_MIN, decide, gates, picture};
 use gonogo::core::fact::{Ending, FACT_VERSION, Fact, Finding, Mode, Recorded, StopWhy};
-use gonogo::core::ids::{StepId, Who};
+use gonogo::core::ids::{Attempt, StepId, Who};
 use gonogo::core::input::{Command, Confirmation, Decision, Effect, Input, Picture};
 use gonogo::core::job::{Direction, JobKey, Outcome};
 use gonogo::core::plan::{Confirm, Guard, Plan, Reversibility, Step, WriteMark};
@@ -140,6 +140,7 @@ impl<'a> Harness<'a> {
     /// A reading arrives. No two things happen in one millisecond, so that there is one order of them.
     pub fn read(&mut self, reading: Reading) {
         self.pass(1);
+        self.drain();
         self.board.observe(self.plan, &self.run, self.now, &reading);
         self.oracle.seen.push(Seen { arrived: self.now, reading });
         self.drain();
@@ -413,6 +414,9 @@ impl<'a> Harness<'a> {
                 self.started_rightly(confirmation, Some(reason), decision);
             }
             Input::Operator { command: Command::Undo(confirmation), .. } => self.undone_rightly(confirmation),
+            Input::Operator { command: Command::TakenBackByHand { step, reason, seen }, .. } => {
+                self.taken_back_rightly(step, reason, seen);
+            }
             Input::Operator { command: Command::Stop(confirmation), .. } => self.stopped_rightly(confirmation),
             Input::Operator { command: Command::Resolve { step, seen, .. }, .. } => self.still_as_seen(step, seen),
             Input::Operator { command: Command::End { how }, .. } => self.ended_rightly(how),
@@ -424,6 +428,7 @@ impl<'a> Harness<'a> {
             match fact {
                 Fact::StepStarted { .. }
                 | Fact::UndoStarted { .. }
+                | Fact::TakenBackByHand { .. }
                 | Fact::StepSkipped { .. }
                 | Fact::DoubtResolved { .. }
                 | Fact::VerifyingAgain { .. }
@@ -524,7 +529,27 @@ impl<'a> Harness<'a> {
     }
 
     fn undone_rightly(&mut self, confirmation: &Confirmation) {
-        let step = self.plan.step(&confirmation.step).unwrap();
+        let step = self.may_go_back(&confirmation.step);
+        self.still_as_seen(&step.id, &confirmation.seen);
+        assert!(self.now.0 - confirmation.shown.0 >= 300);
+        let expected = if step.reversibility == Reversibility::Lossy { step.id.as_str() } else { "undo" };
+        assert_eq!(confirmation.typed.trim(), expected);
+        self.counts.add("undo");
+    }
+
+    fn taken_back_rightly(&self, id: &StepId, reason: &str, seen: &Picture) {
+        let step = self.may_go_back(id);
+        assert!(reason.trim().chars().count() >= REASON_MIN);
+        assert!(!leaves_nothing(&step));
+        if step.undo.is_some() {
+            assert!(self.run.step(id).undo_attempt > Attempt(0), "{id} has an undo that was not tried");
+            assert!(matches!(self.run.phase(id), Phase::Failed { reverted: false, .. }));
+        }
+        self.still_as_seen(id, seen);
+    }
+
+    fn may_go_back(&self, id: &StepId) -> Step {
+        let step = self.plan.step(id).unwrap();
         let phase = self.run.phase(&step.id);
         let idle = matches!(phase, Phase::Done { .. } | Phase::Failed { .. } | Phase::Skipped { .. });
         assert!(idle && self.has_effect(&step.id), "{phase:?}");
@@ -535,11 +560,7 @@ impl<'a> Harness<'a> {
                 self.needs(&other.id, &step.id) && (under_way || self.has_effect(&other.id) && !leaves_nothing(other));
             assert!(!rests, "{} taken back while {} rests on it", step.id, other.id);
         }
-        self.still_as_seen(&step.id, &confirmation.seen);
-        assert!(self.now.0 - confirmation.shown.0 >= 300);
-        let expected = if step.reversibility == Reversibility::Lossy { step.id.as_str() } else { "undo" };
-        assert_eq!(confirmation.typed.trim(), expected);
-        self.counts.add("undo");
+        step.clone()
     }
 
     /// The step is where it was seen to be. Gates may have changed: they matter to a start only.
@@ -671,6 +692,10 @@ impl<'a> Harness<'a> {
                 self.open.remove(step);
                 self.traces.remove(step);
                 self.counts.add("undone");
+            }
+            Fact::TakenBackByHand { step, .. } => {
+                self.traces.remove(step);
+                self.counts.add("taken back by hand");
             }
             Fact::LeftInDoubt { .. } => self.counts.add("in doubt"),
             Fact::DoubtResolved { key, finding, .. } => self.doubt_ends(key, *finding),

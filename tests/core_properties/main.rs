@@ -309,7 +309,11 @@ fn undo(harness: &mut Harness, at: u8, way: bool, word: Word, sight: Sight) {
     let right = if step.reversibility == Reversibility::Lossy { step.id.as_str() } else { "undo" };
     let typed = typed(word, right, step);
     let confirmation = confirmation(harness, step, typed, sight, 3);
-    let _ = harness.command(Command::Undo(confirmation));
+    // By hand as well, which only a missing or a failed undo allows.
+    let (step, seen) = (step.id.clone(), confirmation.seen.clone());
+    if harness.command(Command::TakenBackByHand { step, reason: text(Reason::Good), seen }).is_err() {
+        let _ = harness.command(Command::Undo(confirmation));
+    }
 }
 
 fn steady(harness: &mut Harness, halves: u8) {
@@ -478,6 +482,7 @@ fn every_rule_holds_over_branches_and_a_section_that_leaves_something() {
         "branches.yaml",
         &[
             ("start", 100),
+            ("taken back by hand", 20),
             ("start after a hold", 100),
             ("start by two", 20),
             ("override", 20),

@@ -116,6 +116,7 @@ impl Watch {
             Fact::StepUndone { step, .. } => {
                 self.effects.remove(step);
             }
+            Fact::TakenBackByHand { step, reason, .. } => self.taken_back_by_hand(step, reason),
             Fact::DoubtResolved { key, .. } => {
                 let phase = self.folded.phase(&key.step);
                 assert!(
@@ -178,6 +179,22 @@ impl Watch {
     /// P6: nothing is taken back before what rests on it, and never what cannot be.
     fn undo_started(&mut self, id: &StepId, attempt: Attempt) {
         self.numbered(id, true, attempt);
+        self.nothing_rests_on(id);
+    }
+
+    /// P6: by hand only what the runbook does not take back, and in the same order.
+    fn taken_back_by_hand(&mut self, id: &StepId, reason: &str) {
+        assert!(reason.chars().count() >= REASON_MIN, "taken back by hand without saying how: {id}");
+        let phase = self.folded.phase(id);
+        let tried = self.attempts.contains_key(&(id.clone(), true));
+        let failed = matches!(phase, Phase::Failed { reverted: false, .. }) && tried;
+        assert!(self.step(id).undo.is_none() || failed, "{id} has an undo and was taken back by hand while {phase:?}");
+        assert!(self.folded.has_effect(id), "{id} was taken back by hand and had no effect");
+        self.nothing_rests_on(id);
+        self.effects.remove(id);
+    }
+
+    fn nothing_rests_on(&self, id: &StepId) {
         assert_ne!(self.step(id).reversibility, Reversibility::None, "{id} cannot be taken back");
         let resting: Vec<&StepId> = self
             .plan

@@ -71,7 +71,11 @@ impl Monkey {
                 let seen = picture(seen.plan, seen.run, seen.board, seen.now, step);
                 Command::Resolve { step: step.id.clone(), finding, reason, seen }
             }
-            7 | 8 => Command::Undo(self.confirmation(seen, step, undo_word(step))),
+            7 => Command::Undo(self.confirmation(seen, step, undo_word(step))),
+            8 => {
+                let seen = picture(seen.plan, seen.run, seen.board, seen.now, step);
+                Command::TakenBackByHand { step: step.id.clone(), reason, seen }
+            }
             9 => Command::Acknowledge { step: step.id.clone(), item: self.rng.random_range(0..4) },
             10 => Command::Note { text: reason },
             _ => {
