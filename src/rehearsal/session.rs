@@ -61,6 +61,11 @@ pub enum Observed<'a> {
         /// What will be on record.
         contents: &'a MemoryView,
     },
+    /// The operator has done what there was to do, and nothing has happened since.
+    Acted {
+        /// The present cockpit's engine.
+        engine: &'a Engine<Handle>,
+    },
     /// Something has happened, and everything that follows from it.
     Turned {
         /// The present cockpit's engine.
@@ -134,6 +139,7 @@ pub fn rehearse_observed(
             stuck = Some(session.clock.now());
             break;
         }
+        observe(Observed::Acted { engine: &engine });
         if engine.run().ended.is_some() {
             break;
         }

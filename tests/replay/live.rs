@@ -13,15 +13,13 @@ use gonogo::core::input::{Command, Confirmation};
 use gonogo::core::time::At;
 use gonogo::driver::{Engine, Opening, Turn};
 use gonogo::journal::{Holder, NewRun, RunId, Store, Writer};
-use gonogo::replay::{Recording, verify};
+use gonogo::replay::Recording;
 use gonogo::runbook::{Options, load_str};
-use gonogo::screen::{Desk, Overlay, Scene, Screen, project};
-use gonogo::stage::Stage;
 use gonogo::world::live::{LiveOptions, LiveWorld};
 use jiff::Timestamp;
 
-use crate::same;
-use crate::story::{bare, me};
+use crate::frames::Frames;
+use crate::story::me;
 
 const RUNBOOK: &str = r#"
 title: Live
@@ -54,10 +52,6 @@ phases:
         guards: [clock.ok]
 "#;
 
-fn desk() -> Desk {
-    Desk { overlay: Some(Overlay::Log), list_rows: 60, ..Desk::default() }
-}
-
 #[test]
 fn a_live_run_replays_to_the_screens_that_were_shown() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -74,8 +68,7 @@ fn a_live_run_replays_to_the_screens_that_were_shown() {
         labels: BTreeMap::new(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let mut screens: Vec<(u64, At, Screen)> = Vec::new();
-    let mut seen = 0;
+    let mut frames = Frames::default();
     runtime.block_on(async {
         let journal = store.create_run(&id, &new, &Holder::this_process("test", now)).unwrap();
         let clock = Clock::start(At(now.as_millisecond()));
@@ -89,13 +82,7 @@ fn a_live_run_replays_to_the_screens_that_were_shown() {
         let mut engine = Engine::open(Arc::clone(&plan), me(), epoch, opening, world, recorder, clock).unwrap();
         loop {
             let turn = tokio::time::timeout(Duration::from_mins(1), engine.turn()).await.expect("a turn comes");
-            let seq = engine.log().back().map_or(0, |recorded| recorded.seq);
-            if seq > seen {
-                seen = seq;
-                let now = engine.now();
-                let desk = desk();
-                screens.push((seq, now, bare(project(&Scene { now, ..engine.scene(&desk, "7f3a", false) }))));
-            }
+            frames.take(&engine);
             if turn == Turn::Left {
                 break;
             }
@@ -105,39 +92,8 @@ fn a_live_run_replays_to_the_screens_that_were_shown() {
         }
     });
     runtime.shutdown_background();
-    assert!(screens.len() >= 8, "{}", screens.len());
-    let recording = Recording::open(store.read_run(&id).unwrap(), plan()).unwrap();
-    assert_eq!(recording.notes(), [""; 0]);
-    for (seq, now, screen) in &screens {
-        let mut reel = recording.at_fact(*seq).unwrap();
-        reel.board.refresh(recording.plan(), &reel.run, *now);
-        let desk = desk();
-        let who = me();
-        let replayed = bare(project(&Scene {
-            plan: recording.plan(),
-            run: &reel.run,
-            board: &reel.board,
-            history: &reel.history,
-            output: &reel.output,
-            log: &reel.log,
-            run_name: "7f3a",
-            who: &who,
-            now: *now,
-            zone: jiff::tz::TimeZone::system(),
-            refusal: None,
-            fault: None,
-            recording: false,
-            silent: None,
-            leaving: false,
-            head: None,
-            watching: false,
-            passing: None,
-            desk: &desk,
-        }));
-        same(&format!("fact {seq}"), screen, &replayed);
-    }
-    let report = verify(&recording).unwrap();
-    assert!(report.differences.is_empty(), "{report}");
+    assert!(frames.len() >= 8, "{}", frames.len());
+    frames.compare(&Recording::open(store.read_run(&id).unwrap(), plan()).unwrap());
 }
 
 /// Starts what is ready, and ends the run.

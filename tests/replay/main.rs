@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
 
+mod frames;
 mod live;
 mod program;
 mod story;
+mod whole;
 
 use gonogo::core::fact::{Ending, FACT_VERSION, Fact, Recorded};
 use gonogo::core::ids::{Attempt, StepId};
