@@ -245,6 +245,43 @@ fn a_rehearsal_asks_the_machine_for_no_network_and_no_other_program() {
 }
 
 #[test]
+fn a_rehearsal_works_where_there_is_no_network_and_no_process_can_be_started() {
+    let place = Place::new();
+    let runbook = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbook.yaml").display().to_string();
+    // The first program is the rehearsal itself.
+    let denied = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=execve,socket"];
+    let injected = ["-e", "inject=execve:error=EPERM:when=2+", "-e", "inject=socket:error=EPERM"];
+    let mut alone = vec!["unshare", "-r", "-n"];
+    if !Command::new("unshare").args(["-r", "-n", "true"]).output().is_ok_and(|output| output.status.success()) {
+        eprintln!("only in part: this machine makes no network namespaces");
+        alone.clear();
+    }
+    alone.extend(denied.iter().chain(&injected));
+    let gonogo = |args: &[&str]| {
+        let output = Command::new(alone[0])
+            .args(&alone[1..])
+            .arg(env!("CARGO_BIN_EXE_gonogo"))
+            .arg("--state-dir")
+            .arg(place.path("state"))
+            .args(args)
+            .stdin(Stdio::null())
+            .output();
+        output.unwrap()
+    };
+    for args in [
+        &["rehearse", &runbook, "--auto"][..],
+        &["rehearse", &runbook, "--auto", "--scenario", "new-errors"],
+        &["replay", "--verify"],
+    ] {
+        let output = gonogo(args);
+        assert!(output.status.success(), "{args:?}: {}", text(&output));
+    }
+    // What does need the world shows that it is not to be had here.
+    let checked = gonogo(&["lab", "--up"]);
+    assert!(!checked.status.success(), "{}", text(&checked));
+}
+
+#[test]
 fn what_cannot_be_rehearsed_is_told_with_the_nearest_name() {
     let place = Place::new();
     let runbook = place.write("runbook.yaml", DEMANDING);
