@@ -129,6 +129,8 @@ impl<S: Stage> Cockpit<S> {
     /// Takes in what has come meanwhile without waiting for more: a key that is held down must not starve what it is
     /// about. Says whether the stage has been left.
     async fn catch_up(&mut self) -> bool {
+        // Everybody else's turn first: what the stage has to say comes from them.
+        tokio::task::yield_now().await;
         for _ in 0..CATCH_UP {
             tokio::select! {
                 biased;

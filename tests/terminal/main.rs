@@ -336,6 +336,31 @@ fn a_cockpit_with_a_job_under_way_is_not_stopped_from_outside() {
 }
 
 #[test]
+fn a_key_that_is_held_down_does_not_keep_a_job_from_ending() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (runbook, file, state) =
+        (folder.path().join("r.yaml"), folder.path().join("go-on"), folder.path().join("state"));
+    let text = WAITS_FOR_A_FILE.replace("FILE", file.to_str().expect("UTF-8"));
+    std::fs::write(&runbook, text).expect("written");
+    let (runbook, state) = (runbook.to_str().expect("UTF-8"), state.to_str().expect("UTF-8"));
+    let mut pty = Pty::spawn(&[env!("CARGO_BIN_EXE_gonogo"), "--state-dir", state, "run", runbook], &[]);
+    pty.wait_for("1 is ready");
+    pty.send(b"\r");
+    pty.wait_for("type go");
+    // An answer counts only when the question has been on screen for 300 ms.
+    std::thread::sleep(Duration::from_millis(400));
+    pty.send(b"go\r");
+    pty.wait_for("1 is running");
+    std::fs::write(&file, "").expect("written");
+    // More keys than it can answer, until the end of the job is on the screen.
+    let end = Instant::now() + Duration::from_secs(30);
+    while !pty.seen(|seen| seen.screen.screen().contents().contains("file done")) {
+        assert!(Instant::now() < end, "the keys starved the job");
+        pty.send("\t".repeat(100).as_bytes());
+    }
+}
+
+#[test]
 fn suspending_is_refused_where_no_shell_could_continue() {
     let mut pty = started();
     pty.send(b"\x1a");
