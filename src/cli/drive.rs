@@ -97,7 +97,6 @@ fn start_loaded(
 }
 
 pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
-    let seat = Seat::check(look)?;
     let store = Store::open(state)?;
     let id = match asked {
         Some(_) => pick(&store, asked)?,
@@ -110,6 +109,7 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
             id.short()
         )));
     }
+    let seat = Seat::check(look)?;
     // First of all: without its world there is nothing to open a cockpit on.
     let attachment = super::lab::attach_if_lab(state, &store.read_run(&id)?)?;
     let holder = holder("gonogo resume");

@@ -68,7 +68,7 @@ pub(super) fn runs(state: &Path) -> Outcome {
                 let last = last.map_or_else(String::new, |(at, _)| format!(", last {}", words::day(At(*at))));
                 let facts = words::count(usize::try_from(journal.head.seq).unwrap_or(usize::MAX), "fact");
                 say(&format!(
-                    "{}  {mode:<5} {}  {}  ({facts}{last}){driver}",
+                    "{}  {mode:<9} {}  {}  ({facts}{last}){driver}",
                     run.id,
                     clean(&journal.meta.title),
                     clean(&state)
@@ -104,9 +104,11 @@ pub(super) fn log(state: &Path, asked: Option<&str>, json: bool) -> Outcome {
         return Ok(0);
     }
     let plan = plan_of(&reader)?;
-    for recorded in facts_of(&records).map_err(Failure::outside)? {
+    let facts = facts_of(&records).map_err(Failure::outside)?;
+    let (first, last) = (facts.first().map_or(At(0), |fact| fact.at), facts.last().map_or(At(0), |fact| fact.at));
+    for recorded in facts {
         let (who, what) = words::fact(&plan, &recorded.fact);
-        say(&format!("{:>5}  {}  {:<18} {what}", recorded.seq, words::utc(recorded.at), clean(&who)));
+        say(&format!("{:>5}  {}  {:<18} {what}", recorded.seq, words::moment(recorded.at, first, last), clean(&who)));
         if let Fact::RunEnded { customers: Some(seen), customers_at, .. } = &recorded.fact {
             let read = customers_at.map_or_else(String::new, |at| format!(" (as of {} UTC)", words::utc(at)));
             say(&format!("       customers: {}{read}", clean(&seen.to_string())));

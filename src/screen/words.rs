@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 
 use crate::core::decide::shut_sentence;
 use crate::core::evidence::Verdict;
-use crate::core::fact::{Ending, Fact, Finding};
+use crate::core::fact::{Ending, Fact, Finding, Mode};
 use crate::core::job::{Adoption, Direction, JobKey, Outcome};
 use crate::core::plan::{Plan, Step};
 use crate::core::state::{Phase, Run};
@@ -59,6 +59,16 @@ pub fn utc(at: At) -> String {
     at.utc()
 }
 
+/// The times of a list: of day, or with the day when it goes over more than one.
+pub fn moment(at: At, first: At, last: At) -> String {
+    let date = |at: At| at.timestamp().map(|time| time.to_zoned_datetime(TimeZone::UTC).date());
+    if date(first) == date(last) {
+        return utc(at);
+    }
+    at.timestamp()
+        .map_or_else(|| utc(at), |time| time.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
 /// Day and time of day in UTC: `2026-11-24 02:14:07 UTC`.
 pub fn day(at: At) -> String {
     at.timestamp().map_or_else(
@@ -109,6 +119,13 @@ pub fn run_state(plan: &Plan, run: &Run) -> String {
     if let Some((_, how)) = &run.ended {
         return format!("{}{}", ending(how), exceptions(plan, run));
     }
+    // A rehearsal ends with its cockpit: nobody goes on with it.
+    let open = if run.mode == Some(Mode::Rehearsal) { "not finished, " } else { "" };
+    format!("{open}{}", place(plan, run))
+}
+
+/// Where a run that has not ended stands.
+fn place(plan: &Plan, run: &Run) -> String {
     let at = |step: &Step| format!("step {} of {}", step.number, plan.steps.len());
     let first = |is: fn(&Phase) -> bool| plan.steps.iter().find(|step| is(run.phase(&step.id)));
     if let Some(step) = first(|phase| matches!(phase, Phase::InDoubt { .. })) {
