@@ -186,8 +186,11 @@ pub fn hints(scene: &Scene) -> Vec<(&'static str, &'static str)> {
     if scene.desk.overlay == Some(Overlay::WayBack) && !scene.watching && !scene.is_replay() {
         let way = way_back(scene.plan, scene.run);
         let first = way.steps.first().and_then(|back| scene.plan.step(&back.step));
-        if first.is_some_and(|step| works(scene, step, Does::Undo)) {
-            return vec![("u", "take back the first"), ("↑↓", "scroll"), ("esc", "close"), ("q", "leave")];
+        for (does, key, label) in [(Does::Undo, "u", "take back the first"), (Does::ByHand, "h", "taken back by hand")]
+        {
+            if first.is_some_and(|step| works(scene, step, does)) {
+                return vec![(key, label), ("↑↓", "scroll"), ("esc", "close"), ("q", "leave")];
+            }
         }
     }
     if scene.desk.overlay.is_some() {

@@ -68,11 +68,16 @@ pub(crate) fn back_lines(scene: &Scene, keys: bool) -> Vec<Text> {
         ));
     }
     if keys {
+        let first = way.steps.first();
+        let text = match first {
+            None => "esc goes back to the run.",
+            Some(back) if !back.has_undo => {
+                "take back the first of them by hand, then say with h how you did. esc goes back to the run."
+            }
+            Some(_) => "u takes back the first of them; repeat it to go the whole way. esc goes back to the run.",
+        };
         lines.push(Text::default());
-        lines.push(Text::new(
-            Role::Dim,
-            "u takes back the first of them; repeat it to go the whole way. esc goes back to the run.",
-        ));
+        lines.push(Text::new(Role::Dim, text));
     }
     lines
 }
