@@ -297,6 +297,16 @@ phases:
         reversibility: free
 "#;
 
+fn start_the_job(pty: &mut Pty) {
+    pty.wait_for("1 is ready");
+    pty.send(b"\r");
+    pty.wait_for("type go");
+    // An answer counts only when the question has been on screen for 300 ms.
+    std::thread::sleep(Duration::from_millis(400));
+    pty.send(b"go\r");
+    pty.wait_for("1 is running");
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn a_cockpit_with_a_job_under_way_is_not_stopped_from_outside() {
@@ -309,13 +319,7 @@ fn a_cockpit_with_a_job_under_way_is_not_stopped_from_outside() {
     let program = env!("CARGO_BIN_EXE_gonogo");
     let state = folder.path().join("state");
     pty.send(format!("{program} --state-dir {} run {}\n", state.display(), runbook.display()).as_bytes());
-    pty.wait_for("1 is ready");
-    pty.send(b"\r");
-    pty.wait_for("type go");
-    // An answer counts only when the question has been on screen for 300 ms.
-    std::thread::sleep(Duration::from_millis(400));
-    pty.send(b"go\r");
-    pty.wait_for("1 is running");
+    start_the_job(&mut pty);
     let child = child_of(pty.pid());
     signal(child, Signal::TSTP);
     pty.wait_for("must be watched");
@@ -344,13 +348,7 @@ fn a_key_that_is_held_down_does_not_keep_a_job_from_ending() {
     std::fs::write(&runbook, text).expect("written");
     let (runbook, state) = (runbook.to_str().expect("UTF-8"), state.to_str().expect("UTF-8"));
     let mut pty = Pty::spawn(&[env!("CARGO_BIN_EXE_gonogo"), "--state-dir", state, "run", runbook], &[]);
-    pty.wait_for("1 is ready");
-    pty.send(b"\r");
-    pty.wait_for("type go");
-    // An answer counts only when the question has been on screen for 300 ms.
-    std::thread::sleep(Duration::from_millis(400));
-    pty.send(b"go\r");
-    pty.wait_for("1 is running");
+    start_the_job(&mut pty);
     std::fs::write(&file, "").expect("written");
     // More keys than it can answer, until the end of the job is on the screen.
     let end = Instant::now() + Duration::from_secs(30);
