@@ -2,6 +2,7 @@
 
 mod check;
 mod drive;
+mod durations;
 mod lab;
 mod loopback;
 mod records;
@@ -246,7 +247,7 @@ fn dispatch(cli: Cli) -> Outcome {
     match command {
         None => rehearse::rehearse(&state()?, look, &rehearse::RehearseArgs::of(lab::bundled())),
         Some(Command::Check(args)) => check::check(&args, color),
-        Some(Command::Plan(args)) => check::plan(&args, color),
+        Some(Command::Plan(args)) => check::plan(state().ok().as_deref(), &args, color),
         Some(Command::Rehearse(mut args)) => {
             if !args.runbook.path.exists() && args.runbook.path.as_os_str() == "runbook.yaml" {
                 args.runbook.path = lab::bundled().path;

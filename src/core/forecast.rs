@@ -4,7 +4,7 @@
 //! spreads add up by their squares, since steps are late or early independently of one another. Time between steps, in
 //! which an operator looks, thinks and types, is nobody's: it is in no forecast.
 
-use super::action::{Action, Wait};
+use super::action::Action;
 use super::durations::Typical;
 use super::job::Direction;
 use super::plan::{Plan, Step, WriteEdge, WriteMark};
@@ -96,15 +96,7 @@ pub fn undoing(run: &Run, step: &Step) -> Estimate {
 /// The length of a step that is nothing but a time to let pass.
 fn kept(step: &Step) -> Option<Span> {
     match step.work.jobs.as_slice() {
-        [job] => length(&job.action),
-        _ => None,
-    }
-}
-
-fn length(action: &Action) -> Option<Span> {
-    match action {
-        Action::Wait(Wait::For(length)) => Some(*length),
-        Action::Soak(soak) => Some(soak.length),
+        [job] => job.action.length(),
         _ => None,
     }
 }
@@ -118,7 +110,7 @@ fn left(plan: &Plan, run: &Run, now: At, step: &Step) -> Estimate {
         Phase::Running(running) if running.key.direction == Direction::Do => {
             let left = whole.left_after(now.since(started));
             // A soak that did not count for a while ends later than one that did.
-            let length = plan.action(&running.key).and_then(length).unwrap_or_default();
+            let length = plan.action(&running.key).and_then(Action::length).unwrap_or_default();
             let still = length.left_after(running.passed(now));
             if still > left.span { Estimate { span: still, at_least: false, ..left } } else { left }
         }

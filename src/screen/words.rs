@@ -224,7 +224,7 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
         }
         Fact::DurationsMeasured { rehearsals, steps } => {
             let (found, of) = (count(rehearsals.len(), "rehearsal"), count(steps.len(), "step"));
-            ("forecast".to_owned(), format!("rests on {found}, in which {of} as now took their time"))
+            ("forecast".to_owned(), format!("rests on {found}, which measured {of}"))
         }
         Fact::DriverArrived { by, away, epoch } if *epoch > 1 => {
             (by.to_string(), format!("took over the run; nobody had watched for {away}"))
