@@ -21,7 +21,7 @@ use gonogo::world::live::{LiveOptions, LiveWorld};
 use jiff::Timestamp;
 
 use crate::same;
-use crate::story::{bare, me};
+use crate::story::{bare, me, rehearsed};
 
 const RUNBOOK: &str = r#"
 title: Live
@@ -85,7 +85,7 @@ fn a_live_run_replays_to_the_screens_that_were_shown() {
         let options = LiveOptions { run_dir, run_id: id.to_string(), epoch, clock: clock.clone(), exe };
         let world = LiveWorld::new(&plan, options).unwrap();
         let recorder = Writer::spawn(Box::new(journal)).unwrap();
-        let opening = Opening::New { mode: Mode::Live, facts: Vec::new() };
+        let opening = Opening::New { mode: Mode::Live, facts: vec![rehearsed(&plan)] };
         let mut engine = Engine::open(Arc::clone(&plan), me(), epoch, opening, world, recorder, clock).unwrap();
         loop {
             let turn = tokio::time::timeout(Duration::from_mins(1), engine.turn()).await.expect("a turn comes");
