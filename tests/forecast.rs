@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -423,7 +422,7 @@ fn a_stored_fact_is_read_again_as_it_was() {
 
 /// A plan of steps that need any of the steps in the list, in any order: the list is turned round for half of them.
 fn woven(needs: &[Vec<usize>], turned: bool) -> Plan {
-    let mut text = "title: t\nphases:\n  - title: p\n    steps:\n".to_owned();
+    let text = "title: t\nphases:\n  - title: p\n    steps:\n".to_owned();
     let mut lines: Vec<String> = needs
         .iter()
         .enumerate()
@@ -438,8 +437,7 @@ fn woven(needs: &[Vec<usize>], turned: bool) -> Plan {
     if turned {
         lines.reverse();
     }
-    lines.iter().for_each(|line| text.write_str(line).unwrap());
-    read(&text, None)
+    read(&(text + &lines.concat()), None)
 }
 
 /// The longest way to the end of a step, by going every way.

@@ -82,8 +82,8 @@ const EXPECTED: &str = "expected time";
 
 /// Whether a step takes as long in both plans, as far as the runbook has a say in it.
 pub fn takes_the_same(before: (&Plan, &Step), after: (&Plan, &Step), simulated: bool) -> bool {
-    let decides = |part: &&str| LASTING.contains(part) || simulated && *part == EXPECTED;
-    !of_a_step(before, after).iter().any(|part| decides(part))
+    let parts = of_a_step(before, after);
+    !parts.iter().any(|part| LASTING.contains(part) || simulated && *part == EXPECTED)
 }
 
 /// Parts of a step that differ. Conditions are compared by their text: their numbers are of their own plan.

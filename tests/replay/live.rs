@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use gonogo::clock::Clock;
 use gonogo::core::decide::{StepState, picture, step_state, word};
-use gonogo::core::fact::{Ending, Mode};
+use gonogo::core::durations::{Durations, Typical};
+use gonogo::core::fact::{Ending, Fact, Mode};
 use gonogo::core::input::{Command, Confirmation};
-use gonogo::core::time::At;
+use gonogo::core::plan::Plan;
+use gonogo::core::time::{At, Span};
 use gonogo::driver::{Engine, Opening, Turn};
 use gonogo::journal::{Holder, NewRun, RunId, Store, Writer};
 use gonogo::replay::{Recording, verify};
@@ -21,7 +23,7 @@ use gonogo::world::live::{LiveOptions, LiveWorld};
 use jiff::Timestamp;
 
 use crate::same;
-use crate::story::{bare, me, rehearsed};
+use crate::story::{bare, me};
 
 const RUNBOOK: &str = r#"
 title: Live
@@ -53,6 +55,14 @@ phases:
         action: { soak: { for: 700ms } }
         guards: [clock.ok]
 "#;
+
+/// As if every step had been rehearsed three times: a forecast is on the screens, too.
+fn rehearsed(plan: &Plan) -> Fact {
+    let took = |secs: [u64; 3]| Typical::of(secs.map(Span::secs).to_vec(), false);
+    let durations = Durations { doing: took([2, 3, 5]), undoing: took([1, 1, 2]), pausing: None };
+    let steps = plan.steps.iter().map(|step| (step.id.clone(), durations.clone())).collect();
+    Fact::DurationsMeasured { rehearsals: vec!["7a11".to_owned()], steps }
+}
 
 fn desk() -> Desk {
     Desk { overlay: Some(Overlay::Log), list_rows: 60, ..Desk::default() }
@@ -106,6 +116,8 @@ fn a_live_run_replays_to_the_screens_that_were_shown() {
     });
     runtime.shutdown_background();
     assert!(screens.len() >= 8, "{}", screens.len());
+    let forecast = |screen: &Screen| screen.header.window.to_plain().starts_with("forecast end in ");
+    assert!(screens.iter().filter(|(_, _, screen)| forecast(screen)).count() >= 6, "{screens:#?}");
     let recording = Recording::open(store.read_run(&id).unwrap(), plan()).unwrap();
     assert_eq!(recording.notes(), [""; 0]);
     for (seq, now, screen) in &screens {

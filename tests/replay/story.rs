@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use gonogo::clock::{Clock, Hand};
 use gonogo::core::action::Action;
 use gonogo::core::decide::{StepState, picture, step_state, stop_word, undo_word, word};
-use gonogo::core::durations::{Durations, Typical};
 use gonogo::core::fact::{Ending, Fact, Finding, Mode};
 use gonogo::core::ids::{StepId, Who};
 use gonogo::core::input::{Command, Confirmation};
@@ -36,14 +35,6 @@ pub fn plan() -> Plan {
 
 pub fn me() -> Who {
     Who("ada@bastion".to_owned())
-}
-
-/// As if every step had been rehearsed three times.
-pub fn rehearsed(plan: &Plan) -> Fact {
-    let took = |secs: [u64; 3]| Typical::of(secs.map(Span::secs).to_vec(), false);
-    let durations = Durations { doing: took([2, 3, 5]), undoing: took([1, 1, 2]), pausing: None };
-    let steps = plan.steps.iter().map(|step| (step.id.clone(), durations.clone())).collect();
-    Fact::DurationsMeasured { rehearsals: vec!["7a11".to_owned()], steps }
 }
 
 /// A screen without what a replay shows differently: its own word, its pace, its keys and its conversation.
@@ -169,9 +160,7 @@ impl Story {
             let created_at = "2026-11-24T02:14:00Z".parse().unwrap();
             let (title, labels) = (self.plan.title.clone(), BTreeMap::new());
             let new = NewRun { created_at, title, runbook: RUNBOOK.as_bytes().to_vec(), labels };
-            // Forecasts are on screen, too: the same ones again.
-            let opening = Opening::New { mode: Mode::Lab, facts: vec![rehearsed(&self.plan)] };
-            (store.create_run(&self.id, &new, &holder).unwrap(), opening)
+            (store.create_run(&self.id, &new, &holder).unwrap(), Opening::New { mode: Mode::Lab, facts: Vec::new() })
         } else {
             let journal = store.open_run(&self.id, &holder).unwrap();
             let reader = store.read_run(&self.id).unwrap();
