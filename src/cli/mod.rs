@@ -106,7 +106,7 @@ enum Command {
     /// Rehearse a runbook in a simulated world: nothing real is touched
     #[command(after_help = REHEARSE_EXAMPLES)]
     Rehearse(rehearse::RehearseArgs),
-    /// List the rehearsals of a runbook, and what a live run would still need
+    /// List the rehearsals of a runbook and how long they took, and what a live run would still need
     Rehearsals(RunbookArgs),
     /// Drive a runbook on its real targets
     Run {

@@ -2,9 +2,9 @@
 
 use super::{Brief, Header, Role, Scene, Text, words};
 use crate::core::board::Freshness;
-use crate::core::forecast::{self, rest};
+use crate::core::forecast::{self, Estimate};
 use crate::core::plan::Reversibility;
-use crate::core::rollback::way_back;
+use crate::core::rollback::{WayBack, way_back};
 use crate::core::time::Span;
 use crate::text::clean;
 
@@ -17,6 +17,7 @@ pub(super) fn header(scene: &Scene) -> Header {
         None if scene.watching => "nobody drives: watching".to_owned(),
         None => "nobody drives".to_owned(),
     };
+    let ahead = Ahead::of(scene);
     Header {
         title: clean(&plan.title).into_owned(),
         mode: mode(scene),
@@ -24,16 +25,16 @@ pub(super) fn header(scene: &Scene) -> Header {
         run: if scene.watching { driver } else { format!("run {} · {driver}", scene.run_name) },
         clock: format!("{}  {}", words::elapsed(until.since(opened)), words::clock(*now, &scene.zone)),
         passing: passing(scene),
-        window: window(scene, false),
+        window: window(scene, &ahead, false),
         update: update(scene),
-        pause: pause(scene, Told::Whole),
-        back: back(scene, false),
+        pause: pause(scene, &ahead, Told::Whole),
+        back: back(&ahead, false),
         customers: customers(scene),
         brief: Brief {
-            window: window(scene, true),
-            pause: pause(scene, Told::Brief),
-            bare_pause: pause(scene, Told::Bare),
-            back: back(scene, true),
+            window: window(scene, &ahead, true),
+            pause: pause(scene, &ahead, Told::Brief),
+            bare_pause: pause(scene, &ahead, Told::Bare),
+            back: back(&ahead, true),
         },
         alarm: alarm(scene),
     }
@@ -86,9 +87,35 @@ fn alarm(scene: &Scene) -> Option<String> {
     }
 }
 
+/// What lies ahead, and the way back, worked out once.
+struct Ahead {
+    /// The rest of the work.
+    rest: Option<Estimate>,
+    /// What the write pause comes to, as far as it lies ahead.
+    pause: Option<Estimate>,
+    way: WayBack,
+    /// How long the way back takes.
+    back: Estimate,
+}
+
+impl Ahead {
+    fn of(scene: &Scene) -> Self {
+        let Scene { plan, run, now, .. } = scene;
+        let way = way_back(plan, run);
+        // Whoever only watches has nothing ahead.
+        let driven = !scene.watching;
+        Self {
+            rest: forecast::rest(plan, run, *now).filter(|rest| driven && rest.span > Span::ZERO),
+            pause: forecast::pause(plan, run, *now).filter(|_| driven),
+            back: forecast::way(plan, run, *now, &way.steps),
+            way,
+        }
+    }
+}
+
 /// Window and forecast, in full or in brief.
-fn window(scene: &Scene, brief: bool) -> Text {
-    let rest = rest(scene.plan, scene.run, scene.now).filter(|rest| rest.span > Span::ZERO);
+fn window(scene: &Scene, ahead: &Ahead, brief: bool) -> Text {
+    let rest = ahead.rest;
     let told = rest.map(|rest| words::about(&rest, true));
     let Some(window) = scene.plan.window else {
         let lead = if brief { "end in" } else { "forecast end in" };
@@ -146,7 +173,7 @@ enum Told {
     Bare,
 }
 
-fn pause(scene: &Scene, told: Told) -> Text {
+fn pause(scene: &Scene, ahead: &Ahead, told: Told) -> Text {
     let so_far = scene.run.writes.so_far(scene.now);
     let shown = format!("{}.{:02} s", so_far.0 / 1_000, so_far.0 % 1_000 / 10);
     let paused = scene.run.writes.since.is_some();
@@ -163,7 +190,7 @@ fn pause(scene: &Scene, told: Told) -> Text {
     };
     let word = if paused { "WRITES PAUSED " } else { "write pause " };
     let text = Text::new(if paused { Role::Active } else { Role::Dim }, word).and(role, text);
-    let Some(all) = forecast::pause(scene.plan, scene.run, scene.now).map(|rest| rest.after(so_far)) else {
+    let Some(all) = ahead.pause.map(|rest| rest.after(so_far)) else {
         return text;
     };
     let too_long = budget.is_some_and(|budget| all.latest() > budget);
@@ -174,11 +201,11 @@ fn pause(scene: &Scene, told: Told) -> Text {
     text.and(role, format!(", expect {}", words::about(&all, told == Told::Whole)))
 }
 
-fn back(scene: &Scene, brief: bool) -> Text {
-    let way = way_back(scene.plan, scene.run);
+fn back(ahead: &Ahead, brief: bool) -> Text {
+    let way = &ahead.way;
     let text = Text::new(Role::Dim, if brief { "rollback: " } else { "rollback now: " });
     if way.steps.is_empty() {
-        return match way.blocked_by {
+        return match &way.blocked_by {
             Some(step) => text.and(Role::NoGo, format!("none, past {}", clean(step.as_str()))),
             None => text.and(Role::Go, "nothing to take back"),
         };
@@ -187,9 +214,10 @@ fn back(scene: &Scene, brief: bool) -> Text {
         Reversibility::Free | Reversibility::Lossless => Role::Go,
         Reversibility::Lossy | Reversibility::None => Role::NoGo,
     };
-    let takes = forecast::way(scene.plan, scene.run, scene.now, &way.steps);
+    let takes = ahead.back;
     let takes = if takes.span > Span::ZERO { format!(", {}", words::about(&takes, !brief)) } else { String::new() };
-    let far = way.blocked_by.map_or_else(String::new, |step| format!(", only back to {}", clean(step.as_str())));
+    let far =
+        way.blocked_by.as_ref().map_or_else(String::new, |step| format!(", only back to {}", clean(step.as_str())));
     text.and(role, way.cost.as_str())
         .and(Role::Plain, format!("{takes}, {}{far}", words::count(way.steps.len(), "step")))
 }
