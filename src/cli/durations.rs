@@ -14,7 +14,7 @@ use crate::runbook::{Options, load_str};
 const NEWEST: usize = 20;
 
 /// Newest runs that are looked at to find them: a long history must not keep a run from starting.
-const LOOKED_AT: usize = 500;
+const LOOKED_AT: usize = 200;
 
 /// Measures the newest rehearsals of this runbook. Those that cannot be read count for nothing, whatever the reason: no
 /// run is refused for want of a forecast.
