@@ -9,11 +9,12 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 
 use gonogo::core::board::Board;
+use gonogo::core::durations::{Durations, Typical};
 use gonogo::core::evidence::{Assessment, Baselines, Evidence, Term, Verdict};
 use gonogo::core::fact::{Fact, Mode, Recorded};
 use gonogo::core::ids::{Attempt, StepId, Who};
 use gonogo::core::job::{Direction, JobKey, Outcome};
-use gonogo::core::plan::Plan;
+use gonogo::core::plan::{Plan, Step, Window};
 use gonogo::core::reading::{Failure, Reading};
 use gonogo::core::state::Run;
 use gonogo::core::time::{At, Span};
@@ -316,6 +317,46 @@ fn a_gated_step_says_what_keeps_it_shut() {
     golden("gated", &mut story);
 }
 
+/// Rehearsed five times; `secs` is what the middle one took of each step.
+fn rehearsed(secs: impl Fn(&Step) -> u64, plan: &Plan) -> Fact {
+    let around = |ms: u64| Typical::of([95, 97, 100, 108, 120].map(|percent| Span(ms * percent / 100)).to_vec(), false);
+    let steps = plan.steps.iter().map(|step| {
+        let ms = secs(step) * 1_000;
+        let switches = step.id == "switch-database".into();
+        let durations = Durations {
+            doing: around(ms),
+            undoing: step.undo.as_ref().and_then(|_| around(ms / 2)),
+            pausing: switches.then(|| around(4_100)).flatten(),
+        };
+        (step.id.clone(), durations)
+    });
+    let rehearsals = ["7a11", "7a12", "7a13", "7a14", "7a15"].map(str::to_owned).to_vec();
+    Fact::DurationsMeasured { rehearsals, steps: steps.collect() }
+}
+
+#[test]
+fn a_forecast_from_rehearsals() {
+    let mut story = Story::new(Mode::Live);
+    story.plan.window = Some(Window { opens: START, closes: START.plus(Span::secs(2 * 3_600)) });
+    let fact = rehearsed(|step| 100 + 10 * step.number as u64, &story.plan);
+    story.tell(fact);
+    story.done(12);
+    story.calm(6);
+    golden("forecast", &mut story);
+}
+
+#[test]
+fn a_forecast_that_does_not_fit_is_seen_at_every_size() {
+    let mut story = Story::new(Mode::Live);
+    story.plan.window = Some(Window { opens: START, closes: START.plus(Span::secs(20 * 60)) });
+    story.plan.write_pause_budget = Some(Span::secs(4));
+    let fact = rehearsed(|step| 100 + 10 * step.number as u64, &story.plan);
+    story.tell(fact);
+    story.done(12);
+    story.calm(6);
+    golden("forecast_late", &mut story);
+}
+
 #[test]
 fn the_question_before_the_switch() {
     let mut story = Story::new(Mode::Live);
@@ -521,7 +562,7 @@ fn the_header_says_at_every_size_what_must_be_known() {
         for part in [
             "T+0:00:18",
             "21:00:18 -05 / 02:00:18 UTC",
-            "of work left",
+            "forecast end in",
             "update due in",
             "write pause 0.00 s of 10 s",
             "rollback now: free, about 15 s, 5 steps",

@@ -1,10 +1,16 @@
 //! `check` and `plan`: what a runbook says, without touching anything.
 
-use super::{Failure, Outcome, RunbookArgs, say, say_error};
+use std::path::Path;
+
+use super::{Failure, Outcome, RunbookArgs, durations, say, say_error};
 use crate::core::action::Action;
 use crate::core::decide::word;
+use crate::core::fact::Fact;
+use crate::core::forecast;
 use crate::core::plan::{Confirm, Plan, Reversibility, Step, Work};
-use crate::core::time::Span;
+use crate::core::state::Run;
+use crate::core::time::{At, Span};
+use crate::journal::Store;
 use crate::runbook::{Loaded, Options, load, load_str, telling};
 use crate::screen::words;
 use crate::term::{ColorChoice, ColorSupport};
@@ -66,23 +72,43 @@ pub(super) fn check(args: &RunbookArgs, color: ColorChoice) -> Outcome {
     Ok(0)
 }
 
-pub(super) fn plan(args: &RunbookArgs, color: ColorChoice) -> Outcome {
+pub(super) fn plan(state: Option<&Path>, args: &RunbookArgs, color: ColorChoice) -> Outcome {
     let loaded = read(args, color)?;
     let plan = &loaded.plan;
+    // Only looked at: a plan is printed whether or not anything was ever rehearsed here.
+    let store = state.filter(|state| state.join("runs").is_dir()).and_then(|state| Store::open(state).ok());
+    let rehearsed = store.and_then(|store| durations::of(&store, plan, &loaded.source, args).fact());
+    let mut run = Run::default();
+    if let Some(rehearsed) = &rehearsed {
+        run.apply(plan, At(0), rehearsed);
+    }
     say(&format!("{}  (digest {})", clean(&plan.title), plan.digest.get(..12).unwrap_or_default()));
     let window =
         plan.window.map(|window| format!("window {} to {}", words::day(window.opens), words::day(window.closes)));
     let budget = plan.write_pause_budget.map(|budget| format!("write pause of at most {budget}"));
-    for line in [window, budget].into_iter().flatten() {
+    let forecast = rehearsed.as_ref().map(|rehearsed| forecast(plan, &run, rehearsed));
+    for line in [window, budget, forecast].into_iter().flatten() {
         say(&line);
     }
     for phase in &plan.phases {
         say(&format!("\n{}", clean(&phase.title)));
         for step in plan.steps.get(phase.steps.clone()).unwrap_or_default() {
-            print_step(plan, step);
+            print_step(plan, &run, step);
         }
     }
     Ok(0)
+}
+
+/// What rehearsals lead to expect of the whole.
+fn forecast(plan: &Plan, run: &Run, rehearsed: &Fact) -> String {
+    let rest = forecast::rest(plan, run, At(0)).map_or_else(String::new, |rest| words::about(&rest, true));
+    let pause = forecast::pause(plan, run, At(0)).filter(|pause| pause.span > Span::ZERO);
+    let pause = pause.map_or_else(String::new, |pause| format!(", writes paused for {}", words::about(&pause, true)));
+    let from = match rehearsed {
+        Fact::DurationsMeasured { rehearsals, .. } => words::count(rehearsals.len(), "rehearsal"),
+        _ => String::new(),
+    };
+    format!("forecast from {from}: {rest} of work{pause}")
 }
 
 /// One line of a step under its label.
@@ -100,11 +126,13 @@ fn some(span: Span, text: impl Fn(Span) -> String) -> Option<String> {
     (span > Span::ZERO).then(|| text(span))
 }
 
-fn print_step(plan: &Plan, step: &Step) {
+fn print_step(plan: &Plan, run: &Run, step: &Step) {
+    let rehearsed = run.durations(&step.id);
     let about = joined([
         step.owner.as_ref().map(|owner| format!("owner {}", clean(owner))),
         step.expect.map(|expect| format!("expect {expect}")),
         step.max.map(|max| format!("overdue after {max}")),
+        rehearsed.and_then(|durations| durations.doing.as_ref()).map(words::rehearsed),
     ]);
     say(&format!("\n  {:>2}. {} [{}]{about}", step.number, clean(&step.title), step.id));
     let rule = |id| plan.condition(id).map_or("", |condition| condition.source());
@@ -142,6 +170,9 @@ fn print_step(plan: &Plan, step: &Step) {
             Reversibility::Lossy => format!("LOSSY: data written since is lost{until}"),
         },
     );
+    if let Some(undoing) = rehearsed.and_then(|durations| durations.undoing.as_ref()) {
+        line("", &words::rehearsed(undoing));
+    }
     let two = if step.confirm == Confirm::TwoPerson { ", and a second person types their name" } else { "" };
     line("type", &format!("\"{}\"{two}", word(step)));
 }

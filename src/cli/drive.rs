@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::check::read;
+use super::durations;
 use super::records::{MODE, PROFILE, SET, pick, plan_of};
 use super::rehearsals::{REHEARSAL, demanded, is_rehearsal};
 use super::{Failure, Look, Outcome, RunbookArgs, say};
@@ -79,6 +80,7 @@ fn start_loaded(
     }
     let seat = Seat::check(look)?;
     let store = Store::open(state)?;
+    let durations = durations::of(&store, &loaded.plan, &loaded.source, args).fact();
     let holder = holder("gonogo run");
     let mut labels = BTreeMap::from([(MODE.to_owned(), mode.as_str().to_owned())]);
     labels.extend(args.profile.clone().map(|profile| (PROFILE.to_owned(), profile)));
@@ -91,7 +93,7 @@ fn start_loaded(
     let new = NewRun { created_at: now, title: loaded.plan.title.clone(), runbook: loaded.source.into_bytes(), labels };
     let journal = store.create_run(&id, &new, &holder)?;
     let clock = Clock::start(At(now.as_millisecond()));
-    let opening = Opening::New { mode, facts: rehearsals.into_iter().collect() };
+    let opening = Opening::New { mode, facts: rehearsals.into_iter().chain(durations).collect() };
     let exit = drive(Arc::new(loaded.plan), &id, journal, opening, clock, &holder, seat)?;
     Ok(exit.code())
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod drive;
+mod durations;
 mod lab;
 mod loopback;
 mod records;
@@ -105,7 +106,7 @@ enum Command {
     /// Rehearse a runbook in a simulated world: nothing real is touched
     #[command(after_help = REHEARSE_EXAMPLES)]
     Rehearse(rehearse::RehearseArgs),
-    /// List the rehearsals of a runbook, and what a live run would still need
+    /// List the rehearsals of a runbook and how long they took, and what a live run would still need
     Rehearsals(RunbookArgs),
     /// Drive a runbook on its real targets
     Run {
@@ -246,7 +247,7 @@ fn dispatch(cli: Cli) -> Outcome {
     match command {
         None => rehearse::rehearse(&state()?, look, &rehearse::RehearseArgs::of(lab::bundled())),
         Some(Command::Check(args)) => check::check(&args, color),
-        Some(Command::Plan(args)) => check::plan(&args, color),
+        Some(Command::Plan(args)) => check::plan(state().ok().as_deref(), &args, color),
         Some(Command::Rehearse(mut args)) => {
             if !args.runbook.path.exists() && args.runbook.path.as_os_str() == "runbook.yaml" {
                 args.runbook.path = lab::bundled().path;

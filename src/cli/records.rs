@@ -8,7 +8,7 @@ use crate::core::plan::Plan;
 use crate::core::state::Run;
 use crate::core::time::At;
 use crate::driver::facts_of;
-use crate::journal::{LockState, NotedHead, Reader, RunId, Store, verify as verify_chain};
+use crate::journal::{LockState, NotedHead, Reader, RunId, RunMeta, Store, verify as verify_chain};
 use crate::runbook::{Options, load_str};
 use crate::screen::words;
 use crate::text::clean;
@@ -34,13 +34,15 @@ pub(super) fn pick(store: &Store, asked: Option<&str>) -> Result<RunId, Failure>
 pub(super) fn plan_of(reader: &Reader) -> Result<Plan, Failure> {
     let bytes = reader.runbook()?;
     let text = String::from_utf8(bytes).map_err(|_| Failure::outside("the run's copy of its runbook is not text"))?;
-    let labels = &reader.meta().labels;
-    let set =
-        labels.get(SET).map_or_else(|| Ok(Vec::new()), |set| serde_json::from_str(set)).map_err(Failure::outside)?;
-    let options = Options { profile: labels.get(PROFILE).cloned(), set };
-    let loaded =
-        load_str("the run's runbook", text, &options).map_err(|faults| Failure::outside(faults.to_string()))?;
+    let loaded = load_str("the run's runbook", text, &options_of(reader.meta())?)
+        .map_err(|faults| Failure::outside(faults.to_string()))?;
     Ok(loaded.plan)
+}
+
+/// How a run's runbook was read.
+pub(super) fn options_of(meta: &RunMeta) -> Result<Options, Failure> {
+    let set = meta.labels.get(SET).map_or_else(|| Ok(Vec::new()), |set| serde_json::from_str(set));
+    Ok(Options { profile: meta.labels.get(PROFILE).cloned(), set: set.map_err(Failure::outside)? })
 }
 
 pub(super) fn runs(state: &Path) -> Outcome {

@@ -6,12 +6,12 @@ use jiff::Timestamp;
 
 use super::records::{MODE, PROFILE, SET, plan_of};
 use super::{Failure, Look, Outcome, RunbookArgs, check::read, say};
-use crate::core::fact::{Fact, Mode};
+use crate::core::fact::{Fact, Mode, Recorded};
 use crate::core::ids::Who;
 use crate::core::plan::Plan;
-use crate::core::time::At;
+use crate::core::time::{At, Span};
 use crate::driver::facts_of;
-use crate::journal::{Reader, Store, verify};
+use crate::journal::{Reader, RunId, RunMeta, Store, verify};
 use crate::rehearsal::compare::changes;
 use crate::rehearsal::ledger::{Rehearsal, standing};
 use crate::term::ColorChoice;
@@ -32,30 +32,44 @@ pub(super) fn is_rehearsal(args: &RunbookArgs, plan: &Plan, color: ColorChoice) 
     Ok(read(&base, color)?.plan.rehearsals.is_some())
 }
 
-/// All rehearsals on record with their plans, the newest last. What cannot be read or was changed does not count.
+/// A rehearsal as it is on record.
+pub(super) struct OnRecord {
+    /// Its journal.
+    pub(super) reader: Reader,
+    /// Its facts.
+    pub(super) facts: Vec<Recorded>,
+    /// Whether it was made on real servers, not in a simulated world.
+    pub(super) real: bool,
+}
+
+/// The run as a rehearsal, if it is one that is wanted. What cannot be read or was changed is none.
+pub(super) fn rehearsal_of(store: &Store, id: &RunId, wanted: impl Fn(&RunMeta) -> bool) -> Option<OnRecord> {
+    let reader = store.read_run(id).ok()?;
+    let labels = &reader.meta().labels;
+    let simulated = labels.get(MODE).map(String::as_str) == Some(Mode::Rehearsal.as_str());
+    if !simulated && !labels.contains_key(REHEARSAL) || !wanted(reader.meta()) {
+        return None;
+    }
+    let facts = facts_of(&reader.tail(reader.head().ok()?.seq).ok()?).ok()?;
+    // Labels are outside the chain: what the facts say counts.
+    let opened = facts.iter().find_map(|recorded| match &recorded.fact {
+        Fact::RunOpened { mode, .. } => Some(*mode),
+        _ => None,
+    });
+    let believed = opened == Some(if simulated { Mode::Rehearsal } else { Mode::Live });
+    let intact = believed && verify(&reader, None).is_ok_and(|report| report.is_intact());
+    intact.then_some(OnRecord { reader, facts, real: !simulated })
+}
+
+/// All rehearsals on record with their plans, the newest last.
 fn on_record(store: &Store) -> Result<Vec<(Rehearsal, Plan, Reader)>, Failure> {
     let mut found = Vec::new();
-    for run in store.list()? {
-        let Ok(journal) = run.journal else { continue };
-        let labels = &journal.meta.labels;
-        let simulated = labels.get(MODE).map(String::as_str) == Some(Mode::Rehearsal.as_str());
-        if !simulated && !labels.contains_key(REHEARSAL) {
-            continue;
-        }
-        let reader = store.read_run(&run.id)?;
+    for id in store.ids()? {
+        let Some(OnRecord { reader, facts, real }) = rehearsal_of(store, &id, |_| true) else { continue };
         let Ok(plan) = plan_of(&reader) else { continue };
-        let Ok(facts) = facts_of(&reader.tail(journal.head.seq)?) else { continue };
-        // Labels are outside the chain: what the facts say counts.
-        let opened = facts.iter().find_map(|recorded| match &recorded.fact {
-            Fact::RunOpened { mode, .. } => Some(*mode),
-            _ => None,
-        });
-        let believed = opened == Some(if simulated { Mode::Rehearsal } else { Mode::Live });
-        if !believed || !verify(&reader, None)?.is_intact() {
-            continue;
-        }
-        let profile = if simulated { None } else { labels.get(PROFILE).cloned() };
-        let rehearsal = Rehearsal::from_facts(run.id, journal.meta.created_at, profile, &plan, &facts);
+        let meta = reader.meta();
+        let profile = if real { meta.labels.get(PROFILE).cloned() } else { None };
+        let rehearsal = Rehearsal::from_facts(id, meta.created_at, profile, &plan, &facts);
         found.push((rehearsal, plan, reader));
     }
     found.sort_by_key(|(rehearsal, _, _)| rehearsal.made);
@@ -139,6 +153,12 @@ pub(super) fn list(state: &Path, look: Look, args: &RunbookArgs) -> Outcome {
         let ending = rehearsal.ending.as_ref().map_or("not finished", |how| how.as_str());
         let made = crate::screen::words::day(At(rehearsal.made.as_millisecond()));
         say(&format!("{}  {made}  {ending:<12}  {world}", rehearsal.run));
+        let paused = (rehearsal.paused > Span::ZERO).then(|| format!("writes paused for {}", rehearsal.paused));
+        let back = rehearsal
+            .went_back_in
+            .map(|took| format!("rolled back {} in {took}", crate::screen::words::count(rehearsal.undone, "step")));
+        let took = [Some(format!("took {}", rehearsal.took)), paused, back];
+        say(&format!("    {}", took.into_iter().flatten().collect::<Vec<_>>().join(", ")));
         if rehearsal.plan != plan.digest && old.title == plan.title {
             for change in changes(old, plan) {
                 say(&format!("    since then: {}", clean(&change.to_string())));

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::check::read;
 use super::drive::{Seat, last_word, runtime, who};
+use super::durations;
 use super::records::{MODE, PROFILE, SET};
 use super::{Failure, Look, Outcome, RunbookArgs, say};
 use crate::clock::Clock;
@@ -233,6 +234,7 @@ struct Summary<'a> {
     debrief: &'a Debrief,
 }
 
+/// Its operator looks at no forecast: what it does follows from the seed alone, and so does its journal.
 fn automatic(state: &Path, args: &RehearseArgs, setting: &Setting) -> Outcome {
     let (policy_name, policy) = policy_of(args, &setting.plan)?;
     let rolls_back = policy.roll_back_after.is_some();
@@ -315,6 +317,7 @@ fn say_debrief(setting: &Setting, debrief: &Debrief) {
 fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> Outcome {
     let seat = Seat::check(look)?;
     let store = Store::open(state)?;
+    let durations = durations::of(&store, &setting.plan, &setting.source, &args.runbook).fact();
     let holder = Holder::rehearsing("gonogo rehearse", Timestamp::now());
     let now = Timestamp::now();
     let id = RunId::new(now, rand::random());
@@ -323,7 +326,7 @@ fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> 
     let pace = Pace::new(setting.start, args.speed);
     let world = Handle::new(SimWorld::new(Arc::clone(&setting.plan), options(setting)), hand, pace.clone());
     let runtime = runtime()?;
-    let mut opening = Opening::New { mode: Mode::Rehearsal, facts: Vec::new() };
+    let mut opening = Opening::New { mode: Mode::Rehearsal, facts: durations.into_iter().collect() };
     let (exit, facts) = loop {
         let epoch = journal.epoch();
         let ledger = world.disk().ledger(Box::new(journal));

@@ -282,6 +282,15 @@ impl Action {
         }
     }
 
+    /// The time it lets pass, where it does nothing else.
+    pub fn length(&self) -> Option<Span> {
+        match self {
+            Action::Wait(Wait::For(length)) => Some(*length),
+            Action::Soak(soak) => Some(soak.length),
+            _ => None,
+        }
+    }
+
     /// What it changes in a rehearsal by its own account.
     pub fn simulate(&self) -> &[Change] {
         match self {

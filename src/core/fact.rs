@@ -3,8 +3,11 @@
 //! Each fact carries its evidence, so that nobody needs telemetry to judge a decision afterwards. Facts are
 //! stored as `(kind, version, JSON)` and every version ever released stays readable.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::durations::Durations;
 use super::evidence::{Baseline, Baselines, Evidence};
 use super::ids::{Attempt, StepId, Who};
 use super::job::{Adoption, JobKey, Outcome};
@@ -66,6 +69,13 @@ pub enum Fact {
         overridden: Option<String>,
         /// Who began it.
         by: Who,
+    },
+    /// When the run began: how long its steps took in rehearsals. Forecasts of the run rest on this and on nothing newer.
+    DurationsMeasured {
+        /// Rehearsals in which something was measured, by the names of their runs, the newest first.
+        rehearsals: Vec<String>,
+        /// What was measured of each step that is the same as it was then.
+        steps: BTreeMap<StepId, Durations>,
     },
     /// A driver took the run.
     DriverArrived {
@@ -425,6 +435,7 @@ impl Fact {
         match self {
             Fact::RunOpened { .. } => "run_opened",
             Fact::RehearsalsChecked { .. } => "rehearsals_checked",
+            Fact::DurationsMeasured { .. } => "durations_measured",
             Fact::DriverArrived { .. } => "driver_arrived",
             Fact::DriverLeft { .. } => "driver_left",
             Fact::StepStarted { .. } => "step_started",
@@ -502,6 +513,7 @@ impl Fact {
             | Fact::LateResultIgnored { key, .. } => Some(&key.step),
             Fact::RunOpened { .. }
             | Fact::RehearsalsChecked { .. }
+            | Fact::DurationsMeasured { .. }
             | Fact::DriverArrived { .. }
             | Fact::DriverLeft { .. }
             | Fact::NoteAdded { .. }

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ids::StepId;
 use super::plan::{Plan, Reversibility, Step};
 use super::state::{Phase, Run};
-use super::time::Span;
 
 /// What rolling back from here means.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,8 +13,6 @@ pub struct WayBack {
     pub steps: Vec<Back>,
     /// The worst cost among them.
     pub cost: Reversibility,
-    /// How long they should take together, as far as the runbook says.
-    pub expect: Option<Span>,
     /// The newest step that cannot be taken back, if any: the way ends there.
     pub blocked_by: Option<StepId>,
 }
@@ -27,8 +24,6 @@ pub struct Back {
     pub step: StepId,
     /// What it costs.
     pub cost: Reversibility,
-    /// How long it should take: the time its doing is expected to take.
-    pub expect: Option<Span>,
     /// Whether there is something to run. A checklist or a wait leaves nothing behind.
     pub has_undo: bool,
     /// Until when, in the runbook's words.
@@ -41,7 +36,7 @@ pub struct Back {
 /// started, except that nothing is taken back before what rests on it: a step that was skipped first and done
 /// later is older than what needs it.
 pub fn way_back(plan: &Plan, run: &Run) -> WayBack {
-    let mut way = WayBack { expect: Some(Span::ZERO), ..WayBack::default() };
+    let mut way = WayBack::default();
     for id in back_in_order(plan, run) {
         let Some(step) = plan.step(id) else { continue };
         if step.reversibility == Reversibility::None {
@@ -52,14 +47,9 @@ pub fn way_back(plan: &Plan, run: &Run) -> WayBack {
             continue;
         }
         way.cost = way.cost.max(step.reversibility);
-        way.expect = match (way.expect, step.expect) {
-            (Some(sum), Some(expect)) => Some(Span(sum.0.saturating_add(expect.0))),
-            _ => None,
-        };
         way.steps.push(Back {
             step: id.clone(),
             cost: step.reversibility,
-            expect: step.expect,
             has_undo: step.undo.is_some(),
             until: step.undo_until.clone(),
             in_doubt: matches!(run.phase(id), Phase::InDoubt { .. }),

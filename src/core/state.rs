@@ -1,8 +1,10 @@
 //! The state of a run: a fold of its facts and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::action::{Action, Wait};
+use super::durations::Durations;
 use super::evidence::Baselines;
 use super::expr::Asker;
 use super::fact::{Ending, Fact, Finding, Mode, StopWhy};
@@ -43,6 +45,8 @@ pub struct Run {
     pub facts: u64,
     /// Steps in the order in which they were last started: the way back is its reverse.
     order: Vec<StepId>,
+    /// How long steps took in rehearsals, as far as that was known when the run began.
+    durations: Arc<BTreeMap<StepId, Durations>>,
 }
 
 /// The write pause as the cockpit's own facts tell it. Customers may see a longer one: they are measured apart.
@@ -83,6 +87,8 @@ pub struct StepRun {
     pub undo_attempt: Attempt,
     /// When its newest try began.
     pub started: Option<At>,
+    /// When its newest undo began.
+    pub undo_started: Option<At>,
     /// Number of jobs of its undo that are done: a further try goes on behind them.
     pub undo_done: u16,
     /// Whether the newest try went back.
@@ -252,6 +258,16 @@ impl Run {
         self.steps.get(id).map_or(&PENDING, |step| &step.phase)
     }
 
+    /// When the step's newest try began, without a copy.
+    pub fn started(&self, id: &StepId) -> Option<At> {
+        self.steps.get(id).and_then(|step| step.started)
+    }
+
+    /// How long the step took in rehearsals, as far as that was known when the run began.
+    pub fn durations(&self, id: &StepId) -> Option<&Durations> {
+        self.durations.get(id)
+    }
+
     /// Steps that have left their first state.
     pub fn touched(&self) -> impl Iterator<Item = (&StepId, &StepRun)> {
         self.steps.iter()
@@ -304,6 +320,7 @@ impl Run {
                 self.driver = Some(by.clone());
                 self.leave_unwatched_time_out(plan, at, *away);
             }
+            Fact::DurationsMeasured { steps, .. } => self.durations = Arc::new(steps.clone()),
             Fact::DriverLeft { .. } => self.driver = None,
             Fact::StatusUpdated { .. } => self.last_update = Some(at),
             Fact::RunEnded { how, customers, customers_at, .. } => {
@@ -394,6 +411,7 @@ impl Run {
                 step.undo_baselines.clone_from(baselines);
                 step.undo_attempt = *attempt;
                 step.undo_tried = true;
+                step.undo_started = Some(at);
                 step.worked = false;
                 step.results.clear();
                 step.items.clear();
@@ -522,6 +540,7 @@ impl Run {
             }
             Fact::RunOpened { .. }
             | Fact::RehearsalsChecked { .. }
+            | Fact::DurationsMeasured { .. }
             | Fact::DriverArrived { .. }
             | Fact::DriverLeft { .. }
             | Fact::LateResultIgnored { .. }

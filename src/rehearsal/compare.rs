@@ -74,6 +74,18 @@ fn of_the_whole(old: &Plan, new: &Plan, changes: &mut Vec<Change>) {
     }
 }
 
+/// Parts of a step that decide how long it takes.
+const LASTING: [&str; 4] = ["action", "checks", "guards", "undo"];
+
+/// What decides it, too, where a world is made up from what the runbook expects.
+const EXPECTED: &str = "expected time";
+
+/// Whether a step takes as long in both plans, as far as the runbook has a say in it.
+pub fn takes_the_same(before: (&Plan, &Step), after: (&Plan, &Step), simulated: bool) -> bool {
+    let parts = of_a_step(before, after);
+    !parts.iter().any(|part| LASTING.contains(part) || simulated && *part == EXPECTED)
+}
+
 /// Parts of a step that differ. Conditions are compared by their text: their numbers are of their own plan.
 fn of_a_step((old, before): (&Plan, &Step), (new, after): (&Plan, &Step)) -> Vec<&'static str> {
     let text = |plan: &Plan, id: ConditionId| plan.condition(id).map(|condition| condition.source().to_owned());
@@ -105,7 +117,7 @@ fn of_a_step((old, before): (&Plan, &Step), (new, after): (&Plan, &Step)) -> Vec
         ("title", before.title != after.title),
         ("instructions", before.instructions != after.instructions),
         ("owner", before.owner != after.owner),
-        ("expected time", (before.expect, before.max) != (after.expect, after.max)),
+        (EXPECTED, (before.expect, before.max) != (after.expect, after.max)),
     ]
     .into_iter()
     .filter_map(|(part, differs)| differs.then_some(part))

@@ -6,6 +6,7 @@ use super::compare::{Change, changes};
 use crate::core::fact::{Ending, Fact, Recorded};
 use crate::core::plan::{Plan, Rehearsals};
 use crate::core::state::{Phase, Run};
+use crate::core::time::{At, Span};
 use crate::journal::RunId;
 
 /// One rehearsal as its journal tells it.
@@ -25,6 +26,12 @@ pub struct Rehearsal {
     pub undone: usize,
     /// Steps that were left out.
     pub skipped: usize,
+    /// From its first fact to its last.
+    pub took: Span,
+    /// For how long customers were kept from writing.
+    pub paused: Span,
+    /// From the first undo to the last step that was taken back, when any was.
+    pub went_back_in: Option<Span>,
 }
 
 impl Rehearsal {
@@ -33,6 +40,8 @@ impl Rehearsal {
         let folded = Run::fold(plan, facts);
         let undone = facts.iter().filter(|recorded| matches!(recorded.fact, Fact::StepUndone { .. })).count();
         let skipped = plan.steps.iter().filter(|step| matches!(folded.phase(&step.id), Phase::Skipped { .. })).count();
+        let start = facts.first().map_or(At(0), |first| first.at);
+        let end = folded.ended.as_ref().map_or(folded.last, |(at, _)| *at);
         Self {
             run,
             made,
@@ -41,6 +50,9 @@ impl Rehearsal {
             ending: folded.ended.map(|(_, how)| how),
             undone,
             skipped,
+            took: end.since(start),
+            paused: folded.writes.so_far(end),
+            went_back_in: went_back_in(facts),
         }
     }
 
@@ -57,6 +69,13 @@ impl Rehearsal {
     pub fn was_rolled_back(&self) -> bool {
         self.ending == Some(Ending::RolledBack) && self.undone > 0
     }
+}
+
+/// How long the way back took, from the first undo to the last step that was taken back.
+fn went_back_in(facts: &[Recorded]) -> Option<Span> {
+    let began = facts.iter().find(|recorded| matches!(recorded.fact, Fact::UndoStarted { .. }))?.at;
+    let last = facts.iter().rfind(|recorded| matches!(recorded.fact, Fact::StepUndone { .. }))?.at;
+    Some(last.since(began))
 }
 
 /// What the ledger says about a plan that demands rehearsals.
@@ -110,7 +129,6 @@ pub fn changed_since(last: &Plan, present: &Plan) -> Vec<Change> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::time::Span;
     use crate::runbook::{Options, load_str};
 
     const DAY: i64 = 86_400_000;
@@ -131,6 +149,9 @@ mod tests {
             ending,
             undone: usize::from(rolled_back),
             skipped: 0,
+            took: Span::ZERO,
+            paused: Span::ZERO,
+            went_back_in: None,
         }
     }
 

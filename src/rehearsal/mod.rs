@@ -5,6 +5,7 @@
 
 pub mod compare;
 pub mod debrief;
+pub mod durations;
 pub mod ledger;
 pub mod operator;
 pub mod policy;

@@ -491,6 +491,7 @@ fn follows(fact: &Fact) -> bool {
         fact,
         Fact::DriverArrived { epoch: 1, .. }
             | Fact::RehearsalsChecked { .. }
+            | Fact::DurationsMeasured { .. }
             | Fact::BaselineTaken { .. }
             | Fact::LeftInDoubt { .. }
             | Fact::JobStarted { .. }

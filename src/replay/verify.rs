@@ -184,6 +184,14 @@ impl Again<'_> {
                 }
                 return Ok(1);
             }
+            Fact::DurationsMeasured { .. } => {
+                if self.run.driver.is_some() {
+                    self.differs(first, "durations are looked up when a run begins, not while it is driven");
+                } else {
+                    self.taken("durations are measured in other journals");
+                }
+                return Ok(1);
+            }
             Fact::WallClockJumped { .. } => {
                 self.taken("a jump of the wall clock is seen, not decided");
                 return Ok(1);

@@ -38,7 +38,7 @@ use tree::{Kind, Node};
 pub(crate) const LARGEST: u64 = 4 * 1024 * 1024;
 
 /// How a runbook is to be read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// The profile in force.
     pub profile: Option<String>,

@@ -32,6 +32,7 @@ pub(super) fn detail(scene: &Scene, whole: bool) -> Detail {
         _ if confirming => preview(step, state, true, &mut blocks),
         _ => {}
     }
+    rehearsed(scene, step, &mut blocks);
     instructions(step, &mut blocks);
     if let Phase::Running(running) = &progress.phase {
         under_way(scene, running, &progress, &mut blocks);
@@ -42,7 +43,7 @@ pub(super) fn detail(scene: &Scene, whole: bool) -> Detail {
     if !confirming {
         preview(step, state, whole, &mut blocks);
     }
-    undo(step, whole, &mut blocks);
+    undo(scene, step, whole, &mut blocks);
     Detail {
         title: format!("{} · {}", step.number, clean(&step.title)),
         right: right(step),
@@ -116,6 +117,18 @@ fn took(progress: &StepRun) -> String {
         (Some(started), Some(ended)) => format!(", took {}", ended.since(started)),
         _ => String::new(),
     }
+}
+
+/// How long it took in rehearsals, and for how long it kept customers from writing.
+fn rehearsed(scene: &Scene, step: &Step, blocks: &mut Vec<Block>) {
+    let Some(durations) = scene.run.durations(&step.id) else { return };
+    let Some(doing) = durations.doing.as_ref() else { return };
+    let line = Text::new(Role::Dim, words::rehearsed(doing));
+    let line = match &durations.pausing {
+        Some(pausing) => line.and(Role::Dim, format!(" · write pause {}", words::typical(pausing))),
+        None => line,
+    };
+    blocks.push(Block::Lines { heading: String::new(), lines: vec![line] });
 }
 
 fn instructions(step: &Step, blocks: &mut Vec<Block>) {
@@ -379,7 +392,7 @@ fn cut(lines: &[String], whole: bool) -> Vec<Text> {
     cut
 }
 
-fn undo(step: &Step, whole: bool, blocks: &mut Vec<Block>) {
+fn undo(scene: &Scene, step: &Step, whole: bool, blocks: &mut Vec<Block>) {
     let role = match step.reversibility {
         Reversibility::Free | Reversibility::Lossless => Role::Go,
         Reversibility::Lossy | Reversibility::None => Role::NoGo,
@@ -394,6 +407,9 @@ fn undo(step: &Step, whole: bool, blocks: &mut Vec<Block>) {
         (None, Reversibility::Free) => line.and(Role::Dim, " · leaves nothing behind"),
         (None, _) => line.and(Role::Strong, " · by hand: the runbook has no undo"),
     };
+    if let Some(undoing) = scene.run.durations(&step.id).and_then(|durations| durations.undoing) {
+        line = line.and(Role::Plain, format!(" · {}", words::rehearsed(&undoing)));
+    }
     if let Some(until) = &step.undo_until {
         line = line.and(Role::Dim, format!(" · possible until {}", clean(until)));
     }

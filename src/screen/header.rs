@@ -1,9 +1,10 @@
 //! The header: what must be true to the operator's eye at any moment.
 
-use super::{Header, Role, Scene, Text, words};
+use super::{Brief, Header, Role, Scene, Text, words};
 use crate::core::board::Freshness;
+use crate::core::forecast::{self, Estimate};
 use crate::core::plan::Reversibility;
-use crate::core::rollback::way_back;
+use crate::core::rollback::{WayBack, way_back};
 use crate::core::time::Span;
 use crate::text::clean;
 
@@ -16,6 +17,7 @@ pub(super) fn header(scene: &Scene) -> Header {
         None if scene.watching => "nobody drives: watching".to_owned(),
         None => "nobody drives".to_owned(),
     };
+    let ahead = Ahead::of(scene);
     Header {
         title: clean(&plan.title).into_owned(),
         mode: mode(scene),
@@ -23,11 +25,17 @@ pub(super) fn header(scene: &Scene) -> Header {
         run: if scene.watching { driver } else { format!("run {} · {driver}", scene.run_name) },
         clock: format!("{}  {}", words::elapsed(until.since(opened)), words::clock(*now, &scene.zone)),
         passing: passing(scene),
-        window: window(scene),
+        window: window(scene, &ahead, false),
         update: update(scene),
-        pause: pause(scene),
-        back: back(scene),
+        pause: pause(scene, &ahead, Told::Whole),
+        back: back(&ahead, false),
         customers: customers(scene),
+        brief: Brief {
+            window: window(scene, &ahead, true),
+            pause: pause(scene, &ahead, Told::Brief),
+            bare_pause: pause(scene, &ahead, Told::Bare),
+            back: back(&ahead, true),
+        },
         alarm: alarm(scene),
     }
 }
@@ -79,28 +87,67 @@ fn alarm(scene: &Scene) -> Option<String> {
     }
 }
 
-/// What the rest should take by the runbook's own account.
-fn forecast(scene: &Scene) -> Option<Span> {
-    let rest = scene.plan.steps.iter().filter(|step| !scene.run.is_settled(&step.id));
-    rest.map(|step| step.expect).try_fold(Span::ZERO, |sum, expect| Some(Span(sum.0.saturating_add(expect?.0))))
+/// What lies ahead, and the way back, worked out once.
+struct Ahead {
+    /// The rest of the work.
+    rest: Option<Estimate>,
+    /// What the write pause comes to, as far as it lies ahead.
+    pause: Option<Estimate>,
+    way: WayBack,
+    /// How long the way back takes.
+    back: Estimate,
 }
 
-fn window(scene: &Scene) -> Text {
-    let forecast = forecast(scene);
-    let rest = forecast
-        .filter(|rest| *rest > Span::ZERO && scene.run.ended.is_none())
-        .map_or_else(String::new, |rest| format!("about {rest} of work left"));
-    let Some(window) = scene.plan.window else { return Text::new(Role::Dim, rest) };
+impl Ahead {
+    fn of(scene: &Scene) -> Self {
+        let Scene { plan, run, now, .. } = scene;
+        let way = way_back(plan, run);
+        // Whoever only watches has nothing ahead.
+        let driven = !scene.watching;
+        Self {
+            rest: forecast::rest(plan, run, *now).filter(|rest| driven && rest.span > Span::ZERO),
+            pause: forecast::pause(plan, run, *now).filter(|_| driven),
+            back: forecast::way(plan, run, *now, &way.steps),
+            way,
+        }
+    }
+}
+
+/// Window and forecast, in full or in brief.
+fn window(scene: &Scene, ahead: &Ahead, brief: bool) -> Text {
+    let rest = ahead.rest;
+    let told = rest.map(|rest| words::about(&rest, true));
+    let Some(window) = scene.plan.window else {
+        let lead = if brief { "end in" } else { "forecast end in" };
+        return told.map_or_else(Text::default, |told| Text::new(Role::Dim, format!("{lead} {told}")));
+    };
+    let late = |left: Span| rest.is_some_and(|rest| rest.latest() > left);
+    let role = |late: bool, else_| if late { Role::NoGo } else { else_ };
+    let word = if brief { "" } else { "window " };
     if scene.now < window.opens {
-        return Text::new(Role::Unknown, format!("window opens in {}", window.opens.since(scene.now)));
+        let late = late(window.closes.since(window.opens));
+        let text = Text::new(Role::Unknown, format!("{word}opens in {}", window.opens.since(scene.now)));
+        let of = if brief { "" } else { "forecast " };
+        return match told {
+            Some(told) => text.and(role(late, Role::Dim), format!(", {of}{told} of work")),
+            None => text,
+        };
     }
     let left = window.closes.since(scene.now);
     if left == Span::ZERO {
-        return Text::new(Role::NoGo, format!("window CLOSED {} ago", scene.now.since(window.closes)));
+        let text = Text::new(Role::NoGo, format!("{word}CLOSED {} ago", scene.now.since(window.closes)));
+        return match told {
+            Some(told) => text.and(Role::NoGo, format!(", {told} of work left")),
+            None => text,
+        };
     }
-    let late = forecast.is_some_and(|rest| rest > left);
-    let text = Text::new(if late { Role::NoGo } else { Role::Plain }, format!("window closes in {left}"));
-    if rest.is_empty() { text } else { text.and(Role::Dim, format!(", {rest}")) }
+    let late = late(left);
+    let text = Text::new(role(late, Role::Plain), format!("{word}closes in {left}"));
+    let end = if brief { "end" } else { "forecast end" };
+    match told {
+        Some(told) => text.and(role(late, Role::Dim), format!(", {end} in {told}")),
+        None => text,
+    }
 }
 
 fn update(scene: &Scene) -> Text {
@@ -115,29 +162,50 @@ fn update(scene: &Scene) -> Text {
     }
 }
 
-fn pause(scene: &Scene) -> Text {
+/// How much is told where there is little room.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// Everything.
+    Whole,
+    /// Without spreads.
+    Brief,
+    /// What has happened, and of the forecast what needs the operator.
+    Bare,
+}
+
+fn pause(scene: &Scene, ahead: &Ahead, told: Told) -> Text {
     let so_far = scene.run.writes.so_far(scene.now);
     let shown = format!("{}.{:02} s", so_far.0 / 1_000, so_far.0 % 1_000 / 10);
     let paused = scene.run.writes.since.is_some();
-    let text = match scene.plan.write_pause_budget {
+    let budget = scene.plan.write_pause_budget;
+    let text = match budget {
         Some(budget) => format!("{shown} of {budget}"),
         None => shown,
     };
-    let over = scene.plan.write_pause_budget.is_some_and(|budget| so_far > budget);
+    let over = budget.is_some_and(|budget| so_far > budget);
     let role = match (over, paused) {
         (true, _) => Role::NoGo,
         (false, true) => Role::Active,
         (false, false) => Role::Plain,
     };
     let word = if paused { "WRITES PAUSED " } else { "write pause " };
-    Text::new(if paused { Role::Active } else { Role::Dim }, word).and(role, text)
+    let text = Text::new(if paused { Role::Active } else { Role::Dim }, word).and(role, text);
+    let Some(all) = ahead.pause.map(|rest| rest.after(so_far)) else {
+        return text;
+    };
+    let too_long = budget.is_some_and(|budget| all.latest() > budget);
+    if all.span == Span::ZERO || told == Told::Bare && !too_long {
+        return text;
+    }
+    let role = if too_long { Role::NoGo } else { Role::Dim };
+    text.and(role, format!(", expect {}", words::about(&all, told == Told::Whole)))
 }
 
-fn back(scene: &Scene) -> Text {
-    let way = way_back(scene.plan, scene.run);
-    let text = Text::new(Role::Dim, "rollback now: ");
+fn back(ahead: &Ahead, brief: bool) -> Text {
+    let way = &ahead.way;
+    let text = Text::new(Role::Dim, if brief { "rollback: " } else { "rollback now: " });
     if way.steps.is_empty() {
-        return match way.blocked_by {
+        return match &way.blocked_by {
             Some(step) => text.and(Role::NoGo, format!("none, past {}", clean(step.as_str()))),
             None => text.and(Role::Go, "nothing to take back"),
         };
@@ -146,10 +214,12 @@ fn back(scene: &Scene) -> Text {
         Reversibility::Free | Reversibility::Lossless => Role::Go,
         Reversibility::Lossy | Reversibility::None => Role::NoGo,
     };
-    let about = way.expect.filter(|span| *span > Span::ZERO).map_or_else(String::new, |span| format!(", about {span}"));
-    let far = way.blocked_by.map_or_else(String::new, |step| format!(", only back to {}", clean(step.as_str())));
+    let takes = ahead.back;
+    let takes = if takes.span > Span::ZERO { format!(", {}", words::about(&takes, !brief)) } else { String::new() };
+    let far =
+        way.blocked_by.as_ref().map_or_else(String::new, |step| format!(", only back to {}", clean(step.as_str())));
     text.and(role, way.cost.as_str())
-        .and(Role::Plain, format!("{about}, {}{far}", words::count(way.steps.len(), "step")))
+        .and(Role::Plain, format!("{takes}, {}{far}", words::count(way.steps.len(), "step")))
 }
 
 fn run_ended_at(scene: &Scene) -> Option<crate::core::time::At> {

@@ -415,8 +415,23 @@ pub struct Header {
     pub back: Text,
     /// What the customers see.
     pub customers: Text,
+    /// The same in fewer words, for where there is little room.
+    pub brief: Brief,
     /// Something that overrules everything: the journal has failed, the driver is leaving.
     pub alarm: Option<String>,
+}
+
+/// Parts of the header in fewer words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Brief {
+    /// Window and forecast.
+    pub window: Text,
+    /// The write pause and what it should come to, without its spread.
+    pub pause: Text,
+    /// The write pause; what it should come to only when that is too much.
+    pub bare_pause: Text,
+    /// What rolling back from here would mean, without its spread.
+    pub back: Text,
 }
 
 /// The list of steps, as far as it is shown.

@@ -2,8 +2,10 @@
 
 use super::keys::KEYS;
 use super::{Overlay, Role, Scene, Sheet, SheetBody, Text, words};
+use crate::core::forecast;
 use crate::core::plan::Reversibility;
 use crate::core::rollback::way_back;
+use crate::core::time::Span;
 use crate::text::clean;
 
 pub(super) fn sheet(scene: &Scene, panes: &[super::Pane]) -> Option<Sheet> {
@@ -24,8 +26,11 @@ pub(crate) fn back_lines(scene: &Scene, keys: bool) -> Vec<Text> {
     if way.steps.is_empty() {
         lines.push(Text::new(Role::Go, "There is nothing to take back: nothing is left in the world."));
     } else {
+        let takes = forecast::way(scene.plan, scene.run, scene.now, &way.steps);
+        let takes = if takes.span > Span::ZERO { format!(", {}", words::about(&takes, true)) } else { String::new() };
+        let steps = words::count(way.steps.len(), "step");
         lines.push(
-            Text::plain(format!("Taking everything back is {} and costs: ", words::count(way.steps.len(), "step")))
+            Text::plain(format!("Taking everything back is {steps}{takes}, and costs: "))
                 .and(Role::Strong, way.cost.as_str()),
         );
         lines.push(Text::default());
@@ -40,8 +45,12 @@ pub(crate) fn back_lines(scene: &Scene, keys: bool) -> Vec<Text> {
             .and(Role::Strong, title.unwrap_or_else(|| back.step.to_string()))
             .and(Role::Plain, "  ")
             .and(role, back.cost.as_str());
-        if let Some(expect) = back.expect {
-            line = line.and(Role::Dim, format!("  about {expect}"));
+        let measured = scene.run.durations(&back.step).and_then(|durations| durations.undoing);
+        let takes = forecast::back(scene.plan, scene.run, scene.now, back);
+        if let Some(measured) = measured {
+            line = line.and(Role::Dim, format!("  {}", words::rehearsed(&measured)));
+        } else if takes.span > Span::ZERO {
+            line = line.and(Role::Dim, format!("  {}", words::about(&takes, true)));
         }
         if let Some(until) = &back.until {
             line = line.and(Role::Dim, format!("  possible until {}", clean(until)));
@@ -101,6 +110,12 @@ pub fn help_lines() -> Vec<Text> {
         ("guard", "a condition that must stay GO while the step runs"),
         ("override", "starting a step over a shut gate, with a reason; a gate may forbid it"),
         ("section", "jobs back to back after one confirmation; it undoes itself when one fails"),
+        (
+            "forecast",
+            "how long the steps that are left take, without the time between them; ± is how far rehearsals strayed",
+        ),
+        ("about", "not rehearsed, or once only: the runbook's own word counts, too"),
+        ("at least", "nobody knows how long some of it takes, or it is late already"),
         ("free · lossless · lossy · none", "what taking a step back costs"),
     ];
     lines.extend(words.iter().map(|(word, meaning)| {

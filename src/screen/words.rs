@@ -3,8 +3,10 @@
 use jiff::tz::TimeZone;
 
 use crate::core::decide::shut_sentence;
+use crate::core::durations::Typical;
 use crate::core::evidence::Verdict;
 use crate::core::fact::{Ending, Fact, Finding, Mode};
+use crate::core::forecast::Estimate;
 use crate::core::job::{Adoption, Direction, JobKey, Outcome};
 use crate::core::plan::{Plan, Step};
 use crate::core::state::{Phase, Run};
@@ -83,6 +85,46 @@ pub fn clock(at: At, zone: &TimeZone) -> String {
     let Some(time) = at.timestamp() else { return utc };
     let local = time.to_zoned_datetime(zone.clone());
     if local.offset().is_zero() { utc } else { format!("{} / {utc}", local.strftime("%H:%M:%S %Z")) }
+}
+
+/// How long something should take: `51:07 ± 4:10`, `about 30 s` where the runbook's word or a single measurement is all
+/// there is, `at least 30 s` where not even that is known of all of it. A spread that would not change what is shown is
+/// left out.
+pub fn about(estimate: &Estimate, with_spread: bool) -> String {
+    let shown = estimate.span;
+    if estimate.at_least {
+        return format!("at least {shown}");
+    }
+    let lead = if estimate.about { "about " } else { "" };
+    match estimate.spread().map(|spread| in_steps_of(shown, spread)) {
+        Some(spread) if with_spread && spread > Span::ZERO => format!("{lead}{shown} ± {spread}"),
+        _ => format!("{lead}{shown}"),
+    }
+}
+
+/// A spread no finer than the span beside it is shown.
+fn in_steps_of(span: Span, spread: Span) -> Span {
+    let step = match span.0 {
+        0..1_000 => 1,
+        1_000..10_000 => 100,
+        10_000..86_400_000 => 1_000,
+        _ => 60_000,
+    };
+    Span(spread.0.saturating_add(step / 2) / step * step)
+}
+
+/// What was measured: `24 s ± 3.0 s`; without a spread when it was measured once.
+pub fn typical(typical: &Typical) -> String {
+    match typical.spread.map(|spread| in_steps_of(typical.middle, spread)) {
+        Some(spread) if spread > Span::ZERO => format!("{} ± {spread}", typical.middle),
+        _ => typical.middle.to_string(),
+    }
+}
+
+/// What rehearsals measured: `rehearsed 3×: 24 s ± 3.0 s`, and where when that was on real servers.
+pub fn rehearsed(measured: &Typical) -> String {
+    let place = if measured.real { " on real servers" } else { "" };
+    format!("rehearsed {}×{place}: {}", measured.count, typical(measured))
 }
 
 /// An elapsed time that ticks: `T+0:18:42`.
@@ -196,6 +238,10 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
                 None => format!("{found} of this plan found"),
             };
             (by.to_string(), what)
+        }
+        Fact::DurationsMeasured { rehearsals, steps } => {
+            let (found, of) = (count(rehearsals.len(), "rehearsal"), count(steps.len(), "step"));
+            ("forecast".to_owned(), format!("rests on {found}, which measured {of}"))
         }
         Fact::DriverArrived { by, away, epoch } if *epoch > 1 => {
             (by.to_string(), format!("took over the run; nobody had watched for {away}"))

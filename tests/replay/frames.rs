@@ -29,6 +29,10 @@ impl Frames {
         self.0.len()
     }
 
+    pub fn screens(&self) -> impl Iterator<Item = &Screen> {
+        self.0.iter().map(|(_, _, screen)| screen)
+    }
+
     /// Every screen is shown again, and every decision made again.
     pub fn compare(&self, recording: &Recording) {
         assert_eq!(recording.notes(), [""; 0]);

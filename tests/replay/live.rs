@@ -8,13 +8,16 @@ use std::time::Duration;
 
 use gonogo::clock::Clock;
 use gonogo::core::decide::{StepState, picture, step_state, word};
-use gonogo::core::fact::{Ending, Mode};
+use gonogo::core::durations::{Durations, Typical};
+use gonogo::core::fact::{Ending, Fact, Mode};
 use gonogo::core::input::{Command, Confirmation};
-use gonogo::core::time::At;
+use gonogo::core::plan::Plan;
+use gonogo::core::time::{At, Span};
 use gonogo::driver::{Engine, Opening, Turn};
 use gonogo::journal::{Holder, NewRun, RunId, Store, Writer};
 use gonogo::replay::Recording;
 use gonogo::runbook::{Options, load_str};
+use gonogo::screen::Screen;
 use gonogo::world::live::{LiveOptions, LiveWorld};
 use jiff::Timestamp;
 
@@ -52,6 +55,14 @@ phases:
         guards: [clock.ok]
 "#;
 
+/// As if every step had been rehearsed three times: a forecast is on the screens, too.
+fn rehearsed(plan: &Plan) -> Fact {
+    let took = |secs: [u64; 3]| Typical::of(secs.map(Span::secs).to_vec(), false);
+    let durations = Durations { doing: took([2, 3, 5]), undoing: took([1, 1, 2]), pausing: None };
+    let steps = plan.steps.iter().map(|step| (step.id.clone(), durations.clone())).collect();
+    Fact::DurationsMeasured { rehearsals: vec!["7a11".to_owned()], steps }
+}
+
 #[test]
 fn a_live_run_replays_to_the_screens_that_were_shown() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -78,7 +89,7 @@ fn a_live_run_replays_to_the_screens_that_were_shown() {
         let options = LiveOptions { run_dir, run_id: id.to_string(), epoch, clock: clock.clone(), exe };
         let world = LiveWorld::new(&plan, options).unwrap();
         let recorder = Writer::spawn(Box::new(journal)).unwrap();
-        let opening = Opening::New { mode: Mode::Live, facts: Vec::new() };
+        let opening = Opening::New { mode: Mode::Live, facts: vec![rehearsed(&plan)] };
         let mut engine = Engine::open(Arc::clone(&plan), me(), epoch, opening, world, recorder, clock).unwrap();
         loop {
             let turn = tokio::time::timeout(Duration::from_mins(1), engine.turn()).await.expect("a turn comes");
@@ -93,6 +104,8 @@ fn a_live_run_replays_to_the_screens_that_were_shown() {
     });
     runtime.shutdown_background();
     assert!(frames.len() >= 8, "{}", frames.len());
+    let forecast = |screen: &&Screen| screen.header.window.to_plain().starts_with("forecast end in ");
+    assert!(frames.screens().filter(forecast).count() >= 6);
     frames.compare(&Recording::open(store.read_run(&id).unwrap(), plan()).unwrap());
 }
 

@@ -51,13 +51,24 @@ impl Canvas<'_> {
         let taken = self.mode().width() + width(&header.run) + 16;
         let room = columns.saturating_sub(taken);
         let title = Text::new(Role::Strong, " gonogo  ").and(Role::Title, fit(&header.title, room));
-        let back = self.back();
         let mut clock = Text::plain(header.clock.clone());
         if !header.passing.0.is_empty() {
             clock.0.extend(Text::plain("  ").0.into_iter().chain(header.passing.0.clone()));
         }
-        let rows = [[&clock, &header.window, &header.update], [&header.pause, &back, &header.customers]];
-        let spacious = rows.iter().all(|row| row.iter().map(|part| part.width() + 3).sum::<usize>() <= columns);
+        let rows = usize::from(area.height).saturating_sub(1);
+        // In columns where everything fits so, else packed; in fewer words where neither has room for all.
+        let table = |wording: &Wording| {
+            let Wording { window, pause, back } = wording.clone();
+            let table = [[clock.clone(), window, header.update.clone()], [pause, back, header.customers.clone()]];
+            let fits = |row: &[Text; 3]| row.iter().map(|part| part.width() + 3).sum::<usize>() <= columns;
+            table.iter().all(fits).then_some(table)
+        };
+        let wordings = self.wordings();
+        let layouts =
+            wordings.iter().map(|wording| (table(wording), self.packed(wording, rows, columns.saturating_sub(1))));
+        let best = layouts.min_by_key(|(table, packed)| if table.is_some() { (false, 0) } else { packed.lacks });
+        let (table, packed) = best.unwrap_or_default();
+        let spacious = table.is_some();
         // Where time has a pace and no line has room for it, that matters more than the title.
         let left = if spacious || header.passing.0.is_empty() {
             title
@@ -65,18 +76,19 @@ impl Canvas<'_> {
             Text(Text::plain(" ").0.into_iter().chain(self.passing(room + 8).0).collect())
         };
         let mut lines = vec![self.bar(&left, &self.mode(), &Text::plain(format!("{} ", header.run)), columns)];
-        if spacious {
+        if let Some(rows) = table {
             let spaced = |text: &Text| Text(Text::plain(" ").0.into_iter().chain(text.0.clone()).collect());
-            lines.extend(rows.map(|[left, middle, right]| {
-                self.bar(&spaced(left), middle, &right.clone().and(Role::Plain, " "), columns)
-            }));
+            lines.extend(
+                rows.map(|[left, middle, right]| {
+                    self.bar(&spaced(&left), &middle, &right.and(Role::Plain, " "), columns)
+                }),
+            );
         } else {
-            lines.extend(self.packed(usize::from(area.height) - 1, columns.saturating_sub(1)).into_iter().map(
-                |mut line| {
-                    line.spans.insert(0, Span::raw(" "));
-                    line
-                },
-            ));
+            lines.extend(packed.lines.iter().map(|line| {
+                let mut line = self.line(line);
+                line.spans.insert(0, Span::raw(" "));
+                line
+            }));
         }
         frame.render_widget(Paragraph::new(lines), area);
     }
@@ -95,7 +107,12 @@ impl Canvas<'_> {
         };
         let first = self.bar(&first, &Text::default(), &right, columns);
         let mut lines = vec![first];
-        lines.extend(self.packed(usize::from(area.height).saturating_sub(1), columns));
+        let rows = usize::from(area.height).saturating_sub(1);
+        let wordings = self.wordings();
+        let packed =
+            wordings.iter().map(|wording| self.packed(wording, rows, columns)).min_by_key(|packed| packed.lacks);
+        let packed = packed.unwrap_or_default();
+        lines.extend(packed.lines.iter().map(|line| self.line(line)));
         frame.render_widget(Paragraph::new(lines), area);
     }
 
@@ -108,36 +125,68 @@ impl Canvas<'_> {
         Text(pieces)
     }
 
-    /// The way back, or what overrules everything.
-    fn back(&self) -> Text {
-        let header = &self.screen.header;
-        header.alarm.as_ref().map_or_else(|| header.back.clone(), |alarm| Text::new(Role::NoGo, alarm.clone()))
+    /// What can be said in more or fewer words, the most first. What overrules everything stands in the place of the
+    /// way back.
+    fn wordings(&self) -> [Wording; 3] {
+        let Header { window, pause, back, brief, alarm, .. } = &self.screen.header;
+        let alarm = alarm.as_ref().map(|alarm| Text::new(Role::NoGo, alarm.clone()));
+        [
+            (window, pause, back),
+            (&brief.window, &brief.pause, &brief.back),
+            (&brief.window, &brief.bare_pause, &brief.back),
+        ]
+        .map(|(window, pause, back)| Wording {
+            window: window.clone(),
+            pause: pause.clone(),
+            back: alarm.clone().unwrap_or_else(|| back.clone()),
+        })
     }
 
     /// What the header says, in as many lines as there are. The pause clock and the way back are always there; what
     /// is late or failing comes before what only informs.
-    fn packed(&self, rows: usize, columns: usize) -> Vec<Line<'static>> {
+    fn packed(&self, wording: &Wording, rows: usize, columns: usize) -> Packed {
         let header = &self.screen.header;
         let clock = Text::plain(header.clock.clone());
-        let mut rest = [&clock, &header.customers, &header.window, &header.update].map(Clone::clone).to_vec();
+        let mut rest = [&clock, &header.customers, &wording.window, &header.update].map(Clone::clone).to_vec();
         rest.retain(|part| !part.0.is_empty());
         rest.sort_by_key(|part| !part.0.iter().any(|piece| piece.role == Role::NoGo));
-        let mut lines = vec![header.pause.clone()];
-        for (at, part) in std::iter::once(self.back()).chain(rest).enumerate() {
+        let mut lines = vec![wording.pause.clone()];
+        let (mut cut, mut left_out) = (wording.pause.width() > columns, 0);
+        for (at, part) in std::iter::once(wording.back.clone()).chain(rest).enumerate() {
             let gap = Text::plain("  ");
             if let Some(line) = lines.iter_mut().find(|line| line.width() + 2 + part.width() <= columns) {
                 line.0.extend(gap.0.into_iter().chain(part.0));
             } else if lines.len() < rows {
+                cut |= part.width() > columns;
                 lines.push(part);
             } else if at == 0
                 && let Some(line) = lines.first_mut()
             {
                 // Cut rather than left out.
+                cut = true;
                 let role = part.0.last().map_or(Role::Plain, |piece| piece.role);
                 let text = fit(&part.to_plain(), columns.saturating_sub(line.width() + 2));
                 line.0.extend(gap.and(role, text).0);
+            } else {
+                left_out += 1;
             }
         }
-        lines.iter().map(|line| self.line(line)).collect()
+        Packed { lines, lacks: (cut, left_out) }
     }
+}
+
+/// The parts of the header that can be said in more or fewer words.
+#[derive(Clone)]
+struct Wording {
+    window: Text,
+    pause: Text,
+    back: Text,
+}
+
+/// The header in lines.
+#[derive(Default)]
+struct Packed {
+    lines: Vec<Text>,
+    /// Whether a part of it is cut, and how many are left out.
+    lacks: (bool, usize),
 }

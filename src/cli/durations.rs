@@ -1,0 +1,80 @@
+//! What the rehearsals on record say about the durations of a plan's steps.
+
+use std::rc::Rc;
+
+use super::RunbookArgs;
+use super::records::options_of;
+use super::rehearsals::{OnRecord, rehearsal_of};
+use crate::core::plan::Plan;
+use crate::journal::{Digest, Reader, Store};
+use crate::rehearsal::durations::{Gathered, Told};
+use crate::runbook::{Options, load_str};
+
+/// Newest rehearsals that are measured: a forecast speaks of how things go now.
+const NEWEST: usize = 20;
+
+/// Newest runs that are looked at to find them: a long history must not keep a run from starting.
+const LOOKED_AT: usize = 200;
+
+/// Measures the newest rehearsals of this runbook. Those that cannot be read count for nothing, whatever the reason: no
+/// run is refused for want of a forecast.
+pub(super) fn of(store: &Store, plan: &Plan, source: &str, args: &RunbookArgs) -> Gathered {
+    let mut present = Present {
+        plan,
+        runbook: Digest::of(source.as_bytes()),
+        options: Options { profile: args.profile.clone(), set: args.set.clone() },
+        plans: Vec::new(),
+    };
+    let mut gathered = Gathered::default();
+    let mut found = 0;
+    for id in store.ids().unwrap_or_default().iter().rev().take(LOOKED_AT) {
+        let rehearsal = rehearsal_of(store, id, |meta| meta.title == plan.title);
+        if rehearsal.is_some_and(|rehearsal| present.measure(id.short(), &rehearsal, &mut gathered).is_some()) {
+            found += 1;
+        }
+        if found == NEWEST {
+            break;
+        }
+    }
+    gathered
+}
+
+/// The plan that durations are wanted for.
+struct Present<'a> {
+    plan: &'a Plan,
+    runbook: Digest,
+    options: Options,
+    /// Plans that were read on the way: most rehearsals are of a few versions of a runbook.
+    plans: Vec<(Digest, Options, Option<Rc<Plan>>)>,
+}
+
+impl Present<'_> {
+    fn measure(&mut self, name: &str, rehearsal: &OnRecord, gathered: &mut Gathered) -> Option<()> {
+        let OnRecord { reader, facts, real } = rehearsal;
+        let options = options_of(reader.meta()).ok()?;
+        let same_text = reader.meta().runbook == self.runbook;
+        let same_options = options == self.options;
+        let then = if same_text && same_options { None } else { Some(self.read(reader, options)?) };
+        let as_now = match &then {
+            _ if same_text => None,
+            Some(then) if same_options => Some(Rc::clone(then)),
+            _ => Some(self.read(reader, self.options.clone())?),
+        };
+        let plan = then.as_deref().unwrap_or(self.plan);
+        gathered.add(Told { name, real: *real, plan, as_now: as_now.as_deref(), facts }, self.plan);
+        Some(())
+    }
+
+    /// A rehearsal's copy of its runbook; none when this version, or this profile, does not read it.
+    fn read(&mut self, reader: &Reader, options: Options) -> Option<Rc<Plan>> {
+        let runbook = reader.meta().runbook;
+        if let Some((.., plan)) = self.plans.iter().find(|(of, with, _)| *of == runbook && *with == options) {
+            return plan.clone();
+        }
+        let text = reader.runbook().ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let plan = text.and_then(|text| load_str("the run's runbook", text, &options).ok());
+        let plan = plan.map(|loaded| Rc::new(loaded.plan));
+        self.plans.push((runbook, options, plan.clone()));
+        plan
+    }
+}

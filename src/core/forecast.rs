@@ -1,0 +1,267 @@
+//! The forecast: how long the rest should take, how long writes should pause, how long the way back is from here.
+//!
+//! A step takes as long as it took in rehearsals, else as long as the runbook expects, else nobody knows. Times add up;
+//! spreads add up by their squares, since steps are late or early independently of one another. Time between steps, in
+//! which an operator looks, thinks and types, is nobody's: it is in no forecast.
+
+use super::action::Action;
+use super::durations::Typical;
+use super::job::Direction;
+use super::plan::{Plan, Step, WriteEdge, WriteMark};
+use super::rollback::Back;
+use super::state::{Phase, Run};
+use super::time::{At, Span};
+
+/// How long something should take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Estimate {
+    /// As far as it is known.
+    pub span: Span,
+    /// Sum of the squares of its parts' spreads in milliseconds; absent when no part has one.
+    squares: Option<u128>,
+    /// Whether a part of it has no spread: it rests on the runbook's word or on one measurement.
+    pub about: bool,
+    /// Whether a part of it is unknown, or takes longer than it should already: it takes at least this long.
+    pub at_least: bool,
+}
+
+impl Estimate {
+    fn measured(typical: Typical) -> Self {
+        let squares = typical.spread.map(|spread| u128::from(spread.0).pow(2));
+        Self { span: typical.middle, squares, about: squares.is_none(), at_least: false }
+    }
+
+    fn said(span: Option<Span>) -> Self {
+        let unknown = Self { at_least: true, ..Self::default() };
+        span.map_or(unknown, |span| Self { span, about: true, ..Self::default() })
+    }
+
+    /// How far it may be off, where that was measured.
+    pub fn spread(&self) -> Option<Span> {
+        // A root of a sum of squares of 64 bits each fits, or is longer than anything.
+        self.squares.map(|squares| Span(u64::try_from(squares.isqrt()).unwrap_or(u64::MAX)))
+    }
+
+    /// When it should be over at the latest, its spread included.
+    pub fn latest(&self) -> Span {
+        Span(self.span.0.saturating_add(self.spread().unwrap_or_default().0))
+    }
+
+    /// One after the other.
+    #[must_use]
+    pub fn then(self, next: Self) -> Self {
+        let squares = match (self.squares, next.squares) {
+            (Some(one), Some(other)) => Some(one.saturating_add(other)),
+            (one, other) => one.or(other),
+        };
+        Self {
+            span: Span(self.span.0.saturating_add(next.span.0)),
+            squares,
+            about: self.about || next.about,
+            at_least: self.at_least || next.at_least,
+        }
+    }
+
+    /// The whole of it, when this much has passed already.
+    #[must_use]
+    pub fn after(self, passed: Span) -> Self {
+        Self { span: Span(self.span.0.saturating_add(passed.0)), ..self }
+    }
+
+    /// What is left of it after this time. What should be over by now takes nobody knows how long.
+    fn left_after(self, done: Span) -> Self {
+        if done > self.latest() {
+            return Self { at_least: true, ..Self::default() };
+        }
+        Self { span: self.span.left_after(done), ..self }
+    }
+}
+
+/// How long doing a step should take, from its start until it is done.
+pub fn doing(run: &Run, step: &Step) -> Estimate {
+    match run.durations(&step.id).and_then(|durations| durations.doing) {
+        Some(typical) => Estimate::measured(typical),
+        None => Estimate::said(step.expect.or_else(|| kept(step))),
+    }
+}
+
+/// How long taking a step back should take. Without a measurement: as long as its doing is expected to.
+pub fn undoing(run: &Run, step: &Step) -> Estimate {
+    match run.durations(&step.id).and_then(|durations| durations.undoing) {
+        Some(typical) => Estimate::measured(typical),
+        None => Estimate::said(step.expect),
+    }
+}
+
+/// The length of a step that is nothing but a time to let pass.
+fn kept(step: &Step) -> Option<Span> {
+    match step.work.jobs.as_slice() {
+        [job] => job.action.length(),
+        _ => None,
+    }
+}
+
+/// What is left of doing a step.
+fn left(plan: &Plan, run: &Run, now: At, step: &Step) -> Estimate {
+    let whole = doing(run, step);
+    let started = run.started(&step.id).unwrap_or(now);
+    match run.phase(&step.id) {
+        Phase::Done { .. } | Phase::Skipped { .. } => Estimate::default(),
+        Phase::Running(running) if running.key.direction == Direction::Do => {
+            let left = whole.left_after(now.since(started));
+            // A soak that did not count for a while ends later than one that did.
+            let length = plan.action(&running.key).and_then(Action::length).unwrap_or_default();
+            let still = length.left_after(running.passed(now));
+            if still > left.span { Estimate { span: still, at_least: false, ..left } } else { left }
+        }
+        Phase::Verifying { .. } => whole.left_after(now.since(started)),
+        _ => whole,
+    }
+}
+
+/// Whether something is being taken back: then what lies ahead is behind, and no forecast of it means anything.
+fn is_going_back(run: &Run) -> bool {
+    run.touched().any(|(_, step)| match &step.phase {
+        Phase::Running(running) => running.key.direction != Direction::Do,
+        _ => false,
+    })
+}
+
+/// How long the rest of the plan should take: the longest way through what steps need, since steps that need nothing of
+/// one another can be done side by side. Nothing when the run has ended or goes back.
+pub fn rest(plan: &Plan, run: &Run, now: At) -> Option<Estimate> {
+    if run.ended.is_some() || is_going_back(run) {
+        return None;
+    }
+    let mut ends: Vec<Option<Estimate>> = vec![None; plan.steps.len()];
+    let mut longest = Estimate::default();
+    let mut at_least = false;
+    // Steps mostly come after what they need. Those that do not make their needs first, on a stack of their own.
+    let mut stack: Vec<usize> = Vec::new();
+    for first in 0..plan.steps.len() {
+        stack.push(first);
+        while let Some(at) = stack.last().copied() {
+            let known = ends.get(at).is_none_or(Option::is_some);
+            let Some(step) = plan.steps.get(at).filter(|_| !known) else {
+                stack.pop();
+                continue;
+            };
+            let settled = run.is_settled(&step.id);
+            // What a settled step needed holds nothing up any more.
+            let needs = step.needs.iter().filter(|_| !settled).filter_map(|need| plan.index.get(need).copied());
+            let mut begins = Estimate::default();
+            let waits = stack.len();
+            for need in needs {
+                match ends.get(need).copied().flatten() {
+                    Some(end) => begins = longer(begins, end),
+                    None => stack.push(need),
+                }
+            }
+            if stack.len() > waits {
+                continue;
+            }
+            let own = if settled { Estimate::default() } else { left(plan, run, now, step) };
+            at_least |= own.at_least;
+            let end = begins.then(own);
+            longest = longer(longest, end);
+            if let Some(slot) = ends.get_mut(at) {
+                *slot = Some(end);
+            }
+            stack.pop();
+        }
+    }
+    Some(Estimate { at_least, ..longest })
+}
+
+fn longer(one: Estimate, other: Estimate) -> Estimate {
+    if (other.span, other.latest()) > (one.span, one.latest()) { other } else { one }
+}
+
+/// What a step that lies ahead does to customers who write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pausing {
+    Not,
+    /// For as long as it takes.
+    Throughout,
+    /// From one of its jobs to another.
+    Within,
+}
+
+/// What a step does to the write pause, and whether writes are stopped behind it.
+fn pausing(step: &Step, stopped: bool) -> (Pausing, bool) {
+    let edges = || step.work.jobs.iter().filter_map(|job| job.writes);
+    if let Some(last) = edges().next_back() {
+        let pauses = stopped || edges().any(|edge| edge == WriteEdge::Stop);
+        return (if pauses { Pausing::Within } else { Pausing::Not }, last == WriteEdge::Stop);
+    }
+    match step.writes {
+        Some(WriteMark::Stop) => (Pausing::Throughout, true),
+        Some(WriteMark::Pause) => (Pausing::Throughout, false),
+        Some(WriteMark::Resume) | None if !stopped => (Pausing::Not, false),
+        Some(WriteMark::Resume) => (Pausing::Throughout, false),
+        None => (Pausing::Throughout, true),
+    }
+}
+
+/// How long writes should still pause from here, in all pauses that lie ahead; nothing when none does. Where writes stay
+/// stopped from one step to the next, an operator's time lies between: it takes at least this long.
+pub fn pause(plan: &Plan, run: &Run, now: At) -> Option<Estimate> {
+    if run.ended.is_some() || is_going_back(run) {
+        return None;
+    }
+    let mut stopped = run.writes.since.is_some();
+    let mut rest: Option<Estimate> = None;
+    for step in plan.steps.iter().filter(|step| !run.is_settled(&step.id)) {
+        let under_way = matches!(run.phase(&step.id), Phase::Running(_) | Phase::Verifying { .. });
+        let (how, stopped_behind) = pausing(step, stopped);
+        let mut part = match how {
+            Pausing::Not => None,
+            Pausing::Throughout => Some(left(plan, run, now, step)),
+            Pausing::Within => Some(left_of_pause(plan, run, now, step)),
+        };
+        if let Some(part) = part.as_mut().filter(|_| stopped && !under_way) {
+            part.at_least = true;
+        }
+        rest = match (rest, part) {
+            (Some(rest), Some(part)) => Some(rest.then(part)),
+            (rest, part) => rest.or(part),
+        };
+        stopped = stopped_behind;
+    }
+    rest.filter(|rest| *rest != Estimate::default())
+}
+
+/// What is left of the pause that a step's own jobs begin or end.
+fn left_of_pause(plan: &Plan, run: &Run, now: At, step: &Step) -> Estimate {
+    let typical = run.durations(&step.id).and_then(|durations| durations.pausing);
+    let whole = typical.map_or_else(|| left(plan, run, now, step), Estimate::measured);
+    if !matches!(run.phase(&step.id), Phase::Running(_) | Phase::Verifying { .. }) {
+        return whole;
+    }
+    match run.writes.since {
+        Some(_) if typical.is_none() => whole,
+        Some(since) => whole.left_after(now.since(since.max(run.started(&step.id).unwrap_or(since)))),
+        None => {
+            let stop = step.work.jobs.iter().position(|job| job.writes == Some(WriteEdge::Stop));
+            let is_over = stop.is_none_or(|stop| stop < usize::from(run.step(&step.id).begun));
+            if is_over { Estimate::default() } else { whole }
+        }
+    }
+}
+
+/// How long a step of the way back should take from here.
+pub fn back(plan: &Plan, run: &Run, now: At, back: &Back) -> Estimate {
+    let Some(step) = plan.step(&back.step) else { return Estimate::said(None) };
+    let whole = undoing(run, step);
+    match run.phase(&step.id) {
+        Phase::Running(running) if running.key.direction == Direction::Undo => {
+            whole.left_after(now.since(run.step(&step.id).undo_started.unwrap_or(running.since)))
+        }
+        _ => whole,
+    }
+}
+
+/// How long the whole way back should take from here: its steps go one after the other.
+pub fn way(plan: &Plan, run: &Run, now: At, steps: &[Back]) -> Estimate {
+    steps.iter().map(|step| back(plan, run, now, step)).fold(Estimate::default(), Estimate::then)
+}
