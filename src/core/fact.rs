@@ -304,6 +304,11 @@ pub enum Fact {
         /// By how many milliseconds, positive when it went forward.
         by_ms: i64,
     },
+    /// Nobody had watched for a while although the driver was there: the machine slept, or the program was stopped.
+    WatchLapsed {
+        /// For how long.
+        away: Span,
+    },
     /// The run is over.
     RunEnded {
         /// Who said so.
@@ -441,6 +446,7 @@ impl Fact {
             Fact::NoteAdded { .. } => "note_added",
             Fact::StatusUpdated { .. } => "status_updated",
             Fact::WallClockJumped { .. } => "wall_clock_jumped",
+            Fact::WatchLapsed { .. } => "watch_lapsed",
             Fact::RunEnded { .. } => "run_ended",
         }
     }
@@ -496,6 +502,7 @@ impl Fact {
             | Fact::NoteAdded { .. }
             | Fact::StatusUpdated { .. }
             | Fact::WallClockJumped { .. }
+            | Fact::WatchLapsed { .. }
             | Fact::RunEnded { .. } => None,
         }
     }

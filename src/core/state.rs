@@ -302,6 +302,7 @@ impl Run {
                 self.driver = Some(by.clone());
                 self.leave_unwatched_time_out(plan, at, *away);
             }
+            Fact::WatchLapsed { away } => self.leave_unwatched_time_out(plan, at, *away),
             Fact::DriverLeft { .. } => self.driver = None,
             Fact::StatusUpdated { .. } => self.last_update = Some(at),
             Fact::RunEnded { how, customers, customers_at, .. } => {
@@ -326,7 +327,7 @@ impl Run {
     }
 
     /// A soak promises that its guards were watched all the time, and what is awaited can only come true while
-    /// somebody looks: time without a driver counts for neither.
+    /// somebody looks: time without a driver, or with one asleep, counts for neither.
     fn leave_unwatched_time_out(&mut self, plan: &Plan, at: At, away: Span) {
         for step in self.steps.values_mut() {
             match &mut step.phase {
@@ -519,6 +520,7 @@ impl Run {
             | Fact::NoteAdded { .. }
             | Fact::StatusUpdated { .. }
             | Fact::WallClockJumped { .. }
+            | Fact::WatchLapsed { .. }
             | Fact::RunEnded { .. } => {}
         }
     }

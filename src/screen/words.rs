@@ -258,6 +258,9 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
             let way = if *by_ms > 0 { "forward" } else { "back" };
             ("clock".to_owned(), format!("the wall clock was set {way} by {}", Span(by_ms.unsigned_abs())))
         }
+        Fact::WatchLapsed { away } => {
+            ("clock".to_owned(), format!("nobody watched for {away}: the machine slept, or the cockpit was stopped"))
+        }
         Fact::RunEnded { by, how, .. } => (by.to_string(), format!("ended the run: {}", ending(how))),
     }
 }
