@@ -252,6 +252,9 @@ pub enum Fact {
         step: StepId,
         /// Which try at undoing.
         attempt: Attempt,
+        /// The job it begins with, from 0: those before were done by earlier tries.
+        #[serde(default, skip_serializing_if = "is_first")]
+        from: u16,
         /// Who confirmed.
         by: Who,
         /// What was typed.
@@ -392,6 +395,11 @@ pub struct Recorded {
     pub at: At,
     /// What.
     pub fact: Fact,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde asks for it
+fn is_first(job: &u16) -> bool {
+    *job == 0
 }
 
 /// Why a stored fact could not be read.

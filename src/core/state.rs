@@ -483,7 +483,11 @@ impl Run {
                 }
             }
             Fact::DoubtResolved { key, finding, reason, .. } => {
-                step.phase = resolved(at, key, *finding, reason, step.left);
+                let last = plan.work(key).is_none_or(|work| usize::from(key.job) + 1 >= work.jobs.len());
+                if key.direction == Direction::Undo && *finding == Finding::Happened {
+                    step.undo_done = if last { 0 } else { key.job.saturating_add(1) };
+                }
+                step.phase = resolved(at, key, last, *finding, reason, step.left);
                 step.worked = matches!(step.phase, Phase::Verifying { .. });
                 let gone = matches!(step.phase, Phase::Pending | Phase::Undone { .. });
                 let happened = *finding == Finding::Happened && plan.edge(key) == Some(WriteEdge::Resume);
@@ -527,7 +531,7 @@ impl Run {
 }
 
 /// Where a step stands after the operator said what became of its job.
-fn resolved(at: At, key: &JobKey, finding: Finding, reason: &str, left: bool) -> Phase {
+fn resolved(at: At, key: &JobKey, last: bool, finding: Finding, reason: &str, left: bool) -> Phase {
     match (key.direction, finding) {
         (Direction::Do, Finding::Happened) => Phase::Verifying { since: at },
         (Direction::Do, Finding::DidNotHappen) if key.job == 0 && left => {
@@ -535,7 +539,11 @@ fn resolved(at: At, key: &JobKey, finding: Finding, reason: &str, left: bool) ->
             Phase::Failed { at, why, reverted: false }
         }
         (Direction::Do, Finding::DidNotHappen) if key.job == 0 => Phase::Pending,
-        (Direction::Undo, Finding::Happened) => Phase::Undone { at },
+        (Direction::Undo, Finding::Happened) if last => Phase::Undone { at },
+        (Direction::Undo, Finding::Happened) => {
+            let why = format!("taken back up to job {}: {reason}", key.job.saturating_add(1));
+            Phase::Failed { at, why, reverted: false }
+        }
         (Direction::Do | Direction::Undo | Direction::Revert, _) => {
             Phase::Failed { at, why: format!("found half done: {reason}"), reverted: false }
         }

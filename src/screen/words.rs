@@ -246,7 +246,10 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
         Fact::StepSkipped { step: id, by, reason } => {
             (by.to_string(), format!("SKIPPED {}: {}", step(id), clean(reason)))
         }
-        Fact::UndoStarted { step: id, by, .. } => (by.to_string(), format!("takes back {}", step(id))),
+        Fact::UndoStarted { step: id, by, from: 0, .. } => (by.to_string(), format!("takes back {}", step(id))),
+        Fact::UndoStarted { step: id, by, from, .. } => {
+            (by.to_string(), format!("goes on taking back {} with job {}", step(id), u32::from(*from) + 1))
+        }
         Fact::StepUndone { step: id, .. } => ("step".to_owned(), format!("{} taken back", step(id))),
         Fact::UndoFailed { step: id, why, .. } => {
             ("step".to_owned(), format!("undo of {} FAILED: {}", step(id), clean(why)))
