@@ -143,18 +143,25 @@ fn wall_ms() -> i64 {
 /// Only differences mean something.
 fn slept_ms() -> i64 {
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    let (awake, always) = (rustix::time::ClockId::Monotonic, rustix::time::ClockId::Boottime);
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    return read_ms(always).saturating_sub(read_ms(awake));
+    {
+        let read = |clock| {
+            let time = rustix::time::clock_gettime(clock);
+            time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000)
+        };
+        let mut tries = 0;
+        loop {
+            let before = read(rustix::time::ClockId::Monotonic);
+            let always = read(rustix::time::ClockId::Boottime);
+            // A thread that is held up between two readings would see sleep where there was none.
+            tries += 1;
+            if read(rustix::time::ClockId::Monotonic) - before <= 1 || tries == 10 {
+                return always.saturating_sub(before);
+            }
+        }
+    }
     // Elsewhere nothing tells; there the wall clock's jump says that the machine has slept.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    return 0;
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn read_ms(clock: rustix::time::ClockId) -> i64 {
-    let time = rustix::time::clock_gettime(clock);
-    time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000)
+    0
 }
 
 fn millis(span: Duration) -> i64 {

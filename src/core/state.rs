@@ -335,9 +335,9 @@ impl Run {
                 Phase::Running(running)
                     if matches!(plan.action(&running.key), Some(Action::Soak(_) | Action::Wait(Wait::Until(_)))) =>
                 {
-                    running.since = running.since.plus(away);
+                    running.since = running.since.plus(away).min(at);
                 }
-                Phase::Verifying { since } => *since = since.plus(away),
+                Phase::Verifying { since } => *since = since.plus(away).min(at),
                 _ => {}
             }
         }

@@ -117,6 +117,10 @@ impl Place {
         let again = self.gonogo(&["replay", &self.run(), "--verify"]);
         let said = String::from_utf8_lossy(&again.stdout);
         eprintln!("{said}");
+        if !said.contains(" 0 differ") {
+            let log = self.gonogo(&["log", &self.run()]);
+            eprintln!("{}", String::from_utf8_lossy(&log.stdout));
+        }
         assert!(again.status.success() && said.contains(" 0 differ"), "{said}{again:?}");
     }
 
@@ -305,7 +309,7 @@ fn the_switch_does_not_go_on_while_somebody_could_still_write() {
     let world = World::of(&place.state());
     drop(world.hold("old_db", "alter role shop_app set default_transaction_read_only = off; commit"));
     operator.start_here();
-    let failed = eventually("the switch to take itself back", Duration::from_secs(60), || {
+    let failed = eventually("the switch to take itself back", Duration::from_mins(1), || {
         place.log().into_iter().rev().find(|record| record["kind"] == "step_failed")
     });
     let why = failed["fact"]["why"].as_str().unwrap();
