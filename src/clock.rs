@@ -1,9 +1,11 @@
-//! The run clock: wall time at the start, monotonic from there on; or, in a rehearsal, the time of a simulated world.
+//! The run clock: wall time at the start, monotonic from there on, the machine's sleep included; or, in a rehearsal,
+//! the time of a simulated world.
 //!
-//! It owns the one place where the outside world's time becomes an [`At`]. It must never go back.
+//! It owns the one place where the outside world's time becomes an [`At`]. It must never go back, and it must not stand
+//! still while the world goes on: [`Instant`] does so while the machine sleeps.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::core::time::{At, Span};
@@ -20,8 +22,37 @@ enum Source {
         run: i64,
         /// The wall clock at `start`, to notice when somebody sets it.
         wall: i64,
+        sleep: Arc<Mutex<Sleep>>,
     },
     Virtual(Arc<Simulated>),
+}
+
+/// For how long the machine has slept since the start, as far as anybody looked.
+#[derive(Debug)]
+struct Sleep {
+    /// By how much the clock that sleeps with the machine was behind the other at the start, in milliseconds.
+    before: i64,
+    /// When more sleep was noticed, and the sum so far in milliseconds. The sum only grows.
+    noticed: Vec<(Instant, i64)>,
+}
+
+/// Shorter sleep is the difference of two readings, in milliseconds.
+const DOZE_MS: i64 = 100;
+
+impl Sleep {
+    /// At `instant` the clocks were `behind` milliseconds apart.
+    fn notice(&mut self, instant: Instant, behind: i64) {
+        let sum = behind.saturating_sub(self.before);
+        if sum.saturating_sub(self.noticed.last().map_or(0, |(_, sum)| *sum)) >= DOZE_MS {
+            self.noticed.push((instant, sum));
+        }
+    }
+
+    /// The sleep before an instant. One between a sleep and its notice counts as before it: rather too old than too
+    /// young.
+    fn until(&self, instant: Instant) -> i64 {
+        self.noticed.iter().rev().find(|(noticed, _)| *noticed <= instant).map_or(0, |(_, sum)| *sum)
+    }
 }
 
 #[derive(Debug)]
@@ -34,7 +65,8 @@ impl Clock {
     /// Starts the machine's clock now, no earlier than `not_before` (the run's last fact when a run is resumed).
     pub fn start(not_before: At) -> Self {
         let wall = wall_ms();
-        Self(Source::Machine { start: Instant::now(), run: wall.max(not_before.0), wall })
+        let sleep = Arc::new(Mutex::new(Sleep { before: slept_ms(), noticed: Vec::new() }));
+        Self(Source::Machine { start: Instant::now(), run: wall.max(not_before.0), wall, sleep })
     }
 
     /// A clock that stands at `start` until its hand is moved.
@@ -45,26 +77,32 @@ impl Clock {
 
     /// The present moment. Never earlier than any it gave before.
     pub fn now(&self) -> At {
-        self.at(Instant::now())
+        let now = Instant::now();
+        if let Source::Machine { sleep, .. } = &self.0 {
+            sleep.lock().unwrap_or_else(PoisonError::into_inner).notice(now, slept_ms());
+        }
+        self.at(now)
     }
 
     /// The moment of a monotonic instant. Instants before the start count as the start. A simulated clock knows only
     /// the present.
     pub fn at(&self, instant: Instant) -> At {
         match &self.0 {
-            Source::Machine { start, run, .. } => {
-                At(run.saturating_add(millis(instant.saturating_duration_since(*start))))
+            Source::Machine { start, run, sleep, .. } => {
+                let slept = sleep.lock().unwrap_or_else(PoisonError::into_inner).until(instant);
+                At(run.saturating_add(millis(instant.saturating_duration_since(*start))).saturating_add(slept))
             }
             Source::Virtual(shared) => At(shared.now.load(Ordering::Acquire)),
         }
     }
 
-    /// Milliseconds the wall clock has moved against the monotonic one since the start: positive when it was
-    /// set forward (or the machine slept), negative when it was set back.
+    /// Milliseconds the wall clock has moved against the run clock since the start: positive when it was set forward,
+    /// negative when it was set back.
     pub fn wall_drift(&self) -> i64 {
         match &self.0 {
-            Source::Machine { start, wall, .. } => {
-                wall_ms().saturating_sub(*wall).saturating_sub(millis(start.elapsed()))
+            Source::Machine { run, wall, .. } => {
+                let wall = wall_ms().saturating_sub(*wall);
+                wall.saturating_sub(self.now().0.saturating_sub(*run))
             }
             Source::Virtual(shared) => shared.drift.load(Ordering::Acquire),
         }
@@ -101,6 +139,31 @@ fn wall_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
 }
 
+/// By how much the clock that stands still while the machine sleeps is behind the one that does not, in milliseconds.
+/// Only differences mean something.
+fn slept_ms() -> i64 {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        let read = |clock| {
+            let time = rustix::time::clock_gettime(clock);
+            time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000)
+        };
+        let mut tries = 0;
+        loop {
+            let before = read(rustix::time::ClockId::Monotonic);
+            let always = read(rustix::time::ClockId::Boottime);
+            // A thread that is held up between two readings would see sleep where there was none.
+            tries += 1;
+            if read(rustix::time::ClockId::Monotonic) - before <= 1 || tries == 10 {
+                return always.saturating_sub(before);
+            }
+        }
+    }
+    // Elsewhere nothing tells; there the wall clock's jump says that the machine has slept.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    0
+}
+
 fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
@@ -115,6 +178,22 @@ mod tests {
         let clock = Clock::start(last);
         assert!(clock.now() >= last);
         assert!(clock.wall_drift().abs() < 1_000, "the pull forward is not a jump of the wall clock");
+    }
+
+    #[test]
+    fn the_run_clock_does_not_stand_still_while_the_machine_sleeps() {
+        let clock = Clock::start(At(0));
+        let began = Instant::now();
+        let (before, drift) = (clock.now(), clock.wall_drift());
+        let Source::Machine { sleep, .. } = &clock.0 else { unreachable!() };
+        // What the two clocks of the system say after an hour of sleep.
+        sleep.lock().unwrap().before -= 3_600_000;
+        assert!(clock.now() >= before.plus(Span::secs(3_600)), "the hour has passed");
+        assert!(clock.at(began) < before.plus(Span::secs(60)), "what was read before it is an hour old");
+        assert!(clock.wall_drift() <= drift - 3_590_000, "this wall clock did not go on with it");
+        let noticed = |sleep: &Mutex<Sleep>| sleep.lock().unwrap().noticed.len();
+        clock.now();
+        assert_eq!(noticed(sleep), 1, "once");
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl Story {
         let attempt = Attempt(self.run.step(&step.into()).undo_attempt.0 + 1);
         let (by, typed, preview) = (me(), "undo".to_owned(), String::new());
         let baselines = Baselines::new();
-        self.tell(Fact::UndoStarted { step: step.into(), attempt, by, typed, preview, baselines });
+        self.tell(Fact::UndoStarted { step: step.into(), attempt, from: 0, by, typed, preview, baselines });
         let key = JobKey { step: step.into(), direction: Direction::Undo, attempt, job: 0 };
         self.tell(Fact::JobStarted { key });
         attempt

@@ -202,6 +202,28 @@ fn a_driver_that_lost_its_lease_cannot_write() {
 }
 
 #[test]
+fn a_driver_that_lost_its_lease_does_not_put_its_head_in_place_of_the_newer_one() {
+    let state = State::new();
+    let mut ousted = state.create();
+    // In a burst: the copy of the head rests, and is still to be written when the journal is closed.
+    for n in 1..=3 {
+        ousted.append(&[new_record(n)]).unwrap();
+    }
+    fs::remove_file(ousted.dir().lock()).unwrap();
+    let mut fresh = state.store.open_run(&run(), &me()).unwrap();
+    fresh.append(&[new_record(4)]).unwrap();
+    let head = fresh.head();
+    drop(fresh);
+    // It has not noticed: nothing was written since.
+    drop(ousted);
+    let noted: serde_json::Value = {
+        let dir = state.store.read_run(&run()).unwrap().dir().path().to_owned();
+        serde_json::from_slice(&fs::read(dir.join("head")).unwrap()).unwrap()
+    };
+    assert_eq!(noted["seq"], head.seq, "the copy tells of every record");
+}
+
+#[test]
 fn foreign_and_newer_files_are_refused_and_left_alone() {
     let state = State::new();
     let dir = state.create().dir().clone();

@@ -99,6 +99,7 @@ fn reach(plan: &Plan, step: &Step, state: StepState) -> (Run, Board) {
     let doubt = Fact::LeftInDoubt { key: key(Direction::Do, 0), why: why() };
     let skipped = Fact::StepSkipped { step: id.clone(), by: me(), reason: why() };
     let undo = Fact::UndoStarted {
+        from: 0,
         step: id.clone(),
         attempt: Attempt(1),
         by: me(),

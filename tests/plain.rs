@@ -511,3 +511,31 @@ fn a_step_in_doubt_is_resolved_on_lines() {
     let list = String::from_utf8(list.stdout).unwrap();
     assert!(list.contains("Two people  COMPLETE, 1 skipped  ("), "{list}");
 }
+
+#[test]
+fn what_is_said_to_a_rehearsal_whose_cockpit_was_killed_is_heard_by_the_next_one() {
+    let runbook = r#"
+title: Killed
+phases:
+  - title: Only
+    steps:
+      - { id: long, title: Long, action: { command: { run: "sleep 60" } }, reversibility: free, expect: 1m }
+"#;
+    let place = Place::new(runbook);
+    let scenario = "title: T\nlesson: L\ngood_reaction: G\nends: { good: complete, careless: harm }\nevents:\n  \
+                    - when: { step: long, is: running, after: 300ms }\n    fault: { cockpit_killed: { back_after: 2s } }\n";
+    let file = place.path().join("killed.yaml");
+    fs::write(&file, scenario).unwrap();
+    let mut talk = place.start(&["rehearse", "--plain", "--scenario", file.to_str().unwrap()]);
+    talk.wait("next: start 1 go");
+    talk.confirm("start 1 go", "confirmed 1 Long");
+    talk.wait("your cockpit is gone");
+    for said in ["alpha", "beta"] {
+        talk.say(&format!("note {said}"));
+    }
+    talk.wait("note: alpha");
+    talk.wait("note: beta");
+    // The end of the input is heard as well.
+    talk.stdin = None;
+    talk.end();
+}

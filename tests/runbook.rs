@@ -173,7 +173,7 @@ fn a_section_that_would_leave_something_behind_has_no_undo() {
     assert!(plan(&text("")).steps[0].undo.is_none());
     let undo = plan(&text(", undo: { command: { run: back } }")).steps[0].undo.clone().unwrap();
     assert_eq!(undo.preview, ["1. undo: One", "   back"]);
-    assert!(undo.section && undo.deadline.is_some());
+    assert!(undo.section && undo.deadline.is_none(), "nothing takes a way back back");
 }
 
 #[test]
@@ -314,4 +314,41 @@ fn the_published_schema_is_fresh() {
         fs::write(&path, &fresh).unwrap();
     }
     assert_eq!(fs::read_to_string(&path).unwrap_or_default(), fresh, "UPDATE=1 rewrites it");
+}
+
+/// While the way back is open two slots keep WAL on two disks, and somebody must be told before one is full.
+#[test]
+fn the_bundled_runbook_stops_waiting_when_a_slot_fills_a_disk() {
+    use gonogo::core::evidence::{Baselines, Verdict};
+    use gonogo::core::expr::Sight;
+    use gonogo::core::time::Span;
+    use gonogo::core::value::Value;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbook.yaml");
+    let plan = runbook::load(&path, &Options::default()).unwrap().plan;
+    let reading = |retained: i64, status: &str| {
+        Value::map([
+            ("retained_bytes", Value::Int(retained)),
+            ("wal_status", status.into()),
+            ("streaming", true.into()),
+        ])
+    };
+    for id in ["watch", "keep-old"] {
+        let broken = |lag: &Value, way_back: &Value| -> Vec<String> {
+            let guards = plan.step(&StepId::from(id)).unwrap().guards.iter();
+            let sees = |probe: &gonogo::core::ids::ProbeId| match probe.as_str() {
+                "lag" => Sight::Fresh { value: lag, age: Span(1) },
+                "way_back" => Sight::Fresh { value: way_back, age: Span(1) },
+                _ => Sight::Missing,
+            };
+            let verdict = |condition| plan.condition(condition).unwrap().evaluate(&sees, &Baselines::new()).verdict;
+            guards.filter(|guard| verdict(guard.condition) == Verdict::NoGo).map(|guard| guard.name.clone()).collect()
+        };
+        let (little, much) = (reading(1 << 20, "extended"), reading(21 << 30, "extended"));
+        assert_eq!(broken(&little, &little), Vec::<String>::new(), "{id}");
+        assert_eq!(broken(&much, &little), ["no slot fills a disk"], "{id}");
+        assert_eq!(broken(&little, &much), ["no slot fills a disk"], "{id}");
+        let losing = reading(1 << 20, "unreserved");
+        assert_eq!(broken(&losing, &little), ["no slot is about to be lost"], "{id}");
+        assert_eq!(broken(&little, &losing), ["no slot is about to be lost"], "{id}");
+    }
 }

@@ -68,6 +68,18 @@ phases:
         needs: [copy]
         action: { command: { run: "ship" } }
         reversibility: lossless
+      - id: leave
+        title: Leave
+        needs: []
+        action: { command: { run: "leave" } }
+        undo:
+          section:
+            steps:
+              - { title: fence back, action: { command: { run: "fence" } } }
+              - { title: drain back, action: { wait: { until: { conditions: [customers.served], within: 10s } } } }
+              - { title: open, action: { command: { run: "open" } } }
+              - { title: point back, action: { command: { run: "point" } } }
+        reversibility: lossless
 "#;
 
 struct Bench {
@@ -182,8 +194,12 @@ impl Bench {
     }
 
     fn did_not_happen(&mut self, id: &str) {
+        self.found(id, Finding::DidNotHappen);
+    }
+
+    fn found(&mut self, id: &str, finding: Finding) {
         let seen = self.confirmation(id, "").seen;
-        let (finding, reason) = (Finding::DidNotHappen, "looked at it myself".to_owned());
+        let reason = "looked at it myself".to_owned();
         self.command(Command::Resolve { step: id.into(), finding, reason, seen }).unwrap();
     }
 
@@ -212,6 +228,54 @@ fn what_a_failed_try_left_stays_on_the_way_back_when_the_next_did_not_happen() {
     bench.undo("copy").unwrap();
     bench.ends("copy", true);
     assert!(!bench.run.has_effect(&"copy".into()) && !bench.on_the_way_back("copy"));
+}
+
+/// The job a decision on taking a step back begins with: as recorded, and as started.
+fn begins_with(decision: &Decision) -> (u16, u16) {
+    let [Fact::UndoStarted { from, .. }, Fact::JobStarted { key }] = decision.facts.as_slice() else {
+        panic!("{decision:?}")
+    };
+    (*from, key.job)
+}
+
+#[test]
+fn a_second_try_to_take_back_goes_on_with_the_first_job_that_is_not_done_and_waits_again() {
+    let mut bench = Bench::new();
+    bench.start("leave").unwrap();
+    bench.ends("leave", true);
+    assert_eq!(begins_with(&bench.undo("leave").unwrap()), (0, 0));
+    assert!(matches!(bench.undo("leave"), Err(Refusal::WrongState { advice: "it is on its way back already", .. })));
+    bench.ends("leave", true);
+    bench.read(0, true);
+    bench.ends("leave", false); // to open fails, behind the drain
+    assert!(matches!(bench.phase("leave"), Phase::Failed { reverted: false, .. }));
+    // The fence is not put up again, but whether all has drained is looked at again before anything is opened.
+    bench.wait(30_000);
+    assert_eq!(begins_with(&bench.undo("leave").unwrap()), (1, 1));
+    bench.wait(1_000);
+    assert!(matches!(bench.phase("leave"), Phase::Running(running) if running.key.job == 1), "nothing fresh to see");
+    bench.read(0, true);
+    assert!(matches!(bench.phase("leave"), Phase::Running(running) if running.key.job == 2));
+
+    // The cockpit goes away, and nobody knows whether it was opened.
+    bench.crash(Span(500));
+    assert!(matches!(bench.undo("leave"), Err(Refusal::WrongState { state: "in doubt", .. })));
+    bench.found("leave", Finding::HalfHappened);
+    assert_eq!(begins_with(&bench.undo("leave").unwrap()), (1, 1), "it is done again");
+    bench.read(0, true);
+    bench.crash(Span(500));
+    // Somebody has seen that it was opened: that is not done again.
+    bench.found("leave", Finding::Happened);
+    assert!(matches!(bench.phase("leave"), Phase::Failed { why, .. } if why.contains("up to job 3")));
+    assert!(bench.on_the_way_back("leave"));
+    assert_eq!(begins_with(&bench.undo("leave").unwrap()), (3, 3));
+    bench.ends("leave", true);
+    assert!(matches!(bench.phase("leave"), Phase::Undone { .. }) && !bench.on_the_way_back("leave"));
+
+    // Done anew, it is taken back anew.
+    bench.start("leave").unwrap();
+    bench.ends("leave", true);
+    assert_eq!(begins_with(&bench.undo("leave").unwrap()), (0, 0));
 }
 
 #[test]

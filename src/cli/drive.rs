@@ -20,7 +20,7 @@ use crate::core::time::{At, Span};
 use crate::driver::{Engine, Opening, facts_of};
 use crate::journal::testing::MemoryLedger;
 use crate::journal::{Head, Holder, Journal, Ledger, NewRun, Reader, Record, RunId, Store, Writer};
-use crate::plain::{PlainCockpit, printable};
+use crate::plain::{Input, PlainCockpit, printable};
 use crate::runbook::Loaded;
 use crate::screen::words;
 use crate::stage::Stage;
@@ -186,6 +186,20 @@ pub(super) fn has_ended(store: &Store, id: &RunId) -> Result<bool, Failure> {
     Ok(reader.has_kind("run_ended")?)
 }
 
+/// The reader of the standard input, one for as many cockpits as there are. It begins when it is first needed.
+#[derive(Default)]
+pub(super) struct StandardInput(Option<Input>);
+
+impl StandardInput {
+    pub(super) fn get(&mut self) -> Result<&mut Input, Failure> {
+        let input = match self.0.take() {
+            Some(input) => input,
+            None => Input::listen(std::io::BufReader::new(std::io::stdin())).map_err(Failure::outside)?,
+        };
+        Ok(self.0.insert(input))
+    }
+}
+
 /// Where the operator sits, found usable before anything is started.
 #[derive(Clone, Copy)]
 pub(super) enum Seat {
@@ -213,7 +227,13 @@ impl Seat {
     }
 
     /// Seats somebody in front of a stage until they leave.
-    pub(super) async fn take<S: Stage>(self, stage: S, run_name: String, watching: bool) -> Result<(Exit, S), Failure> {
+    pub(super) async fn take<S: Stage>(
+        self,
+        stage: S,
+        run_name: String,
+        watching: bool,
+        input: &mut StandardInput,
+    ) -> Result<(Exit, S), Failure> {
         match self {
             Self::Terminal(options) => {
                 let (terminal, events) = Terminal::enter(options).map_err(Failure::usage)?;
@@ -221,9 +241,8 @@ impl Seat {
                 Ok(Cockpit::new(stage, run_name, theme, watching).run(terminal, events).await)
             }
             Self::Streams(charset) => {
-                let input = std::io::BufReader::new(std::io::stdin());
                 let cockpit = PlainCockpit::new(stage, run_name, charset, watching);
-                cockpit.run(input, std::io::stdout()).await.map_err(Failure::outside)
+                cockpit.run(input.get()?, std::io::stdout()).await.map_err(Failure::outside)
             }
         }
     }
@@ -245,7 +264,7 @@ fn drive(
     let (exit, engine) = runtime.block_on(async {
         let world = LiveWorld::new(&plan, live).map_err(Failure::outside)?;
         let engine = engine(plan, who(holder), epoch, opening, world, Box::new(journal), clock)?;
-        seat.take(engine, id.short().to_owned(), false).await
+        seat.take(engine, id.short().to_owned(), false, &mut StandardInput::default()).await
     })?;
     last_word(&exit, &engine, id, seat.charset());
     // What children print goes on in their own session; nothing of ours is left to wait for.
@@ -325,7 +344,7 @@ pub(super) fn watch(look: Look, args: &RunbookArgs) -> Outcome {
         let who = who(&holder("gonogo watch"));
         let opening = Opening::Resumed { facts: Vec::new(), head: None, away: Span::ZERO };
         let engine = engine(plan, who, 0, opening, world, Box::new(MemoryLedger::new(&id)), clock)?;
-        seat.take(engine, String::new(), true).await.map(|_| ())
+        seat.take(engine, String::new(), true, &mut StandardInput::default()).await.map(|_| ())
     });
     runtime.shutdown_background();
     result.map(|()| 0)

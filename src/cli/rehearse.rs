@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::check::read;
-use super::drive::{Seat, last_word, runtime, who};
+use super::drive::{Seat, StandardInput, last_word, runtime, who};
 use super::durations;
 use super::records::{MODE, PROFILE, SET};
 use super::{Failure, Look, Outcome, RunbookArgs, say};
@@ -327,6 +327,7 @@ fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> 
     let world = Handle::new(SimWorld::new(Arc::clone(&setting.plan), options(setting)), hand, pace.clone());
     let runtime = runtime()?;
     let mut opening = Opening::New { mode: Mode::Rehearsal, facts: durations.into_iter().collect() };
+    let mut input = StandardInput::default();
     let (exit, facts) = loop {
         let epoch = journal.epoch();
         let ledger = world.disk().ledger(Box::new(journal));
@@ -336,7 +337,7 @@ fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> 
             let plan = Arc::clone(&setting.plan);
             let engine = Engine::open(plan, who(&holder), epoch, opening, world.clone(), writer, clock.clone())
                 .map_err(Failure::usage)?;
-            seat.take(engine, id.short().to_owned(), false).await
+            seat.take(engine, id.short().to_owned(), false, &mut input).await
         })?;
         let struck = engine.struck();
         // Only a disk that the scenario has filled is waited for; any other fault ends it.
@@ -352,7 +353,7 @@ fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> 
             break (exit, facts);
         }
         let gone = clock.now();
-        come_back(&world, struck.is_some());
+        come_back(&world, struck.is_some(), seat, &mut input)?;
         pace.arrived(clock.now());
         journal = store.open_run(&id, &holder)?;
         opening = Opening::Resumed { facts, head: Some(head.hash), away: clock.now().since(gone) };
@@ -367,14 +368,17 @@ fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> 
 }
 
 /// The scenario has taken the cockpit. Somebody comes back to it, as with `gonogo resume`.
-fn come_back(world: &Handle, struck: bool) {
+fn come_back(world: &Handle, struck: bool, seat: Seat, input: &mut StandardInput) -> Result<(), Failure> {
     let why = if struck { "your cockpit is gone: the scenario took it" } else { "the journal's disk was full" };
     say(&format!("{why}. In a real run you would now type: gonogo resume"));
     if std::io::stdin().is_terminal() {
         say("press enter to resume");
-        let mut line = String::new();
-        // Whatever was read: the answer is to go on.
-        let _ = std::io::stdin().lock().read_line(&mut line);
+        // Whatever it is: the answer is to go on.
+        match seat {
+            Seat::Streams(_) => input.get()?.wait_for_line(),
+            Seat::Terminal(_) => drop(std::io::stdin().lock().read_line(&mut String::new())),
+        }
     }
     world.stay_away(world.take_away().unwrap_or(Span::secs(30)));
+    Ok(())
 }

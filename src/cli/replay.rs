@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::drive::Seat;
+use super::drive::{Seat, StandardInput};
 use super::records::{pick, plan_of};
 use super::{Failure, Look, Outcome, say, say_error};
 use crate::cockpit::Exit;
@@ -35,7 +35,8 @@ pub(super) fn show(state: &Path, look: Look, asked: Option<&str>, at: Option<&st
     if let Some(at) = at {
         replay.go(at).map_err(Failure::usage)?;
     }
-    let (exit, replay) = runtime()?.block_on(seat.take(replay, run.short().to_owned(), false))?;
+    let (exit, replay) =
+        runtime()?.block_on(seat.take(replay, run.short().to_owned(), false, &mut StandardInput::default()))?;
     for note in replay.recording().notes() {
         say(&printable(&format!("run {run}: {}", clean(note)), seat.charset()));
     }

@@ -21,6 +21,9 @@ use super::value::Value;
 pub struct Board {
     probes: BTreeMap<ProbeId, Latest>,
     runs: Vec<Streak>,
+    /// What was measured before this says nothing.
+    #[serde(default)]
+    begun: At,
     #[serde(skip)]
     readers: BTreeMap<ProbeId, Vec<ConditionId>>,
     /// What is taken for granted of conditions, when a decision is made again on its recorded evidence.
@@ -63,7 +66,7 @@ pub enum Freshness {
 }
 
 impl Board {
-    /// An empty board for the plan: everything is UNKNOWN.
+    /// An empty board for the plan: everything is UNKNOWN, and measurements that began before `now` do not change that.
     pub fn new(plan: &Plan, now: At) -> Self {
         let runs = plan
             .conditions
@@ -73,7 +76,14 @@ impl Board {
                 Streak { verdict: nothing.verdict, since: now }
             })
             .collect();
-        Self { probes: BTreeMap::new(), runs, readers: readers(plan), testimony: BTreeMap::new(), counted_from: None }
+        Self {
+            probes: BTreeMap::new(),
+            runs,
+            begun: now,
+            readers: readers(plan),
+            testimony: BTreeMap::new(),
+            counted_from: None,
+        }
     }
 
     /// A board that knows of these conditions what was recorded of them at `now`, and nothing else; growth would be
@@ -113,6 +123,9 @@ impl Board {
     pub fn observe(&mut self, plan: &Plan, run: &Run, now: At, reading: &Reading) {
         // A reading that was stale before this one arrived broke every streak that rested on it.
         self.refresh(plan, run, now);
+        if reading.at < self.begun {
+            return;
+        }
         let latest = self.probes.entry(reading.probe.clone()).or_insert_with(|| Latest {
             good: None,
             failure: None,

@@ -470,7 +470,8 @@ impl Operator<'_> {
         reason_of(reason)?;
         let of = self.plan.work(key).map_or(1, |work| work.jobs.len());
         let job = usize::from(key.job) + 1;
-        if finding == Finding::Happened && job < of {
+        // A way back goes on behind what happened; work that was cut off does not.
+        if finding == Finding::Happened && job < of && key.direction != Direction::Undo {
             return Err(Refusal::OnlyPartCanHaveHappened { job, of });
         }
         let evidence = progress::checks(self.plan, self.run, self.board, self.now, step);
@@ -533,17 +534,16 @@ impl Operator<'_> {
         let Some(undo) = &step.undo else { return Err(Refusal::NoUndo(step.id.clone())) };
         self.confirmed(step, confirmation, undo_word(step))?;
         let attempt = self.run.step(&step.id).undo_attempt.next();
+        let from = super::rollback::goes_on_with(self.plan, self.run, &step.id);
         let started = Fact::UndoStarted {
             step: step.id.clone(),
             attempt,
+            from,
             by: self.by.clone(),
             typed: confirmation.typed.trim().to_owned(),
             preview: undo.digest.clone(),
             baselines: self.board.baselines(self.plan, self.now, step, true),
         };
-        // What an earlier try has taken back already is not taken back again.
-        let from = Some(self.run.step(&step.id).undo_done).filter(|done| usize::from(*done) < undo.jobs.len());
-        let from = from.unwrap_or(0);
         let (job, effect) = progress::begin(self.plan, &step.id, Direction::Undo, attempt, from);
         Ok(Decision { facts: vec![started, job], effects: effect.into_iter().collect() })
     }

@@ -262,6 +262,9 @@ pub enum Fact {
         step: StepId,
         /// Which try at undoing.
         attempt: Attempt,
+        /// The job it begins with, from 0: those before were done by earlier tries.
+        #[serde(default, skip_serializing_if = "is_first")]
+        from: u16,
         /// Who confirmed.
         by: Who,
         /// What was typed.
@@ -322,6 +325,11 @@ pub enum Fact {
     WallClockJumped {
         /// By how many milliseconds, positive when it went forward.
         by_ms: i64,
+    },
+    /// Nobody had watched for a while although the driver was there: the machine slept, or the program was stopped.
+    WatchLapsed {
+        /// For how long.
+        away: Span,
     },
     /// The run is over.
     RunEnded {
@@ -408,6 +416,11 @@ pub struct Recorded {
     pub fact: Fact,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde asks for it
+fn is_first(job: &u16) -> bool {
+    *job == 0
+}
+
 /// Why a stored fact could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FactError {
@@ -462,6 +475,7 @@ impl Fact {
             Fact::NoteAdded { .. } => "note_added",
             Fact::StatusUpdated { .. } => "status_updated",
             Fact::WallClockJumped { .. } => "wall_clock_jumped",
+            Fact::WatchLapsed { .. } => "watch_lapsed",
             Fact::RunEnded { .. } => "run_ended",
         }
     }
@@ -519,6 +533,7 @@ impl Fact {
             | Fact::NoteAdded { .. }
             | Fact::StatusUpdated { .. }
             | Fact::WallClockJumped { .. }
+            | Fact::WatchLapsed { .. }
             | Fact::RunEnded { .. } => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::action::Action;
 use super::ids::StepId;
 use super::plan::{Plan, Reversibility, Step};
 use super::state::{Phase, Run};
@@ -83,6 +84,17 @@ fn back_in_order<'a>(plan: &'a Plan, run: &'a Run) -> Vec<&'a StepId> {
     }
     ordered.retain(|id| run.has_effect(id));
     ordered
+}
+
+/// The job with which taking a step back goes on: the first that no earlier try has done, or the waits right before
+/// it, since what was true then may not be true any more. 0 for a first try.
+pub fn goes_on_with(plan: &Plan, run: &Run, id: &StepId) -> u16 {
+    let Some(undo) = plan.step(id).and_then(|step| step.undo.as_ref()) else { return 0 };
+    let done = usize::from(run.step(id).undo_done);
+    // Everything done and not undone: nobody knows what is left, so all of it is looked at again.
+    let done = undo.jobs.get(..done).filter(|done| done.len() < undo.jobs.len()).unwrap_or_default();
+    let waits = done.iter().rev().take_while(|job| matches!(job.action, Action::Wait(_))).count();
+    u16::try_from(done.len() - waits).unwrap_or(0)
 }
 
 /// Whether a step leaves nothing behind that would have to be taken back.

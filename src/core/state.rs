@@ -321,6 +321,7 @@ impl Run {
                 self.leave_unwatched_time_out(plan, at, *away);
             }
             Fact::DurationsMeasured { steps, .. } => self.durations = Arc::new(steps.clone()),
+            Fact::WatchLapsed { away } => self.leave_unwatched_time_out(plan, at, *away),
             Fact::DriverLeft { .. } => self.driver = None,
             Fact::StatusUpdated { .. } => self.last_update = Some(at),
             Fact::RunEnded { how, customers, customers_at, .. } => {
@@ -345,7 +346,7 @@ impl Run {
     }
 
     /// A soak promises that its guards were watched all the time, and what is awaited can only come true while
-    /// somebody looks: time without a driver counts for neither.
+    /// somebody looks: time without a driver, or with one asleep, counts for neither.
     fn leave_unwatched_time_out(&mut self, plan: &Plan, at: At, away: Span) {
         for step in self.steps.values_mut() {
             match &mut step.phase {
@@ -353,9 +354,9 @@ impl Run {
                 Phase::Running(running)
                     if matches!(plan.action(&running.key), Some(Action::Soak(_) | Action::Wait(Wait::Until(_)))) =>
                 {
-                    running.since = running.since.plus(away);
+                    running.since = running.since.plus(away).min(at);
                 }
-                Phase::Verifying { since } => *since = since.plus(away),
+                Phase::Verifying { since } => *since = since.plus(away).min(at),
                 _ => {}
             }
         }
@@ -508,7 +509,11 @@ impl Run {
                 }
             }
             Fact::DoubtResolved { key, finding, reason, .. } => {
-                step.phase = resolved(at, key, *finding, reason, step.left);
+                let last = plan.work(key).is_none_or(|work| usize::from(key.job) + 1 >= work.jobs.len());
+                if key.direction == Direction::Undo && *finding == Finding::Happened {
+                    step.undo_done = if last { 0 } else { key.job.saturating_add(1) };
+                }
+                step.phase = resolved(at, key, last, *finding, reason, step.left);
                 step.worked = matches!(step.phase, Phase::Verifying { .. });
                 let gone = matches!(step.phase, Phase::Pending | Phase::Undone { .. });
                 let happened = *finding == Finding::Happened && plan.edge(key) == Some(WriteEdge::Resume);
@@ -547,13 +552,14 @@ impl Run {
             | Fact::NoteAdded { .. }
             | Fact::StatusUpdated { .. }
             | Fact::WallClockJumped { .. }
+            | Fact::WatchLapsed { .. }
             | Fact::RunEnded { .. } => {}
         }
     }
 }
 
 /// Where a step stands after the operator said what became of its job.
-fn resolved(at: At, key: &JobKey, finding: Finding, reason: &str, left: bool) -> Phase {
+fn resolved(at: At, key: &JobKey, last: bool, finding: Finding, reason: &str, left: bool) -> Phase {
     match (key.direction, finding) {
         (Direction::Do, Finding::Happened) => Phase::Verifying { since: at },
         (Direction::Do, Finding::DidNotHappen) if key.job == 0 && left => {
@@ -561,7 +567,11 @@ fn resolved(at: At, key: &JobKey, finding: Finding, reason: &str, left: bool) ->
             Phase::Failed { at, why, reverted: false }
         }
         (Direction::Do, Finding::DidNotHappen) if key.job == 0 => Phase::Pending,
-        (Direction::Undo, Finding::Happened) => Phase::Undone { at },
+        (Direction::Undo, Finding::Happened) if last => Phase::Undone { at },
+        (Direction::Undo, Finding::Happened) => {
+            let why = format!("taken back up to job {}: {reason}", key.job.saturating_add(1));
+            Phase::Failed { at, why, reverted: false }
+        }
         (Direction::Do | Direction::Undo | Direction::Revert, _) => {
             Phase::Failed { at, why: format!("found half done: {reason}"), reverted: false }
         }

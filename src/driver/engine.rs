@@ -39,6 +39,10 @@ const IDLE_TICK: Duration = Duration::from_secs(1);
 /// A drift of the wall clock from the run clock that is worth recording, in milliseconds.
 const JUMP_MS: i64 = 2_000;
 
+/// After this long without a look at the world nobody has watched it: looks are never further apart than
+/// [`IDLE_TICK`], unless the machine slept or the program was stopped.
+const UNWATCHED: Span = Span(5_000);
+
 /// How long an answer of the journal may take before the operator is told.
 const SILENCE: Span = Span(3_000);
 
@@ -124,6 +128,10 @@ pub struct Engine<W> {
     journal_ended: bool,
     world_ended: bool,
     drift: i64,
+    /// When the engine last looked.
+    looked: At,
+    /// For how long nobody had watched, until that is recorded.
+    lapsed: Span,
     due: Instant,
 }
 
@@ -199,6 +207,8 @@ impl<W: World> Engine<W> {
             struck: None,
             journal_ended: false,
             world_ended: false,
+            looked: now,
+            lapsed: Span::ZERO,
             due: Instant::now(),
         };
         let begun = engine.tape.opened(now, &engine.board);
@@ -386,6 +396,7 @@ impl<W: World> Engine<W> {
     /// Decides on everything that can be decided now. One decision at a time is on its way to the disk.
     fn pump(&mut self) {
         let now = self.clock.now();
+        self.notice_a_lapse(now);
         self.board.refresh(&self.plan, &self.run, now);
         let said = self.tape.output_in_time(now);
         self.keep(said);
@@ -416,7 +427,11 @@ impl<W: World> Engine<W> {
     }
 
     fn next_decision(&mut self, now: At) -> Option<Decision> {
-        // First of all: after a sleep of the machine everything looks fresh that is not.
+        // First of all: what was seen and wished for before a sleep is not decided on.
+        if self.lapsed > Span::ZERO {
+            let away = std::mem::take(&mut self.lapsed);
+            return Some(Decision { facts: vec![Fact::WatchLapsed { away }], effects: Vec::new() });
+        }
         if let Some(jumped) = self.wall_clock_jumped(now) {
             return Some(jumped);
         }
@@ -437,8 +452,26 @@ impl<W: World> Engine<W> {
         (!decision.is_empty()).then_some(decision)
     }
 
-    /// Records that the wall clock was set, or that the machine has slept: what was seen before is older than it looks
-    /// then, and what was wished for on that picture is refused.
+    /// Nobody has watched since the last look, if that is long ago: nothing that was seen before counts any more, every
+    /// hold starts over, and what was wished for on that picture is refused. A simulated world leaps on purpose.
+    fn notice_a_lapse(&mut self, now: At) {
+        let away = now.since(std::mem::replace(&mut self.looked, now));
+        if W::LEAPS || away < UNWATCHED || self.run.ended.is_some() {
+            return;
+        }
+        self.lapsed = Span(self.lapsed.0.saturating_add(away.0));
+        self.forget_the_board(now, format!("nobody had watched for {away}"));
+    }
+
+    fn forget_the_board(&mut self, now: At, what: String) {
+        self.refuse_operators(now, &Refusal::PictureChanged { what });
+        self.board = Board::new(&self.plan, now);
+        let board = self.tape.board_anew(now, &self.board);
+        self.keep(board);
+    }
+
+    /// Records that the wall clock was set, or that a machine whose clocks do not tell has slept: what was seen before
+    /// may be older than it looks then.
     fn wall_clock_jumped(&mut self, now: At) -> Option<Decision> {
         let drift = self.clock.wall_drift();
         let by_ms = drift - self.drift;
@@ -447,10 +480,7 @@ impl<W: World> Engine<W> {
         }
         self.drift = drift;
         if by_ms > 0 {
-            self.refuse_operators(now, &Refusal::PictureChanged { what: "the clock jumped forward".to_owned() });
-            self.board = Board::new(&self.plan, now);
-            let board = self.tape.board_anew(now, &self.board);
-            self.keep(board);
+            self.forget_the_board(now, "the clock jumped forward".to_owned());
         }
         Some(Decision { facts: vec![Fact::WallClockJumped { by_ms }], effects: Vec::new() })
     }

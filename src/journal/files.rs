@@ -72,9 +72,9 @@ pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), JournalErro
         .map_err(|cause| JournalError::io("write", path, cause))
 }
 
-/// Replaces a file so that a crash leaves the old or the new one whole.
-pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), JournalError> {
-    let fresh = dir.join(format!("{name}.new"));
+/// Replaces a file so that a crash leaves the old or the new one whole; until then it is called `draft`.
+pub(super) fn replace(dir: &Path, name: &str, draft: &str, bytes: &[u8]) -> Result<(), JournalError> {
+    let fresh = dir.join(draft);
     let path = dir.join(name);
     write_private(&fresh, bytes)?;
     fs::rename(&fresh, &path).map_err(|cause| JournalError::io("replace", &path, cause))?;

@@ -30,6 +30,7 @@ pub struct Journal {
 /// Why a transaction did not go through.
 enum Stop {
     Fenced(i64),
+    Unnoted(JournalError),
     Failed(rusqlite::Error),
 }
 
@@ -51,7 +52,7 @@ impl Journal {
             Ok(epoch)
         };
         let epoch = lease(&mut conn).map_err(|cause| JournalError::database("take the lease on", &path, cause))?;
-        let keeper = HeadKeeper::spawn(dir.path())?;
+        let keeper = HeadKeeper::spawn(dir.path(), epoch)?;
         keeper.note(head);
         Ok(Self { conn, keeper, _lock: lock, dir, epoch, head, pages: 0, end: None })
     }
@@ -81,17 +82,17 @@ impl Journal {
         if let Some(end) = &self.end {
             return Err(end.clone());
         }
-        if let Some(failure) = self.keeper.failure() {
-            let path = self.dir.path().join("head");
-            return Err(self.fault("noting the head of the chain", path, failure.to_string()));
-        }
         let own = self.epoch;
+        let unnoted = self.keeper.failure();
         let attempt = |conn: &mut Connection| -> Result<(), Stop> {
             let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let epoch: i64 =
                 tx.prepare_cached("SELECT epoch FROM lease WHERE id = 1")?.query_row([], |row| row.get(0))?;
             if epoch != own {
                 return Err(Stop::Fenced(epoch));
+            }
+            if let Some(failure) = unnoted {
+                return Err(Stop::Unnoted(failure));
             }
             work(&tx)?;
             Ok(tx.commit()?)
@@ -101,7 +102,12 @@ impl Journal {
             Err(Stop::Fenced(by)) => {
                 let end =
                     JournalError::Fenced { run: self.dir.id().clone(), own: own.unsigned_abs(), by: by.unsigned_abs() };
+                self.keeper.abandon();
                 Err(self.finish(end))
+            }
+            Err(Stop::Unnoted(failure)) => {
+                let path = self.dir.path().join("head");
+                Err(self.fault("noting the head of the chain", path, failure.to_string()))
             }
             Err(Stop::Failed(cause)) => {
                 let path = self.dir.journal();

@@ -258,7 +258,7 @@ fn build(dir: &RunDir, new: &NewRun, holder: &Holder) -> Result<RunLock, Journal
     files::write_private(&path, &[])?;
     let conn = schema::create(&path)?;
     note(conn, dir, new).map_err(|cause| JournalError::database("create", &path, cause))?;
-    head::write(&dir.path, Head::genesis(&dir.id))?;
+    head::write(&dir.path, Head::genesis(&dir.id), 0)?;
     files::sync_dir(&dir.path)?;
     Ok(lock)
 }

@@ -9,7 +9,7 @@ mod streams;
 mod tell;
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, Write};
+use std::io::{self, Write};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -32,6 +32,7 @@ use crate::text::clean;
 use crate::ui::plain;
 
 use orders::{How, Order};
+pub use streams::Input;
 use streams::{Asked, Heard, Printer, Signals};
 use tell::{Depth, Told};
 
@@ -119,14 +120,9 @@ impl<S: Stage> PlainCockpit<S> {
     /// # Errors
     ///
     /// When the threads or signal handlers it needs cannot be had; nothing has been done then.
-    pub async fn run(
-        mut self,
-        input: impl BufRead + Send + 'static,
-        output: impl Write + Send + 'static,
-    ) -> io::Result<(Exit, S)> {
+    pub async fn run(mut self, input: &mut Input, output: impl Write + Send + 'static) -> io::Result<(Exit, S)> {
         let mut signals = Signals::take()?;
         let mut printer = Printer::start(output)?;
-        let mut input = streams::listen(input)?;
         while !self.done {
             self.report();
             self.print(&printer);
@@ -140,7 +136,7 @@ impl<S: Stage> PlainCockpit<S> {
                     Asked::Stop => self.stop(),
                 },
                 result = printer.printed(), if self.printing.is_busy() => self.was_printed(result),
-                heard = input.recv(), if self.listens() => self.heard(heard),
+                heard = input.next(), if self.listens() => self.heard(heard),
                 turn = self.stage.turn() => {
                     self.take_refusal(None);
                     self.done |= turn == Turn::Left;

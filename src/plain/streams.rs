@@ -31,11 +31,42 @@ pub(super) enum Heard {
     Failed(String),
 }
 
-/// Starts the thread that reads. It ends with the input or with the process.
-pub(super) fn listen(input: impl BufRead + Send + 'static) -> io::Result<mpsc::Receiver<Heard>> {
-    let (sender, receiver) = mpsc::channel(WAITING);
-    std::thread::Builder::new().name("input".into()).spawn(move || read(input, &sender))?;
-    Ok(receiver)
+/// The one reader of an input. What one cockpit has not heard the next one hears: a second reader would compete for it.
+#[derive(Debug)]
+pub struct Input {
+    heard: mpsc::Receiver<Heard>,
+    ended: bool,
+}
+
+impl Input {
+    /// Starts the thread that reads. It ends with the input or with the process.
+    ///
+    /// # Errors
+    ///
+    /// When there can be no more threads.
+    pub fn listen(input: impl BufRead + Send + 'static) -> io::Result<Self> {
+        let (sender, heard) = mpsc::channel(WAITING);
+        std::thread::Builder::new().name("input".into()).spawn(move || read(input, &sender))?;
+        Ok(Self { heard, ended: false })
+    }
+
+    /// What comes next; `None` when the thread has ended without a word. An end is heard by whoever listens. Cancel
+    /// safe.
+    pub(super) async fn next(&mut self) -> Option<Heard> {
+        if self.ended {
+            return Some(Heard::Ended { torn: false });
+        }
+        let heard = self.heard.recv().await;
+        self.ended = matches!(heard, Some(Heard::Ended { .. }));
+        heard
+    }
+
+    /// Waits for a line, whatever is in it, or for the end. Not to be called by a task.
+    pub fn wait_for_line(&mut self) {
+        if !self.ended {
+            self.ended = matches!(self.heard.blocking_recv(), Some(Heard::Ended { .. }));
+        }
+    }
 }
 
 fn read(mut input: impl BufRead, sender: &mpsc::Sender<Heard>) {

@@ -130,6 +130,7 @@ fn shows(plan: &Plan, fact: &Fact) -> Option<String> {
         Fact::LeftInDoubt { key, why } => format!("{} in doubt: {why}", key.step),
         Fact::UndoFailed { step, why, .. } => format!("taking {step} back failed: {why}"),
         Fact::WallClockJumped { by_ms } => format!("the wall clock jumped by {by_ms} ms"),
+        Fact::WatchLapsed { away } => format!("nobody watched for {away}"),
         Fact::DriverArrived { by, away, .. } if *away > Span::ZERO => format!("{by} came back after {away}"),
         Fact::JobEnded { key, outcome: Outcome::Failed { what } | Outcome::Unknown { why: what }, .. } => {
             format!("{}: {what}", plan.job_title(key).unwrap_or(key.step.as_str()))

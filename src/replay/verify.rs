@@ -196,6 +196,10 @@ impl Again<'_> {
                 self.taken("a jump of the wall clock is seen, not decided");
                 return Ok(1);
             }
+            Fact::WatchLapsed { .. } => {
+                self.taken("that nobody watched is seen, not decided");
+                return Ok(1);
+            }
             _ => {}
         }
         if let Some(by) = decider(&first.fact).filter(|by| self.run.driver.as_ref() != Some(by)) {

@@ -288,7 +288,12 @@ impl<'r> Builder<'r> {
                     let job = self.job(&member.title, &member.action, node.path(&["action"]));
                     jobs.push(Job { writes: member.writes, ..job });
                 }
-                Some(work(&self.targets, jobs, undo.section.deadline, true))
+                if undo.section.deadline.is_some() {
+                    let message = "a way back has no deadline: nothing would take back what is half taken back";
+                    let label = "leave it out; give each action its own `limit` or `within`";
+                    self.fault(message, node.path(&["undo", "section"]).key("deadline"), label);
+                }
+                Some(work(&self.targets, jobs, None, true))
             }
             None if forward.section => {
                 let mut back = reversed(&self.targets, forward)?;
@@ -437,5 +442,5 @@ fn reversed(targets: &Targets, forward: &Work) -> Option<Work> {
             Some(Job { title, action, until, undo: None, undo_until: Vec::new(), writes })
         })
         .collect();
-    (!jobs.is_empty()).then(|| work(targets, jobs, forward.deadline, true))
+    (!jobs.is_empty()).then(|| work(targets, jobs, None, true))
 }

@@ -12,6 +12,7 @@ mod lint;
 pub mod model;
 mod names;
 mod needs;
+mod salvage;
 mod scalar;
 pub(crate) mod schema;
 mod simulate;
@@ -127,7 +128,18 @@ type Compiled = (Plan, Vec<Diagnostic>, Vec<String>);
 /// What each stage leaves to those behind it, for whoever mends what it found.
 const AFTER_TEXT: &str = "keys, types, names, conditions and the order of steps";
 const AFTER_TYPES: &str = "names, conditions and the order of steps";
+const AFTER_SALVAGE: &str = "what has to do with them, and what is allowed but unwise";
 const AFTER_NAMES: &str = "what is allowed but unwise";
+
+/// The plan of a tree that fits the language.
+fn built(root: &Node, source: &str, options: &Options) -> Result<(model::Runbook, Plan), Vec<Diagnostic>> {
+    let mut runbook = model::Runbook::deserialize(root)
+        .map_err(|error| vec![Diagnostic::new("the runbook does not fit the language").help(error.to_string())])?;
+    // What the vars came to is in the places that use them: they are no part of the plan.
+    runbook.vars.clear();
+    let plan = build::plan(&runbook, root, source, options.profile.as_deref())?;
+    Ok((runbook, plan))
+}
 
 fn compile(source: &str, options: &Options) -> Result<Compiled, (Vec<Diagnostic>, &'static str)> {
     if source.len() as u64 > LARGEST {
@@ -142,16 +154,15 @@ fn compile(source: &str, options: &Options) -> Result<Compiled, (Vec<Diagnostic>
     let used = template::resolve(&mut root, source, options, &mut faults);
     faults.extend(validate::validate(&root));
     if !faults.is_empty() {
-        return Err((faults, AFTER_TYPES));
+        let more = salvage::salvage(&root).map(|good| {
+            let found = built(&good.root, source, options).err().unwrap_or_default();
+            found.into_iter().filter(|fault| good.stands(fault, source)).collect::<Vec<_>>()
+        });
+        let unreached = if more.is_some() { AFTER_SALVAGE } else { AFTER_TYPES };
+        faults.extend(more.into_iter().flatten());
+        return Err((faults, unreached));
     }
-    let mut runbook = model::Runbook::deserialize(&root).map_err(|error| {
-        let fault = Diagnostic::new("the runbook does not fit the language").help(error.to_string());
-        (vec![fault], AFTER_TYPES)
-    })?;
-    // What the vars came to is in the places that use them: they are no part of the plan.
-    runbook.vars.clear();
-    let plan =
-        build::plan(&runbook, &root, source, options.profile.as_deref()).map_err(|faults| (faults, AFTER_NAMES))?;
+    let (runbook, plan) = built(&root, source, options).map_err(|faults| (faults, AFTER_NAMES))?;
     let warnings = lint::warnings(&runbook, &plan, &root, &used);
     let profiles = root.get("profiles").map_or(&[][..], Node::entries);
     let profiles = profiles.iter().map(|(key, _)| key.name.to_string()).collect();

@@ -329,7 +329,7 @@ pub struct UndoSection {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UndoSteps {
-    /// Longest time they may take together.
+    /// Not allowed here: what takes a step back is not stopped half way. Each action has a limit of its own.
     pub deadline: Option<Span>,
     /// The actions in order.
     #[schemars(length(min = 1))]

@@ -213,6 +213,8 @@ impl<'f> Renderer<'f> {
         let mark = node.mark;
         let mut environment = Environment::empty();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.add_filter("literal", |value: Value| sql_literal(&value.to_string()));
+        environment.add_filter("name", |value: Value| sql_name(&value.to_string()));
         let template = match environment.template_from_str(text) {
             Ok(template) => template,
             Err(error) => return self.broken(&error, mark),
@@ -279,6 +281,17 @@ impl<'f> Renderer<'f> {
     }
 }
 
+/// A text as an SQL literal, whatever is in it and however the server reads backslashes.
+fn sql_literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    if quoted.contains('\\') { format!(" E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+}
+
+/// A name (of a database, role or table) as SQL reads it, letter for letter.
+fn sql_name(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 /// Why a secret is refused at a place, if it is.
 fn refused(path: &[&str]) -> Option<&'static str> {
     const SHOWN: &str = "this is shown and recorded";
@@ -336,5 +349,18 @@ fn settle(node: &mut Node, rule: &Rule) {
             }
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_for_sql_nothing_gets_out() {
+        assert_eq!(sql_literal("shop_app"), "'shop_app'");
+        assert_eq!(sql_literal("o'brien'; drop table x --"), "'o''brien''; drop table x --'");
+        assert_eq!(sql_literal(r"\' or true"), r" E'\\'' or true'");
+        assert_eq!(sql_name(r#"Shop "2""#), r#""Shop ""2""""#);
     }
 }

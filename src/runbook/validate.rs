@@ -11,7 +11,7 @@ use super::schema::{Record, Rule, rule};
 use super::tree::{Kind, Node};
 
 /// What the whole is called in messages.
-const WHOLE: &str = "the runbook";
+pub(super) const WHOLE: &str = "the runbook";
 
 /// Everything about `root` that does not fit the language.
 pub(super) fn validate(root: &Node) -> Vec<Diagnostic> {

@@ -36,7 +36,10 @@ fn role(fact: &Fact) -> Role {
         | Fact::StepStarted { overridden: Some(_), .. }
         | Fact::RehearsalsChecked { overridden: Some(_), .. }
         | Fact::SectionReverting { .. } => Role::NoGo,
-        Fact::LeftInDoubt { .. } | Fact::StopRequested { .. } | Fact::WallClockJumped { .. } => Role::Unknown,
+        Fact::LeftInDoubt { .. }
+        | Fact::StopRequested { .. }
+        | Fact::WallClockJumped { .. }
+        | Fact::WatchLapsed { .. } => Role::Unknown,
         Fact::StepDone { .. } => Role::Go,
         Fact::StepStarted { .. } | Fact::UndoStarted { .. } | Fact::RunEnded { .. } => Role::Strong,
         Fact::JobStarted { .. } => Role::Dim,

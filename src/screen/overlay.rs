@@ -3,8 +3,9 @@
 use super::keys::KEYS;
 use super::{Overlay, Role, Scene, Sheet, SheetBody, Text, words};
 use crate::core::forecast;
+use crate::core::ids::StepId;
 use crate::core::plan::Reversibility;
-use crate::core::rollback::way_back;
+use crate::core::rollback::{goes_on_with, way_back};
 use crate::core::time::Span;
 use crate::text::clean;
 
@@ -62,6 +63,10 @@ pub(crate) fn back_lines(scene: &Scene, keys: bool) -> Vec<Text> {
             line = line.and(Role::Unknown, "  IN DOUBT: say with d what became of it first");
         }
         lines.push(line);
+        let from = going_on(scene, &back.step);
+        if !from.is_empty() {
+            lines.push(Text::new(Role::Unknown, format!("      half taken back{from}")));
+        }
         let undo = scene.plan.step(&back.step).and_then(|step| step.undo.as_ref());
         lines.extend(
             undo.iter()
@@ -89,6 +94,18 @@ pub(crate) fn back_lines(scene: &Scene, keys: bool) -> Vec<Text> {
         lines.push(Text::new(Role::Dim, text));
     }
     lines
+}
+
+/// `, going on with job 3 of 7 "drain"` for a step that an earlier try has taken back in part.
+pub(super) fn going_on(scene: &Scene, step: &StepId) -> String {
+    let from = usize::from(goes_on_with(scene.plan, scene.run, step));
+    let jobs = scene.plan.step(step).and_then(|step| step.undo.as_ref()).map_or(&[][..], |undo| &undo.jobs);
+    match jobs.get(from) {
+        Some(job) if from > 0 => {
+            format!(", going on with job {} of {} \"{}\"", from + 1, jobs.len(), clean(&job.title))
+        }
+        _ => String::new(),
+    }
 }
 
 /// Help for every key and every word, the same in the cockpit and in tests.

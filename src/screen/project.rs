@@ -1,6 +1,7 @@
 //! State in, screen out.
 
 use super::keys::{Does, hints};
+use super::overlay::going_on;
 use super::trial::{next_item, still_refused, works};
 use super::{
     Ask, Desk, Guise, Overlay, Prompt, Role, Scene, Screen, Text, detail, header, log, overlay, panes, steps, words,
@@ -208,7 +209,7 @@ fn question(scene: &Scene, prompt: &Prompt) -> Text {
             Text::plain(format!("{} needs a second person; they type their name", title(step)))
         }
         Ask::Undo { step, .. } => Text::new(Role::NoGo, "TAKE BACK ")
-            .and(Role::Plain, format!("{}: type ", title(step)))
+            .and(Role::Plain, format!("{}{}: type ", title(step), going_on(scene, step)))
             .and(Role::Key, word_of(step, true)),
         Ask::ByHand { step, .. } => Text::new(Role::NoGo, "TAKEN BACK BY HAND ")
             .and(Role::Plain, format!("{}: what was done, and how do you know", title(step))),

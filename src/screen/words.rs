@@ -309,7 +309,10 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
         Fact::StepSkipped { step: id, by, reason } => {
             (by.to_string(), format!("SKIPPED {}: {}", step(id), clean(reason)))
         }
-        Fact::UndoStarted { step: id, by, .. } => (by.to_string(), format!("takes back {}", step(id))),
+        Fact::UndoStarted { step: id, by, from: 0, .. } => (by.to_string(), format!("takes back {}", step(id))),
+        Fact::UndoStarted { step: id, by, from, .. } => {
+            (by.to_string(), format!("goes on taking back {} with job {}", step(id), u32::from(*from) + 1))
+        }
         Fact::TakenBackByHand { step: id, by, reason } => {
             (by.to_string(), format!("took {} back BY HAND: {}", step(id), clean(reason)))
         }
@@ -323,6 +326,9 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
         Fact::WallClockJumped { by_ms } => {
             let way = if *by_ms > 0 { "forward" } else { "back" };
             ("clock".to_owned(), format!("the wall clock was set {way} by {}", Span(by_ms.unsigned_abs())))
+        }
+        Fact::WatchLapsed { away } => {
+            ("clock".to_owned(), format!("nobody watched for {away}: the machine slept, or the cockpit was stopped"))
         }
         Fact::RunEnded { by, how, .. } => (by.to_string(), format!("ended the run: {}", ending(how))),
     }

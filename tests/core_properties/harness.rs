@@ -737,6 +737,10 @@ impl<'a> Harness<'a> {
         }
     }
 
+    fn is_last(&self, key: &JobKey) -> bool {
+        self.plan.work(key).is_some_and(|work| usize::from(key.job) + 1 == work.jobs.len())
+    }
+
     fn doubt_ends(&mut self, key: &JobKey, finding: Finding) {
         assert!(matches!(self.run.phase(&key.step), Phase::InDoubt { key: doubtful, .. } if doubtful == key));
         match (key.direction, finding) {
@@ -748,7 +752,7 @@ impl<'a> Harness<'a> {
                 }
             }
             (Direction::Do, Finding::Happened) => drop(self.worked.insert(key.step.clone())),
-            (Direction::Undo, Finding::Happened) => drop(self.traces.remove(&key.step)),
+            (Direction::Undo, Finding::Happened) if self.is_last(key) => drop(self.traces.remove(&key.step)),
             _ => {}
         }
         // What was told to stop is settled by what the operator found.

@@ -38,6 +38,9 @@ impl Effect {
     }
 }
 
+/// The member of the switch that points the application at the new database.
+const LAST_OF_SWITCH: u64 = 8;
+
 /// Looks at the servers for what a step does, as an operator with psql and dig would.
 fn effect(world: &World, step: &str, job: u64) -> Effect {
     world.settle();
@@ -66,7 +69,7 @@ fn effect(world: &World, step: &str, job: u64) -> Effect {
         "flip-dns" => Effect::of(&[world.address().0 == world.var("new_address")]),
         // Members of sections: nothing before the first, everything after the last, and something in between.
         "switch-database" if job == 0 && !read_only("old_db") => Effect::None,
-        "switch-database" if job == 6 && world.old_web_database() == "new" => Effect::Whole,
+        "switch-database" if job == LAST_OF_SWITCH && world.old_web_database() == "new" => Effect::Whole,
         "switch-database" => Effect::Half,
         "drop-way-back" => {
             let there_still = there("old_db", &subscription("shop_back"));

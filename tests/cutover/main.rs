@@ -117,6 +117,10 @@ impl Place {
         let again = self.gonogo(&["replay", &self.run(), "--verify"]);
         let said = String::from_utf8_lossy(&again.stdout);
         eprintln!("{said}");
+        if !said.contains(" 0 differ") {
+            let log = self.gonogo(&["log", &self.run()]);
+            eprintln!("{}", String::from_utf8_lossy(&log.stdout));
+        }
         assert!(again.status.success() && said.contains(" 0 differ"), "{said}{again:?}");
     }
 
@@ -252,6 +256,68 @@ fn after_the_switch_was_taken_back_it_is_made_again() {
     operator.end("c", "RUN COMPLETE");
     assert_eq!(operator.leave(), 0);
     place.assert_intact();
+}
+
+#[test]
+fn a_way_back_that_stalls_leaves_customers_able_to_write() {
+    let place = Place::new();
+    let mut operator = Operator::at(place.console(&QUICK));
+    assert_eq!(operator.drive(Goal::Step(14)), Stop::Reached, "{}", operator.last.text());
+    let world = World::of(&place.state());
+    // Nothing that came from the new side can be written on the old one, though the stream stands.
+    let stalled = world.hold("old_db", "lock table orders in exclusive mode");
+    assert_eq!(operator.first_on_the_way_back(), Some(13));
+    let stop = operator.take_back_step(13);
+    assert_eq!(stop, Stop::Trouble { number: 13, state: "failed".to_owned() }, "{}", operator.last.text());
+    assert!(!world.is_fenced("new_db") && world.is_fenced("old_db"), "exactly one side can write");
+    let log = place.log();
+    let failed = log.iter().rev().find(|record| record["kind"] == "undo_failed").expect("a failure");
+    let why = failed["fact"]["why"].as_str().unwrap();
+    assert!(why.contains("job 3 ") && why.contains("the new one is open again"), "{why}");
+    let before = world.customers().acknowledged;
+    eventually("customers go on", Duration::from_secs(20), || {
+        (world.customers().acknowledged > before + 20).then_some(())
+    });
+    assert_eq!(world.customers().failed, 0, "{:?}", world.customers());
+
+    drop(stalled);
+    let behind =
+        "pg_replication_slots where slot_name = 'shop_back' and confirmed_flush_lsn < pg_current_wal_lsn() - 100000";
+    eventually("the old database to catch up", Duration::from_secs(30), || {
+        (world.count("new_db", behind) == 0).then_some(())
+    });
+    assert_eq!(operator.take_back_step(13), Stop::Reached, "{}", operator.last.text());
+    assert!(world.is_fenced("new_db") && !world.is_fenced("old_db"));
+    let missing = world.missing();
+    assert_eq!(missing.missing_in_old, 0, "{missing:?}");
+    // What was done of the way back was not done again.
+    let log = place.log();
+    let jobs: Vec<u64> = log
+        .iter()
+        .filter(|record| record["kind"] == "job_started" && record["fact"]["key"]["direction"] == "undo")
+        .map(|record| record["fact"]["key"]["job"].as_u64().unwrap())
+        .collect();
+    assert_eq!(jobs, [0, 1, 2, 2, 3, 4, 5, 6]);
+    place.assert_intact();
+}
+
+#[test]
+fn the_switch_does_not_go_on_while_somebody_could_still_write() {
+    let place = Place::new();
+    let mut operator = Operator::at(place.console(&QUICK));
+    assert_eq!(operator.drive(Goal::Step(13)), Stop::Reached, "{}", operator.last.text());
+    let world = World::of(&place.state());
+    drop(world.hold("old_db", "alter role shop_app set default_transaction_read_only = off; commit"));
+    operator.start_here();
+    let failed = eventually("the switch to take itself back", Duration::from_mins(1), || {
+        place.log().into_iter().rev().find(|record| record["kind"] == "step_failed")
+    });
+    let why = failed["fact"]["why"].as_str().unwrap();
+    assert!(why.contains("expected nobody, got") && why.contains("shop_app (exempt from the fence)"), "{why}");
+    assert_eq!(failed["fact"]["reverted"], true, "{failed}");
+    assert!(!world.is_fenced("old_db") && world.is_fenced("new_db"));
+    assert_eq!(world.old_web_database(), "old");
+    assert_eq!(world.missing().missing_in_old, 0);
 }
 
 /// A number from the environment, or the usual one.

@@ -102,6 +102,24 @@ impl World {
         })
     }
 
+    /// Opens a transaction that holds what `statement` takes until the session is dropped.
+    pub fn hold(&self, database: &str, statement: &str) -> tokio_postgres::Client {
+        let password = fs::read_to_string(Path::new(self.var("secrets_dir")).join("db_password")).expect("a secret");
+        let mut config: tokio_postgres::Config = self.var(database).parse().expect("a connection string");
+        config.password(password).options("-c default_transaction_read_only=off");
+        self.runtime.block_on(async {
+            let (client, connection) = config.connect(NoTls).await.expect("a session");
+            tokio::spawn(connection);
+            client.batch_execute(&format!("begin; {statement}")).await.expect("a lock");
+            client
+        })
+    }
+
+    /// Whether new sessions on a database can only read.
+    pub fn is_fenced(&self, database: &str) -> bool {
+        self.count(database, "pg_db_role_setting where 'default_transaction_read_only=on' = any (setconfig)") > 0
+    }
+
     /// How many rows of a catalogue meet a condition.
     pub fn count(&self, database: &str, from: &str) -> u64 {
         self.value(database, &format!("select count(*) from {from}")).parse().expect("a number")

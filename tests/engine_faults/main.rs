@@ -43,6 +43,96 @@ fn run_id() -> RunId {
     "20261124-0214-7f3a".parse().unwrap()
 }
 
+const WATCHED: &str = r#"
+title: Somebody must watch
+window: { opens: 1970-01-01T00:00:00Z, closes: 1970-01-01T01:00:00Z }
+probes:
+  p: { kind: command, run: "true", every: 1s, fields: { n: int, ok: bool } }
+phases:
+  - title: Only
+    steps:
+      - { id: soak, title: Soak, guards: [{ name: fine, that: p.ok, tolerate: 1m }], action: { soak: { for: 10m } } }
+      - id: gated
+        title: Gated
+        needs: []
+        gates: [{ name: fine, that: p.ok, hold: 20s }]
+        action: { command: { run: "true" } }
+        reversibility: free
+"#;
+
+#[tokio::test]
+async fn what_was_seen_before_the_machine_slept_counts_for_nothing() {
+    let loaded = runbook::load_str("watched.yaml", WATCHED, &Options::default());
+    let plan = Arc::new(loaded.unwrap_or_else(|errors| panic!("{}", errors.render(false, 100))).plan);
+    let (clock, hand) = Clock::simulated(At(0));
+    let ledger = MemoryLedger::new(&run_id());
+    let view = ledger.view();
+    let outside: Arc<Mutex<Outside>> = Arc::default();
+    let world = TestWorld { outside, ledger: view.clone(), clock: clock.clone(), traces: Traces::None };
+    let opening = Opening::New { mode: Mode::Lab, facts: Vec::new() };
+    let journal = Writer::spawn(Box::new(ledger)).unwrap();
+    let mut engine = Engine::open(Arc::clone(&plan), me(), 1, opening, world, journal, clock).unwrap();
+    let held = |engine: &Engine<TestWorld>| {
+        let step = plan.step(&StepId::from("gated")).unwrap();
+        gonogo::core::decide::gates(&plan, engine.board(), engine.now(), step)
+            .iter()
+            .map(|gate| (gate.open(), gate.held.unwrap_or_default()))
+            .collect::<Vec<_>>()
+    };
+    let passed = |engine: &Engine<TestWorld>| match engine.run().phase(&StepId::from("soak")) {
+        Phase::Running(running) => running.passed(engine.now()),
+        other => panic!("{other:?}"),
+    };
+    while engine.is_recording() {
+        engine.turn().await;
+    }
+    let confirmation = |engine: &Engine<TestWorld>| {
+        let step = plan.step(&StepId::from("soak")).unwrap();
+        let seen = picture(&plan, engine.run(), engine.board(), engine.now(), step);
+        Confirmation { step: step.id.clone(), typed: "go".to_owned(), second: None, seen, shown: At(0) }
+    };
+    while engine.board().latest(&"p".into()).is_none() {
+        hand.advance(Span(100));
+        engine.turn().await;
+    }
+    hand.advance(Span(500));
+    engine.turn().await;
+    let confirmed = confirmation(&engine);
+    engine.command(Command::Confirm(confirmed));
+    assert_eq!(engine.refusal(), None);
+    for _ in 0..300 {
+        hand.advance(Span(100));
+        engine.turn().await;
+    }
+    assert!(held(&engine).iter().all(|(open, held)| *open && *held >= Span(20_000)), "{:?}", held(&engine));
+    let before = passed(&engine);
+    assert!(before >= Span(28_000), "{before}");
+
+    // The machine sleeps over the end of the window. Somebody had just pressed enter.
+    hand.advance(Span::secs(3_600));
+    let stale = confirmation(&engine);
+    engine.command(Command::Confirm(Confirmation { step: "gated".into(), ..stale }));
+    assert!(matches!(engine.refusal(), Some((_, Refusal::PictureChanged { what })) if what.contains("1:00:00")));
+    assert!(held(&engine).iter().all(|(open, held)| !open && *held == Span::ZERO), "{:?}", held(&engine));
+    for _ in 0..10 {
+        hand.advance(Span(100));
+        engine.turn().await;
+    }
+    while engine.is_recording() {
+        engine.turn().await;
+    }
+    assert!(held(&engine).iter().any(|(open, held)| !open && *held < Span(2_000)), "{:?}", held(&engine));
+    assert!(engine.now() > plan.window.unwrap().closes, "the window has closed meanwhile");
+    let after = passed(&engine);
+    assert!(after >= before && after < Span(before.0 + 3_000), "the soak counts no sleep: {before} then {after}");
+    let facts = facts_of(&view.contents().records).unwrap();
+    let lapses: Vec<_> = facts.iter().filter(|recorded| matches!(recorded.fact, Fact::WatchLapsed { .. })).collect();
+    assert!(
+        matches!(lapses.as_slice(), [one] if one.fact == Fact::WatchLapsed { away: Span::secs(3_600) }),
+        "{lapses:?}"
+    );
+}
+
 /// A run with its journal and its world, over the lives of several cockpits.
 struct Story {
     plan: Arc<Plan>,

@@ -24,6 +24,7 @@ fn may_follow_the_end(fact: &Fact) -> bool {
             | Fact::DriverLeft { .. }
             | Fact::LateResultIgnored { .. }
             | Fact::WallClockJumped { .. }
+            | Fact::WatchLapsed { .. }
             | Fact::LeftInDoubt { .. }
     )
 }

@@ -297,7 +297,8 @@ fn disappointed(expected: &SqlExpect, answer: &Answer, shared: &Shared) -> Optio
                     Some(format!("expected one row with {wanted}, got {} rows", answer.returned))
                 }
                 Some(got) if got == text => None,
-                Some(got) => Some(format!("expected {wanted}, got {}", shared.secrets.tell_brief(got, 80))),
+                // What was found instead is what the operator has to mend.
+                Some(got) => Some(format!("expected {wanted}, got {}", shared.secrets.tell_brief(got, 300))),
                 None => Some(format!("expected {wanted}, got NULL")),
             }
         }
