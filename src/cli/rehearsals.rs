@@ -138,7 +138,7 @@ pub(super) fn list(state: &Path, look: Look, args: &RunbookArgs) -> Outcome {
         );
         let ending = rehearsal.ending.as_ref().map_or("not finished", |how| how.as_str());
         let made = crate::screen::words::day(At(rehearsal.made.as_millisecond()));
-        say(&format!("{}  {made}  {ending:<12}  {world}", rehearsal.run));
+        say(&format!("{}  {made}  {ending:<12}  {world}, {}", rehearsal.run, rehearsal.how()));
         if rehearsal.plan != plan.digest && old.title == plan.title {
             for change in changes(old, plan) {
                 say(&format!("    since then: {}", clean(&change.to_string())));

@@ -5,6 +5,7 @@
 
 pub mod compare;
 pub mod debrief;
+pub mod held;
 pub mod ledger;
 pub mod operator;
 pub mod policy;

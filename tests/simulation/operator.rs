@@ -13,6 +13,8 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::wishes::Wishes;
+
 /// Wishes after which the rest is left to a sensible operator, so that every run comes to an end.
 const PATIENCE: u32 = 120;
 
@@ -25,10 +27,11 @@ pub struct Monkey {
     /// Pictures seen earlier: a confirmation may be made on one of them.
     album: Vec<(StepId, Picture)>,
     back_after: Span,
+    told: Wishes,
 }
 
 impl Monkey {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, told: Wishes) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let policy = Policy {
             reaction: Span(rng.random_range(100..20_000)),
@@ -39,6 +42,7 @@ impl Monkey {
             failed: if rng.random_bool(0.5) { Failed::Skip } else { Failed::RollBack },
             guard: if rng.random_bool(0.5) { Failed::Skip } else { Failed::RollBack },
             doubt: if rng.random_bool(0.5) { Doubt::Look } else { Doubt::AssumeDone },
+            longest_wait: None,
             back_after: Span(rng.random_range(1_000..600_000)),
             roll_back_after: None,
         };
@@ -51,6 +55,7 @@ impl Monkey {
             wishes: 0,
             again: At(0),
             album: Vec::new(),
+            told,
         }
     }
 
@@ -100,8 +105,8 @@ impl Monkey {
     }
 }
 
-impl Operator for Monkey {
-    fn act(&mut self, seen: Seen, look: &dyn Fn(&JobKey) -> Option<bool>) -> Option<Command> {
+impl Monkey {
+    fn wish(&mut self, seen: Seen, look: &dyn Fn(&JobKey) -> Option<bool>) -> Option<Command> {
         if self.wishes >= PATIENCE {
             let command = self.finisher.act(seen, look);
             self.again = self.finisher.looks_again();
@@ -128,6 +133,14 @@ impl Operator for Monkey {
             self.again = seen.now.plus(Span(200));
         }
         command
+    }
+}
+
+impl Operator for Monkey {
+    fn act(&mut self, seen: Seen, look: &dyn Fn(&JobKey) -> Option<bool>) -> Option<Command> {
+        let command = self.wish(seen, look)?;
+        self.told.note(seen, &command);
+        Some(command)
     }
 
     fn looks_again(&self) -> At {
