@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::held::{HeldBack, Samples, held_back};
 use crate::core::action::Action;
 use crate::core::decide::shut_sentence;
+use crate::core::expr::Condition;
 use crate::core::fact::{Ending, Fact, Recorded, StopWhy};
 use crate::core::ids::StepId;
 use crate::core::job::Outcome;
@@ -249,7 +250,7 @@ fn concerns(plan: &Plan, fact: &Fact, touches: &Touches) -> bool {
     let gates = step.gates.iter().map(|gate| gate.condition);
     let until = step.work.jobs.iter().flat_map(|job| job.until.iter().copied());
     let read = gates.chain(until).chain(step.conditions(false)).filter_map(|id| plan.condition(id));
-    let mut read = read.flat_map(|condition| condition.probes());
+    let mut read = read.flat_map(Condition::probes);
     touches.steps.contains(&step.id) || read.any(|probe| touches.probes.contains(probe))
 }
 

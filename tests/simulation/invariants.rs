@@ -33,6 +33,9 @@ fn may_follow_the_end(fact: &Fact) -> bool {
     )
 }
 
+/// Times that do not count: from when, and until when if that is known.
+type Lost = Vec<(At, Option<At>)>;
+
 /// Watches one run. Keeps its own account of it, made from the facts alone.
 pub struct Watch {
     plan: Arc<Plan>,
@@ -53,7 +56,7 @@ pub struct Watch {
     /// When the work of each step ended last, or when it was looked at again.
     worked: BTreeMap<StepId, At>,
     /// When each soak began, and the times in it that nobody may count.
-    soaks: BTreeMap<StepId, (At, Vec<(At, Option<At>)>)>,
+    soaks: BTreeMap<StepId, (At, Lost)>,
     /// The fencing token of the driver, and whether it is there.
     epoch: u64,
     driven: bool,
@@ -127,7 +130,7 @@ impl Watch {
         assert!(recorded.at >= self.folded.last, "P5: time went back: {:?} after {:?}", recorded.at, self.folded.last);
         match fact {
             Fact::RunOpened { mode, .. } => {
-                assert_eq!(*mode, Mode::Rehearsal, "P7: a rehearsal is recorded as another")
+                assert_eq!(*mode, Mode::Rehearsal, "P7: a rehearsal is recorded as another");
             }
             Fact::StepStarted { step, attempt, evidence, overridden, second, .. } => {
                 self.wishes.account_for(recorded.at, Kind::Start, step);
@@ -223,7 +226,7 @@ impl Watch {
         match overridden {
             Some(reason) => assert!(reason.chars().count() >= REASON_MIN, "P4: {id} overridden without a reason"),
             None => {
-                assert!(shut.is_empty(), "{promise}: {id} started over a shut gate, which no override tells: {shut:?}")
+                assert!(shut.is_empty(), "{promise}: {id} started over a shut gate, which no override tells: {shut:?}");
             }
         }
         self.fresh(evidence);
