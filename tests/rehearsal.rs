@@ -35,7 +35,7 @@ fn play(plan: &Arc<Plan>, scenarios: Vec<Scenario>, policy: Policy, seed: u64) -
     let samples = rehearsed.contents.contents().samples;
     let among = |probe: &ProbeId, range: Range<i64>| {
         let meant = samples.iter().filter(|of| range.contains(&of.at_ms) && of.source == probe.as_str());
-        meant.cloned().collect()
+        meant.filter_map(gonogo::tape::heard).collect()
     };
     let truth = rehearsed.world.world().truth();
     let debrief = debrief(plan, &facts, &rehearsed.world.mishaps(), &truth, &among);

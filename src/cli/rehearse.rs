@@ -30,6 +30,7 @@ use crate::rehearsal::session::{Rehearsed, rehearse as rehearse_by_policy};
 use crate::rehearsal::world::Handle;
 use crate::runbook::Loaded;
 use crate::scenario::{self, End, Scenario};
+use crate::tape::heard;
 use crate::text::clean;
 use crate::world::sim::{SimOptions, SimWorld};
 
@@ -249,7 +250,7 @@ fn automatic(state: &Path, args: &RehearseArgs, setting: &Setting) -> Outcome {
     let samples = rehearsed.contents.contents().samples;
     let among = |probe: &ProbeId, range: Range<i64>| {
         let meant = samples.iter().filter(|of| range.contains(&of.at_ms) && of.source == probe.as_str());
-        meant.cloned().collect()
+        meant.filter_map(heard).collect()
     };
     let debrief = told(&setting.plan, &facts, &rehearsed.world, &among);
     let ended = debrief.end();
@@ -368,7 +369,9 @@ fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> 
     }
     let reader = store.read_run(&id)?;
     // A debrief without some readings is better than none.
-    let recorded = |probe: &ProbeId, range: Range<i64>| reader.samples(probe.as_str(), range).unwrap_or_default();
+    let recorded = |probe: &ProbeId, range: Range<i64>| {
+        reader.samples(probe.as_str(), range).unwrap_or_default().iter().filter_map(heard).collect()
+    };
     say_debrief(setting, &told(&setting.plan, &facts, &world, &recorded));
     Ok(exit.code())
 }

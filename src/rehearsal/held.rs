@@ -9,10 +9,9 @@ use crate::core::evidence::Verdict;
 use crate::core::fact::{Fact, Recorded, StopWhy};
 use crate::core::ids::{ProbeId, StepId};
 use crate::core::plan::{Plan, Step};
+use crate::core::reading::Reading;
 use crate::core::state::{Phase, Run};
 use crate::core::time::{At, Span};
-use crate::journal::Sample;
-use crate::tape::{Heard, place_of};
 
 /// Readings so long before a step could begin are read, so that what is old then is known.
 const BEFORE: Span = Span::secs(60);
@@ -35,8 +34,9 @@ pub struct HeldBack {
     pub probes: BTreeSet<ProbeId>,
 }
 
-/// Samples of one probe taken in a range of Unix milliseconds, oldest first.
-pub type Samples<'a> = &'a dyn Fn(&ProbeId, Range<i64>) -> Vec<Sample>;
+/// Kept readings of one probe taken in a range of Unix milliseconds: when each arrived, and whether it stands for a
+/// quiet time.
+pub type Samples<'a> = &'a dyn Fn(&ProbeId, Range<i64>) -> Vec<(At, Reading, bool)>;
 
 /// Everything that was held back, in order.
 pub fn held_back(plan: &Plan, facts: &[Recorded], samples: Samples) -> Vec<HeldBack> {
@@ -124,12 +124,9 @@ fn shut_in(plan: &Plan, window: &Window, samples: Samples) -> Vec<HeldBack> {
     let names = step.gates.iter().map(|gate| &gate.name).chain(step.guards.iter().map(|guard| &guard.name));
     let probes: BTreeSet<ProbeId> = names.flat_map(|name| read_by(plan, step, name)).collect();
     let range = from.before(BEFORE).0..to.0;
-    let mut readings: Vec<(At, Sample)> = probes
-        .iter()
-        .flat_map(|probe| samples(probe, range.clone()))
-        .map(|sample| (place_of(&sample).0, sample))
-        .collect();
-    readings.sort_by_key(|(arrived, _)| *arrived);
+    let mut readings: Vec<(At, Reading, bool)> =
+        probes.iter().flat_map(|probe| samples(probe, range.clone())).collect();
+    readings.sort_by_key(|(arrived, ..)| *arrived);
     // Gates and guards at a start count nothing, so the run has no say in them.
     let run = Run::default();
     let mut board = Board::new(plan, from.before(BEFORE));
@@ -148,15 +145,12 @@ fn shut_in(plan: &Plan, window: &Window, samples: Samples) -> Vec<HeldBack> {
         }
     };
     let mut begun = false;
-    for (arrived, sample) in readings {
+    for (arrived, reading, lapsed) in readings {
         if arrived >= from && !begun {
             board.refresh(plan, &run, from);
             judge(&board, from);
             begun = true;
         }
-        let Ok(heard) = serde_json::from_str::<Heard>(&sample.body) else { continue };
-        let lapsed = heard.lapse.is_some();
-        let reading = heard.reading();
         if lapsed {
             board.sustain(plan, &run, arrived, &[reading]);
         } else {
