@@ -9,7 +9,7 @@ use gonogo::core::plan::Step;
 use gonogo::core::time::{At, Span};
 use gonogo::rehearsal::operator::{AutoOperator, Operator, Seen};
 use gonogo::rehearsal::policy::{Doubt, Failed, Policy, ShutGate};
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -92,7 +92,8 @@ impl Monkey {
 
     fn confirmation(&mut self, seen: Seen, step: &Step, word: &str) -> Confirmation {
         let typed = if self.rng.random_bool(0.9) { word } else { "gp" }.to_owned();
-        let old = self.album.iter().rev().find(|(id, _)| *id == step.id).map(|(_, picture)| picture.clone());
+        // Any of those seen, mostly one that is no longer true.
+        let old = self.album.iter().filter(|(id, _)| *id == step.id).choose(&mut self.rng).map(|(_, old)| old.clone());
         let fresh = picture(seen.plan, seen.run, seen.board, seen.now, step);
         let armed = if self.rng.random_bool(0.95) { ARMING.0 } else { 10 };
         Confirmation {
