@@ -93,6 +93,13 @@ pub fn place_of(sample: &Sample) -> (At, Option<u64>) {
     (placed.arrived.unwrap_or_else(ended), placed.after)
 }
 
+/// A kept reading, when it arrived, and whether it stands for a quiet time. `None` for what is no reading.
+pub fn heard(sample: &Sample) -> Option<(At, Reading, bool)> {
+    let heard: Heard = serde_json::from_str(&sample.body).ok()?;
+    let lapsed = heard.lapse.is_some();
+    Some((place_of(sample).0, heard.reading(), lapsed))
+}
+
 #[derive(Serialize)]
 struct BoardRef<'a> {
     #[serde(flatten)]

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use gonogo::core::plan::Plan;
 use gonogo::runbook::{self, Options};
@@ -80,11 +80,35 @@ fn broken_scenarios_are_told_everything() {
 }
 
 #[test]
-fn the_published_schema_is_fresh() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/scenario.schema.json");
-    let fresh = format!("{}\n", serde_json::to_string_pretty(&scenario::schema()).unwrap());
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(&path, &fresh).unwrap();
+fn the_published_schemas_are_fresh() {
+    for (file, schema) in
+        [("scenario.schema.json", scenario::schema()), ("policy.schema.json", gonogo::rehearsal::policy::schema())]
+    {
+        let path = root().join("assets").join(file);
+        let fresh = format!("{}\n", serde_json::to_string_pretty(&schema).unwrap());
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&path, &fresh).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap_or_default(), fresh, "{file}: UPDATE=1 rewrites it");
     }
-    assert_eq!(fs::read_to_string(&path).unwrap_or_default(), fresh, "UPDATE=1 rewrites it");
+}
+
+/// The blocks of YAML in the README's section about writing one's own.
+fn examples() -> Vec<String> {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let section = readme.split("### Your own scenarios and policies").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    section.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_examples_of_the_readme_are_as_they_should_be() {
+    let [own, policy] = examples().try_into().unwrap();
+    scenario::load_str("README.md", &own, &plan("runbook.yaml")).unwrap_or_else(|errors| panic!("{errors}"));
+    let policy = gonogo::rehearsal::policy::load_str("README.md", &policy).unwrap_or_else(|errors| panic!("{errors}"));
+    // Every key is there, so that nobody has to look for one.
+    let keys = serde_json::to_value(&policy).unwrap();
+    let schema = gonogo::rehearsal::policy::schema();
+    let known: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+    assert!(known.iter().all(|key| keys.get(key.as_str()).is_some()), "{known:?} but {keys}");
 }

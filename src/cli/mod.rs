@@ -97,6 +97,18 @@ fn pair(text: &str) -> Result<(String, String), String> {
         .ok_or_else(|| format!("`{text}` has no `=`: write it like ttl_low=60"))
 }
 
+/// What a schema describes.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Language {
+    /// Runbooks
+    #[default]
+    Runbook,
+    /// What goes wrong in a rehearsal
+    Scenario,
+    /// How an automatic operator reacts
+    Policy,
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Look for everything that is wrong or unwise in a runbook
@@ -173,8 +185,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Print the JSON Schema of runbooks, for editors
-    Schema,
+    /// Print the JSON Schema of runbooks, scenarios or policies, for editors
+    Schema {
+        /// Of what
+        #[arg(value_enum, default_value_t)]
+        of: Language,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -268,8 +284,13 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Replay { run, verify: true, .. }) => replay::verify(&state()?, run.as_deref()),
         Some(Command::Replay { run, at, .. }) => replay::show(&state()?, look, run.as_deref(), at.as_deref()),
         Some(Command::Log { run, json }) => records::log(&state()?, run.as_deref(), json),
-        Some(Command::Schema) => {
-            let schema = serde_json::to_string_pretty(&crate::runbook::schema()).map_err(Failure::outside)?;
+        Some(Command::Schema { of }) => {
+            let schema = match of {
+                Language::Runbook => crate::runbook::schema(),
+                Language::Scenario => crate::scenario::schema(),
+                Language::Policy => crate::rehearsal::policy::schema(),
+            };
+            let schema = serde_json::to_string_pretty(&schema).map_err(Failure::outside)?;
             say(&schema);
             Ok(0)
         }

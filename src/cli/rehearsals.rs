@@ -152,11 +152,9 @@ pub(super) fn list(state: &Path, look: Look, args: &RunbookArgs) -> Outcome {
         );
         let ending = rehearsal.ending.as_ref().map_or("not finished", |how| how.as_str());
         let made = crate::screen::words::day(At(rehearsal.made.as_millisecond()));
-        say(&format!("{}  {made}  {ending:<12}  {world}", rehearsal.run));
+        say(&format!("{}  {made}  {ending:<12}  {world}, {}", rehearsal.run, rehearsal.how()));
         let paused = (rehearsal.paused > Span::ZERO).then(|| format!("writes paused for {}", rehearsal.paused));
-        let back = rehearsal
-            .went_back_in
-            .map(|took| format!("rolled back {} in {took}", crate::screen::words::count(rehearsal.undone, "step")));
+        let back = rehearsal.went_back_in.map(|took| format!("the way back took {took}"));
         let took = [Some(format!("took {}", rehearsal.took)), paused, back];
         say(&format!("    {}", took.into_iter().flatten().collect::<Vec<_>>().join(", ")));
         if rehearsal.plan != plan.digest && old.title == plan.title {

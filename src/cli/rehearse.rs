@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,19 +17,21 @@ use super::records::{MODE, PROFILE, SET};
 use super::{Failure, Look, Outcome, RunbookArgs, say};
 use crate::clock::Clock;
 use crate::core::fact::{Mode, Recorded};
-use crate::core::ids::StepId;
+use crate::core::ids::{ProbeId, StepId};
 use crate::core::plan::Plan;
 use crate::core::time::{At, Span};
 use crate::driver::{Engine, Opening, facts_of};
 use crate::journal::{Holder, Journal, Ledger, NewRecord, NewRun, RunId, Store, Writer};
 use crate::pace::{Pace, SPEEDS};
 use crate::rehearsal::debrief::{Debrief, Mishap, debrief};
+use crate::rehearsal::held::Samples;
 use crate::rehearsal::operator::AutoOperator;
 use crate::rehearsal::policy::{Policy, load_str as load_policy};
 use crate::rehearsal::session::{Rehearsed, rehearse as rehearse_by_policy};
 use crate::rehearsal::world::Handle;
 use crate::runbook::Loaded;
 use crate::scenario::{self, End, Scenario};
+use crate::tape::heard;
 use crate::text::clean;
 use crate::world::sim::{SimOptions, SimWorld};
 
@@ -246,7 +249,12 @@ fn automatic(state: &Path, args: &RehearseArgs, setting: &Setting) -> Outcome {
         rehearse_by_policy(&setting.plan, options(setting), &id, &mut operator).map_err(Failure::outside)?;
     keep(&store, &id, &new_run(setting, args, now)?, &rehearsed)?;
     let facts = facts_of(&rehearsed.records).map_err(Failure::outside)?;
-    let debrief = told(&setting.plan, &facts, &rehearsed.world);
+    let samples = rehearsed.contents.contents().samples;
+    let among = |probe: &ProbeId, range: Range<i64>| {
+        let meant = samples.iter().filter(|of| range.contains(&of.at_ms) && of.source == probe.as_str());
+        meant.filter_map(heard).collect()
+    };
+    let debrief = told(&setting.plan, &facts, &rehearsed.world, &among);
     let ended = debrief.end();
     let expected: Vec<End> = match policy_name.as_str() {
         "careless" => setting.scenarios.iter().map(|(_, scenario)| scenario.ends.careless).collect(),
@@ -293,10 +301,10 @@ fn keep(store: &Store, id: &RunId, new: &NewRun, rehearsed: &Rehearsed) -> Resul
     Ok(())
 }
 
-fn told(plan: &Plan, facts: &[Recorded], world: &Handle) -> Debrief {
+fn told(plan: &Plan, facts: &[Recorded], world: &Handle, samples: Samples) -> Debrief {
     let mishaps: Vec<Mishap> = world.mishaps();
-    let missing = world.world().rows_missing();
-    debrief(plan, facts, &mishaps, missing)
+    let truth = world.world().truth();
+    debrief(plan, facts, &mishaps, &truth, samples)
 }
 
 fn say_debrief(setting: &Setting, debrief: &Debrief) {
@@ -363,7 +371,12 @@ fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> 
     if setting.surprise {
         say("the surprise:");
     }
-    say_debrief(setting, &told(&setting.plan, &facts, &world));
+    let reader = store.read_run(&id)?;
+    // A debrief without some readings is better than none.
+    let recorded = |probe: &ProbeId, range: Range<i64>| {
+        reader.samples(probe.as_str(), range).unwrap_or_default().iter().filter_map(heard).collect()
+    };
+    say_debrief(setting, &told(&setting.plan, &facts, &world, &recorded));
     Ok(exit.code())
 }
 

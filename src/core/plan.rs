@@ -91,12 +91,15 @@ pub struct Comms {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rehearsals {
-    /// How many completed rehearsals of this very plan.
+    /// How many complete rehearsals of this very plan, by hand or automatic: to the end with every step done on GO, or
+    /// all the way back after something had left the program. An override or a step left out makes one count for
+    /// nothing.
     pub required: u32,
     /// How recent each must be. Any age when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Span>,
-    /// Whether one of them must have been rolled back.
+    /// Whether one of them must have been rolled back: everything taken back after at least one step that can be taken
+    /// back was done.
     #[serde(default)]
     pub rollback: bool,
 }

@@ -52,9 +52,12 @@ pub fn measure(plan: &Plan, facts: &[Recorded]) -> BTreeMap<StepId, Took> {
     for recorded in facts {
         let at = recorded.at;
         match &recorded.fact {
-            Fact::DriverArrived { epoch, .. } if *epoch > 1 => {
+            Fact::DriverArrived { epoch: 2.., .. } | Fact::WatchLapsed { .. } => {
                 doing.clear();
                 begun_before.extend(std::mem::take(&mut undoing).into_keys());
+            }
+            Fact::TakenBackByHand { step, .. } => {
+                begun_before.remove(step);
             }
             Fact::StepStarted { step, .. } => {
                 doing.insert(step, (at, run.writes.so_far(at)));

@@ -1,10 +1,14 @@
 //! The rehearsal ledger: which rehearsals count for a plan, and what is missing before it may be driven live.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::compare::{Change, changes};
+use super::session::AUTOMATIC;
 use crate::core::fact::{Ending, Fact, Recorded};
-use crate::core::plan::{Plan, Rehearsals};
+use crate::core::ids::StepId;
+use crate::core::plan::{Plan, Rehearsals, Step};
 use crate::core::state::{Phase, Run};
 use crate::core::time::{At, Span};
 use crate::journal::RunId;
@@ -22,8 +26,13 @@ pub struct Rehearsal {
     pub profile: Option<String>,
     /// How it ended; `None` when it did not.
     pub ending: Option<Ending>,
-    /// Steps that were taken back in it.
-    pub undone: usize,
+    /// Whether nobody sat in front of it.
+    pub automatic: bool,
+    /// The number of the last step that had left something in the world before everything was taken back; `None` when
+    /// it was not all taken back, or when nothing had been done that could be.
+    pub rolled_back_from: Option<usize>,
+    /// Number of steps.
+    pub steps: usize,
     /// Steps that were left out.
     pub skipped: usize,
     /// From its first fact to its last.
@@ -32,49 +41,99 @@ pub struct Rehearsal {
     pub paused: Span,
     /// From the first undo to the last step that was taken back, when any was.
     pub went_back_in: Option<Span>,
+    /// Starts over a shut gate.
+    pub overridden: usize,
 }
 
 impl Rehearsal {
     /// Reads one from its facts.
     pub fn from_facts(run: RunId, made: Timestamp, profile: Option<String>, plan: &Plan, facts: &[Recorded]) -> Self {
         let folded = Run::fold(plan, facts);
-        let undone = facts.iter().filter(|recorded| matches!(recorded.fact, Fact::StepUndone { .. })).count();
         let skipped = plan.steps.iter().filter(|step| matches!(folded.phase(&step.id), Phase::Skipped { .. })).count();
         let start = facts.first().map_or(At(0), |first| first.at);
         let end = folded.ended.as_ref().map_or(folded.last, |(at, _)| *at);
+        let over = |fact: &Fact| matches!(fact, Fact::StepStarted { overridden: Some(_), .. });
+        let mut drivers = facts.iter().filter_map(|recorded| match &recorded.fact {
+            Fact::DriverArrived { by, .. } => Some(by.0.as_str()),
+            _ => None,
+        });
         Self {
             run,
             made,
             plan: folded.plan.clone().unwrap_or_default(),
             profile,
+            automatic: drivers.all(|by| by == AUTOMATIC),
+            rolled_back_from: rolled_back_from(plan, &folded, facts),
             ending: folded.ended.map(|(_, how)| how),
-            undone,
+            steps: plan.steps.len(),
             skipped,
             took: end.since(start),
             paused: folded.writes.so_far(end),
             went_back_in: went_back_in(facts),
+            overridden: facts.iter().filter(|recorded| over(&recorded.fact)).count(),
         }
     }
 
-    /// Whether it went all the way: to the end with every step, or back to the beginning from somewhere.
+    /// Whether it went all the way, on GO and with nothing left out: to the end, or back to the beginning from behind
+    /// something that had left the program. Judged by what happened, not by the policy that drove it.
     pub fn is_complete(&self) -> bool {
+        let honest = self.skipped == 0 && self.overridden == 0;
         match self.ending {
-            Some(Ending::Completed) => self.skipped == 0,
-            Some(Ending::RolledBack) => self.undone > 0,
+            Some(Ending::Completed) => honest,
+            Some(Ending::RolledBack) => honest && self.was_rolled_back(),
             Some(Ending::Abandoned { .. }) | None => false,
         }
     }
 
     /// Whether its rollback was rehearsed as well.
     pub fn was_rolled_back(&self) -> bool {
-        self.ending == Some(Ending::RolledBack) && self.undone > 0
+        self.rolled_back_from.is_some()
     }
+
+    /// Who drove it, and from how far it went back, if it did.
+    pub fn how(&self) -> String {
+        let who = if self.automatic { "auto" } else { "by hand" };
+        match self.rolled_back_from {
+            Some(from) => format!("{who}, rolled back from step {from} of {}", self.steps),
+            None => who.to_owned(),
+        }
+    }
+}
+
+/// The furthest step that was done, had left the program and was taken back, of a run that ended as rolled back: which
+/// the core grants only when nothing is left that could be taken back.
+fn rolled_back_from(plan: &Plan, folded: &Run, facts: &[Recorded]) -> Option<usize> {
+    if !matches!(folded.ended, Some((_, Ending::RolledBack))) {
+        return None;
+    }
+    let mut done: BTreeSet<&StepId> = BTreeSet::new();
+    let mut furthest = None;
+    for recorded in facts {
+        match &recorded.fact {
+            Fact::StepDone { step, .. } => {
+                done.insert(step);
+            }
+            Fact::StepUndone { step: id, .. } | Fact::TakenBackByHand { step: id, .. } if done.contains(id) => {
+                let step = plan.step(id).filter(|step| leaves_the_program(step));
+                furthest = furthest.max(step.map(|step| step.number));
+            }
+            _ => {}
+        }
+    }
+    furthest
+}
+
+fn leaves_the_program(step: &Step) -> bool {
+    step.work.jobs.iter().any(|job| job.action.leaves_the_program())
 }
 
 /// How long the way back took, from the first undo to the last step that was taken back.
 fn went_back_in(facts: &[Recorded]) -> Option<Span> {
     let began = facts.iter().find(|recorded| matches!(recorded.fact, Fact::UndoStarted { .. }))?.at;
-    let last = facts.iter().rfind(|recorded| matches!(recorded.fact, Fact::StepUndone { .. }))?.at;
+    let last = facts
+        .iter()
+        .rfind(|recorded| matches!(recorded.fact, Fact::StepUndone { .. } | Fact::TakenBackByHand { .. }))?
+        .at;
     Some(last.since(began))
 }
 
@@ -104,19 +163,22 @@ pub fn standing(demand: &Rehearsals, plan: &Plan, rehearsals: &[Rehearsal], now:
         let old = complete.len() - counted.len();
         let open = of_plan.len() - complete.len();
         let other = rehearsals.len() - of_plan.len();
-        let asides: Vec<String> =
-            [(old, "too old"), (open, "not finished, or with steps left out"), (other, "of another plan")]
-                .into_iter()
-                .filter(|(count, _)| *count > 0)
-                .map(|(count, why)| format!("{count} {why}"))
-                .collect();
+        let asides: Vec<String> = [
+            (old, "too old"),
+            (open, "not finished, or with steps left out or gates overridden"),
+            (other, "of another plan"),
+        ]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, why)| format!("{count} {why}"))
+        .collect();
         if !asides.is_empty() {
             text = format!("{text} ({})", asides.join(", "));
         }
         missing.push(text);
     }
     if demand.rollback && !counted.iter().any(|rehearsal| rehearsal.was_rolled_back()) {
-        missing.push("none of them was rolled back to the beginning".to_owned());
+        missing.push("none of them was rolled back after something had been done".to_owned());
     }
     Standing { counted: counted.into_iter().map(|rehearsal| rehearsal.run.clone()).collect(), missing }
 }
@@ -147,11 +209,14 @@ mod tests {
             plan: plan.to_owned(),
             profile: None,
             ending,
-            undone: usize::from(rolled_back),
+            automatic: false,
+            rolled_back_from: rolled_back.then_some(1),
+            steps: 1,
             skipped: 0,
             took: Span::ZERO,
             paused: Span::ZERO,
             went_back_in: None,
+            overridden: 0,
         }
     }
 
@@ -170,8 +235,8 @@ mod tests {
         assert_eq!(
             missing,
             [
-                "1 of 2 complete rehearsals of this plan within 14d 00:00 (1 too old, 1 not finished, or with steps left out, 1 of another plan)",
-                "none of them was rolled back to the beginning",
+                "1 of 2 complete rehearsals of this plan within 14d 00:00 (1 too old, 1 not finished, or with steps left out or gates overridden, 1 of another plan)",
+                "none of them was rolled back after something had been done",
             ]
         );
         made.push(rehearsal(13, &plan.digest, Some(Ending::RolledBack)));

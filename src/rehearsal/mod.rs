@@ -6,6 +6,7 @@
 pub mod compare;
 pub mod debrief;
 pub mod durations;
+pub mod held;
 pub mod ledger;
 pub mod operator;
 pub mod policy;

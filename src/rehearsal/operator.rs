@@ -4,15 +4,15 @@
 use super::policy::{Doubt, Failed, Policy, ShutGate};
 use crate::core::action::Action;
 use crate::core::board::Board;
-use crate::core::decide::{ARMING, decide, gates, picture, undo_word, unmet, word};
+use crate::core::decide::{ARMING, decide, gates, picture, shut_sentence, stop_word, undo_word, unmet, word};
 use crate::core::evidence::Evidence;
 use crate::core::fact::{Ending, Finding, StopWhy};
 use crate::core::ids::{StepId, Who};
 use crate::core::input::{Command, Confirmation, Input};
-use crate::core::job::JobKey;
+use crate::core::job::{Direction, JobKey};
 use crate::core::plan::{Confirm, Plan, Reversibility, Step};
 use crate::core::rollback::{needed_by, way_back};
-use crate::core::state::{Phase, Run};
+use crate::core::state::{Phase, Run, Running};
 use crate::core::time::{At, Span};
 
 /// How often an undo is tried before the run is given up.
@@ -111,7 +111,7 @@ impl AutoOperator {
                             command: Command::Acknowledge { step: step.id.clone(), item },
                         });
                     }
-                    return None;
+                    return self.tired_of(seen, step, running);
                 }
                 Phase::Verifying { .. } => return None,
                 _ => {}
@@ -127,6 +127,18 @@ impl AutoOperator {
             }
         }
         self.back(seen)
+    }
+
+    /// Whoever cannot wait stops what is awaited or watched.
+    fn tired_of(&self, seen: Seen, step: &Step, running: &Running) -> Option<Wish> {
+        let longest = self.policy.longest_wait?;
+        let awaited = matches!(seen.plan.action(&running.key), Some(Action::Wait(_) | Action::Soak(_)));
+        let stoppable = running.key.direction == Direction::Do && running.stopping.is_none();
+        (awaited && stoppable).then(|| Wish {
+            situation: format!("{} goes on", running.key),
+            after: longest,
+            command: Command::Stop(seen.confirmation(step, stop_word(seen.run, step))),
+        })
     }
 
     fn about_doubt(&self, seen: Seen, step: &Step, key: &JobKey, look: &dyn Fn(&JobKey) -> Option<bool>) -> Wish {
@@ -202,7 +214,9 @@ impl AutoOperator {
                 if seen.is_granted(&over) {
                     over
                 } else {
-                    Command::Skip { step: step.id.clone(), reason: "its gate may not be overridden".to_owned() }
+                    let gates = gates(seen.plan, seen.board, seen.now, step);
+                    let shut = gates.iter().find(|gate| !gate.open()).map(shut_sentence).unwrap_or_default();
+                    Command::Skip { step: step.id.clone(), reason: format!("{shut}, and that may not be overridden") }
                 }
             }
             // A note says why the way back begins; what follows is decided by `back`.

@@ -30,6 +30,10 @@ pub struct Policy {
     pub guard: Failed,
     /// How a step in doubt is resolved.
     pub doubt: Doubt,
+    /// How long it looks on while something is awaited or watched before it stops that and leaves it out; for as long
+    /// as it takes when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub longest_wait: Option<Span>,
     /// How long it takes to come back after the cockpit or its terminal was lost; longer if the scenario says so.
     pub back_after: Span,
     /// Take everything back once this step is done: the rollback is rehearsed too.
@@ -85,12 +89,14 @@ impl Policy {
             failed: Failed::RollBack,
             guard: Failed::RollBack,
             doubt: Doubt::Look,
+            longest_wait: None,
             back_after: Span::secs(4),
             roll_back_after: None,
         }
     }
 
-    /// In a hurry: overrides what is shut, skips what fails, assumes what it does not know.
+    /// Tired and in a hurry: overrides what is shut, skips what fails, assumes what it does not know, and cuts short
+    /// what takes hours.
     pub fn careless() -> Self {
         Self {
             reaction: Span::secs(1),
@@ -101,6 +107,7 @@ impl Policy {
             failed: Failed::Skip,
             guard: Failed::Skip,
             doubt: Doubt::AssumeDone,
+            longest_wait: Some(Span::secs(65 * 60)),
             back_after: Span::secs(300),
             roll_back_after: None,
         }
@@ -116,9 +123,13 @@ pub fn load_str(name: &str, text: &str) -> Result<Policy, Diagnostics> {
     compile(text).map_err(|faults| Diagnostics::new(name, text, faults, Vec::new()))
 }
 
+/// The JSON Schema of policies.
+pub fn schema() -> serde_json::Value {
+    schema::language_of::<Policy>("gonogo policy")
+}
+
 fn compile(text: &str) -> Result<Policy, Vec<Diagnostic>> {
-    static RULE: LazyLock<Arc<Rule>> =
-        LazyLock::new(|| schema::compiled(&schema::language_of::<Policy>("gonogo policy")));
+    static RULE: LazyLock<Arc<Rule>> = LazyLock::new(|| schema::compiled(&schema()));
     let root = yaml::parse(text)?;
     let faults = validate::against(&root, &RULE, "the policy");
     if !faults.is_empty() {

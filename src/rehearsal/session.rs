@@ -16,6 +16,9 @@ use crate::journal::{Digest, Inline, Record, RunId};
 use crate::pace::Pace;
 use crate::world::sim::{SimOptions, SimWorld};
 
+/// Who drives a rehearsal without a screen.
+pub const AUTOMATIC: &str = "operator@rehearsal";
+
 /// Virtual time after which a rehearsal that has not ended is given up.
 const LONGEST: Span = Span::secs(60 * 86_400);
 
@@ -141,7 +144,7 @@ pub fn rehearse_observed(
         }
         observe(Observed::Acted { engine: &engine });
         if engine.run().ended.is_some() {
-            break;
+            continue;
         }
         let limit = operator.looks_again().min(session.clock.now().plus(Span::secs(86_400)));
         match session.world.advance(limit) {
@@ -183,7 +186,7 @@ impl Session {
             Opening::Resumed { facts, head, away: self.clock.now().since(self.last_seen) }
         };
         let journal = Inline::over(self.world.disk().ledger(Box::new(ledger)));
-        let who = Who("operator@rehearsal".to_owned());
+        let who = Who(AUTOMATIC.to_owned());
         let (plan, world, clock) = (Arc::clone(&self.plan), self.world.clone(), self.clock.clone());
         let mut engine = Engine::open(plan, who, u64::from(self.epoch), opening, world, journal, clock)?;
         engine.settle();

@@ -250,6 +250,7 @@ impl Handle {
                 at: incident.at,
                 what: incident.sentence.clone(),
                 over: over(&incident.sentence, incident.at),
+                touches: incident.touches.clone(),
             })
             .collect()
     }

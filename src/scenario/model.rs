@@ -50,7 +50,8 @@ pub enum End {
     Abandoned,
     /// It goes no further.
     Stuck,
-    /// However it ended: customers' requests failed, their pause was longer than the budget, or rows are missing.
+    /// However it ended: customers' requests failed, their pause was longer than the budget, rows are missing, or the
+    /// world is not as the run says: something never took effect or did so twice, customers are where nobody serves.
     Harm,
 }
 
@@ -351,6 +352,15 @@ impl Fault {
             Fault::CockpitKilled(_) => "cockpit_killed",
             Fault::DiskFull(_) => "disk_full",
             Fault::TerminalLost(_) => "terminal_lost",
+        }
+    }
+
+    /// The replication it hits, as written.
+    pub fn replication(&self) -> Option<&str> {
+        match self {
+            Fault::ApplyDies(of) | Fault::SlotLost(of) | Fault::OpenTransaction(of) => Some(&of.replication),
+            Fault::RowsSkipped(of) => Some(&of.replication),
+            _ => None,
         }
     }
 

@@ -11,6 +11,8 @@
 
 mod invariants;
 mod operator;
+mod sights;
+mod wishes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -18,17 +20,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gonogo::core::plan::Plan;
-use gonogo::core::time::At;
+use gonogo::core::time::{At, Span};
 use gonogo::journal::RunId;
 use gonogo::rehearsal::session::{Observed, rehearse_observed};
 use gonogo::runbook::{self, Options};
-use gonogo::scenario;
+use gonogo::scenario::model::{CockpitKilled, Event, Fault, Happening, Nothing, When};
+use gonogo::scenario::{self, End, Ends, Scenario};
 use gonogo::world::sim::SimOptions;
 use invariants::{Watch, audit};
 use operator::Monkey;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use wishes::Wishes;
 
 /// Ten thousand where they take seconds each hundred; a taste of them in a build that checks every index.
 const RUNS: u64 = if cfg!(debug_assertions) { 100 } else { 10_000 };
@@ -44,23 +48,49 @@ fn id() -> RunId {
     "20260103-0200-51ed".parse().unwrap()
 }
 
+/// Cockpits, terminals and disks that are lost at moments nobody chose.
+fn losses(plan: &Plan, rng: &mut ChaCha8Rng) -> Scenario {
+    let moments = [Happening::Started, Happening::Running, Happening::Done, Happening::Failed, Happening::Undoing];
+    let event = |rng: &mut ChaCha8Rng| {
+        let step = plan.steps.choose(rng).map(|step| step.id.to_string());
+        let is = moments.choose(rng).copied();
+        let after = Some(Span(*[0, 1, 50, 400, 5_000, 300_000].choose(rng).unwrap_or(&0)));
+        let (fault, lasts) = match rng.random_range(0..4) {
+            0 => (Fault::DiskFull(Nothing {}), Some(Span(rng.random_range(1..60_000)))),
+            1 => (Fault::TerminalLost(Nothing {}), None),
+            _ => (Fault::CockpitKilled(CockpitKilled { back_after: Span(rng.random_range(1..120_000)) }), None),
+        };
+        Event { when: When { at: None, step, is, after }, fault, lasts }
+    };
+    Scenario {
+        title: "Losses".to_owned(),
+        lesson: String::new(),
+        good_reaction: String::new(),
+        ends: Ends { good: End::Complete, careless: End::Harm },
+        events: (0..rng.random_range(1..4)).map(|_| event(rng)).collect(),
+    }
+}
+
 /// One run from its seed: chooses the faults and the operator, and watches.
 fn play(plans: &[Arc<Plan>], seed: u64) -> Vec<gonogo::journal::Record> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let plan = plans.choose(&mut rng).unwrap();
     let fitting = scenario::fitting(plan);
     let count = rng.random_range(0..4);
-    let scenarios = fitting.choose_multiple(&mut rng, count).map(|(_, scenario)| scenario.clone()).collect();
+    let mut scenarios: Vec<Scenario> =
+        fitting.choose_multiple(&mut rng, count).map(|(_, scenario)| scenario.clone()).collect();
+    scenarios.extend(rng.random_bool(0.6).then(|| losses(plan, &mut rng)));
     let options = SimOptions { seed, start: At(1_767_405_600_000), scenarios };
-    let mut watch = Watch::new(plan);
-    let mut monkey = Monkey::new(seed);
+    let wishes = Wishes::default();
+    let mut watch = Watch::new(plan, wishes.clone());
+    let mut monkey = Monkey::new(seed, wishes);
     let rehearsed = rehearse_observed(plan, options, &id(), &mut monkey, |what| match what {
         Observed::Opened { world, contents } => world.audit(audit(contents.clone())),
         Observed::Acted { .. } => {}
         Observed::Turned { engine, contents } => watch.look(engine, contents),
     })
     .unwrap();
-    assert!(rehearsed.stuck.is_none(), "the run came to a stop without an end");
+    assert!(rehearsed.stuck.is_none(), "P5: the run came to a stop without an end");
     rehearsed.records
 }
 

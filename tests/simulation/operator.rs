@@ -9,9 +9,11 @@ use gonogo::core::plan::Step;
 use gonogo::core::time::{At, Span};
 use gonogo::rehearsal::operator::{AutoOperator, Operator, Seen};
 use gonogo::rehearsal::policy::{Doubt, Failed, Policy, ShutGate};
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+use crate::wishes::Wishes;
 
 /// Wishes after which the rest is left to a sensible operator, so that every run comes to an end.
 const PATIENCE: u32 = 120;
@@ -25,10 +27,11 @@ pub struct Monkey {
     /// Pictures seen earlier: a confirmation may be made on one of them.
     album: Vec<(StepId, Picture)>,
     back_after: Span,
+    told: Wishes,
 }
 
 impl Monkey {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, told: Wishes) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let policy = Policy {
             reaction: Span(rng.random_range(100..20_000)),
@@ -39,6 +42,7 @@ impl Monkey {
             failed: if rng.random_bool(0.5) { Failed::Skip } else { Failed::RollBack },
             guard: if rng.random_bool(0.5) { Failed::Skip } else { Failed::RollBack },
             doubt: if rng.random_bool(0.5) { Doubt::Look } else { Doubt::AssumeDone },
+            longest_wait: None,
             back_after: Span(rng.random_range(1_000..600_000)),
             roll_back_after: None,
         };
@@ -51,6 +55,7 @@ impl Monkey {
             wishes: 0,
             again: At(0),
             album: Vec::new(),
+            told,
         }
     }
 
@@ -91,7 +96,8 @@ impl Monkey {
 
     fn confirmation(&mut self, seen: Seen, step: &Step, word: &str) -> Confirmation {
         let typed = if self.rng.random_bool(0.9) { word } else { "gp" }.to_owned();
-        let old = self.album.iter().rev().find(|(id, _)| *id == step.id).map(|(_, picture)| picture.clone());
+        // Any of those seen, mostly one that is no longer true.
+        let old = self.album.iter().filter(|(id, _)| *id == step.id).choose(&mut self.rng).map(|(_, old)| old.clone());
         let fresh = picture(seen.plan, seen.run, seen.board, seen.now, step);
         let armed = if self.rng.random_bool(0.95) { ARMING.0 } else { 10 };
         Confirmation {
@@ -104,8 +110,8 @@ impl Monkey {
     }
 }
 
-impl Operator for Monkey {
-    fn act(&mut self, seen: Seen, look: &dyn Fn(&JobKey) -> Option<bool>) -> Option<Command> {
+impl Monkey {
+    fn wish(&mut self, seen: Seen, look: &dyn Fn(&JobKey) -> Option<bool>) -> Option<Command> {
         if self.wishes >= PATIENCE {
             let command = self.finisher.act(seen, look);
             self.again = self.finisher.looks_again();
@@ -132,6 +138,14 @@ impl Operator for Monkey {
             self.again = seen.now.plus(Span(200));
         }
         command
+    }
+}
+
+impl Operator for Monkey {
+    fn act(&mut self, seen: Seen, look: &dyn Fn(&JobKey) -> Option<bool>) -> Option<Command> {
+        let command = self.wish(seen, look)?;
+        self.told.note(seen, &command);
+        Some(command)
     }
 
     fn looks_again(&self) -> At {

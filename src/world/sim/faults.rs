@@ -1,9 +1,12 @@
 //! Faults begin and end: each changes the world in its own way and says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::core::action::Action;
 use crate::core::ids::ProbeId;
+use crate::core::plan::Step;
+use crate::core::probe::Probe;
 use crate::core::simulate::{Literal, Side};
 use crate::core::time::Span;
 use crate::core::value::{FieldType, Shape, Value};
@@ -12,7 +15,7 @@ use crate::scenario::select;
 
 use super::link::Link;
 use super::names::Ill;
-use super::trouble::IncidentKind;
+use super::trouble::{IncidentKind, Touches};
 use super::web::Sick;
 use super::{Coming, Mute, SimWorld};
 
@@ -22,8 +25,10 @@ impl SimWorld {
         let Some(event) = self.troubles.event(number).cloned() else { return };
         let now = self.now();
         self.model.unsettle();
+        let link = event.fault.replication().and_then(|name| self.link(name)).map(|link| link.probe.clone());
         let Some((kind, sentence)) = self.begin(number, &event.fault, event.lasts) else { return };
-        self.troubles.tell(now, number, kind, sentence);
+        let touches = self.touched(&event.fault, link);
+        self.troubles.tell(now, number, kind, sentence, touches);
         if let Some(lasts) = event.lasts {
             self.push(now.plus(lasts), Coming::FaultEnds(number));
         }
@@ -166,7 +171,7 @@ impl SimWorld {
                 IncidentKind::Ended
             }
             Fault::OpenTransaction(of) => {
-                self.mend(&of.replication, |link| link.open_transaction = None);
+                self.model.commit(&select::replications(&self.plan, &of.replication));
                 IncidentKind::Ended
             }
             Fault::RowsSkipped(of) => {
@@ -176,7 +181,41 @@ impl SimWorld {
             Fault::DiskFull(_) => IncidentKind::DiskFree,
             _ => IncidentKind::Ended,
         };
-        self.troubles.tell(now, number, kind, format!("`{}` is over", event.fault.word()));
+        self.troubles.tell(now, number, kind, format!("`{}` is over", event.fault.word()), Touches::default());
+    }
+
+    /// What a fault that has just begun touches.
+    fn touched(&self, fault: &Fault, link: Option<ProbeId>) -> Touches {
+        let kinds = |kinds: &[&str]| {
+            let of = |(_, probe): &(&ProbeId, &Probe)| kinds.contains(&probe.kind.name());
+            self.plan.probes.iter().filter(of).map(|(id, _)| id.clone()).collect()
+        };
+        let probes = match fault {
+            Fault::Writes(_) => kinds(&["postgres.replication"]),
+            Fault::Customers(_) => kinds(&["postgres.replication", "http"]),
+            Fault::ApplyDies(_) | Fault::SlotLost(_) | Fault::RowsSkipped(_) | Fault::OpenTransaction(_) => {
+                link.into_iter().collect()
+            }
+            Fault::ResolverStuck(_) | Fault::ResolverStale(_) | Fault::ResolverDead(_) | Fault::ResolverHolds(_) => {
+                kinds(&["dns"])
+            }
+            Fault::Slow(_) | Fault::Errors(_) => {
+                let seen: BTreeSet<ProbeId> = kinds(&["http"]);
+                seen.into_iter().chain(self.plan.customers.clone()).collect()
+            }
+            Fault::Lies(_) | Fault::Silent(_) => self.muted.last().map(|(_, id, _)| id.clone()).into_iter().collect(),
+            _ => BTreeSet::new(),
+        };
+        let steps = match fault {
+            Fault::Fails(_) | Fault::Hangs(_) | Fault::Unknown(_) => self.troubles.doomed_last().into_iter().collect(),
+            Fault::UpdatesRefused(_) | Fault::UpdatesDelayed(_) => {
+                let updates =
+                    |step: &&Step| step.work.jobs.iter().any(|job| matches!(job.action, Action::DnsUpdate(_)));
+                self.plan.steps.iter().filter(updates).map(|step| step.id.clone()).collect()
+            }
+            _ => BTreeSet::new(),
+        };
+        Touches { probes, steps }
     }
 
     fn doom(&mut self, number: usize, fault: &Fault) -> Option<String> {

@@ -18,6 +18,8 @@ const UNRESERVED: f64 = 32.0e9;
 const LOST: f64 = 36.0e9;
 /// A failing apply worker is started again every 5 s.
 const RESTART_MS: i64 = 5_000;
+/// Rows that a transaction which was left open had written, and that nobody sees before it commits.
+pub(super) const HIDDEN_ROWS: f64 = 40.0;
 /// Time between two marks that tell how late the target is.
 const MARK_MS: i64 = 250;
 /// How often a slow change is looked at.
@@ -129,6 +131,13 @@ impl Link {
         self.state = State::Absent;
         self.lost = false;
         self.stuck = None;
+    }
+
+    /// The open transaction commits: a fence keeps new transactions from writing and not those that had begun.
+    pub(super) fn commit(&mut self) {
+        if self.open_transaction.take().is_some() {
+            self.rows += HIDDEN_ROWS;
+        }
     }
 
     /// Whether changes are applied at this moment.

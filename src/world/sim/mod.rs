@@ -24,9 +24,9 @@ use std::sync::Arc;
 
 use crate::core::action::Action;
 use crate::core::fact::Fact;
-use crate::core::ids::ProbeId;
-use crate::core::job::{Adoption, JobKey, Outcome, Stream};
-use crate::core::plan::Plan;
+use crate::core::ids::{ProbeId, StepId};
+use crate::core::job::{Adoption, Direction, JobKey, Outcome, Stream};
+use crate::core::plan::{Plan, Reversibility};
 use crate::core::reading::{Failure, Reading};
 use crate::core::time::{At, Span};
 use crate::core::value::Value;
@@ -39,7 +39,7 @@ use model::Model;
 use probes::{Watch, Watched};
 use trouble::{Fate, Troubles};
 
-pub use trouble::{Incident, IncidentKind};
+pub use trouble::{Incident, IncidentKind, Touches};
 
 /// Time until a look for an earlier cockpit's job has an answer.
 const LOOKING: Span = Span(20);
@@ -53,6 +53,19 @@ pub struct SimOptions {
     pub start: At,
     /// What goes wrong. Several compose.
     pub scenarios: Vec<Scenario>,
+}
+
+/// How things really stand: what nobody in the cockpit need know.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Truth {
+    /// Rows that customers were told were saved and that the database their application uses does not have.
+    pub rows_missing: u64,
+    /// Share of the customers who are led to the old environment, 0 to 1.
+    pub on_old: f64,
+    /// Jobs of steps, by position, whose effect is there and was not taken back.
+    pub standing: BTreeSet<(StepId, u16)>,
+    /// Steps that can be taken back and took effect a second time meanwhile.
+    pub twice: BTreeSet<StepId>,
 }
 
 /// Something that will happen.
@@ -92,6 +105,9 @@ pub struct SimWorld {
     results: BTreeMap<JobKey, (Outcome, Span)>,
     /// Whether each job that is over took effect, whatever anybody was told.
     effects: BTreeMap<JobKey, bool>,
+    /// Jobs of steps whose effect is there, and steps of which one came about a second time.
+    standing: BTreeSet<(StepId, u16)>,
+    twice: BTreeSet<StepId>,
     troubles: Troubles,
     dice: Dice,
 }
@@ -111,6 +127,8 @@ impl SimWorld {
             running: BTreeMap::new(),
             results: BTreeMap::new(),
             effects: BTreeMap::new(),
+            standing: BTreeSet::new(),
+            twice: BTreeSet::new(),
             troubles: Troubles::new(&plan, &scenarios),
             dice: Dice::new(seed, "scenarios"),
             plan,
@@ -331,9 +349,38 @@ impl SimWorld {
         if self.running.contains_key(key) { None } else { Some(self.effects.get(key).copied().unwrap_or(false)) }
     }
 
-    /// Rows that customers were told were saved and that the database their application uses does not have.
-    pub fn rows_missing(&self) -> u64 {
-        self.model.rows_missing()
+    /// How things really stand, whatever the run says.
+    pub fn truth(&self) -> Truth {
+        Truth {
+            rows_missing: self.model.rows_missing(),
+            on_old: self.model.on_old(),
+            standing: self.standing.clone(),
+            twice: self.twice.clone(),
+        }
+    }
+
+    /// Keeps account of what is there.
+    fn took_place(&mut self, key: &JobKey) {
+        let place = (key.step.clone(), key.job);
+        match key.direction {
+            Direction::Do => {
+                let step = self.plan.step(&key.step);
+                let repeatable =
+                    step.is_none_or(|step| step.undo.is_none() && step.reversibility == Reversibility::Free);
+                if !self.standing.insert(place) && !repeatable {
+                    self.twice.insert(key.step.clone());
+                }
+            }
+            Direction::Revert => {
+                self.standing.remove(&place);
+            }
+            Direction::Undo => {
+                let jobs = self.plan.work(key).map_or(0, |work| work.jobs.len());
+                if usize::from(key.job) + 1 >= jobs {
+                    self.standing.retain(|(step, _)| *step != key.step);
+                }
+            }
+        }
     }
 
     fn push(&mut self, at: At, coming: Coming) {
@@ -438,16 +485,24 @@ impl SimWorld {
                 },
             }
         };
-        let happened = happened && job.orphan != Some(false);
+        let mut happened = happened && job.orphan != Some(false);
         let mut outcome = outcome;
         if happened {
             match self.model.perform(&job.action, expect) {
                 Ok(Some(summary)) if matches!(outcome, Outcome::Succeeded { .. }) => {
                     outcome = Outcome::Succeeded { summary };
                 }
-                Err(what) if matches!(outcome, Outcome::Succeeded { .. }) => outcome = Outcome::Failed { what },
-                Ok(_) | Err(_) => {}
+                Ok(_) => {}
+                Err(what) => {
+                    happened = false;
+                    if matches!(outcome, Outcome::Succeeded { .. }) {
+                        outcome = Outcome::Failed { what };
+                    }
+                }
             }
+        }
+        if happened {
+            self.took_place(key);
         }
         self.effects.insert(key.clone(), happened);
         if jobs::leaves_a_trace(&job.action) {

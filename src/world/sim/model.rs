@@ -14,7 +14,7 @@ use crate::core::time::{At, Span};
 use super::customers::{Customers, Service, hour};
 use super::dice::Dice;
 use super::fields::Fields;
-use super::link::{Link, NOW_AND_THEN};
+use super::link::{HIDDEN_ROWS, Link, NOW_AND_THEN};
 use super::names::Names;
 use super::plans;
 use super::web::Web;
@@ -275,6 +275,25 @@ impl Model {
         if let Some(link) = self.links.get_mut(probe) {
             change(link);
         }
+    }
+
+    /// What was left open commits; its rows count as saved from here on.
+    pub(super) fn commit(&mut self, replications: &[ProbeId]) {
+        for id in replications {
+            let Some(link) = self.links.get_mut(id).filter(|link| link.open_transaction.is_some()) else { continue };
+            link.commit();
+            self.customers.acknowledged += HIDDEN_ROWS;
+            if Some(&link.source) == self.new.as_ref() {
+                self.saved.1 += HIDDEN_ROWS;
+            } else {
+                self.saved.0 += HIDDEN_ROWS;
+            }
+        }
+    }
+
+    /// Share of the customers whose resolver leads them to the old environment.
+    pub(super) fn on_old(&self) -> f64 {
+        self.shares.0
     }
 
     /// Rows that customers were told were saved and that the database their application uses does not have.

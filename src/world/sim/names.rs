@@ -188,7 +188,7 @@ impl Names {
         let Some(zone) = self.zones.get(&probe.target) else { return (1.0, 0.0) };
         let key = key(&probe.target, &probe.name, probe.record_type);
         let (mut old, mut new) = (0.0, 0.0);
-        for resolver in zone.resolvers.iter().filter(|resolver| !resolver.is(|ill| ill == Ill::Dead)) {
+        for resolver in &zone.resolvers {
             for cache in &resolver.caches {
                 let weight = 1.0 / resolver.caches.len() as f64;
                 match cache.get(&key) {
@@ -356,8 +356,9 @@ impl Resolver {
         ttl.min(self.cap).max(floor.max().unwrap_or(0))
     }
 
+    /// Whether nothing new comes to it. Whoever asks a resolver that does not answer goes on with what it had said.
     fn remembers(&self) -> bool {
-        self.is(|ill| matches!(ill, Ill::Stuck | Ill::Stale))
+        self.is(|ill| matches!(ill, Ill::Stuck | Ill::Stale | Ill::Dead))
     }
 
     fn next_change(&self, zone: &Zone) -> Option<At> {

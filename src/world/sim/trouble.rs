@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::core::fact::Fact;
-use crate::core::ids::StepId;
+use crate::core::ids::{ProbeId, StepId};
 use crate::core::job::{Direction, JobKey};
 use crate::core::plan::Plan;
 use crate::core::time::{At, Span};
@@ -21,6 +21,17 @@ pub struct Incident {
     pub kind: IncidentKind,
     /// One sentence for the debrief.
     pub sentence: String,
+    /// What it touches, as far as that is known.
+    pub touches: Touches,
+}
+
+/// What a fault touches directly. Empty when it touches everything, or nothing of the plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touches {
+    /// Probes that see it.
+    pub probes: BTreeSet<ProbeId>,
+    /// Steps whose jobs it hits.
+    pub steps: BTreeSet<StepId>,
 }
 
 /// What the session must do itself, or only tell.
@@ -160,7 +171,7 @@ impl Troubles {
                 &[Happening::Failed]
             }
             Fact::UndoStarted { .. } => &[Happening::Undoing],
-            Fact::StepUndone { .. } => &[Happening::Undone],
+            Fact::StepUndone { .. } | Fact::TakenBackByHand { .. } => &[Happening::Undone],
             _ => &[],
         };
         self.moment(at, step, moments)
@@ -211,6 +222,11 @@ impl Troubles {
         Some(title)
     }
 
+    /// The step whose job was doomed last.
+    pub(super) fn doomed_last(&self) -> Option<StepId> {
+        self.doomed.last().map(|doomed| doomed.step.clone())
+    }
+
     /// What becomes of a job that begins now.
     pub(super) fn fate(&mut self, key: &JobKey) -> Fate {
         let hit = self.doomed.iter_mut().find(|doomed| {
@@ -244,10 +260,10 @@ impl Troubles {
     }
 
     /// Tells something.
-    pub(super) fn tell(&mut self, at: At, number: usize, kind: IncidentKind, sentence: String) {
+    pub(super) fn tell(&mut self, at: At, number: usize, kind: IncidentKind, sentence: String, touches: Touches) {
         let title = self.armed.get(number).and_then(|armed| self.titles.get(armed.scenario));
         let scenario = title.cloned().unwrap_or_default();
-        self.incidents.push(Incident { at, scenario, kind, sentence });
+        self.incidents.push(Incident { at, scenario, kind, sentence, touches });
     }
 
     /// What was told since the last time.
