@@ -281,7 +281,11 @@ impl ProbeKind {
 
 fn replication_shape() -> Shape {
     Shape::Record(vec![
-        Field::new("state", Shape::Text, "`streaming`, `copying`, `disabled`, `broken` or `slot lost`"),
+        Field::new(
+            "state",
+            Shape::Text,
+            "`streaming`, `copying`, `disabled`, `broken`, `slot lost`, or `absent` without a subscription",
+        ),
         Field::new("streaming", Shape::Bool, "whether changes flow now: a walsender on the slot and an apply worker"),
         Field::new("bytes", Shape::Int, "bytes of WAL on the source that the target has not confirmed"),
         Field::new("seconds", Shape::Float, "seconds the target is behind; null when nothing tells"),

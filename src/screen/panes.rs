@@ -143,6 +143,9 @@ fn word(value: &Value, path: &str) -> String {
 
 fn replication(value: &Value) -> Vec<Text> {
     let state = word(value, "state");
+    if state == "absent" {
+        return vec![Text::new(Role::Unknown, state).and(Role::Plain, "  there is no subscription")];
+    }
     let role = match state.as_str() {
         "streaming" => Role::Go,
         "copying" | "disabled" => Role::Unknown,

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use tokio_postgres::types::{PgLsn, Type};
 use tokio_postgres::{Client, Row};
 
+use super::Shared;
 use super::pg::{Purpose, Session};
-use super::{Shared, foreign};
 use crate::core::probe::Replication;
 use crate::core::reading::Failure;
 use crate::core::value::Value;
@@ -138,16 +138,21 @@ impl Both<'_> {
         };
         let on_target = ask_subscription(self.target.client(), name);
         let (source, subscription, late) = tokio::join!(on_source, on_target, self.late(memory));
-        let subscription = self.on_target(subscription)?.ok_or_else(|| {
-            Failure::new(format!("{} has no subscription `{}`", self.target.place(), foreign::brief(name, 63)))
-        })?;
+        let subscription = self.on_target(subscription)?;
         let (slot, oldest) = if let Some(found) = self.on_source(source)? {
             found
         } else {
-            let slot = subscription.slot.clone().unwrap_or_else(|| name.to_owned());
-            self.on_source(ask_source(self.source.client(), &slot).await)?
+            let slot = subscription.as_ref().and_then(|subscription| subscription.slot.as_deref());
+            self.on_source(ask_source(self.source.client(), slot.unwrap_or(name)).await)?
         };
         let late = late?;
+        let Some(subscription) = subscription else {
+            // Not set up yet, or gone: that is known, and no failure to measure.
+            let slot = slot.as_ref();
+            let bytes = slot.and_then(|slot| slot.unconfirmed);
+            let (state, streaming, seconds, tables, ready, errors) = ("absent", false, None, 0, 0, None);
+            return Ok(record(&Figures { state, streaming, bytes, seconds, slot, tables, ready, errors, oldest }));
+        };
         let lost = slot.as_ref().is_none_or(|slot| slot.wal_status.as_deref() == Some("lost"));
         let flows = slot.as_ref().is_some_and(|slot| slot.active && slot.sender.is_some());
         let healthy = flows && subscription.worker.is_some();

@@ -255,13 +255,12 @@ impl Link {
         Some(now.plus(Span(((bytes - self.backlog()) / self.rate * 1_000.0) as u64)))
     }
 
-    /// What a measurement sees; the reason when there is nothing to see.
-    pub(super) fn reading(&self, now: At, dice: &mut Dice) -> Result<Value, String> {
-        if self.state == State::Absent && self.logical {
-            return Err(format!("{} has no subscription for {}", self.target, self.probe));
-        }
+    /// What a measurement sees.
+    pub(super) fn reading(&self, now: At, dice: &mut Dice) -> Value {
+        let absent = self.state == State::Absent && self.logical;
         let streaming = (self.flows() || matches!(self.state, State::Copying { .. })) && self.stuck.is_none();
         let state = match self.state {
+            State::Absent if absent => "absent",
             State::Absent | State::Paused => "disabled",
             _ if self.lost => "slot lost",
             _ if self.stuck.is_some() => "broken",
@@ -288,18 +287,18 @@ impl Link {
         };
         #[allow(clippy::cast_possible_truncation)] // far below 2^63 bytes
         let whole = |bytes: f64| Value::Int(bytes.round() as i64);
-        Ok(Value::map([
+        Value::map([
             ("state", state.into()),
             ("streaming", (streaming && !self.lost).into()),
-            ("bytes", whole(waits)),
+            ("bytes", if absent { Value::Null } else { whole(waits) }),
             ("seconds", if streaming || self.stuck.is_some() { Value::Float(seconds) } else { Value::Null }),
             ("slot_active", (streaming && !self.lost).into()),
-            ("wal_status", wal_status.into()),
-            ("retained_bytes", if self.lost { Value::Null } else { whole(kept) }),
-            ("tables", Value::Int(self.tables)),
+            ("wal_status", if absent { Value::Null } else { wal_status.into() }),
+            ("retained_bytes", if self.lost || absent { Value::Null } else { whole(kept) }),
+            ("tables", Value::Int(if absent { 0 } else { self.tables })),
             ("tables_ready", Value::Int(self.ready)),
             ("apply_errors", Value::Int(self.errors)),
             ("oldest_transaction_s", Value::Float(oldest)),
-        ]))
+        ])
     }
 }

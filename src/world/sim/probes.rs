@@ -56,7 +56,7 @@ impl Watched {
         let dice = &mut self.dice;
         match &probe.kind {
             ProbeKind::Replication(_) => match model.links.get(id) {
-                Some(link) => link.reading(model.now, dice),
+                Some(link) => Ok(link.reading(model.now, dice)),
                 None => Err(format!("{id} is not part of this world")),
             },
             ProbeKind::Dns(of) => Ok(model.names.reading(model.now, of, dice)),
