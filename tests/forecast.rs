@@ -550,7 +550,12 @@ fn rehearsals_feed_the_forecast_of_a_run_and_its_replay() {
     assert!(plan.contains("forecast from 3 rehearsals: 1:"), "{plan}");
     assert!(plan.contains("expect 50 s, rehearsed 3×: ") && plan.contains("rehearsed 1×: "), "{plan}");
     let listed = text(&place.gonogo(&["rehearsals", &runbook], ""));
-    assert!(listed.contains("writes paused for ") && listed.contains("rolled back 1 step in "), "{listed}");
+    assert!(
+        listed.contains("writes paused for ")
+            && listed.contains("rolled back from step 1 of 2")
+            && listed.contains("the way back took "),
+        "{listed}"
+    );
 
     let run = text(&place.gonogo(&["run", &runbook, "--plain"], "show 1\nleave\n"));
     let end = run.lines().find(|line| line.starts_with("forecast end in 1:")).unwrap_or_else(|| panic!("{run}"));

@@ -180,7 +180,8 @@ impl Watch {
             Fact::DoubtResolved { key, finding, .. } => {
                 self.wishes.account_for(recorded.at, Kind::Resolve, &key.step);
                 self.worked.insert(key.step.clone(), recorded.at);
-                if key.direction == Direction::Undo && *finding == Finding::Happened {
+                let last = self.plan.work(key).is_some_and(|work| usize::from(key.job) + 1 == work.jobs.len());
+                if key.direction == Direction::Undo && *finding == Finding::Happened && last {
                     self.undone(&key.step);
                 }
                 let phase = self.folded.phase(&key.step);
