@@ -377,7 +377,9 @@ impl Watch {
             let length = soak.length;
             self.soaked(at, &key.step, length);
         }
-        if matches!(outcome, Outcome::Succeeded { .. }) {
+        // A wait leaves nothing that could be taken back.
+        let leaves = self.plan.action(key).is_some_and(Action::leaves_the_program);
+        if leaves && matches!(outcome, Outcome::Succeeded { .. }) {
             let effects = self.effects.entry(key.step.clone()).or_default();
             match key.direction {
                 Direction::Do => {
