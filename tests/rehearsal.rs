@@ -220,7 +220,7 @@ fn a_live_run_is_refused_until_it_was_rehearsed_and_again_after_a_step_changed()
     let runbook = place.write("runbook.yaml", DEMANDING);
     let refused = place.gonogo(&["run", &runbook, "--plain"]);
     assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
-    assert!(text(&refused).contains("0 of 2 complete rehearsals of this plan"), "{}", text(&refused));
+    assert!(text(&refused).contains("2 more complete rehearsals of this plan"), "{}", text(&refused));
     assert!(text(&refused).contains("none of them was rolled back"), "{}", text(&refused));
 
     let forward = place.gonogo(&["rehearse", &runbook, "--auto"]);

@@ -159,7 +159,9 @@ pub fn standing(demand: &Rehearsals, plan: &Plan, rehearsals: &[Rehearsal], now:
     let required = usize::try_from(demand.required).unwrap_or(usize::MAX);
     if counted.len() < required {
         let within = demand.within.map_or_else(String::new, |within| format!(" within {within}"));
-        let mut text = format!("{} of {required} complete rehearsals of this plan{within}", counted.len());
+        let more = required - counted.len();
+        let all = if more == 1 { "rehearsal" } else { "rehearsals" };
+        let mut text = format!("{more} more complete {all} of this plan{within}, {} of {required} made", counted.len());
         let old = complete.len() - counted.len();
         let open = of_plan.len() - complete.len();
         let other = rehearsals.len() - of_plan.len();
@@ -235,7 +237,7 @@ mod tests {
         assert_eq!(
             missing,
             [
-                "1 of 2 complete rehearsals of this plan within 14d 00:00 (1 too old, 1 not finished, or with steps left out or gates overridden, 1 of another plan)",
+                "1 more complete rehearsal of this plan within 14d 00:00, 1 of 2 made (1 too old, 1 not finished, or with steps left out or gates overridden, 1 of another plan)",
                 "none of them was rolled back after something had been done",
             ]
         );

@@ -4,7 +4,7 @@
 
 use super::trial::works;
 use super::{Ask, Overlay, Scene, here, selected};
-use crate::core::rollback::way_back;
+use crate::core::rollback::{WayBack, way_back};
 
 /// What a key does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,7 +211,7 @@ pub fn hints(scene: &Scene) -> Vec<(&'static str, &'static str)> {
         _ if scene.watching || replayed || over || scene.fault.is_some() => false,
         // On the way out nothing new is started; what is under way can still be stopped.
         _ if scene.leaving && does != Does::Stop => false,
-        Does::WayBack => scene.run.newest_first().next().is_some(),
+        Does::WayBack => way_back(scene.plan, scene.run) != WayBack::default(),
         Does::Note => true,
         Does::Status => scene.plan.comms.is_some(),
         does => step.is_some_and(|step| works(scene, step, does)),

@@ -162,8 +162,11 @@ pub fn run_state(plan: &Plan, run: &Run) -> String {
         return format!("{}{}", ending(how), exceptions(plan, run));
     }
     // A rehearsal ends with its cockpit: nobody goes on with it.
-    let open = if run.mode == Some(Mode::Rehearsal) { "not finished, " } else { "" };
-    format!("{open}{}", place(plan, run))
+    if run.mode == Some(Mode::Rehearsal) {
+        let settled = plan.steps.iter().filter(|step| run.is_settled(&step.id)).count();
+        return format!("not finished: {settled} of {}", count(plan.steps.len(), "step"));
+    }
+    place(plan, run)
 }
 
 /// Where a run that has not ended stands.
@@ -251,7 +254,7 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
         Fact::StepStarted { step: id, by, evidence, overridden, attempt, .. } => {
             let how = match overridden {
                 Some(reason) => format!("OVERRODE a shut gate: {}", clean(reason)),
-                None if evidence.is_empty() => "without gates".to_owned(),
+                None if evidence.is_empty() => "(no gates)".to_owned(),
                 None => format!("on GO ×{}", evidence.len()),
             };
             let again = if attempt.0 > 1 { format!(", try {attempt}") } else { String::new() };

@@ -274,9 +274,9 @@ impl Canvas<'_> {
         let last = u16::try_from(lines.len().saturating_sub(height.min(lines.len()))).unwrap_or(0);
         let block = if lines.len() > height {
             let more = lines.len() - height;
-            block.title_bottom(
-                Line::from(self.span(Role::Dim, format!(" {more} more lines: tab ↓, or p "))).right_aligned(),
-            )
+            // While something is asked, letters are its answer.
+            let keys = if self.screen.asking { "↑↓" } else { "tab ↓, or p" };
+            block.title_bottom(Line::from(self.span(Role::Dim, format!(" {more} more lines: {keys} "))).right_aligned())
         } else {
             block
         };
