@@ -367,6 +367,11 @@ impl SimWorld {
                 let step = self.plan.step(&key.step);
                 let repeatable =
                     step.is_none_or(|step| step.undo.is_none() && step.reversibility == Reversibility::Free);
+                // A member that its section does not take back is meant to be done again by the next try.
+                let stays = self.plan.work(key).is_some_and(|work| {
+                    work.section && work.jobs.get(usize::from(key.job)).is_some_and(|job| job.undo.is_none())
+                });
+                let repeatable = repeatable || stays;
                 if !self.standing.insert(place) && !repeatable {
                     self.twice.insert(key.step.clone());
                 }
