@@ -41,6 +41,9 @@ pub struct Place {
     pub arrived: At,
     /// Number of the newest fact that was durable then; 0 for none.
     pub after: u64,
+    /// Whether the decision behind that fact had been made already, without knowing of this.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
 }
 
 /// A reading as it is kept.
@@ -48,8 +51,8 @@ pub struct Place {
 struct HeardRef<'a> {
     #[serde(flatten)]
     reading: &'a Reading,
-    arrived: At,
-    after: u64,
+    #[serde(flatten)]
+    place: Place,
     #[serde(skip_serializing_if = "Option::is_none")]
     lapse: Option<u32>,
 }
@@ -61,10 +64,6 @@ pub struct Heard {
     at: At,
     took: Span,
     result: Result<Value, Failure>,
-    #[serde(default)]
-    arrived: Option<At>,
-    #[serde(default)]
-    after: Option<u64>,
     /// For a reading that stands for a quiet time: how many more stand for the same.
     #[serde(default)]
     pub lapse: Option<u32>,
@@ -82,22 +81,36 @@ impl Heard {
 struct Placed {
     arrived: Option<At>,
     after: Option<u64>,
+    #[serde(default)]
+    late: bool,
     at: Option<At>,
     took: Option<Span>,
 }
 
-/// The place of a sample: exact, or as near as an earlier version's record lets one say (then `None` for the fact).
-pub fn place_of(sample: &Sample) -> (At, Option<u64>) {
-    let Ok(placed) = serde_json::from_str::<Placed>(&sample.body) else { return (At(sample.at_ms), None) };
+/// The place of a sample: exact, or as near as an earlier version's record lets one say. Then the error says when it
+/// arrived.
+///
+/// # Errors
+///
+/// When the record does not say behind which fact it arrived.
+pub fn place_of(sample: &Sample) -> Result<Place, At> {
+    let Ok(placed) = serde_json::from_str::<Placed>(&sample.body) else { return Err(At(sample.at_ms)) };
     let ended = || placed.at.unwrap_or(At(sample.at_ms)).plus(placed.took.unwrap_or_default());
-    (placed.arrived.unwrap_or_else(ended), placed.after)
+    let arrived = placed.arrived.unwrap_or_else(ended);
+    let late = placed.late;
+    placed.after.map(|after| Place { arrived, after, late }).ok_or(arrived)
+}
+
+/// When a sample arrived.
+pub fn arrived(sample: &Sample) -> At {
+    place_of(sample).map_or_else(|arrived| arrived, |place| place.arrived)
 }
 
 /// A kept reading, when it arrived, and whether it stands for a quiet time. `None` for what is no reading.
 pub fn heard(sample: &Sample) -> Option<(At, Reading, bool)> {
     let heard: Heard = serde_json::from_str(&sample.body).ok()?;
     let lapsed = heard.lapse.is_some();
-    Some((place_of(sample).0, heard.reading(), lapsed))
+    Some((arrived(sample), heard.reading(), lapsed))
 }
 
 #[derive(Serialize)]
@@ -144,6 +157,7 @@ pub struct Said {
 #[derive(Debug)]
 pub struct Tape {
     after: u64,
+    late: bool,
     since_board: u32,
     waiting: VecDeque<Line>,
     skipped: u64,
@@ -158,6 +172,7 @@ impl Tape {
     pub fn new(after: u64, now: At) -> Self {
         Self {
             after,
+            late: false,
             since_board: 0,
             waiting: VecDeque::new(),
             skipped: 0,
@@ -168,20 +183,25 @@ impl Tape {
         }
     }
 
+    /// A decision was made: what arrives before it is durable comes too late for it.
+    pub fn decided(&mut self) {
+        self.late = true;
+    }
+
     /// Facts up to this one are durable.
     pub fn durable(&mut self, seq: u64) {
         self.after = seq;
+        self.late = false;
     }
 
     fn place(&self, now: At) -> Place {
-        Place { arrived: now, after: self.after }
+        Place { arrived: now, after: self.after, late: self.late }
     }
 
     /// A reading arrived; `lapse` for one of several that stand for a quiet time: how many more do.
     pub fn heard(&mut self, now: At, reading: &Reading, lapse: Option<u32>) -> Option<Sample> {
         self.since_board += 1;
-        let Place { arrived, after } = self.place(now);
-        let body = serde_json::to_string(&HeardRef { reading, arrived, after, lapse }).ok()?;
+        let body = serde_json::to_string(&HeardRef { reading, place: self.place(now), lapse }).ok()?;
         Some(Sample { at_ms: reading.at.0, source: reading.probe.to_string(), body })
     }
 
@@ -279,12 +299,18 @@ mod tests {
         };
         let mut tape = Tape::new(4, At(0));
         let sample = tape.heard(At(1_009), &reading, Some(2)).unwrap();
-        assert_eq!(place_of(&sample), (At(1_009), Some(4)));
+        assert_eq!(place_of(&sample), Ok(Place { arrived: At(1_009), after: 4, late: false }));
         let heard: Heard = serde_json::from_str(&sample.body).unwrap();
         assert_eq!((heard.lapse, heard.reading()), (Some(2), reading.clone()));
         let old = Sample { body: serde_json::to_string(&reading).unwrap(), ..sample };
-        assert_eq!(place_of(&old), (At(1_007), None));
+        assert_eq!(place_of(&old), Err(At(1_007)));
         assert_eq!(serde_json::from_str::<Heard>(&old.body).unwrap().reading(), reading);
+
+        tape.decided();
+        let late = place_of(&tape.heard(At(1_009), &reading, None).unwrap()).unwrap();
+        tape.durable(5);
+        let next = place_of(&tape.heard(At(1_009), &reading, None).unwrap()).unwrap();
+        assert_eq!(((late.after, late.late), (next.after, next.late)), ((4, true), (5, false)));
     }
 
     #[test]

@@ -331,17 +331,18 @@ impl<W: World> Engine<W> {
     }
 
     fn happened(&mut self, event: Option<WorldEvent>) {
-        let now = self.clock.now();
         match event {
             Some(WorldEvent::Reading(reading)) => {
                 // What time alone has changed is decided first: a late reading must not hide the gap before it.
                 self.pump();
+                let now = self.clock.now();
                 self.heard(now, &reading, None);
                 self.board.observe(&self.plan, &self.run, now, &reading);
                 let board = self.tape.board(now, &self.board);
                 self.keep(board);
             }
             Some(WorldEvent::Lapsed(readings)) => {
+                let now = self.clock.now();
                 for (left, reading) in (0..readings.len()).rev().zip(&readings) {
                     self.heard(now, reading, u32::try_from(left).ok());
                 }
@@ -555,6 +556,7 @@ impl<W: World> Engine<W> {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.writer.submit(ticket, batch);
+        self.tape.decided();
         self.pending = Some(Pending { ticket, at, decision });
     }
 

@@ -15,7 +15,7 @@ use crate::core::time::{At, Span};
 use crate::driver::LOG_KEPT;
 use crate::journal::{Damage, JournalError, Reader, Sample, verify};
 use crate::screen::{History, OutputTail};
-use crate::tape::{BOARD, Heard, KeptOutput, OPENED, OUTPUT, place_of};
+use crate::tape::{BOARD, Heard, KeptOutput, OPENED, OUTPUT, Place, arrived, place_of};
 
 /// Facts between two folds kept.
 const FOLD_EVERY: usize = 1_000;
@@ -113,7 +113,7 @@ impl Recording {
         }
         let mut end = facts.last().map_or(At(0), |last| last.at);
         if let Some((_, last)) = reader.arrived(samples.1 - 1, 1)?.first().filter(|_| numbers.is_some()) {
-            end = end.max(place_of(last).0);
+            end = end.max(arrived(last));
         }
         Ok(Self { plan, reader, facts, folds, samples, end, inexact, damaged, notes })
     }
@@ -219,9 +219,9 @@ impl Recording {
     /// When samples cannot be read.
     pub fn at_fact(&self, seq: u64) -> Result<Reel, JournalError> {
         let seq = seq.min(self.last());
-        let next = self.first_sample(|(_, after)| after < seq)?;
+        let next = self.first_sample(|place| place.after < seq)?;
         let told = self.fact(seq).map_or(At(0), |recorded| recorded.at);
-        let heard = self.sample_before(next)?.map_or(At(0), |sample| self.place(&sample).0);
+        let heard = self.sample_before(next)?.map_or(At(0), |sample| arrived(&sample));
         self.shown(seq, next, told.max(heard))
     }
 
@@ -233,7 +233,7 @@ impl Recording {
     pub fn at_time(&self, at: At) -> Result<Reel, JournalError> {
         let at = at.max(self.opened()).min(self.end);
         let seq = self.facts.partition_point(|recorded| recorded.at <= at) as u64;
-        let next = self.first_sample(|(arrived, after)| after < seq || (after == seq && arrived <= at))?;
+        let next = self.first_sample(|place| place.after < seq || (place.after == seq && place.arrived <= at))?;
         self.shown(seq, next, at)
     }
 
@@ -248,12 +248,12 @@ impl Recording {
                 reel.ahead = self.reader.arrived(reel.next, CHUNK)?.into();
             }
             let sample =
-                reel.ahead.front().map(|(_, sample)| self.place(sample)).filter(|(_, after)| *after <= reel.seq);
+                reel.ahead.front().map(|(_, sample)| self.place(sample)).filter(|place| place.after <= reel.seq);
             let fact = self.fact(reel.seq + 1);
             match (sample, fact) {
-                (Some((arrived, _)), _) if arrived <= until => {
+                (Some(place), _) if place.arrived <= until => {
                     if let Some((id, sample)) = reel.ahead.pop_front() {
-                        reel.hear(&self.plan, arrived, &sample);
+                        reel.hear(&self.plan, place.arrived, &sample);
                         reel.next = id + 1;
                     }
                 }
@@ -266,15 +266,13 @@ impl Recording {
         Ok(())
     }
 
-    /// What was known when the fact of that number was decided at that moment; with or without what arrived within
-    /// the same millisecond.
+    /// What was known when the decision was made that this fact begins, at that moment.
     ///
     /// # Errors
     ///
     /// When samples cannot be read.
-    pub(super) fn board_before(&self, seq: u64, at: At, within: bool) -> Result<Board, JournalError> {
-        let upto = if within { at } else { At(at.0.saturating_sub(1)) };
-        let next = self.first_sample(|(arrived, after)| after + 1 < seq || (after < seq && arrived <= upto))?;
+    pub(super) fn board_before(&self, seq: u64, at: At) -> Result<Board, JournalError> {
+        let next = self.first_sample(|place| place.after + 1 < seq || (place.after + 1 == seq && !place.late))?;
         let mut reel = self.folded(seq.saturating_sub(1), at);
         self.board(&mut reel, next)?;
         Ok(reel.board)
@@ -297,7 +295,7 @@ impl Recording {
         if matches!(ends.next(), Some(Fact::DriverLeft { .. })) {
             return Ok(false);
         }
-        let next = self.first_sample(|(_, after)| after < seq)?;
+        let next = self.first_sample(|place| place.after < seq)?;
         Ok(self.reader.arrived(next, 1)?.first().is_none_or(|(_, sample)| sample.source == OPENED))
     }
 
@@ -340,7 +338,7 @@ impl Recording {
         let came = came.into_iter().find(|recorded| matches!(recorded.fact, Fact::DriverArrived { .. }));
         let came = came.map_or(self.opened(), |recorded| recorded.at);
         reel.board = Board::new(&self.plan, came);
-        let began = self.first_sample(|(arrived, _)| arrived < came)?;
+        let began = self.first_sample(|place| place.arrived < came)?;
         Ok(began.max(next.saturating_sub(LOOK_BACK)))
     }
 
@@ -348,7 +346,7 @@ impl Recording {
     fn draw(&self, reel: &mut Reel, session: i64, next: i64) -> Result<(), JournalError> {
         reel.history = History::default();
         reel.output = OutputTail::default();
-        let bound = self.sample_before(next)?.map_or(i64::MAX, |sample| self.place(&sample).0.0);
+        let bound = self.sample_before(next)?.map_or(i64::MAX, |sample| arrived(&sample).0);
         let kept = u32::try_from(History::KEPT).unwrap_or(CHUNK);
         for (id, probe) in &self.plan.probes {
             if !History::draws(probe) {
@@ -399,7 +397,7 @@ impl Recording {
     }
 
     /// Number of the first sample that does not fit: those that do come before all that do not.
-    fn first_sample(&self, fits: impl Fn((At, u64)) -> bool) -> Result<i64, JournalError> {
+    fn first_sample(&self, fits: impl Fn(Place) -> bool) -> Result<i64, JournalError> {
         let (mut low, mut high) = self.samples;
         while low < high {
             let middle = low + (high - low) / 2;
@@ -426,7 +424,7 @@ impl Recording {
             from = last + 1;
             for (id, sample) in &samples {
                 if *id < next {
-                    hear(self.place(sample).0, sample);
+                    hear(arrived(sample), sample);
                 }
             }
         }
@@ -434,10 +432,11 @@ impl Recording {
     }
 
     /// When a sample arrived and behind which fact. Of an earlier version's samples the times say it.
-    fn place(&self, sample: &Sample) -> (At, u64) {
-        let (arrived, after) = place_of(sample);
-        let by_time = || self.facts.partition_point(|recorded| recorded.at <= arrived) as u64;
-        (arrived, after.unwrap_or_else(by_time))
+    fn place(&self, sample: &Sample) -> Place {
+        place_of(sample).unwrap_or_else(|arrived| {
+            let after = self.facts.partition_point(|recorded| recorded.at <= arrived) as u64;
+            Place { arrived, after, late: false }
+        })
     }
 
     /// For how long the run was recorded.

@@ -212,13 +212,13 @@ impl Again<'_> {
         if let Ground::Evidence(evidence, _) | Ground::Soak(_, evidence, _) = &ground {
             self.weigh(first, evidence)?;
         }
-        let boards = match &ground {
-            Ground::Bare => vec![Board::new(self.plan, first.at)],
-            Ground::Evidence(evidence, from) => vec![Board::testifying(self.plan, first.at, evidence, from)],
-            Ground::Soak(step, evidence, since) => vec![self.soaking(first.at, step, evidence, *since)],
-            Ground::Readings => self.read_by(first)?.into(),
+        let board = match &ground {
+            Ground::Bare => Board::new(self.plan, first.at),
+            Ground::Evidence(evidence, from) => Board::testifying(self.plan, first.at, evidence, from),
+            Ground::Soak(step, evidence, since) => self.soaking(first.at, step, evidence, *since),
+            Ground::Readings => self.recording.board_before(first.seq, first.at)?,
         };
-        self.compare(first, rest, &asked, &boards, &ground)
+        self.compare(first, rest, &asked, &board, &ground)
     }
 
     /// A board on which these guards of a soak have not been GO since then, and its others have.
@@ -235,36 +235,28 @@ impl Again<'_> {
         })
     }
 
-    /// What was known at a decision. What arrived within its millisecond may have come before or after it.
-    fn read_by(&self, first: &Recorded) -> Result<[Board; 2], JournalError> {
-        let board = |within| self.recording.board_before(first.seq, first.at, within);
-        Ok([board(true)?, board(false)?])
-    }
-
-    /// Decides on each board and compares; says how many facts the decision has.
+    /// Decides once more and compares; says how many facts the decision has.
     fn compare(
         &mut self,
         first: &Recorded,
         rest: &[Recorded],
         asked: &Asked,
-        boards: &[Board],
+        board: &Board,
         ground: &Ground,
     ) -> Result<usize, JournalError> {
         let mut why = "the runbook has no such step".to_owned();
-        for board in boards {
-            for input in self.inputs(asked, board, first.at) {
-                match decide(self.plan, &self.run, board, first.at, input) {
-                    Err(refusal) => why = format!("it would have been refused: {refusal}"),
-                    Ok(decision) if decision.facts.is_empty() => "nothing would have been decided".clone_into(&mut why),
-                    Ok(mut decision) => {
-                        self.customers_as_recorded(&first.fact, &mut decision.facts);
-                        match difference(&decision.facts, rest, first.at) {
-                            None => {
-                                self.report.decided += 1;
-                                return Ok(decision.facts.len());
-                            }
-                            Some(what) => why = what,
+        for input in self.inputs(asked, board, first.at) {
+            match decide(self.plan, &self.run, board, first.at, input) {
+                Err(refusal) => why = format!("it would have been refused: {refusal}"),
+                Ok(decision) if decision.facts.is_empty() => "nothing would have been decided".clone_into(&mut why),
+                Ok(mut decision) => {
+                    self.customers_as_recorded(&first.fact, &mut decision.facts);
+                    match difference(&decision.facts, rest, first.at) {
+                        None => {
+                            self.report.decided += 1;
+                            return Ok(decision.facts.len());
                         }
+                        Some(what) => why = what,
                     }
                 }
             }
@@ -480,25 +472,24 @@ impl Again<'_> {
             self.taken("evidence without recorded readings to hold it against");
             return Ok(());
         }
-        let boards = self.read_by(first)?;
+        let board = self.recording.board_before(first.seq, first.at)?;
         let mut lost = false;
         let gone = self.recording.may_lack_readings(first.seq)?;
         // What a step counts from when it begins is judged as if it had begun.
         let mut run = None;
         if let Some((step, undo, baselines)) = begins {
-            lost |= !gone && self.weigh_baselines(first, &boards, step, undo, baselines);
+            lost |= !gone && self.weigh_baselines(first, &board, step, undo, baselines);
             run.insert(self.run.clone()).apply(self.plan, first.at, &first.fact);
         }
         for (id, told) in evidence {
             let run = run.as_ref().unwrap_or(&self.run);
-            let read = boards.each_ref().map(|board| board.assess(self.plan, run, first.at, *id));
-            if read.contains(&told.assessment) {
+            let read = board.assess(self.plan, run, first.at, *id);
+            if read == told.assessment {
                 continue;
             }
-            if gone || read.iter().any(|read| matches!(read.verdict, Verdict::Unknown)) {
+            if gone || read.verdict == Verdict::Unknown {
                 lost = true;
-            } else if read.iter().all(|read| read.verdict != told.assessment.verdict) {
-                let [read, _] = &read;
+            } else if read.verdict != told.assessment.verdict {
                 let met: Vec<&str> = read.terms.iter().map(|term| term.actual.as_str()).collect();
                 self.differs(
                     first,
@@ -524,18 +515,17 @@ impl Again<'_> {
     fn weigh_baselines(
         &mut self,
         first: &Recorded,
-        boards: &[Board],
+        board: &Board,
         step: &StepId,
         undo: bool,
         told: &Baselines,
     ) -> bool {
         let Some(step) = self.plan.step(step) else { return false };
-        let read: Vec<Baselines> =
-            boards.iter().map(|board| board.baselines(self.plan, first.at, step, undo)).collect();
-        if read.contains(told) {
+        let read = board.baselines(self.plan, first.at, step, undo);
+        if read == *told {
             return false;
         }
-        if told.keys().any(|number| read.iter().all(|read| !read.contains_key(number))) {
+        if told.keys().any(|number| !read.contains_key(number)) {
             return true;
         }
         self.differs(first, "growth is counted from other numbers than the recorded readings");
