@@ -16,7 +16,7 @@ use gonogo::core::state::Phase;
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 use gonogo::driver::{Engine, Opening, facts_of};
-use gonogo::journal::{Holder, Inline, NewRun, RunId, Store};
+use gonogo::journal::{Holder, Inline, NewRun, Notice, RunId, Store};
 use gonogo::replay::Recording;
 use gonogo::runbook::{Options, load_str};
 use gonogo::screen::{Desk, Guise, Overlay, Screen, Text, project};
@@ -24,6 +24,7 @@ use gonogo::stage::Stage;
 use gonogo::world::{World, WorldEvent};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use tokio::sync::mpsc;
 
 pub const RUNBOOK: &str = include_str!("proof.yaml");
 
@@ -92,6 +93,19 @@ pub struct Shown {
     pub at_times: BTreeMap<At, (Screen, Screen)>,
 }
 
+/// Answers of the journal that have not come through yet.
+struct Disk {
+    written: mpsc::UnboundedReceiver<Notice>,
+    answers: mpsc::UnboundedSender<Notice>,
+}
+
+impl Disk {
+    /// Lets every answer through; says whether there was one.
+    fn answer(&mut self) -> bool {
+        std::iter::from_fn(|| self.written.try_recv().ok()).map(|notice| self.answers.send(notice).unwrap()).count() > 0
+    }
+}
+
 pub struct Story {
     pub dir: tempfile::TempDir,
     pub id: RunId,
@@ -103,6 +117,7 @@ pub struct Story {
     jobs: Vec<(JobKey, At)>,
     asked: Arc<Mutex<Vec<Asked>>>,
     engine: Option<Engine<Told>>,
+    disk: Option<Disk>,
     lines: u64,
     /// Whether every screen is kept, or only those behind decisions.
     thorough: bool,
@@ -126,6 +141,7 @@ impl Story {
             jobs: Vec::new(),
             asked: Arc::default(),
             engine: None,
+            disk: None,
             lines: 0,
             thorough,
         };
@@ -170,10 +186,13 @@ impl Story {
             (journal, Opening::Resumed { facts, head: Some(head.hash), away })
         };
         let epoch = journal.epoch();
-        let recorder = Inline::over(Box::new(journal));
+        let (recorder, written) = Inline::over(Box::new(journal));
+        let (answers, notices) = mpsc::unbounded_channel();
+        self.disk = Some(Disk { written, answers });
         let world = Told { asked: Arc::clone(&self.asked) };
         let engine =
-            Engine::open(Arc::clone(&self.plan), me(), epoch, opening, world, recorder, self.clock.clone()).unwrap();
+            Engine::open(Arc::clone(&self.plan), me(), epoch, opening, world, (recorder, notices), self.clock.clone())
+                .unwrap();
         self.engine = Some(engine);
         self.settle();
     }
@@ -182,9 +201,22 @@ impl Story {
         self.engine.as_mut().unwrap()
     }
 
-    /// Lets the engine come to rest and keeps what it shows.
+    /// Lets the engine come to rest and keeps what it shows. The disk may be slow: then readings come too late for the
+    /// decision that is on its way to it, some of them within its millisecond.
     fn settle(&mut self) {
         self.engine().settle();
+        while self.engine().is_recording() {
+            while self.rng.random_range(0..3) > 0 {
+                // Its answer comes within the millisecond of the last of them: no record says when it came. Where every
+                // moment is kept, it comes at once.
+                let passes = self.rng.random_range(0..if self.thorough { 1 } else { 2 });
+                self.hand.advance(Span(passes));
+                let reading = self.reading();
+                self.engine().deliver(WorldEvent::Reading(reading));
+            }
+            assert!(self.disk.as_mut().unwrap().answer(), "a decision is on its way to nowhere");
+            self.engine().settle();
+        }
         self.look();
         let asked = std::mem::take(&mut *self.asked.lock().unwrap());
         for asked in asked {
