@@ -7,12 +7,13 @@
 )]
 
 use gonogo::core::board::Board;
-use gonogo::core::decide::{StepState, decide, picture, step_state, undo_word, word};
+use gonogo::core::decide::decide;
 use gonogo::core::fact::{Fact, Finding};
 use gonogo::core::ids::{StepId, Who};
 use gonogo::core::input::{Command, Confirmation, Decision, Effect, Input};
 use gonogo::core::job::{Direction, JobKey, Outcome};
 use gonogo::core::plan::Plan;
+use gonogo::core::standing::{StepState, picture, step_state, undo_word, word};
 use gonogo::core::state::{Phase, Run};
 use gonogo::core::time::{At, Span};
 use gonogo::runbook::{Options, load_str};

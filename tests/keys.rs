@@ -10,7 +10,7 @@ use std::path::Path;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use gonogo::core::board::Board;
-use gonogo::core::decide::{StepState, decide, picture, step_state};
+use gonogo::core::decide::decide;
 use gonogo::core::evidence::Baselines;
 use gonogo::core::fact::{Ending, Fact, Finding, Mode};
 use gonogo::core::ids::{Attempt, StepId, Who};
@@ -19,6 +19,7 @@ use gonogo::core::job::{Direction, JobKey, Outcome};
 use gonogo::core::plan::{Plan, Step};
 use gonogo::core::reading::Reading;
 use gonogo::core::refusal::Refusal;
+use gonogo::core::standing::{StepState, picture, step_state};
 use gonogo::core::state::Run;
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
@@ -634,7 +635,7 @@ fn a_wrong_answer_stays_in_its_question() {
     let (stage, mut desk) = staged(&plan, StepState::Ready);
     stage.pressed(&mut desk, ENTER);
     desk.prompt.as_mut().unwrap().shown = At(NOW.0 - 1_000);
-    let word = gonogo::core::decide::word(subject(&plan, StepState::Ready)).to_owned();
+    let word = gonogo::core::standing::word(subject(&plan, StepState::Ready)).to_owned();
     assert_eq!(stage.types(&mut desk, &format!("{word}x\n")), []);
     assert!(stage.says(&desk).contains("to confirm, not"), "{}", stage.says(&desk));
     stage.pressed(&mut desk, KeyEvent::new(KeyCode::Backspace, KeyModifiers::NONE));

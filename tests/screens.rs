@@ -363,7 +363,7 @@ fn the_question_before_the_switch() {
     story.done(12);
     story.calm(10);
     let step = story.plan.step(&"switch-database".into()).unwrap();
-    let seen = gonogo::core::decide::picture(&story.plan, &story.run, &story.board, story.now, step);
+    let seen = gonogo::core::standing::picture(&story.plan, &story.run, &story.board, story.now, step);
     let ask = Ask::Start { step: "switch-database".into(), seen, reason: None, word: None };
     story.desk.prompt = Some(Prompt { ask, typed: "g".to_owned(), shown: story.now });
     golden("question", &mut story);
@@ -401,7 +401,7 @@ fn a_soak_that_is_not_watched_and_the_question_before_it_is_stopped() {
     let evidence = vec![story.board.guard(&story.plan, &story.run, story.now, &step.guards[0])];
     let (since, attempt) = (At(story.now.0 - 28_000), Attempt(1));
     story.tell(Fact::SoakInterrupted { step: step.id.clone(), attempt, since, evidence });
-    let seen = gonogo::core::decide::picture(&story.plan, &story.run, &story.board, story.now, &step);
+    let seen = gonogo::core::standing::picture(&story.plan, &story.run, &story.board, story.now, &step);
     let ask = Ask::Stop { step: step.id.clone(), seen };
     story.desk.prompt = Some(Prompt { ask, typed: "st".to_owned(), shown: story.now });
     golden("soak", &mut story);
@@ -538,7 +538,7 @@ fn what_is_confirmed_is_on_screen_while_it_is_confirmed() {
     story.done(12);
     story.calm(10);
     let step = story.plan.step(&"switch-database".into()).unwrap();
-    let seen = gonogo::core::decide::picture(&story.plan, &story.run, &story.board, story.now, step);
+    let seen = gonogo::core::standing::picture(&story.plan, &story.run, &story.board, story.now, step);
     let (id, at) = (step.id.clone(), story.now);
     for (ask, said) in [
         (Ask::Start { step: id.clone(), seen: seen.clone(), reason: None, word: None }, "fence the old database"),

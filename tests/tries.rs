@@ -7,7 +7,7 @@
 )]
 
 use gonogo::core::board::Board;
-use gonogo::core::decide::{StepState, decide, picture, stop_word, undo_word, word};
+use gonogo::core::decide::decide;
 use gonogo::core::fact::{Fact, Finding, Recorded};
 use gonogo::core::ids::{Attempt, StepId, Who};
 use gonogo::core::input::{Command, Confirmation, Decision, Effect, Input};
@@ -17,6 +17,7 @@ use gonogo::core::reading::Reading;
 use gonogo::core::recover::take_over;
 use gonogo::core::refusal::Refusal;
 use gonogo::core::rollback::way_back;
+use gonogo::core::standing::{StepState, picture, stop_word, undo_word, word};
 use gonogo::core::state::{Phase, Run};
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
@@ -350,7 +351,7 @@ fn a_broken_guard_lets_nothing_start_and_an_unknown_one_only_with_a_reason() {
         assert!(said.contains("\"customers are served\" NO-GO") && said.contains("customers.served = false"), "{said}");
     }
     let step = bench.step("watch");
-    let state = gonogo::core::decide::step_state(&bench.plan, &bench.run, &bench.board, bench.now, step);
+    let state = gonogo::core::standing::step_state(&bench.plan, &bench.run, &bench.board, bench.now, step);
     assert_eq!(state, StepState::Gated);
     bench.wait(60_000);
     assert!(matches!(bench.start("watch").unwrap_err(), Refusal::GateShut { .. }));

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::{Failure, Outcome, RunbookArgs, durations, say, say_error};
 use crate::core::action::Action;
-use crate::core::decide::word;
 use crate::core::fact::Fact;
 use crate::core::forecast;
 use crate::core::plan::{Confirm, Plan, Reversibility, Step, Work};
+use crate::core::standing::word;
 use crate::core::state::Run;
 use crate::core::time::{At, Span};
 use crate::journal::Store;

@@ -1,19 +1,20 @@
 //! Decisions on what the operator wants. What happens by itself is in [`progress`](mod@super::progress).
 
 use super::board::Board;
-use super::evidence::{Evidence, Verdict};
+use super::evidence::Verdict;
 use super::fact::{Ending, Fact, Finding, StopWhy};
 use super::ids::{StepId, Who};
 use super::input::{Command, Confirmation, Decision, Effect, Input, Picture};
 use super::job::Direction;
 use super::plan::{Confirm, Plan, Reversibility, Step};
-use super::poll::{Station, poll};
+use super::poll::{Station, poll, shut_sentence};
 use super::progress;
 use super::refusal::Refusal;
+use super::standing::{
+    StepState, difference, may_be_verified_again, picture, step_state, stop_word, undo_word, unmet, word,
+};
 use super::state::{Phase, Run};
 use super::time::{At, Span};
-
-pub use super::poll::{gates, shut_sentence};
 
 /// Shortest reason that is accepted, in characters.
 pub const REASON_MIN: usize = 10;
@@ -23,12 +24,6 @@ pub const ARMING: Span = Span(300);
 
 /// Most characters of a wrong word that a refusal repeats.
 const ECHOED: usize = 40;
-
-/// The word that stops a step.
-pub const STOP_WORD: &str = "stop";
-
-/// The word that takes a step back.
-pub const UNDO_WORD: &str = "undo";
 
 /// Decides on one input. Changes nothing: the facts of the decision do, once they are durable.
 ///
@@ -42,154 +37,6 @@ pub fn decide(plan: &Plan, run: &Run, board: &Board, now: At, input: Input) -> R
         Input::JobAdopted { key, adoption } => Ok(progress::job_adopted(plan, run, now, key, adoption)),
         Input::Tick => Ok(progress::tick(plan, run, board, now)),
     }
-}
-
-/// Where a step stands, in the words of the screen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum StepState {
-    /// A step it needs is not done.
-    Waiting,
-    /// A gate is shut.
-    Gated,
-    /// Every gate is GO: it can be confirmed.
-    Ready,
-    /// Its work is under way.
-    Running,
-    /// It is taking its own work back after a failure.
-    Reverting,
-    /// The operator is taking it back.
-    Undoing,
-    /// Its checks are being watched.
-    Verifying,
-    /// Done.
-    Done,
-    /// Failed.
-    Failed,
-    /// It may or may not have had its effect.
-    InDoubt,
-    /// Left out with a reason.
-    Skipped,
-    /// Taken back.
-    Undone,
-}
-
-impl StepState {
-    /// The word on screen.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            StepState::Waiting => "waiting",
-            StepState::Gated => "gated",
-            StepState::Ready => "ready",
-            StepState::Running => "running",
-            StepState::Reverting => "reverting",
-            StepState::Undoing => "undoing",
-            StepState::Verifying => "verifying",
-            StepState::Done => "done",
-            StepState::Failed => "failed",
-            StepState::InDoubt => "in doubt",
-            StepState::Skipped => "skipped",
-            StepState::Undone => "undone",
-        }
-    }
-}
-
-/// Where a step stands now.
-pub fn step_state(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> StepState {
-    match run.phase(&step.id) {
-        Phase::Pending if !unmet(run, step).is_empty() => StepState::Waiting,
-        Phase::Pending => {
-            if gates(plan, board, now, step).iter().all(Evidence::open) {
-                StepState::Ready
-            } else {
-                StepState::Gated
-            }
-        }
-        Phase::Running(running) => match running.key.direction {
-            Direction::Do => StepState::Running,
-            Direction::Revert => StepState::Reverting,
-            Direction::Undo => StepState::Undoing,
-        },
-        Phase::Verifying { .. } => StepState::Verifying,
-        Phase::Done { .. } => StepState::Done,
-        Phase::Failed { .. } => StepState::Failed,
-        Phase::InDoubt { .. } => StepState::InDoubt,
-        Phase::Skipped { .. } => StepState::Skipped,
-        Phase::Undone { .. } => StepState::Undone,
-    }
-}
-
-/// Steps that must be done before this one and are not.
-pub fn unmet(run: &Run, step: &Step) -> Vec<StepId> {
-    step.needs.iter().filter(|need| !run.is_settled(need)).cloned().collect()
-}
-
-/// What the operator sees of a step now; a confirmation must carry an equal one.
-pub fn picture(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Picture {
-    let progress = run.step(&step.id);
-    let work = match progress.phase {
-        Phase::Done { .. } | Phase::Verifying { .. } | Phase::InDoubt { .. } => step.undo.as_ref(),
-        _ => Some(&step.work),
-    };
-    let polled = match progress.phase {
-        Phase::Pending | Phase::Failed { .. } | Phase::Undone { .. } | Phase::Skipped { .. } => {
-            gates(plan, board, now, step)
-        }
-        _ => Vec::new(),
-    };
-    let doubt = match progress.phase {
-        Phase::InDoubt { key, .. } => Some(key),
-        _ => None,
-    };
-    Picture {
-        state: step_state(plan, run, board, now, step).as_str(),
-        attempts: (progress.attempt, progress.undo_attempt),
-        doubt,
-        gates: polled
-            .into_iter()
-            .map(|gate| {
-                let open = gate.open();
-                (gate.name, gate.assessment.verdict, open)
-            })
-            .collect(),
-        preview: work.map(|work| work.digest.clone()).unwrap_or_default(),
-    }
-}
-
-/// What must be typed to start a step.
-pub fn word(step: &Step) -> &str {
-    match step.confirm {
-        Confirm::Go => "go",
-        Confirm::Id | Confirm::TwoPerson => step.id.as_str(),
-    }
-}
-
-/// What must be typed to take a step back.
-pub fn undo_word(step: &Step) -> &str {
-    if step.reversibility >= Reversibility::Lossy { step.id.as_str() } else { UNDO_WORD }
-}
-
-/// What must be typed to stop a step. What is on its way back would be left half way, which takes more than a habit.
-pub fn stop_word<'a>(run: &Run, step: &'a Step) -> &'a str {
-    match run.phase(&step.id) {
-        Phase::Running(running) if running.key.direction != Direction::Do => step.id.as_str(),
-        _ => STOP_WORD,
-    }
-}
-
-/// Whether the checks of a failed step may be looked at again: they say something only about work that ended well and
-/// is still there.
-pub fn may_be_verified_again(run: &Run, step: &Step) -> bool {
-    let progress = run.step(&step.id);
-    matches!(progress.phase, Phase::Failed { reverted: false, .. })
-        && progress.worked
-        && progress.reverting.is_none()
-        && !step.verify.is_empty()
-}
-
-/// Whether a step was last on its way back and did not get there.
-fn undo_failed(run: &Run, id: &StepId) -> bool {
-    let progress = run.step(id);
-    matches!(progress.phase, Phase::Failed { reverted: false, .. }) && progress.undo_tried
 }
 
 struct Operator<'a> {
@@ -572,6 +419,12 @@ impl Operator<'_> {
     }
 }
 
+/// Whether a step was last on its way back and did not get there.
+fn undo_failed(run: &Run, id: &StepId) -> bool {
+    let progress = run.step(id);
+    matches!(progress.phase, Phase::Failed { reverted: false, .. }) && progress.undo_tried
+}
+
 fn fact(fact: Fact) -> Decision {
     Decision { facts: vec![fact], effects: Vec::<Effect>::new() }
 }
@@ -583,31 +436,4 @@ fn reason_of(reason: &str) -> Result<(), Refusal> {
 fn text_of(text: &str) -> Result<String, Refusal> {
     let text = text.trim();
     if text.is_empty() { Err(Refusal::EmptyText) } else { Ok(text.to_owned()) }
-}
-
-/// What is different between what was on screen and what is, in words; `None` when nothing is.
-fn difference(seen: &Picture, present: &Picture, gates: bool) -> Option<String> {
-    if seen.state != present.state {
-        return Some(format!("the step went from {} to {}", seen.state, present.state));
-    }
-    if seen.attempts != present.attempts {
-        return Some("the step was tried".to_owned());
-    }
-    if seen.doubt != present.doubt {
-        return Some("another job came to be in doubt".to_owned());
-    }
-    if seen.preview != present.preview {
-        return Some("what would be done changed".to_owned());
-    }
-    if !gates {
-        return None;
-    }
-    // By position: names need not differ.
-    let changed = present.gates.iter().zip(&seen.gates).find(|(is, was)| is != was);
-    changed
-        .map(|((name, verdict, open), _)| {
-            let how = if *open { "open" } else { "shut" };
-            format!("gate \"{name}\" became {verdict} and is {how}")
-        })
-        .or_else(|| (seen.gates.len() != present.gates.len()).then(|| "the gates changed".to_owned()))
 }

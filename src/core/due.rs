@@ -2,9 +2,9 @@
 
 use super::action::{Action, Wait};
 use super::board::Board;
-use super::decide::unmet;
 use super::job::Direction;
 use super::plan::{Plan, Step};
+use super::standing::unmet;
 use super::state::{Phase, Run, Running};
 use super::time::{At, Span};
 

@@ -32,6 +32,7 @@ pub mod recover;
 pub mod refusal;
 pub mod rollback;
 pub mod simulate;
+pub mod standing;
 pub mod state;
 pub mod target;
 pub mod time;

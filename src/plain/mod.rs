@@ -15,13 +15,13 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use crate::cockpit::Exit;
-use crate::core::decide::undo_word;
 use crate::core::fact::Ending;
 use crate::core::ids::{StepId, Who};
 use crate::core::input::{Command, Confirmation, Picture};
 use crate::core::nearest::suggestion;
 use crate::core::plan::Step;
 use crate::core::refusal::Refusal;
+use crate::core::standing::undo_word;
 use crate::core::time::{At, Span};
 use crate::driver::Turn;
 use crate::pace::Steer;

@@ -8,10 +8,10 @@ use tokio::time::Instant;
 
 use super::{PlainCockpit, Printing};
 use crate::core::action::Action;
-use crate::core::decide::{StepState, picture, step_state, stop_word, undo_word, word};
 use crate::core::ids::{ProbeId, StepId};
 use crate::core::input::Picture;
 use crate::core::plan::{Confirm, Step};
+use crate::core::standing::{StepState, picture, step_state, stop_word, undo_word, word};
 use crate::core::state::Phase;
 use crate::screen::keys::Does;
 use crate::screen::{Block, Desk, Overlay, Screen, Text, here, project, words, works};

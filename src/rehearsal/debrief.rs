@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use super::held::{HeldBack, Samples, held_back};
 use crate::core::action::Action;
-use crate::core::decide::shut_sentence;
 use crate::core::expr::Condition;
 use crate::core::fact::{Ending, Fact, Recorded, StopWhy};
 use crate::core::ids::StepId;
 use crate::core::job::Outcome;
 use crate::core::plan::{Plan, Reversibility, Step};
+use crate::core::poll::shut_sentence;
 use crate::core::simulate::Change;
 use crate::core::state::{Phase, Run};
 use crate::core::time::{At, Span};

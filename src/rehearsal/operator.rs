@@ -4,14 +4,16 @@
 use super::policy::{Doubt, Failed, Policy, ShutGate};
 use crate::core::action::Action;
 use crate::core::board::Board;
-use crate::core::decide::{ARMING, decide, gates, picture, shut_sentence, stop_word, undo_word, unmet, word};
+use crate::core::decide::{ARMING, decide};
 use crate::core::evidence::Evidence;
 use crate::core::fact::{Ending, Finding, StopWhy};
 use crate::core::ids::{StepId, Who};
 use crate::core::input::{Command, Confirmation, Input};
 use crate::core::job::{Direction, JobKey};
 use crate::core::plan::{Confirm, Plan, Reversibility, Step};
+use crate::core::poll::{gates, shut_sentence};
 use crate::core::rollback::{needed_by, way_back};
+use crate::core::standing::{picture, stop_word, undo_word, unmet, word};
 use crate::core::state::{Phase, Run, Running};
 use crate::core::time::{At, Span};
 

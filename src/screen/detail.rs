@@ -4,11 +4,12 @@ use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 
 use super::{Ask, Block, Detail, GateRow, Role, Scene, Text, steps, words};
 use crate::core::action::Action;
-use crate::core::decide::{StepState, gates, shut_sentence, step_state, unmet};
 use crate::core::evidence::{Evidence, Verdict};
 use crate::core::job::Direction;
 use crate::core::plan::{Reversibility, Step, Work};
+use crate::core::poll::{gates, shut_sentence};
 use crate::core::progress::checks;
+use crate::core::standing::{StepState, step_state, unmet};
 use crate::core::state::{Phase, Running, StepRun};
 use crate::core::time::Span;
 use crate::text::clean;

@@ -31,13 +31,13 @@ use std::collections::VecDeque;
 use jiff::tz::TimeZone;
 
 use crate::core::board::Board;
-use crate::core::decide::StepState;
 use crate::core::evidence::Verdict;
 use crate::core::fact::{Finding, Mode, Recorded};
 use crate::core::ids::{ProbeId, StepId, Who};
 use crate::core::input::{Command, Picture};
 use crate::core::plan::Plan;
 use crate::core::refusal::Refusal;
+use crate::core::standing::StepState;
 use crate::core::state::Run;
 use crate::core::time::At;
 use crate::pace::Passing;

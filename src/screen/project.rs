@@ -7,9 +7,10 @@ use super::{
     Ask, Desk, Guise, Overlay, Prompt, Role, Scene, Screen, Text, detail, header, log, overlay, panes, steps, words,
 };
 use crate::core::action::Action;
-use crate::core::decide::{STOP_WORD, StepState, gates, shut_sentence, step_state, stop_word, undo_word, word};
 use crate::core::fact::Mode;
 use crate::core::plan::Step;
+use crate::core::poll::{gates, shut_sentence};
+use crate::core::standing::{STOP_WORD, StepState, step_state, stop_word, undo_word, word};
 use crate::core::state::Phase;
 use crate::text::clean;
 

@@ -1,8 +1,8 @@
 //! The list of steps.
 
 use super::{Row, Scene, Steps};
-use crate::core::decide::step_state;
 use crate::core::plan::Step;
+use crate::core::standing::step_state;
 use crate::core::state::Phase;
 use crate::text::clean;
 

@@ -5,12 +5,13 @@
 
 use super::keys::Does;
 use super::{Refused, Scene};
-use crate::core::decide::{decide, picture, stop_word, undo_word, word};
+use crate::core::decide::decide;
 use crate::core::fact::{Ending, Finding};
 use crate::core::ids::{StepId, Who};
 use crate::core::input::{Command, Confirmation, Input};
 use crate::core::plan::Step;
 use crate::core::refusal::Refusal;
+use crate::core::standing::{picture, stop_word, undo_word, word};
 use crate::core::state::Phase;
 use crate::core::time::At;
 

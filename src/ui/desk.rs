@@ -3,12 +3,12 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::keys::meaning;
-use crate::core::decide::{picture, word};
 use crate::core::fact::{Ending, Finding};
 use crate::core::ids::{StepId, Who};
 use crate::core::input::{Command, Confirmation, Picture};
 use crate::core::plan::{Confirm, Step};
 use crate::core::refusal::Refusal;
+use crate::core::standing::{picture, word};
 use crate::core::time::{At, Span};
 use crate::pace::{NO_PACE, ONLY_FORWARD, Steer};
 use crate::screen::keys::{Does, is_about_time};

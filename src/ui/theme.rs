@@ -4,9 +4,9 @@
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::border;
 
-use crate::core::decide::StepState;
 use crate::core::evidence::Verdict;
 use crate::core::fact::Mode;
+use crate::core::standing::StepState;
 use crate::screen::{Guise, Role};
 
 /// Which colours the terminal can show.

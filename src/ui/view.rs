@@ -10,7 +10,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block as Frame_, Clear, Paragraph};
 
 use super::theme::{Glyphs, Theme};
-use crate::core::decide::StepState;
+use crate::core::standing::StepState;
 use crate::screen::{Block, Detail, Focus, Pane, Role, Row, Screen, Sheet, SheetBody, Text};
 use crate::text::{fit, width};
 use flow::fit_middle;

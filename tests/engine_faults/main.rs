@@ -10,13 +10,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use gonogo::clock::Clock;
-use gonogo::core::decide::picture;
 use gonogo::core::fact::{Ending, Fact, Finding, Mode, Recorded};
 use gonogo::core::ids::{StepId, Who};
 use gonogo::core::input::{Command, Confirmation};
 use gonogo::core::job::{Direction, JobKey};
 use gonogo::core::plan::{Confirm, Plan};
 use gonogo::core::refusal::Refusal;
+use gonogo::core::standing::picture;
 use gonogo::core::state::{Phase, Run};
 use gonogo::core::time::{At, Span};
 use gonogo::driver::{Engine, Opening, Turn, facts_of};
@@ -74,7 +74,7 @@ async fn what_was_seen_before_the_machine_slept_counts_for_nothing() {
     let mut engine = Engine::open(Arc::clone(&plan), me(), 1, opening, world, journal, clock).unwrap();
     let held = |engine: &Engine<TestWorld>| {
         let step = plan.step(&StepId::from("gated")).unwrap();
-        gonogo::core::decide::gates(&plan, engine.board(), engine.now(), step)
+        gonogo::core::poll::gates(&plan, engine.board(), engine.now(), step)
             .iter()
             .map(|gate| (gate.open(), gate.held.unwrap_or_default()))
             .collect::<Vec<_>>()

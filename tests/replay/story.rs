@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use gonogo::clock::{Clock, Hand};
 use gonogo::core::action::Action;
-use gonogo::core::decide::{StepState, picture, step_state, stop_word, undo_word, word};
 use gonogo::core::fact::{Ending, Fact, Finding, Mode};
 use gonogo::core::ids::{StepId, Who};
 use gonogo::core::input::{Command, Confirmation};
 use gonogo::core::job::{Adoption, Direction, JobKey, Outcome, Stream};
 use gonogo::core::plan::{Plan, Step};
 use gonogo::core::reading::{Failure, Reading};
+use gonogo::core::standing::{StepState, picture, step_state, stop_word, undo_word, word};
 use gonogo::core::state::Phase;
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;

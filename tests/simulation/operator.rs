@@ -1,11 +1,12 @@
 //! An operator who does all kinds of things: what a good one would, what a careless one would, and nonsense.
 
-use gonogo::core::decide::{ARMING, picture, undo_word, word};
+use gonogo::core::decide::ARMING;
 use gonogo::core::fact::{Ending, Finding};
 use gonogo::core::ids::{StepId, Who};
 use gonogo::core::input::{Command, Confirmation, Picture};
 use gonogo::core::job::JobKey;
 use gonogo::core::plan::Step;
+use gonogo::core::standing::{picture, undo_word, word};
 use gonogo::core::time::{At, Span};
 use gonogo::rehearsal::operator::{AutoOperator, Operator, Seen};
 use gonogo::rehearsal::policy::{Doubt, Failed, Policy, ShutGate};
@@ -68,7 +69,7 @@ impl Monkey {
             0 | 1 => Command::Confirm(self.confirmation(seen, step, word(step))),
             2 => Command::Override { confirmation: self.confirmation(seen, step, word(step)), reason },
             3 => Command::Skip { step: step.id.clone(), reason },
-            4 => Command::Stop(self.confirmation(seen, step, gonogo::core::decide::stop_word(seen.run, step))),
+            4 => Command::Stop(self.confirmation(seen, step, gonogo::core::standing::stop_word(seen.run, step))),
             5 => Command::VerifyAgain { step: step.id.clone() },
             6 => {
                 let finding =

@@ -3,11 +3,12 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use gonogo::core::decide::{ARMING, REASON_MIN, picture, stop_word, undo_word, word};
+use gonogo::core::decide::{ARMING, REASON_MIN};
 use gonogo::core::fact::Ending;
 use gonogo::core::ids::StepId;
 use gonogo::core::input::{Command, Confirmation, Picture};
 use gonogo::core::plan::Step;
+use gonogo::core::standing::{picture, stop_word, undo_word, word};
 use gonogo::core::time::At;
 use gonogo::rehearsal::operator::Seen;
 

@@ -1,0 +1,186 @@
+//! Where a step stands, and what an operator sees of it and types to have it done.
+
+use super::board::Board;
+use super::evidence::Evidence;
+use super::ids::StepId;
+use super::input::Picture;
+use super::job::Direction;
+use super::plan::{Confirm, Plan, Reversibility, Step};
+use super::poll::gates;
+use super::state::{Phase, Run};
+use super::time::At;
+
+/// The word that stops a step.
+pub const STOP_WORD: &str = "stop";
+
+/// The word that takes a step back.
+pub const UNDO_WORD: &str = "undo";
+
+/// Where a step stands, in the words of the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StepState {
+    /// A step it needs is not done.
+    Waiting,
+    /// A gate is shut.
+    Gated,
+    /// Every gate is GO: it can be confirmed.
+    Ready,
+    /// Its work is under way.
+    Running,
+    /// It is taking its own work back after a failure.
+    Reverting,
+    /// The operator is taking it back.
+    Undoing,
+    /// Its checks are being watched.
+    Verifying,
+    /// Done.
+    Done,
+    /// Failed.
+    Failed,
+    /// It may or may not have had its effect.
+    InDoubt,
+    /// Left out with a reason.
+    Skipped,
+    /// Taken back.
+    Undone,
+}
+
+impl StepState {
+    /// The word on screen.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StepState::Waiting => "waiting",
+            StepState::Gated => "gated",
+            StepState::Ready => "ready",
+            StepState::Running => "running",
+            StepState::Reverting => "reverting",
+            StepState::Undoing => "undoing",
+            StepState::Verifying => "verifying",
+            StepState::Done => "done",
+            StepState::Failed => "failed",
+            StepState::InDoubt => "in doubt",
+            StepState::Skipped => "skipped",
+            StepState::Undone => "undone",
+        }
+    }
+}
+
+/// Where a step stands now.
+pub fn step_state(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> StepState {
+    match run.phase(&step.id) {
+        Phase::Pending if !unmet(run, step).is_empty() => StepState::Waiting,
+        Phase::Pending => {
+            if gates(plan, board, now, step).iter().all(Evidence::open) {
+                StepState::Ready
+            } else {
+                StepState::Gated
+            }
+        }
+        Phase::Running(running) => match running.key.direction {
+            Direction::Do => StepState::Running,
+            Direction::Revert => StepState::Reverting,
+            Direction::Undo => StepState::Undoing,
+        },
+        Phase::Verifying { .. } => StepState::Verifying,
+        Phase::Done { .. } => StepState::Done,
+        Phase::Failed { .. } => StepState::Failed,
+        Phase::InDoubt { .. } => StepState::InDoubt,
+        Phase::Skipped { .. } => StepState::Skipped,
+        Phase::Undone { .. } => StepState::Undone,
+    }
+}
+
+/// Steps that must be done before this one and are not.
+pub fn unmet(run: &Run, step: &Step) -> Vec<StepId> {
+    step.needs.iter().filter(|need| !run.is_settled(need)).cloned().collect()
+}
+
+/// What the operator sees of a step now; a confirmation must carry an equal one.
+pub fn picture(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Picture {
+    let progress = run.step(&step.id);
+    let work = match progress.phase {
+        Phase::Done { .. } | Phase::Verifying { .. } | Phase::InDoubt { .. } => step.undo.as_ref(),
+        _ => Some(&step.work),
+    };
+    let polled = match progress.phase {
+        Phase::Pending | Phase::Failed { .. } | Phase::Undone { .. } | Phase::Skipped { .. } => {
+            gates(plan, board, now, step)
+        }
+        _ => Vec::new(),
+    };
+    let doubt = match progress.phase {
+        Phase::InDoubt { key, .. } => Some(key),
+        _ => None,
+    };
+    Picture {
+        state: step_state(plan, run, board, now, step).as_str(),
+        attempts: (progress.attempt, progress.undo_attempt),
+        doubt,
+        gates: polled
+            .into_iter()
+            .map(|gate| {
+                let open = gate.open();
+                (gate.name, gate.assessment.verdict, open)
+            })
+            .collect(),
+        preview: work.map(|work| work.digest.clone()).unwrap_or_default(),
+    }
+}
+
+/// What must be typed to start a step.
+pub fn word(step: &Step) -> &str {
+    match step.confirm {
+        Confirm::Go => "go",
+        Confirm::Id | Confirm::TwoPerson => step.id.as_str(),
+    }
+}
+
+/// What must be typed to take a step back.
+pub fn undo_word(step: &Step) -> &str {
+    if step.reversibility >= Reversibility::Lossy { step.id.as_str() } else { UNDO_WORD }
+}
+
+/// What must be typed to stop a step. What is on its way back would be left half way, which takes more than a habit.
+pub fn stop_word<'a>(run: &Run, step: &'a Step) -> &'a str {
+    match run.phase(&step.id) {
+        Phase::Running(running) if running.key.direction != Direction::Do => step.id.as_str(),
+        _ => STOP_WORD,
+    }
+}
+
+/// Whether the checks of a failed step may be looked at again: they say something only about work that ended well and
+/// is still there.
+pub fn may_be_verified_again(run: &Run, step: &Step) -> bool {
+    let progress = run.step(&step.id);
+    matches!(progress.phase, Phase::Failed { reverted: false, .. })
+        && progress.worked
+        && progress.reverting.is_none()
+        && !step.verify.is_empty()
+}
+
+/// What is different between what was on screen and what is, in words; `None` when nothing is.
+pub(super) fn difference(seen: &Picture, present: &Picture, gates: bool) -> Option<String> {
+    if seen.state != present.state {
+        return Some(format!("the step went from {} to {}", seen.state, present.state));
+    }
+    if seen.attempts != present.attempts {
+        return Some("the step was tried".to_owned());
+    }
+    if seen.doubt != present.doubt {
+        return Some("another job came to be in doubt".to_owned());
+    }
+    if seen.preview != present.preview {
+        return Some("what would be done changed".to_owned());
+    }
+    if !gates {
+        return None;
+    }
+    // By position: names need not differ.
+    let changed = present.gates.iter().zip(&seen.gates).find(|(is, was)| is != was);
+    changed
+        .map(|((name, verdict, open), _)| {
+            let how = if *open { "open" } else { "shut" };
+            format!("gate \"{name}\" became {verdict} and is {how}")
+        })
+        .or_else(|| (seen.gates.len() != present.gates.len()).then(|| "the gates changed".to_owned()))
+}
