@@ -3,6 +3,7 @@
 //! There is no executor here and nothing to build one from: a [`Replay`] holds a plan, a reader of the journal and a
 //! pace. `tests/purity.rs` reads the imports of this folder.
 
+mod asked;
 mod place;
 mod recording;
 mod reel;

@@ -7,24 +7,19 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::asked::{Asked, Ground, Question};
 use super::recording::Recording;
-use crate::core::action::{Action, Wait};
+use crate::core::action::Action;
 use crate::core::board::Board;
 use crate::core::decide::decide;
 use crate::core::evidence::{Baselines, Evidence, Verdict};
-use crate::core::fact::{Fact, Finding, Mode, Recorded, StopWhy};
+use crate::core::fact::{Fact, Mode, Recorded, StopWhy};
 use crate::core::ids::{StepId, Who};
-use crate::core::input::{Command, Confirmation, Input};
-use crate::core::job::JobKey;
-use crate::core::plan::{ConditionId, Plan, Step};
+use crate::core::plan::{ConditionId, Plan};
 use crate::core::recover::take_over;
-use crate::core::standing::{picture, stop_word};
 use crate::core::state::{Phase, Run};
 use crate::core::time::{At, Span};
 use crate::journal::JournalError;
-
-/// How long a question is taken to have been on screen: no fact says it.
-const LONG_SHOWN: i64 = 60_000;
 
 /// Something that cannot have been decided as the journal says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,56 +89,14 @@ struct Again<'a> {
     report: Report,
 }
 
-/// What was asked for, without the picture it was asked on.
-enum Asked {
-    Inputs(Vec<Input>),
-    Start {
-        step: StepId,
-        by: Who,
-        second: Option<Who>,
-        typed: String,
-        overridden: Option<String>,
-    },
-    Undo {
-        step: StepId,
-        by: Who,
-        typed: String,
-    },
-    ByHand {
-        step: StepId,
-        by: Who,
-        reason: String,
-    },
-    /// What was typed to stop it is not recorded; without a person it came by itself, with one perhaps.
-    Stop {
-        step: StepId,
-        by: Option<Who>,
-        or_by_itself: bool,
-    },
-    Resolve {
-        step: StepId,
-        finding: Finding,
-        by: Who,
-        reason: String,
-    },
-}
-
-/// On what a decision is made again.
-enum Ground {
-    /// Nothing that was read matters.
-    Bare,
-    /// Recorded evidence, and what growth is counted from on from there.
-    Evidence(Vec<(ConditionId, Evidence)>, Baselines),
-    /// Recorded evidence of guards that had not been GO since then; the step's other guards had been.
-    Soak(StepId, Vec<(ConditionId, Evidence)>, At),
-    /// No evidence is recorded; readings are.
-    Readings,
-}
-
 impl Again<'_> {
     fn differs(&mut self, recorded: &Recorded, what: impl Into<String>) {
         let (seq, kind) = (recorded.seq, recorded.fact.kind());
         self.report.differences.push(Difference { seq, kind, what: what.into() });
+    }
+
+    fn asked(&self) -> Question<'_> {
+        Question { plan: self.plan, run: &self.run }
     }
 
     fn taken(&mut self, why: &'static str) {
@@ -206,7 +159,7 @@ impl Again<'_> {
         if let Some(by) = decider(&first.fact).filter(|by| self.run.driver.as_ref() != Some(by)) {
             self.differs(first, format!("{by} did not drive"));
         }
-        let Some((asked, ground)) = self.question(first) else {
+        let Some((asked, ground)) = self.asked().of(first) else {
             self.differs(first, "nothing that can happen leads to it: it never stands alone");
             return Ok(1);
         };
@@ -246,7 +199,7 @@ impl Again<'_> {
         ground: &Ground,
     ) -> Result<usize, JournalError> {
         let mut why = "the runbook has no such step".to_owned();
-        for input in self.inputs(asked, board, first.at) {
+        for input in self.asked().inputs(asked, board, first.at) {
             match decide(self.plan, &self.run, board, first.at, input) {
                 Err(refusal) => why = format!("it would have been refused: {refusal}"),
                 Ok(decision) if decision.facts.is_empty() => "nothing would have been decided".clone_into(&mut why),
@@ -309,122 +262,6 @@ impl Again<'_> {
             self.differs(first, format!("\"{step}\" was under way, and a driver waits for that before leaving"));
         } else {
             self.report.decided += 1;
-        }
-    }
-
-    /// What may have been asked when this fact was the first answer, and what to decide it on.
-    fn question(&self, first: &Recorded) -> Option<(Asked, Ground)> {
-        let operator = |by: Who, command: Command| Asked::Inputs(vec![Input::Operator { by, command }]);
-        let input = |input: Input| Asked::Inputs(vec![input]);
-        Some(match first.fact.clone() {
-            Fact::StepStarted { step, by, second, typed, evidence, overridden, baselines, .. } => {
-                let ground = Ground::Evidence(of_poll(self.plan, self.plan.step(&step)?, evidence), baselines);
-                (Asked::Start { step, by, second, typed, overridden }, ground)
-            }
-            Fact::UndoStarted { step, by, typed, baselines, .. } => {
-                (Asked::Undo { step, by, typed }, Ground::Evidence(Vec::new(), baselines))
-            }
-            Fact::TakenBackByHand { step, by, reason } => (Asked::ByHand { step, by, reason }, Ground::Bare),
-            Fact::BaselineTaken { .. } | Fact::SoakContinued { .. } => (input(Input::Tick), Ground::Readings),
-            Fact::SoakInterrupted { step, since, evidence, .. } => {
-                let evidence = of_guards(self.plan, &step, evidence);
-                (input(Input::Tick), Ground::Soak(step, evidence, since))
-            }
-            Fact::ItemAcknowledged { step, item, by, .. } => {
-                (operator(by, Command::Acknowledge { step, item }), Ground::Bare)
-            }
-            Fact::StepSkipped { step, by, reason } => (operator(by, Command::Skip { step, reason }), Ground::Bare),
-            Fact::VerifyingAgain { step, by, .. } => (operator(by, Command::VerifyAgain { step }), Ground::Bare),
-            Fact::NoteAdded { by, text } => (operator(by, Command::Note { text }), Ground::Bare),
-            Fact::StatusUpdated { by, text } => (operator(by, Command::StatusUpdate { text }), Ground::Bare),
-            Fact::RunEnded { by, how, .. } => (operator(by, Command::End { how }), Ground::Bare),
-            Fact::DoubtResolved { key, finding, by, reason, evidence } => {
-                let ground = testified(of_checks(self.plan, &key.step, evidence));
-                (Asked::Resolve { step: key.step, finding, by, reason }, ground)
-            }
-            Fact::StopRequested { step, why: StopWhy::Operator(by), .. } => {
-                (Asked::Stop { step, by: Some(by), or_by_itself: false }, Ground::Bare)
-            }
-            Fact::StopRequested { why: StopWhy::Deadline(_), .. } => (input(Input::Tick), Ground::Bare),
-            Fact::StopRequested { step, why: StopWhy::Guard(_), evidence, .. } => {
-                (input(Input::Tick), testified(of_guards(self.plan, &step, evidence)))
-            }
-            Fact::JobEnded { key, outcome, took } => match kept_by_the_core(self.plan, &key) {
-                Some(true) => (input(Input::Tick), Ground::Readings),
-                Some(false) => (input(Input::Tick), Ground::Bare),
-                None => (input(Input::JobEnded { key, outcome, took }), Ground::Bare),
-            },
-            Fact::JobAdopted { key, adoption } => (input(Input::JobAdopted { key, adoption }), Ground::Bare),
-            Fact::LateResultIgnored { key, outcome } => {
-                (input(Input::JobEnded { key, outcome, took: Span::ZERO }), Ground::Bare)
-            }
-            Fact::StepDone { step, evidence, .. } => {
-                (input(Input::Tick), testified(of_checks(self.plan, &step, evidence)))
-            }
-            Fact::StepFailed { step, evidence, .. } => {
-                let mut known = of_checks(self.plan, &step, evidence.clone());
-                if known.is_empty() {
-                    known = of_guards(self.plan, &step, evidence);
-                }
-                // By itself, or because somebody stopped the watching.
-                (Asked::Stop { step, by: self.run.driver.clone(), or_by_itself: true }, testified(known))
-            }
-            _ => return None,
-        })
-    }
-
-    /// The inputs that may have been meant, with the picture that this board gives.
-    fn inputs(&self, asked: &Asked, board: &Board, at: At) -> Vec<Input> {
-        let confirmation = |step: &StepId, typed: &str, second: Option<&Who>| {
-            let step = self.plan.step(step)?;
-            Some(self.confirmation(step, typed.to_owned(), second.cloned(), board, at))
-        };
-        let (by, command) = match asked {
-            Asked::Inputs(inputs) => return inputs.clone(),
-            Asked::Start { step, by, second, typed, overridden } => {
-                let confirmation = confirmation(step, typed, second.as_ref());
-                let command = confirmation.map(|confirmation| match overridden {
-                    None => Command::Confirm(confirmation),
-                    Some(reason) => Command::Override { confirmation, reason: reason.clone() },
-                });
-                (by, command)
-            }
-            Asked::Undo { step, by, typed } => (by, confirmation(step, typed, None).map(Command::Undo)),
-            Asked::Stop { step, by, or_by_itself } => {
-                let word = self.plan.step(step).map(|step| stop_word(&self.run, step)).unwrap_or_default();
-                let stop = confirmation(step, word, None).map(Command::Stop);
-                let stop = by.clone().zip(stop).map(|(by, command)| Input::Operator { by, command });
-                return stop.into_iter().chain(or_by_itself.then_some(Input::Tick)).collect();
-            }
-            Asked::ByHand { step, by, reason } => {
-                let command = confirmation(step, "", None).map(|confirmation| Command::TakenBackByHand {
-                    step: step.clone(),
-                    reason: reason.clone(),
-                    seen: confirmation.seen,
-                });
-                (by, command)
-            }
-            Asked::Resolve { step, finding, by, reason } => {
-                let command = confirmation(step, "", None).map(|confirmation| Command::Resolve {
-                    step: step.clone(),
-                    finding: *finding,
-                    reason: reason.clone(),
-                    seen: confirmation.seen,
-                });
-                (by, command)
-            }
-        };
-        command.into_iter().map(|command| Input::Operator { by: by.clone(), command }).collect()
-    }
-
-    /// The confirmation as it must have been: made on the picture of that moment, long enough on screen.
-    fn confirmation(&self, step: &Step, typed: String, second: Option<Who>, board: &Board, at: At) -> Confirmation {
-        Confirmation {
-            step: step.id.clone(),
-            typed,
-            second,
-            seen: picture(self.plan, &self.run, board, at, step),
-            shown: At(at.0.saturating_sub(LONG_SHOWN)),
         }
     }
 
@@ -554,10 +391,6 @@ fn taken_together(first: &Recorded, rest: &[Recorded]) -> usize {
     1 + rest.iter().skip(1).take_while(belongs).count()
 }
 
-fn testified(evidence: Vec<(ConditionId, Evidence)>) -> Ground {
-    Ground::Evidence(evidence, Baselines::new())
-}
-
 /// The person who decided this, if it was one.
 fn decider(fact: &Fact) -> Option<&Who> {
     match fact {
@@ -574,45 +407,6 @@ fn decider(fact: &Fact) -> Option<&Who> {
         | Fact::RunEnded { by, .. } => Some(by),
         _ => None,
     }
-}
-
-/// Whether the core keeps this job itself, and then whether readings matter to how it ends.
-fn kept_by_the_core(plan: &Plan, key: &JobKey) -> Option<bool> {
-    match plan.action(key)? {
-        action if action.leaves_the_program() => None,
-        Action::Wait(Wait::For(_)) => Some(false),
-        _ => Some(true),
-    }
-}
-
-/// The stations of the poll before a start, without those that are no conditions: the window of the change is judged
-/// by the clock, and what is counted by what it is counted from.
-fn of_poll(plan: &Plan, step: &Step, evidence: Vec<Evidence>) -> Vec<(ConditionId, Evidence)> {
-    let skip = usize::from(plan.window.is_some());
-    let gates = step.gates.iter().map(|gate| gate.condition);
-    let stations = gates.chain(step.guards.iter().map(|guard| guard.condition));
-    stations.zip(evidence.into_iter().skip(skip)).collect()
-}
-
-fn of_checks(plan: &Plan, step: &StepId, evidence: Vec<Evidence>) -> Vec<(ConditionId, Evidence)> {
-    let Some(step) = plan.step(step) else { return Vec::new() };
-    if evidence.len() != step.verify.len()
-        || evidence.iter().zip(&step.verify).any(|(told, check)| told.name != check.name)
-    {
-        return Vec::new();
-    }
-    step.verify.iter().map(|check| check.condition).zip(evidence).collect()
-}
-
-fn of_guards(plan: &Plan, step: &StepId, evidence: Vec<Evidence>) -> Vec<(ConditionId, Evidence)> {
-    let guards = plan.step(step).map(|step| step.guards.as_slice()).unwrap_or_default();
-    evidence
-        .into_iter()
-        .filter_map(|told| {
-            let guard = guards.iter().find(|guard| guard.name == told.name)?;
-            Some((guard.condition, told))
-        })
-        .collect()
 }
 
 /// What is different between what is decided now and what is recorded; `None` when nothing is.

@@ -1,0 +1,229 @@
+//! What may have been asked when a fact was the answer, and on what that was decided.
+
+use crate::core::action::{Action, Wait};
+use crate::core::board::Board;
+use crate::core::evidence::{Baselines, Evidence};
+use crate::core::fact::{Fact, Finding, Recorded, StopWhy};
+use crate::core::ids::{StepId, Who};
+use crate::core::input::{Command, Confirmation, Input};
+use crate::core::job::JobKey;
+use crate::core::plan::{ConditionId, Plan, Step};
+use crate::core::standing::{picture, stop_word};
+use crate::core::state::Run;
+use crate::core::time::{At, Span};
+
+/// How long a question is taken to have been on screen: no fact says it.
+const LONG_SHOWN: i64 = 60_000;
+
+/// What was asked for, without the picture it was asked on.
+pub(super) enum Asked {
+    Inputs(Vec<Input>),
+    Start {
+        step: StepId,
+        by: Who,
+        second: Option<Who>,
+        typed: String,
+        overridden: Option<String>,
+    },
+    Undo {
+        step: StepId,
+        by: Who,
+        typed: String,
+    },
+    ByHand {
+        step: StepId,
+        by: Who,
+        reason: String,
+    },
+    /// What was typed to stop it is not recorded; without a person it came by itself, with one perhaps.
+    Stop {
+        step: StepId,
+        by: Option<Who>,
+        or_by_itself: bool,
+    },
+    Resolve {
+        step: StepId,
+        finding: Finding,
+        by: Who,
+        reason: String,
+    },
+}
+
+/// On what a decision is made again.
+pub(super) enum Ground {
+    /// Nothing that was read matters.
+    Bare,
+    /// Recorded evidence, and what growth is counted from on from there.
+    Evidence(Vec<(ConditionId, Evidence)>, Baselines),
+    /// Recorded evidence of guards that had not been GO since then; the step's other guards had been.
+    Soak(StepId, Vec<(ConditionId, Evidence)>, At),
+    /// No evidence is recorded; readings are.
+    Readings,
+}
+
+/// A run before a fact, and whoever asks how that fact came about.
+pub(super) struct Question<'a> {
+    pub plan: &'a Plan,
+    pub run: &'a Run,
+}
+
+impl Question<'_> {
+    /// What may have been asked when this fact was the first answer, and what to decide it on.
+    pub(super) fn of(&self, first: &Recorded) -> Option<(Asked, Ground)> {
+        let operator = |by: Who, command: Command| Asked::Inputs(vec![Input::Operator { by, command }]);
+        let input = |input: Input| Asked::Inputs(vec![input]);
+        Some(match first.fact.clone() {
+            Fact::StepStarted { step, by, second, typed, evidence, overridden, baselines, .. } => {
+                let ground = Ground::Evidence(of_poll(self.plan, self.plan.step(&step)?, evidence), baselines);
+                (Asked::Start { step, by, second, typed, overridden }, ground)
+            }
+            Fact::UndoStarted { step, by, typed, baselines, .. } => {
+                (Asked::Undo { step, by, typed }, Ground::Evidence(Vec::new(), baselines))
+            }
+            Fact::TakenBackByHand { step, by, reason } => (Asked::ByHand { step, by, reason }, Ground::Bare),
+            Fact::BaselineTaken { .. } | Fact::SoakContinued { .. } => (input(Input::Tick), Ground::Readings),
+            Fact::SoakInterrupted { step, since, evidence, .. } => {
+                let evidence = of_guards(self.plan, &step, evidence);
+                (input(Input::Tick), Ground::Soak(step, evidence, since))
+            }
+            Fact::ItemAcknowledged { step, item, by, .. } => {
+                (operator(by, Command::Acknowledge { step, item }), Ground::Bare)
+            }
+            Fact::StepSkipped { step, by, reason } => (operator(by, Command::Skip { step, reason }), Ground::Bare),
+            Fact::VerifyingAgain { step, by, .. } => (operator(by, Command::VerifyAgain { step }), Ground::Bare),
+            Fact::NoteAdded { by, text } => (operator(by, Command::Note { text }), Ground::Bare),
+            Fact::StatusUpdated { by, text } => (operator(by, Command::StatusUpdate { text }), Ground::Bare),
+            Fact::RunEnded { by, how, .. } => (operator(by, Command::End { how }), Ground::Bare),
+            Fact::DoubtResolved { key, finding, by, reason, evidence } => {
+                let ground = testified(of_checks(self.plan, &key.step, evidence));
+                (Asked::Resolve { step: key.step, finding, by, reason }, ground)
+            }
+            Fact::StopRequested { step, why: StopWhy::Operator(by), .. } => {
+                (Asked::Stop { step, by: Some(by), or_by_itself: false }, Ground::Bare)
+            }
+            Fact::StopRequested { why: StopWhy::Deadline(_), .. } => (input(Input::Tick), Ground::Bare),
+            Fact::StopRequested { step, why: StopWhy::Guard(_), evidence, .. } => {
+                (input(Input::Tick), testified(of_guards(self.plan, &step, evidence)))
+            }
+            Fact::JobEnded { key, outcome, took } => match kept_by_the_core(self.plan, &key) {
+                Some(true) => (input(Input::Tick), Ground::Readings),
+                Some(false) => (input(Input::Tick), Ground::Bare),
+                None => (input(Input::JobEnded { key, outcome, took }), Ground::Bare),
+            },
+            Fact::JobAdopted { key, adoption } => (input(Input::JobAdopted { key, adoption }), Ground::Bare),
+            Fact::LateResultIgnored { key, outcome } => {
+                (input(Input::JobEnded { key, outcome, took: Span::ZERO }), Ground::Bare)
+            }
+            Fact::StepDone { step, evidence, .. } => {
+                (input(Input::Tick), testified(of_checks(self.plan, &step, evidence)))
+            }
+            Fact::StepFailed { step, evidence, .. } => {
+                let mut known = of_checks(self.plan, &step, evidence.clone());
+                if known.is_empty() {
+                    known = of_guards(self.plan, &step, evidence);
+                }
+                // By itself, or because somebody stopped the watching.
+                (Asked::Stop { step, by: self.run.driver.clone(), or_by_itself: true }, testified(known))
+            }
+            _ => return None,
+        })
+    }
+
+    /// The inputs that may have been meant, with the picture that this board gives.
+    pub(super) fn inputs(&self, asked: &Asked, board: &Board, at: At) -> Vec<Input> {
+        let confirmation = |step: &StepId, typed: &str, second: Option<&Who>| {
+            let step = self.plan.step(step)?;
+            Some(self.confirmation(step, typed.to_owned(), second.cloned(), board, at))
+        };
+        let (by, command) = match asked {
+            Asked::Inputs(inputs) => return inputs.clone(),
+            Asked::Start { step, by, second, typed, overridden } => {
+                let confirmation = confirmation(step, typed, second.as_ref());
+                let command = confirmation.map(|confirmation| match overridden {
+                    None => Command::Confirm(confirmation),
+                    Some(reason) => Command::Override { confirmation, reason: reason.clone() },
+                });
+                (by, command)
+            }
+            Asked::Undo { step, by, typed } => (by, confirmation(step, typed, None).map(Command::Undo)),
+            Asked::Stop { step, by, or_by_itself } => {
+                let word = self.plan.step(step).map(|step| stop_word(self.run, step)).unwrap_or_default();
+                let stop = confirmation(step, word, None).map(Command::Stop);
+                let stop = by.clone().zip(stop).map(|(by, command)| Input::Operator { by, command });
+                return stop.into_iter().chain(or_by_itself.then_some(Input::Tick)).collect();
+            }
+            Asked::ByHand { step, by, reason } => {
+                let command = confirmation(step, "", None).map(|confirmation| Command::TakenBackByHand {
+                    step: step.clone(),
+                    reason: reason.clone(),
+                    seen: confirmation.seen,
+                });
+                (by, command)
+            }
+            Asked::Resolve { step, finding, by, reason } => {
+                let command = confirmation(step, "", None).map(|confirmation| Command::Resolve {
+                    step: step.clone(),
+                    finding: *finding,
+                    reason: reason.clone(),
+                    seen: confirmation.seen,
+                });
+                (by, command)
+            }
+        };
+        command.into_iter().map(|command| Input::Operator { by: by.clone(), command }).collect()
+    }
+
+    /// The confirmation as it must have been: made on the picture of that moment, long enough on screen.
+    fn confirmation(&self, step: &Step, typed: String, second: Option<Who>, board: &Board, at: At) -> Confirmation {
+        Confirmation {
+            step: step.id.clone(),
+            typed,
+            second,
+            seen: picture(self.plan, self.run, board, at, step),
+            shown: At(at.0.saturating_sub(LONG_SHOWN)),
+        }
+    }
+}
+
+fn testified(evidence: Vec<(ConditionId, Evidence)>) -> Ground {
+    Ground::Evidence(evidence, Baselines::new())
+}
+
+/// Whether the core keeps this job itself, and then whether readings matter to how it ends.
+fn kept_by_the_core(plan: &Plan, key: &JobKey) -> Option<bool> {
+    match plan.action(key)? {
+        action if action.leaves_the_program() => None,
+        Action::Wait(Wait::For(_)) => Some(false),
+        _ => Some(true),
+    }
+}
+
+/// The stations of the poll before a start, without those that are no conditions: the window of the change is judged
+/// by the clock, and what is counted by what it is counted from.
+fn of_poll(plan: &Plan, step: &Step, evidence: Vec<Evidence>) -> Vec<(ConditionId, Evidence)> {
+    let skip = usize::from(plan.window.is_some());
+    let gates = step.gates.iter().map(|gate| gate.condition);
+    let stations = gates.chain(step.guards.iter().map(|guard| guard.condition));
+    stations.zip(evidence.into_iter().skip(skip)).collect()
+}
+
+fn of_checks(plan: &Plan, step: &StepId, evidence: Vec<Evidence>) -> Vec<(ConditionId, Evidence)> {
+    let Some(step) = plan.step(step) else { return Vec::new() };
+    if evidence.len() != step.verify.len()
+        || evidence.iter().zip(&step.verify).any(|(told, check)| told.name != check.name)
+    {
+        return Vec::new();
+    }
+    step.verify.iter().map(|check| check.condition).zip(evidence).collect()
+}
+
+fn of_guards(plan: &Plan, step: &StepId, evidence: Vec<Evidence>) -> Vec<(ConditionId, Evidence)> {
+    let guards = plan.step(step).map(|step| step.guards.as_slice()).unwrap_or_default();
+    evidence
+        .into_iter()
+        .filter_map(|told| {
+            let guard = guards.iter().find(|guard| guard.name == told.name)?;
+            Some((guard.condition, told))
+        })
+        .collect()
+}
