@@ -296,7 +296,9 @@ impl Recording {
             return Ok(false);
         }
         let next = self.first_sample(|place| place.after < seq)?;
-        Ok(self.reader.arrived(next, 1)?.first().is_none_or(|(_, sample)| sample.source == OPENED))
+        // The record of a run that is driven now grows: what came after it was opened is no part of it.
+        let later = if next < self.samples.1 { self.reader.arrived(next, 1)? } else { Vec::new() };
+        Ok(later.first().is_none_or(|(_, sample)| sample.source == OPENED))
     }
 
     /// Everything as it was behind this fact and before this sample.

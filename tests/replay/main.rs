@@ -122,6 +122,22 @@ fn every_decision_of_a_run_is_made_again_with_the_same_result() {
     }
 }
 
+#[test]
+fn what_is_written_while_it_is_looked_at_makes_no_difference() {
+    let watched = |fact: &Fact| matches!(fact, Fact::SoakInterrupted { .. } | Fact::SoakContinued { .. });
+    let (mut stories, mut taken) = (0, 0);
+    for mut story in (200..230).filter_map(|seed| Story::under_way(seed, watched)).take(4) {
+        let recording = story.recording();
+        // The last readings reach the disk only now.
+        story.kill();
+        let report = verify(&recording).unwrap();
+        assert!(report.differences.is_empty(), "{report}");
+        stories += 1;
+        taken += report.taken.values().sum::<usize>();
+    }
+    assert!(stories == 4 && taken > 0, "{stories} stories, {taken} decisions rested on readings that came late");
+}
+
 /// The same run with other facts, in a journal whose chain is whole.
 fn forged(story: &Story, forge: impl Fn(&mut Vec<Recorded>) -> bool) -> Option<Report> {
     let original = story.recording();

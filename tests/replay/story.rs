@@ -126,13 +126,39 @@ pub struct Story {
 impl Story {
     /// A run of its own, driven for so many events by so many cockpits.
     pub fn drive(seed: u64, cockpits: u32, events: u32, thorough: bool) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let start = At(1_795_485_600_000);
-        let (clock, hand) = Clock::simulated(start);
-        let id: RunId = "20261124-0214-7f3a".parse().unwrap();
-        let mut story = Self {
-            dir,
-            id,
+        let mut story = Self::new(seed, thorough);
+        for cockpit in 0..cockpits {
+            story.open(cockpit == 0);
+            story.events(events);
+            if cockpit + 1 == cockpits {
+                story.finish();
+            }
+            story.kill();
+            let away = story.rng.random_range(0..20_000);
+            story.hand.advance(Span(away));
+        }
+        story
+    }
+
+    /// A run of its own that is still driven and has just come to such a fact, if it does.
+    pub fn under_way(seed: u64, until: impl Fn(&Fact) -> bool) -> Option<Self> {
+        let mut story = Self::new(seed, false);
+        story.open(true);
+        for _ in 0..2_000 {
+            let known = story.engine().log().len();
+            story.event();
+            if story.engine().log().iter().skip(known).any(|recorded| until(&recorded.fact)) {
+                return Some(story);
+            }
+        }
+        None
+    }
+
+    fn new(seed: u64, thorough: bool) -> Self {
+        let (clock, hand) = Clock::simulated(At(1_795_485_600_000));
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            id: "20261124-0214-7f3a".parse().unwrap(),
             plan: Arc::new(plan()),
             shown: Shown::default(),
             hand,
@@ -144,21 +170,18 @@ impl Story {
             disk: None,
             lines: 0,
             thorough,
-        };
-        for cockpit in 0..cockpits {
-            story.open(cockpit == 0);
-            for _ in 0..events {
-                story.event();
-            }
-            if cockpit + 1 == cockpits {
-                story.finish();
-            }
-            // Killed: nothing is said.
-            story.engine = None;
-            let away = story.rng.random_range(0..20_000);
-            story.hand.advance(Span(away));
         }
-        story
+    }
+
+    fn events(&mut self, count: u32) {
+        for _ in 0..count {
+            self.event();
+        }
+    }
+
+    /// Takes the cockpit away: nothing is said, samples that waited are written.
+    pub fn kill(&mut self) {
+        self.engine = None;
     }
 
     pub fn store(&self) -> Store {
