@@ -1,27 +1,17 @@
-//! What later tries, guards, soaks, stops and pauses mean, one example each: pure decisions, no world.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test ends at what it did not expect"
-)]
+//! What later tries, guards, soaks, stops and pauses mean, one example each.
 
-use gonogo::core::board::Board;
-use gonogo::core::decide::decide;
-use gonogo::core::fact::{Fact, Finding, Recorded};
-use gonogo::core::ids::{Attempt, StepId, Who};
+use gonogo::core::fact::{Fact, Finding};
+use gonogo::core::ids::Attempt;
 use gonogo::core::input::{Command, Confirmation, Decision, Effect, Input};
 use gonogo::core::job::{Direction, JobKey, Outcome};
-use gonogo::core::plan::{Plan, Step};
-use gonogo::core::reading::Reading;
-use gonogo::core::recover::take_over;
 use gonogo::core::refusal::Refusal;
 use gonogo::core::rollback::way_back;
-use gonogo::core::standing::{StepState, picture, stop_word, undo_word, word};
-use gonogo::core::state::{Phase, Run};
-use gonogo::core::time::{At, Span};
+use gonogo::core::standing::{StepState, stop_word};
+use gonogo::core::state::Phase;
+use gonogo::core::time::Span;
 use gonogo::core::value::Value;
-use gonogo::runbook::{Options, load_str};
+
+use crate::bench::Bench;
 
 const RUNBOOK: &str = r#"
 title: Tries
@@ -83,139 +73,9 @@ phases:
         reversibility: lossless
 "#;
 
-struct Bench {
-    plan: Plan,
-    run: Run,
-    board: Board,
-    now: At,
-    facts: Vec<Recorded>,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let plan =
-            load_str("tries.yaml", RUNBOOK, &Options::default()).unwrap_or_else(|faults| panic!("{faults}")).plan;
-        let board = Board::new(&plan, At(0));
-        Self { plan, run: Run::default(), board, now: At(7_200_000), facts: Vec::new() }
-    }
-
-    fn step(&self, id: &str) -> &Step {
-        self.plan.step(&id.into()).unwrap()
-    }
-
-    fn phase(&self, id: &str) -> &Phase {
-        self.run.phase(&id.into())
-    }
-
-    fn commit(&mut self, decision: &Decision) {
-        for fact in &decision.facts {
-            self.run.apply(&self.plan, self.now, fact);
-            self.facts.push(Recorded { seq: self.facts.len() as u64 + 1, at: self.now, fact: fact.clone() });
-        }
-        // What is stored tells the same run.
-        assert_eq!(Run::fold(&self.plan, &self.facts), self.run);
-    }
-
-    fn input(&mut self, input: Input) -> Result<Decision, Refusal> {
-        self.board.refresh(&self.plan, &self.run, self.now);
-        let decision = decide(&self.plan, &self.run, &self.board, self.now, input)?;
-        self.commit(&decision);
-        Ok(decision)
-    }
-
-    /// Time passes, in steps of a tick, without a reading.
-    fn wait(&mut self, ms: u64) {
-        for _ in 0..ms / 100 {
-            self.now = self.now.plus(Span(100));
-            while !self.input(Input::Tick).unwrap().is_empty() {}
-        }
-    }
-
-    fn read(&mut self, failed: i64, served: bool) {
-        let value = Value::map([("failed", Value::Int(failed)), ("served", Value::Bool(served))]);
-        let reading = Reading { probe: "customers".into(), at: self.now, took: Span(1), result: Ok(value) };
-        self.board.observe(&self.plan, &self.run, self.now, &reading);
-        self.wait(100);
-    }
-
-    fn command(&mut self, command: Command) -> Result<Decision, Refusal> {
-        self.input(Input::Operator { by: Who("ada@here".to_owned()), command })
-    }
-
-    fn confirmation(&mut self, id: &str, typed: &str) -> Confirmation {
-        self.board.refresh(&self.plan, &self.run, self.now);
-        let seen = picture(&self.plan, &self.run, &self.board, self.now, self.step(id));
-        Confirmation { step: id.into(), typed: typed.to_owned(), second: None, seen, shown: At(self.now.0 - 1_000) }
-    }
-
-    fn start(&mut self, id: &str) -> Result<Decision, Refusal> {
-        let typed = word(self.step(id)).to_owned();
-        let confirmation = self.confirmation(id, &typed);
-        self.command(Command::Confirm(confirmation))
-    }
-
-    fn start_over(&mut self, id: &str) -> Result<Decision, Refusal> {
-        let typed = word(self.step(id)).to_owned();
-        let confirmation = self.confirmation(id, &typed);
-        self.command(Command::Override { confirmation, reason: "the probe is broken".to_owned() })
-    }
-
-    fn undo(&mut self, id: &str) -> Result<Decision, Refusal> {
-        let typed = undo_word(self.step(id)).to_owned();
-        let confirmation = self.confirmation(id, &typed);
-        self.command(Command::Undo(confirmation))
-    }
-
-    fn stop(&mut self, id: &str, typed: &str) -> Result<Decision, Refusal> {
-        let confirmation = self.confirmation(id, typed);
-        self.command(Command::Stop(confirmation))
-    }
-
-    /// The job under way ends.
-    fn ends(&mut self, id: &str, well: bool) -> Decision {
-        let Phase::Running(running) = self.phase(id) else { panic!("{:?}", self.phase(id)) };
-        let key = running.key.clone();
-        let outcome = if well {
-            Outcome::Succeeded { summary: "exit 0".to_owned() }
-        } else {
-            Outcome::Failed { what: "exit 1".to_owned() }
-        };
-        let decision = self.input(Input::JobEnded { key, outcome, took: Span(5) }).unwrap();
-        self.wait(100);
-        decision
-    }
-
-    /// The cockpit dies and another takes over after `away`.
-    fn crash(&mut self, away: Span) {
-        self.now = self.now.plus(away);
-        self.board = Board::new(&self.plan, self.now);
-        let decision = take_over(&self.plan, &self.run, Who("ada@here".to_owned()), 2, away);
-        self.commit(&decision);
-        self.wait(100);
-    }
-
-    fn did_not_happen(&mut self, id: &str) {
-        self.found(id, Finding::DidNotHappen);
-    }
-
-    fn found(&mut self, id: &str, finding: Finding) {
-        let seen = self.confirmation(id, "").seen;
-        let reason = "looked at it myself".to_owned();
-        self.command(Command::Resolve { step: id.into(), finding, reason, seen }).unwrap();
-    }
-
-    fn on_the_way_back(&self, id: &str) -> bool {
-        way_back(&self.plan, &self.run).steps.iter().any(|back| back.step == StepId::from(id))
-    }
-
-    fn stopped(&self) -> bool {
-        self.run.writes.since.is_some()
-    }
-}
-
 #[test]
 fn what_a_failed_try_left_stays_on_the_way_back_when_the_next_did_not_happen() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::of(RUNBOOK);
     bench.read(0, true);
     bench.start("copy").unwrap();
     bench.ends("copy", false);
@@ -223,7 +83,7 @@ fn what_a_failed_try_left_stays_on_the_way_back_when_the_next_did_not_happen() {
     bench.read(0, true);
     bench.start("copy").unwrap();
     bench.crash(Span(500));
-    bench.did_not_happen("copy");
+    bench.found("copy", Finding::DidNotHappen);
     assert!(bench.on_the_way_back("copy") && bench.run.has_effect(&"copy".into()));
     // Only taking it back ends that.
     bench.undo("copy").unwrap();
@@ -241,7 +101,7 @@ fn begins_with(decision: &Decision) -> (u16, u16) {
 
 #[test]
 fn a_second_try_to_take_back_goes_on_with_the_first_job_that_is_not_done_and_waits_again() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::of(RUNBOOK);
     bench.start("leave").unwrap();
     bench.ends("leave", true);
     assert_eq!(begins_with(&bench.undo("leave").unwrap()), (0, 0));
@@ -281,7 +141,7 @@ fn a_second_try_to_take_back_goes_on_with_the_first_job_that_is_not_done_and_wai
 
 #[test]
 fn a_section_that_took_itself_back_does_not_hide_what_an_earlier_try_left() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::of(RUNBOOK);
     bench.start("switch").unwrap();
     bench.ends("switch", true);
     bench.ends("switch", false); // fence fails,
@@ -297,7 +157,7 @@ fn a_section_that_took_itself_back_does_not_hide_what_an_earlier_try_left() {
 
 #[test]
 fn growth_is_counted_anew_by_every_try() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::of(RUNBOOK);
     bench.read(41, true);
     bench.start("copy").unwrap();
     bench.ends("copy", true);
@@ -317,7 +177,7 @@ fn growth_is_counted_anew_by_every_try() {
 
 #[test]
 fn a_step_that_cannot_count_does_not_start_by_a_word_and_counts_from_the_first_reading_after_an_override() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::of(RUNBOOK);
     let refusal = bench.start("copy").unwrap_err().to_string();
     assert!(refusal.contains("customers.failed gives no fresh reading to count from"), "{refusal}");
     bench.start_over("copy").unwrap();
@@ -343,16 +203,14 @@ fn facts_from_before_growth_was_counted_are_read() {
 
 #[test]
 fn a_broken_guard_lets_nothing_start_and_an_unknown_one_only_with_a_reason() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::of(RUNBOOK);
     bench.read(0, false);
     for refusal in [bench.start("watch").unwrap_err(), bench.start_over("watch").unwrap_err()] {
         let said = refusal.to_string();
         assert!(matches!(refusal, Refusal::GuardBroken { .. }), "{said}");
         assert!(said.contains("\"customers are served\" NO-GO") && said.contains("customers.served = false"), "{said}");
     }
-    let step = bench.step("watch");
-    let state = gonogo::core::standing::step_state(&bench.plan, &bench.run, &bench.board, bench.now, step);
-    assert_eq!(state, StepState::Gated);
+    assert_eq!(bench.state("watch"), StepState::Gated);
     bench.wait(60_000);
     assert!(matches!(bench.start("watch").unwrap_err(), Refusal::GateShut { .. }));
     bench.start_over("watch").unwrap();
@@ -365,7 +223,7 @@ fn a_broken_guard_lets_nothing_start_and_an_unknown_one_only_with_a_reason() {
 
 #[test]
 fn only_watched_time_counts_for_a_soak_and_a_restart_agrees() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::of(RUNBOOK);
     bench.read(0, true);
     bench.start("watch").unwrap();
     let passed = |bench: &Bench| match bench.phase("watch") {
@@ -404,7 +262,7 @@ fn only_watched_time_counts_for_a_soak_and_a_restart_agrees() {
 
 #[test]
 fn only_a_step_whose_work_ended_well_is_verified_again() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::of(RUNBOOK);
     bench.read(0, true);
     bench.start("copy").unwrap();
     bench.ends("copy", false);
@@ -426,7 +284,7 @@ fn only_a_step_whose_work_ended_well_is_verified_again() {
 
 #[test]
 fn stopping_takes_the_word_and_on_the_way_back_the_id() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::of(RUNBOOK);
     bench.start("switch").unwrap();
     assert!(matches!(bench.stop("switch", "switch").unwrap_err(), Refusal::WrongWord { .. }));
     let stray = Confirmation { shown: bench.now, ..bench.confirmation("switch", "stop") };
@@ -443,7 +301,7 @@ fn stopping_takes_the_word_and_on_the_way_back_the_id() {
 
 #[test]
 fn a_doubt_is_resolved_about_the_job_that_was_seen() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::of(RUNBOOK);
     bench.start("switch").unwrap();
     bench.crash(Span(500));
     let seen = bench.confirmation("switch", "").seen;
@@ -458,7 +316,7 @@ fn a_doubt_is_resolved_about_the_job_that_was_seen() {
 
 #[test]
 fn writes_stop_with_the_job_that_stops_them_and_flow_with_the_one_that_lets_them() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::of(RUNBOOK);
     let seen = |bench: &mut Bench, well: [bool; 3]| {
         let mut seen = vec![bench.stopped()];
         for well in well {
@@ -487,7 +345,7 @@ fn writes_stop_with_the_job_that_stops_them_and_flow_with_the_one_that_lets_them
 
 #[test]
 fn results_say_of_which_job_and_direction_they_are() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::of(RUNBOOK);
     bench.start("switch").unwrap();
     bench.ends("switch", true);
     bench.ends("switch", false);
@@ -499,7 +357,7 @@ fn results_say_of_which_job_and_direction_they_are() {
 
 #[test]
 fn what_the_runbook_does_not_take_back_is_taken_back_by_hand_and_said() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::of(RUNBOOK);
     bench.read(0, true);
     let by_hand = |bench: &mut Bench, id: &str, reason: &str| {
         let seen = bench.confirmation(id, "").seen;
