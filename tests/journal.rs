@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use rusqlite::Connection;
 
 mod journal_support;
-use journal_support::{State, me, new_record, new_run, run, unstored};
+use journal_support::{State, me, new_record, new_run, run};
 
 fn any_record() -> impl Strategy<Value = NewRecord> {
     (any::<i64>(), any::<String>(), any::<u32>(), any::<String>()).prop_map(|(at_ms, kind, version, body)| NewRecord {
@@ -267,7 +267,7 @@ fn journals_of_every_released_format_open() {
         let report = verify(&reader, Some(&head)).unwrap();
         assert!(report.is_intact(), "{report}");
         assert_eq!(report.expected_at, Some(5));
-        let read: Vec<_> = state.records().iter().map(unstored).collect();
+        let read: Vec<_> = state.records().iter().map(gonogo::journal::Record::unstored).collect();
         assert_eq!(read, (1..=5).map(new_record).collect::<Vec<_>>());
         assert_eq!(reader.samples("lag", 0..10).unwrap().len(), 1);
         drop(reader);

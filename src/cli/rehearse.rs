@@ -21,13 +21,13 @@ use crate::core::ids::{ProbeId, StepId};
 use crate::core::plan::Plan;
 use crate::core::time::{At, Span};
 use crate::driver::{Engine, Opening, facts_of};
-use crate::journal::{Holder, Journal, Ledger, NewRecord, NewRun, RunId, Store, Writer};
+use crate::journal::{Holder, Journal, NewRun, RunId, Store, Writer};
 use crate::pace::{Pace, SPEEDS};
 use crate::rehearsal::debrief::{Debrief, Mishap, debrief};
 use crate::rehearsal::held::Samples;
 use crate::rehearsal::operator::AutoOperator;
 use crate::rehearsal::policy::{Policy, load_str as load_policy};
-use crate::rehearsal::session::{Rehearsed, rehearse as rehearse_by_policy};
+use crate::rehearsal::session::rehearse as rehearse_by_policy;
 use crate::rehearsal::world::Handle;
 use crate::runbook::Loaded;
 use crate::scenario::{self, End, Scenario};
@@ -38,9 +38,6 @@ use crate::world::sim::{SimOptions, SimWorld};
 /// When a rehearsal begins on its own clock, unless the runbook has a window: a Saturday night, long ago enough not to
 /// be taken for today.
 const START: At = At(1_767_405_600_000);
-
-/// Samples handed over in one transaction.
-const SAMPLES: usize = 4_096;
 
 /// What to rehearse, and how.
 #[derive(Clone, Debug, Args)]
@@ -247,7 +244,8 @@ fn automatic(state: &Path, args: &RehearseArgs, setting: &Setting) -> Outcome {
     let mut operator = AutoOperator::new(policy);
     let rehearsed =
         rehearse_by_policy(&setting.plan, options(setting), &id, &mut operator).map_err(Failure::outside)?;
-    keep(&store, &id, &new_run(setting, args, now)?, &rehearsed)?;
+    let holder = Holder::rehearsing("gonogo rehearse --auto", Timestamp::now());
+    rehearsed.keep(&mut store.create_run(&id, &new_run(setting, args, now)?, &holder)?)?;
     let facts = facts_of(&rehearsed.records).map_err(Failure::outside)?;
     let samples = rehearsed.contents.contents().samples;
     let among = |probe: &ProbeId, range: Range<i64>| {
@@ -279,26 +277,6 @@ fn automatic(state: &Path, args: &RehearseArgs, setting: &Setting) -> Outcome {
         say(&format!("kept as run {id}; look at it again with: gonogo replay {}", id.short()));
     }
     Ok(u8::from(!as_expected))
-}
-
-/// Keeps what was rehearsed like any other run: same records, same chain.
-fn keep(store: &Store, id: &RunId, new: &NewRun, rehearsed: &Rehearsed) -> Result<(), Failure> {
-    let mut journal = store.create_run(id, new, &Holder::rehearsing("gonogo rehearse --auto", Timestamp::now()))?;
-    let batch: Vec<NewRecord> = rehearsed
-        .records
-        .iter()
-        .map(|record| NewRecord {
-            at_ms: record.at_ms,
-            kind: record.kind.clone(),
-            version: record.version,
-            body: record.body.clone(),
-        })
-        .collect();
-    journal.append(&batch)?;
-    for samples in rehearsed.contents.contents().samples.chunks(SAMPLES) {
-        journal.append_samples(samples)?;
-    }
-    Ok(())
 }
 
 fn told(plan: &Plan, facts: &[Recorded], world: &Handle, samples: Samples) -> Debrief {

@@ -32,6 +32,13 @@ pub struct Record {
     pub hash: Digest,
 }
 
+impl Record {
+    /// The same decision, for another record: its place and its hash are given there.
+    pub fn unstored(&self) -> NewRecord {
+        NewRecord { at_ms: self.at_ms, kind: self.kind.clone(), version: self.version, body: self.body.clone() }
+    }
+}
+
 /// One reading of one probe. There are many and they may be lost; decisions may not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {

@@ -12,7 +12,7 @@ use crate::core::state::Run;
 use crate::core::time::{At, Span};
 use crate::driver::{Engine, EngineError, Opening, facts_of};
 use crate::journal::testing::{MemoryLedger, MemoryView};
-use crate::journal::{Digest, Inline, Record, RunId};
+use crate::journal::{Digest, Inline, JournalError, Ledger, NewRecord, Record, RunId};
 use crate::pace::Pace;
 use crate::world::sim::{SimOptions, SimWorld};
 
@@ -27,6 +27,9 @@ const TURNS: u64 = 1_000_000;
 
 /// How often an operator looks at the screen while no fact arrives.
 const GLANCE: Span = Span(500);
+
+/// Samples handed over in one transaction.
+const SAMPLES: usize = 4_096;
 
 /// Turns at one moment after which something is wrong with the operator.
 const RESTLESS: u32 = 1_000;
@@ -45,6 +48,22 @@ pub struct Rehearsed {
     pub stuck: Option<At>,
     /// How often a cockpit was lost and another took over.
     pub cockpits: u32,
+}
+
+impl Rehearsed {
+    /// Keeps it in a ledger like any other run: same records, same chain.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be written.
+    pub fn keep(&self, ledger: &mut impl Ledger) -> Result<(), JournalError> {
+        let batch: Vec<NewRecord> = self.records.iter().map(Record::unstored).collect();
+        ledger.append(&batch)?;
+        for samples in self.contents.contents().samples.chunks(SAMPLES) {
+            ledger.append_samples(samples)?;
+        }
+        Ok(())
+    }
 }
 
 /// Why a rehearsal cannot be played.

@@ -63,8 +63,3 @@ pub fn new_record(n: u64) -> NewRecord {
         body: format!(r#"{{"n":{n}}}"#),
     }
 }
-
-/// What a record was before it was stored.
-pub fn unstored(record: &Record) -> NewRecord {
-    NewRecord { at_ms: record.at_ms, kind: record.kind.clone(), version: record.version, body: record.body.clone() }
-}

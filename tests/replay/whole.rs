@@ -11,7 +11,7 @@ use gonogo::clock::Clock;
 use gonogo::core::fact::{Ending, Mode};
 use gonogo::core::time::At;
 use gonogo::driver::{Engine, Opening, Turn};
-use gonogo::journal::{Holder, Ledger, NewRecord, NewRun, RunId, Store, Writer};
+use gonogo::journal::{Holder, NewRun, RunId, Store, Writer};
 use gonogo::lab;
 use gonogo::rehearsal::operator::{AutoOperator, Operator, Seen};
 use gonogo::rehearsal::policy::Policy;
@@ -57,18 +57,7 @@ fn a_rehearsal_replays_to_the_screens_it_showed() {
     let store = Store::open(dir.path()).unwrap();
     let made = Timestamp::from_millisecond(start.0).unwrap();
     let mut journal = store.create_run(&id, &new_run("Rehearsal", made), &Holder::rehearsing("test", made)).unwrap();
-    let records: Vec<NewRecord> = rehearsed
-        .records
-        .iter()
-        .map(|record| NewRecord {
-            at_ms: record.at_ms,
-            kind: record.kind.clone(),
-            version: record.version,
-            body: record.body.clone(),
-        })
-        .collect();
-    journal.append(&records).unwrap();
-    journal.append_samples(&rehearsed.contents.contents().samples).unwrap();
+    rehearsed.keep(&mut journal).unwrap();
     drop(journal);
     assert!(frames.len() > 40, "{}", frames.len());
     frames.compare(&Recording::open(store.read_run(&id).unwrap(), plan()).unwrap());
