@@ -139,7 +139,7 @@ fn check(state: &State, acked: u64) {
     let report = verify(&reader, None).unwrap();
     assert!(report.is_intact(), "{report}");
     let written: Vec<_> = (1..=APPENDS).flat_map(batch).collect();
-    let found: Vec<_> = state.records().iter().map(Record::unstored).collect();
+    let found: Vec<_> = state.records().iter().map(gonogo::journal::Record::unstored).collect();
     assert!(written.starts_with(&found), "not a beginning of what was written: {found:?}");
     assert!(found.len() as u64 >= acked, "{acked} were acknowledged, {} are there", found.len());
     // No batch is there in part.

@@ -334,26 +334,26 @@ fn rehearsed(secs: impl Fn(&Step) -> u64, plan: &Plan) -> Fact {
     Fact::DurationsMeasured { rehearsals, steps: steps.collect() }
 }
 
-#[test]
-fn a_forecast_from_rehearsals() {
+/// Before the switch, with durations from rehearsals, in a window that is so long.
+fn foreseen(window: Span) -> Story {
     let mut story = Story::new(Mode::Live);
-    story.plan.window = Some(Window { opens: START, closes: START.plus(Span::secs(2 * 3_600)) });
+    story.plan.window = Some(Window { opens: START, closes: START.plus(window) });
     let fact = rehearsed(|step| 100 + 10 * step.number as u64, &story.plan);
     story.tell(fact);
     story.done(12);
     story.calm(6);
-    golden("forecast", &mut story);
+    story
+}
+
+#[test]
+fn a_forecast_from_rehearsals() {
+    golden("forecast", &mut foreseen(Span::secs(2 * 3_600)));
 }
 
 #[test]
 fn a_forecast_that_does_not_fit_is_seen_at_every_size() {
-    let mut story = Story::new(Mode::Live);
-    story.plan.window = Some(Window { opens: START, closes: START.plus(Span::secs(20 * 60)) });
+    let mut story = foreseen(Span::secs(20 * 60));
     story.plan.write_pause_budget = Some(Span::secs(4));
-    let fact = rehearsed(|step| 100 + 10 * step.number as u64, &story.plan);
-    story.tell(fact);
-    story.done(12);
-    story.calm(6);
     golden("forecast_late", &mut story);
 }
 

@@ -52,7 +52,7 @@ fn a_rehearsal_replays_to_the_screens_it_showed() {
         }
     })
     .unwrap();
-    assert_eq!(rehearsed.run.ended.map(|(_, how)| how), Some(Ending::Completed));
+    assert_eq!(rehearsed.run.ended.as_ref().map(|(_, how)| how), Some(&Ending::Completed));
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let made = Timestamp::from_millisecond(start.0).unwrap();
