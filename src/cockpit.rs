@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::core::fact::Ending;
-use crate::core::time::At;
+use crate::core::time::Span;
 use crate::driver::Turn;
 use crate::screen::keys::Does;
 use crate::screen::{Desk, Screen, project};
@@ -26,6 +26,9 @@ const CALM_FRAME: Duration = Duration::from_millis(500);
 
 /// A link is slow when it takes this long to take a picture; then pictures come half as often.
 const SLOW_FLUSH: Duration = Duration::from_millis(100);
+
+/// How long a notice stays: long enough to be read twice.
+const NOTICED: Duration = Duration::from_secs(10);
 
 /// Most events of the stage that are taken in behind a key before the next one.
 const CATCH_UP: usize = 64;
@@ -67,6 +70,10 @@ pub struct Cockpit<S> {
     /// Whether the picture may be out of date, and when it may be drawn next.
     dirty: bool,
     next_frame: Instant,
+    /// When somebody sat down here.
+    seated: Instant,
+    /// The notice on screen, and since when.
+    said: Option<(String, Instant)>,
 }
 
 /// The theme for what a terminal can show.
@@ -97,6 +104,8 @@ impl<S: Stage> Cockpit<S> {
             detached: None,
             dirty: true,
             next_frame: Instant::now(),
+            seated: Instant::now(),
+            said: None,
         }
     }
 
@@ -203,6 +212,7 @@ impl<S: Stage> Cockpit<S> {
     }
 
     fn pressed(&mut self, terminal: &mut Terminal, key: KeyEvent) -> bool {
+        self.desk.sat = self.sat();
         let size = terminal.size();
         let cramped = size.width < view::CONFIRM_SIZE.0 || size.height < view::CONFIRM_SIZE.1;
         let confirms =
@@ -241,6 +251,11 @@ impl<S: Stage> Cockpit<S> {
         false
     }
 
+    /// For how long somebody has sat here.
+    fn sat(&self) -> Span {
+        Span::of(self.seated.elapsed())
+    }
+
     /// By key or by signal, the rule is the same: a stopped cockpit watches nothing.
     fn suspend(&mut self, terminal: &Terminal) {
         if self.stage.must_finish() {
@@ -250,9 +265,21 @@ impl<S: Stage> Cockpit<S> {
         }
     }
 
+    /// What was said about a key makes room again for what to do next.
+    fn forget_notice(&mut self) {
+        if self.said.as_ref().map(|(said, _)| said) != self.desk.notice.as_ref() {
+            self.said = self.desk.notice.clone().map(|notice| (notice, Instant::now()));
+        }
+        if self.said.as_ref().is_some_and(|(_, since)| since.elapsed() >= NOTICED) {
+            self.desk.notice = None;
+            self.said = None;
+        }
+    }
+
     fn draw(&mut self, terminal: &mut Terminal) {
         let size = terminal.size();
         self.desk.list_rows = view::list_rows(size.width, size.height);
+        self.forget_notice();
         let screen = project(&self.stage.scene(&self.desk, &self.run_name, self.watching));
         self.desk.list_top = screen.steps.top;
         let moving = self.stage.passing().is_some_and(|passing| !passing.pace.paused);
@@ -264,11 +291,14 @@ impl<S: Stage> Cockpit<S> {
             return;
         }
         let theme = self.theme;
-        match terminal.draw(|frame| view::draw(frame, &screen, theme)) {
+        let sat = self.sat();
+        let mut furthest = u16::MAX;
+        match terminal.draw(|frame| furthest = view::draw(frame, &screen, theme)) {
             Drawn::Sent | Drawn::Unchanged => {
                 self.shown = Some(screen);
-                if let Some(prompt) = self.desk.prompt.as_mut().filter(|prompt| prompt.shown == At::NEVER) {
-                    prompt.shown = self.stage.now();
+                self.desk.reaches(furthest);
+                if let Some(prompt) = self.desk.prompt.as_mut().filter(|prompt| prompt.shown.is_none()) {
+                    prompt.shown = Some(sat);
                 }
             }
             // The terminal says when it has room again, or that it is gone.

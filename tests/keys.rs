@@ -55,10 +55,8 @@ fn me() -> Who {
     Who("ada@bastion".to_owned())
 }
 
-/// A run and a board in which `step` is in that state.
-fn reach(plan: &Plan, step: &Step, state: StepState) -> (Run, Board) {
-    let mut run = Run::default();
-    let mut board = Board::new(plan, At(NOW.0 - 60_000));
+/// The facts that bring a step there.
+fn history(step: &Step, state: StepState, plan: &Plan) -> Vec<Fact> {
     let id = step.id.clone();
     let opened = Fact::RunOpened {
         mode: Mode::Lab,
@@ -122,7 +120,14 @@ fn reach(plan: &Plan, step: &Step, state: StepState) -> (Run, Board) {
         StepState::Skipped => vec![skipped],
         StepState::Undone => vec![started, first, ended, done, undo, undoing, undone],
     });
-    for fact in &facts {
+    facts
+}
+
+/// A run and a board in which `step` is in that state.
+fn reach(plan: &Plan, step: &Step, state: StepState) -> (Run, Board) {
+    let mut run = Run::default();
+    let mut board = Board::new(plan, At(NOW.0 - 60_000));
+    for fact in &history(step, state, plan) {
         run.apply(plan, At(NOW.0 - 30_000), fact);
     }
     if state == StepState::Ready {
@@ -387,7 +392,7 @@ fn no_key_is_ignored_while_a_question_is_open() {
             for typed in ["", "go", "switch", "drop", "undo", "stop", &"x".repeat(400)] {
                 for key in &keys {
                     let typed = typed.to_owned();
-                    let prompt = Some(Prompt { ask: ask.clone(), typed, shown: At(NOW.0 - 1_000) });
+                    let prompt = Some(Prompt { ask: ask.clone(), typed, shown: Some(Span::ZERO) });
                     let mut desk = Desk { prompt, selected: Some(step.id.clone()), ..Desk::default() };
                     stage.pressed(&mut desk, *key);
                 }
@@ -429,7 +434,7 @@ fn pasted_text_is_never_ignored_and_never_confirms() {
     for ask in prompts(&plan, &run, &board, step) {
         for text in ["switch", "switch\n", "", "\n", "   ", "\u{1b}[31m", &"x".repeat(1_000_000)] {
             let confirms = matches!(ask, Ask::Start { .. } | Ask::Undo { .. } | Ask::Stop { .. });
-            let prompt = Some(Prompt { ask: ask.clone(), typed: String::new(), shown: NOW });
+            let prompt = Some(Prompt { ask: ask.clone(), typed: String::new(), shown: None });
             let mut desk = Desk { prompt, ..Desk::default() };
             let before = desk.clone();
             paste(&mut desk, text);
@@ -460,7 +465,7 @@ fn a_step_is_stopped_by_a_word_and_not_by_a_key() {
     {
         let (stage, mut desk) = staged(&plan, state);
         assert_eq!(stage.pressed(&mut desk, letter('x')), None);
-        desk.prompt.as_mut().unwrap().shown = At(NOW.0 - 1_000);
+        desk.prompt.as_mut().unwrap().shown = Some(Span::ZERO);
         let asked = stage.says(&desk);
         assert!(asked.starts_with("STOP ") && asked.contains(&format!("type {word} ")), "{asked}");
         let [Request::Command(command @ Command::Stop(_))] = &stage.types(&mut desk, &format!("{word}\n"))[..] else {
@@ -479,7 +484,7 @@ fn esc_closes_a_sheet_and_says_nothing_about_it() {
     stage.pressed(&mut desk, ESC);
     assert_eq!((desk.overlay, desk.notice.clone()), (None, None));
     stage.pressed(&mut desk, ESC);
-    assert_eq!(desk.notice.as_deref(), Some("nothing is open; q leaves"));
+    assert_eq!(desk.notice.as_deref(), Some("nothing is open"));
 }
 
 #[test]
@@ -500,7 +505,7 @@ fn somebody_who_only_watches_can_leave() {
 fn staged(plan: &Plan, state: StepState) -> (Stage<'_>, Desk) {
     let step = subject(plan, state);
     let (run, board) = reach(plan, step, state);
-    let desk = Desk { selected: Some(step.id.clone()), ..Desk::default() };
+    let desk = Desk { selected: Some(step.id.clone()), sat: Span::secs(60), ..Desk::default() };
     (Stage::new(plan, run, board), desk)
 }
 
@@ -559,7 +564,7 @@ fn a_question_about_what_is_no_longer_so_goes_with_its_answer() {
         let (mut stage, mut desk) = staged(&plan, state);
         stage.pressed(&mut desk, letter(key));
         stage.types(&mut desk, chosen);
-        desk.prompt.as_mut().unwrap().shown = At(NOW.0 - 1_000);
+        desk.prompt.as_mut().unwrap().shown = Some(Span::ZERO);
         (stage.run, stage.board) = reach(&plan, subject(&plan, state), after);
         assert_eq!(stage.types(&mut desk, typed), [], "{state:?} to {after:?}");
         assert!(desk.prompt.is_none() && desk.quiet.is_some(), "{desk:#?}");
@@ -584,12 +589,12 @@ fn after_a_refusal_a_pause_or_a_key_that_is_not_for_typing_gives_the_keys_back()
     let plan = plan("proofs/branches.yaml");
     let down = KeyEvent::new(KeyCode::Down, KeyModifiers::NONE);
     for way in [Some(ESC), Some(down), None] {
-        let (mut stage, mut desk) = staged(&plan, StepState::Gated);
+        let (stage, mut desk) = staged(&plan, StepState::Gated);
         stage.pressed(&mut desk, ENTER);
         stage.pressed(&mut desk, letter('m'));
         match way {
             Some(key) => assert_eq!(stage.pressed(&mut desk, key), None),
-            None => stage.now = At(NOW.0 + 1_500),
+            None => desk.sat.0 += 1_500,
         }
         stage.pressed(&mut desk, letter('n'));
         assert!(desk.prompt.is_some(), "{way:?}");
@@ -600,6 +605,66 @@ fn after_a_refusal_a_pause_or_a_key_that_is_not_for_typing_gives_the_keys_back()
         stage.pressed(&mut desk, ENTER);
         assert!(stage.says(&desk).starts_with("refused: "));
     }
+}
+
+#[test]
+fn a_question_is_read_in_the_time_of_whoever_sits_there() {
+    let plan = plan("proofs/branches.yaml");
+    let (stage, mut desk) = staged(&plan, StepState::Running);
+    stage.pressed(&mut desk, letter('x'));
+    desk.prompt.as_mut().unwrap().shown = Some(desk.sat);
+    // The run's clock stands still, as in a rehearsal that pauses.
+    desk.sat.0 += 299;
+    assert_eq!(stage.types(&mut desk, "stop\n"), []);
+    assert!(stage.says(&desk).contains("on screen for only 299 ms"), "{}", stage.says(&desk));
+    desk.sat.0 += 1;
+    assert!(matches!(stage.types(&mut desk, "\n")[..], [Request::Command(Command::Stop(_))]));
+}
+
+#[test]
+fn what_scrolls_stops_at_its_ends_and_the_log_begins_at_its_own() {
+    let plan = plan("proofs/branches.yaml");
+    let (stage, mut desk) = staged(&plan, StepState::Running);
+    let key = |code| KeyEvent::new(code, KeyModifiers::NONE);
+    for (sheet, start, away, back) in
+        [('?', KeyCode::Home, KeyCode::Down, KeyCode::Up), ('l', KeyCode::End, KeyCode::Up, KeyCode::Down)]
+    {
+        stage.pressed(&mut desk, letter(sheet));
+        desk.reaches(40);
+        stage.pressed(&mut desk, key(start));
+        assert_eq!(desk.overlay_scroll, 0, "{sheet}");
+        stage.pressed(&mut desk, key(away));
+        assert_eq!(desk.overlay_scroll, 1, "{sheet}");
+        for _ in 0..9 {
+            stage.pressed(&mut desk, key(if away == KeyCode::Up { KeyCode::PageUp } else { KeyCode::PageDown }));
+        }
+        assert_eq!(desk.overlay_scroll, 40, "{sheet}: no further than there is something");
+        stage.pressed(&mut desk, key(back));
+        assert_eq!(desk.overlay_scroll, 39, "{sheet}: one key back is one line back");
+        // A window that grows leaves less to scroll.
+        desk.reaches(10);
+        assert_eq!(desk.overlay_scroll, 10, "{sheet}");
+        stage.pressed(&mut desk, ESC);
+    }
+}
+
+#[test]
+fn on_the_way_back_u_goes_on_with_the_next_step() {
+    let plan = plan("proofs/branches.yaml");
+    let [first, second] = ["copy", "side"].map(|id| plan.step(&id.into()).unwrap());
+    let (mut run, board) = reach(&plan, first, StepState::Done);
+    let (back, mut done) = (3, history(second, StepState::Undone, &plan));
+    // What it needs is done.
+    done.retain(|fact| !matches!(fact, Fact::StepSkipped { .. }));
+    for (at, fact) in done.iter().enumerate() {
+        let ago = if at + back < done.len() { 20_000 } else { 10_000 };
+        run.apply(&plan, At(NOW.0 - ago), fact);
+    }
+    let (stage, mut desk) = (Stage::new(&plan, run, board), Desk::default());
+    let said = stage.says(&desk);
+    assert!(said.starts_with(&format!("{} is undone  u take back {} next", second.number, first.number)), "{said}");
+    stage.pressed(&mut desk, letter('u'));
+    assert_eq!(desk.prompt.as_ref().and_then(|prompt| prompt.ask.step()), Some(&first.id));
 }
 
 /// A question about a step.
@@ -626,20 +691,21 @@ fn a_wrong_answer_stays_in_its_question() {
         let (stage, mut desk) = staged(&plan, state);
         let seen = picture(&plan, &stage.run, &stage.board, NOW, subject(&plan, state));
         let ask = ask(desk.selected.clone().unwrap(), seen);
-        desk.prompt = Some(Prompt { ask: ask.clone(), typed: String::new(), shown: At(NOW.0 - 1_000) });
+        desk.prompt = Some(Prompt { ask: ask.clone(), typed: String::new(), shown: Some(Span::ZERO) });
         assert_eq!(stage.types(&mut desk, &format!("{typed}\n")), []);
         let prompt = desk.prompt.clone().expect("the question stays");
-        assert_eq!((prompt.ask, prompt.typed.as_str()), (ask, typed));
+        // A wrong word is typed anew, a reason is mended.
+        let kept = if said.starts_with("to confirm") { "" } else { typed };
+        assert_eq!((prompt.ask, prompt.typed.as_str()), (ask, kept));
         assert!(stage.says(&desk).contains(said) && stage.says(&desk).contains(typed), "{}", stage.says(&desk));
     }
     let (stage, mut desk) = staged(&plan, StepState::Ready);
     stage.pressed(&mut desk, ENTER);
-    desk.prompt.as_mut().unwrap().shown = At(NOW.0 - 1_000);
+    desk.prompt.as_mut().unwrap().shown = Some(Span::ZERO);
     let word = gonogo::core::standing::word(subject(&plan, StepState::Ready)).to_owned();
     assert_eq!(stage.types(&mut desk, &format!("{word}x\n")), []);
     assert!(stage.says(&desk).contains("to confirm, not"), "{}", stage.says(&desk));
-    stage.pressed(&mut desk, KeyEvent::new(KeyCode::Backspace, KeyModifiers::NONE));
-    let done = stage.types(&mut desk, "\n");
+    let done = stage.types(&mut desk, &format!("{}\n", word.to_uppercase()));
     assert!(!done.is_empty() || matches!(desk.prompt.as_ref().map(|p| &p.ask), Some(Ask::Start { word: Some(_), .. })));
 }
 

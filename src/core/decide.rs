@@ -143,11 +143,10 @@ impl Operator<'_> {
     /// The confirmation is made on the present picture, deliberately, with the right word.
     fn confirmed(&self, step: &Step, confirmation: &Confirmation, expected: &str) -> Result<(), Refusal> {
         self.unchanged(step, &confirmation.seen, false)?;
-        let shown = self.now.since(confirmation.shown);
-        if shown < ARMING {
-            return Err(Refusal::TooSoon(shown));
+        if confirmation.shown < ARMING {
+            return Err(Refusal::TooSoon(confirmation.shown));
         }
-        if confirmation.typed.trim() != expected {
+        if !confirmation.typed.trim().eq_ignore_ascii_case(expected) {
             return Err(Refusal::WrongWord {
                 expected: expected.to_owned(),
                 typed: confirmation.typed.trim().chars().take(ECHOED).collect(),
@@ -396,7 +395,7 @@ impl Operator<'_> {
     }
 
     fn end(&self, how: Ending) -> Result<Decision, Refusal> {
-        let open: Vec<String> = self
+        let open: Vec<(StepId, &str)> = self
             .plan
             .steps
             .iter()
@@ -405,7 +404,7 @@ impl Operator<'_> {
                 Ending::RolledBack => super::rollback::is_in_the_way_of_having_rolled_back(self.run, step),
                 Ending::Abandoned { .. } => matches!(self.run.phase(&step.id), Phase::Running(_)),
             })
-            .map(|step| format!("{} {}", step.id, self.state(step).as_str()))
+            .map(|step| (step.id.clone(), self.state(step).as_str()))
             .collect();
         if !open.is_empty() {
             return Err(Refusal::StillOpen { how: how.as_str(), open });

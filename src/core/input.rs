@@ -4,7 +4,7 @@ use super::evidence::Verdict;
 use super::fact::{Ending, Fact, Finding};
 use super::ids::{Attempt, StepId, Who};
 use super::job::{Adoption, JobKey, Outcome};
-use super::time::{At, Span};
+use super::time::Span;
 
 /// Something the core is asked to decide on.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,8 +119,9 @@ pub struct Confirmation {
     pub second: Option<Who>,
     /// What the screen showed.
     pub seen: Picture,
-    /// Since when it had shown the question.
-    pub shown: At,
+    /// For how long it had shown the question, in the time of whoever sat in front of it: a rehearsal's time may stand
+    /// still or run ahead.
+    pub shown: Span,
 }
 
 /// What a confirmation depends on: if any of it changes under the operator's finger, the confirmation is void.

@@ -1,19 +1,19 @@
 //! Refusals: why something is not done, in one sentence each.
 
+use std::fmt;
+
 use super::ids::{StepId, Who};
+use super::plan::Plan;
 use super::time::Span;
 
 /// Why an operator's wish was refused. Shown as it is; nothing else has changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// No such step.
-    #[error("there is no step \"{0}\" in this runbook")]
     NoSuchStep(StepId),
     /// The run is over.
-    #[error("the run has ended ({0}); nothing can be changed any more")]
     RunEnded(&'static str),
     /// The step is not in a state for this.
-    #[error("\"{step}\" is {state}: {advice}")]
     WrongState {
         /// Which.
         step: StepId,
@@ -23,7 +23,6 @@ pub enum Refusal {
         advice: &'static str,
     },
     /// Steps before it are not done.
-    #[error("\"{step}\" waits for {}", list(.waits_for))]
     NeedsUnmet {
         /// Which.
         step: StepId,
@@ -31,7 +30,6 @@ pub enum Refusal {
         waits_for: Vec<StepId>,
     },
     /// A gate is not open.
-    #[error("\"{step}\" is gated: {}", .shut.join("; "))]
     GateShut {
         /// Which.
         step: StepId,
@@ -39,9 +37,6 @@ pub enum Refusal {
         shut: Vec<String>,
     },
     /// A guard would end the step at once.
-    #[error(
-        "\"{step}\" would end as soon as it began: guard {broken}; a broken guard cannot be overridden, mend it first"
-    )]
     GuardBroken {
         /// Which.
         step: StepId,
@@ -49,25 +44,20 @@ pub enum Refusal {
         broken: String,
     },
     /// A shut gate may not be overridden.
-    #[error("gate \"{gate}\" may not be overridden: the runbook forbids it")]
     OverrideForbidden {
         /// Which.
         gate: String,
     },
     /// There is nothing to override.
-    #[error("every gate of \"{0}\" is GO: confirm it instead of overriding")]
     NothingToOverride(StepId),
     /// The screen showed something else.
-    #[error("not done: {what} while you were typing; look again and confirm again")]
     PictureChanged {
         /// What changed.
         what: String,
     },
     /// The question had not been on screen long enough to be read.
-    #[error("not done: the question was on screen for only {0}; that may have been a stray key")]
     TooSoon(Span),
     /// The wrong word was typed.
-    #[error("not done: type \"{expected}\" to confirm, not \"{typed}\"")]
     WrongWord {
         /// What is asked for.
         expected: String,
@@ -75,16 +65,12 @@ pub enum Refusal {
         typed: String,
     },
     /// A second person is needed.
-    #[error("\"{0}\" needs a second person: ask somebody else to type their name")]
     SecondPersonMissing(StepId),
     /// The second person is the first.
-    #[error("the second person must not be {0}")]
     SecondPersonIsFirst(Who),
     /// The reason is too short to mean anything.
-    #[error("a reason of at least {0} characters is needed: it is what people will read afterwards")]
     ReasonTooShort(usize),
     /// No such item.
-    #[error("the checklist of \"{step}\" has no item {item}")]
     NoSuchItem {
         /// Which.
         step: StepId,
@@ -92,22 +78,16 @@ pub enum Refusal {
         item: usize,
     },
     /// The item is done already.
-    #[error("item {0} is ticked already")]
     ItemTicked(usize),
     /// It cannot be taken back.
-    #[error("\"{0}\" cannot be taken back: the runbook says its reversibility is none")]
     PointOfNoReturn(StepId),
     /// There is no way back in the runbook.
-    #[error("\"{0}\" has no undo in the runbook: take it back by hand, then say with h how you did")]
     NoUndo(StepId),
     /// There is nothing to take back.
-    #[error("\"{0}\" leaves nothing behind: there is nothing to take back")]
     LeavesNothing(StepId),
     /// The runbook's own way comes first.
-    #[error("\"{0}\" has an undo in the runbook: take it back with u; by hand only when that has failed")]
     UndoNotTried(StepId),
     /// Something later rests on it.
-    #[error("\"{step}\" cannot be taken back before {}, which needs it", list(.by))]
     NeededBy {
         /// Which.
         step: StepId,
@@ -115,9 +95,6 @@ pub enum Refusal {
         by: Vec<StepId>,
     },
     /// Only part of a section can have run.
-    #[error(
-        "the section stopped at job {job} of {of}, so the whole cannot have happened; call it half done and it takes itself back"
-    )]
     OnlyPartCanHaveHappened {
         /// Where it stopped, from 1.
         job: usize,
@@ -125,32 +102,112 @@ pub enum Refusal {
         of: usize,
     },
     /// The run cannot end like this.
-    #[error("the run cannot end as {how}: {}", list(.open))]
     StillOpen {
         /// How.
         how: &'static str,
-        /// Which steps are in the way, with their state.
-        open: Vec<String>,
+        /// Which steps are in the way, and where each stands.
+        open: Vec<(StepId, &'static str)>,
     },
     /// It would say nothing.
-    #[error("there is nothing to write down: the text is empty")]
     EmptyText,
     /// The journal has failed.
-    #[error("the journal cannot be written ({0}); nothing more is done, but the panes stay live")]
     JournalFaulted(String),
     /// The journal has not answered for a while.
-    #[error("the journal has not answered for {0}: nothing is started until it does; leaving is possible")]
     JournalSilent(Span),
     /// The cockpit is on its way out.
-    #[error("this cockpit is leaving: nothing new is started; x stops what is under way")]
     Leaving,
 }
 
-fn list(items: &[impl ToString]) -> String {
-    const SHOWN: usize = 4;
-    let text = items.iter().take(SHOWN).map(|item| format!("\"{}\"", item.to_string())).collect::<Vec<_>>().join(", ");
-    match items.len().saturating_sub(SHOWN) {
-        0 => text,
-        more => format!("{text} and {more} more"),
+impl Refusal {
+    /// The sentence for people who see the plan, and know its steps by number and title.
+    pub fn told(&self, plan: &Plan) -> String {
+        self.sentence(&|id| {
+            plan.step(id).map_or_else(|| format!("\"{id}\""), |step| format!("{} \"{}\"", step.number, step.title))
+        })
     }
+
+    fn sentence(&self, step: &dyn Fn(&StepId) -> String) -> String {
+        match self {
+            Self::NoSuchStep(id) => format!("there is no step \"{id}\" in this runbook"),
+            Self::RunEnded(how) => format!("the run has ended ({how}); nothing can be changed any more"),
+            Self::WrongState { step: id, state, advice } => format!("{} is {state}: {advice}", step(id)),
+            Self::NeedsUnmet { step: id, waits_for } => {
+                format!("{} waits for {}", step(id), list(waits_for.iter().map(step)))
+            }
+            Self::GateShut { step: id, shut } => format!("{} is gated: {}", step(id), shut.join("; ")),
+            Self::GuardBroken { step: id, broken } => format!(
+                "{} would end as soon as it began: guard {broken}; a broken guard cannot be overridden, mend it first",
+                step(id)
+            ),
+            Self::OverrideForbidden { gate } => {
+                format!("gate \"{gate}\" may not be overridden: the runbook forbids it")
+            }
+            Self::NothingToOverride(id) => {
+                format!("every gate of {} is GO: confirm it instead of overriding", step(id))
+            }
+            Self::PictureChanged { what } => {
+                format!("not done: {what} while you were typing; look again and confirm again")
+            }
+            Self::TooSoon(shown) => {
+                format!("not done: the question was on screen for only {shown}; that may have been a stray key")
+            }
+            Self::WrongWord { expected, typed } => {
+                format!("not done: type \"{expected}\" to confirm, not \"{typed}\"")
+            }
+            Self::SecondPersonMissing(id) => {
+                format!("{} needs a second person: ask somebody else to type their name", step(id))
+            }
+            Self::SecondPersonIsFirst(who) => format!("the second person must not be {who}"),
+            Self::ReasonTooShort(least) => {
+                format!("a reason of at least {least} characters is needed: it is what people will read afterwards")
+            }
+            Self::NoSuchItem { step: id, item } => format!("the checklist of {} has no item {item}", step(id)),
+            Self::ItemTicked(item) => format!("item {item} is ticked already"),
+            Self::PointOfNoReturn(id) => {
+                format!("{} cannot be taken back: the runbook says its reversibility is none", step(id))
+            }
+            Self::NoUndo(id) => {
+                format!("{} has no undo in the runbook: take it back by hand, then say with h how you did", step(id))
+            }
+            Self::LeavesNothing(id) => format!("{} leaves nothing behind: there is nothing to take back", step(id)),
+            Self::UndoNotTried(id) => format!(
+                "{} has an undo in the runbook: take it back with u; by hand only when that has failed",
+                step(id)
+            ),
+            Self::NeededBy { step: id, by } => {
+                format!("{} cannot be taken back before {}, which needs it", step(id), list(by.iter().map(step)))
+            }
+            Self::OnlyPartCanHaveHappened { job, of } => format!(
+                "the section stopped at job {job} of {of}, so the whole cannot have happened; call it half done and it \
+                 takes itself back"
+            ),
+            Self::StillOpen { how, open } => {
+                let open = open.iter().map(|(id, state)| format!("{} is {state}", step(id)));
+                format!("the run cannot end as {how}: {}", list(open))
+            }
+            Self::EmptyText => "there is nothing to write down: the text is empty".to_owned(),
+            Self::JournalFaulted(fault) => {
+                format!("the journal cannot be written ({fault}); nothing more is done, but the panes stay live")
+            }
+            Self::JournalSilent(since) => format!(
+                "the journal has not answered for {since}: nothing is started until it does; leaving is possible"
+            ),
+            Self::Leaving => "this cockpit is leaving: nothing new is started; x stops what is under way".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence(&|id| format!("\"{id}\"")))
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+fn list(items: impl ExactSizeIterator<Item = String>) -> String {
+    const SHOWN: usize = 4;
+    let more = items.len().saturating_sub(SHOWN);
+    let text = items.take(SHOWN).collect::<Vec<_>>().join(", ");
+    if more == 0 { text } else { format!("{text} and {more} more") }
 }

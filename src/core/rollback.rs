@@ -59,6 +59,24 @@ pub fn way_back(plan: &Plan, run: &Run) -> WayBack {
     way
 }
 
+/// Whether the run is on its way back: the newest thing that was begun takes something back.
+pub fn is_going_back(run: &Run) -> bool {
+    let forward = run.touched().filter_map(|(_, step)| step.started).max();
+    run.touched().filter_map(|(_, step)| step.undo_started).max() > forward
+}
+
+/// The step that was last begun to be taken back, whatever came of it.
+pub fn newest_back(run: &Run) -> Option<&StepId> {
+    let back = run.touched().filter_map(|(id, step)| step.undo_started.map(|at| (at, id)));
+    back.max_by_key(|(at, _)| *at).map(|(_, id)| id)
+}
+
+/// The step under way, if one is, that must be stopped before this one can be taken back.
+pub fn to_be_stopped_before(plan: &Plan, run: &Run, id: &StepId) -> Option<StepId> {
+    let under_way = |id: &StepId| matches!(run.phase(id), Phase::Running(_) | Phase::Verifying { .. });
+    resting_on(plan, id).into_iter().chain([id.clone()]).find(under_way)
+}
+
 /// Steps with an effect in the order in which they go back: the newest first, but each after all that rest on it.
 fn back_in_order<'a>(plan: &'a Plan, run: &'a Run) -> Vec<&'a StepId> {
     let mut resting: BTreeMap<&StepId, Vec<&StepId>> = BTreeMap::new();

@@ -87,7 +87,7 @@ pub struct StepRun {
     pub undo_attempt: Attempt,
     /// When its newest try began.
     pub started: Option<At>,
-    /// When its newest undo began.
+    /// When its newest undo began; by hand, when it was said to be done.
     pub undo_started: Option<At>,
     /// Number of jobs of its undo that are done: a further try goes on behind them.
     pub undo_done: u16,
@@ -532,6 +532,9 @@ impl Run {
             }
             Fact::StepUndone { .. } | Fact::TakenBackByHand { .. } => {
                 step.phase = Phase::Undone { at };
+                if matches!(fact, Fact::TakenBackByHand { .. }) {
+                    step.undo_started = Some(at);
+                }
                 step.undo_done = 0;
                 step.undo_tried = false;
                 step.overridden = None;

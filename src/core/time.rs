@@ -83,6 +83,11 @@ impl Span {
         Span(self.0.saturating_sub(done.0))
     }
 
+    /// That length, in whole milliseconds.
+    pub fn of(length: std::time::Duration) -> Self {
+        Self(u64::try_from(length.as_millis()).unwrap_or(u64::MAX))
+    }
+
     /// This length as the standard library's type.
     pub const fn to_std(self) -> std::time::Duration {
         std::time::Duration::from_millis(self.0)

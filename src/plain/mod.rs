@@ -22,7 +22,7 @@ use crate::core::nearest::suggestion;
 use crate::core::plan::Step;
 use crate::core::refusal::Refusal;
 use crate::core::standing::undo_word;
-use crate::core::time::{At, Span};
+use crate::core::time::Span;
 use crate::driver::Turn;
 use crate::pace::Steer;
 use crate::screen::{Desk, Text, back_lines, next_item};
@@ -86,7 +86,7 @@ pub struct PlainCockpit<S> {
     queued: Vec<(StepId, Picture)>,
     printing: Printing,
     /// What each step looked like when it was last printed, and since when it has looked like that.
-    printed: BTreeMap<StepId, (Picture, At)>,
+    printed: BTreeMap<StepId, (Picture, Instant)>,
     /// What has been told already.
     told: Told,
     detached: Option<String>,
@@ -224,7 +224,7 @@ impl<S: Stage> PlainCockpit<S> {
             self.detach(why);
             return;
         }
-        let now = self.stage.now();
+        let now = Instant::now();
         for (step, picture) in shown {
             let since = match self.printed.get(&step) {
                 Some((before, since)) if *before == picture => *since,
@@ -404,9 +404,10 @@ impl<S: Stage> PlainCockpit<S> {
     /// A confirmation of what was printed, not of what is.
     fn confirmation(&self, step: &str, typed: String, second: Option<String>) -> Result<Confirmation, String> {
         let step = self.find(step)?;
-        let Some((seen, shown)) = self.printed.get(&step.id).cloned() else {
+        let Some((seen, since)) = self.printed.get(&step.id).cloned() else {
             return Err(format!("look at it first: show {}", step.number));
         };
+        let shown = Span::of(since.elapsed());
         Ok(Confirmation { step: step.id.clone(), typed, second: second.map(Who), seen, shown })
     }
 
@@ -418,8 +419,7 @@ impl<S: Stage> PlainCockpit<S> {
         let Some((_, seen)) = shown.iter().rev().find(|(told, _)| *told == id) else {
             return self.confirmation(step, typed, None);
         };
-        let told = Span(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
-        let shown = self.stage.now().before(told);
+        let shown = Span::of(since.elapsed());
         Ok(Confirmation { step: id, typed, second: None, seen: seen.clone(), shown })
     }
 
@@ -427,7 +427,8 @@ impl<S: Stage> PlainCockpit<S> {
     fn take_refusal(&mut self, step: Option<StepId>) {
         let Some(refusal) = self.stage.refusal().cloned() else { return };
         self.stage.dismiss_refusal();
-        self.say(format!("refused: {refusal}"));
+        let told = refusal.told(self.stage.plan());
+        self.say(format!("refused: {told}"));
         let step = step.and_then(|id| self.stage.plan().step(&id).cloned());
         if let (Refusal::PictureChanged { .. }, Some(step)) = (refusal, step) {
             self.tell(&step, Depth::State);

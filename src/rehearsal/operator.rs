@@ -46,7 +46,7 @@ impl Seen<'_> {
             typed: typed.to_owned(),
             second: (step.confirm == Confirm::TwoPerson).then(|| Who("a second person".to_owned())),
             seen: picture(self.plan, self.run, self.board, self.now, step),
-            shown: At(self.now.0.saturating_sub(i64::try_from(ARMING.0).unwrap_or(0))),
+            shown: ARMING,
         }
     }
 }

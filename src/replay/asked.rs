@@ -13,7 +13,7 @@ use crate::core::state::Run;
 use crate::core::time::{At, Span};
 
 /// How long a question is taken to have been on screen: no fact says it.
-const LONG_SHOWN: i64 = 60_000;
+const LONG_SHOWN: Span = Span(60_000);
 
 /// What was asked for, without the picture it was asked on.
 pub(super) enum Asked {
@@ -180,7 +180,7 @@ impl Question<'_> {
             typed,
             second,
             seen: picture(self.plan, self.run, board, at, step),
-            shown: At(at.0.saturating_sub(LONG_SHOWN)),
+            shown: LONG_SHOWN,
         }
     }
 }

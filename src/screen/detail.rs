@@ -5,13 +5,13 @@ use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 use super::{Ask, Block, Detail, GateRow, Role, Scene, Text, steps, words};
 use crate::core::action::Action;
 use crate::core::evidence::{Evidence, Verdict};
-use crate::core::job::Direction;
-use crate::core::plan::{Reversibility, Step, Work};
+use crate::core::job::{Direction, JobKey};
+use crate::core::plan::{ConditionId, Job, Reversibility, Step, Work};
 use crate::core::poll::{gates, shut_sentence};
 use crate::core::progress::checks;
 use crate::core::standing::{StepState, step_state, unmet};
 use crate::core::state::{Phase, Running, StepRun};
-use crate::core::time::Span;
+use crate::core::time::{At, Span};
 use crate::text::clean;
 
 /// Lines of preview shown before it is cut; the whole is one key away.
@@ -26,25 +26,48 @@ pub(super) fn detail(scene: &Scene, whole: bool) -> Detail {
     let state = step_state(scene.plan, scene.run, scene.board, scene.now, step);
     let mut blocks = Vec::new();
     let asked = scene.desk.prompt.as_ref().map(|prompt| &prompt.ask);
-    // What is being confirmed comes first while it is asked.
     let confirming = matches!(asked, Some(Ask::Start { .. } | Ask::OverrideReason(_)));
-    match (asked, &step.undo) {
-        (Some(Ask::Undo { .. }), Some(work)) => taking_back(work, &mut blocks),
-        _ if confirming => preview(step, state, true, &mut blocks),
-        _ => {}
+    let taking_back = matches!(asked, Some(Ask::Undo { .. })).then_some(step.undo.as_ref()).flatten();
+    // What is being confirmed, and on what, comes first while it is asked. That gates are shut comes before that.
+    if confirming {
+        let over = !matches!(asked, Some(Ask::Start { reason: None, .. }));
+        if over {
+            boards(scene, step, state, &mut blocks);
+        }
+        blocks.push(will_do(step, !step.work.section));
+        undo(scene, step, false, &mut blocks);
+        if !over {
+            boards(scene, step, state, &mut blocks);
+        }
     }
-    rehearsed(scene, step, &mut blocks);
-    instructions(step, &mut blocks);
+    if let Some(work) = taking_back {
+        blocks.push(will_take_back(work));
+    }
+    // What is awaited now comes before what was to be read before.
+    let watched =
+        matches!(state, StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying);
     if let Phase::Running(running) = &progress.phase {
         under_way(scene, running, &progress, &mut blocks);
     }
+    if watched {
+        boards(scene, step, state, &mut blocks);
+    }
+    rehearsed(scene, step, &mut blocks);
+    instructions(step, &mut blocks);
     results(scene, step, &progress, &mut blocks);
     output(scene, step, &mut blocks);
-    boards(scene, step, state, &mut blocks);
     if !confirming {
+        if !watched {
+            boards(scene, step, state, &mut blocks);
+        }
         preview(step, state, whole, &mut blocks);
+        undo(scene, step, whole, &mut blocks);
     }
-    undo(scene, step, whole, &mut blocks);
+    afterwards(step, state, &mut blocks);
+    let asked_about = if confirming { Some(&step.work) } else { taking_back };
+    if let Some(work) = asked_about.filter(|work| work.section) {
+        blocks.push(Block::Lines { heading: "EVERY STATEMENT".to_owned(), lines: every_line(&work.preview) });
+    }
     Detail {
         title: format!("{} · {}", step.number, clean(&step.title)),
         right: right(step),
@@ -85,7 +108,7 @@ fn state_line(scene: &Scene, step: &Step, state: StepState, progress: &StepRun) 
         }
         Phase::Running(running) => {
             let stopping = running.stopping.as_ref().map_or_else(String::new, |why| format!(", stopping: {why}"));
-            format!(" for {}{stopping}", scene.now.since(progress.started.unwrap_or(running.since)))
+            format!(" for {}{stopping}", scene.now.since(begun(progress, running)))
         }
         Phase::Verifying { since } => format!(" for {}", scene.now.since(*since)),
         Phase::Done { at } => format!(" at {} UTC{}", words::utc(*at), took(progress)),
@@ -102,6 +125,7 @@ fn state_line(scene: &Scene, step: &Step, state: StepState, progress: &StepRun) 
         Phase::Undone { at } => format!(" at {} UTC", words::utc(*at)),
     };
     let overdue = match (&progress.phase, step.max, progress.started) {
+        (Phase::Running(Running { key: JobKey { direction: Direction::Undo, .. }, .. }), _, _) => false,
         (Phase::Running(_) | Phase::Verifying { .. }, Some(max), Some(started)) => scene.now.since(started) > max,
         _ => false,
     };
@@ -111,6 +135,12 @@ fn state_line(scene: &Scene, step: &Step, state: StepState, progress: &StepRun) 
         Some(reason) => text.and(Role::NoGo, format!("  OVERRIDDEN: {}", clean(reason))),
         None => text,
     }
+}
+
+/// When what is under way began: the step, or taking it back.
+fn begun(progress: &StepRun, running: &Running) -> At {
+    let began = if running.key.direction == Direction::Undo { progress.undo_started } else { progress.started };
+    began.unwrap_or(running.since)
 }
 
 fn took(progress: &StepRun) -> String {
@@ -220,7 +250,7 @@ fn under_way(scene: &Scene, running: &Running, progress: &StepRun, blocks: &mut 
             Text::new(Role::Active, format!("{way} {} of {}: ", running.key.job + 1, work.jobs.len()))
                 .and(Role::Strong, clean(title)),
         );
-        if let (Some(deadline), Some(started), false) = (work.deadline, progress.started, back) {
+        if let (Some(deadline), Some(started), false, None) = (work.deadline, progress.started, back, scene.fault) {
             let left = deadline.left_after(scene.now.since(started));
             lines.push(Text::new(Role::Active, format!("undoes itself in {left}")));
         }
@@ -231,6 +261,18 @@ fn under_way(scene: &Scene, running: &Running, progress: &StepRun, blocks: &mut 
         Direction::Undo => "TAKING BACK",
     };
     blocks.push(Block::Lines { heading: heading.to_owned(), lines });
+    let awaited = scene.plan.until(&running.key);
+    if !awaited.is_empty() {
+        let rows: Vec<Evidence> = awaited.iter().filter_map(|id| awaits(scene, *id)).collect();
+        blocks.push(board("WAITING FOR", &rows));
+    }
+}
+
+/// A condition that is waited for, as it stands now.
+fn awaits(scene: &Scene, id: ConditionId) -> Option<Evidence> {
+    let rule = scene.plan.condition(id)?.source().to_owned();
+    let assessment = scene.board.assess(scene.plan, scene.run, scene.now, id);
+    Some(Evidence { name: rule.clone(), rule, assessment, held: None, needed: Span::ZERO })
 }
 
 fn progress_line(what: &str, passed: Span, of: Option<Span>) -> Text {
@@ -304,37 +346,54 @@ fn boards(scene: &Scene, step: &Step, state: StepState, blocks: &mut Vec<Block>)
             step.guards.iter().map(|guard| scene.board.guard(scene.plan, scene.run, scene.now, guard)).collect();
         blocks.push(board("GUARDS", &rows));
     }
-    if !step.verify.is_empty() && state != StepState::Skipped {
+    let begun = matches!(state, StepState::Verifying | StepState::Done | StepState::Failed);
+    if !step.verify.is_empty() && begun {
         blocks.push(board("VERIFY", &checks(scene.plan, scene.run, scene.board, scene.now, step)));
     }
+}
+
+/// What will be verified, of a step whose work is not over: a NO-GO beside it would be no news and look like trouble.
+fn afterwards(step: &Step, state: StepState, blocks: &mut Vec<Block>) {
+    let before = [StepState::Waiting, StepState::Gated, StepState::Ready, StepState::Running, StepState::Undone];
+    if step.verify.is_empty() || !before.contains(&state) {
+        return;
+    }
+    let lines = step.verify.iter().map(|check| {
+        let hold = if check.hold == Span::ZERO { String::new() } else { format!(", held {}", check.hold) };
+        Text::plain(clean(&check.name)).and(Role::Dim, format!(" · within {}{hold}", check.within))
+    });
+    blocks.push(Block::Lines { heading: "VERIFIED AFTERWARDS".to_owned(), lines: lines.collect() });
 }
 
 fn board(heading: &str, rows: &[Evidence]) -> Block {
     Block::Board { heading: heading.to_owned(), rows: rows.iter().map(gate_row).collect() }
 }
 
-/// `lag.streaming = true, lag.seconds = 6 ms` without the probe's name where only one is read: the gate's own
-/// name says what it is about, and the column is narrow.
-fn brief(actual: &str) -> String {
-    let probe = actual.split_once('.').map(|(probe, _)| format!("{probe}."));
-    match probe {
-        Some(probe) if actual.split(", ").all(|part| part.starts_with(&probe)) => actual.replace(&probe, ""),
-        _ => actual.to_owned(),
+/// `lag.streaming = true, lag.seconds = 6 ms` without the probe's name where only one is read: the gate's own name says
+/// what it is about, and the column is narrow. No value is told twice.
+fn brief<'a>(told: impl Iterator<Item = &'a str>) -> String {
+    let mut values: Vec<&str> = Vec::new();
+    for value in told.flat_map(|actual| actual.split(", ")).filter(|value| !value.is_empty()) {
+        if !values.contains(&value) {
+            values.push(value);
+        }
     }
+    let probe = values.first().and_then(|value| value.split_once('.')).map(|(probe, _)| format!("{probe}."));
+    let values = match &probe {
+        Some(probe) if values.iter().all(|value| value.starts_with(probe.as_str())) => {
+            values.iter().map(|value| value.trim_start_matches(probe.as_str())).collect()
+        }
+        _ => values,
+    };
+    values.join(", ")
 }
 
 /// A gate as a row of the board.
 pub(super) fn gate_row(gate: &Evidence) -> GateRow {
-    let mut actual: Vec<String> = gate
-        .assessment
-        .terms
-        .iter()
-        .map(|term| match &term.why {
-            Some(why) => clean(why).into_owned(),
-            None => brief(&clean(&term.actual)),
-        })
-        .filter(|text| !text.is_empty())
-        .collect();
+    let terms = &gate.assessment.terms;
+    let known = brief(terms.iter().filter(|term| term.why.is_none()).map(|term| term.actual.as_str()));
+    let mut actual: Vec<&str> = terms.iter().filter_map(|term| term.why.as_deref()).collect();
+    actual.extend((!known.is_empty()).then_some(known.as_str()));
     actual.dedup();
     let held = match (gate.held, gate.needed) {
         (_, needed) if needed == Span::ZERO => String::new(),
@@ -346,7 +405,7 @@ pub(super) fn gate_row(gate: &Evidence) -> GateRow {
         // GO that has not held long enough is not yet a GO for the operator; the word says so by its hold.
         verdict,
         name: clean(&gate.name).into_owned(),
-        now: actual.join(", "),
+        now: clean(&actual.join(", ")).into_owned(),
         age: match (verdict, gate.assessment.age()) {
             (Verdict::Unknown, _) | (_, None) => "—".to_owned(),
             (_, Some(age)) => words::age(age),
@@ -355,10 +414,18 @@ pub(super) fn gate_row(gate: &Evidence) -> GateRow {
     }
 }
 
+/// What the step will do; of what is done the operator sees it on asking only.
 fn preview(step: &Step, state: StepState, whole: bool, blocks: &mut Vec<Block>) {
-    if matches!(state, StepState::Done | StepState::Skipped | StepState::Verifying) && !whole {
-        return;
+    if whole || !matches!(state, StepState::Done | StepState::Skipped | StepState::Verifying) {
+        let mut block = will_do(step, whole);
+        if let (Block::Lines { lines, .. }, true, false) = (&mut block, step.work.section, whole) {
+            lines.push(Text::new(Role::Dim, "p shows every statement"));
+        }
+        blocks.push(block);
     }
+}
+
+fn will_do(step: &Step, whole: bool) -> Block {
     let heading = match (step.work.section, step.work.deadline) {
         (true, Some(deadline)) => {
             format!("SECTION of {}, one confirmation, deadline {deadline}, undoes itself", step.work.jobs.len())
@@ -368,27 +435,42 @@ fn preview(step: &Step, state: StepState, whole: bool, blocks: &mut Vec<Block>) 
             format!("WILL DO · {}", step.work.jobs.first().map_or("nothing", |job| job.action.kind()))
         }
     };
-    let lines = cut(&step.work.preview, whole);
-    blocks.push(Block::Lines { heading, lines });
+    let lines = match (whole, step.work.section) {
+        (true, _) => every_line(&step.work.preview),
+        (false, true) => jobs(&step.work),
+        (false, false) => cut(&step.work.preview),
+    };
+    Block::Lines { heading, lines }
 }
 
 /// What an undo that is being asked about will do.
-fn taking_back(work: &Work, blocks: &mut Vec<Block>) {
+fn will_take_back(work: &Work) -> Block {
     let kind = work.jobs.first().map_or("nothing", |job| job.action.kind());
-    let heading = if work.section {
-        format!("TAKING IT BACK WILL DO · a section of {}", work.jobs.len())
+    let (what, lines) = if work.section {
+        (format!("a section of {}", work.jobs.len()), jobs(work))
     } else {
-        format!("TAKING IT BACK WILL DO · {kind}")
+        (kind.to_owned(), every_line(&work.preview))
     };
-    blocks.push(Block::Lines { heading, lines: cut(&work.preview, true) });
+    Block::Lines { heading: format!("TAKING IT BACK WILL DO · {what}"), lines }
 }
 
-fn cut(lines: &[String], whole: bool) -> Vec<Text> {
-    let total = lines.len();
-    let shown = if whole { total } else { PREVIEW_LINES };
-    let mut cut: Vec<Text> = lines.iter().take(shown).map(|line| Text::plain(clean(line))).collect();
-    if total > shown {
-        cut.push(Text::new(Role::Dim, format!("… {} more, p shows everything", words::count(total - shown, "line"))));
+/// The jobs of a section by name: what each does in full is too long to be seen at once.
+fn jobs(work: &Work) -> Vec<Text> {
+    let name = |(at, job): (usize, &Job)| {
+        Text::plain(format!("{}. {}", at + 1, clean(&job.title))).and(Role::Dim, format!(" · {}", job.action.kind()))
+    };
+    work.jobs.iter().enumerate().map(name).collect()
+}
+
+fn every_line(lines: &[String]) -> Vec<Text> {
+    lines.iter().map(|line| Text::plain(clean(line))).collect()
+}
+
+fn cut(lines: &[String]) -> Vec<Text> {
+    let mut cut = every_line(lines.get(..PREVIEW_LINES).unwrap_or(lines));
+    let more = lines.len().saturating_sub(PREVIEW_LINES);
+    if more > 0 {
+        cut.push(Text::new(Role::Dim, format!("… {} more, p shows everything", words::count(more, "line"))));
     }
     cut
 }

@@ -3,8 +3,9 @@
 use super::{Brief, Header, Role, Scene, Text, words};
 use crate::core::board::Freshness;
 use crate::core::forecast::{self, Estimate};
+use crate::core::ids::StepId;
 use crate::core::plan::Reversibility;
-use crate::core::rollback::{WayBack, way_back};
+use crate::core::rollback::{WayBack, is_going_back, way_back};
 use crate::core::time::Span;
 use crate::text::clean;
 
@@ -28,13 +29,13 @@ pub(super) fn header(scene: &Scene) -> Header {
         window: window(scene, &ahead, false),
         update: update(scene),
         pause: pause(scene, &ahead, Told::Whole),
-        back: back(&ahead, false),
+        back: back(scene, &ahead, false),
         customers: customers(scene),
         brief: Brief {
             window: window(scene, &ahead, true),
             pause: pause(scene, &ahead, Told::Brief),
             bare_pause: pause(scene, &ahead, Told::Bare),
-            back: back(&ahead, true),
+            back: back(scene, &ahead, true),
         },
         alarm: alarm(scene),
     }
@@ -105,7 +106,8 @@ impl Ahead {
         // Whoever only watches has nothing ahead.
         let driven = !scene.watching;
         Self {
-            rest: forecast::rest(plan, run, *now).filter(|rest| driven && rest.span > Span::ZERO),
+            rest: forecast::rest(plan, run, *now)
+                .filter(|rest| driven && rest.span > Span::ZERO && !is_going_back(run)),
             pause: forecast::pause(plan, run, *now).filter(|_| driven),
             back: forecast::way(plan, run, *now, &way.steps),
             way,
@@ -157,6 +159,9 @@ fn update(scene: &Scene) -> Text {
     let since = scene.now.since(last);
     if since >= comms.every {
         Text::new(Role::NoGo, format!("status update OVERDUE by {}", since.left_after(comms.every)))
+            .and(Role::Plain, ", ")
+            .and(Role::Key, "m")
+            .and(Role::Plain, " when told")
     } else {
         Text::new(Role::Dim, format!("update due in {}", comms.every.left_after(since)))
     }
@@ -201,12 +206,14 @@ fn pause(scene: &Scene, ahead: &Ahead, told: Told) -> Text {
     text.and(role, format!(", expect {}", words::about(&all, told == Told::Whole)))
 }
 
-fn back(ahead: &Ahead, brief: bool) -> Text {
+fn back(scene: &Scene, ahead: &Ahead, brief: bool) -> Text {
     let way = &ahead.way;
     let text = Text::new(Role::Dim, if brief { "rollback: " } else { "rollback now: " });
+    let number =
+        |id: &StepId| scene.plan.step(id).map_or_else(|| id.to_string(), |step| format!("step {}", step.number));
     if way.steps.is_empty() {
         return match &way.blocked_by {
-            Some(step) => text.and(Role::NoGo, format!("none, past {}", clean(step.as_str()))),
+            Some(step) => text.and(Role::NoGo, format!("none, past {}", number(step))),
             None => text.and(Role::Go, "nothing to take back"),
         };
     }
@@ -216,8 +223,7 @@ fn back(ahead: &Ahead, brief: bool) -> Text {
     };
     let takes = ahead.back;
     let takes = if takes.span > Span::ZERO { format!(", {}", words::about(&takes, !brief)) } else { String::new() };
-    let far =
-        way.blocked_by.as_ref().map_or_else(String::new, |step| format!(", only back to {}", clean(step.as_str())));
+    let far = way.blocked_by.as_ref().map_or_else(String::new, |step| format!(", only back to {}", number(step)));
     text.and(role, way.cost.as_str())
         .and(Role::Plain, format!("{takes}, {}{far}", words::count(way.steps.len(), "step")))
 }

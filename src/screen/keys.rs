@@ -4,7 +4,7 @@
 
 use super::trial::works;
 use super::{Ask, Overlay, Scene, here, selected};
-use crate::core::rollback::{WayBack, way_back};
+use crate::core::rollback::{WayBack, to_be_stopped_before, way_back};
 
 /// What a key does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,9 +186,14 @@ pub fn hints(scene: &Scene) -> Vec<(&'static str, &'static str)> {
     if scene.desk.overlay == Some(Overlay::WayBack) && !scene.watching && !scene.is_replay() {
         let way = way_back(scene.plan, scene.run);
         let first = way.steps.first().and_then(|back| scene.plan.step(&back.step));
-        for (does, key, label) in [(Does::Undo, "u", "take back the first"), (Does::ByHand, "h", "taken back by hand")]
-        {
-            if first.is_some_and(|step| works(scene, step, does)) {
+        let stop = first.and_then(|step| to_be_stopped_before(scene.plan, scene.run, &step.id));
+        let stop = stop.and_then(|id| scene.plan.step(&id));
+        for (step, does, key, label) in [
+            (stop, Does::Stop, "x", "stop what is under way"),
+            (first, Does::Undo, "u", "take back the first"),
+            (first, Does::ByHand, "h", "taken back by hand"),
+        ] {
+            if step.is_some_and(|step| works(scene, step, does)) {
                 return vec![(key, label), ("↑↓", "scroll"), ("esc", "close"), ("q", "leave")];
             }
         }
@@ -217,6 +222,9 @@ pub fn hints(scene: &Scene) -> Vec<(&'static str, &'static str)> {
         does => step.is_some_and(|step| works(scene, step, does)),
     };
     let mut offered: Vec<Does> = FOOTER.into_iter().filter(|does| works(*does)).collect();
+    if overdue(scene) {
+        offered.sort_by_key(|does| *does != Does::Status);
+    }
     if replayed {
         // What a replay is for comes first: a narrow footer ends early.
         offered.sort_by_key(|does| !is_about_time(*does));
@@ -226,6 +234,12 @@ pub fn hints(scene: &Scene) -> Vec<(&'static str, &'static str)> {
         .filter_map(|does| KEYS.iter().find(|def| def.does == does))
         .map(|def| (def.keys, def.label))
         .collect()
+}
+
+/// Whether stakeholders should have been told how it goes by now.
+fn overdue(scene: &Scene) -> bool {
+    let every = scene.plan.comms.as_ref().map(|comms| comms.every);
+    every.zip(scene.run.last_update).is_some_and(|(every, last)| scene.now.since(last) >= every)
 }
 
 /// Whether a key is about the time that passes, and not about the run.

@@ -17,7 +17,8 @@ pub(super) fn log(scene: &Scene, whole: bool) -> Vec<Text> {
         .take(wanted)
         .map(|recorded| {
             let (who, what) = words::fact(scene.plan, &recorded.fact);
-            Text::new(Role::Dim, format!(" {} ", words::utc(recorded.at)))
+            // Of another day with the day.
+            Text::new(Role::Dim, format!(" {} ", words::moment(recorded.at, recorded.at, scene.now)))
                 .and(Role::Dim, crate::text::fit(&format!("{:<14}", clean(&who)), 14))
                 .and(Role::Plain, " ")
                 .and(role(&recorded.fact), what)

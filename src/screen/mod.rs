@@ -39,7 +39,7 @@ use crate::core::plan::Plan;
 use crate::core::refusal::Refusal;
 use crate::core::standing::StepState;
 use crate::core::state::Run;
-use crate::core::time::At;
+use crate::core::time::{At, Span};
 use crate::pace::Passing;
 
 /// Everything a screen is made from.
@@ -101,12 +101,16 @@ pub struct Desk {
     pub overlay: Option<Overlay>,
     /// First line of the overlay that is shown.
     pub overlay_scroll: u16,
+    /// How far what scrolls can be scrolled, as the last picture had it.
+    pub furthest: u16,
     /// What is being asked.
     pub prompt: Option<Prompt>,
     /// Something to say that is no refusal of the core.
     pub notice: Option<String>,
     /// What was refused last, until the next key or until it would be accepted.
     pub refused: Option<Refused>,
+    /// For how long somebody has sat here: the time in which people read and type, whatever the run's clock does.
+    pub sat: Span,
     /// Set by a question that did not come up: what was going to be typed into it must not become commands.
     pub quiet: Option<Quiet>,
 }
@@ -124,7 +128,7 @@ pub struct Refused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quiet {
     /// When the last key was pressed that counts as typed into the question that did not come up.
-    pub since: At,
+    pub since: Span,
     /// Whether anything was typed: then enter belongs to it, too.
     pub typed: bool,
 }
@@ -133,6 +137,15 @@ impl Scene<'_> {
     /// Whether this is a replay.
     pub fn is_replay(&self) -> bool {
         self.passing.as_ref().is_some_and(|passing| passing.place.is_some())
+    }
+}
+
+impl Desk {
+    /// What scrolls goes so far: what was scrolled beyond that is not.
+    pub fn reaches(&mut self, furthest: u16) {
+        let at = if self.overlay.is_some() { &mut self.overlay_scroll } else { &mut self.detail_scroll };
+        *at = (*at).min(furthest);
+        self.furthest = furthest;
     }
 }
 
@@ -146,9 +159,11 @@ impl Default for Desk {
             list_rows: 20,
             overlay: None,
             overlay_scroll: 0,
+            furthest: u16::MAX,
             prompt: None,
             notice: None,
             refused: None,
+            sat: Span::ZERO,
             quiet: None,
         }
     }
@@ -185,8 +200,9 @@ pub struct Prompt {
     pub ask: Ask,
     /// What has been typed.
     pub typed: String,
-    /// Since when the question has been on screen.
-    pub shown: At,
+    /// Since when the question has been on screen, by [`Desk::sat`]; `None` until a picture with it has left for the
+    /// terminal: every answer is too soon until then.
+    pub shown: Option<Span>,
 }
 
 /// What can be asked.

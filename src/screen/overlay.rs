@@ -5,7 +5,7 @@ use super::{Overlay, Role, Scene, Sheet, SheetBody, Text, words};
 use crate::core::forecast;
 use crate::core::ids::StepId;
 use crate::core::plan::Reversibility;
-use crate::core::rollback::{goes_on_with, way_back};
+use crate::core::rollback::{goes_on_with, to_be_stopped_before, way_back};
 use crate::core::time::Span;
 use crate::text::clean;
 
@@ -25,7 +25,15 @@ pub(crate) fn back_lines(scene: &Scene, keys: bool) -> Vec<Text> {
     let way = way_back(scene.plan, scene.run);
     let mut lines = Vec::new();
     if way.steps.is_empty() {
-        lines.push(Text::new(Role::Go, "There is nothing to take back: nothing is left in the world."));
+        match &way.blocked_by {
+            None => lines.push(Text::new(Role::Go, "There is nothing to take back: nothing that was done is left.")),
+            Some(step) => {
+                lines.push(Text::new(Role::NoGo, "There is no way back any more.").and(
+                    Role::Plain,
+                    format!(" {} cannot be taken back, nor can what was done before it.", named(scene, step)),
+                ));
+            }
+        }
     } else {
         let takes = forecast::way(scene.plan, scene.run, scene.now, &way.steps);
         let takes = if takes.span > Span::ZERO { format!(", {}", words::about(&takes, true)) } else { String::new() };
@@ -67,19 +75,11 @@ pub(crate) fn back_lines(scene: &Scene, keys: bool) -> Vec<Text> {
         if !from.is_empty() {
             lines.push(Text::new(Role::Unknown, format!("      half taken back{from}")));
         }
-        let undo = scene.plan.step(&back.step).and_then(|step| step.undo.as_ref());
-        lines.extend(
-            undo.iter()
-                .flat_map(|work| &work.preview)
-                .map(|line| Text::new(Role::Dim, format!("      {}", clean(line)))),
-        );
     }
-    if let Some(step) = &way.blocked_by {
+    if let Some(step) = way.blocked_by.as_ref().filter(|_| !way.steps.is_empty()) {
         lines.push(Text::default());
-        lines.push(Text::new(
-            Role::NoGo,
-            format!("The way ends at \"{}\": it cannot be taken back.", clean(step.as_str())),
-        ));
+        let ends = format!("The way ends at {}: it cannot be taken back.", named(scene, step));
+        lines.push(Text::new(Role::NoGo, ends));
     }
     if keys {
         let first = way.steps.first();
@@ -91,9 +91,30 @@ pub(crate) fn back_lines(scene: &Scene, keys: bool) -> Vec<Text> {
             Some(_) => "u takes back the first of them; repeat it to go the whole way. esc goes back to the run.",
         };
         lines.push(Text::default());
+        if let Some(first) = first
+            && let Some(stop) = to_be_stopped_before(scene.plan, scene.run, &first.step)
+        {
+            let said = format!("{} is under way: stop it first with x.", named(scene, &stop));
+            lines.push(Text::new(Role::Unknown, said));
+        }
         lines.push(Text::new(Role::Dim, text));
     }
+    lines.extend(way.steps.iter().flat_map(|back| every_statement(scene, &back.step)));
     lines
+}
+
+/// What taking a step back does in full, under its name.
+fn every_statement(scene: &Scene, id: &StepId) -> Vec<Text> {
+    let Some(undo) = scene.plan.step(id).and_then(|step| step.undo.as_ref()) else { return Vec::new() };
+    let heading = Text::new(Role::Title, format!("TAKING BACK {}", named(scene, id)));
+    let statements = undo.preview.iter().map(|line| Text::new(Role::Dim, format!("  {}", clean(line))));
+    [Text::default(), heading].into_iter().chain(statements).collect()
+}
+
+/// `13 "Switch the database"`.
+pub(super) fn named(scene: &Scene, id: &StepId) -> String {
+    let step = scene.plan.step(id);
+    step.map_or_else(|| id.to_string(), |step| format!("{} \"{}\"", step.number, clean(&step.title)))
 }
 
 /// `, going on with job 3 of 7 "drain"` for a step that an earlier try has taken back in part.

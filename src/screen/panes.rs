@@ -10,14 +10,22 @@ use crate::text::clean;
 /// Panes in the order of the design: replication, DNS, latency, then the rest.
 pub(super) fn panes(scene: &Scene) -> Vec<Pane> {
     let mut probes: Vec<(&ProbeId, &Probe)> = scene.plan.probes.iter().collect();
-    // One of each kind that is drawn comes first, so that a second database does not push DNS off the screen.
+    // One of each kind that is drawn comes first, so that a second database does not push DNS off the screen; of two
+    // streams the one that flows.
+    probes.sort_by_cached_key(|(id, _)| stands_still(scene, id));
     let mut seen = [false; 4];
-    probes.sort_by_cached_key(|(id, probe)| {
+    probes.sort_by_cached_key(|(_, probe)| {
         let rank = rank(&probe.kind);
         let again = seen.get_mut(rank).is_some_and(|seen| std::mem::replace(seen, true));
-        (again || rank == 3, rank, (*id).clone())
+        (again || rank == 3, rank)
     });
     probes.into_iter().map(|(id, probe)| pane(scene, id, probe)).collect()
+}
+
+/// Whether replication stands still because nobody wants it to flow: before it begins, and once it was ended.
+fn stands_still(scene: &Scene, id: &ProbeId) -> bool {
+    let good = scene.board.latest(id).filter(|latest| latest.failure.is_none()).and_then(|latest| latest.good.as_ref());
+    good.is_some_and(|(_, value)| matches!(value.at("state").and_then(Value::text), Some("absent" | "disabled")))
 }
 
 fn rank(kind: &ProbeKind) -> usize {

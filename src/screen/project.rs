@@ -1,7 +1,7 @@
 //! State in, screen out.
 
 use super::keys::{Does, hints};
-use super::overlay::going_on;
+use super::overlay::{going_on, named};
 use super::trial::{next_item, still_refused, works};
 use super::{
     Ask, Desk, Guise, Overlay, Prompt, Role, Scene, Screen, Text, detail, header, log, overlay, panes, steps, words,
@@ -10,6 +10,7 @@ use crate::core::action::Action;
 use crate::core::fact::Mode;
 use crate::core::plan::Step;
 use crate::core::poll::{gates, shut_sentence};
+use crate::core::rollback::{is_going_back, way_back};
 use crate::core::standing::{STOP_WORD, StepState, step_state, stop_word, undo_word, word};
 use crate::core::state::Phase;
 use crate::text::clean;
@@ -65,7 +66,7 @@ fn conversation(scene: &Scene) -> Text {
         };
     }
     if let Some(refusal) = scene.refusal {
-        return Text::new(Role::NoGo, "refused: ").and(Role::Plain, clean(&refusal.to_string()));
+        return Text::new(Role::NoGo, "refused: ").and(Role::Plain, clean(&refusal.told(scene.plan)));
     }
     let refused = scene.desk.refused.as_ref().and_then(|refused| still_refused(scene, refused));
     if let Some(why) = refused {
@@ -116,8 +117,13 @@ fn next_action(scene: &Scene) -> Text {
         return Text::plain("the run is over: ").and(Role::Key, "q").and(Role::Plain, " leaves");
     }
     if scene.fault.is_some() {
-        return Text::plain("nothing more can be done here: ").and(Role::Key, "q").and(Role::Plain, " leaves");
+        let why = scene.fault.map(clean).unwrap_or_default();
+        return Text::new(Role::NoGo, "nothing more can be done here: ")
+            .and(Role::Plain, format!("{why}; "))
+            .and(Role::Key, "q")
+            .and(Role::Plain, " leaves");
     }
+    let back = is_going_back(scene.run).then(|| way_back(scene.plan, scene.run));
     if scene.plan.steps.iter().all(|step| scene.run.is_settled(&step.id)) {
         return Text::plain("every step is done: ").and(Role::Key, "e").and(Role::Plain, " ends the run");
     }
@@ -164,10 +170,20 @@ fn next_action(scene: &Scene) -> Text {
         StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying => {
             offer(lead, &[(Does::Stop, ("x", "stop it"))])
         }
+        StepState::Failed if scene.run.step(&step.id).undo_tried => offer(
+            lead,
+            &[
+                (Does::Undo, ("u", "go on taking it back")),
+                (Does::ByHand, ("h", "taken back by hand")),
+                (Does::Confirm, ("enter", "start it again")),
+                (Does::Override, ("o", "start it again over its shut gates")),
+                (Does::Skip, ("s", "skip")),
+            ],
+        ),
         StepState::Failed => offer(
             lead,
             &[
-                (Does::Confirm, ("enter", "try again")),
+                (Does::Confirm, ("enter", "start it again")),
                 (Does::Override, ("o", "override its shut gates")),
                 (Does::VerifyAgain, ("v", "verify again")),
                 (Does::Undo, ("u", "take it back")),
@@ -176,6 +192,15 @@ fn next_action(scene: &Scene) -> Text {
         ),
         StepState::InDoubt => say(lead, &[("d", "say what became of it")]),
         StepState::Done => offer(lead, &[(Does::Here, HERE), (Does::Undo, ("u", "take it back"))]),
+        StepState::Undone if let Some(way) = &back => {
+            let next = way.steps.first().and_then(|next| scene.plan.step(&next.step));
+            let lead = match next {
+                Some(next) => say(lead, &[("u", &format!("take back {} next", next.number))]),
+                None if way.blocked_by.is_some() => say(lead, &[("e", "end the run: there is no way further back")]),
+                None => say(lead, &[("e", "end the run: everything is taken back")]),
+            };
+            offer(lead, &[(Does::Confirm, ("enter", "do it after all"))])
+        }
         StepState::Skipped | StepState::Undone => {
             offer(lead, &[(Does::Confirm, ("enter", "do it after all")), (Does::Here, HERE)])
         }
@@ -192,16 +217,15 @@ fn checklist<'a>(scene: &'a Scene, step: &Step) -> Option<&'a [String]> {
 }
 
 fn question(scene: &Scene, prompt: &Prompt) -> Text {
-    let title = |id: &crate::core::ids::StepId| {
-        scene.plan.step(id).map_or_else(|| id.to_string(), |step| format!("{} \"{}\"", step.number, clean(&step.title)))
-    };
+    let title = |id: &crate::core::ids::StepId| named(scene, id);
     let word_of = |id: &crate::core::ids::StepId, undo: bool| {
         let step = scene.plan.step(id);
         step.map_or_else(String::new, |step| if undo { undo_word(step) } else { word(step) }.to_owned())
     };
     let ask = match &prompt.ask {
         Ask::Start { step, reason: None, word: None, .. } => {
-            Text::plain(format!("start {}: type ", title(step))).and(Role::Key, word_of(step, false))
+            Text::plain(format!("start {}{}: type ", title(step), on_go(scene, step)))
+                .and(Role::Key, word_of(step, false))
         }
         Ask::Start { step, reason: Some(_), word: None, .. } => Text::new(Role::NoGo, "OVERRIDE ")
             .and(Role::Plain, format!("and start {}: type ", title(step)))
@@ -255,6 +279,18 @@ fn question(scene: &Scene, prompt: &Prompt) -> Text {
         }
     };
     ask.and(Role::Plain, " › ").and(Role::Strong, clean(&prompt.typed).into_owned()).and(Role::Here, "▏")
+}
+
+/// ` on GO ×6`: how the poll stands while the word is typed. Its board may be longer than the room for it.
+fn on_go(scene: &Scene, id: &crate::core::ids::StepId) -> String {
+    let Some(step) = scene.plan.step(id) else { return String::new() };
+    let gates = gates(scene.plan, scene.board, scene.now, step);
+    let open = gates.iter().filter(|gate| gate.open()).count();
+    match gates.len() {
+        0 => String::new(),
+        all if open == all => format!(" on GO ×{all}"),
+        all => format!(" on {open} of {all} GO"),
+    }
 }
 
 fn choices(text: Text, choices: &[(&str, &str)]) -> Text {

@@ -13,7 +13,7 @@ use crate::core::plan::Step;
 use crate::core::refusal::Refusal;
 use crate::core::standing::{picture, stop_word, undo_word, word};
 use crate::core::state::Phase;
-use crate::core::time::At;
+use crate::core::time::Span;
 
 /// A reason that is long enough.
 const REASON: &str = "a reason of some length";
@@ -31,7 +31,7 @@ pub(crate) fn perfect(scene: &Scene, step: &Step, word: &str) -> Confirmation {
         typed: word.to_owned(),
         second: Some(Who("somebody else".to_owned())),
         seen: picture(scene.plan, scene.run, scene.board, scene.now, step),
-        shown: At(scene.now.0.saturating_sub(60_000)),
+        shown: Span(60_000),
     }
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn still_refused(scene: &Scene, refused_then: &Refused) -> Option<Str
         }
         _ => {}
     }
-    refused(scene, command).map(|refusal| refusal.to_string())
+    refused(scene, command).map(|refusal| refusal.told(scene.plan))
 }
 
 /// The first item of a running checklist that is not ticked, from 0.

@@ -8,8 +8,9 @@ use crate::core::ids::{StepId, Who};
 use crate::core::input::{Command, Confirmation, Picture};
 use crate::core::plan::{Confirm, Step};
 use crate::core::refusal::Refusal;
-use crate::core::standing::{picture, word};
-use crate::core::time::{At, Span};
+use crate::core::rollback::{is_going_back, to_be_stopped_before, way_back};
+use crate::core::standing::{StepState, picture, word};
+use crate::core::time::Span;
 use crate::pace::{NO_PACE, ONLY_FORWARD, Steer};
 use crate::screen::keys::{Does, is_about_time};
 use crate::screen::{
@@ -40,7 +41,7 @@ const PAUSE: Span = Span(1_500);
 /// Deals with a key press. `scene` is what was on screen when it was pressed.
 pub fn press(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
     desk.notice = None;
-    if typed_in_vain(scene, desk, key) {
+    if typed_in_vain(desk, key) {
         return None;
     }
     let shown = desk.refused.take();
@@ -60,9 +61,9 @@ pub fn press(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
 
 /// Whoever presses `enter` and types on without looking has typed into a question that did not come up. Those keys
 /// do nothing but say so, up to the enter that ends them, a pause, or any key that is not for typing.
-fn typed_in_vain(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> bool {
+fn typed_in_vain(desk: &mut Desk, key: KeyEvent) -> bool {
     let Some(quiet) = desk.quiet.take() else { return false };
-    if desk.prompt.is_some() || scene.now.since(quiet.since) >= PAUSE {
+    if desk.prompt.is_some() || desk.sat.left_after(quiet.since) >= PAUSE {
         return false;
     }
     let control = key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
@@ -75,7 +76,7 @@ fn typed_in_vain(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> bool {
     if !taken {
         return false;
     }
-    desk.quiet = (!ends).then_some(Quiet { since: scene.now, typed: true });
+    desk.quiet = (!ends).then_some(Quiet { since: desk.sat, typed: true });
     desk.notice = Some(if ends {
         "what you typed after the refusal did nothing; keys work again".to_owned()
     } else {
@@ -132,7 +133,7 @@ fn steered(scene: &Scene, desk: &mut Desk, does: Does) -> Option<Request> {
     if let Some(why) = why {
         desk.refused = Some(Refused { command: None, why: why.to_owned() });
         // A place would have been typed.
-        desk.quiet = (does == Does::Place).then_some(Quiet { since: scene.now, typed: false });
+        desk.quiet = (does == Does::Place).then_some(Quiet { since: desk.sat, typed: false });
         return None;
     }
     let steer = match does {
@@ -149,7 +150,7 @@ fn steered(scene: &Scene, desk: &mut Desk, does: Does) -> Option<Request> {
             Steer::Step(step.id.clone())
         }
         Does::Place => {
-            ask(scene, desk, Ask::Place);
+            ask(desk, Ask::Place);
             return None;
         }
         _ => Steer::Onward,
@@ -241,8 +242,10 @@ fn steps_of(desk: &Desk, does: Does) -> i64 {
 
 /// Scrolls the sheet that is open, else the detail.
 fn scroll(desk: &mut Desk, by: i64) {
+    // The log counts from its end, where it opens.
+    let by = if desk.overlay == Some(Overlay::Log) { by.saturating_neg() } else { by };
     let at = if desk.overlay.is_some() { &mut desk.overlay_scroll } else { &mut desk.detail_scroll };
-    *at = u16::try_from(i64::from(*at).saturating_add(by).clamp(0, 9_999)).unwrap_or(0);
+    *at = u16::try_from(i64::from(*at).saturating_add(by).clamp(0, i64::from(desk.furthest))).unwrap_or(0);
 }
 
 fn select_by(scene: &Scene, desk: &mut Desk, by: i64) {
@@ -277,7 +280,7 @@ fn opened(scene: &Scene, desk: &mut Desk, does: Does) -> bool {
             return true;
         }
         Does::Escape if desk.overlay.is_none() && scene.refusal.is_none() => {
-            desk.notice = Some("nothing is open; q leaves".to_owned());
+            desk.notice = Some("nothing is open".to_owned());
             return true;
         }
         Does::Escape => None,
@@ -296,25 +299,32 @@ fn act(scene: &Scene, desk: &mut Desk, does: Does) -> Option<Request> {
             if scene.run.ended.is_some() {
                 return Some(Request::Leave);
             }
-            ask(scene, desk, Ask::Leave);
+            ask(desk, Ask::Leave);
             return None;
         }
-        Does::Note => ask(scene, desk, Ask::Note),
-        Does::Status => ask(scene, desk, Ask::Status),
-        Does::End => ask(scene, desk, Ask::End),
-        Does::Undo | Does::ByHand if desk.overlay == Some(Overlay::WayBack) => {
-            let way = crate::core::rollback::way_back(scene.plan, scene.run);
-            let Some(step) = way.steps.first().and_then(|first| scene.plan.step(&first.step)) else {
+        Does::Note => ask(desk, Ask::Note),
+        Does::Status => ask(desk, Ask::Status),
+        Does::End => ask(desk, Ask::End),
+        Does::Undo | Does::ByHand | Does::Stop if desk.overlay == Some(Overlay::WayBack) => {
+            let way = way_back(scene.plan, scene.run);
+            let Some(first) = way.steps.first().map(|first| &first.step) else {
                 desk.notice = Some("there is nothing to take back".to_owned());
                 return None;
             };
+            // What is under way on top of it comes first.
+            let stop = to_be_stopped_before(scene.plan, scene.run, first);
+            let step = scene.plan.step(stop.as_ref().unwrap_or(first))?;
             return act_on_step(scene, desk, does, step);
         }
         _ => {
-            let Some((step, _)) = selected(scene) else {
+            let Some((step, state)) = selected(scene) else {
                 desk.notice = Some("this runbook has no steps".to_owned());
                 return None;
             };
+            // What is taken back is left behind: the same key goes the next step of the way.
+            let onward = does == Does::Undo && state == StepState::Undone && is_going_back(scene.run);
+            let next = onward.then(|| way_back(scene.plan, scene.run)).and_then(|way| way.steps.into_iter().next());
+            let step = next.and_then(|next| scene.plan.step(&next.step)).unwrap_or(step);
             return act_on_step(scene, desk, does, step);
         }
     }
@@ -344,14 +354,14 @@ fn open(scene: &Scene, desk: &mut Desk, does: Does, step: &Step, question: Ask) 
     let Some(trial) = trial(scene, step, does) else { return };
     match refused(scene, trial.clone()) {
         Some(refusal) => not_asked(scene, desk, Some(trial), &refusal),
-        None => ask(scene, desk, question),
+        None => ask(desk, question),
     }
 }
 
 /// A question did not come up, or has gone with its answer refused.
 fn not_asked(scene: &Scene, desk: &mut Desk, command: Option<Command>, refusal: &Refusal) {
-    desk.refused = Some(Refused { command, why: refusal.to_string() });
-    desk.quiet = Some(Quiet { since: scene.now, typed: false });
+    desk.refused = Some(Refused { command, why: refusal.told(scene.plan) });
+    desk.quiet = Some(Quiet { since: desk.sat, typed: false });
 }
 
 /// Asks for the word that starts a step, over its shut gates with a `reason`.
@@ -365,7 +375,7 @@ fn start(scene: &Scene, desk: &mut Desk, step: &Step, reason: Option<String>) {
         return not_asked(scene, desk, Some(trial), &refusal);
     }
     let seen = picture(scene.plan, scene.run, scene.board, scene.now, step);
-    ask(scene, desk, Ask::Start { step: step.id.clone(), seen, reason, word: None });
+    ask(desk, Ask::Start { step: step.id.clone(), seen, reason, word: None });
 }
 
 fn undo(scene: &Scene, desk: &mut Desk, step: &Step) {
@@ -378,24 +388,22 @@ fn send(scene: &Scene, desk: &mut Desk, command: Command) -> Option<Request> {
     // While a decision is on its way to the disk the present picture is the one before it: the driver judges in turn.
     match refused(scene, command.clone()).filter(|_| !scene.recording) {
         Some(refusal) => {
-            desk.refused = Some(Refused { command: Some(command), why: refusal.to_string() });
+            desk.refused = Some(Refused { command: Some(command), why: refusal.told(scene.plan) });
             None
         }
         None => Some(Request::Command(command)),
     }
 }
 
-fn ask(scene: &Scene, desk: &mut Desk, ask: Ask) {
+fn ask(desk: &mut Desk, ask: Ask) {
     // The answer belongs to what is on screen: sheets close, except the one that shows the way back.
     if desk.overlay != Some(Overlay::WayBack) && desk.overlay != Some(Overlay::Step) {
         desk.overlay = None;
     }
-    // It counts as shown once a picture with it has left for the terminal; until then every answer is too soon.
-    let shown = if scene.watching { scene.now } else { At::NEVER };
     if ask.step().is_some() {
         desk.detail_scroll = 0;
     }
-    desk.prompt = Some(Prompt { ask, typed: String::new(), shown });
+    desk.prompt = Some(Prompt { ask, typed: String::new(), shown: None });
 }
 
 fn takes_text(ask: &Ask) -> bool {
@@ -474,7 +482,7 @@ fn chosen(scene: &Scene, desk: &mut Desk, ch: char) -> Option<Request> {
             return None;
         }
     };
-    ask(scene, desk, next);
+    ask(desk, next);
     None
 }
 
@@ -490,7 +498,7 @@ fn sent(scene: &Scene, desk: &mut Desk) -> Option<Request> {
                     Ask::Start { word: Some(_), .. } => {
                         desk.prompt = Some(Prompt { ask: next, typed: String::new(), shown: prompt.shown });
                     }
-                    _ => ask(scene, desk, next),
+                    _ => ask(desk, next),
                 }
                 return None;
             }
@@ -514,9 +522,13 @@ fn sent(scene: &Scene, desk: &mut Desk) -> Option<Request> {
     }
 }
 
-fn turned_down(scene: &Scene, desk: &mut Desk, prompt: Prompt, refusal: &Refusal) -> Option<Request> {
+fn turned_down(scene: &Scene, desk: &mut Desk, mut prompt: Prompt, refusal: &Refusal) -> Option<Request> {
     if mendable(refusal) {
-        desk.notice = Some(refusal.to_string());
+        desk.notice = Some(refusal.told(scene.plan));
+        // A wrong word is typed anew; a reason is mended.
+        if matches!(refusal, Refusal::WrongWord { .. }) {
+            prompt.typed.clear();
+        }
         desk.prompt = Some(prompt);
     } else {
         not_asked(scene, desk, None, refusal);
@@ -551,13 +563,14 @@ enum Answer {
 
 fn command_of(scene: &Scene, prompt: &Prompt) -> Answer {
     let Prompt { ask, typed, shown } = prompt;
+    let shown = shown.map_or(Span::ZERO, |since| scene.desk.sat.left_after(since));
     let typed = || typed.clone();
     let confirmation = |step: &StepId, typed: String, second: Option<Who>, seen: &Picture| Confirmation {
         step: step.clone(),
         typed,
         second,
         seen: seen.clone(),
-        shown: *shown,
+        shown,
     };
     let with_reason = |confirmation, reason: &Option<String>| match reason {
         None => Command::Confirm(confirmation),

@@ -11,7 +11,7 @@ use ratatui::widgets::{Block as Frame_, Clear, Paragraph};
 
 use super::theme::{Glyphs, Theme};
 use crate::core::standing::StepState;
-use crate::screen::{Block, Detail, Focus, Pane, Role, Row, Screen, Sheet, SheetBody, Text};
+use crate::screen::{Block, Detail, Focus, Pane, Role, Row, Screen, Sheet, SheetBody, Text, words};
 use crate::text::{fit, width};
 use flow::fit_middle;
 
@@ -77,12 +77,12 @@ fn layout(area: Rect) -> Areas {
     Areas { header, steps, detail, panes, tails, conversation, footer, single: false }
 }
 
-/// Draws the whole screen.
-pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) {
+/// Draws the whole screen. Says how far what scrolls can be scrolled.
+pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) -> u16 {
     let area = frame.area();
     if area.width < CONFIRM_SIZE.0 || area.height < CONFIRM_SIZE.1 {
         tiny(frame, screen, theme, area);
-        return;
+        return u16::MAX;
     }
     let areas = layout(area);
     let canvas = Canvas { theme, screen };
@@ -98,18 +98,21 @@ pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) {
             height: areas.conversation.y.saturating_sub(areas.header.bottom()),
             ..area
         };
-        canvas.sheet(frame, rest, sheet);
+        let furthest = canvas.sheet(frame, rest, sheet);
         canvas.conversation(frame, areas.conversation);
-        return;
+        return furthest;
     }
     // Whoever is asked about a step sees the step.
     let detail = screen.focus == Focus::Detail || screen.asking;
     if !areas.single || !detail {
         canvas.steps(frame, areas.steps);
     }
-    if !areas.single || detail {
-        canvas.detail(frame, areas.detail, &screen.detail);
-    }
+    let furthest = if !areas.single || detail {
+        // While something is asked, letters are its answer.
+        canvas.detail(frame, areas.detail, &screen.detail, if screen.asking { "↑↓" } else { "tab ↓, or p" })
+    } else {
+        u16::MAX
+    };
     if areas.single {
         canvas.pane_lines(frame, areas.panes);
     } else {
@@ -117,6 +120,7 @@ pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) {
     }
     canvas.tails(frame, areas.tails);
     canvas.conversation(frame, areas.conversation);
+    furthest
 }
 
 /// What is left when there is no room: run, mode, step, pause clock, and that confirming needs more room.
@@ -263,7 +267,8 @@ impl Canvas<'_> {
         }
     }
 
-    fn detail(&self, frame: &mut Frame, area: Rect, detail: &Detail) {
+    /// The detail from its scroll on, with the keys that lead further. Says how far that goes.
+    fn detail(&self, frame: &mut Frame, area: Rect, detail: &Detail, keys: &str) -> u16 {
         let status =
             (!detail.right.is_empty()).then(|| Line::from(self.span(Role::Dim, format!(" {} ", detail.right))));
         let inner = usize::from(area.width.saturating_sub(3));
@@ -272,16 +277,16 @@ impl Canvas<'_> {
         let lines = self.detail_lines(detail, inner);
         let height = usize::from(area.height.saturating_sub(2));
         let last = u16::try_from(lines.len().saturating_sub(height.min(lines.len()))).unwrap_or(0);
-        let block = if lines.len() > height {
-            let more = lines.len() - height;
-            // While something is asked, letters are its answer.
-            let keys = if self.screen.asking { "↑↓" } else { "tab ↓, or p" };
-            block.title_bottom(Line::from(self.span(Role::Dim, format!(" {more} more lines: {keys} "))).right_aligned())
+        let scroll = detail.scroll.min(last);
+        let below = usize::from(last - scroll);
+        let block = if below > 0 {
+            let more = words::count(below, "more line");
+            block.title_bottom(Line::from(self.span(Role::Dim, format!(" {more}: {keys} "))).right_aligned())
         } else {
             block
         };
-        let scroll = detail.scroll.min(last);
         frame.render_widget(Paragraph::new(lines).block(block).scroll((scroll, 0)), area);
+        last
     }
 
     /// The detail as lines no wider than `inner`.
@@ -347,10 +352,13 @@ impl Canvas<'_> {
     /// One line a pane, for small screens.
     fn pane_lines(&self, frame: &mut Frame, area: Rect) {
         let columns = usize::from(area.width);
-        let shown = self.screen.panes.iter().take(usize::from(area.height));
-        let lines: Vec<Line> = shown
+        let shown = || self.screen.panes.iter().take(usize::from(area.height));
+        let name = shown().map(|pane| width(&pane.title)).max().unwrap_or(0).min(columns / 3);
+        let lines: Vec<Line> = shown()
             .map(|pane| {
-                let mut line = Line::from(self.span(Role::Title, format!(" {:<13}", fit(&pane.title, 12))));
+                let title = fit(&pane.title, name);
+                let gap = " ".repeat(name.saturating_sub(width(&title)) + 1);
+                let mut line = Line::from(self.span(Role::Title, format!(" {title}{gap}")));
                 line.spans.extend(self.line(&pane.status).spans);
                 line.spans.push(Span::raw("  "));
                 // Values come first; prose that does not fit keeps its end, where the address and the reason are.
@@ -390,31 +398,39 @@ impl Canvas<'_> {
         frame.render_widget(Paragraph::new(lines), area);
     }
 
-    fn sheet(&self, frame: &mut Frame, area: Rect, sheet: &Sheet) {
+    /// A sheet over everything but the header. Says how far it can be scrolled.
+    fn sheet(&self, frame: &mut Frame, area: Rect, sheet: &Sheet) -> u16 {
         frame.render_widget(Clear, area);
         match &sheet.body {
             SheetBody::Step => {
                 let detail = Detail { scroll: sheet.scroll, ..self.screen.detail.clone() };
-                self.detail(frame, area, &detail);
+                self.detail(frame, area, &detail, "↑↓")
             }
             SheetBody::Pane(at) => {
                 if let Some(pane) = self.screen.panes.get(*at) {
                     self.pane(frame, area, pane, true);
                 }
+                0
             }
             SheetBody::Log => {
-                let lines: Vec<&Text> = self.screen.log.iter().chain(&self.screen.output).collect();
-                self.scrolled(frame, area, &sheet.title, &lines, sheet.scroll, true);
+                // What happened last is at the end, where the sheet opens.
+                let (output, journal) = (Text::new(Role::Title, "OUTPUT"), Text::new(Role::Title, "JOURNAL"));
+                let mut lines: Vec<&Text> = Vec::new();
+                if !self.screen.output.is_empty() {
+                    lines.extend(std::iter::once(&output).chain(&self.screen.output).chain([&journal]));
+                }
+                lines.extend(&self.screen.log);
+                self.scrolled(frame, area, &sheet.title, &lines, sheet.scroll, true)
             }
             SheetBody::Lines(lines) => {
                 let lines: Vec<&Text> = lines.iter().collect();
-                self.scrolled(frame, area, &sheet.title, &lines, sheet.scroll, false);
+                self.scrolled(frame, area, &sheet.title, &lines, sheet.scroll, false)
             }
         }
     }
 
-    /// Lines in a frame. A tail counts its scroll from the end.
-    fn scrolled(&self, frame: &mut Frame, area: Rect, title: &str, lines: &[&Text], scroll: u16, tail: bool) {
+    /// Lines in a frame. A tail counts its scroll from the end. Says how far it can be scrolled.
+    fn scrolled(&self, frame: &mut Frame, area: Rect, title: &str, lines: &[&Text], scroll: u16, tail: bool) -> u16 {
         let height = usize::from(area.height.saturating_sub(2));
         let columns = usize::from(area.width.saturating_sub(2));
         // Broken here and not by the widget: else the end of a long sheet could not be reached.
@@ -429,6 +445,7 @@ impl Canvas<'_> {
         let shown: Vec<Line> = lines.into_iter().skip(from).take(height).collect();
         let block = self.frame(title, status, true);
         frame.render_widget(Paragraph::new(shown).block(block), area);
+        u16::try_from(last).unwrap_or(u16::MAX)
     }
 }
 

@@ -257,14 +257,14 @@ fn typed(word: Word, right: &str, step: &Step) -> String {
 fn confirmation(harness: &mut Harness, step: &Step, typed: String, sight: Sight, second: u8) -> Confirmation {
     let earlier = harness.looked.get(&step.id).cloned();
     let (seen, shown) = match (sight, earlier) {
-        (Sight::Earlier, Some(earlier)) => earlier,
+        (Sight::Earlier, Some((seen, at))) => (seen, harness.now.since(at)),
         (Sight::Earlier | Sight::Now, _) => {
             let (seen, _) = harness.look(step);
-            (seen, At(harness.now.0 - 1_000))
+            (seen, Span(1_000))
         }
         (Sight::Short(ms), _) => {
             let (seen, _) = harness.look(step);
-            (seen, At(harness.now.0 - i64::from(ms)))
+            (seen, Span(ms.into()))
         }
     };
     let second = match second {

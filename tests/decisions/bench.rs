@@ -83,7 +83,7 @@ impl Bench {
     pub fn confirmation(&mut self, id: &str, typed: &str) -> Confirmation {
         self.board.refresh(&self.plan, &self.run, self.now);
         let seen = picture(&self.plan, &self.run, &self.board, self.now, self.step(id));
-        Confirmation { step: id.into(), typed: typed.to_owned(), second: None, seen, shown: At(self.now.0 - 1_000) }
+        Confirmation { step: id.into(), typed: typed.to_owned(), second: None, seen, shown: Span(1_000) }
     }
 
     pub fn start(&mut self, id: &str) -> Result<Decision, Refusal> {

@@ -287,7 +287,7 @@ fn stopping_takes_the_word_and_on_the_way_back_the_id() {
     let mut bench = Bench::of(RUNBOOK);
     bench.start("switch").unwrap();
     assert!(matches!(bench.stop("switch", "switch").unwrap_err(), Refusal::WrongWord { .. }));
-    let stray = Confirmation { shown: bench.now, ..bench.confirmation("switch", "stop") };
+    let stray = Confirmation { shown: Span::ZERO, ..bench.confirmation("switch", "stop") };
     assert!(matches!(bench.command(Command::Stop(stray)).unwrap_err(), Refusal::TooSoon(_)));
     let earlier = bench.confirmation("switch", "stop");
     bench.ends("switch", false);

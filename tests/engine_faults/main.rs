@@ -89,7 +89,7 @@ async fn what_was_seen_before_the_machine_slept_counts_for_nothing() {
     let confirmation = |engine: &Engine<TestWorld>| {
         let step = plan.step(&StepId::from("soak")).unwrap();
         let seen = picture(&plan, engine.run(), engine.board(), engine.now(), step);
-        Confirmation { step: step.id.clone(), typed: "go".to_owned(), second: None, seen, shown: At(0) }
+        Confirmation { step: step.id.clone(), typed: "go".to_owned(), second: None, seen, shown: Span(60_000) }
     };
     while engine.board().latest(&"p".into()).is_none() {
         hand.advance(Span(100));
@@ -237,7 +237,7 @@ impl Cockpit {
             typed: if step.confirm == Confirm::Go { "go" } else { step.id.as_str() }.to_owned(),
             second: None,
             seen: picture(engine.plan(), engine.run(), engine.board(), now, step),
-            shown: At(now.0 - 1_000),
+            shown: Span(1_000),
         }
     }
 

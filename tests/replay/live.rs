@@ -128,7 +128,7 @@ fn wish(engine: &mut Engine<LiveWorld>) {
             typed: word(step).to_owned(),
             second: None,
             seen: picture(plan, engine.run(), engine.board(), now, step),
-            shown: At(now.0 - 1_000),
+            shown: Span(1_000),
         };
         engine.command(Command::Confirm(confirmation));
     }

@@ -321,7 +321,7 @@ fn a_replay_is_unmistakable_at_every_size() {
         for (cols, rows) in [(200, 60), (120, 40), (100, 30), (80, 24), (60, 16), (59, 15), (40, 10)] {
             let mut terminal = Terminal::new(TestBackend::new(cols, rows)).unwrap();
             let theme = Theme { palette: Palette::None, glyphs };
-            terminal.draw(|frame| view::draw(frame, &screen, theme)).unwrap();
+            terminal.draw(|frame| _ = view::draw(frame, &screen, theme)).unwrap();
             let shown = terminal.backend().to_string();
             for word in ["REPLAY of LAB", "fact 2 of", "1"] {
                 assert!(shown.contains(word), "{cols}×{rows} has no {word}:\n{shown}");

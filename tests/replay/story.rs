@@ -439,7 +439,7 @@ fn confirmation(engine: &Engine<Told>, step: &Step, word: &str) -> Confirmation 
         typed: word.to_owned(),
         second: None,
         seen: picture(engine.plan(), engine.run(), engine.board(), now, step),
-        shown: At(now.0 - 1_000),
+        shown: Span(1_000),
     }
 }
 

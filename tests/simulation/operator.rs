@@ -106,7 +106,7 @@ impl Monkey {
             typed,
             second: self.rng.random_bool(0.8).then(|| Who("bea".to_owned())),
             seen: if self.rng.random_bool(0.8) { fresh } else { old.unwrap_or(fresh) },
-            shown: At(seen.now.0 - i64::try_from(armed).unwrap()),
+            shown: Span(armed),
         }
     }
 }

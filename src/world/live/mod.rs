@@ -229,7 +229,7 @@ where
         let what = shared.secrets.tell_brief(&panicked.to_string(), 300);
         (Outcome::Unknown { why: format!("an error in gonogo itself ended the job: {what}") }, None)
     });
-    let took = took.unwrap_or_else(|| Span(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)));
+    let took = took.unwrap_or_else(|| Span::of(started.elapsed()));
     shared.outbox.verdict(WorldEvent::Ended { key, outcome, took });
 }
 
