@@ -339,7 +339,7 @@ fn a_gate_that_shut_since_it_was_printed_refuses() {
     talk.wait("NO-GO the side is up: ok = false (age ");
     talk.wait("next: wait for its gates; or override 1 go REASON");
     talk.say("start 1 go");
-    talk.wait("refused: \"first\" is gated: \"the side is up\" NO-GO");
+    talk.wait("refused: 1 \"First\" is gated: \"the side is up\" NO-GO");
     talk.confirm("override 1 go because this is a test", "OVERRODE a shut gate: because this is a test");
     talk.wait("1 First done");
     talk.say("leave");
@@ -450,7 +450,7 @@ fn two_people_start_a_step_and_it_is_taken_back() {
     let place = Place::pair("127.0.0.1:9");
     let mut talk = place.run();
     talk.wait("next: start 1 flip NAME-OF-THE-SECOND-PERSON");
-    talk.confirm("start 1 flip", "refused: \"flip\" needs a second person");
+    talk.confirm("start 1 flip", "refused: 1 \"Flip\" needs a second person");
     let me = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned());
     talk.confirm(&format!("start 1 flip {me}"), "refused: the second person must not be");
     talk.confirm("start 1 go Grace Hopper", "refused: not done: type \"flip\" to confirm");
@@ -493,7 +493,7 @@ fn a_step_in_doubt_is_resolved_on_lines() {
     talk.wait("2 Query IN DOUBT");
     talk.wait("next: doubt 2 happened, not or half, and REASON");
     talk.say("start 2 go");
-    talk.wait("refused: \"query\" is in doubt");
+    talk.wait("refused: 2 \"Query\" is in doubt");
     talk.say("doubt 2 happened no");
     talk.wait("refused: a reason of at least");
     talk.say("doubt 2 happened the server's log has the request");
