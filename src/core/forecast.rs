@@ -4,11 +4,11 @@
 //! spreads add up by their squares, since steps are late or early independently of one another. Time between steps, in
 //! which an operator looks, thinks and types, is nobody's: it is in no forecast.
 
-use super::action::Action;
+use super::action::{Action, Wait};
 use super::durations::Typical;
 use super::job::Direction;
-use super::plan::{Plan, Step, WriteEdge, WriteMark};
-use super::rollback::Back;
+use super::plan::{Job, Plan, Step, WriteEdge, WriteMark};
+use super::rollback::{Back, is_going_back};
 use super::state::{Phase, Run};
 use super::time::{At, Span};
 
@@ -85,12 +85,16 @@ pub fn doing(run: &Run, step: &Step) -> Estimate {
     }
 }
 
-/// How long taking a step back should take. Without a measurement: as long as its doing is expected to.
+/// How long taking a step back should take. Without a measurement: as long as its doing is expected to, and nobody knows
+/// for how much longer where it waits for something to come true.
 pub fn undoing(run: &Run, step: &Step) -> Estimate {
-    match run.durations(&step.id).and_then(|durations| durations.undoing) {
-        Some(typical) => Estimate::measured(typical),
-        None => Estimate::said(step.expect),
+    if let Some(typical) = run.durations(&step.id).and_then(|durations| durations.undoing) {
+        return Estimate::measured(typical);
     }
+    let said = Estimate::said(step.expect);
+    let waits = |job: &Job| matches!(job.action, Action::Wait(Wait::Until(_)));
+    let waits = step.undo.as_ref().is_some_and(|undo| undo.jobs.iter().any(waits));
+    Estimate { at_least: said.at_least || waits, ..said }
 }
 
 /// The length of a step that is nothing but a time to let pass.
@@ -117,14 +121,6 @@ fn left(plan: &Plan, run: &Run, now: At, step: &Step) -> Estimate {
         Phase::Verifying { .. } => whole.left_after(now.since(started)),
         _ => whole,
     }
-}
-
-/// Whether something is being taken back: then what lies ahead is behind, and no forecast of it means anything.
-fn is_going_back(run: &Run) -> bool {
-    run.touched().any(|(_, step)| match &step.phase {
-        Phase::Running(running) => running.key.direction != Direction::Do,
-        _ => false,
-    })
 }
 
 /// How long the rest of the plan should take: the longest way through what steps need, since steps that need nothing of

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::action::Action;
 use super::ids::StepId;
+use super::job::Direction;
 use super::plan::{Plan, Reversibility, Step};
 use super::state::{Phase, Run};
 
@@ -59,8 +60,13 @@ pub fn way_back(plan: &Plan, run: &Run) -> WayBack {
     way
 }
 
-/// Whether the run is on its way back: the newest thing that was begun takes something back.
+/// Whether the run is on its way back: the newest thing that was begun takes something back, or a section does so with
+/// itself.
 pub fn is_going_back(run: &Run) -> bool {
+    let reverts = |phase: &Phase| matches!(phase, Phase::Running(running) if running.key.direction != Direction::Do);
+    if run.touched().any(|(_, step)| reverts(&step.phase)) {
+        return true;
+    }
     let forward = run.touched().filter_map(|(_, step)| step.started).max();
     run.touched().filter_map(|(_, step)| step.undo_started).max() > forward
 }

@@ -5,7 +5,7 @@ use crate::core::board::Freshness;
 use crate::core::forecast::{self, Estimate};
 use crate::core::ids::StepId;
 use crate::core::plan::Reversibility;
-use crate::core::rollback::{WayBack, is_going_back, way_back};
+use crate::core::rollback::{WayBack, way_back};
 use crate::core::time::Span;
 use crate::text::clean;
 
@@ -106,8 +106,7 @@ impl Ahead {
         // Whoever only watches has nothing ahead.
         let driven = !scene.watching;
         Self {
-            rest: forecast::rest(plan, run, *now)
-                .filter(|rest| driven && rest.span > Span::ZERO && !is_going_back(run)),
+            rest: forecast::rest(plan, run, *now).filter(|rest| driven && rest.span > Span::ZERO),
             pause: forecast::pause(plan, run, *now).filter(|_| driven),
             back: forecast::way(plan, run, *now, &way.steps),
             way,
