@@ -4,8 +4,8 @@ use super::keys::KEYS;
 use super::{Overlay, Role, Scene, Sheet, SheetBody, Text, words};
 use crate::core::forecast;
 use crate::core::ids::StepId;
-use crate::core::plan::Reversibility;
-use crate::core::rollback::{goes_on_with, to_be_stopped_before, way_back};
+use crate::core::plan::{Reversibility, WriteEdge};
+use crate::core::rollback::{Back, WayBack, goes_on_with, to_be_stopped_before, way_back};
 use crate::core::time::Span;
 use crate::text::clean;
 
@@ -40,7 +40,8 @@ pub(crate) fn back_lines(scene: &Scene, keys: bool) -> Vec<Text> {
         let steps = words::count(way.steps.len(), "step");
         lines.push(
             Text::plain(format!("Taking everything back is {steps}{takes}, and costs: "))
-                .and(Role::Strong, way.cost.as_str()),
+                .and(Role::Strong, way.cost.as_str())
+                .and(Role::Plain, if pauses(scene, &way) { "; writes pause on the way" } else { "" }),
         );
         lines.push(Text::default());
     }
@@ -103,6 +104,12 @@ pub(crate) fn back_lines(scene: &Scene, keys: bool) -> Vec<Text> {
     lines
 }
 
+/// Whether customers cannot write for a moment on the way back.
+fn pauses(scene: &Scene, way: &WayBack) -> bool {
+    let undo = |back: &Back| scene.plan.step(&back.step).and_then(|step| step.undo.as_ref());
+    way.steps.iter().filter_map(undo).flat_map(|undo| &undo.jobs).any(|job| job.writes == Some(WriteEdge::Stop))
+}
+
 /// What taking a step back does in full, under its name.
 fn every_statement(scene: &Scene, id: &StepId) -> Vec<Text> {
     let Some(undo) = scene.plan.step(id).and_then(|step| step.undo.as_ref()) else { return Vec::new() };
@@ -154,7 +161,10 @@ pub fn help_lines() -> Vec<Text> {
         ),
         ("about", "not rehearsed, or once only: the runbook's own word counts, too"),
         ("at least", "nobody knows how long some of it takes, or it is late already"),
-        ("free · lossless · lossy · none", "what taking a step back costs"),
+        ("free", "taking a step back costs nothing: nobody notices"),
+        ("lossless", "taking it back costs an effort or a pause, but no data"),
+        ("lossy", "taking it back loses data written since"),
+        ("none", "it cannot be taken back"),
     ];
     lines.extend(words.iter().map(|(word, meaning)| {
         Text::new(Role::Strong, format!("  {word:<12}")).and(Role::Plain, format!(" {meaning}"))
