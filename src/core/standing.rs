@@ -90,6 +90,18 @@ pub fn step_state(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -
     }
 }
 
+/// The step where the run is: what is under way or needs the operator, else the first that is not settled.
+pub fn here<'p>(plan: &'p Plan, run: &Run) -> Option<&'p Step> {
+    let calls = |step: &&Step| {
+        matches!(
+            run.phase(&step.id),
+            Phase::Running(_) | Phase::Verifying { .. } | Phase::Failed { .. } | Phase::InDoubt { .. }
+        )
+    };
+    let steps = &plan.steps;
+    steps.iter().find(calls).or_else(|| steps.iter().find(|step| !run.is_settled(&step.id))).or(steps.last())
+}
+
 /// Steps that must be done before this one and are not.
 pub fn unmet(run: &Run, step: &Step) -> Vec<StepId> {
     step.needs.iter().filter(|need| !run.is_settled(need)).cloned().collect()

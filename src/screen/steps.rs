@@ -2,20 +2,12 @@
 
 use super::{Row, Scene, Steps};
 use crate::core::plan::Step;
-use crate::core::standing::step_state;
-use crate::core::state::Phase;
+use crate::core::standing::{self, step_state};
 use crate::text::clean;
 
-/// The step where the run is: what is under way or needs the operator, else the first that is not settled.
+/// The step where the run is.
 pub(super) fn here<'a>(scene: &'a Scene) -> Option<&'a Step> {
-    let steps = &scene.plan.steps;
-    let calls = |step: &&Step| {
-        matches!(
-            scene.run.phase(&step.id),
-            Phase::Running(_) | Phase::Verifying { .. } | Phase::Failed { .. } | Phase::InDoubt { .. }
-        )
-    };
-    steps.iter().find(calls).or_else(|| steps.iter().find(|step| !scene.run.is_settled(&step.id))).or(steps.last())
+    standing::here(scene.plan, scene.run)
 }
 
 /// The step the cursor is on. While a question is open it is the step that is asked about; the cursor comes back.
