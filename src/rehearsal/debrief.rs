@@ -200,7 +200,7 @@ fn updates(plan: &Plan, facts: &[Recorded], start: At, end: At) -> Option<Update
     let from = std::iter::once(start).chain(given.iter().copied());
     let to = given.iter().copied().chain([end]);
     let longest = from.zip(to).map(|(from, to)| to.since(from)).max().unwrap_or_default();
-    let by = facts.iter().filter_map(|recorded| match &recorded.fact {
+    let mut drivers = facts.iter().filter_map(|recorded| match &recorded.fact {
         Fact::DriverArrived { by, .. } => Some(by.0 == AUTOMATIC),
         _ => None,
     });
@@ -208,7 +208,7 @@ fn updates(plan: &Plan, facts: &[Recorded], start: At, end: At) -> Option<Update
         given: given.len(),
         longest_silence_ms: longest.0,
         every_ms: every.0,
-        automatic: by.into_iter().all(|automatic| automatic),
+        automatic: drivers.all(|automatic| automatic),
     })
 }
 
