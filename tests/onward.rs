@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
 
+use std::path::Path;
 use std::sync::Arc;
 
 use gonogo::clock::Clock;
-use gonogo::core::fact::Mode;
+use gonogo::core::fact::{Ending, Mode};
 use gonogo::core::ids::Who;
 use gonogo::core::input::{Command, Confirmation};
 use gonogo::core::plan::Plan;
@@ -15,6 +16,8 @@ use gonogo::driver::{Engine, Opening};
 use gonogo::journal::testing::MemoryLedger;
 use gonogo::journal::{Inline, RunId};
 use gonogo::pace::{Pace, Steer};
+use gonogo::rehearsal::operator::{AutoOperator, Operator, Seen};
+use gonogo::rehearsal::policy::Policy;
 use gonogo::rehearsal::world::Handle;
 use gonogo::runbook::{self, Options};
 use gonogo::scenario;
@@ -27,6 +30,7 @@ const START: At = At(1_767_405_600_000);
 struct Rehearsal {
     plan: Arc<Plan>,
     engine: Engine<Handle>,
+    world: Handle,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -41,6 +45,7 @@ impl Rehearsal {
         pace.toggle();
         let options = SimOptions { seed: 1, start: START, scenarios: scenarios.into_iter().collect() };
         let world = Handle::new(SimWorld::new(Arc::clone(&plan), options), hand, pace);
+        let handle = world.clone();
         let id: RunId = "20260103-0200-0001".parse().unwrap();
         let journal = Inline::over(Box::new(MemoryLedger::new(&id)));
         let opening = Opening::New { mode: Mode::Rehearsal, facts: Vec::new() };
@@ -48,7 +53,7 @@ impl Rehearsal {
         let mut engine = Engine::open(Arc::clone(&plan), who, 1, opening, world, journal, clock).unwrap();
         engine.settle();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { plan, engine, runtime }
+        Self { plan, engine, world: handle, runtime }
     }
 
     /// Goes on; what it came to, and how much time has passed.
@@ -75,6 +80,48 @@ impl Rehearsal {
         self.engine.settle();
         assert!(self.engine.refusal().is_none(), "{:?}", self.engine.refusal());
     }
+}
+
+#[test]
+fn the_playbook_is_gone_through_from_date_to_date_and_nobody_is_left_without_news() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbook.yaml");
+    let mut rehearsal = Rehearsal::of(&std::fs::read_to_string(path).unwrap(), None);
+    let mut operator = AutoOperator::new(Policy { reaction: Span::ZERO, ..Policy::good() });
+    let (mut presses, mut news, mut longest, mut told) = (0, 0, Span::ZERO, Vec::new());
+    while rehearsal.engine.run().ended.is_none() {
+        let world = rehearsal.world.clone();
+        let engine = &rehearsal.engine;
+        let seen = Seen { plan: engine.plan(), run: engine.run(), board: engine.board(), now: engine.now() };
+        if let Some(command) = operator.act(seen, &|key| world.world().took_effect(key)) {
+            rehearsal.engine.command(command);
+            rehearsal.engine.settle();
+            continue;
+        }
+        let (said, passed) = rehearsal.onward();
+        presses += 1;
+        told.push(said.clone());
+        longest = longest.max(passed);
+        if said.contains("a status update is due") {
+            news += 1;
+            rehearsal.engine.command(Command::StatusUpdate { text: "still at it, all is well".to_owned() });
+            rehearsal.engine.settle();
+        }
+        // A careful reader looks for a moment before typing.
+        if said.starts_with("nothing happens by itself") {
+            match world.advance(rehearsal.engine.now().plus(Span(500))) {
+                Some(event) => rehearsal.engine.deliver(event),
+                None => rehearsal.engine.settle(),
+            }
+        }
+        assert!(presses < 200, "{told:#?}");
+    }
+    assert!(matches!(rehearsal.engine.run().ended, Some((_, Ending::Completed))));
+    assert!(longest <= Span::secs(3_600), "{longest}");
+    let took = rehearsal.engine.now().since(START);
+    assert_eq!(news, took.0 / 3_600_000, "one an hour: {told:#?}");
+    assert!(!told.iter().any(|said| said.contains("nothing happened")), "{told:#?}");
+    let switched = told.iter().filter(|said| said.contains("marker")).count();
+    assert_eq!(switched, 0, "from job to job of a section nobody can do anything: {told:#?}");
 }
 
 const WAITING: &str = "

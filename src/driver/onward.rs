@@ -2,6 +2,8 @@
 
 use super::Engine;
 use crate::core::action::Action;
+use crate::core::fact::Fact;
+use crate::core::job::Outcome;
 use crate::core::outlook::{self, Outlook};
 use crate::core::state::Phase;
 use crate::core::time::{At, Span};
@@ -120,16 +122,31 @@ impl<W: World> Engine<W> {
             return self.arrive(None);
         }
         let outlook = || Outlook::of(&self.plan, &self.run, &self.board, now).change_since(&onward.outlook);
-        let found = if self.run.facts > onward.facts {
-            self.log.back().map(|newest| words::fact(&self.plan, &newest.fact).1)
-        } else if self.world.plot().so_far > onward.incidents {
-            Some("the scenario has done something".to_owned())
-        } else {
-            outlook()
+        let scenario = || {
+            let struck = self.world.plot().so_far > onward.incidents;
+            struck.then(|| "the scenario has done something".to_owned())
         };
+        let found = self.happened_since(onward.facts).or_else(scenario).or_else(outlook);
         if found.is_some() || now >= onward.until {
             self.arrive(Some(found.unwrap_or_else(|| "nothing happened".to_owned())));
         }
+    }
+
+    /// The newest fact after so many that is worth a stop. From job to job of a section nobody can do anything.
+    fn happened_since(&self, facts: u64) -> Option<String> {
+        let new = usize::try_from(self.run.facts.saturating_sub(facts)).unwrap_or(usize::MAX);
+        let (fact, key) = self.log.iter().rev().take(new).find_map(|recorded| match &recorded.fact {
+            Fact::JobStarted { key } | Fact::JobEnded { key, outcome: Outcome::Succeeded { .. }, .. } => {
+                let goes_on = matches!(self.run.phase(&key.step), Phase::Running(_));
+                (!goes_on).then_some((&recorded.fact, Some(key)))
+            }
+            fact => Some((fact, None)),
+        })?;
+        let step = key.and_then(|key| self.plan.step(&key.step));
+        Some(match step.filter(|step| matches!(self.run.phase(&step.id), Phase::Verifying { .. })) {
+            Some(step) => format!("the work of {} {} is done, its checks are next", step.number, step.title),
+            None => words::fact(&self.plan, fact).1,
+        })
     }
 
     fn arrive(&mut self, found: Option<String>) {
