@@ -118,8 +118,11 @@ impl<W: World> Engine<W> {
     pub(super) fn look_up(&mut self) {
         let (Way::Under(onward), None) = (&self.way, &self.pending) else { return };
         let now = self.clock.now();
-        if self.left || self.fault.is_some() {
+        if self.left {
             return self.arrive(None);
+        }
+        if self.fault.is_some() {
+            return self.arrive(Some("nothing more can be recorded".to_owned()));
         }
         let outlook = || Outlook::of(&self.plan, &self.run, &self.board, now).change_since(&onward.outlook);
         let scenario = || {
