@@ -279,6 +279,9 @@ impl<S: Stage> Cockpit<S> {
     fn draw(&mut self, terminal: &mut Terminal) {
         let size = terminal.size();
         self.desk.list_rows = view::list_rows(size.width, size.height);
+        if let Some(arrival) = self.stage.take_arrival() {
+            self.desk.notice = Some(arrival);
+        }
         self.forget_notice();
         let screen = project(&self.stage.scene(&self.desk, &self.run_name, self.watching));
         self.desk.list_top = screen.steps.top;

@@ -37,8 +37,8 @@ struct State {
     paused: bool,
     /// Shown time at a real instant; from there it runs at the present speed.
     anchor: (Instant, At),
-    /// Somebody wants to be where something happens next.
-    leap: bool,
+    /// Time is gone through at once up to here.
+    leap: Option<At>,
 }
 
 impl State {
@@ -61,7 +61,7 @@ impl Pace {
     /// Real time from `start` on.
     pub fn new(start: At, speed: u32) -> Self {
         let speed = SPEEDS.iter().rposition(|choice| *choice <= speed).unwrap_or(0);
-        let state = State { speed, paused: false, anchor: (Instant::now(), start), leap: false };
+        let state = State { speed, paused: false, anchor: (Instant::now(), start), leap: None };
         Self(Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() }))
     }
 
@@ -96,23 +96,20 @@ impl Pace {
         self.change(|state| state.paused = !state.paused);
     }
 
-    /// Goes at once to where something happens next. Ends a pause.
-    pub fn leap(&self) {
-        self.change(|state| {
-            state.leap = true;
-            state.paused = false;
-        });
+    /// Goes through time at once, up to a moment or to where whoever asked for it has arrived. A pause stays one.
+    pub fn leap(&self, until: At) {
+        self.change(|state| state.leap = Some(until));
     }
 
-    /// Whether a leap is under way.
-    pub fn is_leaping(&self) -> bool {
+    /// Where a leap that is under way goes.
+    pub fn leaps_to(&self) -> Option<At> {
         self.state().leap
     }
 
-    /// The leap has arrived: from here time goes on at its pace.
+    /// The leap has arrived: from here time goes on at its pace, or stands still again.
     pub fn arrived(&self, at: At) {
         let mut state = self.state();
-        state.leap = false;
+        state.leap = None;
         state.anchor = (Instant::now(), at);
     }
 
@@ -231,11 +228,11 @@ mod tests {
     fn a_leap_ends_where_it_arrives() {
         let pace = Pace::new(At(0), 1);
         pace.toggle();
-        pace.leap();
-        assert!(pace.is_leaping());
-        pace.toggle();
+        pace.leap(At(90_000_000));
+        assert_eq!(pace.leaps_to(), Some(At(90_000_000)));
         pace.arrived(At(86_400_000));
-        assert!(!pace.is_leaping());
+        assert_eq!(pace.leaps_to(), None);
+        assert!(pace.view().paused, "a pause stays one");
         assert_eq!(pace.target(), At(86_400_000));
     }
 }

@@ -62,6 +62,10 @@ pub trait Stage {
     ///
     /// One sentence: why it does not go further, or where it cannot go.
     fn steer(&mut self, steer: Steer) -> Result<(), String>;
+    /// What going on to where something happens next came to, once.
+    fn take_arrival(&mut self) -> Option<String> {
+        None
+    }
     /// Leaves as soon as that can be done.
     fn leave(&mut self, why: String);
     /// Waits for the next event and deals with it. Cancel safe.
@@ -172,15 +176,26 @@ impl<W: World> Stage for Engine<W> {
     }
 
     fn steer(&mut self, steer: Steer) -> Result<(), String> {
+        if steer == Steer::Pause && self.is_going_on() {
+            // Whoever stops it on the way wants it to stand still there.
+            self.halt();
+            if let Some(pace) = self.pace().filter(|pace| !pace.view().paused) {
+                pace.toggle();
+            }
+            return Ok(());
+        }
+        if steer == Steer::Onward {
+            return self.go_on();
+        }
         let Some(pace) = self.pace() else { return Err(NO_PACE.to_owned()) };
         match paced(pace, &steer) {
             Some(result) => result,
-            None if steer == Steer::Onward => {
-                pace.leap();
-                Ok(())
-            }
             None => Err(ONLY_FORWARD.to_owned()),
         }
+    }
+
+    fn take_arrival(&mut self) -> Option<String> {
+        Engine::take_arrival(self)
     }
 
     fn leave(&mut self, why: String) {

@@ -79,12 +79,12 @@ fn the_playbook_goes_back_to_its_beginning_from_every_step_that_can_be_taken_bac
 fn cause(scenario: &str) -> &'static str {
     match scenario {
         "apply-worker-dies" | "probe-lies" | "sql-fails" | "cockpit-killed" | "disk-full" | "terminal-lost" => {
-            "switch-database"
+            "13 Switch the database"
         }
         "clock-jump" | "probe-dead" => "UNKNOWN",
-        "command-hangs" => "archive",
+        "command-hangs" => "19 Archive a final backup",
         "drain-too-slow" | "lag-spike" | "traffic-surge" => "lag.seconds",
-        "lost-answer" => "flip-dns",
+        "lost-answer" => "14 Point the name at the new environment",
         "new-errors" | "new-slow" => "requests of customers failed",
         "open-transaction" => "lag.oldest_transaction_s",
         "resolver-dead" | "resolver-stuck" => "led to the old environment",
@@ -153,7 +153,7 @@ fn a_debrief_tells_what_a_shut_gate_held_back_and_by_what() {
     let lines = told.lines().join("\n");
     let held = told.held_back.iter().find(|held| held.step.as_str() == "switch-database").expect(&lines);
     assert!(held.for_ms > 60_000 && held.mishap == Some(0) && held.why.contains("lag.seconds"), "{lines}");
-    assert!(lines.contains("held switch-database back for"), "{lines}");
+    assert!(lines.contains("held back 13 Switch the database for"), "{lines}");
 
     let (_, told, _) = play(&plan, vec![scenario("new-errors")], Policy::good(), 1);
     let lines = told.lines().join("\n");
@@ -162,6 +162,29 @@ fn a_debrief_tells_what_a_shut_gate_held_back_and_by_what() {
 
     let (_, told, _) = play(&plan, Vec::new(), Policy::good(), 1);
     assert_eq!(told.held_back, [], "nothing was held back");
+}
+
+#[test]
+fn a_debrief_names_steps_as_the_screen_does() {
+    let plan = playbook();
+    for name in ["sql-fails", "probe-dead", "resolver-stuck"] {
+        let (_, scenario) = scenario::fitting(&plan).into_iter().find(|(of, _)| *of == name).unwrap();
+        for policy in [Policy::good(), Policy::careless()] {
+            let (_, told, _) = play(&plan, vec![scenario.clone()], policy, 1);
+            let lines = told.lines().join("\n");
+            for step in plan.steps.iter().filter(|step| step.id.as_str().contains('-')) {
+                assert!(!lines.contains(step.id.as_str()), "{name} says {}: {lines}", step.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn nobody_blames_a_program_for_what_only_people_can_tell_but_it_is_said() {
+    let (_, told, _) = play(&playbook(), Vec::new(), Policy::good(), 1);
+    let lines = told.lines().join("\n");
+    assert!(lines.contains("an automatic operator gives none; the runbook asks for one every 1:00:00"), "{lines}");
+    assert!(lines.ends_with("nothing that would have hurt"), "{lines}");
 }
 
 /// A folder of its own for one test's runs and files.
@@ -252,6 +275,26 @@ fn a_live_run_is_refused_until_it_was_rehearsed_and_again_after_a_step_changed()
     assert_eq!(loud.status.code(), Some(1), "{}", text(&loud));
     let log = place.gonogo(&["log"]);
     assert!(text(&log).contains("OVERRODE missing rehearsals"), "{}", text(&log));
+}
+
+#[test]
+fn a_rehearsal_ends_with_what_can_be_done_with_it() {
+    let place = Place::new();
+    let runbook = place.write("my runbook.yaml", DEMANDING);
+    // The end of the input leaves at once.
+    let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbook.yaml").display().to_string();
+    let left = text(&place.gonogo(&["rehearse", &bundled, "--plain", "--seed", "7", "--scenario", "sql-fails"]));
+    assert!(left.ends_with(&format!("gonogo rehearse {bundled} --seed 7 --scenario sql-fails\n")), "{left}");
+    let left = text(&place.gonogo(&["rehearse", &runbook, "--plain", "--seed", "7"]));
+    assert!(left.contains("the run stopped at 0 of 2 steps, and nobody ended it: nothing was left in place"), "{left}");
+    let run = left.split("gonogo replay ").nth(1).unwrap().lines().next().unwrap();
+    assert!(left.contains(&format!("whole log:          gonogo log {run}\n")), "{left}");
+    assert!(left.ends_with(&format!("the same once more: gonogo rehearse '{runbook}' --seed 7\n")), "{left}");
+    // And what it says can be done.
+    assert!(text(&place.gonogo(&["log", run])).contains("opened the run, REHEARSAL"), "{left}");
+    let again = text(&place.gonogo(&["rehearse", &runbook, "--auto", "--roll-back-after", "change", "--seed", "7"]));
+    let command = format!("gonogo rehearse '{runbook}' --auto --roll-back-after change --seed 7\n");
+    assert!(again.ends_with(&command), "{again}");
 }
 
 #[test]

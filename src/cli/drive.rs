@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::check::read;
 use super::durations;
+use super::farewell;
 use super::records::{MODE, PROFILE, SET, pick, plan_of};
 use super::rehearsals::{REHEARSAL, demanded, is_rehearsal};
 use super::{Failure, Look, Outcome, RunbookArgs, say};
@@ -20,9 +21,8 @@ use crate::core::time::{At, Span};
 use crate::driver::{Engine, Opening, facts_of};
 use crate::journal::testing::MemoryLedger;
 use crate::journal::{Head, Holder, Journal, Ledger, NewRun, Reader, Record, RunId, Store, Writer};
-use crate::plain::{Input, PlainCockpit, printable};
+use crate::plain::{Input, PlainCockpit};
 use crate::runbook::Loaded;
-use crate::screen::words;
 use crate::stage::Stage;
 use crate::term::{Charset, Options, TermError, Terminal};
 use crate::world::World;
@@ -137,7 +137,7 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     let opening = Opening::Resumed { facts, head: Some(head.hash), away };
     let exit = drive(Arc::new(plan), &id, journal, opening, clock, &holder, seat)?;
     if attachment.is_some() {
-        say("the lab goes on for 15 minutes; `gonogo lab --down` ends it");
+        say(super::lab::goes_on(exit.code() == 0));
     }
     Ok(exit.code())
 }
@@ -266,7 +266,10 @@ fn drive(
         let engine = engine(plan, who(holder), epoch, opening, world, Box::new(journal), clock)?;
         seat.take(engine, id.short().to_owned(), false, &mut StandardInput::default()).await
     })?;
-    last_word(&exit, &engine, id, seat.charset());
+    farewell::last_word(&exit, &engine, id, seat.charset());
+    if !matches!(exit, Exit::Faulted(_)) {
+        farewell::say_ways(&farewell::ways(&engine, id), seat.charset());
+    }
     // What children print goes on in their own session; nothing of ours is left to wait for.
     runtime.shutdown_background();
     Ok(exit)
@@ -284,48 +287,6 @@ fn engine<W: World>(
     let journal =
         Writer::spawn(ledger).map_err(|error| Failure::outside(format!("the journal does not start: {error}")))?;
     Engine::open(plan, who, epoch, opening, world, journal, clock).map_err(Failure::usage)
-}
-
-/// What is left on the terminal after the cockpit: where the run stands and how to go on.
-pub(super) fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId, charset: Charset) {
-    let tell = |text: &str| say(&printable(text, charset));
-    let run = engine.run();
-    let settled = engine.plan().steps.iter().filter(|step| run.is_settled(&step.id)).count();
-    let of = engine.plan().steps.len();
-    let run_name = id.short();
-    let on = if run.mode == Some(Mode::Rehearsal) {
-        format!("a rehearsal ends with its cockpit; look at it again with: gonogo replay {run_name}")
-    } else {
-        format!("go on with: gonogo resume {run_name}")
-    };
-    let how = match exit {
-        Exit::Ended(_) => words::run_state(engine.plan(), run),
-        Exit::Left => format!("left at {settled} of {of} steps; {on}"),
-        Exit::Detached(why) => format!("detached ({why}) at {settled} of {of} steps; {on}"),
-        Exit::Faulted(why) => {
-            format!("the journal failed: {why}\nwhat is on disk can be read with: gonogo log {run_name}")
-        }
-    };
-    tell(&format!("run {id}: {how}"));
-    if let Some(value) = &run.customers {
-        let number = |path: &str| value.at(path).map_or_else(|| "?".to_owned(), ToString::to_string);
-        let read = run.customers_at.map_or_else(String::new, |at| format!(" (as of {} UTC)", words::utc(at)));
-        tell(&format!(
-            "customers: {} requests, {} acknowledged, {} failed, longest pause {} ms{read}",
-            number("requests"),
-            number("acknowledged"),
-            number("failed"),
-            number("longest_pause_ms")
-        ));
-    }
-    let paused = run.writes.so_far(engine.now());
-    if paused > Span::ZERO {
-        tell(&format!("writes were paused for {paused}"));
-    }
-    if let Some(head) = engine.head() {
-        let facts = words::count(usize::try_from(run.facts).unwrap_or(usize::MAX), "fact");
-        tell(&format!("journal: {facts}, head {head}"));
-    }
 }
 
 /// Panes only: the world is watched, nothing is recorded and nothing can be done.

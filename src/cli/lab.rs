@@ -15,6 +15,15 @@ pub(super) const BUNDLED: &str = "<bundled runbook.yaml>";
 /// The runbook inside the program, for when it is run away from its source.
 pub(super) const BUNDLED_TEXT: &str = include_str!("../../runbook.yaml");
 
+/// What is said of a lab that outlives its cockpit.
+pub(super) fn goes_on(complete: bool) -> &'static str {
+    if complete {
+        "the lab goes on for 15 minutes; `gonogo lab --down` ends it"
+    } else {
+        "the lab goes on for 15 minutes: `gonogo resume` goes on in it, `gonogo lab --down` ends it"
+    }
+}
+
 /// The profile that fits the lab.
 const PROFILE: &str = "lab";
 
@@ -153,7 +162,7 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool)
     // A lost terminal is no wish to end anything.
     let taken_away = matches!(result, Ok(status) if status == Exit::Detached(String::new()).code());
     if keep || was_up || taken_away {
-        say("the lab goes on for 15 minutes; `gonogo lab --down` ends it");
+        say(goes_on(matches!(result, Ok(0))));
         return result;
     }
     stop(state).map_err(Failure::outside)?;

@@ -3,6 +3,7 @@
 mod check;
 mod drive;
 mod durations;
+mod farewell;
 mod lab;
 mod loopback;
 mod records;

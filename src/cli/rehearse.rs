@@ -11,8 +11,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::check::read;
-use super::drive::{Seat, StandardInput, last_word, runtime, who};
+use super::drive::{Seat, StandardInput, runtime, who};
 use super::durations;
+use super::farewell::{self, last_word, quoted};
+use super::lab::BUNDLED;
 use super::records::{MODE, PROFILE, SET};
 use super::{Failure, Look, Outcome, RunbookArgs, say};
 use crate::clock::Clock;
@@ -32,7 +34,7 @@ use crate::rehearsal::world::Handle;
 use crate::runbook::Loaded;
 use crate::scenario::{self, End, Scenario};
 use crate::tape::heard;
-use crate::text::clean;
+use crate::term::Charset;
 use crate::world::sim::{SimOptions, SimWorld};
 
 /// When a rehearsal begins on its own clock, unless the runbook has a window: a Saturday night, long ago enough not to
@@ -273,8 +275,9 @@ fn automatic(state: &Path, args: &RehearseArgs, setting: &Setting) -> Outcome {
         };
         say(&serde_json::to_string(&summary).map_err(Failure::outside)?);
     } else {
-        say_debrief(setting, &debrief);
-        say(&format!("kept as run {id}; look at it again with: gonogo replay {}", id.short()));
+        say(&format!("run {id}"));
+        say_debrief(setting, &debrief, Charset::detect());
+        farewell::say_ways(&ways(&id, args, setting, Some(&policy_name)), Charset::detect());
     }
     Ok(u8::from(!as_expected))
 }
@@ -285,18 +288,55 @@ fn told(plan: &Plan, facts: &[Recorded], world: &Handle, samples: Samples) -> De
     debrief(plan, facts, &mishaps, &truth, samples)
 }
 
-fn say_debrief(setting: &Setting, debrief: &Debrief) {
+fn say_debrief(setting: &Setting, debrief: &Debrief, charset: Charset) {
+    let tell = |text: &str| farewell::tell(text, charset);
     for (name, scenario) in &setting.scenarios {
-        say(&clean(&format!("scenario {name}: {}", scenario.title)));
+        tell(&format!("scenario {name}: {}", scenario.title));
     }
     for line in debrief.lines() {
-        say(&clean(&line));
+        tell(&line);
     }
     for (_, scenario) in &setting.scenarios {
-        say(&clean(&format!("lesson: {}", scenario.lesson)));
-        say(&clean(&format!("a good reaction: {}", scenario.good_reaction)));
+        tell(&format!("lesson: {}", scenario.lesson));
+        tell(&format!("a good reaction: {}", scenario.good_reaction));
     }
-    say(&format!("seed {}", setting.seed));
+}
+
+/// What can be done with a rehearsal that is over.
+fn ways(id: &RunId, args: &RehearseArgs, setting: &Setting, policy: Option<&str>) -> Vec<(&'static str, String)> {
+    let mut again = "gonogo rehearse".to_owned();
+    let mut add = |words: &[&str]| {
+        for word in words {
+            again.push(' ');
+            again.push_str(&quoted(word));
+        }
+    };
+    let path = args.runbook.path.display().to_string();
+    if path != "runbook.yaml" && path != BUNDLED {
+        add(&[&path]);
+    }
+    if let Some(policy) = policy {
+        add(&["--auto"]);
+        if policy != "good" {
+            add(&["--policy", policy]);
+        }
+        if let Some(step) = &args.roll_back_after {
+            add(&["--roll-back-after", step.as_str()]);
+        }
+    }
+    if let Some(profile) = &args.runbook.profile {
+        add(&["--profile", profile]);
+    }
+    for (name, value) in &args.runbook.set {
+        add(&["--set", &format!("{name}={value}")]);
+    }
+    add(&["--seed", &setting.seed.to_string()]);
+    for (name, _) in &setting.scenarios {
+        add(&["--scenario", name]);
+    }
+    let mut ways = farewell::looks(id);
+    ways.push(("the same once more", again));
+    ways
 }
 
 /// A person in front of a simulated world, over as many cockpits as the scenario takes.
@@ -354,7 +394,9 @@ fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> 
     let recorded = |probe: &ProbeId, range: Range<i64>| {
         reader.samples(probe.as_str(), range).unwrap_or_default().iter().filter_map(heard).collect()
     };
-    say_debrief(setting, &told(&setting.plan, &facts, &world, &recorded));
+    say_debrief(setting, &told(&setting.plan, &facts, &world, &recorded), seat.charset());
+    say("");
+    farewell::say_ways(&ways(&id, args, setting, None), seat.charset());
     Ok(exit.code())
 }
 

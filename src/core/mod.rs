@@ -23,6 +23,7 @@ pub mod input;
 pub mod job;
 pub mod nearest;
 pub mod origin;
+pub mod outlook;
 pub mod plan;
 pub mod poll;
 pub mod probe;

@@ -7,6 +7,7 @@ use super::input::Picture;
 use super::job::Direction;
 use super::plan::{Confirm, Plan, Reversibility, Step};
 use super::poll::gates;
+use super::rollback::{is_going_back, newest_back};
 use super::state::{Phase, Run};
 use super::time::At;
 
@@ -88,6 +89,20 @@ pub fn step_state(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -
         Phase::Skipped { .. } => StepState::Skipped,
         Phase::Undone { .. } => StepState::Undone,
     }
+}
+
+/// The step where the run is: what is under way or in doubt; on the way back what was taken back last; else what
+/// failed, and else the first that is not settled.
+pub fn here<'p>(plan: &'p Plan, run: &Run) -> Option<&'p Step> {
+    let steps = &plan.steps;
+    let phase = |step: &Step| run.phase(&step.id);
+    let under_way =
+        |step: &&Step| matches!(phase(step), Phase::Running(_) | Phase::Verifying { .. } | Phase::InDoubt { .. });
+    let failed = |step: &&Step| matches!(phase(step), Phase::Failed { .. });
+    let unsettled = |step: &&Step| !run.is_settled(&step.id);
+    let last_back = || is_going_back(run).then(|| newest_back(run)).flatten();
+    let found = steps.iter().find(under_way).or_else(|| plan.step(last_back()?));
+    found.or_else(|| steps.iter().find(failed)).or_else(|| steps.iter().find(unsettled)).or(steps.last())
 }
 
 /// Steps that must be done before this one and are not.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, sleep_until};
 
+use super::onward::Way;
 use crate::clock::Clock;
 use crate::core::action::Action;
 use crate::core::board::Board;
@@ -96,7 +97,7 @@ pub enum Turn {
 
 /// Decided and on its way to the disk.
 #[derive(Debug)]
-struct Pending {
+pub(super) struct Pending {
     ticket: u64,
     at: At,
     decision: Decision,
@@ -104,26 +105,28 @@ struct Pending {
 
 /// Drives one run.
 pub struct Engine<W> {
-    plan: Arc<Plan>,
+    pub(super) plan: Arc<Plan>,
     who: Who,
-    run: Run,
-    board: Board,
-    world: W,
+    pub(super) run: Run,
+    pub(super) board: Board,
+    pub(super) world: W,
     writer: Box<dyn Recorder>,
     notices: mpsc::UnboundedReceiver<Notice>,
-    clock: Clock,
+    pub(super) clock: Clock,
     inbox: VecDeque<Input>,
-    pending: Option<Pending>,
+    pub(super) pending: Option<Pending>,
     next_ticket: u64,
-    log: VecDeque<Recorded>,
+    pub(super) log: VecDeque<Recorded>,
     head: Option<Digest>,
     history: History,
     output: OutputTail,
     tape: Tape,
     refusal: Option<(At, Refusal)>,
-    fault: Option<String>,
+    pub(super) fault: Option<String>,
     leaving: Option<String>,
-    left: bool,
+    pub(super) left: bool,
+    /// The way to where something happens next.
+    pub(super) way: Way,
     struck: Option<Blow>,
     journal_ended: bool,
     world_ended: bool,
@@ -204,6 +207,7 @@ impl<W: World> Engine<W> {
             fault: None,
             leaving: None,
             left: false,
+            way: Way::None,
             struck: None,
             journal_ended: false,
             world_ended: false,
@@ -237,6 +241,7 @@ impl<W: World> Engine<W> {
         if self.left {
             return Turn::Left;
         }
+        self.set_out();
         tokio::select! {
             biased;
             // What has ended would answer at once, again and again, and starve the rest.
@@ -246,6 +251,7 @@ impl<W: World> Engine<W> {
             () = sleep_until(self.due) => {}
         }
         self.pump();
+        self.look_up();
         if self.left { Turn::Left } else { Turn::Changed }
     }
 

@@ -5,5 +5,6 @@
 //! let out. Nothing here waits for a disk, a terminal or a server.
 
 mod engine;
+mod onward;
 
 pub use engine::{Engine, EngineError, LOG_KEPT, Opening, Turn, facts_of};

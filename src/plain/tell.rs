@@ -89,6 +89,8 @@ impl<S: Stage> PlainCockpit<S> {
             self.open();
         }
         self.facts();
+        let arrival = self.stage.take_arrival();
+        self.say_all(arrival);
         if !self.told.faulted && self.stage.fault().is_some() {
             self.told.faulted = true;
             let alarm = self.project(&Desk::default()).header.alarm;

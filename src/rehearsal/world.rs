@@ -13,7 +13,7 @@ use crate::journal::{Fault, Head, JournalError, Ledger, NewRecord, Record, Sampl
 use crate::pace::Pace;
 use crate::rehearsal::debrief::Mishap;
 use crate::world::sim::{Incident, IncidentKind, SimWorld};
-use crate::world::{Blow, World, WorldEvent};
+use crate::world::{Blow, Plot, World, WorldEvent};
 
 /// Quiet time from which on it is leapt over instead of measured through.
 const LEAP_FROM: Span = Span::secs(30);
@@ -40,10 +40,6 @@ struct Shared {
     /// Until when time alone changes nothing for the driver.
     due: AtomicI64,
     pace: Pace,
-    /// Facts witnessed: a leap ends with the next one.
-    facts: AtomicI64,
-    /// The leap under way: facts witnessed at its start, and where it goes.
-    leap: Mutex<Option<(i64, At)>>,
     incidents: Mutex<Vec<Incident>>,
     blows: Mutex<Vec<Blow>>,
     disk: Disk,
@@ -123,8 +119,6 @@ impl Handle {
             hand,
             due: AtomicI64::new(At::NEVER.0),
             pace,
-            facts: AtomicI64::new(0),
-            leap: Mutex::default(),
             incidents: Mutex::default(),
             blows: Mutex::default(),
             disk: Disk::default(),
@@ -258,12 +252,6 @@ impl Handle {
     fn strike(&self, blow: Blow) {
         self.0.blows.lock().unwrap_or_else(PoisonError::into_inner).push(blow);
     }
-
-    /// Where a leap goes: to the driver's next date, else to where the world changes next, in sight at least.
-    fn leap_target(&self, now: At) -> At {
-        let due = At(self.0.due.load(Ordering::Acquire));
-        if due == At::NEVER { self.world().quiet_until().clamp(now.plus(LANDING), now.plus(LEAP)) } else { due }
-    }
 }
 
 impl World for Handle {
@@ -293,8 +281,12 @@ impl World for Handle {
     }
 
     fn witness(&mut self, at: At, fact: &Fact) {
-        self.0.facts.fetch_add(1, Ordering::AcqRel);
         self.world().saw(at, fact);
+    }
+
+    fn plot(&self) -> Plot {
+        let so_far = self.0.incidents.lock().unwrap_or_else(PoisonError::into_inner).len();
+        Plot { so_far, next: self.world().next_fault() }
     }
 
     fn expect(&mut self, due: At) {
@@ -306,8 +298,8 @@ impl World for Handle {
         let pace = self.0.pace.clone();
         loop {
             let now = self.0.hand.now();
-            if pace.is_leaping() {
-                return Some(self.leap(now));
+            if let Some(until) = pace.leaps_to() {
+                return Some(self.advance(until).unwrap_or(WorldEvent::Lapsed(Vec::new())));
             }
             let target = pace.target();
             if target > now {
@@ -327,25 +319,5 @@ impl World for Handle {
                 () = pace.changed() => {}
             }
         }
-    }
-}
-
-impl Handle {
-    /// One stretch of a leap. It ends with the next fact, or where it was to go.
-    fn leap(&self, now: At) -> WorldEvent {
-        let facts = self.0.facts.load(Ordering::Acquire);
-        let (from, target) = *self
-            .0
-            .leap
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert_with(|| (facts, self.leap_target(now)));
-        let event = if facts == from { self.advance(target) } else { None };
-        let arrived = self.0.hand.now();
-        if facts != from || arrived >= target {
-            *self.0.leap.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            self.0.pace.arrived(arrived);
-        }
-        event.unwrap_or(WorldEvent::Lapsed(Vec::new()))
     }
 }

@@ -2,23 +2,12 @@
 
 use super::{Row, Scene, Steps};
 use crate::core::plan::Step;
-use crate::core::rollback::{is_going_back, newest_back};
-use crate::core::standing::step_state;
-use crate::core::state::Phase;
+use crate::core::standing::{self, step_state};
 use crate::text::clean;
 
-/// The step where the run is: what is under way or in doubt; on the way back what was taken back last; else what
-/// failed, and else the first that is not settled.
+/// The step where the run is.
 pub(super) fn here<'a>(scene: &'a Scene) -> Option<&'a Step> {
-    let steps = &scene.plan.steps;
-    let phase = |step: &Step| scene.run.phase(&step.id);
-    let under_way =
-        |step: &&Step| matches!(phase(step), Phase::Running(_) | Phase::Verifying { .. } | Phase::InDoubt { .. });
-    let failed = |step: &&Step| matches!(phase(step), Phase::Failed { .. });
-    let unsettled = |step: &&Step| !scene.run.is_settled(&step.id);
-    let last_back = || is_going_back(scene.run).then(|| newest_back(scene.run)).flatten();
-    let found = steps.iter().find(under_way).or_else(|| scene.plan.step(last_back()?));
-    found.or_else(|| steps.iter().find(failed)).or_else(|| steps.iter().find(unsettled)).or(steps.last())
+    standing::here(scene.plan, scene.run)
 }
 
 /// The step the cursor is on. While a question is open it is the step that is asked about; the cursor comes back.

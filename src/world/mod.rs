@@ -67,6 +67,15 @@ pub enum Blow {
     TerminalLost,
 }
 
+/// How far a scenario has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plot {
+    /// What it has let begin and end so far.
+    pub so_far: usize,
+    /// When it lets something begin or end next, as far as that depends on time alone.
+    pub next: Option<At>,
+}
+
 /// The outside world as the driver sees it. No call blocks; everything comes back as a [`WorldEvent`].
 pub trait World: Send {
     /// Starts measuring every probe of the plan.
@@ -88,6 +97,10 @@ pub trait World: Send {
     /// Tells of a fact that has become durable. A real world has no use for it; a rehearsal lets things go wrong at a
     /// step.
     fn witness(&mut self, _at: At, _fact: &Fact) {}
+    /// What a scenario has done so far and when it will go on. A real world has none.
+    fn plot(&self) -> Plot {
+        Plot::default()
+    }
     /// Says until when time alone changes nothing for the driver. Called only where the world leaps.
     fn expect(&mut self, _due: At) {}
     /// The next event, or `None` when the world is closed. Cancel safe.

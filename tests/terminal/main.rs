@@ -514,3 +514,27 @@ fn a_dumb_terminal_is_refused() {
     pty.wait("the refusal", |seen| String::from_utf8_lossy(&seen.bytes).contains("TERM=dumb"));
     pty.assert_settings_restored();
 }
+
+#[test]
+fn going_on_in_a_rehearsal_is_answered_and_the_farewell_fits_the_terminal() {
+    let state = tempfile::tempdir().expect("a folder");
+    let state = state.path().display().to_string();
+    let runbook = concat!(env!("CARGO_MANIFEST_DIR"), "/runbook.yaml");
+    let gonogo = env!("CARGO_BIN_EXE_gonogo");
+    let mut pty = Pty::spawn(&[gonogo, "--state-dir", &state, "rehearse", runbook, "--seed", "5"], &[]);
+    pty.wait_for("start");
+    pty.send(b"f");
+    pty.wait_for("nothing happens by itself now: step 1 waits for you to start it");
+    pty.send(b"q");
+    pty.wait_for("leave");
+    pty.send(b"y");
+    assert_eq!(pty.exit_code(), 1);
+    pty.wait_for("the same once more: gonogo rehearse");
+    assert_restored(&pty);
+    pty.seen(|seen| {
+        let screen = seen.screen.screen().contents();
+        let mut rows = screen.lines().skip_while(|row| !row.starts_with("  - the run stopped at 0 of 22 steps"));
+        let (first, second) = (rows.next().unwrap_or_default(), rows.next().unwrap_or_default());
+        assert!(first.len() <= 80 && second.starts_with("    "), "{screen}");
+    });
+}

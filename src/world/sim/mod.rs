@@ -149,6 +149,12 @@ impl SimWorld {
         self.queue.first_key_value().map(|((at, _), _)| *at)
     }
 
+    /// When a fault begins or ends next, as far as that depends on time alone.
+    pub fn next_fault(&self) -> Option<At> {
+        let fault = |coming: &Coming| matches!(coming, Coming::FaultBegins(_) | Coming::FaultEnds(_));
+        self.queue.iter().find(|(_, coming)| fault(coming)).map(|((at, _), _)| *at)
+    }
+
     /// Moves time to the next thing that happens and tells it. `None` when nothing will, and also when it is nothing
     /// for the driver: a fault that begins (see [`Self::take_incidents`]), or a job nobody waits for that ends.
     pub fn step(&mut self) -> Option<WorldEvent> {
