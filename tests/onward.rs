@@ -74,8 +74,13 @@ impl Rehearsal {
     fn start(&mut self, step: &str) {
         let step = self.plan.step(&step.into()).unwrap();
         let seen = picture(&self.plan, self.engine.run(), self.engine.board(), self.engine.now(), step);
-        let confirmation =
-            Confirmation { step: step.id.clone(), typed: word(step).to_owned(), second: None, seen, shown: Span::secs(1) };
+        let confirmation = Confirmation {
+            step: step.id.clone(),
+            typed: word(step).to_owned(),
+            second: None,
+            seen,
+            shown: Span::secs(1),
+        };
         self.engine.command(Command::Confirm(confirmation));
         self.engine.settle();
         assert!(self.engine.refusal().is_none(), "{:?}", self.engine.refusal());

@@ -20,7 +20,7 @@ use crate::core::plan::Plan;
 use crate::core::time::{At, Span};
 use crate::driver::{Engine, Opening, facts_of};
 use crate::journal::testing::MemoryLedger;
-use crate::journal::{Head, Holder, Journal, Ledger, NewRun, Reader, Record, RunId, Store, Writer};
+use crate::journal::{Head, Holder, Journal, Ledger, LockState, NewRun, Reader, Record, RunId, Store, Writer};
 use crate::plain::{Input, PlainCockpit};
 use crate::runbook::Loaded;
 use crate::stage::Stage;
@@ -172,12 +172,25 @@ fn is_simulated(reader: &Reader) -> bool {
     reader.meta().labels.get(MODE).map(String::as_str) == Some(Mode::Rehearsal.as_str())
 }
 
-/// The newest run that nobody has ended and that can be gone on with. Facts may follow an end, as when somebody looks at an ended run again.
-/// A run that cannot be read is passed over.
+/// The newest run that nobody has ended and that can be gone on with. Facts may follow an end, as when somebody looks at
+/// an ended run again. A run that cannot be read is passed over.
 fn newest_unfinished(store: &Store) -> Result<RunId, Failure> {
-    store
-        .newest(|reader| !is_simulated(reader) && matches!(reader.has_kind("run_ended"), Ok(false)))?
-        .ok_or_else(|| Failure::usage("there is no unfinished run to go on with"))
+    let found = store.newest(|reader| !is_simulated(reader) && matches!(reader.has_kind("run_ended"), Ok(false)))?;
+    found.ok_or_else(|| {
+        let none = "there is no unfinished run to go on with";
+        Failure::usage(cut_off(store).map_or_else(|| none.to_owned(), |cut_off| format!("{none}; {cut_off}")))
+    })
+}
+
+/// What became of the newest rehearsal, if nobody left it and nobody drives it: its cockpit was killed.
+pub(super) fn cut_off(store: &Store) -> Option<String> {
+    let id = store.newest(is_simulated).ok()??;
+    let last = store.read_run(&id).ok()?.tail(1).ok()?.pop()?;
+    let driven = !matches!(store.driver(&id), Ok(LockState::Free));
+    let run = id.short();
+    (!driven && !matches!(last.kind.as_str(), "run_ended" | "driver_left")).then(|| {
+        format!("rehearsal {run} was cut off, and its simulated world went with it: gonogo replay {run} shows it")
+    })
 }
 
 /// Whether somebody has ended the run.
@@ -260,15 +273,18 @@ fn drive(
     let epoch = journal.epoch();
     let run_dir = journal.dir().path().to_owned();
     let runtime = runtime()?;
-    let live = LiveOptions { run_dir, run_id: id.to_string(), epoch, clock: clock.clone(), exe: own_path()? };
+    let live =
+        LiveOptions { run_dir: run_dir.clone(), run_id: id.to_string(), epoch, clock: clock.clone(), exe: own_path()? };
     let (exit, engine) = runtime.block_on(async {
         let world = LiveWorld::new(&plan, live).map_err(Failure::outside)?;
         let engine = engine(plan, who(holder), epoch, opening, world, Box::new(journal), clock)?;
         seat.take(engine, id.short().to_owned(), false, &mut StandardInput::default()).await
     })?;
-    farewell::last_word(&exit, &engine, id, seat.charset());
+    // The run's folder lies in that of all runs, and that in the state directory.
+    let state = run_dir.ancestors().nth(2).unwrap_or(&run_dir).to_owned();
+    farewell::last_word(&exit, &engine, id, &state, seat.charset());
     if !matches!(exit, Exit::Faulted(_)) {
-        farewell::say_ways(&farewell::ways(&engine, id), seat.charset());
+        farewell::say_ways(&farewell::ways(&state, &engine, id), seat.charset());
     }
     // What children print goes on in their own session; nothing of ours is left to wait for.
     runtime.shutdown_background();
@@ -299,7 +315,13 @@ pub(super) fn watch(look: Look, args: &RunbookArgs) -> Outcome {
     let runtime = runtime()?;
     // Only actions write, and this world has none.
     let run_dir = std::env::temp_dir();
-    let live = LiveOptions { run_dir, run_id: id.to_string(), epoch: 0, clock: clock.clone(), exe: own_path()? };
+    let live = LiveOptions {
+        run_dir: run_dir.clone(),
+        run_id: id.to_string(),
+        epoch: 0,
+        clock: clock.clone(),
+        exe: own_path()?,
+    };
     let result = runtime.block_on(async {
         let world = Watching::new(&plan, live).map_err(Failure::outside)?;
         let who = who(&holder("gonogo watch"));

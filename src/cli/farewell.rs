@@ -1,11 +1,13 @@
 //! What is left on the terminal when a cockpit has been left: where the run stands, and what can be done with it.
 
+use std::path::Path;
+
 use super::say;
 use crate::cockpit::Exit;
 use crate::core::fact::Mode;
 use crate::core::time::Span;
 use crate::driver::Engine;
-use crate::journal::RunId;
+use crate::journal::{RunId, state_dir};
 use crate::plain::printable;
 use crate::screen::words;
 use crate::term::Charset;
@@ -19,7 +21,7 @@ const HEAD: usize = 16;
 const NARROWEST: usize = 20;
 
 /// Where the run stands and how to go on.
-pub(super) fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId, charset: Charset) {
+pub(super) fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId, state: &Path, charset: Charset) {
     let tell = |text: &str| tell(text, charset);
     let run = engine.run();
     let settled = engine.plan().steps.iter().filter(|step| run.is_settled(&step.id)).count();
@@ -29,7 +31,7 @@ pub(super) fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId, c
         Some(Mode::Rehearsal) => "; a rehearsal ends with its cockpit".to_owned(),
         // Whether there is still a lab to go on in is said by whoever knows.
         Some(Mode::Lab) => String::new(),
-        _ => format!("; go on with: gonogo resume {run_name}"),
+        _ => format!("; go on with: {} resume {run_name}", program(state)),
     };
     let how = match exit {
         Exit::Ended(_) => words::run_state(engine.plan(), run),
@@ -39,7 +41,7 @@ pub(super) fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId, c
     };
     tell(&format!("run {id}: {how}"));
     if matches!(exit, Exit::Faulted(_)) {
-        tell(&format!("what is on disk can be read with: gonogo log {run_name}"));
+        tell(&format!("what is on disk can be read with: {} log {run_name}", program(state)));
     }
     if let Some(value) = &run.customers {
         let number = |path: &str| value.at(path).map_or_else(|| "?".to_owned(), ToString::to_string);
@@ -58,18 +60,27 @@ pub(super) fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId, c
     }
 }
 
+/// This program as it must be called to find what lies in this state directory.
+pub(super) fn program(state: &Path) -> String {
+    if state_dir(None).is_ok_and(|usual| usual == state) {
+        "gonogo".to_owned()
+    } else {
+        format!("gonogo --state-dir {}", quoted(&state.display().to_string()))
+    }
+}
+
 /// How a run can be looked at again: what for, and the command.
-pub(super) fn looks(id: &RunId) -> Vec<(&'static str, String)> {
-    let name = id.short();
-    vec![("look at it again", format!("gonogo replay {name}")), ("whole log", format!("gonogo log {name}"))]
+pub(super) fn looks(state: &Path, id: &RunId) -> Vec<(&'static str, String)> {
+    let (program, name) = (program(state), id.short());
+    vec![("look at it again", format!("{program} replay {name}")), ("whole log", format!("{program} log {name}"))]
 }
 
 /// What can be done with the record of a run.
-pub(super) fn ways<W: World>(engine: &Engine<W>, id: &RunId) -> Vec<(&'static str, String)> {
-    let mut ways = looks(id);
+pub(super) fn ways<W: World>(state: &Path, engine: &Engine<W>, id: &RunId) -> Vec<(&'static str, String)> {
+    let mut ways = looks(state, id);
     if let Some(head) = engine.head() {
         let head: String = head.to_string().chars().take(HEAD).collect();
-        ways.push(("is it unchanged", format!("gonogo verify {} --head {head}", id.short())));
+        ways.push(("is it unchanged", format!("{} verify {} --head {head}", program(state), id.short())));
     }
     ways
 }

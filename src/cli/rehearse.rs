@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::check::read;
-use super::drive::{Seat, StandardInput, runtime, who};
+use super::drive::{self, Seat, StandardInput, runtime, who};
 use super::durations;
 use super::farewell::{self, last_word, quoted};
 use super::lab::BUNDLED;
@@ -277,7 +277,7 @@ fn automatic(state: &Path, args: &RehearseArgs, setting: &Setting) -> Outcome {
     } else {
         say(&format!("run {id}"));
         say_debrief(setting, &debrief, Charset::detect());
-        farewell::say_ways(&ways(&id, args, setting, Some(&policy_name)), Charset::detect());
+        farewell::say_ways(&ways(state, &id, args, setting, Some(&policy_name)), Charset::detect());
     }
     Ok(u8::from(!as_expected))
 }
@@ -303,8 +303,14 @@ fn say_debrief(setting: &Setting, debrief: &Debrief, charset: Charset) {
 }
 
 /// What can be done with a rehearsal that is over.
-fn ways(id: &RunId, args: &RehearseArgs, setting: &Setting, policy: Option<&str>) -> Vec<(&'static str, String)> {
-    let mut again = "gonogo rehearse".to_owned();
+fn ways(
+    state: &Path,
+    id: &RunId,
+    args: &RehearseArgs,
+    setting: &Setting,
+    policy: Option<&str>,
+) -> Vec<(&'static str, String)> {
+    let mut again = format!("{} rehearse", farewell::program(state));
     let mut add = |words: &[&str]| {
         for word in words {
             again.push(' ');
@@ -334,7 +340,7 @@ fn ways(id: &RunId, args: &RehearseArgs, setting: &Setting, policy: Option<&str>
     for (name, _) in &setting.scenarios {
         add(&["--scenario", name]);
     }
-    let mut ways = farewell::looks(id);
+    let mut ways = farewell::looks(state, id);
     ways.push(("the same once more", again));
     ways
 }
@@ -343,6 +349,7 @@ fn ways(id: &RunId, args: &RehearseArgs, setting: &Setting, policy: Option<&str>
 fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> Outcome {
     let seat = Seat::check(look)?;
     let store = Store::open(state)?;
+    let mut cut_off = drive::cut_off(&store);
     let durations = durations::of(&store, &setting.plan, &setting.source, &args.runbook).fact();
     let holder = Holder::rehearsing("gonogo rehearse", Timestamp::now());
     let now = Timestamp::now();
@@ -361,15 +368,18 @@ fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> 
             Writer::spawn(ledger).map_err(|error| Failure::outside(format!("the journal does not start: {error}")))?;
         let (exit, engine) = runtime.block_on(async {
             let plan = Arc::clone(&setting.plan);
-            let engine = Engine::open(plan, who(&holder), epoch, opening, world.clone(), writer, clock.clone())
+            let mut engine = Engine::open(plan, who(&holder), epoch, opening, world.clone(), writer, clock.clone())
                 .map_err(Failure::usage)?;
+            if let Some(cut_off) = cut_off.take() {
+                engine.remark(format!("a new rehearsal: {cut_off}"));
+            }
             seat.take(engine, id.short().to_owned(), false, &mut input).await
         })?;
         let struck = engine.struck();
         // Only a disk that the scenario has filled is waited for; any other fault ends it.
         let faulted = engine.fault().is_some() && world.disk().is_full();
         if struck.is_none() && !faulted {
-            last_word(&exit, &engine, &id, seat.charset());
+            last_word(&exit, &engine, &id, state, seat.charset());
         }
         drop(engine);
         let reader = store.read_run(&id)?;
@@ -396,7 +406,7 @@ fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> 
     };
     say_debrief(setting, &told(&setting.plan, &facts, &world, &recorded), seat.charset());
     say("");
-    farewell::say_ways(&ways(&id, args, setting, None), seat.charset());
+    farewell::say_ways(&ways(state, &id, args, setting, None), seat.charset());
     Ok(exit.code())
 }
 

@@ -67,6 +67,13 @@ impl<W: World> Engine<W> {
         self.arrive(Some("stopped on the way".to_owned()));
     }
 
+    /// Says something about the run as soon as somebody listens.
+    pub fn remark(&mut self, what: String) {
+        if matches!(self.way, Way::None) {
+            self.way = Way::Arrived(what);
+        }
+    }
+
     /// What going on came to, once.
     pub fn take_arrival(&mut self) -> Option<String> {
         let way = std::mem::replace(&mut self.way, Way::None);

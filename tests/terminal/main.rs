@@ -529,7 +529,7 @@ fn going_on_in_a_rehearsal_is_answered_and_the_farewell_fits_the_terminal() {
     pty.wait_for("leave");
     pty.send(b"y");
     assert_eq!(pty.exit_code(), 1);
-    pty.wait_for("the same once more: gonogo rehearse");
+    pty.wait_for("the same once more: gonogo --state-dir");
     assert_restored(&pty);
     pty.seen(|seen| {
         let screen = seen.screen.screen().contents();
@@ -537,4 +537,27 @@ fn going_on_in_a_rehearsal_is_answered_and_the_farewell_fits_the_terminal() {
         let (first, second) = (rows.next().unwrap_or_default(), rows.next().unwrap_or_default());
         assert!(first.len() <= 80 && second.starts_with("    "), "{screen}");
     });
+}
+
+#[test]
+fn a_rehearsal_that_was_cut_off_is_named_by_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, gonogo) = (dir.path().display().to_string(), env!("CARGO_BIN_EXE_gonogo"));
+    let runbook = concat!(env!("CARGO_MANIFEST_DIR"), "/runbook.yaml");
+    let argv = [gonogo, "--state-dir", &state, "rehearse", runbook];
+    let pty = Pty::spawn(&argv, &[]);
+    pty.wait_for("1 is ready");
+    signal(pty.pid(), Signal::KILL);
+    drop(pty);
+    let mut pty = Pty::spawn(&argv, &[]);
+    pty.wait_for("a new rehearsal: rehearsal ");
+    pty.wait_for("was cut off");
+    // Whoever leaves it has not been cut off.
+    pty.send(b"q");
+    pty.wait_for("leave?");
+    pty.send(b"y");
+    pty.exit_code();
+    let pty = Pty::spawn(&argv, &[]);
+    pty.wait_for("1 is ready");
+    pty.seen(|seen| assert!(!seen.screen.screen().contents().contains("was cut off")));
 }
