@@ -280,20 +280,22 @@ fn a_live_run_is_refused_until_it_was_rehearsed_and_again_after_a_step_changed()
 #[test]
 fn a_rehearsal_ends_with_what_can_be_done_with_it() {
     let place = Place::new();
+    // A command that is copied finds the same runs.
+    let gonogo = format!("gonogo --state-dir {}", place.path("state").display());
     let runbook = place.write("my runbook.yaml", DEMANDING);
     // The end of the input leaves at once.
     let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbook.yaml").display().to_string();
     let left = text(&place.gonogo(&["rehearse", &bundled, "--plain", "--seed", "7", "--scenario", "sql-fails"]));
-    assert!(left.ends_with(&format!("gonogo rehearse {bundled} --seed 7 --scenario sql-fails\n")), "{left}");
+    assert!(left.ends_with(&format!("{gonogo} rehearse {bundled} --seed 7 --scenario sql-fails\n")), "{left}");
     let left = text(&place.gonogo(&["rehearse", &runbook, "--plain", "--seed", "7"]));
     assert!(left.contains("the run stopped at 0 of 2 steps, and nobody ended it: nothing was left in place"), "{left}");
-    let run = left.split("gonogo replay ").nth(1).unwrap().lines().next().unwrap();
-    assert!(left.contains(&format!("whole log:          gonogo log {run}\n")), "{left}");
-    assert!(left.ends_with(&format!("the same once more: gonogo rehearse '{runbook}' --seed 7\n")), "{left}");
+    let run = left.split(&format!("{gonogo} replay ")).nth(1).unwrap().lines().next().unwrap();
+    assert!(left.contains(&format!("whole log:          {gonogo} log {run}\n")), "{left}");
+    assert!(left.ends_with(&format!("the same once more: {gonogo} rehearse '{runbook}' --seed 7\n")), "{left}");
     // And what it says can be done.
     assert!(text(&place.gonogo(&["log", run])).contains("opened the run, REHEARSAL"), "{left}");
     let again = text(&place.gonogo(&["rehearse", &runbook, "--auto", "--roll-back-after", "change", "--seed", "7"]));
-    let command = format!("gonogo rehearse '{runbook}' --auto --roll-back-after change --seed 7\n");
+    let command = format!("{gonogo} rehearse '{runbook}' --auto --roll-back-after change --seed 7\n");
     assert!(again.ends_with(&command), "{again}");
 }
 
