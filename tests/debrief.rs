@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
 
-use gonogo::core::evidence::Baselines;
+mod fact_support;
+
 use gonogo::core::fact::{Ending, Fact, Recorded};
 use gonogo::core::ids::{Attempt, Who};
 use gonogo::core::job::{Direction, JobKey, Outcome};
@@ -10,6 +11,8 @@ use gonogo::core::time::{At, Span};
 use gonogo::rehearsal::debrief::{Debrief, debrief};
 use gonogo::runbook::{self, Options};
 use gonogo::world::sim::Truth;
+
+use fact_support::step_started;
 
 const TEXT: &str = "
 title: t
@@ -56,17 +59,7 @@ fn ended(how: Ending) -> Fact {
 /// A step that is done from one second to another.
 fn done(step: &str, from: i64, to: i64) -> Vec<(i64, Fact)> {
     let attempt = Attempt(1);
-    let started = Fact::StepStarted {
-        step: step.into(),
-        attempt,
-        by: ada(),
-        second: None,
-        typed: "go".to_owned(),
-        evidence: Vec::new(),
-        overridden: None,
-        preview: String::new(),
-        baselines: Baselines::new(),
-    };
+    let started = step_started(step, attempt, ada());
     let key = JobKey { step: step.into(), direction: Direction::Do, attempt, job: 0 };
     let outcome = Outcome::Succeeded { summary: "exit 0".to_owned() };
     let took = Span::secs(u64::try_from(to - from).unwrap());

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
 
+mod fact_support;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -21,6 +23,8 @@ use gonogo::rehearsal::durations::{Gathered, Told, measure};
 use gonogo::runbook::{Options, load_str};
 use gonogo::screen::words::about;
 use proptest::prelude::*;
+
+use fact_support::step_started;
 
 const START: At = At(1_795_485_600_000);
 
@@ -92,17 +96,7 @@ impl Story {
 
     fn start(&mut self, step: &str) -> JobKey {
         let attempt = self.attempt(step);
-        self.tell(Fact::StepStarted {
-            step: step.into(),
-            attempt,
-            by: me(),
-            second: None,
-            typed: "go".to_owned(),
-            evidence: Vec::new(),
-            overridden: None,
-            preview: String::new(),
-            baselines: Baselines::new(),
-        });
+        self.tell(step_started(step, attempt, me()));
         let key = JobKey { step: step.into(), direction: Direction::Do, attempt, job: 0 };
         self.tell(Fact::JobStarted { key: key.clone() });
         key

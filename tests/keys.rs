@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
 
+mod fact_support;
+
 use std::collections::VecDeque;
 use std::path::Path;
 
@@ -28,6 +30,8 @@ use gonogo::runbook::{self, Options};
 use gonogo::screen::keys::KEYS;
 use gonogo::screen::{Ask, Desk, Focus, History, OutputTail, Overlay, Prompt, Scene, project};
 use gonogo::ui::desk::{Request, paste, press};
+
+use fact_support::step_started;
 
 const NOW: At = At(1_800_000_000_000);
 
@@ -75,17 +79,7 @@ fn history(step: &Step, state: StepState, plan: &Plan) -> Vec<Fact> {
     }));
     let key = |direction, job| JobKey { step: id.clone(), direction, attempt: Attempt(1), job };
     let why = || "exit 1".to_owned();
-    let started = Fact::StepStarted {
-        step: id.clone(),
-        attempt: Attempt(1),
-        by: me(),
-        second: None,
-        typed: "go".to_owned(),
-        evidence: Vec::new(),
-        overridden: None,
-        preview: String::new(),
-        baselines: Baselines::new(),
-    };
+    let started = step_started(id.clone(), Attempt(1), me());
     let first = Fact::JobStarted { key: key(Direction::Do, 0) };
     let last = u16::try_from(step.work.jobs.len() - 1).unwrap();
     let outcome = Outcome::Succeeded { summary: "exit 0".to_owned() };

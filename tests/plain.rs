@@ -204,7 +204,9 @@ fn a_run_is_driven_to_its_end_through_pipes() {
     talk.say("end complete");
     assert_eq!(talk.end(), 0, "{}", talk.all);
     assert!(talk.all.contains("ended the run: COMPLETE"), "{}", talk.all);
-    for command in ["look at it again: gonogo replay ", "whole log:        gonogo log ", "--head "] {
+    for command in
+        ["look at it again: gonogo --state-dir ", "whole log:        gonogo --state-dir ", " replay ", "--head "]
+    {
         assert!(talk.all.contains(command), "{command}: {}", talk.all);
     }
 }
@@ -238,7 +240,7 @@ fn wrong_lines_and_wrong_words_are_answered() {
     talk.wait("refused: the run cannot end as");
     talk.say("leave");
     assert_eq!(talk.end(), 1, "{}", talk.all);
-    assert!(talk.all.contains("go on with: gonogo resume"), "{}", talk.all);
+    assert!(talk.all.contains("go on with: gonogo --state-dir "), "{}", talk.all);
 }
 
 #[test]

@@ -102,7 +102,7 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     let store = Store::open(state)?;
     let id = match asked {
         Some(_) => pick(&store, asked)?,
-        None => newest_unfinished(&store)?,
+        None => newest_unfinished(state, &store)?,
     };
     if is_simulated(&store.read_run(&id)?) {
         return Err(Failure::usage(format!(
@@ -137,7 +137,7 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     let opening = Opening::Resumed { facts, head: Some(head.hash), away };
     let exit = drive(Arc::new(plan), &id, journal, opening, clock, &holder, seat)?;
     if attachment.is_some() {
-        say(super::lab::goes_on(exit.code() == 0));
+        say(&super::lab::goes_on(state, exit.code() == 0));
     }
     Ok(exit.code())
 }
@@ -174,22 +174,22 @@ fn is_simulated(reader: &Reader) -> bool {
 
 /// The newest run that nobody has ended and that can be gone on with. Facts may follow an end, as when somebody looks at
 /// an ended run again. A run that cannot be read is passed over.
-fn newest_unfinished(store: &Store) -> Result<RunId, Failure> {
+fn newest_unfinished(state: &Path, store: &Store) -> Result<RunId, Failure> {
     let found = store.newest(|reader| !is_simulated(reader) && matches!(reader.has_kind("run_ended"), Ok(false)))?;
     found.ok_or_else(|| {
         let none = "there is no unfinished run to go on with";
-        Failure::usage(cut_off(store).map_or_else(|| none.to_owned(), |cut_off| format!("{none}; {cut_off}")))
+        Failure::usage(cut_off(state, store).map_or_else(|| none.to_owned(), |cut_off| format!("{none}; {cut_off}")))
     })
 }
 
 /// What became of the newest rehearsal, if nobody left it and nobody drives it: its cockpit was killed.
-pub(super) fn cut_off(store: &Store) -> Option<String> {
+pub(super) fn cut_off(state: &Path, store: &Store) -> Option<String> {
     let id = store.newest(is_simulated).ok()??;
     let last = store.read_run(&id).ok()?.tail(1).ok()?.pop()?;
     let driven = !matches!(store.driver(&id), Ok(LockState::Free));
-    let run = id.short();
+    let (program, run) = (farewell::program(state), id.short());
     (!driven && !matches!(last.kind.as_str(), "run_ended" | "driver_left")).then(|| {
-        format!("rehearsal {run} was cut off, and its simulated world went with it: gonogo replay {run} shows it")
+        format!("rehearsal {run} was cut off, and its simulated world went with it: {program} replay {run} shows it")
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::farewell::program;
 use super::records::MODE;
 use super::{Failure, Look, Outcome, RunbookArgs, drive, loopback, say};
 use crate::cockpit::Exit;
@@ -16,12 +17,10 @@ pub(super) const BUNDLED: &str = "<bundled runbook.yaml>";
 pub(super) const BUNDLED_TEXT: &str = include_str!("../../runbook.yaml");
 
 /// What is said of a lab that outlives its cockpit.
-pub(super) fn goes_on(complete: bool) -> &'static str {
-    if complete {
-        "the lab goes on for 15 minutes; `gonogo lab --down` ends it"
-    } else {
-        "the lab goes on for 15 minutes: `gonogo resume` goes on in it, `gonogo lab --down` ends it"
-    }
+pub(super) fn goes_on(state: &Path, complete: bool) -> String {
+    let program = program(state);
+    let on = if complete { String::new() } else { format!(": `{program} resume` goes on in it") };
+    format!("the lab goes on for 15 minutes{on}; `{program} lab --down` ends it")
 }
 
 /// The profile that fits the lab.
@@ -162,7 +161,7 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool)
     // A lost terminal is no wish to end anything.
     let taken_away = matches!(result, Ok(status) if status == Exit::Detached(String::new()).code());
     if keep || was_up || taken_away {
-        say(goes_on(matches!(result, Ok(0))));
+        say(&goes_on(state, matches!(result, Ok(0))));
         return result;
     }
     stop(state).map_err(Failure::outside)?;
@@ -192,7 +191,7 @@ pub(super) fn attach_if_lab(state: &Path, reader: &Reader) -> Result<Option<Atta
     let instead = if up.is_some() { ", and the one that is up now is another" } else { "" };
     Err(Failure::outside(format!(
         "the lab of run {run} is gone{since}{instead}: the run cannot be gone on with; `gonogo log {run}` shows what \
-         was done, `gonogo` starts a new run in a new lab"
+         was done, `gonogo lab` starts a new run in a new lab"
     )))
 }
 

@@ -349,7 +349,7 @@ fn ways(
 fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> Outcome {
     let seat = Seat::check(look)?;
     let store = Store::open(state)?;
-    let mut cut_off = drive::cut_off(&store);
+    let mut cut_off = drive::cut_off(state, &store);
     let durations = durations::of(&store, &setting.plan, &setting.source, &args.runbook).fact();
     let holder = Holder::rehearsing("gonogo rehearse", Timestamp::now());
     let now = Timestamp::now();

@@ -6,6 +6,7 @@ use super::evidence::{Evidence, Verdict};
 use super::ids::StepId;
 use super::plan::{Plan, Step};
 use super::poll::poll;
+use super::rollback::is_going_back;
 use super::standing::here;
 use super::state::{Phase, Run};
 use super::time::{At, Span};
@@ -135,6 +136,9 @@ pub fn waits_for(plan: &Plan, run: &Run, board: &Board, now: At) -> Option<Strin
     }
     if moves_by_itself(plan, run) {
         return None;
+    }
+    if is_going_back(run) {
+        return Some("the way back waits for you".to_owned());
     }
     let Some(step) = here(plan, run) else { return Some("there are no steps".to_owned()) };
     let number = step.number;

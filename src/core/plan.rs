@@ -58,6 +58,11 @@ impl Plan {
         self.index.get(id).and_then(|&at| self.steps.get(at))
     }
 
+    /// A step as people know it: `13 "Switch the database"`. Its title is foreign.
+    pub fn named(&self, id: &StepId) -> String {
+        self.step(id).map_or_else(|| format!("\"{id}\""), |step| format!("{} \"{}\"", step.number, step.title))
+    }
+
     /// The expression of that index.
     pub fn condition(&self, id: ConditionId) -> Option<&Condition> {
         self.conditions.get(id.0)

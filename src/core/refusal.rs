@@ -121,9 +121,7 @@ pub enum Refusal {
 impl Refusal {
     /// The sentence for people who see the plan, and know its steps by number and title.
     pub fn told(&self, plan: &Plan) -> String {
-        self.sentence(&|id| {
-            plan.step(id).map_or_else(|| format!("\"{id}\""), |step| format!("{} \"{}\"", step.number, step.title))
-        })
+        self.sentence(&|id| plan.named(id))
     }
 
     fn sentence(&self, step: &dyn Fn(&StepId) -> String) -> String {

@@ -30,7 +30,10 @@ pub(crate) fn back_lines(scene: &Scene, keys: bool) -> Vec<Text> {
             Some(step) => {
                 lines.push(Text::new(Role::NoGo, "There is no way back any more.").and(
                     Role::Plain,
-                    format!(" {} cannot be taken back, nor can what was done before it.", named(scene, step)),
+                    format!(
+                        " {} cannot be taken back, nor can what was done before it.",
+                        clean(&scene.plan.named(step))
+                    ),
                 ));
             }
         }
@@ -79,7 +82,7 @@ pub(crate) fn back_lines(scene: &Scene, keys: bool) -> Vec<Text> {
     }
     if let Some(step) = way.blocked_by.as_ref().filter(|_| !way.steps.is_empty()) {
         lines.push(Text::default());
-        let ends = format!("The way ends at {}: it cannot be taken back.", named(scene, step));
+        let ends = format!("The way ends at {}: it cannot be taken back.", clean(&scene.plan.named(step)));
         lines.push(Text::new(Role::NoGo, ends));
     }
     if keys {
@@ -95,7 +98,7 @@ pub(crate) fn back_lines(scene: &Scene, keys: bool) -> Vec<Text> {
         if let Some(first) = first
             && let Some(stop) = to_be_stopped_before(scene.plan, scene.run, &first.step)
         {
-            let said = format!("{} is under way: stop it first with x.", named(scene, &stop));
+            let said = format!("{} is under way: stop it first with x.", clean(&scene.plan.named(&stop)));
             lines.push(Text::new(Role::Unknown, said));
         }
         lines.push(Text::new(Role::Dim, text));
@@ -113,15 +116,9 @@ fn pauses(scene: &Scene, way: &WayBack) -> bool {
 /// What taking a step back does in full, under its name.
 fn every_statement(scene: &Scene, id: &StepId) -> Vec<Text> {
     let Some(undo) = scene.plan.step(id).and_then(|step| step.undo.as_ref()) else { return Vec::new() };
-    let heading = Text::new(Role::Title, format!("TAKING BACK {}", named(scene, id)));
+    let heading = Text::new(Role::Title, format!("TAKING BACK {}", clean(&scene.plan.named(id))));
     let statements = undo.preview.iter().map(|line| Text::new(Role::Dim, format!("  {}", clean(line))));
     [Text::default(), heading].into_iter().chain(statements).collect()
-}
-
-/// `13 "Switch the database"`.
-pub(super) fn named(scene: &Scene, id: &StepId) -> String {
-    let step = scene.plan.step(id);
-    step.map_or_else(|| id.to_string(), |step| format!("{} \"{}\"", step.number, clean(&step.title)))
 }
 
 /// `, going on with job 3 of 7 "drain"` for a step that an earlier try has taken back in part.

@@ -1,7 +1,7 @@
 //! State in, screen out.
 
 use super::keys::{Does, hints};
-use super::overlay::{going_on, named};
+use super::overlay::going_on;
 use super::trial::{next_item, still_refused, works};
 use super::{
     Ask, Desk, Guise, Overlay, Prompt, Role, Scene, Screen, Text, detail, header, log, overlay, panes, steps, words,
@@ -170,26 +170,21 @@ fn next_action(scene: &Scene) -> Text {
         StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying => {
             offer(lead, &[(Does::Stop, ("x", "stop it"))])
         }
-        StepState::Failed if scene.run.step(&step.id).undo_tried => offer(
-            lead,
-            &[
-                (Does::Undo, ("u", "go on taking it back")),
-                (Does::ByHand, ("h", "taken back by hand")),
-                (Does::Confirm, ("enter", "start it again")),
-                (Does::Override, ("o", "start it again over its shut gates")),
-                (Does::Skip, ("s", "skip")),
-            ],
-        ),
-        StepState::Failed => offer(
-            lead,
-            &[
+        StepState::Failed => {
+            // What could not be taken back is half way back: going on with that comes first.
+            let half_way = scene.run.step(&step.id).undo_tried;
+            let undo = if half_way { "go on taking it back" } else { "take it back" };
+            let mut parts = [
                 (Does::Confirm, ("enter", "start it again")),
                 (Does::Override, ("o", "override its shut gates")),
                 (Does::VerifyAgain, ("v", "verify again")),
-                (Does::Undo, ("u", "take it back")),
+                (Does::Undo, ("u", undo)),
+                (Does::ByHand, ("h", "taken back by hand")),
                 (Does::Skip, ("s", "skip")),
-            ],
-        ),
+            ];
+            parts.sort_by_key(|(does, _)| half_way && !matches!(does, Does::Undo | Does::ByHand));
+            offer(lead, &parts)
+        }
         StepState::InDoubt => say(lead, &[("d", "say what became of it")]),
         StepState::Done => offer(lead, &[(Does::Here, HERE), (Does::Undo, ("u", "take it back"))]),
         StepState::Undone if let Some(way) = &back => {
@@ -217,7 +212,7 @@ fn checklist<'a>(scene: &'a Scene, step: &Step) -> Option<&'a [String]> {
 }
 
 fn question(scene: &Scene, prompt: &Prompt) -> Text {
-    let title = |id: &crate::core::ids::StepId| named(scene, id);
+    let title = |id: &crate::core::ids::StepId| clean(&scene.plan.named(id)).into_owned();
     let word_of = |id: &crate::core::ids::StepId, undo: bool| {
         let step = scene.plan.step(id);
         step.map_or_else(String::new, |step| if undo { undo_word(step) } else { word(step) }.to_owned())
