@@ -512,9 +512,12 @@ fn sent(scene: &Scene, desk: &mut Desk) -> Option<Request> {
         Some(refusal) if mendable(&refusal) || !scene.recording => turned_down(scene, desk, prompt, &refusal),
         _ => {
             // The run goes on from here: follow it.
-            if let Ask::Start { step, .. } = &prompt.ask
-                && here(scene).is_some_and(|at| at.id == *step)
-            {
+            let follows = match &prompt.ask {
+                Ask::Start { step, .. } => here(scene).is_some_and(|at| at.id == *step),
+                // On the way back it is where something was taken back last.
+                ask => matches!(ask, Ask::Undo { .. }),
+            };
+            if follows {
                 desk.selected = None;
             }
             Some(Request::Command(command))

@@ -9,6 +9,9 @@ use super::{Canvas, Theme};
 use crate::screen::{Header, Role, Text};
 use crate::text::{fit, width};
 
+/// Columns of the title that are worth showing.
+const TITLE: usize = 12;
+
 impl Canvas<'_> {
     /// Left, middle and right on one line; the middle yields first, then the right.
     fn bar(&self, left: &Text, middle: &Text, right: &Text, columns: usize) -> Line<'static> {
@@ -50,7 +53,7 @@ impl Canvas<'_> {
         // The title yields first: the mode and the run are on every screen.
         let taken = self.mode().width() + width(&header.run) + 16;
         let room = columns.saturating_sub(taken);
-        let title = Text::new(Role::Strong, " gonogo  ").and(Role::Title, fit(&header.title, room));
+        let titled = |room: usize| Text::new(Role::Strong, " gonogo  ").and(Role::Title, fit(&header.title, room));
         let mut clock = Text::plain(header.clock.clone());
         if !header.passing.0.is_empty() {
             clock.0.extend(Text::plain("  ").0.into_iter().chain(header.passing.0.clone()));
@@ -69,11 +72,17 @@ impl Canvas<'_> {
         let best = layouts.min_by_key(|(table, packed)| if table.is_some() { (false, 0) } else { packed.lacks });
         let (table, packed) = best.unwrap_or_default();
         let spacious = table.is_some();
-        // Where time has a pace and no line has room for it, that matters more than the title.
+        // Where time has a pace and no line below has room for it, it stands here: that matters more than the title.
         let left = if spacious || header.passing.0.is_empty() {
-            title
+            titled(room)
         } else {
-            Text(Text::plain(" ").0.into_iter().chain(self.passing(room + 8).0).collect())
+            let passing = self.passing(room + 8);
+            let beside = room.saturating_sub(passing.width() + 2);
+            if beside >= width(&header.title).min(TITLE) {
+                Text(titled(beside).and(Role::Plain, "  ").0.into_iter().chain(passing.0).collect())
+            } else {
+                Text(Text::plain(" ").0.into_iter().chain(passing.0).collect())
+            }
         };
         let mut lines = vec![self.bar(&left, &self.mode(), &Text::plain(format!("{} ", header.run)), columns)];
         if let Some(rows) = table {
