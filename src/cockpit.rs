@@ -66,7 +66,10 @@ pub struct Cockpit<S> {
     run_name: String,
     watching: bool,
     shown: Option<Screen>,
-    detached: Option<String>,
+    /// Why the run had to be left, when that was not the operator's wish.
+    taken_away: Option<String>,
+    /// Whether the terminal is gone: nobody is there to draw for or to listen to.
+    alone: bool,
     /// Whether the picture may be out of date, and when it may be drawn next.
     dirty: bool,
     next_frame: Instant,
@@ -101,7 +104,8 @@ impl<S: Stage> Cockpit<S> {
             run_name,
             watching,
             shown: None,
-            detached: None,
+            taken_away: None,
+            alone: false,
             dirty: true,
             next_frame: Instant::now(),
             seated: Instant::now(),
@@ -112,12 +116,12 @@ impl<S: Stage> Cockpit<S> {
     /// Runs until the run is left. Gives back the stage for a last word about it.
     pub async fn run(mut self, mut terminal: Terminal, mut events: Events) -> (Exit, S) {
         loop {
-            if self.detached.is_none() && self.dirty && Instant::now() >= self.next_frame {
+            if !self.alone && self.dirty && Instant::now() >= self.next_frame {
                 self.draw(&mut terminal);
             }
             tokio::select! {
                 biased;
-                event = events.recv(), if self.detached.is_none() => {
+                event = events.recv(), if !self.alone => {
                     if self.happened(&mut terminal, event) || self.catch_up().await {
                         break;
                     }
@@ -128,7 +132,7 @@ impl<S: Stage> Cockpit<S> {
                         break;
                     }
                 }
-                () = sleep_until(self.next_frame), if self.dirty && self.detached.is_none() => {}
+                () = sleep_until(self.next_frame), if self.dirty && !self.alone => {}
             }
         }
         terminal.leave();
@@ -156,7 +160,7 @@ impl<S: Stage> Cockpit<S> {
     }
 
     fn exit(&self) -> Exit {
-        match (self.stage.fault(), &self.detached, &self.stage.run().ended) {
+        match (self.stage.fault(), &self.taken_away, &self.stage.run().ended) {
             (Some(fault), _, _) => Exit::Faulted(fault.to_owned()),
             (None, _, Some((_, how))) => Exit::Ended(how.clone()),
             (None, Some(why), None) => Exit::Detached(why.clone()),
@@ -185,24 +189,32 @@ impl<S: Stage> Cockpit<S> {
                 self.suspend(terminal);
                 self.draw_now();
             }
-            Some(TermEvent::Lost(lost)) => return self.detach(format!("terminal lost: {lost}")),
+            Some(TermEvent::Lost(lost)) => {
+                self.alone = true;
+                return self.leave(format!("terminal lost: {lost}"));
+            }
             Some(TermEvent::Signal(signal)) => {
                 let name = match signal {
                     Signal::Terminate => "SIGTERM",
                     Signal::Interrupt => "SIGINT",
                     Signal::Hangup => "SIGHUP",
                 };
-                return self.detach(name.to_owned());
+                // Whoever still sits here can watch what finishes, or stop it.
+                self.draw_now();
+                return self.leave(name.to_owned());
             }
-            None => return self.detach("the terminal's threads have ended".to_owned()),
+            None => {
+                self.alone = true;
+                return self.leave("the terminal's threads have ended".to_owned());
+            }
         }
         false
     }
 
-    /// Nobody is here any more: nothing new is started, what is under way finishes and is recorded.
-    fn detach(&mut self, why: String) -> bool {
+    /// Nothing new is started, what is under way finishes and is recorded. Says whether everything is over.
+    fn leave(&mut self, why: String) -> bool {
         self.stage.leave(why.clone());
-        self.detached = Some(why);
+        self.taken_away.get_or_insert(why);
         self.watching
     }
 

@@ -9,6 +9,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use gonogo::journal::{Holder, NewRun, RunId, Store};
 use tempfile::TempDir;
 
 /// How long anything may take on a busy machine.
@@ -269,6 +270,33 @@ fn the_end_of_the_input_leaves_and_the_run_is_resumed() {
     }
     talk.say("end complete");
     assert_eq!(talk.end(), 0, "{}", talk.all);
+}
+
+#[test]
+fn a_run_that_was_cut_off_before_it_began_is_not_gone_on_with() {
+    let place = Place::new(STORY);
+    let store = Store::open(&place.path().join("state")).unwrap();
+    let now = jiff::Timestamp::now();
+    let id = RunId::new(now, 0x1234);
+    let runbook = STORY.as_bytes().to_vec();
+    let labels = [("mode".to_owned(), "LIVE".to_owned())].into();
+    let new = NewRun { created_at: now, title: "Move the shop".to_owned(), runbook, labels };
+    drop(store.create_run(&id, &new, &Holder::this_process("gonogo run", now)).unwrap());
+    for (args, expected) in [
+        (vec!["resume", "--plain", id.short()], "was cut off before it began: nothing was done in it"),
+        (vec!["resume", "--plain"], "no unfinished run"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_gonogo"))
+            .args(&args)
+            .arg("--state-dir")
+            .arg(place.path().join("state"))
+            .current_dir(place.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).replace("\n", " ");
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(expected), "{args:?}: {said}");
+    }
 }
 
 #[test]

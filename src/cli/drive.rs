@@ -19,8 +19,7 @@ use crate::core::ids::Who;
 use crate::core::plan::Plan;
 use crate::core::time::{At, Span};
 use crate::driver::{Engine, Opening, facts_of};
-use crate::journal::testing::MemoryLedger;
-use crate::journal::{Head, Holder, Journal, Ledger, LockState, NewRun, Reader, Record, RunId, Store, Writer};
+use crate::journal::{Head, Holder, Journal, Ledger, LockState, NewRun, Reader, Record, RunId, Store, Unkept, Writer};
 use crate::plain::{Input, PlainCockpit};
 use crate::runbook::Loaded;
 use crate::stage::Stage;
@@ -128,6 +127,12 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     if head != Some(journal.head()) {
         facts = recorded(&reader)?.0;
     }
+    if facts.is_empty() {
+        return Err(Failure::usage(format!(
+            "run {0} was cut off before it began: nothing was done in it and nothing is recorded; begin a new one",
+            id.short()
+        )));
+    }
     let head = journal.head();
     // A quiet soak decides nothing for hours, but its readings tell that somebody watched.
     let decided = facts.last().map_or(At(0), |recorded| recorded.at);
@@ -175,7 +180,10 @@ fn is_simulated(reader: &Reader) -> bool {
 /// The newest run that nobody has ended and that can be gone on with. Facts may follow an end, as when somebody looks at
 /// an ended run again. A run that cannot be read is passed over.
 fn newest_unfinished(state: &Path, store: &Store) -> Result<RunId, Failure> {
-    let found = store.newest(|reader| !is_simulated(reader) && matches!(reader.has_kind("run_ended"), Ok(false)))?;
+    let goes_on = |reader: &Reader| {
+        matches!((reader.has_kind("run_opened"), reader.has_kind("run_ended")), (Ok(true), Ok(false)))
+    };
+    let found = store.newest(|reader| !is_simulated(reader) && goes_on(reader))?;
     found.ok_or_else(|| {
         let none = "there is no unfinished run to go on with";
         Failure::usage(cut_off(state, store).map_or_else(|| none.to_owned(), |cut_off| format!("{none}; {cut_off}")))
@@ -326,7 +334,7 @@ pub(super) fn watch(look: Look, args: &RunbookArgs) -> Outcome {
         let world = Watching::new(&plan, live).map_err(Failure::outside)?;
         let who = who(&holder("gonogo watch"));
         let opening = Opening::Resumed { facts: Vec::new(), head: None, away: Span::ZERO };
-        let engine = engine(plan, who, 0, opening, world, Box::new(MemoryLedger::new(&id)), clock)?;
+        let engine = engine(plan, who, 0, opening, world, Box::new(Unkept::new(&id)), clock)?;
         seat.take(engine, String::new(), true, &mut StandardInput::default()).await.map(|_| ())
     });
     runtime.shutdown_background();

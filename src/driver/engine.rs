@@ -15,7 +15,7 @@ use crate::core::due::next_due;
 use crate::core::fact::{FACT_VERSION, Fact, FactError, Mode, Recorded};
 use crate::core::ids::Who;
 use crate::core::input::{Command, Decision, Effect, Input};
-use crate::core::job::JobKey;
+use crate::core::job::{Direction, JobKey, Outcome};
 use crate::core::plan::Plan;
 use crate::core::reading::Reading;
 use crate::core::recover::take_over;
@@ -315,13 +315,19 @@ impl<W: World> Engine<W> {
             }
             self.log.push_back(Recorded { seq: record.seq, at: pending.at, fact });
         }
+        let waited = self.clock.now().since(pending.at);
         for effect in pending.decision.effects {
-            self.perform(effect);
+            self.perform(effect, waited);
         }
     }
 
-    fn perform(&mut self, effect: Effect) {
+    /// Lets an effect out that has `waited` for its record.
+    fn perform(&mut self, effect: Effect, waited: Span) {
         match effect {
+            Effect::StartJob(key) if is_stale::<W>(&key, waited) => {
+                let what = format!("not started: its record took {waited}, and what was GO then may not be GO now");
+                self.inbox.push_front(Input::JobEnded { key, outcome: Outcome::Failed { what }, took: Span::ZERO });
+            }
             Effect::StartJob(key) => {
                 if let Some(action) = self.plan.action(&key) {
                     self.world.start(key, action);
@@ -656,6 +662,12 @@ impl<W: World> Engine<W> {
     pub fn is_leaving(&self) -> bool {
         self.leaving.is_some()
     }
+}
+
+/// Whether a start has waited too long for its record: a disk that hung, a machine that slept. What a section takes back
+/// by itself is as right then as before. The time of a simulated world stands still meanwhile.
+fn is_stale<W: World>(key: &JobKey, waited: Span) -> bool {
+    !W::LEAPS && waited >= SILENCE && key.direction != Direction::Revert
 }
 
 /// Facts from stored records.

@@ -27,6 +27,7 @@ mod schema;
 mod sqlite;
 mod store;
 pub mod testing;
+mod unkept;
 mod verify;
 mod writer;
 
@@ -39,5 +40,6 @@ pub use recorder::{Inline, Recorder};
 pub use run_id::{RunId, RunIdParseError};
 pub use sqlite::Journal;
 pub use store::{JournalSummary, NewRun, RunDir, RunSummary, Store, state_dir};
+pub use unkept::Unkept;
 pub use verify::{Damage, HeadFile, VerifyReport, verify};
 pub use writer::{Ack, Notice, Writer, WriterStatus};

@@ -467,7 +467,7 @@ async fn silenced(story: &mut Story) -> (Cockpit, Gate) {
 }
 
 #[test]
-fn a_journal_that_hangs_is_told_and_when_it_answers_all_goes_on() {
+fn a_journal_that_hangs_is_told_and_what_waited_for_it_is_not_started_unasked() {
     block_on(async {
         let mut story = Story::new(&plan(), Traces::All);
         let (mut cockpit, gate) = silenced(&mut story).await;
@@ -480,7 +480,18 @@ fn a_journal_that_hangs_is_told_and_when_it_answers_all_goes_on() {
         }
         assert_eq!(story.outside().order, [], "something was started unrecorded");
         gate.set(false);
+        let failed = |cockpit: &Cockpit| match cockpit.engine.run().phase(&"one".into()) {
+            Phase::Failed { why, .. } => Some(why.clone()),
+            _ => None,
+        };
+        while failed(&cockpit).is_none() {
+            cockpit.turn().await;
+        }
+        let why = failed(&cockpit).unwrap_or_default();
+        assert!(why.contains("not started"), "{why}");
+        assert_eq!(story.outside().order, [], "what was confirmed before the silence came true after it");
         cockpit.until(&story, Cockpit::has_ended).await;
+        assert_eq!(story.outside().order.first().map(ToString::to_string).as_deref(), Some("one.do.2.0"));
         assert_eq!(cockpit.engine.silent_since(), None);
         story.close(cockpit);
         story.is_finished();

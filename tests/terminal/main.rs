@@ -8,6 +8,7 @@
 )]
 
 mod pty;
+mod taken_away;
 
 use std::time::{Duration, Instant};
 
