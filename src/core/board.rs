@@ -171,8 +171,15 @@ impl Board {
     /// Lets time pass: streaks whose readings have become stale end, at the moment they did, and growth is counted
     /// from what the run says now.
     pub fn refresh(&mut self, plan: &Plan, run: &Run, now: At) {
+        let nothing_stale = plan.probes.keys().all(|probe| self.is_fresh(plan, now, probe));
         for at in 0..self.runs.len() {
             let id = ConditionId(at);
+            if nothing_stale {
+                if plan.condition(id).is_some_and(Condition::counts) {
+                    self.judge(plan, run, now, id, now);
+                }
+                continue;
+            }
             let decided = self.runs.get(at).is_some_and(|streak| streak.verdict != Verdict::Unknown);
             let constant = plan.condition(id).is_none_or(|condition| condition.probes().is_empty());
             if decided && !constant && !self.all_fresh(plan, now, id) {
@@ -185,9 +192,12 @@ impl Board {
     }
 
     fn all_fresh(&self, plan: &Plan, now: At, id: ConditionId) -> bool {
-        plan.condition(id).is_some_and(|condition| {
-            condition.probes().iter().all(|probe| matches!(self.sight(plan, now, probe), Sight::Fresh { .. }))
-        })
+        plan.condition(id)
+            .is_some_and(|condition| condition.probes().iter().all(|probe| self.is_fresh(plan, now, probe)))
+    }
+
+    fn is_fresh(&self, plan: &Plan, now: At, probe: &ProbeId) -> bool {
+        matches!(self.sight(plan, now, probe), Sight::Fresh { .. })
     }
 
     /// Since when a condition has not been what its streak says, because readings went stale: whoever looks late must
@@ -200,12 +210,12 @@ impl Board {
         };
         let mut moments: Vec<At> = condition.probes().iter().filter_map(stale).filter(|at| *at < now).collect();
         moments.sort_unstable();
-        let changed = moments.into_iter().find(|at| self.assess(plan, run, *at, id).verdict != streak.verdict);
+        let changed = moments.into_iter().find(|at| self.verdict(plan, run, *at, id) != streak.verdict);
         changed.unwrap_or(now).max(streak.since)
     }
 
     fn judge(&mut self, plan: &Plan, run: &Run, now: At, id: ConditionId, since: At) {
-        let verdict = self.assess(plan, run, now, id).verdict;
+        let verdict = self.verdict(plan, run, now, id);
         if let Some(streak) = self.runs.get_mut(id.0)
             && streak.verdict != verdict
         {
@@ -244,9 +254,18 @@ impl Board {
     /// Answers a condition on what is known now.
     pub fn assess(&self, plan: &Plan, run: &Run, now: At, id: ConditionId) -> Assessment {
         let nothing = Baselines::new();
-        let asker = plan.condition(id).and_then(Condition::asker);
-        let baselines = asker.and_then(|asker| run.baselines(asker)).unwrap_or(&nothing);
-        self.assess_from(plan, now, id, baselines)
+        self.assess_from(plan, now, id, counted_since(plan, run, id).unwrap_or(&nothing))
+    }
+
+    /// The same without its reasons.
+    fn verdict(&self, plan: &Plan, run: &Run, now: At, id: ConditionId) -> Verdict {
+        if let Some((told, _)) = self.testimony.get(&id) {
+            return told.verdict;
+        }
+        let nothing = Baselines::new();
+        let baselines = counted_since(plan, run, id).unwrap_or(&nothing);
+        let sight = |probe: &ProbeId| self.sight(plan, now, probe);
+        plan.condition(id).map_or(Verdict::Unknown, |condition| condition.verdict(&sight, baselines))
     }
 
     fn assess_from(&self, plan: &Plan, now: At, id: ConditionId, baselines: &Baselines) -> Assessment {
@@ -368,7 +387,7 @@ impl Board {
 
     /// Whether a condition is GO on readings that were all begun after `since`.
     pub fn is_go_since(&self, plan: &Plan, run: &Run, now: At, id: ConditionId, since: At) -> bool {
-        self.read_since(plan, id, since) && self.assess(plan, run, now, id).verdict == Verdict::Go
+        self.read_since(plan, id, since) && self.verdict(plan, run, now, id) == Verdict::Go
     }
 
     fn read_since(&self, plan: &Plan, id: ConditionId, since: At) -> bool {
@@ -400,6 +419,11 @@ impl Board {
             needed,
         }
     }
+}
+
+/// What growth is counted from since the asking step began.
+fn counted_since<'r>(plan: &Plan, run: &'r Run, id: ConditionId) -> Option<&'r Baselines> {
+    run.baselines(plan.condition(id)?.asker()?)
 }
 
 /// The conditions that read each probe.

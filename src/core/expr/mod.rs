@@ -224,6 +224,11 @@ impl Condition {
         Assessment { verdict, terms }
     }
 
+    /// The verdict alone, as [`Condition::evaluate`] gives it: for those who look often and tell nobody.
+    pub fn verdict<'a>(&self, sight: &dyn Fn(&ProbeId) -> Sight<'a>, baselines: &Baselines) -> Verdict {
+        self.poll.verdict(sight, baselines)
+    }
+
     /// The answer that these terms give. `None` when they are not the terms of this expression.
     pub fn recount(&self, terms: &[Term]) -> Option<Verdict> {
         let mut rest = terms.iter();
@@ -281,6 +286,20 @@ impl Poll {
         }
     }
 
+    fn verdict<'a>(&self, sight: &dyn Fn(&ProbeId) -> Sight<'a>, baselines: &Baselines) -> Verdict {
+        match self {
+            Poll::Leaf(leaf) => leaf.verdict(sight, baselines),
+            Poll::Logic(Logic::And, a, b) => match a.verdict(sight, baselines) {
+                Verdict::NoGo => Verdict::NoGo,
+                a => a.and(b.verdict(sight, baselines)),
+            },
+            Poll::Logic(Logic::Or, a, b) => match a.verdict(sight, baselines) {
+                Verdict::Go => Verdict::Go,
+                a => a.or(b.verdict(sight, baselines)),
+            },
+        }
+    }
+
     fn evaluate<'a>(
         &self,
         sight: &dyn Fn(&ProbeId) -> Sight<'a>,
@@ -306,6 +325,20 @@ impl Poll {
 }
 
 impl Leaf {
+    fn verdict<'a>(&self, sight: &dyn Fn(&ProbeId) -> Sight<'a>, baselines: &Baselines) -> Verdict {
+        let mut readings: Vec<(&str, &'a Value)> = Vec::with_capacity(self.probes.len());
+        for probe in &self.probes {
+            let Sight::Fresh { value, .. } = sight(probe) else { return Verdict::Unknown };
+            readings.push((probe.as_str(), value));
+        }
+        let probes = |name: &str| readings.iter().find(|(probe, _)| *probe == name).map(|(_, value)| *value);
+        match Scope::new(&probes, baselines).truth(&self.node) {
+            Ok(yes) if yes == self.negated => Verdict::NoGo,
+            Ok(_) => Verdict::Go,
+            Err(_) => Verdict::Unknown,
+        }
+    }
+
     fn evaluate<'a>(&self, sight: &dyn Fn(&ProbeId) -> Sight<'a>, baselines: &Baselines) -> Term {
         let mut readings: BTreeMap<&str, &'a Value> = BTreeMap::new();
         let mut age = None;

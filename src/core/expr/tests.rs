@@ -98,12 +98,19 @@ fn growth_is_asked_of_a_probes_number_only() {
     assert!(told("incraese(lag.bytes) == 0").contains("did you mean `increase`?"));
 }
 
+/// What a condition answers; the verdict alone must be the same.
+fn judged<'a>(condition: &Condition, sight: &dyn Fn(&ProbeId) -> Sight<'a>, baselines: &Baselines) -> Assessment {
+    let found = condition.evaluate(sight, baselines);
+    assert_eq!(condition.verdict(sight, baselines), found.verdict, "{}: {found:?}", condition.source());
+    found
+}
+
 /// The growth of a counter that was `then` and is `now`, as a condition asks for it.
 fn grown(then: Option<i64>, now: Option<i64>) -> Assessment {
     let condition = Condition::compile("increase(lag.bytes) == 0", &shapes()).unwrap();
     let reading = Value::map([("bytes", Value::from(now))]);
     let from = |then| ("lag.bytes".to_owned(), Baseline { value: Value::Int(then), at: At(7_443_000) });
-    condition.evaluate(&|_| Sight::Fresh { value: &reading, age: Span::ZERO }, &then.map(from).into_iter().collect())
+    judged(&condition, &|_| Sight::Fresh { value: &reading, age: Span::ZERO }, &then.map(from).into_iter().collect())
 }
 
 #[test]
@@ -187,7 +194,8 @@ fn reading() -> BTreeMap<&'static str, Value> {
 
 fn answer(source: &str, readings: &BTreeMap<&'static str, Value>) -> Assessment {
     let condition = Condition::compile(source, &shapes()).unwrap_or_else(|errors| panic!("{source}: {errors:?}"));
-    condition.evaluate(
+    judged(
+        &condition,
         &|probe| match readings.get(probe.as_str()) {
             Some(value) => Sight::Fresh { value, age: Span::secs(1) },
             None => Sight::Missing,
@@ -255,8 +263,11 @@ fn answers_come_with_the_values_met() {
 fn silence_is_unknown_and_told_in_words() {
     let condition = Condition::compile("lag.bytes < 5 && dns_app.authoritative_new", &shapes()).unwrap();
     let told = |sight: Sight<'static>| {
-        let found = condition
-            .evaluate(&|probe| if probe.as_str() == "lag" { sight } else { Sight::Missing }, &Baselines::new());
+        let found = judged(
+            &condition,
+            &|probe| if probe.as_str() == "lag" { sight } else { Sight::Missing },
+            &Baselines::new(),
+        );
         assert_eq!(found.verdict, Verdict::Unknown);
         found.terms.into_iter().filter_map(|term| term.why).collect::<Vec<_>>()
     };
@@ -307,7 +318,7 @@ fn hostile_expressions_are_refused_or_answered_but_never_panic() {
             nested("A{a: ", "}", n),
         ] {
             if let Ok(condition) = Condition::compile(&source, &shapes()) {
-                condition.evaluate(&|_| Sight::Missing, &Baselines::new());
+                judged(&condition, &|_| Sight::Missing, &Baselines::new());
             }
         }
     }
@@ -379,7 +390,7 @@ mod properties {
         ) {
             let source = words.join(" ");
             if let Ok(condition) = Condition::compile(&source, &shapes()) {
-                condition.evaluate(&|_| Sight::Missing, &Baselines::new());
+                judged(&condition, &|_| Sight::Missing, &Baselines::new());
             }
             let _ = Condition::compile(&words.concat(), &shapes());
         }
@@ -387,7 +398,7 @@ mod properties {
         #[test]
         fn evaluating_random_readings_never_panics(value in tree(), at in 0..TERMS.len()) {
             let condition = Condition::compile(TERMS[at], &shapes()).unwrap();
-            condition.evaluate(&|_| Sight::Fresh { value: &value, age: Span::ZERO }, &Baselines::new());
+            judged(&condition, &|_| Sight::Fresh { value: &value, age: Span::ZERO }, &Baselines::new());
         }
 
         #[test]
@@ -398,7 +409,7 @@ mod properties {
         ) {
             let source = if negated { format!("!({})", TERMS[at]) } else { TERMS[at].to_owned() };
             let condition = Condition::compile(&source, &shapes()).unwrap();
-            let found = condition.evaluate(&|_| match gap {
+            let found = judged(&condition, &|_| match gap {
                 0 => Sight::Missing,
                 1 => Sight::Stale { age: Span::secs(9) },
                 _ => Sight::Failed { what: "no route", since: Span::secs(3) },
@@ -417,7 +428,7 @@ mod properties {
             ]);
             let source = if negated { format!("!({})", TERMS[at]) } else { TERMS[at].to_owned() };
             let condition = Condition::compile(&source, &shapes()).unwrap();
-            let found = condition.evaluate(&|_| Sight::Fresh { value: &value, age: Span::ZERO }, &Baselines::new());
+            let found = judged(&condition, &|_| Sight::Fresh { value: &value, age: Span::ZERO }, &Baselines::new());
             prop_assert_eq!(found.verdict, Verdict::Unknown, "{}", source);
         }
 
@@ -430,7 +441,7 @@ mod properties {
             let hole = Value::map([("streaming", Value::Null)]);
             let ask = |source: String| {
                 let condition = Condition::compile(&source, &shapes()).unwrap();
-                condition.evaluate(&|probe| match probe.as_str() {
+                judged(&condition, &|probe| match probe.as_str() {
                     "dns_app" => Sight::Fresh { value: &value, age: Span::ZERO },
                     _ => Sight::Fresh { value: &hole, age: Span::ZERO },
                 }, &Baselines::new()).verdict
@@ -508,7 +519,7 @@ mod properties {
                 ("list", Value::List(vec![Value::Int(1), Value::Int(2), Value::Int(3)])),
             ]);
             let ours = Condition::compile(&source, &shapes).unwrap();
-            let ours = ours.evaluate(&|_| Sight::Fresh { value: &value, age: Span::ZERO }, &Baselines::new()).verdict;
+            let ours = judged(&ours, &|_| Sight::Fresh { value: &value, age: Span::ZERO }, &Baselines::new()).verdict;
             let program = cel::Program::compile(&source).unwrap();
             let mut context = cel::Context::default();
             context.add_variable("p", cel::to_value(&value).unwrap()).unwrap();
