@@ -16,6 +16,7 @@ mod declared;
 mod dns;
 mod dns_update;
 mod foreign;
+mod forms;
 mod http;
 mod latency;
 mod mask;
