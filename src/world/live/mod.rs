@@ -31,6 +31,7 @@ mod sql;
 mod tail;
 mod tcp;
 mod tls;
+mod unwatched;
 mod watching;
 
 pub use watching::Watching;
