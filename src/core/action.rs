@@ -82,7 +82,7 @@ fn zero() -> Vec<i32> {
 pub struct Sql {
     /// The `postgres` target.
     pub target: TargetId,
-    /// Statements, run one after the other.
+    /// Statements, run one after the other. A secret in them is quoted: `{{ secrets.NAME | literal }}`.
     #[schemars(length(min = 1))]
     pub statements: Vec<String>,
     /// Run all of them in one transaction. Some statements, such as `CREATE SUBSCRIPTION`, do not allow it.
@@ -301,7 +301,8 @@ impl Action {
         }
     }
 
-    /// Exactly what will be done and where, line by line. Secrets appear as `«secret:name»`.
+    /// Exactly what will be done and where, line by line. Secrets appear as `«secret:name»`, with
+    /// how they are quoted ([`super::quote`]).
     pub fn preview(&self, targets: &BTreeMap<TargetId, Target>) -> Vec<String> {
         let place = |id: &TargetId| match targets.get(id) {
             Some(target) => format!("{id} ({})", target.address()),

@@ -28,6 +28,7 @@ pub mod plan;
 pub mod poll;
 pub mod probe;
 pub mod progress;
+pub mod quote;
 pub mod reading;
 pub mod recover;
 pub mod refusal;

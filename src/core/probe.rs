@@ -61,7 +61,8 @@ pub enum ProbeKind {
     /// What authoritative servers and resolvers answer for one record: old, new or something else.
     #[serde(rename = "dns")]
     Dns(DnsProbe),
-    /// Latency and status of one or more HTTP endpoints, asked in turn so that they can be compared.
+    /// Latency and status of one or more HTTP endpoints, asked in turn so that they can be compared. Statuses of 400
+    /// and above are errors, as is no answer within the limit; a redirect is an answer and not followed.
     #[serde(rename = "http")]
     Http(HttpProbe),
     /// Fields of a JSON document behind an HTTP address.
@@ -153,6 +154,13 @@ pub struct HttpProbe {
     /// How many of the newest answers on each side the figures are made of. 120 when absent.
     #[serde(default = "default_window")]
     pub window: u32,
+}
+
+impl HttpProbe {
+    /// Whether an answer with this HTTP status counts as failed: customers are turned away by a 404 as by a 500.
+    pub fn fails(status: u16) -> bool {
+        status >= 400
+    }
 }
 
 fn default_path() -> String {
@@ -359,7 +367,7 @@ fn http_side_shape() -> Shape {
         Field::new(
             "errors",
             Shape::Float,
-            "share of failed requests in the window, 0 to 1; null before the first answer",
+            "share of failed requests in the window, 0 to 1: statuses of 400 and above, and no answer; null before the first answer",
         ),
         Field::new("samples", Shape::Int, "answers in the window"),
         Field::new("status", Shape::Int, "HTTP status of the newest answer; null without one"),

@@ -82,19 +82,29 @@ const EXCERPT: usize = 16_000;
 impl Diagnostics {
     /// Diagnostics over a source text.
     pub fn new(name: &str, source: &str, errors: Vec<Diagnostic>, warnings: Vec<Diagnostic>) -> Self {
-        let mut source = printable(source);
-        for (mark, _) in warnings.iter().filter(|warning| warning.conceal).filter_map(|warning| warning.at.as_ref()) {
-            let end = (mark.offset + mark.len).min(source.len());
-            if let Some(secret) = source.get(mark.offset..end) {
-                let stars = "*".repeat(secret.len());
-                source.replace_range(mark.offset..end, &stars);
-            }
-        }
-        let mut found = Self { name: clean(name), errors, warnings, unreached: None, source: Arc::from(source) };
         let place = |d: &Diagnostic| d.at.as_ref().map(|(mark, _)| *mark);
+        let secrets: Vec<Mark> = warnings.iter().filter(|warning| warning.conceal).filter_map(place).collect();
+        let source = Arc::from(printable(source));
+        let mut found = Self { name: clean(name), errors, warnings, unreached: None, source };
         found.errors.sort_by_key(place);
         found.warnings.sort_by_key(place);
-        found
+        found.concealing(&secrets)
+    }
+
+    /// The same with stars for what stands at these places, so that no excerpt shows it.
+    #[must_use]
+    pub(super) fn concealing(mut self, secrets: &[Mark]) -> Self {
+        if !secrets.is_empty() {
+            let mut bytes = self.source.as_bytes().to_vec();
+            for Mark { offset, len } in secrets {
+                let end = (offset + len).min(bytes.len());
+                // Lines stay lines, or the places behind would no longer fit.
+                let hidden = bytes.get_mut(*offset..end).unwrap_or_default().iter_mut();
+                hidden.filter(|byte| **byte != b'\n').for_each(|byte| *byte = b'*');
+            }
+            self.source = String::from_utf8_lossy(&bytes).into();
+        }
+        self
     }
 
     /// Line and column of a place, both from 1; columns count characters.

@@ -1,17 +1,17 @@
 //! Warnings: what a runbook may say, but should not without a thought.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use crate::core::action::Action;
 use crate::core::ids::ProbeId;
 use crate::core::nearest::suggestion;
 use crate::core::plan::{Confirm, Plan, Reversibility};
-use crate::core::target::Target;
 
+use super::conceal;
 use super::diagnostic::{Diagnostic, Mark};
 use super::model::{Runbook, Shorthand, Step};
 use super::template::Used;
-use super::tree::{Kind, Node};
+use super::tree::Node;
 
 /// Warnings after which no further steps are looked at: nobody reads more.
 const ENOUGH: usize = 1_000;
@@ -20,7 +20,7 @@ const ENOUGH: usize = 1_000;
 pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     unused(runbook, plan, root, used, &mut found);
-    clear_text(runbook, root, &mut found);
+    clear_text(root, &mut found);
     let nodes = root.path(&["phases"]).items();
     for (phase, node) in runbook.phases.iter().zip(nodes) {
         for (step, node) in phase.steps.iter().zip(node.path(&["steps"]).items()) {
@@ -119,65 +119,10 @@ fn unused(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used, found: &mut 
     }
 }
 
-/// Parts of names that say that the value is a secret.
-const TELLING: [&str; 8] = ["password", "passwd", "passphrase", "secret", "token", "credential", "api_key", "apikey"];
-
-/// Whether a name says that its value is a secret.
-pub(crate) fn telling(name: &str) -> bool {
-    let name = name.to_ascii_lowercase().replace('-', "_");
-    // Where a secret is kept is not the secret.
-    if ["_dir", "_file", "_path"].iter().any(|place| name.ends_with(place)) {
-        return false;
-    }
-    TELLING.iter().any(|word| name.contains(word))
-        || ["authorization", "pgpassword", "key"].contains(&name.as_str())
-        || name.ends_with("_key")
-}
-
-fn clear_text(runbook: &Runbook, root: &Node, found: &mut Vec<Diagnostic>) {
-    let mut warn = |mark: Mark, label: &str| {
+fn clear_text(root: &Node, found: &mut Vec<Diagnostic>) {
+    for (mark, label) in conceal::clear_text(root) {
         let help = "put it under `secrets` and write `{{ secrets.NAME }}`".to_owned();
         let warning = Diagnostic::new("a secret stands here in clear text").at(mark, label).help(help);
         found.push(Diagnostic { conceal: true, ..warning });
-    };
-    for (name, target) in &runbook.targets {
-        let node = root.path(&["targets", name, target.kind()]);
-        match target {
-            Target::Postgres(postgres) => {
-                let config = postgres.dsn.parse::<tokio_postgres::Config>();
-                if config.is_ok_and(|config| config.get_password().is_some()) {
-                    warn(node.path(&["dsn"]).mark, "a password in the connection string");
-                }
-            }
-            Target::Http(http) => {
-                if url::Url::parse(&http.url).is_ok_and(|url| url.password().is_some()) {
-                    warn(node.path(&["url"]).mark, "a password in the address");
-                }
-            }
-            Target::Dns(_) => {}
-        }
     }
-    for section in ["vars", "targets", "probes", "phases", "profiles"] {
-        if let Some(node) = root.get(section) {
-            named(node, &mut HashMap::new(), &mut |mark| warn(mark, "its key says that it is a secret"));
-        }
-    }
-}
-
-/// Finds literal values under keys that tell a secret. The same few keys come again and again: `known` says which
-/// of them tell.
-fn named<'n>(node: &'n Node, known: &mut HashMap<&'n str, bool>, warn: &mut impl FnMut(Mark)) {
-    for (key, value) in node.entries() {
-        match &value.kind {
-            // The whole of a secret comes from a template; a literal beside it is no less telling.
-            Kind::Text(text) => {
-                let tells = *known.entry(&key.name).or_insert_with(|| telling(&key.name));
-                if tells && !text.is_empty() && !text.contains("«secret:") {
-                    warn(value.mark);
-                }
-            }
-            _ => named(value, known, warn),
-        }
-    }
-    node.items().iter().for_each(|item| named(item, known, warn));
 }

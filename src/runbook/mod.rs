@@ -6,6 +6,7 @@
 //! Nothing here touches a target, resolves a secret or starts anything.
 
 mod build;
+mod conceal;
 pub mod diagnostic;
 mod facts;
 mod lint;
@@ -30,8 +31,8 @@ use serde::Deserialize;
 
 use crate::core::plan::Plan;
 
+pub(crate) use conceal::telling;
 pub use diagnostic::{Diagnostic, Diagnostics};
-pub(crate) use lint::telling;
 pub use schema::schema;
 use tree::{Kind, Node};
 
@@ -116,7 +117,10 @@ pub fn load_str(name: &str, text: impl Into<String>, options: &Options) -> Resul
     match compile(&source, options) {
         Ok((plan, warnings, profiles)) => Ok(Loaded { plan, source, warnings, profiles }),
         Err((errors, unreached)) => {
-            let mut found = Diagnostics::new(name, &source, errors, Vec::new());
+            // Warnings are not looked for any more, and what they would have hidden may stand beside a fault.
+            let placed = errors.iter().any(|error| error.at.is_some());
+            let secrets = if placed { conceal::places(&source) } else { Vec::new() };
+            let mut found = Diagnostics::new(name, &source, errors, Vec::new()).concealing(&secrets);
             found.unreached = Some(unreached);
             Err(found)
         }

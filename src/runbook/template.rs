@@ -1,13 +1,15 @@
 //! Profiles, `--set` and templates: from the tree as written to the tree in force.
 //!
 //! A template sees vars and the *names* of secrets, nothing else. A secret becomes a placeholder that previews
-//! show and that the live world replaces at the last moment, so its value is never in a plan.
+//! show and that the live world replaces at the last moment, quoted as its filters say, so its value is never in a
+//! plan ([`crate::core::quote`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::{Environment, UndefinedBehavior, Value};
 
 use crate::core::nearest::suggestion;
+use crate::core::quote::{Placeholder, Quoting};
 
 use super::Options;
 use super::diagnostic::{Diagnostic, Mark};
@@ -16,11 +18,6 @@ use super::tree::{Key, Kind, Node};
 
 /// Keys whose values go to the outside and are never shown before the placeholder is resolved.
 const SECRET_KEYS: [&str; 6] = ["password", "secret", "headers", "env", "body", "statements"];
-
-/// What stands for a secret until it is needed.
-pub(super) fn placeholder(name: &str) -> String {
-    format!("«secret:{name}»")
-}
 
 /// Names that some template used.
 #[derive(Debug, Default)]
@@ -138,8 +135,8 @@ struct Renderer<'f> {
 impl<'f> Renderer<'f> {
     fn new(root: &Node, source: &'f str, faults: &'f mut Vec<Diagnostic>) -> Self {
         let secrets = root.get("secrets").map_or(&[][..], Node::entries);
-        let secrets =
-            secrets.iter().map(|(key, _)| (key.name.to_string(), Value::from(placeholder(&key.name)))).collect();
+        let placeholder = |name: &str| Value::from(Placeholder::plain(name).to_string());
+        let secrets = secrets.iter().map(|(key, _)| (key.name.to_string(), placeholder(&key.name))).collect();
         Self { source, context: None, vars: BTreeMap::new(), secrets, used: Used::default(), any: false, faults }
     }
 
@@ -181,7 +178,7 @@ impl<'f> Renderer<'f> {
             if !text.bytes().any(|byte| byte == b'{' || !byte.is_ascii()) {
                 return;
             }
-            if text.contains("«secret:") {
+            if Placeholder::begins_in(text) {
                 let fault = Diagnostic::new("a secret is named by its placeholder").at(mark, "here");
                 self.faults.push(fault.help("write `{{ secrets.NAME }}`".to_owned()));
                 node.kind = Kind::Faulty;
@@ -213,8 +210,9 @@ impl<'f> Renderer<'f> {
         let mark = node.mark;
         let mut environment = Environment::empty();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.add_filter("literal", |value: Value| sql_literal(&value.to_string()));
-        environment.add_filter("name", |value: Value| sql_name(&value.to_string()));
+        for quoting in Quoting::ALL {
+            environment.add_filter(quoting.word(), move |value: Value| quoting.quote(&value.to_string()));
+        }
         let template = match environment.template_from_str(text) {
             Ok(template) => template,
             Err(error) => return self.broken(&error, mark),
@@ -230,8 +228,46 @@ impl<'f> Renderer<'f> {
             return None;
         }
         match template.render(self.context()) {
-            Ok(text) => Some(text),
+            Ok(filled) => {
+                if path.ends_with(&["sql", "statements"]) {
+                    self.quoted_for_sql(&filled, text, node);
+                }
+                Some(filled)
+            }
             Err(error) => self.broken(&error, mark),
+        }
+    }
+
+    /// Says which secrets in a statement could leave their place: a value with a quote in it would end the literal
+    /// that somebody wrote around it, and go on as SQL.
+    fn quoted_for_sql(&mut self, filled: &str, template: &str, node: &Node) {
+        let mut rest = filled;
+        while let Some((before, secret, after)) = Placeholder::split(rest) {
+            rest = after;
+            let name = secret.name;
+            let (message, label, help) = match secret.outermost() {
+                // The quotes of the filter end those around them.
+                Some(Quoting::Literal) if before.ends_with("' E'") => (
+                    format!("the secret `{name}` stands in quotes twice"),
+                    "expected no quotes around it",
+                    format!("write `{{{{ secrets.{name} | literal }}}}` without quotes: it brings its own"),
+                ),
+                Some(Quoting::Literal | Quoting::Name) => continue,
+                Some(Quoting::Conninfo) | None => (
+                    format!("the secret `{name}` is not quoted for SQL"),
+                    "expected `| literal`",
+                    format!(
+                        "write `{{{{ secrets.{name} | literal }}}}` without quotes around it; in a connection string \
+                         `{{{{ ('host=db password=' ~ (secrets.{name} | conninfo)) | literal }}}}`"
+                    ),
+                ),
+            };
+            let used = format!("secrets.{name}");
+            let mark = node.within(self.source, template.find(&used).unwrap_or(0), used.len());
+            let fault = Diagnostic::new(message).at(mark, label).help(help);
+            if !self.faults.contains(&fault) {
+                self.faults.push(fault);
+            }
         }
     }
 
@@ -279,17 +315,6 @@ impl<'f> Renderer<'f> {
         self.faults.push(fault);
         false
     }
-}
-
-/// A text as an SQL literal, whatever is in it and however the server reads backslashes.
-fn sql_literal(text: &str) -> String {
-    let quoted = text.replace('\'', "''");
-    if quoted.contains('\\') { format!(" E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
-}
-
-/// A name (of a database, role or table) as SQL reads it, letter for letter.
-fn sql_name(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Why a secret is refused at a place, if it is.
@@ -349,18 +374,5 @@ fn settle(node: &mut Node, rule: &Rule) {
             }
         }
         _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quoted_for_sql_nothing_gets_out() {
-        assert_eq!(sql_literal("shop_app"), "'shop_app'");
-        assert_eq!(sql_literal("o'brien'; drop table x --"), "'o''brien''; drop table x --'");
-        assert_eq!(sql_literal(r"\' or true"), r" E'\\'' or true'");
-        assert_eq!(sql_name(r#"Shop "2""#), r#""Shop ""2""""#);
     }
 }

@@ -23,7 +23,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::support::{Setting, failed, free_port, succeeded, unknown};
+use crate::support::{Setting, failed, free_port, key, succeeded, unknown};
 
 /// A server whose tasks end with it.
 struct Server {
@@ -143,6 +143,28 @@ async fn sides_are_compared_and_a_dead_one_does_not_spoil_the_other() {
     assert_eq!(value.at("dead.status"), Some(&Value::Null));
     let failure = value.at("dead.failure").and_then(Value::text).unwrap();
     assert_eq!(failure, format!("connection refused by dead (127.0.0.1:{dead})"));
+}
+
+#[tokio::test]
+async fn answers_that_turn_customers_away_are_errors_and_redirects_are_not() {
+    let statuses = [("moved", 302, 0.0), ("missing", 404, 1.0), ("denied", 403, 1.0), ("broken", 500, 1.0)];
+    let mut setting = Setting::default();
+    let mut servers = Vec::new();
+    for (name, status, _) in statuses {
+        let server = serve(move |_| async move { answer(status, "") }).await;
+        setting = setting.target(name, target(server.address));
+        servers.push(server);
+    }
+    let mut stage = setting.probe("web", sides(&statuses.map(|(name, ..)| name), 20)).stage();
+    stage.world.watch();
+    let all = |value: &Value| statuses.iter().all(|(name, ..)| number(value, &format!("{name}.samples")) >= 2.0);
+    let value = stage.value("web", all).await;
+    for (name, status, errors) in statuses {
+        assert_eq!(value.at(&format!("{name}.status")), Some(&Value::Int(status.into())));
+        assert_eq!(value.at(&format!("{name}.errors")), Some(&Value::Float(errors)), "{name}");
+        let failure = if errors == 0.0 { String::new() } else { format!("{name} answers {status}") };
+        assert_eq!(value.at(&format!("{name}.failure")), Some(&Value::Text(failure)));
+    }
 }
 
 /// The server freezes 1 s of every 5 s, as in the comparison of probing tools; 50 requests a second.
@@ -306,6 +328,52 @@ async fn a_lost_answer_is_unknown_unless_nothing_was_changed() {
 
     let mut stage = Setting::default().target("api", at(&format!("http://127.0.0.1:{}", free_port()))).stage();
     let outcome = stage.run(Action::Http(call(Method::Post, "/x"))).await;
+    assert!(failed(&outcome).ends_with("; nothing was sent"), "{outcome:?}");
+}
+
+/// A port that is open and lets nobody in: its queue is full, and Linux leaves further greetings unanswered.
+struct Crowded {
+    address: SocketAddr,
+    _listener: TcpListener,
+    _waiting: Vec<std::net::TcpStream>,
+}
+
+fn crowded() -> Crowded {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+        waiting.push(stream);
+        assert!(waiting.len() < 100, "its queue never fills");
+    }
+    Crowded { address, _listener: listener, _waiting: waiting }
+}
+
+#[tokio::test]
+async fn a_request_without_a_connection_was_not_sent() {
+    let crowded = crowded();
+    let mut stage = Setting::default().target("api", target(crowded.address)).stage();
+    let mut slow = call(Method::Post, "/switch");
+    slow.limit = Span(300);
+    let outcome = stage.run(Action::Http(slow)).await;
+    assert_eq!(failed(&outcome), "no connection to api within 300 ms; nothing was sent");
+    let stopped = key("stopped");
+    stage.world.start(stopped.clone(), &Action::Http(call(Method::Post, "/switch")));
+    stage.world.stop(&stopped);
+    assert_eq!(failed(&stage.ended(&stopped).await), "no connection to api before it was stopped; nothing was sent");
+
+    // The port is open, and nobody speaks TLS behind it.
+    let mute = raw(|stream| async move {
+        let _stream = stream;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let mut stage = Setting::default().target("api", at(&format!("https://{}", mute.address))).stage();
+    let mut slow = call(Method::Post, "/switch");
+    slow.limit = Span(300);
+    let outcome = stage.run(Action::Http(slow)).await;
     assert!(failed(&outcome).ends_with("; nothing was sent"), "{outcome:?}");
 }
 

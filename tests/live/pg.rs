@@ -134,7 +134,11 @@ impl Cluster {
     }
 
     pub fn target(&self) -> Target {
-        Target::Postgres(Postgres { dsn: self.dsn("postgres"), password: None, tls: Tls::Disable, ca: None })
+        self.target_as("postgres")
+    }
+
+    pub fn target_as(&self, user: &str) -> Target {
+        Target::Postgres(Postgres { dsn: self.dsn(user), password: None, tls: Tls::Disable, ca: None })
     }
 
     pub async fn sql(&self, text: &str) -> Vec<tokio_postgres::SimpleQueryMessage> {

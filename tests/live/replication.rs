@@ -167,3 +167,43 @@ async fn physical_replication_until_promotion() {
     new.sql("select pg_promote()").await;
     until(&mut stage, "disabled").await;
 }
+
+#[tokio::test]
+async fn a_plain_role_sees_whether_changes_flow_and_not_how_old_transactions_are() {
+    let (old, new, _heartbeat) = pair().await;
+    for side in [&old, &new] {
+        side.sql("create role plain login; grant select on hb to plain").await;
+    }
+    let mut stage = Setting::default()
+        .target("old", old.target_as("plain"))
+        .target("new", new.target_as("plain"))
+        .probe("lag", probe(Some("sub"), None, Some("hb")))
+        .stage();
+    stage.world.watch();
+    let value = until(&mut stage, "streaming").await;
+    assert_eq!(value.at("streaming"), Some(&Value::Bool(true)));
+    assert_eq!(value.at("oldest_transaction_s"), Some(&Value::Null));
+    stage.value("lag", |value| value.at("seconds").and_then(Value::number).is_some_and(|s| s < 2.0)).await;
+    new.sql("alter subscription sub disable").await;
+    until(&mut stage, "disabled").await;
+}
+
+#[tokio::test]
+async fn a_plain_role_on_a_standby_cannot_tell_and_is_told_what_it_needs() {
+    let old = Cluster::start().await;
+    old.sql("create role plain login").await;
+    let new = old.standby().await;
+    let mut stage = Setting::default()
+        .target("old", old.target_as("plain"))
+        .target("new", new.target_as("plain"))
+        .probe("lag", probe(None, None, None))
+        .stage();
+    stage.world.watch();
+    stage
+        .reading("lag", |reading| {
+            reading.result.as_ref().err().filter(|failure| failure.what.contains("grant it pg_read_all_stats")).cloned()
+        })
+        .await;
+    old.sql("grant pg_read_all_stats to plain").await;
+    until(&mut stage, "streaming").await;
+}

@@ -244,6 +244,41 @@ async fn a_statement_is_limited_and_can_be_stopped() {
     assert!(failed(&outcome).contains("57014"), "{outcome:?}");
 }
 
+/// A statement that ends well although it is cancelled, so that a stop comes between it and what follows.
+const PATIENT: &str = "do $$ begin perform pg_sleep(60); exception when query_canceled then null; end $$";
+
+#[tokio::test]
+async fn a_stop_between_statements_keeps_the_rest_from_being_sent() {
+    let cluster = Cluster::start().await;
+    cluster.sql("create table t (n int)").await;
+    let mut stage = Setting::default().target("db", cluster.target()).stage();
+    let insert = "insert into t values (1)";
+    let sleeping = format!(
+        "select count(*) from pg_stat_activity where query = '{}' and state = 'active'",
+        PATIENT.replace('\'', "''")
+    );
+    let mut outcomes = Vec::new();
+    for (name, statements, transaction) in [
+        ("second", vec![insert, PATIENT, insert, insert], false),
+        ("undone", vec![insert, PATIENT, insert], true),
+        ("commit", vec![insert, PATIENT], true),
+        ("late", vec![PATIENT], false),
+    ] {
+        let (key, mut action) = (key(name), sql(&statements));
+        (action.transaction, action.limit) = (transaction, Span::secs(30));
+        stage.world.start(key.clone(), &Action::Sql(action));
+        cluster.until(&sleeping, "1").await;
+        stage.world.stop(&key);
+        outcomes.push(stage.ended(&key).await);
+    }
+    let rolled_back = "the transaction was rolled back, nothing was changed";
+    assert_eq!(failed(&outcomes[0]), "stopped before statement 3 of 4; the 2 statements before it have taken effect");
+    assert_eq!(failed(&outcomes[1]), format!("stopped before statement 3 of 3; {rolled_back}"));
+    assert_eq!(failed(&outcomes[2]), format!("stopped before COMMIT; {rolled_back}"));
+    assert_eq!(succeeded(&outcomes[3]), "0 rows; everything had taken effect before it could be stopped");
+    assert_eq!(cluster.text("select count(*) from t").await.as_deref(), Some("1"));
+}
+
 #[tokio::test]
 async fn a_connection_that_breaks_under_a_statement_is_unknown() {
     let mut cluster = Cluster::start().await;

@@ -72,9 +72,7 @@ impl Setting {
     }
 
     pub fn stage(&self) -> Stage {
-        let dir = TempDir::new().unwrap();
-        let world = world(&self.plan(), dir.path());
-        Stage { world, dir, probes: self.probes.clone(), seen: Vec::new() }
+        Stage::of(&self.plan())
     }
 }
 
@@ -98,6 +96,12 @@ pub struct Stage {
 }
 
 impl Stage {
+    pub fn of(plan: &Plan) -> Self {
+        let dir = TempDir::new().unwrap();
+        let world = world(plan, dir.path());
+        Self { world, dir, probes: plan.probes.clone(), seen: Vec::new() }
+    }
+
     /// A second world on the same directory, as after a restart.
     pub fn restart(&mut self, setting: &Setting) {
         self.world = world(&setting.plan(), self.dir.path());

@@ -13,7 +13,8 @@ use super::secrets::Secrets;
 use super::shim::PATIENCE;
 use super::spool::{Exit, Life, Process, Request, Spool, Traces};
 use super::tail::Tail;
-use super::{Reporter, Shared, declared, foreign};
+use super::{Reporter, Shared, declared, foreign, unwatched};
+use crate::contain::contain_now;
 use crate::core::action::{Command, CommandLine};
 use crate::core::job::{Adoption, JobKey, Outcome};
 use crate::core::probe::CommandProbe;
@@ -73,8 +74,8 @@ pub(super) async fn run(
     };
     let spool = Spool::new(&shared.output_dir(), &key.to_string());
     let job = Job { spool, command, report, watcher };
-    let words = job.follow(end, stop, false).await;
-    job.outcome(words.as_deref().unwrap_or_default(), shared)
+    let end = job.follow(end, stop, false).await;
+    job.outcome(end, shared).await
 }
 
 /// Looks for a command that an earlier cockpit started. With [`Adoption::Running`] comes what to wait for.
@@ -110,14 +111,11 @@ pub(super) fn find(shared: &Shared, key: &JobKey, command: &Command) -> (Adoptio
             Life::Unclear => return lost(format!("whether process {} is still the command's watcher", watcher.pid)),
             Life::Gone => {}
         }
-        if let Some(child) = traces.command.filter(|command| command.life() == Life::Alive) {
-            return lost(format!(
-                "its watcher was killed; the command itself still runs as process {}, unwatched",
-                child.pid
-            ));
-        }
     }
-    lost("its watcher ended without writing down a result (killed, or the machine went down)".to_owned())
+    lost(format!(
+        "the command's watcher ended without writing down a result (killed, or the machine went down); {}",
+        unwatched::end(&spool)
+    ))
 }
 
 /// Stays with a command that [`find`] found running.
@@ -138,8 +136,8 @@ pub(super) async fn follow(
         String::new()
     };
     let job = Job { spool, command, report, watcher: Some(pid) };
-    job.follow(end, stop, true).await;
-    job.outcome("", shared)
+    let end = job.follow(end, stop, true).await;
+    job.outcome(end, shared).await
 }
 
 /// A command under way.
@@ -151,7 +149,7 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Passes on output until `end`. `None` when the watcher had to be given up.
+    /// Passes on output until `end`, which gives the watcher's complaint. `None` when the watcher had to be given up.
     async fn follow(
         &self,
         end: impl Future<Output = String>,
@@ -175,10 +173,7 @@ impl Job<'_> {
                     asked = true;
                     self.signal(Signal::TERM);
                 }
-                () = &mut given_up => {
-                    self.kill_everything();
-                    break None;
-                }
+                () = &mut given_up => break None,
             }
         };
         tail.finish(self.report);
@@ -193,16 +188,23 @@ impl Job<'_> {
         }
     }
 
-    fn kill_everything(&self) {
-        let command = self.spool.traces().ok().flatten().and_then(|traces| traces.command);
-        if let Some(group) = command.filter(|command| command.life() == Life::Alive) {
-            let _ = Pid::from_raw(group.pid).map(|group| kill_process_group(group, Signal::KILL));
-        }
-        self.signal(Signal::KILL);
+    /// Ends a command without a watcher, and says how that went.
+    async fn end_unwatched(&self) -> String {
+        let spool = self.spool.clone();
+        let ended = tokio::task::spawn_blocking(move || contain_now(|| unwatched::end(&spool))).await;
+        ended.ok().and_then(Result::ok).unwrap_or_else(|| "the command may still run".to_owned())
     }
 
-    fn outcome(&self, complaint: &str, shared: &Shared) -> (Outcome, Option<Span>) {
-        let complaint = shared.secrets.tell_brief(complaint, 300);
+    async fn outcome(&self, end: Option<String>, shared: &Shared) -> (Outcome, Option<Span>) {
+        let given_up = if end.is_none() {
+            let ended = self.end_unwatched().await;
+            // While it hangs nothing it was told is heard, so it is no watcher any more.
+            self.signal(Signal::KILL);
+            Some(ended)
+        } else {
+            None
+        };
+        let complaint = shared.secrets.tell_brief(end.as_deref().unwrap_or_default(), 300);
         let outcome = match self.spool.exit() {
             Ok(Some(exit)) => {
                 let outcome = judge(&exit, self.command, &self.report.last_words());
@@ -214,9 +216,11 @@ impl Job<'_> {
                     Outcome::Failed { what: format!("the watcher did not start: {complaint}; nothing was run") }
                 }
                 Ok(false) if complaint.is_empty() => {
-                    self.kill_everything();
-                    let why = "the command's watcher was killed before it wrote down a result".to_owned();
-                    Outcome::Unknown { why }
+                    let (what, ended) = match given_up {
+                        Some(ended) => ("hung and was given up", ended),
+                        None => ("was killed before it wrote down a result", self.end_unwatched().await),
+                    };
+                    Outcome::Unknown { why: format!("the command's watcher {what}; {ended}") }
                 }
                 Ok(false) => Outcome::Unknown { why: complaint },
                 Err(err) => Outcome::Unknown { why: format!("whether it was started cannot be read on disk: {err}") },

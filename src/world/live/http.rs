@@ -118,11 +118,13 @@ impl Endpoint {
 }
 
 /// Sends one request and reads the answer. A connection in `kept` is used when it still lives, and the
-/// connection is put there when it can be used again.
+/// connection is put there when it can be used again. `sent` tells whether the request may have left when the exchange
+/// is cut short.
 pub(super) async fn exchange(
     ask: &Ask<'_>,
     kept: &mut Option<Connection>,
     secrets: &Secrets,
+    sent: &mut bool,
 ) -> Result<Answer, Broken> {
     let unsent = |what| Broken { what, sent: false, stale: false };
     let endpoint = Endpoint::of(ask, secrets).await.map_err(unsent)?;
@@ -136,7 +138,9 @@ pub(super) async fn exchange(
     };
     let request = || request(ask, &endpoint, &headers, &body).map_err(|what| unsent(secrets.tell(&what)));
     if let Some(connection) = kept.take().filter(|connection| connection.sender.is_ready()) {
-        match send(request()?, connection, kept, Timing::default(), &endpoint, secrets).await {
+        let request = request()?;
+        *sent = true;
+        match send(request, connection, kept, Timing::default(), &endpoint, secrets).await {
             // Servers close idle connections; a question that changes nothing is asked again on a new one.
             Err(broken) if broken.stale && ask.method == Method::Get => {}
             done => return done,
@@ -144,6 +148,7 @@ pub(super) async fn exchange(
     }
     let request = request()?;
     let (connection, timing) = connect(&endpoint, secrets).await.map_err(unsent)?;
+    *sent = true;
     send(request, connection, kept, timing, &endpoint, secrets).await
 }
 
@@ -273,7 +278,8 @@ pub(super) async fn measure_json(
         headers: &BTreeMap::new(),
         body: None,
     };
-    let answer = exchange(&ask, kept, &shared.secrets).await.map_err(|broken| Failure::new(broken.what))?;
+    let answer = exchange(&ask, kept, &shared.secrets, &mut false).await;
+    let answer = answer.map_err(|broken| Failure::new(broken.what))?;
     let place = &probe.target;
     if !answer.status.is_success() {
         return Err(Failure::new(format!("{place} answers {}", status_text(answer.status))));
@@ -315,15 +321,16 @@ pub(super) async fn run(
     let name = format!("{} {} on {}", call.method.as_str(), super::foreign::brief(&call.path, 80), call.target);
     let mut kept = None;
     let started = Instant::now();
-    let done = tokio::select! {
-        done = exchange(&ask, &mut kept, &shared.secrets) => done,
-        () = tokio::time::sleep(call.limit.to_std()) => {
-            Err(Broken { what: format!("no answer within {}", call.limit), sent: true, stale: false })
-        }
-        () = sql::wait_for_stop(&mut stop) => {
-            Err(Broken { what: "stopped before the answer".to_owned(), sent: true, stale: false })
-        }
+    let mut sent = false;
+    let cut_short = tokio::select! {
+        done = exchange(&ask, &mut kept, &shared.secrets, &mut sent) => Ok(done),
+        () = tokio::time::sleep(call.limit.to_std()) => Err(format!("within {}", call.limit)),
+        () = sql::wait_for_stop(&mut stop) => Err("before it was stopped".to_owned()),
     };
+    let done = cut_short.unwrap_or_else(|when| {
+        let what = if sent { format!("no answer {when}") } else { format!("no connection to {} {when}", call.target) };
+        Err(Broken { what, sent, stale: false })
+    });
     match done {
         Ok(answer) => {
             report.line(&format!(

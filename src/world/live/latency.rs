@@ -128,7 +128,8 @@ async fn request(
         let settings = shared.http(target)?;
         let ask =
             Ask { id: target, target: settings, method: Method::Get, path, headers: &BTreeMap::new(), body: None };
-        let answer = http::exchange(&ask, &mut kept, &shared.secrets).await.map_err(|broken| broken.what)?;
+        let answer = http::exchange(&ask, &mut kept, &shared.secrets, &mut false).await;
+        let answer = answer.map_err(|broken| broken.what)?;
         Ok(answer.status.as_u16())
     };
     let result = tokio::time::timeout_at(intended + limit, contain(asked)).await;
@@ -155,7 +156,7 @@ fn take(
     let Some(side) = sides.get_mut(&done.side) else { return };
     let Some(intended) = side.busy_since.take() else { return };
     let begun = if done.started.saturating_duration_since(intended) <= TIMER_SLACK { done.started } else { intended };
-    let failed = done.result.as_ref().map_or(true, |status| *status >= 500);
+    let failed = done.result.as_ref().map_or(true, |status| HttpProbe::fails(*status));
     let micros = |from: Instant| {
         let took = done.finished.saturating_duration_since(from).min(limit);
         u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
@@ -169,7 +170,7 @@ fn take(
         }
     }
     (side.status, side.failure) = match done.result {
-        Ok(status) if status >= 500 => (Some(status), format!("{} answers {status}", side.target)),
+        Ok(status) if HttpProbe::fails(status) => (Some(status), format!("{} answers {status}", side.target)),
         Ok(status) => (Some(status), String::new()),
         Err(what) => (None, what),
     };

@@ -16,6 +16,7 @@ mod declared;
 mod dns;
 mod dns_update;
 mod foreign;
+mod forms;
 mod http;
 mod latency;
 mod mask;
@@ -30,6 +31,7 @@ mod sql;
 mod tail;
 mod tcp;
 mod tls;
+mod unwatched;
 mod watching;
 
 pub use watching::Watching;

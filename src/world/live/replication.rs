@@ -16,11 +16,12 @@ use crate::core::probe::Replication;
 use crate::core::reading::Failure;
 use crate::core::value::Value;
 
-/// Slot and walsender: a row with NULLs when nobody reads, no row when the slot is gone.
+/// Slot and walsender: a row with NULLs when nobody reads, no row when the slot is gone. Of a walsender, a role without
+/// `pg_read_all_stats` sees that it is there and nothing else.
 const SLOT: &str = "select s.active, to_jsonb(s) ->> 'wal_status' as wal_status, \
     pg_wal_lsn_diff(pg_current_wal_insert_lsn(), s.restart_lsn)::int8 as retained, \
     pg_wal_lsn_diff(pg_current_wal_insert_lsn(), s.confirmed_flush_lsn)::int8 as unconfirmed, \
-    r.state as sender, extract(epoch from r.replay_lag)::float8 as replay_lag \
+    r.pid is not null as sent, extract(epoch from r.replay_lag)::float8 as replay_lag \
     from pg_replication_slots s left join pg_stat_replication r on r.pid = s.active_pid where s.slot_name = $1";
 
 /// The age of the oldest transaction that decoding has to wait for, prepared ones included, and the position. A
@@ -48,11 +49,12 @@ const ERRORS: &str = "select (apply_error_count + sync_error_count)::int8 as err
 
 /// The standby's side of physical replication.
 const STANDBY: &str = "select pg_is_in_recovery() as standby, pg_last_wal_replay_lsn() as replayed, \
+    exists (select from pg_stat_wal_receiver) as receives, \
     (select status from pg_stat_wal_receiver) as receiver, \
     (select slot_name::text from pg_stat_wal_receiver) as slot";
 
 /// Walsenders without a slot, for physical replication.
-const SENDERS: &str = "select r.state as sender, extract(epoch from r.replay_lag)::float8 as replay_lag \
+const SENDERS: &str = "select extract(epoch from r.replay_lag)::float8 as replay_lag \
     from pg_stat_replication r where not exists \
       (select 1 from pg_replication_slots s where s.active_pid = r.pid and s.slot_type = 'logical') \
     order by r.replay_lsn nulls first limit 1";
@@ -88,7 +90,8 @@ struct Slot {
     wal_status: Option<String>,
     retained: Option<i64>,
     unconfirmed: Option<i64>,
-    sender: Option<String>,
+    /// Whether a walsender reads from it.
+    sent: bool,
     replay_lag: Option<f64>,
 }
 
@@ -154,7 +157,7 @@ impl Both<'_> {
             return Ok(record(&Figures { state, streaming, bytes, seconds, slot, tables, ready, errors, oldest }));
         };
         let lost = slot.as_ref().is_none_or(|slot| slot.wal_status.as_deref() == Some("lost"));
-        let flows = slot.as_ref().is_some_and(|slot| slot.active && slot.sender.is_some());
+        let flows = slot.as_ref().is_some_and(|slot| slot.active && slot.sent);
         let healthy = flows && subscription.worker.is_some();
         let healthy = memory.settled(healthy, &subscription);
         let state = if !subscription.enabled && (subscription.slot.is_none() || !lost) {
@@ -190,11 +193,19 @@ impl Both<'_> {
             Ok((
                 standby.try_get::<_, bool>("standby")?,
                 standby.try_get::<_, Option<PgLsn>>("replayed")?,
+                standby.try_get::<_, bool>("receives")?,
                 standby.try_get::<_, Option<String>>("receiver")?,
                 standby.try_get::<_, Option<String>>("slot")?,
             ))
         };
-        let (standby, replayed, receiver, used) = self.on_target(read())?;
+        let (standby, replayed, receives, receiver, used) = self.on_target(read())?;
+        if receives && receiver.is_none() {
+            // Whether changes flow is then not known, which is not the same as that they do not.
+            let place = self.target.place();
+            return Err(Failure::new(format!(
+                "{place}: the role may not see the WAL receiver: grant it pg_read_all_stats"
+            )));
+        }
         let name = self.probe.slot.clone().or(used);
         let on_source = async {
             let client = self.source.client();
@@ -203,18 +214,18 @@ impl Both<'_> {
                 None => None,
             };
             let sender = match ask_row(client, SENDERS, &[]).await? {
-                Some(row) => Some((row.try_get::<_, Option<String>>("sender")?, row.try_get("replay_lag")?)),
+                Some(row) => Some(row.try_get::<_, Option<f64>>("replay_lag")?),
                 None => None,
             };
             Ok((slot, sender, ask_position(client).await?))
         };
         let (slot, sender, (position, oldest)) = self.on_source(on_source.await)?;
         let lost = name.is_some() && slot.as_ref().is_none_or(|slot| slot.wal_status.as_deref() == Some("lost"));
-        let (state_of_sender, replay_lag) = match &slot {
-            Some(slot) => (slot.sender.clone(), slot.replay_lag),
-            None => sender.unwrap_or((None, None)),
+        let (sent, replay_lag) = match &slot {
+            Some(slot) => (slot.sent, slot.replay_lag),
+            None => (sender.is_some(), sender.flatten()),
         };
-        let flows = standby && receiver.as_deref() == Some("streaming") && state_of_sender.is_some();
+        let flows = standby && receiver.as_deref() == Some("streaming") && sent;
         let state = match (standby, lost, flows) {
             (false, ..) => "disabled",
             (true, true, false) => "slot lost",
@@ -346,7 +357,7 @@ async fn ask_row(
     Ok(client.query_typed(query, params).await?.into_iter().next())
 }
 
-async fn ask_source(client: &Client, slot: &str) -> Asked<(Option<Slot>, f64)> {
+async fn ask_source(client: &Client, slot: &str) -> Asked<(Option<Slot>, Option<f64>)> {
     let (slot, position) = tokio::join!(ask_slot(client, slot), ask_position(client));
     Ok((slot?, position?.1))
 }
@@ -358,16 +369,16 @@ async fn ask_slot(client: &Client, slot: &str) -> Asked<Option<Slot>> {
         wal_status: row.try_get("wal_status")?,
         retained: row.try_get("retained")?,
         unconfirmed: row.try_get("unconfirmed")?,
-        sender: row.try_get("sender")?,
+        sent: row.try_get("sent")?,
         replay_lag: row.try_get("replay_lag")?,
     }))
 }
 
-/// The write position and the age in seconds of the oldest transaction.
-async fn ask_position(client: &Client) -> Asked<(PgLsn, f64)> {
+/// The write position and the age in seconds of the oldest transaction, `None` for a role that may not see it.
+async fn ask_position(client: &Client) -> Asked<(PgLsn, Option<f64>)> {
     match ask_row(client, SOURCE, &[]).await? {
         Some(row) => Ok((row.try_get("position")?, row.try_get("oldest")?)),
-        None => Ok((PgLsn::from(0), 0.0)),
+        None => Ok((PgLsn::from(0), None)),
     }
 }
 
@@ -403,7 +414,7 @@ struct Figures<'a> {
     tables: i64,
     ready: i64,
     errors: Option<i64>,
-    oldest: f64,
+    oldest: Option<f64>,
 }
 
 fn record(figures: &Figures<'_>) -> Value {

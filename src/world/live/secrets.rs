@@ -15,9 +15,8 @@ use super::mask::Masker;
 use crate::contain::contain_now;
 use crate::core::ids::SecretId;
 use crate::core::plan::SecretSource;
+use crate::core::quote::Placeholder;
 
-const OPEN: &str = "«secret:";
-const CLOSE: char = '»';
 /// Longest a program that gives a secret may run.
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
 /// Longest a file that holds a secret may take to be read: it may lie on a dead network disk, or be a pipe.
@@ -95,16 +94,17 @@ impl Secrets {
         }
     }
 
-    /// `text` with every `«secret:NAME»` replaced by its value, or a sentence that names the secret and its
-    /// source.
+    /// `text` with the value of every secret in the place of its placeholder, escaped as that says, or a sentence
+    /// that names the secret and its source.
     pub(super) async fn reveal(&self, text: &str) -> Result<String, String> {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
-        while let Some((before, after)) = rest.split_once(OPEN) {
-            let Some((name, tail)) = after.split_once(CLOSE) else { break };
+        while let Some((before, secret, after)) = Placeholder::split(rest) {
             out.push_str(before);
-            out.push_str(&self.value(name).await?);
-            rest = tail;
+            let value = self.value(secret.name).await?;
+            let unknown = || format!("{} asks for a quoting there is not", foreign::brief(&secret.to_string(), 80));
+            out.push_str(&secret.fill(&value).ok_or_else(unknown)?);
+            rest = after;
         }
         out.push_str(rest);
         Ok(out)
@@ -112,7 +112,7 @@ impl Secrets {
 
     /// Name of the first secret that `text` mentions.
     pub(super) fn first_in(text: &str) -> Option<&str> {
-        text.split_once(OPEN).and_then(|(_, after)| after.split_once(CLOSE)).map(|(name, _)| name)
+        Placeholder::split(text).map(|(_, secret, _)| secret.name)
     }
 
     /// Environment variables that hold secrets and must not be handed on.
@@ -276,6 +276,26 @@ mod tests {
         assert_eq!(secrets.tell("hunter22"), "hunter22", "not known before it is used");
         assert_eq!(secrets.reveal("x=«secret:a»;").await.unwrap(), "x=hunter22;");
         assert_eq!(secrets.tell("got hunter22\u{1b}"), "got «secret:a»␛");
+    }
+
+    #[tokio::test]
+    async fn values_are_escaped_for_their_place_and_masked_in_that_form_too() {
+        let secrets = secrets(&[("a", command(r#"printf '%s' "it's \\ a \"b\"""#))]);
+        let places = [
+            ("«secret:a»", r#"it's \ a "b""#),
+            ("E'«secret:a|literal»'", r#"E'it''s \\ a "b"'"#),
+            ("'«secret:a|conninfo»'", r#"'it\'s \\ a "b"'"#),
+            ("E'''«secret:a|conninfo|literal»'''", r#"E'''it\\''s \\\\ a "b"'''"#),
+            (r#""«secret:a|name»""#, r#""it's \ a ""b""""#),
+        ];
+        for (text, wanted) in places {
+            let revealed = secrets.reveal(text).await.unwrap();
+            assert_eq!(revealed, wanted);
+            let masked = secrets.tell(&revealed);
+            assert!(masked.contains("«secret:a»") && !masked.contains("it"), "{text}: {masked}");
+        }
+        let err = secrets.reveal("«secret:a|shell»").await.unwrap_err();
+        assert_eq!(err, "«secret:a|shell» asks for a quoting there is not");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -86,7 +86,8 @@ pub(super) async fn run(shared: &Arc<Shared>, sql: &Sql, report: &Reporter, stop
         return Outcome::Failed { what: "no connection; nothing was sent".to_owned() };
     };
     let outcome = statements_on(shared, session, sql, &statements, expected.as_ref(), report, stop).await;
-    if matches!(outcome, Outcome::Unknown { .. }) {
+    // A cancellation may still be on its way, and would hit whoever uses the connection next.
+    if matches!(outcome, Outcome::Unknown { .. }) || *stopped.borrow() {
         return outcome; // the lease is dropped, the connection with it
     }
     lease.give_back();
@@ -126,6 +127,9 @@ async fn statements_on(
     stop: watch::Receiver<bool>,
 ) -> Outcome {
     let mut progress = Progress { sql, place: session.place().to_owned(), done: 0, committing: false };
+    if *stop.borrow() {
+        return Outcome::Failed { what: "stopped before anything was sent".to_owned() };
+    }
     if sql.transaction
         && let Err(broke) = one(shared, session, sql, "begin", stop.clone()).await
     {
@@ -134,6 +138,10 @@ async fn statements_on(
     let mut last = Answer::default();
     let count = statements.len();
     for (at, statement) in statements.iter().enumerate() {
+        // The one before may have ended as if nobody had cancelled it.
+        if *stop.borrow() {
+            return progress.stopped(session, &format!("statement {} of {count}", at + 1)).await;
+        }
         let title = sql.statements.get(at).map(|text| title(text)).unwrap_or_default();
         let started = Instant::now();
         match one(shared, session, sql, statement, stop.clone()).await {
@@ -146,7 +154,7 @@ async fn statements_on(
                 report.line(&format!("{}/{count} {title} failed after {}", at + 1, ms(started)));
                 let outcome = progress.failed(shared, session, broke, &format!("statement {}/{count}", at + 1));
                 if sql.transaction && matches!(outcome, Outcome::Failed { .. }) {
-                    drop(tokio::time::timeout(GRACE, session.client().batch_execute("rollback")).await);
+                    roll_back(session).await;
                 }
                 return outcome;
             }
@@ -154,7 +162,7 @@ async fn statements_on(
     }
     if let Some(what) = expected.and_then(|expected| disappointed(expected, &last, shared)) {
         let effect = if sql.transaction {
-            drop(tokio::time::timeout(GRACE, session.client().batch_execute("rollback")).await);
+            roll_back(session).await;
             "rolled back, nothing was changed"
         } else {
             "the statements have taken effect"
@@ -162,14 +170,22 @@ async fn statements_on(
         return Outcome::Failed { what: format!("{}: {what}; {effect}", session.place()) };
     }
     if sql.transaction {
+        if *stop.borrow() {
+            return progress.stopped(session, "COMMIT").await;
+        }
         progress.committing = true;
         let started = Instant::now();
-        if let Err(broke) = one(shared, session, sql, "commit", stop).await {
+        if let Err(broke) = one(shared, session, sql, "commit", stop.clone()).await {
             return progress.failed(shared, session, broke, "COMMIT");
         }
         report.line(&format!("COMMIT ok, {}", ms(started)));
     }
-    Outcome::Succeeded { summary: last.rows() }
+    let late = if *stop.borrow() { "; everything had taken effect before it could be stopped" } else { "" };
+    Outcome::Succeeded { summary: format!("{}{late}", last.rows()) }
+}
+
+async fn roll_back(session: &Session) {
+    drop(tokio::time::timeout(GRACE, session.client().batch_execute("rollback")).await);
 }
 
 /// Why a statement did not end well.
@@ -247,13 +263,26 @@ pub(super) async fn wait_for_stop(stop: &mut watch::Receiver<bool>) {
 }
 
 impl Progress<'_> {
-    fn failed(&self, shared: &Shared, session: &Session, broke: Broke, what: &str) -> Outcome {
-        let effect = match (self.sql.transaction, self.done) {
+    /// The sentence about a stop that came before `what` was sent.
+    async fn stopped(&self, session: &Session, what: &str) -> Outcome {
+        if self.sql.transaction {
+            roll_back(session).await;
+        }
+        Outcome::Failed { what: format!("stopped before {what}{}", self.effect()) }
+    }
+
+    /// What has become of the statements before.
+    fn effect(&self) -> String {
+        match (self.sql.transaction, self.done) {
             (true, _) => "; the transaction was rolled back, nothing was changed".to_owned(),
             (false, 0) => String::new(),
             (false, 1) => "; the statement before it has taken effect".to_owned(),
             (false, n) => format!("; the {n} statements before it have taken effect"),
-        };
+        }
+    }
+
+    fn failed(&self, shared: &Shared, session: &Session, broke: Broke, what: &str) -> Outcome {
+        let effect = self.effect();
         match broke {
             Broke::Error(err) => {
                 let why = session.explain(&err, &shared.secrets);

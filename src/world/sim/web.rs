@@ -22,7 +22,7 @@ const COLD: f64 = 1.6;
 const WARMING_S: f64 = 25.0;
 /// Spread of answers.
 const SPREAD: f64 = 0.22;
-/// Stands for the status of an answer that did not come in time.
+/// Stands for the status of an answer that did not come in time, which fails as well.
 const SILENT: u16 = 999;
 /// From here on customers lose their patience with slow answers, and here all of them have, in milliseconds.
 const SLOW_MS: f64 = 5_000.0;
@@ -196,11 +196,11 @@ fn figures(window: &VecDeque<Sample>) -> Value {
         let at = ((sorted.len() as f64 * q).ceil() as usize).saturating_sub(1);
         sorted.get(at).copied()
     };
-    let bad = window.iter().filter(|sample| sample.status >= 400).count();
+    let bad = window.iter().filter(|sample| HttpProbe::fails(sample.status)).count();
     let newest = window.back();
     let failure = match newest {
         Some(Sample { status: SILENT, .. }) => "no answer in time".to_owned(),
-        Some(sample) if sample.status >= 400 => format!("HTTP status {}", sample.status),
+        Some(sample) if HttpProbe::fails(sample.status) => format!("HTTP status {}", sample.status),
         _ => String::new(),
     };
     Value::map([
@@ -213,4 +213,19 @@ fn figures(window: &VecDeque<Sample>) -> Value {
         ("status", newest.filter(|sample| sample.status != SILENT).map(|sample| i64::from(sample.status)).into()),
         ("failure", failure.into()),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_in_a_rehearsal_is_what_fails_on_the_day() {
+        for (status, errors) in [(200, 0.0), (302, 0.0), (399, 0.0), (400, 1.0), (404, 1.0), (503, 1.0), (SILENT, 1.0)]
+        {
+            let figures = figures(&VecDeque::from([Sample { ms: 1.0, status }]));
+            assert_eq!(figures.at("errors"), Some(&Value::Float(errors)), "{status}");
+            assert_eq!(figures.at("failure").and_then(Value::text).unwrap().is_empty(), errors == 0.0, "{status}");
+        }
+    }
 }
