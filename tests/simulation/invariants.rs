@@ -44,6 +44,8 @@ pub struct Watch {
     folded: Run,
     /// How many facts were looked at.
     seen: usize,
+    /// How many facts there were when the way back was last looked at.
+    way_seen: usize,
     attempts: BTreeMap<(StepId, bool), Attempt>,
     /// Jobs that began and have not ended on record.
     open: BTreeSet<JobKey>,
@@ -83,6 +85,7 @@ impl Watch {
             plan: Arc::clone(plan),
             folded: Run::default(),
             seen: 0,
+            way_seen: 0,
             attempts: BTreeMap::new(),
             open: BTreeSet::new(),
             effects: BTreeMap::new(),
@@ -114,7 +117,11 @@ impl Watch {
         if !engine.is_recording() {
             // P1, P5: what is on record is what is on screen, no more and no less, however the cockpit fares.
             assert_eq!(*engine.run(), self.folded, "P5: the state is not the fold of its facts");
-            self.way_back_knows_everything(engine);
+            // Nothing but a fact changes it.
+            if self.way_seen != self.seen {
+                self.way_back_knows_everything(engine);
+                self.way_seen = self.seen;
+            }
         }
         self.sights.look(&self.plan, engine);
     }
