@@ -15,7 +15,8 @@ use crate::core::state::Run;
 use crate::core::time::At;
 use crate::driver::{Engine, Turn};
 use crate::pace::{NO_PACE, ONLY_FORWARD, Passing, Steer, paced};
-use crate::screen::{Desk, History, OutputTail, Scene};
+use crate::recent::{History, OutputTail};
+use crate::screen::{Desk, Scene};
 use crate::world::World;
 
 /// What a cockpit sits in front of.

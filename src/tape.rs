@@ -14,7 +14,7 @@ use crate::core::reading::{Failure, Reading};
 use crate::core::time::{At, Span};
 use crate::core::value::Value;
 use crate::journal::Sample;
-use crate::screen::{Line, OutputTail};
+use crate::recent::{Line, OutputTail};
 
 /// Source of the samples that hold a whole board. No probe has such a name.
 pub const BOARD: &str = ">board";

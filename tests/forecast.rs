@@ -21,7 +21,7 @@ use gonogo::core::state::Run;
 use gonogo::core::time::{At, Span};
 use gonogo::rehearsal::durations::{Gathered, Told, measure};
 use gonogo::runbook::{Options, load_str};
-use gonogo::screen::words::about;
+use gonogo::words::about;
 use proptest::prelude::*;
 
 use fact_support::step_started;

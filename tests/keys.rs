@@ -26,9 +26,10 @@ use gonogo::core::state::Run;
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 use gonogo::pace::{PaceView, Passing, Place, Steer};
+use gonogo::recent::{History, OutputTail};
 use gonogo::runbook::{self, Options};
 use gonogo::screen::keys::KEYS;
-use gonogo::screen::{Ask, Desk, Focus, History, OutputTail, Overlay, Prompt, Scene, project};
+use gonogo::screen::{Ask, Desk, Focus, Overlay, Prompt, Scene, project};
 use gonogo::ui::desk::{Request, paste, press};
 
 use fact_support::step_started;

@@ -13,7 +13,7 @@ use gonogo::core::plan::Plan;
 use gonogo::core::standing::{picture, word};
 use gonogo::core::time::{At, Span};
 use gonogo::driver::{Engine, Opening};
-use gonogo::journal::testing::MemoryLedger;
+use gonogo::journal::memory::MemoryLedger;
 use gonogo::journal::{Inline, RunId};
 use gonogo::pace::{Pace, Steer};
 use gonogo::rehearsal::operator::{AutoOperator, Operator, Seen};

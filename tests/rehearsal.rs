@@ -47,8 +47,8 @@ fn play(plan: &Arc<Plan>, scenarios: Vec<Scenario>, policy: Policy, seed: u64) -
 fn story(rehearsed: &Rehearsed, plan: &Plan, debrief: &Debrief) -> String {
     let facts = facts_of(&rehearsed.records).unwrap();
     let lines = facts.iter().map(|recorded| {
-        let (who, what) = gonogo::screen::words::fact(plan, &recorded.fact);
-        format!("{} {who}: {what}\n", gonogo::screen::words::utc(recorded.at))
+        let (who, what) = gonogo::words::fact(plan, &recorded.fact);
+        format!("{} {who}: {what}\n", gonogo::words::utc(recorded.at))
     });
     lines.chain(debrief.lines().into_iter().map(|line| line + "\n")).collect()
 }

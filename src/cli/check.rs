@@ -12,9 +12,9 @@ use crate::core::state::Run;
 use crate::core::time::{At, Span};
 use crate::journal::Store;
 use crate::runbook::{Loaded, Options, load, load_str, telling};
-use crate::screen::words;
 use crate::term::{ColorChoice, ColorSupport};
 use crate::text::clean;
+use crate::words;
 
 /// Columns of messages when nobody says how many there are.
 const COLUMNS: usize = 100;

@@ -9,9 +9,9 @@ use crate::core::time::Span;
 use crate::driver::Engine;
 use crate::journal::{RunId, state_dir};
 use crate::plain::printable;
-use crate::screen::words;
 use crate::term::Charset;
 use crate::text;
+use crate::words;
 use crate::world::World;
 
 /// Digits of the chain's head that are enough to find a cut-off end.

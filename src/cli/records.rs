@@ -10,8 +10,8 @@ use crate::core::time::At;
 use crate::driver::facts_of;
 use crate::journal::{LockState, NotedHead, Reader, RunId, RunMeta, Store, verify as verify_chain};
 use crate::runbook::{Options, load_str};
-use crate::screen::words;
 use crate::text::clean;
+use crate::words;
 
 /// Labels under which a run notes how its runbook was read.
 pub(super) const PROFILE: &str = "profile";

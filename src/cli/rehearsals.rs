@@ -151,7 +151,7 @@ pub(super) fn list(state: &Path, look: Look, args: &RunbookArgs) -> Outcome {
             |profile| format!("on the real servers of profile {}", clean(profile)),
         );
         let ending = rehearsal.ending.as_ref().map_or("not finished", |how| how.as_str());
-        let made = crate::screen::words::day(At(rehearsal.made.as_millisecond()));
+        let made = crate::words::day(At(rehearsal.made.as_millisecond()));
         say(&format!("{}  {made}  {ending:<12}  {world}, {}", rehearsal.run, rehearsal.how()));
         let paused = (rehearsal.paused > Span::ZERO).then(|| format!("writes paused for {}", rehearsal.paused));
         let back = rehearsal.went_back_in.map(|took| format!("the way back took {took}"));
@@ -173,7 +173,7 @@ pub(super) fn list(state: &Path, look: Look, args: &RunbookArgs) -> Outcome {
         Some(demand) => {
             let standing = standing(demand, plan, &candidates, Timestamp::now());
             if standing.missing.is_empty() {
-                let counted = crate::screen::words::count(standing.counted.len(), "rehearsal");
+                let counted = crate::words::count(standing.counted.len(), "rehearsal");
                 say(&format!("the demand is met: {counted} of this plan"));
             } else {
                 say(&format!("a live run still needs: {}", standing.missing.join("; ")));

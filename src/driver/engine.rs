@@ -24,7 +24,7 @@ use crate::core::state::{Phase, Run, Running};
 use crate::core::time::{At, Span};
 use crate::journal::{Ack, Digest, NewRecord, Notice, Record, Recorder, Sample};
 use crate::pace::Pace;
-use crate::screen::{History, Line, OutputTail};
+use crate::recent::{History, Line, OutputTail};
 use crate::tape::Tape;
 use crate::world::{Blow, World, WorldEvent};
 

@@ -8,7 +8,7 @@ use crate::core::outlook::{self, Outlook};
 use crate::core::state::Phase;
 use crate::core::time::{At, Span};
 use crate::pace::NO_PACE;
-use crate::screen::words;
+use crate::words;
 use crate::world::World;
 
 /// How far it goes at most while a gate is waited for, a job is under way, and something that the run itself will end.

@@ -1,6 +1,7 @@
 //! What is told: every fact, the step where the run is when its picture changes, probes that begin or cease to fail,
 //! and what can be done next. Decides and orders nothing.
 
+use crate::words;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::core::plan::{Confirm, Step};
 use crate::core::standing::{StepState, picture, step_state, stop_word, undo_word, word};
 use crate::core::state::Phase;
 use crate::screen::keys::Does;
-use crate::screen::{Block, Desk, Overlay, Screen, Text, here, project, words, works};
+use crate::screen::{Block, Desk, Overlay, Screen, Text, here, project, works};
 use crate::stage::Stage;
 use crate::ui::plain;
 

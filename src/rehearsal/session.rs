@@ -11,7 +11,7 @@ use crate::core::plan::Plan;
 use crate::core::state::Run;
 use crate::core::time::{At, Span};
 use crate::driver::{Engine, EngineError, Opening, facts_of};
-use crate::journal::testing::{MemoryLedger, MemoryView};
+use crate::journal::memory::{MemoryLedger, MemoryView};
 use crate::journal::{Digest, Inline, JournalError, Ledger, NewRecord, Record, RunId};
 use crate::pace::Pace;
 use crate::world::sim::{SimOptions, SimWorld};

@@ -29,7 +29,7 @@ use crate::core::time::{At, Span};
 use crate::driver::Turn;
 use crate::journal::JournalError;
 use crate::pace::{Pace, Passing, Place, Steer, paced};
-use crate::screen::{History, OutputTail};
+use crate::recent::{History, OutputTail};
 use crate::stage::Stage;
 
 /// Time between two looks at what has happened meanwhile.

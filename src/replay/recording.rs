@@ -14,7 +14,7 @@ use crate::core::state::Run;
 use crate::core::time::{At, Span};
 use crate::driver::LOG_KEPT;
 use crate::journal::{Damage, JournalError, Reader, Sample, verify};
-use crate::screen::{History, OutputTail};
+use crate::recent::{History, OutputTail};
 use crate::tape::{BOARD, Heard, KeptOutput, OPENED, OUTPUT, Place, arrived, place_of};
 
 /// Facts between two folds kept.

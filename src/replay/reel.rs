@@ -10,7 +10,7 @@ use crate::core::state::Run;
 use crate::core::time::At;
 use crate::driver::LOG_KEPT;
 use crate::journal::Sample;
-use crate::screen::{History, Line, OutputTail};
+use crate::recent::{History, Line, OutputTail};
 use crate::tape::{BOARD, Heard, KeptBoard, KeptOutput, OPENED, OUTPUT};
 
 /// A place in a recording with everything that is on screen there.

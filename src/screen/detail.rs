@@ -1,8 +1,9 @@
 //! The selected step: what it is, what it will do, what keeps it shut, and the way back.
 
+use crate::words;
 use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 
-use super::{Ask, Block, Detail, GateRow, Role, Scene, Text, steps, words};
+use super::{Ask, Block, Detail, GateRow, Role, Scene, Text, steps};
 use crate::core::action::Action;
 use crate::core::evidence::{Evidence, Verdict};
 use crate::core::job::{Direction, JobKey};

@@ -1,6 +1,6 @@
 //! The header: what must be true to the operator's eye at any moment.
 
-use super::{Brief, Header, Role, Scene, Text, words};
+use super::{Brief, Header, Role, Scene, Text};
 use crate::core::board::Freshness;
 use crate::core::forecast::{self, Estimate};
 use crate::core::ids::StepId;
@@ -8,6 +8,7 @@ use crate::core::plan::Reversibility;
 use crate::core::rollback::{WayBack, way_back};
 use crate::core::time::Span;
 use crate::text::clean;
+use crate::words;
 
 pub(super) fn header(scene: &Scene) -> Header {
     let Scene { plan, run, now, .. } = scene;

@@ -1,9 +1,10 @@
 //! The tails of journal and output.
 
-use super::{Role, Scene, Text, words};
+use super::{Role, Scene, Text};
 use crate::core::fact::Fact;
 use crate::core::job::Stream;
 use crate::text::clean;
+use crate::words;
 
 /// Lines handed to the view; it shows as many as fit.
 const LINES: usize = 60;

@@ -6,20 +6,15 @@
 
 mod detail;
 mod header;
-mod history;
 pub mod keys;
 mod log;
-mod output;
 mod overlay;
 mod panes;
 mod project;
 mod steps;
 mod trial;
-pub mod words;
 
 pub(crate) use detail::state_role;
-pub use history::{History, Series};
-pub use output::{Line, OutputTail};
 pub(crate) use overlay::back_lines;
 pub use overlay::help_lines;
 pub use project::project;
@@ -41,6 +36,7 @@ use crate::core::standing::StepState;
 use crate::core::state::Run;
 use crate::core::time::{At, Span};
 use crate::pace::Passing;
+use crate::recent::{History, OutputTail};
 
 /// Everything a screen is made from.
 pub struct Scene<'a> {

@@ -1,13 +1,14 @@
 //! Sheets over the panes: help, the way back, and anything zoomed.
 
 use super::keys::KEYS;
-use super::{Overlay, Role, Scene, Sheet, SheetBody, Text, words};
+use super::{Overlay, Role, Scene, Sheet, SheetBody, Text};
 use crate::core::forecast;
 use crate::core::ids::StepId;
 use crate::core::plan::{Reversibility, WriteEdge};
 use crate::core::rollback::{Back, WayBack, goes_on_with, to_be_stopped_before, way_back};
 use crate::core::time::Span;
 use crate::text::clean;
+use crate::words;
 
 pub(super) fn sheet(scene: &Scene, panes: &[super::Pane]) -> Option<Sheet> {
     let (title, body) = match scene.desk.overlay? {

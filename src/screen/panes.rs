@@ -1,11 +1,12 @@
 //! The live panes: one per probe that is worth a pane, with an age beside every number.
 
-use super::{Pane, Role, Scene, Text, words};
+use super::{Pane, Role, Scene, Text};
 use crate::core::board::Freshness;
 use crate::core::ids::ProbeId;
 use crate::core::probe::{Probe, ProbeKind};
 use crate::core::value::Value;
 use crate::text::clean;
+use crate::words;
 
 /// Panes in the order of the design: replication, DNS, latency, then the rest.
 pub(super) fn panes(scene: &Scene) -> Vec<Pane> {

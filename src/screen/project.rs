@@ -3,9 +3,7 @@
 use super::keys::{Does, hints};
 use super::overlay::going_on;
 use super::trial::{next_item, still_refused, works};
-use super::{
-    Ask, Desk, Guise, Overlay, Prompt, Role, Scene, Screen, Text, detail, header, log, overlay, panes, steps, words,
-};
+use super::{Ask, Desk, Guise, Overlay, Prompt, Role, Scene, Screen, Text, detail, header, log, overlay, panes, steps};
 use crate::core::action::Action;
 use crate::core::fact::Mode;
 use crate::core::plan::Step;
@@ -14,6 +12,7 @@ use crate::core::rollback::{is_going_back, way_back};
 use crate::core::standing::{STOP_WORD, StepState, step_state, stop_word, undo_word, word};
 use crate::core::state::Phase;
 use crate::text::clean;
+use crate::words;
 
 /// Projects the state to what is shown. Pure: equal scenes give equal screens.
 pub fn project(scene: &Scene) -> Screen {

@@ -199,7 +199,11 @@ impl Theme {
 
     /// The role of a verdict's word.
     pub fn verdict_role(verdict: Verdict) -> Role {
-        crate::screen::words::verdict_role(verdict)
+        match verdict {
+            Verdict::Go => Role::Go,
+            Verdict::NoGo => Role::NoGo,
+            Verdict::Unknown => Role::Unknown,
+        }
     }
 
     /// Text with characters the terminal cannot show replaced.

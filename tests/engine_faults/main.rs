@@ -20,7 +20,7 @@ use gonogo::core::standing::picture;
 use gonogo::core::state::{Phase, Run};
 use gonogo::core::time::{At, Span};
 use gonogo::driver::{Engine, Opening, Turn, facts_of};
-use gonogo::journal::testing::{FailAt, FaultyLedger, MemoryLedger, MemoryView};
+use gonogo::journal::memory::{FailAt, FaultyLedger, MemoryLedger, MemoryView};
 use gonogo::journal::{Head, JournalError, Ledger, NewRecord, Record, RunId, Sample, Writer};
 use gonogo::runbook::{self, Options};
 use world::{Outside, TestWorld, Traces};

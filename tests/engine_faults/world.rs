@@ -10,7 +10,7 @@ use gonogo::core::job::{Adoption, Direction, JobKey, Outcome};
 use gonogo::core::reading::Reading;
 use gonogo::core::time::Span;
 use gonogo::core::value::Value;
-use gonogo::journal::testing::MemoryView;
+use gonogo::journal::memory::MemoryView;
 use gonogo::world::{World, WorldEvent};
 
 /// What can be found out about a job of an earlier cockpit.

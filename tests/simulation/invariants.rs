@@ -15,7 +15,7 @@ use gonogo::core::rollback::way_back;
 use gonogo::core::state::{Phase, Run};
 use gonogo::core::time::{At, Span};
 use gonogo::driver::{Engine, facts_of};
-use gonogo::journal::testing::MemoryView;
+use gonogo::journal::memory::MemoryView;
 use gonogo::rehearsal::world::Handle;
 
 use crate::sights::{Sights, is_open};

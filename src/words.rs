@@ -3,7 +3,6 @@
 use jiff::tz::TimeZone;
 
 use crate::core::durations::Typical;
-use crate::core::evidence::Verdict;
 use crate::core::fact::{Ending, Fact, Finding, Mode};
 use crate::core::forecast::Estimate;
 use crate::core::job::{Adoption, Direction, JobKey, Outcome};
@@ -203,7 +202,7 @@ fn exceptions(plan: &Plan, run: &Run) -> String {
 }
 
 /// A job's name, with the direction it goes in.
-pub(super) fn job(plan: &Plan, key: &JobKey) -> String {
+pub fn job(plan: &Plan, key: &JobKey) -> String {
     let section = plan.work(key).is_some_and(|work| work.section);
     let way = match key.direction {
         Direction::Do => "",
@@ -334,15 +333,6 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
             ("clock".to_owned(), format!("nobody watched for {away}: the machine slept, or the cockpit was stopped"))
         }
         Fact::RunEnded { by, how, .. } => (by.to_string(), format!("ended the run: {}", ending(how))),
-    }
-}
-
-/// The role of a verdict.
-pub fn verdict_role(verdict: Verdict) -> super::Role {
-    match verdict {
-        Verdict::Go => super::Role::Go,
-        Verdict::NoGo => super::Role::NoGo,
-        Verdict::Unknown => super::Role::Unknown,
     }
 }
 
