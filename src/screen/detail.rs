@@ -1,8 +1,6 @@
 //! The selected step: what it is, what it will do, what keeps it shut, and the way back.
 
-use pulldown_cmark::{Event, Parser, Tag, TagEnd};
-
-use super::{Ask, Block, Detail, GateRow, Role, Scene, Text, steps, words};
+use super::{Ask, Block, Detail, GateRow, Role, Scene, Text, markdown, steps, words};
 use crate::core::action::Action;
 use crate::core::evidence::{Evidence, Verdict};
 use crate::core::job::{Direction, JobKey};
@@ -163,52 +161,10 @@ fn rehearsed(scene: &Scene, step: &Step, blocks: &mut Vec<Block>) {
 }
 
 fn instructions(step: &Step, blocks: &mut Vec<Block>) {
-    let lines = markdown(&step.instructions);
+    let lines = markdown::lines(&step.instructions);
     if !lines.is_empty() {
         blocks.push(Block::Lines { heading: String::new(), lines });
     }
-}
-
-/// Markdown as lines: paragraphs, lists, code and emphasis. Whatever else it contains becomes plain text.
-fn markdown(source: &str) -> Vec<Text> {
-    let mut lines: Vec<Text> = Vec::new();
-    let mut line = Text::default();
-    let mut role = Role::Plain;
-    let mut depth = 0_usize;
-    let flush = |line: &mut Text, lines: &mut Vec<Text>| {
-        if !line.0.is_empty() {
-            lines.push(std::mem::take(line));
-        }
-    };
-    for event in Parser::new(source) {
-        match event {
-            Event::Start(Tag::Strong | Tag::Heading { .. }) => role = Role::Strong,
-            Event::End(TagEnd::Strong) => role = Role::Plain,
-            Event::Start(Tag::List(_)) => depth += 1,
-            Event::End(TagEnd::List(_)) => depth = depth.saturating_sub(1),
-            Event::Start(Tag::Item) => {
-                flush(&mut line, &mut lines);
-                line = Text::new(Role::Dim, format!("{}• ", "  ".repeat(depth.saturating_sub(1))));
-            }
-            Event::Start(Tag::CodeBlock(_)) => role = Role::Dim,
-            Event::End(TagEnd::CodeBlock | TagEnd::Heading(_)) => {
-                role = Role::Plain;
-                flush(&mut line, &mut lines);
-            }
-            Event::End(TagEnd::Paragraph | TagEnd::Item) | Event::HardBreak => flush(&mut line, &mut lines),
-            Event::Text(text) if role == Role::Dim => {
-                lines.extend(text.lines().map(|code| Text::new(Role::Dim, format!("  {}", clean(code)))));
-            }
-            Event::Text(text) | Event::Html(text) | Event::InlineHtml(text) => {
-                line = std::mem::take(&mut line).and(role, clean(&text));
-            }
-            Event::Code(code) => line = std::mem::take(&mut line).and(Role::Strong, clean(&code)),
-            Event::SoftBreak => line = std::mem::take(&mut line).and(role, " "),
-            _ => {}
-        }
-    }
-    flush(&mut line, &mut lines);
-    lines
 }
 
 fn under_way(scene: &Scene, running: &Running, progress: &StepRun, blocks: &mut Vec<Block>) {

@@ -9,6 +9,7 @@ mod header;
 mod history;
 pub mod keys;
 mod log;
+mod markdown;
 mod output;
 mod overlay;
 mod panes;
