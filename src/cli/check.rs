@@ -158,6 +158,9 @@ fn print_step(plan: &Plan, run: &Run, step: &Step) {
         Some(undo) => print_work("undo", undo),
         None if step.reversibility == Reversibility::None => {}
         None if step.reversibility == Reversibility::Free => line("undo", "nothing: it leaves nothing behind"),
+        None if step.work.takes_itself_back() => {
+            line("undo", "by hand once it is done: the runbook has none for the whole");
+        }
         None => line("undo", "by hand: the runbook has none"),
     }
     let until = step.undo_until.as_ref().map_or_else(String::new, |until| format!(", possible until {until}"));
@@ -191,6 +194,11 @@ fn print_work(label: &str, work: &Work) {
         let of = if work.section { format!("{}. ", at + 1) } else { String::new() };
         if let Some(terms) = terms(&job.action) {
             line("limit", &format!("{of}{terms}"));
+        }
+    }
+    for (number, job) in work.going_back() {
+        if let Some(terms) = job.undo.as_ref().and_then(terms) {
+            line("limit", &format!("undo {number}. {terms}"));
         }
     }
 }

@@ -196,12 +196,11 @@ fn give_up(plan: &Plan, run: &Run, key: &JobKey, why: String, decision: &mut Dec
     revert_below(plan, run, &above, why, decision);
 }
 
-/// The next job below `key` that can be taken back.
+/// The next job below `key` that can be taken back, in the order that was confirmed.
 fn next_back(plan: &Plan, key: &JobKey) -> Option<u16> {
-    (0..key.job).rev().find(|job| {
-        let next = JobKey { job: *job, direction: Direction::Revert, ..key.clone() };
-        plan.action(&next).is_some()
-    })
+    let back = plan.work(key)?.going_back().filter(|(_, job)| job.undo.is_some());
+    let mut places = back.filter_map(|(number, _)| u16::try_from(number.checked_sub(1)?).ok());
+    places.find(|job| *job < key.job)
 }
 
 /// What follows from a finding about a job in doubt: a section that is half done takes itself back, as it would have

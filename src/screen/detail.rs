@@ -208,7 +208,8 @@ fn under_way(scene: &Scene, running: &Running, progress: &StepRun, blocks: &mut 
         );
         if let (Some(deadline), Some(started), false, None) = (work.deadline, progress.started, back, scene.fault) {
             let left = deadline.left_after(scene.now.since(started));
-            lines.push(Text::new(Role::Active, format!("undoes itself in {left}")));
+            let then = if work.takes_itself_back() { "undoes itself" } else { "fails" };
+            lines.push(Text::new(Role::Active, format!("{then} in {left}")));
         }
     }
     let heading = match running.key.direction {
@@ -382,14 +383,12 @@ fn preview(step: &Step, state: StepState, whole: bool, blocks: &mut Vec<Block>) 
 }
 
 fn will_do(step: &Step, whole: bool) -> Block {
-    let heading = match (step.work.section, step.work.deadline) {
-        (true, Some(deadline)) => {
-            format!("SECTION of {}, one confirmation, deadline {deadline}, undoes itself", step.work.jobs.len())
-        }
-        (true, None) => format!("SECTION of {}, one confirmation, undoes itself", step.work.jobs.len()),
-        (false, _) => {
-            format!("WILL DO · {}", step.work.jobs.first().map_or("nothing", |job| job.action.kind()))
-        }
+    let heading = if step.work.section {
+        let deadline = step.work.deadline.map_or_else(String::new, |deadline| format!(", deadline {deadline}"));
+        let back = if step.work.takes_itself_back() { ", undoes itself" } else { "" };
+        format!("SECTION of {}, one confirmation{deadline}{back}", step.work.jobs.len())
+    } else {
+        format!("WILL DO · {}", step.work.jobs.first().map_or("nothing", |job| job.action.kind()))
     };
     let lines = match (whole, step.work.section) {
         (true, _) => every_line(&step.work.preview),
@@ -415,7 +414,23 @@ fn jobs(work: &Work) -> Vec<Text> {
     let name = |(at, job): (usize, &Job)| {
         Text::plain(format!("{}. {}", at + 1, clean(&job.title))).and(Role::Dim, format!(" · {}", job.action.kind()))
     };
-    work.jobs.iter().enumerate().map(name).collect()
+    work.jobs.iter().enumerate().map(name).chain(if_it_fails(work)).collect()
+}
+
+/// How a section takes itself back, by the numbers of its jobs.
+fn if_it_fails(work: &Work) -> Option<Text> {
+    let (back, stay): (Vec<_>, Vec<_>) = work.going_back().partition(|(_, job)| job.undo.is_some());
+    let numbers = |jobs: &[(usize, &Job)]| {
+        let numbers: Vec<String> = jobs.iter().map(|(number, _)| number.to_string()).collect();
+        numbers.join(", ")
+    };
+    let told = match (back.is_empty(), stay.is_empty()) {
+        (true, true) => return None,
+        (true, false) => "nothing is taken back: its jobs have no undo".to_owned(),
+        (false, true) => format!("it takes back {}", numbers(&back)),
+        (false, false) => format!("it takes back {}; without an undo: {}", numbers(&back), numbers(&stay)),
+    };
+    Some(Text::new(Role::Strong, "if it fails: ").and(Role::Plain, told))
 }
 
 fn every_line(lines: &[String]) -> Vec<Text> {
@@ -444,6 +459,9 @@ fn undo(scene: &Scene, step: &Step, whole: bool, blocks: &mut Vec<Block>) {
             line.and(Role::Plain, format!(" · {}", work.jobs.first().map_or("", |job| job.action.kind())))
         }
         (None, Reversibility::Free) => line.and(Role::Dim, " · leaves nothing behind"),
+        (None, _) if step.work.takes_itself_back() => {
+            line.and(Role::Strong, " · by hand once it is done: the runbook has no undo for the whole")
+        }
         (None, _) => line.and(Role::Strong, " · by hand: the runbook has no undo"),
     };
     if let Some(undoing) = scene.run.durations(&step.id).and_then(|durations| durations.undoing) {
