@@ -214,6 +214,13 @@ impl Place {
             .output()
             .unwrap()
     }
+
+    /// Changes the copy of the runbook in the folder of every run.
+    fn touch_copies(&self) {
+        for run in std::fs::read_dir(self.path("state").join("runs")).unwrap() {
+            std::fs::write(run.unwrap().path().join("runbook.yaml"), "touched").unwrap();
+        }
+    }
 }
 
 fn text(output: &Output) -> String {
@@ -259,10 +266,20 @@ fn a_live_run_is_refused_until_it_was_rehearsed_and_again_after_a_step_changed()
     assert_eq!(text(&listed).matches("rolled back from").count(), 1, "{}", text(&listed));
     assert!(text(&listed).contains("the demand is met: 2 rehearsals"), "{}", text(&listed));
 
+    // Somebody opened the copies for people in an editor.
+    place.touch_copies();
+    let listed = place.gonogo(&["rehearsals", &runbook]);
+    assert!(text(&listed).contains("the demand is met: 2 rehearsals"), "{}", text(&listed));
+
     // The end of the input leaves the run: it was begun.
     let accepted = place.gonogo(&["run", &runbook, "--plain"]);
     assert_eq!(accepted.status.code(), Some(1), "{}", text(&accepted));
     assert!(text(&accepted).contains("left at 0 of 2 steps"), "{}", text(&accepted));
+    place.touch_copies();
+    let resumed = place.gonogo(&["resume", "--plain"]);
+    assert_eq!(resumed.status.code(), Some(1), "{}", text(&resumed));
+    assert!(text(&resumed).contains("warning: runbook.yaml in the run's folder was changed"), "{}", text(&resumed));
+    assert!(text(&resumed).contains("left at 0 of 2 steps"), "{}", text(&resumed));
 
     place.write("runbook.yaml", &DEMANDING.replace("[looked]", "[looked twice]"));
     let changed = place.gonogo(&["run", &runbook, "--plain"]);

@@ -287,8 +287,9 @@ fn drive(dir: RunDir, lock: RunLock) -> Result<Journal, JournalError> {
     let conn = schema::open(&dir.journal(), Access::Write)?;
     let reader = Reader::over(conn, dir.clone())?;
     let report = verify(&reader, None)?;
-    if !report.is_intact() {
+    if !report.record_is_whole() {
         return Err(JournalError::Damaged(Box::new(report)));
     }
-    Journal::start(reader.into_connection(), dir, lock, report.head)
+    let warning = (!report.is_intact()).then(|| report.summary());
+    Journal::start(reader.into_connection(), dir, lock, report.head, warning)
 }

@@ -458,7 +458,9 @@ fn soundness(reader: &Reader, notes: &mut Vec<String>) -> Result<u64, JournalErr
             Damage::Missing { from, .. } => Some(*from),
             Damage::Rewritten { seq, .. } => i64::try_from(*seq).ok(),
             Damage::Unreadable { after, .. } => Some(after.saturating_add(1)),
-            Damage::Truncated { .. } | Damage::HeadNotFound(_) | Damage::Runbook { .. } | Damage::More => None,
+            Damage::Truncated { .. } | Damage::HeadNotFound(_) | Damage::Runbook | Damage::More => None,
+            // A replay is made from the one in the journal.
+            Damage::RunbookCopy => continue,
         };
         if let Some(first) = first.and_then(|first| u64::try_from(first).ok()) {
             sound = sound.min(first.saturating_sub(1));
