@@ -109,6 +109,33 @@ fn everything_is_private_and_what_was_noted_reads_back() {
 }
 
 #[test]
+fn what_a_killed_start_left_goes_at_the_next_one_unless_somebody_holds_it() {
+    let state = State::new();
+    let runs = state.dir.path().join("state/runs");
+    let draft = |name: &str| {
+        let path = runs.join(name);
+        fs::create_dir_all(path.join("output")).unwrap();
+        fs::File::create(path.join("lock")).unwrap()
+    };
+    drop(draft(".new-20261124-0200-0001-77"));
+    fs::create_dir(runs.join(".new-20261124-0200-0002-78")).unwrap();
+    let held = draft(".new-20261124-0200-0003-79");
+    held.lock().unwrap();
+    let elsewhere = state.dir.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, runs.join(".new-link")).unwrap();
+    // Somebody else is making a run: what has no lock yet may be theirs.
+    let making = fs::File::open(&runs).unwrap();
+    making.lock_shared().unwrap();
+    drop(state.create());
+    assert_eq!(state.entries().len(), 5);
+    drop(making);
+    drop(state.store.open_run(&run(), &me()).unwrap());
+    assert_eq!(state.entries(), [".new-20261124-0200-0003-79", ".new-link", run().as_str()]);
+    assert!(elsewhere.is_dir());
+}
+
+#[test]
 fn a_loose_folder_is_made_private() {
     let dir = tempfile::tempdir().unwrap();
     let runs = dir.path().join("runs");

@@ -15,6 +15,7 @@
 //! * An edited, deleted, reordered, inserted or truncated record is found by [`verify()`].
 
 mod chain;
+mod drafts;
 mod error;
 mod files;
 mod head;
