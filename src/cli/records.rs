@@ -11,7 +11,8 @@ use crate::driver::facts_of;
 use crate::journal::{LockState, NotedHead, Reader, RunId, RunMeta, Store, verify as verify_chain};
 use crate::runbook::{Options, load_str};
 use crate::screen::words;
-use crate::text::clean;
+use crate::tape::unkept;
+use crate::text::{clean, json as shown_json};
 
 /// Labels under which a run notes how its runbook was read.
 pub(super) const PROFILE: &str = "profile";
@@ -76,7 +77,7 @@ pub(super) fn runs(state: &Path) -> Outcome {
                     clean(&state)
                 ));
             }
-            Err(error) => say(&format!("{}  cannot be read: {error}", run.id)),
+            Err(error) => say(&format!("{}  cannot be read: {}", run.id, clean(&error.to_string()))),
         }
     }
     Ok(0)
@@ -101,7 +102,7 @@ pub(super) fn log(state: &Path, asked: Option<&str>, json: bool) -> Outcome {
                 "hash": record.hash.to_string(),
                 "fact": serde_json::from_str::<serde_json::Value>(&record.body).unwrap_or(serde_json::Value::Null),
             });
-            say(&line.to_string());
+            say(&shown_json(&line.to_string()));
         }
         return Ok(0);
     }
