@@ -135,11 +135,15 @@ pub(super) fn verify(state: &Path, asked: &str, head: Option<&str>) -> Outcome {
     let reader = store.read_run(&pick(&store, Some(asked))?)?;
     let expected: Option<NotedHead> = head.map(str::parse).transpose().map_err(Failure::usage)?;
     let report = verify_chain(&reader, expected.as_ref())?;
-    if report.is_intact() {
-        say(&report.to_string());
+    let intact = report.is_intact();
+    let tell = if intact { say } else { say_error };
+    tell(&report.to_string());
+    if intact {
         say("  the chain holds the facts and the runbook; samples and labels are outside it and are not checked");
-        return Ok(0);
     }
-    say_error(&report.to_string());
-    Ok(1)
+    // That readings are missing is no damage: it was known when it happened.
+    if let Ok(unkept @ 1..) = unkept(&reader) {
+        tell(&format!("  {}: the disk was too slow for them", words::unkept(unkept)));
+    }
+    Ok(u8::from(!intact))
 }

@@ -41,4 +41,4 @@ pub use run_id::{RunId, RunIdParseError};
 pub use sqlite::Journal;
 pub use store::{JournalSummary, NewRun, RunDir, RunSummary, Store, state_dir};
 pub use verify::{Damage, HeadFile, VerifyReport, verify};
-pub use writer::{Ack, Notice, Writer, WriterStatus};
+pub use writer::{Ack, Notice, Writer};

@@ -14,8 +14,8 @@ use crate::core::state::Run;
 use crate::core::time::{At, Span};
 use crate::driver::LOG_KEPT;
 use crate::journal::{Damage, JournalError, Reader, Sample, verify};
-use crate::screen::{History, OutputTail};
-use crate::tape::{BOARD, Heard, KeptOutput, OPENED, OUTPUT, Place, arrived, place_of};
+use crate::screen::{History, OutputTail, words};
+use crate::tape::{BOARD, Heard, KeptOutput, OPENED, OUTPUT, Place, arrived, place_of, unkept};
 
 /// Facts between two folds kept.
 const FOLD_EVERY: usize = 1_000;
@@ -99,6 +99,10 @@ impl Recording {
             notes.push("no samples: panes stay empty".to_owned());
         } else if inexact {
             notes.push("an older record: panes are near, not exact".to_owned());
+        }
+        let unkept = unkept(&reader)?;
+        if unkept > 0 {
+            notes.push(format!("{}: the disk was too slow, panes lack them", words::unkept(unkept)));
         }
         let mut run = Run::default();
         let mut folds = Vec::with_capacity(facts.len() / FOLD_EVERY + 1);
