@@ -181,6 +181,8 @@ fn a_section_that_would_leave_something_behind_has_no_undo() {
 fn a_section_with_an_undo_of_its_own_says_how_it_takes_itself_back() {
     let text = "
 title: T
+owner: Ada
+roles: { dba: Ben, platform: Cleo }
 phases:
   - title: P
     steps:
@@ -216,7 +218,8 @@ phases:
     let gonogo = std::process::Command::new(env!("CARGO_BIN_EXE_gonogo"));
     let output = { gonogo }.arg("plan").arg(file.path()).output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
-    for line in expected.into_iter().chain(["undo 1. 7.0 s, good with exit status 0"]) {
+    let more = ["undo 1. 7.0 s, good with exit status 0", "owner Ada", "roles: dba Ben, platform Cleo"];
+    for line in expected.into_iter().chain(more) {
         assert!(told.contains(line), "{line}:\n{told}");
     }
 }

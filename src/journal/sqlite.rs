@@ -5,8 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use rusqlite::{Connection, Transaction, TransactionBehavior, config::DbConfig, params};
 
 use super::{
-    Digest, Fault, Head, JournalError, Ledger, NewRecord, Record, RunDir, RunId, Sample, head::HeadKeeper,
-    lock::RunLock,
+    Digest, Fault, Head, JournalError, Ledger, NewRecord, Record, RunDir, Sample, head::HeadKeeper, lock::RunLock,
 };
 
 /// Pages written to the log before a quiet moment is used to fold them into the database. At
@@ -62,11 +61,6 @@ impl Journal {
         let keeper = HeadKeeper::spawn(dir.path(), epoch)?;
         keeper.note(head);
         Ok(Self { conn, keeper, _lock: lock, dir, epoch, head, warning, pages: 0, end: None })
-    }
-
-    /// The run this is the journal of.
-    pub const fn run(&self) -> &RunId {
-        self.dir.id()
     }
 
     /// The run's folder.
