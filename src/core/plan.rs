@@ -50,12 +50,19 @@ pub struct Plan {
     pub digest: String,
     /// Steps by id.
     pub index: BTreeMap<StepId, usize>,
+    /// For each step that others need: those that do so directly, in the order of the runbook.
+    pub needing: BTreeMap<StepId, Vec<StepId>>,
 }
 
 impl Plan {
     /// The step of that id.
     pub fn step(&self, id: &StepId) -> Option<&Step> {
         self.index.get(id).and_then(|&at| self.steps.get(at))
+    }
+
+    /// Steps that need this one directly.
+    pub fn needing(&self, id: &StepId) -> &[StepId] {
+        self.needing.get(id).map_or(&[], Vec::as_slice)
     }
 
     /// A step as people know it: `13 "Switch the database"`. Its title is foreign.

@@ -142,7 +142,7 @@ fn ended(plan: &Plan, run: &Run, running: &Running, outcome: Outcome, took: Span
             Decision { facts: vec![job_ended(outcome), failed], effects: Vec::new() }
         }
         (Direction::Revert, outcome) => {
-            let cause = run.step(&key.step).reverting.unwrap_or_default();
+            let cause = run.step(&key.step).reverting.clone().unwrap_or_default();
             let mut decision = Decision::default();
             if matches!(outcome, Outcome::Succeeded { .. }) {
                 decision.facts.push(job_ended(outcome));
@@ -257,7 +257,7 @@ pub(super) fn job_adopted(plan: &Plan, run: &Run, now: At, key: JobKey, adoption
             // A section whose deadline passed meanwhile goes back, never forward.
             let late = Running::new(key.clone(), now, None);
             let late = passed_deadline(plan, run, now, &late).map(StopWhy::Deadline);
-            let stopping = run.step(&key.step).stopping.or(late);
+            let stopping = run.step(&key.step).stopping.clone().or(late);
             let running = Running::new(key, now, stopping);
             let rest = ended(plan, run, &running, outcome, took);
             decision.facts.extend(rest.facts);
@@ -265,7 +265,7 @@ pub(super) fn job_adopted(plan: &Plan, run: &Run, now: At, key: JobKey, adoption
         }
         Adoption::NeverStarted => {
             let what = "it never started: the cockpit went away first".to_owned();
-            let stopping = run.step(&key.step).stopping;
+            let stopping = run.step(&key.step).stopping.clone();
             let running = Running::new(key, now, stopping);
             let rest = ended(plan, run, &running, Outcome::Failed { what }, Span::ZERO);
             decision.facts.extend(rest.facts);
