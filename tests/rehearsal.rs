@@ -341,6 +341,25 @@ fn the_same_seed_gives_the_same_journal() {
     assert_eq!(first, facts());
 }
 
+/// A title moves no cursor and turns no line, not even out of JSON.
+#[test]
+fn json_for_a_terminal_holds_nothing_hidden() {
+    let place = Place::new();
+    let title = "Move \u{9b}2J \u{202e}one\u{7f} thing";
+    let escaped = r#""Move \u009b2J \u202eone\u007f thing""#;
+    let runbook = place.write("runbook.yaml", &DEMANDING.replace("Move one thing", escaped));
+    let rehearsed = place.gonogo(&["rehearse", &runbook, "--auto", "--json"]);
+    let log = place.gonogo(&["log", "--json"]);
+    for (output, at) in [(&rehearsed, "/run"), (&log, "/seq")] {
+        let told = text(output);
+        assert!(!told.chars().any(|c| c != '\n' && gonogo::text::is_hidden(c)), "{told:?}");
+        let value: serde_json::Value = serde_json::from_str(told.lines().next().unwrap()).unwrap();
+        assert!(value.pointer(at).is_some(), "{told}");
+    }
+    let opened: serde_json::Value = serde_json::from_str(text(&log).lines().next().unwrap()).unwrap();
+    assert_eq!(opened.pointer("/fact/title").and_then(serde_json::Value::as_str), Some(title));
+}
+
 /// Calls that leave the program for a network or another program, of everything that was traced.
 fn outgoing(trace: &str) -> Vec<&str> {
     trace

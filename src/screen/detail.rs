@@ -45,14 +45,14 @@ pub(super) fn detail(scene: &Scene, whole: bool) -> Detail {
     let watched =
         matches!(state, StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying);
     if let Phase::Running(running) = &progress.phase {
-        under_way(scene, running, &progress, &mut blocks);
+        under_way(scene, running, progress, &mut blocks);
     }
     if watched {
         boards(scene, step, state, &mut blocks);
     }
     rehearsed(scene, step, &mut blocks);
     instructions(step, &mut blocks);
-    results(scene, step, &progress, &mut blocks);
+    results(scene, step, progress, &mut blocks);
     output(scene, step, &mut blocks);
     if !confirming {
         if !watched {
@@ -69,7 +69,7 @@ pub(super) fn detail(scene: &Scene, whole: bool) -> Detail {
     Detail {
         title: format!("{} · {}", step.number, clean(&step.title)),
         right: right(step),
-        state: state_line(scene, step, state, &progress),
+        state: state_line(scene, step, state, progress),
         blocks,
         scroll: scene.desk.detail_scroll,
     }
