@@ -4,6 +4,9 @@
 //! come of a wish is the stage's own affair: an engine decides, a replay has nothing to decide with.
 
 use std::collections::VecDeque;
+use std::sync::LazyLock;
+
+use jiff::tz::TimeZone;
 
 use crate::core::board::Board;
 use crate::core::fact::Recorded;
@@ -19,6 +22,9 @@ use crate::recent::{History, OutputTail};
 use crate::screen::{Desk, Scene};
 use crate::world::World;
 
+/// The time zone of whoever sits here. Asked for once: a picture must not wait for a file.
+static ZONE: LazyLock<TimeZone> = LazyLock::new(TimeZone::system);
+
 /// What a cockpit sits in front of.
 pub trait Stage {
     /// The plan.
@@ -33,8 +39,8 @@ pub trait Stage {
     fn who(&self) -> &Who;
     /// The newest facts, the oldest of them first.
     fn log(&self) -> &VecDeque<Recorded>;
-    /// Head of the hash chain, if it is known.
-    fn head_text(&self) -> Option<String>;
+    /// How many samples were not kept because the disk was too slow.
+    fn samples_dropped(&self) -> u64;
     /// Courses of numbers.
     fn history(&self) -> &History;
     /// What jobs printed.
@@ -89,13 +95,13 @@ pub trait Stage {
             run_name,
             who: self.who(),
             now: self.now(),
-            zone: jiff::tz::TimeZone::system(),
+            zone: ZONE.clone(),
             refusal: self.refusal(),
             fault: self.fault(),
             recording: self.is_recording(),
             silent: self.silent_since(),
             leaving: self.is_leaving(),
-            head: self.head_text(),
+            samples_dropped: self.samples_dropped(),
             watching,
             passing: self.passing(),
             desk,
@@ -128,8 +134,8 @@ impl<W: World> Stage for Engine<W> {
         Engine::log(self)
     }
 
-    fn head_text(&self) -> Option<String> {
-        self.head().map(ToString::to_string)
+    fn samples_dropped(&self) -> u64 {
+        Engine::samples_dropped(self)
     }
 
     fn history(&self) -> &History {

@@ -13,7 +13,7 @@ use crate::core::job::{JobKey, Stream};
 use crate::core::reading::{Failure, Reading};
 use crate::core::time::{At, Span};
 use crate::core::value::Value;
-use crate::journal::Sample;
+use crate::journal::{JournalError, Reader, Sample};
 use crate::recent::{Line, OutputTail};
 
 /// Source of the samples that hold a whole board. No probe has such a name.
@@ -138,8 +138,16 @@ pub struct KeptOutput {
     /// Lines that the cockpit itself had not got to see since the driver came.
     #[serde(default)]
     pub dropped: u64,
+    /// Samples that were not kept since the driver came: the disk was too slow.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub unkept: u64,
     /// The lines, job by job.
     pub said: Vec<Said>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde asks for a reference
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Lines of one job in a row.
@@ -163,6 +171,8 @@ pub struct Tape {
     skipped: u64,
     dropped: u64,
     dropped_kept: u64,
+    unkept: u64,
+    unkept_told: u64,
     budget: u64,
     refilled: At,
 }
@@ -178,6 +188,8 @@ impl Tape {
             skipped: 0,
             dropped: 0,
             dropped_kept: 0,
+            unkept: 0,
+            unkept_told: 0,
             budget: LINES_WAITING as u64,
             refilled: now,
         }
@@ -240,6 +252,11 @@ impl Tape {
         self.dropped = self.dropped.saturating_add(lines);
     }
 
+    /// So many samples were not kept since the driver came. That is kept with what is said next.
+    pub fn unkept(&mut self, samples: u64) {
+        self.unkept = samples;
+    }
+
     /// Everything said so far: whoever looks at the fact that follows sees it.
     pub fn output(&mut self, now: At) -> Option<Sample> {
         self.hand_out(now, usize::MAX)
@@ -258,9 +275,10 @@ impl Tape {
 
     fn hand_out(&mut self, now: At, most: usize) -> Option<Sample> {
         let count = self.waiting.len().min(most);
-        if count == 0 && self.dropped == self.dropped_kept {
+        if count == 0 && self.dropped == self.dropped_kept && self.unkept == self.unkept_told {
             return None;
         }
+        self.unkept_told = self.unkept;
         self.budget = self.budget.saturating_sub(count as u64);
         self.dropped_kept = self.dropped;
         let mut said: Vec<Said> = Vec::new();
@@ -271,9 +289,29 @@ impl Tape {
             }
         }
         let skipped = std::mem::take(&mut self.skipped);
-        let kept = KeptOutput { place: self.place(now), skipped, dropped: self.dropped, said };
+        let kept = KeptOutput { place: self.place(now), skipped, dropped: self.dropped, unkept: self.unkept, said };
         let body = serde_json::to_string(&kept).ok()?;
         Some(Sample { at_ms: now.0, source: OUTPUT.to_owned(), body })
+    }
+}
+
+/// How many samples of a run were not kept, by all its drivers, as far as they could still say.
+///
+/// # Errors
+///
+/// When samples cannot be read.
+pub fn unkept(reader: &Reader) -> Result<u64, JournalError> {
+    // Each driver counts anew: the last word before the next one comes is the whole of it.
+    let (mut unkept, mut before) = (0_u64, i64::MAX);
+    loop {
+        let opened = reader.newest(OPENED, before, i64::MAX, 1)?.pop().map_or(i64::MIN, |(id, _)| id);
+        let last = reader.newest(OUTPUT, before, i64::MAX, 1)?.pop().filter(|(id, _)| *id > opened);
+        let told = last.and_then(|(_, sample)| serde_json::from_str::<KeptOutput>(&sample.body).ok());
+        unkept = unkept.saturating_add(told.map_or(0, |kept| kept.unkept));
+        if opened == i64::MIN {
+            return Ok(unkept);
+        }
+        before = opened;
     }
 }
 
@@ -311,6 +349,32 @@ mod tests {
         tape.durable(5);
         let next = place_of(&tape.heard(At(1_009), &reading, None).unwrap()).unwrap();
         assert_eq!(((late.after, late.late), (next.after, next.late)), ((4, true), (5, false)));
+    }
+
+    #[test]
+    fn what_was_not_kept_is_counted_over_all_drivers() {
+        use crate::journal::{Holder, Ledger as _, NewRun, Store};
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let id = "20261124-0214-7f3a".parse().unwrap();
+        let (runbook, labels) = (Vec::new(), std::collections::BTreeMap::new());
+        let new = NewRun { created_at: jiff::Timestamp::UNIX_EPOCH, title: "t".to_owned(), runbook, labels };
+        let holder = Holder::rehearsing("test", jiff::Timestamp::UNIX_EPOCH);
+        let mut journal = store.create_run(&id, &new, &holder).unwrap();
+        assert_eq!(unkept(&store.read_run(&id).unwrap()).unwrap(), 0);
+        for (session, counts) in [[0, 40, 120], [0, 0, 0], [7, 7, 7]].into_iter().enumerate() {
+            let mut now = At(i64::try_from(session).unwrap() * 60_000);
+            let mut tape = Tape::new(0, now);
+            let mut samples = vec![tape.opened(now, &Board::default()).unwrap()];
+            for count in counts {
+                now = now.plus(Span::secs(1));
+                tape.said(&line("x"));
+                tape.unkept(count);
+                samples.extend(tape.output_in_time(now));
+            }
+            journal.append_samples(&samples).unwrap();
+        }
+        assert_eq!(unkept(&store.read_run(&id).unwrap()).unwrap(), 127);
     }
 
     #[test]

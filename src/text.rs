@@ -133,10 +133,34 @@ pub fn clean_bytes(bytes: &[u8]) -> String {
     }
 }
 
+/// Whether a character is never shown raw: it moves a cursor, reorders a line or cannot be seen.
+pub fn is_hidden(c: char) -> bool {
+    matches!(kind(c), Kind::Hidden | Kind::Tab)
+}
+
+/// JSON of one line as it may be printed: what [`clean`] would not show raw is written as `\u202e`, which means the
+/// same to whoever parses it. In JSON such characters stand in strings only.
+pub fn json(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_hidden(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// Whether a single cell's symbol can do no more than fill its cell.
 pub(crate) fn is_safe_symbol(symbol: &str) -> bool {
     let marks = symbol.chars().filter(|c| kind(*c) == Kind::Mark).count();
-    marks <= MAX_MARKS && !symbol.chars().any(|c| matches!(kind(c), Kind::Hidden | Kind::Tab))
+    marks <= MAX_MARKS && !symbol.chars().any(is_hidden)
 }
 
 /// Columns that cleaned text takes.
@@ -290,6 +314,12 @@ mod tests {
     }
 
     #[test]
+    fn json_is_told_in_escapes_that_mean_the_same() {
+        assert_eq!(json("{\"a\":\"grün 日本\"}"), "{\"a\":\"grün 日本\"}");
+        assert_eq!(json("\"\u{9b}2J\u{202e}\u{7f}\u{e0041}\""), r#""\u009b2J\u202e\u007f\udb40\udc41""#);
+    }
+
+    #[test]
     fn clean_text_is_not_copied() {
         assert!(matches!(clean("grün 日本"), Cow::Borrowed(_)));
     }
@@ -367,6 +397,15 @@ mod tests {
         #[test]
         fn bytes_never_leave_anything_dangerous(bytes: Vec<u8>) {
             prop_assert!(is_harmless(&clean_bytes(&bytes)));
+        }
+
+        #[test]
+        fn json_keeps_its_meaning_and_shows_nothing_hidden(text in hostile()) {
+            let written = serde_json::json!({ &text: [&text] }).to_string();
+            let shown = json(&written);
+            prop_assert!(!shown.chars().any(is_hidden), "{shown:?}");
+            let read: serde_json::Value = serde_json::from_str(&shown).unwrap();
+            prop_assert_eq!(read.to_string(), written);
         }
 
         #[test]

@@ -137,6 +137,11 @@ pub fn count(n: usize, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
 }
 
+/// `120 readings not kept`.
+pub fn unkept(samples: u64) -> String {
+    format!("{} not kept", count(usize::try_from(samples).unwrap_or(usize::MAX), "reading"))
+}
+
 /// The word for a finding.
 pub fn finding(finding: Finding) -> &'static str {
     match finding {

@@ -224,11 +224,26 @@ fn records_of_another_run_do_not_fit() {
 #[test]
 fn a_changed_runbook_is_found() {
     let findings = after("UPDATE blobs SET body = CAST('title: other' AS BLOB) WHERE name = 'runbook'");
-    assert_eq!(findings, [Damage::Runbook { copy: "in the journal" }]);
+    assert_eq!(findings, [Damage::Runbook]);
+}
+
+/// Whoever saves the copy from an editor must not find their run undrivable on the night.
+#[test]
+fn a_changed_copy_of_the_runbook_is_a_finding_and_no_reason_not_to_drive() {
     let state = filled();
     let dir = state.store.read_run(&run()).unwrap().dir().clone();
     std::fs::write(dir.runbook(), "title: other").unwrap();
-    assert_eq!(check(&state).findings, [Damage::Runbook { copy: "beside the journal" }]);
+    let report = check(&state);
+    assert_eq!(report.findings, [Damage::RunbookCopy]);
+    let told = report.to_string();
+    assert!(told.contains("chain intact") && told.contains("delete the file or put it back"), "{told}");
+    let mut journal = state.store.open_run(&run(), &journal_support::me()).unwrap();
+    assert!(journal.warning().is_some_and(|warning| warning.contains("runbook.yaml")), "{:?}", journal.warning());
+    journal.append(&[new_record(RECORDS + 1)]).unwrap();
+    drop(journal);
+    std::fs::remove_file(dir.runbook()).unwrap();
+    assert!(check(&state).is_intact());
+    assert_eq!(state.store.open_run(&run(), &journal_support::me()).unwrap().warning(), None);
 }
 
 proptest! {

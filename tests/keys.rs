@@ -189,7 +189,7 @@ impl<'a> Stage<'a> {
             recording: false,
             silent: None,
             leaving: false,
-            head: None,
+            samples_dropped: 0,
             watching: self.watching,
             passing: self.passing.clone(),
             desk,

@@ -214,6 +214,13 @@ impl Place {
             .output()
             .unwrap()
     }
+
+    /// Changes the copy of the runbook in the folder of every run.
+    fn touch_copies(&self) {
+        for run in std::fs::read_dir(self.path("state").join("runs")).unwrap() {
+            std::fs::write(run.unwrap().path().join("runbook.yaml"), "touched").unwrap();
+        }
+    }
 }
 
 fn text(output: &Output) -> String {
@@ -259,10 +266,20 @@ fn a_live_run_is_refused_until_it_was_rehearsed_and_again_after_a_step_changed()
     assert_eq!(text(&listed).matches("rolled back from").count(), 1, "{}", text(&listed));
     assert!(text(&listed).contains("the demand is met: 2 rehearsals"), "{}", text(&listed));
 
+    // Somebody opened the copies for people in an editor.
+    place.touch_copies();
+    let listed = place.gonogo(&["rehearsals", &runbook]);
+    assert!(text(&listed).contains("the demand is met: 2 rehearsals"), "{}", text(&listed));
+
     // The end of the input leaves the run: it was begun.
     let accepted = place.gonogo(&["run", &runbook, "--plain"]);
     assert_eq!(accepted.status.code(), Some(1), "{}", text(&accepted));
     assert!(text(&accepted).contains("left at 0 of 2 steps"), "{}", text(&accepted));
+    place.touch_copies();
+    let resumed = place.gonogo(&["resume", "--plain"]);
+    assert_eq!(resumed.status.code(), Some(1), "{}", text(&resumed));
+    assert!(text(&resumed).contains("warning: runbook.yaml in the run's folder was changed"), "{}", text(&resumed));
+    assert!(text(&resumed).contains("left at 0 of 2 steps"), "{}", text(&resumed));
 
     place.write("runbook.yaml", &DEMANDING.replace("[looked]", "[looked twice]"));
     let changed = place.gonogo(&["run", &runbook, "--plain"]);
@@ -322,6 +339,25 @@ fn the_same_seed_gives_the_same_journal() {
     let first = facts();
     assert!(first.len() > 50, "{first:?}");
     assert_eq!(first, facts());
+}
+
+/// A title moves no cursor and turns no line, not even out of JSON.
+#[test]
+fn json_for_a_terminal_holds_nothing_hidden() {
+    let place = Place::new();
+    let title = "Move \u{9b}2J \u{202e}one\u{7f} thing";
+    let escaped = r#""Move \u009b2J \u202eone\u007f thing""#;
+    let runbook = place.write("runbook.yaml", &DEMANDING.replace("Move one thing", escaped));
+    let rehearsed = place.gonogo(&["rehearse", &runbook, "--auto", "--json"]);
+    let log = place.gonogo(&["log", "--json"]);
+    for (output, at) in [(&rehearsed, "/run"), (&log, "/seq")] {
+        let told = text(output);
+        assert!(!told.chars().any(|c| c != '\n' && gonogo::text::is_hidden(c)), "{told:?}");
+        let value: serde_json::Value = serde_json::from_str(told.lines().next().unwrap()).unwrap();
+        assert!(value.pointer(at).is_some(), "{told}");
+    }
+    let opened: serde_json::Value = serde_json::from_str(text(&log).lines().next().unwrap()).unwrap();
+    assert_eq!(opened.pointer("/fact/title").and_then(serde_json::Value::as_str), Some(title));
 }
 
 /// Calls that leave the program for a network or another program, of everything that was traced.

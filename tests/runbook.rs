@@ -176,6 +176,54 @@ fn a_section_that_would_leave_something_behind_has_no_undo() {
     assert!(undo.section && undo.deadline.is_none(), "nothing takes a way back back");
 }
 
+/// What a section does by itself when it fails is part of what is confirmed, whatever takes back the whole.
+#[test]
+fn a_section_with_an_undo_of_its_own_says_how_it_takes_itself_back() {
+    let text = "
+title: T
+owner: Ada
+roles: { dba: Ben, platform: Cleo }
+phases:
+  - title: P
+    steps:
+      - id: a
+        title: A
+        reversibility: lossless
+        section:
+          deadline: 5s
+          steps:
+            - { title: One, action: { command: { run: one } }, undo: { command: { run: back one, limit: 7s } } }
+            - { title: Two, action: { command: { run: two } } }
+            - { title: Three, action: { wait: { for: 1s } } }
+            - { title: Four, action: { command: { run: four } }, undo: { command: { run: back four } } }
+        undo: { section: { steps: [{ title: Whole, action: { command: { run: back whole } } }] } }
+";
+    let work = |text: &str| runbook::load_str("r", text, &Options::default()).unwrap().plan.steps[0].work.clone();
+    let before = work(text);
+    let expected = [
+        "if it fails: undo 4. Four",
+        "   back four",
+        "if it fails: nothing takes back 2. Two",
+        "if it fails: undo 1. One",
+        "   back one",
+    ];
+    assert!(before.preview.ends_with(&expected.map(str::to_owned)), "{:#?}", before.preview);
+    // A confirmation of the one is none of the other.
+    assert_ne!(before.digest, work(&text.replace("back one", "back another")).digest);
+    let undo = runbook::load_str("r", text, &Options::default()).unwrap().plan.steps[0].undo.clone().unwrap();
+    assert_eq!(undo.preview, ["1. Whole", "   back whole"], "nothing takes a way back back");
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), text).unwrap();
+    let gonogo = std::process::Command::new(env!("CARGO_BIN_EXE_gonogo"));
+    let output = { gonogo }.arg("plan").arg(file.path()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    let more = ["undo 1. 7.0 s, good with exit status 0", "owner Ada", "roles: dba Ben, platform Cleo"];
+    for line in expected.into_iter().chain(more) {
+        assert!(told.contains(line), "{line}:\n{told}");
+    }
+}
+
 #[test]
 fn warnings_point_at_what_deserves_a_second_look() {
     let text = r#"

@@ -21,7 +21,7 @@ use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 use gonogo::recent::{History, OutputTail};
 use gonogo::runbook::{Options, load_str};
-use gonogo::screen::{Ask, Desk, Overlay, Prompt, Refused, Scene, project};
+use gonogo::screen::{Ask, Desk, Overlay, Prompt, Refused, Scene, Screen, project};
 use gonogo::ui::theme::{Glyphs, Palette, Theme};
 use gonogo::ui::view;
 use ratatui::Terminal;
@@ -51,11 +51,15 @@ struct Story {
     log: VecDeque<Recorded>,
     desk: Desk,
     now: At,
+    samples_dropped: u64,
 }
 
 impl Story {
     fn new(mode: Mode) -> Self {
-        let plan = plan();
+        Self::of(plan(), mode)
+    }
+
+    fn of(plan: Plan, mode: Mode) -> Self {
         let board = Board::new(&plan, START);
         let mut story = Self {
             plan,
@@ -66,6 +70,7 @@ impl Story {
             log: VecDeque::new(),
             desk: Desk::default(),
             now: START,
+            samples_dropped: 0,
         };
         let (title, plan) = (story.plan.title.clone(), story.plan.digest.clone());
         let profile = story.plan.profile.clone();
@@ -158,6 +163,13 @@ impl Story {
 
     fn draw(&mut self, (cols, rows): (u16, u16), theme: Theme) -> Buffer {
         self.desk.list_rows = view::list_rows(cols, rows);
+        let screen = self.screen();
+        let mut terminal = Terminal::new(TestBackend::new(cols, rows)).unwrap();
+        terminal.draw(|frame| _ = view::draw(frame, &screen, theme)).unwrap();
+        terminal.backend().buffer().clone()
+    }
+
+    fn screen(&self) -> Screen {
         let who = who();
         let scene = Scene {
             plan: &self.plan,
@@ -175,16 +187,14 @@ impl Story {
             recording: false,
             silent: None,
             leaving: false,
-            head: None,
+            samples_dropped: self.samples_dropped,
             watching: false,
             passing: None,
             desk: &self.desk,
         };
         let screen = project(&scene);
         assert_eq!(screen, project(&scene), "equal scenes give equal screens");
-        let mut terminal = Terminal::new(TestBackend::new(cols, rows)).unwrap();
-        terminal.draw(|frame| _ = view::draw(frame, &screen, theme)).unwrap();
-        terminal.backend().buffer().clone()
+        screen
     }
 }
 
@@ -368,6 +378,69 @@ fn the_question_before_the_switch() {
     let ask = Ask::Start { step: "switch-database".into(), seen, reason: None, word: None };
     story.desk.prompt = Some(Prompt { ask, typed: "g".to_owned(), shown: Some(Span::ZERO) });
     golden("question", &mut story);
+}
+
+/// A section whose members are taken back otherwise than the whole is, and one whose members have no undo.
+const SECTIONS: &str = r#"
+title: Two sections
+targets: { db: { postgres: { dsn: "host=db.example dbname=shop" } } }
+probes: { port: { kind: tcp, address: "db.example:5432" } }
+phases:
+  - title: All
+    steps:
+      - id: switch
+        title: Switch
+        reversibility: lossless
+        section:
+          deadline: 15s
+          steps:
+            - title: fence
+              action: { sql: { target: db, statements: ["FENCE"] } }
+              undo: { sql: { target: db, statements: ["OPEN"] } }
+            - title: mark
+              action: { sql: { target: db, statements: ["MARK"] } }
+            - title: drain
+              action: { wait: { until: { conditions: [port.open], within: 8s } } }
+            - title: point
+              action: { command: { run: [./point, new] } }
+              undo: { command: { run: [./point, old] } }
+      - id: tell
+        title: Tell
+        reversibility: lossy
+        section: { deadline: 5s, steps: [{ title: tell, action: { command: { run: [./tell] } } }] }
+"#;
+
+/// What a section takes back by itself is confirmed with it: it is on the sheet of the question, and with `p`.
+#[test]
+fn what_a_section_does_by_itself_when_it_fails() {
+    let plan = load_str("sections", SECTIONS, &Options::default()).unwrap().plan;
+    let mut story = Story::of(plan, Mode::Live);
+    story.read("port", Ok(json(r#"{"open": true, "ms": 1.5}"#)));
+    story.wait(10);
+    story.desk.overlay = Some(Overlay::Step);
+    golden("fails_whole", &mut story);
+    story.desk.overlay = None;
+    let step = story.plan.step(&"switch".into()).unwrap();
+    let seen = gonogo::core::standing::picture(&story.plan, &story.run, &story.board, story.now, step);
+    let ask = Ask::Start { step: step.id.clone(), seen, reason: None, word: None };
+    story.desk.prompt = Some(Prompt { ask, typed: String::new(), shown: Some(Span::ZERO) });
+    golden("fails_asked", &mut story);
+    story.desk.prompt = None;
+    story.desk.selected = Some("tell".into());
+    golden("fails_without_undo", &mut story);
+}
+
+#[test]
+fn readings_that_were_not_kept_are_told_in_the_header() {
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    story.calm(4);
+    story.samples_dropped = 120;
+    golden("unkept", &mut story);
+    for size in [(200, 60), (120, 40), (100, 30), (80, 24)] {
+        let text = flowing(&story.draw(size, MONO));
+        assert!(text.contains("120 readings not kept"), "{size:?}:\n{text}");
+    }
 }
 
 #[test]

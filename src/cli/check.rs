@@ -67,7 +67,7 @@ pub(super) fn check(args: &RunbookArgs, color: ColorChoice) -> Outcome {
         digest.get(..12).unwrap_or(digest)
     ));
     if args.profile.is_none() && !loaded.profiles.is_empty() {
-        say(&format!("profiles not checked here: {} (check them with --profile)", loaded.profiles.join(", ")));
+        say(&format!("profiles not checked here: {} (check them with --profile)", clean(&loaded.profiles.join(", "))));
     }
     Ok(0)
 }
@@ -83,11 +83,14 @@ pub(super) fn plan(state: Option<&Path>, args: &RunbookArgs, color: ColorChoice)
         run.apply(plan, At(0), rehearsed);
     }
     say(&format!("{}  (digest {})", clean(&plan.title), plan.digest.get(..12).unwrap_or_default()));
+    let owner = plan.owner.as_ref().map(|owner| format!("owner {}", clean(owner)));
+    let roles: Vec<String> = plan.roles.iter().map(|(role, who)| format!("{role} {who}")).collect();
+    let roles = (!roles.is_empty()).then(|| format!("roles: {}", clean(&roles.join(", "))));
     let window =
         plan.window.map(|window| format!("window {} to {}", words::day(window.opens), words::day(window.closes)));
     let budget = plan.write_pause_budget.map(|budget| format!("write pause of at most {budget}"));
     let forecast = rehearsed.as_ref().map(|rehearsed| forecast(plan, &run, rehearsed));
-    for line in [window, budget, forecast].into_iter().flatten() {
+    for line in [owner, roles, window, budget, forecast].into_iter().flatten() {
         say(&line);
     }
     for phase in &plan.phases {
@@ -158,6 +161,9 @@ fn print_step(plan: &Plan, run: &Run, step: &Step) {
         Some(undo) => print_work("undo", undo),
         None if step.reversibility == Reversibility::None => {}
         None if step.reversibility == Reversibility::Free => line("undo", "nothing: it leaves nothing behind"),
+        None if step.work.takes_itself_back() => {
+            line("undo", "by hand once it is done: the runbook has none for the whole");
+        }
         None => line("undo", "by hand: the runbook has none"),
     }
     let until = step.undo_until.as_ref().map_or_else(String::new, |until| format!(", possible until {until}"));
@@ -191,6 +197,11 @@ fn print_work(label: &str, work: &Work) {
         let of = if work.section { format!("{}. ", at + 1) } else { String::new() };
         if let Some(terms) = terms(&job.action) {
             line("limit", &format!("{of}{terms}"));
+        }
+    }
+    for (number, job) in work.going_back() {
+        if let Some(terms) = job.undo.as_ref().and_then(terms) {
+            line("limit", &format!("undo {number}. {terms}"));
         }
     }
 }

@@ -11,7 +11,7 @@ use super::durations;
 use super::farewell;
 use super::records::{MODE, PROFILE, SET, pick, plan_of};
 use super::rehearsals::{REHEARSAL, demanded, is_rehearsal};
-use super::{Failure, Look, Outcome, RunbookArgs, say};
+use super::{Failure, Look, Outcome, RunbookArgs, say, say_error};
 use crate::clock::Clock;
 use crate::cockpit::{Cockpit, Exit, theme_for};
 use crate::core::fact::{Fact, Mode, Recorded};
@@ -121,6 +121,9 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
         (journal, story.join())
     });
     let journal = journal?;
+    if let Some(warning) = journal.warning() {
+        say_error(&format!("warning: {warning}"));
+    }
     let Story { reader, plan, mut facts, head } =
         story.map_err(|_| Failure::outside("the run's record cannot be read"))??;
     // Nobody else writes any more. What was read before the lock was ours may have been overtaken.

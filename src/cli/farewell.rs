@@ -58,6 +58,10 @@ pub(super) fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId, s
     if paused > Span::ZERO {
         tell(&format!("writes were paused for {paused}"));
     }
+    let unkept = engine.samples_dropped();
+    if unkept > 0 {
+        tell(&format!("{}: the disk was too slow for them", words::unkept(unkept)));
+    }
 }
 
 /// This program as it must be called to find what lies in this state directory.

@@ -20,6 +20,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::term::ColorChoice;
+use crate::text::clean;
 
 /// Exit statuses, in the words of `--help`.
 const EXIT_STATUSES: &str = "\
@@ -232,7 +233,7 @@ impl Failure {
 
 impl From<crate::journal::JournalError> for Failure {
     fn from(error: crate::journal::JournalError) -> Self {
-        Self::outside(error)
+        Self::outside(clean(&error.to_string()))
     }
 }
 

@@ -10,7 +10,8 @@ use crate::core::time::At;
 use crate::driver::facts_of;
 use crate::journal::{LockState, NotedHead, Reader, RunId, RunMeta, Store, verify as verify_chain};
 use crate::runbook::{Options, load_str};
-use crate::text::clean;
+use crate::tape::unkept;
+use crate::text::{clean, json as shown_json};
 use crate::words;
 
 /// Labels under which a run notes how its runbook was read.
@@ -76,7 +77,7 @@ pub(super) fn runs(state: &Path) -> Outcome {
                     clean(&state)
                 ));
             }
-            Err(error) => say(&format!("{}  cannot be read: {error}", run.id)),
+            Err(error) => say(&format!("{}  cannot be read: {}", run.id, clean(&error.to_string()))),
         }
     }
     Ok(0)
@@ -101,7 +102,7 @@ pub(super) fn log(state: &Path, asked: Option<&str>, json: bool) -> Outcome {
                 "hash": record.hash.to_string(),
                 "fact": serde_json::from_str::<serde_json::Value>(&record.body).unwrap_or(serde_json::Value::Null),
             });
-            say(&line.to_string());
+            say(&shown_json(&line.to_string()));
         }
         return Ok(0);
     }
@@ -134,11 +135,15 @@ pub(super) fn verify(state: &Path, asked: &str, head: Option<&str>) -> Outcome {
     let reader = store.read_run(&pick(&store, Some(asked))?)?;
     let expected: Option<NotedHead> = head.map(str::parse).transpose().map_err(Failure::usage)?;
     let report = verify_chain(&reader, expected.as_ref())?;
-    if report.is_intact() {
-        say(&report.to_string());
+    let intact = report.is_intact();
+    let tell = if intact { say } else { say_error };
+    tell(&report.to_string());
+    if intact {
         say("  the chain holds the facts and the runbook; samples and labels are outside it and are not checked");
-        return Ok(0);
     }
-    say_error(&report.to_string());
-    Ok(1)
+    // That readings are missing is no damage: it was known when it happened.
+    if let Ok(unkept @ 1..) = unkept(&reader) {
+        tell(&format!("  {}: the disk was too slow for them", words::unkept(unkept)));
+    }
+    Ok(u8::from(!intact))
 }

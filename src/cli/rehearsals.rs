@@ -57,7 +57,7 @@ pub(super) fn rehearsal_of(store: &Store, id: &RunId, wanted: impl Fn(&RunMeta) 
         _ => None,
     });
     let believed = opened == Some(if simulated { Mode::Rehearsal } else { Mode::Live });
-    let intact = believed && verify(&reader, None).is_ok_and(|report| report.is_intact());
+    let intact = believed && verify(&reader, None).is_ok_and(|report| report.record_is_whole());
     intact.then_some(OnRecord { reader, facts, real: !simulated })
 }
 

@@ -273,7 +273,7 @@ fn automatic(state: &Path, args: &RehearseArgs, setting: &Setting) -> Outcome {
             as_expected,
             debrief: &debrief,
         };
-        say(&serde_json::to_string(&summary).map_err(Failure::outside)?);
+        say(&crate::text::json(&serde_json::to_string(&summary).map_err(Failure::outside)?));
     } else {
         say(&format!("run {id}"));
         say_debrief(setting, &debrief, Charset::detect());

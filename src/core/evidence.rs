@@ -33,16 +33,6 @@ impl Verdict {
         self.min(other)
     }
 
-    /// GO and NO-GO swapped; UNKNOWN stays.
-    #[must_use]
-    pub fn negated(self) -> Verdict {
-        match self {
-            Verdict::Go => Verdict::NoGo,
-            Verdict::Unknown => Verdict::Unknown,
-            Verdict::NoGo => Verdict::Go,
-        }
-    }
-
     /// The word on screen.
     pub fn as_str(self) -> &'static str {
         match self {

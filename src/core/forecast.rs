@@ -108,7 +108,7 @@ fn kept(step: &Step) -> Option<Span> {
 /// What is left of doing a step.
 fn left(plan: &Plan, run: &Run, now: At, step: &Step) -> Estimate {
     let whole = doing(run, step);
-    let started = run.started(&step.id).unwrap_or(now);
+    let started = run.step(&step.id).started.unwrap_or(now);
     match run.phase(&step.id) {
         Phase::Done { .. } | Phase::Skipped { .. } => Estimate::default(),
         Phase::Running(running) if running.key.direction == Direction::Do => {
@@ -236,7 +236,7 @@ fn left_of_pause(plan: &Plan, run: &Run, now: At, step: &Step) -> Estimate {
     }
     match run.writes.since {
         Some(_) if typical.is_none() => whole,
-        Some(since) => whole.left_after(now.since(since.max(run.started(&step.id).unwrap_or(since)))),
+        Some(since) => whole.left_after(now.since(since.max(run.step(&step.id).started.unwrap_or(since)))),
         None => {
             let stop = step.work.jobs.iter().position(|job| job.writes == Some(WriteEdge::Stop));
             let is_over = stop.is_none_or(|stop| stop < usize::from(run.step(&step.id).begun));

@@ -50,12 +50,19 @@ pub struct Plan {
     pub digest: String,
     /// Steps by id.
     pub index: BTreeMap<StepId, usize>,
+    /// For each step that others need: those that do so directly, in the order of the runbook.
+    pub needing: BTreeMap<StepId, Vec<StepId>>,
 }
 
 impl Plan {
     /// The step of that id.
     pub fn step(&self, id: &StepId) -> Option<&Step> {
         self.index.get(id).and_then(|&at| self.steps.get(at))
+    }
+
+    /// Steps that need this one directly.
+    pub fn needing(&self, id: &StepId) -> &[StepId] {
+        self.needing.get(id).map_or(&[], Vec::as_slice)
     }
 
     /// A step as people know it: `13 "Switch the database"`. Its title is foreign.
@@ -232,7 +239,7 @@ pub struct Work {
     pub jobs: Vec<Job>,
     /// For a section: the time after which it undoes itself.
     pub deadline: Option<Span>,
-    /// Whether this is a section: what has run is taken back in reverse order when a job fails.
+    /// Whether this is a section. One with a deadline takes back what has run in reverse order when a job fails.
     pub section: bool,
     /// Exactly what will be done and where, line by line.
     pub preview: Vec<String>,
@@ -241,19 +248,52 @@ pub struct Work {
 }
 
 impl Work {
-    /// Jobs on these targets, with their preview. The digest is whoever's who can compute one.
+    /// Jobs on these targets, with their preview. The digest is whoever's who can compute one. A section with a
+    /// deadline is one that takes itself back; its preview says how.
     pub fn new(jobs: Vec<Job>, deadline: Option<Span>, section: bool, targets: &BTreeMap<TargetId, Target>) -> Self {
+        let mut work = Self { jobs, deadline, section, preview: Vec::new(), digest: String::new() };
+        work.preview = work.will_do(targets).into_iter().chain(work.will_take_back(targets)).collect();
+        work
+    }
+
+    fn will_do(&self, targets: &BTreeMap<TargetId, Target>) -> Vec<String> {
         let numbered = |(at, job): (usize, &Job)| {
             let lines = job.action.preview(targets).into_iter();
-            if section {
+            if self.section {
                 let heading = format!("{}. {}", at + 1, job.title);
                 std::iter::once(heading).chain(lines.map(|line| format!("   {line}"))).collect::<Vec<_>>()
             } else {
                 lines.collect()
             }
         };
-        let preview = jobs.iter().enumerate().flat_map(numbered).collect();
-        Self { jobs, deadline, section, preview, digest: String::new() }
+        self.jobs.iter().enumerate().flat_map(numbered).collect()
+    }
+
+    fn will_take_back(&self, targets: &BTreeMap<TargetId, Target>) -> Vec<String> {
+        let told = |(number, job): (usize, &Job)| match &job.undo {
+            Some(undo) => {
+                let lines = undo.preview(targets).into_iter().map(|line| format!("   {line}"));
+                let heading = format!("if it fails: undo {number}. {}", job.title);
+                std::iter::once(heading).chain(lines).collect::<Vec<_>>()
+            }
+            None => vec![format!("if it fails: nothing takes back {number}. {}", job.title)],
+        };
+        self.going_back().flat_map(told).collect()
+    }
+
+    /// The jobs of a section, by number from 1, in the order in which it takes them back when it fails, is stopped or
+    /// runs out of time: the last first, of those it has begun. One without an undo stays as it is. Jobs that leave
+    /// nothing behind are left out, and so is everything of what does not take itself back.
+    pub fn going_back(&self) -> impl Iterator<Item = (usize, &Job)> {
+        // The undo of a step has no deadline: nothing would take that back.
+        let jobs = if self.section && self.deadline.is_some() { self.jobs.as_slice() } else { &[] };
+        let numbered = jobs.iter().enumerate().rev().map(|(at, job)| (at + 1, job));
+        numbered.filter(|(_, job)| job.undo.is_some() || job.action.leaves_the_program())
+    }
+
+    /// Whether anything of it is taken back by itself when it fails.
+    pub fn takes_itself_back(&self) -> bool {
+        self.going_back().any(|(_, job)| job.undo.is_some())
     }
 }
 

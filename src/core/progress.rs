@@ -142,7 +142,7 @@ fn ended(plan: &Plan, run: &Run, running: &Running, outcome: Outcome, took: Span
             Decision { facts: vec![job_ended(outcome), failed], effects: Vec::new() }
         }
         (Direction::Revert, outcome) => {
-            let cause = run.step(&key.step).reverting.unwrap_or_default();
+            let cause = run.step(&key.step).reverting.clone().unwrap_or_default();
             let mut decision = Decision::default();
             if matches!(outcome, Outcome::Succeeded { .. }) {
                 decision.facts.push(job_ended(outcome));
@@ -196,12 +196,11 @@ fn give_up(plan: &Plan, run: &Run, key: &JobKey, why: String, decision: &mut Dec
     revert_below(plan, run, &above, why, decision);
 }
 
-/// The next job below `key` that can be taken back.
+/// The next job below `key` that can be taken back, in the order that was confirmed.
 fn next_back(plan: &Plan, key: &JobKey) -> Option<u16> {
-    (0..key.job).rev().find(|job| {
-        let next = JobKey { job: *job, direction: Direction::Revert, ..key.clone() };
-        plan.action(&next).is_some()
-    })
+    let back = plan.work(key)?.going_back().filter(|(_, job)| job.undo.is_some());
+    let mut places = back.filter_map(|(number, _)| u16::try_from(number.checked_sub(1)?).ok());
+    places.find(|job| *job < key.job)
 }
 
 /// What follows from a finding about a job in doubt: a section that is half done takes itself back, as it would have
@@ -258,7 +257,7 @@ pub(super) fn job_adopted(plan: &Plan, run: &Run, now: At, key: JobKey, adoption
             // A section whose deadline passed meanwhile goes back, never forward.
             let late = Running::new(key.clone(), now, None);
             let late = passed_deadline(plan, run, now, &late).map(StopWhy::Deadline);
-            let stopping = run.step(&key.step).stopping.or(late);
+            let stopping = run.step(&key.step).stopping.clone().or(late);
             let running = Running::new(key, now, stopping);
             let rest = ended(plan, run, &running, outcome, took);
             decision.facts.extend(rest.facts);
@@ -266,7 +265,7 @@ pub(super) fn job_adopted(plan: &Plan, run: &Run, now: At, key: JobKey, adoption
         }
         Adoption::NeverStarted => {
             let what = "it never started: the cockpit went away first".to_owned();
-            let stopping = run.step(&key.step).stopping;
+            let stopping = run.step(&key.step).stopping.clone();
             let running = Running::new(key, now, stopping);
             let rest = ended(plan, run, &running, Outcome::Failed { what }, Span::ZERO);
             decision.facts.extend(rest.facts);

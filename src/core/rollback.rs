@@ -1,6 +1,6 @@
 //! The way back: what taking everything back would do from here, in what order, and what it costs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::action::Action;
 use super::ids::StepId;
@@ -85,12 +85,6 @@ pub fn to_be_stopped_before(plan: &Plan, run: &Run, id: &StepId) -> Option<StepI
 
 /// Steps with an effect in the order in which they go back: the newest first, but each after all that rest on it.
 fn back_in_order<'a>(plan: &'a Plan, run: &'a Run) -> Vec<&'a StepId> {
-    let mut resting: BTreeMap<&StepId, Vec<&StepId>> = BTreeMap::new();
-    for step in &plan.steps {
-        for need in &step.needs {
-            resting.entry(need).or_default().push(&step.id);
-        }
-    }
     let mut seen = BTreeSet::new();
     let mut ordered = Vec::new();
     // A depth-first walk with a stack of its own: a step leaves when all that rest on it have left.
@@ -102,7 +96,7 @@ fn back_in_order<'a>(plan: &'a Plan, run: &'a Run) -> Vec<&'a StepId> {
                 ordered.push(id);
             } else if seen.insert(id) {
                 stack.push((id, true));
-                stack.extend(resting.get(id).into_iter().flatten().map(|other| (*other, false)));
+                stack.extend(plan.needing(id).iter().map(|other| (other, false)));
             }
         }
     }
@@ -138,17 +132,11 @@ pub fn needed_by(plan: &Plan, run: &Run, id: &StepId) -> Vec<StepId> {
 
 /// Every step that needs this one, directly or through others.
 pub(super) fn resting_on(plan: &Plan, id: &StepId) -> Vec<StepId> {
-    let mut resting: BTreeMap<&StepId, Vec<&StepId>> = BTreeMap::new();
-    for step in &plan.steps {
-        for need in &step.needs {
-            resting.entry(need).or_default().push(&step.id);
-        }
-    }
     let mut seen = BTreeSet::from([id]);
     let mut found = vec![id];
     let mut at = 0;
     while let Some(base) = found.get(at).copied() {
-        found.extend(resting.get(base).into_iter().flatten().copied().filter(|other| seen.insert(*other)));
+        found.extend(plan.needing(base).iter().filter(|other| seen.insert(*other)));
         at += 1;
     }
     found.into_iter().skip(1).cloned().collect()

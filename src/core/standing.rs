@@ -94,15 +94,24 @@ pub fn step_state(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -
 /// The step where the run is: what is under way or in doubt; on the way back what was taken back last; else what
 /// failed, and else the first that is not settled.
 pub fn here<'p>(plan: &'p Plan, run: &Run) -> Option<&'p Step> {
-    let steps = &plan.steps;
-    let phase = |step: &Step| run.phase(&step.id);
-    let under_way =
-        |step: &&Step| matches!(phase(step), Phase::Running(_) | Phase::Verifying { .. } | Phase::InDoubt { .. });
-    let failed = |step: &&Step| matches!(phase(step), Phase::Failed { .. });
-    let unsettled = |step: &&Step| !run.is_settled(&step.id);
+    // Once over the steps: this is asked several times for every picture.
+    let (mut failed, mut unsettled) = (None, None);
+    for step in &plan.steps {
+        match run.phase(&step.id) {
+            Phase::Running(_) | Phase::Verifying { .. } | Phase::InDoubt { .. } => return Some(step),
+            Phase::Done { .. } | Phase::Skipped { .. } => {}
+            Phase::Failed { .. } => {
+                failed.get_or_insert(step);
+                unsettled.get_or_insert(step);
+            }
+            Phase::Pending | Phase::Undone { .. } => {
+                unsettled.get_or_insert(step);
+            }
+        }
+    }
     let last_back = || is_going_back(run).then(|| newest_back(run)).flatten();
-    let found = steps.iter().find(under_way).or_else(|| plan.step(last_back()?));
-    found.or_else(|| steps.iter().find(failed)).or_else(|| steps.iter().find(unsettled)).or(steps.last())
+    let back = last_back().and_then(|id| plan.step(id));
+    back.or(failed).or(unsettled).or(plan.steps.last())
 }
 
 /// Steps that must be done before this one and are not.
@@ -123,8 +132,8 @@ pub fn picture(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> P
         }
         _ => Vec::new(),
     };
-    let doubt = match progress.phase {
-        Phase::InDoubt { key, .. } => Some(key),
+    let doubt = match &progress.phase {
+        Phase::InDoubt { key, .. } => Some(key.clone()),
         _ => None,
     };
     Picture {

@@ -77,7 +77,7 @@ impl WritePause {
 }
 
 /// What has become of a step.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StepRun {
     /// Where it stands.
     pub phase: Phase,
@@ -117,6 +117,28 @@ pub struct StepRun {
     /// What each job of the newest try, or of its newest undo, came to.
     pub results: Vec<JobResult>,
 }
+
+/// A step that nobody has touched.
+static UNTOUCHED: StepRun = StepRun {
+    phase: Phase::Pending,
+    attempt: Attempt(0),
+    undo_attempt: Attempt(0),
+    started: None,
+    undo_started: None,
+    undo_done: 0,
+    undo_tried: false,
+    ended: None,
+    items: BTreeSet::new(),
+    overridden: None,
+    begun: 0,
+    stopping: None,
+    reverting: None,
+    baselines: Baselines::new(),
+    undo_baselines: Baselines::new(),
+    left: false,
+    worked: false,
+    results: Vec::new(),
+};
 
 /// What a job came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -248,19 +270,13 @@ impl Run {
     }
 
     /// What has become of the step; the first state for one nobody touched.
-    pub fn step(&self, id: &StepId) -> StepRun {
-        self.steps.get(id).cloned().unwrap_or_default()
+    pub fn step(&self, id: &StepId) -> &StepRun {
+        self.steps.get(id).unwrap_or(&UNTOUCHED)
     }
 
-    /// Where the step stands, without a copy.
+    /// Where the step stands.
     pub fn phase(&self, id: &StepId) -> &Phase {
-        static PENDING: Phase = Phase::Pending;
-        self.steps.get(id).map_or(&PENDING, |step| &step.phase)
-    }
-
-    /// When the step's newest try began, without a copy.
-    pub fn started(&self, id: &StepId) -> Option<At> {
-        self.steps.get(id).and_then(|step| step.started)
+        &self.step(id).phase
     }
 
     /// How long the step took in rehearsals, as far as that was known when the run began.
@@ -380,7 +396,7 @@ impl Run {
     fn apply_to_step(&mut self, plan: &Plan, at: At, id: &StepId, fact: &Fact) {
         let marks = plan.step(id).and_then(|step| step.writes);
         let stops_writes = plan.step(id).is_some_and(Step::stops_writes);
-        let step = self.steps.entry(id.clone()).or_default();
+        let step = self.steps.entry(id.clone()).or_insert_with(|| UNTOUCHED.clone());
         match fact {
             Fact::StepStarted { attempt, overridden, baselines, .. } => {
                 step.baselines.clone_from(baselines);

@@ -411,6 +411,7 @@ impl<W: World> Engine<W> {
         let now = self.clock.now();
         self.notice_a_lapse(now);
         self.board.refresh(&self.plan, &self.run, now);
+        self.tape.unkept(self.writer.samples_dropped());
         let said = self.tape.output_in_time(now);
         self.keep(said);
         if let Some(since) = self.silent_since() {
@@ -605,6 +606,11 @@ impl<W: World> Engine<W> {
     /// The newest facts, the oldest of them first.
     pub fn log(&self) -> &VecDeque<Recorded> {
         &self.log
+    }
+
+    /// How many samples were not kept: the panes showed them, a replay will not.
+    pub fn samples_dropped(&self) -> u64 {
+        self.writer.samples_dropped()
     }
 
     /// Hash of the newest durable fact.

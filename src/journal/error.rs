@@ -124,11 +124,6 @@ pub enum JournalError {
 }
 
 impl JournalError {
-    /// Whether this is the end of a journal that was being written.
-    pub const fn is_final(&self) -> bool {
-        matches!(self, Self::Faulted(_) | Self::Fenced { .. })
-    }
-
     pub(super) fn io(doing: &'static str, path: impl Into<PathBuf>, cause: io::Error) -> Self {
         Self::Io { doing, path: path.into(), cause: Arc::new(cause) }
     }

@@ -15,6 +15,7 @@
 //! * An edited, deleted, reordered, inserted or truncated record is found by [`verify()`].
 
 mod chain;
+mod drafts;
 mod error;
 mod files;
 mod head;
@@ -42,4 +43,4 @@ pub use sqlite::Journal;
 pub use store::{JournalSummary, NewRun, RunDir, RunSummary, Store, state_dir};
 pub use unkept::Unkept;
 pub use verify::{Damage, HeadFile, VerifyReport, verify};
-pub use writer::{Ack, Notice, Writer, WriterStatus};
+pub use writer::{Ack, Notice, Writer};

@@ -82,7 +82,6 @@ pub struct Reader {
     conn: Connection,
     dir: RunDir,
     meta: RunMeta,
-    seen: i64,
 }
 
 impl Reader {
@@ -100,7 +99,7 @@ impl Reader {
                 why: format!("it is the journal of run {}, not of {}", meta.run, dir.id()),
             });
         }
-        Ok(Self { conn, dir, meta, seen: 0 })
+        Ok(Self { conn, dir, meta })
     }
 
     pub(super) fn into_connection(self) -> Connection {
@@ -137,7 +136,7 @@ impl Reader {
     }
 
     /// The decisions from number `from` on, in order. Ends at the last one there is; to follow a
-    /// run, ask again from the next number when [`Reader::has_changed`].
+    /// run, ask again from the next number.
     pub const fn records(&self, from: u64) -> Records<'_> {
         Records { reader: self, next: from.cast_signed(), chunk: Vec::new(), done: false }
     }
@@ -217,17 +216,6 @@ impl Reader {
         read().map_err(|cause| self.failed(cause))
     }
 
-    /// What left samples, by name: probes, and what the tape keeps under names that no probe has.
-    pub fn sources(&self) -> Result<Vec<String>, JournalError> {
-        let read = || -> rusqlite::Result<Vec<String>> {
-            self.conn
-                .prepare_cached("SELECT DISTINCT source FROM samples ORDER BY source")?
-                .query_map([], |row| row.get(0))?
-                .collect()
-        };
-        read().map_err(|cause| self.failed(cause))
-    }
-
     /// When the newest samples were taken (Unix milliseconds): a trace of the run having been watched then. `None`
     /// without any.
     pub fn newest_sample(&self) -> Result<Option<i64>, JournalError> {
@@ -237,16 +225,6 @@ impl Reader {
                 row.get(0)
             })
             .map_err(|cause| self.failed(cause))
-    }
-
-    /// Whether anything was written since the last time this was asked (true the first time).
-    /// Cheap: it reads one counter.
-    pub fn has_changed(&mut self) -> Result<bool, JournalError> {
-        let version: i64 =
-            self.conn.pragma_query_value(None, "data_version", |row| row.get(0)).map_err(|cause| self.failed(cause))?;
-        let changed = version != self.seen;
-        self.seen = version;
-        Ok(changed)
     }
 
     pub(super) const fn connection(&self) -> &Connection {

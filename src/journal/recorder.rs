@@ -15,6 +15,9 @@ pub trait Recorder: Send {
     /// Hands over a sample. Samples may be lost, decisions may not.
     fn sample(&mut self, sample: Sample);
 
+    /// How many samples were not kept: no room, or no journal. They may be lost, but not in silence.
+    fn samples_dropped(&self) -> u64;
+
     /// Gives up on a disk that does not answer: dropping the recorder no longer waits for it.
     fn abandon(&mut self) {}
 }
@@ -28,6 +31,10 @@ impl Recorder for Writer {
         Writer::sample(self, sample);
     }
 
+    fn samples_dropped(&self) -> u64 {
+        Writer::samples_dropped(self)
+    }
+
     fn abandon(&mut self) {
         Writer::abandon(self);
     }
@@ -39,20 +46,23 @@ pub struct Inline {
     ledger: Box<dyn Ledger>,
     notices: mpsc::UnboundedSender<Notice>,
     samples: Vec<Sample>,
+    dropped: u64,
 }
 
 impl Inline {
     /// A recorder that writes to this ledger, and where its answers come.
     pub fn over(ledger: Box<dyn Ledger>) -> (Self, mpsc::UnboundedReceiver<Notice>) {
         let (notices, receiver) = mpsc::unbounded_channel();
-        (Self { ledger, notices, samples: Vec::new() }, receiver)
+        (Self { ledger, notices, samples: Vec::new(), dropped: 0 }, receiver)
     }
 
     fn flush(&mut self) {
         if self.samples.is_empty() {
             return;
         }
-        if let Err(error) = self.ledger.append_samples(&std::mem::take(&mut self.samples)) {
+        let samples = std::mem::take(&mut self.samples);
+        if let Err(error) = self.ledger.append_samples(&samples) {
+            self.dropped += samples.len() as u64;
             // A driver that has gone needs no answer.
             let _ = self.notices.send(Notice::Ended(error));
         }
@@ -70,6 +80,10 @@ impl Recorder for Inline {
         if self.samples.len() >= SAMPLE_BATCH {
             self.flush();
         }
+    }
+
+    fn samples_dropped(&self) -> u64 {
+        self.dropped
     }
 }
 

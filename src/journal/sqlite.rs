@@ -5,8 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use rusqlite::{Connection, Transaction, TransactionBehavior, config::DbConfig, params};
 
 use super::{
-    Digest, Fault, Head, JournalError, Ledger, NewRecord, Record, RunDir, RunId, Sample, head::HeadKeeper,
-    lock::RunLock,
+    Digest, Fault, Head, JournalError, Ledger, NewRecord, Record, RunDir, Sample, head::HeadKeeper, lock::RunLock,
 };
 
 /// Pages written to the log before a quiet moment is used to fold them into the database. At
@@ -23,6 +22,7 @@ pub struct Journal {
     dir: RunDir,
     epoch: i64,
     head: Head,
+    warning: Option<String>,
     pages: usize,
     end: Option<JournalError>,
 }
@@ -42,7 +42,13 @@ impl From<rusqlite::Error> for Stop {
 
 impl Journal {
     /// Takes the next lease on a journal whose chain was found whole and ends at `head`.
-    pub(super) fn start(mut conn: Connection, dir: RunDir, lock: RunLock, head: Head) -> Result<Self, JournalError> {
+    pub(super) fn start(
+        mut conn: Connection,
+        dir: RunDir,
+        lock: RunLock,
+        head: Head,
+        warning: Option<String>,
+    ) -> Result<Self, JournalError> {
         let path = dir.journal();
         let lease = |conn: &mut Connection| -> rusqlite::Result<i64> {
             let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -54,17 +60,17 @@ impl Journal {
         let epoch = lease(&mut conn).map_err(|cause| JournalError::database("take the lease on", &path, cause))?;
         let keeper = HeadKeeper::spawn(dir.path(), epoch)?;
         keeper.note(head);
-        Ok(Self { conn, keeper, _lock: lock, dir, epoch, head, pages: 0, end: None })
-    }
-
-    /// The run this is the journal of.
-    pub const fn run(&self) -> &RunId {
-        self.dir.id()
+        Ok(Self { conn, keeper, _lock: lock, dir, epoch, head, warning, pages: 0, end: None })
     }
 
     /// The run's folder.
     pub const fn dir(&self) -> &RunDir {
         &self.dir
+    }
+
+    /// What was found beside the record when it was opened, in one line: nothing rests on it, but somebody should know.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 
     /// The lease this journal was opened under: 1 for the first opening, one more each time.

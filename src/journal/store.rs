@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::{
-    Digest, Head, Holder, Journal, JournalError, LockState, Reader, RunId, RunMeta, files, head,
+    Digest, Head, Holder, Journal, JournalError, LockState, Reader, RunId, RunMeta, drafts, files, head,
     lock::RunLock,
     schema::{self, Access},
     verify,
@@ -121,13 +121,16 @@ impl Store {
     }
 
     /// Creates a run and opens it for this driver. The folder appears whole or not at all: a
-    /// crash in between leaves at most a hidden `.new-…` folder that no listing shows.
+    /// crash in between leaves at most a hidden folder that no listing shows, and the next driver
+    /// takes that away.
     pub fn create_run(&self, id: &RunId, new: &NewRun, holder: &Holder) -> Result<Journal, JournalError> {
         let dir = self.dir(id);
         if dir.path.exists() {
             return Err(JournalError::RunExists(id.clone()));
         }
-        let draft = RunDir { id: id.clone(), path: self.runs.join(format!(".new-{id}-{}", holder.pid)) };
+        drafts::sweep(&self.runs);
+        let drafting = drafts::keep(&self.runs);
+        let draft = RunDir { id: id.clone(), path: drafts::path(&self.runs, id, holder) };
         let lock = build(&draft, new, holder).inspect_err(|_| {
             // The reason is on its way to the operator; what is left of the draft is only litter.
             let _ = fs::remove_dir_all(&draft.path);
@@ -140,6 +143,7 @@ impl Store {
             }
         })?;
         files::sync_dir(&self.runs)?;
+        drop(drafting);
         drive(dir, lock)
     }
 
@@ -147,6 +151,7 @@ impl Store {
     /// and takes the next lease, which shuts out a driver that lost the lock without noticing.
     pub fn open_run(&self, id: &RunId, holder: &Holder) -> Result<Journal, JournalError> {
         let dir = self.existing(id)?;
+        drafts::sweep(&self.runs);
         let lock = RunLock::take(&dir.lock(), id, holder)?;
         drive(dir, lock)
     }
@@ -287,8 +292,9 @@ fn drive(dir: RunDir, lock: RunLock) -> Result<Journal, JournalError> {
     let conn = schema::open(&dir.journal(), Access::Write)?;
     let reader = Reader::over(conn, dir.clone())?;
     let report = verify(&reader, None)?;
-    if !report.is_intact() {
+    if !report.record_is_whole() {
         return Err(JournalError::Damaged(Box::new(report)));
     }
-    Journal::start(reader.into_connection(), dir, lock, report.head)
+    let warning = (!report.is_intact()).then(|| report.summary());
+    Journal::start(reader.into_connection(), dir, lock, report.head, warning)
 }

@@ -9,6 +9,7 @@ use std::fmt;
 use rusqlite::Row;
 
 use super::{Digest, Head, JournalError, NotedHead, Reader, RunId, chain, head::read as read_head, sqlite::digest};
+use crate::text::clean;
 
 /// After so many findings the rest is left unsaid: the journal is beyond naming its damage.
 const FINDINGS: usize = 64;
@@ -62,11 +63,10 @@ pub enum Damage {
     },
     /// The head that was expected is not in the chain: records were cut off or written anew.
     HeadNotFound(NotedHead),
-    /// The frozen runbook is not the one the run was created with.
-    Runbook {
-        /// Which copy: "in the journal" or "beside the journal".
-        copy: &'static str,
-    },
+    /// The frozen runbook in the journal is not the one the run was created with.
+    Runbook,
+    /// The copy of the runbook in the run's folder was changed. It is for people: nothing is driven by it.
+    RunbookCopy,
     /// The database cannot be read past some record.
     Unreadable {
         /// Number of the last record that could be read; 0 for none.
@@ -103,9 +103,13 @@ impl fmt::Display for Damage {
             Self::HeadNotFound(head) => {
                 write!(f, "no record has the expected head {head}: records were cut off the end or written anew")
             }
-            Self::Runbook { copy } => write!(f, "the runbook {copy} was changed"),
+            Self::Runbook => f.write_str("the runbook in the journal was changed"),
+            Self::RunbookCopy => f.write_str(
+                "runbook.yaml in the run's folder was changed: it is a copy for people, and what is driven is the one \
+                 in the journal; delete the file or put it back",
+            ),
             Self::Unreadable { after, cause } => {
-                write!(f, "nothing can be read after record {after}: {cause}")
+                write!(f, "nothing can be read after record {after}: {}", clean(cause))
             }
             Self::More => f.write_str("and more"),
         }
@@ -148,6 +152,11 @@ impl VerifyReport {
         self.findings.is_empty()
     }
 
+    /// Whether the record is whole: whatever was found is about copies for people, which nothing rests on.
+    pub fn record_is_whole(&self) -> bool {
+        self.findings.iter().all(|finding| *finding == Damage::RunbookCopy)
+    }
+
     /// The findings in one line.
     pub fn summary(&self) -> String {
         if self.is_intact() {
@@ -160,13 +169,13 @@ impl VerifyReport {
 
 impl fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_intact() {
+        if self.record_is_whole() {
             write!(f, "run {}: chain intact, {} records, head {}", self.run, self.records, self.head.hash)?;
         } else {
             write!(f, "run {}: DAMAGED, {} records", self.run, self.records)?;
-            for finding in &self.findings {
-                write!(f, "\n  {finding}")?;
-            }
+        }
+        for finding in &self.findings {
+            write!(f, "\n  {finding}")?;
         }
         match (&self.head_file, self.expected_at) {
             (_, Some(seq)) => write!(f, "\n  the expected head is record {seq}"),
@@ -238,13 +247,13 @@ fn check_runbook(reader: &Reader) -> Result<Vec<Damage>, JournalError> {
     let mut findings = Vec::new();
     let frozen = reader.meta().runbook;
     if Digest::of(&reader.runbook()?) != frozen {
-        findings.push(Damage::Runbook { copy: "in the journal" });
+        findings.push(Damage::Runbook);
     }
     // The copy in the folder is for people; without it nothing is lost.
     if let Ok(bytes) = std::fs::read(reader.dir().runbook())
         && Digest::of(&bytes) != frozen
     {
-        findings.push(Damage::Runbook { copy: "beside the journal" });
+        findings.push(Damage::RunbookCopy);
     }
     Ok(findings)
 }

@@ -43,22 +43,9 @@ pub enum Notice {
     Ended(JournalError),
 }
 
-/// How the writer is doing, for the screen.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct WriterStatus {
-    /// Decisions handed over and not yet acknowledged, in batches.
-    pub waiting: usize,
-    /// Samples not yet written.
-    pub samples_waiting: usize,
-    /// Samples that were given up: no room, or no journal.
-    pub samples_dropped: u64,
-}
-
 #[derive(Debug, Default)]
 struct Queue {
     decisions: VecDeque<(u64, Vec<NewRecord>)>,
-    /// The batch being written now.
-    writing: bool,
     samples: VecDeque<Sample>,
     /// When the oldest waiting sample came.
     since: Option<Instant>,
@@ -90,7 +77,7 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the thread. The receiver gives one [`Notice`] per submitted batch; when it gives
-    /// `None` the writer is gone, which before [`Writer::close`] means that the journal is lost.
+    /// `None` the writer is gone, which means that the journal is lost.
     pub fn spawn(ledger: Box<dyn Ledger>) -> std::io::Result<(Self, mpsc::UnboundedReceiver<Notice>)> {
         let shared = Arc::new(Shared::default());
         // Unbounded is bounded here: one notice per batch the driver itself submitted.
@@ -132,14 +119,9 @@ impl Writer {
         }
     }
 
-    /// How the writer is doing.
-    pub fn status(&self) -> WriterStatus {
-        let queue = self.shared.queue();
-        WriterStatus {
-            waiting: queue.decisions.len() + usize::from(queue.writing),
-            samples_waiting: queue.samples.len(),
-            samples_dropped: queue.dropped,
-        }
+    /// Samples that were given up: no room, or no journal.
+    pub fn samples_dropped(&self) -> u64 {
+        self.shared.queue().dropped
     }
 
     /// Gives the thread up to its disk: dropping this no longer waits for it. What was handed over is written if the
@@ -148,11 +130,6 @@ impl Writer {
         self.shared.queue().closing = true;
         self.shared.changed.notify_one();
         drop(self.thread.take());
-    }
-
-    /// Writes what was handed over, closes the journal and releases its run. Waits for the disk.
-    pub fn close(self) {
-        drop(self);
     }
 }
 
@@ -187,12 +164,7 @@ impl Worker {
             match self.next() {
                 Work::Decisions(ticket, batch) => {
                     let result = self.ledger.append(&batch);
-                    let failed = result.is_err();
-                    {
-                        let mut queue = self.shared.queue();
-                        queue.writing = false;
-                        queue.ended |= failed;
-                    }
+                    self.shared.queue().ended |= result.is_err();
                     // The driver may have gone; what it decided is written all the same.
                     let _ = self.notices.send(Notice::Ack(Ack { ticket, result }));
                     self.since_tidy = self.since_tidy.saturating_add(1);
@@ -239,7 +211,6 @@ impl Worker {
                 return Work::Tidy;
             }
             if let Some((ticket, batch)) = queue.decisions.pop_front() {
-                queue.writing = true;
                 return Work::Decisions(ticket, batch);
             }
             let wait = queue.since.map(|since| SAMPLE_WAIT.saturating_sub(since.elapsed()));

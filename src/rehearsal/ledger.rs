@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::compare::{Change, changes};
 use super::session::AUTOMATIC;
 use crate::core::fact::{Ending, Fact, Recorded};
 use crate::core::ids::StepId;
@@ -183,11 +182,6 @@ pub fn standing(demand: &Rehearsals, plan: &Plan, rehearsals: &[Rehearsal], now:
         missing.push("none of them was rolled back after something had been done".to_owned());
     }
     Standing { counted: counted.into_iter().map(|rehearsal| rehearsal.run.clone()).collect(), missing }
-}
-
-/// What changed since the newest rehearsal of another plan of the same runbook.
-pub fn changed_since(last: &Plan, present: &Plan) -> Vec<Change> {
-    if last.digest == present.digest { Vec::new() } else { changes(last, present) }
 }
 
 #[cfg(test)]

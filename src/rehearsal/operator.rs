@@ -78,19 +78,14 @@ pub struct AutoOperator {
     /// The situation it is in, and since when.
     since: Option<(String, At)>,
     again: At,
-    /// Why everything is being taken back, once it is.
-    turned_back: Option<String>,
+    /// Whether everything is being taken back.
+    turned_back: bool,
 }
 
 impl AutoOperator {
     /// An operator with this policy.
     pub fn new(policy: Policy) -> Self {
-        Self { policy, since: None, again: At(0), turned_back: None }
-    }
-
-    /// Why it has turned back, if it has.
-    pub fn turned_back(&self) -> Option<&str> {
-        self.turned_back.as_deref()
+        Self { policy, since: None, again: At(0), turned_back: false }
     }
 
     fn wish(&mut self, seen: Seen, look: &dyn Fn(&JobKey) -> Option<bool>) -> Option<Wish> {
@@ -104,7 +99,7 @@ impl AutoOperator {
                 Phase::InDoubt { key, .. } => return Some(self.about_doubt(seen, step, key, look)),
                 Phase::Running(running) => {
                     if let Some(Action::Manual(items)) = plan.action(&running.key) {
-                        let done = run.step(&step.id).items;
+                        let done = &run.step(&step.id).items;
                         let item =
                             (0..items.len()).filter_map(|at| u16::try_from(at).ok()).find(|at| !done.contains(at));
                         return item.map(|item| Wish {
@@ -119,11 +114,11 @@ impl AutoOperator {
                 _ => {}
             }
         }
-        if self.turned_back.is_none() {
+        if !self.turned_back {
             if let Some(after) = &self.policy.roll_back_after
                 && matches!(run.phase(after), Phase::Done { .. })
             {
-                self.turned_back = Some(format!("the rehearsal takes everything back after {after}"));
+                self.turned_back = true;
             } else {
                 return self.forward(seen);
             }
@@ -184,7 +179,7 @@ impl AutoOperator {
                     Failed::RollBack
                         if run.has_effect(&step.id) && !reverted || !way_back(plan, run).steps.is_empty() =>
                     {
-                        self.turned_back = Some(format!("{} failed", step.id));
+                        self.turned_back = true;
                         self.back(seen)
                     }
                     Failed::RollBack => {
@@ -300,11 +295,7 @@ impl Operator for AutoOperator {
         // Whatever comes of it, the next look is a new one.
         self.since = None;
         self.again = seen.now.plus(Span(self.policy.reaction.0.max(100)));
-        if self.policy.shut_gate == ShutGate::RollBack
-            && let Command::Note { text } = &wish.command
-        {
-            self.turned_back = Some(text.clone());
-        }
+        self.turned_back |= self.policy.shut_gate == ShutGate::RollBack && matches!(wish.command, Command::Note { .. });
         Some(wish.command)
     }
 

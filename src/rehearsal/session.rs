@@ -46,8 +46,6 @@ pub struct Rehearsed {
     pub world: Handle,
     /// When it stood still for good without an end, if it did.
     pub stuck: Option<At>,
-    /// How often a cockpit was lost and another took over.
-    pub cockpits: u32,
 }
 
 impl Rehearsed {
@@ -175,7 +173,7 @@ pub fn rehearse_observed(
     let records = session.contents.contents().records;
     let facts = facts_of(&records).map_err(EngineError::from)?;
     let run = Run::fold(plan, &facts);
-    Ok(Rehearsed { records, run, world: session.world, contents: session.contents, stuck, cockpits: session.epoch })
+    Ok(Rehearsed { records, run, world: session.world, contents: session.contents, stuck })
 }
 
 struct Session {

@@ -132,11 +132,6 @@ impl Handle {
         self.0.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The pace at which its time is shown.
-    pub fn pace(&self) -> &Pace {
-        &self.0.pace
-    }
-
     /// The disk under the journal.
     pub fn disk(&self) -> &Disk {
         &self.0.disk

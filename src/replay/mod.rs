@@ -172,8 +172,8 @@ impl Stage for Replay {
         &self.reel.log
     }
 
-    fn head_text(&self) -> Option<String> {
-        None
+    fn samples_dropped(&self) -> u64 {
+        self.reel.samples_dropped
     }
 
     fn history(&self) -> &History {

@@ -15,7 +15,8 @@ use crate::core::time::{At, Span};
 use crate::driver::LOG_KEPT;
 use crate::journal::{Damage, JournalError, Reader, Sample, verify};
 use crate::recent::{History, OutputTail};
-use crate::tape::{BOARD, Heard, KeptOutput, OPENED, OUTPUT, Place, arrived, place_of};
+use crate::tape::{BOARD, Heard, KeptOutput, OPENED, OUTPUT, Place, arrived, place_of, unkept};
+use crate::words;
 
 /// Facts between two folds kept.
 const FOLD_EVERY: usize = 1_000;
@@ -99,6 +100,10 @@ impl Recording {
             notes.push("no samples: panes stay empty".to_owned());
         } else if inexact {
             notes.push("an older record: panes are near, not exact".to_owned());
+        }
+        let unkept = unkept(&reader)?;
+        if unkept > 0 {
+            notes.push(format!("{}: the disk was too slow, panes lack them", words::unkept(unkept)));
         }
         let mut run = Run::default();
         let mut folds = Vec::with_capacity(facts.len() / FOLD_EVERY + 1);
@@ -458,7 +463,9 @@ fn soundness(reader: &Reader, notes: &mut Vec<String>) -> Result<u64, JournalErr
             Damage::Missing { from, .. } => Some(*from),
             Damage::Rewritten { seq, .. } => i64::try_from(*seq).ok(),
             Damage::Unreadable { after, .. } => Some(after.saturating_add(1)),
-            Damage::Truncated { .. } | Damage::HeadNotFound(_) | Damage::Runbook { .. } | Damage::More => None,
+            Damage::Truncated { .. } | Damage::HeadNotFound(_) | Damage::Runbook | Damage::More => None,
+            // A replay is made from the one in the journal.
+            Damage::RunbookCopy => continue,
         };
         if let Some(first) = first.and_then(|first| u64::try_from(first).ok()) {
             sound = sound.min(first.saturating_sub(1));

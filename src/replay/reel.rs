@@ -30,6 +30,8 @@ pub struct Reel {
     pub seq: u64,
     /// The moment.
     pub now: At,
+    /// How many samples had not been kept since the driver came.
+    pub samples_dropped: u64,
     /// Number of the first sample that had not arrived yet.
     pub(super) next: i64,
     /// Samples read ahead.
@@ -48,6 +50,7 @@ impl Reel {
             log: VecDeque::new(),
             seq: 0,
             now,
+            samples_dropped: 0,
             next: 0,
             ahead: VecDeque::new(),
             lapsed: Vec::new(),
@@ -70,6 +73,7 @@ impl Reel {
             OPENED => {
                 self.history = History::default();
                 self.output = OutputTail::default();
+                self.samples_dropped = 0;
                 self.see_board(plan, sample);
             }
             BOARD => self.see_board(plan, sample),
@@ -111,6 +115,7 @@ impl Reel {
     }
 
     pub(super) fn say(&mut self, kept: KeptOutput) {
+        self.samples_dropped = kept.unkept;
         if let Some(first) = kept.said.first().filter(|_| kept.skipped > 0) {
             let text = format!("… {} lines are not in the record; the run's folder has them", kept.skipped);
             self.output.push(Line { key: first.key.clone(), stream: first.stream, text });

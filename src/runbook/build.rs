@@ -38,6 +38,12 @@ pub(super) fn plan(
         return Err(faults);
     }
     let index = steps.iter().enumerate().map(|(at, step)| (step.id.clone(), at)).collect();
+    let mut needing: BTreeMap<StepId, Vec<StepId>> = BTreeMap::new();
+    for step in &steps {
+        for need in &step.needs {
+            needing.entry(need.clone()).or_default().push(step.id.clone());
+        }
+    }
     Ok(Plan {
         title: runbook.title.clone(),
         owner: runbook.owner.clone(),
@@ -56,6 +62,7 @@ pub(super) fn plan(
         conditions: builder.conditions,
         digest: digest(runbook),
         index,
+        needing,
     })
 }
 

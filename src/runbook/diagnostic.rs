@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 
+use crate::text;
+
 /// A place in the source, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark {
@@ -226,9 +228,9 @@ impl miette::Diagnostic for Shown<'_> {
     }
 }
 
-/// Control and invisible characters escaped.
+/// Text of one line that is harmless to show.
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if hidden(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
+    text::clean(text).into_owned()
 }
 
 /// The source with hidden characters replaced by visible ones of the same length, so that places still fit.
@@ -236,17 +238,11 @@ fn printable(source: &str) -> String {
     source
         .chars()
         .map(|c| match c.len_utf8() {
-            _ if c == '\n' || c == '\t' || !hidden(c) => c,
+            _ if c == '\n' || c == '\t' || !text::is_hidden(c) => c,
             1 => '?',
             2 => '¿',
             3 => '\u{fffd}',
             _ => '\u{1f6ab}',
         })
         .collect()
-}
-
-/// Characters that move a cursor, reorder a line or cannot be seen.
-fn hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
 }

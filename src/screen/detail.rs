@@ -1,9 +1,6 @@
 //! The selected step: what it is, what it will do, what keeps it shut, and the way back.
 
-use crate::words;
-use pulldown_cmark::{Event, Parser, Tag, TagEnd};
-
-use super::{Ask, Block, Detail, GateRow, Role, Scene, Text, steps};
+use super::{Ask, Block, Detail, GateRow, Role, Scene, Text, markdown, steps};
 use crate::core::action::Action;
 use crate::core::evidence::{Evidence, Verdict};
 use crate::core::job::{Direction, JobKey};
@@ -14,6 +11,7 @@ use crate::core::standing::{StepState, step_state, unmet};
 use crate::core::state::{Phase, Running, StepRun};
 use crate::core::time::{At, Span};
 use crate::text::clean;
+use crate::words;
 
 /// Lines of preview shown before it is cut; the whole is one key away.
 const PREVIEW_LINES: usize = 14;
@@ -48,14 +46,14 @@ pub(super) fn detail(scene: &Scene, whole: bool) -> Detail {
     let watched =
         matches!(state, StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying);
     if let Phase::Running(running) = &progress.phase {
-        under_way(scene, running, &progress, &mut blocks);
+        under_way(scene, running, progress, &mut blocks);
     }
     if watched {
         boards(scene, step, state, &mut blocks);
     }
     rehearsed(scene, step, &mut blocks);
     instructions(step, &mut blocks);
-    results(scene, step, &progress, &mut blocks);
+    results(scene, step, progress, &mut blocks);
     output(scene, step, &mut blocks);
     if !confirming {
         if !watched {
@@ -72,7 +70,7 @@ pub(super) fn detail(scene: &Scene, whole: bool) -> Detail {
     Detail {
         title: format!("{} · {}", step.number, clean(&step.title)),
         right: right(step),
-        state: state_line(scene, step, state, &progress),
+        state: state_line(scene, step, state, progress),
         blocks,
         scroll: scene.desk.detail_scroll,
     }
@@ -164,52 +162,10 @@ fn rehearsed(scene: &Scene, step: &Step, blocks: &mut Vec<Block>) {
 }
 
 fn instructions(step: &Step, blocks: &mut Vec<Block>) {
-    let lines = markdown(&step.instructions);
+    let lines = markdown::lines(&step.instructions);
     if !lines.is_empty() {
         blocks.push(Block::Lines { heading: String::new(), lines });
     }
-}
-
-/// Markdown as lines: paragraphs, lists, code and emphasis. Whatever else it contains becomes plain text.
-fn markdown(source: &str) -> Vec<Text> {
-    let mut lines: Vec<Text> = Vec::new();
-    let mut line = Text::default();
-    let mut role = Role::Plain;
-    let mut depth = 0_usize;
-    let flush = |line: &mut Text, lines: &mut Vec<Text>| {
-        if !line.0.is_empty() {
-            lines.push(std::mem::take(line));
-        }
-    };
-    for event in Parser::new(source) {
-        match event {
-            Event::Start(Tag::Strong | Tag::Heading { .. }) => role = Role::Strong,
-            Event::End(TagEnd::Strong) => role = Role::Plain,
-            Event::Start(Tag::List(_)) => depth += 1,
-            Event::End(TagEnd::List(_)) => depth = depth.saturating_sub(1),
-            Event::Start(Tag::Item) => {
-                flush(&mut line, &mut lines);
-                line = Text::new(Role::Dim, format!("{}• ", "  ".repeat(depth.saturating_sub(1))));
-            }
-            Event::Start(Tag::CodeBlock(_)) => role = Role::Dim,
-            Event::End(TagEnd::CodeBlock | TagEnd::Heading(_)) => {
-                role = Role::Plain;
-                flush(&mut line, &mut lines);
-            }
-            Event::End(TagEnd::Paragraph | TagEnd::Item) | Event::HardBreak => flush(&mut line, &mut lines),
-            Event::Text(text) if role == Role::Dim => {
-                lines.extend(text.lines().map(|code| Text::new(Role::Dim, format!("  {}", clean(code)))));
-            }
-            Event::Text(text) | Event::Html(text) | Event::InlineHtml(text) => {
-                line = std::mem::take(&mut line).and(role, clean(&text));
-            }
-            Event::Code(code) => line = std::mem::take(&mut line).and(Role::Strong, clean(&code)),
-            Event::SoftBreak => line = std::mem::take(&mut line).and(role, " "),
-            _ => {}
-        }
-    }
-    flush(&mut line, &mut lines);
-    lines
 }
 
 fn under_way(scene: &Scene, running: &Running, progress: &StepRun, blocks: &mut Vec<Block>) {
@@ -253,7 +209,8 @@ fn under_way(scene: &Scene, running: &Running, progress: &StepRun, blocks: &mut 
         );
         if let (Some(deadline), Some(started), false, None) = (work.deadline, progress.started, back, scene.fault) {
             let left = deadline.left_after(scene.now.since(started));
-            lines.push(Text::new(Role::Active, format!("undoes itself in {left}")));
+            let then = if work.takes_itself_back() { "undoes itself" } else { "fails" };
+            lines.push(Text::new(Role::Active, format!("{then} in {left}")));
         }
     }
     let heading = match running.key.direction {
@@ -427,14 +384,12 @@ fn preview(step: &Step, state: StepState, whole: bool, blocks: &mut Vec<Block>) 
 }
 
 fn will_do(step: &Step, whole: bool) -> Block {
-    let heading = match (step.work.section, step.work.deadline) {
-        (true, Some(deadline)) => {
-            format!("SECTION of {}, one confirmation, deadline {deadline}, undoes itself", step.work.jobs.len())
-        }
-        (true, None) => format!("SECTION of {}, one confirmation, undoes itself", step.work.jobs.len()),
-        (false, _) => {
-            format!("WILL DO · {}", step.work.jobs.first().map_or("nothing", |job| job.action.kind()))
-        }
+    let heading = if step.work.section {
+        let deadline = step.work.deadline.map_or_else(String::new, |deadline| format!(", deadline {deadline}"));
+        let back = if step.work.takes_itself_back() { ", undoes itself" } else { "" };
+        format!("SECTION of {}, one confirmation{deadline}{back}", step.work.jobs.len())
+    } else {
+        format!("WILL DO · {}", step.work.jobs.first().map_or("nothing", |job| job.action.kind()))
     };
     let lines = match (whole, step.work.section) {
         (true, _) => every_line(&step.work.preview),
@@ -460,7 +415,23 @@ fn jobs(work: &Work) -> Vec<Text> {
     let name = |(at, job): (usize, &Job)| {
         Text::plain(format!("{}. {}", at + 1, clean(&job.title))).and(Role::Dim, format!(" · {}", job.action.kind()))
     };
-    work.jobs.iter().enumerate().map(name).collect()
+    work.jobs.iter().enumerate().map(name).chain(if_it_fails(work)).collect()
+}
+
+/// How a section takes itself back, by the numbers of its jobs.
+fn if_it_fails(work: &Work) -> Option<Text> {
+    let (back, stay): (Vec<_>, Vec<_>) = work.going_back().partition(|(_, job)| job.undo.is_some());
+    let numbers = |jobs: &[(usize, &Job)]| {
+        let numbers: Vec<String> = jobs.iter().map(|(number, _)| number.to_string()).collect();
+        numbers.join(", ")
+    };
+    let told = match (back.is_empty(), stay.is_empty()) {
+        (true, true) => return None,
+        (true, false) => "nothing is taken back: its jobs have no undo".to_owned(),
+        (false, true) => format!("it takes back {}", numbers(&back)),
+        (false, false) => format!("it takes back {}; without an undo: {}", numbers(&back), numbers(&stay)),
+    };
+    Some(Text::new(Role::Strong, "if it fails: ").and(Role::Plain, told))
 }
 
 fn every_line(lines: &[String]) -> Vec<Text> {
@@ -489,6 +460,9 @@ fn undo(scene: &Scene, step: &Step, whole: bool, blocks: &mut Vec<Block>) {
             line.and(Role::Plain, format!(" · {}", work.jobs.first().map_or("", |job| job.action.kind())))
         }
         (None, Reversibility::Free) => line.and(Role::Dim, " · leaves nothing behind"),
+        (None, _) if step.work.takes_itself_back() => {
+            line.and(Role::Strong, " · by hand once it is done: the runbook has no undo for the whole")
+        }
         (None, _) => line.and(Role::Strong, " · by hand: the runbook has no undo"),
     };
     if let Some(undoing) = scene.run.durations(&step.id).and_then(|durations| durations.undoing) {

@@ -26,6 +26,7 @@ pub(super) fn header(scene: &Scene) -> Header {
         profile: plan.profile.as_deref().map(|profile| clean(profile).into_owned()).unwrap_or_default(),
         run: if scene.watching { driver } else { format!("run {} · {driver}", scene.run_name) },
         clock: format!("{}  {}", words::elapsed(until.since(opened)), words::clock(*now, &scene.zone)),
+        unkept: unkept(scene),
         passing: passing(scene),
         window: window(scene, &ahead, false),
         update: update(scene),
@@ -48,6 +49,14 @@ fn mode(scene: &Scene) -> String {
         None if scene.is_replay() => "REPLAY".to_owned(),
         Some(mode) => mode.as_str().to_owned(),
         None => "WATCH".to_owned(),
+    }
+}
+
+/// What the disk was too slow for: the panes show it now, a replay will not.
+fn unkept(scene: &Scene) -> Text {
+    match scene.samples_dropped {
+        0 => Text::default(),
+        dropped => Text::new(Role::NoGo, words::unkept(dropped)),
     }
 }
 

@@ -8,6 +8,7 @@ mod detail;
 mod header;
 pub mod keys;
 mod log;
+mod markdown;
 mod overlay;
 mod panes;
 mod project;
@@ -16,7 +17,6 @@ mod trial;
 
 pub(crate) use detail::state_role;
 pub(crate) use overlay::back_lines;
-pub use overlay::help_lines;
 pub use project::project;
 pub(crate) use project::{here, selected};
 pub(crate) use trial::{next_item, perfect, refused, trial, works};
@@ -70,8 +70,8 @@ pub struct Scene<'a> {
     pub silent: Option<At>,
     /// Whether this cockpit is on its way out.
     pub leaving: bool,
-    /// Head of the hash chain, shortened.
-    pub head: Option<String>,
+    /// How many samples were not kept because the disk was too slow.
+    pub samples_dropped: u64,
     /// Panes only, no steps.
     pub watching: bool,
     /// How time passes, where it is not the time of the world.
@@ -415,6 +415,8 @@ pub struct Header {
     pub run: String,
     /// Elapsed and the time of day.
     pub clock: String,
+    /// That the record lacks readings; empty when it does not.
+    pub unkept: Text,
     /// The pace of the time and the place in a replay; empty where time is the world's own.
     pub passing: Text,
     /// Window and forecast.

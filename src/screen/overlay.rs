@@ -134,8 +134,8 @@ pub(super) fn going_on(scene: &Scene, step: &StepId) -> String {
     }
 }
 
-/// Help for every key and every word, the same in the cockpit and in tests.
-pub fn help_lines() -> Vec<Text> {
+/// Help for every key and every word.
+fn help_lines() -> Vec<Text> {
     let mut lines = vec![Text::new(Role::Title, "KEYS")];
     lines.extend(KEYS.iter().map(|def| Text::new(Role::Key, format!("  {:<12}", def.keys)).and(Role::Plain, def.help)));
     lines.push(Text::default());

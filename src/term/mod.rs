@@ -264,11 +264,6 @@ impl Terminal {
         self.options
     }
 
-    /// Why the terminal is gone, if it is; known at once, whatever events still wait.
-    pub fn lost(&self) -> Option<Lost> {
-        self.session.lost()
-    }
-
     /// Gives the terminal to the shell and stops this process group, as Ctrl-Z should; returns
     /// when it goes on, followed by [`TermEvent::Resumed`]. The whole process stands still
     /// meanwhile. Refused where no shell could bring it back.

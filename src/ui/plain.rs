@@ -3,7 +3,7 @@
 //! No cursor movement, no colour, no drawing characters. What is foreign in a screen is clean already;
 //! [`ascii`] is for places that cannot show more than ASCII.
 
-use crate::screen::{Block, Detail, GateRow, Pane, Row, Screen, Text};
+use crate::screen::{Block, Detail, GateRow, Header, Pane, Row, Screen, Text};
 
 /// The screen as plain lines, the most important first.
 pub fn lines(screen: &Screen) -> Vec<String> {
@@ -28,8 +28,8 @@ pub fn header_lines(screen: &Screen) -> Vec<String> {
     let header = &screen.header;
     let mut lines = vec![format!("{} · {} · {} · {}", header.mode, header.title, header.run, header.clock)];
     lines.extend(header.alarm.clone());
-    let facts = [&header.passing, &header.window, &header.update, &header.pause, &header.back, &header.customers];
-    lines.extend(facts.into_iter().map(Text::to_plain));
+    let Header { unkept, passing, window, update, pause, back, customers, .. } = header;
+    lines.extend([unkept, passing, window, update, pause, back, customers].map(Text::to_plain));
     filled(lines)
 }
 

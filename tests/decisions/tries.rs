@@ -350,7 +350,7 @@ fn results_say_of_which_job_and_direction_they_are() {
     bench.ends("switch", true);
     bench.ends("switch", false);
     bench.ends("switch", true);
-    let keys: Vec<JobKey> = bench.run.step(&"switch".into()).results.into_iter().map(|result| result.key).collect();
+    let keys: Vec<JobKey> = bench.run.step(&"switch".into()).results.iter().map(|result| result.key.clone()).collect();
     let key = |direction, job| JobKey { step: "switch".into(), direction, attempt: Attempt(1), job };
     assert_eq!(keys, [key(Direction::Do, 0), key(Direction::Do, 1), key(Direction::Revert, 1)]);
 }

@@ -6,6 +6,7 @@
 mod world;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use gonogo::core::state::{Phase, Run};
 use gonogo::core::time::{At, Span};
 use gonogo::driver::{Engine, Opening, Turn, facts_of};
 use gonogo::journal::memory::{FailAt, FaultyLedger, MemoryLedger, MemoryView};
-use gonogo::journal::{Head, JournalError, Ledger, NewRecord, Record, RunId, Sample, Writer};
+use gonogo::journal::{Head, Inline, JournalError, Ledger, NewRecord, Record, Recorder, RunId, Sample, Writer};
 use gonogo::runbook::{self, Options};
 use world::{Outside, TestWorld, Traces};
 
@@ -131,6 +132,56 @@ async fn what_was_seen_before_the_machine_slept_counts_for_nothing() {
         matches!(lapses.as_slice(), [one] if one.fact == Fact::WatchLapsed { away: Span::secs(3_600) }),
         "{lapses:?}"
     );
+}
+
+/// A recorder without room for every sample.
+struct Crowded {
+    inner: Inline,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Recorder for Crowded {
+    fn submit(&mut self, ticket: u64, batch: Vec<NewRecord>) {
+        self.inner.submit(ticket, batch);
+    }
+
+    fn sample(&mut self, sample: Sample) {
+        self.inner.sample(sample);
+    }
+
+    fn samples_dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+/// Samples may be lost, but whoever replays the run is told that some are.
+#[tokio::test]
+async fn samples_that_were_not_kept_are_counted_in_the_record() {
+    let loaded = runbook::load_str("watched.yaml", WATCHED, &Options::default());
+    let plan = Arc::new(loaded.unwrap_or_else(|errors| panic!("{}", errors.render(false, 100))).plan);
+    let (clock, hand) = Clock::simulated(At(0));
+    let ledger = MemoryLedger::new(&run_id());
+    let view = ledger.view();
+    let world = TestWorld { outside: Arc::default(), ledger: view.clone(), clock: clock.clone(), traces: Traces::None };
+    let opening = Opening::New { mode: Mode::Lab, facts: Vec::new() };
+    let (inner, notices) = Inline::over(Box::new(ledger));
+    let dropped = Arc::new(AtomicU64::new(0));
+    let journal = (Crowded { inner, dropped: Arc::clone(&dropped) }, notices);
+    let mut engine = Engine::open(plan, me(), 1, opening, world, journal, clock).unwrap();
+    for lost in [0, 120, 120, 150] {
+        dropped.store(lost, Ordering::Relaxed);
+        hand.advance(Span(1_100));
+        engine.turn().await;
+        assert_eq!(engine.samples_dropped(), lost);
+    }
+    drop(engine);
+    let samples = view.contents().samples;
+    let kept: Vec<gonogo::tape::KeptOutput> = samples
+        .iter()
+        .filter(|sample| sample.source == gonogo::tape::OUTPUT)
+        .map(|sample| serde_json::from_str(&sample.body).unwrap())
+        .collect();
+    assert_eq!(kept.iter().map(|kept| kept.unkept).collect::<Vec<_>>(), [120, 150], "said when it changes");
 }
 
 /// A run with its journal and its world, over the lives of several cockpits.

@@ -26,6 +26,15 @@ impl State {
         self.store.create_run(&run(), &new_run(), &me()).unwrap()
     }
 
+    /// What is in the folder of all runs, hidden or not.
+    pub fn entries(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.dir.path().join("state/runs")).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
     /// A connection that obeys no rule of ours.
     pub fn raw(&self) -> Connection {
         let dir = self.store.read_run(&run()).unwrap().dir().clone();

@@ -68,6 +68,7 @@ impl Setting {
             conditions: Vec::new(),
             digest: String::new(),
             index: BTreeMap::new(),
+            needing: BTreeMap::new(),
         }
     }
 

@@ -56,7 +56,7 @@ impl Frames {
                 recording: false,
                 silent: None,
                 leaving: false,
-                head: None,
+                samples_dropped: 0,
                 watching: false,
                 passing: None,
                 desk: &desk,

@@ -111,15 +111,16 @@ fn label(element: &Value, at: usize) -> String {
     ["name", "server"]
         .iter()
         .find_map(|key| element.at(key).and_then(Value::text))
-        .map_or_else(|| format!("#{}", at + 1), clean)
+        .map_or_else(|| format!("#{}", at + 1), literal)
 }
 
 fn state(element: &Value) -> Option<String> {
-    element.at("state").and_then(Value::text).map(clean)
+    element.at("state").and_then(Value::text).map(literal)
 }
 
-/// Foreign text with control and invisible characters escaped, and cut.
-fn clean(text: &str) -> String {
+/// Foreign text as it would be written in a rule, so that it cannot end its quotation and go on as one; and cut. Facts
+/// keep this. What of it may be seen on a screen is for whoever shows it to say.
+fn literal(text: &str) -> String {
     let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
     if text.chars().nth(LONGEST).is_some() {
         shown.push('…');
@@ -136,7 +137,7 @@ fn shown(value: &Value, unit: Unit) -> String {
         (Value::Float(x), Unit::Bytes) if *x >= 0.0 => bytesize::ByteSize::b(whole(*x)).display().iec().to_string(),
         (Value::Int(_) | Value::Float(_), Unit::Millis) => format!("{value} ms"),
         (Value::Int(_) | Value::Float(_), Unit::Seconds) => format!("{value} s"),
-        (Value::Text(text), _) => format!("\"{}\"", clean(text)),
+        (Value::Text(text), _) => format!("\"{}\"", literal(text)),
         (Value::List(items), _) if items.len() <= NAMED && items.iter().all(scalar) => {
             let items: Vec<Cow<'_, str>> = items.iter().map(|item| Cow::Owned(shown(item, unit))).collect();
             format!("[{}]", items.join(", "))

@@ -55,8 +55,8 @@ impl Canvas<'_> {
         let room = columns.saturating_sub(taken);
         let titled = |room: usize| Text::new(Role::Strong, " gonogo  ").and(Role::Title, fit(&header.title, room));
         let mut clock = Text::plain(header.clock.clone());
-        if !header.passing.0.is_empty() {
-            clock.0.extend(Text::plain("  ").0.into_iter().chain(header.passing.0.clone()));
+        for part in [&header.passing, &header.unkept].into_iter().filter(|part| !part.0.is_empty()) {
+            clock.0.extend(Text::plain("  ").0.into_iter().chain(part.0.clone()));
         }
         let rows = usize::from(area.height).saturating_sub(1);
         // In columns where everything fits so, else packed; in fewer words where neither has room for all.
@@ -156,7 +156,8 @@ impl Canvas<'_> {
     fn packed(&self, wording: &Wording, rows: usize, columns: usize) -> Packed {
         let header = &self.screen.header;
         let clock = Text::plain(header.clock.clone());
-        let mut rest = [&clock, &header.customers, &wording.window, &header.update].map(Clone::clone).to_vec();
+        let rest = [&clock, &header.unkept, &header.customers, &wording.window, &header.update];
+        let mut rest = rest.map(Clone::clone).to_vec();
         rest.retain(|part| !part.0.is_empty());
         rest.sort_by_key(|part| !part.0.iter().any(|piece| piece.role == Role::NoGo));
         let mut lines = vec![wording.pause.clone()];
