@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use gonogo::journal::{
     Ack, Head, JournalError, Ledger, NewRecord, Notice, Record, Sample, Writer,
-    testing::{FailAt, FaultyLedger, MemoryLedger, MemoryView},
+    memory::{FailAt, FaultyLedger, MemoryLedger, MemoryView},
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 

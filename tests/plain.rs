@@ -293,7 +293,7 @@ fn a_run_that_was_cut_off_before_it_began_is_not_gone_on_with() {
             .current_dir(place.path())
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).replace("\n", " ");
+        let said = String::from_utf8_lossy(&output.stderr).replace('\n', " ");
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(expected), "{args:?}: {said}");
     }
