@@ -662,6 +662,24 @@ fn on_the_way_back_u_goes_on_with_the_next_step() {
     assert_eq!(desk.prompt.as_ref().and_then(|prompt| prompt.ask.step()), Some(&first.id));
 }
 
+#[test]
+fn with_everything_taken_back_the_sheet_of_the_way_back_leads_to_the_end() {
+    let plan = plan("proofs/branches.yaml");
+    let step = plan.step(&"side".into()).unwrap();
+    let (mut run, board) = (Run::default(), Board::new(&plan, NOW));
+    for (at, fact) in history(step, StepState::Undone, &plan).iter().enumerate() {
+        run.apply(&plan, At(NOW.0 - 30_000 + i64::try_from(at).unwrap()), fact);
+    }
+    let waits = gonogo::core::outlook::waits_for(&plan, &run, &board, NOW);
+    assert_eq!(waits.as_deref(), Some("everything is taken back; you end the run"));
+    let stage = Stage::new(&plan, run, board);
+    let mut desk = Desk { overlay: Some(Overlay::WayBack), ..Desk::default() };
+    let offered = gonogo::screen::keys::hints(&stage.scene(&desk));
+    assert_eq!(offered.first(), Some(&("e", "end the run")));
+    stage.pressed(&mut desk, letter('e'));
+    assert!(matches!(desk.prompt.as_ref().map(|prompt| &prompt.ask), Some(Ask::End)));
+}
+
 /// A question about a step.
 type Question = fn(StepId, Picture) -> Ask;
 

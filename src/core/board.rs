@@ -174,15 +174,9 @@ impl Board {
         let nothing_stale = plan.probes.keys().all(|probe| self.is_fresh(plan, now, probe));
         for at in 0..self.runs.len() {
             let id = ConditionId(at);
-            if nothing_stale {
-                if plan.condition(id).is_some_and(Condition::counts) {
-                    self.judge(plan, run, now, id, now);
-                }
-                continue;
-            }
             let decided = self.runs.get(at).is_some_and(|streak| streak.verdict != Verdict::Unknown);
             let constant = plan.condition(id).is_none_or(|condition| condition.probes().is_empty());
-            if decided && !constant && !self.all_fresh(plan, now, id) {
+            if !nothing_stale && decided && !constant && !self.all_fresh(plan, now, id) {
                 let since = self.went_stale(plan, run, now, id);
                 self.judge(plan, run, now, id, since);
             } else if plan.condition(id).is_some_and(Condition::counts) {

@@ -6,7 +6,7 @@ use super::evidence::{Evidence, Verdict};
 use super::ids::StepId;
 use super::plan::{Plan, Step};
 use super::poll::poll;
-use super::rollback::is_going_back;
+use super::rollback::{is_going_back, way_back};
 use super::standing::here;
 use super::state::{Phase, Run};
 use super::time::{At, Span};
@@ -138,7 +138,9 @@ pub fn waits_for(plan: &Plan, run: &Run, board: &Board, now: At) -> Option<Strin
         return None;
     }
     if is_going_back(run) {
-        return Some("the way back waits for you".to_owned());
+        let over = way_back(plan, run).steps.is_empty();
+        let what = if over { "everything is taken back; you end the run" } else { "the way back waits for you" };
+        return Some(what.to_owned());
     }
     let Some(step) = here(plan, run) else { return Some("there are no steps".to_owned()) };
     let number = step.number;

@@ -197,6 +197,9 @@ pub fn hints(scene: &Scene) -> Vec<(&'static str, &'static str)> {
                 return vec![(key, label), ("↑↓", "scroll"), ("esc", "close"), ("q", "leave")];
             }
         }
+        if first.is_none() && selected(scene).is_some_and(|(step, _)| works(scene, step, Does::End)) {
+            return vec![("e", "end the run"), ("↑↓", "scroll"), ("esc", "close"), ("q", "leave")];
+        }
     }
     if scene.desk.overlay.is_some() {
         return vec![("↑↓", "scroll"), ("esc", "close"), ("q", "leave")];
