@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::core::fact::Ending;
 use crate::core::time::Span;
 use crate::driver::Turn;
-use crate::screen::keys::Does;
+use crate::screen::keys::KeyAction;
 use crate::screen::{Desk, Screen, project};
 use crate::stage::Stage;
 use crate::term::{Charset, ColorSupport, Drawn, Events, KeyCode, KeyEvent, Signal, TermEvent, Terminal};
@@ -227,8 +227,10 @@ impl<S: Stage> Cockpit<S> {
         self.desk.sat = self.sat();
         let size = terminal.size();
         let cramped = size.width < view::CONFIRM_SIZE.0 || size.height < view::CONFIRM_SIZE.1;
-        let confirms =
-            matches!(meaning(key), Some(Does::Confirm | Does::Override | Does::Undo | Does::Skip | Does::End));
+        let confirms = matches!(
+            meaning(key),
+            Some(KeyAction::Confirm | KeyAction::Override | KeyAction::Undo | KeyAction::Skip | KeyAction::End)
+        );
         let asked = self.desk.prompt.is_some();
         if cramped && (!asked && confirms || asked && key.code == KeyCode::Enter) {
             let (cols, rows) = view::CONFIRM_SIZE;

@@ -184,8 +184,7 @@ pub enum Steer {
 pub const NO_PACE: &str = "time passes by itself here: only a rehearsal or a replay has a pace";
 
 /// Said where time has a pace but no way back.
-pub const ONLY_FORWARD: &str =
-    "only a replay can jump: a rehearsal goes on, and f goes to where something happens next";
+pub const ONLY_FORWARD: &str = "only a replay can jump: a rehearsal can only go on to where something happens next";
 
 /// Speed and pause are the same wherever there is a pace. `None` for what is not about them.
 pub fn paced(pace: &Pace, steer: &Steer) -> Option<Result<(), String>> {

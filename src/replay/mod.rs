@@ -224,7 +224,7 @@ impl Stage for Replay {
         if let Some(result) = paced(&self.pace, &steer) {
             if steer == Steer::Pause && !self.pace.view().paused && self.reel.now >= self.recording.end() {
                 self.stop(self.recording.end());
-                return Err("the recording ends here; ← and t go back".to_owned());
+                return Err("the recording ends here; it can only go back".to_owned());
             }
             return result;
         }
@@ -232,7 +232,7 @@ impl Stage for Replay {
         match steer {
             Steer::Onward => match self.recording.next_fact(seq) {
                 Some(next) => self.jump(next),
-                None => Err("the recording ends here; ← and t go back".to_owned()),
+                None => Err("the recording ends here; it can only go back".to_owned()),
             },
             Steer::NextDecision => match self.recording.next_decision(seq) {
                 Some(next) => self.jump(next),
