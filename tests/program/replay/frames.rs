@@ -1,0 +1,73 @@
+//! The screens of a run as they were shown, and those its replay shows.
+
+use gonogo::core::time::At;
+use gonogo::driver::Engine;
+use gonogo::replay::{Recording, verify};
+use gonogo::screen::{Desk, Overlay, Scene, Screen, project};
+use gonogo::stage::Stage;
+use gonogo::world::World;
+
+use super::same;
+use super::story::{bare, me};
+
+/// The screen behind each decision, with its moment.
+#[derive(Default)]
+pub struct Frames(Vec<(u64, At, Screen)>);
+
+impl Frames {
+    /// Keeps the screen if there is a new fact since the last one.
+    pub fn take<W: World>(&mut self, engine: &Engine<W>) {
+        let seq = engine.log().back().map_or(0, |recorded| recorded.seq);
+        if self.0.last().is_none_or(|(seen, ..)| seq > *seen) {
+            let (now, desk) = (engine.now(), desk());
+            let scene = Scene { now, ..engine.scene(&desk, "7f3a", false) };
+            self.0.push((seq, now, bare(project(&scene))));
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn screens(&self) -> impl Iterator<Item = &Screen> {
+        self.0.iter().map(|(_, _, screen)| screen)
+    }
+
+    /// Every screen is shown again, and every decision made again.
+    pub fn compare(&self, recording: &Recording) {
+        assert_eq!(recording.notes(), [""; 0]);
+        for (seq, now, screen) in &self.0 {
+            let mut reel = recording.at_fact(*seq).unwrap();
+            reel.board.refresh(recording.plan(), &reel.run, *now);
+            let (desk, who) = (desk(), me());
+            let replayed = bare(project(&Scene {
+                plan: recording.plan(),
+                run: &reel.run,
+                board: &reel.board,
+                history: &reel.history,
+                output: &reel.output,
+                log: &reel.log,
+                run_name: "7f3a",
+                who: &who,
+                now: *now,
+                zone: jiff::tz::TimeZone::system(),
+                refusal: None,
+                fault: None,
+                recording: false,
+                silent: None,
+                leaving: false,
+                samples_dropped: 0,
+                watching: false,
+                passing: None,
+                desk: &desk,
+            }));
+            same(&format!("fact {seq}"), screen, &replayed);
+        }
+        let report = verify(recording).unwrap();
+        assert!(report.differences.is_empty(), "{report}");
+    }
+}
+
+fn desk() -> Desk {
+    Desk { overlay: Some(Overlay::Log), list_rows: 60, ..Desk::default() }
+}
