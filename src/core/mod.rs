@@ -6,7 +6,7 @@
 //! list of facts; nothing else changes a run.
 //!
 //! This module must not do IO, read a clock, draw random numbers or know about tokio: time comes in as
-//! [`At`](time::At), the outside world as [`Reading`](reading::Reading)s and outcomes. `tests/purity.rs`
+//! [`At`](time::At), the outside world as [`Reading`](reading::Reading)s and outcomes. `tests/source/purity.rs`
 //! reads the imports of this directory to keep it so.
 
 pub mod action;

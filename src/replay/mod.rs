@@ -1,7 +1,7 @@
 //! Replay: a recorded run in the cockpit, as it was. Facts are folded, panes are drawn from what had arrived.
 //!
 //! There is no executor here and nothing to build one from: a [`Replay`] holds a plan, a reader of the journal and a
-//! pace. `tests/purity.rs` reads the imports of this folder.
+//! pace. `tests/source/purity.rs` reads the imports of this folder.
 
 mod asked;
 mod frame;

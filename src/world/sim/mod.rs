@@ -2,7 +2,7 @@
 //!
 //! It is synchronous and has no clock of its own: whoever drives it moves its time from event to event. The same
 //! plan, seed, scenarios and calls give the same world, event for event. Nothing here knows a socket, a process, a
-//! file or the live world, so a rehearsal cannot reach production; `tests/purity.rs` reads the imports to keep it so.
+//! file or the live world, so a rehearsal cannot reach production; `tests/source/purity.rs` reads the imports to keep it so.
 //!
 //! The world outlives cockpits: a command goes on when the cockpit that started it is gone.
 
