@@ -1,4 +1,4 @@
-//! A small program that uses the terminal as the cockpit does, for `tests/terminal.rs`.
+//! A small program that uses the terminal as the cockpit does, for `tests/program/terminal`.
 //!
 //! Keys: `q` quit, `p` panic here, `d` panic while drawing, `w` panic on a worker thread, `c` panic where it is contained,
 //! `b` be busy and refuse to be stopped until the next `b`, Ctrl-Z suspend, `u` draw what is there already, `f` draw floods of changing frames until `g`, arrows move a cursor.

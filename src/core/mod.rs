@@ -6,8 +6,10 @@
 //! list of facts; nothing else changes a run.
 //!
 //! This module must not do IO, read a clock, draw random numbers or know about tokio: time comes in as
-//! [`At`](time::At), the outside world as [`Reading`](reading::Reading)s and outcomes. `tests/purity.rs`
+//! [`At`](time::At), the outside world as [`Reading`](reading::Reading)s and outcomes. `tests/source/purity.rs`
 //! reads the imports of this directory to keep it so.
+
+#![deny(clippy::disallowed_macros, clippy::disallowed_methods, clippy::disallowed_types)] // see clippy.toml
 
 pub mod action;
 pub mod board;

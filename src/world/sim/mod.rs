@@ -2,9 +2,11 @@
 //!
 //! It is synchronous and has no clock of its own: whoever drives it moves its time from event to event. The same
 //! plan, seed, scenarios and calls give the same world, event for event. Nothing here knows a socket, a process, a
-//! file or the live world, so a rehearsal cannot reach production; `tests/purity.rs` reads the imports to keep it so.
+//! file or the live world, so a rehearsal cannot reach production; `tests/source/purity.rs` reads the imports to keep it so.
 //!
 //! The world outlives cockpits: a command goes on when the cockpit that started it is gone.
+
+#![deny(clippy::disallowed_macros, clippy::disallowed_methods, clippy::disallowed_types)] // see clippy.toml
 
 mod customers;
 mod dice;

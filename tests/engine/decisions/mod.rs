@@ -1,0 +1,5 @@
+//! What decisions mean, one example each: pure, without a world.
+
+mod bench;
+mod half_done;
+mod tries;

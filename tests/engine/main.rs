@@ -1,0 +1,8 @@
+//! Decisions, and the engine that carries them out, without a real world.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
+
+mod decisions;
+mod faults;
+mod onward;
+mod properties;

@@ -1,0 +1,6 @@
+//! The lab, and the bundled cutover driven through it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
+
+mod cutover;
+mod outside;

@@ -1,0 +1,10 @@
+//! Rehearsals: the simulated world, its scenarios, the debrief and what a forecast learns from them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
+
+mod debrief;
+#[path = "../support/facts.rs"]
+mod facts;
+mod forecast;
+mod scenarios;
+mod simulated;

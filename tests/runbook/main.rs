@@ -1,0 +1,6 @@
+//! Runbooks and scenarios as files: what is read, and what is refused with which words.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
+
+mod runbook_files;
+mod scenario_files;

@@ -1,0 +1,400 @@
+//! Runbooks: good ones become plans, broken ones are told everything that is wrong with them, and monsters are
+//! refused before they cost anything.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use gonogo::core::ids::StepId;
+use gonogo::core::plan::Plan;
+use gonogo::runbook::{self, Loaded, Options};
+
+fn runbooks(kind: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runbooks").join(kind)
+}
+
+fn good(name: &str, options: &Options) -> Loaded {
+    let source = fs::read_to_string(runbooks("good").join(name)).unwrap();
+    runbook::load_str(name, source, options).unwrap_or_else(|errors| panic!("{}", errors.render(false, 100)))
+}
+
+fn profile(name: &str) -> Options {
+    Options { profile: Some(name.to_owned()), ..Options::default() }
+}
+
+fn set(name: &str, value: &str) -> Options {
+    Options { set: vec![(name.to_owned(), value.to_owned())], ..Options::default() }
+}
+
+/// The plan as an operator would read it.
+fn told(plan: &Plan) -> String {
+    let mut text = String::new();
+    for step in &plan.steps {
+        let needs: Vec<&str> = step.needs.iter().map(StepId::as_str).collect();
+        writeln!(
+            text,
+            "{}. {} ({}) needs [{}], confirm {:?}, {}",
+            step.number,
+            step.title,
+            step.id,
+            needs.join(", "),
+            step.confirm,
+            step.reversibility.as_str()
+        )
+        .unwrap();
+        let rule = |id| plan.condition(id).unwrap().source();
+        for gate in &step.gates {
+            writeln!(
+                text,
+                "   gate {:?}: {} hold {} override {}",
+                gate.name,
+                rule(gate.condition),
+                gate.hold,
+                gate.overridable
+            )
+            .unwrap();
+        }
+        for line in &step.work.preview {
+            writeln!(text, "   | {line}").unwrap();
+        }
+        for check in &step.verify {
+            writeln!(
+                text,
+                "   verify {:?}: {} hold {} within {}",
+                check.name,
+                rule(check.condition),
+                check.hold,
+                check.within
+            )
+            .unwrap();
+        }
+        for guard in &step.guards {
+            writeln!(text, "   guard {:?}: {} tolerate {}", guard.name, rule(guard.condition), guard.tolerate).unwrap();
+        }
+        for line in step.undo.iter().flat_map(|work| &work.preview) {
+            writeln!(text, "   < {line}").unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn good_runbooks_become_plans() {
+    for name in ["minimal.yaml", "everything.yaml"] {
+        let loaded = good(name, &Options::default());
+        insta::assert_snapshot!(name, format!("{}\n{}", told(&loaded.plan), loaded.diagnostics(name)));
+    }
+}
+
+#[test]
+fn broken_runbooks_are_told_everything() {
+    let mut names: Vec<_> = fs::read_dir(runbooks("broken")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    names.sort();
+    assert!(names.len() >= 30);
+    let mut wrong = Vec::new();
+    for path in names {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let told = match runbook::load(&path, &Options::default()) {
+            Ok(_) => "this was accepted\n".to_owned(),
+            Err(errors) => {
+                let directory = format!("{}/", runbooks("broken").display());
+                errors.render(false, 400).replace(&directory, "")
+            }
+        };
+        assert!(!told.chars().any(|c| c.is_control() && c != '\n' && c != '\t'), "{name}: {told:?}");
+        let expected = path.with_extension("stderr");
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&expected, &told).unwrap();
+        } else if fs::read_to_string(&expected).unwrap_or_default() != told {
+            wrong.push(format!("{name} says\n{told}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}\nUPDATE=1 rewrites the expected messages", wrong.join("\n"));
+}
+
+#[test]
+fn a_profile_replaces_vars_targets_secrets_and_window() {
+    let plan = good("everything.yaml", &profile("lab")).plan;
+    assert_eq!(plan.profile.as_deref(), Some("lab"));
+    assert!(plan.window.is_none() && plan.rehearsals.is_none());
+    let text = format!("{:?} {:?} {}", plan.targets, plan.secrets, told(&plan));
+    assert!(text.contains("127.0.0.1:5300") && text.contains("LAB_DNS_KEY") && text.contains("ttl 2"), "{text}");
+    let staging = good("everything.yaml", &profile("staging")).plan;
+    assert_eq!(staging.rehearsals.unwrap().required, 1);
+    assert_ne!(staging.digest, plan.digest);
+}
+
+#[test]
+fn set_overrides_a_var_everywhere_and_keeps_its_type() {
+    let loaded = good("everything.yaml", &set("ttl", "7"));
+    assert!(told(&loaded.plan).contains("ttl 7") && told(&loaded.plan).contains("dns_app.ttl <= 7"));
+    assert_eq!(loaded.profiles, ["lab", "staging"]);
+    // What comes from outside is text, not a template.
+    let loaded = good("everything.yaml", &set("service", "{{ secrets.hook }}"));
+    assert_eq!(loaded.plan.title, "Move {{ secrets.hook }} to the new home");
+}
+
+#[test]
+fn wrong_options_are_told_with_the_nearest_name() {
+    let source = fs::read_to_string(runbooks("good").join("everything.yaml")).unwrap();
+    let told = |options: &Options| runbook::load_str("r.yaml", source.as_str(), options).unwrap_err().to_string();
+    insta::assert_snapshot!(
+        [profile("lib"), set("tll", "5"), set("ttl", "soon"), set("careful", "maybe")]
+            .map(|options| told(&options))
+            .concat()
+    );
+}
+
+#[test]
+fn the_digest_tells_plans_apart_and_not_their_spelling() {
+    let digest = |text: &str| runbook::load_str("r", text, &Options::default()).unwrap().plan.digest;
+    let one = "title: T\nphases: [{ title: P, steps: [{ id: a, title: A, action: { manual: [look] } }] }]\n";
+    let same = "# a comment\nvars: { t: T }\nphases:\n- steps:\n  - title: \"A\"\n    id: a\n    action:\n      manual: ['look']\n  title: P\ntitle: '{{ vars.t }}'\n";
+    let other = one.replace("look", "listen");
+    assert_eq!(digest(one), digest(same));
+    assert_ne!(digest(one), digest(&other));
+    assert_eq!(digest(one).len(), 64);
+}
+
+#[test]
+fn a_section_that_would_leave_something_behind_has_no_undo() {
+    let text = |undo: &str| {
+        format!(
+            "title: T\nphases: [{{ title: P, steps: [{{ id: a, title: A, reversibility: lossless, section: {{ deadline: 5s, steps: [\
+             {{ title: One, action: {{ command: {{ run: one }} }}{undo} }}, \
+             {{ title: Two, action: {{ wait: {{ for: 1s }} }} }}] }} }}] }}]\n"
+        )
+    };
+    let plan = |text: &str| runbook::load_str("r", text, &Options::default()).unwrap().plan;
+    assert!(plan(&text("")).steps[0].undo.is_none());
+    let undo = plan(&text(", undo: { command: { run: back } }")).steps[0].undo.clone().unwrap();
+    assert_eq!(undo.preview, ["1. undo: One", "   back"]);
+    assert!(undo.section && undo.deadline.is_none(), "nothing takes a way back back");
+}
+
+/// What a section does by itself when it fails is part of what is confirmed, whatever takes back the whole.
+#[test]
+fn a_section_with_an_undo_of_its_own_says_how_it_takes_itself_back() {
+    let text = "
+title: T
+owner: Ada
+roles: { dba: Ben, platform: Cleo }
+phases:
+  - title: P
+    steps:
+      - id: a
+        title: A
+        reversibility: lossless
+        section:
+          deadline: 5s
+          steps:
+            - { title: One, action: { command: { run: one } }, undo: { command: { run: back one, limit: 7s } } }
+            - { title: Two, action: { command: { run: two } } }
+            - { title: Three, action: { wait: { for: 1s } } }
+            - { title: Four, action: { command: { run: four } }, undo: { command: { run: back four } } }
+        undo: { section: { steps: [{ title: Whole, action: { command: { run: back whole } } }] } }
+";
+    let work = |text: &str| runbook::load_str("r", text, &Options::default()).unwrap().plan.steps[0].work.clone();
+    let before = work(text);
+    let expected = [
+        "if it fails: undo 4. Four",
+        "   back four",
+        "if it fails: nothing takes back 2. Two",
+        "if it fails: undo 1. One",
+        "   back one",
+    ];
+    assert!(before.preview.ends_with(&expected.map(str::to_owned)), "{:#?}", before.preview);
+    // A confirmation of the one is none of the other.
+    assert_ne!(before.digest, work(&text.replace("back one", "back another")).digest);
+    let undo = runbook::load_str("r", text, &Options::default()).unwrap().plan.steps[0].undo.clone().unwrap();
+    assert_eq!(undo.preview, ["1. Whole", "   back whole"], "nothing takes a way back back");
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), text).unwrap();
+    let gonogo = std::process::Command::new(env!("CARGO_BIN_EXE_gonogo"));
+    let output = { gonogo }.arg("plan").arg(file.path()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    let more = ["undo 1. 7.0 s, good with exit status 0", "owner Ada", "roles: dba Ben, platform Cleo"];
+    for line in expected.into_iter().chain(more) {
+        assert!(told.contains(line), "{line}:\n{told}");
+    }
+}
+
+#[test]
+fn warnings_point_at_what_deserves_a_second_look() {
+    let text = r#"
+title: T
+roles: { lead: Ada }
+vars: { spare: 1, api_key: hunter2, key_file: where }
+secrets: { spare: { env: X } }
+targets:
+  db: { postgres: { dsn: "host=db user=a password=hunter2" } }
+  web: { http: { url: "https://a:hunter2@web.example", headers: { X-Api-Token: abc } } }
+probes:
+  port: { kind: tcp, address: "db:5432" }
+  idle: { kind: tcp, address: "db:5432" }
+phases:
+  - title: P
+    steps:
+      - id: a
+        title: A
+        owner: Bob
+        gates: [port.open]
+        action: { command: { run: drop, env: { DB_PASSWORD: hunter2 } } }
+        reversibility: free
+      - id: b
+        title: B
+        action: { command: { run: drop } }
+        reversibility: none
+        verify: [port.open]
+        expect: 5s
+"#;
+    let loaded = runbook::load_str("r.yaml", text, &Options::default()).unwrap();
+    insta::assert_snapshot!(loaded.diagnostics("r.yaml"));
+    let shown = loaded.diagnostics("r.yaml").render(true, 100);
+    assert!(!shown.contains("hunter2") && !shown.contains("abc"), "excerpts show a secret: {shown}");
+}
+
+#[test]
+fn files_that_are_no_runbook_are_refused_with_a_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let load = |path: &Path| {
+        let told = runbook::load(path, &Options::default()).unwrap_err().to_string();
+        told.replace(&directory.path().display().to_string(), "DIR")
+    };
+    insta::assert_snapshot!([load(&directory.path().join("none.yaml")), load(directory.path())].concat());
+}
+
+/// Runs `load` and asserts that a refusal comes within a second.
+fn refused_at_once(name: &str, text: &str) -> String {
+    let start = Instant::now();
+    let errors = runbook::load_str(name, text, &Options::default()).expect_err("a monster is refused");
+    let told = errors.to_string();
+    // The promise is one second for the program as it is shipped; an unoptimised build gets more.
+    let limit = Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 1 });
+    assert!(start.elapsed() < limit, "{name} took {:?}", start.elapsed());
+    assert!(told.len() < 20_000, "{name} says {} bytes", told.len());
+    let shown = errors.render(false, 100);
+    assert!(shown.len() < 1_000_000, "{name} shows {} bytes", shown.len());
+    told
+}
+
+#[test]
+fn monsters_are_refused_within_a_second() {
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let alias = format!("*a{}", level - 1);
+        writeln!(bomb, "a{level}: &a{level} [{}]", [alias.as_str(); 9].join(", ")).unwrap();
+    }
+    let deep = 100_000;
+    let monsters = [
+        ("bomb", bomb),
+        ("flow depth", format!("title: {}{}", "[".repeat(deep), "]".repeat(deep))),
+        ("map depth", format!("title: {}", "{a: ".repeat(deep))),
+        ("block depth", (0..1_400).fold(String::new(), |text, at| text + &" ".repeat(at) + "a:\n")),
+        ("sequence depth", format!("title:\n{}x", "- ".repeat(deep))),
+        ("many values", format!("title: [{}]", "1,".repeat(1_500_000))),
+        ("many keys", (0..200_000).fold(String::new(), |text, at| text + &format!("k{at}: 1\n"))),
+        ("merge bomb", format!("a: &a {{x: 1}}\nb:\n  <<: [{}]\n", "*a,".repeat(100_000))),
+        ("same key", "k: 1\n".repeat(100_000)),
+        (
+            "long expression",
+            format!(
+                "title: T\nprobes: {{ p: {{ kind: tcp, address: 'a:1' }} }}\nphases: [{{ title: P, steps: [{{ id: a, title: A, gates: ['{}p.open'], action: {{ manual: [x] }} }}] }}]",
+                "!".repeat(1_000_000)
+            ),
+        ),
+        ("template bomb", format!("title: \"{}\"\nphases: []", "{{ ".repeat(100_000))),
+        (
+            "nested template",
+            format!("title: \"{{{{ {}1{} }}}}\"\nphases: []", "(".repeat(100_000), ")".repeat(100_000)),
+        ),
+    ];
+    for (name, text) in &monsters {
+        let told = refused_at_once(name, text);
+        assert!(told.contains("error"), "{name}: {told}");
+    }
+}
+
+#[test]
+fn a_file_of_a_gigabyte_is_refused_unread() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("huge.yaml");
+    fs::File::create(&path).unwrap().set_len(1 << 30).unwrap();
+    let start = Instant::now();
+    let told = runbook::load(&path, &Options::default()).unwrap_err().to_string();
+    assert!(told.contains("too large"), "{told}");
+    assert!(start.elapsed() < Duration::from_millis(500));
+}
+
+/// A runbook of many steps, each with a gate and the usual keys.
+fn long(steps: usize) -> String {
+    let mut text =
+        "title: Long\nprobes:\n  port: { kind: tcp, address: \"db:5432\" }\nphases:\n  - title: P\n    steps:\n"
+            .to_owned();
+    for at in 0..steps {
+        writeln!(text, "      - id: step-{at}\n        title: Step number {at}\n        gates: [{{ that: port.open, hold: 5s }}]\n        action: {{ command: {{ run: [./do, \"{at}\"] }} }}\n        reversibility: free\n        expect: 5s").unwrap();
+    }
+    text
+}
+
+#[test]
+fn a_runbook_of_ten_thousand_steps_loads() {
+    let text = long(10_000);
+    let start = Instant::now();
+    let loaded = runbook::load_str("long", text, &Options::default()).unwrap_or_else(|errors| panic!("{errors}"));
+    eprintln!("10,000 steps in {:?}", start.elapsed());
+    assert_eq!(loaded.plan.steps.len(), 10_000);
+    assert_eq!(loaded.plan.conditions.len(), 1);
+    assert_eq!(loaded.plan.steps[9_999].needs[0].as_str(), "step-9998");
+}
+
+#[test]
+fn the_published_schema_is_fresh() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/runbook.schema.json");
+    let fresh = format!("{}\n", serde_json::to_string_pretty(&runbook::schema()).unwrap());
+    if std::env::var_os("UPDATE").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &fresh).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap_or_default(), fresh, "UPDATE=1 rewrites it");
+}
+
+/// While the way back is open two slots keep WAL on two disks, and somebody must be told before one is full.
+#[test]
+fn the_bundled_runbook_stops_waiting_when_a_slot_fills_a_disk() {
+    use gonogo::core::evidence::{Baselines, Verdict};
+    use gonogo::core::expr::Sight;
+    use gonogo::core::time::Span;
+    use gonogo::core::value::Value;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbook.yaml");
+    let plan = runbook::load(&path, &Options::default()).unwrap().plan;
+    let reading = |retained: i64, status: &str| {
+        Value::map([
+            ("retained_bytes", Value::Int(retained)),
+            ("wal_status", status.into()),
+            ("streaming", true.into()),
+        ])
+    };
+    for id in ["watch", "keep-old"] {
+        let broken = |lag: &Value, way_back: &Value| -> Vec<String> {
+            let guards = plan.step(&StepId::from(id)).unwrap().guards.iter();
+            let sees = |probe: &gonogo::core::ids::ProbeId| match probe.as_str() {
+                "lag" => Sight::Fresh { value: lag, age: Span(1) },
+                "way_back" => Sight::Fresh { value: way_back, age: Span(1) },
+                _ => Sight::Missing,
+            };
+            let verdict = |condition| plan.condition(condition).unwrap().evaluate(&sees, &Baselines::new()).verdict;
+            guards.filter(|guard| verdict(guard.condition) == Verdict::NoGo).map(|guard| guard.name.clone()).collect()
+        };
+        let (little, much) = (reading(1 << 20, "extended"), reading(21 << 30, "extended"));
+        assert_eq!(broken(&little, &little), Vec::<String>::new(), "{id}");
+        assert_eq!(broken(&much, &little), ["no slot fills a disk"], "{id}");
+        assert_eq!(broken(&little, &much), ["no slot fills a disk"], "{id}");
+        let losing = reading(1 << 20, "unreserved");
+        assert_eq!(broken(&losing, &little), ["no slot is about to be lost"], "{id}");
+        assert_eq!(broken(&little, &losing), ["no slot is about to be lost"], "{id}");
+    }
+}
