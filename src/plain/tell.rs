@@ -15,7 +15,7 @@ use crate::core::standing::{StepState, picture, step_state};
 use crate::screen::keys::KeyAction;
 use crate::screen::offers::{Offer, all_settled, offers};
 use crate::screen::{Block, Desk, Overlay, Screen, Text, here, name_of, project};
-use crate::stage::Stage;
+use crate::session::RunSession;
 use crate::ui::plain;
 
 /// A step whose gates go back and forth is told at most this often; whatever else happens to it, at once.
@@ -72,7 +72,7 @@ pub(super) enum Depth {
     Whole,
 }
 
-impl<S: Stage> PlainCockpit<S> {
+impl<S: RunSession> PlainCockpit<S> {
     pub(super) fn project(&self, desk: &Desk) -> Screen {
         project(&self.scene(desk))
     }
