@@ -105,7 +105,7 @@ impl KeyAction {
 
 /// A key of the keyboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
+pub enum KeyPress {
     /// A character.
     Char(char),
     /// A character with the control key.
@@ -136,7 +136,7 @@ pub enum Key {
     End,
 }
 
-impl fmt::Display for Key {
+impl fmt::Display for KeyPress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Char(' ') => "space",
@@ -161,7 +161,7 @@ impl fmt::Display for Key {
 /// An action with its keys, its order and its words.
 pub struct KeyDef {
     /// The keys that do it; the first is the one that is told.
-    pub binding: &'static [Key],
+    pub binding: &'static [KeyPress],
     /// What it does.
     pub action: KeyAction,
     /// The verb of the order that does the same in the plain mode; empty when it has none.
@@ -175,22 +175,22 @@ pub struct KeyDef {
 impl KeyDef {
     /// The key that is told.
     pub fn key(&self) -> String {
-        self.binding.first().map(Key::to_string).unwrap_or_default()
+        self.binding.first().map(KeyPress::to_string).unwrap_or_default()
     }
 
     /// Every key that does it: `↑ k`.
     pub fn keys(&self) -> String {
-        self.binding.iter().map(Key::to_string).collect::<Vec<_>>().join(" ")
+        self.binding.iter().map(KeyPress::to_string).collect::<Vec<_>>().join(" ")
     }
 }
 
 /// What a key does when no question is open. `None` for a key that does nothing.
-pub fn action_of(key: Key) -> Option<KeyAction> {
+pub fn action_of(key: KeyPress) -> Option<KeyAction> {
     KEYS.iter().find(|def| def.binding.contains(&key)).map(|def| def.action)
 }
 
 const fn def(
-    binding: &'static [Key],
+    binding: &'static [KeyPress],
     action: KeyAction,
     order: &'static str,
     label: &'static str,
@@ -201,92 +201,110 @@ const fn def(
 
 /// The table.
 pub const KEYS: &[KeyDef] = &[
-    def(&[Key::Up, Key::Char('k')], KeyAction::Up, "", "", "previous step, or scroll up"),
-    def(&[Key::Down, Key::Char('j')], KeyAction::Down, "", "", "next step, or scroll down"),
-    def(&[Key::PageUp], KeyAction::PageUp, "", "", "a page up"),
-    def(&[Key::PageDown], KeyAction::PageDown, "", "", "a page down"),
-    def(&[Key::Home], KeyAction::First, "", "", "first step"),
-    def(&[Key::End], KeyAction::Last, "", "", "last step"),
-    def(&[Key::Char('g')], KeyAction::Here, "", "here", "go to where the run is, and follow it"),
+    def(&[KeyPress::Up, KeyPress::Char('k')], KeyAction::Up, "", "", "previous step, or scroll up"),
+    def(&[KeyPress::Down, KeyPress::Char('j')], KeyAction::Down, "", "", "next step, or scroll down"),
+    def(&[KeyPress::PageUp], KeyAction::PageUp, "", "", "a page up"),
+    def(&[KeyPress::PageDown], KeyAction::PageDown, "", "", "a page down"),
+    def(&[KeyPress::Home], KeyAction::First, "", "", "first step"),
+    def(&[KeyPress::End], KeyAction::Last, "", "", "last step"),
+    def(&[KeyPress::Char('g')], KeyAction::Here, "", "here", "go to where the run is, and follow it"),
     def(
-        &[Key::Tab, Key::BackTab],
+        &[KeyPress::Tab, KeyPress::BackTab],
         KeyAction::Switch,
         "",
         "detail",
         "switch between the list of steps and the selected step",
     ),
     def(
-        &[Key::Enter],
+        &[KeyPress::Enter],
         KeyAction::Confirm,
         "start",
         "start",
         "start the selected step; the word asked for must be typed",
     ),
     def(
-        &[Key::Char('o')],
+        &[KeyPress::Char('o')],
         KeyAction::Override,
         "override",
         "override",
         "start a step over a shut gate; needs a reason, and the record says so",
     ),
-    def(&[Key::Char('s')], KeyAction::Skip, "skip", "skip", "leave a step out; needs a reason"),
-    def(&[Key::Char(' ')], KeyAction::Tick, "tick", "tick", "tick the next item of a running checklist"),
-    def(&[Key::Char('x')], KeyAction::Stop, "stop", "stop", "stop the selected step; the word asked for must be typed"),
+    def(&[KeyPress::Char('s')], KeyAction::Skip, "skip", "skip", "leave a step out; needs a reason"),
+    def(&[KeyPress::Char(' ')], KeyAction::Tick, "tick", "tick", "tick the next item of a running checklist"),
     def(
-        &[Key::Char('v')],
+        &[KeyPress::Char('x')],
+        KeyAction::Stop,
+        "stop",
+        "stop",
+        "stop the selected step; the word asked for must be typed",
+    ),
+    def(
+        &[KeyPress::Char('v')],
         KeyAction::VerifyAgain,
         "verify",
         "verify",
         "look again at the checks of a step whose work was done",
     ),
-    def(&[Key::Char('d')], KeyAction::Doubt, "doubt", "doubt", "say what became of a step in doubt"),
-    def(&[Key::Char('u')], KeyAction::Undo, "undo", "undo", "take the selected step back"),
+    def(&[KeyPress::Char('d')], KeyAction::Doubt, "doubt", "doubt", "say what became of a step in doubt"),
+    def(&[KeyPress::Char('u')], KeyAction::Undo, "undo", "undo", "take the selected step back"),
     def(
-        &[Key::Char('h')],
+        &[KeyPress::Char('h')],
         KeyAction::ByHand,
         "by-hand",
         "by hand",
         "say how a step was taken back by hand: it has no undo, or its undo failed",
     ),
-    def(&[Key::Char('b')], KeyAction::WayBack, "back", "back…", "show what rolling back from here would do and cost"),
-    def(&[Key::Char('n')], KeyAction::Note, "note", "note", "write something into the journal"),
-    def(&[Key::Char('m')], KeyAction::Status, "told", "told", "record what stakeholders were told"),
-    def(&[Key::Char('e')], KeyAction::End, "end", "end", "end the run: complete, rolled back or abandoned"),
-    def(&[Key::Char('z')], KeyAction::Zoom, "panes", "zoom", "zoom through the live panes; 1 to 9 zoom one"),
-    def(&[Key::Char('p')], KeyAction::Whole, "show", "whole", "the selected step with every statement it will run"),
-    def(&[Key::Char('l')], KeyAction::Log, "", "log", "journal and output on the whole screen"),
-    def(&[Key::Char('?')], KeyAction::Help, "help", "help", "this page"),
     def(
-        &[Key::Char('q'), Key::Ctrl('c')],
+        &[KeyPress::Char('b')],
+        KeyAction::WayBack,
+        "back",
+        "back…",
+        "show what rolling back from here would do and cost",
+    ),
+    def(&[KeyPress::Char('n')], KeyAction::Note, "note", "note", "write something into the journal"),
+    def(&[KeyPress::Char('m')], KeyAction::Status, "told", "told", "record what stakeholders were told"),
+    def(&[KeyPress::Char('e')], KeyAction::End, "end", "end", "end the run: complete, rolled back or abandoned"),
+    def(&[KeyPress::Char('z')], KeyAction::Zoom, "panes", "zoom", "zoom through the live panes; 1 to 9 zoom one"),
+    def(
+        &[KeyPress::Char('p')],
+        KeyAction::Whole,
+        "show",
+        "whole",
+        "the selected step with every statement it will run",
+    ),
+    def(&[KeyPress::Char('l')], KeyAction::Log, "", "log", "journal and output on the whole screen"),
+    def(&[KeyPress::Char('?')], KeyAction::Help, "help", "help", "this page"),
+    def(
+        &[KeyPress::Char('q'), KeyPress::Ctrl('c')],
         KeyAction::Leave,
         "leave",
         "leave",
         "leave; a run can be resumed, a rehearsal ends and can be replayed",
     ),
-    def(&[Key::Esc], KeyAction::Escape, "", "", "close what is open, cancel what is asked"),
-    def(&[Key::Ctrl('z')], KeyAction::Suspend, "", "", "suspend to the shell; fg comes back"),
-    def(&[Key::Ctrl('l')], KeyAction::Redraw, "", "", "draw the whole screen anew"),
+    def(&[KeyPress::Esc], KeyAction::Escape, "", "", "close what is open, cancel what is asked"),
+    def(&[KeyPress::Ctrl('z')], KeyAction::Suspend, "", "", "suspend to the shell; fg comes back"),
+    def(&[KeyPress::Ctrl('l')], KeyAction::Redraw, "", "", "draw the whole screen anew"),
     def(
-        &[Key::Char('+'), Key::Char('=')],
+        &[KeyPress::Char('+'), KeyPress::Char('=')],
         KeyAction::Faster,
         "faster",
         "faster",
         "in a rehearsal or a replay: let time pass faster",
     ),
-    def(&[Key::Char('-')], KeyAction::Slower, "slower", "slower", "the same: slower"),
-    def(&[Key::Char('w')], KeyAction::Pause, "pause", "pause", "the same: let time stand still, or go on"),
-    def(&[Key::Char('f')], KeyAction::Onward, "onward", "onward", "the same: on to where something happens next"),
-    def(&[Key::Right], KeyAction::NextDecision, "next", "next", "in a replay: to the next decision"),
-    def(&[Key::Left], KeyAction::PreviousDecision, "previous", "previous", "in a replay: to the decision before"),
-    def(&[Key::Char('i')], KeyAction::Into, "", "into", "in a replay: to where the selected step began"),
-    def(&[Key::Char('t')], KeyAction::Place, "at", "to…", "in a replay: to a time, a fact's number or a step"),
-    def(&[Key::Char('1')], KeyAction::ZoomTo(0), "", "", ""),
-    def(&[Key::Char('2')], KeyAction::ZoomTo(1), "", "", ""),
-    def(&[Key::Char('3')], KeyAction::ZoomTo(2), "", "", ""),
-    def(&[Key::Char('4')], KeyAction::ZoomTo(3), "", "", ""),
-    def(&[Key::Char('5')], KeyAction::ZoomTo(4), "", "", ""),
-    def(&[Key::Char('6')], KeyAction::ZoomTo(5), "", "", ""),
-    def(&[Key::Char('7')], KeyAction::ZoomTo(6), "", "", ""),
-    def(&[Key::Char('8')], KeyAction::ZoomTo(7), "", "", ""),
-    def(&[Key::Char('9')], KeyAction::ZoomTo(8), "", "", ""),
+    def(&[KeyPress::Char('-')], KeyAction::Slower, "slower", "slower", "the same: slower"),
+    def(&[KeyPress::Char('w')], KeyAction::Pause, "pause", "pause", "the same: let time stand still, or go on"),
+    def(&[KeyPress::Char('f')], KeyAction::Onward, "onward", "onward", "the same: on to where something happens next"),
+    def(&[KeyPress::Right], KeyAction::NextDecision, "next", "next", "in a replay: to the next decision"),
+    def(&[KeyPress::Left], KeyAction::PreviousDecision, "previous", "previous", "in a replay: to the decision before"),
+    def(&[KeyPress::Char('i')], KeyAction::Into, "", "into", "in a replay: to where the selected step began"),
+    def(&[KeyPress::Char('t')], KeyAction::Place, "at", "to…", "in a replay: to a time, a fact's number or a step"),
+    def(&[KeyPress::Char('1')], KeyAction::ZoomTo(0), "", "", ""),
+    def(&[KeyPress::Char('2')], KeyAction::ZoomTo(1), "", "", ""),
+    def(&[KeyPress::Char('3')], KeyAction::ZoomTo(2), "", "", ""),
+    def(&[KeyPress::Char('4')], KeyAction::ZoomTo(3), "", "", ""),
+    def(&[KeyPress::Char('5')], KeyAction::ZoomTo(4), "", "", ""),
+    def(&[KeyPress::Char('6')], KeyAction::ZoomTo(5), "", "", ""),
+    def(&[KeyPress::Char('7')], KeyAction::ZoomTo(6), "", "", ""),
+    def(&[KeyPress::Char('8')], KeyAction::ZoomTo(7), "", "", ""),
+    def(&[KeyPress::Char('9')], KeyAction::ZoomTo(8), "", "", ""),
 ];

@@ -24,7 +24,7 @@ use gonogo::core::value::Value;
 use gonogo::pace::{PaceView, Passing, Place, Steer};
 use gonogo::run_view::{RunView, ViewEvent};
 use gonogo::runbook::{self, Options};
-use gonogo::screen::keys::{KEYS, Key, KeyAction};
+use gonogo::screen::keys::{KEYS, KeyAction, KeyPress};
 use gonogo::screen::offers::offers;
 use gonogo::screen::{
     Ask, Desk, Focus, FrontEnd, Overlay, Prompt, Scene, Screen, SessionStatus, SheetBody, Text, project,
@@ -218,22 +218,22 @@ impl<'a> Stage<'a> {
 }
 
 /// The key press of a key in the table.
-fn event(key: Key) -> KeyEvent {
+fn event(key: KeyPress) -> KeyEvent {
     let (code, modifiers) = match key {
-        Key::Char(ch) => (KeyCode::Char(ch), KeyModifiers::NONE),
-        Key::Ctrl(ch) => (KeyCode::Char(ch), KeyModifiers::CONTROL),
-        Key::Enter => (KeyCode::Enter, KeyModifiers::NONE),
-        Key::Esc => (KeyCode::Esc, KeyModifiers::NONE),
-        Key::Tab => (KeyCode::Tab, KeyModifiers::NONE),
-        Key::BackTab => (KeyCode::BackTab, KeyModifiers::SHIFT),
-        Key::Up => (KeyCode::Up, KeyModifiers::NONE),
-        Key::Down => (KeyCode::Down, KeyModifiers::NONE),
-        Key::Left => (KeyCode::Left, KeyModifiers::NONE),
-        Key::Right => (KeyCode::Right, KeyModifiers::NONE),
-        Key::PageUp => (KeyCode::PageUp, KeyModifiers::NONE),
-        Key::PageDown => (KeyCode::PageDown, KeyModifiers::NONE),
-        Key::Home => (KeyCode::Home, KeyModifiers::NONE),
-        Key::End => (KeyCode::End, KeyModifiers::NONE),
+        KeyPress::Char(ch) => (KeyCode::Char(ch), KeyModifiers::NONE),
+        KeyPress::Ctrl(ch) => (KeyCode::Char(ch), KeyModifiers::CONTROL),
+        KeyPress::Enter => (KeyCode::Enter, KeyModifiers::NONE),
+        KeyPress::Esc => (KeyCode::Esc, KeyModifiers::NONE),
+        KeyPress::Tab => (KeyCode::Tab, KeyModifiers::NONE),
+        KeyPress::BackTab => (KeyCode::BackTab, KeyModifiers::SHIFT),
+        KeyPress::Up => (KeyCode::Up, KeyModifiers::NONE),
+        KeyPress::Down => (KeyCode::Down, KeyModifiers::NONE),
+        KeyPress::Left => (KeyCode::Left, KeyModifiers::NONE),
+        KeyPress::Right => (KeyCode::Right, KeyModifiers::NONE),
+        KeyPress::PageUp => (KeyCode::PageUp, KeyModifiers::NONE),
+        KeyPress::PageDown => (KeyCode::PageDown, KeyModifiers::NONE),
+        KeyPress::Home => (KeyCode::Home, KeyModifiers::NONE),
+        KeyPress::End => (KeyCode::End, KeyModifiers::NONE),
     };
     KeyEvent::new(code, modifiers)
 }
@@ -919,7 +919,7 @@ fn what_is_offered_and_what_the_help_calls_possible_is_the_same() {
 
 /// Names of keys as they could stand in a sentence.
 fn key_names() -> Vec<String> {
-    let named = KEYS.iter().flat_map(|def| def.binding).map(Key::to_string);
+    let named = KEYS.iter().flat_map(|def| def.binding).map(KeyPress::to_string);
     named.filter(|name| name.chars().all(char::is_alphabetic) && name.to_lowercase() == *name).collect()
 }
 
