@@ -143,12 +143,12 @@ pub struct Passing {
     /// How fast.
     pub pace: PaceView,
     /// Where a replay stands. A rehearsal stands nowhere: it only goes forward.
-    pub place: Option<Place>,
+    pub place: Option<PlaybackPosition>,
 }
 
 /// Where a replay stands in what was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct PlaybackPosition {
     /// Number of the newest fact shown; 0 before the first.
     pub fact: u64,
     /// How many there are.

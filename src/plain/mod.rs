@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::cockpit::Exit;
+use crate::cockpit::CockpitExit;
 use crate::core::fact::Ending;
 use crate::core::ids::{StepId, Who};
 use crate::core::input::{Command, Confirmation, Picture};
@@ -120,7 +120,7 @@ impl<S: RunSession> PlainCockpit<S> {
     /// # Errors
     ///
     /// When the threads or signal handlers it needs cannot be had; nothing has been done then.
-    pub async fn run(mut self, input: &mut Input, output: impl Write + Send + 'static) -> io::Result<(Exit, S)> {
+    pub async fn run(mut self, input: &mut Input, output: impl Write + Send + 'static) -> io::Result<(CockpitExit, S)> {
         let mut signals = Signals::take()?;
         let mut printer = Printer::start(output)?;
         while !self.done {
@@ -145,10 +145,10 @@ impl<S: RunSession> PlainCockpit<S> {
         }
         self.say_goodbye(&mut printer).await;
         let exit = match (self.stage.fault(), self.detached, &self.stage.run().ended) {
-            (Some(fault), _, _) => Exit::Faulted(fault.to_owned()),
-            (None, _, Some((_, how))) => Exit::Ended(how.clone()),
-            (None, Some(why), None) => Exit::Detached(why),
-            (None, None, None) => Exit::Left,
+            (Some(fault), _, _) => CockpitExit::Faulted(fault.to_owned()),
+            (None, _, Some((_, how))) => CockpitExit::Ended(how.clone()),
+            (None, Some(why), None) => CockpitExit::Detached(why),
+            (None, None, None) => CockpitExit::Left,
         };
         Ok((exit, self.stage))
     }

@@ -21,7 +21,7 @@ use gonogo::core::standing::{StepState, picture, step_state};
 use gonogo::core::state::Run;
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
-use gonogo::pace::{PaceView, Passing, Place, Steer};
+use gonogo::pace::{PaceView, Passing, PlaybackPosition, Steer};
 use gonogo::run_view::{RunView, ViewEvent};
 use gonogo::runbook::{self, Options};
 use gonogo::screen::keys::{KEYS, KeyAction, KeyPress};
@@ -753,12 +753,12 @@ fn the_footer_offers_only_what_would_be_accepted() {
     }
 }
 
-fn passing(place: Option<Place>) -> Passing {
+fn passing(place: Option<PlaybackPosition>) -> Passing {
     Passing { pace: PaceView { speed: 60, paused: false }, place }
 }
 
-fn place() -> Place {
-    Place { fact: 41, of: 212, note: None }
+fn place() -> PlaybackPosition {
+    PlaybackPosition { fact: 41, of: 212, note: None }
 }
 
 /// What a key was answered with, in a mode: a request, or a sentence.
