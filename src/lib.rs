@@ -8,6 +8,7 @@ pub mod core;
 pub mod driver;
 pub mod history;
 pub mod journal;
+#[cfg(feature = "lab")]
 pub mod lab;
 pub mod pace;
 pub mod plain;

@@ -31,8 +31,8 @@ pub(super) fn read(args: &RunbookArgs, color: ColorChoice) -> Result<Loaded, Fai
         )));
     }
     let options = Options { profile: args.profile.clone(), set: args.set.clone() };
-    let loaded = if args.path == std::path::Path::new(super::lab::BUNDLED) {
-        load_str("runbook.yaml (bundled)", super::lab::BUNDLED_TEXT, &options)
+    let loaded = if args.path == std::path::Path::new(super::bundled::BUNDLED) {
+        load_str("runbook.yaml (bundled)", super::bundled::BUNDLED_TEXT, &options)
     } else {
         load(&args.path, &options)
     };

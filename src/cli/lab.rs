@@ -1,6 +1,6 @@
 //! `lab`: the disposable world, and a cockpit on it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::farewell::program;
 use super::records::MODE;
@@ -9,12 +9,6 @@ use crate::cockpit::CockpitExit;
 use crate::core::fact::Mode;
 use crate::journal::{LockState, Reader, RunSummary, Store};
 use crate::lab::{self, Attachment, Lab, LabOptions, clean, find, stop};
-
-/// The name under which the runbook inside the program goes.
-pub(super) const BUNDLED: &str = "<bundled runbook.yaml>";
-
-/// The runbook inside the program, for when it is run away from its source.
-pub(super) const BUNDLED_TEXT: &str = include_str!("../../runbook.yaml");
 
 /// What is said of a lab that outlives its cockpit.
 pub(super) fn goes_on(state: &Path, complete: bool) -> String {
@@ -25,13 +19,6 @@ pub(super) fn goes_on(state: &Path, complete: bool) -> String {
 
 /// The profile that fits the lab.
 const PROFILE: &str = "lab";
-
-/// What is driven when nothing is said: the runbook here, else the one inside the program.
-pub(super) fn bundled() -> RunbookArgs {
-    let here = PathBuf::from("runbook.yaml");
-    let path = if here.is_file() { here } else { PathBuf::from(BUNDLED) };
-    RunbookArgs { path, profile: None, set: Vec::new() }
-}
 
 fn options(state: &Path) -> Result<LabOptions, Failure> {
     let mut options = LabOptions::new(state);

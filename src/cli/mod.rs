@@ -1,15 +1,19 @@
 //! The command line: what can be asked, and how the answer ends the program.
 
+mod bundled;
 mod check;
 mod drive;
 mod durations;
 mod farewell;
+#[cfg(feature = "lab")]
 mod lab;
 mod loopback;
 mod records;
 mod rehearsals;
 mod rehearse;
 mod replay;
+#[cfg(not(feature = "lab"))]
+mod without_lab;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -19,6 +23,8 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+#[cfg(not(feature = "lab"))]
+use self::without_lab as lab;
 use crate::term::ColorChoice;
 use crate::text::clean;
 
@@ -263,12 +269,12 @@ fn dispatch(cli: Cli) -> Outcome {
     let look = Look { color: if plain { ColorChoice::Never } else { color }, plain };
     let state = || crate::journal::state_dir(state_dir.as_deref()).map_err(Failure::usage);
     match command {
-        None => rehearse::rehearse(&state()?, look, &rehearse::RehearseArgs::of(lab::bundled())),
+        None => rehearse::rehearse(&state()?, look, &rehearse::RehearseArgs::of(bundled::bundled())),
         Some(Command::Check(args)) => check::check(&args, color),
         Some(Command::Plan(args)) => check::plan(state().ok().as_deref(), &args, color),
         Some(Command::Rehearse(mut args)) => {
             if !args.runbook.path.exists() && args.runbook.path.as_os_str() == "runbook.yaml" {
-                args.runbook.path = lab::bundled().path;
+                args.runbook.path = bundled::bundled().path;
             }
             rehearse::rehearse(&state()?, look, &args)
         }

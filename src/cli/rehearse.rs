@@ -10,11 +10,11 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::bundled::BUNDLED;
 use super::check::read;
 use super::drive::{self, Seat, StandardInput, runtime, who};
 use super::durations;
 use super::farewell::{self, last_word, quoted};
-use super::lab::BUNDLED;
 use super::records::{MODE, PROFILE, SET};
 use super::{Failure, Look, Outcome, RunbookArgs, say};
 use crate::clock::Clock;
