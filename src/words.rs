@@ -7,7 +7,7 @@ use crate::core::fact::{Ending, Fact, Finding, Mode};
 use crate::core::forecast::Estimate;
 use crate::core::job::{Adoption, Direction, JobKey, Outcome};
 use crate::core::plan::{Plan, Step};
-use crate::core::poll::shut_sentence;
+use crate::core::evidence::shut_sentence;
 use crate::core::state::{Phase, Run};
 use crate::core::time::{At, Span};
 use crate::text::clean;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{PlainCockpit, Printing};
-use crate::core::action::Action;
 use crate::core::ids::{ProbeId, StepId};
 use crate::core::input::Picture;
 use crate::core::plan::{Confirm, Step};
@@ -276,7 +275,7 @@ impl<S: Stage> PlainCockpit<S> {
 
     fn is_checklist(&self, id: &StepId) -> bool {
         let Phase::Running(running) = self.stage.run().phase(id) else { return false };
-        matches!(self.stage.plan().action(&running.key), Some(Action::Manual(_)))
+        self.stage.plan().action(&running.key).is_some_and(|action| action.checklist().is_some())
     }
 
     pub(super) fn show_all(&mut self) {
