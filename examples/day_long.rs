@@ -17,9 +17,9 @@ use gonogo::core::value::Value;
 use gonogo::journal::{Holder, Ledger, NewRecord, NewRun, RunId, Store};
 use gonogo::replay::{Recording, Replay};
 use gonogo::runbook::{Options, load_str};
+use gonogo::sample_log::SampleLog;
 use gonogo::screen::{Desk, project};
 use gonogo::stage::Stage;
-use gonogo::tape::Tape;
 use jiff::Timestamp;
 
 const RUNBOOK: &str = include_str!("../runbook.yaml");
@@ -79,9 +79,9 @@ fn make(store: &Store, id: &RunId, samples: u64) -> Result<(), Failure> {
     let new = NewRun { created_at: now, title: plan.title.clone(), runbook: RUNBOOK.as_bytes().to_vec(), labels };
     let mut journal = store.create_run(id, &new, &Holder::this_process("day_long", now))?;
     let by = Who("ana@bastion".to_owned());
-    let mut tape = Tape::new(0, start);
+    let mut samples_made = SampleLog::new(0, start);
     let (run, mut board) = (Run::default(), Board::new(&plan, start));
-    journal.append_samples(&tape.opened(start, &board).into_iter().collect::<Vec<_>>())?;
+    journal.append_samples(&samples_made.opened(start, &board).into_iter().collect::<Vec<_>>())?;
     let opened = Fact::RunOpened {
         mode: Mode::Lab,
         title: plan.title.clone(),
@@ -96,7 +96,7 @@ fn make(store: &Store, id: &RunId, samples: u64) -> Result<(), Failure> {
         Ok(NewRecord { at_ms: at.0, kind: fact.kind().to_owned(), version: FACT_VERSION, body: fact.encode()? })
     };
     let last = journal.append(&[record(start, &opened)?, record(start, &arrived)?])?;
-    tape.durable(last.last().map_or(0, |record| record.seq));
+    samples_made.durable(last.last().map_or(0, |record| record.seq));
     let probes: Vec<_> = plan.probes.keys().cloned().collect();
     let mut batch = Vec::new();
     for (count, probe) in (0..samples).zip(probes.iter().cycle()) {
@@ -104,9 +104,9 @@ fn make(store: &Store, id: &RunId, samples: u64) -> Result<(), Failure> {
         let wave = f64::from(u32::try_from(count % 97)?);
         let reading = Reading { probe: probe.clone(), at, took: Span(3), result: Ok(seen(probe.as_str(), wave)) };
         let arrived = at.plus(Span(4));
-        batch.extend(tape.heard(arrived, &reading, None));
+        batch.extend(samples_made.reading(arrived, &reading, None));
         board.observe(&plan, &run, arrived, &reading);
-        batch.extend(tape.board(arrived, &board));
+        batch.extend(samples_made.board(arrived, &board));
         if batch.len() >= 5_000 {
             journal.append_samples(&std::mem::take(&mut batch))?;
             journal.tidy()?;
@@ -114,7 +114,7 @@ fn make(store: &Store, id: &RunId, samples: u64) -> Result<(), Failure> {
         // A fact every half a minute.
         if count % (samples / 2_880).max(1) == 0 {
             let last = journal.append(&[record(arrived, &note)?])?;
-            tape.durable(last.last().map_or(0, |record| record.seq));
+            samples_made.durable(last.last().map_or(0, |record| record.seq));
         }
     }
     journal.append_samples(&batch)?;

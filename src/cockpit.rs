@@ -291,13 +291,13 @@ impl<S: Stage> Cockpit<S> {
     fn draw(&mut self, terminal: &mut Terminal) {
         let size = terminal.size();
         self.desk.list_rows = view::list_rows(size.width, size.height);
-        if let Some(arrival) = self.stage.take_arrival() {
-            self.desk.notice = Some(arrival);
+        if let Some(report) = self.stage.take_report() {
+            self.desk.notice = Some(report);
         }
         self.forget_notice();
         let screen = project(&self.stage.scene(&self.desk, &self.run_name, self.watching));
         self.desk.list_top = screen.steps.top;
-        let moving = self.stage.passing().is_some_and(|passing| !passing.pace.paused);
+        let moving = self.stage.status().passing.is_some_and(|passing| !passing.pace.paused);
         let frame = if moving || self.stage.run().is_busy() { BUSY_FRAME } else { CALM_FRAME };
         let frame = if terminal.flush_time() > SLOW_FLUSH { frame * 2 } else { frame };
         self.next_frame = Instant::now() + frame;

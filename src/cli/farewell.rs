@@ -58,7 +58,7 @@ pub(super) fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId, s
     if paused > Span::ZERO {
         tell(&format!("writes were paused for {paused}"));
     }
-    let unkept = engine.samples_dropped();
+    let unkept = engine.view().samples_dropped();
     if unkept > 0 {
         tell(&format!("{}: the disk was too slow for them", words::unkept(unkept)));
     }

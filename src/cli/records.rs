@@ -10,7 +10,7 @@ use crate::core::time::At;
 use crate::driver::facts_of;
 use crate::journal::{LockState, NotedHead, Reader, RunId, RunMeta, Store, verify as verify_chain};
 use crate::runbook::{Options, load_str};
-use crate::tape::unkept;
+use crate::sample_log::unkept;
 use crate::text::{clean, json as shown_json};
 use crate::words;
 

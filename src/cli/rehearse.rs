@@ -22,18 +22,19 @@ use crate::core::fact::{Mode, Recorded};
 use crate::core::ids::{ProbeId, StepId};
 use crate::core::plan::Plan;
 use crate::core::time::{At, Span};
-use crate::driver::{Engine, Opening, facts_of};
+use crate::driver::{Opening, facts_of};
 use crate::journal::{Holder, Journal, NewRun, RunId, Store, Writer};
 use crate::pace::{Pace, SPEEDS};
+use crate::rehearsal::automatic::rehearse as rehearse_by_policy;
 use crate::rehearsal::debrief::{Debrief, Mishap, debrief};
+use crate::rehearsal::engine::RehearsalEngine;
 use crate::rehearsal::held::Samples;
 use crate::rehearsal::operator::AutoOperator;
 use crate::rehearsal::policy::{Policy, load_str as load_policy};
-use crate::rehearsal::session::rehearse as rehearse_by_policy;
 use crate::rehearsal::world::Handle;
 use crate::runbook::Loaded;
+use crate::sample_log::reading_of;
 use crate::scenario::{self, End, Scenario};
-use crate::tape::heard;
 use crate::term::Charset;
 use crate::world::sim::{SimOptions, SimWorld};
 
@@ -252,7 +253,7 @@ fn automatic(state: &Path, args: &RehearseArgs, setting: &Setting) -> Outcome {
     let samples = rehearsed.contents.contents().samples;
     let among = |probe: &ProbeId, range: Range<i64>| {
         let meant = samples.iter().filter(|of| range.contains(&of.at_ms) && of.source == probe.as_str());
-        meant.filter_map(heard).collect()
+        meant.filter_map(reading_of).collect()
     };
     let debrief = told(&setting.plan, &facts, &rehearsed.world, &among);
     let ended = debrief.end();
@@ -363,23 +364,24 @@ fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> 
     let mut input = StandardInput::default();
     let (exit, facts) = loop {
         let epoch = journal.epoch();
-        let ledger = world.disk().ledger(Box::new(journal));
+        let ledger = world.ledger(Box::new(journal));
         let writer =
             Writer::spawn(ledger).map_err(|error| Failure::outside(format!("the journal does not start: {error}")))?;
         let (exit, engine) = runtime.block_on(async {
             let plan = Arc::clone(&setting.plan);
-            let mut engine = Engine::open(plan, who(&holder), epoch, opening, world.clone(), writer, clock.clone())
-                .map_err(Failure::usage)?;
+            let mut engine =
+                RehearsalEngine::open(plan, who(&holder), epoch, opening, world.clone(), writer, clock.clone())
+                    .map_err(Failure::usage)?;
             if let Some(cut_off) = cut_off.take() {
                 engine.remark(format!("a new rehearsal: {cut_off}"));
             }
             seat.take(engine, id.short().to_owned(), false, &mut input).await
         })?;
-        let struck = engine.struck();
+        let struck = engine.cockpit_fault();
         // Only a disk that the scenario has filled is waited for; any other fault ends it.
-        let faulted = engine.fault().is_some() && world.disk().is_full();
+        let faulted = engine.engine().fault().is_some() && world.disk().is_full();
         if struck.is_none() && !faulted {
-            last_word(&exit, &engine, &id, state, seat.charset());
+            last_word(&exit, engine.engine(), &id, state, seat.charset());
         }
         drop(engine);
         let reader = store.read_run(&id)?;
@@ -402,7 +404,7 @@ fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> 
     let reader = store.read_run(&id)?;
     // A debrief without some readings is better than none.
     let recorded = |probe: &ProbeId, range: Range<i64>| {
-        reader.samples(probe.as_str(), range).unwrap_or_default().iter().filter_map(heard).collect()
+        reader.samples(probe.as_str(), range).unwrap_or_default().iter().filter_map(reading_of).collect()
     };
     say_debrief(setting, &told(&setting.plan, &facts, &world, &recorded), seat.charset());
     say("");

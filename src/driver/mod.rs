@@ -5,6 +5,11 @@
 //! let out. Nothing here waits for a disk, a terminal or a server.
 
 mod engine;
-mod onward;
+mod journaling;
+mod opening;
+mod queue;
+mod simulated;
+mod watchdog;
 
-pub use engine::{Engine, EngineError, LOG_KEPT, Opening, Turn, facts_of};
+pub use engine::{Engine, Turn};
+pub use opening::{EngineError, Opening, facts_of};

@@ -126,7 +126,7 @@ impl<S: Stage> PlainCockpit<S> {
         while !self.done {
             self.report();
             self.print(&printer);
-            if self.stage.run().ended.is_some() && !self.stage.is_leaving() && !self.stage.is_replay() {
+            if self.stage.run().ended.is_some() && !self.stage.status().leaving && !self.stage.is_replay() {
                 self.stage.leave("the run is over".to_owned());
             }
             tokio::select! {
@@ -163,7 +163,7 @@ impl<S: Stage> PlainCockpit<S> {
         caught_up
             && self.listening
             && self.detached.is_none()
-            && (!self.stage.is_recording() || self.stage.silent_since().is_some())
+            && (!self.stage.status().recording || self.stage.status().silent.is_some())
             && self.queue.len() < QUEUE
     }
 
@@ -257,7 +257,7 @@ impl<S: Stage> PlainCockpit<S> {
                     self.say("not done: the input ended in the middle of a line");
                 }
                 self.listening = false;
-                if self.stage.is_replay() && !self.stage.is_leaving() {
+                if self.stage.is_replay() && !self.stage.status().leaving {
                     // Nobody steers it any more: the rest is told at once. There is no further to go than the end.
                     let _ = self.stage.steer(Steer::End);
                     self.report();

@@ -83,20 +83,20 @@ impl<S: Stage> PlainCockpit<S> {
         let run = self.stage.run();
         let ended = run.ended.is_some();
         // Not before the takeover is recorded: the header says who drives.
-        let seated = run.driver.is_some() || !self.stage.is_recording();
+        let seated = run.driver.is_some() || !self.stage.status().recording;
         if !self.told.opened && (self.watching || run.mode.is_some() && seated) {
             self.told.opened = true;
             self.open();
         }
         self.facts();
-        let arrival = self.stage.take_arrival();
-        self.say_all(arrival);
+        let report = self.stage.take_report();
+        self.say_all(report);
         if !self.told.faulted && self.stage.fault().is_some() {
             self.told.faulted = true;
             let alarm = self.project(&Desk::default()).header.alarm;
             self.say_all(alarm);
         }
-        let silent = self.stage.silent_since().is_some();
+        let silent = self.stage.status().silent.is_some();
         if silent != std::mem::replace(&mut self.told.silent, silent) {
             let alarm = self.project(&Desk::default()).header.alarm;
             let again = "the journal answers again".to_owned();

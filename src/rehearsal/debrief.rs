@@ -6,8 +6,8 @@ mod mishaps;
 
 use serde::Serialize;
 
+use super::automatic::AUTOMATIC;
 use super::held::{Samples, held_back};
-use super::session::AUTOMATIC;
 use crate::core::fact::{Ending, Fact, Recorded};
 use crate::core::ids::StepId;
 use crate::core::plan::Plan;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::session::AUTOMATIC;
+use super::automatic::AUTOMATIC;
 use crate::core::fact::{Ending, Fact, Recorded};
 use crate::core::ids::StepId;
 use crate::core::plan::{Plan, Rehearsals, Step};

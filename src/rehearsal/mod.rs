@@ -3,12 +3,14 @@
 //! Nothing here can reach a real server: a [`Handle`](world::Handle) holds a [`SimWorld`](crate::world::sim::SimWorld)
 //! and no other world can be put in its place.
 
+pub mod automatic;
 pub mod compare;
 pub mod debrief;
 pub mod durations;
+pub mod engine;
+mod fast_forward;
 pub mod held;
 pub mod ledger;
 pub mod operator;
 pub mod policy;
-pub mod session;
 pub mod world;

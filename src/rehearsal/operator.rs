@@ -16,6 +16,7 @@ use crate::core::rollback::{needed_by, way_back};
 use crate::core::standing::{picture, stop_word, undo_word, unmet, word};
 use crate::core::state::{Phase, Run, Running};
 use crate::core::time::{At, Span};
+use crate::run_view::RunView;
 
 /// How often an undo is tried before the run is given up.
 const UNDO_TRIES: u32 = 3;
@@ -33,7 +34,12 @@ pub struct Seen<'a> {
     pub now: At,
 }
 
-impl Seen<'_> {
+impl<'a> Seen<'a> {
+    /// What an operator sees of a run at `now`.
+    pub fn of(view: &'a RunView, now: At) -> Self {
+        Self { plan: view.plan(), run: view.run(), board: view.board(), now }
+    }
+
     /// Whether this would be granted now. A decision is data: asking does nothing.
     fn is_granted(&self, command: &Command) -> bool {
         let input = Input::Operator { by: Who("operator".to_owned()), command: command.clone() };

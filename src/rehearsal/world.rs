@@ -8,12 +8,13 @@ use crate::clock::Hand;
 use crate::core::action::Action;
 use crate::core::fact::Fact;
 use crate::core::job::JobKey;
+use crate::core::reading::Reading;
 use crate::core::time::{At, Span};
 use crate::journal::{Fault, Head, JournalError, Ledger, NewRecord, Record, Sample};
 use crate::pace::Pace;
 use crate::rehearsal::debrief::Mishap;
 use crate::world::sim::{Incident, IncidentKind, SimWorld};
-use crate::world::{Blow, Plot, World, WorldEvent};
+use crate::world::{SimulatedTime, World, WorldEvent};
 
 /// Quiet time from which on it is leapt over instead of measured through.
 const LEAP_FROM: Span = Span::secs(30);
@@ -21,7 +22,7 @@ const LEAP_FROM: Span = Span::secs(30);
 /// What is left of a quiet time after a leap, so that everything is fresh when something happens.
 const LANDING: Span = Span::secs(5);
 
-/// Longest leap: one point of every course is kept for each.
+/// Longest leap: each one adds one point to every series.
 const LEAP: Span = Span::secs(600);
 
 /// After this long somebody has made room on a full disk.
@@ -29,6 +30,36 @@ const LONGEST_FULL: Span = Span::secs(3_600);
 
 /// How often the clock on the screen moves while nothing happens.
 const FRAME: Duration = Duration::from_millis(50);
+
+/// What happens in a simulated world.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SimulatedEvent {
+    /// What can happen in any world.
+    World(WorldEvent),
+    /// Time has passed in which every probe saw what these readings say, and nothing else. A day of watching passes in
+    /// one go.
+    QuietTime(Vec<Reading>),
+    /// The scenario strikes the cockpit itself. In a real world nothing announces it.
+    CockpitFault(CockpitFault),
+}
+
+/// What a scenario can do to the cockpit itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CockpitFault {
+    /// The cockpit is gone at once, as after `kill -9`: nothing is said, nothing is finished.
+    Killed,
+    /// Its terminal is gone: what is under way finishes, then it leaves.
+    TerminalLost,
+}
+
+/// How far the scenarios have come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScenarioProgress {
+    /// How many things they have begun and ended so far.
+    pub so_far: usize,
+    /// When they begin or end something next, as far as that depends on time alone.
+    pub next: Option<At>,
+}
 
 /// The simulated world as one cockpit sees it. The world itself outlives every cockpit.
 #[derive(Clone)]
@@ -41,7 +72,7 @@ struct Shared {
     due: AtomicI64,
     pace: Pace,
     incidents: Mutex<Vec<Incident>>,
-    blows: Mutex<Vec<Blow>>,
+    cockpit_faults: Mutex<Vec<CockpitFault>>,
     disk: Disk,
     /// How long the scenario keeps everybody away, in milliseconds; 0 when it does not say.
     away: AtomicU64,
@@ -61,26 +92,22 @@ impl Disk {
         self.0.load(Ordering::Acquire)
     }
 
-    /// A ledger on this disk.
-    pub fn ledger(&self, inner: Box<dyn Ledger>) -> Box<dyn Ledger> {
-        Box::new(OnDisk { inner, disk: self.clone(), end: None })
-    }
-
     fn set_full(&self, full: bool) {
         self.0.store(full, Ordering::Release);
     }
 }
 
-/// A ledger that fails for good at the first write to a full disk, as a real one does.
+/// A ledger that fails for good at the first write to a full disk, as a real one does. The world hears of every fact that
+/// becomes durable, since scenarios let things go wrong at a step.
 struct OnDisk {
     inner: Box<dyn Ledger>,
-    disk: Disk,
+    world: Handle,
     end: Option<JournalError>,
 }
 
 impl OnDisk {
     fn check(&mut self, doing: &str) -> Result<(), JournalError> {
-        if self.end.is_none() && self.disk.is_full() {
+        if self.end.is_none() && self.world.disk().is_full() {
             self.end = Some(JournalError::Faulted(Arc::new(Fault {
                 doing: doing.to_owned(),
                 path: "journal.db".into(),
@@ -94,7 +121,13 @@ impl OnDisk {
 impl Ledger for OnDisk {
     fn append(&mut self, batch: &[NewRecord]) -> Result<Vec<Record>, JournalError> {
         self.check("committing decisions")?;
-        self.inner.append(batch)
+        let records = self.inner.append(batch)?;
+        for record in &records {
+            if let Ok(fact) = Fact::decode(&record.kind, record.version, &record.body) {
+                self.world.world().saw(At(record.at_ms), &fact);
+            }
+        }
+        Ok(records)
     }
 
     fn append_samples(&mut self, samples: &[Sample]) -> Result<(), JournalError> {
@@ -120,7 +153,7 @@ impl Handle {
             due: AtomicI64::new(At::NEVER.0),
             pace,
             incidents: Mutex::default(),
-            blows: Mutex::default(),
+            cockpit_faults: Mutex::default(),
             disk: Disk::default(),
             away: AtomicU64::new(0),
             audit: Mutex::default(),
@@ -137,6 +170,27 @@ impl Handle {
         &self.0.disk
     }
 
+    /// A ledger on this disk, over one that keeps what is written.
+    pub fn ledger(&self, inner: Box<dyn Ledger>) -> Box<dyn Ledger> {
+        Box::new(OnDisk { inner, world: self.clone(), end: None })
+    }
+
+    /// The pace at which time passes.
+    pub fn pace(&self) -> &Pace {
+        &self.0.pace
+    }
+
+    /// How far the scenarios have come.
+    pub fn progress(&self) -> ScenarioProgress {
+        let so_far = self.0.incidents.lock().unwrap_or_else(PoisonError::into_inner).len();
+        ScenarioProgress { so_far, next: self.world().next_fault() }
+    }
+
+    /// Says until when time alone changes nothing for the driver: so far the world may leap.
+    pub fn expect(&self, due: At) {
+        self.0.due.store(due.0, Ordering::Release);
+    }
+
     /// Lets somebody hear of every job at the moment it leaves for the world.
     pub fn audit(&self, audit: impl FnMut(&JobKey) + Send + 'static) {
         *self.0.audit.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(audit));
@@ -148,7 +202,7 @@ impl Handle {
     }
 
     /// Lets time pass to the next thing that happens, but not beyond `limit`. `None` when nothing but time passed.
-    pub fn advance(&self, limit: At) -> Option<WorldEvent> {
+    pub fn advance(&self, limit: At) -> Option<SimulatedEvent> {
         let mut world = self.world();
         let event = self.pass(&mut world, limit);
         self.0.hand.advance_to(world.now());
@@ -174,12 +228,12 @@ impl Handle {
                 self.disk().set_full(false);
             }
         }
-        self.0.blows.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.0.cockpit_faults.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn pass(&self, world: &mut SimWorld, limit: At) -> Option<WorldEvent> {
-        if let Some(blow) = self.0.blows.lock().unwrap_or_else(PoisonError::into_inner).pop() {
-            return Some(WorldEvent::Struck(blow));
+    fn pass(&self, world: &mut SimWorld, limit: At) -> Option<SimulatedEvent> {
+        if let Some(fault) = self.0.cockpit_faults.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+            return Some(SimulatedEvent::CockpitFault(fault));
         }
         let now = world.now();
         // The driver's next date bounds a leap and not a step: its own tick comes with the readings.
@@ -187,11 +241,11 @@ impl Handle {
         let quiet = world.quiet_until().min(due).min(limit);
         if quiet.since(now) >= LEAP_FROM {
             let to = now.plus(Span(quiet.since(now).0.saturating_sub(LANDING.0).min(LEAP.0)));
-            return Some(WorldEvent::Lapsed(world.lapse(to)));
+            return Some(SimulatedEvent::QuietTime(world.lapse(to)));
         }
         let stop = due.max(now.plus(Span(1))).min(limit);
         match world.next_at() {
-            Some(next) if next <= stop => world.step(),
+            Some(next) if next <= stop => world.step().map(SimulatedEvent::World),
             _ => {
                 world.advance_to(stop);
                 None
@@ -205,9 +259,9 @@ impl Handle {
             match incident.kind {
                 IncidentKind::KillCockpit { back_after } => {
                     self.0.away.store(back_after.0, Ordering::Release);
-                    self.strike(Blow::Killed);
+                    self.strike(CockpitFault::Killed);
                 }
-                IncidentKind::TerminalLost => self.strike(Blow::TerminalLost),
+                IncidentKind::TerminalLost => self.strike(CockpitFault::TerminalLost),
                 IncidentKind::DiskFull { .. } => self.0.disk.set_full(true),
                 IncidentKind::DiskFree => self.0.disk.set_full(false),
                 IncidentKind::ClockJump { by_ms } => self.0.hand.set_wall_clock_by(by_ms),
@@ -244,18 +298,42 @@ impl Handle {
             .collect()
     }
 
-    fn strike(&self, blow: Blow) {
-        self.0.blows.lock().unwrap_or_else(PoisonError::into_inner).push(blow);
+    fn strike(&self, fault: CockpitFault) {
+        self.0.cockpit_faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+    }
+
+    /// The next event at the pace somebody sets. Cancel safe: nothing is taken from the world before it is handed out.
+    pub async fn next_event(&self) -> SimulatedEvent {
+        let pace = self.pace();
+        loop {
+            let now = self.0.hand.now();
+            if let Some(until) = pace.leaps_to() {
+                return self.advance(until).unwrap_or(SimulatedEvent::QuietTime(Vec::new()));
+            }
+            let target = pace.target();
+            if target > now {
+                if let Some(event) = self.advance(target) {
+                    return event;
+                }
+                if self.0.hand.now() >= target {
+                    // Nothing but time has passed: the clock on the screen moves.
+                    return SimulatedEvent::QuietTime(Vec::new());
+                }
+                continue;
+            }
+            let next = self.world().next_at().unwrap_or(At::NEVER);
+            let wait = pace.until(next).map_or(FRAME, |wait| wait.min(FRAME));
+            tokio::select! {
+                () = tokio::time::sleep(wait.max(Duration::from_millis(1))) => {}
+                () = pace.changed() => {}
+            }
+        }
     }
 }
 
+impl SimulatedTime for Handle {}
+
 impl World for Handle {
-    const LEAPS: bool = true;
-
-    fn pace(&self) -> Option<&Pace> {
-        Some(&self.0.pace)
-    }
-
     fn watch(&mut self) {
         self.world().watch();
     }
@@ -275,44 +353,8 @@ impl World for Handle {
         self.world().adopt(key, action);
     }
 
-    fn witness(&mut self, at: At, fact: &Fact) {
-        self.world().saw(at, fact);
-    }
-
-    fn plot(&self) -> Plot {
-        let so_far = self.0.incidents.lock().unwrap_or_else(PoisonError::into_inner).len();
-        Plot { so_far, next: self.world().next_fault() }
-    }
-
-    fn expect(&mut self, due: At) {
-        self.0.due.store(due.0, Ordering::Release);
-    }
-
-    /// The next event at the pace somebody sets. Cancel safe: nothing is taken from the world before it is handed out.
+    /// Never: what happens here comes by [`Handle::next_event`], which knows more than any world can say.
     async fn next(&mut self) -> Option<WorldEvent> {
-        let pace = self.0.pace.clone();
-        loop {
-            let now = self.0.hand.now();
-            if let Some(until) = pace.leaps_to() {
-                return Some(self.advance(until).unwrap_or(WorldEvent::Lapsed(Vec::new())));
-            }
-            let target = pace.target();
-            if target > now {
-                if let Some(event) = self.advance(target) {
-                    return Some(event);
-                }
-                if self.0.hand.now() >= target {
-                    // Nothing but time has passed: the clock on the screen moves.
-                    return Some(WorldEvent::Lapsed(Vec::new()));
-                }
-                continue;
-            }
-            let next = self.world().next_at().unwrap_or(At::NEVER);
-            let wait = pace.until(next).map_or(FRAME, |wait| wait.min(FRAME));
-            tokio::select! {
-                () = tokio::time::sleep(wait.max(Duration::from_millis(1))) => {}
-                () = pace.changed() => {}
-            }
-        }
+        std::future::pending().await
     }
 }

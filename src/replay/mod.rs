@@ -4,45 +4,41 @@
 //! pace. `tests/source/purity.rs` reads the imports of this folder.
 
 mod asked;
+mod frame;
 mod place;
 mod recording;
-mod reel;
+mod seek;
 mod verify;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
+pub use frame::PlaybackFrame;
 pub use recording::{Recording, ReplayError};
-pub use reel::Reel;
 pub use verify::{Difference, Report, verify};
 
-use crate::core::board::Board;
-use crate::core::fact::Recorded;
 use crate::core::ids::Who;
 use crate::core::input::Command;
-use crate::core::plan::Plan;
-use crate::core::refusal::Refusal;
-use crate::core::state::Run;
 use crate::core::time::{At, Span};
 use crate::driver::Turn;
 use crate::journal::JournalError;
 use crate::pace::{Pace, Passing, Place, Steer, paced};
-use crate::recent::{History, OutputTail};
+use crate::run_view::RunView;
+use crate::screen::SessionStatus;
 use crate::stage::Stage;
 
 /// Time between two looks at what has happened meanwhile.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// More shown time than this is not played through: the reel is put where it should be.
+/// More shown time than this is not played through: the frame is put where it should be.
 const FAR: Span = Span::secs(300);
 
 /// A recorded run on a stage.
 #[derive(Debug)]
 pub struct Replay {
     recording: Recording,
-    reel: Reel,
+    frame: PlaybackFrame,
     pace: Pace,
     who: Who,
     /// Why nothing further can be shown.
@@ -59,10 +55,10 @@ impl Replay {
     ///
     /// When its samples cannot be read.
     pub fn new(recording: Recording, who: Who) -> Result<Self, JournalError> {
-        let reel = recording.at_fact(recording.first_shown())?;
-        let pace = Pace::new(reel.now, 1);
-        let landed = reel.now;
-        Ok(Self { recording, reel, pace, who, fault: None, left: false, landed })
+        let frame = recording.at_fact(recording.first_shown())?;
+        let pace = Pace::new(frame.now, 1);
+        let landed = frame.now;
+        Ok(Self { recording, frame, pace, who, fault: None, left: false, landed })
     }
 
     /// What was recorded.
@@ -70,11 +66,11 @@ impl Replay {
         &self.recording
     }
 
-    fn put(&mut self, reel: Result<Reel, JournalError>) -> Result<(), String> {
-        match reel {
-            Ok(reel) => {
-                self.pace.arrived(reel.now);
-                self.reel = reel;
+    fn put(&mut self, frame: Result<PlaybackFrame, JournalError>) -> Result<(), String> {
+        match frame {
+            Ok(frame) => {
+                self.pace.arrived(frame.now);
+                self.frame = frame;
                 self.fault = None;
                 Ok(())
             }
@@ -84,7 +80,7 @@ impl Replay {
 
     fn jump(&mut self, seq: u64) -> Result<(), String> {
         self.put(self.recording.at_fact(seq))?;
-        self.landed = self.reel.now;
+        self.landed = self.frame.now;
         Ok(())
     }
 
@@ -115,24 +111,24 @@ impl Replay {
     ///
     /// When the record cannot be read any further.
     pub fn play_to(&mut self, at: At) -> Result<(), JournalError> {
-        self.recording.advance(&mut self.reel, at)
+        self.recording.advance(&mut self.frame, at)
     }
 
     /// Shows what has happened by the moment the pace has come to.
     fn catch_up(&mut self) {
         let end = self.recording.end();
         let target = self.pace.target().min(end);
-        if target <= self.reel.now && target < end {
+        if target <= self.frame.now && target < end {
             return;
         }
-        let moved = if target.since(self.reel.now) > FAR {
-            self.recording.at_time(target).map(|reel| self.reel = reel)
+        let moved = if target.since(self.frame.now) > FAR {
+            self.recording.at_time(target).map(|frame| self.frame = frame)
         } else {
             self.play_to(target)
         };
         if let Err(error) = moved {
             self.fault = Some(format!("the record cannot be read any further: {error}"));
-            self.stop(self.reel.now);
+            self.stop(self.frame.now);
         } else if target >= end {
             self.stop(end);
         }
@@ -148,87 +144,37 @@ impl Replay {
 }
 
 impl Stage for Replay {
-    fn plan(&self) -> &Plan {
-        self.recording.plan()
-    }
-
-    fn run(&self) -> &Run {
-        &self.reel.run
-    }
-
-    fn board(&self) -> &Board {
-        &self.reel.board
-    }
-
-    fn now(&self) -> At {
-        self.reel.now
-    }
-
-    fn who(&self) -> &Who {
-        &self.who
-    }
-
-    fn log(&self) -> &VecDeque<Recorded> {
-        &self.reel.log
-    }
-
-    fn samples_dropped(&self) -> u64 {
-        self.reel.samples_dropped
-    }
-
-    fn history(&self) -> &History {
-        &self.reel.history
-    }
-
-    fn output(&self) -> &OutputTail {
-        &self.reel.output
-    }
-
-    fn refusal(&self) -> Option<&Refusal> {
-        None
-    }
-
-    fn dismiss_refusal(&mut self) {}
-
-    fn fault(&self) -> Option<&str> {
-        self.fault.as_deref()
-    }
-
-    fn is_recording(&self) -> bool {
-        false
+    fn view(&self) -> &RunView {
+        &self.frame.view
     }
 
     /// The record speaks of facts; what was on its way to the disk is in none of them.
-    fn silent_since(&self) -> Option<At> {
-        None
+    fn status(&self) -> SessionStatus<'_> {
+        let place = Place {
+            fact: self.frame.view.seq(),
+            of: self.recording.last(),
+            note: self.recording.notes().first().cloned(),
+        };
+        SessionStatus {
+            fault: self.fault.as_deref(),
+            leaving: self.left,
+            passing: Some(Passing { pace: self.pace.view(), place: Some(place) }),
+            ..SessionStatus::new(&self.who, self.frame.now)
+        }
     }
 
-    fn is_leaving(&self) -> bool {
-        self.left
-    }
-
-    fn must_finish(&self) -> bool {
-        false
-    }
-
-    fn passing(&self) -> Option<Passing> {
-        let place =
-            Place { fact: self.reel.seq, of: self.recording.last(), note: self.recording.notes().first().cloned() };
-        Some(Passing { pace: self.pace.view(), place: Some(place) })
-    }
-
-    /// Nothing comes of it: desks refuse it before it gets here, and here is nothing to do it with.
+    /// Nothing comes of it: front ends refuse it before it gets here, and here is nothing to do it with.
     fn command(&mut self, _command: Command) {}
 
     fn steer(&mut self, steer: Steer) -> Result<(), String> {
         if let Some(result) = paced(&self.pace, &steer) {
-            if steer == Steer::Pause && !self.pace.view().paused && self.reel.now >= self.recording.end() {
+            if steer == Steer::Pause && !self.pace.view().paused && self.frame.now >= self.recording.end() {
                 self.stop(self.recording.end());
                 return Err("the recording ends here; ← and t go back".to_owned());
             }
             return result;
         }
-        let seq = self.reel.seq;
+        let seq = self.frame.view.seq();
         match steer {
             Steer::Onward => match self.recording.next_fact(seq) {
                 Some(next) => self.jump(next),
@@ -238,7 +184,7 @@ impl Stage for Replay {
                 Some(next) => self.jump(next),
                 None => Err("nobody decided anything after this".to_owned()),
             },
-            Steer::PreviousDecision => match self.recording.previous_decision(seq, self.reel.now > self.landed) {
+            Steer::PreviousDecision => match self.recording.previous_decision(seq, self.frame.now > self.landed) {
                 Some(previous) => self.jump(previous),
                 None => Err("nobody decided anything before this".to_owned()),
             },

@@ -129,8 +129,7 @@ fn field(runbook: &Runbook, name: &FieldRef, mark: Mark, faults: &mut Vec<Diagno
     let Some((fields, declared)) = found.kind.own_fields() else {
         let fault = Diagnostic::new(format!("the fields of `{probe}` follow from the simulated world"));
         let instead = found.kind.instead_of_setting().map(str::to_owned);
-        faults
-            .push(fault.at(mark, "expected a field of an `sql`, `http.json` or `command` probe").help(instead));
+        faults.push(fault.at(mark, "expected a field of an `sql`, `http.json` or `command` probe").help(instead));
         return None;
     };
     let Some(of) = fields.get(field) else {

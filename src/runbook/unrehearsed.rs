@@ -35,7 +35,10 @@ pub(super) fn warnings(plan: &Plan, root: &Node) -> Vec<Diagnostic> {
             .collect();
         let label = format!("`{}` is never true there", shut.join("`, `"));
         let warning = Diagnostic::new("no rehearsal can meet this condition").at(node.mark, label);
-        found.push(warning.help(fields.iter().next().and_then(|(id, field)| Some(plan.probes.get(id)?.kind.advice(id, field)))));
+        found.push(
+            warning
+                .help(fields.iter().next().and_then(|(id, field)| Some(plan.probes.get(id)?.kind.advice(id, field)))),
+        );
     });
     found
 }

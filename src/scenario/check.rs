@@ -2,8 +2,8 @@
 
 use crate::core::ids::{ProbeId, StepId};
 use crate::core::nearest::suggestion;
-use crate::core::probe::ProbeKind;
 use crate::core::plan::Plan;
+use crate::core::probe::ProbeKind;
 use crate::core::time::Span;
 use crate::runbook::Diagnostic;
 use crate::runbook::tree::Node;

@@ -4,6 +4,7 @@
 //! feeds the terminal, the plain mode and the tests. Nothing here knows about sizes beyond the number of rows
 //! the step list can show, and nothing here knows about colours: pieces of text have roles.
 
+mod context;
 mod detail;
 mod header;
 pub mod keys;
@@ -15,70 +16,19 @@ mod project;
 mod steps;
 mod trial;
 
+pub use context::{Scene, SessionStatus};
 pub(crate) use detail::state_role;
 pub(crate) use overlay::back_lines;
 pub use project::project;
 pub(crate) use project::{here, selected};
 pub(crate) use trial::{next_item, perfect, refused, trial, works};
 
-use std::collections::VecDeque;
-
-use jiff::tz::TimeZone;
-
-use crate::core::board::Board;
 use crate::core::evidence::Verdict;
-use crate::core::fact::{Finding, Mode, Recorded};
-use crate::core::ids::{ProbeId, StepId, Who};
+use crate::core::fact::{Finding, Mode};
+use crate::core::ids::{ProbeId, StepId};
 use crate::core::input::{Command, Picture};
-use crate::core::plan::Plan;
-use crate::core::refusal::Refusal;
 use crate::core::standing::StepState;
-use crate::core::state::Run;
-use crate::core::time::{At, Span};
-use crate::pace::Passing;
-use crate::recent::{History, OutputTail};
-
-/// Everything a screen is made from.
-pub struct Scene<'a> {
-    /// The plan.
-    pub plan: &'a Plan,
-    /// The run.
-    pub run: &'a Run,
-    /// The newest readings.
-    pub board: &'a Board,
-    /// Courses of numbers.
-    pub history: &'a History,
-    /// What jobs printed.
-    pub output: &'a OutputTail,
-    /// The newest facts.
-    pub log: &'a VecDeque<Recorded>,
-    /// The run's short name.
-    pub run_name: &'a str,
-    /// Who sits here.
-    pub who: &'a Who,
-    /// The moment.
-    pub now: At,
-    /// The time zone of whoever sits here.
-    pub zone: TimeZone,
-    /// The newest refusal.
-    pub refusal: Option<&'a Refusal>,
-    /// Why acting has stopped for good.
-    pub fault: Option<&'a str>,
-    /// Whether a decision is on its way to the disk.
-    pub recording: bool,
-    /// Since when the journal owes an answer, when that is longer than it should be.
-    pub silent: Option<At>,
-    /// Whether this cockpit is on its way out.
-    pub leaving: bool,
-    /// How many samples were not kept because the disk was too slow.
-    pub samples_dropped: u64,
-    /// Panes only, no steps.
-    pub watching: bool,
-    /// How time passes, where it is not the time of the world.
-    pub passing: Option<Passing>,
-    /// What the operator is looking at and typing.
-    pub desk: &'a Desk,
-}
+use crate::core::time::Span;
 
 /// What the operator is looking at and typing: state of the interface that is no part of the run.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,13 +77,6 @@ pub struct Quiet {
     pub since: Span,
     /// Whether anything was typed: then enter belongs to it, too.
     pub typed: bool,
-}
-
-impl Scene<'_> {
-    /// Whether this is a replay.
-    pub fn is_replay(&self) -> bool {
-        self.passing.as_ref().is_some_and(|passing| passing.place.is_some())
-    }
 }
 
 impl Desk {

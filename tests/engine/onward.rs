@@ -10,10 +10,11 @@ use gonogo::core::input::{Command, Confirmation};
 use gonogo::core::plan::Plan;
 use gonogo::core::standing::{picture, word};
 use gonogo::core::time::{At, Span};
-use gonogo::driver::{Engine, Opening};
+use gonogo::driver::Opening;
 use gonogo::journal::memory::MemoryLedger;
 use gonogo::journal::{Inline, RunId};
 use gonogo::pace::{Pace, Steer};
+use gonogo::rehearsal::engine::RehearsalEngine;
 use gonogo::rehearsal::operator::{AutoOperator, Operator, Seen};
 use gonogo::rehearsal::policy::Policy;
 use gonogo::rehearsal::world::Handle;
@@ -27,7 +28,7 @@ const START: At = At(1_767_405_600_000);
 /// A rehearsal with somebody in front of it who has done nothing yet. Time stands still unless it is gone through.
 struct Rehearsal {
     plan: Arc<Plan>,
-    engine: Engine<Handle>,
+    engine: RehearsalEngine,
     world: Handle,
     runtime: tokio::runtime::Runtime,
 }
@@ -45,10 +46,10 @@ impl Rehearsal {
         let world = Handle::new(SimWorld::new(Arc::clone(&plan), options), hand, pace);
         let handle = world.clone();
         let id: RunId = "20260103-0200-0001".parse().unwrap();
-        let journal = Inline::over(Box::new(MemoryLedger::new(&id)));
+        let journal = Inline::over(handle.ledger(Box::new(MemoryLedger::new(&id))));
         let opening = Opening::New { mode: Mode::Rehearsal, facts: Vec::new() };
         let who = Who("ada@bastion".to_owned());
-        let mut engine = Engine::open(Arc::clone(&plan), who, 1, opening, world, journal, clock).unwrap();
+        let mut engine = RehearsalEngine::open(Arc::clone(&plan), who, 1, opening, world, journal, clock).unwrap();
         engine.settle();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { plan, engine, world: handle, runtime }
@@ -60,7 +61,7 @@ impl Rehearsal {
         self.engine.steer(Steer::Onward).unwrap();
         let said = self.runtime.block_on(async {
             loop {
-                if let Some(said) = self.engine.take_arrival() {
+                if let Some(said) = self.engine.take_report() {
                     return said;
                 }
                 self.engine.turn().await;
@@ -94,7 +95,7 @@ fn the_playbook_is_gone_through_from_date_to_date_and_nobody_is_left_without_new
     while rehearsal.engine.run().ended.is_none() {
         let world = rehearsal.world.clone();
         let engine = &rehearsal.engine;
-        let seen = Seen { plan: engine.plan(), run: engine.run(), board: engine.board(), now: engine.now() };
+        let seen = Seen::of(engine.view(), engine.now());
         if let Some(command) = operator.act(seen, &|key| world.world().took_effect(key)) {
             rehearsal.engine.command(command);
             rehearsal.engine.settle();
@@ -174,8 +175,8 @@ fn a_pause_stays_a_pause_and_time_stands_where_it_has_come_to() {
     rehearsal.start("wait");
     let (said, passed) = rehearsal.onward();
     assert_eq!(said, "on by 1:30:00: 2 Wait done; time stands still");
-    assert!(rehearsal.engine.pace().unwrap().view().paused);
-    assert_eq!(rehearsal.engine.pace().unwrap().target(), START.plus(passed));
+    assert!(rehearsal.engine.pace().view().paused);
+    assert_eq!(rehearsal.engine.pace().target(), START.plus(passed));
     // And without a pause nothing is said of one.
     rehearsal.engine.steer(Steer::Pause).unwrap();
     assert_eq!(rehearsal.onward().0, "nothing happens by itself now: every step is done; you end the run");

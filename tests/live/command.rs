@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use gonogo::core::action::Action;
 use gonogo::core::job::{Adoption, Outcome};
-use gonogo::core::plan::SecretSource;
 use gonogo::core::kind::command::{CommandLine, CommandProbe};
+use gonogo::core::plan::SecretSource;
 use gonogo::core::probe::ProbeKind;
 use gonogo::core::time::Span;
 use gonogo::core::value::{FieldType, Value};

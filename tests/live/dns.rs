@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use gonogo::core::action::Action;
-use gonogo::core::plan::SecretSource;
 use gonogo::core::kind::{DnsProbe, DnsUpdateAction};
+use gonogo::core::plan::SecretSource;
 use gonogo::core::probe::ProbeKind;
 use gonogo::core::record::{DnsChange, RecordType};
 use gonogo::core::target::{Dns, Target, Tsig, TsigAlgorithm};

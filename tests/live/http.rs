@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use gonogo::core::action::Action;
-use gonogo::core::plan::SecretSource;
 use gonogo::core::kind::http::{HttpAction, HttpProbe, Method};
 use gonogo::core::kind::{HttpJsonProbe, TcpProbe};
+use gonogo::core::plan::SecretSource;
 use gonogo::core::probe::ProbeKind;
 use gonogo::core::target::{Http, Target};
 use gonogo::core::time::Span;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use gonogo::core::action::Action;
-use gonogo::core::plan::SecretSource;
 use gonogo::core::kind::sql::{SqlAction, SqlExpect, SqlProbe};
+use gonogo::core::plan::SecretSource;
 use gonogo::core::probe::ProbeKind;
 use gonogo::core::target::{Postgres, Target, Tls};
 use gonogo::core::time::Span;

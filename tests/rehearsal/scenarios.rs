@@ -12,10 +12,10 @@ use gonogo::core::plan::Plan;
 use gonogo::core::time::At;
 use gonogo::driver::facts_of;
 use gonogo::journal::RunId;
+use gonogo::rehearsal::automatic::{Rehearsed, rehearse};
 use gonogo::rehearsal::debrief::{Debrief, debrief};
 use gonogo::rehearsal::operator::AutoOperator;
 use gonogo::rehearsal::policy::Policy;
-use gonogo::rehearsal::session::{Rehearsed, rehearse};
 use gonogo::runbook::{self, Options};
 use gonogo::scenario::{self, End, Scenario};
 use gonogo::world::sim::SimOptions;
@@ -33,7 +33,7 @@ fn play(plan: &Arc<Plan>, scenarios: Vec<Scenario>, policy: Policy, seed: u64) -
     let samples = rehearsed.contents.contents().samples;
     let among = |probe: &ProbeId, range: Range<i64>| {
         let meant = samples.iter().filter(|of| range.contains(&of.at_ms) && of.source == probe.as_str());
-        meant.filter_map(gonogo::tape::heard).collect()
+        meant.filter_map(gonogo::sample_log::reading_of).collect()
     };
     let truth = rehearsed.world.world().truth();
     let debrief = debrief(plan, &facts, &rehearsed.world.mishaps(), &truth, &among);

@@ -3,23 +3,25 @@
 //! Each golden holds the characters and, below them, the style of every run of cells, so that a lost colour or a
 //! lost weight is a difference, too. `INSTA_UPDATE=always cargo test --test screen golden` writes new ones: look at them.
 
-use std::collections::VecDeque;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use gonogo::core::board::Board;
 use gonogo::core::durations::{Durations, Typical};
 use gonogo::core::evidence::{Assessment, Baselines, Evidence, Term, Verdict};
 use gonogo::core::fact::{Fact, Mode, Recorded};
 use gonogo::core::ids::{Attempt, StepId, Who};
+use gonogo::core::input::Picture;
 use gonogo::core::job::{Direction, JobKey, Outcome};
 use gonogo::core::plan::{Plan, Step, Window};
 use gonogo::core::reading::{Failure, Reading};
+use gonogo::core::standing::picture;
 use gonogo::core::state::Run;
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
-use gonogo::recent::{History, OutputTail};
+use gonogo::run_view::{RunView, ViewEvent};
 use gonogo::runbook::{Options, load_str};
-use gonogo::screen::{Ask, Desk, Overlay, Prompt, Refused, Scene, Screen, project};
+use gonogo::screen::{Ask, Desk, Overlay, Prompt, Refused, Scene, Screen, SessionStatus, project};
 use gonogo::ui::theme::{Glyphs, Palette, Theme};
 use gonogo::ui::view;
 use ratatui::Terminal;
@@ -41,15 +43,9 @@ fn plan() -> Plan {
 
 /// A run that can be told fact by fact and reading by reading.
 struct Story {
-    plan: Plan,
-    run: Run,
-    board: Board,
-    history: History,
-    output: OutputTail,
-    log: VecDeque<Recorded>,
+    view: RunView,
     desk: Desk,
     now: At,
-    samples_dropped: u64,
 }
 
 impl Story {
@@ -59,41 +55,37 @@ impl Story {
 
     fn of(plan: Plan, mode: Mode) -> Self {
         let board = Board::new(&plan, START);
-        let mut story = Self {
-            plan,
-            run: Run::default(),
-            board,
-            history: History::default(),
-            output: OutputTail::default(),
-            log: VecDeque::new(),
-            desk: Desk::default(),
-            now: START,
-            samples_dropped: 0,
-        };
-        let (title, plan) = (story.plan.title.clone(), story.plan.digest.clone());
-        let profile = story.plan.profile.clone();
+        let view = RunView::new(Arc::new(plan), Run::default(), &[], board);
+        let mut story = Self { view, desk: Desk::default(), now: START };
+        let (title, plan) = (story.plan().title.clone(), story.plan().digest.clone());
+        let profile = story.plan().profile.clone();
         let version = "0.0.0".to_owned();
         story.tell(Fact::RunOpened { mode, title, profile, plan, by: who(), version });
         story.tell(Fact::DriverArrived { by: who(), epoch: 1, away: Span::ZERO });
         story
     }
 
+    fn plan(&self) -> &Plan {
+        self.view.plan()
+    }
+
     fn tell(&mut self, fact: Fact) {
-        self.run.apply(&self.plan, self.now, &fact);
-        self.log.push_back(Recorded { seq: self.log.len() as u64 + 1, at: self.now, fact });
+        let recorded = Recorded { seq: self.view.seq() + 1, at: self.now, fact };
+        self.view.update(self.now, ViewEvent::Fact(recorded));
     }
 
     fn wait(&mut self, ms: u64) {
         self.now = self.now.plus(Span(ms));
-        self.board.refresh(&self.plan, &self.run, self.now);
+        self.view.update(self.now, ViewEvent::Time);
     }
 
     fn read(&mut self, probe: &str, result: Result<Value, Failure>) {
         let reading = Reading { probe: probe.into(), at: self.now, took: Span(4), result };
-        if let Some(probe) = self.plan.probes.get(&reading.probe) {
-            self.history.record(probe, &reading);
-        }
-        self.board.observe(&self.plan, &self.run, self.now, &reading);
+        self.view.update(self.now, ViewEvent::Reading(&reading));
+    }
+
+    fn picture(&self, step: &Step) -> Picture {
+        picture(self.view.plan(), self.view.run(), self.view.board(), self.now, step)
     }
 
     /// Everything is well for some seconds.
@@ -111,7 +103,7 @@ impl Story {
     }
 
     fn done(&mut self, steps: usize) {
-        let ids: Vec<StepId> = self.plan.steps.iter().take(steps).map(|step| step.id.clone()).collect();
+        let ids: Vec<StepId> = self.plan().steps.iter().take(steps).map(|step| step.id.clone()).collect();
         for step in ids {
             let (attempt, evidence) = (Attempt(1), Vec::new());
             let preview = String::new();
@@ -145,7 +137,12 @@ impl Story {
             evidence,
             overridden: None,
             preview: String::new(),
-            baselines: self.board.baselines(&self.plan, self.now, self.plan.step(&step.into()).unwrap(), false),
+            baselines: self.view.board().baselines(
+                self.plan(),
+                self.now,
+                self.plan().step(&step.into()).unwrap(),
+                false,
+            ),
         });
         for job in 0..=job {
             let key = key(step, job);
@@ -169,27 +166,8 @@ impl Story {
 
     fn screen(&self) -> Screen {
         let who = who();
-        let scene = Scene {
-            plan: &self.plan,
-            run: &self.run,
-            board: &self.board,
-            history: &self.history,
-            output: &self.output,
-            log: &self.log,
-            run_name: "7f3a",
-            who: &who,
-            now: self.now,
-            zone: jiff::tz::TimeZone::fixed(jiff::tz::offset(-5)),
-            refusal: None,
-            fault: None,
-            recording: false,
-            silent: None,
-            leaving: false,
-            samples_dropped: self.samples_dropped,
-            watching: false,
-            passing: None,
-            desk: &self.desk,
-        };
+        let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(-5));
+        let scene = Scene::new(&self.view, SessionStatus::new(&who, self.now), &self.desk, "7f3a", zone);
         let screen = project(&scene);
         assert_eq!(screen, project(&scene), "equal scenes give equal screens");
         screen
@@ -343,11 +321,13 @@ fn rehearsed(secs: impl Fn(&Step) -> u64, plan: &Plan) -> Fact {
     Fact::DurationsMeasured { rehearsals, steps: steps.collect() }
 }
 
-/// Before the switch, with durations from rehearsals, in a window that is so long.
-fn foreseen(window: Span) -> Story {
-    let mut story = Story::new(Mode::Live);
-    story.plan.window = Some(Window { opens: START, closes: START.plus(window) });
-    let fact = rehearsed(|step| 100 + 10 * step.number as u64, &story.plan);
+/// Before the switch, with durations from rehearsals, in a window that is so long and with so much of a budget.
+fn foreseen(window: Span, write_pause_budget: Option<Span>) -> Story {
+    let mut plan = plan();
+    plan.window = Some(Window { opens: START, closes: START.plus(window) });
+    plan.write_pause_budget = write_pause_budget.or(plan.write_pause_budget);
+    let mut story = Story::of(plan, Mode::Live);
+    let fact = rehearsed(|step| 100 + 10 * step.number as u64, story.plan());
     story.tell(fact);
     story.done(12);
     story.calm(6);
@@ -356,14 +336,12 @@ fn foreseen(window: Span) -> Story {
 
 #[test]
 fn a_forecast_from_rehearsals() {
-    golden("forecast", &mut foreseen(Span::secs(2 * 3_600)));
+    golden("forecast", &mut foreseen(Span::secs(2 * 3_600), None));
 }
 
 #[test]
 fn a_forecast_that_does_not_fit_is_seen_at_every_size() {
-    let mut story = foreseen(Span::secs(20 * 60));
-    story.plan.write_pause_budget = Some(Span::secs(4));
-    golden("forecast_late", &mut story);
+    golden("forecast_late", &mut foreseen(Span::secs(20 * 60), Some(Span::secs(4))));
 }
 
 #[test]
@@ -371,8 +349,8 @@ fn the_question_before_the_switch() {
     let mut story = Story::new(Mode::Live);
     story.done(12);
     story.calm(10);
-    let step = story.plan.step(&"switch-database".into()).unwrap();
-    let seen = gonogo::core::standing::picture(&story.plan, &story.run, &story.board, story.now, step);
+    let step = story.plan().step(&"switch-database".into()).unwrap();
+    let seen = story.picture(step);
     let ask = Ask::Start { step: "switch-database".into(), seen, reason: None, word: None };
     story.desk.prompt = Some(Prompt { ask, typed: "g".to_owned(), shown: Some(Span::ZERO) });
     golden("question", &mut story);
@@ -418,8 +396,8 @@ fn what_a_section_does_by_itself_when_it_fails() {
     story.desk.overlay = Some(Overlay::Step);
     golden("fails_whole", &mut story);
     story.desk.overlay = None;
-    let step = story.plan.step(&"switch".into()).unwrap();
-    let seen = gonogo::core::standing::picture(&story.plan, &story.run, &story.board, story.now, step);
+    let step = story.plan().step(&"switch".into()).unwrap();
+    let seen = story.picture(step);
     let ask = Ask::Start { step: step.id.clone(), seen, reason: None, word: None };
     story.desk.prompt = Some(Prompt { ask, typed: String::new(), shown: Some(Span::ZERO) });
     golden("fails_asked", &mut story);
@@ -433,7 +411,7 @@ fn readings_that_were_not_kept_are_told_in_the_header() {
     let mut story = Story::new(Mode::Live);
     story.done(12);
     story.calm(4);
-    story.samples_dropped = 120;
+    story.view.update(story.now, ViewEvent::SamplesDropped(120));
     golden("unkept", &mut story);
     for size in [(200, 60), (120, 40), (100, 30), (80, 24)] {
         let text = flowing(&story.draw(size, MONO));
@@ -469,11 +447,11 @@ fn a_soak_that_is_not_watched_and_the_question_before_it_is_stopped() {
     story.started("watch", 0);
     story.calm(10);
     story.wait(30_000);
-    let step = story.plan.step(&"watch".into()).unwrap().clone();
-    let evidence = vec![story.board.guard(&story.plan, &story.run, story.now, &step.guards[0])];
+    let step = story.plan().step(&"watch".into()).unwrap().clone();
+    let evidence = vec![story.view.board().guard(story.plan(), story.view.run(), story.now, &step.guards[0])];
     let (since, attempt) = (At(story.now.0 - 28_000), Attempt(1));
     story.tell(Fact::SoakInterrupted { step: step.id.clone(), attempt, since, evidence });
-    let seen = gonogo::core::standing::picture(&story.plan, &story.run, &story.board, story.now, &step);
+    let seen = story.picture(&step);
     let ask = Ask::Stop { step: step.id.clone(), seen };
     story.desk.prompt = Some(Prompt { ask, typed: "st".to_owned(), shown: Some(Span::ZERO) });
     golden("soak", &mut story);
@@ -609,8 +587,8 @@ fn what_is_confirmed_is_on_screen_while_it_is_confirmed() {
     let mut story = Story::new(Mode::Live);
     story.done(12);
     story.calm(10);
-    let step = story.plan.step(&"switch-database".into()).unwrap();
-    let seen = gonogo::core::standing::picture(&story.plan, &story.run, &story.board, story.now, step);
+    let step = story.plan().step(&"switch-database".into()).unwrap();
+    let seen = story.picture(step);
     let id = step.id.clone();
     for (ask, said) in [
         (Ask::Start { step: id.clone(), seen: seen.clone(), reason: None, word: None }, "fence the old database"),

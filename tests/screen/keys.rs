@@ -3,8 +3,8 @@
 //! Every key, in every state a step can be in, with every sheet and every question open: something is asked of the
 //! driver, something changes on the desk, or something is said.
 
-use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use gonogo::core::board::Board;
@@ -22,10 +22,10 @@ use gonogo::core::state::Run;
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 use gonogo::pace::{PaceView, Passing, Place, Steer};
-use gonogo::recent::{History, OutputTail};
+use gonogo::run_view::{RunView, ViewEvent};
 use gonogo::runbook::{self, Options};
 use gonogo::screen::keys::KEYS;
-use gonogo::screen::{Ask, Desk, Focus, Overlay, Prompt, Scene, project};
+use gonogo::screen::{Ask, Desk, Focus, Overlay, Prompt, Scene, SessionStatus, project};
 use gonogo::ui::desk::{Request, paste, press};
 
 use crate::facts::step_started;
@@ -47,9 +47,10 @@ const STATES: [StepState; 12] = [
     StepState::Undone,
 ];
 
-fn plan(name: &str) -> Plan {
+fn plan(name: &str) -> Arc<Plan> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runbooks").join(name);
-    runbook::load(&path, &Options::default()).unwrap_or_else(|errors| panic!("{}", errors.render(false, 100))).plan
+    let loaded = runbook::load(&path, &Options::default());
+    Arc::new(loaded.unwrap_or_else(|errors| panic!("{}", errors.render(false, 100))).plan)
 }
 
 fn me() -> Who {
@@ -137,12 +138,8 @@ fn reach(plan: &Plan, step: &Step, state: StepState) -> (Run, Board) {
 
 /// What a scene is made of, besides the desk.
 struct Stage<'a> {
-    plan: &'a Plan,
-    run: Run,
-    board: Board,
-    history: History,
-    output: OutputTail,
-    log: VecDeque<gonogo::core::fact::Recorded>,
+    plan: &'a Arc<Plan>,
+    view: RunView,
     who: Who,
     refusal: Option<Refusal>,
     watching: bool,
@@ -151,45 +148,22 @@ struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    fn new(plan: &'a Plan, run: Run, board: Board) -> Self {
-        let (history, output) = (History::default(), OutputTail::default());
-        Self {
-            plan,
-            run,
-            board,
-            history,
-            output,
-            log: VecDeque::new(),
-            who: me(),
-            refusal: None,
-            watching: false,
-            passing: None,
-            now: NOW,
-        }
+    fn new(plan: &'a Arc<Plan>, run: Run, board: Board) -> Self {
+        let view = RunView::new(Arc::clone(plan), run, &[], board);
+        Self { plan, view, who: me(), refusal: None, watching: false, passing: None, now: NOW }
+    }
+
+    fn comes_to(&mut self, (run, board): (Run, Board)) {
+        self.view = RunView::new(Arc::clone(self.plan), run, &[], board);
     }
 
     fn scene<'s>(&'s self, desk: &'s Desk) -> Scene<'s> {
-        Scene {
-            plan: self.plan,
-            run: &self.run,
-            board: &self.board,
-            history: &self.history,
-            output: &self.output,
-            log: &self.log,
-            run_name: "7f3a",
-            who: &self.who,
-            now: self.now,
-            zone: jiff::tz::TimeZone::UTC,
+        let status = SessionStatus {
             refusal: self.refusal.as_ref(),
-            fault: None,
-            recording: false,
-            silent: None,
-            leaving: false,
-            samples_dropped: 0,
-            watching: self.watching,
             passing: self.passing.clone(),
-            desk,
-        }
+            ..SessionStatus::new(&self.who, self.now)
+        };
+        Scene::new(&self.view, status, desk, "7f3a", jiff::tz::TimeZone::UTC).watching(self.watching)
     }
 
     /// One sentence, with something in it.
@@ -226,7 +200,7 @@ impl<'a> Stage<'a> {
         assert!(answered, "{key:?} was ignored with {before:#?}");
         if let Some(Request::Command(command)) = &request {
             let input = Input::Operator { by: me(), command: command.clone() };
-            if let Err(refusal) = decide(self.plan, &self.run, &self.board, NOW, input) {
+            if let Err(refusal) = decide(self.plan, self.view.run(), self.view.board(), NOW, input) {
                 Self::is_sentence(&refusal.to_string());
             }
         }
@@ -379,7 +353,7 @@ fn no_key_is_ignored_while_a_question_is_open() {
         let step = subject(&plan, state);
         let (run, board) = reach(&plan, step, state);
         let stage = Stage::new(&plan, run, board);
-        for ask in prompts(&plan, &stage.run, &stage.board, step) {
+        for ask in prompts(&plan, stage.view.run(), stage.view.board(), step) {
             for typed in ["", "go", "switch", "drop", "undo", "stop", &"x".repeat(400)] {
                 for key in &keys {
                     let typed = typed.to_owned();
@@ -463,7 +437,7 @@ fn a_step_is_stopped_by_a_word_and_not_by_a_key() {
             panic!("{word}: {}", stage.says(&desk))
         };
         let input = Input::Operator { by: me(), command: command.clone() };
-        assert!(decide(&plan, &stage.run, &stage.board, NOW, input).is_ok());
+        assert!(decide(&plan, stage.view.run(), stage.view.board(), NOW, input).is_ok());
     }
 }
 
@@ -493,7 +467,7 @@ fn somebody_who_only_watches_can_leave() {
 }
 
 /// A stage in which the subject of `state` is selected.
-fn staged(plan: &Plan, state: StepState) -> (Stage<'_>, Desk) {
+fn staged(plan: &Arc<Plan>, state: StepState) -> (Stage<'_>, Desk) {
     let step = subject(plan, state);
     let (run, board) = reach(plan, step, state);
     let desk = Desk { selected: Some(step.id.clone()), sat: Span::secs(60), ..Desk::default() };
@@ -556,7 +530,7 @@ fn a_question_about_what_is_no_longer_so_goes_with_its_answer() {
         stage.pressed(&mut desk, letter(key));
         stage.types(&mut desk, chosen);
         desk.prompt.as_mut().unwrap().shown = Some(Span::ZERO);
-        (stage.run, stage.board) = reach(&plan, subject(&plan, state), after);
+        stage.comes_to(reach(&plan, subject(&plan, state), after));
         assert_eq!(stage.types(&mut desk, typed), [], "{state:?} to {after:?}");
         assert!(desk.prompt.is_none() && desk.quiet.is_some(), "{desk:#?}");
         assert!(stage.says(&desk).starts_with("refused: "), "{}", stage.says(&desk));
@@ -570,7 +544,7 @@ fn a_refused_stop_or_finding_is_forgotten_once_it_would_be_accepted() {
         let (mut stage, mut desk) = staged(&plan, StepState::Ready);
         stage.pressed(&mut desk, letter(key));
         assert!(stage.says(&desk).starts_with("refused: "), "{}", stage.says(&desk));
-        (stage.run, stage.board) = reach(&plan, subject(&plan, StepState::Ready), after);
+        stage.comes_to(reach(&plan, subject(&plan, StepState::Ready), after));
         assert!(!stage.says(&desk).contains("refused"), "{after:?}: {}", stage.says(&desk));
     }
 }
@@ -698,7 +672,7 @@ fn a_wrong_answer_stays_in_its_question() {
     ];
     for (state, ask, typed, said) in asks {
         let (stage, mut desk) = staged(&plan, state);
-        let seen = picture(&plan, &stage.run, &stage.board, NOW, subject(&plan, state));
+        let seen = picture(&plan, stage.view.run(), stage.view.board(), NOW, subject(&plan, state));
         let ask = ask(desk.selected.clone().unwrap(), seen);
         desk.prompt = Some(Prompt { ask: ask.clone(), typed: String::new(), shown: Some(Span::ZERO) });
         assert_eq!(stage.types(&mut desk, &format!("{typed}\n")), []);
@@ -724,10 +698,10 @@ fn a_refusal_goes_when_it_is_no_longer_true() {
     let step = subject(&plan, StepState::Ready);
     let (_, ready) = reach(&plan, step, StepState::Ready);
     let (mut stage, mut desk) = staged(&plan, StepState::Ready);
-    stage.board = Board::new(&plan, At(NOW.0 - 60_000));
+    stage.view.update(NOW, ViewEvent::Board(Board::new(&plan, At(NOW.0 - 60_000))));
     stage.pressed(&mut desk, ENTER);
     assert!(stage.says(&desk).contains("is gated"), "{}", stage.says(&desk));
-    stage.board = ready;
+    stage.view.update(NOW, ViewEvent::Board(ready));
     assert!(stage.says(&desk).contains("is ready"), "{}", stage.says(&desk));
 }
 
@@ -765,7 +739,7 @@ fn the_footer_offers_only_what_would_be_accepted() {
             assert_eq!(desk.refused, None, "{keys} is offered and refused: {state:?}");
             if let Some(Request::Command(command)) = request {
                 let input = Input::Operator { by: me(), command };
-                assert!(decide(&plan, &stage.run, &stage.board, NOW, input).is_ok(), "{keys} in {state:?}");
+                assert!(decide(&plan, stage.view.run(), stage.view.board(), NOW, input).is_ok(), "{keys} in {state:?}");
             }
         }
     }

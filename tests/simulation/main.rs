@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use gonogo::core::plan::Plan;
 use gonogo::core::time::{At, Span};
 use gonogo::journal::RunId;
-use gonogo::rehearsal::session::{Observed, rehearse_observed};
+use gonogo::rehearsal::automatic::{Observed, rehearse_observed};
 use gonogo::runbook::{self, Options};
 use gonogo::scenario::model::{CockpitKilled, Event, Fault, Happening, Nothing, When};
 use gonogo::scenario::{self, End, Ends, Scenario};

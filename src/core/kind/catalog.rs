@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::spec::{ActionDoc, ProbeDoc};
-use super::{kinds, *};
+use super::kinds;
 use crate::core::value::Field;
 
 /// Whether a kind looks or acts.
@@ -69,8 +69,8 @@ macro_rules! entries {
     })*) => {
         /// Every kind that the list has: first the probes, then the actions, each in the order of the list.
         pub fn catalog() -> Vec<KindEntry> {
-            let probes = [$($(probe::<$probe_type>($probe_word),)?)*];
-            let actions = [$($(action::<$action_type>($action_word),)?)*];
+            let probes = [$($(probe::<super::$probe_type>($probe_word),)?)*];
+            let actions = [$($(action::<super::$action_type>($action_word),)?)*];
             probes.into_iter().chain(actions).collect()
         }
     };

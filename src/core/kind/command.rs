@@ -80,7 +80,7 @@ impl ProbeSpec for CommandProbe {
 }
 
 impl ProbeDoc for CommandProbe {
-    const EXAMPLE: &'static str = r#"title: See that a backup is young enough
+    const EXAMPLE: &'static str = r"title: See that a backup is young enough
 probes:
   backup:
     kind: command
@@ -96,7 +96,7 @@ phases:
         action: { wait: { until: { conditions: [backup.age_s < 3600], within: 2h } } }
         expect: 20m
         reversibility: free
-"#;
+";
     const RIGHTS: &'static str = "It runs as the user who started gonogo, with that user's rights.";
 
     fn fields() -> Vec<Field> {
@@ -191,7 +191,7 @@ impl ActionSpec for CommandAction {
 }
 
 impl ActionDoc for CommandAction {
-    const EXAMPLE: &'static str = r#"title: Copy what replication does not copy
+    const EXAMPLE: &'static str = r"title: Copy what replication does not copy
 phases:
   - title: Copy
     steps:
@@ -200,6 +200,6 @@ phases:
         action: { command: { run: [./copy-sequences.sh, --from, old, --to, new], limit: 2m } }
         reversibility: free
         expect: 20s
-"#;
+";
     const RIGHTS: &'static str = "It runs as the user who started gonogo, with that user's rights.";
 }

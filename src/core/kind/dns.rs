@@ -61,13 +61,11 @@ impl ProbeSpec for DnsProbe {
     }
 
     fn fixed(&self, id: &ProbeId, changes: &RehearsedChanges<'_>) -> Vec<(&'static str, Value)> {
-        let to_new = |change: &DnsChange| {
-            change.name == self.name && change.to.iter().all(|value| self.new.contains(value))
-        };
+        let to_new =
+            |change: &DnsChange| change.name == self.name && change.to.iter().all(|value| self.new.contains(value));
         let updated = changes.records.iter().any(|records| records.changes.iter().any(to_new));
-        let is_pointed = |change: &&Change| {
-            matches!(change, Change::Point(point) if point.record == *id && point.to == Side::New)
-        };
+        let is_pointed =
+            |change: &&Change| matches!(change, Change::Point(point) if point.record == *id && point.to == Side::New);
         if updated || changes.simulated.iter().any(is_pointed) {
             return Vec::new();
         }
@@ -136,7 +134,8 @@ phases:
         expect: 5m
         reversibility: free
 "#;
-    const RIGHTS: &'static str = "None. The authoritative servers and the resolvers must answer queries from this machine over UDP and TCP.";
+    const RIGHTS: &'static str =
+        "None. The authoritative servers and the resolvers must answer queries from this machine over UDP and TCP.";
 
     fn fields() -> Vec<Field> {
         let answers = |fields| Shape::List(Box::new(Shape::Record(fields)));
@@ -159,7 +158,9 @@ phases:
                 "`old`, `new`, `stale`, `other`, `negative`, `servfail`, `refused` or `timeout`",
             ),
             Field::new("fresh", Shape::Bool, "whether it answers with the new values"),
-            Field::new("ttl", Shape::Int, "how long it will keep this answer").unit("seconds").null("it did not answer"),
+            Field::new("ttl", Shape::Int, "how long it will keep this answer")
+                .unit("seconds")
+                .null("it did not answer"),
             Field::new("values", Shape::Text, "the values it serves"),
         ];
         vec![

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::spec::{
-    ActionDoc, ActionSpec, CheckContext, Complaint, Curve, ProbeDoc, ProbeSpec, TargetUse,
-};
+use super::spec::{ActionDoc, ActionSpec, CheckContext, Complaint, Curve, ProbeDoc, ProbeSpec, TargetUse};
 use crate::core::ids::TargetId;
 use crate::core::simulate::Change;
 use crate::core::syntax::is_word;
@@ -128,8 +126,7 @@ phases:
         expect: 1m
         reversibility: free
 "#;
-    const RIGHTS: &'static str =
-        "Whatever the web service asks for; credentials go into the `headers` of its target as secrets. It sends GET only.";
+    const RIGHTS: &'static str = "Whatever the web service asks for; credentials go into the `headers` of its target as secrets. It sends GET only.";
 
     fn fields() -> Vec<Field> {
         vec![side_field("SIDE")]

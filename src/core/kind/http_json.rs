@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::http::default_path;
 use super::spec::{
-    CheckContext, Complaint, OwnFields, ProbeDoc, ProbeSpec, TargetUse, check_declared, declared_fields,
-    declared_shape,
+    CheckContext, Complaint, OwnFields, ProbeDoc, ProbeSpec, TargetUse, check_declared, declared_fields, declared_shape,
 };
 use crate::core::ids::TargetId;
 use crate::core::simulate::Simulated;
@@ -68,8 +67,7 @@ phases:
         expect: 1m
         reversibility: free
 "#;
-    const RIGHTS: &'static str =
-        "Whatever the web service asks for; credentials go into the `headers` of its target as secrets. It sends GET only.";
+    const RIGHTS: &'static str = "Whatever the web service asks for; credentials go into the `headers` of its target as secrets. It sends GET only.";
 
     fn fields() -> Vec<Field> {
         declared_fields()

@@ -34,10 +34,7 @@ pub struct ReplicationProbe {
 
 impl ProbeSpec for ReplicationProbe {
     fn targets(&self) -> Vec<TargetUse<'_>> {
-        vec![
-            TargetUse::new(&self.source, "postgres", "source"),
-            TargetUse::new(&self.target, "postgres", "target"),
-        ]
+        vec![TargetUse::new(&self.source, "postgres", "source"), TargetUse::new(&self.target, "postgres", "target")]
     }
 
     fn addresses(&self) -> Vec<&str> {
@@ -70,11 +67,7 @@ impl ProbeSpec for ReplicationProbe {
     }
 
     fn replication(&self) -> Option<WatchedReplication<'_>> {
-        Some(WatchedReplication {
-            source: &self.source,
-            target: &self.target,
-            logical: self.subscription.is_some(),
-        })
+        Some(WatchedReplication { source: &self.source, target: &self.target, logical: self.subscription.is_some() })
     }
 }
 

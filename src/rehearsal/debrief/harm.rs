@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::named;
+use crate::core::evidence::shut_sentence;
 use crate::core::fact::{Ending, Fact, Recorded};
 use crate::core::ids::StepId;
 use crate::core::plan::{Plan, Reversibility, Step};
-use crate::core::evidence::shut_sentence;
 use crate::core::state::{Phase, Run};
 use crate::core::time::{At, Span};
 use crate::core::value::Value;

@@ -7,8 +7,8 @@ use rand::Rng as _;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::kind::{Measure, watch_probe};
 use super::Shared;
+use super::kind::{Measure, watch_probe};
 use crate::contain::{Panicked, contain};
 use crate::core::ids::ProbeId;
 use crate::core::probe::Probe;

@@ -76,7 +76,12 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(probe: &ProbeId, of: crate::core::kind::spec::WatchedReplication<'_>, seed: u64, begun: bool) -> Self {
+    pub(super) fn new(
+        probe: &ProbeId,
+        of: crate::core::kind::spec::WatchedReplication<'_>,
+        seed: u64,
+        begun: bool,
+    ) -> Self {
         let mut dice = Dice::new(seed, &format!("link {probe}"));
         #[allow(clippy::cast_possible_wrap)] // a handful
         let tables = if of.logical { 6 + dice.pick(9) as i64 } else { 0 };

@@ -87,9 +87,10 @@ pub(super) fn side(plan: &Plan, target: &TargetId) -> Option<Side> {
             return Some(Side::Old);
         }
     }
-    let compared = plan.probes.values().find_map(|probe| {
-        probe.kind.sides()?.iter().find(|(_, of)| *of == target).map(|(name, _)| name.as_str())
-    });
+    let compared = plan
+        .probes
+        .values()
+        .find_map(|probe| probe.kind.sides()?.iter().find(|(_, of)| *of == target).map(|(name, _)| name.as_str()));
     compared.and_then(by_name).or_else(|| by_name(target.as_str()))
 }
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::core::ids::TargetId;
-use crate::core::plan::Plan;
 use crate::core::kind::HttpProbe;
+use crate::core::plan::Plan;
 use crate::core::simulate::Side;
 use crate::core::time::{At, Span};
 use crate::core::value::Value;

@@ -170,13 +170,13 @@ async fn samples_that_were_not_kept_are_counted_in_the_record() {
         dropped.store(lost, Ordering::Relaxed);
         hand.advance(Span(1_100));
         engine.turn().await;
-        assert_eq!(engine.samples_dropped(), lost);
+        assert_eq!(engine.view().samples_dropped(), lost);
     }
     drop(engine);
     let samples = view.contents().samples;
-    let kept: Vec<gonogo::tape::KeptOutput> = samples
+    let kept: Vec<gonogo::sample_log::KeptOutput> = samples
         .iter()
-        .filter(|sample| sample.source == gonogo::tape::OUTPUT)
+        .filter(|sample| sample.source == gonogo::sample_log::OUTPUT)
         .map(|sample| serde_json::from_str(&sample.body).unwrap())
         .collect();
     assert_eq!(kept.iter().map(|kept| kept.unkept).collect::<Vec<_>>(), [120, 150], "said when it changes");

@@ -3,7 +3,8 @@
 use gonogo::core::time::At;
 use gonogo::driver::Engine;
 use gonogo::replay::{Recording, verify};
-use gonogo::screen::{Desk, Overlay, Scene, Screen, project};
+use gonogo::run_view::ViewEvent;
+use gonogo::screen::{Desk, Overlay, Scene, Screen, SessionStatus, project};
 use gonogo::stage::Stage;
 use gonogo::world::World;
 
@@ -20,7 +21,8 @@ impl Frames {
         let seq = engine.log().back().map_or(0, |recorded| recorded.seq);
         if self.0.last().is_none_or(|(seen, ..)| seq > *seen) {
             let (now, desk) = (engine.now(), desk());
-            let scene = Scene { now, ..engine.scene(&desk, "7f3a", false) };
+            let mut scene = engine.scene(&desk, "7f3a", false);
+            scene.now = now;
             self.0.push((seq, now, bare(project(&scene))));
         }
     }
@@ -37,30 +39,12 @@ impl Frames {
     pub fn compare(&self, recording: &Recording) {
         assert_eq!(recording.notes(), [""; 0]);
         for (seq, now, screen) in &self.0 {
-            let mut reel = recording.at_fact(*seq).unwrap();
-            reel.board.refresh(recording.plan(), &reel.run, *now);
+            let mut frame = recording.at_fact(*seq).unwrap();
+            frame.view.update(*now, ViewEvent::Time);
             let (desk, who) = (desk(), me());
-            let replayed = bare(project(&Scene {
-                plan: recording.plan(),
-                run: &reel.run,
-                board: &reel.board,
-                history: &reel.history,
-                output: &reel.output,
-                log: &reel.log,
-                run_name: "7f3a",
-                who: &who,
-                now: *now,
-                zone: jiff::tz::TimeZone::system(),
-                refusal: None,
-                fault: None,
-                recording: false,
-                silent: None,
-                leaving: false,
-                samples_dropped: 0,
-                watching: false,
-                passing: None,
-                desk: &desk,
-            }));
+            let status = SessionStatus::new(&who, *now);
+            let scene = Scene::new(&frame.view, status, &desk, "7f3a", jiff::tz::TimeZone::system());
+            let replayed = bare(project(&scene));
             same(&format!("fact {seq}"), screen, &replayed);
         }
         let report = verify(recording).unwrap();

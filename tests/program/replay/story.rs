@@ -21,7 +21,7 @@ use gonogo::replay::Recording;
 use gonogo::runbook::{Options, load_str};
 use gonogo::screen::{Desk, Guise, Overlay, Screen, Text, project};
 use gonogo::stage::Stage;
-use gonogo::world::{World, WorldEvent};
+use gonogo::world::{SimulatedTime, World, WorldEvent};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::mpsc;
@@ -65,6 +65,8 @@ enum Asked {
     Stop(JobKey),
     Adopt(JobKey),
 }
+
+impl SimulatedTime for Told {}
 
 impl World for Told {
     fn watch(&mut self) {}
@@ -322,8 +324,9 @@ impl Story {
             }
             70..72 => {
                 self.hand.advance(Span(self.rng.random_range(0..30_000)));
-                let readings = (0..3).map(|_| self.reading()).collect();
-                self.deliver(WorldEvent::Lapsed(readings));
+                let readings: Vec<Reading> = (0..3).map(|_| self.reading()).collect();
+                self.engine().pass_quiet_time(&readings);
+                self.settle();
             }
             72..80 if !self.jobs.is_empty() => self.print(),
             80..90 if due.is_some() => {

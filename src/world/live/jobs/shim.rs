@@ -15,9 +15,9 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::world::live::secrets::mask::{Masker, StreamMask};
 use super::spool::{Exit, KEPT, Process, Request, Spool, Traces, private};
 use crate::core::job::Stream;
+use crate::world::live::secrets::mask::{Masker, StreamMask};
 
 /// Time between TERM and KILL.
 pub(in crate::world::live) const PATIENCE: Duration = Duration::from_secs(5);

@@ -123,13 +123,21 @@ impl Lease {
 
 impl Databases {
     /// Nothing is connected yet.
-    pub(in crate::world::live) fn new(targets: impl Iterator<Item = (TargetId, Postgres)>, watch_limit: Duration) -> Self {
+    pub(in crate::world::live) fn new(
+        targets: impl Iterator<Item = (TargetId, Postgres)>,
+        watch_limit: Duration,
+    ) -> Self {
         let place = |target| Place { target, idle: Arc::default(), watchers: Arc::new(Semaphore::new(WATCHERS)) };
         Self { targets: targets.map(|(id, target)| (id, place(target))).collect(), watch_limit }
     }
 
     /// A connection to `target`: a kept one or a new one. Bounded in time only by the caller.
-    pub(in crate::world::live) async fn lease(&self, target: &TargetId, purpose: Purpose, secrets: &Secrets) -> Result<Lease, String> {
+    pub(in crate::world::live) async fn lease(
+        &self,
+        target: &TargetId,
+        purpose: Purpose,
+        secrets: &Secrets,
+    ) -> Result<Lease, String> {
         let place = self.targets.get(target).ok_or_else(|| format!("`{target}` is no postgres target"))?;
         let permit = if purpose.few {
             Some(place.watchers.clone().acquire_owned().await.map_err(|err| err.to_string())?)

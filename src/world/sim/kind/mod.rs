@@ -108,11 +108,8 @@ pub(super) struct CutShort<'a> {
 impl CutShort<'_> {
     /// The end of a request that may or may not have arrived.
     pub(super) fn in_doubt(&mut self, limit: Span) -> (Outcome, bool) {
-        let what = if self.timed_out {
-            format!("no answer within {limit}")
-        } else {
-            "stopped before the answer".to_owned()
-        };
+        let what =
+            if self.timed_out { format!("no answer within {limit}") } else { "stopped before the answer".to_owned() };
         let happened = self.well && self.dice.chance(0.5);
         (Outcome::Unknown { why: format!("it may have been carried out: {what}") }, happened)
     }

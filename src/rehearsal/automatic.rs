@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::engine::RehearsalEngine;
 use super::operator::{Operator, Seen};
 use super::world::Handle;
 use crate::clock::Clock;
@@ -124,7 +125,7 @@ pub fn rehearse_observed(
     let start = options.start;
     let (clock, hand) = Clock::simulated(start);
     let world = Handle::new(SimWorld::new(Arc::clone(plan), options), hand, Pace::new(start, 1));
-    let mut session = Session {
+    let mut cockpits = Cockpits {
         plan: Arc::clone(plan),
         id: id.clone(),
         clock,
@@ -136,47 +137,48 @@ pub fn rehearse_observed(
     };
     let mut stuck = None;
     let mut turns = 0;
-    observe(Observed::Opened { world: &session.world, contents: &session.contents });
-    let mut engine = session.open()?;
+    observe(Observed::Opened { world: &cockpits.world, contents: &cockpits.contents });
+    let mut engine = cockpits.open()?;
     loop {
-        observe(Observed::Turned { engine: &engine, contents: &session.contents });
-        if engine.run().ended.is_some() {
+        observe(Observed::Turned { engine: engine.engine(), contents: &cockpits.contents });
+        if engine.engine().run().ended.is_some() {
             break;
         }
         turns += 1;
-        if session.clock.now().since(start) > LONGEST || turns > TURNS {
-            stuck = Some(session.clock.now());
+        if cockpits.clock.now().since(start) > LONGEST || turns > TURNS {
+            stuck = Some(cockpits.clock.now());
             break;
         }
-        if engine.has_left() || engine.fault().is_some() {
+        if engine.has_left() || engine.engine().fault().is_some() {
             drop(engine);
-            let away = session.world.take_away().unwrap_or_default().max(operator.back_after());
-            session.stay_away(away);
-            engine = session.open()?;
+            let away = cockpits.world.take_away().unwrap_or_default().max(operator.back_after());
+            cockpits.stay_away(away);
+            engine = cockpits.open()?;
             continue;
         }
-        if !session.let_act(&mut engine, operator) {
-            stuck = Some(session.clock.now());
+        if !cockpits.let_act(&mut engine, operator) {
+            stuck = Some(cockpits.clock.now());
             break;
         }
-        observe(Observed::Acted { engine: &engine });
-        if engine.run().ended.is_some() {
+        observe(Observed::Acted { engine: engine.engine() });
+        if engine.engine().run().ended.is_some() {
             continue;
         }
-        let limit = operator.looks_again().min(session.clock.now().plus(Span::secs(86_400)));
-        match session.world.advance(limit) {
+        let limit = operator.looks_again().min(cockpits.clock.now().plus(Span::secs(86_400)));
+        match cockpits.world.advance(limit) {
             Some(event) => engine.deliver(event),
             None => engine.settle(),
         }
     }
     drop(engine);
-    let records = session.contents.contents().records;
+    let records = cockpits.contents.contents().records;
     let facts = facts_of(&records).map_err(EngineError::from)?;
     let run = Run::fold(plan, &facts);
-    Ok(Rehearsed { records, run, world: session.world, contents: session.contents, stuck })
+    Ok(Rehearsed { records, run, world: cockpits.world, contents: cockpits.contents, stuck })
 }
 
-struct Session {
+/// The world and the journal of a rehearsal, over all the cockpits that come and go.
+struct Cockpits {
     plan: Arc<Plan>,
     id: RunId,
     clock: Clock,
@@ -189,9 +191,9 @@ struct Session {
     glanced: Option<(At, u64)>,
 }
 
-impl Session {
+impl Cockpits {
     /// A cockpit takes the run, new or as the journal has it.
-    fn open(&mut self) -> Result<Engine<Handle>, RehearsalError> {
+    fn open(&mut self) -> Result<RehearsalEngine, RehearsalError> {
         self.epoch += 1;
         let ledger = MemoryLedger::again(&self.id, self.contents.clone());
         let records = self.contents.contents().records;
@@ -202,10 +204,10 @@ impl Session {
             let facts = facts_of(&records).map_err(EngineError::from)?;
             Opening::Resumed { facts, head, away: self.clock.now().since(self.last_seen) }
         };
-        let journal = Inline::over(self.world.disk().ledger(Box::new(ledger)));
+        let journal = Inline::over(self.world.ledger(Box::new(ledger)));
         let who = Who(AUTOMATIC.to_owned());
         let (plan, world, clock) = (Arc::clone(&self.plan), self.world.clone(), self.clock.clone());
-        let mut engine = Engine::open(plan, who, u64::from(self.epoch), opening, world, journal, clock)?;
+        let mut engine = RehearsalEngine::open(plan, who, u64::from(self.epoch), opening, world, journal, clock)?;
         engine.settle();
         Ok(engine)
     }
@@ -217,20 +219,21 @@ impl Session {
     }
 
     /// Lets the operator do whatever it wants to do now. Says whether it comes to rest.
-    fn let_act(&mut self, engine: &mut Engine<Handle>, operator: &mut dyn Operator) -> bool {
+    fn let_act(&mut self, engine: &mut RehearsalEngine, operator: &mut dyn Operator) -> bool {
         let now = self.clock.now();
-        let seen_before = self.glanced.is_some_and(|(at, facts)| facts == engine.run().facts && now.since(at) < GLANCE);
+        let seen_before =
+            self.glanced.is_some_and(|(at, facts)| facts == engine.engine().run().facts && now.since(at) < GLANCE);
         if seen_before && now < operator.looks_again() {
             return true;
         }
         for _ in 0..RESTLESS {
-            self.glanced = Some((now, engine.run().facts));
-            let seen = Seen { plan: engine.plan(), run: engine.run(), board: engine.board(), now: self.clock.now() };
+            self.glanced = Some((now, engine.engine().run().facts));
+            let seen = Seen::of(engine.engine().view(), self.clock.now());
             let look = |key: &crate::core::job::JobKey| self.world.world().took_effect(key);
             let Some(command) = operator.act(seen, &look) else { return true };
             engine.command(command);
             engine.settle();
-            if engine.run().ended.is_some() || engine.has_left() || engine.fault().is_some() {
+            if engine.engine().run().ended.is_some() || engine.has_left() || engine.engine().fault().is_some() {
                 return true;
             }
         }

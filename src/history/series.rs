@@ -1,4 +1,4 @@
-//! Recent numbers of probes, for drawing their course. Bounded, with gaps where nothing was measured.
+//! Series of numbers that probes measured, for drawing. Bounded, with gaps where nothing was measured.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,7 +9,7 @@ use crate::core::reading::Reading;
 use crate::core::time::At;
 use crate::core::value::Value;
 
-/// The course of one number.
+/// The newest values of one number.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
     points: VecDeque<(At, Option<f64>)>,
@@ -29,17 +29,17 @@ impl Series {
     }
 }
 
-/// The courses of the numbers that panes draw.
+/// The series that panes draw.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
     series: BTreeMap<(ProbeId, String), Series>,
 }
 
 impl History {
-    /// Points kept of one course: four minutes at one a second.
+    /// Points kept of one series: four minutes at one a second.
     pub const KEPT: usize = 240;
 
-    /// Whether anything of the probe is drawn.
+    /// Whether any number of the probe is drawn.
     pub fn draws(probe: &Probe) -> bool {
         !probe.kind.curves().is_empty()
     }
@@ -52,7 +52,7 @@ impl History {
         }
     }
 
-    /// The course of one number, if it is drawn.
+    /// The series of one number, if it is drawn.
     pub fn series(&self, probe: &ProbeId, path: &str) -> Option<&Series> {
         self.series.get(&(probe.clone(), path.to_owned()))
     }
