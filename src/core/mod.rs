@@ -9,6 +9,8 @@
 //! [`At`](time::At), the outside world as [`Reading`](reading::Reading)s and outcomes. `tests/source/purity.rs`
 //! reads the imports of this directory to keep it so.
 
+#![deny(clippy::disallowed_macros, clippy::disallowed_methods, clippy::disallowed_types)] // see clippy.toml
+
 pub mod action;
 pub mod board;
 pub mod decide;

@@ -15,7 +15,7 @@ use crate::core::standing::{StepState, picture, step_state, stop_word, undo_word
 use crate::core::state::Phase;
 use crate::screen::keys::Does;
 use crate::screen::{Block, Desk, Overlay, Screen, Text, here, project, works};
-use crate::stage::Stage;
+use crate::session::RunSession;
 use crate::ui::plain;
 
 /// A step whose gates go back and forth is told at most this often; whatever else happens to it, at once.
@@ -69,7 +69,7 @@ pub(super) enum Depth {
     Whole,
 }
 
-impl<S: Stage> PlainCockpit<S> {
+impl<S: RunSession> PlainCockpit<S> {
     pub(super) fn project(&self, desk: &Desk) -> Screen {
         project(&self.stage.scene(desk, &self.run_name, self.watching))
     }

@@ -1,309 +1,307 @@
-//! The core is pure: it does no IO, reads no clock, draws no random numbers and iterates in one order only.
+//! What the core, the simulated world, a rehearsal and a replay must not name.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use crate::reader::{Kind, Name, Source};
 
-/// What the core must not name, with the reason.
-const FORBIDDEN: &[(&str, &str)] = &[
+/// What must not be named, as the beginning of a path, a macro or a keyword, with the reason.
+type Forbidden = &'static [(&'static str, &'static str)];
+
+/// Everything in the standard library that reaches out of the program, or that differs from run to run.
+const OUTSIDE: Forbidden = &[
     ("std::fs", "files are IO"),
-    ("std::net", "sockets are IO"),
-    ("std::io", "streams are IO"),
+    ("std::net::TcpStream", "sockets are IO"),
+    ("std::net::TcpListener", "sockets are IO"),
+    ("std::net::UdpSocket", "sockets are IO"),
+    ("std::net::ToSocketAddrs", "a resolver is IO"),
+    ("std::net::*", "sockets are IO"),
+    ("std::os", "the system is outside"),
     ("std::process", "processes belong to the world"),
     ("std::env", "the environment is an input that no fact records"),
-    ("std::thread", "the core is one function call"),
-    ("std::sync::Mutex", "nothing is shared"),
-    ("std::sync::atomic", "nothing is shared"),
-    ("Instant", "time comes in as `At`"),
-    ("SystemTime", "time comes in as `At`"),
-    ("Timestamp::now", "time comes in as `At`"),
-    ("Zoned::now", "time comes in as `At`"),
-    ("tokio", "the core does not wait"),
-    ("futures", "the core does not wait"),
-    ("async ", "the core does not wait"),
-    (".await", "the core does not wait"),
-    ("rand::", "a decision can be made again from its facts"),
-    ("rusqlite", "facts are stored elsewhere"),
-    ("HashMap", "its order differs from run to run"),
-    ("HashSet", "its order differs from run to run"),
-    ("println!", "printing is IO"),
-    ("eprintln!", "printing is IO"),
-    ("tracing::", "what matters is a fact"),
+    ("std::thread", "one function call after the other"),
+    ("std::time::Instant", "time comes in as a value"),
+    ("std::time::SystemTime", "time comes in as a value"),
+    ("std::time::UNIX_EPOCH", "time comes in as a value"),
+    ("std::time::*", "time comes in as a value"),
+    ("std::collections::HashMap", "its order differs from run to run"),
+    ("std::collections::HashSet", "its order differs from run to run"),
+    ("std::collections::hash_map", "its order differs from run to run"),
+    ("std::collections::hash_set", "its order differs from run to run"),
+    ("std::collections::*", "a hash map's order differs from run to run"),
+    ("std::hash::RandomState", "it is random"),
+    ("std::prelude", "what it brings is not seen here"),
+    ("jiff::Timestamp::now", "time comes in as a value"),
+    ("jiff::ZonedDateTime::now", "time comes in as a value"),
+    ("jiff::tz::TimeZone::system", "the system's zone is an input that no fact records"),
+    ("jiff::tz::TimeZone::try_system", "the system's zone is an input that no fact records"),
+    ("jiff::tz::TimeZone::get", "zones are read from files"),
+    ("jiff::tz::db", "zones are read from files"),
+    ("async", "nothing is waited for"),
+    ("await", "nothing is waited for"),
     ("unsafe", "there is nothing to win"),
-    ("thread_local!", "state is the fold of the facts"),
-    ("OnceLock", "state is the fold of the facts"),
-    ("RefCell", "decisions change nothing"),
+    ("print!", "printing is IO"),
+    ("println!", "printing is IO"),
+    ("eprint!", "printing is IO"),
+    ("eprintln!", "printing is IO"),
+    ("dbg!", "printing is IO"),
+    ("thread_local!", "nothing is kept between two calls"),
 ];
 
-/// The modules of this crate the core may use: only itself.
-fn names_another_module(line: &str) -> bool {
-    line.match_indices("crate::").any(|(at, _)| !line[at..].starts_with("crate::core"))
+/// What the core must not name besides.
+const IMPURE: Forbidden = &[
+    ("std::net", "sockets are IO"),
+    ("std::io", "streams are IO"),
+    ("std::sync::Mutex", "nothing is shared"),
+    ("std::sync::RwLock", "nothing is shared"),
+    ("std::sync::Condvar", "nothing is shared"),
+    ("std::sync::Once", "state is the fold of the facts"),
+    ("std::sync::OnceLock", "state is the fold of the facts"),
+    ("std::sync::LazyLock", "state is the fold of the facts"),
+    ("std::sync::atomic", "nothing is shared"),
+    ("std::sync::mpsc", "nothing is shared"),
+    ("std::sync::*", "nothing is shared"),
+    ("std::cell", "decisions change nothing"),
+    ("env!", "the environment is an input that no fact records"),
+    ("option_env!", "the environment is an input that no fact records"),
+];
+
+/// The packages that the core may use, none of which reaches anything. `std` is looked at more closely.
+const PACKAGES_OF_CORE: &[&str] =
+    &["std", "bytesize", "cel", "jiff", "regex", "schemars", "serde", "serde_json", "shlex", "strsim", "thiserror"];
+
+/// The packages that the simulated world and scenarios may use. Chance comes from a seed.
+const PACKAGES_OF_SIMULATION: &[&str] =
+    &["std", "bytesize", "jiff", "rand", "rand_chacha", "schemars", "serde", "serde_json", "strsim", "thiserror"];
+
+/// What draws chance from the system and not from a seed.
+const UNSEEDED: Forbidden = &[
+    ("rand::rng", "chance follows from the seed"),
+    ("rand::random", "chance follows from the seed"),
+    ("rand::thread_rng", "chance follows from the seed"),
+    ("rand::rngs::OsRng", "chance follows from the seed"),
+    ("rand::rngs::ThreadRng", "chance follows from the seed"),
+    ("rand::*", "what it brings is not seen here"),
+    ("from_os_rng", "chance follows from the seed"),
+    ("try_from_os_rng", "chance follows from the seed"),
+    ("from_entropy", "chance follows from the seed"),
+];
+
+/// Says where something stands that must not.
+fn fault(file: &str, name: &Name, why: &str) -> String {
+    format!("src/{file}:{}: {}: {why}", name.line, name.path)
 }
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
-/// The faults of one source text, without its comments and its tests.
-fn faults(name: &str, text: &str) -> Vec<String> {
-    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+/// What is named in these files although a list forbids it.
+fn forbidden(source: &Source, files: &[&str], lists: &[Forbidden]) -> Vec<String> {
     let mut found = Vec::new();
-    for (number, line) in code.lines().enumerate() {
-        let line = line.split("//").next().unwrap_or_default();
-        for (word, why) in FORBIDDEN {
-            if line.contains(word) {
-                found.push(format!("{name}:{}: {word}: {why}", number + 1));
+    for file in files {
+        for name in source.names(file) {
+            for (path, why) in lists.iter().copied().flatten() {
+                // A method is known by its name alone; what it is called on is not.
+                if name.is_within(path) || name.kind == Kind::Path && name.path.ends_with(&format!("::{path}")) {
+                    found.push(fault(file, &name, why));
+                }
             }
         }
-        if names_another_module(line) {
-            found.push(format!("{name}:{}: the core uses nothing but itself", number + 1));
+    }
+    found
+}
+
+/// What these files use of other packages than those allowed.
+fn of_other_packages(source: &Source, files: &[&str], allowed: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in files {
+        for name in source.names(file) {
+            let package = name.path.split("::").next().unwrap_or_default();
+            let is_named = !matches!(name.kind, Kind::Method | Kind::Keyword);
+            if is_named && name.module.is_none() && !allowed.contains(&package) {
+                found.push(fault(file, &name, "not one of the packages that may be used here"));
+            }
         }
     }
+    found
+}
+
+/// What these files use of this package besides the modules allowed.
+fn of_other_modules(source: &Source, files: &[&str], allowed: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in files {
+        for name in source.names(file) {
+            let is_allowed =
+                allowed.iter().any(|module| name.is_within(&format!("crate::{}", module.replace('/', "::"))));
+            if name.module.is_some() && !is_allowed {
+                found.push(fault(file, &name, "not one of the modules that may be used here"));
+            }
+        }
+    }
+    found
+}
+
+fn assert_none(found: &[String]) {
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+fn impure(source: &Source) -> Vec<String> {
+    let files = source.files_of("core");
+    let mut found = forbidden(source, &files, &[OUTSIDE, IMPURE]);
+    found.extend(of_other_packages(source, &files, PACKAGES_OF_CORE));
+    found.extend(of_other_modules(source, &files, &["core"]));
     found
 }
 
 #[test]
 fn the_core_is_pure() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/core");
-    let mut paths = Vec::new();
-    sources(&root, &mut paths);
-    assert!(paths.len() >= 20, "the core has moved: {}", paths.len());
-    let mut found = Vec::new();
-    for path in paths {
-        let name = path.strip_prefix(&root).unwrap().display().to_string();
-        if name == "expr/tests.rs" {
-            continue;
-        }
-        found.extend(faults(&name, &fs::read_to_string(&path).unwrap()));
-    }
-    assert!(found.is_empty(), "{}", found.join("\n"));
+    let source = Source::of_this_package();
+    let files = source.files_of("core");
+    assert!(files.len() >= 20, "the core has moved: {}", files.len());
+    assert_none(&impure(source));
 }
 
-/// What a rehearsal must not name: nothing of it can reach the outside, by accident or by design.
-const OUTSIDE: &[(&str, &str)] = &[
-    ("tokio", "a rehearsal waits for nobody"),
-    ("std::net::Tcp", "a rehearsal has no sockets"),
-    ("std::net::Udp", "a rehearsal has no sockets"),
-    ("std::net::ToSocketAddrs", "a rehearsal asks no resolver"),
-    ("std::net::{Tcp", "a rehearsal has no sockets"),
-    ("std::net::{Udp", "a rehearsal has no sockets"),
-    ("std::process", "a rehearsal starts nothing"),
-    ("std::fs", "a rehearsal has no files"),
-    ("std::env", "a rehearsal follows from its seed"),
-    ("std::thread", "a rehearsal is one function call after the other"),
-    ("std::time", "time is moved by whoever drives the world"),
-    ("Instant::now", "time is moved by whoever drives the world"),
-    ("Timestamp::now", "time is moved by whoever drives the world"),
-    ("SystemTime", "time is moved by whoever drives the world"),
-    ("world::live", "a rehearsal has no live executor"),
-    ("super::live", "a rehearsal has no live executor"),
-    ("crate::lab", "a rehearsal has no servers"),
-    ("hyper", "a rehearsal sends no requests"),
-    ("hickory", "a rehearsal asks no name servers"),
-    ("tokio_postgres", "a rehearsal asks no database"),
-    ("rustix", "a rehearsal makes no system calls"),
-    ("rand::rng", "chance follows from the seed"),
-    ("thread_rng", "chance follows from the seed"),
-    ("from_os_rng", "chance follows from the seed"),
-    ("HashMap", "its order differs from run to run"),
-    ("HashSet", "its order differs from run to run"),
-    ("unsafe", "there is nothing to win"),
-];
+#[test]
+fn what_is_not_pure_is_found() {
+    let core = |text: &str| {
+        Source::of(&[("lib.rs", "pub mod core; pub mod world;"), ("core.rs", text), ("world.rs", "pub fn now() {}")])
+    };
+    for text in [
+        "use std::{fmt, fs};",
+        "use std::{collections::{BTreeMap, HashMap}};",
+        "use std::time::{self as t}; fn f() { t::Instant::now(); }",
+        "use std::time; fn f() { time::Instant::now(); }",
+        "fn f() { ::std::env::var(\"HOME\"); }",
+        "fn f() { core::cell::RefCell::new(0); }",
+        "use std as s; fn f() { s::process::exit(0); }",
+        "use jiff::Timestamp as T; fn f() { T::now(); }",
+        "type T = jiff::Timestamp; fn f() { <T>::now(); }",
+        "fn f() { println!(\"{}\", 1); }",
+        "fn f() { let _ = format!(\"{:?}\", std::env::args()); }",
+        "macro_rules! m { () => { std::fs::read(\"x\") }; }",
+        "fn f() { tokio::spawn(async {}); }",
+        "async fn f() {}",
+        "use crate::{core, world};",
+        "use super::world;",
+        "mod inner { use super::super::world; }",
+        "mod inner { pub use crate::world as w; } fn f() { inner::w::now(); }",
+        "#[serde(with = \"crate::world\")] struct S;",
+        "#[cfg(any(test, unix))] mod inner { use std::fs; }",
+        "#[cfg(not(test))] use std::fs;",
+        "extern crate tokio as harmless;",
+    ] {
+        assert!(!impure(&core(text)).is_empty(), "{text}");
+    }
+    for text in [
+        "// Instant, HashMap and tokio are spoken of here\nuse crate::core::time::At;",
+        "#[cfg(test)] mod tests { use std::fs; }",
+        "#[cfg(test)] mod unit { mod deep { use crate::world; } } use serde::Serialize;",
+        "const TEXT: &str = \"#[cfg(test)]\\nmod tests {\"; use std::fmt;",
+        "fn futures(async_now: u8) -> u8 { async_now }",
+    ] {
+        assert_none(&impure(&core(text)));
+    }
+}
 
+/// Nothing in the simulated world or in a scenario can reach the outside, by accident or by design.
 #[test]
 fn the_simulated_world_reaches_nothing() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut paths = Vec::new();
-    for folder in ["world/sim", "scenario"] {
-        sources(&source.join(folder), &mut paths);
+    let source = Source::of_this_package();
+    let files: Vec<&str> = ["world/sim", "scenario"].iter().flat_map(|folder| source.files_of(folder)).collect();
+    assert!(files.len() >= 14, "the simulated world has moved: {}", files.len());
+    assert_none(&forbidden(source, &files, &[OUTSIDE, UNSEEDED]));
+    assert_none(&of_other_packages(source, &files, PACKAGES_OF_SIMULATION));
+    for module in ["world/live", "lab", "driver", "journal", "term", "cli"] {
+        assert_none(&within(source, &files, module));
     }
-    assert!(paths.len() >= 14, "the simulated world has moved: {}", paths.len());
+}
+
+/// What these files use of one module of this package.
+fn within(source: &Source, files: &[&str], module: &str) -> Vec<String> {
+    let path = format!("crate::{}", module.replace('/', "::"));
     let mut found = Vec::new();
-    for path in paths {
-        let text = fs::read_to_string(&path).unwrap();
-        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(&text);
-        for (number, line) in code.lines().enumerate() {
-            let line = line.split("//").next().unwrap_or_default();
-            for (word, why) in OUTSIDE.iter().filter(|(word, _)| line.contains(word)) {
-                found.push(format!("{}:{}: {word}: {why}", path.display(), number + 1));
-            }
-        }
+    for file in files {
+        let names = source.names(file);
+        found.extend(names.iter().filter(|name| name.is_within(&path)).map(|name| fault(file, name, "out of reach")));
     }
-    assert!(found.is_empty(), "{}", found.join("\n"));
+    found
 }
 
 /// A rehearsal is driven by the engine, with files and a screen, but never with a world that is real.
 #[test]
 fn a_rehearsal_holds_no_real_world() {
-    const REAL: &[&str] =
-        &["live", "crate::lab", "std::net", "tokio::net", "std::process", "tokio::process", "hyper", "hickory"];
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut paths = vec![source.join("pace.rs")];
-    sources(&source.join("rehearsal"), &mut paths);
-    assert!(paths.len() >= 8, "rehearsals have moved: {}", paths.len());
-    for path in paths {
-        let text = fs::read_to_string(&path).unwrap();
-        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(&text);
-        for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
-            // As the whole of a name, wherever it stands in a path.
-            let is_named = |word: &str| {
-                line.match_indices(word).any(|(at, word)| {
-                    let inside = |ch: Option<char>| ch.is_some_and(|ch| ch.is_alphanumeric() || ch == '_');
-                    !inside(line[..at].chars().next_back()) && !inside(line[at + word.len()..].chars().next())
-                })
-            };
-            let uses = line.contains("use ") || line.contains("::");
-            let named = REAL.iter().find(|word| uses && is_named(word));
-            assert!(named.is_none(), "{}: {line}", path.display());
-        }
-    }
-}
-
-#[test]
-fn what_is_not_pure_is_found() {
-    for line in [
-        "use std::fs;",
-        "let now = std::time::Instant::now();",
-        "use std::collections::HashMap;",
-        "tokio::spawn(x);",
-        "use crate::world::World;",
-    ] {
-        assert_eq!(faults("x.rs", line).len(), 1, "{line}");
-    }
-    assert_eq!(faults("x.rs", "// Instant, HashMap and tokio are spoken of here\nuse crate::core::time::At;"), [""; 0]);
-}
-
-/// Who may use whom, as `ARCHITECTURE.md` says. Modules that hold the others together are not listed.
-const MAY_USE: &[(&str, &[&str])] = &[
-    ("core", &["core"]),
-    ("runbook", &["runbook", "core", "text"]),
-    ("journal", &["journal", "text"]),
-    ("scenario", &["scenario", "core", "runbook"]),
-    ("world", &["world", "core", "clock", "contain", "scenario", "text"]),
-    // What touches the outside knows nothing of what is made up for a rehearsal.
-    ("world/live", &["world", "core", "clock", "contain", "text"]),
-    (
-        "rehearsal",
-        &[
-            "rehearsal",
-            "clock",
-            "core",
-            "driver",
-            "journal",
-            "pace",
-            "run_view",
-            "runbook",
-            "scenario",
-            "words",
-            "world",
-        ],
-    ),
-    ("words", &["core", "text"]),
-    ("history", &["core"]),
-    ("sample_log", &["core", "history", "journal"]),
-    ("run_view", &["core", "history"]),
-    ("screen", &["screen", "core", "history", "pace", "run_view", "text", "words"]),
-    ("driver", &["driver", "core", "clock", "history", "journal", "run_view", "sample_log", "world"]),
-    ("ui", &["ui", "core", "pace", "screen", "text", "words"]),
-    ("term", &["term", "contain", "text"]),
-];
-
-/// The modules of this crate that a source text names, without those in its comments and its tests.
-fn modules_named(text: &str) -> Vec<(usize, String)> {
-    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
-    let mut named = Vec::new();
-    for (number, line) in code.lines().enumerate() {
-        let line = line.split("//").next().unwrap_or_default();
-        for (at, word) in line.match_indices("crate::") {
-            let name: String =
-                line[at + word.len()..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            named.push((number + 1, name));
-        }
-    }
-    named
-}
-
-#[test]
-fn nobody_uses_what_the_dependency_rule_forbids() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut found = Vec::new();
-    for (module, allowed) in MAY_USE {
-        let mut paths = Vec::new();
-        let file = root.join(format!("{module}.rs"));
-        if file.exists() {
-            paths.push(file);
-        } else {
-            sources(&root.join(module), &mut paths);
-        }
-        assert!(!paths.is_empty(), "{module} has moved");
-        for path in paths {
-            let name = path.strip_prefix(&root).unwrap().display().to_string();
-            for (line, used) in modules_named(&fs::read_to_string(&path).unwrap()) {
-                // A macro of the crate root has a name of its own and no module behind it.
-                if !allowed.contains(&used.as_str())
-                    && root.join(&used).exists() | root.join(format!("{used}.rs")).exists()
-                {
-                    found.push(format!("{name}:{line}: {module} must not use {used}"));
-                }
-            }
-        }
-    }
-    assert!(found.is_empty(), "{}", found.join("\n"));
-}
-
-#[test]
-fn a_module_that_is_named_is_seen() {
-    let named = modules_named("use crate::driver::Engine; // crate::ui\nlet x = crate::text::fit(y);");
-    assert_eq!(named, [(1, "driver".to_owned()), (2, "text".to_owned())]);
+    const REAL: Forbidden = &[
+        ("crate::world::live", "a rehearsal has no live executor"),
+        ("crate::lab", "a rehearsal has no servers"),
+        ("std::net", "a rehearsal has no sockets"),
+        ("tokio::net", "a rehearsal has no sockets"),
+        ("std::process", "a rehearsal starts nothing"),
+        ("tokio::process", "a rehearsal starts nothing"),
+        ("tokio::*", "what it brings is not seen here"),
+        ("hyper", "a rehearsal sends no requests"),
+        ("hyper_util", "a rehearsal sends no requests"),
+        ("hickory_net", "a rehearsal asks no name servers"),
+        ("hickory_server", "a rehearsal asks no name servers"),
+        ("tokio_postgres", "a rehearsal asks no database"),
+        ("tokio_rustls", "a rehearsal has no sockets"),
+        ("rustix", "a rehearsal makes no system calls"),
+        ("unsafe", "there is nothing to win"),
+    ];
+    let source = Source::of_this_package();
+    let mut files = source.files_of("rehearsal");
+    files.extend(source.files_of("pace"));
+    assert!(files.len() >= 8, "rehearsals have moved: {}", files.len());
+    assert_none(&forbidden(source, &files, &[REAL]));
 }
 
 /// What a replay must not name: with none of these there is nothing to do anything with.
-const NO_HANDS: &[&str] = &[
+const ACTING: &[&str] = &[
     "world",
-    "driver::Engine",
-    "driver::engine",
     "Engine",
-    "tokio::net",
-    "tokio::process",
-    "std::net",
-    "std::process",
-    "Command::new",
     "Writer",
     "Recorder",
     "Ledger",
     "append",
     "hyper",
+    "hyper_util",
     "tokio_postgres",
-    "hickory",
+    "hickory_net",
+    "hickory_proto",
+    "hickory_server",
+    "tokio_rustls",
+    "rustls",
+    "rustix",
 ];
 
-fn hands(name: &str, text: &str) -> Vec<String> {
-    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
-    let mut found = Vec::new();
-    for (number, line) in code.lines().enumerate() {
-        let line = line.split("//").next().unwrap_or_default();
-        found.extend(
-            NO_HANDS.iter().filter(|word| line.contains(*word)).map(|word| format!("{name}:{}: {word}", number + 1)),
-        );
+/// The same, as paths.
+const ACTING_PATHS: Forbidden = &[
+    ("tokio::net", "a replay connects to nothing"),
+    ("tokio::process", "a replay starts nothing"),
+    ("tokio::*", "what it brings is not seen here"),
+    ("std::net", "a replay connects to nothing"),
+    ("std::process::Command", "a replay starts nothing"),
+    ("std::process::*", "a replay starts nothing"),
+    ("crate::driver::*", "a replay names what it uses of the driver"),
+    ("crate::driver::engine::*", "a replay names what it uses of the driver"),
+    ("unsafe", "there is nothing to win"),
+];
+
+fn acting(source: &Source, files: &[&str]) -> Vec<String> {
+    let mut found = forbidden(source, files, &[ACTING_PATHS]);
+    for file in files {
+        for name in source.names(file) {
+            if ACTING.iter().any(|word| name.has(word)) {
+                found.push(fault(file, &name, "a replay has nothing to act with"));
+            }
+        }
     }
     found
 }
 
 #[test]
-fn a_replay_has_no_hands() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut paths = Vec::new();
-    sources(&root.join("replay"), &mut paths);
-    assert!(paths.len() >= 5, "the replay has moved: {}", paths.len());
-    paths.push(root.join("cli/replay.rs"));
-    let found: Vec<String> =
-        paths.iter().flat_map(|path| hands(&path.display().to_string(), &fs::read_to_string(path).unwrap())).collect();
-    assert!(found.is_empty(), "{}", found.join("\n"));
-    assert_eq!(hands("x.rs", "use crate::world::live::LiveWorld;").len(), 1);
+fn a_replay_has_nothing_to_act_with() {
+    let source = Source::of_this_package();
+    let mut files = source.files_of("replay");
+    assert!(files.len() >= 5, "the replay has moved: {}", files.len());
+    files.push("cli/replay.rs");
+    assert_none(&acting(source, &files));
+    let acts = Source::of(&[
+        ("lib.rs", "mod world; use crate::world::live::LiveWorld; fn f() { ledger.append(1); }"),
+        ("world.rs", ""),
+    ]);
+    assert_eq!(acting(&acts, &["lib.rs"]).len(), 2);
 }

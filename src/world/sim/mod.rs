@@ -6,6 +6,8 @@
 //!
 //! The world outlives cockpits: a command goes on when the cockpit that started it is gone.
 
+#![deny(clippy::disallowed_macros, clippy::disallowed_methods, clippy::disallowed_types)] // see clippy.toml
+
 mod customers;
 mod dice;
 mod faults;

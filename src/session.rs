@@ -26,7 +26,7 @@ use crate::world::World;
 static ZONE: LazyLock<TimeZone> = LazyLock::new(TimeZone::system);
 
 /// What a front end sits in front of.
-pub trait Stage {
+pub trait RunSession {
     /// The run as a screen shows it.
     fn view(&self) -> &RunView;
 
@@ -108,7 +108,7 @@ pub trait Stage {
     }
 }
 
-impl<W: World> Stage for Engine<W> {
+impl<W: World> RunSession for Engine<W> {
     fn view(&self) -> &RunView {
         Engine::view(self)
     }
@@ -149,7 +149,7 @@ impl<W: World> Stage for Engine<W> {
     }
 }
 
-impl Stage for RehearsalEngine {
+impl RunSession for RehearsalEngine {
     fn view(&self) -> &RunView {
         self.engine().view()
     }

@@ -1,4 +1,4 @@
-//! What gates and guards held back, found again in what was recorded: a gate that is shut is no fact of its own.
+//! Finds in a record what gates and guards blocked: a shut gate is no fact of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -17,12 +17,12 @@ use crate::core::time::{At, Span};
 /// Readings so long before a step could begin are read, so that what is old then is known.
 const BEFORE: Span = Span::secs(60);
 
-/// What holds for less than that holds nobody back.
+/// What blocks for less than that blocks nobody.
 const BRIEF: Span = Span::secs(3);
 
 /// A gate that was shut while its step was next, or a guard that was not GO while its step was under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeldBack {
+pub struct Blocked {
     /// Which step.
     pub step: StepId,
     /// Since when.
@@ -39,8 +39,8 @@ pub struct HeldBack {
 /// quiet time.
 pub type Samples<'a> = &'a dyn Fn(&ProbeId, Range<i64>) -> Vec<(At, Reading, bool)>;
 
-/// Everything that was held back, in order.
-pub fn held_back(plan: &Plan, facts: &[Recorded], samples: Samples) -> Vec<HeldBack> {
+/// Finds everything that was blocked, in order.
+pub fn blocked(plan: &Plan, facts: &[Recorded], samples: Samples) -> Vec<Blocked> {
     let mut found = guards(plan, facts);
     for window in windows(plan, facts) {
         found.extend(shut_in(plan, &window, samples));
@@ -58,8 +58,8 @@ fn read_by(plan: &Plan, step: &Step, name: &str) -> BTreeSet<ProbeId> {
 }
 
 /// Guards are facts.
-fn guards(plan: &Plan, facts: &[Recorded]) -> Vec<HeldBack> {
-    let mut found: Vec<HeldBack> = Vec::new();
+fn guards(plan: &Plan, facts: &[Recorded]) -> Vec<Blocked> {
+    let mut found: Vec<Blocked> = Vec::new();
     for recorded in facts {
         let (step, since, evidence) = match &recorded.fact {
             Fact::SoakInterrupted { step, since, evidence, .. } => (step, *since, evidence),
@@ -75,7 +75,7 @@ fn guards(plan: &Plan, facts: &[Recorded]) -> Vec<HeldBack> {
         let Some(of) = plan.step(step) else { continue };
         let why: Vec<String> = evidence.iter().map(shut_sentence).collect();
         let probes = evidence.iter().flat_map(|told| read_by(plan, of, &told.name)).collect();
-        found.push(HeldBack { step: step.clone(), since, lasted: Span::ZERO, why: why.join("; "), probes });
+        found.push(Blocked { step: step.clone(), since, lasted: Span::ZERO, why: why.join("; "), probes });
     }
     found
 }
@@ -117,7 +117,7 @@ fn next<'p>(plan: &'p Plan, run: &Run) -> Option<&'p Step> {
 }
 
 /// Gates that were shut in a window.
-fn shut_in(plan: &Plan, window: &Window, samples: Samples) -> Vec<HeldBack> {
+fn shut_in(plan: &Plan, window: &Window, samples: Samples) -> Vec<Blocked> {
     let Window { step, from, to } = *window;
     if to.since(from) < BRIEF {
         return Vec::new();
@@ -141,7 +141,7 @@ fn shut_in(plan: &Plan, window: &Window, samples: Samples) -> Vec<HeldBack> {
             } else if let Some((since, why)) = shut.remove(&gate.name) {
                 let lasted = now.since(since);
                 let probes = read_by(plan, step, &gate.name);
-                found.push(HeldBack { step: step.id.clone(), since, lasted, why, probes });
+                found.push(Blocked { step: step.id.clone(), since, lasted, why, probes });
             }
         }
     };
