@@ -59,6 +59,7 @@ pub(super) fn run(state: &Path, look: Look, args: &RunbookArgs, without_rehearsa
 }
 
 /// Opens a new run and seats the operator.
+#[cfg(feature = "lab")]
 pub(super) fn start(state: &Path, look: Look, args: &RunbookArgs, mode: Mode) -> Outcome {
     start_loaded(state, look, args, read(args, look.color)?, mode, None, false)
 }
@@ -205,6 +206,7 @@ pub(super) fn cut_off(state: &Path, store: &Store) -> Option<String> {
 }
 
 /// Whether somebody has ended the run.
+#[cfg(feature = "lab")]
 pub(super) fn has_ended(store: &Store, id: &RunId) -> Result<bool, Failure> {
     let reader = store.read_run(id)?;
     Ok(reader.has_kind("run_ended")?)
