@@ -1,4 +1,4 @@
-//! The `command` action, run by a watcher that outlives the cockpit ([`super::shim`]), and the `command` probe.
+//! The `command` action, run by a watcher that outlives the cockpit ([`jobs::shim`](crate::world::live::jobs::shim)), and the `command` probe.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -9,18 +9,20 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 
-use super::secrets::Secrets;
-use super::shim::PATIENCE;
-use super::spool::{Exit, Life, Process, Request, Spool, Traces};
-use super::tail::Tail;
-use super::{Reporter, Shared, declared, foreign, unwatched};
+use super::{Job, Measure, Perform};
 use crate::contain::contain_now;
-use crate::core::action::{Command, CommandLine};
 use crate::core::job::{Adoption, JobKey, Outcome};
-use crate::core::probe::CommandProbe;
+use crate::core::kind::command::{CommandAction, CommandLine, CommandProbe};
 use crate::core::reading::Failure;
 use crate::core::time::Span;
 use crate::core::value::Value;
+use crate::world::WorldEvent;
+use crate::world::live::jobs::shim::PATIENCE;
+use crate::world::live::jobs::spool::{Exit, Life, Process, Request, Spool, Traces};
+use crate::world::live::jobs::tail::Tail;
+use crate::world::live::jobs::{Reporter, unwatched, wait_for_stop};
+use crate::world::live::secrets::Secrets;
+use crate::world::live::{Shared, declared, foreign, see_through};
 
 /// How often new output is looked for.
 const LOOK: Duration = Duration::from_millis(40);
@@ -29,14 +31,35 @@ const OVERTIME: Duration = Duration::from_secs(10);
 /// Largest answer of a command probe in bytes.
 const LARGEST_ANSWER: u64 = 1024 * 1024;
 
+impl Perform for CommandAction {
+    async fn perform(&self, shared: &Arc<Shared>, job: Job<'_>) -> (Outcome, Option<Span>) {
+        run(shared, self, job).await
+    }
+
+    /// Looks for a command of an earlier cockpit, and stays with it if it still runs.
+    async fn take_up(self, shared: Arc<Shared>, key: JobKey, stop: watch::Receiver<bool>) {
+        let look = {
+            let (shared, key, command) = (Arc::clone(&shared), key.clone(), self.clone());
+            tokio::task::spawn_blocking(move || contain_now(|| find(&shared, &key, &command)))
+        };
+        let (adoption, watcher) = look.await.ok().and_then(Result::ok).unwrap_or((Adoption::Untraceable, None));
+        shared.outbox.verdict(WorldEvent::Adopted { key: key.clone(), adoption });
+        if let Some(watcher) = watcher {
+            let work = {
+                let (shared, key) = (Arc::clone(&shared), key.clone());
+                async move {
+                    let report = Reporter::new(&shared, &key);
+                    follow(&shared, &self, watcher, Job { key: &key, report: &report, stop }).await
+                }
+            };
+            see_through(&shared, key, work).await;
+        }
+    }
+}
+
 /// Starts the command and stays with it to its end.
-pub(super) async fn run(
-    shared: &Arc<Shared>,
-    key: &JobKey,
-    command: &Command,
-    report: &Reporter,
-    stop: watch::Receiver<bool>,
-) -> (Outcome, Option<Span>) {
+async fn run(shared: &Arc<Shared>, command: &CommandAction, job: Job<'_>) -> (Outcome, Option<Span>) {
+    let Job { key, report, stop } = job;
     let request = match request(shared, key, command).await {
         Ok(request) => request,
         Err(what) => return (Outcome::Failed { what: format!("{what}; nothing was run") }, None),
@@ -73,13 +96,13 @@ pub(super) async fn run(
         words
     };
     let spool = Spool::new(&shared.output_dir(), &key.to_string());
-    let job = Job { spool, command, report, watcher };
+    let job = Watched { spool, command, report, watcher };
     let end = job.follow(end, stop, false).await;
     job.outcome(end, shared).await
 }
 
 /// Looks for a command that an earlier cockpit started. With [`Adoption::Running`] comes what to wait for.
-pub(super) fn find(shared: &Shared, key: &JobKey, command: &Command) -> (Adoption, Option<Process>) {
+fn find(shared: &Shared, key: &JobKey, command: &CommandAction) -> (Adoption, Option<Process>) {
     let spool = Spool::new(&shared.output_dir(), &key.to_string());
     let lost = |why: String| (Adoption::Ended { outcome: Outcome::Unknown { why }, took: Span::ZERO }, None);
     // Once more when the watcher ends between the two looks.
@@ -119,14 +142,13 @@ pub(super) fn find(shared: &Shared, key: &JobKey, command: &Command) -> (Adoptio
 }
 
 /// Stays with a command that [`find`] found running.
-pub(super) async fn follow(
+async fn follow(
     shared: &Arc<Shared>,
-    key: &JobKey,
-    command: &Command,
+    command: &CommandAction,
     watcher: Process,
-    report: &Reporter,
-    stop: watch::Receiver<bool>,
+    job: Job<'_>,
 ) -> (Outcome, Option<Span>) {
+    let Job { key, report, stop } = job;
     let spool = Spool::new(&shared.output_dir(), &key.to_string());
     let pid = watcher.pid;
     let end = async move {
@@ -135,20 +157,20 @@ pub(super) async fn follow(
         }
         String::new()
     };
-    let job = Job { spool, command, report, watcher: Some(pid) };
+    let job = Watched { spool, command, report, watcher: Some(pid) };
     let end = job.follow(end, stop, true).await;
     job.outcome(end, shared).await
 }
 
 /// A command under way.
-struct Job<'a> {
+struct Watched<'a> {
     spool: Spool,
-    command: &'a Command,
+    command: &'a CommandAction,
     report: &'a Reporter,
     watcher: Option<i32>,
 }
 
-impl Job<'_> {
+impl Watched<'_> {
     /// Passes on output until `end`, which gives the watcher's complaint. `None` when the watcher had to be given up.
     async fn follow(
         &self,
@@ -169,7 +191,7 @@ impl Job<'_> {
                 _ = look.tick() => while tail.poll(self.report) {
                     tokio::task::yield_now().await;
                 },
-                () = super::sql::wait_for_stop(&mut stop), if !asked => {
+                () = wait_for_stop(&mut stop), if !asked => {
                     asked = true;
                     self.signal(Signal::TERM);
                 }
@@ -230,7 +252,7 @@ impl Job<'_> {
     }
 }
 
-fn judge(exit: &Exit, command: &Command, last_words: &str) -> Outcome {
+fn judge(exit: &Exit, command: &CommandAction, last_words: &str) -> Outcome {
     let said = if last_words.is_empty() { String::new() } else { format!(": {last_words}") };
     let lost = if exit.dropped > 0 {
         format!(", {:.1} MiB of output not kept", mebibytes(exit.dropped))
@@ -261,7 +283,7 @@ fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / (1024.0 * 1024.0)
 }
 
-async fn request(shared: &Shared, key: &JobKey, command: &Command) -> Result<Request, String> {
+async fn request(shared: &Shared, key: &JobKey, command: &CommandAction) -> Result<Request, String> {
     let argv = argv(&command.run)?;
     // So that they are masked also when this command does not ask for them.
     shared.secrets.prime().await;
@@ -320,8 +342,16 @@ impl Drop for Group {
     }
 }
 
+impl Measure for CommandProbe {
+    type Memory = ();
+
+    async fn measure(&self, shared: &Shared, _: Duration, (): &mut ()) -> Result<Value, Failure> {
+        measure(shared, self).await
+    }
+}
+
 /// Measures once. The command dies with the measurement.
-pub(super) async fn measure(shared: &Shared, probe: &CommandProbe) -> Result<Value, Failure> {
+async fn measure(shared: &Shared, probe: &CommandProbe) -> Result<Value, Failure> {
     let words = argv(&probe.run).map_err(Failure::new)?;
     let env = environment(shared, &probe.env).await.map_err(Failure::new)?;
     let (program, args) = words.split_first().ok_or_else(|| Failure::new("there is nothing to run"))?;

@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use crate::contain::contain_now;
 
 /// Client settings that trust what the system trusts. Read once, away from the runtime's threads.
-pub(super) async fn system() -> Result<Arc<ClientConfig>, String> {
+pub(in crate::world::live) async fn system() -> Result<Arc<ClientConfig>, String> {
     static SYSTEM: OnceCell<Arc<ClientConfig>> = OnceCell::const_new();
     SYSTEM
         .get_or_try_init(|| async {
@@ -30,7 +30,7 @@ pub(super) async fn system() -> Result<Arc<ClientConfig>, String> {
 }
 
 /// Client settings that trust only the authorities in the PEM file at `path`.
-pub(super) async fn authority(path: &str) -> Result<Arc<ClientConfig>, String> {
+pub(in crate::world::live) async fn authority(path: &str) -> Result<Arc<ClientConfig>, String> {
     let owned = path.to_owned();
     let read = blocking(move || {
         let mut roots = RootCertStore::empty();

@@ -18,7 +18,7 @@ const MOST_LINES: usize = 2_000;
 
 /// The world's outgoing events.
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
+pub(in crate::world::live) struct Outbox {
     inner: Mutex<Inner>,
     bell: Notify,
 }
@@ -37,7 +37,7 @@ struct Inner {
 
 impl Outbox {
     /// Puts a reading in the place of its probe; one that nobody has fetched is replaced.
-    pub(super) fn reading(&self, reading: Reading) {
+    pub(in crate::world::live) fn reading(&self, reading: Reading) {
         let mut inner = self.inner();
         let probe = reading.probe.clone();
         if inner.readings.insert(probe.clone(), reading).is_none() {
@@ -48,7 +48,7 @@ impl Outbox {
     }
 
     /// Adds a line, cleaned and masked by the caller.
-    pub(super) fn line(&self, key: &JobKey, stream: Stream, line: String) {
+    pub(in crate::world::live) fn line(&self, key: &JobKey, stream: Stream, line: String) {
         let mut inner = self.inner();
         if inner.lines >= MOST_LINES {
             *inner.dropped.entry(key.clone()).or_default() += 1;
@@ -62,14 +62,14 @@ impl Outbox {
     }
 
     /// Counts lines that were dropped before they got here.
-    pub(super) fn dropped(&self, key: &JobKey, lines: u64) {
+    pub(in crate::world::live) fn dropped(&self, key: &JobKey, lines: u64) {
         if lines > 0 {
             *self.inner().dropped.entry(key.clone()).or_default() += lines;
         }
     }
 
     /// Adds an outcome or an adoption.
-    pub(super) fn verdict(&self, event: WorldEvent) {
+    pub(in crate::world::live) fn verdict(&self, event: WorldEvent) {
         let mut inner = self.inner();
         if let WorldEvent::Ended { key, .. } | WorldEvent::Adopted { key, .. } = &event {
             inner.tell_dropped(key);
@@ -80,7 +80,7 @@ impl Outbox {
     }
 
     /// The next event. Cancel safe: an event is taken only in the poll that returns it.
-    pub(super) async fn next(&self) -> WorldEvent {
+    pub(in crate::world::live) async fn next(&self) -> WorldEvent {
         loop {
             if let Some(event) = self.inner().pop() {
                 return event;

@@ -1,10 +1,8 @@
-//! One HTTP/1.1 exchange over a connection of our own, with its parts timed, and the `http.json` probe and the
-//! `http` action made of it.
+//! One HTTP/1.1 exchange over a connection of our own, with its parts timed.
 //!
 //! Redirects are answers, never followed. Bodies are capped, and everything is bounded in time by the caller.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Full};
@@ -14,72 +12,67 @@ use hyper::{Request, Uri, header};
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
-use super::secrets::Secrets;
-use super::{Reporter, Shared, declared, pg, sql, tls};
+use super::{chain, tls};
 use crate::contain::contain;
-use crate::core::action::{HttpCall, Method};
 use crate::core::ids::TargetId;
-use crate::core::job::Outcome;
-use crate::core::probe::HttpJsonProbe;
-use crate::core::reading::Failure;
+use crate::core::kind::http::Method;
 use crate::core::target::Http;
-use crate::core::value::Value;
+use crate::world::live::secrets::Secrets;
 
 /// Bytes of a body that are read. The rest is not waited for.
 const LARGEST_BODY: usize = 1024 * 1024;
 
 /// What is asked.
-pub(super) struct Ask<'a> {
+pub(in crate::world::live) struct Ask<'a> {
     /// The target's name and settings.
-    pub(super) id: &'a TargetId,
-    pub(super) target: &'a Http,
-    pub(super) method: Method,
+    pub(in crate::world::live) id: &'a TargetId,
+    pub(in crate::world::live) target: &'a Http,
+    pub(in crate::world::live) method: Method,
     /// Path and query, appended to the target's own path.
-    pub(super) path: &'a str,
+    pub(in crate::world::live) path: &'a str,
     /// Headers added to the target's.
-    pub(super) headers: &'a BTreeMap<String, String>,
-    pub(super) body: Option<&'a str>,
+    pub(in crate::world::live) headers: &'a BTreeMap<String, String>,
+    pub(in crate::world::live) body: Option<&'a str>,
 }
 
 /// What came back.
-pub(super) struct Answer {
-    pub(super) status: hyper::StatusCode,
-    pub(super) body: Vec<u8>,
+pub(in crate::world::live) struct Answer {
+    pub(in crate::world::live) status: hyper::StatusCode,
+    pub(in crate::world::live) body: Vec<u8>,
     /// The body is longer than what was read.
-    pub(super) cut: bool,
-    pub(super) timing: Timing,
+    pub(in crate::world::live) cut: bool,
+    pub(in crate::world::live) timing: Timing,
     /// What the other side says about trying again, as it says it. Foreign.
-    retry_after: Option<String>,
+    pub(in crate::world::live) retry_after: Option<String>,
 }
 
 /// The parts of an exchange.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Timing {
+pub(in crate::world::live) struct Timing {
     /// TCP handshake; zero on a kept connection.
-    pub(super) connect: Duration,
+    pub(in crate::world::live) connect: Duration,
     /// TLS handshake; zero on a kept connection.
-    pub(super) tls: Duration,
+    pub(in crate::world::live) tls: Duration,
     /// From the request to the answer's head.
-    pub(super) first_byte: Duration,
+    pub(in crate::world::live) first_byte: Duration,
 }
 
 /// Why there is no answer.
-pub(super) struct Broken {
+pub(in crate::world::live) struct Broken {
     /// A sentence, cleaned and masked.
-    pub(super) what: String,
+    pub(in crate::world::live) what: String,
     /// The request may have reached the other side.
-    pub(super) sent: bool,
+    pub(in crate::world::live) sent: bool,
     /// A kept connection turned out to be closed before anything was answered.
-    stale: bool,
+    pub(in crate::world::live) stale: bool,
 }
 
 /// A connection that is kept between exchanges.
-pub(super) struct Connection {
+pub(in crate::world::live) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     task: AbortHandle,
 }
@@ -120,7 +113,7 @@ impl Endpoint {
 /// Sends one request and reads the answer. A connection in `kept` is used when it still lives, and the
 /// connection is put there when it can be used again. `sent` tells whether the request may have left when the exchange
 /// is cut short.
-pub(super) async fn exchange(
+pub(in crate::world::live) async fn exchange(
     ask: &Ask<'_>,
     kept: &mut Option<Connection>,
     secrets: &Secrets,
@@ -195,7 +188,7 @@ async fn connect(endpoint: &Endpoint, secrets: &Secrets) -> Result<(Connection, 
         let name = ServerName::try_from(host.to_owned()).map_err(|err| format!("{place}: {err}"))?;
         let stream = TlsConnector::from(tls::system().await?).connect(name, tcp).await;
         let stream =
-            stream.map_err(|err| format!("TLS with {place} failed: {}", secrets.tell_brief(&pg::chain(&err), 200)))?;
+            stream.map_err(|err| format!("TLS with {place} failed: {}", secrets.tell_brief(&chain(&err), 200)))?;
         timing.tls = started.elapsed();
         handshake(TokioIo::new(stream)).await
     } else {
@@ -228,7 +221,7 @@ async fn send(
         what: if err.is_incomplete_message() {
             format!("{} closed the connection before it had answered", endpoint.place)
         } else {
-            format!("{}: {}", endpoint.place, secrets.tell_brief(&pg::chain(&err), 200))
+            format!("{}: {}", endpoint.place, secrets.tell_brief(&chain(&err), 200))
         },
     };
     let response = connection.sender.send_request(request).await.map_err(broken)?;
@@ -256,137 +249,9 @@ async fn send(
 }
 
 /// `503 Service Unavailable`, the reason from the registry and not from the wire.
-pub(super) fn status_text(status: hyper::StatusCode) -> String {
+pub(in crate::world::live) fn status_text(status: hyper::StatusCode) -> String {
     match status.canonical_reason() {
         Some(reason) => format!("{} {reason}", status.as_u16()),
         None => status.as_u16().to_string(),
     }
-}
-
-/// Measures an `http.json` probe once.
-pub(super) async fn measure_json(
-    shared: &Shared,
-    probe: &HttpJsonProbe,
-    kept: &mut Option<Connection>,
-) -> Result<Value, Failure> {
-    let target = shared.http(&probe.target).map_err(Failure::new)?;
-    let ask = Ask {
-        id: &probe.target,
-        target,
-        method: Method::Get,
-        path: &probe.path,
-        headers: &BTreeMap::new(),
-        body: None,
-    };
-    let answer = exchange(&ask, kept, &shared.secrets, &mut false).await;
-    let answer = answer.map_err(|broken| Failure::new(broken.what))?;
-    let place = &probe.target;
-    if !answer.status.is_success() {
-        return Err(Failure::new(format!("{place} answers {}", status_text(answer.status))));
-    }
-    if answer.cut {
-        return Err(Failure::new(format!("the answer of {place} is longer than 1 MiB")));
-    }
-    let json = serde_json::from_slice(&answer.body)
-        .map_err(|err| Failure::new(format!("the answer of {place} is not JSON: {err}")))?;
-    declared::record(&json, &probe.fields, "field", &shared.secrets)
-}
-
-/// Sends the request of an `http` action.
-pub(super) async fn run(
-    shared: &Arc<Shared>,
-    call: &HttpCall,
-    report: &Reporter,
-    mut stop: watch::Receiver<bool>,
-) -> Outcome {
-    let target = match shared.http(&call.target) {
-        Ok(target) => target,
-        Err(what) => return Outcome::Failed { what },
-    };
-    let contains = match &call.contains {
-        Some(text) => match shared.secrets.reveal(text).await {
-            Ok(text) => Some(text),
-            Err(what) => return Outcome::Failed { what: format!("{what}; nothing was sent") },
-        },
-        None => None,
-    };
-    let ask = Ask {
-        id: &call.target,
-        target,
-        method: call.method,
-        path: &call.path,
-        headers: &call.headers,
-        body: call.body.as_deref(),
-    };
-    let name = format!("{} {} on {}", call.method.as_str(), super::foreign::brief(&call.path, 80), call.target);
-    let mut kept = None;
-    let started = Instant::now();
-    let mut sent = false;
-    let cut_short = tokio::select! {
-        done = exchange(&ask, &mut kept, &shared.secrets, &mut sent) => Ok(done),
-        () = tokio::time::sleep(call.limit.to_std()) => Err(format!("within {}", call.limit)),
-        () = sql::wait_for_stop(&mut stop) => Err("before it was stopped".to_owned()),
-    };
-    let done = cut_short.unwrap_or_else(|when| {
-        let what = if sent { format!("no answer {when}") } else { format!("no connection to {} {when}", call.target) };
-        Err(Broken { what, sent, stale: false })
-    });
-    match done {
-        Ok(answer) => {
-            report.line(&format!(
-                "{} (connect {} ms, TLS {} ms, first byte {} ms)",
-                status_text(answer.status),
-                answer.timing.connect.as_millis(),
-                answer.timing.tls.as_millis(),
-                answer.timing.first_byte.as_millis()
-            ));
-            judge(shared, call, contains.as_deref(), &answer, &name, started)
-        }
-        Err(broken) if broken.sent && call.method != Method::Get => {
-            Outcome::Unknown { why: format!("{name} may have been carried out: {}", broken.what) }
-        }
-        Err(broken) if broken.sent => Outcome::Failed { what: format!("{name}: {}", broken.what) },
-        Err(broken) => Outcome::Failed { what: format!("{}; nothing was sent", broken.what) },
-    }
-}
-
-fn judge(
-    shared: &Shared,
-    call: &HttpCall,
-    contains: Option<&str>,
-    answer: &Answer,
-    name: &str,
-    started: Instant,
-) -> Outcome {
-    let status = status_text(answer.status);
-    let good = if call.success.is_empty() {
-        answer.status.is_success()
-    } else {
-        call.success.contains(&answer.status.as_u16())
-    };
-    let text = String::from_utf8_lossy(&answer.body);
-    let words = shared.secrets.tell_brief(&text, 200);
-    let said = if words.is_empty() { String::new() } else { format!(": {words}") };
-    if !good {
-        // A gateway that got no good answer does not know what the server behind it has done.
-        let gave_up = matches!(answer.status, hyper::StatusCode::BAD_GATEWAY | hyper::StatusCode::GATEWAY_TIMEOUT);
-        if gave_up && !call.method.is_idempotent() {
-            return Outcome::Unknown {
-                why: format!("{name} may have been carried out: a gateway answered {status}{said}"),
-            };
-        }
-        let again = answer
-            .retry_after
-            .as_deref()
-            .map_or_else(String::new, |after| format!(", Retry-After {}", shared.secrets.tell_brief(after, 40)));
-        return Outcome::Failed { what: format!("{name} answered {status}{again}{said}") };
-    }
-    if let Some(wanted) = contains
-        && !text.contains(wanted)
-    {
-        let wanted = shared.secrets.tell_brief(wanted, 80);
-        let within = if answer.cut { " in its first 1 MiB" } else { "" };
-        return Outcome::Failed { what: format!("{name} answered {status} without `{wanted}`{within}{said}") };
-    }
-    Outcome::Succeeded { summary: format!("{status}, {} ms", started.elapsed().as_millis()) }
 }

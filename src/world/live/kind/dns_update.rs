@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64;
@@ -13,13 +14,16 @@ use hickory_proto::rr::rdata::{CNAME, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType as Type, TSigVerifier, TSigner};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 
-use super::{Reporter, Shared, dns, foreign, sql};
-use crate::core::action::{DnsChange, DnsUpdate};
+use super::{Job, Perform};
 use crate::core::job::Outcome;
-use crate::core::probe::RecordType;
+use crate::core::kind::DnsUpdateAction;
+use crate::core::record::{DnsChange, RecordType};
 use crate::core::target::{Dns, Tsig, TsigAlgorithm};
+use crate::core::time::Span;
+use crate::world::live::jobs::wait_for_stop;
+use crate::world::live::net::dns;
+use crate::world::live::{Shared, foreign};
 
 /// Seconds the clocks of both sides may differ (RFC 8945 §10).
 const FUDGE: u16 = 300;
@@ -34,13 +38,15 @@ struct Lost {
     sent: bool,
 }
 
+impl Perform for DnsUpdateAction {
+    async fn perform(&self, shared: &Arc<Shared>, job: Job<'_>) -> (Outcome, Option<Span>) {
+        (send(shared, self, job).await, None)
+    }
+}
+
 /// Sends the update to the first authoritative server.
-pub(super) async fn run(
-    shared: &Shared,
-    update: &DnsUpdate,
-    report: &Reporter,
-    mut stop: watch::Receiver<bool>,
-) -> Outcome {
+async fn send(shared: &Shared, update: &DnsUpdateAction, job: Job<'_>) -> Outcome {
+    let Job { report, mut stop, .. } = job;
     let unsent = |what: String| Outcome::Failed { what: format!("{what}; nothing was sent") };
     let (target, server) = match server(shared, update) {
         Ok(found) => found,
@@ -64,7 +70,7 @@ pub(super) async fn run(
     let exchanged = tokio::select! {
         done = exchange(server, &bytes, &mut sent) => Some(done),
         () = tokio::time::sleep(update.limit.to_std()) => None,
-        () = sql::wait_for_stop(&mut stop) => None,
+        () = wait_for_stop(&mut stop) => None,
     };
     let answer = match exchanged {
         Some(Ok(answer)) => answer,
@@ -86,7 +92,7 @@ fn lost_outcome(place: &str, lost: &Lost) -> Outcome {
     }
 }
 
-fn server<'a>(shared: &'a Shared, update: &DnsUpdate) -> Result<(&'a Dns, SocketAddr), String> {
+fn server<'a>(shared: &'a Shared, update: &DnsUpdateAction) -> Result<(&'a Dns, SocketAddr), String> {
     let target = shared.dns(&update.target)?;
     let first =
         target.authoritative.first().ok_or_else(|| format!("`{}` has no authoritative server", update.target))?;
@@ -186,7 +192,7 @@ async fn exchange(server: SocketAddr, bytes: &[u8], sent: &mut bool) -> Result<V
 async fn judge(
     target: &Dns,
     server: SocketAddr,
-    update: &DnsUpdate,
+    update: &DnsUpdateAction,
     place: &str,
     id: u16,
     bytes: &[u8],

@@ -15,36 +15,36 @@ use serde::{Deserialize, Serialize};
 use crate::core::job::Stream;
 
 /// Bytes kept of each stream.
-pub(super) const KEPT: u64 = 64 * 1024 * 1024;
+pub(in crate::world::live) const KEPT: u64 = 64 * 1024 * 1024;
 
 /// What the watcher is asked to do. Comes through a pipe: it holds secrets.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Request {
+pub(in crate::world::live) struct Request {
     /// The job's name, and the stem of its files.
-    pub(super) key: String,
+    pub(in crate::world::live) key: String,
     /// Program and arguments.
-    pub(super) argv: Vec<String>,
+    pub(in crate::world::live) argv: Vec<String>,
     /// Variables beyond the inherited ones.
-    pub(super) env: BTreeMap<String, String>,
-    pub(super) cwd: Option<String>,
+    pub(in crate::world::live) env: BTreeMap<String, String>,
+    pub(in crate::world::live) cwd: Option<String>,
     /// Longest run time in milliseconds.
-    pub(super) limit: u64,
+    pub(in crate::world::live) limit: u64,
     /// What must not reach the disk, with what stands there instead.
-    pub(super) needles: Vec<(Vec<u8>, String)>,
+    pub(in crate::world::live) needles: Vec<(Vec<u8>, String)>,
 }
 
 /// One process, told apart from a later one with the same number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Process {
+pub(in crate::world::live) struct Process {
     /// Its number.
-    pub(super) pid: i32,
+    pub(in crate::world::live) pid: i32,
     /// Boot and start time; absent where the system does not tell.
-    pub(super) born: Option<String>,
+    pub(in crate::world::live) born: Option<String>,
 }
 
 /// Whether a process is still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Life {
+pub(in crate::world::live) enum Life {
     /// It is.
     Alive,
     /// It is not, or its number belongs to another.
@@ -55,12 +55,12 @@ pub(super) enum Life {
 
 impl Process {
     /// The process of that number as it is now.
-    pub(super) fn of(pid: i32) -> Self {
+    pub(in crate::world::live) fn of(pid: i32) -> Self {
         Self { pid, born: born(pid) }
     }
 
     /// Whether this very process still runs.
-    pub(super) fn life(&self) -> Life {
+    pub(in crate::world::live) fn life(&self) -> Life {
         let Some(pid) = Pid::from_raw(self.pid) else { return Life::Gone };
         if rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
             return Life::Gone;
@@ -95,46 +95,46 @@ fn born(_: i32) -> Option<String> {
 
 /// Who is behind a job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Traces {
+pub(in crate::world::live) struct Traces {
     /// The watcher; absent when a cockpit has decided that this job must never start.
-    pub(super) watcher: Option<Process>,
+    pub(in crate::world::live) watcher: Option<Process>,
     /// The command itself, leader of its process group; absent before it was started.
-    pub(super) command: Option<Process>,
+    pub(in crate::world::live) command: Option<Process>,
     /// When it was started, in milliseconds since the Unix epoch.
-    pub(super) started: i64,
+    pub(in crate::world::live) started: i64,
 }
 
 /// How a command ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Exit {
+pub(in crate::world::live) struct Exit {
     /// Its exit status.
-    pub(super) status: Option<i32>,
+    pub(in crate::world::live) status: Option<i32>,
     /// The signal that ended it.
-    pub(super) signal: Option<i32>,
+    pub(in crate::world::live) signal: Option<i32>,
     /// Why it could not be started.
-    pub(super) unstarted: Option<String>,
+    pub(in crate::world::live) unstarted: Option<String>,
     /// It was ended for taking too long.
-    pub(super) over_limit: bool,
+    pub(in crate::world::live) over_limit: bool,
     /// It was ended because somebody asked.
-    pub(super) stopped: bool,
+    pub(in crate::world::live) stopped: bool,
     /// Run time in milliseconds.
-    pub(super) took: u64,
+    pub(in crate::world::live) took: u64,
     /// When it ended, in milliseconds since the Unix epoch.
-    pub(super) at: i64,
+    pub(in crate::world::live) at: i64,
     /// Bytes of standard output and error that were not kept.
-    pub(super) dropped: u64,
+    pub(in crate::world::live) dropped: u64,
 }
 
 /// The files of one job.
 #[derive(Clone, Debug)]
-pub(super) struct Spool {
+pub(in crate::world::live) struct Spool {
     dir: PathBuf,
     key: String,
 }
 
 impl Spool {
     /// The files of the job `key` in `dir`.
-    pub(super) fn new(dir: &Path, key: &str) -> Self {
+    pub(in crate::world::live) fn new(dir: &Path, key: &str) -> Self {
         Self { dir: dir.to_owned(), key: key.to_owned() }
     }
 
@@ -143,7 +143,7 @@ impl Spool {
     }
 
     /// Where a stream is kept.
-    pub(super) fn stream(&self, stream: Stream) -> PathBuf {
+    pub(in crate::world::live) fn stream(&self, stream: Stream) -> PathBuf {
         self.path(match stream {
             Stream::Out => "out",
             Stream::Err => "err",
@@ -152,7 +152,7 @@ impl Spool {
 
     /// Says who watches, once and for all: fails when somebody already did. Whoever comes second sees the
     /// whole note of the first.
-    pub(super) fn claim(&self, traces: &Traces) -> io::Result<()> {
+    pub(in crate::world::live) fn claim(&self, traces: &Traces) -> io::Result<()> {
         let draft = self.draft(&format!("pid.{}", std::process::id()), &serde_json::to_vec(traces)?)?;
         // Unlike a rename, a link does not replace what is there.
         let claimed = fs::hard_link(&draft, self.path("pid"));
@@ -163,7 +163,7 @@ impl Spool {
 
     /// Whether this job was never started, and from now on never will be: proven by the claim, which a watcher that
     /// is only now coming up gives way to. What cannot be read is an error, not a no.
-    pub(super) fn never_started(&self) -> io::Result<bool> {
+    pub(in crate::world::live) fn never_started(&self) -> io::Result<bool> {
         match self.claim(&Traces::default()) {
             Ok(()) => Ok(true),
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => match self.traces()? {
@@ -175,22 +175,22 @@ impl Spool {
     }
 
     /// Replaces who watches.
-    pub(super) fn update(&self, traces: &Traces) -> io::Result<()> {
+    pub(in crate::world::live) fn update(&self, traces: &Traces) -> io::Result<()> {
         self.replace("pid", &serde_json::to_vec(traces)?)
     }
 
     /// Writes down the end.
-    pub(super) fn end(&self, exit: &Exit) -> io::Result<()> {
+    pub(in crate::world::live) fn end(&self, exit: &Exit) -> io::Result<()> {
         self.replace("exit", &serde_json::to_vec(exit)?)
     }
 
     /// Who watches; `None` when nobody ever did.
-    pub(super) fn traces(&self) -> io::Result<Option<Traces>> {
+    pub(in crate::world::live) fn traces(&self) -> io::Result<Option<Traces>> {
         read(&self.path("pid"))
     }
 
     /// How it ended; `None` when it has not.
-    pub(super) fn exit(&self) -> io::Result<Option<Exit>> {
+    pub(in crate::world::live) fn exit(&self) -> io::Result<Option<Exit>> {
         read(&self.path("exit"))
     }
 
@@ -211,7 +211,7 @@ impl Spool {
 }
 
 /// Options for a file only its owner may read.
-pub(super) fn private() -> OpenOptions {
+pub(in crate::world::live) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600);
     options

@@ -12,7 +12,7 @@ use super::forms::forms;
 
 /// Replaces known secret values by `«secret:NAME»`.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Masker(Option<Arc<Inner>>);
+pub(in crate::world::live) struct Masker(Option<Arc<Inner>>);
 
 #[derive(Debug)]
 struct Inner {
@@ -23,7 +23,7 @@ struct Inner {
 
 impl Masker {
     /// A masker for these (name, value) pairs.
-    pub(super) fn new<'a>(secrets: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+    pub(in crate::world::live) fn new<'a>(secrets: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut needles = BTreeMap::new();
         for (name, value) in secrets {
             for form in forms(value) {
@@ -34,7 +34,7 @@ impl Masker {
     }
 
     /// A masker from [`Masker::needles`] of another process.
-    pub(super) fn from_needles(needles: Vec<(Vec<u8>, String)>) -> Self {
+    pub(in crate::world::live) fn from_needles(needles: Vec<(Vec<u8>, String)>) -> Self {
         if needles.is_empty() {
             return Self(None);
         }
@@ -46,12 +46,12 @@ impl Masker {
     }
 
     /// All forms that are looked for, with their replacement.
-    pub(super) fn needles(&self) -> Vec<(Vec<u8>, String)> {
+    pub(in crate::world::live) fn needles(&self) -> Vec<(Vec<u8>, String)> {
         self.0.as_ref().map(|inner| inner.needles.clone()).unwrap_or_default()
     }
 
     /// `text` with every known secret replaced by its name.
-    pub(super) fn mask(&self, text: &str) -> String {
+    pub(in crate::world::live) fn mask(&self, text: &str) -> String {
         let mut out = Vec::with_capacity(text.len());
         self.replace(text.as_bytes(), text.len(), &mut out);
         String::from_utf8(out).unwrap_or_else(|bad| String::from_utf8_lossy(bad.as_bytes()).into_owned())
@@ -96,19 +96,19 @@ impl Masker {
 
 /// Masks a stream that arrives in pieces: a secret that is cut by a piece's end is found all the same.
 #[derive(Debug)]
-pub(super) struct StreamMask {
+pub(in crate::world::live) struct StreamMask {
     masker: Masker,
     held: Vec<u8>,
 }
 
 impl StreamMask {
     /// A stream with nothing in it yet.
-    pub(super) fn new(masker: Masker) -> Self {
+    pub(in crate::world::live) fn new(masker: Masker) -> Self {
         Self { masker, held: Vec::new() }
     }
 
     /// Takes a piece and appends to `out` what can be told by now.
-    pub(super) fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+    pub(in crate::world::live) fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         if self.masker.0.is_none() {
             out.extend_from_slice(piece);
             return;
@@ -120,7 +120,7 @@ impl StreamMask {
     }
 
     /// Appends to `out` what was held back: nothing more will come.
-    pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
+    pub(in crate::world::live) fn finish(&mut self, out: &mut Vec<u8>) {
         self.masker.replace(&self.held, self.held.len(), out);
         self.held.clear();
     }

@@ -2,6 +2,9 @@
 //!
 //! Values live only here, in memory, and in what is sent to the other side.
 
+mod forms;
+pub(in crate::world::live) mod mask;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
@@ -10,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt as _;
 
+use self::mask::Masker;
 use super::foreign;
-use super::mask::Masker;
 use crate::contain::contain_now;
 use crate::core::ids::SecretId;
 use crate::core::plan::SecretSource;
@@ -30,7 +33,7 @@ const REMEMBERED: usize = 16;
 
 /// The plan's secrets.
 #[derive(Debug)]
-pub(super) struct Secrets {
+pub(in crate::world::live) struct Secrets {
     sources: BTreeMap<SecretId, SecretSource>,
     seen: Mutex<Seen>,
 }
@@ -46,7 +49,7 @@ struct Seen {
 
 impl Secrets {
     /// Takes the plan's sources. Values that can be had at once are fetched already, only to be masked.
-    pub(super) fn new(sources: BTreeMap<SecretId, SecretSource>) -> Self {
+    pub(in crate::world::live) fn new(sources: BTreeMap<SecretId, SecretSource>) -> Self {
         let secrets = Self { sources, seen: Mutex::default() };
         secrets.prime_environment();
         let files = secrets.files();
@@ -61,7 +64,7 @@ impl Secrets {
     }
 
     /// Learns what environment and files hold now, so that it is masked wherever it turns up.
-    pub(super) async fn prime(&self) {
+    pub(in crate::world::live) async fn prime(&self) {
         self.prime_environment();
         let files = self.files();
         if !files.is_empty() {
@@ -96,7 +99,7 @@ impl Secrets {
 
     /// `text` with the value of every secret in the place of its placeholder, escaped as that says, or a sentence
     /// that names the secret and its source.
-    pub(super) async fn reveal(&self, text: &str) -> Result<String, String> {
+    pub(in crate::world::live) async fn reveal(&self, text: &str) -> Result<String, String> {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
         while let Some((before, secret, after)) = Placeholder::split(rest) {
@@ -111,12 +114,12 @@ impl Secrets {
     }
 
     /// Name of the first secret that `text` mentions.
-    pub(super) fn first_in(text: &str) -> Option<&str> {
+    pub(in crate::world::live) fn first_in(text: &str) -> Option<&str> {
         Placeholder::split(text).map(|(_, secret, _)| secret.name)
     }
 
     /// Environment variables that hold secrets and must not be handed on.
-    pub(super) fn variables(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::world::live) fn variables(&self) -> impl Iterator<Item = &str> {
         self.sources.values().filter_map(|source| match source {
             SecretSource::Env(name) => Some(name.as_str()),
             SecretSource::File(_) | SecretSource::Command(_) => None,
@@ -124,17 +127,17 @@ impl Secrets {
     }
 
     /// What finds every value known by now.
-    pub(super) fn masker(&self) -> Masker {
+    pub(in crate::world::live) fn masker(&self) -> Masker {
         self.seen().masker.clone()
     }
 
     /// Text from outside as it may leave the world: secrets masked, hostile characters visible.
-    pub(super) fn tell(&self, text: &str) -> String {
+    pub(in crate::world::live) fn tell(&self, text: &str) -> String {
         foreign::clean(&self.masker().mask(text))
     }
 
     /// The same on one line of at most `most` characters, for the middle of a sentence.
-    pub(super) fn tell_brief(&self, text: &str, most: usize) -> String {
+    pub(in crate::world::live) fn tell_brief(&self, text: &str, most: usize) -> String {
         foreign::brief(&self.masker().mask(text), most)
     }
 

@@ -40,7 +40,7 @@ enum Digits {
 const DIGITS: [Digits; 2] = [Digits::Upper, Digits::Lower];
 
 /// Everything that gives `value` away, nothing twice. Empty for a value that is too short to be masked.
-pub(super) fn forms(value: &str) -> BTreeSet<Vec<u8>> {
+pub(in crate::world::live) fn forms(value: &str) -> BTreeSet<Vec<u8>> {
     let mut forms = BTreeSet::new();
     if value.len() < SHORTEST {
         return forms;

@@ -8,21 +8,31 @@ use tokio::sync::watch;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
 
-use super::declared;
-use super::pg::{Lease, Purpose, Session};
-use super::{Reporter, Shared};
-use crate::core::action::{Sql, SqlExpect};
+use super::{Job, Measure, Perform};
 use crate::core::job::Outcome;
-use crate::core::probe::SqlProbe;
+use crate::core::kind::sql::{SqlAction, SqlExpect, SqlProbe};
 use crate::core::reading::Failure;
+use crate::core::time::Span;
 use crate::core::value::Value;
+use crate::world::live::jobs::{Reporter, wait_for_stop};
+use crate::world::live::net::chain;
+use crate::world::live::net::pg::{Lease, Purpose, Session};
+use crate::world::live::{Shared, declared, foreign};
 
 /// Time beyond its own limit that a statement gets to be cancelled by the server.
 const GRACE: Duration = Duration::from_secs(2);
 
+impl Measure for SqlProbe {
+    type Memory = ();
+
+    async fn measure(&self, shared: &Shared, _: Duration, (): &mut ()) -> Result<Value, Failure> {
+        measure(shared, self).await
+    }
+}
+
 /// Measures once: the query as one JSON object, so that columns of every type arrive.
-pub(super) async fn measure(shared: &Shared, probe: &SqlProbe) -> Result<Value, Failure> {
-    let lease = shared.databases.lease(&probe.target, Purpose::Watch, &shared.secrets).await.map_err(Failure::new)?;
+async fn measure(shared: &Shared, probe: &SqlProbe) -> Result<Value, Failure> {
+    let lease = shared.databases.lease(&probe.target, Purpose::WATCH, &shared.secrets).await.map_err(Failure::new)?;
     let Some(session) = lease.session() else { return Err(Failure::new("no connection")) };
     let query = shared.secrets.reveal(&probe.query).await.map_err(Failure::new)?;
     let query = query.trim().trim_end_matches(';');
@@ -33,7 +43,7 @@ pub(super) async fn measure(shared: &Shared, probe: &SqlProbe) -> Result<Value, 
     let result = match rows.as_slice() {
         [row] => row
             .try_get::<_, serde_json::Value>(0)
-            .map_err(|err| Failure::new(shared.secrets.tell(&super::pg::chain(&err))))
+            .map_err(|err| Failure::new(shared.secrets.tell(&chain(&err))))
             .and_then(|json| declared::record(&json, &probe.fields, "column", &shared.secrets)),
         [] => Err(Failure::new(format!("the query on {} gives no row", session.place()))),
         _ => Err(Failure::new(format!("the query on {} gives more than one row", session.place()))),
@@ -44,14 +54,20 @@ pub(super) async fn measure(shared: &Shared, probe: &SqlProbe) -> Result<Value, 
 
 /// How far a job got, for the sentence about its failure.
 struct Progress<'a> {
-    sql: &'a Sql,
+    sql: &'a SqlAction,
     place: String,
     done: usize,
     committing: bool,
 }
 
+impl Perform for SqlAction {
+    async fn perform(&self, shared: &Arc<Shared>, job: Job<'_>) -> (Outcome, Option<Span>) {
+        (run(shared, self, job.report, job.stop).await, None)
+    }
+}
+
 /// Runs the statements one by one.
-pub(super) async fn run(shared: &Arc<Shared>, sql: &Sql, report: &Reporter, stop: watch::Receiver<bool>) -> Outcome {
+async fn run(shared: &Arc<Shared>, sql: &SqlAction, report: &Reporter, stop: watch::Receiver<bool>) -> Outcome {
     let mut statements = Vec::new();
     for statement in &sql.statements {
         match shared.secrets.reveal(statement).await {
@@ -96,14 +112,14 @@ pub(super) async fn run(shared: &Arc<Shared>, sql: &Sql, report: &Reporter, stop
 
 /// A clean connection with the action's limits. Cleaning also shows that a kept connection still lives, before
 /// anything is sent that matters.
-async fn open(shared: &Shared, sql: &Sql) -> Result<Lease, String> {
+async fn open(shared: &Shared, sql: &SqlAction) -> Result<Lease, String> {
     let ms = sql.limit.millis().max(1);
     // A statement that waits for a lock says so instead of being cut off at the same instant.
     let lock = (ms * 9 / 10).max(1);
     let limits = format!("set statement_timeout = {ms}; set lock_timeout = {lock}");
     let mut again = true;
     loop {
-        let lease = shared.databases.lease(&sql.target, Purpose::Act, &shared.secrets).await?;
+        let lease = shared.databases.lease(&sql.target, Purpose::ACT, &shared.secrets).await?;
         let Some(session) = lease.session() else { return Err("no connection".to_owned()) };
         let ready = async {
             session.client().batch_execute("discard all").await?;
@@ -120,7 +136,7 @@ async fn open(shared: &Shared, sql: &Sql) -> Result<Lease, String> {
 async fn statements_on(
     shared: &Arc<Shared>,
     session: &Session,
-    sql: &Sql,
+    sql: &SqlAction,
     statements: &[String],
     expected: Option<&SqlExpect>,
     report: &Reporter,
@@ -215,7 +231,7 @@ impl Answer {
 async fn one(
     shared: &Arc<Shared>,
     session: &Session,
-    sql: &Sql,
+    sql: &SqlAction,
     statement: &str,
     mut stop: watch::Receiver<bool>,
 ) -> Result<Answer, Broke> {
@@ -252,13 +268,6 @@ async fn one(
         done = &mut work => done.map_err(Broke::Error),
         () = cancel => Err(Broke::Silent),
         () = tokio::time::sleep(GRACE * 2) => Err(Broke::Silent),
-    }
-}
-
-/// Ends when the job is asked to stop; never when nobody can ask any more.
-pub(super) async fn wait_for_stop(stop: &mut watch::Receiver<bool>) {
-    if stop.wait_for(|asked| *asked).await.is_err() {
-        std::future::pending::<()>().await;
     }
 }
 
@@ -336,7 +345,7 @@ fn disappointed(expected: &SqlExpect, answer: &Answer, shared: &Shared) -> Optio
 
 /// The first words of a statement as the runbook has it, secrets still as names.
 fn title(statement: &str) -> String {
-    super::foreign::brief(statement.trim().trim_end_matches(';'), 60)
+    foreign::brief(statement.trim().trim_end_matches(';'), 60)
 }
 
 fn ms(started: Instant) -> String {

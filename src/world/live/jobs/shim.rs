@@ -15,12 +15,12 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::mask::{Masker, StreamMask};
 use super::spool::{Exit, KEPT, Process, Request, Spool, Traces, private};
 use crate::core::job::Stream;
+use crate::world::live::secrets::mask::{Masker, StreamMask};
 
 /// Time between TERM and KILL.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(in crate::world::live) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long what is still in the pipes is waited for after the command has ended: a child of it that keeps
 /// them open does not hold up the step.
 const DRAIN: Duration = Duration::from_millis(500);

@@ -14,11 +14,11 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::secrets::Secrets;
-use super::tls;
+use super::{chain, tls};
 use crate::contain::contain;
 use crate::core::ids::TargetId;
 use crate::core::target::{Postgres, Tls};
+use crate::world::live::secrets::Secrets;
 
 /// Connections that may watch one database at the same time: small databases have few to give.
 const WATCHERS: usize = 3;
@@ -29,15 +29,30 @@ const SILENCE: Duration = Duration::from_secs(10);
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Purpose {
+pub(in crate::world::live) struct Purpose {
+    /// What the server shows as the application's name. Connections are kept apart by it.
+    pub(in crate::world::live) name: &'static str,
+    /// Settings given when the connection starts; `{limit}` stands for a probe's longest time in milliseconds. Without
+    /// any, nothing is sent that a pooler's admin console would not understand.
+    pub(in crate::world::live) settings: &'static [&'static str],
+    /// Whether only a few of these may be open at the same time.
+    pub(in crate::world::live) few: bool,
+}
+
+impl Purpose {
     /// Probes: read only.
-    Watch,
-    /// Actions: may write, also where the database's default is read only.
-    Act,
+    pub(in crate::world::live) const WATCH: Purpose = Purpose {
+        name: "gonogo watch",
+        settings: &["default_transaction_read_only=on", "statement_timeout={limit}", "lock_timeout={limit}"],
+        few: true,
+    };
+    /// Actions: may write, also where the database's default is read only. Their limits are set when they start.
+    pub(in crate::world::live) const ACT: Purpose =
+        Purpose { name: "gonogo act", settings: &["default_transaction_read_only=off"], few: false };
 }
 
 /// The plan's databases and the connections kept to them.
-pub(super) struct Databases {
+pub(in crate::world::live) struct Databases {
     targets: BTreeMap<TargetId, Place>,
     /// Longest time a probe's statement may take on the server.
     watch_limit: Duration,
@@ -50,7 +65,7 @@ struct Place {
 }
 
 /// One open connection.
-pub(super) struct Session {
+pub(in crate::world::live) struct Session {
     client: Client,
     /// `old (10.0.0.5:5432)`, for messages.
     place: String,
@@ -67,24 +82,24 @@ impl Drop for Session {
 
 impl Session {
     /// The driver's handle.
-    pub(super) fn client(&self) -> &Client {
+    pub(in crate::world::live) fn client(&self) -> &Client {
         &self.client
     }
 
     /// `old (10.0.0.5:5432)`, for messages.
-    pub(super) fn place(&self) -> &str {
+    pub(in crate::world::live) fn place(&self) -> &str {
         &self.place
     }
 
     /// What went wrong on this connection, as a sentence.
-    pub(super) fn explain(&self, err: &tokio_postgres::Error, secrets: &Secrets) -> String {
+    pub(in crate::world::live) fn explain(&self, err: &tokio_postgres::Error, secrets: &Secrets) -> String {
         explain(err, &self.place, &self.user, secrets)
     }
 }
 
 /// A session on loan. It is kept for the next user only when it is given back: one that was dropped in the
 /// middle of a query is closed.
-pub(super) struct Lease {
+pub(in crate::world::live) struct Lease {
     session: Option<Session>,
     purpose: Purpose,
     idle: Arc<Mutex<BTreeMap<Purpose, Vec<Session>>>>,
@@ -93,12 +108,12 @@ pub(super) struct Lease {
 
 impl Lease {
     /// The session. `None` never happens before [`Lease::give_back`], which consumes the lease.
-    pub(super) fn session(&self) -> Option<&Session> {
+    pub(in crate::world::live) fn session(&self) -> Option<&Session> {
         self.session.as_ref()
     }
 
     /// Keeps the connection for the next user, unless it is broken.
-    pub(super) fn give_back(mut self) {
+    pub(in crate::world::live) fn give_back(mut self) {
         if let Some(session) = self.session.take().filter(|session| !session.client.is_closed()) {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.entry(self.purpose).or_default().push(session);
@@ -108,17 +123,26 @@ impl Lease {
 
 impl Databases {
     /// Nothing is connected yet.
-    pub(super) fn new(targets: impl Iterator<Item = (TargetId, Postgres)>, watch_limit: Duration) -> Self {
+    pub(in crate::world::live) fn new(
+        targets: impl Iterator<Item = (TargetId, Postgres)>,
+        watch_limit: Duration,
+    ) -> Self {
         let place = |target| Place { target, idle: Arc::default(), watchers: Arc::new(Semaphore::new(WATCHERS)) };
         Self { targets: targets.map(|(id, target)| (id, place(target))).collect(), watch_limit }
     }
 
     /// A connection to `target`: a kept one or a new one. Bounded in time only by the caller.
-    pub(super) async fn lease(&self, target: &TargetId, purpose: Purpose, secrets: &Secrets) -> Result<Lease, String> {
+    pub(in crate::world::live) async fn lease(
+        &self,
+        target: &TargetId,
+        purpose: Purpose,
+        secrets: &Secrets,
+    ) -> Result<Lease, String> {
         let place = self.targets.get(target).ok_or_else(|| format!("`{target}` is no postgres target"))?;
-        let permit = match purpose {
-            Purpose::Watch => Some(place.watchers.clone().acquire_owned().await.map_err(|err| err.to_string())?),
-            Purpose::Act => None,
+        let permit = if purpose.few {
+            Some(place.watchers.clone().acquire_owned().await.map_err(|err| err.to_string())?)
+        } else {
+            None
         };
         let kept = {
             let mut idle = place.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -147,21 +171,14 @@ impl Databases {
         if let Some(password) = &target.password {
             config.password(secrets.reveal(password).await?);
         }
-        let own = config.get_options().map(|own| format!("{own} ")).unwrap_or_default();
-        let options = match purpose {
-            Purpose::Watch => {
-                let ms = self.watch_limit.as_millis();
-                format!("{own}-c default_transaction_read_only=on -c statement_timeout={ms} -c lock_timeout={ms}")
-            }
-            // The limits of an action are set when it starts.
-            Purpose::Act => format!("{own}-c default_transaction_read_only=off"),
-        };
+        let limit = self.watch_limit.as_millis().to_string();
+        let settings = purpose.settings.iter().map(|setting| format!("-c {}", setting.replace("{limit}", &limit)));
+        let options: Vec<String> = config.get_options().map(str::to_owned).into_iter().chain(settings).collect();
+        if !options.is_empty() {
+            config.options(options.join(" "));
+        }
         config
-            .options(options)
-            .application_name(match purpose {
-                Purpose::Watch => "gonogo watch",
-                Purpose::Act => "gonogo act",
-            })
+            .application_name(purpose.name)
             .connect_timeout(CONNECT)
             .tcp_user_timeout(SILENCE)
             .keepalives(true)
@@ -187,7 +204,7 @@ impl Databases {
     }
 
     /// Asks the server to stop what `token` stands for. Best effort: the statement's own end tells.
-    pub(super) async fn cancel(&self, target: &TargetId, token: tokio_postgres::CancelToken) {
+    pub(in crate::world::live) async fn cancel(&self, target: &TargetId, token: tokio_postgres::CancelToken) {
         let Some(place) = self.targets.get(target) else { return };
         match place.target.tls {
             Tls::Disable => drop(token.cancel_query(NoTls).await),
@@ -263,19 +280,4 @@ fn explain(err: &tokio_postgres::Error, place: &str, user: &str, secrets: &Secre
         return format!("the connection to {place} broke");
     }
     format!("{place}: {}", secrets.tell_brief(&chain(err), 300))
-}
-
-/// An error with all its causes in one line, without repeating itself.
-pub(super) fn chain(err: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = err.to_string();
-    let mut source = err.source();
-    while let Some(inner) = source {
-        let words = inner.to_string();
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        source = inner.source();
-    }
-    text
 }

@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Ends the command, if it is known and still runs, and says what was found and done, as the end of a sentence.
 /// Waits for up to [`PATIENCE`].
-pub(super) fn end(spool: &Spool) -> String {
+pub(in crate::world::live) fn end(spool: &Spool) -> String {
     let command = match spool.traces() {
         Ok(traces) => traces.and_then(|traces| traces.command),
         Err(err) => return format!("whether the command still runs cannot be read on disk: {err}"),

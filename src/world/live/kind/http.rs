@@ -1,6 +1,7 @@
-//! The `http` probe: latency of several sides on one timetable, so that they can be compared.
+//! The `http` probe: latency of several sides on one timetable, so that they can be compared. And the `http` action,
+//! one request.
 //!
-//! An open loop with one request in flight per side: ticks that pass while a side is still answering are
+//! The probe is an open loop with one request in flight per side: ticks that pass while a side is still answering are
 //! counted as requests that waited from their own intended instant, so that a server that freezes shows in
 //! the percentiles (wrk2 and `HdrHistogram` call the opposite "coordinated omission").
 
@@ -13,14 +14,18 @@ use rand::seq::SliceRandom as _;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::Shared;
-use super::http::{self, Ask, Connection};
-use super::schedule::Timetable;
+use super::{Job, Perform, Watch};
 use crate::contain::contain;
-use crate::core::action::Method;
 use crate::core::ids::{ProbeId, TargetId};
-use crate::core::probe::{HttpProbe, Probe};
+use crate::core::job::Outcome;
+use crate::core::kind::http::{HttpAction, HttpProbe, Method};
+use crate::core::probe::Probe;
+use crate::core::time::Span;
 use crate::core::value::Value;
+use crate::world::live::jobs::wait_for_stop;
+use crate::world::live::net::http::{self, Answer, Ask, Broken, Connection, status_text};
+use crate::world::live::schedule::Timetable;
+use crate::world::live::{Shared, foreign};
 
 /// Requests that start this late are late because of the timer's resolution; later than that, the wait is
 /// part of the measurement.
@@ -55,8 +60,14 @@ struct Done {
     kept: Option<Connection>,
 }
 
+impl Watch for HttpProbe {
+    async fn watch(self, shared: Arc<Shared>, id: ProbeId, probe: Probe, first: Instant) {
+        watch(shared, id, probe, self, first).await;
+    }
+}
+
 /// Measures for ever; ends when its task is aborted.
-pub(super) async fn watch(shared: Arc<Shared>, id: ProbeId, probe: Probe, http: HttpProbe, first: Instant) {
+async fn watch(shared: Arc<Shared>, id: ProbeId, probe: Probe, http: HttpProbe, first: Instant) {
     let every = probe.every.to_std().max(Duration::from_millis(1));
     let limit = probe.limit.to_std();
     let gap = (every / u32::try_from(http.sides.len().max(1) * 2).unwrap_or(u32::MAX)).min(STAGGER);
@@ -236,4 +247,104 @@ impl Side {
 #[allow(clippy::cast_precision_loss)] // microseconds of a request
 fn millis(micros: u64) -> f64 {
     micros as f64 / 1_000.0
+}
+
+impl Perform for HttpAction {
+    async fn perform(&self, shared: &Arc<Shared>, job: Job<'_>) -> (Outcome, Option<Span>) {
+        (send(shared, self, job).await, None)
+    }
+}
+
+async fn send(shared: &Shared, call: &HttpAction, job: Job<'_>) -> Outcome {
+    let Job { report, mut stop, .. } = job;
+    let target = match shared.http(&call.target) {
+        Ok(target) => target,
+        Err(what) => return Outcome::Failed { what },
+    };
+    let contains = match &call.contains {
+        Some(text) => match shared.secrets.reveal(text).await {
+            Ok(text) => Some(text),
+            Err(what) => return Outcome::Failed { what: format!("{what}; nothing was sent") },
+        },
+        None => None,
+    };
+    let ask = Ask {
+        id: &call.target,
+        target,
+        method: call.method,
+        path: &call.path,
+        headers: &call.headers,
+        body: call.body.as_deref(),
+    };
+    let name = format!("{} {} on {}", call.method.as_str(), foreign::brief(&call.path, 80), call.target);
+    let mut kept = None;
+    let started = Instant::now();
+    let mut sent = false;
+    let cut_short = tokio::select! {
+        done = http::exchange(&ask, &mut kept, &shared.secrets, &mut sent) => Ok(done),
+        () = tokio::time::sleep(call.limit.to_std()) => Err(format!("within {}", call.limit)),
+        () = wait_for_stop(&mut stop) => Err("before it was stopped".to_owned()),
+    };
+    let done = cut_short.unwrap_or_else(|when| {
+        let what = if sent { format!("no answer {when}") } else { format!("no connection to {} {when}", call.target) };
+        Err(Broken { what, sent, stale: false })
+    });
+    match done {
+        Ok(answer) => {
+            report.line(&format!(
+                "{} (connect {} ms, TLS {} ms, first byte {} ms)",
+                status_text(answer.status),
+                answer.timing.connect.as_millis(),
+                answer.timing.tls.as_millis(),
+                answer.timing.first_byte.as_millis()
+            ));
+            judge(shared, call, contains.as_deref(), &answer, &name, started)
+        }
+        Err(broken) if broken.sent && call.method != Method::Get => {
+            Outcome::Unknown { why: format!("{name} may have been carried out: {}", broken.what) }
+        }
+        Err(broken) if broken.sent => Outcome::Failed { what: format!("{name}: {}", broken.what) },
+        Err(broken) => Outcome::Failed { what: format!("{}; nothing was sent", broken.what) },
+    }
+}
+
+fn judge(
+    shared: &Shared,
+    call: &HttpAction,
+    contains: Option<&str>,
+    answer: &Answer,
+    name: &str,
+    started: Instant,
+) -> Outcome {
+    let status = status_text(answer.status);
+    let good = if call.success.is_empty() {
+        answer.status.is_success()
+    } else {
+        call.success.contains(&answer.status.as_u16())
+    };
+    let text = String::from_utf8_lossy(&answer.body);
+    let words = shared.secrets.tell_brief(&text, 200);
+    let said = if words.is_empty() { String::new() } else { format!(": {words}") };
+    if !good {
+        // A gateway that got no good answer does not know what the server behind it has done.
+        let gave_up = matches!(answer.status, hyper::StatusCode::BAD_GATEWAY | hyper::StatusCode::GATEWAY_TIMEOUT);
+        if gave_up && !call.method.is_idempotent() {
+            return Outcome::Unknown {
+                why: format!("{name} may have been carried out: a gateway answered {status}{said}"),
+            };
+        }
+        let again = answer
+            .retry_after
+            .as_deref()
+            .map_or_else(String::new, |after| format!(", Retry-After {}", shared.secrets.tell_brief(after, 40)));
+        return Outcome::Failed { what: format!("{name} answered {status}{again}{said}") };
+    }
+    if let Some(wanted) = contains
+        && !text.contains(wanted)
+    {
+        let wanted = shared.secrets.tell_brief(wanted, 80);
+        let within = if answer.cut { " in its first 1 MiB" } else { "" };
+        return Outcome::Failed { what: format!("{name} answered {status} without `{wanted}`{within}{said}") };
+    }
+    Outcome::Succeeded { summary: format!("{status}, {} ms", started.elapsed().as_millis()) }
 }

@@ -26,7 +26,7 @@ const REACH_BACK: u64 = 8 * 1024;
 const LAST_WORDS: usize = 3;
 
 /// Both streams of one job.
-pub(super) struct Tail {
+pub(in crate::world::live) struct Tail {
     streams: [Follow; 2],
     piece: Vec<u8>,
     allowance: usize,
@@ -35,7 +35,7 @@ pub(super) struct Tail {
 
 impl Tail {
     /// From the beginning, or from shortly before the end as it is now.
-    pub(super) fn new(spool: &Spool, from_end: bool) -> Self {
+    pub(in crate::world::live) fn new(spool: &Spool, from_end: bool) -> Self {
         let follow = |stream| Follow::new(spool, stream, from_end);
         Self {
             streams: [follow(Stream::Out), follow(Stream::Err)],
@@ -46,7 +46,7 @@ impl Tail {
     }
 
     /// Passes on what is new. True when there may be more at once.
-    pub(super) fn poll(&mut self, report: &Reporter) -> bool {
+    pub(in crate::world::live) fn poll(&mut self, report: &Reporter) -> bool {
         self.refill();
         let mut more = false;
         for follow in &mut self.streams {
@@ -63,7 +63,7 @@ impl Tail {
     }
 
     /// Passes on what is left, including a last line without a break.
-    pub(super) fn finish(&mut self, report: &Reporter) {
+    pub(in crate::world::live) fn finish(&mut self, report: &Reporter) {
         while self.poll(report) {}
         for follow in &mut self.streams {
             if !follow.open.is_empty() {
@@ -74,7 +74,7 @@ impl Tail {
     }
 
     /// The last lines of standard error, or of standard output when there is none.
-    pub(super) fn last_words(&self) -> String {
+    pub(in crate::world::live) fn last_words(&self) -> String {
         let [out, err] = &self.streams;
         let words = if err.last.is_empty() { &out.last } else { &err.last };
         words.iter().map(String::as_str).collect::<Vec<_>>().join(" / ")

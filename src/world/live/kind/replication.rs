@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use tokio_postgres::types::{PgLsn, Type};
 use tokio_postgres::{Client, Row};
 
-use super::Shared;
-use super::pg::{Purpose, Session};
-use crate::core::probe::Replication;
+use super::Measure;
+use crate::core::kind::ReplicationProbe;
 use crate::core::reading::Failure;
 use crate::core::value::Value;
+use crate::world::live::Shared;
+use crate::world::live::net::pg::{Purpose, Session};
 
 /// Slot and walsender: a row with NULLs when nobody reads, no row when the slot is gone. Of a walsender, a role without
 /// `pg_read_all_stats` sees that it is there and nothing else.
@@ -68,7 +69,7 @@ const BEATS: usize = 1_024;
 
 /// What one measurement leaves for the next.
 #[derive(Default)]
-pub(super) struct Memory {
+pub(in crate::world::live) struct ReplicationMemory {
     beats: BTreeMap<String, Beats>,
     errors: Option<i64>,
     /// When the subscription was last seen in trouble, and its worker since.
@@ -95,10 +96,18 @@ struct Slot {
     replay_lag: Option<f64>,
 }
 
+impl Measure for ReplicationProbe {
+    type Memory = ReplicationMemory;
+
+    async fn measure(&self, shared: &Shared, _: Duration, memory: &mut ReplicationMemory) -> Result<Value, Failure> {
+        measure(shared, self, memory).await
+    }
+}
+
 /// Measures once, both sides at the same time.
-pub(super) async fn measure(shared: &Shared, probe: &Replication, memory: &mut Memory) -> Result<Value, Failure> {
+async fn measure(shared: &Shared, probe: &ReplicationProbe, memory: &mut ReplicationMemory) -> Result<Value, Failure> {
     // Always in the same order: probes that wait for each other's connections would wait for ever.
-    let lease = |id| shared.databases.lease(id, Purpose::Watch, &shared.secrets);
+    let lease = |id| shared.databases.lease(id, Purpose::WATCH, &shared.secrets);
     let (source, target) = if probe.source <= probe.target {
         let source = lease(&probe.source).await;
         (source, lease(&probe.target).await)
@@ -124,7 +133,7 @@ pub(super) async fn measure(shared: &Shared, probe: &Replication, memory: &mut M
 
 struct Both<'a> {
     shared: &'a Shared,
-    probe: &'a Replication,
+    probe: &'a ReplicationProbe,
     source: &'a Session,
     target: &'a Session,
 }
@@ -132,7 +141,7 @@ struct Both<'a> {
 type Asked<T> = Result<T, tokio_postgres::Error>;
 
 impl Both<'_> {
-    async fn logical(&self, name: &str, memory: &mut Memory) -> Result<Value, Failure> {
+    async fn logical(&self, name: &str, memory: &mut ReplicationMemory) -> Result<Value, Failure> {
         let on_source = async {
             match &self.probe.slot {
                 Some(slot) => ask_source(self.source.client(), slot).await.map(Some),
@@ -185,7 +194,7 @@ impl Both<'_> {
         }))
     }
 
-    async fn physical(&self, memory: &mut Memory) -> Result<Value, Failure> {
+    async fn physical(&self, memory: &mut ReplicationMemory) -> Result<Value, Failure> {
         let (standby, late) = tokio::join!(ask_row(self.target.client(), STANDBY, &[]), self.late(memory));
         let (standby, late) = (self.on_target(standby)?, late?);
         let standby = standby.ok_or_else(|| Failure::new(format!("{} tells nothing", self.target.place())))?;
@@ -250,7 +259,7 @@ impl Both<'_> {
 
     /// Seconds the target is behind by its heartbeat: by our own clock, from seeing a beat on the source to
     /// seeing it on the target. `None` without a heartbeat that beats.
-    async fn late(&self, memory: &mut Memory) -> Result<Option<f64>, Failure> {
+    async fn late(&self, memory: &mut ReplicationMemory) -> Result<Option<f64>, Failure> {
         let Some(table) = &self.probe.heartbeat else { return Ok(None) };
         let query = format!("select id::text as id, n::int8 as n from {table} limit 64");
         // One after the other: what the source had before must be on the target after.
@@ -309,7 +318,7 @@ impl Beats {
     }
 }
 
-impl Memory {
+impl ReplicationMemory {
     /// Whether a subscription that looks healthy is: after trouble it must show the same worker for a while.
     fn settled(&mut self, healthy: bool, subscription: &Subscription) -> bool {
         let now = Instant::now();
