@@ -119,7 +119,7 @@ fn state_line(scene: &Scene, step: &Step, state: StepState, progress: &StepRun) 
                 (false, true) => " · an earlier try left something, too",
                 (false, false) => "",
             };
-            format!(": {}{rest}", clean(why))
+            format!(": {}{rest}", words::failure_cause(why))
         }
         Phase::InDoubt { why, .. } => format!(": {}", clean(why)),
         Phase::Skipped { reason, .. } => format!(": {}", clean(reason)),
@@ -188,8 +188,9 @@ fn under_way(scene: &Scene, running: &Running, progress: &StepRun, blocks: &mut 
         Some(Action::Soak(soak)) => {
             lines.push(progress_line("watched", passed, Some(soak.length)));
             lines.extend(running.interrupted.as_ref().map(|interrupted| {
+                let guards = interrupted.guards.iter().map(shut_sentence).collect::<Vec<_>>().join("; ");
                 Text::new(Role::Unknown, format!("not counting since {}: ", interrupted.since.utc()))
-                    .and(Role::Plain, format!("guard {}", clean(&interrupted.why)))
+                    .and(Role::Plain, format!("guard {}", clean(&guards)))
             }));
         }
         Some(Action::Wait(crate::core::action::Wait::For(span))) => {
