@@ -238,9 +238,9 @@ impl<S: RunSession> Cockpit<S> {
             return false;
         }
         let before = self.desk.clone();
-        let scene = self.session.scene(&before, &self.run_name, self.watching);
+        let context = self.session.context(&before, &self.run_name, self.watching);
         let refused_before = self.session.refusal().is_some();
-        let request = press(&scene, &mut self.desk, key);
+        let request = press(&context, &mut self.desk, key);
         if refused_before {
             self.session.dismiss_refusal();
         }
@@ -297,7 +297,7 @@ impl<S: RunSession> Cockpit<S> {
             self.desk.notice = Some(report);
         }
         self.forget_notice();
-        let screen = project(&self.session.scene(&self.desk, &self.run_name, self.watching));
+        let screen = project(&self.session.context(&self.desk, &self.run_name, self.watching));
         self.desk.list_top = screen.steps.top;
         let moving = self.session.status().passing.is_some_and(|passing| !passing.pace.paused);
         let frame = if moving || self.session.run().is_busy() { BUSY_FRAME } else { CALM_FRAME };
