@@ -26,7 +26,7 @@ pub(super) fn detail(context: &ViewContext, whole: bool) -> Detail {
     let progress = context.run.step(&step.id);
     let state = step_state(context.plan, context.run, context.board, context.now, step);
     let mut blocks = Vec::new();
-    let asked = context.desk.prompt.as_ref().map(|prompt| &prompt.ask);
+    let asked = context.ui.prompt.as_ref().map(|prompt| &prompt.ask);
     let confirming = matches!(asked, Some(Ask::Start { .. } | Ask::OverrideReason(_)));
     let taking_back = matches!(asked, Some(Ask::Undo { .. })).then_some(step.undo.as_ref()).flatten();
     // What is being confirmed, and on what, comes first while it is asked. That gates are shut comes before that.
@@ -74,7 +74,7 @@ pub(super) fn detail(context: &ViewContext, whole: bool) -> Detail {
         right: right(step),
         state: state_line(context, step, state, progress),
         blocks,
-        scroll: context.desk.detail_scroll,
+        scroll: context.ui.detail_scroll,
     }
 }
 
