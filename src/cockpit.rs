@@ -1,8 +1,8 @@
 //! The cockpit: one session, one state of the interface, one terminal.
 //!
 //! Keys come first, then what the session says, then the picture. A picture is drawn at once after a key, else at
-//! most a few times a second, and only when the screen value has changed. A terminal that goes away takes the
-//! picture with it and nothing else: what is under way finishes and is recorded.
+//! most a few times a second, and only when the screen value has changed. When the terminal goes away only the
+//! picture is lost: what is under way finishes and is recorded.
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ pub struct Cockpit<S> {
     shown: Option<Screen>,
     /// Why the run had to be left, when that was not the operator's wish.
     taken_away: Option<String>,
-    /// Whether the terminal is gone: nobody is there to draw for or to listen to.
+    /// Whether the terminal is gone.
     alone: bool,
     /// Whether the picture may be out of date, and when it may be drawn next.
     dirty: bool,
@@ -253,7 +253,7 @@ impl<S: RunSession> Cockpit<S> {
             Some(Request::Steer(steer)) => {
                 self.ui.notice = self.session.steer(steer).err();
                 if self.ui.notice.is_some() {
-                    // A place that is none can be mended.
+                    // The operator can correct a place that does not exist.
                     self.ui.prompt = before.prompt;
                 }
             }
@@ -271,7 +271,7 @@ impl<S: RunSession> Cockpit<S> {
         Span::of(self.seated.elapsed())
     }
 
-    /// By key or by signal, the rule is the same: a stopped cockpit watches nothing.
+    /// Stops the program until the shell continues it, by key or by signal. A stopped cockpit watches nothing.
     fn suspend(&mut self, terminal: &Terminal) {
         if self.session.must_finish() {
             self.ui.notice = Some("not stopped: a job is under way and must be watched; x stops the job".to_owned());
@@ -280,7 +280,7 @@ impl<S: RunSession> Cockpit<S> {
         }
     }
 
-    /// What was said about a key makes room again for what to do next.
+    /// Takes a notice away when it has been shown for long enough.
     fn forget_notice(&mut self) {
         if self.said.as_ref().map(|(said, _)| said) != self.ui.notice.as_ref() {
             self.said = self.ui.notice.clone().map(|notice| (notice, Instant::now()));
