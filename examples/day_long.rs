@@ -19,7 +19,7 @@ use gonogo::replay::{Recording, Replay};
 use gonogo::runbook::{Options, load_str};
 use gonogo::sample_log::SampleLog;
 use gonogo::screen::{Desk, project};
-use gonogo::stage::Stage;
+use gonogo::session::RunSession;
 use jiff::Timestamp;
 
 const RUNBOOK: &str = include_str!("../runbook.yaml");

@@ -1,6 +1,6 @@
-//! The cockpit: one stage, one desk, one terminal.
+//! The cockpit: one session, one desk, one terminal.
 //!
-//! Keys come first, then what the stage says, then the picture. A picture is drawn at once after a key, else at
+//! Keys come first, then what the session says, then the picture. A picture is drawn at once after a key, else at
 //! most a few times a second, and only when the screen value has changed. A terminal that goes away takes the
 //! picture with it and nothing else: what is under way finishes and is recorded.
 
@@ -13,7 +13,7 @@ use crate::core::time::Span;
 use crate::driver::Turn;
 use crate::screen::keys::Does;
 use crate::screen::{Desk, Screen, project};
-use crate::stage::Stage;
+use crate::session::RunSession;
 use crate::term::{Charset, ColorSupport, Drawn, Events, KeyCode, KeyEvent, Signal, TermEvent, Terminal};
 use crate::ui::desk::{Request, paste, press};
 use crate::ui::keys::meaning;
@@ -30,7 +30,7 @@ const SLOW_FLUSH: Duration = Duration::from_millis(100);
 /// How long a notice stays: long enough to be read twice.
 const NOTICED: Duration = Duration::from_secs(10);
 
-/// Most events of the stage that are taken in behind a key before the next one.
+/// Most events of the session that are taken in behind a key before the next one.
 const CATCH_UP: usize = 64;
 
 /// How the cockpit was left.
@@ -58,9 +58,9 @@ impl Exit {
     }
 }
 
-/// A stage with somebody in front of it.
+/// A session with somebody in front of it.
 pub struct Cockpit<S> {
-    stage: S,
+    session: S,
     desk: Desk,
     theme: Theme,
     run_name: String,
@@ -94,11 +94,11 @@ pub fn theme_for(colors: ColorSupport, charset: Charset) -> Theme {
     }
 }
 
-impl<S: Stage> Cockpit<S> {
-    /// Seats somebody in front of a stage. With `watching` nothing can be done from here.
-    pub fn new(stage: S, run_name: String, theme: Theme, watching: bool) -> Self {
+impl<S: RunSession> Cockpit<S> {
+    /// Seats somebody in front of a session. With `watching` nothing can be done from here.
+    pub fn new(session: S, run_name: String, theme: Theme, watching: bool) -> Self {
         Self {
-            stage,
+            session,
             desk: Desk::default(),
             theme,
             run_name,
@@ -113,7 +113,7 @@ impl<S: Stage> Cockpit<S> {
         }
     }
 
-    /// Runs until the run is left. Gives back the stage for a last word about it.
+    /// Runs until the run is left. Gives the session back for a last word about it.
     pub async fn run(mut self, mut terminal: Terminal, mut events: Events) -> (Exit, S) {
         loop {
             if !self.alone && self.dirty && Instant::now() >= self.next_frame {
@@ -126,7 +126,7 @@ impl<S: Stage> Cockpit<S> {
                         break;
                     }
                 }
-                turn = self.stage.turn() => {
+                turn = self.session.turn() => {
                     self.dirty = true;
                     if turn == Turn::Left {
                         break;
@@ -136,18 +136,18 @@ impl<S: Stage> Cockpit<S> {
             }
         }
         terminal.leave();
-        (self.exit(), self.stage)
+        (self.exit(), self.session)
     }
 
     /// Takes in what has come meanwhile without waiting for more: a key that is held down must not starve what it is
-    /// about. Says whether the stage has been left.
+    /// about. Says whether the session has been left.
     async fn catch_up(&mut self) -> bool {
-        // Everybody else's turn first: what the stage has to say comes from them.
+        // Other tasks first: what the session has to say comes from them.
         tokio::task::yield_now().await;
         for _ in 0..CATCH_UP {
             tokio::select! {
                 biased;
-                turn = self.stage.turn() => {
+                turn = self.session.turn() => {
                     self.dirty = true;
                     if turn == Turn::Left {
                         return true;
@@ -160,7 +160,7 @@ impl<S: Stage> Cockpit<S> {
     }
 
     fn exit(&self) -> Exit {
-        match (self.stage.fault(), &self.taken_away, &self.stage.run().ended) {
+        match (self.session.fault(), &self.taken_away, &self.session.run().ended) {
             (Some(fault), _, _) => Exit::Faulted(fault.to_owned()),
             (None, _, Some((_, how))) => Exit::Ended(how.clone()),
             (None, Some(why), None) => Exit::Detached(why.clone()),
@@ -213,7 +213,7 @@ impl<S: Stage> Cockpit<S> {
 
     /// Nothing new is started, what is under way finishes and is recorded. Says whether everything is over.
     fn leave(&mut self, why: String) -> bool {
-        self.stage.leave(why.clone());
+        self.session.leave(why.clone());
         self.taken_away.get_or_insert(why);
         self.watching
     }
@@ -236,19 +236,19 @@ impl<S: Stage> Cockpit<S> {
             return false;
         }
         let before = self.desk.clone();
-        let scene = self.stage.scene(&before, &self.run_name, self.watching);
-        let refused_before = self.stage.refusal().is_some();
+        let scene = self.session.scene(&before, &self.run_name, self.watching);
+        let refused_before = self.session.refusal().is_some();
         let request = press(&scene, &mut self.desk, key);
         if refused_before {
-            self.stage.dismiss_refusal();
+            self.session.dismiss_refusal();
         }
         match request {
             None => {}
-            Some(Request::Command(command)) => self.stage.command(command),
+            Some(Request::Command(command)) => self.session.command(command),
             Some(Request::Leave) if self.watching => return true,
-            Some(Request::Leave) => self.stage.leave("the operator left".to_owned()),
+            Some(Request::Leave) => self.session.leave("the operator left".to_owned()),
             Some(Request::Steer(steer)) => {
-                self.desk.notice = self.stage.steer(steer).err();
+                self.desk.notice = self.session.steer(steer).err();
                 if self.desk.notice.is_some() {
                     // A place that is none can be mended.
                     self.desk.prompt = before.prompt;
@@ -270,7 +270,7 @@ impl<S: Stage> Cockpit<S> {
 
     /// By key or by signal, the rule is the same: a stopped cockpit watches nothing.
     fn suspend(&mut self, terminal: &Terminal) {
-        if self.stage.must_finish() {
+        if self.session.must_finish() {
             self.desk.notice = Some("not stopped: a job is under way and must be watched; x stops the job".to_owned());
         } else if let Err(error) = terminal.suspend() {
             self.desk.notice = Some(error.to_string());
@@ -291,14 +291,14 @@ impl<S: Stage> Cockpit<S> {
     fn draw(&mut self, terminal: &mut Terminal) {
         let size = terminal.size();
         self.desk.list_rows = view::list_rows(size.width, size.height);
-        if let Some(report) = self.stage.take_report() {
+        if let Some(report) = self.session.take_report() {
             self.desk.notice = Some(report);
         }
         self.forget_notice();
-        let screen = project(&self.stage.scene(&self.desk, &self.run_name, self.watching));
+        let screen = project(&self.session.scene(&self.desk, &self.run_name, self.watching));
         self.desk.list_top = screen.steps.top;
-        let moving = self.stage.status().passing.is_some_and(|passing| !passing.pace.paused);
-        let frame = if moving || self.stage.run().is_busy() { BUSY_FRAME } else { CALM_FRAME };
+        let moving = self.session.status().passing.is_some_and(|passing| !passing.pace.paused);
+        let frame = if moving || self.session.run().is_busy() { BUSY_FRAME } else { CALM_FRAME };
         let frame = if terminal.flush_time() > SLOW_FLUSH { frame * 2 } else { frame };
         self.next_frame = Instant::now() + frame;
         self.dirty = false;

@@ -19,7 +19,7 @@ pub mod runbook;
 pub mod sample_log;
 pub mod scenario;
 pub mod screen;
-pub mod stage;
+pub mod session;
 pub mod term;
 pub mod text;
 pub mod ui;

@@ -22,7 +22,7 @@ use crate::driver::{Engine, Opening, facts_of};
 use crate::journal::{Head, Holder, Journal, Ledger, LockState, NewRun, Reader, Record, RunId, Store, Unkept, Writer};
 use crate::plain::{Input, PlainCockpit};
 use crate::runbook::Loaded;
-use crate::stage::Stage;
+use crate::session::RunSession;
 use crate::term::{Charset, Options, TermError, Terminal};
 use crate::world::World;
 use crate::world::live::{LiveOptions, LiveWorld, Watching};
@@ -250,10 +250,10 @@ impl Seat {
         }
     }
 
-    /// Seats somebody in front of a stage until they leave.
-    pub(super) async fn take<S: Stage>(
+    /// Seats somebody in front of a session until they leave.
+    pub(super) async fn take<S: RunSession>(
         self,
-        stage: S,
+        session: S,
         run_name: String,
         watching: bool,
         input: &mut StandardInput,
@@ -262,10 +262,10 @@ impl Seat {
             Self::Terminal(options) => {
                 let (terminal, events) = Terminal::enter(options).map_err(Failure::usage)?;
                 let theme = theme_for(terminal.options().colors, terminal.options().charset);
-                Ok(Cockpit::new(stage, run_name, theme, watching).run(terminal, events).await)
+                Ok(Cockpit::new(session, run_name, theme, watching).run(terminal, events).await)
             }
             Self::Streams(charset) => {
-                let cockpit = PlainCockpit::new(stage, run_name, charset, watching);
+                let cockpit = PlainCockpit::new(session, run_name, charset, watching);
                 cockpit.run(input.get()?, std::io::stdout()).await.map_err(Failure::outside)
             }
         }

@@ -314,7 +314,7 @@ fn dispatch(cli: Cli) -> Outcome {
             clap_complete::generate(shell, &mut Cli::command(), "gonogo", &mut std::io::stdout());
             Ok(0)
         }
-        Some(Command::RunJob { spool }) => Ok(u8::try_from(crate::world::live::shim::main(&spool)).unwrap_or(1)),
+        Some(Command::RunJob { spool }) => Ok(u8::try_from(crate::world::live::jobs::shim::main(&spool)).unwrap_or(1)),
         Some(Command::LabServe { options }) => lab::serve(&options),
     }
 }

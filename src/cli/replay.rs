@@ -1,4 +1,4 @@
-//! `replay`: a recorded run on the stage. Nothing here can start anything.
+//! `replay`: a recorded run in the cockpit. Nothing here can start anything.
 
 use std::path::Path;
 

@@ -1,13 +1,13 @@
 //! Decisions on what the operator wants. What happens by itself is in [`progress`](mod@super::progress).
 
 use super::board::Board;
-use super::evidence::Verdict;
+use super::evidence::{Verdict, shut_sentence};
 use super::fact::{Ending, Fact, Finding, StopWhy};
 use super::ids::{StepId, Who};
 use super::input::{Command, Confirmation, Decision, Effect, Input, Picture};
 use super::job::Direction;
 use super::plan::{Confirm, Plan, Reversibility, Step};
-use super::poll::{Station, poll, shut_sentence};
+use super::poll::{Station, poll};
 use super::progress;
 use super::refusal::Refusal;
 use super::standing::{
@@ -355,7 +355,7 @@ impl Operator<'_> {
         if step.reversibility == Reversibility::None {
             return Err(Refusal::PointOfNoReturn(step.id.clone()));
         }
-        if super::rollback::leaves_nothing(step) {
+        if step.leaves_nothing() {
             return Err(Refusal::LeavesNothing(step.id.clone()));
         }
         let by = super::rollback::needed_by(self.plan, self.run, &step.id);

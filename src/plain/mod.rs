@@ -26,7 +26,7 @@ use crate::core::time::Span;
 use crate::driver::Turn;
 use crate::pace::Steer;
 use crate::screen::{Desk, Text, back_lines, next_item};
-use crate::stage::Stage;
+use crate::session::RunSession;
 use crate::term::{Charset, stop_group};
 use crate::text::clean;
 use crate::ui::plain;
@@ -95,7 +95,7 @@ pub struct PlainCockpit<S> {
     done: bool,
 }
 
-impl<S: Stage> PlainCockpit<S> {
+impl<S: RunSession> PlainCockpit<S> {
     /// Seats somebody in front of a stage. With `watching` nothing can be done from here.
     pub fn new(stage: S, run_name: String, charset: Charset, watching: bool) -> Self {
         let seq = stage.log().back().map(|recorded| recorded.seq);

@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{PlainCockpit, Printing};
-use crate::core::action::Action;
 use crate::core::ids::{ProbeId, StepId};
 use crate::core::input::Picture;
 use crate::core::plan::{Confirm, Step};
@@ -16,7 +15,7 @@ use crate::core::standing::{StepState, picture, step_state, stop_word, undo_word
 use crate::core::state::Phase;
 use crate::screen::keys::Does;
 use crate::screen::{Block, Desk, Overlay, Screen, Text, here, project, works};
-use crate::stage::Stage;
+use crate::session::RunSession;
 use crate::ui::plain;
 
 /// A step whose gates go back and forth is told at most this often; whatever else happens to it, at once.
@@ -70,7 +69,7 @@ pub(super) enum Depth {
     Whole,
 }
 
-impl<S: Stage> PlainCockpit<S> {
+impl<S: RunSession> PlainCockpit<S> {
     pub(super) fn project(&self, desk: &Desk) -> Screen {
         project(&self.stage.scene(desk, &self.run_name, self.watching))
     }
@@ -276,7 +275,7 @@ impl<S: Stage> PlainCockpit<S> {
 
     fn is_checklist(&self, id: &StepId) -> bool {
         let Phase::Running(running) = self.stage.run().phase(id) else { return false };
-        matches!(self.stage.plan().action(&running.key), Some(Action::Manual(_)))
+        self.stage.plan().action(&running.key).is_some_and(|action| action.checklist().is_some())
     }
 
     pub(super) fn show_all(&mut self) {

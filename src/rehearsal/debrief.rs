@@ -7,7 +7,7 @@ mod mishaps;
 use serde::Serialize;
 
 use super::automatic::AUTOMATIC;
-use super::held::{Samples, held_back};
+use super::blocked::{Samples, blocked};
 use crate::core::fact::{Ending, Fact, Recorded};
 use crate::core::ids::StepId;
 use crate::core::plan::Plan;
@@ -47,7 +47,7 @@ pub struct Debrief {
     /// What went wrong, in order.
     pub mishaps: Vec<Told>,
     /// What gates and guards held back, in order.
-    pub held_back: Vec<HeldTold>,
+    pub held_back: Vec<BlockedEntry>,
     /// Every step that was begun.
     pub steps: Vec<StepTold>,
     /// The rollback, if there was one.
@@ -90,7 +90,7 @@ pub struct Told {
 
 /// Something that a gate or guard held back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct HeldTold {
+pub struct BlockedEntry {
     /// From the start of the run, in milliseconds.
     pub at_ms: u64,
     /// Which step.
@@ -171,9 +171,9 @@ pub fn debrief(plan: &Plan, facts: &[Recorded], mishaps: &[Mishap], truth: &Trut
         how: run.ended.as_ref().map(|(_, how)| how.clone()),
         took_ms: end.since(start).0,
         mishaps: mishaps.iter().map(|mishap| mishaps::told(plan, facts, start, mishap)).collect(),
-        held_back: held_back(plan, facts, samples)
+        held_back: blocked(plan, facts, samples)
             .into_iter()
-            .map(|held| mishaps::held_told(plan, start, mishaps, held))
+            .map(|held| mishaps::entry_of(plan, start, mishaps, held))
             .collect(),
         steps: steps(plan, facts, &run),
         rollback: rollback(facts, &run),

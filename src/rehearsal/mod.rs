@@ -4,12 +4,12 @@
 //! and no other world can be put in its place.
 
 pub mod automatic;
+pub mod blocked;
 pub mod compare;
 pub mod debrief;
 pub mod durations;
 pub mod engine;
 mod fast_forward;
-pub mod held;
 pub mod ledger;
 pub mod operator;
 pub mod policy;

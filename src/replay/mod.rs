@@ -26,7 +26,7 @@ use crate::journal::JournalError;
 use crate::pace::{Pace, Passing, Place, Steer, paced};
 use crate::run_view::RunView;
 use crate::screen::SessionStatus;
-use crate::stage::Stage;
+use crate::session::RunSession;
 
 /// Time between two looks at what has happened meanwhile.
 const FRAME: Duration = Duration::from_millis(100);
@@ -34,7 +34,7 @@ const FRAME: Duration = Duration::from_millis(100);
 /// More shown time than this is not played through: the frame is put where it should be.
 const FAR: Span = Span::secs(300);
 
-/// A recorded run on a stage.
+/// A recorded run that is played.
 #[derive(Debug)]
 pub struct Replay {
     recording: Recording,
@@ -49,7 +49,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Puts a recorded run on the stage, at its beginning, at the speed of the time.
+    /// Begins to play a recorded run from its beginning, at the speed at which it happened.
     ///
     /// # Errors
     ///
@@ -143,7 +143,7 @@ impl Replay {
     }
 }
 
-impl Stage for Replay {
+impl RunSession for Replay {
     fn view(&self) -> &RunView {
         &self.frame.view
     }

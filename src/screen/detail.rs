@@ -1,11 +1,11 @@
 //! The selected step: what it is, what it will do, what keeps it shut, and the way back.
 
 use super::{Ask, Block, Detail, GateRow, Role, Scene, Text, markdown, steps};
-use crate::core::action::Action;
-use crate::core::evidence::{Evidence, Verdict};
+use crate::core::action::{Action, Kept, Wait};
+use crate::core::evidence::{Evidence, Verdict, shut_sentence};
 use crate::core::job::{Direction, JobKey};
 use crate::core::plan::{ConditionId, Job, Reversibility, Step, Work};
-use crate::core::poll::{gates, shut_sentence};
+use crate::core::poll::gates;
 use crate::core::progress::checks;
 use crate::core::standing::{StepState, step_state, unmet};
 use crate::core::state::{Phase, Running, StepRun};
@@ -172,8 +172,9 @@ fn under_way(scene: &Scene, running: &Running, progress: &StepRun, blocks: &mut 
     let passed = running.passed(scene.now);
     let mut lines = Vec::new();
     let back = running.key.direction != Direction::Do;
-    match scene.plan.action(&running.key) {
-        Some(Action::Manual(items)) => {
+    let action = scene.plan.action(&running.key);
+    match action.and_then(Action::kept) {
+        Some(Kept::Manual(items)) => {
             lines.extend(items.iter().enumerate().map(|(at, item)| {
                 let done = u16::try_from(at).is_ok_and(|at| progress.items.contains(&at));
                 let (role, tick) = if done { (Role::Dim, "[x]") } else { (Role::Plain, "[ ]") };
@@ -182,21 +183,20 @@ fn under_way(scene: &Scene, running: &Running, progress: &StepRun, blocks: &mut 
             }));
             lines.push(Text::new(Role::Dim, "space ticks the next item when it is done"));
         }
-        Some(Action::Soak(soak)) => {
+        Some(Kept::Soak(soak)) => {
             lines.push(progress_line("watched", passed, Some(soak.length)));
             lines.extend(running.interrupted.as_ref().map(|interrupted| {
                 Text::new(Role::Unknown, format!("not counting since {}: ", interrupted.since.utc()))
                     .and(Role::Plain, format!("guard {}", clean(&interrupted.why)))
             }));
         }
-        Some(Action::Wait(crate::core::action::Wait::For(span))) => {
+        Some(Kept::Wait(Wait::For(span))) => {
             lines.push(progress_line("waiting", passed, Some(*span)));
         }
-        Some(Action::Wait(crate::core::action::Wait::Until(until))) => {
+        Some(Kept::Wait(Wait::Until(until))) => {
             lines.push(progress_line("waiting, at most", passed, Some(until.within)));
         }
-        Some(action) => lines.push(progress_line(action.kind(), passed, action.limit())),
-        None => {}
+        None => lines.extend(action.map(|action| progress_line(action.kind(), passed, action.limit()))),
     }
     let work = scene.plan.work(&running.key).filter(|work| work.section);
     if let Some(work) = work {

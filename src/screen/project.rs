@@ -5,9 +5,10 @@ use super::overlay::going_on;
 use super::trial::{next_item, still_refused, works};
 use super::{Ask, Desk, Guise, Overlay, Prompt, Role, Scene, Screen, Text, detail, header, log, overlay, panes, steps};
 use crate::core::action::Action;
+use crate::core::evidence::shut_sentence;
 use crate::core::fact::Mode;
 use crate::core::plan::Step;
-use crate::core::poll::{gates, shut_sentence};
+use crate::core::poll::gates;
 use crate::core::rollback::{is_going_back, way_back};
 use crate::core::standing::{STOP_WORD, StepState, step_state, stop_word, undo_word, word};
 use crate::core::state::Phase;
@@ -204,10 +205,7 @@ fn next_action(scene: &Scene) -> Text {
 /// The items of the checklist that is under way, if one is.
 fn checklist<'a>(scene: &'a Scene, step: &Step) -> Option<&'a [String]> {
     let Phase::Running(running) = scene.run.phase(&step.id) else { return None };
-    match scene.plan.action(&running.key) {
-        Some(Action::Manual(items)) => Some(items),
-        _ => None,
-    }
+    scene.plan.action(&running.key).and_then(Action::checklist)
 }
 
 fn question(scene: &Scene, prompt: &Prompt) -> Text {

@@ -103,10 +103,9 @@ pub(crate) fn still_refused(scene: &Scene, refused_then: &Refused) -> Option<Str
 pub(crate) fn next_item(scene: &Scene, id: &StepId) -> u16 {
     let progress = scene.run.step(id);
     let items = match &progress.phase {
-        Phase::Running(running) => match scene.plan.action(&running.key) {
-            Some(crate::core::action::Action::Manual(items)) => items.len(),
-            _ => 0,
-        },
+        Phase::Running(running) => {
+            scene.plan.action(&running.key).and_then(crate::core::action::Action::checklist).map_or(0, <[String]>::len)
+        }
         _ => 0,
     };
     (0..items).filter_map(|at| u16::try_from(at).ok()).find(|at| !progress.items.contains(at)).unwrap_or(0)

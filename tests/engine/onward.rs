@@ -20,7 +20,7 @@ use gonogo::rehearsal::policy::Policy;
 use gonogo::rehearsal::world::Handle;
 use gonogo::runbook::{self, Options};
 use gonogo::scenario;
-use gonogo::stage::Stage;
+use gonogo::session::RunSession;
 use gonogo::world::sim::{SimOptions, SimWorld};
 
 const START: At = At(1_767_405_600_000);

@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::{Debrief, HeldTold, StepTold, UpdatesTold};
+use super::{BlockedEntry, Debrief, StepTold, UpdatesTold};
 use crate::core::time::Span;
 
 /// What a step is late by before it is worth a word; and half of what was expected, at least.
 const NOTICEABLE: Span = Span::secs(5);
 
-impl HeldTold {
+impl BlockedEntry {
     fn line(&self) -> String {
         match self.for_ms {
             0 => format!("ended {}: {}", self.title, self.why),

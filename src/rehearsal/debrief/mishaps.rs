@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{HeldTold, Mishap, Told, named};
+use super::{BlockedEntry, Mishap, Told, named};
 use crate::core::expr::Condition;
 use crate::core::fact::{Ending, Fact, Recorded, StopWhy};
 use crate::core::ids::StepId;
 use crate::core::job::Outcome;
 use crate::core::plan::Plan;
 use crate::core::time::{At, Span};
-use crate::rehearsal::held::HeldBack;
+use crate::rehearsal::blocked::Blocked;
 use crate::world::sim::Touches;
 
 /// What of a fact shows that something is wrong.
@@ -117,14 +117,14 @@ fn concerns(plan: &Plan, fact: &Fact, touches: &Touches) -> bool {
     touches.steps.contains(&step.id) || read.any(|probe| touches.probes.contains(probe))
 }
 
-pub(super) fn held_told(plan: &Plan, start: At, mishaps: &[Mishap], held: HeldBack) -> HeldTold {
+pub(super) fn entry_of(plan: &Plan, start: At, mishaps: &[Mishap], held: Blocked) -> BlockedEntry {
     let end = held.since.plus(held.lasted);
     let fits = |mishap: &Mishap| {
         let touched = mishap.touches.probes.iter().any(|probe| held.probes.contains(probe))
             || mishap.touches.steps.contains(&held.step);
         touched && mishap.at <= end
     };
-    HeldTold {
+    BlockedEntry {
         at_ms: held.since.since(start).0,
         title: named(plan, &held.step),
         step: held.step.clone(),

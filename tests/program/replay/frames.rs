@@ -5,7 +5,7 @@ use gonogo::driver::Engine;
 use gonogo::replay::{Recording, verify};
 use gonogo::run_view::ViewEvent;
 use gonogo::screen::{Desk, Overlay, Scene, Screen, SessionStatus, project};
-use gonogo::stage::Stage;
+use gonogo::session::RunSession;
 use gonogo::world::World;
 
 use super::same;

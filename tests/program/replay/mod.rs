@@ -13,7 +13,7 @@ use gonogo::journal::{Holder, Ledger, NewRecord, NewRun, Sample};
 use gonogo::pace::Steer;
 use gonogo::replay::{Recording, Replay, Report, verify};
 use gonogo::screen::{Block, Desk, Screen, project};
-use gonogo::stage::Stage;
+use gonogo::session::RunSession;
 use gonogo::ui::theme::{Glyphs, Palette, Theme};
 use gonogo::ui::view;
 use ratatui::Terminal;

@@ -20,7 +20,7 @@ use gonogo::journal::{Holder, Inline, NewRun, Notice, RunId, Store};
 use gonogo::replay::Recording;
 use gonogo::runbook::{Options, load_str};
 use gonogo::screen::{Desk, Guise, Overlay, Screen, Text, project};
-use gonogo::stage::Stage;
+use gonogo::session::RunSession;
 use gonogo::world::{SimulatedTime, World, WorldEvent};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -50,7 +50,7 @@ pub fn bare(screen: Screen) -> Screen {
 }
 
 /// What a fresh desk shows of a stage, with the whole log, the whole output and one step.
-pub fn shown(stage: &impl Stage, step: Option<&StepId>) -> Screen {
+pub fn shown(stage: &impl RunSession, step: Option<&StepId>) -> Screen {
     let desk = Desk { overlay: Some(Overlay::Log), selected: step.cloned(), list_rows: 60, ..Desk::default() };
     bare(project(&stage.scene(&desk, "7f3a", false)))
 }

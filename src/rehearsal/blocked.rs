@@ -1,0 +1,167 @@
+//! Finds in a record what gates and guards blocked: a shut gate is no fact of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use crate::core::board::Board;
+use crate::core::evidence::{Verdict, shut_sentence};
+use crate::core::fact::{Fact, Recorded, StopWhy};
+use crate::core::ids::{ProbeId, StepId};
+use crate::core::plan::{Plan, Step};
+use crate::core::poll::gates;
+use crate::core::reading::Reading;
+use crate::core::standing::unmet;
+use crate::core::state::{Phase, Run};
+use crate::core::time::{At, Span};
+
+/// Readings so long before a step could begin are read, so that what is old then is known.
+const BEFORE: Span = Span::secs(60);
+
+/// What blocks for less than that blocks nobody.
+const BRIEF: Span = Span::secs(3);
+
+/// A gate that was shut while its step was next, or a guard that was not GO while its step was under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// Which step.
+    pub step: StepId,
+    /// Since when.
+    pub since: At,
+    /// For how long; zero for a guard that broke and ended the step.
+    pub lasted: Span,
+    /// The gate or guard with its verdict and values as they were first.
+    pub why: String,
+    /// Probes it reads.
+    pub probes: BTreeSet<ProbeId>,
+}
+
+/// Kept readings of one probe taken in a range of Unix milliseconds: when each arrived, and whether it stands for a
+/// quiet time.
+pub type Samples<'a> = &'a dyn Fn(&ProbeId, Range<i64>) -> Vec<(At, Reading, bool)>;
+
+/// Finds everything that was blocked, in order.
+pub fn blocked(plan: &Plan, facts: &[Recorded], samples: Samples) -> Vec<Blocked> {
+    let mut found = guards(plan, facts);
+    for window in windows(plan, facts) {
+        found.extend(shut_in(plan, &window, samples));
+    }
+    found.sort_by_key(|held| held.since);
+    found
+}
+
+/// Probes that a gate or guard of this name reads.
+fn read_by(plan: &Plan, step: &Step, name: &str) -> BTreeSet<ProbeId> {
+    let gates = step.gates.iter().map(|gate| (&gate.name, gate.condition));
+    let guards = step.guards.iter().map(|guard| (&guard.name, guard.condition));
+    let named = gates.chain(guards).filter(|(of, _)| *of == name).filter_map(|(_, id)| plan.condition(id));
+    named.flat_map(|condition| condition.probes().iter().cloned()).collect()
+}
+
+/// Guards are facts.
+fn guards(plan: &Plan, facts: &[Recorded]) -> Vec<Blocked> {
+    let mut found: Vec<Blocked> = Vec::new();
+    for recorded in facts {
+        let (step, since, evidence) = match &recorded.fact {
+            Fact::SoakInterrupted { step, since, evidence, .. } => (step, *since, evidence),
+            Fact::StopRequested { step, why: StopWhy::Guard(_), evidence, .. } => (step, recorded.at, evidence),
+            Fact::SoakContinued { step, .. } => {
+                if let Some(held) = found.iter_mut().rev().find(|held| held.step == *step) {
+                    held.lasted = recorded.at.since(held.since);
+                }
+                continue;
+            }
+            _ => continue,
+        };
+        let Some(of) = plan.step(step) else { continue };
+        let why: Vec<String> = evidence.iter().map(shut_sentence).collect();
+        let probes = evidence.iter().flat_map(|told| read_by(plan, of, &told.name)).collect();
+        found.push(Blocked { step: step.clone(), since, lasted: Span::ZERO, why: why.join("; "), probes });
+    }
+    found
+}
+
+/// A time in which a step was the next to begin.
+struct Window<'p> {
+    step: &'p Step,
+    from: At,
+    to: At,
+}
+
+fn windows<'p>(plan: &'p Plan, facts: &[Recorded]) -> Vec<Window<'p>> {
+    let mut run = Run::default();
+    let mut found = Vec::new();
+    let mut open: Option<(&Step, At)> = None;
+    for recorded in facts {
+        run.apply(plan, recorded.at, &recorded.fact);
+        let next = if matches!(recorded.fact, Fact::UndoStarted { .. } | Fact::RunEnded { .. }) {
+            None
+        } else {
+            next(plan, &run)
+        };
+        if open.map(|(step, _)| &step.id) == next.map(|step| &step.id) {
+            continue;
+        }
+        if let Some((step, from)) = open {
+            found.push(Window { step, from, to: recorded.at });
+        }
+        open = next.map(|step| (step, recorded.at));
+    }
+    found
+}
+
+/// The step that could begin now if its gates were open: the first of the plan, while nothing is under way.
+fn next<'p>(plan: &'p Plan, run: &Run) -> Option<&'p Step> {
+    let step = plan.steps.iter().find(|step| !run.is_settled(&step.id) && unmet(run, step).is_empty())?;
+    let idle = matches!(run.phase(&step.id), Phase::Pending | Phase::Failed { .. } | Phase::Undone { .. });
+    idle.then_some(step)
+}
+
+/// Gates that were shut in a window.
+fn shut_in(plan: &Plan, window: &Window, samples: Samples) -> Vec<Blocked> {
+    let Window { step, from, to } = *window;
+    if to.since(from) < BRIEF {
+        return Vec::new();
+    }
+    let names = step.gates.iter().map(|gate| &gate.name).chain(step.guards.iter().map(|guard| &guard.name));
+    let probes: BTreeSet<ProbeId> = names.flat_map(|name| read_by(plan, step, name)).collect();
+    let range = from.before(BEFORE).0..to.0;
+    let mut readings: Vec<(At, Reading, bool)> =
+        probes.iter().flat_map(|probe| samples(probe, range.clone())).collect();
+    readings.sort_by_key(|(arrived, ..)| *arrived);
+    // Gates and guards at a start count nothing, so the run has no say in them.
+    let run = Run::default();
+    let mut board = Board::new(plan, from.before(BEFORE));
+    let mut shut: BTreeMap<String, (At, String)> = BTreeMap::new();
+    let mut found = Vec::new();
+    let mut judge = |board: &Board, now: At| {
+        for gate in gates(plan, board, now, step) {
+            let verdict = gate.assessment.verdict;
+            if verdict != Verdict::Go && now < to {
+                shut.entry(gate.name.clone()).or_insert_with(|| (now, shut_sentence(&gate)));
+            } else if let Some((since, why)) = shut.remove(&gate.name) {
+                let lasted = now.since(since);
+                let probes = read_by(plan, step, &gate.name);
+                found.push(Blocked { step: step.id.clone(), since, lasted, why, probes });
+            }
+        }
+    };
+    let mut begun = false;
+    for (arrived, reading, lapsed) in readings {
+        if arrived >= from && !begun {
+            board.refresh(plan, &run, from);
+            judge(&board, from);
+            begun = true;
+        }
+        if lapsed {
+            board.sustain(plan, &run, arrived, &[reading]);
+        } else {
+            board.observe(plan, &run, arrived, &reading);
+        }
+        if arrived >= from && arrived < to {
+            judge(&board, arrived);
+        }
+    }
+    judge(&board, to);
+    found.retain(|held| held.lasted >= BRIEF);
+    found
+}

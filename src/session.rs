@@ -1,0 +1,201 @@
+//! What a front end sits in front of: a run that is driven, a rehearsal, or a replay.
+//!
+//! A front end looks at the view and the status, hands in what the operator wants, and waits for the next turn. Whether
+//! anything comes of it is not its business: an engine decides, a replay has nothing to decide with.
+
+use std::collections::VecDeque;
+use std::sync::LazyLock;
+
+use jiff::tz::TimeZone;
+
+use crate::core::board::Board;
+use crate::core::fact::Recorded;
+use crate::core::input::Command;
+use crate::core::plan::Plan;
+use crate::core::refusal::Refusal;
+use crate::core::state::Run;
+use crate::core::time::At;
+use crate::driver::{Engine, Turn};
+use crate::pace::{NO_PACE, ONLY_FORWARD, Passing, Steer, paced};
+use crate::rehearsal::engine::RehearsalEngine;
+use crate::run_view::RunView;
+use crate::screen::{Desk, Scene, SessionStatus};
+use crate::world::World;
+
+/// The time zone of whoever sits here. Asked for once: a picture must not wait for a file.
+static ZONE: LazyLock<TimeZone> = LazyLock::new(TimeZone::system);
+
+/// What a front end sits in front of.
+pub trait RunSession {
+    /// The run as a screen shows it.
+    fn view(&self) -> &RunView;
+
+    /// What is to be said about the session besides the run.
+    fn status(&self) -> SessionStatus<'_>;
+
+    /// Whether something is under way that is waited for before leaving.
+    fn must_finish(&self) -> bool {
+        false
+    }
+
+    /// Hands in what the operator wants of the run. A refusal is kept for the screen.
+    fn command(&mut self, command: Command);
+
+    /// Forgets the newest refusal: the operator has seen it.
+    fn dismiss_refusal(&mut self) {}
+
+    /// Hands in what the operator wants of the time.
+    ///
+    /// # Errors
+    ///
+    /// One sentence: why it does not go further, or where it cannot go.
+    fn steer(&mut self, steer: Steer) -> Result<(), String>;
+
+    /// What going on to where something happens next came to, once.
+    fn take_report(&mut self) -> Option<String> {
+        None
+    }
+
+    /// Leaves as soon as that can be done.
+    fn leave(&mut self, why: String);
+
+    /// Waits for the next event and deals with it. Cancel safe.
+    fn turn(&mut self) -> impl Future<Output = Turn>;
+
+    /// The plan.
+    fn plan(&self) -> &Plan {
+        self.view().plan()
+    }
+
+    /// The run.
+    fn run(&self) -> &Run {
+        self.view().run()
+    }
+
+    /// The newest readings.
+    fn board(&self) -> &Board {
+        self.view().board()
+    }
+
+    /// The newest facts, the oldest of them first.
+    fn log(&self) -> &VecDeque<Recorded> {
+        self.view().log()
+    }
+
+    /// The moment that is shown.
+    fn now(&self) -> At {
+        self.status().now
+    }
+
+    /// The newest refusal, until the next command.
+    fn refusal(&self) -> Option<&Refusal> {
+        self.status().refusal
+    }
+
+    /// Why acting has stopped for good, if it has.
+    fn fault(&self) -> Option<&str> {
+        self.status().fault
+    }
+
+    /// Whether this is a replay: the end of the run is then not the end of the session.
+    fn is_replay(&self) -> bool {
+        self.status().is_replay()
+    }
+
+    /// What a screen is made from, with the state of the interface in front of it.
+    fn scene<'a>(&'a self, desk: &'a Desk, run_name: &'a str, watching: bool) -> Scene<'a> {
+        Scene::new(self.view(), self.status(), desk, run_name, ZONE.clone()).watching(watching)
+    }
+}
+
+impl<W: World> RunSession for Engine<W> {
+    fn view(&self) -> &RunView {
+        Engine::view(self)
+    }
+
+    fn status(&self) -> SessionStatus<'_> {
+        SessionStatus {
+            refusal: self.refusal().map(|(_, refusal)| refusal),
+            fault: Engine::fault(self),
+            recording: self.is_recording(),
+            silent: self.silent_since(),
+            leaving: self.is_leaving(),
+            ..SessionStatus::new(self.who(), Engine::now(self))
+        }
+    }
+
+    fn must_finish(&self) -> bool {
+        Engine::must_finish(self)
+    }
+
+    fn command(&mut self, command: Command) {
+        Engine::command(self, command);
+    }
+
+    fn dismiss_refusal(&mut self) {
+        Engine::dismiss_refusal(self);
+    }
+
+    fn steer(&mut self, _: Steer) -> Result<(), String> {
+        Err(NO_PACE.to_owned())
+    }
+
+    fn leave(&mut self, why: String) {
+        Engine::leave(self, why);
+    }
+
+    fn turn(&mut self) -> impl Future<Output = Turn> {
+        Engine::turn(self)
+    }
+}
+
+impl RunSession for RehearsalEngine {
+    fn view(&self) -> &RunView {
+        self.engine().view()
+    }
+
+    fn status(&self) -> SessionStatus<'_> {
+        let passing = Passing { pace: self.pace().view(), place: None };
+        SessionStatus { passing: Some(passing), ..self.engine().status() }
+    }
+
+    fn must_finish(&self) -> bool {
+        self.engine().must_finish()
+    }
+
+    fn command(&mut self, command: Command) {
+        RehearsalEngine::command(self, command);
+    }
+
+    fn dismiss_refusal(&mut self) {
+        RehearsalEngine::dismiss_refusal(self);
+    }
+
+    fn steer(&mut self, steer: Steer) -> Result<(), String> {
+        if steer == Steer::Pause && self.is_going_on() {
+            // Whoever stops it on the way wants it to stand still there.
+            self.halt();
+            if !self.pace().view().paused {
+                self.pace().toggle();
+            }
+            return Ok(());
+        }
+        if steer == Steer::Onward {
+            self.go_on();
+            return Ok(());
+        }
+        paced(self.pace(), &steer).unwrap_or_else(|| Err(ONLY_FORWARD.to_owned()))
+    }
+
+    fn take_report(&mut self) -> Option<String> {
+        RehearsalEngine::take_report(self)
+    }
+
+    fn leave(&mut self, why: String) {
+        RehearsalEngine::leave(self, why);
+    }
+
+    fn turn(&mut self) -> impl Future<Output = Turn> {
+        RehearsalEngine::turn(self)
+    }
+}
