@@ -5,12 +5,8 @@ use serde_json::{Map, Value};
 use super::Column;
 
 /// The columns of a table of fields.
-pub(super) const COLUMNS: &[Column] = &[
-    Column::short("field", ""),
-    Column::short("type", ""),
-    Column::short("default", ""),
-    Column::long("meaning", ""),
-];
+pub(super) const COLUMNS: &[Column] =
+    &[Column::short("field", ""), Column::short("type", ""), Column::short("default", ""), Column::long("meaning", "")];
 
 /// How deep fields of fields are shown.
 const DEPTH: usize = 2;
@@ -79,7 +75,7 @@ fn record_in<'s>(schema: &'s Value, of: &'s Value) -> Option<(&'s Value, &'stati
     properties(item).map(|_| (item, "[]"))
 }
 
-/// The type in words: `duration`, `list of text`, `A, AAAA or CNAME`.
+/// The type in words: `duration`, `list of string`, `A, AAAA or CNAME`.
 fn type_of(schema: &Value, of: &Value) -> String {
     let name = of.get("$ref").and_then(Value::as_str).and_then(|name| name.rsplit('/').next());
     if let Some((_, words)) = NAMED.iter().find(|(known, _)| Some(*known) == name) {
@@ -98,16 +94,21 @@ fn type_of(schema: &Value, of: &Value) -> String {
         return format!("`{}`", plain(word));
     }
     match of.get("type").and_then(Value::as_str) {
-        Some("string") => "text".to_owned(),
         Some("array") => {
             format!("list of {}", of.get("items").map_or_else(|| "anything".to_owned(), |item| type_of(schema, item)))
         }
         Some("object") => match (of.get("additionalProperties"), properties(of)) {
             (Some(values @ Value::Object(_)), _) => format!("name → {}", type_of(schema, values)),
             // One alternative of several that are told apart by their only key.
-            (_, Some(keys)) if keys.len() == 1 => format!("`{{ {} }}`", keys.keys().map(String::as_str).collect::<String>()),
+            (_, Some(keys)) if keys.len() == 1 => {
+                format!("`{{ {} }}`", keys.keys().map(String::as_str).collect::<String>())
+            }
             _ => "record".to_owned(),
         },
+        // The words of expressions.
+        Some("integer") => "int".to_owned(),
+        Some("boolean") => "bool".to_owned(),
+        Some("number") => "double".to_owned(),
         Some(word) => word.to_owned(),
         None => "anything".to_owned(),
     }
@@ -130,7 +131,9 @@ fn default(value: &Value) -> String {
     match value {
         Value::Array(items) if items.is_empty() => "none".to_owned(),
         Value::Object(entries) if entries.is_empty() => "none".to_owned(),
-        Value::String(text) => text.strip_suffix("ms").and_then(|ms| ms.parse().ok()).map_or_else(|| format!("`{text}`"), length),
+        Value::String(text) => {
+            text.strip_suffix("ms").and_then(|ms| ms.parse().ok()).map_or_else(|| format!("`{text}`"), length)
+        }
         other => format!("`{}`", plain(other)),
     }
 }

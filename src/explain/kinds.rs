@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::fields::{COLUMNS, description, properties, resolved, rows};
-use super::{Block, Column, ReferencePage, Topic};
+use super::{Block, Column, ReferencePage, Subject, first_sentence};
 use crate::core::kind::catalog::{KindEntry, KindRole, catalog};
 use crate::core::value::{Field, Shape};
 use crate::runbook::schema;
@@ -41,11 +41,16 @@ pub(super) fn pages() -> Vec<ReferencePage> {
 
 fn page(word: &'static str, entries: &[KindEntry], schema: &Value) -> ReferencePage {
     let of: Vec<&KindEntry> = entries.iter().filter(|entry| entry.word == word).collect();
-    let has = |role| of.iter().any(|entry| entry.role == role);
-    let topic = Topic::Kind { probe: has(KindRole::Probe), action: has(KindRole::Action) };
-    let summary = of.iter().map(|entry| first_sentence(&entry.summary)).collect::<Vec<_>>().join(" ");
+    let subjects = of.iter().map(|entry| (subject(entry.role), first_sentence(&entry.summary))).collect();
     let blocks = of.iter().flat_map(|entry| blocks(entry, of.len() > 1, schema)).collect();
-    ReferencePage { word, summary, topic, blocks }
+    ReferencePage { word, subjects, blocks }
+}
+
+fn subject(role: KindRole) -> Subject {
+    match role {
+        KindRole::Probe => Subject::Probe,
+        KindRole::Action => Subject::Action,
+    }
 }
 
 fn blocks(entry: &KindEntry, titled: bool, schema: &Value) -> Vec<Block> {
@@ -95,7 +100,7 @@ fn own(word: &'static str, example: &'static str, schema: &Value) -> ReferencePa
     blocks.push(Block::Code(example));
     blocks.push(Block::Heading(2, "Rights".to_owned()));
     blocks.push(Block::Text("None. It never leaves the program.".to_owned()));
-    ReferencePage { word, summary: first_sentence(&text), topic: Topic::Kind { probe: false, action: true }, blocks }
+    ReferencePage { word, subjects: vec![(Subject::Action, first_sentence(&text))], blocks }
 }
 
 /// The fields of a value that is written in one of several ways.
@@ -161,9 +166,4 @@ fn readings(fields: &[Field], prefix: &str, found: &mut Vec<Vec<String>>) {
 
 fn paragraphs(text: &str) -> impl Iterator<Item = Block> + '_ {
     text.split("\n\n").map(|part| Block::Text(part.split_whitespace().collect::<Vec<_>>().join(" ")))
-}
-
-fn first_sentence(text: &str) -> String {
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    text.find(". ").and_then(|end| text.get(..=end)).unwrap_or(&text).to_owned()
 }

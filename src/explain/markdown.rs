@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{Block, Column, ReferencePage, Topic, pages};
+use super::{Block, Column, ReferencePage, Subject, pages};
 
 /// First line of every generated file.
 const GENERATED: &str =
@@ -12,7 +12,7 @@ const GENERATED: &str =
 /// Every file of the reference: its path below `docs/`, and its text.
 pub fn files() -> BTreeMap<String, String> {
     let pages = pages();
-    let (kinds, words): (Vec<_>, Vec<_>) = pages.iter().partition(|page| page.topic != Topic::Word);
+    let (kinds, words): (Vec<_>, Vec<_>) = pages.iter().partition(|page| page.summary(Subject::Word).is_none());
     let mut files = BTreeMap::new();
     for page in &kinds {
         let text = format!("{GENERATED}# `{}`\n\n{}", page.word, body(page));
@@ -27,22 +27,19 @@ fn index(kinds: &[&ReferencePage]) -> String {
     let mut text = format!(
         "{GENERATED}# Kinds of probe and action\n\nA page for each. `gonogo explain KIND` prints the same in the terminal.\n"
     );
-    let parts: [(&str, fn(&Topic) -> bool); 2] = [
-        ("Probes", |topic| matches!(topic, Topic::Kind { probe: true, .. })),
-        ("Actions", |topic| matches!(topic, Topic::Kind { action: true, .. })),
-    ];
-    for (heading, fits) in parts {
+    for (heading, subject) in [("Probes", Subject::Probe), ("Actions", Subject::Action)] {
         let _ = write!(text, "\n## {heading}\n\n| kind | |\n|---|---|\n");
-        for page in kinds.iter().filter(|page| fits(&page.topic)) {
-            let _ = writeln!(text, "| [`{word}`]({word}.md) | {} |", cell(&page.summary), word = page.word);
+        for (word, summary) in kinds.iter().filter_map(|page| Some((page.word, page.summary(subject)?))) {
+            let _ = writeln!(text, "| [`{word}`]({word}.md) | {} |", cell(summary));
         }
     }
     text
 }
 
 fn glossary(words: &[&ReferencePage]) -> String {
-    let mut text =
-        format!("{GENERATED}# Words\n\nWhat the words mean in runbooks, on the screen and in the journal. `gonogo explain WORD` prints one.\n");
+    let mut text = format!(
+        "{GENERATED}# Words\n\nWhat the words mean in runbooks, on the screen and in the journal. `gonogo explain WORD` prints one.\n"
+    );
     for page in words {
         let _ = write!(text, "\n## {}\n\n{}", page.word, body(page));
     }

@@ -19,26 +19,39 @@ pub use markdown::files;
 pub struct ReferencePage {
     /// The word under which it is found, for example `postgres.replication` or `gate`.
     pub word: &'static str,
-    /// One line for lists.
-    pub summary: String,
-    /// What it is about.
-    pub topic: Topic,
+    /// What it is about, each with one line for lists: a word may name a probe and an action.
+    pub subjects: Vec<(Subject, String)>,
     /// What stands on it.
     pub blocks: Vec<Block>,
 }
 
+impl ReferencePage {
+    /// The line for lists of such things, if the page is about one.
+    pub fn summary(&self, subject: Subject) -> Option<&str> {
+        self.subjects.iter().find(|(of, _)| *of == subject).map(|(_, summary)| summary.as_str())
+    }
+}
+
 /// What a page is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Topic {
-    /// A kind of probe or action, or one of each with the same word.
-    Kind {
-        /// There is a probe of that kind.
-        probe: bool,
-        /// There is an action of that kind.
-        action: bool,
-    },
+pub enum Subject {
+    /// A kind of probe.
+    Probe,
+    /// A kind of action.
+    Action,
     /// A word of the language.
     Word,
+}
+
+impl Subject {
+    /// What it is called.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Subject::Probe => "probe",
+            Subject::Action => "action",
+            Subject::Word => "word",
+        }
+    }
 }
 
 /// A part of a page. Texts may hold Markdown's `code` and **strong**.
@@ -73,6 +86,12 @@ impl Column {
     const fn long(head: &'static str, before: &'static str) -> Self {
         Self { head, before, long: true }
     }
+}
+
+/// The first sentence of a text.
+fn first_sentence(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.find(". ").and_then(|end| text.get(..=end)).unwrap_or(&text).to_owned()
 }
 
 /// Every page: first the kinds, then the words in alphabetical order.

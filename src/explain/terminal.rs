@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use textwrap::{Options, fill};
 
-use super::{Block, Column, ReferencePage, Topic, pages};
+use super::{Block, Column, ReferencePage, Subject, pages};
 
 /// How a page is set.
 #[derive(Clone, Copy, Debug)]
@@ -29,13 +29,8 @@ impl Layout {
 
 /// One page.
 pub fn page(page: &ReferencePage, layout: Layout) -> String {
-    let what = match page.topic {
-        Topic::Kind { probe: true, action: true } => "probe and action",
-        Topic::Kind { probe: true, .. } => "probe",
-        Topic::Kind { .. } => "action",
-        Topic::Word => "word",
-    };
-    let mut text = format!("{} ({what})\n", layout.strong(page.word));
+    let what: Vec<&str> = page.subjects.iter().map(|(subject, _)| subject.as_str()).collect();
+    let mut text = format!("{} ({})\n", layout.strong(page.word), what.join(" and "));
     for part in &page.blocks {
         let _ = write!(text, "\n{}", block(part, layout));
     }
@@ -46,16 +41,11 @@ pub fn page(page: &ReferencePage, layout: Layout) -> String {
 pub fn index(layout: Layout) -> String {
     let pages = pages();
     let widest = pages.iter().map(|page| page.word.len()).max().unwrap_or(0);
-    let parts: [(&str, fn(&Topic) -> bool); 3] = [
-        ("Probes", |topic| matches!(topic, Topic::Kind { probe: true, .. })),
-        ("Actions", |topic| matches!(topic, Topic::Kind { action: true, .. })),
-        ("Words", |topic| *topic == Topic::Word),
-    ];
     let mut text = String::new();
-    for (heading, fits) in parts {
+    for (heading, subject) in [("Probes", Subject::Probe), ("Actions", Subject::Action), ("Words", Subject::Word)] {
         let _ = writeln!(text, "{}", layout.strong(heading));
-        for page in pages.iter().filter(|page| fits(&page.topic)) {
-            let line = format!("  {:<widest$}  {}", page.word, bare(&page.summary));
+        for (word, summary) in pages.iter().filter_map(|page| Some((page.word, page.summary(subject)?))) {
+            let line = format!("  {word:<widest$}  {}", bare(summary));
             let hang = " ".repeat(widest + 4);
             let options = Options::new(layout.columns.max(40)).subsequent_indent(&hang);
             let _ = writeln!(text, "{}", fill(&line, options));
@@ -69,16 +59,23 @@ fn block(block: &Block, layout: Layout) -> String {
     match block {
         Block::Heading(_, text) => format!("{}\n", layout.strong(&bare(text))),
         Block::Text(text) => format!("{}\n", layout.wrapped(0, &bare(text))),
-        Block::Code(text) => text.trim_end().lines().map(|line| format!("  {line}").trim_end().to_owned() + "\n").collect(),
+        Block::Code(text) => {
+            text.trim_end().lines().map(|line| format!("  {line}").trim_end().to_owned() + "\n").collect()
+        }
         Block::Rows(columns, rows) => rows.iter().map(|row| entry(columns, row, layout)).collect(),
     }
 }
 
 /// A named thing: its name and what is short on the first line, sentences below.
 fn entry(columns: &[Column], row: &[String], layout: Layout) -> String {
-    let cells: Vec<(&Column, String)> =
-        columns.iter().zip(row).filter(|(_, cell)| !cell.is_empty()).map(|(column, cell)| (column, bare(cell))).collect();
-    let mut short = cells.iter().filter(|(column, _)| !column.long).map(|(column, cell)| format!("{}{cell}", column.before));
+    let cells: Vec<(&Column, String)> = columns
+        .iter()
+        .zip(row)
+        .filter(|(_, cell)| !cell.is_empty())
+        .map(|(column, cell)| (column, bare(cell)))
+        .collect();
+    let mut short =
+        cells.iter().filter(|(column, _)| !column.long).map(|(column, cell)| format!("{}{cell}", column.before));
     let name = short.next().unwrap_or_default();
     let more: Vec<String> = short.collect();
     let mut text = format!("  {}  {}", layout.strong(&name), more.join(" · ")).trim_end().to_owned() + "\n";

@@ -2,8 +2,8 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::spec::{ActionDoc, ProbeDoc};
 use super::kinds;
+use super::spec::{ActionDoc, ProbeDoc};
 use crate::core::value::Field;
 
 /// Whether a kind looks or acts.
