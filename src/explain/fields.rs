@@ -22,6 +22,9 @@ const NAMED: &[(&str, &str)] = &[
     ("Change", "change in a rehearsal"),
 ];
 
+/// What is said behind the type of a field that must be there.
+pub(super) const REQUIRED: &str = " (required)";
+
 /// The rows of a record's fields, those of a record inside it as `outer.inner`. The key `kind` is left out.
 pub(super) fn rows(schema: &Value, record: &Value) -> Vec<Vec<String>> {
     let mut found = Vec::new();
@@ -36,13 +39,11 @@ fn collect(schema: &Value, record: &Value, prefix: &str, depth: usize, found: &m
         if prefix.is_empty() && name == "kind" {
             continue;
         }
-        let default = match of.get("default") {
-            _ if required.contains(&name.as_str()) => "required".to_owned(),
-            Some(value) => default(value),
-            None => String::new(),
-        };
+        let is_required = required.contains(&name.as_str());
+        let type_ = type_of(schema, of) + if is_required { REQUIRED } else { "" };
+        let default = of.get("default").filter(|_| !is_required).map_or_else(String::new, default);
         let path = format!("{prefix}{name}");
-        found.push(vec![format!("`{path}`"), type_of(schema, of), default, description(of)]);
+        found.push(vec![format!("`{path}`"), type_, default, description(of)]);
         if let (Some((inner, suffix)), Some(depth)) = (record_in(schema, of), depth.checked_sub(1)) {
             collect(schema, inner, &format!("{path}{suffix}."), depth, found);
         }
@@ -141,7 +142,7 @@ fn default(value: &Value) -> String {
 /// A length of time in its largest whole unit, as one would write it in a runbook.
 fn length(ms: u64) -> String {
     const UNITS: &[(u64, &str)] = &[(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-    let fitting = UNITS.iter().find(|(size, _)| ms > 0 && ms % size == 0);
+    let fitting = UNITS.iter().find(|(size, _)| ms > 0 && ms.is_multiple_of(*size));
     fitting.map_or_else(|| format!("`{ms}ms`"), |(size, unit)| format!("`{}{unit}`", ms / size))
 }
 

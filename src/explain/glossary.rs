@@ -1,6 +1,6 @@
 //! The words of the language, each explained once.
 
-use super::{Block, ReferencePage, Subject, first_sentence};
+use super::{PagePart, ReferencePage, Subject, first_sentence};
 
 /// Every word with its explanation: the first sentence stands in lists. In alphabetical order.
 pub const GLOSSARY: &[(&str, &str)] = &[
@@ -178,7 +178,7 @@ pub(super) fn pages() -> Vec<ReferencePage> {
         .map(|(word, text)| ReferencePage {
             word,
             subjects: vec![(Subject::Word, first_sentence(text))],
-            blocks: vec![Block::Text((*text).to_owned())],
+            blocks: vec![PagePart::Text((*text).to_owned())],
         })
         .collect()
 }

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::fields::{COLUMNS, description, properties, resolved, rows};
-use super::{Block, Column, ReferencePage, Subject, first_sentence};
+use super::fields::{COLUMNS, REQUIRED, description, properties, resolved, rows};
+use super::{Column, PagePart, ReferencePage, Subject, first_sentence};
 use crate::core::kind::catalog::{KindEntry, KindRole, catalog};
 use crate::core::value::{Field, Shape};
 use crate::runbook::schema;
@@ -53,10 +53,10 @@ fn subject(role: KindRole) -> Subject {
     }
 }
 
-fn blocks(entry: &KindEntry, titled: bool, schema: &Value) -> Vec<Block> {
+fn blocks(entry: &KindEntry, titled: bool, schema: &Value) -> Vec<PagePart> {
     let mut blocks = Vec::new();
     let level = if titled {
-        blocks.push(Block::Heading(2, format!("The {}", entry.role.as_str())));
+        blocks.push(PagePart::Heading(2, format!("The {}", entry.role.as_str())));
         3
     } else {
         2
@@ -67,19 +67,19 @@ fn blocks(entry: &KindEntry, titled: bool, schema: &Value) -> Vec<Block> {
         KindRole::Action => action(schema, entry.word).map(|of| resolved(schema, of)),
     };
     if let Some(record) = record {
-        blocks.push(Block::Heading(level, "Fields".to_owned()));
-        blocks.push(Block::Rows(COLUMNS, rows(schema, record)));
+        blocks.push(PagePart::Heading(level, "Fields".to_owned()));
+        blocks.push(PagePart::Rows(COLUMNS, rows(schema, record)));
     }
     if entry.role == KindRole::Probe {
         let mut found = Vec::new();
         readings(&entry.fields, "", &mut found);
-        blocks.push(Block::Heading(level, "Readings".to_owned()));
-        blocks.push(Block::Rows(READINGS, found));
+        blocks.push(PagePart::Heading(level, "Readings".to_owned()));
+        blocks.push(PagePart::Rows(READINGS, found));
     }
-    blocks.push(Block::Heading(level, "Example".to_owned()));
-    blocks.push(Block::Code(entry.example));
-    blocks.push(Block::Heading(level, "Rights".to_owned()));
-    blocks.push(Block::Text(entry.rights.to_owned()));
+    blocks.push(PagePart::Heading(level, "Example".to_owned()));
+    blocks.push(PagePart::Code(entry.example));
+    blocks.push(PagePart::Heading(level, "Rights".to_owned()));
+    blocks.push(PagePart::Text(entry.rights.to_owned()));
     blocks
 }
 
@@ -87,19 +87,19 @@ fn blocks(entry: &KindEntry, titled: bool, schema: &Value) -> Vec<Block> {
 fn own(word: &'static str, example: &'static str, schema: &Value) -> ReferencePage {
     let of = action_option(schema, word);
     let text = of.map(description).unwrap_or_default();
-    let mut blocks = vec![Block::Text(text.clone())];
+    let mut blocks = vec![PagePart::Text(text.clone())];
     if let Some(value) = action(schema, word) {
         let record = resolved(schema, value);
         let fields = if properties(record).is_some() { rows(schema, record) } else { alternatives(schema, record) };
         if !fields.is_empty() {
-            blocks.push(Block::Heading(2, "Fields".to_owned()));
-            blocks.push(Block::Rows(COLUMNS, fields));
+            blocks.push(PagePart::Heading(2, "Fields".to_owned()));
+            blocks.push(PagePart::Rows(COLUMNS, fields));
         }
     }
-    blocks.push(Block::Heading(2, "Example".to_owned()));
-    blocks.push(Block::Code(example));
-    blocks.push(Block::Heading(2, "Rights".to_owned()));
-    blocks.push(Block::Text("None. It never leaves the program.".to_owned()));
+    blocks.push(PagePart::Heading(2, "Example".to_owned()));
+    blocks.push(PagePart::Code(example));
+    blocks.push(PagePart::Heading(2, "Rights".to_owned()));
+    blocks.push(PagePart::Text("None. It never leaves the program.".to_owned()));
     ReferencePage { word, subjects: vec![(Subject::Action, first_sentence(&text))], blocks }
 }
 
@@ -111,13 +111,11 @@ fn alternatives(schema: &Value, of: &Value) -> Vec<Vec<String>> {
             let told = description(option);
             rows(schema, option).into_iter().map(move |mut row| {
                 // One of the alternatives is required, not each.
-                if let [_, _, default, meaning] = row.as_mut_slice() {
-                    if *default == "required" && meaning.is_empty() {
-                        default.clear();
-                    }
-                    if meaning.is_empty() {
-                        meaning.clone_from(&told);
-                    }
+                if let [_, type_, _, meaning] = row.as_mut_slice()
+                    && meaning.is_empty()
+                {
+                    type_.truncate(type_.trim_end_matches(REQUIRED).len());
+                    meaning.clone_from(&told);
                 }
                 row
             })
@@ -164,6 +162,6 @@ fn readings(fields: &[Field], prefix: &str, found: &mut Vec<Vec<String>>) {
     }
 }
 
-fn paragraphs(text: &str) -> impl Iterator<Item = Block> + '_ {
-    text.split("\n\n").map(|part| Block::Text(part.split_whitespace().collect::<Vec<_>>().join(" ")))
+fn paragraphs(text: &str) -> impl Iterator<Item = PagePart> + '_ {
+    text.split("\n\n").map(|part| PagePart::Text(part.split_whitespace().collect::<Vec<_>>().join(" ")))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{Block, Column, ReferencePage, Subject, pages};
+use super::{Column, PagePart, ReferencePage, Subject, pages};
 
 /// First line of every generated file.
 const GENERATED: &str =
@@ -51,12 +51,12 @@ fn body(page: &ReferencePage) -> String {
     blocks.join("\n")
 }
 
-fn block(block: &Block) -> String {
+fn block(block: &PagePart) -> String {
     match block {
-        Block::Heading(level, text) => format!("{} {text}\n", "#".repeat(usize::from(*level))),
-        Block::Text(text) => format!("{text}\n"),
-        Block::Code(text) => format!("```yaml\n{}\n```\n", text.trim_end()),
-        Block::Rows(columns, rows) => table(columns, rows),
+        PagePart::Heading(level, text) => format!("{} {text}\n", "#".repeat(usize::from(*level))),
+        PagePart::Text(text) => format!("{text}\n"),
+        PagePart::Code(text) => format!("```yaml\n{}\n```\n", text.trim_end()),
+        PagePart::Rows(columns, rows) => table(columns, rows),
     }
 }
 
@@ -67,7 +67,7 @@ fn table(columns: &[Column], rows: &[Vec<String>]) -> String {
         .collect();
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let mut text = line(used.iter().filter_map(|at| columns.get(*at)).map(|column| column.head.to_owned()).collect());
-    text.push_str(&format!("|{}\n", "---|".repeat(used.len())));
+    let _ = writeln!(text, "|{}", "---|".repeat(used.len()));
     for row in rows {
         text.push_str(&line(used.iter().filter_map(|at| row.get(*at)).map(|text| cell(text)).collect()));
     }

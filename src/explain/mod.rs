@@ -22,7 +22,7 @@ pub struct ReferencePage {
     /// What it is about, each with one line for lists: a word may name a probe and an action.
     pub subjects: Vec<(Subject, String)>,
     /// What stands on it.
-    pub blocks: Vec<Block>,
+    pub blocks: Vec<PagePart>,
 }
 
 impl ReferencePage {
@@ -56,7 +56,7 @@ impl Subject {
 
 /// A part of a page. Texts may hold Markdown's `code` and **strong**.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Block {
+pub enum PagePart {
     /// A heading below the title: level 2 or 3.
     Heading(u8, String),
     /// A paragraph.

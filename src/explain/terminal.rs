@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use textwrap::{Options, fill};
 
-use super::{Block, Column, ReferencePage, Subject, pages};
+use super::{Column, PagePart, ReferencePage, Subject, pages};
 
 /// How a page is set.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,7 @@ pub fn index(layout: Layout) -> String {
     for (heading, subject) in [("Probes", Subject::Probe), ("Actions", Subject::Action), ("Words", Subject::Word)] {
         let _ = writeln!(text, "{}", layout.strong(heading));
         for (word, summary) in pages.iter().filter_map(|page| Some((page.word, page.summary(subject)?))) {
-            let line = format!("  {word:<widest$}  {}", bare(summary));
+            let line = format!("  {word:<widest$}  {}", summary);
             let hang = " ".repeat(widest + 4);
             let options = Options::new(layout.columns.max(40)).subsequent_indent(&hang);
             let _ = writeln!(text, "{}", fill(&line, options));
@@ -55,14 +55,14 @@ pub fn index(layout: Layout) -> String {
     text + "gonogo explain KIND or gonogo explain WORD says more."
 }
 
-fn block(block: &Block, layout: Layout) -> String {
+fn block(block: &PagePart, layout: Layout) -> String {
     match block {
-        Block::Heading(_, text) => format!("{}\n", layout.strong(&bare(text))),
-        Block::Text(text) => format!("{}\n", layout.wrapped(0, &bare(text))),
-        Block::Code(text) => {
+        PagePart::Heading(_, text) => format!("{}\n", layout.strong(&bare(text))),
+        PagePart::Text(text) => format!("{}\n", layout.wrapped(0, &plain(text))),
+        PagePart::Code(text) => {
             text.trim_end().lines().map(|line| format!("  {line}").trim_end().to_owned() + "\n").collect()
         }
-        Block::Rows(columns, rows) => rows.iter().map(|row| entry(columns, row, layout)).collect(),
+        PagePart::Rows(columns, rows) => rows.iter().map(|row| entry(columns, row, layout)).collect(),
     }
 }
 
@@ -72,7 +72,7 @@ fn entry(columns: &[Column], row: &[String], layout: Layout) -> String {
         .iter()
         .zip(row)
         .filter(|(_, cell)| !cell.is_empty())
-        .map(|(column, cell)| (column, bare(cell)))
+        .map(|(column, cell)| (column, if column.long { plain(cell) } else { bare(cell) }))
         .collect();
     let mut short =
         cells.iter().filter(|(column, _)| !column.long).map(|(column, cell)| format!("{}{cell}", column.before));
@@ -85,7 +85,49 @@ fn entry(columns: &[Column], row: &[String], layout: Layout) -> String {
     text
 }
 
-/// Text without the signs of Markdown.
+/// A sentence without strong words; what is code keeps its signs, so that `that` can be told from the word.
+fn plain(text: &str) -> String {
+    text.replace("**", "")
+}
+
+/// A name without the signs of Markdown.
 fn bare(text: &str) -> String {
-    text.replace("**", "").replace('`', "")
+    plain(text).replace('`', "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::{find, pages};
+
+    #[test]
+    fn lines_fit_and_hold_no_escape_sequence_when_plain() {
+        for columns in [40, 80, 100] {
+            let layout = Layout { columns, bold: false };
+            for of in pages() {
+                let text = page(&of, layout);
+                assert!(!text.contains('\u{1b}'), "{}", of.word);
+                // Examples, and lines of names and types, are not broken.
+                let prose = text.lines().filter(|line| line.starts_with("      ") || !line.starts_with(' '));
+                let codes: Vec<&str> = of
+                    .blocks
+                    .iter()
+                    .filter_map(|part| if let PagePart::Code(text) = part { Some(*text) } else { None })
+                    .flat_map(str::lines)
+                    .collect();
+                for line in prose.filter(|line| !codes.iter().any(|code| line.trim() == code.trim())) {
+                    let longest = line.split_whitespace().map(|word| word.len() + 6).max().unwrap_or(0);
+                    assert!(textwrap::core::display_width(line) <= columns.max(longest), "{}: {line}", of.word);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_nearest_word_is_suggested() {
+        assert_eq!(find("gat").unwrap_err(), "there is no kind or word `gat`; did you mean `gate`?");
+        assert_eq!(find("write-pause").unwrap().len(), 1);
+        assert_eq!(find("TCP").unwrap().len(), 1);
+        assert!(find("\u{1b}[2Jzz").unwrap_err().contains("gonogo explain"));
+    }
 }

@@ -115,7 +115,11 @@ fn the_manual_pages_are_fresh() {
 fn every_kind_has_a_page_with_an_example() {
     for page in gonogo::explain::pages() {
         if page.summary(gonogo::explain::Subject::Word).is_none() {
-            assert!(page.blocks.iter().any(|block| matches!(block, gonogo::explain::Block::Code(_))), "{}", page.word);
+            assert!(
+                page.blocks.iter().any(|block| matches!(block, gonogo::explain::PagePart::Code(_))),
+                "{}",
+                page.word
+            );
         }
     }
 }
