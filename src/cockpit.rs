@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::core::fact::Ending;
 use crate::core::time::Span;
 use crate::driver::Turn;
-use crate::screen::keys::Does;
+use crate::screen::keys::KeyAction;
 use crate::screen::{Desk, Screen, project};
 use crate::session::RunSession;
 use crate::term::{Charset, ColorSupport, Drawn, Events, KeyCode, KeyEvent, Signal, TermEvent, Terminal};
@@ -35,7 +35,7 @@ const CATCH_UP: usize = 64;
 
 /// How the cockpit was left.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub enum CockpitExit {
     /// The run has ended.
     Ended(Ending),
     /// The operator left; the run can be resumed.
@@ -46,14 +46,14 @@ pub enum Exit {
     Faulted(String),
 }
 
-impl Exit {
+impl CockpitExit {
     /// The exit status of the program.
     pub fn code(&self) -> u8 {
         match self {
-            Exit::Ended(Ending::Completed) => 0,
-            Exit::Ended(Ending::RolledBack | Ending::Abandoned { .. }) | Exit::Left => 1,
-            Exit::Faulted(_) => 4,
-            Exit::Detached(_) => 5,
+            CockpitExit::Ended(Ending::Completed) => 0,
+            CockpitExit::Ended(Ending::RolledBack | Ending::Abandoned { .. }) | CockpitExit::Left => 1,
+            CockpitExit::Faulted(_) => 4,
+            CockpitExit::Detached(_) => 5,
         }
     }
 }
@@ -114,7 +114,7 @@ impl<S: RunSession> Cockpit<S> {
     }
 
     /// Runs until the run is left. Gives the session back for a last word about it.
-    pub async fn run(mut self, mut terminal: Terminal, mut events: Events) -> (Exit, S) {
+    pub async fn run(mut self, mut terminal: Terminal, mut events: Events) -> (CockpitExit, S) {
         loop {
             if !self.alone && self.dirty && Instant::now() >= self.next_frame {
                 self.draw(&mut terminal);
@@ -159,12 +159,12 @@ impl<S: RunSession> Cockpit<S> {
         false
     }
 
-    fn exit(&self) -> Exit {
+    fn exit(&self) -> CockpitExit {
         match (self.session.fault(), &self.taken_away, &self.session.run().ended) {
-            (Some(fault), _, _) => Exit::Faulted(fault.to_owned()),
-            (None, _, Some((_, how))) => Exit::Ended(how.clone()),
-            (None, Some(why), None) => Exit::Detached(why.clone()),
-            (None, None, None) => Exit::Left,
+            (Some(fault), _, _) => CockpitExit::Faulted(fault.to_owned()),
+            (None, _, Some((_, how))) => CockpitExit::Ended(how.clone()),
+            (None, Some(why), None) => CockpitExit::Detached(why.clone()),
+            (None, None, None) => CockpitExit::Left,
         }
     }
 
@@ -227,8 +227,10 @@ impl<S: RunSession> Cockpit<S> {
         self.desk.sat = self.sat();
         let size = terminal.size();
         let cramped = size.width < view::CONFIRM_SIZE.0 || size.height < view::CONFIRM_SIZE.1;
-        let confirms =
-            matches!(meaning(key), Some(Does::Confirm | Does::Override | Does::Undo | Does::Skip | Does::End));
+        let confirms = matches!(
+            meaning(key),
+            Some(KeyAction::Confirm | KeyAction::Override | KeyAction::Undo | KeyAction::Skip | KeyAction::End)
+        );
         let asked = self.desk.prompt.is_some();
         if cramped && (!asked && confirms || asked && key.code == KeyCode::Enter) {
             let (cols, rows) = view::CONFIRM_SIZE;

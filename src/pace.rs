@@ -143,12 +143,12 @@ pub struct Passing {
     /// How fast.
     pub pace: PaceView,
     /// Where a replay stands. A rehearsal stands nowhere: it only goes forward.
-    pub place: Option<Place>,
+    pub place: Option<PlaybackPosition>,
 }
 
 /// Where a replay stands in what was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct PlaybackPosition {
     /// Number of the newest fact shown; 0 before the first.
     pub fact: u64,
     /// How many there are.
@@ -184,8 +184,7 @@ pub enum Steer {
 pub const NO_PACE: &str = "time passes by itself here: only a rehearsal or a replay has a pace";
 
 /// Said where time has a pace but no way back.
-pub const ONLY_FORWARD: &str =
-    "only a replay can jump: a rehearsal goes on, and f goes to where something happens next";
+pub const ONLY_FORWARD: &str = "only a replay can jump: a rehearsal can only go on to where something happens next";
 
 /// Speed and pause are the same wherever there is a pace. `None` for what is not about them.
 pub fn paced(pace: &Pace, steer: &Steer) -> Option<Result<(), String>> {

@@ -13,7 +13,7 @@ use super::records::{MODE, PROFILE, SET, pick, plan_of};
 use super::rehearsals::{REHEARSAL, demanded, is_rehearsal};
 use super::{Failure, Look, Outcome, RunbookArgs, say, say_error};
 use crate::clock::Clock;
-use crate::cockpit::{Cockpit, Exit, theme_for};
+use crate::cockpit::{Cockpit, CockpitExit, theme_for};
 use crate::core::fact::{Fact, Mode, Recorded};
 use crate::core::ids::Who;
 use crate::core::plan::Plan;
@@ -257,7 +257,7 @@ impl Seat {
         run_name: String,
         watching: bool,
         input: &mut StandardInput,
-    ) -> Result<(Exit, S), Failure> {
+    ) -> Result<(CockpitExit, S), Failure> {
         match self {
             Self::Terminal(options) => {
                 let (terminal, events) = Terminal::enter(options).map_err(Failure::usage)?;
@@ -280,7 +280,7 @@ fn drive(
     clock: Clock,
     holder: &Holder,
     seat: Seat,
-) -> Result<Exit, Failure> {
+) -> Result<CockpitExit, Failure> {
     let epoch = journal.epoch();
     let run_dir = journal.dir().path().to_owned();
     let runtime = runtime()?;
@@ -294,7 +294,7 @@ fn drive(
     // The run's folder lies in that of all runs, and that in the state directory.
     let state = run_dir.ancestors().nth(2).unwrap_or(&run_dir).to_owned();
     farewell::last_word(&exit, &engine, id, &state, seat.charset());
-    if !matches!(exit, Exit::Faulted(_)) {
+    if !matches!(exit, CockpitExit::Faulted(_)) {
         farewell::say_ways(&farewell::ways(&state, &engine, id), seat.charset());
     }
     // What children print goes on in their own session; nothing of ours is left to wait for.

@@ -7,7 +7,7 @@ use super::records::options_of;
 use super::rehearsals::{OnRecord, rehearsal_of};
 use crate::core::plan::Plan;
 use crate::journal::{Digest, Reader, Store};
-use crate::rehearsal::durations::{Gathered, Told};
+use crate::rehearsal::durations::{Gathered, MeasuredRehearsal};
 use crate::runbook::{Options, load_str};
 
 /// Newest rehearsals that are measured: a forecast speaks of how things go now.
@@ -61,7 +61,7 @@ impl Present<'_> {
             _ => Some(self.read(reader, self.options.clone())?),
         };
         let plan = then.as_deref().unwrap_or(self.plan);
-        gathered.add(Told { name, real: *real, plan, as_now: as_now.as_deref(), facts }, self.plan);
+        gathered.add(MeasuredRehearsal { name, real: *real, plan, as_now: as_now.as_deref(), facts }, self.plan);
         Some(())
     }
 

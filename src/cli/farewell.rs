@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::say;
-use crate::cockpit::Exit;
+use crate::cockpit::CockpitExit;
 use crate::core::fact::Mode;
 use crate::core::time::Span;
 use crate::driver::Engine;
@@ -21,7 +21,7 @@ const HEAD: usize = 16;
 const NARROWEST: usize = 20;
 
 /// Where the run stands and how to go on.
-pub(super) fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId, state: &Path, charset: Charset) {
+pub(super) fn last_word<W: World>(exit: &CockpitExit, engine: &Engine<W>, id: &RunId, state: &Path, charset: Charset) {
     let tell = |text: &str| tell(text, charset);
     let run = engine.run();
     let settled = engine.plan().steps.iter().filter(|step| run.is_settled(&step.id)).count();
@@ -34,13 +34,13 @@ pub(super) fn last_word<W: World>(exit: &Exit, engine: &Engine<W>, id: &RunId, s
         _ => format!("; go on with: {} resume {run_name}", program(state)),
     };
     let how = match exit {
-        Exit::Ended(_) => words::run_state(engine.plan(), run),
-        Exit::Left => format!("left at {settled} of {of} steps{on}"),
-        Exit::Detached(why) => format!("detached ({why}) at {settled} of {of} steps{on}"),
-        Exit::Faulted(why) => format!("the journal failed: {why}"),
+        CockpitExit::Ended(_) => words::run_state(engine.plan(), run),
+        CockpitExit::Left => format!("left at {settled} of {of} steps{on}"),
+        CockpitExit::Detached(why) => format!("detached ({why}) at {settled} of {of} steps{on}"),
+        CockpitExit::Faulted(why) => format!("the journal failed: {why}"),
     };
     tell(&format!("run {id}: {how}"));
-    if matches!(exit, Exit::Faulted(_)) {
+    if matches!(exit, CockpitExit::Faulted(_)) {
         tell(&format!("what is on disk can be read with: {} log {run_name}", program(state)));
     }
     if let Some(value) = &run.customers {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::farewell::program;
 use super::records::MODE;
 use super::{Failure, Look, Outcome, RunbookArgs, drive, loopback, say};
-use crate::cockpit::Exit;
+use crate::cockpit::CockpitExit;
 use crate::core::fact::Mode;
 use crate::journal::{LockState, Reader, RunSummary, Store};
 use crate::lab::{self, Attachment, Lab, LabOptions, clean, find, stop};
@@ -159,7 +159,7 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool)
     let result = drive::start(state, look, &args, Mode::Lab);
     drop(attachment);
     // A lost terminal is no wish to end anything.
-    let taken_away = matches!(result, Ok(status) if status == Exit::Detached(String::new()).code());
+    let taken_away = matches!(result, Ok(status) if status == CockpitExit::Detached(String::new()).code());
     if keep || was_up || taken_away {
         say(&goes_on(state, matches!(result, Ok(0))));
         return result;

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::drive::{Seat, StandardInput};
 use super::records::{pick, plan_of};
 use super::{Failure, Look, Outcome, say, say_error};
-use crate::cockpit::Exit;
+use crate::cockpit::CockpitExit;
 use crate::core::ids::Who;
 use crate::journal::Store;
 use crate::plain::printable;
@@ -41,12 +41,12 @@ pub(super) fn show(state: &Path, look: Look, asked: Option<&str>, at: Option<&st
         say(&printable(&format!("run {run}: {}", clean(note)), seat.charset()));
     }
     Ok(match exit {
-        Exit::Detached(_) => 5,
-        Exit::Faulted(why) => {
+        CockpitExit::Detached(_) => 5,
+        CockpitExit::Faulted(why) => {
             say_error(&why);
             3
         }
-        Exit::Ended(_) | Exit::Left => 0,
+        CockpitExit::Ended(_) | CockpitExit::Left => 0,
     })
 }
 

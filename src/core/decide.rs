@@ -9,7 +9,7 @@ use super::job::Direction;
 use super::plan::{Confirm, Plan, Reversibility, Step};
 use super::poll::{Station, poll};
 use super::progress;
-use super::refusal::Refusal;
+use super::refusal::{Advice, Refusal};
 use super::standing::{
     StepState, difference, may_be_verified_again, picture, step_state, stop_word, undo_word, unmet, word,
 };
@@ -124,20 +124,29 @@ impl Operator<'_> {
     }
 
     fn startable(&self, step: &Step) -> Result<(), Refusal> {
-        let state = self.state(step);
-        let advice = match state {
+        let (why, advice) = match self.state(step) {
             StepState::Waiting
             | StepState::Gated
             | StepState::Ready
             | StepState::Failed
             | StepState::Undone
             | StepState::Skipped => return Ok(()),
-            StepState::Running | StepState::Reverting | StepState::Undoing => "wait for it, or stop it with x",
-            StepState::Verifying => "its checks are being watched",
-            StepState::Done => "take it back with u before doing it again",
-            StepState::InDoubt => "say with d what became of it before anything else",
+            StepState::Running | StepState::Reverting | StepState::Undoing => ("", vec![Advice::Wait, Advice::Stop]),
+            StepState::Verifying => ("its checks are being watched", vec![Advice::Wait, Advice::Stop]),
+            StepState::Done if step.reversibility == Reversibility::None => {
+                ("it cannot be taken back, so it cannot be done again", Vec::new())
+            }
+            StepState::Done if step.leaves_nothing() => {
+                ("nothing of it is left to be taken back, so it is not done again", Vec::new())
+            }
+            StepState::Done => ("it must be taken back before it is done again", back(step).into_iter().collect()),
+            StepState::InDoubt => ("", vec![Advice::Resolve]),
         };
-        Err(Refusal::WrongState { step: step.id.clone(), state: state.as_str(), advice })
+        Err(self.wrong_state(step, why, advice))
+    }
+
+    fn wrong_state(&self, step: &Step, why: &'static str, advice: Vec<Advice>) -> Refusal {
+        Refusal::WrongState { step: step.id.clone(), state: self.state(step).as_str(), why, advice }
     }
 
     /// The confirmation is made on the present picture, deliberately, with the right word.
@@ -183,14 +192,9 @@ impl Operator<'_> {
     fn acknowledge(&self, id: &StepId, item: u16) -> Result<Decision, Refusal> {
         let step = self.step(id)?;
         let Phase::Running(running) = self.run.phase(id) else {
-            let state = self.state(step).as_str();
-            return Err(Refusal::WrongState {
-                step: id.clone(),
-                state,
-                advice: "its checklist can be ticked while it runs",
-            });
+            return Err(self.wrong_state(step, "its checklist can be ticked only while it runs", Vec::new()));
         };
-        let Some(super::action::Action::Manual(items)) = self.plan.action(&running.key) else {
+        let Some(items) = self.plan.action(&running.key).and_then(super::action::Action::checklist) else {
             return Err(Refusal::NoSuchItem { step: id.clone(), item: usize::from(item) + 1 });
         };
         if usize::from(item) >= items.len() {
@@ -217,21 +221,20 @@ impl Operator<'_> {
 
     fn skip(&self, id: &StepId, reason: &str) -> Result<Decision, Refusal> {
         let step = self.step(id)?;
-        let state = self.state(step);
-        let advice = match state {
+        let (why, advice) = match self.state(step) {
             StepState::Waiting | StepState::Gated | StepState::Ready | StepState::Failed | StepState::Undone => {
                 reason_of(reason)?;
                 let reason = reason.trim().to_owned();
                 return Ok(fact(Fact::StepSkipped { step: id.clone(), by: self.by.clone(), reason }));
             }
             StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying => {
-                "stop it with x before skipping it"
+                ("what is under way cannot be skipped", vec![Advice::Wait, Advice::Stop])
             }
-            StepState::Done => "what is done cannot be skipped; take it back with u",
-            StepState::InDoubt => "say with d what became of it before skipping it",
-            StepState::Skipped => "once is enough",
+            StepState::Done => ("what is done cannot be skipped", back(step).into_iter().collect()),
+            StepState::InDoubt => ("", vec![Advice::Resolve]),
+            StepState::Skipped => ("it is left out already", Vec::new()),
         };
-        Err(Refusal::WrongState { step: id.clone(), state: state.as_str(), advice })
+        Err(self.wrong_state(step, why, advice))
     }
 
     fn stop(&self, confirmation: &Confirmation) -> Result<Decision, Refusal> {
@@ -246,7 +249,8 @@ impl Operator<'_> {
             Phase::Running(_) => Err(Refusal::WrongState {
                 step: id.clone(),
                 state: "stopping",
-                advice: "it was told to stop already; it ends by itself or at its time limit",
+                why: "it was told to stop already; it ends by itself or at its time limit",
+                advice: Vec::new(),
             }),
             Phase::Verifying { .. } => {
                 self.confirmed(step, confirmation, stop_word(self.run, step))?;
@@ -255,62 +259,44 @@ impl Operator<'_> {
                 let evidence = progress::checks(self.plan, self.run, self.board, self.now, step);
                 Ok(fact(Fact::StepFailed { step: id.clone(), attempt, why, reverted: false, evidence }))
             }
-            _ => Err(Refusal::WrongState {
-                step: id.clone(),
-                state: self.state(step).as_str(),
-                advice: "there is nothing to stop",
-            }),
+            _ => Err(self.wrong_state(step, "there is nothing to stop", Vec::new())),
         }
     }
 
     fn verify_again(&self, id: &StepId) -> Result<Decision, Refusal> {
         let step = self.step(id)?;
-        match self.run.phase(id) {
-            Phase::Failed { reverted: false, .. } if step.verify.is_empty() => Err(Refusal::WrongState {
-                step: id.clone(),
-                state: "failed",
-                advice: "it has no checks, so looking again would prove nothing; do it again or skip it with a reason",
-            }),
-            Phase::Failed { reverted: false, .. } if self.run.step(id).reverting.is_some() => {
-                Err(Refusal::WrongState {
-                    step: id.clone(),
-                    state: "failed and taken back in part",
-                    advice: "its checks would judge what is no longer there; take it back with u or do it again with enter",
-                })
+        let (state, why, advice) = match self.run.phase(id) {
+            Phase::Failed { reverted: false, .. } if step.verify.is_empty() => (
+                "failed",
+                "it has no checks, so looking again would prove nothing",
+                vec![Advice::StartAgain, Advice::Skip],
+            ),
+            Phase::Failed { reverted: false, .. } if self.run.step(id).reverting.is_some() => (
+                "failed and taken back in part",
+                "its checks would judge what is no longer there",
+                back(step).into_iter().chain([Advice::StartAgain]).collect(),
+            ),
+            Phase::Failed { reverted: false, .. } if !may_be_verified_again(self.run, step) => (
+                "failed before its work was done",
+                "its checks would not prove that it was",
+                [Advice::StartAgain].into_iter().chain(back(step)).chain([Advice::Skip]).collect(),
+            ),
+            Phase::Failed { reverted: false, .. } => {
+                let (step, attempt) = (id.clone(), self.run.step(id).attempt);
+                return Ok(fact(Fact::VerifyingAgain { step, attempt, by: self.by.clone() }));
             }
-            Phase::Failed { reverted: false, .. } if !may_be_verified_again(self.run, step) => {
-                Err(Refusal::WrongState {
-                    step: id.clone(),
-                    state: "failed before its work was done",
-                    advice: "its checks would not prove that it was; do it again with enter, take it back with u, or skip it with a reason",
-                })
+            Phase::Failed { .. } => {
+                ("failed and taken back", "nothing of it is left to verify", vec![Advice::StartAgain])
             }
-            Phase::Failed { reverted: false, .. } => Ok(fact(Fact::VerifyingAgain {
-                step: id.clone(),
-                attempt: self.run.step(id).attempt,
-                by: self.by.clone(),
-            })),
-            Phase::Failed { .. } => Err(Refusal::WrongState {
-                step: id.clone(),
-                state: "failed and taken back",
-                advice: "nothing of it is left to verify; do it again with enter",
-            }),
-            _ => Err(Refusal::WrongState {
-                step: id.clone(),
-                state: self.state(step).as_str(),
-                advice: "only a failed step can be verified again",
-            }),
-        }
+            _ => return Err(self.wrong_state(step, "only a failed step can be verified again", Vec::new())),
+        };
+        Err(Refusal::WrongState { step: id.clone(), state, why, advice })
     }
 
     fn resolve(&self, id: &StepId, finding: Finding, reason: &str, seen: &Picture) -> Result<Decision, Refusal> {
         let step = self.step(id)?;
         let Phase::InDoubt { key, .. } = self.run.phase(id) else {
-            return Err(Refusal::WrongState {
-                step: id.clone(),
-                state: self.state(step).as_str(),
-                advice: "only a step in doubt needs to be resolved",
-            });
+            return Err(self.wrong_state(step, "only a step in doubt needs to be resolved", Vec::new()));
         };
         self.unchanged(step, seen, false)?;
         reason_of(reason)?;
@@ -336,21 +322,20 @@ impl Operator<'_> {
 
     /// Whether a step has anything to take back, and nothing rests on it.
     fn may_go_back(&self, step: &Step) -> Result<(), Refusal> {
-        let state = self.state(step);
-        let advice = match (state, self.run.phase(&step.id)) {
+        let refused = match (self.state(step), self.run.phase(&step.id)) {
             (StepState::Done, _) | (StepState::Failed, Phase::Failed { reverted: false, .. }) => None,
-            (StepState::Failed, _) => Some("it has taken itself back already"),
-            (StepState::Verifying | StepState::Running, _) => Some("stop it with x first"),
-            (StepState::Reverting | StepState::Undoing, _) => Some("it is on its way back already"),
-            (StepState::InDoubt, _) => Some("say with d what became of it first"),
-            (StepState::Undone, _) => Some("it is taken back already"),
+            (StepState::Failed, _) => Some(("it has taken itself back already", Vec::new())),
+            (StepState::Verifying | StepState::Running, _) => Some(("", vec![Advice::Stop])),
+            (StepState::Reverting | StepState::Undoing, _) => Some(("it is on its way back already", Vec::new())),
+            (StepState::InDoubt, _) => Some(("", vec![Advice::Resolve])),
+            (StepState::Undone, _) => Some(("it is taken back already", Vec::new())),
             (StepState::Skipped, Phase::Skipped { effect: true, .. }) => None,
             (StepState::Waiting | StepState::Gated | StepState::Ready | StepState::Skipped, _) => {
-                Some("it has not done anything")
+                Some(("it has not done anything", Vec::new()))
             }
         };
-        if let Some(advice) = advice {
-            return Err(Refusal::WrongState { step: step.id.clone(), state: state.as_str(), advice });
+        if let Some((why, advice)) = refused {
+            return Err(self.wrong_state(step, why, advice));
         }
         if step.reversibility == Reversibility::None {
             return Err(Refusal::PointOfNoReturn(step.id.clone()));
@@ -415,6 +400,16 @@ impl Operator<'_> {
         let customers = self.plan.customers.as_ref().and_then(|probe| self.board.latest(probe));
         let (customers_at, customers) = customers.and_then(|latest| latest.good.clone()).unzip();
         Ok(fact(Fact::RunEnded { by: self.by.clone(), how, customers, customers_at }))
+    }
+}
+
+/// How a step is taken back, if it can be.
+fn back(step: &Step) -> Option<Advice> {
+    match step.reversibility {
+        Reversibility::None => None,
+        _ if step.undo.is_some() => Some(Advice::TakeBack),
+        _ if step.leaves_nothing() => None,
+        _ => Some(Advice::TakeBackByHand),
     }
 }
 

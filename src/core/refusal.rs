@@ -6,6 +6,43 @@ use super::ids::{StepId, Who};
 use super::plan::Plan;
 use super::time::Span;
 
+/// What can be done instead of what was refused. Which key or order does it is known to the front end only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// Wait until it is over.
+    Wait,
+    /// Stop what is under way.
+    Stop,
+    /// Take the step back.
+    TakeBack,
+    /// Take it back by hand and say how.
+    TakeBackByHand,
+    /// Say what became of it.
+    Resolve,
+    /// Start it again.
+    StartAgain,
+    /// Confirm it without overriding.
+    Confirm,
+    /// Leave it out.
+    Skip,
+}
+
+impl Advice {
+    /// The advice in words that fit every front end.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Wait => "wait for it",
+            Self::Stop => "stop it",
+            Self::TakeBack => "take it back",
+            Self::TakeBackByHand => "take it back by hand, then say how",
+            Self::Resolve => "say what became of it",
+            Self::StartAgain => "start it again",
+            Self::Confirm => "confirm it without overriding",
+            Self::Skip => "skip it with a reason",
+        }
+    }
+}
+
 /// Why an operator's wish was refused. Shown as it is; nothing else has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -19,8 +56,10 @@ pub enum Refusal {
         step: StepId,
         /// Where it stands.
         state: &'static str,
-        /// What can be done instead.
-        advice: &'static str,
+        /// Why that is in the way; empty when the state says it.
+        why: &'static str,
+        /// What can be done instead, the most useful first.
+        advice: Vec<Advice>,
     },
     /// Steps before it are not done.
     NeedsUnmet {
@@ -119,16 +158,21 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The sentence for people who see the plan, and know its steps by number and title.
-    pub fn told(&self, plan: &Plan) -> String {
-        self.sentence(&|id| plan.named(id))
+    /// The sentence for people who see the plan, and know its steps by number and title. `advise` puts an advice about a
+    /// step into words, with the key or order that follows it.
+    pub fn told(&self, plan: &Plan, advise: &dyn Fn(&StepId, Advice) -> String) -> String {
+        self.sentence(&|id| plan.named(id), advise)
     }
 
-    fn sentence(&self, step: &dyn Fn(&StepId) -> String) -> String {
+    fn sentence(&self, step: &dyn Fn(&StepId) -> String, advise: &dyn Fn(&StepId, Advice) -> String) -> String {
         match self {
             Self::NoSuchStep(id) => format!("there is no step \"{id}\" in this runbook"),
             Self::RunEnded(how) => format!("the run has ended ({how}); nothing can be changed any more"),
-            Self::WrongState { step: id, state, advice } => format!("{} is {state}: {advice}", step(id)),
+            Self::WrongState { step: id, state, why, advice } => {
+                let advice = advice.iter().map(|advice| advise(id, *advice)).collect::<Vec<_>>().join(", or ");
+                let told = [*why, &advice].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+                format!("{} is {state}: {}", step(id), told.join("; "))
+            }
             Self::NeedsUnmet { step: id, waits_for } => {
                 format!("{} waits for {}", step(id), list(waits_for.iter().map(step)))
             }
@@ -141,7 +185,7 @@ impl Refusal {
                 format!("gate \"{gate}\" may not be overridden: the runbook forbids it")
             }
             Self::NothingToOverride(id) => {
-                format!("every gate of {} is GO: confirm it instead of overriding", step(id))
+                format!("every gate of {} is GO: {}", step(id), advise(id, Advice::Confirm))
             }
             Self::PictureChanged { what } => {
                 format!("not done: {what} while you were typing; look again and confirm again")
@@ -165,12 +209,13 @@ impl Refusal {
                 format!("{} cannot be taken back: the runbook says its reversibility is none", step(id))
             }
             Self::NoUndo(id) => {
-                format!("{} has no undo in the runbook: take it back by hand, then say with h how you did", step(id))
+                format!("{} has no undo in the runbook: {}", step(id), advise(id, Advice::TakeBackByHand))
             }
             Self::LeavesNothing(id) => format!("{} leaves nothing behind: there is nothing to take back", step(id)),
             Self::UndoNotTried(id) => format!(
-                "{} has an undo in the runbook: take it back with u; by hand only when that has failed",
-                step(id)
+                "{} has an undo in the runbook: {}; by hand only when that has failed",
+                step(id),
+                advise(id, Advice::TakeBack)
             ),
             Self::NeededBy { step: id, by } => {
                 format!("{} cannot be taken back before {}, which needs it", step(id), list(by.iter().map(step)))
@@ -190,14 +235,16 @@ impl Refusal {
             Self::JournalSilent(since) => format!(
                 "the journal has not answered for {since}: nothing is started until it does; leaving is possible"
             ),
-            Self::Leaving => "this cockpit is leaving: nothing new is started; x stops what is under way".to_owned(),
+            Self::Leaving => {
+                "this cockpit is leaving: nothing new is started; what is under way can still be stopped".to_owned()
+            }
         }
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.sentence(&|id| format!("\"{id}\"")))
+        f.write_str(&self.sentence(&|id| format!("\"{id}\""), &|_, advice| advice.as_str().to_owned()))
     }
 }
 

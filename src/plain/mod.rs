@@ -14,18 +14,18 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::cockpit::Exit;
+use crate::cockpit::CockpitExit;
 use crate::core::fact::Ending;
 use crate::core::ids::{StepId, Who};
 use crate::core::input::{Command, Confirmation, Picture};
 use crate::core::nearest::suggestion;
 use crate::core::plan::Step;
 use crate::core::refusal::Refusal;
-use crate::core::standing::undo_word;
 use crate::core::time::Span;
 use crate::driver::Turn;
 use crate::pace::Steer;
-use crate::screen::{Desk, Text, back_lines, next_item};
+use crate::screen::offers::{REPLAYED, WATCHING};
+use crate::screen::{Desk, FrontEnd, Scene, Text, back_lines, next_item, told};
 use crate::session::RunSession;
 use crate::term::{Charset, stop_group};
 use crate::text::clean;
@@ -120,7 +120,7 @@ impl<S: RunSession> PlainCockpit<S> {
     /// # Errors
     ///
     /// When the threads or signal handlers it needs cannot be had; nothing has been done then.
-    pub async fn run(mut self, input: &mut Input, output: impl Write + Send + 'static) -> io::Result<(Exit, S)> {
+    pub async fn run(mut self, input: &mut Input, output: impl Write + Send + 'static) -> io::Result<(CockpitExit, S)> {
         let mut signals = Signals::take()?;
         let mut printer = Printer::start(output)?;
         while !self.done {
@@ -145,10 +145,10 @@ impl<S: RunSession> PlainCockpit<S> {
         }
         self.say_goodbye(&mut printer).await;
         let exit = match (self.stage.fault(), self.detached, &self.stage.run().ended) {
-            (Some(fault), _, _) => Exit::Faulted(fault.to_owned()),
-            (None, _, Some((_, how))) => Exit::Ended(how.clone()),
-            (None, Some(why), None) => Exit::Detached(why),
-            (None, None, None) => Exit::Left,
+            (Some(fault), _, _) => CockpitExit::Faulted(fault.to_owned()),
+            (None, _, Some((_, how))) => CockpitExit::Ended(how.clone()),
+            (None, Some(why), None) => CockpitExit::Detached(why),
+            (None, None, None) => CockpitExit::Left,
         };
         Ok((exit, self.stage))
     }
@@ -288,10 +288,10 @@ impl<S: RunSession> PlainCockpit<S> {
             return self.steer(steer);
         }
         if self.stage.is_replay() {
-            return Err("this is a replay: what has happened cannot be changed".to_owned());
+            return Err(REPLAYED.to_owned());
         }
         if self.watching {
-            return Err("this only watches: start a run to do something".to_owned());
+            return Err(WATCHING.to_owned());
         }
         let text = |words: Vec<String>| words.join(" ");
         let (step, command) = match order {
@@ -313,8 +313,7 @@ impl<S: RunSession> PlainCockpit<S> {
                 let item = if let Some(item) = item {
                     item.checked_sub(1).ok_or("items are counted from 1")?
                 } else {
-                    let desk = Desk::default();
-                    next_item(&self.stage.scene(&desk, &self.run_name, self.watching), &step)
+                    next_item(&self.scene(&orders_desk()), &step)
                 };
                 (None, Command::Acknowledge { step, item })
             }
@@ -355,7 +354,7 @@ impl<S: RunSession> PlainCockpit<S> {
             // Back: what is told from here on has been told before.
             self.told = Told::from(self.stage.log().back().map(|recorded| recorded.seq));
         }
-        let header = self.project(&Desk::default()).header;
+        let header = self.project(&orders_desk()).header;
         self.say(format!("{} · {}", header.clock, header.passing.to_plain()));
         Ok(())
     }
@@ -369,26 +368,25 @@ impl<S: RunSession> PlainCockpit<S> {
             }
             Order::Show { step: None } => self.show_all(),
             Order::Panes => {
-                let panes = self.project(&Desk::default()).panes;
+                let panes = self.project(&orders_desk()).panes;
                 if panes.is_empty() {
                     self.say("this runbook has no probes");
                 }
                 self.say_all(panes.iter().flat_map(plain::pane_lines));
             }
             Order::Back => {
-                let desk = Desk::default();
-                let lines = back_lines(&self.stage.scene(&desk, &self.run_name, self.watching), false);
+                let lines = back_lines(&self.scene(&orders_desk()));
                 self.say_all(lines.iter().map(Text::to_plain).filter(|line| !line.is_empty()));
-                let way = crate::core::rollback::way_back(self.stage.plan(), self.stage.run());
-                let first = way.steps.first().and_then(|back| self.stage.plan().step(&back.step));
-                let next = first.map(|step| format!("next: show {0}, then undo {0} {1}", step.number, undo_word(step)));
-                self.say_all(next);
             }
             Order::Help => self.say_all(orders::help()),
             Order::Leave => self.leave("the operator left"),
             order => return Ok(Some(order)),
         }
         Ok(None)
+    }
+
+    fn scene<'a>(&'a self, desk: &'a Desk) -> Scene<'a> {
+        self.stage.scene(desk, &self.run_name, self.watching)
     }
 
     fn find(&self, name: &str) -> Result<&Step, String> {
@@ -427,13 +425,18 @@ impl<S: RunSession> PlainCockpit<S> {
     fn take_refusal(&mut self, step: Option<StepId>) {
         let Some(refusal) = self.stage.refusal().cloned() else { return };
         self.stage.dismiss_refusal();
-        let told = refusal.told(self.stage.plan());
-        self.say(format!("refused: {told}"));
+        let why = told(&self.scene(&orders_desk()), &refusal);
+        self.say(format!("refused: {why}"));
         let step = step.and_then(|id| self.stage.plan().step(&id).cloned());
         if let (Refusal::PictureChanged { .. }, Some(step)) = (refusal, step) {
             self.tell(&step, Depth::State);
         }
     }
+}
+
+/// What is looked at from here: everything, in a front end that is spoken to by orders.
+fn orders_desk() -> Desk {
+    Desk { front_end: FrontEnd::Orders, ..Desk::default() }
 }
 
 fn ending(how: How, reason: String) -> Result<Ending, String> {

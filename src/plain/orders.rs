@@ -14,7 +14,7 @@ struct Line {
     order: Order,
 }
 
-/// An order. Its short form is the cockpit's key for the same, so that a sentence that names a key holds here too.
+/// An order. Its short form is the cockpit's key for the same, for whoever has it in their fingers.
 #[derive(Debug, PartialEq, Eq, Subcommand)]
 pub(super) enum Order {
     /// start a step whose gates are GO: its word, and the second person's name where one is asked for
@@ -27,7 +27,7 @@ pub(super) enum Order {
         #[arg(value_name = "SECOND", trailing_var_arg = true, allow_hyphen_values = true)]
         second: Vec<String>,
     },
-    /// start a step over a shut gate; recorded loudly
+    /// start a step over a shut gate; the record says so
     #[command(visible_alias = "o", override_usage = "override <STEP> <WORD> [--second NAME] <REASON>...")]
     Override {
         #[arg(value_name = "STEP")]
@@ -240,7 +240,7 @@ pub(super) fn help() -> Vec<String> {
             format!("{}: {about} (short: {short})", usage(command))
         })
         .collect();
-    lines.push("STEP is a step's id or its number; the short forms are the keys of the cockpit".to_owned());
+    lines.push("STEP is a step's id or its number".to_owned());
     lines
 }
 

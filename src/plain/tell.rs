@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{PlainCockpit, Printing};
+use super::{PlainCockpit, Printing, orders_desk};
 use crate::core::ids::{ProbeId, StepId};
 use crate::core::input::Picture;
-use crate::core::plan::{Confirm, Step};
-use crate::core::standing::{StepState, picture, step_state, stop_word, undo_word, word};
-use crate::core::state::Phase;
-use crate::screen::keys::Does;
-use crate::screen::{Block, Desk, Overlay, Screen, Text, here, project, works};
+use crate::core::plan::Step;
+use crate::core::standing::{StepState, picture, step_state};
+use crate::screen::keys::KeyAction;
+use crate::screen::offers::{Offer, all_settled, offers};
+use crate::screen::{Block, Desk, Overlay, Screen, Text, here, name_of, project};
 use crate::session::RunSession;
 use crate::ui::plain;
 
@@ -29,6 +29,8 @@ pub(super) struct Told {
     /// The step told last without having been asked for.
     step: Option<(StepId, Picture)>,
     step_at: Instant,
+    /// What was told to be next, and after how many facts.
+    next: (String, u64),
     /// Previews told in full.
     previews: BTreeMap<StepId, String>,
     /// The newest fact told.
@@ -47,6 +49,7 @@ impl Told {
         Self {
             step: None,
             step_at: now,
+            next: (String::new(), 0),
             previews: BTreeMap::new(),
             seq,
             opened: false,
@@ -71,7 +74,7 @@ pub(super) enum Depth {
 
 impl<S: RunSession> PlainCockpit<S> {
     pub(super) fn project(&self, desk: &Desk) -> Screen {
-        project(&self.stage.scene(desk, &self.run_name, self.watching))
+        project(&self.scene(desk))
     }
 
     /// Tells what has changed since it was told last. While something is being printed it waits: there will be less
@@ -93,12 +96,12 @@ impl<S: RunSession> PlainCockpit<S> {
         self.say_all(report);
         if !self.told.faulted && self.stage.fault().is_some() {
             self.told.faulted = true;
-            let alarm = self.project(&Desk::default()).header.alarm;
+            let alarm = self.project(&orders_desk()).header.alarm;
             self.say_all(alarm);
         }
         let silent = self.stage.status().silent.is_some();
         if silent != std::mem::replace(&mut self.told.silent, silent) {
-            let alarm = self.project(&Desk::default()).header.alarm;
+            let alarm = self.project(&orders_desk()).header.alarm;
             let again = "the journal answers again".to_owned();
             self.say_all(if silent { alarm } else { Some(again).filter(|_| self.stage.fault().is_none()) });
         }
@@ -109,7 +112,7 @@ impl<S: RunSession> PlainCockpit<S> {
     }
 
     fn open(&mut self) {
-        let screen = self.project(&Desk::default());
+        let screen = self.project(&orders_desk());
         let header = plain::header_lines(&screen);
         self.say_all(header);
         if self.watching {
@@ -154,7 +157,7 @@ impl<S: RunSession> PlainCockpit<S> {
         if changed.is_empty() && !every {
             return;
         }
-        let screen = self.project(&Desk::default());
+        let screen = self.project(&orders_desk());
         for pane in &screen.panes {
             match changed.iter().find(|(probe, _)| *probe == pane.probe) {
                 Some((_, true)) => self.say(format!(
@@ -181,12 +184,10 @@ impl<S: RunSession> PlainCockpit<S> {
 
     /// The step where the run is, when its picture is another than told.
     fn step(&mut self) {
-        let desk = Desk::default();
-        let scene = self.stage.scene(&desk, &self.run_name, self.watching);
-        let Some(step) = here(&scene).cloned() else { return };
+        let Some(step) = here(&self.scene(&orders_desk())).cloned() else { return };
         let present = (step.id.clone(), self.picture(&step));
         if self.told.step.as_ref() == Some(&present) {
-            return;
+            return self.next_after_a_fact(&step);
         }
         let gates_only = self.told.step.as_ref().is_some_and(|(id, told)| {
             let open = |picture: &Picture| matches!(picture.state, "ready" | "gated");
@@ -200,12 +201,26 @@ impl<S: RunSession> PlainCockpit<S> {
         self.tell(&step, if whole { Depth::Most } else { Depth::State });
         self.told.step = Some(present);
         self.told.step_at = Instant::now();
+        self.told.next = (self.next(&step), self.stage.run().facts);
+    }
+
+    /// What can be done next, when a fact changed that and nothing else: an item was ticked, a job was told to stop.
+    fn next_after_a_fact(&mut self, step: &Step) {
+        let facts = self.stage.run().facts;
+        if facts == self.told.next.1 {
+            return;
+        }
+        let next = self.next(step);
+        if next != self.told.next.0 {
+            self.say(&next);
+        }
+        self.told.next = (next, facts);
     }
 
     /// Prints a step.
     pub(super) fn tell(&mut self, step: &Step, depth: Depth) {
         let overlay = (depth == Depth::Whole).then_some(Overlay::Step);
-        let desk = Desk { selected: Some(step.id.clone()), overlay, ..Desk::default() };
+        let desk = Desk { selected: Some(step.id.clone()), overlay, ..orders_desk() };
         // The picture first: were it newer than what is printed, it would promise too much.
         let picture = self.picture(step);
         let mut detail = self.project(&desk).detail;
@@ -226,62 +241,67 @@ impl<S: RunSession> PlainCockpit<S> {
 
     /// What can be done next, in one sentence.
     fn next(&self, step: &Step) -> String {
-        let (plan, run) = (self.stage.plan(), self.stage.run());
-        if self.watching {
-            return "next: nothing is done from here".to_owned();
-        }
+        let desk = Desk { selected: Some(step.id.clone()), ..orders_desk() };
+        let (scene, run) = (self.scene(&desk), self.stage.run());
+        let offers = offers(&scene);
+        let orders = offers.iter().filter(|offer| offer.next).filter_map(|offer| {
+            let order = name_of(&scene, offer.action, offer.step)?;
+            Some(match (offer.action, offer.step) {
+                // Which item it is: the order is the same for each of them.
+                (KeyAction::Tick, _) => format!("{order} ({})", offer.words),
+                // What is confirmed must have been told before.
+                (KeyAction::Undo | KeyAction::ByHand, Some(other)) if other.id != step.id => {
+                    format!("show {}, then {order}", other.number)
+                }
+                _ => order,
+            })
+        });
+        let told: Vec<String> = self.lead(step, &offers).map(str::to_owned).into_iter().chain(orders).collect();
+        let told = told.join("; or ");
         if self.stage.is_replay() {
-            return "next: onward, next, previous or at PLACE; nothing is done from here".to_owned();
+            return format!("next: {told}; nothing is done from here");
         }
-        if run.ended.is_some() {
-            return "next: the run is over".to_owned();
-        }
-        if plan.steps.iter().all(|step| run.is_settled(&step.id)) {
-            return "next: every step is done; end complete".to_owned();
-        }
-        let n = step.number;
-        let second = if step.confirm == Confirm::TwoPerson { " NAME-OF-THE-SECOND-PERSON" } else { "" };
-        let over = second.replace(" NAME", " --second NAME");
-        let order = |does: Does| match does {
-            Does::Confirm => format!("start {n} {}{second}", word(step)),
-            Does::Override => format!("override {n} {}{over} REASON", word(step)),
-            Does::VerifyAgain => format!("verify {n}"),
-            Does::Undo => format!("undo {n} {}", undo_word(step)),
-            Does::Skip => format!("skip {n} REASON"),
-            _ => format!("stop {n} {}", stop_word(run, step)),
+        let over = if run.ended.is_some() {
+            "the run is over; "
+        } else if all_settled(&scene) {
+            "every step is done; "
+        } else {
+            ""
         };
-        let (first, orders): (Option<String>, &[Does]) =
-            match step_state(plan, run, self.stage.board(), self.stage.now(), step) {
-                StepState::Waiting => (Some("it waits for other steps".to_owned()), &[Does::Skip]),
-                StepState::Gated => (Some("wait for its gates".to_owned()), &[Does::Override, Does::Skip]),
-                StepState::Ready => (None, &[Does::Confirm, Does::Skip]),
-                StepState::Running if self.is_checklist(&step.id) => (Some(format!("tick {n}")), &[Does::Stop]),
-                StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying => {
-                    (Some("wait for it".to_owned()), &[Does::Stop])
-                }
-                StepState::Failed => {
-                    (None, &[Does::Confirm, Does::Override, Does::VerifyAgain, Does::Undo, Does::Skip])
-                }
-                StepState::InDoubt => (Some(format!("doubt {n} happened, not or half, and REASON")), &[]),
-                StepState::Done => (Some("go on with the others".to_owned()), &[Does::Undo]),
-                StepState::Skipped | StepState::Undone => (Some("go on with the others".to_owned()), &[Does::Confirm]),
-            };
-        // Only what would be accepted is offered.
-        let desk = Desk::default();
-        let scene = self.stage.scene(&desk, &self.run_name, self.watching);
-        let accepted = orders.iter().filter(|does| works(&scene, step, **does)).map(|does| order(*does));
-        format!("next: {}", first.into_iter().chain(accepted).collect::<Vec<_>>().join("; or "))
+        format!("next: {over}{told}")
     }
 
-    fn is_checklist(&self, id: &StepId) -> bool {
-        let Phase::Running(running) = self.stage.run().phase(id) else { return false };
-        self.stage.plan().action(&running.key).is_some_and(|action| action.checklist().is_some())
+    /// What is to be said before the orders: what is waited for, or that there is nothing to do.
+    fn lead(&self, step: &Step, offers: &[Offer]) -> Option<&'static str> {
+        let (plan, run) = (self.stage.plan(), self.stage.run());
+        if self.watching {
+            return Some("nothing is done from here");
+        }
+        if self.stage.is_replay() || run.ended.is_some() {
+            return None;
+        }
+        if offers.iter().any(|offer| offer.next && offer.action == KeyAction::End) {
+            return None;
+        }
+        match step_state(plan, run, self.stage.board(), self.stage.now(), step) {
+            StepState::Waiting => Some("wait for the steps it needs"),
+            StepState::Gated => Some("wait for its gates"),
+            StepState::Running if offers.iter().any(|offer| offer.action == KeyAction::Tick) => None,
+            StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying => {
+                Some("wait for it")
+            }
+            StepState::Done | StepState::Skipped => Some("go on with the others"),
+            StepState::Undone if !offers.iter().any(|offer| offer.next && offer.action == KeyAction::Undo) => {
+                Some("go on with the others")
+            }
+            StepState::Undone | StepState::Ready | StepState::Failed | StepState::InDoubt => None,
+        }
     }
 
     pub(super) fn show_all(&mut self) {
         let (steps, phases) = (self.stage.plan().steps.len(), self.stage.plan().phases.len());
-        let desk = Desk { list_rows: steps + phases, ..Desk::default() };
-        let scene = self.stage.scene(&desk, &self.run_name, self.watching);
+        let desk = Desk { list_rows: steps + phases, ..orders_desk() };
+        let scene = self.scene(&desk);
         let at = here(&scene).map(|step| (step.id.clone(), self.picture(step), self.next(step)));
         let mut screen = project(&scene);
         if let Some((id, picture, next)) = at {

@@ -7,14 +7,14 @@ use crate::core::plan::{ConditionId, Plan, Step, Work};
 
 /// One difference between two plans.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct PlanChange {
     /// Which step; `None` for what is not of one step.
     pub step: Option<StepId>,
     /// What, in words.
     pub what: String,
 }
 
-impl std::fmt::Display for Change {
+impl std::fmt::Display for PlanChange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.step {
             Some(step) => write!(f, "{step}: {}", self.what),
@@ -24,27 +24,30 @@ impl std::fmt::Display for Change {
 }
 
 /// Every difference from `old` to `new`, in the order of the new plan; what is gone comes last.
-pub fn changes(old: &Plan, new: &Plan) -> Vec<Change> {
+pub fn changes(old: &Plan, new: &Plan) -> Vec<PlanChange> {
     let mut changes = Vec::new();
     of_the_whole(old, new, &mut changes);
     for step in &new.steps {
         match old.step(&step.id) {
-            None => changes.push(Change { step: Some(step.id.clone()), what: "is new".to_owned() }),
+            None => changes.push(PlanChange { step: Some(step.id.clone()), what: "is new".to_owned() }),
             Some(before) => {
                 let parts = of_a_step((old, before), (new, step));
                 if !parts.is_empty() {
-                    changes.push(Change { step: Some(step.id.clone()), what: format!("{} changed", parts.join(", ")) });
+                    changes.push(PlanChange {
+                        step: Some(step.id.clone()),
+                        what: format!("{} changed", parts.join(", ")),
+                    });
                 }
             }
         }
     }
     let gone = old.steps.iter().filter(|step| new.step(&step.id).is_none());
-    changes.extend(gone.map(|step| Change { step: Some(step.id.clone()), what: "is gone".to_owned() }));
+    changes.extend(gone.map(|step| PlanChange { step: Some(step.id.clone()), what: "is gone".to_owned() }));
     changes
 }
 
-fn of_the_whole(old: &Plan, new: &Plan, changes: &mut Vec<Change>) {
-    let mut whole = |what: String| changes.push(Change { step: None, what });
+fn of_the_whole(old: &Plan, new: &Plan, changes: &mut Vec<PlanChange>) {
+    let mut whole = |what: String| changes.push(PlanChange { step: None, what });
     if old.profile != new.profile {
         let name = |plan: &Plan| plan.profile.clone().unwrap_or_else(|| "none".to_owned());
         whole(format!("the profile went from {} to {}", name(old), name(new)));

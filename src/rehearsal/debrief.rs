@@ -45,19 +45,19 @@ pub struct Debrief {
     /// Virtual time from the first to the last fact, in milliseconds.
     pub took_ms: u64,
     /// What went wrong, in order.
-    pub mishaps: Vec<Told>,
+    pub mishaps: Vec<MishapEntry>,
     /// What gates and guards held back, in order.
     pub held_back: Vec<BlockedEntry>,
     /// Every step that was begun.
-    pub steps: Vec<StepTold>,
+    pub steps: Vec<StepEntry>,
     /// The rollback, if there was one.
-    pub rollback: Option<RollbackTold>,
+    pub rollback: Option<RollbackEntry>,
     /// For how long customers were kept from writing, in milliseconds, and how long was allowed.
     pub write_pause_ms: u64,
     /// The budget, in milliseconds.
     pub write_pause_budget_ms: Option<u64>,
     /// What the stakeholders were told; absent when the runbook promises nothing.
-    pub updates: Option<UpdatesTold>,
+    pub updates: Option<UpdatesEntry>,
     /// What the customers saw at the end: fields of the runbook's own probe.
     pub customers: Option<Value>,
     /// Rows that customers were told were saved and that are in neither place they should be.
@@ -71,7 +71,7 @@ pub struct Debrief {
 
 /// A mishap and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Told {
+pub struct MishapEntry {
     /// When it began, from the start of the run, in milliseconds.
     pub at_ms: u64,
     /// What.
@@ -108,7 +108,7 @@ pub struct BlockedEntry {
 
 /// One step's time against what was expected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct StepTold {
+pub struct StepEntry {
     /// Which.
     pub step: StepId,
     /// With its number and title.
@@ -127,7 +127,7 @@ pub struct StepTold {
 
 /// What the stakeholders were told, against what was promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct UpdatesTold {
+pub struct UpdatesEntry {
     /// How many status updates there were.
     pub given: usize,
     /// The longest time without one, from the beginning to the end of the run, in milliseconds.
@@ -138,7 +138,7 @@ pub struct UpdatesTold {
     pub automatic: bool,
 }
 
-impl UpdatesTold {
+impl UpdatesEntry {
     /// Whether people were left without news for longer than they were promised.
     pub fn too_silent(&self) -> bool {
         !self.automatic && self.longest_silence_ms > self.every_ms
@@ -147,7 +147,7 @@ impl UpdatesTold {
 
 /// The way back as it was gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct RollbackTold {
+pub struct RollbackEntry {
     /// Steps taken back.
     pub steps: usize,
     /// From the first undo to the last, in milliseconds.
@@ -193,7 +193,7 @@ fn named(plan: &Plan, id: &StepId) -> String {
 }
 
 /// What the stakeholders were told from `start` to `end`.
-fn updates(plan: &Plan, facts: &[Recorded], start: At, end: At) -> Option<UpdatesTold> {
+fn updates(plan: &Plan, facts: &[Recorded], start: At, end: At) -> Option<UpdatesEntry> {
     let every = plan.comms.as_ref()?.every;
     let told = |recorded: &&Recorded| matches!(recorded.fact, Fact::StatusUpdated { .. });
     let given: Vec<At> = facts.iter().filter(told).map(|recorded| recorded.at).collect();
@@ -204,7 +204,7 @@ fn updates(plan: &Plan, facts: &[Recorded], start: At, end: At) -> Option<Update
         Fact::DriverArrived { by, .. } => Some(by.0 == AUTOMATIC),
         _ => None,
     });
-    Some(UpdatesTold {
+    Some(UpdatesEntry {
         given: given.len(),
         longest_silence_ms: longest.0,
         every_ms: every.0,
@@ -212,7 +212,7 @@ fn updates(plan: &Plan, facts: &[Recorded], start: At, end: At) -> Option<Update
     })
 }
 
-fn steps(plan: &Plan, facts: &[Recorded], run: &Run) -> Vec<StepTold> {
+fn steps(plan: &Plan, facts: &[Recorded], run: &Run) -> Vec<StepEntry> {
     let begun = |id: &StepId| {
         facts.iter().rev().find_map(|recorded| match &recorded.fact {
             Fact::StepStarted { step, .. } if step == id => Some(recorded.at),
@@ -242,7 +242,7 @@ fn steps(plan: &Plan, facts: &[Recorded], run: &Run) -> Vec<StepTold> {
                     _ => None,
                 })
             });
-            Some(StepTold {
+            Some(StepEntry {
                 step: step.id.clone(),
                 title: named(plan, &step.id),
                 state,
@@ -255,12 +255,12 @@ fn steps(plan: &Plan, facts: &[Recorded], run: &Run) -> Vec<StepTold> {
         .collect()
 }
 
-fn rollback(facts: &[Recorded], run: &Run) -> Option<RollbackTold> {
+fn rollback(facts: &[Recorded], run: &Run) -> Option<RollbackEntry> {
     let first = facts.iter().find(|recorded| matches!(recorded.fact, Fact::UndoStarted { .. }))?.at;
     let is_undone = |fact: &Fact| matches!(fact, Fact::StepUndone { .. } | Fact::TakenBackByHand { .. });
     let undone = facts.iter().filter(|recorded| is_undone(&recorded.fact));
     let last = undone.clone().next_back().map_or(first, |recorded| recorded.at);
-    Some(RollbackTold {
+    Some(RollbackEntry {
         steps: undone.count(),
         took_ms: last.since(first).0,
         complete: matches!(run.ended, Some((_, Ending::RolledBack))),

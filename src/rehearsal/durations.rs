@@ -114,7 +114,7 @@ fn has_checklist(work: &Work) -> bool {
 
 /// One rehearsal, to measure durations in.
 #[derive(Clone, Copy)]
-pub struct Told<'a> {
+pub struct MeasuredRehearsal<'a> {
     /// The name of its run.
     pub name: &'a str,
     /// Whether it was made on real servers.
@@ -137,7 +137,7 @@ pub struct Gathered {
 
 impl Gathered {
     /// Adds what a rehearsal says about the steps of the present plan.
-    pub fn add(&mut self, told: Told, present: &Plan) {
+    pub fn add(&mut self, told: MeasuredRehearsal, present: &Plan) {
         let mut counted = false;
         for (id, mut took) in measure(told.plan, told.facts) {
             let (Some(then), Some(now)) = (told.plan.step(&id), present.step(&id)) else { continue };

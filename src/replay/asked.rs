@@ -16,7 +16,7 @@ use crate::core::time::{At, Span};
 const LONG_SHOWN: Span = Span(60_000);
 
 /// What was asked for, without the picture it was asked on.
-pub(super) enum Asked {
+pub(super) enum RecordedRequest {
     Inputs(Vec<Input>),
     Start {
         step: StepId,
@@ -69,18 +69,18 @@ pub(super) struct Question<'a> {
 
 impl Question<'_> {
     /// What may have been asked when this fact was the first answer, and what to decide it on.
-    pub(super) fn of(&self, first: &Recorded) -> Option<(Asked, Ground)> {
-        let operator = |by: Who, command: Command| Asked::Inputs(vec![Input::Operator { by, command }]);
-        let input = |input: Input| Asked::Inputs(vec![input]);
+    pub(super) fn of(&self, first: &Recorded) -> Option<(RecordedRequest, Ground)> {
+        let operator = |by: Who, command: Command| RecordedRequest::Inputs(vec![Input::Operator { by, command }]);
+        let input = |input: Input| RecordedRequest::Inputs(vec![input]);
         Some(match first.fact.clone() {
             Fact::StepStarted { step, by, second, typed, evidence, overridden, baselines, .. } => {
                 let ground = Ground::Evidence(of_poll(self.plan, self.plan.step(&step)?, evidence), baselines);
-                (Asked::Start { step, by, second, typed, overridden }, ground)
+                (RecordedRequest::Start { step, by, second, typed, overridden }, ground)
             }
             Fact::UndoStarted { step, by, typed, baselines, .. } => {
-                (Asked::Undo { step, by, typed }, Ground::Evidence(Vec::new(), baselines))
+                (RecordedRequest::Undo { step, by, typed }, Ground::Evidence(Vec::new(), baselines))
             }
-            Fact::TakenBackByHand { step, by, reason } => (Asked::ByHand { step, by, reason }, Ground::Bare),
+            Fact::TakenBackByHand { step, by, reason } => (RecordedRequest::ByHand { step, by, reason }, Ground::Bare),
             Fact::BaselineTaken { .. } | Fact::SoakContinued { .. } => (input(Input::Tick), Ground::Readings),
             Fact::SoakInterrupted { step, since, evidence, .. } => {
                 let evidence = of_guards(self.plan, &step, evidence);
@@ -96,10 +96,10 @@ impl Question<'_> {
             Fact::RunEnded { by, how, .. } => (operator(by, Command::End { how }), Ground::Bare),
             Fact::DoubtResolved { key, finding, by, reason, evidence } => {
                 let ground = testified(of_checks(self.plan, &key.step, evidence));
-                (Asked::Resolve { step: key.step, finding, by, reason }, ground)
+                (RecordedRequest::Resolve { step: key.step, finding, by, reason }, ground)
             }
             Fact::StopRequested { step, why: StopWhy::Operator(by), .. } => {
-                (Asked::Stop { step, by: Some(by), or_by_itself: false }, Ground::Bare)
+                (RecordedRequest::Stop { step, by: Some(by), or_by_itself: false }, Ground::Bare)
             }
             Fact::StopRequested { why: StopWhy::Deadline(_), .. } => (input(Input::Tick), Ground::Bare),
             Fact::StopRequested { step, why: StopWhy::Guard(_), evidence, .. } => {
@@ -123,21 +123,21 @@ impl Question<'_> {
                     known = of_guards(self.plan, &step, evidence);
                 }
                 // By itself, or because somebody stopped the watching.
-                (Asked::Stop { step, by: self.run.driver.clone(), or_by_itself: true }, testified(known))
+                (RecordedRequest::Stop { step, by: self.run.driver.clone(), or_by_itself: true }, testified(known))
             }
             _ => return None,
         })
     }
 
     /// The inputs that may have been meant, with the picture that this board gives.
-    pub(super) fn inputs(&self, asked: &Asked, board: &Board, at: At) -> Vec<Input> {
+    pub(super) fn inputs(&self, asked: &RecordedRequest, board: &Board, at: At) -> Vec<Input> {
         let confirmation = |step: &StepId, typed: &str, second: Option<&Who>| {
             let step = self.plan.step(step)?;
             Some(self.confirmation(step, typed.to_owned(), second.cloned(), board, at))
         };
         let (by, command) = match asked {
-            Asked::Inputs(inputs) => return inputs.clone(),
-            Asked::Start { step, by, second, typed, overridden } => {
+            RecordedRequest::Inputs(inputs) => return inputs.clone(),
+            RecordedRequest::Start { step, by, second, typed, overridden } => {
                 let confirmation = confirmation(step, typed, second.as_ref());
                 let command = confirmation.map(|confirmation| match overridden {
                     None => Command::Confirm(confirmation),
@@ -145,14 +145,14 @@ impl Question<'_> {
                 });
                 (by, command)
             }
-            Asked::Undo { step, by, typed } => (by, confirmation(step, typed, None).map(Command::Undo)),
-            Asked::Stop { step, by, or_by_itself } => {
+            RecordedRequest::Undo { step, by, typed } => (by, confirmation(step, typed, None).map(Command::Undo)),
+            RecordedRequest::Stop { step, by, or_by_itself } => {
                 let word = self.plan.step(step).map(|step| stop_word(self.run, step)).unwrap_or_default();
                 let stop = confirmation(step, word, None).map(Command::Stop);
                 let stop = by.clone().zip(stop).map(|(by, command)| Input::Operator { by, command });
                 return stop.into_iter().chain(or_by_itself.then_some(Input::Tick)).collect();
             }
-            Asked::ByHand { step, by, reason } => {
+            RecordedRequest::ByHand { step, by, reason } => {
                 let command = confirmation(step, "", None).map(|confirmation| Command::TakenBackByHand {
                     step: step.clone(),
                     reason: reason.clone(),
@@ -160,7 +160,7 @@ impl Question<'_> {
                 });
                 (by, command)
             }
-            Asked::Resolve { step, finding, by, reason } => {
+            RecordedRequest::Resolve { step, finding, by, reason } => {
                 let command = confirmation(step, "", None).map(|confirmation| Command::Resolve {
                     step: step.clone(),
                     finding: *finding,

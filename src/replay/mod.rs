@@ -23,7 +23,7 @@ use crate::core::input::Command;
 use crate::core::time::{At, Span};
 use crate::driver::Turn;
 use crate::journal::JournalError;
-use crate::pace::{Pace, Passing, Place, Steer, paced};
+use crate::pace::{Pace, Passing, PlaybackPosition, Steer, paced};
 use crate::run_view::RunView;
 use crate::screen::SessionStatus;
 use crate::session::RunSession;
@@ -91,8 +91,8 @@ impl Replay {
     /// One sentence: what is wrong with it, or why it cannot be gone to.
     pub fn go(&mut self, text: &str) -> Result<(), String> {
         match place::read(text, &self.recording)? {
-            place::Target::Fact(seq) => self.jump(seq),
-            place::Target::Time(at) => self.go_to(at),
+            place::Destination::Fact(seq) => self.jump(seq),
+            place::Destination::Time(at) => self.go_to(at),
         }
     }
 
@@ -150,7 +150,7 @@ impl RunSession for Replay {
 
     /// The record speaks of facts; what was on its way to the disk is in none of them.
     fn status(&self) -> SessionStatus<'_> {
-        let place = Place {
+        let place = PlaybackPosition {
             fact: self.frame.view.seq(),
             of: self.recording.last(),
             note: self.recording.notes().first().cloned(),
@@ -170,7 +170,7 @@ impl RunSession for Replay {
         if let Some(result) = paced(&self.pace, &steer) {
             if steer == Steer::Pause && !self.pace.view().paused && self.frame.now >= self.recording.end() {
                 self.stop(self.recording.end());
-                return Err("the recording ends here; ← and t go back".to_owned());
+                return Err("the recording ends here; it can only go back".to_owned());
             }
             return result;
         }
@@ -178,7 +178,7 @@ impl RunSession for Replay {
         match steer {
             Steer::Onward => match self.recording.next_fact(seq) {
                 Some(next) => self.jump(next),
-                None => Err("the recording ends here; ← and t go back".to_owned()),
+                None => Err("the recording ends here; it can only go back".to_owned()),
             },
             Steer::NextDecision => match self.recording.next_decision(seq) {
                 Some(next) => self.jump(next),

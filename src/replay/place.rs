@@ -7,7 +7,7 @@ use crate::core::time::{At, Span};
 
 /// Where to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(super) enum Destination {
     /// Behind this fact.
     Fact(u64),
     /// To this moment.
@@ -19,7 +19,7 @@ pub(super) enum Target {
 /// # Errors
 ///
 /// One sentence: what it is not, or that it lies outside the recording.
-pub(super) fn read(text: &str, recording: &Recording) -> Result<Target, String> {
+pub(super) fn read(text: &str, recording: &Recording) -> Result<Destination, String> {
     let text = text.trim();
     if let Some(elapsed) = text.strip_prefix(['T', 't']).and_then(|rest| rest.strip_prefix('+')) {
         let span = clock(elapsed).ok_or_else(|| unreadable(text))?;
@@ -31,14 +31,14 @@ pub(super) fn read(text: &str, recording: &Recording) -> Result<Target, String> 
     }
     if let Some(step) = recording.plan().step(&StepId::from(text)) {
         let start = recording.start_of(&step.id, 0);
-        return start.map(Target::Fact).ok_or_else(|| format!("\"{text}\" was never begun in this run"));
+        return start.map(Destination::Fact).ok_or_else(|| format!("\"{text}\" was never begun in this run"));
     }
     if let Ok(seq) = text.trim_start_matches('#').parse::<u64>() {
         let last = recording.last();
         if seq == 0 || seq > last {
             return Err(format!("there is no fact {seq}: they go from 1 to {last}"));
         }
-        return Ok(Target::Fact(seq));
+        return Ok(Destination::Fact(seq));
     }
     let steps = recording.plan().steps.iter().map(|step| step.id.as_str());
     Err(suggestion(text, steps).map_or_else(|| unreadable(text), |near| format!("there is no step \"{text}\"; {near}")))
@@ -48,11 +48,11 @@ fn unreadable(text: &str) -> String {
     format!("\"{text}\" is no place in a run: write T+1:02:03, 02:14:07 (UTC), a fact's number or a step")
 }
 
-fn within(recording: &Recording, at: At, text: &str) -> Result<Target, String> {
+fn within(recording: &Recording, at: At, text: &str) -> Result<Destination, String> {
     if at < recording.opened() || at > recording.end() {
         return Err(format!("{text} is outside the recording, which is {} long", recording.length()));
     }
-    Ok(Target::Time(at))
+    Ok(Destination::Time(at))
 }
 
 /// `1:02:03`, `02:03` (minutes and seconds) or `3`.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::asked::{Asked, Ground, Question};
+use super::asked::{Ground, Question, RecordedRequest};
 use super::recording::Recording;
 use crate::core::action::Action;
 use crate::core::board::Board;
@@ -194,7 +194,7 @@ impl Again<'_> {
         &mut self,
         first: &Recorded,
         rest: &[Recorded],
-        asked: &Asked,
+        asked: &RecordedRequest,
         board: &Board,
         ground: &Ground,
     ) -> Result<usize, JournalError> {

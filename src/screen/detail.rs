@@ -1,5 +1,7 @@
 //! The selected step: what it is, what it will do, what keeps it shut, and the way back.
 
+use super::keys::KeyAction;
+use super::naming::name_of;
 use super::{Ask, Block, Detail, GateRow, Role, Scene, Text, markdown, steps};
 use crate::core::action::{Action, Kept, Wait};
 use crate::core::evidence::{Evidence, Verdict, shut_sentence};
@@ -33,7 +35,7 @@ pub(super) fn detail(scene: &Scene, whole: bool) -> Detail {
         if over {
             boards(scene, step, state, &mut blocks);
         }
-        blocks.push(will_do(step, !step.work.section));
+        blocks.push(will_do(scene, step, !step.work.section));
         undo(scene, step, false, &mut blocks);
         if !over {
             boards(scene, step, state, &mut blocks);
@@ -59,7 +61,7 @@ pub(super) fn detail(scene: &Scene, whole: bool) -> Detail {
         if !watched {
             boards(scene, step, state, &mut blocks);
         }
-        preview(step, state, whole, &mut blocks);
+        preview(scene, step, state, whole, &mut blocks);
         undo(scene, step, whole, &mut blocks);
     }
     afterwards(step, state, &mut blocks);
@@ -119,7 +121,7 @@ fn state_line(scene: &Scene, step: &Step, state: StepState, progress: &StepRun) 
             };
             format!(": {}{rest}", clean(why))
         }
-        Phase::InDoubt { why, .. } => format!(": {} · press d to say what became of it", clean(why)),
+        Phase::InDoubt { why, .. } => format!(": {}", clean(why)),
         Phase::Skipped { reason, .. } => format!(": {}", clean(reason)),
         Phase::Undone { at } => format!(" at {} UTC", words::utc(*at)),
     };
@@ -181,7 +183,8 @@ fn under_way(scene: &Scene, running: &Running, progress: &StepRun, blocks: &mut 
                 Text::new(if done { Role::Go } else { Role::Key }, tick)
                     .and(role, format!(" {}. {}", at + 1, clean(item)))
             }));
-            lines.push(Text::new(Role::Dim, "space ticks the next item when it is done"));
+            let step = scene.plan.step(&running.key.step);
+            lines.extend(hint(scene, KeyAction::Tick, step, "ticks the next item when it is done"));
         }
         Some(Kept::Soak(soak)) => {
             lines.push(progress_line("watched", passed, Some(soak.length)));
@@ -373,17 +376,22 @@ pub(super) fn gate_row(gate: &Evidence) -> GateRow {
 }
 
 /// What the step will do; of what is done the operator sees it on asking only.
-fn preview(step: &Step, state: StepState, whole: bool, blocks: &mut Vec<Block>) {
+fn preview(scene: &Scene, step: &Step, state: StepState, whole: bool, blocks: &mut Vec<Block>) {
     if whole || !matches!(state, StepState::Done | StepState::Skipped | StepState::Verifying) {
-        let mut block = will_do(step, whole);
+        let mut block = will_do(scene, step, whole);
         if let (Block::Lines { lines, .. }, true, false) = (&mut block, step.work.section, whole) {
-            lines.push(Text::new(Role::Dim, "p shows every statement"));
+            lines.extend(hint(scene, KeyAction::Whole, Some(step), "shows every statement"));
         }
         blocks.push(block);
     }
 }
 
-fn will_do(step: &Step, whole: bool) -> Block {
+/// `p shows every statement`: what a key or an order does here.
+fn hint(scene: &Scene, action: KeyAction, step: Option<&Step>, does: &str) -> Option<Text> {
+    name_of(scene, action, step).map(|name| Text::new(Role::Dim, format!("{name} {does}")))
+}
+
+fn will_do(scene: &Scene, step: &Step, whole: bool) -> Block {
     let heading = if step.work.section {
         let deadline = step.work.deadline.map_or_else(String::new, |deadline| format!(", deadline {deadline}"));
         let back = if step.work.takes_itself_back() { ", undoes itself" } else { "" };
@@ -394,7 +402,7 @@ fn will_do(step: &Step, whole: bool) -> Block {
     let lines = match (whole, step.work.section) {
         (true, _) => every_line(&step.work.preview),
         (false, true) => jobs(&step.work),
-        (false, false) => cut(&step.work.preview),
+        (false, false) => cut(scene, step),
     };
     Block::Lines { heading, lines }
 }
@@ -438,11 +446,14 @@ fn every_line(lines: &[String]) -> Vec<Text> {
     lines.iter().map(|line| Text::plain(clean(line))).collect()
 }
 
-fn cut(lines: &[String]) -> Vec<Text> {
+fn cut(scene: &Scene, step: &Step) -> Vec<Text> {
+    let lines = &step.work.preview;
     let mut cut = every_line(lines.get(..PREVIEW_LINES).unwrap_or(lines));
     let more = lines.len().saturating_sub(PREVIEW_LINES);
     if more > 0 {
-        cut.push(Text::new(Role::Dim, format!("… {} more, p shows everything", words::count(more, "line"))));
+        let rest = name_of(scene, KeyAction::Whole, Some(step)).map(|name| format!(", {name} shows everything"));
+        let rest = rest.unwrap_or_default();
+        cut.push(Text::new(Role::Dim, format!("… {} more{rest}", words::count(more, "line"))));
     }
     cut
 }

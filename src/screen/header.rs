@@ -1,5 +1,7 @@
 //! The header: what must be true to the operator's eye at any moment.
 
+use super::keys::KeyAction;
+use super::naming::name_of;
 use super::{Brief, Header, Role, Scene, Text};
 use crate::core::board::Freshness;
 use crate::core::forecast::{self, Estimate};
@@ -167,10 +169,11 @@ fn update(scene: &Scene) -> Text {
     };
     let since = scene.now.since(last);
     if since >= comms.every {
-        Text::new(Role::NoGo, format!("status update OVERDUE by {}", since.left_after(comms.every)))
-            .and(Role::Plain, ", ")
-            .and(Role::Key, "m")
-            .and(Role::Plain, " when told")
+        let text = Text::new(Role::NoGo, format!("status update OVERDUE by {}", since.left_after(comms.every)));
+        match name_of(scene, KeyAction::Status, None) {
+            Some(name) => text.and(Role::Plain, ", ").and(Role::Key, name).and(Role::Plain, " when told"),
+            None => text,
+        }
     } else {
         Text::new(Role::Dim, format!("update due in {}", comms.every.left_after(since)))
     }

@@ -1,14 +1,13 @@
-//! Every key, once: the footer, the help and the handling all come from this table.
+//! Every key and every order, once: footer, help, advice and the handling of keys all come from this table.
 //!
-//! Which key press means which of them is in [`crate::ui::keys`].
+//! A key is named here without the terminal's library; [`crate::ui::keys`] turns a key press into one. An order is the
+//! line that does the same in the plain mode.
 
-use super::trial::works;
-use super::{Ask, Overlay, Scene, here, selected};
-use crate::core::rollback::{WayBack, to_be_stopped_before, way_back};
+use std::fmt;
 
-/// What a key does.
+/// What the operator asks for with a key or an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Does {
+pub enum KeyAction {
     /// Move the cursor up.
     Up,
     /// Move the cursor down.
@@ -87,175 +86,225 @@ pub enum Does {
     Redraw,
 }
 
-/// A key with its meaning.
+impl KeyAction {
+    /// The row of the table.
+    pub fn def(self) -> Option<&'static KeyDef> {
+        KEYS.iter().find(|def| def.action == self)
+    }
+
+    /// Whether it is about the time that passes, and not about the run.
+    pub fn is_about_time(self) -> bool {
+        self.is_about_pace() || matches!(self, Self::NextDecision | Self::PreviousDecision | Self::Into | Self::Place)
+    }
+
+    /// Whether it is about how fast time passes, which only rehearsals and replays can change.
+    pub fn is_about_pace(self) -> bool {
+        matches!(self, Self::Faster | Self::Slower | Self::Pause | Self::Onward)
+    }
+}
+
+/// A key of the keyboard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyPress {
+    /// A character.
+    Char(char),
+    /// A character with the control key.
+    Ctrl(char),
+    /// Enter.
+    Enter,
+    /// Escape.
+    Esc,
+    /// Tab.
+    Tab,
+    /// Tab with the shift key.
+    BackTab,
+    /// Arrow up.
+    Up,
+    /// Arrow down.
+    Down,
+    /// Arrow to the left.
+    Left,
+    /// Arrow to the right.
+    Right,
+    /// Page up.
+    PageUp,
+    /// Page down.
+    PageDown,
+    /// Home.
+    Home,
+    /// End.
+    End,
+}
+
+impl fmt::Display for KeyPress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Char(' ') => "space",
+            Self::Char(ch) => return write!(f, "{ch}"),
+            Self::Ctrl(ch) => return write!(f, "ctrl-{ch}"),
+            Self::Enter => "enter",
+            Self::Esc => "esc",
+            Self::Tab => "tab",
+            Self::BackTab => "shift-tab",
+            Self::Up => "↑",
+            Self::Down => "↓",
+            Self::Left => "←",
+            Self::Right => "→",
+            Self::PageUp => "PgUp",
+            Self::PageDown => "PgDn",
+            Self::Home => "Home",
+            Self::End => "End",
+        })
+    }
+}
+
+/// An action with its keys, its order and its words.
 pub struct KeyDef {
+    /// The keys that do it; the first is the one that is told.
+    pub binding: &'static [KeyPress],
     /// What it does.
-    pub does: Does,
-    /// How it is written.
-    pub keys: &'static str,
+    pub action: KeyAction,
+    /// The verb of the order that does the same in the plain mode; empty when it has none.
+    pub order: &'static str,
     /// One word for the footer; empty when it is not shown there.
     pub label: &'static str,
-    /// One line for the help.
+    /// One line for the help; empty when another row tells it.
     pub help: &'static str,
 }
 
-const fn def(does: Does, keys: &'static str, label: &'static str, help: &'static str) -> KeyDef {
-    KeyDef { does, keys, label, help }
+impl KeyDef {
+    /// The key that is told.
+    pub fn key(&self) -> String {
+        self.binding.first().map(KeyPress::to_string).unwrap_or_default()
+    }
+
+    /// Every key that does it: `↑ k`.
+    pub fn keys(&self) -> String {
+        self.binding.iter().map(KeyPress::to_string).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What a key does when no question is open. `None` for a key that does nothing.
+pub fn action_of(key: KeyPress) -> Option<KeyAction> {
+    KEYS.iter().find(|def| def.binding.contains(&key)).map(|def| def.action)
+}
+
+const fn def(
+    binding: &'static [KeyPress],
+    action: KeyAction,
+    order: &'static str,
+    label: &'static str,
+    help: &'static str,
+) -> KeyDef {
+    KeyDef { binding, action, order, label, help }
 }
 
 /// The table.
 pub const KEYS: &[KeyDef] = &[
-    def(Does::Up, "↑ k", "", "previous step, or scroll up"),
-    def(Does::Down, "↓ j", "", "next step, or scroll down"),
-    def(Does::PageUp, "PgUp", "", "a page up"),
-    def(Does::PageDown, "PgDn", "", "a page down"),
-    def(Does::First, "Home", "", "first step"),
-    def(Does::Last, "End", "", "last step"),
-    def(Does::Here, "g", "here", "go to where the run is, and follow it"),
-    def(Does::Switch, "tab", "steps/detail", "switch between the list of steps and the selected step"),
-    def(Does::Confirm, "enter", "start", "start the selected step; the word asked for must be typed"),
-    def(Does::Override, "o", "override", "start a step over a shut gate; needs a reason and is recorded loudly"),
-    def(Does::Skip, "s", "skip", "leave a step out; needs a reason"),
-    def(Does::Tick, "space", "tick", "acknowledge the next item of a running checklist"),
-    def(Does::Stop, "x", "stop", "stop the selected step; the word asked for must be typed"),
-    def(Does::VerifyAgain, "v", "verify", "look again at the checks of a step whose work was done"),
-    def(Does::Doubt, "d", "doubt", "say what became of a step in doubt"),
-    def(Does::Undo, "u", "undo", "take the selected step back"),
-    def(Does::ByHand, "h", "by hand", "say how a step was taken back by hand: it has no undo, or its undo failed"),
-    def(Does::WayBack, "b", "back…", "show what rolling back from here would do and cost"),
-    def(Does::Note, "n", "note", "write something into the journal"),
-    def(Does::Status, "m", "told", "record what stakeholders were told"),
-    def(Does::End, "e", "end", "end the run: complete, rolled back or abandoned"),
-    def(Does::Zoom, "z", "zoom", "zoom through the live panes; 1 to 9 zoom one"),
-    def(Does::Whole, "p", "whole", "the selected step with every statement it will run"),
-    def(Does::Log, "l", "log", "journal and output on the whole screen"),
-    def(Does::Help, "?", "help", "this page"),
-    def(Does::Leave, "q", "leave", "leave; a run can be resumed, a rehearsal ends and can be replayed"),
-    def(Does::Escape, "esc", "", "close what is open, cancel what is asked"),
-    def(Does::Suspend, "ctrl-z", "", "suspend to the shell; fg comes back"),
-    def(Does::Redraw, "ctrl-l", "", "draw the whole screen anew"),
-    def(Does::Faster, "+", "faster", "in a rehearsal or a replay: let time pass faster"),
-    def(Does::Slower, "-", "slower", "the same: slower"),
-    def(Does::Pause, "w", "pause", "the same: let time stand still, or go on"),
-    def(Does::Onward, "f", "onward", "the same: on to where something happens next"),
-    def(Does::NextDecision, "→", "decision", "in a replay: to the next decision"),
-    def(Does::PreviousDecision, "←", "", "in a replay: to the decision before"),
-    def(Does::Into, "i", "into", "in a replay: to where the selected step began"),
-    def(Does::Place, "t", "to…", "in a replay: to a time, a fact's number or a step"),
+    def(&[KeyPress::Up, KeyPress::Char('k')], KeyAction::Up, "", "", "previous step, or scroll up"),
+    def(&[KeyPress::Down, KeyPress::Char('j')], KeyAction::Down, "", "", "next step, or scroll down"),
+    def(&[KeyPress::PageUp], KeyAction::PageUp, "", "", "a page up"),
+    def(&[KeyPress::PageDown], KeyAction::PageDown, "", "", "a page down"),
+    def(&[KeyPress::Home], KeyAction::First, "", "", "first step"),
+    def(&[KeyPress::End], KeyAction::Last, "", "", "last step"),
+    def(&[KeyPress::Char('g')], KeyAction::Here, "", "here", "go to where the run is, and follow it"),
+    def(
+        &[KeyPress::Tab, KeyPress::BackTab],
+        KeyAction::Switch,
+        "",
+        "detail",
+        "switch between the list of steps and the selected step",
+    ),
+    def(
+        &[KeyPress::Enter],
+        KeyAction::Confirm,
+        "start",
+        "start",
+        "start the selected step; the word asked for must be typed",
+    ),
+    def(
+        &[KeyPress::Char('o')],
+        KeyAction::Override,
+        "override",
+        "override",
+        "start a step over a shut gate; needs a reason, and the record says so",
+    ),
+    def(&[KeyPress::Char('s')], KeyAction::Skip, "skip", "skip", "leave a step out; needs a reason"),
+    def(&[KeyPress::Char(' ')], KeyAction::Tick, "tick", "tick", "tick the next item of a running checklist"),
+    def(
+        &[KeyPress::Char('x')],
+        KeyAction::Stop,
+        "stop",
+        "stop",
+        "stop the selected step; the word asked for must be typed",
+    ),
+    def(
+        &[KeyPress::Char('v')],
+        KeyAction::VerifyAgain,
+        "verify",
+        "verify",
+        "look again at the checks of a step whose work was done",
+    ),
+    def(&[KeyPress::Char('d')], KeyAction::Doubt, "doubt", "doubt", "say what became of a step in doubt"),
+    def(&[KeyPress::Char('u')], KeyAction::Undo, "undo", "undo", "take the selected step back"),
+    def(
+        &[KeyPress::Char('h')],
+        KeyAction::ByHand,
+        "by-hand",
+        "by hand",
+        "say how a step was taken back by hand: it has no undo, or its undo failed",
+    ),
+    def(
+        &[KeyPress::Char('b')],
+        KeyAction::WayBack,
+        "back",
+        "back…",
+        "show what rolling back from here would do and cost",
+    ),
+    def(&[KeyPress::Char('n')], KeyAction::Note, "note", "note", "write something into the journal"),
+    def(&[KeyPress::Char('m')], KeyAction::Status, "told", "told", "record what stakeholders were told"),
+    def(&[KeyPress::Char('e')], KeyAction::End, "end", "end", "end the run: complete, rolled back or abandoned"),
+    def(&[KeyPress::Char('z')], KeyAction::Zoom, "panes", "zoom", "zoom through the live panes; 1 to 9 zoom one"),
+    def(
+        &[KeyPress::Char('p')],
+        KeyAction::Whole,
+        "show",
+        "whole",
+        "the selected step with every statement it will run",
+    ),
+    def(&[KeyPress::Char('l')], KeyAction::Log, "", "log", "journal and output on the whole screen"),
+    def(&[KeyPress::Char('?')], KeyAction::Help, "help", "help", "this page"),
+    def(
+        &[KeyPress::Char('q'), KeyPress::Ctrl('c')],
+        KeyAction::Leave,
+        "leave",
+        "leave",
+        "leave; a run can be resumed, a rehearsal ends and can be replayed",
+    ),
+    def(&[KeyPress::Esc], KeyAction::Escape, "", "", "close what is open, cancel what is asked"),
+    def(&[KeyPress::Ctrl('z')], KeyAction::Suspend, "", "", "suspend to the shell; fg comes back"),
+    def(&[KeyPress::Ctrl('l')], KeyAction::Redraw, "", "", "draw the whole screen anew"),
+    def(
+        &[KeyPress::Char('+'), KeyPress::Char('=')],
+        KeyAction::Faster,
+        "faster",
+        "faster",
+        "in a rehearsal or a replay: let time pass faster",
+    ),
+    def(&[KeyPress::Char('-')], KeyAction::Slower, "slower", "slower", "the same: slower"),
+    def(&[KeyPress::Char('w')], KeyAction::Pause, "pause", "pause", "the same: let time stand still, or go on"),
+    def(&[KeyPress::Char('f')], KeyAction::Onward, "onward", "onward", "the same: on to where something happens next"),
+    def(&[KeyPress::Right], KeyAction::NextDecision, "next", "next", "in a replay: to the next decision"),
+    def(&[KeyPress::Left], KeyAction::PreviousDecision, "previous", "previous", "in a replay: to the decision before"),
+    def(&[KeyPress::Char('i')], KeyAction::Into, "", "into", "in a replay: to where the selected step began"),
+    def(&[KeyPress::Char('t')], KeyAction::Place, "at", "to…", "in a replay: to a time, a fact's number or a step"),
+    def(&[KeyPress::Char('1')], KeyAction::ZoomTo(0), "", "", ""),
+    def(&[KeyPress::Char('2')], KeyAction::ZoomTo(1), "", "", ""),
+    def(&[KeyPress::Char('3')], KeyAction::ZoomTo(2), "", "", ""),
+    def(&[KeyPress::Char('4')], KeyAction::ZoomTo(3), "", "", ""),
+    def(&[KeyPress::Char('5')], KeyAction::ZoomTo(4), "", "", ""),
+    def(&[KeyPress::Char('6')], KeyAction::ZoomTo(5), "", "", ""),
+    def(&[KeyPress::Char('7')], KeyAction::ZoomTo(6), "", "", ""),
+    def(&[KeyPress::Char('8')], KeyAction::ZoomTo(7), "", "", ""),
+    def(&[KeyPress::Char('9')], KeyAction::ZoomTo(8), "", "", ""),
 ];
-
-/// Keys for the footer in the order in which they are of use; what does not fit is left out from the end.
-const FOOTER: [Does; 27] = [
-    Does::Tick,
-    Does::Doubt,
-    Does::Confirm,
-    Does::VerifyAgain,
-    Does::Override,
-    Does::Stop,
-    Does::Here,
-    Does::End,
-    Does::Undo,
-    Does::ByHand,
-    Does::WayBack,
-    Does::Skip,
-    Does::NextDecision,
-    Does::Into,
-    Does::Place,
-    Does::Onward,
-    Does::Pause,
-    Does::Faster,
-    Does::Slower,
-    Does::Switch,
-    Does::Whole,
-    Does::Zoom,
-    Does::Note,
-    Does::Status,
-    Does::Log,
-    Does::Help,
-    Does::Leave,
-];
-
-/// Keys that would be accepted now, the most useful first; help and the way out come last and are never left out.
-pub fn hints(scene: &Scene) -> Vec<(&'static str, &'static str)> {
-    if let Some(prompt) = &scene.desk.prompt {
-        if matches!(prompt.ask, Ask::Doubt { .. } | Ask::End | Ask::Leave) {
-            return vec![("esc", "cancel")];
-        }
-        return vec![("↑↓", "scroll"), ("enter", "send"), ("esc", "cancel")];
-    }
-    if scene.desk.overlay == Some(Overlay::WayBack) && !scene.watching && !scene.is_replay() {
-        let way = way_back(scene.plan, scene.run);
-        let first = way.steps.first().and_then(|back| scene.plan.step(&back.step));
-        let stop = first.and_then(|step| to_be_stopped_before(scene.plan, scene.run, &step.id));
-        let stop = stop.and_then(|id| scene.plan.step(&id));
-        for (step, does, key, label) in [
-            (stop, Does::Stop, "x", "stop what is under way"),
-            (first, Does::Undo, "u", "take back the first"),
-            (first, Does::ByHand, "h", "taken back by hand"),
-        ] {
-            if step.is_some_and(|step| works(scene, step, does)) {
-                return vec![(key, label), ("↑↓", "scroll"), ("esc", "close"), ("q", "leave")];
-            }
-        }
-        if first.is_none() && selected(scene).is_some_and(|(step, _)| works(scene, step, Does::End)) {
-            return vec![("e", "end the run"), ("↑↓", "scroll"), ("esc", "close"), ("q", "leave")];
-        }
-    }
-    if scene.desk.overlay.is_some() {
-        return vec![("↑↓", "scroll"), ("esc", "close"), ("q", "leave")];
-    }
-    let over = scene.run.ended.is_some();
-    let step = selected(scene).map(|(step, _)| step);
-    let replayed = scene.is_replay();
-    let works = |does: Does| match does {
-        Does::Help | Does::Leave => true,
-        Does::Faster | Does::Slower | Does::Pause | Does::Onward => scene.passing.is_some(),
-        Does::NextDecision | Does::Into | Does::Place => replayed,
-        Does::Zoom => !scene.plan.probes.is_empty(),
-        Does::Switch | Does::Whole => step.is_some(),
-        Does::Log => !scene.watching,
-        Does::Here => step.zip(here(scene)).is_some_and(|(step, here)| step.id != here.id),
-        Does::WayBack if replayed => true,
-        _ if scene.watching || replayed || over || scene.fault.is_some() => false,
-        // On the way out nothing new is started; what is under way can still be stopped.
-        _ if scene.leaving && does != Does::Stop => false,
-        Does::WayBack => way_back(scene.plan, scene.run) != WayBack::default(),
-        Does::Note => true,
-        Does::Status => scene.plan.comms.is_some(),
-        does => step.is_some_and(|step| works(scene, step, does)),
-    };
-    let mut offered: Vec<Does> = FOOTER.into_iter().filter(|does| works(*does)).collect();
-    if overdue(scene) {
-        offered.sort_by_key(|does| *does != Does::Status);
-    }
-    if replayed {
-        // What a replay is for comes first: a narrow footer ends early.
-        offered.sort_by_key(|does| !is_about_time(*does));
-    }
-    offered
-        .into_iter()
-        .filter_map(|does| KEYS.iter().find(|def| def.does == does))
-        .map(|def| (def.keys, def.label))
-        .collect()
-}
-
-/// Whether stakeholders should have been told how it goes by now.
-fn overdue(scene: &Scene) -> bool {
-    let every = scene.plan.comms.as_ref().map(|comms| comms.every);
-    every.zip(scene.run.last_update).is_some_and(|(every, last)| scene.now.since(last) >= every)
-}
-
-/// Whether a key is about the time that passes, and not about the run.
-pub fn is_about_time(does: Does) -> bool {
-    matches!(
-        does,
-        Does::Faster
-            | Does::Slower
-            | Does::Pause
-            | Does::Onward
-            | Does::NextDecision
-            | Does::PreviousDecision
-            | Does::Into
-            | Does::Place
-    )
-}

@@ -6,22 +6,26 @@
 
 mod context;
 mod detail;
+mod dry_run;
 mod header;
 pub mod keys;
 mod log;
 mod markdown;
+mod naming;
+pub mod offers;
 mod overlay;
 mod panes;
 mod project;
 mod steps;
-mod trial;
 
 pub use context::{Scene, SessionStatus};
 pub(crate) use detail::state_role;
+pub(crate) use dry_run::{command_of, full_confirmation, next_item, refusal_of};
+pub use naming::FrontEnd;
+pub(crate) use naming::{name_of, told};
 pub(crate) use overlay::back_lines;
 pub use project::project;
 pub(crate) use project::{here, selected};
-pub(crate) use trial::{next_item, perfect, refused, trial, works};
 
 use crate::core::evidence::Verdict;
 use crate::core::fact::{Finding, Mode};
@@ -59,6 +63,8 @@ pub struct Desk {
     pub sat: Span,
     /// Set by a question that did not come up: what was going to be typed into it must not become commands.
     pub quiet: Option<Quiet>,
+    /// Who shows the screen: keys and orders are named accordingly.
+    pub front_end: FrontEnd,
 }
 
 /// Something that was refused here, before it went to the driver.
@@ -104,6 +110,7 @@ impl Default for Desk {
             refused: None,
             sat: Span::ZERO,
             quiet: None,
+            front_end: FrontEnd::Keys,
         }
     }
 }
@@ -335,8 +342,8 @@ pub struct Screen {
     pub output: Vec<Text>,
     /// What is asked, refused or typed.
     pub conversation: Text,
-    /// Keys that do something here.
-    pub keys: Vec<(&'static str, &'static str)>,
+    /// Keys that do something here, the most useful first.
+    pub keys: Vec<offers::KeyHint>,
     /// Something over the panes.
     pub overlay: Option<Sheet>,
     /// Which part scrolls.

@@ -1,19 +1,22 @@
 //! Sheets over the panes: help, the way back, and anything zoomed.
 
-use super::keys::KEYS;
+use super::keys::{KeyAction, KeyDef};
+use super::naming::{advised, name_of};
+use super::offers::{Offer, help_rows};
 use super::{Overlay, Role, Scene, Sheet, SheetBody, Text};
 use crate::core::forecast;
 use crate::core::ids::StepId;
 use crate::core::plan::{Reversibility, WriteEdge};
+use crate::core::refusal::Advice;
 use crate::core::rollback::{Back, WayBack, goes_on_with, to_be_stopped_before, way_back};
 use crate::core::time::Span;
 use crate::text::clean;
 use crate::words;
 
-pub(super) fn sheet(scene: &Scene, panes: &[super::Pane]) -> Option<Sheet> {
+pub(super) fn sheet(scene: &Scene, panes: &[super::Pane], offers: &[Offer]) -> Option<Sheet> {
     let (title, body) = match scene.desk.overlay? {
-        Overlay::Help => ("Keys and words".to_owned(), SheetBody::Lines(help_lines())),
-        Overlay::WayBack => ("The way back from here".to_owned(), SheetBody::Lines(back_lines(scene, true))),
+        Overlay::Help => ("Keys and words".to_owned(), SheetBody::Lines(help_lines(offers))),
+        Overlay::WayBack => ("The way back from here".to_owned(), SheetBody::Lines(back_lines(scene))),
         Overlay::Pane(at) => (panes.get(at).map(|pane| pane.title.clone())?, SheetBody::Pane(at)),
         Overlay::Step => ("The whole step".to_owned(), SheetBody::Step),
         Overlay::Log => ("Journal and output".to_owned(), SheetBody::Log),
@@ -21,8 +24,8 @@ pub(super) fn sheet(scene: &Scene, panes: &[super::Pane]) -> Option<Sheet> {
     Some(Sheet { title, body, scroll: scene.desk.overlay_scroll })
 }
 
-/// The way back step by step; with `keys`, and which keys go it.
-pub(crate) fn back_lines(scene: &Scene, keys: bool) -> Vec<Text> {
+/// The way back step by step, and how to go it.
+pub(crate) fn back_lines(scene: &Scene) -> Vec<Text> {
     let way = way_back(scene.plan, scene.run);
     let mut lines = Vec::new();
     if way.steps.is_empty() {
@@ -70,10 +73,11 @@ pub(crate) fn back_lines(scene: &Scene, keys: bool) -> Vec<Text> {
             line = line.and(Role::Dim, format!("  possible until {}", clean(until)));
         }
         if !back.has_undo {
-            line = line.and(Role::Unknown, "  by hand: the runbook has no undo; h says how it was done");
+            line = line.and(Role::Unknown, "  by hand: the runbook has no undo");
         }
         if back.in_doubt {
-            line = line.and(Role::Unknown, "  IN DOUBT: say with d what became of it first");
+            let first = advised(scene, &back.step, Advice::Resolve);
+            line = line.and(Role::Unknown, format!("  IN DOUBT: first {first}"));
         }
         lines.push(line);
         let from = going_on(scene, &back.step);
@@ -86,25 +90,27 @@ pub(crate) fn back_lines(scene: &Scene, keys: bool) -> Vec<Text> {
         let ends = format!("The way ends at {}: it cannot be taken back.", clean(&scene.plan.named(step)));
         lines.push(Text::new(Role::NoGo, ends));
     }
-    if keys {
-        let first = way.steps.first();
-        let text = match first {
-            None => "esc goes back to the run.",
-            Some(back) if !back.has_undo => {
-                "take back the first of them by hand, then say with h how you did. esc goes back to the run."
-            }
-            Some(_) => "u takes back the first of them; repeat it to go the whole way. esc goes back to the run.",
-        };
-        lines.push(Text::default());
-        if let Some(first) = first
-            && let Some(stop) = to_be_stopped_before(scene.plan, scene.run, &first.step)
-        {
-            let said = format!("{} is under way: stop it first with x.", clean(&scene.plan.named(&stop)));
-            lines.push(Text::new(Role::Unknown, said));
-        }
-        lines.push(Text::new(Role::Dim, text));
-    }
+    lines.push(Text::default());
+    lines.extend(how_to_go(scene, &way));
     lines.extend(way.steps.iter().flat_map(|back| every_statement(scene, &back.step)));
+    lines
+}
+
+/// What to do for the next step of the way back.
+fn how_to_go(scene: &Scene, way: &WayBack) -> Vec<Text> {
+    let mut lines = Vec::new();
+    let Some(first) = way.steps.first() else { return lines };
+    if let Some(stop) = to_be_stopped_before(scene.plan, scene.run, &first.step) {
+        let how = advised(scene, &stop, Advice::Stop);
+        let said = format!("{} is under way: first {how}.", clean(&scene.plan.named(&stop)));
+        lines.push(Text::new(Role::Unknown, said));
+    }
+    let (action, advice) =
+        if first.has_undo { (KeyAction::Undo, Advice::TakeBack) } else { (KeyAction::ByHand, Advice::TakeBackByHand) };
+    if name_of(scene, action, None).is_some() {
+        let how = advised(scene, &first.step, advice);
+        lines.push(Text::new(Role::Dim, format!("Next: {}: {how}.", clean(&scene.plan.named(&first.step)))));
+    }
     lines
 }
 
@@ -135,9 +141,14 @@ pub(super) fn going_on(scene: &Scene, step: &StepId) -> String {
 }
 
 /// Help for every key and every word.
-fn help_lines() -> Vec<Text> {
-    let mut lines = vec![Text::new(Role::Title, "KEYS")];
-    lines.extend(KEYS.iter().map(|def| Text::new(Role::Key, format!("  {:<12}", def.keys)).and(Role::Plain, def.help)));
+fn help_lines(offers: &[Offer]) -> Vec<Text> {
+    let row = |def: &KeyDef| Text::new(Role::Key, format!("  {:<14}", def.keys())).and(Role::Plain, def.help);
+    let (now, later) = help_rows(offers);
+    let mut lines = vec![Text::new(Role::Title, "KEYS OF USE NOW")];
+    lines.extend(now.into_iter().map(row));
+    lines.push(Text::default());
+    lines.push(Text::new(Role::Title, "OTHER KEYS"));
+    lines.extend(later.into_iter().map(row));
     lines.push(Text::default());
     lines.push(Text::new(Role::Title, "WORDS"));
     let words = [

@@ -1,17 +1,15 @@
 //! State in, screen out.
 
-use super::keys::{Does, hints};
+use super::dry_run::still_refused;
+use super::naming::{name_of, told};
+use super::offers::{Offer, all_settled, footer, offers, replay_ended};
 use super::overlay::going_on;
-use super::trial::{next_item, still_refused, works};
 use super::{Ask, Desk, Guise, Overlay, Prompt, Role, Scene, Screen, Text, detail, header, log, overlay, panes, steps};
-use crate::core::action::Action;
-use crate::core::evidence::shut_sentence;
 use crate::core::fact::Mode;
 use crate::core::plan::Step;
+use crate::core::evidence::shut_sentence;
 use crate::core::poll::gates;
-use crate::core::rollback::{is_going_back, way_back};
 use crate::core::standing::{STOP_WORD, StepState, step_state, stop_word, undo_word, word};
-use crate::core::state::Phase;
 use crate::text::clean;
 use crate::words;
 
@@ -20,17 +18,18 @@ pub fn project(scene: &Scene) -> Screen {
     let panes = panes::panes(scene);
     let whole_log = scene.desk.overlay == Some(Overlay::Log);
     let whole_step = scene.desk.overlay == Some(Overlay::Step);
+    let offers = offers(scene);
     Screen {
         mode: guise(scene),
         header: header::header(scene),
         steps: steps::steps(scene),
         detail: detail::detail(scene, whole_step),
-        overlay: overlay::sheet(scene, &panes),
+        overlay: overlay::sheet(scene, &panes, &offers),
         panes,
         log: log::log(scene, whole_log),
         output: log::output(scene, whole_log),
-        conversation: conversation(scene),
-        keys: hints(scene),
+        conversation: conversation(scene, &offers),
+        keys: footer(scene, &offers),
         focus: scene.desk.focus,
         asking: scene.desk.prompt.as_ref().is_some_and(|prompt| prompt.ask.step().is_some()),
     }
@@ -56,7 +55,7 @@ pub(crate) fn here<'a>(scene: &'a Scene) -> Option<&'a Step> {
 }
 
 /// The last line but one: what is asked, what was refused, or what to do next.
-fn conversation(scene: &Scene) -> Text {
+fn conversation(scene: &Scene, offers: &[Offer]) -> Text {
     let Desk { prompt, notice, .. } = scene.desk;
     if let Some(prompt) = prompt {
         let asked = question(scene, prompt);
@@ -66,7 +65,7 @@ fn conversation(scene: &Scene) -> Text {
         };
     }
     if let Some(refusal) = scene.refusal {
-        return Text::new(Role::NoGo, "refused: ").and(Role::Plain, clean(&refusal.told(scene.plan)));
+        return Text::new(Role::NoGo, "refused: ").and(Role::Plain, clean(&told(scene, refusal)));
     }
     let refused = scene.desk.refused.as_ref().and_then(|refused| still_refused(scene, refused));
     if let Some(why) = refused {
@@ -80,132 +79,53 @@ fn conversation(scene: &Scene) -> Text {
         return Text::plain(clean(notice));
     }
     if scene.silent.is_some() {
-        return Text::new(Role::NoGo, "the journal does not answer: nothing can be started; ")
-            .and(Role::Key, "q")
-            .and(Role::Plain, " leaves");
+        let said = "the journal does not answer: nothing can be started;";
+        return offered(scene, Text::new(Role::NoGo, said), offers);
     }
     if scene.recording {
         return Text::new(Role::Dim, "recording…");
     }
+    offered(scene, lead(scene), offers)
+}
+
+/// A line with what brings the run on from here, each with its key or order.
+fn offered(scene: &Scene, lead: Text, offers: &[Offer]) -> Text {
+    offers.iter().filter(|offer| offer.next).fold(lead, |text, offer| match name_of(scene, offer.action, offer.step) {
+        Some(name) => text.and(Role::Plain, "  ").and(Role::Key, name).and(Role::Plain, format!(" {}", offer.words)),
+        None => text,
+    })
+}
+
+/// Where things stand, in a few words.
+fn lead(scene: &Scene) -> Text {
     if scene.watching {
         return Text::new(Role::Dim, "watching: nothing is done from here");
     }
     if scene.is_replay() {
-        return replayed(scene);
+        return Text::new(Role::Dim, if replay_ended(scene) { "the recording ends here:" } else { "a replay:" });
     }
-    next_action(scene)
-}
-
-/// The key that leads back to where the run is.
-const HERE: (&str, &str) = ("g", "go to where the run is");
-/// What a replay says where a run would say what to do next.
-fn replayed(scene: &Scene) -> Text {
-    let place = scene.passing.as_ref().and_then(|passing| passing.place.as_ref());
-    let ended = place.is_some_and(|place| place.fact >= place.of);
-    let (lead, keys) = if ended {
-        ("the recording ends here:", [("←", "the decision before"), ("t", "a time or step"), ("q", "leave")])
-    } else {
-        ("a replay:", [("w", "stop and go"), ("f", "what happens next"), ("→", "the next decision")])
-    };
-    keys.iter().fold(Text::new(Role::Dim, lead), |text, (key, does)| {
-        text.and(Role::Plain, "  ").and(Role::Key, (*key).to_owned()).and(Role::Plain, format!(" {does}"))
-    })
-}
-
-fn next_action(scene: &Scene) -> Text {
     if scene.run.ended.is_some() {
-        return Text::plain("the run is over: ").and(Role::Key, "q").and(Role::Plain, " leaves");
+        return Text::plain("the run is over:");
     }
-    if scene.fault.is_some() {
-        let why = scene.fault.map(clean).unwrap_or_default();
-        return Text::new(Role::NoGo, "nothing more can be done here: ")
-            .and(Role::Plain, format!("{why}; "))
-            .and(Role::Key, "q")
-            .and(Role::Plain, " leaves");
+    if let Some(fault) = scene.fault {
+        return Text::new(Role::NoGo, "nothing more can be done here: ").and(Role::Plain, format!("{};", clean(fault)));
     }
-    let back = is_going_back(scene.run).then(|| way_back(scene.plan, scene.run));
-    if scene.plan.steps.iter().all(|step| scene.run.is_settled(&step.id)) {
-        return Text::plain("every step is done: ").and(Role::Key, "e").and(Role::Plain, " ends the run");
+    if all_settled(scene) {
+        return Text::plain("every step is done:");
     }
     let Some((step, state)) = selected(scene) else { return Text::plain("this runbook has no steps") };
     let lead = Text::new(super::detail::state_role(state), format!("{} is {}", step.number, state.as_str()));
-    let say = |text: Text, parts: &[(&str, &str)]| {
-        parts.iter().fold(text, |text, (key, does)| {
-            text.and(Role::Plain, "  ").and(Role::Key, (*key).to_owned()).and(Role::Plain, format!(" {does}"))
-        })
-    };
-    // Only what would be accepted is offered.
-    let offer = |text: Text, parts: &[(Does, (&str, &str))]| {
-        let works = |does: Does| match does {
-            Does::Here => here(scene).is_none_or(|at| at.id != step.id),
-            does => works(scene, step, does),
-        };
-        parts
-            .iter()
-            .filter(|(does, _)| works(*does))
-            .fold(text, |text, (_, part)| say(text, std::slice::from_ref(part)))
-    };
-    match state {
-        StepState::Ready => say(lead, &[("enter", "start it"), ("s", "skip (reason)")]),
-        StepState::Gated => {
-            let gates = gates(scene.plan, scene.board, scene.now, step);
-            let shut: Vec<String> = gates.iter().filter(|gate| !gate.open()).map(shut_sentence).collect();
-            let why = shut.first().map(String::as_str).unwrap_or_default();
-            let more = match shut.len() {
-                0 | 1 => String::new(),
-                n => format!(" and {}", words::count(n - 1, "more shut gate")),
-            };
-            offer(
-                lead.and(Role::Plain, format!("  {}{more}", clean(why))),
-                &[(Does::Override, ("o", "override")), (Does::Skip, ("s", "skip"))],
-            )
-        }
-        StepState::Waiting => offer(lead, &[(Does::Here, HERE), (Does::Skip, ("s", "skip (reason)"))]),
-        StepState::Running if let Some(items) = checklist(scene, step) => {
-            // The item by name: where steps and detail share one place it may not be in view.
-            let item = items.get(usize::from(next_item(scene, &step.id))).map(String::as_str).unwrap_or_default();
-            let tick = format!("tick the next item: {}", clean(item));
-            offer(say(lead, &[("space", &tick)]), &[(Does::Stop, ("x", "stop it"))])
-        }
-        StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying => {
-            offer(lead, &[(Does::Stop, ("x", "stop it"))])
-        }
-        StepState::Failed => {
-            // What could not be taken back is half way back: going on with that comes first.
-            let half_way = scene.run.step(&step.id).undo_tried;
-            let undo = if half_way { "go on taking it back" } else { "take it back" };
-            let mut parts = [
-                (Does::Confirm, ("enter", "start it again")),
-                (Does::Override, ("o", "override its shut gates")),
-                (Does::VerifyAgain, ("v", "verify again")),
-                (Does::Undo, ("u", undo)),
-                (Does::ByHand, ("h", "taken back by hand")),
-                (Does::Skip, ("s", "skip")),
-            ];
-            parts.sort_by_key(|(does, _)| half_way && !matches!(does, Does::Undo | Does::ByHand));
-            offer(lead, &parts)
-        }
-        StepState::InDoubt => say(lead, &[("d", "say what became of it")]),
-        StepState::Done => offer(lead, &[(Does::Here, HERE), (Does::Undo, ("u", "take it back"))]),
-        StepState::Undone if let Some(way) = &back => {
-            let next = way.steps.first().and_then(|next| scene.plan.step(&next.step));
-            let lead = match next {
-                Some(next) => say(lead, &[("u", &format!("take back {} next", next.number))]),
-                None if way.blocked_by.is_some() => say(lead, &[("e", "end the run: there is no way further back")]),
-                None => say(lead, &[("e", "end the run: everything is taken back")]),
-            };
-            offer(lead, &[(Does::Confirm, ("enter", "do it after all"))])
-        }
-        StepState::Skipped | StepState::Undone => {
-            offer(lead, &[(Does::Confirm, ("enter", "do it after all")), (Does::Here, HERE)])
-        }
+    if state != StepState::Gated {
+        return lead;
     }
-}
-
-/// The items of the checklist that is under way, if one is.
-fn checklist<'a>(scene: &'a Scene, step: &Step) -> Option<&'a [String]> {
-    let Phase::Running(running) = scene.run.phase(&step.id) else { return None };
-    scene.plan.action(&running.key).and_then(Action::checklist)
+    let gates = gates(scene.plan, scene.board, scene.now, step);
+    let shut: Vec<String> = gates.iter().filter(|gate| !gate.open()).map(shut_sentence).collect();
+    let why = shut.first().map(String::as_str).unwrap_or_default();
+    let more = match shut.len() {
+        0 | 1 => String::new(),
+        n => format!(" and {}", words::count(n - 1, "more shut gate")),
+    };
+    lead.and(Role::Plain, format!("  {}{more}", clean(why)))
 }
 
 fn question(scene: &Scene, prompt: &Prompt) -> Text {

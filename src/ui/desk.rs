@@ -11,10 +11,12 @@ use crate::core::refusal::Refusal;
 use crate::core::rollback::{is_going_back, to_be_stopped_before, way_back};
 use crate::core::standing::{StepState, picture, word};
 use crate::core::time::Span;
-use crate::pace::{NO_PACE, ONLY_FORWARD, Steer};
-use crate::screen::keys::{Does, is_about_time};
+use crate::pace::Steer;
+use crate::screen::keys::KeyAction;
+use crate::screen::offers::not_here;
 use crate::screen::{
-    Ask, Desk, Focus, Overlay, Prompt, Quiet, Refused, Scene, here, next_item, perfect, refused, selected, trial,
+    Ask, Desk, Focus, Overlay, Prompt, Quiet, Refused, Scene, command_of, full_confirmation, here, next_item,
+    refusal_of, selected, told,
 };
 
 /// What a key asks of the cockpit.
@@ -45,7 +47,7 @@ pub fn press(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
         return None;
     }
     let shown = desk.refused.take();
-    if meaning(key) == Some(Does::Escape) && desk.prompt.is_none() && desk.overlay.is_none() && shown.is_some() {
+    if meaning(key) == Some(KeyAction::Escape) && desk.prompt.is_none() && desk.overlay.is_none() && shown.is_some() {
         return None;
     }
     let before = desk.clone();
@@ -86,11 +88,11 @@ fn typed_in_vain(desk: &mut Desk, key: KeyEvent) -> bool {
 }
 
 /// What to say when a key that moves has nowhere to go.
-fn end_of_the_way(does: Does) -> Option<&'static str> {
+fn end_of_the_way(does: KeyAction) -> Option<&'static str> {
     match does {
-        Does::Up | Does::PageUp | Does::First => Some("this is the top"),
-        Does::Down | Does::PageDown | Does::Last => Some("this is the end"),
-        Does::Here => Some("this is where the run is"),
+        KeyAction::Up | KeyAction::PageUp | KeyAction::First => Some("this is the top"),
+        KeyAction::Down | KeyAction::PageDown | KeyAction::Last => Some("this is the end"),
+        KeyAction::Here => Some("this is where the run is"),
         _ => None,
     }
 }
@@ -109,47 +111,38 @@ fn dealt_with(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> 
     if moved(scene, desk, does) || opened(scene, desk, does) {
         return None;
     }
-    if is_about_time(does) {
-        return steered(scene, desk, does);
-    }
-    if scene.watching || scene.is_replay() {
-        if does == Does::Leave {
-            return Some(Request::Leave);
+    if let Some(why) = not_here(scene, does) {
+        if does.is_about_time() {
+            desk.refused = Some(Refused { command: None, why: why.to_owned() });
+            // A place would have been typed.
+            desk.quiet = (does == KeyAction::Place).then_some(Quiet { since: desk.sat, typed: false });
+        } else {
+            desk.notice = Some(why.to_owned());
         }
-        desk.notice = Some(if scene.watching { WATCHING } else { REPLAYED }.to_owned());
         return None;
+    }
+    if does.is_about_time() {
+        return steered(scene, desk, does);
     }
     act(scene, desk, does)
 }
 
 /// Deals with a key that is about time.
-fn steered(scene: &Scene, desk: &mut Desk, does: Does) -> Option<Request> {
-    let anywhere = matches!(does, Does::Faster | Does::Slower | Does::Pause | Does::Onward);
-    let why = match scene.passing {
-        None => Some(NO_PACE),
-        Some(_) if !anywhere && !scene.is_replay() => Some(ONLY_FORWARD),
-        Some(_) => None,
-    };
-    if let Some(why) = why {
-        desk.refused = Some(Refused { command: None, why: why.to_owned() });
-        // A place would have been typed.
-        desk.quiet = (does == Does::Place).then_some(Quiet { since: desk.sat, typed: false });
-        return None;
-    }
+fn steered(scene: &Scene, desk: &mut Desk, does: KeyAction) -> Option<Request> {
     let steer = match does {
-        Does::Faster => Steer::Faster,
-        Does::Slower => Steer::Slower,
-        Does::Pause => Steer::Pause,
-        Does::NextDecision => Steer::NextDecision,
-        Does::PreviousDecision => Steer::PreviousDecision,
-        Does::Into => {
+        KeyAction::Faster => Steer::Faster,
+        KeyAction::Slower => Steer::Slower,
+        KeyAction::Pause => Steer::Pause,
+        KeyAction::NextDecision => Steer::NextDecision,
+        KeyAction::PreviousDecision => Steer::PreviousDecision,
+        KeyAction::Into => {
             let Some((step, _)) = selected(scene) else {
                 desk.notice = Some("this runbook has no steps".to_owned());
                 return None;
             };
             Steer::Step(step.id.clone())
         }
-        Does::Place => {
+        KeyAction::Place => {
             ask(desk, Ask::Place);
             return None;
         }
@@ -157,10 +150,6 @@ fn steered(scene: &Scene, desk: &mut Desk, does: Does) -> Option<Request> {
     };
     Some(Request::Steer(steer))
 }
-
-/// Said to whoever wants to do something where nothing can be done.
-const WATCHING: &str = "this cockpit only watches: start a run to do something";
-const REPLAYED: &str = "this is a replay: what has happened cannot be changed";
 
 /// Deals with pasted text: it may fill a reason, but it never confirms.
 pub fn paste(desk: &mut Desk, text: &str) {
@@ -194,25 +183,30 @@ fn name(key: KeyEvent) -> String {
     }
 }
 
-fn anywhere(does: Does) -> Option<Request> {
+fn anywhere(does: KeyAction) -> Option<Request> {
     match does {
-        Does::Suspend => Some(Request::Suspend),
-        Does::Redraw => Some(Request::Redraw),
+        KeyAction::Suspend => Some(Request::Suspend),
+        KeyAction::Redraw => Some(Request::Redraw),
         _ => None,
     }
 }
 
 /// Moves the cursor or scrolls; says whether the key was one of those.
-fn moved(scene: &Scene, desk: &mut Desk, does: Does) -> bool {
+fn moved(scene: &Scene, desk: &mut Desk, does: KeyAction) -> bool {
     let by = match does {
-        Does::Up | Does::Down | Does::PageUp | Does::PageDown | Does::First | Does::Last => steps_of(desk, does),
-        Does::Here => {
+        KeyAction::Up
+        | KeyAction::Down
+        | KeyAction::PageUp
+        | KeyAction::PageDown
+        | KeyAction::First
+        | KeyAction::Last => steps_of(desk, does),
+        KeyAction::Here => {
             desk.selected = None;
             desk.detail_scroll = 0;
             desk.overlay = None;
             return true;
         }
-        Does::Switch => {
+        KeyAction::Switch => {
             desk.focus = if desk.focus == Focus::Steps { Focus::Detail } else { Focus::Steps };
             return true;
         }
@@ -227,15 +221,15 @@ fn moved(scene: &Scene, desk: &mut Desk, does: Does) -> bool {
 }
 
 /// By how many rows a key moves.
-fn steps_of(desk: &Desk, does: Does) -> i64 {
+fn steps_of(desk: &Desk, does: KeyAction) -> i64 {
     let page = i64::try_from(desk.list_rows.max(2) - 1).unwrap_or(10);
     match does {
-        Does::Up => -1,
-        Does::Down => 1,
-        Does::PageUp => -page,
-        Does::PageDown => page,
-        Does::First => i64::MIN / 2,
-        Does::Last => i64::MAX / 2,
+        KeyAction::Up => -1,
+        KeyAction::Down => 1,
+        KeyAction::PageUp => -page,
+        KeyAction::PageDown => page,
+        KeyAction::First => i64::MIN / 2,
+        KeyAction::Last => i64::MAX / 2,
         _ => 0,
     }
 }
@@ -258,14 +252,14 @@ fn select_by(scene: &Scene, desk: &mut Desk, by: i64) {
 }
 
 /// Opens or closes a sheet; says whether the key was one of those.
-fn opened(scene: &Scene, desk: &mut Desk, does: Does) -> bool {
+fn opened(scene: &Scene, desk: &mut Desk, does: KeyAction) -> bool {
     let panes = scene.plan.probes.len();
     let overlay = match does {
-        Does::Help => Some(Overlay::Help),
-        Does::WayBack => Some(Overlay::WayBack),
-        Does::Whole => Some(Overlay::Step),
-        Does::Log => Some(Overlay::Log),
-        Does::Zoom => match desk.overlay {
+        KeyAction::Help => Some(Overlay::Help),
+        KeyAction::WayBack => Some(Overlay::WayBack),
+        KeyAction::Whole => Some(Overlay::Step),
+        KeyAction::Log => Some(Overlay::Log),
+        KeyAction::Zoom => match desk.overlay {
             Some(Overlay::Pane(at)) if at + 1 < panes => Some(Overlay::Pane(at + 1)),
             Some(Overlay::Pane(_)) => None,
             _ if panes == 0 => {
@@ -274,16 +268,16 @@ fn opened(scene: &Scene, desk: &mut Desk, does: Does) -> bool {
             }
             _ => Some(Overlay::Pane(0)),
         },
-        Does::ZoomTo(at) if at < panes => Some(Overlay::Pane(at)),
-        Does::ZoomTo(at) => {
+        KeyAction::ZoomTo(at) if at < panes => Some(Overlay::Pane(at)),
+        KeyAction::ZoomTo(at) => {
             desk.notice = Some(format!("there is no pane {}: this runbook has {panes}", at + 1));
             return true;
         }
-        Does::Escape if desk.overlay.is_none() && scene.refusal.is_none() => {
+        KeyAction::Escape if desk.overlay.is_none() && scene.refusal.is_none() => {
             desk.notice = Some("nothing is open".to_owned());
             return true;
         }
-        Does::Escape => None,
+        KeyAction::Escape => None,
         _ => return false,
     };
     // The same key closes what it opened.
@@ -293,19 +287,19 @@ fn opened(scene: &Scene, desk: &mut Desk, does: Does) -> bool {
 }
 
 /// Keys that want something of the run.
-fn act(scene: &Scene, desk: &mut Desk, does: Does) -> Option<Request> {
+fn act(scene: &Scene, desk: &mut Desk, does: KeyAction) -> Option<Request> {
     match does {
-        Does::Leave => {
-            if scene.run.ended.is_some() {
+        KeyAction::Leave => {
+            if scene.watching || scene.is_replay() || scene.run.ended.is_some() {
                 return Some(Request::Leave);
             }
             ask(desk, Ask::Leave);
             return None;
         }
-        Does::Note => ask(desk, Ask::Note),
-        Does::Status => ask(desk, Ask::Status),
-        Does::End => ask(desk, Ask::End),
-        Does::Undo | Does::ByHand | Does::Stop if desk.overlay == Some(Overlay::WayBack) => {
+        KeyAction::Note => ask(desk, Ask::Note),
+        KeyAction::Status => ask(desk, Ask::Status),
+        KeyAction::End => ask(desk, Ask::End),
+        KeyAction::Undo | KeyAction::ByHand | KeyAction::Stop if desk.overlay == Some(Overlay::WayBack) => {
             let way = way_back(scene.plan, scene.run);
             let Some(first) = way.steps.first().map(|first| &first.step) else {
                 desk.notice = Some("there is nothing to take back".to_owned());
@@ -322,7 +316,9 @@ fn act(scene: &Scene, desk: &mut Desk, does: Does) -> Option<Request> {
                 return None;
             };
             // What is taken back is left behind: the same key goes the next step of the way.
-            let onward = does == Does::Undo && state == StepState::Undone && is_going_back(scene.run);
+            let onward = matches!(does, KeyAction::Undo | KeyAction::ByHand)
+                && state == StepState::Undone
+                && is_going_back(scene.run);
             let next = onward.then(|| way_back(scene.plan, scene.run)).and_then(|way| way.steps.into_iter().next());
             let step = next.and_then(|next| scene.plan.step(&next.step)).unwrap_or(step);
             return act_on_step(scene, desk, does, step);
@@ -331,48 +327,48 @@ fn act(scene: &Scene, desk: &mut Desk, does: Does) -> Option<Request> {
     None
 }
 
-fn act_on_step(scene: &Scene, desk: &mut Desk, does: Does, step: &Step) -> Option<Request> {
+fn act_on_step(scene: &Scene, desk: &mut Desk, does: KeyAction, step: &Step) -> Option<Request> {
     let id = step.id.clone();
     let seen = || picture(scene.plan, scene.run, scene.board, scene.now, step);
     match does {
-        Does::Confirm => start(scene, desk, step, None),
-        Does::Override => open(scene, desk, does, step, Ask::OverrideReason(id)),
-        Does::Skip => open(scene, desk, does, step, Ask::SkipReason(id)),
-        Does::Stop => open(scene, desk, does, step, Ask::Stop { step: id, seen: seen() }),
-        Does::Doubt => open(scene, desk, does, step, Ask::Doubt { step: id, seen: seen() }),
-        Does::Undo => undo(scene, desk, step),
-        Does::ByHand => open(scene, desk, does, step, Ask::ByHand { step: id, seen: seen() }),
-        Does::Tick => return send(scene, desk, Command::Acknowledge { item: next_item(scene, &id), step: id }),
-        Does::VerifyAgain => return send(scene, desk, Command::VerifyAgain { step: id }),
+        KeyAction::Confirm => start(scene, desk, step, None),
+        KeyAction::Override => open(scene, desk, does, step, Ask::OverrideReason(id)),
+        KeyAction::Skip => open(scene, desk, does, step, Ask::SkipReason(id)),
+        KeyAction::Stop => open(scene, desk, does, step, Ask::Stop { step: id, seen: seen() }),
+        KeyAction::Doubt => open(scene, desk, does, step, Ask::Doubt { step: id, seen: seen() }),
+        KeyAction::Undo => undo(scene, desk, step),
+        KeyAction::ByHand => open(scene, desk, does, step, Ask::ByHand { step: id, seen: seen() }),
+        KeyAction::Tick => return send(scene, desk, Command::Acknowledge { item: next_item(scene, &id), step: id }),
+        KeyAction::VerifyAgain => return send(scene, desk, Command::VerifyAgain { step: id }),
         _ => desk.notice = Some("that key does nothing here; ? shows the keys that do".to_owned()),
     }
     None
 }
 
 /// Asks only when the answer would be enough; otherwise says at once why not.
-fn open(scene: &Scene, desk: &mut Desk, does: Does, step: &Step, question: Ask) {
-    let Some(trial) = trial(scene, step, does) else { return };
-    match refused(scene, trial.clone()) {
-        Some(refusal) => not_asked(scene, desk, Some(trial), &refusal),
+fn open(scene: &Scene, desk: &mut Desk, does: KeyAction, step: &Step, question: Ask) {
+    let Some(command) = command_of(scene, step, does) else { return };
+    match refusal_of(scene, command.clone()) {
+        Some(refusal) => not_asked(scene, desk, Some(command), &refusal),
         None => ask(desk, question),
     }
 }
 
 /// A question did not come up, or has gone with its answer refused.
 fn not_asked(scene: &Scene, desk: &mut Desk, command: Option<Command>, refusal: &Refusal) {
-    desk.refused = Some(Refused { command, why: refusal.told(scene.plan) });
+    desk.refused = Some(Refused { command, why: told(scene, refusal) });
     desk.quiet = Some(Quiet { since: desk.sat, typed: false });
 }
 
 /// Asks for the word that starts a step, over its shut gates with a `reason`.
 fn start(scene: &Scene, desk: &mut Desk, step: &Step, reason: Option<String>) {
-    let confirmation = perfect(scene, step, word(step));
-    let trial = match &reason {
+    let confirmation = full_confirmation(scene, step, word(step));
+    let command = match &reason {
         None => Command::Confirm(confirmation),
         Some(reason) => Command::Override { confirmation, reason: reason.clone() },
     };
-    if let Some(refusal) = refused(scene, trial.clone()) {
-        return not_asked(scene, desk, Some(trial), &refusal);
+    if let Some(refusal) = refusal_of(scene, command.clone()) {
+        return not_asked(scene, desk, Some(command), &refusal);
     }
     let seen = picture(scene.plan, scene.run, scene.board, scene.now, step);
     ask(desk, Ask::Start { step: step.id.clone(), seen, reason, word: None });
@@ -380,15 +376,15 @@ fn start(scene: &Scene, desk: &mut Desk, step: &Step, reason: Option<String>) {
 
 fn undo(scene: &Scene, desk: &mut Desk, step: &Step) {
     let seen = picture(scene.plan, scene.run, scene.board, scene.now, step);
-    open(scene, desk, Does::Undo, step, Ask::Undo { step: step.id.clone(), seen });
+    open(scene, desk, KeyAction::Undo, step, Ask::Undo { step: step.id.clone(), seen });
 }
 
 /// Sends a command that nothing is typed for, or says at once why not.
 fn send(scene: &Scene, desk: &mut Desk, command: Command) -> Option<Request> {
     // While a decision is on its way to the disk the present picture is the one before it: the driver judges in turn.
-    match refused(scene, command.clone()).filter(|_| !scene.recording) {
+    match refusal_of(scene, command.clone()).filter(|_| !scene.recording) {
         Some(refusal) => {
-            desk.refused = Some(Refused { command: Some(command), why: refusal.told(scene.plan) });
+            desk.refused = Some(Refused { command: Some(command), why: told(scene, &refusal) });
             None
         }
         None => Some(Request::Command(command)),
@@ -489,9 +485,9 @@ fn chosen(scene: &Scene, desk: &mut Desk, ch: char) -> Option<Request> {
 /// The typed answer is sent. What can be mended stays in the question, with what is wrong beside it.
 fn sent(scene: &Scene, desk: &mut Desk) -> Option<Request> {
     let prompt = desk.prompt.take()?;
-    let command = match command_of(scene, &prompt) {
+    let command = match answer_to(scene, &prompt) {
         Answer::Send(command) => command,
-        Answer::AskOn(command, next) => match refused(scene, command) {
+        Answer::AskOn(command, next) => match refusal_of(scene, command) {
             None => {
                 // The second person reads the same question on; the word for an overridden gate is a new one.
                 match &next {
@@ -507,7 +503,7 @@ fn sent(scene: &Scene, desk: &mut Desk) -> Option<Request> {
         Answer::Steer(steer) => return Some(Request::Steer(steer)),
         Answer::Nothing => return None,
     };
-    match refused(scene, command.clone()) {
+    match refusal_of(scene, command.clone()) {
         // While a decision is on its way only what is wrong with the answer itself is known for sure.
         Some(refusal) if mendable(&refusal) || !scene.recording => turned_down(scene, desk, prompt, &refusal),
         _ => {
@@ -527,7 +523,7 @@ fn sent(scene: &Scene, desk: &mut Desk) -> Option<Request> {
 
 fn turned_down(scene: &Scene, desk: &mut Desk, mut prompt: Prompt, refusal: &Refusal) -> Option<Request> {
     if mendable(refusal) {
-        desk.notice = Some(refusal.told(scene.plan));
+        desk.notice = Some(told(scene, refusal));
         // A wrong word is typed anew; a reason is mended.
         if matches!(refusal, Refusal::WrongWord { .. }) {
             prompt.typed.clear();
@@ -564,7 +560,7 @@ enum Answer {
     Nothing,
 }
 
-fn command_of(scene: &Scene, prompt: &Prompt) -> Answer {
+fn answer_to(scene: &Scene, prompt: &Prompt) -> Answer {
     let Prompt { ask, typed, shown } = prompt;
     let shown = shown.map_or(Span::ZERO, |since| scene.desk.sat.left_after(since));
     let typed = || typed.clone();
@@ -585,10 +581,10 @@ fn command_of(scene: &Scene, prompt: &Prompt) -> Answer {
             if two {
                 // A wrong word is told before somebody else is called.
                 let somebody = Some(Who("somebody else".to_owned()));
-                let trial = with_reason(confirmation(step, typed(), somebody, seen), reason);
+                let command = with_reason(confirmation(step, typed(), somebody, seen), reason);
                 let next =
                     Ask::Start { step: step.clone(), seen: seen.clone(), reason: reason.clone(), word: Some(typed()) };
-                return Answer::AskOn(trial, next);
+                return Answer::AskOn(command, next);
             }
             with_reason(confirmation(step, typed(), None, seen), reason)
         }
@@ -601,10 +597,10 @@ fn command_of(scene: &Scene, prompt: &Prompt) -> Answer {
         }
         Ask::OverrideReason(id) => {
             let Some(step) = scene.plan.step(id) else { return Answer::Nothing };
-            let perfect = perfect(scene, step, word(step));
-            let seen = perfect.seen.clone();
+            let confirmation = full_confirmation(scene, step, word(step));
+            let seen = confirmation.seen.clone();
             let next = Ask::Start { step: id.clone(), seen, reason: Some(typed()), word: None };
-            return Answer::AskOn(with_reason(perfect, &Some(typed())), next);
+            return Answer::AskOn(with_reason(confirmation, &Some(typed())), next);
         }
         Ask::SkipReason(step) => Command::Skip { step: step.clone(), reason: typed() },
         Ask::Stop { step, seen } => Command::Stop(confirmation(step, typed(), None, seen)),

@@ -1,53 +1,33 @@
-//! From a key press to its meaning. What the meanings are is in [`crate::screen::keys`].
+//! From a key press of the terminal to what it does. The bindings are in [`crate::screen::keys`].
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use crate::screen::keys::Does;
+use crate::screen::keys::{KeyAction, KeyPress, action_of};
 
-/// What a key press means when no question is open. `None` for a key that means nothing.
-pub fn meaning(key: KeyEvent) -> Option<Does> {
-    let control = key.modifiers.contains(KeyModifiers::CONTROL);
-    Some(match key.code {
-        KeyCode::Char('z') if control => Does::Suspend,
-        KeyCode::Char('l') if control => Does::Redraw,
-        KeyCode::Char('c') if control => Does::Leave,
-        KeyCode::Char(_) if control || key.modifiers.contains(KeyModifiers::ALT) => return None,
-        KeyCode::Up | KeyCode::Char('k') => Does::Up,
-        KeyCode::Down | KeyCode::Char('j') => Does::Down,
-        KeyCode::PageUp => Does::PageUp,
-        KeyCode::PageDown => Does::PageDown,
-        KeyCode::Home => Does::First,
-        KeyCode::End => Does::Last,
-        KeyCode::Tab | KeyCode::BackTab => Does::Switch,
-        KeyCode::Enter => Does::Confirm,
-        KeyCode::Esc => Does::Escape,
-        KeyCode::Char('g') => Does::Here,
-        KeyCode::Char('o') => Does::Override,
-        KeyCode::Char('s') => Does::Skip,
-        KeyCode::Char(' ') => Does::Tick,
-        KeyCode::Char('x') => Does::Stop,
-        KeyCode::Char('v') => Does::VerifyAgain,
-        KeyCode::Char('d') => Does::Doubt,
-        KeyCode::Char('u') => Does::Undo,
-        KeyCode::Char('h') => Does::ByHand,
-        KeyCode::Char('b') => Does::WayBack,
-        KeyCode::Char('n') => Does::Note,
-        KeyCode::Char('m') => Does::Status,
-        KeyCode::Char('e') => Does::End,
-        KeyCode::Char('z') => Does::Zoom,
-        KeyCode::Char('p') => Does::Whole,
-        KeyCode::Char('l') => Does::Log,
-        KeyCode::Char('+' | '=') => Does::Faster,
-        KeyCode::Char('-') => Does::Slower,
-        KeyCode::Char('w') => Does::Pause,
-        KeyCode::Char('f') => Does::Onward,
-        KeyCode::Right => Does::NextDecision,
-        KeyCode::Left => Does::PreviousDecision,
-        KeyCode::Char('i') => Does::Into,
-        KeyCode::Char('t') => Does::Place,
-        KeyCode::Char('?') => Does::Help,
-        KeyCode::Char('q') => Does::Leave,
-        KeyCode::Char(digit @ '1'..='9') => Does::ZoomTo(usize::try_from(digit.to_digit(10)?).ok()?.checked_sub(1)?),
+/// What a key press does when no question is open. `None` for a key that does nothing.
+pub fn meaning(event: KeyEvent) -> Option<KeyAction> {
+    action_of(key(event)?)
+}
+
+/// The key that was pressed. `None` for one that nothing can be bound to.
+fn key(event: KeyEvent) -> Option<KeyPress> {
+    let with = |modifier| event.modifiers.contains(modifier);
+    Some(match event.code {
+        KeyCode::Char(ch) if with(KeyModifiers::CONTROL) => KeyPress::Ctrl(ch),
+        KeyCode::Char(_) if with(KeyModifiers::ALT) => return None,
+        KeyCode::Char(ch) => KeyPress::Char(ch),
+        KeyCode::Enter => KeyPress::Enter,
+        KeyCode::Esc => KeyPress::Esc,
+        KeyCode::Tab => KeyPress::Tab,
+        KeyCode::BackTab => KeyPress::BackTab,
+        KeyCode::Up => KeyPress::Up,
+        KeyCode::Down => KeyPress::Down,
+        KeyCode::Left => KeyPress::Left,
+        KeyCode::Right => KeyPress::Right,
+        KeyCode::PageUp => KeyPress::PageUp,
+        KeyCode::PageDown => KeyPress::PageDown,
+        KeyCode::Home => KeyPress::Home,
+        KeyCode::End => KeyPress::End,
         _ => return None,
     })
 }

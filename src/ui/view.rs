@@ -12,6 +12,7 @@ use ratatui::widgets::{Block as Frame_, Clear, Paragraph};
 
 use super::theme::{Glyphs, Theme};
 use crate::core::standing::StepState;
+use crate::screen::offers::KeyHint;
 use crate::screen::{Block, Detail, Focus, Pane, Role, Row, Screen, Sheet, SheetBody, Text};
 use crate::text::{fit, width};
 use flow::fit_middle;
@@ -199,7 +200,7 @@ impl Canvas<'_> {
     /// Keys, as many as fit; the last two, help and the way out, always do.
     fn footer(&self, frame: &mut Frame, area: Rect) {
         let columns = usize::from(area.width);
-        let spans = |(key, label): &(&str, &str)| {
+        let spans = |KeyHint { key, label }: &KeyHint| {
             [Span::raw(" "), self.span(Role::Key, key), self.span(Role::Dim, format!(" {label}")), Span::raw(" ")]
         };
         let (most, last) = self.screen.keys.split_at(self.screen.keys.len().saturating_sub(2));

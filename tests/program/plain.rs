@@ -183,9 +183,14 @@ fn a_run_is_driven_to_its_end_through_pipes() {
     talk.wait("next: start 1 go");
     talk.confirm("start look go", "confirmed 1 Look around");
     talk.wait("[ ] 1. nobody is deploying");
-    talk.wait("next: tick 1");
+    talk.wait("next: tick 1 (tick the next item: nobody is deploying); or stop 1 stop");
+    talk.say("start 1 go");
+    talk.wait("refused: 1 \"Look around\" is running: wait for it, or stop it (stop 1 stop)");
     talk.say("tick 1");
     talk.wait("ticked item 1 of step 1 Look around");
+    // What is next has changed, and nothing else has.
+    talk.wait("next: tick 1 (tick the next item: the pager is on); or stop 1 stop");
+    assert!(!talk.all.contains("space"), "no key is told: {}", talk.all);
     talk.say("space 1 2");
     talk.wait("1 Look around done");
     talk.wait("next: start 2 go");
@@ -404,7 +409,7 @@ fn probes_that_fail_are_told_and_watching_does_nothing() {
     fs::rename(place.path().join("flag"), place.path().join("away")).unwrap();
     talk.wait("probe side FAILS: ");
     talk.say("start 1 go");
-    talk.wait("refused: this only watches");
+    talk.wait("refused: this cockpit only watches");
     place.flag(true);
     talk.wait("probe side answers again");
     talk.say("panes");
@@ -490,7 +495,7 @@ fn two_people_start_a_step_and_it_is_taken_back() {
     assert_eq!(place.world(), "flipped\n");
     talk.say("back");
     talk.wait("costs: lossless");
-    talk.wait("next: show 1, then undo 1 undo");
+    talk.wait("Next: 1 \"Flip\": take it back (undo 1 undo)");
     talk.say("show 1");
     talk.wait("or undo 1 undo");
     talk.confirm("undo 1 flip", "refused: not done: type \"undo\" to confirm, not \"flip\"");

@@ -15,7 +15,7 @@ use gonogo::core::plan::Plan;
 use gonogo::core::rollback::way_back;
 use gonogo::core::state::Run;
 use gonogo::core::time::{At, Span};
-use gonogo::rehearsal::durations::{Gathered, Told, measure};
+use gonogo::rehearsal::durations::{Gathered, MeasuredRehearsal, measure};
 use gonogo::runbook::{Options, load_str};
 use gonogo::words::about;
 use proptest::prelude::*;
@@ -350,7 +350,7 @@ fn gathered(then: &str, profile: Option<&str>, now: &str, real: bool) -> BTreeMa
     let (present, as_now) = (read(now, None), read(then, None));
     let mut gathered = Gathered::default();
     let as_now = (then != now).then_some(&as_now);
-    gathered.add(Told { name: "7a11", real, plan: &story.plan, as_now, facts: &story.facts }, &present);
+    gathered.add(MeasuredRehearsal { name: "7a11", real, plan: &story.plan, as_now, facts: &story.facts }, &present);
     gathered.typical()
 }
 
@@ -392,7 +392,7 @@ fn real_servers_are_believed_before_a_simulated_world() {
         story.does("list", 1);
         story.does("left", seconds);
         gathered.add(
-            Told { name: "7a11", real, plan: &story.plan, as_now: None, facts: &story.facts },
+            MeasuredRehearsal { name: "7a11", real, plan: &story.plan, as_now: None, facts: &story.facts },
             &read(RUNBOOK, None),
         );
     }

@@ -12,7 +12,7 @@ use gonogo::core::decide::decide;
 use gonogo::core::evidence::Baselines;
 use gonogo::core::fact::{Ending, Fact, Finding, Mode};
 use gonogo::core::ids::{Attempt, StepId, Who};
-use gonogo::core::input::{Command, Input, Picture};
+use gonogo::core::input::{Command, Confirmation, Input, Picture};
 use gonogo::core::job::{Direction, JobKey, Outcome};
 use gonogo::core::plan::{Plan, Step};
 use gonogo::core::reading::Reading;
@@ -21,14 +21,23 @@ use gonogo::core::standing::{StepState, picture, step_state};
 use gonogo::core::state::Run;
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
-use gonogo::pace::{PaceView, Passing, Place, Steer};
+use gonogo::pace::{PaceView, Passing, PlaybackPosition, Steer};
 use gonogo::run_view::{RunView, ViewEvent};
 use gonogo::runbook::{self, Options};
-use gonogo::screen::keys::KEYS;
-use gonogo::screen::{Ask, Desk, Focus, Overlay, Prompt, Scene, SessionStatus, project};
+use gonogo::screen::keys::{KEYS, KeyAction, KeyPress};
+use gonogo::screen::offers::offers;
+use gonogo::screen::{
+    Ask, Desk, Focus, FrontEnd, Overlay, Prompt, Scene, Screen, SessionStatus, SheetBody, Text, project,
+};
 use gonogo::ui::desk::{Request, paste, press};
+use gonogo::ui::theme::{Glyphs, Palette, Theme};
+use gonogo::ui::view;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
 
 use crate::facts::step_started;
+
+const MONO: Theme = Theme { palette: Palette::None, glyphs: Glyphs::Unicode };
 
 const NOW: At = At(1_800_000_000_000);
 
@@ -208,35 +217,33 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Every key there is a meaning for, as it is written in the table, and many there is none for.
+/// The key press of a key in the table.
+fn event(key: KeyPress) -> KeyEvent {
+    let (code, modifiers) = match key {
+        KeyPress::Char(ch) => (KeyCode::Char(ch), KeyModifiers::NONE),
+        KeyPress::Ctrl(ch) => (KeyCode::Char(ch), KeyModifiers::CONTROL),
+        KeyPress::Enter => (KeyCode::Enter, KeyModifiers::NONE),
+        KeyPress::Esc => (KeyCode::Esc, KeyModifiers::NONE),
+        KeyPress::Tab => (KeyCode::Tab, KeyModifiers::NONE),
+        KeyPress::BackTab => (KeyCode::BackTab, KeyModifiers::SHIFT),
+        KeyPress::Up => (KeyCode::Up, KeyModifiers::NONE),
+        KeyPress::Down => (KeyCode::Down, KeyModifiers::NONE),
+        KeyPress::Left => (KeyCode::Left, KeyModifiers::NONE),
+        KeyPress::Right => (KeyCode::Right, KeyModifiers::NONE),
+        KeyPress::PageUp => (KeyCode::PageUp, KeyModifiers::NONE),
+        KeyPress::PageDown => (KeyCode::PageDown, KeyModifiers::NONE),
+        KeyPress::Home => (KeyCode::Home, KeyModifiers::NONE),
+        KeyPress::End => (KeyCode::End, KeyModifiers::NONE),
+    };
+    KeyEvent::new(code, modifiers)
+}
+
+/// Every key there is a meaning for, and many there is none for.
 fn keys() -> Vec<KeyEvent> {
     let plain = |code| KeyEvent::new(code, KeyModifiers::NONE);
     let control = |ch| KeyEvent::new(KeyCode::Char(ch), KeyModifiers::CONTROL);
     let mut keys = Vec::new();
-    for name in KEYS.iter().flat_map(|def| def.keys.split(' ')) {
-        keys.push(match name {
-            "↑" => plain(KeyCode::Up),
-            "↓" => plain(KeyCode::Down),
-            "PgUp" => plain(KeyCode::PageUp),
-            "PgDn" => plain(KeyCode::PageDown),
-            "Home" => plain(KeyCode::Home),
-            "End" => plain(KeyCode::End),
-            "tab" => plain(KeyCode::Tab),
-            "→" => plain(KeyCode::Right),
-            "←" => plain(KeyCode::Left),
-            "enter" => plain(KeyCode::Enter),
-            "space" => plain(KeyCode::Char(' ')),
-            "esc" => plain(KeyCode::Esc),
-            "ctrl-z" => control('z'),
-            "ctrl-l" => control('l'),
-            name => {
-                let mut chars = name.chars();
-                let ch = chars.next().unwrap();
-                assert!(chars.next().is_none(), "the test does not know the key {name}");
-                plain(KeyCode::Char(ch))
-            }
-        });
-    }
+    keys.extend(KEYS.iter().flat_map(|def| def.binding).map(|key| event(*key)));
     keys.extend((' '..='~').map(|ch| plain(KeyCode::Char(ch))));
     keys.extend(['é', 'ß', '漢', '🙂', '\u{202e}'].map(|ch| plain(KeyCode::Char(ch))));
     keys.extend(('a'..='z').map(control));
@@ -644,8 +651,8 @@ fn with_everything_taken_back_the_sheet_of_the_way_back_leads_to_the_end() {
     assert_eq!(waits.as_deref(), Some("everything is taken back; you end the run"));
     let stage = Stage::new(&plan, run, board);
     let mut desk = Desk { overlay: Some(Overlay::WayBack), ..Desk::default() };
-    let offered = gonogo::screen::keys::hints(&stage.scene(&desk));
-    assert_eq!(offered.first(), Some(&("e", "end the run")));
+    let offered = project(&stage.scene(&desk)).keys;
+    assert_eq!(offered.first().map(|hint| (hint.key.as_str(), hint.label)), Some(("e", "end the run")));
     stage.pressed(&mut desk, letter('e'));
     assert!(matches!(desk.prompt.as_ref().map(|prompt| &prompt.ask), Some(Ask::End)));
 }
@@ -726,9 +733,10 @@ fn the_footer_offers_only_what_would_be_accepted() {
     for state in STATES {
         let (stage, desk) = staged(&plan, state);
         let offered = project(&stage.scene(&desk)).keys;
-        assert_eq!(offered.iter().rev().take(2).map(|key| key.0).collect::<Vec<_>>(), ["q", "?"]);
-        for (keys, _) in offered {
-            let key = match keys {
+        assert_eq!(offered.iter().rev().take(2).map(|hint| hint.key.as_str()).collect::<Vec<_>>(), ["q", "?"]);
+        for hint in offered {
+            let keys = hint.key;
+            let key = match keys.as_str() {
                 "enter" => ENTER,
                 "space" => letter(' '),
                 "tab" => KeyEvent::new(KeyCode::Tab, KeyModifiers::NONE),
@@ -745,12 +753,12 @@ fn the_footer_offers_only_what_would_be_accepted() {
     }
 }
 
-fn passing(place: Option<Place>) -> Passing {
+fn passing(place: Option<PlaybackPosition>) -> Passing {
     Passing { pace: PaceView { speed: 60, paused: false }, place }
 }
 
-fn place() -> Place {
-    Place { fact: 41, of: 212, note: None }
+fn place() -> PlaybackPosition {
+    PlaybackPosition { fact: 41, of: 212, note: None }
 }
 
 /// What a key was answered with, in a mode: a request, or a sentence.
@@ -835,16 +843,221 @@ fn keys_of_time_are_no_keys_while_something_is_typed_in_vain() {
 fn the_footer_offers_the_keys_of_time_where_there_is_a_pace() {
     let plan = plan("proofs/branches.yaml");
     let (mut stage, desk) = staged(&plan, StepState::Ready);
-    let offered = |stage: &Stage| project(&stage.scene(&desk)).keys.iter().map(|key| key.0).collect::<Vec<_>>();
+    let offered =
+        |stage: &Stage| project(&stage.scene(&desk)).keys.into_iter().map(|hint| hint.key).collect::<Vec<_>>();
     let time = ["→", "i", "t", "f", "w", "+", "-"];
-    assert!(!offered(&stage).iter().any(|key| time.contains(key)));
+    assert!(!offered(&stage).iter().any(|key| time.contains(&key.as_str())));
     stage.passing = Some(passing(None));
     let rehearsed = offered(&stage);
-    assert_eq!(rehearsed.iter().filter(|key| time.contains(key)).collect::<Vec<_>>(), [&"f", &"w", &"+", &"-"]);
+    assert_eq!(rehearsed.iter().filter(|key| time.contains(&key.as_str())).collect::<Vec<_>>(), ["f", "w", "+", "-"]);
     assert_eq!(rehearsed[0], "enter");
     stage.passing = Some(passing(Some(place())));
     let replayed = offered(&stage);
-    assert_eq!(replayed[..time.len()], time);
+    // What brings the replay on comes first, then what shows a step, then how to get to another place.
+    assert_eq!(replayed[..9], ["→", "f", "w", "tab", "p", "i", "t", "+", "-"]);
     assert_eq!(replayed[replayed.len() - 2..], ["?", "q"]);
-    assert!(!replayed.iter().any(|key| ["enter", "s", "u", "x", "n", "e", "o"].contains(key)), "{replayed:?}");
+    assert!(
+        !replayed.iter().any(|key| ["enter", "s", "u", "x", "n", "e", "o"].contains(&key.as_str())),
+        "{replayed:?}"
+    );
+}
+
+/// The last row of the screen at 80×24.
+fn footer(screen: &Screen) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+    terminal.draw(|frame| _ = view::draw(frame, screen, MONO)).unwrap();
+    let buffer = terminal.backend().buffer();
+    (0..80).map(|col| buffer[(col, 23)].symbol()).collect()
+}
+
+#[test]
+fn the_keys_that_show_a_gate_stay_in_the_footer_of_a_small_screen() {
+    let plan = plan("proofs/branches.yaml");
+    for state in STATES {
+        let (mut stage, mut desk) = staged(&plan, state);
+        for passing in [None, Some(passing(None)), Some(passing(Some(place())))] {
+            stage.passing = passing;
+            for (focus, other) in [(Focus::Steps, "tab detail"), (Focus::Detail, "tab steps")] {
+                desk.focus = focus;
+                let footer = footer(&project(&stage.scene(&desk)));
+                for key in [other, "p whole", "? help", "q leave"] {
+                    assert!(footer.contains(key), "{state:?}: {key} is not in {footer:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_offered_and_what_the_help_calls_possible_is_the_same() {
+    let plan = plan("proofs/branches.yaml");
+    for state in STATES {
+        let (stage, desk) = staged(&plan, state);
+        let scene = stage.scene(&desk);
+        let offered = offers(&scene);
+        let desk = Desk { overlay: Some(Overlay::Help), ..desk.clone() };
+        let Some(SheetBody::Lines(lines)) = project(&stage.scene(&desk)).overlay.map(|sheet| sheet.body) else {
+            panic!("help is a sheet of lines")
+        };
+        let lines: Vec<String> = lines.iter().map(Text::to_plain).collect();
+        let later = lines.iter().position(|line| line == "OTHER KEYS").unwrap();
+        for def in KEYS.iter().filter(|def| !def.label.is_empty()) {
+            let row = lines.iter().position(|line| line.ends_with(&format!(" {}", def.help))).unwrap();
+            let is_offered = offered.iter().any(|offer| offer.action == def.action) || def.action == KeyAction::Here;
+            assert_eq!(row < later, is_offered, "{:?} in {state:?}", def.action);
+        }
+        // What brings the run on is in the conversation with its key, and in the footer.
+        let screen = project(&stage.scene(&Desk { overlay: None, ..desk }));
+        for offer in offered.iter().filter(|offer| offer.next) {
+            let key = offer.action.def().unwrap().key();
+            let told = screen.conversation.to_plain();
+            assert!(told.contains(&format!("  {key} {}", offer.words)), "{state:?}: {told}");
+            assert!(screen.keys.iter().any(|hint| hint.key == key), "{state:?}: {key}");
+        }
+    }
+}
+
+/// Names of keys as they could stand in a sentence.
+fn key_names() -> Vec<String> {
+    let named = KEYS.iter().flat_map(|def| def.binding).map(KeyPress::to_string);
+    named.filter(|name| name.chars().all(char::is_alphabetic) && name.to_lowercase() == *name).collect()
+}
+
+/// The keys that a text names: in brackets after an advice, or after a word that leads to one.
+fn keys_named(text: &str) -> Vec<String> {
+    let lead = ["press", "with", "by", "key", "use"];
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let bare = |word: &str| word.trim_matches(|c: char| "().,;:\"`".contains(c)).to_owned();
+    let after = words.windows(2).filter(|pair| lead.contains(&pair[0])).map(|pair| bare(pair[1]));
+    let bracketed = words.iter().filter(|word| word.starts_with('(') && word.contains(')')).map(|word| bare(word));
+    let does = ["ticks", "shows", "leaves", "takes", "says", "stops", "goes"];
+    let before = words.windows(2).filter(|pair| does.contains(&pair[1])).map(|pair| bare(pair[0]));
+    let names = key_names();
+    after.chain(bracketed).chain(before).filter(|word| names.contains(word)).collect()
+}
+
+/// Every command on a step, with nothing wrong in it but the state of the step.
+fn commands(stage: &Stage, step: &Step) -> Vec<Command> {
+    let seen = || picture(stage.plan, stage.view.run(), stage.view.board(), NOW, step);
+    let id = || step.id.clone();
+    let reason = || "a reason of some length".to_owned();
+    let confirmation =
+        || Confirmation { step: id(), typed: "go".to_owned(), second: None, seen: seen(), shown: Span(60_000) };
+    vec![
+        Command::Confirm(confirmation()),
+        Command::Override { confirmation: confirmation(), reason: reason() },
+        Command::Acknowledge { step: id(), item: 0 },
+        Command::Skip { step: id(), reason: reason() },
+        Command::Stop(confirmation()),
+        Command::VerifyAgain { step: id() },
+        Command::Resolve { step: id(), finding: Finding::Happened, reason: reason(), seen: seen() },
+        Command::Undo(confirmation()),
+        Command::TakenBackByHand { step: id(), reason: reason(), seen: seen() },
+        Command::End { how: Ending::Completed },
+        Command::End { how: Ending::RolledBack },
+    ]
+}
+
+#[test]
+fn no_refusal_of_the_core_names_a_key() {
+    assert_eq!(keys_named("stop it with x first, or take it back (u); p shows it"), ["x", "u", "p"]);
+    let plan = plan("proofs/branches.yaml");
+    let mut refused = 0;
+    for state in STATES {
+        for step in &plan.steps {
+            let (run, board) = reach(&plan, step, state);
+            let stage = Stage::new(&plan, run, board);
+            for command in commands(&stage, step) {
+                let input = Input::Operator { by: me(), command };
+                let Err(refusal) = decide(&plan, stage.view.run(), stage.view.board(), NOW, input) else { continue };
+                refused += 1;
+                assert_eq!(keys_named(&refusal.to_string()), [""; 0], "{refusal}");
+            }
+        }
+    }
+    assert!(refused > 300, "{refused}");
+}
+
+/// What the source of the core says, without comments.
+#[test]
+fn no_text_in_the_core_names_a_key() {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/core")];
+    let mut read = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let source = std::fs::read_to_string(&path).unwrap();
+            for line in source.lines().filter(|line| !line.trim_start().starts_with("//")) {
+                for text in line.split('"').skip(1).step_by(2) {
+                    read += 1;
+                    assert_eq!(keys_named(text), [""; 0], "{}: {text}", path.display());
+                }
+            }
+        }
+    }
+    assert!(read > 500, "{read}");
+}
+
+#[test]
+fn lines_for_a_front_end_with_orders_name_orders_and_no_keys() {
+    let plan = plan("proofs/branches.yaml");
+    for state in STATES {
+        for overlay in [None, Some(Overlay::Step), Some(Overlay::WayBack)] {
+            let (mut stage, desk) = staged(&plan, state);
+            stage.refusal = Some(Refusal::NoUndo(subject(&plan, state).id.clone()));
+            let desk = Desk { overlay, front_end: FrontEnd::Orders, ..desk };
+            let mut screen = project(&stage.scene(&desk));
+            let mut lines = gonogo::ui::plain::lines(&screen);
+            if let Some(SheetBody::Lines(sheet)) = screen.overlay.take().map(|sheet| sheet.body) {
+                lines.extend(sheet.iter().map(Text::to_plain));
+            }
+            let n = subject(&plan, state).number;
+            assert!(lines.iter().any(|line| line.contains(&format!("(by-hand {n} REASON)"))), "{lines:#?}");
+            for line in lines {
+                assert_eq!(keys_named(&line), [""; 0], "{state:?}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_advised_is_not_refused() {
+    let plan = plan("proofs/branches.yaml");
+    let mut advised = 0;
+    for state in STATES {
+        for step in &plan.steps {
+            let (run, board) = reach(&plan, step, state);
+            let stage = Stage::new(&plan, run, board);
+            let desk = Desk { selected: Some(step.id.clone()), sat: Span::secs(60), ..Desk::default() };
+            for key in
+                [ENTER, letter('o'), letter('s'), letter('u'), letter('h'), letter('x'), letter('v'), letter('d')]
+            {
+                let mut asked = desk.clone();
+                stage.pressed(&mut asked, key);
+                let Some(refused) = asked.refused else { continue };
+                for way in ['u', 'h', 'd', 'x'].into_iter().filter(|way| refused.why.contains(&format!("({way})"))) {
+                    advised += 1;
+                    let mut desk = desk.clone();
+                    stage.pressed(&mut desk, letter(way));
+                    assert_eq!(desk.refused, None, "{state:?}: {key:?} was answered with {}", refused.why);
+                }
+            }
+        }
+    }
+    assert!(advised > 20, "{advised}");
+}
+
+#[test]
+fn a_replay_offers_nothing_that_it_cannot_do() {
+    let plan = plan("proofs/branches.yaml");
+    for state in STATES {
+        let (mut stage, desk) = staged(&plan, state);
+        stage.passing = Some(passing(Some(place())));
+        let lines = gonogo::ui::plain::lines(&project(&stage.scene(&desk)));
+        assert!(!lines.iter().any(|line| line.contains("press ") || line.contains("what became of it")), "{lines:#?}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{BlockedEntry, Debrief, StepTold, UpdatesTold};
+use super::{BlockedEntry, Debrief, StepEntry, UpdatesEntry};
 use crate::core::time::Span;
 
 /// What a step is late by before it is worth a word; and half of what was expected, at least.
@@ -17,7 +17,7 @@ impl BlockedEntry {
     }
 }
 
-impl StepTold {
+impl StepEntry {
     /// How much longer it took than it should have, when that is worth a word.
     fn slower(&self) -> Option<String> {
         let took = self.took_ms?;
@@ -35,7 +35,7 @@ impl StepTold {
     }
 }
 
-impl UpdatesTold {
+impl UpdatesEntry {
     fn line(&self) -> String {
         let every = Span(self.every_ms);
         if self.automatic {
@@ -77,7 +77,7 @@ impl Debrief {
         for held in self.held_back.iter().filter(|held| held.mishap.is_none()) {
             lines.push(format!("T+{}  {}", span(held.at_ms), held.line()));
         }
-        lines.extend(self.steps.iter().filter_map(StepTold::slower));
+        lines.extend(self.steps.iter().filter_map(StepEntry::slower));
         if let Some(rollback) = self.rollback {
             let how = if rollback.complete { "everything was taken back" } else { "the way back was gone in part" };
             lines.push(format!("rollback: {how}, {} steps in {}", rollback.steps, span(rollback.took_ms)));
@@ -90,8 +90,8 @@ impl Debrief {
             let _ = write!(pause, " of {}", span(budget));
         }
         lines.push(pause);
-        lines.extend(self.updates.as_ref().map(UpdatesTold::line));
-        let silence = self.updates.filter(UpdatesTold::too_silent).map(|updates| span(updates.longest_silence_ms));
+        lines.extend(self.updates.as_ref().map(UpdatesEntry::line));
+        let silence = self.updates.filter(UpdatesEntry::too_silent).map(|updates| span(updates.longest_silence_ms));
         if self.harm.is_empty() {
             lines.push(match silence {
                 Some(silence) => format!("nothing that would have hurt, but people heard nothing for {silence}"),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{BlockedEntry, Mishap, Told, named};
+use super::{BlockedEntry, Mishap, MishapEntry, named};
 use crate::core::expr::Condition;
 use crate::core::fact::{Ending, Fact, Recorded, StopWhy};
 use crate::core::ids::StepId;
@@ -56,7 +56,7 @@ fn answers(plan: &Plan, fact: &Fact) -> Option<String> {
     })
 }
 
-pub(super) fn told(plan: &Plan, facts: &[Recorded], start: At, mishap: &Mishap) -> Told {
+pub(super) fn told(plan: &Plan, facts: &[Recorded], start: At, mishap: &Mishap) -> MishapEntry {
     let after = facts.iter().filter(|recorded| recorded.at >= mishap.at);
     let stopped = stopped_by_hand(facts);
     let showing = || {
@@ -71,7 +71,7 @@ pub(super) fn told(plan: &Plan, facts: &[Recorded], start: At, mishap: &Mishap) 
             .filter(|recorded| recorded.at >= *since)
             .find_map(|recorded| Some((recorded.at.since(*since), answers(plan, &recorded.fact)?)))
     });
-    Told {
+    MishapEntry {
         at_ms: mishap.at.since(start).0,
         what: mishap.what.clone(),
         noticed_after_ms: noticed.as_ref().map(|(at, _)| at.since(mishap.at).0),

@@ -39,7 +39,7 @@ use super::WorldEvent;
 use dice::Dice;
 use jobs::Job;
 use model::Model;
-use probes::{Watch, Watched};
+use probes::Watched;
 use trouble::{Fate, Troubles};
 
 pub use trouble::{Incident, IncidentKind, Touches};
@@ -101,7 +101,7 @@ pub struct SimWorld {
     queue: BTreeMap<(At, u64), Coming>,
     sequence: u64,
     watching: bool,
-    watch: Watch,
+    watch: BTreeMap<ProbeId, Watched>,
     muted: Vec<(usize, ProbeId, Mute)>,
     running: BTreeMap<JobKey, Job>,
     /// What commands left behind for whoever looks for them.

@@ -1,7 +1,5 @@
 //! What a measurement sees of the simulated world, in the shape its probe promises.
 
-use std::collections::BTreeMap;
-
 use crate::core::ids::ProbeId;
 use crate::core::probe::Probe;
 use crate::core::time::{At, Span};
@@ -45,6 +43,3 @@ impl Watched {
         self.observer.sees(Look { id, model, limit: probe.limit, times, dice: &mut self.dice })
     }
 }
-
-/// All probes of a plan.
-pub(super) type Watch = BTreeMap<ProbeId, Watched>;

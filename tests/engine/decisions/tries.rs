@@ -105,7 +105,7 @@ fn a_second_try_to_take_back_goes_on_with_the_first_job_that_is_not_done_and_wai
     bench.start("leave").unwrap();
     bench.ends("leave", true);
     assert_eq!(begins_with(&bench.undo("leave").unwrap()), (0, 0));
-    assert!(matches!(bench.undo("leave"), Err(Refusal::WrongState { advice: "it is on its way back already", .. })));
+    assert!(matches!(bench.undo("leave"), Err(Refusal::WrongState { why: "it is on its way back already", .. })));
     bench.ends("leave", true);
     bench.read(0, true);
     bench.ends("leave", false); // to open fails, behind the drain
@@ -267,7 +267,7 @@ fn only_a_step_whose_work_ended_well_is_verified_again() {
     bench.start("copy").unwrap();
     bench.ends("copy", false);
     let refusal = bench.command(Command::VerifyAgain { step: "copy".into() }).unwrap_err().to_string();
-    assert!(refusal.contains("failed before its work was done") && refusal.contains("enter"), "{refusal}");
+    assert!(refusal.contains("failed before its work was done") && refusal.contains("start it again"), "{refusal}");
     bench.read(0, true);
     bench.start("copy").unwrap();
     bench.ends("copy", true);

@@ -1,0 +1,77 @@
+//! How a front end names what can be done: the cockpit its keys, the plain mode its orders.
+//!
+//! The core and the texts of the screen know actions only, so that nobody is told to press a key on a line.
+
+use super::Scene;
+use super::keys::KeyAction;
+use crate::core::ids::StepId;
+use crate::core::plan::{Confirm, Step};
+use crate::core::refusal::{Advice, Refusal};
+use crate::core::standing::{stop_word, undo_word, word};
+
+/// Who shows the screen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FrontEnd {
+    /// A cockpit with keys.
+    #[default]
+    Keys,
+    /// Lines that are read and written.
+    Orders,
+}
+
+/// The key or the order that does something, with a step where it needs one: `x`, or `stop 7 stop`. `None` where the
+/// front end has none.
+pub(crate) fn name_of(scene: &Scene, action: KeyAction, step: Option<&Step>) -> Option<String> {
+    let def = action.def()?;
+    match scene.desk.front_end {
+        FrontEnd::Keys => Some(def.key()),
+        FrontEnd::Orders if def.order.is_empty() => None,
+        FrontEnd::Orders => Some(match step.and_then(|step| arguments(scene, action, step)) {
+            Some(arguments) => format!("{} {arguments}", def.order),
+            None => def.order.to_owned(),
+        }),
+    }
+}
+
+/// What follows the verb of an order.
+fn arguments(scene: &Scene, action: KeyAction, step: &Step) -> Option<String> {
+    let n = step.number;
+    let second = step.confirm == Confirm::TwoPerson;
+    Some(match action {
+        KeyAction::Confirm if second => format!("{n} {} NAME-OF-THE-SECOND-PERSON", word(step)),
+        KeyAction::Confirm => format!("{n} {}", word(step)),
+        KeyAction::Override if second => format!("{n} {} --second NAME-OF-THE-SECOND-PERSON REASON", word(step)),
+        KeyAction::Override => format!("{n} {} REASON", word(step)),
+        KeyAction::Undo => format!("{n} {}", undo_word(step)),
+        KeyAction::Stop => format!("{n} {}", stop_word(scene.run, step)),
+        KeyAction::Skip | KeyAction::ByHand => format!("{n} REASON"),
+        KeyAction::Doubt => format!("{n} happened, not or half, and REASON"),
+        KeyAction::Tick | KeyAction::VerifyAgain | KeyAction::Whole => n.to_string(),
+        KeyAction::End if scene.plan.steps.iter().all(|step| scene.run.is_settled(&step.id)) => "complete".to_owned(),
+        KeyAction::End => "rolled-back".to_owned(),
+        _ => return None,
+    })
+}
+
+/// A refusal as one sentence, with the front end's own keys or orders in it.
+pub(crate) fn told(scene: &Scene, refusal: &Refusal) -> String {
+    refusal.told(scene.plan, &|id, advice| advised(scene, id, advice))
+}
+
+/// `stop it (x)`, or `stop it (stop 7 stop)`.
+pub(crate) fn advised(scene: &Scene, id: &StepId, advice: Advice) -> String {
+    let action = match advice {
+        Advice::Wait => None,
+        Advice::Stop => Some(KeyAction::Stop),
+        Advice::TakeBack => Some(KeyAction::Undo),
+        Advice::TakeBackByHand => Some(KeyAction::ByHand),
+        Advice::Resolve => Some(KeyAction::Doubt),
+        Advice::StartAgain | Advice::Confirm => Some(KeyAction::Confirm),
+        Advice::Skip => Some(KeyAction::Skip),
+    };
+    let name = action.and_then(|action| name_of(scene, action, scene.plan.step(id)));
+    match name {
+        Some(name) => format!("{} ({name})", advice.as_str()),
+        None => advice.as_str().to_owned(),
+    }
+}

@@ -1,0 +1,340 @@
+//! What can be done now: the one list from which footer, help, the conversation and the plain mode tell it.
+//!
+//! Only what would be accepted is offered: every action of the run is asked of the core first, which costs nothing.
+
+use std::borrow::Cow;
+
+use super::dry_run::{accepted, checklist, next_item};
+use super::keys::{KEYS, KeyAction};
+use super::{Ask, Focus, Overlay, Scene, here, selected};
+use crate::core::plan::Step;
+use crate::core::rollback::{WayBack, is_going_back, to_be_stopped_before, way_back};
+use crate::core::standing::StepState;
+use crate::pace::{NO_PACE, ONLY_FORWARD};
+use crate::text::clean;
+
+/// How many offers about the step come before the keys that show it: a narrow footer ends early, and the conversation
+/// names them all.
+const BEFORE_VIEWS: usize = 3;
+
+/// Something that can be done now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offer<'a> {
+    /// What is done. Each front end adds its own key or order.
+    pub action: KeyAction,
+    /// The step it is done with; `None` when it is not about a step.
+    pub step: Option<&'a Step>,
+    /// What it does, in a few words.
+    pub words: Cow<'static, str>,
+    /// Whether it brings the run on from here: it is told in the conversation, too.
+    pub next: bool,
+}
+
+impl<'a> Offer<'a> {
+    fn next(action: KeyAction, step: Option<&'a Step>, words: impl Into<Cow<'static, str>>) -> Self {
+        Self { action, step, words: words.into(), next: true }
+    }
+
+    /// What can be done besides. The table has its words.
+    fn other(action: KeyAction, step: Option<&'a Step>) -> Self {
+        Self { action, step, words: Cow::Borrowed(""), next: false }
+    }
+}
+
+/// Said to whoever wants to do something where nothing can be done.
+pub const WATCHING: &str = "this cockpit only watches: start a run to do something";
+/// Said to whoever wants to change what is over.
+pub const REPLAYED: &str = "this is a replay: what has happened cannot be changed";
+
+/// Why an action cannot be done in this kind of session, whatever the state of the run. `None` when it can.
+pub fn not_here(scene: &Scene, action: KeyAction) -> Option<&'static str> {
+    if action.is_about_time() {
+        return match scene.passing {
+            None => Some(NO_PACE),
+            Some(_) if !action.is_about_pace() && !scene.is_replay() => Some(ONLY_FORWARD),
+            Some(_) => None,
+        };
+    }
+    match action {
+        KeyAction::Here
+        | KeyAction::Switch
+        | KeyAction::WayBack
+        | KeyAction::Zoom
+        | KeyAction::Whole
+        | KeyAction::Log
+        | KeyAction::Help
+        | KeyAction::Leave => None,
+        _ if scene.watching => Some(WATCHING),
+        _ if scene.is_replay() => Some(REPLAYED),
+        _ => None,
+    }
+}
+
+/// Everything that can be done now, the most useful first; help and leaving come last.
+pub fn offers<'a>(scene: &'a Scene) -> Vec<Offer<'a>> {
+    let selected = selected(scene);
+    let step = selected.map(|(step, _)| step);
+    let mut offers = next(scene, selected);
+    offers.retain(|offer| available(scene, offer.step, offer.action));
+    let views = [KeyAction::Switch, KeyAction::Whole].map(|action| Offer::other(action, step));
+    let at = offers.len().min(BEFORE_VIEWS);
+    offers.splice(at..at, views.into_iter().filter(|view| available(scene, view.step, view.action)));
+    let mut others = OTHERS;
+    if scene.is_replay() {
+        // What a replay is for comes first.
+        others.sort_by_key(|action| !action.is_about_time());
+    }
+    for action in others {
+        if !offers.iter().any(|offer| offer.action == action) && available(scene, step, action) {
+            offers.push(Offer::other(action, step));
+        }
+    }
+    if overdue(scene) {
+        offers.sort_by_key(|offer| offer.action != KeyAction::Status);
+    }
+    offers.sort_by_key(|offer| matches!(offer.action, KeyAction::Help | KeyAction::Leave));
+    offers
+}
+
+/// What is offered besides what brings the run on, in the order in which it is of use.
+const OTHERS: [KeyAction; 25] = [
+    KeyAction::Tick,
+    KeyAction::Doubt,
+    KeyAction::Confirm,
+    KeyAction::VerifyAgain,
+    KeyAction::Override,
+    KeyAction::Stop,
+    KeyAction::Here,
+    KeyAction::End,
+    KeyAction::Undo,
+    KeyAction::ByHand,
+    KeyAction::WayBack,
+    KeyAction::Skip,
+    KeyAction::NextDecision,
+    KeyAction::Into,
+    KeyAction::Place,
+    KeyAction::Onward,
+    KeyAction::Pause,
+    KeyAction::Faster,
+    KeyAction::Slower,
+    KeyAction::Zoom,
+    KeyAction::Note,
+    KeyAction::Status,
+    KeyAction::Log,
+    KeyAction::Help,
+    KeyAction::Leave,
+];
+
+/// Whether an action would be accepted now.
+fn available(scene: &Scene, step: Option<&Step>, action: KeyAction) -> bool {
+    if not_here(scene, action).is_some() {
+        return false;
+    }
+    match action {
+        KeyAction::Help | KeyAction::Leave => true,
+        KeyAction::Log => !scene.watching,
+        _ if action.is_about_time() => true,
+        KeyAction::Zoom => !scene.plan.probes.is_empty(),
+        KeyAction::Switch | KeyAction::Whole => step.is_some(),
+        KeyAction::Here => step.zip(here(scene)).is_some_and(|(step, here)| step.id != here.id),
+        KeyAction::WayBack if scene.is_replay() => true,
+        _ if scene.watching || scene.run.ended.is_some() || scene.fault.is_some() => false,
+        // On the way out nothing new is started; what is under way can still be stopped.
+        _ if scene.leaving && action != KeyAction::Stop => false,
+        KeyAction::WayBack => way_back(scene.plan, scene.run) != WayBack::default(),
+        KeyAction::Note => true,
+        KeyAction::Status => scene.plan.comms.is_some(),
+        action => step.is_some_and(|step| accepted(scene, step, action)),
+    }
+}
+
+/// Whether stakeholders should have been told how it goes by now.
+fn overdue(scene: &Scene) -> bool {
+    let every = scene.plan.comms.as_ref().map(|comms| comms.every);
+    every.zip(scene.run.last_update).is_some_and(|(every, last)| scene.now.since(last) >= every)
+}
+
+/// What would bring the run on from here, if it is accepted, the most useful first.
+fn next<'a>(scene: &'a Scene, selected: Option<(&'a Step, StepState)>) -> Vec<Offer<'a>> {
+    let leave = || Offer::next(KeyAction::Leave, None, "leave");
+    if scene.watching {
+        return Vec::new();
+    }
+    if scene.is_replay() {
+        return if replay_ended(scene) {
+            vec![
+                Offer::next(KeyAction::PreviousDecision, None, "the decision before"),
+                Offer::next(KeyAction::Place, None, "a time or step"),
+                leave(),
+            ]
+        } else {
+            vec![
+                Offer::next(KeyAction::NextDecision, None, "the next decision"),
+                Offer::next(KeyAction::Onward, None, "what happens next"),
+                Offer::next(KeyAction::Pause, None, "stop and go"),
+            ]
+        };
+    }
+    if scene.run.ended.is_some() || scene.fault.is_some() || scene.silent.is_some() {
+        return vec![leave()];
+    }
+    let Some((step, state)) = selected else { return Vec::new() };
+    if all_settled(scene) {
+        return vec![Offer::next(KeyAction::End, Some(step), "end the run")];
+    }
+    of_step(scene, step, state)
+}
+
+/// What would bring a step on, if it is accepted.
+fn of_step<'a>(scene: &'a Scene, step: &'a Step, state: StepState) -> Vec<Offer<'a>> {
+    let here = (KeyAction::Here, "go to where the run is");
+    let offer = |(action, words)| Offer::next(action, Some(step), Cow::Borrowed(words));
+    let offers = |all: &[(KeyAction, &'static str)]| all.iter().copied().map(offer).collect();
+    match state {
+        StepState::Ready => offers(&[(KeyAction::Confirm, "start it"), (KeyAction::Skip, "skip it (reason)")]),
+        StepState::Gated => offers(&[(KeyAction::Override, "override"), (KeyAction::Skip, "skip it (reason)")]),
+        StepState::Waiting => offers(&[here, (KeyAction::Skip, "skip it (reason)")]),
+        StepState::Running if let Some(items) = checklist(scene, step) => {
+            // The item by name: where steps and detail share one place it may not be in view.
+            let item = items.get(usize::from(next_item(scene, &step.id))).map(String::as_str).unwrap_or_default();
+            let tick = format!("tick the next item: {}", clean(item));
+            vec![Offer::next(KeyAction::Tick, Some(step), tick), offer((KeyAction::Stop, "stop it"))]
+        }
+        StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying => {
+            offers(&[(KeyAction::Stop, "stop it")])
+        }
+        StepState::Failed => {
+            // What could not be taken back is half way back: going on with that comes first.
+            let half_way = scene.run.step(&step.id).undo_tried;
+            let undo = if half_way { "go on taking it back" } else { "take it back" };
+            let mut offers: Vec<Offer> = offers(&[
+                (KeyAction::Confirm, "start it again"),
+                (KeyAction::Override, "override its shut gates"),
+                (KeyAction::VerifyAgain, "verify again"),
+                (KeyAction::Undo, undo),
+                (KeyAction::ByHand, "taken back by hand"),
+                (KeyAction::Skip, "skip it (reason)"),
+            ]);
+            offers.sort_by_key(|offer| half_way && !matches!(offer.action, KeyAction::Undo | KeyAction::ByHand));
+            offers
+        }
+        StepState::InDoubt => offers(&[(KeyAction::Doubt, "say what became of it")]),
+        StepState::Done => offers(&[here, (KeyAction::Undo, "take it back")]),
+        StepState::Undone if is_going_back(scene.run) => {
+            let mut offers = further_back(scene, step);
+            offers.push(offer((KeyAction::Confirm, "do it after all")));
+            offers
+        }
+        StepState::Skipped | StepState::Undone => offers(&[(KeyAction::Confirm, "do it after all"), here]),
+    }
+}
+
+/// The next step of the way back, or its end. `undone` was taken back last.
+fn further_back<'a>(scene: &'a Scene, undone: &'a Step) -> Vec<Offer<'a>> {
+    let way = way_back(scene.plan, scene.run);
+    match way.steps.first().and_then(|back| scene.plan.step(&back.step)) {
+        Some(step) => vec![
+            Offer::next(KeyAction::Undo, Some(step), format!("take back {} next", step.number)),
+            Offer::next(KeyAction::ByHand, Some(step), format!("say how {} was taken back by hand", step.number)),
+        ],
+        None if way.blocked_by.is_some() => {
+            vec![Offer::next(KeyAction::End, Some(undone), "end the run: there is no way further back")]
+        }
+        None => vec![Offer::next(KeyAction::End, Some(undone), "end the run: everything is taken back")],
+    }
+}
+
+/// Whether every step is done or left out.
+pub(crate) fn all_settled(scene: &Scene) -> bool {
+    !scene.plan.steps.is_empty() && scene.plan.steps.iter().all(|step| scene.run.is_settled(&step.id))
+}
+
+/// Whether a replay has come to the end of its recording.
+pub(crate) fn replay_ended(scene: &Scene) -> bool {
+    let place = scene.passing.as_ref().and_then(|passing| passing.place.as_ref());
+    place.is_some_and(|place| place.fact >= place.of)
+}
+
+/// A key of the footer with its word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyHint {
+    /// The key as it is written.
+    pub key: String,
+    /// What it does here, in a word or two.
+    pub label: &'static str,
+}
+
+impl KeyHint {
+    fn new(key: &str, label: &'static str) -> Self {
+        Self { key: key.to_owned(), label }
+    }
+
+    fn of(action: KeyAction, label: &'static str) -> Self {
+        Self { key: action.def().map(super::keys::KeyDef::key).unwrap_or_default(), label }
+    }
+}
+
+/// The keys that do something now, the most useful first. The last two are never left out.
+pub(super) fn footer(scene: &Scene, offers: &[Offer]) -> Vec<KeyHint> {
+    let (scroll, leave) = (KeyHint::new("↑↓", "scroll"), KeyHint::of(KeyAction::Leave, "leave"));
+    if let Some(prompt) = &scene.desk.prompt {
+        let cancel = KeyHint::of(KeyAction::Escape, "cancel");
+        return match prompt.ask {
+            Ask::Doubt { .. } | Ask::End | Ask::Leave => vec![cancel],
+            _ => vec![scroll, KeyHint::of(KeyAction::Confirm, "send"), cancel],
+        };
+    }
+    if let Some(overlay) = scene.desk.overlay {
+        let first = (overlay == Overlay::WayBack).then(|| on_the_way_back(scene)).flatten();
+        return first.into_iter().chain([scroll, KeyHint::of(KeyAction::Escape, "close"), leave]).collect();
+    }
+    let hint = |offer: &Offer| {
+        let label = match (offer.action, scene.desk.focus) {
+            (KeyAction::Switch, Focus::Detail) => "steps",
+            (action, _) => action.def().map(|def| def.label).unwrap_or_default(),
+        };
+        KeyHint::of(offer.action, label)
+    };
+    offers.iter().map(hint).filter(|hint| !hint.label.is_empty()).collect()
+}
+
+/// What goes the next step of the way back, while the sheet that shows it is open.
+fn on_the_way_back(scene: &Scene) -> Option<KeyHint> {
+    let way = way_back(scene.plan, scene.run);
+    let first = way.steps.first().and_then(|back| scene.plan.step(&back.step));
+    let stop = first.and_then(|step| to_be_stopped_before(scene.plan, scene.run, &step.id));
+    let stop = stop.and_then(|id| scene.plan.step(&id));
+    let end = if first.is_none() { selected(scene).map(|(step, _)| step) } else { None };
+    [
+        (stop, KeyAction::Stop, "stop what is under way"),
+        (first, KeyAction::Undo, "take back the first"),
+        (first, KeyAction::ByHand, "taken back by hand"),
+        (end, KeyAction::End, "end the run"),
+    ]
+    .into_iter()
+    .find(|(step, action, _)| step.is_some() && available(scene, *step, *action))
+    .map(|(_, action, label)| KeyHint::of(action, label))
+}
+
+/// Whether an action is of use now: it is offered, or it moves or closes something.
+pub(super) fn is_of_use(offers: &[Offer], action: KeyAction) -> bool {
+    let elsewhere = matches!(
+        action,
+        KeyAction::Up
+            | KeyAction::Down
+            | KeyAction::PageUp
+            | KeyAction::PageDown
+            | KeyAction::First
+            | KeyAction::Last
+            | KeyAction::Here
+            | KeyAction::Escape
+            | KeyAction::Suspend
+            | KeyAction::Redraw
+    );
+    elsewhere || offers.iter().any(|offer| offer.action == action)
+}
+
+/// The rows of the table for the help: those of use now, then the others.
+pub(super) fn help_rows(offers: &[Offer]) -> (Vec<&'static super::keys::KeyDef>, Vec<&'static super::keys::KeyDef>) {
+    KEYS.iter().filter(|def| !def.help.is_empty()).partition(|def| is_of_use(offers, def.action))
+}
