@@ -45,7 +45,7 @@ pub fn index(layout: Layout) -> String {
     for (heading, subject) in [("Probes", Subject::Probe), ("Actions", Subject::Action), ("Words", Subject::Word)] {
         let _ = writeln!(text, "{}", layout.strong(heading));
         for (word, summary) in pages.iter().filter_map(|page| Some((page.word, page.summary(subject)?))) {
-            let line = format!("  {word:<widest$}  {}", summary);
+            let line = format!("  {word:<widest$}  {summary}");
             let hang = " ".repeat(widest + 4);
             let options = Options::new(layout.columns.max(40)).subsequent_indent(&hang);
             let _ = writeln!(text, "{}", fill(&line, options));
