@@ -129,13 +129,13 @@ fn measure(store: &Store, id: &RunId) -> Result<(), Failure> {
     let (opened, last) = (recording.opened(), recording.last());
     let mut replay = Replay::new(recording, Who("ana@bastion".to_owned()))?;
     let desk = Desk::default();
-    let _ = project(&replay.scene(&desk, "0da1", false));
+    let _ = project(&replay.context(&desk, "0da1", false));
     println!("opened in {:.0?}, {last} facts, notes {:?}", began.elapsed(), replay.recording().notes());
     let mut times = Vec::new();
     let mut went = |replay: &mut Replay, place: &str| -> Result<(), Failure> {
         let began = Instant::now();
         replay.go(place)?;
-        let _ = project(&replay.scene(&desk, "0da1", false));
+        let _ = project(&replay.context(&desk, "0da1", false));
         times.push(began.elapsed());
         Ok(())
     };

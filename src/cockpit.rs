@@ -1,8 +1,8 @@
 //! The cockpit: one session, one desk, one terminal.
 //!
 //! Keys come first, then what the session says, then the picture. A picture is drawn at once after a key, else at
-//! most a few times a second, and only when the screen value has changed. A terminal that goes away takes the
-//! picture with it and nothing else: what is under way finishes and is recorded.
+//! most a few times a second, and only when the screen value has changed. When the terminal goes away only the
+//! picture is lost: what is under way finishes and is recorded.
 
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ pub struct Cockpit<S> {
     shown: Option<Screen>,
     /// Why the run had to be left, when that was not the operator's wish.
     taken_away: Option<String>,
-    /// Whether the terminal is gone: nobody is there to draw for or to listen to.
+    /// Whether the terminal is gone.
     alone: bool,
     /// Whether the picture may be out of date, and when it may be drawn next.
     dirty: bool,
@@ -238,9 +238,9 @@ impl<S: RunSession> Cockpit<S> {
             return false;
         }
         let before = self.desk.clone();
-        let scene = self.session.scene(&before, &self.run_name, self.watching);
+        let context = self.session.context(&before, &self.run_name, self.watching);
         let refused_before = self.session.refusal().is_some();
-        let request = press(&scene, &mut self.desk, key);
+        let request = press(&context, &mut self.desk, key);
         if refused_before {
             self.session.dismiss_refusal();
         }
@@ -252,7 +252,7 @@ impl<S: RunSession> Cockpit<S> {
             Some(Request::Steer(steer)) => {
                 self.desk.notice = self.session.steer(steer).err();
                 if self.desk.notice.is_some() {
-                    // A place that is none can be mended.
+                    // The operator can correct a place that does not exist.
                     self.desk.prompt = before.prompt;
                 }
             }
@@ -270,7 +270,7 @@ impl<S: RunSession> Cockpit<S> {
         Span::of(self.seated.elapsed())
     }
 
-    /// By key or by signal, the rule is the same: a stopped cockpit watches nothing.
+    /// Stops the program until the shell continues it, by key or by signal. A stopped cockpit watches nothing.
     fn suspend(&mut self, terminal: &Terminal) {
         if self.session.must_finish() {
             self.desk.notice = Some("not stopped: a job is under way and must be watched; x stops the job".to_owned());
@@ -279,7 +279,7 @@ impl<S: RunSession> Cockpit<S> {
         }
     }
 
-    /// What was said about a key makes room again for what to do next.
+    /// Takes a notice away when it has been shown for long enough.
     fn forget_notice(&mut self) {
         if self.said.as_ref().map(|(said, _)| said) != self.desk.notice.as_ref() {
             self.said = self.desk.notice.clone().map(|notice| (notice, Instant::now()));
@@ -297,7 +297,7 @@ impl<S: RunSession> Cockpit<S> {
             self.desk.notice = Some(report);
         }
         self.forget_notice();
-        let screen = project(&self.session.scene(&self.desk, &self.run_name, self.watching));
+        let screen = project(&self.session.context(&self.desk, &self.run_name, self.watching));
         self.desk.list_top = screen.steps.top;
         let moving = self.session.status().passing.is_some_and(|passing| !passing.pace.paused);
         let frame = if moving || self.session.run().is_busy() { BUSY_FRAME } else { CALM_FRAME };

@@ -1,4 +1,4 @@
-//! How fast shown time passes: for a rehearsal, whose world has no time of its own, and for a replay.
+//! The pace: how fast shown time passes in a rehearsal or a replay.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ pub struct PaceView {
     pub paused: bool,
 }
 
-/// Sets the pace; clones set the same one.
+/// Sets the pace. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Pace(Arc<Shared>);
 
@@ -37,7 +37,7 @@ struct State {
     paused: bool,
     /// Shown time at a real instant; from there it runs at the present speed.
     anchor: (Instant, At),
-    /// Time is gone through at once up to here.
+    /// The moment up to which time is passed at once.
     leap: Option<At>,
 }
 
@@ -58,7 +58,7 @@ impl State {
 }
 
 impl Pace {
-    /// Real time from `start` on.
+    /// A pace at which time runs from `start` on, at the highest speed that is not above `speed`.
     pub fn new(start: At, speed: u32) -> Self {
         let speed = SPEEDS.iter().rposition(|choice| *choice <= speed).unwrap_or(0);
         let state = State { speed, paused: false, anchor: (Instant::now(), start), leap: None };
@@ -77,36 +77,36 @@ impl Pace {
         self.0.changed.notify_waiters();
     }
 
-    /// The next higher speed; says whether there is one.
+    /// Goes to the next higher speed; says whether there is one.
     pub fn faster(&self) -> bool {
         let more = self.state().speed + 1 < SPEEDS.len();
         self.change(|state| state.speed = (state.speed + 1).min(SPEEDS.len() - 1));
         more
     }
 
-    /// The next lower speed; says whether there is one.
+    /// Goes to the next lower speed; says whether there is one.
     pub fn slower(&self) -> bool {
         let less = self.state().speed > 0;
         self.change(|state| state.speed = state.speed.saturating_sub(1));
         less
     }
 
-    /// Lets time stand still, or go on.
+    /// Stops time, or lets it go on.
     pub fn toggle(&self) {
         self.change(|state| state.paused = !state.paused);
     }
 
-    /// Goes through time at once, up to a moment or to where whoever asked for it has arrived. A pause stays one.
+    /// Passes time at once, up to a moment or until [`Pace::arrived`] is called. A paused time is paused again afterwards.
     pub fn leap(&self, until: At) {
         self.change(|state| state.leap = Some(until));
     }
 
-    /// Where a leap that is under way goes.
+    /// The moment to which a leap goes, while one is under way.
     pub fn leaps_to(&self) -> Option<At> {
         self.state().leap
     }
 
-    /// The leap has arrived: from here time goes on at its pace, or stands still again.
+    /// Ends a leap at this moment: from here time goes on at its pace, or stands still again.
     pub fn arrived(&self, at: At) {
         let mut state = self.state();
         state.leap = None;
@@ -118,7 +118,7 @@ impl Pace {
         self.state().target()
     }
 
-    /// For how long in real time shown time needs to come to `at`; `None` while it stands still.
+    /// The real time until shown time comes to `at`; `None` while it stands still.
     pub fn until(&self, at: At) -> Option<Duration> {
         let state = self.state();
         let speed = SPEEDS.get(state.speed).copied().unwrap_or(1);
@@ -137,16 +137,16 @@ impl Pace {
     }
 }
 
-/// How time passes where it is not the time of the world.
+/// How time passes in a rehearsal or a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passing {
     /// How fast.
     pub pace: PaceView,
-    /// Where a replay stands. A rehearsal stands nowhere: it only goes forward.
+    /// Where a replay stands. None for a rehearsal: it only goes forward.
     pub place: Option<PlaybackPosition>,
 }
 
-/// Where a replay stands in what was recorded.
+/// The place of a replay in its recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlaybackPosition {
     /// Number of the newest fact shown; 0 before the first.
@@ -157,7 +157,7 @@ pub struct PlaybackPosition {
     pub note: Option<String>,
 }
 
-/// What an operator can want of the time that passes. Never touches a run.
+/// What an operator can do to the time that is shown. It never changes a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Steer {
     /// The next higher speed.
@@ -180,13 +180,13 @@ pub enum Steer {
     End,
 }
 
-/// Said where time is the world's own.
+/// The refusal where time passes by itself.
 pub const NO_PACE: &str = "time passes by itself here: only a rehearsal or a replay has a pace";
 
-/// Said where time has a pace but no way back.
+/// The refusal where time has a pace but cannot go back.
 pub const ONLY_FORWARD: &str = "only a replay can jump: a rehearsal can only go on to where something happens next";
 
-/// Speed and pause are the same wherever there is a pace. `None` for what is not about them.
+/// Changes speed or pause, which work the same in a rehearsal and a replay. `None` for anything else.
 pub fn paced(pace: &Pace, steer: &Steer) -> Option<Result<(), String>> {
     match steer {
         Steer::Faster => Some(pace.faster().then_some(()).ok_or_else(|| "this is the highest speed".to_owned())),

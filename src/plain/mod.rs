@@ -25,7 +25,7 @@ use crate::core::time::Span;
 use crate::driver::Turn;
 use crate::pace::Steer;
 use crate::screen::offers::{REPLAYED, WATCHING};
-use crate::screen::{Desk, FrontEnd, Scene, Text, back_lines, next_item, told};
+use crate::screen::{Desk, FrontEnd, Text, ViewContext, back_lines, next_item, told};
 use crate::session::RunSession;
 use crate::term::{Charset, stop_group};
 use crate::text::clean;
@@ -75,9 +75,9 @@ impl Printing {
     }
 }
 
-/// A stage with somebody at the other end of a pipe.
+/// A session with somebody at the other end of a pipe.
 pub struct PlainCockpit<S> {
-    stage: S,
+    session: S,
     run_name: String,
     charset: Charset,
     watching: bool,
@@ -96,11 +96,11 @@ pub struct PlainCockpit<S> {
 }
 
 impl<S: RunSession> PlainCockpit<S> {
-    /// Seats somebody in front of a stage. With `watching` nothing can be done from here.
-    pub fn new(stage: S, run_name: String, charset: Charset, watching: bool) -> Self {
-        let seq = stage.log().back().map(|recorded| recorded.seq);
+    /// Seats somebody in front of a session. With `watching` nothing can be done from here.
+    pub fn new(session: S, run_name: String, charset: Charset, watching: bool) -> Self {
+        let seq = session.log().back().map(|recorded| recorded.seq);
         Self {
-            stage,
+            session,
             run_name,
             charset,
             watching,
@@ -115,7 +115,7 @@ impl<S: RunSession> PlainCockpit<S> {
         }
     }
 
-    /// Runs until the run is over or left. Gives back the stage for a last word about it.
+    /// Runs until the run is over or left. Gives back the session for a last word about it.
     ///
     /// # Errors
     ///
@@ -126,8 +126,8 @@ impl<S: RunSession> PlainCockpit<S> {
         while !self.done {
             self.report();
             self.print(&printer);
-            if self.stage.run().ended.is_some() && !self.stage.status().leaving && !self.stage.is_replay() {
-                self.stage.leave("the run is over".to_owned());
+            if self.session.run().ended.is_some() && !self.session.status().leaving && !self.session.is_replay() {
+                self.session.leave("the run is over".to_owned());
             }
             tokio::select! {
                 biased;
@@ -137,20 +137,20 @@ impl<S: RunSession> PlainCockpit<S> {
                 },
                 result = printer.printed(), if self.printing.is_busy() => self.was_printed(result),
                 heard = input.next(), if self.listens() => self.heard(heard),
-                turn = self.stage.turn() => {
+                turn = self.session.turn() => {
                     self.take_refusal(None);
                     self.done |= turn == Turn::Left;
                 }
             }
         }
         self.say_goodbye(&mut printer).await;
-        let exit = match (self.stage.fault(), self.detached, &self.stage.run().ended) {
+        let exit = match (self.session.fault(), self.detached, &self.session.run().ended) {
             (Some(fault), _, _) => CockpitExit::Faulted(fault.to_owned()),
             (None, _, Some((_, how))) => CockpitExit::Ended(how.clone()),
             (None, Some(why), None) => CockpitExit::Detached(why),
             (None, None, None) => CockpitExit::Left,
         };
-        Ok((exit, self.stage))
+        Ok((exit, self.session))
     }
 
     /// One order at a time, and only on a state that is recorded. Who answers at once to what was just printed has
@@ -163,20 +163,20 @@ impl<S: RunSession> PlainCockpit<S> {
         caught_up
             && self.listening
             && self.detached.is_none()
-            && (!self.stage.status().recording || self.stage.status().silent.is_some())
+            && (!self.session.status().recording || self.session.status().silent.is_some())
             && self.queue.len() < QUEUE
     }
 
     /// Nobody is here any more: nothing new is started, what is under way finishes and is recorded.
     fn detach(&mut self, why: String) {
-        self.stage.leave(why.clone());
+        self.session.leave(why.clone());
         self.detached.get_or_insert(why);
         self.done |= self.watching;
     }
 
     /// Stops until the shell brings it back, unless something must be watched.
     fn stop(&mut self) {
-        if self.stage.must_finish() {
+        if self.session.must_finish() {
             self.say("not stopped: a job is under way and must be watched; `stop` ends the job");
         } else if let Err(error) = stop_group() {
             self.say(format!("not stopped: {error}"));
@@ -184,9 +184,9 @@ impl<S: RunSession> PlainCockpit<S> {
     }
 
     fn leave(&mut self, why: &str) {
-        self.stage.leave(why.to_owned());
+        self.session.leave(why.to_owned());
         self.done |= self.watching;
-        if self.stage.must_finish() {
+        if self.session.must_finish() {
             self.say("leaving: waiting for what is under way");
         }
     }
@@ -257,9 +257,9 @@ impl<S: RunSession> PlainCockpit<S> {
                     self.say("not done: the input ended in the middle of a line");
                 }
                 self.listening = false;
-                if self.stage.is_replay() && !self.stage.status().leaving {
+                if self.session.is_replay() && !self.session.status().leaving {
                     // Nobody steers it any more: the rest is told at once. There is no further to go than the end.
-                    let _ = self.stage.steer(Steer::End);
+                    let _ = self.session.steer(Steer::End);
                     self.report();
                 }
                 self.leave("the input ended");
@@ -287,7 +287,7 @@ impl<S: RunSession> PlainCockpit<S> {
         if let Some(steer) = order.steer() {
             return self.steer(steer);
         }
-        if self.stage.is_replay() {
+        if self.session.is_replay() {
             return Err(REPLAYED.to_owned());
         }
         if self.watching {
@@ -313,7 +313,7 @@ impl<S: RunSession> PlainCockpit<S> {
                 let item = if let Some(item) = item {
                     item.checked_sub(1).ok_or("items are counted from 1")?
                 } else {
-                    next_item(&self.scene(&orders_desk()), &step)
+                    next_item(&self.context(&orders_desk()), &step)
                 };
                 (None, Command::Acknowledge { step, item })
             }
@@ -341,18 +341,18 @@ impl<S: RunSession> PlainCockpit<S> {
         };
         // A refusal of an earlier order must not get lost.
         self.take_refusal(None);
-        self.stage.command(command);
+        self.session.command(command);
         self.take_refusal(step);
         Ok(())
     }
 
     /// Changes how time passes, and says where that has led.
     fn steer(&mut self, steer: Steer) -> Result<(), String> {
-        let told = self.stage.log().back().map(|recorded| recorded.seq);
-        self.stage.steer(steer)?;
-        if self.stage.log().back().map(|recorded| recorded.seq) < told {
+        let told = self.session.log().back().map(|recorded| recorded.seq);
+        self.session.steer(steer)?;
+        if self.session.log().back().map(|recorded| recorded.seq) < told {
             // Back: what is told from here on has been told before.
-            self.told = Told::from(self.stage.log().back().map(|recorded| recorded.seq));
+            self.told = Told::from(self.session.log().back().map(|recorded| recorded.seq));
         }
         let header = self.project(&orders_desk()).header;
         self.say(format!("{} · {}", header.clock, header.passing.to_plain()));
@@ -375,7 +375,7 @@ impl<S: RunSession> PlainCockpit<S> {
                 self.say_all(panes.iter().flat_map(plain::pane_lines));
             }
             Order::Back => {
-                let lines = back_lines(&self.scene(&orders_desk()));
+                let lines = back_lines(&self.context(&orders_desk()));
                 self.say_all(lines.iter().map(Text::to_plain).filter(|line| !line.is_empty()));
             }
             Order::Help => self.say_all(orders::help()),
@@ -385,12 +385,12 @@ impl<S: RunSession> PlainCockpit<S> {
         Ok(None)
     }
 
-    fn scene<'a>(&'a self, desk: &'a Desk) -> Scene<'a> {
-        self.stage.scene(desk, &self.run_name, self.watching)
+    fn context<'a>(&'a self, desk: &'a Desk) -> ViewContext<'a> {
+        self.session.context(desk, &self.run_name, self.watching)
     }
 
     fn find(&self, name: &str) -> Result<&Step, String> {
-        let plan = self.stage.plan();
+        let plan = self.session.plan();
         let numbered = || name.parse().ok().and_then(|number: usize| plan.steps.iter().find(|s| s.number == number));
         plan.step(&StepId::from(name)).or_else(numbered).ok_or_else(|| {
             let near = suggestion(name, plan.steps.iter().map(|step| step.id.as_str()));
@@ -423,11 +423,11 @@ impl<S: RunSession> PlainCockpit<S> {
 
     /// Says the newest refusal. A picture that has changed is shown anew.
     fn take_refusal(&mut self, step: Option<StepId>) {
-        let Some(refusal) = self.stage.refusal().cloned() else { return };
-        self.stage.dismiss_refusal();
-        let why = told(&self.scene(&orders_desk()), &refusal);
+        let Some(refusal) = self.session.refusal().cloned() else { return };
+        self.session.dismiss_refusal();
+        let why = told(&self.context(&orders_desk()), &refusal);
         self.say(format!("refused: {why}"));
-        let step = step.and_then(|id| self.stage.plan().step(&id).cloned());
+        let step = step.and_then(|id| self.session.plan().step(&id).cloned());
         if let (Refusal::PictureChanged { .. }, Some(step)) = (refusal, step) {
             self.tell(&step, Depth::State);
         }

@@ -74,7 +74,7 @@ pub(super) enum Depth {
 
 impl<S: RunSession> PlainCockpit<S> {
     pub(super) fn project(&self, desk: &Desk) -> Screen {
-        project(&self.scene(desk))
+        project(&self.context(desk))
     }
 
     /// Tells what has changed since it was told last. While something is being printed it waits: there will be less
@@ -83,27 +83,27 @@ impl<S: RunSession> PlainCockpit<S> {
         if !matches!(self.printing, Printing::Idle) || !self.queue.is_empty() {
             return;
         }
-        let run = self.stage.run();
+        let run = self.session.run();
         let ended = run.ended.is_some();
         // Not before the takeover is recorded: the header says who drives.
-        let seated = run.driver.is_some() || !self.stage.status().recording;
+        let seated = run.driver.is_some() || !self.session.status().recording;
         if !self.told.opened && (self.watching || run.mode.is_some() && seated) {
             self.told.opened = true;
             self.open();
         }
         self.facts();
-        let report = self.stage.take_report();
+        let report = self.session.take_report();
         self.say_all(report);
-        if !self.told.faulted && self.stage.fault().is_some() {
+        if !self.told.faulted && self.session.fault().is_some() {
             self.told.faulted = true;
             let alarm = self.project(&orders_desk()).header.alarm;
             self.say_all(alarm);
         }
-        let silent = self.stage.status().silent.is_some();
+        let silent = self.session.status().silent.is_some();
         if silent != std::mem::replace(&mut self.told.silent, silent) {
             let alarm = self.project(&orders_desk()).header.alarm;
             let again = "the journal answers again".to_owned();
-            self.say_all(if silent { alarm } else { Some(again).filter(|_| self.stage.fault().is_none()) });
+            self.say_all(if silent { alarm } else { Some(again).filter(|_| self.session.fault().is_none()) });
         }
         self.probes();
         if self.told.opened && !self.watching && !ended {
@@ -128,7 +128,7 @@ impl<S: RunSession> PlainCockpit<S> {
             return;
         }
         let from = self.told.seq;
-        let new = self.stage.log().iter().filter(|recorded| from.is_none_or(|seq| recorded.seq > seq));
+        let new = self.session.log().iter().filter(|recorded| from.is_none_or(|seq| recorded.seq > seq));
         let mut lines = Vec::new();
         let mut last = from;
         for recorded in new {
@@ -136,7 +136,7 @@ impl<S: RunSession> PlainCockpit<S> {
             if missed > 0 {
                 lines.push(format!("{missed} facts were not told; gonogo log {} has them", self.run_name));
             }
-            let (who, what) = words::fact(self.stage.plan(), &recorded.fact);
+            let (who, what) = words::fact(self.session.plan(), &recorded.fact);
             lines.push(format!("{} {who}: {what}", words::utc(recorded.at)));
             last = Some(recorded.seq);
         }
@@ -147,8 +147,8 @@ impl<S: RunSession> PlainCockpit<S> {
     /// Probes that began or ceased to fail.
     fn probes(&mut self) {
         let mut changed = Vec::new();
-        for probe in self.stage.plan().probes.keys() {
-            let fails = self.stage.board().latest(probe).is_some_and(|latest| latest.failure.is_some());
+        for probe in self.session.plan().probes.keys() {
+            let fails = self.session.board().latest(probe).is_some_and(|latest| latest.failure.is_some());
             if fails != self.told.failing.get(probe).copied().unwrap_or(false) {
                 changed.push((probe.clone(), fails));
             }
@@ -179,12 +179,12 @@ impl<S: RunSession> PlainCockpit<S> {
     }
 
     fn picture(&self, step: &Step) -> Picture {
-        picture(self.stage.plan(), self.stage.run(), self.stage.board(), self.stage.now(), step)
+        picture(self.session.plan(), self.session.run(), self.session.board(), self.session.now(), step)
     }
 
     /// The step where the run is, when its picture is another than told.
     fn step(&mut self) {
-        let Some(step) = here(&self.scene(&orders_desk())).cloned() else { return };
+        let Some(step) = here(&self.context(&orders_desk())).cloned() else { return };
         let present = (step.id.clone(), self.picture(&step));
         if self.told.step.as_ref() == Some(&present) {
             return self.next_after_a_fact(&step);
@@ -201,12 +201,12 @@ impl<S: RunSession> PlainCockpit<S> {
         self.tell(&step, if whole { Depth::Most } else { Depth::State });
         self.told.step = Some(present);
         self.told.step_at = Instant::now();
-        self.told.next = (self.next(&step), self.stage.run().facts);
+        self.told.next = (self.next(&step), self.session.run().facts);
     }
 
     /// What can be done next, when a fact changed that and nothing else: an item was ticked, a job was told to stop.
     fn next_after_a_fact(&mut self, step: &Step) {
-        let facts = self.stage.run().facts;
+        let facts = self.session.run().facts;
         if facts == self.told.next.1 {
             return;
         }
@@ -242,10 +242,10 @@ impl<S: RunSession> PlainCockpit<S> {
     /// What can be done next, in one sentence.
     fn next(&self, step: &Step) -> String {
         let desk = Desk { selected: Some(step.id.clone()), ..orders_desk() };
-        let (scene, run) = (self.scene(&desk), self.stage.run());
-        let offers = offers(&scene);
+        let (context, run) = (self.context(&desk), self.session.run());
+        let offers = offers(&context);
         let orders = offers.iter().filter(|offer| offer.next).filter_map(|offer| {
-            let order = name_of(&scene, offer.action, offer.step)?;
+            let order = name_of(&context, offer.action, offer.step)?;
             Some(match (offer.action, offer.step) {
                 // Which item it is: the order is the same for each of them.
                 (KeyAction::Tick, _) => format!("{order} ({})", offer.words),
@@ -258,12 +258,12 @@ impl<S: RunSession> PlainCockpit<S> {
         });
         let told: Vec<String> = self.lead(step, &offers).map(str::to_owned).into_iter().chain(orders).collect();
         let told = told.join("; or ");
-        if self.stage.is_replay() {
+        if self.session.is_replay() {
             return format!("next: {told}; nothing is done from here");
         }
         let over = if run.ended.is_some() {
             "the run is over; "
-        } else if all_settled(&scene) {
+        } else if all_settled(&context) {
             "every step is done; "
         } else {
             ""
@@ -273,17 +273,17 @@ impl<S: RunSession> PlainCockpit<S> {
 
     /// What is to be said before the orders: what is waited for, or that there is nothing to do.
     fn lead(&self, step: &Step, offers: &[Offer]) -> Option<&'static str> {
-        let (plan, run) = (self.stage.plan(), self.stage.run());
+        let (plan, run) = (self.session.plan(), self.session.run());
         if self.watching {
             return Some("nothing is done from here");
         }
-        if self.stage.is_replay() || run.ended.is_some() {
+        if self.session.is_replay() || run.ended.is_some() {
             return None;
         }
         if offers.iter().any(|offer| offer.next && offer.action == KeyAction::End) {
             return None;
         }
-        match step_state(plan, run, self.stage.board(), self.stage.now(), step) {
+        match step_state(plan, run, self.session.board(), self.session.now(), step) {
             StepState::Waiting => Some("wait for the steps it needs"),
             StepState::Gated => Some("wait for its gates"),
             StepState::Running if offers.iter().any(|offer| offer.action == KeyAction::Tick) => None,
@@ -299,11 +299,11 @@ impl<S: RunSession> PlainCockpit<S> {
     }
 
     pub(super) fn show_all(&mut self) {
-        let (steps, phases) = (self.stage.plan().steps.len(), self.stage.plan().phases.len());
+        let (steps, phases) = (self.session.plan().steps.len(), self.session.plan().phases.len());
         let desk = Desk { list_rows: steps + phases, ..orders_desk() };
-        let scene = self.scene(&desk);
-        let at = here(&scene).map(|step| (step.id.clone(), self.picture(step), self.next(step)));
-        let mut screen = project(&scene);
+        let context = self.context(&desk);
+        let at = here(&context).map(|step| (step.id.clone(), self.picture(step), self.next(step)));
+        let mut screen = project(&context);
         if let Some((id, picture, next)) = at {
             screen.conversation = Text::plain(next);
             self.queued.push((id, picture));

@@ -1,4 +1,4 @@
-//! A whole rehearsal without a screen: one simulated world, cockpits that come and go, and somebody who answers.
+//! Plays a whole rehearsal without a screen: one simulated world, one cockpit after the other, and an operator.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ const SAMPLES: usize = 4_096;
 /// Turns at one moment after which something is wrong with the operator.
 const RESTLESS: u32 = 1_000;
 
-/// How a rehearsal without a screen came out.
+/// The result of a rehearsal without a screen.
 pub struct Rehearsed {
     /// Its journal.
     pub records: Vec<Record>,
@@ -45,7 +45,7 @@ pub struct Rehearsed {
     pub run: Run,
     /// The world with everything that went wrong in it.
     pub world: Handle,
-    /// When it stood still for good without an end, if it did.
+    /// When it stopped for good without an end, if it did.
     pub stuck: Option<At>,
 }
 
@@ -68,7 +68,7 @@ impl Rehearsed {
 /// Why a rehearsal cannot be played.
 #[derive(Debug, thiserror::Error)]
 pub enum RehearsalError {
-    /// The engine refused the run it had written itself.
+    /// The engine cannot read the run that an engine before it has written.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
@@ -110,7 +110,7 @@ pub fn rehearse(
     rehearse_observed(plan, options, id, operator, |_| {})
 }
 
-/// The same under the eyes of an observer.
+/// The same, with an observer that is shown everything that happens.
 ///
 /// # Errors
 ///
@@ -192,7 +192,7 @@ struct Cockpits {
 }
 
 impl Cockpits {
-    /// A cockpit takes the run, new or as the journal has it.
+    /// Opens a cockpit on the run, new or as the journal has it.
     fn open(&mut self) -> Result<RehearsalEngine, RehearsalError> {
         self.epoch += 1;
         let ledger = MemoryLedger::again(&self.id, self.contents.clone());
@@ -212,7 +212,7 @@ impl Cockpits {
         Ok(engine)
     }
 
-    /// Nobody is there for a while.
+    /// Lets time pass while nobody is there.
     fn stay_away(&mut self, span: Span) {
         self.last_seen = self.clock.now();
         self.world.stay_away(span);

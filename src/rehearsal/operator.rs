@@ -59,7 +59,7 @@ impl<'a> Seen<'a> {
 
 /// Somebody who answers what is on the screen.
 pub trait Operator {
-    /// What is wanted now, if anything. `look` tells what a look at the real thing would: whether a job took effect.
+    /// Gives the next command, if there is one. `look` says whether a job took effect, as a look at its target would.
     fn act(&mut self, seen: Seen, look: &dyn Fn(&JobKey) -> Option<bool>) -> Option<Command>;
 
     /// When it wants to look again at the latest, even if nothing happens.
@@ -69,7 +69,7 @@ pub trait Operator {
     fn back_after(&self) -> Span;
 }
 
-/// What it would do, and the situation in which it would.
+/// A command, and the situation in which it is given.
 struct Wish {
     situation: String,
     /// How long the situation must last before the wish is acted on.
@@ -132,7 +132,7 @@ impl AutoOperator {
         self.back(seen)
     }
 
-    /// Whoever cannot wait stops what is awaited or watched.
+    /// Stops a wait or a soak that takes longer than the policy allows.
     fn tired_of(&self, seen: Seen, step: &Step, running: &Running) -> Option<Wish> {
         let longest = self.policy.longest_wait?;
         let kept = seen.plan.action(&running.key).and_then(Action::kept);
@@ -299,7 +299,7 @@ impl Operator for AutoOperator {
         if seen.now < self.again {
             return None;
         }
-        // Whatever comes of it, the next look is a new one.
+        // The result is not waited for: the next look starts anew.
         self.since = None;
         self.again = seen.now.plus(Span(self.policy.reaction.0.max(100)));
         self.turned_back |= self.policy.shut_gate == ShutGate::RollBack && matches!(wish.command, Command::Note { .. });

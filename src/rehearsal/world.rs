@@ -16,16 +16,16 @@ use crate::rehearsal::debrief::Mishap;
 use crate::world::sim::{Incident, IncidentKind, SimWorld};
 use crate::world::{SimulatedTime, World, WorldEvent};
 
-/// Quiet time from which on it is leapt over instead of measured through.
+/// Quiet time that is at least so long passes in a leap instead of reading by reading.
 const LEAP_FROM: Span = Span::secs(30);
 
-/// What is left of a quiet time after a leap, so that everything is fresh when something happens.
+/// How long before the end of quiet time a leap ends, so that every reading is fresh when something happens.
 const LANDING: Span = Span::secs(5);
 
 /// Longest leap: each one adds one point to every series.
 const LEAP: Span = Span::secs(600);
 
-/// After this long somebody has made room on a full disk.
+/// A full disk has room again after this long at the latest.
 const LONGEST_FULL: Span = Span::secs(3_600);
 
 /// How often the clock on the screen moves while nothing happens.
@@ -74,7 +74,7 @@ struct Shared {
     incidents: Mutex<Vec<Incident>>,
     cockpit_faults: Mutex<Vec<CockpitFault>>,
     disk: Disk,
-    /// How long the scenario keeps everybody away, in milliseconds; 0 when it does not say.
+    /// How long nobody is there after the scenario has killed the cockpit, in milliseconds; 0 when it does not say.
     away: AtomicU64,
     audit: Mutex<Option<Audit>>,
 }
@@ -211,14 +211,14 @@ impl Handle {
         event
     }
 
-    /// Nobody is there for a while; the world goes on. It lasts until there is room on the disk again.
+    /// Lets time pass while nobody is there, at least until there is room on the disk again.
     pub fn stay_away(&self, span: Span) {
         self.0.due.store(At::NEVER.0, Ordering::Release);
         self.world().leave();
         let mut until = self.0.hand.now().plus(span);
         let longest = until.plus(LONGEST_FULL);
         while self.0.hand.now() < until {
-            // What happens now has nobody to go to: the next cockpit looks for it.
+            // Nobody is there to hear of it: the next cockpit looks for what became of its jobs.
             let _ = self.advance(until);
             let late = self.0.hand.now() >= until;
             if late && self.disk().is_full() && until < longest {
@@ -236,7 +236,7 @@ impl Handle {
             return Some(SimulatedEvent::CockpitFault(fault));
         }
         let now = world.now();
-        // The driver's next date bounds a leap and not a step: its own tick comes with the readings.
+        // The driver's next date limits a leap. It does not limit a step: the driver looks at the time with each reading.
         let due = At(self.0.due.load(Ordering::Acquire));
         let quiet = world.quiet_until().min(due).min(limit);
         if quiet.since(now) >= LEAP_FROM {
@@ -271,7 +271,7 @@ impl Handle {
         self.0.incidents.lock().unwrap_or_else(PoisonError::into_inner).extend(fresh);
     }
 
-    /// For how long the scenario keeps everybody away after it took the cockpit; taken with the answer.
+    /// For how long nobody is there after the scenario has killed the cockpit, once.
     pub fn take_away(&self) -> Option<Span> {
         let away = self.0.away.swap(0, Ordering::AcqRel);
         (away > 0).then_some(Span(away))
@@ -353,7 +353,7 @@ impl World for Handle {
         self.world().adopt(key, action);
     }
 
-    /// Never: what happens here comes by [`Handle::next_event`], which knows more than any world can say.
+    /// Never gives anything: what happens here comes by [`Handle::next_event`].
     async fn next(&mut self) -> Option<WorldEvent> {
         std::future::pending().await
     }

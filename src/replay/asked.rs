@@ -1,4 +1,4 @@
-//! What may have been asked when a fact was the answer, and on what that was decided.
+//! Turns facts back into the inputs they may have answered, and says on what the decision rested.
 
 use crate::core::action::{Kept, Wait};
 use crate::core::board::Board;
@@ -15,7 +15,7 @@ use crate::core::time::{At, Span};
 /// How long a question is taken to have been on screen: no fact says it.
 const LONG_SHOWN: Span = Span(60_000);
 
-/// What was asked for, without the picture it was asked on.
+/// What was asked for. The picture it was asked on is not recorded.
 pub(super) enum RecordedRequest {
     Inputs(Vec<Input>),
     Start {
@@ -35,7 +35,7 @@ pub(super) enum RecordedRequest {
         by: Who,
         reason: String,
     },
-    /// What was typed to stop it is not recorded; without a person it came by itself, with one perhaps.
+    /// A stop. What was typed is not recorded. Without `by` it came by itself; with `or_by_itself` it may have.
     Stop {
         step: StepId,
         by: Option<Who>,
@@ -49,19 +49,19 @@ pub(super) enum RecordedRequest {
     },
 }
 
-/// On what a decision is made again.
+/// What a decision is made on when it is made again.
 pub(super) enum Ground {
-    /// Nothing that was read matters.
+    /// Readings do not matter.
     Bare,
-    /// Recorded evidence, and what growth is counted from on from there.
+    /// The recorded evidence, and the numbers from which growth is counted afterwards.
     Evidence(Vec<(ConditionId, Evidence)>, Baselines),
-    /// Recorded evidence of guards that had not been GO since then; the step's other guards had been.
+    /// The recorded evidence of the guards of this step that had not been GO since then. Its other guards had been GO.
     Soak(StepId, Vec<(ConditionId, Evidence)>, At),
-    /// No evidence is recorded; readings are.
+    /// The recorded readings: the fact has no evidence of its own.
     Readings,
 }
 
-/// A run before a fact, and whoever asks how that fact came about.
+/// The question how a fact came about, with the run as it was before that fact.
 pub(super) struct Question<'a> {
     pub plan: &'a Plan,
     pub run: &'a Run,

@@ -11,7 +11,7 @@ use crate::journal::{Damage, JournalError, Reader, verify};
 use crate::sample_log::{OPENED, arrived, unkept};
 use crate::words;
 
-/// Facts between two folds kept.
+/// Number of facts between two copies of the run that are kept.
 pub(super) const FOLD_EVERY: usize = 1_000;
 
 /// Why a run cannot be replayed.
@@ -41,7 +41,7 @@ pub struct Recording {
     /// Numbers of the first sample and of the one after the last.
     pub(super) samples: (i64, i64),
     pub(super) end: At,
-    /// Whether panes can only be shown as they may have been.
+    /// Whether the record is too old to show panes exactly.
     inexact: bool,
     damaged: bool,
     notes: Vec<String>,
@@ -223,7 +223,7 @@ impl Recording {
             return Ok(false);
         }
         let next = self.first_sample(|arrival| arrival.after < seq)?;
-        // The record of a run that is driven now grows: what came after it was opened is no part of it.
+        // The record of a run that is driven now grows. What came after this reader was opened is not looked at.
         let later = if next < self.samples.1 { self.reader.arrived(next, 1)? } else { Vec::new() };
         Ok(later.first().is_none_or(|(_, sample)| sample.source == OPENED))
     }

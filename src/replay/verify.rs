@@ -1,8 +1,8 @@
-//! Every recorded decision once more: facts are turned back into the inputs they answered, and the core decides on them
+//! Makes every recorded decision again: facts are turned back into the inputs they answered, and the core decides on them
 //! in the state before, on the evidence that was recorded. What it decides must be what the journal says.
 //!
 //! Evidence is weighed twice: its terms must give its verdict, and where readings were recorded they must not say
-//! otherwise. What cannot be decided again is counted and named, never passed over.
+//! otherwise. What cannot be decided again is counted and named.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,7 +32,7 @@ pub struct Difference {
     pub what: String,
 }
 
-/// What deciding again came to.
+/// The result of deciding again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Facts looked at.
@@ -182,7 +182,7 @@ impl Again<'_> {
         guards.iter().fold(board, |board, guard| {
             let told = evidence.iter().find(|(id, _)| *id == guard.condition);
             let verdict = told.map_or(Verdict::Go, |(_, told)| told.assessment.verdict);
-            // The fact speaks of the first of them; none was broken for so long that it would have ended the step.
+            // The fact names the first of them. None was broken long enough to end the step.
             let tolerated = at.before(guard.tolerate).plus(Span(1)).min(at);
             let since = if verdict == Verdict::NoGo { since.max(tolerated) } else { since };
             board.known_since(guard.condition, verdict, since)

@@ -52,7 +52,7 @@ impl<'a> SessionStatus<'a> {
 /// Everything a screen is made from.
 #[derive(Clone)]
 #[non_exhaustive]
-pub struct Scene<'a> {
+pub struct ViewContext<'a> {
     /// The plan.
     pub plan: &'a Plan,
     /// The run.
@@ -93,7 +93,7 @@ pub struct Scene<'a> {
     pub desk: &'a Desk,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> ViewContext<'a> {
     /// Brings together what a screen shows. Times of day are told in `zone`.
     pub fn new(
         view: &'a RunView,

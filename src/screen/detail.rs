@@ -2,7 +2,7 @@
 
 use super::keys::KeyAction;
 use super::naming::name_of;
-use super::{Ask, Block, Detail, GateRow, Role, Scene, Text, markdown, steps};
+use super::{Ask, Block, Detail, GateRow, Role, Text, ViewContext, markdown, steps};
 use crate::core::action::{Action, Kept, Wait};
 use crate::core::evidence::{Evidence, Verdict, shut_sentence};
 use crate::core::job::{Direction, JobKey};
@@ -21,24 +21,24 @@ const PREVIEW_LINES: usize = 14;
 /// Lines of output shown under a step; the rest is one key away.
 const OUTPUT_LINES: usize = 6;
 
-pub(super) fn detail(scene: &Scene, whole: bool) -> Detail {
-    let Some(step) = steps::selected(scene) else { return Detail::default() };
-    let progress = scene.run.step(&step.id);
-    let state = step_state(scene.plan, scene.run, scene.board, scene.now, step);
+pub(super) fn detail(context: &ViewContext, whole: bool) -> Detail {
+    let Some(step) = steps::selected(context) else { return Detail::default() };
+    let progress = context.run.step(&step.id);
+    let state = step_state(context.plan, context.run, context.board, context.now, step);
     let mut blocks = Vec::new();
-    let asked = scene.desk.prompt.as_ref().map(|prompt| &prompt.ask);
+    let asked = context.desk.prompt.as_ref().map(|prompt| &prompt.ask);
     let confirming = matches!(asked, Some(Ask::Start { .. } | Ask::OverrideReason(_)));
     let taking_back = matches!(asked, Some(Ask::Undo { .. })).then_some(step.undo.as_ref()).flatten();
     // What is being confirmed, and on what, comes first while it is asked. That gates are shut comes before that.
     if confirming {
         let over = !matches!(asked, Some(Ask::Start { reason: None, .. }));
         if over {
-            boards(scene, step, state, &mut blocks);
+            boards(context, step, state, &mut blocks);
         }
-        blocks.push(will_do(scene, step, !step.work.section));
-        undo(scene, step, false, &mut blocks);
+        blocks.push(will_do(context, step, !step.work.section));
+        undo(context, step, false, &mut blocks);
         if !over {
-            boards(scene, step, state, &mut blocks);
+            boards(context, step, state, &mut blocks);
         }
     }
     if let Some(work) = taking_back {
@@ -48,21 +48,21 @@ pub(super) fn detail(scene: &Scene, whole: bool) -> Detail {
     let watched =
         matches!(state, StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying);
     if let Phase::Running(running) = &progress.phase {
-        under_way(scene, running, progress, &mut blocks);
+        under_way(context, running, progress, &mut blocks);
     }
     if watched {
-        boards(scene, step, state, &mut blocks);
+        boards(context, step, state, &mut blocks);
     }
-    rehearsed(scene, step, &mut blocks);
+    rehearsed(context, step, &mut blocks);
     instructions(step, &mut blocks);
-    results(scene, step, progress, &mut blocks);
-    output(scene, step, &mut blocks);
+    results(context, step, progress, &mut blocks);
+    output(context, step, &mut blocks);
     if !confirming {
         if !watched {
-            boards(scene, step, state, &mut blocks);
+            boards(context, step, state, &mut blocks);
         }
-        preview(scene, step, state, whole, &mut blocks);
-        undo(scene, step, whole, &mut blocks);
+        preview(context, step, state, whole, &mut blocks);
+        undo(context, step, whole, &mut blocks);
     }
     afterwards(step, state, &mut blocks);
     let asked_about = if confirming { Some(&step.work) } else { taking_back };
@@ -72,9 +72,9 @@ pub(super) fn detail(scene: &Scene, whole: bool) -> Detail {
     Detail {
         title: format!("{} · {}", step.number, clean(&step.title)),
         right: right(step),
-        state: state_line(scene, step, state, progress),
+        state: state_line(context, step, state, progress),
         blocks,
-        scroll: scene.desk.detail_scroll,
+        scroll: context.desk.detail_scroll,
     }
 }
 
@@ -96,11 +96,11 @@ pub(crate) fn state_role(state: StepState) -> Role {
     }
 }
 
-fn state_line(scene: &Scene, step: &Step, state: StepState, progress: &StepRun) -> Text {
+fn state_line(context: &ViewContext, step: &Step, state: StepState, progress: &StepRun) -> Text {
     let text = Text::new(state_role(state), state.as_str().to_uppercase());
     let more = match &progress.phase {
         Phase::Pending => {
-            let waits_for = unmet(scene.run, step);
+            let waits_for = unmet(context.run, step);
             if waits_for.is_empty() {
                 String::new()
             } else {
@@ -109,9 +109,9 @@ fn state_line(scene: &Scene, step: &Step, state: StepState, progress: &StepRun) 
         }
         Phase::Running(running) => {
             let stopping = running.stopping.as_ref().map_or_else(String::new, |why| format!(", stopping: {why}"));
-            format!(" for {}{stopping}", scene.now.since(begun(progress, running)))
+            format!(" for {}{stopping}", context.now.since(begun(progress, running)))
         }
-        Phase::Verifying { since } => format!(" for {}", scene.now.since(*since)),
+        Phase::Verifying { since } => format!(" for {}", context.now.since(*since)),
         Phase::Done { at } => format!(" at {} UTC{}", words::utc(*at), took(progress)),
         Phase::Failed { why, reverted, .. } => {
             let rest = match (*reverted, progress.left) {
@@ -127,7 +127,7 @@ fn state_line(scene: &Scene, step: &Step, state: StepState, progress: &StepRun) 
     };
     let overdue = match (&progress.phase, step.max, progress.started) {
         (Phase::Running(Running { key: JobKey { direction: Direction::Undo, .. }, .. }), _, _) => false,
-        (Phase::Running(_) | Phase::Verifying { .. }, Some(max), Some(started)) => scene.now.since(started) > max,
+        (Phase::Running(_) | Phase::Verifying { .. }, Some(max), Some(started)) => context.now.since(started) > max,
         _ => false,
     };
     let text = text.and(Role::Plain, more);
@@ -152,8 +152,8 @@ fn took(progress: &StepRun) -> String {
 }
 
 /// How long it took in rehearsals, and for how long it kept customers from writing.
-fn rehearsed(scene: &Scene, step: &Step, blocks: &mut Vec<Block>) {
-    let Some(durations) = scene.run.durations(&step.id) else { return };
+fn rehearsed(context: &ViewContext, step: &Step, blocks: &mut Vec<Block>) {
+    let Some(durations) = context.run.durations(&step.id) else { return };
     let Some(doing) = durations.doing.as_ref() else { return };
     let line = Text::new(Role::Dim, words::rehearsed(doing));
     let line = match &durations.pausing {
@@ -170,11 +170,11 @@ fn instructions(step: &Step, blocks: &mut Vec<Block>) {
     }
 }
 
-fn under_way(scene: &Scene, running: &Running, progress: &StepRun, blocks: &mut Vec<Block>) {
-    let passed = running.passed(scene.now);
+fn under_way(context: &ViewContext, running: &Running, progress: &StepRun, blocks: &mut Vec<Block>) {
+    let passed = running.passed(context.now);
     let mut lines = Vec::new();
     let back = running.key.direction != Direction::Do;
-    let action = scene.plan.action(&running.key);
+    let action = context.plan.action(&running.key);
     match action.and_then(Action::kept) {
         Some(Kept::Manual(items)) => {
             lines.extend(items.iter().enumerate().map(|(at, item)| {
@@ -183,8 +183,8 @@ fn under_way(scene: &Scene, running: &Running, progress: &StepRun, blocks: &mut 
                 Text::new(if done { Role::Go } else { Role::Key }, tick)
                     .and(role, format!(" {}. {}", at + 1, clean(item)))
             }));
-            let step = scene.plan.step(&running.key.step);
-            lines.extend(hint(scene, KeyAction::Tick, step, "ticks the next item when it is done"));
+            let step = context.plan.step(&running.key.step);
+            lines.extend(hint(context, KeyAction::Tick, step, "ticks the next item when it is done"));
         }
         Some(Kept::Soak(soak)) => {
             lines.push(progress_line("watched", passed, Some(soak.length)));
@@ -201,17 +201,17 @@ fn under_way(scene: &Scene, running: &Running, progress: &StepRun, blocks: &mut 
         }
         None => lines.extend(action.map(|action| progress_line(action.kind(), passed, action.limit()))),
     }
-    let work = scene.plan.work(&running.key).filter(|work| work.section);
+    let work = context.plan.work(&running.key).filter(|work| work.section);
     if let Some(work) = work {
-        let title = scene.plan.job_title(&running.key).unwrap_or_default();
+        let title = context.plan.job_title(&running.key).unwrap_or_default();
         let way = if back { "taking back" } else { "job" };
         lines.insert(
             0,
             Text::new(Role::Active, format!("{way} {} of {}: ", running.key.job + 1, work.jobs.len()))
                 .and(Role::Strong, clean(title)),
         );
-        if let (Some(deadline), Some(started), false, None) = (work.deadline, progress.started, back, scene.fault) {
-            let left = deadline.left_after(scene.now.since(started));
+        if let (Some(deadline), Some(started), false, None) = (work.deadline, progress.started, back, context.fault) {
+            let left = deadline.left_after(context.now.since(started));
             let then = if work.takes_itself_back() { "undoes itself" } else { "fails" };
             lines.push(Text::new(Role::Active, format!("{then} in {left}")));
         }
@@ -222,17 +222,17 @@ fn under_way(scene: &Scene, running: &Running, progress: &StepRun, blocks: &mut 
         Direction::Undo => "TAKING BACK",
     };
     blocks.push(Block::Lines { heading: heading.to_owned(), lines });
-    let awaited = scene.plan.until(&running.key);
+    let awaited = context.plan.until(&running.key);
     if !awaited.is_empty() {
-        let rows: Vec<Evidence> = awaited.iter().filter_map(|id| awaits(scene, *id)).collect();
+        let rows: Vec<Evidence> = awaited.iter().filter_map(|id| awaits(context, *id)).collect();
         blocks.push(board("WAITING FOR", &rows));
     }
 }
 
 /// A condition that is waited for, as it stands now.
-fn awaits(scene: &Scene, id: ConditionId) -> Option<Evidence> {
-    let rule = scene.plan.condition(id)?.source().to_owned();
-    let assessment = scene.board.assess(scene.plan, scene.run, scene.now, id);
+fn awaits(context: &ViewContext, id: ConditionId) -> Option<Evidence> {
+    let rule = context.plan.condition(id)?.source().to_owned();
+    let assessment = context.board.assess(context.plan, context.run, context.now, id);
     Some(Evidence { name: rule.clone(), rule, assessment, held: None, needed: Span::ZERO })
 }
 
@@ -245,8 +245,8 @@ fn progress_line(what: &str, passed: Span, of: Option<Span>) -> Text {
 }
 
 /// The newest lines the step's own jobs printed.
-fn output(scene: &Scene, step: &Step, blocks: &mut Vec<Block>) {
-    let mut lines: Vec<Text> = scene
+fn output(context: &ViewContext, step: &Step, blocks: &mut Vec<Block>) {
+    let mut lines: Vec<Text> = context
         .output
         .lines()
         .rev()
@@ -263,7 +263,7 @@ fn output(scene: &Scene, step: &Step, blocks: &mut Vec<Block>) {
     }
 }
 
-fn results(scene: &Scene, step: &Step, progress: &StepRun, blocks: &mut Vec<Block>) {
+fn results(context: &ViewContext, step: &Step, progress: &StepRun, blocks: &mut Vec<Block>) {
     if progress.results.is_empty() {
         return;
     }
@@ -273,7 +273,7 @@ fn results(scene: &Scene, step: &Step, progress: &StepRun, blocks: &mut Vec<Bloc
         .map(|result| {
             // A single action needs no name: the step has it.
             let alone = result.key.direction == Direction::Do && !step.work.section;
-            let lead = if alone { String::new() } else { format!("{}: ", words::job(scene.plan, &result.key)) };
+            let lead = if alone { String::new() } else { format!("{}: ", words::job(context.plan, &result.key)) };
             Text::new(Role::Dim, lead)
                 .and(Role::Plain, clean(&result.line))
                 .and(Role::Dim, format!(" · {}", result.took))
@@ -282,13 +282,13 @@ fn results(scene: &Scene, step: &Step, progress: &StepRun, blocks: &mut Vec<Bloc
     blocks.push(Block::Lines { heading: "RESULT".to_owned(), lines });
 }
 
-fn boards(scene: &Scene, step: &Step, state: StepState, blocks: &mut Vec<Block>) {
+fn boards(context: &ViewContext, step: &Step, state: StepState, blocks: &mut Vec<Block>) {
     let before = matches!(
         state,
         StepState::Waiting | StepState::Gated | StepState::Ready | StepState::Failed | StepState::Undone
     );
     if before {
-        let rows = gates(scene.plan, scene.board, scene.now, step);
+        let rows = gates(context.plan, context.board, context.now, step);
         if rows.is_empty() {
             let lines = vec![Text::new(Role::Dim, "no gates: your word is enough")];
             blocks.push(Block::Lines { heading: "GO/NO-GO".to_owned(), lines });
@@ -303,13 +303,16 @@ fn boards(scene: &Scene, step: &Step, state: StepState, blocks: &mut Vec<Block>)
         }
     }
     if !step.guards.is_empty() && !before && !matches!(state, StepState::Done | StepState::Skipped) {
-        let rows: Vec<Evidence> =
-            step.guards.iter().map(|guard| scene.board.guard(scene.plan, scene.run, scene.now, guard)).collect();
+        let rows: Vec<Evidence> = step
+            .guards
+            .iter()
+            .map(|guard| context.board.guard(context.plan, context.run, context.now, guard))
+            .collect();
         blocks.push(board("GUARDS", &rows));
     }
     let begun = matches!(state, StepState::Verifying | StepState::Done | StepState::Failed);
     if !step.verify.is_empty() && begun {
-        blocks.push(board("VERIFY", &checks(scene.plan, scene.run, scene.board, scene.now, step)));
+        blocks.push(board("VERIFY", &checks(context.plan, context.run, context.board, context.now, step)));
     }
 }
 
@@ -376,22 +379,22 @@ pub(super) fn gate_row(gate: &Evidence) -> GateRow {
 }
 
 /// What the step will do; of what is done the operator sees it on asking only.
-fn preview(scene: &Scene, step: &Step, state: StepState, whole: bool, blocks: &mut Vec<Block>) {
+fn preview(context: &ViewContext, step: &Step, state: StepState, whole: bool, blocks: &mut Vec<Block>) {
     if whole || !matches!(state, StepState::Done | StepState::Skipped | StepState::Verifying) {
-        let mut block = will_do(scene, step, whole);
+        let mut block = will_do(context, step, whole);
         if let (Block::Lines { lines, .. }, true, false) = (&mut block, step.work.section, whole) {
-            lines.extend(hint(scene, KeyAction::Whole, Some(step), "shows every statement"));
+            lines.extend(hint(context, KeyAction::Whole, Some(step), "shows every statement"));
         }
         blocks.push(block);
     }
 }
 
 /// `p shows every statement`: what a key or an order does here.
-fn hint(scene: &Scene, action: KeyAction, step: Option<&Step>, does: &str) -> Option<Text> {
-    name_of(scene, action, step).map(|name| Text::new(Role::Dim, format!("{name} {does}")))
+fn hint(context: &ViewContext, action: KeyAction, step: Option<&Step>, does: &str) -> Option<Text> {
+    name_of(context, action, step).map(|name| Text::new(Role::Dim, format!("{name} {does}")))
 }
 
-fn will_do(scene: &Scene, step: &Step, whole: bool) -> Block {
+fn will_do(context: &ViewContext, step: &Step, whole: bool) -> Block {
     let heading = if step.work.section {
         let deadline = step.work.deadline.map_or_else(String::new, |deadline| format!(", deadline {deadline}"));
         let back = if step.work.takes_itself_back() { ", undoes itself" } else { "" };
@@ -402,7 +405,7 @@ fn will_do(scene: &Scene, step: &Step, whole: bool) -> Block {
     let lines = match (whole, step.work.section) {
         (true, _) => every_line(&step.work.preview),
         (false, true) => jobs(&step.work),
-        (false, false) => cut(scene, step),
+        (false, false) => cut(context, step),
     };
     Block::Lines { heading, lines }
 }
@@ -446,19 +449,19 @@ fn every_line(lines: &[String]) -> Vec<Text> {
     lines.iter().map(|line| Text::plain(clean(line))).collect()
 }
 
-fn cut(scene: &Scene, step: &Step) -> Vec<Text> {
+fn cut(context: &ViewContext, step: &Step) -> Vec<Text> {
     let lines = &step.work.preview;
     let mut cut = every_line(lines.get(..PREVIEW_LINES).unwrap_or(lines));
     let more = lines.len().saturating_sub(PREVIEW_LINES);
     if more > 0 {
-        let rest = name_of(scene, KeyAction::Whole, Some(step)).map(|name| format!(", {name} shows everything"));
+        let rest = name_of(context, KeyAction::Whole, Some(step)).map(|name| format!(", {name} shows everything"));
         let rest = rest.unwrap_or_default();
         cut.push(Text::new(Role::Dim, format!("… {} more{rest}", words::count(more, "line"))));
     }
     cut
 }
 
-fn undo(scene: &Scene, step: &Step, whole: bool, blocks: &mut Vec<Block>) {
+fn undo(context: &ViewContext, step: &Step, whole: bool, blocks: &mut Vec<Block>) {
     let role = match step.reversibility {
         Reversibility::Free | Reversibility::Lossless => Role::Go,
         Reversibility::Lossy | Reversibility::None => Role::NoGo,
@@ -476,7 +479,7 @@ fn undo(scene: &Scene, step: &Step, whole: bool, blocks: &mut Vec<Block>) {
         }
         (None, _) => line.and(Role::Strong, " · by hand: the runbook has no undo"),
     };
-    if let Some(undoing) = scene.run.durations(&step.id).and_then(|durations| durations.undoing) {
+    if let Some(undoing) = context.run.durations(&step.id).and_then(|durations| durations.undoing) {
         line = line.and(Role::Plain, format!(" · {}", words::rehearsed(&undoing)));
     }
     if let Some(until) = &step.undo_until {

@@ -2,7 +2,7 @@
 
 use super::keys::KeyAction;
 use super::naming::name_of;
-use super::{Brief, Header, Role, Scene, Text};
+use super::{Brief, Header, Role, Text, ViewContext};
 use crate::core::board::Freshness;
 use crate::core::forecast::{self, Estimate};
 use crate::core::ids::StepId;
@@ -12,51 +12,51 @@ use crate::core::time::Span;
 use crate::text::clean;
 use crate::words;
 
-pub(super) fn header(scene: &Scene) -> Header {
-    let Scene { plan, run, now, .. } = scene;
+pub(super) fn header(context: &ViewContext) -> Header {
+    let ViewContext { plan, run, now, .. } = context;
     let opened = run.opened.unwrap_or(*now);
     let until = run.ended.as_ref().map_or(*now, |(at, _)| *at);
     let driver = match &run.driver {
         Some(who) => format!("{} drives", clean(&who.0)),
-        None if scene.watching => "nobody drives: watching".to_owned(),
+        None if context.watching => "nobody drives: watching".to_owned(),
         None => "nobody drives".to_owned(),
     };
-    let ahead = Ahead::of(scene);
+    let ahead = Ahead::of(context);
     Header {
         title: clean(&plan.title).into_owned(),
-        mode: mode(scene),
+        mode: mode(context),
         profile: plan.profile.as_deref().map(|profile| clean(profile).into_owned()).unwrap_or_default(),
-        run: if scene.watching { driver } else { format!("run {} · {driver}", scene.run_name) },
-        clock: format!("{}  {}", words::elapsed(until.since(opened)), words::clock(*now, &scene.zone)),
-        unkept: unkept(scene),
-        passing: passing(scene),
-        window: window(scene, &ahead, false),
-        update: update(scene),
-        pause: pause(scene, &ahead, Told::Whole),
-        back: back(scene, &ahead, false),
-        customers: customers(scene),
+        run: if context.watching { driver } else { format!("run {} · {driver}", context.run_name) },
+        clock: format!("{}  {}", words::elapsed(until.since(opened)), words::clock(*now, &context.zone)),
+        unkept: unkept(context),
+        passing: passing(context),
+        window: window(context, &ahead, false),
+        update: update(context),
+        pause: pause(context, &ahead, Told::Whole),
+        back: back(context, &ahead, false),
+        customers: customers(context),
         brief: Brief {
-            window: window(scene, &ahead, true),
-            pause: pause(scene, &ahead, Told::Brief),
-            bare_pause: pause(scene, &ahead, Told::Bare),
-            back: back(scene, &ahead, true),
+            window: window(context, &ahead, true),
+            pause: pause(context, &ahead, Told::Brief),
+            bare_pause: pause(context, &ahead, Told::Bare),
+            back: back(context, &ahead, true),
         },
-        alarm: alarm(scene),
+        alarm: alarm(context),
     }
 }
 
-fn mode(scene: &Scene) -> String {
-    match scene.run.mode {
-        Some(mode) if scene.is_replay() => format!("REPLAY of {}", mode.as_str()),
-        None if scene.is_replay() => "REPLAY".to_owned(),
+fn mode(context: &ViewContext) -> String {
+    match context.run.mode {
+        Some(mode) if context.is_replay() => format!("REPLAY of {}", mode.as_str()),
+        None if context.is_replay() => "REPLAY".to_owned(),
         Some(mode) => mode.as_str().to_owned(),
         None => "WATCH".to_owned(),
     }
 }
 
 /// What the disk was too slow for: the panes show it now, a replay will not.
-fn unkept(scene: &Scene) -> Text {
-    match scene.samples_dropped {
+fn unkept(context: &ViewContext) -> Text {
+    match context.samples_dropped {
         0 => Text::default(),
         dropped => Text::new(Role::NoGo, words::unkept(dropped)),
     }
@@ -66,8 +66,8 @@ fn unkept(scene: &Scene) -> Text {
 const NOTE: usize = 48;
 
 /// The pace, and the place in a replay: `×60 · fact 41 of 212`.
-fn passing(scene: &Scene) -> Text {
-    let Some(passing) = &scene.passing else { return Text::default() };
+fn passing(context: &ViewContext) -> Text {
+    let Some(passing) = &context.passing else { return Text::default() };
     let text = if passing.pace.paused {
         Text::new(Role::Strong, format!("paused (×{})", passing.pace.speed))
     } else {
@@ -81,21 +81,21 @@ fn passing(scene: &Scene) -> Text {
     }
 }
 
-fn alarm(scene: &Scene) -> Option<String> {
-    if let (None, Some(since)) = (scene.fault, scene.silent) {
+fn alarm(context: &ViewContext) -> Option<String> {
+    if let (None, Some(since)) = (context.fault, context.silent) {
         return Some(format!(
             "JOURNAL SILENT since {} UTC ({}) · nothing is started until it answers",
             words::utc(since),
-            scene.now.since(since)
+            context.now.since(since)
         ));
     }
-    match (scene.fault, &scene.run.ended) {
-        (Some(fault), _) if scene.is_replay() => Some(clean(fault).into_owned()),
+    match (context.fault, &context.run.ended) {
+        (Some(fault), _) if context.is_replay() => Some(clean(fault).into_owned()),
         (Some(fault), _) => Some(format!("JOURNAL FAILED: {} · nothing more is done, panes stay live", clean(fault))),
         (None, Some((at, _))) => {
-            Some(format!("RUN {} at {} UTC", words::run_state(scene.plan, scene.run), words::utc(*at)))
+            Some(format!("RUN {} at {} UTC", words::run_state(context.plan, context.run), words::utc(*at)))
         }
-        (None, None) if scene.leaving => Some("LEAVING: waiting for what is under way".to_owned()),
+        (None, None) if context.leaving => Some("LEAVING: waiting for what is under way".to_owned()),
         (None, None) => None,
     }
 }
@@ -112,11 +112,11 @@ struct Ahead {
 }
 
 impl Ahead {
-    fn of(scene: &Scene) -> Self {
-        let Scene { plan, run, now, .. } = scene;
+    fn of(context: &ViewContext) -> Self {
+        let ViewContext { plan, run, now, .. } = context;
         let way = way_back(plan, run);
         // Whoever only watches has nothing ahead.
-        let driven = !scene.watching;
+        let driven = !context.watching;
         Self {
             rest: forecast::rest(plan, run, *now).filter(|rest| driven && rest.span > Span::ZERO),
             pause: forecast::pause(plan, run, *now).filter(|_| driven),
@@ -127,28 +127,28 @@ impl Ahead {
 }
 
 /// Window and forecast, in full or in brief.
-fn window(scene: &Scene, ahead: &Ahead, brief: bool) -> Text {
+fn window(context: &ViewContext, ahead: &Ahead, brief: bool) -> Text {
     let rest = ahead.rest;
     let told = rest.map(|rest| words::about(&rest, true));
-    let Some(window) = scene.plan.window else {
+    let Some(window) = context.plan.window else {
         let lead = if brief { "end in" } else { "forecast end in" };
         return told.map_or_else(Text::default, |told| Text::new(Role::Dim, format!("{lead} {told}")));
     };
     let late = |left: Span| rest.is_some_and(|rest| rest.latest() > left);
     let role = |late: bool, else_| if late { Role::NoGo } else { else_ };
     let word = if brief { "" } else { "window " };
-    if scene.now < window.opens {
+    if context.now < window.opens {
         let late = late(window.closes.since(window.opens));
-        let text = Text::new(Role::Unknown, format!("{word}opens in {}", window.opens.since(scene.now)));
+        let text = Text::new(Role::Unknown, format!("{word}opens in {}", window.opens.since(context.now)));
         let of = if brief { "" } else { "forecast " };
         return match told {
             Some(told) => text.and(role(late, Role::Dim), format!(", {of}{told} of work")),
             None => text,
         };
     }
-    let left = window.closes.since(scene.now);
+    let left = window.closes.since(context.now);
     if left == Span::ZERO {
-        let text = Text::new(Role::NoGo, format!("{word}CLOSED {} ago", scene.now.since(window.closes)));
+        let text = Text::new(Role::NoGo, format!("{word}CLOSED {} ago", context.now.since(window.closes)));
         return match told {
             Some(told) => text.and(Role::NoGo, format!(", {told} of work left")),
             None => text,
@@ -163,14 +163,14 @@ fn window(scene: &Scene, ahead: &Ahead, brief: bool) -> Text {
     }
 }
 
-fn update(scene: &Scene) -> Text {
-    let (Some(comms), Some(last), None) = (&scene.plan.comms, scene.run.last_update, &scene.run.ended) else {
+fn update(context: &ViewContext) -> Text {
+    let (Some(comms), Some(last), None) = (&context.plan.comms, context.run.last_update, &context.run.ended) else {
         return Text::default();
     };
-    let since = scene.now.since(last);
+    let since = context.now.since(last);
     if since >= comms.every {
         let text = Text::new(Role::NoGo, format!("status update OVERDUE by {}", since.left_after(comms.every)));
-        match name_of(scene, KeyAction::Status, None) {
+        match name_of(context, KeyAction::Status, None) {
             Some(name) => text.and(Role::Plain, ", ").and(Role::Key, name).and(Role::Plain, " when told"),
             None => text,
         }
@@ -190,11 +190,11 @@ enum Told {
     Bare,
 }
 
-fn pause(scene: &Scene, ahead: &Ahead, told: Told) -> Text {
-    let so_far = scene.run.writes.so_far(scene.now);
+fn pause(context: &ViewContext, ahead: &Ahead, told: Told) -> Text {
+    let so_far = context.run.writes.so_far(context.now);
     let shown = format!("{}.{:02} s", so_far.0 / 1_000, so_far.0 % 1_000 / 10);
-    let paused = scene.run.writes.since.is_some();
-    let budget = scene.plan.write_pause_budget;
+    let paused = context.run.writes.since.is_some();
+    let budget = context.plan.write_pause_budget;
     let text = match budget {
         Some(budget) => format!("{shown} of {budget}"),
         None => shown,
@@ -218,11 +218,11 @@ fn pause(scene: &Scene, ahead: &Ahead, told: Told) -> Text {
     text.and(role, format!(", expect {}", words::about(&all, told == Told::Whole)))
 }
 
-fn back(scene: &Scene, ahead: &Ahead, brief: bool) -> Text {
+fn back(context: &ViewContext, ahead: &Ahead, brief: bool) -> Text {
     let way = &ahead.way;
     let text = Text::new(Role::Dim, if brief { "rollback: " } else { "rollback now: " });
     let number =
-        |id: &StepId| scene.plan.step(id).map_or_else(|| id.to_string(), |step| format!("step {}", step.number));
+        |id: &StepId| context.plan.step(id).map_or_else(|| id.to_string(), |step| format!("step {}", step.number));
     if way.steps.is_empty() {
         return match &way.blocked_by {
             Some(step) => text.and(Role::NoGo, format!("none, past {}", number(step))),
@@ -240,25 +240,25 @@ fn back(scene: &Scene, ahead: &Ahead, brief: bool) -> Text {
         .and(Role::Plain, format!("{takes}, {}{far}", words::count(way.steps.len(), "step")))
 }
 
-fn run_ended_at(scene: &Scene) -> Option<crate::core::time::At> {
-    scene.run.customers_at.or(scene.run.ended.as_ref().map(|(at, _)| *at))
+fn run_ended_at(context: &ViewContext) -> Option<crate::core::time::At> {
+    context.run.customers_at.or(context.run.ended.as_ref().map(|(at, _)| *at))
 }
 
-fn customers(scene: &Scene) -> Text {
-    let Some(probe) = &scene.plan.customers else { return Text::default() };
+fn customers(context: &ViewContext) -> Text {
+    let Some(probe) = &context.plan.customers else { return Text::default() };
     let label = Text::new(Role::Dim, "customers: ");
-    let ended = scene.run.customers.as_ref();
-    let latest = scene.board.latest(probe).and_then(|latest| latest.good.as_ref()).map(|(_, value)| value);
-    let fresh = scene.board.freshness(scene.plan, scene.now, probe);
+    let ended = context.run.customers.as_ref();
+    let latest = context.board.latest(probe).and_then(|latest| latest.good.as_ref()).map(|(_, value)| value);
+    let fresh = context.board.freshness(context.plan, context.now, probe);
     let value = match (ended, latest, fresh) {
         (Some(value), _, _) => value,
         (None, Some(value), Freshness::Fresh | Freshness::Stale) => value,
         _ => return label.and(Role::Unknown, "no reading"),
     };
-    let read = match (ended, scene.board.latest(probe).and_then(|latest| latest.good.as_ref())) {
+    let read = match (ended, context.board.latest(probe).and_then(|latest| latest.good.as_ref())) {
         // What was recorded with the end of the run is as old as the end.
-        (Some(_), _) => run_ended_at(scene).map(|at| format!(" as of {} UTC", words::utc(at))),
-        (None, Some((at, _))) => Some(format!(" · {}", words::age(scene.now.since(*at)))),
+        (Some(_), _) => run_ended_at(context).map(|at| format!(" as of {} UTC", words::utc(at))),
+        (None, Some((at, _))) => Some(format!(" · {}", words::age(context.now.since(*at)))),
         (None, None) => None,
     };
     let read = read.unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The tails of journal and output.
 
-use super::{Role, Scene, Text};
+use super::{Role, Text, ViewContext};
 use crate::core::fact::Fact;
 use crate::core::job::Stream;
 use crate::text::clean;
@@ -9,17 +9,17 @@ use crate::words;
 /// Lines handed to the view; it shows as many as fit.
 const LINES: usize = 60;
 
-pub(super) fn log(scene: &Scene, whole: bool) -> Vec<Text> {
+pub(super) fn log(context: &ViewContext, whole: bool) -> Vec<Text> {
     let wanted = if whole { usize::MAX } else { LINES };
-    let mut lines: Vec<Text> = scene
+    let mut lines: Vec<Text> = context
         .log
         .iter()
         .rev()
         .take(wanted)
         .map(|recorded| {
-            let (who, what) = words::fact(scene.plan, &recorded.fact);
+            let (who, what) = words::fact(context.plan, &recorded.fact);
             // Of another day with the day.
-            Text::new(Role::Dim, format!(" {} ", words::moment(recorded.at, recorded.at, scene.now)))
+            Text::new(Role::Dim, format!(" {} ", words::moment(recorded.at, recorded.at, context.now)))
                 .and(Role::Dim, crate::text::fit(&format!("{:<14}", clean(&who)), 14))
                 .and(Role::Plain, " ")
                 .and(role(&recorded.fact), what)
@@ -49,9 +49,9 @@ fn role(fact: &Fact) -> Role {
     }
 }
 
-pub(super) fn output(scene: &Scene, whole: bool) -> Vec<Text> {
+pub(super) fn output(context: &ViewContext, whole: bool) -> Vec<Text> {
     let wanted = if whole { usize::MAX } else { LINES };
-    let mut lines: Vec<Text> = scene
+    let mut lines: Vec<Text> = context
         .output
         .lines()
         .rev()
@@ -62,8 +62,8 @@ pub(super) fn output(scene: &Scene, whole: bool) -> Vec<Text> {
         })
         .collect();
     lines.reverse();
-    if scene.output.dropped() > 0 {
-        let dropped = format!(" {} lines came too fast to show; the run's folder has them", scene.output.dropped());
+    if context.output.dropped() > 0 {
+        let dropped = format!(" {} lines came too fast to show; the run's folder has them", context.output.dropped());
         lines.push(Text::new(Role::Unknown, dropped));
     }
     lines

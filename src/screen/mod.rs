@@ -18,7 +18,7 @@ mod panes;
 mod project;
 mod steps;
 
-pub use context::{Scene, SessionStatus};
+pub use context::{SessionStatus, ViewContext};
 pub(crate) use detail::state_role;
 pub(crate) use dry_run::{command_of, full_confirmation, next_item, refusal_of};
 pub use naming::FrontEnd;

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::dry_run::{accepted, checklist, next_item};
 use super::keys::{KEYS, KeyAction};
-use super::{Ask, Focus, Overlay, Scene, here, selected};
+use super::{Ask, Focus, Overlay, ViewContext, here, selected};
 use crate::core::plan::Step;
 use crate::core::rollback::{WayBack, is_going_back, to_be_stopped_before, way_back};
 use crate::core::standing::StepState;
@@ -47,11 +47,11 @@ pub const WATCHING: &str = "this cockpit only watches: start a run to do somethi
 pub const REPLAYED: &str = "this is a replay: what has happened cannot be changed";
 
 /// Why an action cannot be done in this kind of session, whatever the state of the run. `None` when it can.
-pub fn not_here(scene: &Scene, action: KeyAction) -> Option<&'static str> {
+pub fn not_here(context: &ViewContext, action: KeyAction) -> Option<&'static str> {
     if action.is_about_time() {
-        return match scene.passing {
+        return match context.passing {
             None => Some(NO_PACE),
-            Some(_) if !action.is_about_pace() && !scene.is_replay() => Some(ONLY_FORWARD),
+            Some(_) if !action.is_about_pace() && !context.is_replay() => Some(ONLY_FORWARD),
             Some(_) => None,
         };
     }
@@ -64,32 +64,32 @@ pub fn not_here(scene: &Scene, action: KeyAction) -> Option<&'static str> {
         | KeyAction::Log
         | KeyAction::Help
         | KeyAction::Leave => None,
-        _ if scene.watching => Some(WATCHING),
-        _ if scene.is_replay() => Some(REPLAYED),
+        _ if context.watching => Some(WATCHING),
+        _ if context.is_replay() => Some(REPLAYED),
         _ => None,
     }
 }
 
 /// Everything that can be done now, the most useful first; help and leaving come last.
-pub fn offers<'a>(scene: &'a Scene) -> Vec<Offer<'a>> {
-    let selected = selected(scene);
+pub fn offers<'a>(context: &'a ViewContext) -> Vec<Offer<'a>> {
+    let selected = selected(context);
     let step = selected.map(|(step, _)| step);
-    let mut offers = next(scene, selected);
-    offers.retain(|offer| available(scene, offer.step, offer.action));
+    let mut offers = next(context, selected);
+    offers.retain(|offer| available(context, offer.step, offer.action));
     let views = [KeyAction::Switch, KeyAction::Whole].map(|action| Offer::other(action, step));
     let at = offers.len().min(BEFORE_VIEWS);
-    offers.splice(at..at, views.into_iter().filter(|view| available(scene, view.step, view.action)));
+    offers.splice(at..at, views.into_iter().filter(|view| available(context, view.step, view.action)));
     let mut others = OTHERS;
-    if scene.is_replay() {
+    if context.is_replay() {
         // What a replay is for comes first.
         others.sort_by_key(|action| !action.is_about_time());
     }
     for action in others {
-        if !offers.iter().any(|offer| offer.action == action) && available(scene, step, action) {
+        if !offers.iter().any(|offer| offer.action == action) && available(context, step, action) {
             offers.push(Offer::other(action, step));
         }
     }
-    if overdue(scene) {
+    if overdue(context) {
         offers.sort_by_key(|offer| offer.action != KeyAction::Status);
     }
     offers.sort_by_key(|offer| matches!(offer.action, KeyAction::Help | KeyAction::Leave));
@@ -126,42 +126,42 @@ const OTHERS: [KeyAction; 25] = [
 ];
 
 /// Whether an action would be accepted now.
-fn available(scene: &Scene, step: Option<&Step>, action: KeyAction) -> bool {
-    if not_here(scene, action).is_some() {
+fn available(context: &ViewContext, step: Option<&Step>, action: KeyAction) -> bool {
+    if not_here(context, action).is_some() {
         return false;
     }
     match action {
         KeyAction::Help | KeyAction::Leave => true,
-        KeyAction::Log => !scene.watching,
+        KeyAction::Log => !context.watching,
         _ if action.is_about_time() => true,
-        KeyAction::Zoom => !scene.plan.probes.is_empty(),
+        KeyAction::Zoom => !context.plan.probes.is_empty(),
         KeyAction::Switch | KeyAction::Whole => step.is_some(),
-        KeyAction::Here => step.zip(here(scene)).is_some_and(|(step, here)| step.id != here.id),
-        KeyAction::WayBack if scene.is_replay() => true,
-        _ if scene.watching || scene.run.ended.is_some() || scene.fault.is_some() => false,
+        KeyAction::Here => step.zip(here(context)).is_some_and(|(step, here)| step.id != here.id),
+        KeyAction::WayBack if context.is_replay() => true,
+        _ if context.watching || context.run.ended.is_some() || context.fault.is_some() => false,
         // On the way out nothing new is started; what is under way can still be stopped.
-        _ if scene.leaving && action != KeyAction::Stop => false,
-        KeyAction::WayBack => way_back(scene.plan, scene.run) != WayBack::default(),
+        _ if context.leaving && action != KeyAction::Stop => false,
+        KeyAction::WayBack => way_back(context.plan, context.run) != WayBack::default(),
         KeyAction::Note => true,
-        KeyAction::Status => scene.plan.comms.is_some(),
-        action => step.is_some_and(|step| accepted(scene, step, action)),
+        KeyAction::Status => context.plan.comms.is_some(),
+        action => step.is_some_and(|step| accepted(context, step, action)),
     }
 }
 
 /// Whether stakeholders should have been told how it goes by now.
-fn overdue(scene: &Scene) -> bool {
-    let every = scene.plan.comms.as_ref().map(|comms| comms.every);
-    every.zip(scene.run.last_update).is_some_and(|(every, last)| scene.now.since(last) >= every)
+fn overdue(context: &ViewContext) -> bool {
+    let every = context.plan.comms.as_ref().map(|comms| comms.every);
+    every.zip(context.run.last_update).is_some_and(|(every, last)| context.now.since(last) >= every)
 }
 
 /// What would bring the run on from here, if it is accepted, the most useful first.
-fn next<'a>(scene: &'a Scene, selected: Option<(&'a Step, StepState)>) -> Vec<Offer<'a>> {
+fn next<'a>(context: &'a ViewContext, selected: Option<(&'a Step, StepState)>) -> Vec<Offer<'a>> {
     let leave = || Offer::next(KeyAction::Leave, None, "leave");
-    if scene.watching {
+    if context.watching {
         return Vec::new();
     }
-    if scene.is_replay() {
-        return if replay_ended(scene) {
+    if context.is_replay() {
+        return if replay_ended(context) {
             vec![
                 Offer::next(KeyAction::PreviousDecision, None, "the decision before"),
                 Offer::next(KeyAction::Place, None, "a time or step"),
@@ -175,18 +175,18 @@ fn next<'a>(scene: &'a Scene, selected: Option<(&'a Step, StepState)>) -> Vec<Of
             ]
         };
     }
-    if scene.run.ended.is_some() || scene.fault.is_some() || scene.silent.is_some() {
+    if context.run.ended.is_some() || context.fault.is_some() || context.silent.is_some() {
         return vec![leave()];
     }
     let Some((step, state)) = selected else { return Vec::new() };
-    if all_settled(scene) {
+    if all_settled(context) {
         return vec![Offer::next(KeyAction::End, Some(step), "end the run")];
     }
-    of_step(scene, step, state)
+    of_step(context, step, state)
 }
 
 /// What would bring a step on, if it is accepted.
-fn of_step<'a>(scene: &'a Scene, step: &'a Step, state: StepState) -> Vec<Offer<'a>> {
+fn of_step<'a>(context: &'a ViewContext, step: &'a Step, state: StepState) -> Vec<Offer<'a>> {
     let here = (KeyAction::Here, "go to where the run is");
     let offer = |(action, words)| Offer::next(action, Some(step), Cow::Borrowed(words));
     let offers = |all: &[(KeyAction, &'static str)]| all.iter().copied().map(offer).collect();
@@ -194,9 +194,9 @@ fn of_step<'a>(scene: &'a Scene, step: &'a Step, state: StepState) -> Vec<Offer<
         StepState::Ready => offers(&[(KeyAction::Confirm, "start it"), (KeyAction::Skip, "skip it (reason)")]),
         StepState::Gated => offers(&[(KeyAction::Override, "override"), (KeyAction::Skip, "skip it (reason)")]),
         StepState::Waiting => offers(&[here, (KeyAction::Skip, "skip it (reason)")]),
-        StepState::Running if let Some(items) = checklist(scene, step) => {
+        StepState::Running if let Some(items) = checklist(context, step) => {
             // The item by name: where steps and detail share one place it may not be in view.
-            let item = items.get(usize::from(next_item(scene, &step.id))).map(String::as_str).unwrap_or_default();
+            let item = items.get(usize::from(next_item(context, &step.id))).map(String::as_str).unwrap_or_default();
             let tick = format!("tick the next item: {}", clean(item));
             vec![Offer::next(KeyAction::Tick, Some(step), tick), offer((KeyAction::Stop, "stop it"))]
         }
@@ -205,7 +205,7 @@ fn of_step<'a>(scene: &'a Scene, step: &'a Step, state: StepState) -> Vec<Offer<
         }
         StepState::Failed => {
             // What could not be taken back is half way back: going on with that comes first.
-            let half_way = scene.run.step(&step.id).undo_tried;
+            let half_way = context.run.step(&step.id).undo_tried;
             let undo = if half_way { "go on taking it back" } else { "take it back" };
             let mut offers: Vec<Offer> = offers(&[
                 (KeyAction::Confirm, "start it again"),
@@ -220,8 +220,8 @@ fn of_step<'a>(scene: &'a Scene, step: &'a Step, state: StepState) -> Vec<Offer<
         }
         StepState::InDoubt => offers(&[(KeyAction::Doubt, "say what became of it")]),
         StepState::Done => offers(&[here, (KeyAction::Undo, "take it back")]),
-        StepState::Undone if is_going_back(scene.run) => {
-            let mut offers = further_back(scene, step);
+        StepState::Undone if is_going_back(context.run) => {
+            let mut offers = further_back(context, step);
             offers.push(offer((KeyAction::Confirm, "do it after all")));
             offers
         }
@@ -230,9 +230,9 @@ fn of_step<'a>(scene: &'a Scene, step: &'a Step, state: StepState) -> Vec<Offer<
 }
 
 /// The next step of the way back, or its end. `undone` was taken back last.
-fn further_back<'a>(scene: &'a Scene, undone: &'a Step) -> Vec<Offer<'a>> {
-    let way = way_back(scene.plan, scene.run);
-    match way.steps.first().and_then(|back| scene.plan.step(&back.step)) {
+fn further_back<'a>(context: &'a ViewContext, undone: &'a Step) -> Vec<Offer<'a>> {
+    let way = way_back(context.plan, context.run);
+    match way.steps.first().and_then(|back| context.plan.step(&back.step)) {
         Some(step) => vec![
             Offer::next(KeyAction::Undo, Some(step), format!("take back {} next", step.number)),
             Offer::next(KeyAction::ByHand, Some(step), format!("say how {} was taken back by hand", step.number)),
@@ -245,13 +245,13 @@ fn further_back<'a>(scene: &'a Scene, undone: &'a Step) -> Vec<Offer<'a>> {
 }
 
 /// Whether every step is done or left out.
-pub(crate) fn all_settled(scene: &Scene) -> bool {
-    !scene.plan.steps.is_empty() && scene.plan.steps.iter().all(|step| scene.run.is_settled(&step.id))
+pub(crate) fn all_settled(context: &ViewContext) -> bool {
+    !context.plan.steps.is_empty() && context.plan.steps.iter().all(|step| context.run.is_settled(&step.id))
 }
 
 /// Whether a replay has come to the end of its recording.
-pub(crate) fn replay_ended(scene: &Scene) -> bool {
-    let place = scene.passing.as_ref().and_then(|passing| passing.place.as_ref());
+pub(crate) fn replay_ended(context: &ViewContext) -> bool {
+    let place = context.passing.as_ref().and_then(|passing| passing.place.as_ref());
     place.is_some_and(|place| place.fact >= place.of)
 }
 
@@ -275,21 +275,21 @@ impl KeyHint {
 }
 
 /// The keys that do something now, the most useful first. The last two are never left out.
-pub(super) fn footer(scene: &Scene, offers: &[Offer]) -> Vec<KeyHint> {
+pub(super) fn footer(context: &ViewContext, offers: &[Offer]) -> Vec<KeyHint> {
     let (scroll, leave) = (KeyHint::new("↑↓", "scroll"), KeyHint::of(KeyAction::Leave, "leave"));
-    if let Some(prompt) = &scene.desk.prompt {
+    if let Some(prompt) = &context.desk.prompt {
         let cancel = KeyHint::of(KeyAction::Escape, "cancel");
         return match prompt.ask {
             Ask::Doubt { .. } | Ask::End | Ask::Leave => vec![cancel],
             _ => vec![scroll, KeyHint::of(KeyAction::Confirm, "send"), cancel],
         };
     }
-    if let Some(overlay) = scene.desk.overlay {
-        let first = (overlay == Overlay::WayBack).then(|| on_the_way_back(scene)).flatten();
+    if let Some(overlay) = context.desk.overlay {
+        let first = (overlay == Overlay::WayBack).then(|| on_the_way_back(context)).flatten();
         return first.into_iter().chain([scroll, KeyHint::of(KeyAction::Escape, "close"), leave]).collect();
     }
     let hint = |offer: &Offer| {
-        let label = match (offer.action, scene.desk.focus) {
+        let label = match (offer.action, context.desk.focus) {
             (KeyAction::Switch, Focus::Detail) => "steps",
             (action, _) => action.def().map(|def| def.label).unwrap_or_default(),
         };
@@ -299,12 +299,12 @@ pub(super) fn footer(scene: &Scene, offers: &[Offer]) -> Vec<KeyHint> {
 }
 
 /// What goes the next step of the way back, while the sheet that shows it is open.
-fn on_the_way_back(scene: &Scene) -> Option<KeyHint> {
-    let way = way_back(scene.plan, scene.run);
-    let first = way.steps.first().and_then(|back| scene.plan.step(&back.step));
-    let stop = first.and_then(|step| to_be_stopped_before(scene.plan, scene.run, &step.id));
-    let stop = stop.and_then(|id| scene.plan.step(&id));
-    let end = if first.is_none() { selected(scene).map(|(step, _)| step) } else { None };
+fn on_the_way_back(context: &ViewContext) -> Option<KeyHint> {
+    let way = way_back(context.plan, context.run);
+    let first = way.steps.first().and_then(|back| context.plan.step(&back.step));
+    let stop = first.and_then(|step| to_be_stopped_before(context.plan, context.run, &step.id));
+    let stop = stop.and_then(|id| context.plan.step(&id));
+    let end = if first.is_none() { selected(context).map(|(step, _)| step) } else { None };
     [
         (stop, KeyAction::Stop, "stop what is under way"),
         (first, KeyAction::Undo, "take back the first"),
@@ -312,7 +312,7 @@ fn on_the_way_back(scene: &Scene) -> Option<KeyHint> {
         (end, KeyAction::End, "end the run"),
     ]
     .into_iter()
-    .find(|(step, action, _)| step.is_some() && available(scene, *step, *action))
+    .find(|(step, action, _)| step.is_some() && available(context, *step, *action))
     .map(|(_, action, label)| KeyHint::of(action, label))
 }
 

@@ -3,7 +3,7 @@
 use super::keys::{KeyAction, KeyDef};
 use super::naming::{advised, name_of};
 use super::offers::{Offer, help_rows};
-use super::{Overlay, Role, Scene, Sheet, SheetBody, Text};
+use super::{Overlay, Role, Sheet, SheetBody, Text, ViewContext};
 use crate::core::forecast;
 use crate::core::ids::StepId;
 use crate::core::plan::{Reversibility, WriteEdge};
@@ -13,20 +13,20 @@ use crate::core::time::Span;
 use crate::text::clean;
 use crate::words;
 
-pub(super) fn sheet(scene: &Scene, panes: &[super::Pane], offers: &[Offer]) -> Option<Sheet> {
-    let (title, body) = match scene.desk.overlay? {
+pub(super) fn sheet(context: &ViewContext, panes: &[super::Pane], offers: &[Offer]) -> Option<Sheet> {
+    let (title, body) = match context.desk.overlay? {
         Overlay::Help => ("Keys and words".to_owned(), SheetBody::Lines(help_lines(offers))),
-        Overlay::WayBack => ("The way back from here".to_owned(), SheetBody::Lines(back_lines(scene))),
+        Overlay::WayBack => ("The way back from here".to_owned(), SheetBody::Lines(back_lines(context))),
         Overlay::Pane(at) => (panes.get(at).map(|pane| pane.title.clone())?, SheetBody::Pane(at)),
         Overlay::Step => ("The whole step".to_owned(), SheetBody::Step),
         Overlay::Log => ("Journal and output".to_owned(), SheetBody::Log),
     };
-    Some(Sheet { title, body, scroll: scene.desk.overlay_scroll })
+    Some(Sheet { title, body, scroll: context.desk.overlay_scroll })
 }
 
 /// The way back step by step, and how to go it.
-pub(crate) fn back_lines(scene: &Scene) -> Vec<Text> {
-    let way = way_back(scene.plan, scene.run);
+pub(crate) fn back_lines(context: &ViewContext) -> Vec<Text> {
+    let way = way_back(context.plan, context.run);
     let mut lines = Vec::new();
     if way.steps.is_empty() {
         match &way.blocked_by {
@@ -36,24 +36,24 @@ pub(crate) fn back_lines(scene: &Scene) -> Vec<Text> {
                     Role::Plain,
                     format!(
                         " {} cannot be taken back, nor can what was done before it.",
-                        clean(&scene.plan.named(step))
+                        clean(&context.plan.named(step))
                     ),
                 ));
             }
         }
     } else {
-        let takes = forecast::way(scene.plan, scene.run, scene.now, &way.steps);
+        let takes = forecast::way(context.plan, context.run, context.now, &way.steps);
         let takes = if takes.span > Span::ZERO { format!(", {}", words::about(&takes, true)) } else { String::new() };
         let steps = words::count(way.steps.len(), "step");
         lines.push(
             Text::plain(format!("Taking everything back is {steps}{takes}, and costs: "))
                 .and(Role::Strong, way.cost.as_str())
-                .and(Role::Plain, if pauses(scene, &way) { "; writes pause on the way" } else { "" }),
+                .and(Role::Plain, if pauses(context, &way) { "; writes pause on the way" } else { "" }),
         );
         lines.push(Text::default());
     }
     for (at, back) in way.steps.iter().enumerate() {
-        let title = scene.plan.step(&back.step).map(|step| format!("{} {}", step.number, clean(&step.title)));
+        let title = context.plan.step(&back.step).map(|step| format!("{} {}", step.number, clean(&step.title)));
         let role = match back.cost {
             Reversibility::Free | Reversibility::Lossless => Role::Go,
             Reversibility::Lossy | Reversibility::None => Role::NoGo,
@@ -62,8 +62,8 @@ pub(crate) fn back_lines(scene: &Scene) -> Vec<Text> {
             .and(Role::Strong, title.unwrap_or_else(|| back.step.to_string()))
             .and(Role::Plain, "  ")
             .and(role, back.cost.as_str());
-        let measured = scene.run.durations(&back.step).and_then(|durations| durations.undoing);
-        let takes = forecast::back(scene.plan, scene.run, scene.now, back);
+        let measured = context.run.durations(&back.step).and_then(|durations| durations.undoing);
+        let takes = forecast::back(context.plan, context.run, context.now, back);
         if let Some(measured) = measured {
             line = line.and(Role::Dim, format!("  {}", words::rehearsed(&measured)));
         } else if takes.span > Span::ZERO {
@@ -76,62 +76,62 @@ pub(crate) fn back_lines(scene: &Scene) -> Vec<Text> {
             line = line.and(Role::Unknown, "  by hand: the runbook has no undo");
         }
         if back.in_doubt {
-            let first = advised(scene, &back.step, Advice::Resolve);
+            let first = advised(context, &back.step, Advice::Resolve);
             line = line.and(Role::Unknown, format!("  IN DOUBT: first {first}"));
         }
         lines.push(line);
-        let from = going_on(scene, &back.step);
+        let from = going_on(context, &back.step);
         if !from.is_empty() {
             lines.push(Text::new(Role::Unknown, format!("      half taken back{from}")));
         }
     }
     if let Some(step) = way.blocked_by.as_ref().filter(|_| !way.steps.is_empty()) {
         lines.push(Text::default());
-        let ends = format!("The way ends at {}: it cannot be taken back.", clean(&scene.plan.named(step)));
+        let ends = format!("The way ends at {}: it cannot be taken back.", clean(&context.plan.named(step)));
         lines.push(Text::new(Role::NoGo, ends));
     }
     lines.push(Text::default());
-    lines.extend(how_to_go(scene, &way));
-    lines.extend(way.steps.iter().flat_map(|back| every_statement(scene, &back.step)));
+    lines.extend(how_to_go(context, &way));
+    lines.extend(way.steps.iter().flat_map(|back| every_statement(context, &back.step)));
     lines
 }
 
 /// What to do for the next step of the way back.
-fn how_to_go(scene: &Scene, way: &WayBack) -> Vec<Text> {
+fn how_to_go(context: &ViewContext, way: &WayBack) -> Vec<Text> {
     let mut lines = Vec::new();
     let Some(first) = way.steps.first() else { return lines };
-    if let Some(stop) = to_be_stopped_before(scene.plan, scene.run, &first.step) {
-        let how = advised(scene, &stop, Advice::Stop);
-        let said = format!("{} is under way: first {how}.", clean(&scene.plan.named(&stop)));
+    if let Some(stop) = to_be_stopped_before(context.plan, context.run, &first.step) {
+        let how = advised(context, &stop, Advice::Stop);
+        let said = format!("{} is under way: first {how}.", clean(&context.plan.named(&stop)));
         lines.push(Text::new(Role::Unknown, said));
     }
     let (action, advice) =
         if first.has_undo { (KeyAction::Undo, Advice::TakeBack) } else { (KeyAction::ByHand, Advice::TakeBackByHand) };
-    if name_of(scene, action, None).is_some() {
-        let how = advised(scene, &first.step, advice);
-        lines.push(Text::new(Role::Dim, format!("Next: {}: {how}.", clean(&scene.plan.named(&first.step)))));
+    if name_of(context, action, None).is_some() {
+        let how = advised(context, &first.step, advice);
+        lines.push(Text::new(Role::Dim, format!("Next: {}: {how}.", clean(&context.plan.named(&first.step)))));
     }
     lines
 }
 
 /// Whether customers cannot write for a moment on the way back.
-fn pauses(scene: &Scene, way: &WayBack) -> bool {
-    let undo = |back: &Back| scene.plan.step(&back.step).and_then(|step| step.undo.as_ref());
+fn pauses(context: &ViewContext, way: &WayBack) -> bool {
+    let undo = |back: &Back| context.plan.step(&back.step).and_then(|step| step.undo.as_ref());
     way.steps.iter().filter_map(undo).flat_map(|undo| &undo.jobs).any(|job| job.writes == Some(WriteEdge::Stop))
 }
 
 /// What taking a step back does in full, under its name.
-fn every_statement(scene: &Scene, id: &StepId) -> Vec<Text> {
-    let Some(undo) = scene.plan.step(id).and_then(|step| step.undo.as_ref()) else { return Vec::new() };
-    let heading = Text::new(Role::Title, format!("TAKING BACK {}", clean(&scene.plan.named(id))));
+fn every_statement(context: &ViewContext, id: &StepId) -> Vec<Text> {
+    let Some(undo) = context.plan.step(id).and_then(|step| step.undo.as_ref()) else { return Vec::new() };
+    let heading = Text::new(Role::Title, format!("TAKING BACK {}", clean(&context.plan.named(id))));
     let statements = undo.preview.iter().map(|line| Text::new(Role::Dim, format!("  {}", clean(line))));
     [Text::default(), heading].into_iter().chain(statements).collect()
 }
 
 /// `, going on with job 3 of 7 "drain"` for a step that an earlier try has taken back in part.
-pub(super) fn going_on(scene: &Scene, step: &StepId) -> String {
-    let from = usize::from(goes_on_with(scene.plan, scene.run, step));
-    let jobs = scene.plan.step(step).and_then(|step| step.undo.as_ref()).map_or(&[][..], |undo| &undo.jobs);
+pub(super) fn going_on(context: &ViewContext, step: &StepId) -> String {
+    let from = usize::from(goes_on_with(context.plan, context.run, step));
+    let jobs = context.plan.step(step).and_then(|step| step.undo.as_ref()).map_or(&[][..], |undo| &undo.jobs);
     match jobs.get(from) {
         Some(job) if from > 0 => {
             format!(", going on with job {} of {} \"{}\"", from + 1, jobs.len(), clean(&job.title))

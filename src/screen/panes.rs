@@ -1,6 +1,6 @@
 //! The live panes: one per probe that is worth a pane, with an age beside every number.
 
-use super::{Pane, Role, Scene, Text};
+use super::{Pane, Role, Text, ViewContext};
 use crate::core::board::Freshness;
 use crate::core::ids::ProbeId;
 use crate::core::probe::{Probe, ProbeKind};
@@ -9,23 +9,24 @@ use crate::text::clean;
 use crate::words;
 
 /// Panes in the order of the design: replication, DNS, latency, then the rest.
-pub(super) fn panes(scene: &Scene) -> Vec<Pane> {
-    let mut probes: Vec<(&ProbeId, &Probe)> = scene.plan.probes.iter().collect();
+pub(super) fn panes(context: &ViewContext) -> Vec<Pane> {
+    let mut probes: Vec<(&ProbeId, &Probe)> = context.plan.probes.iter().collect();
     // One of each kind that is drawn comes first, so that a second database does not push DNS off the screen; of two
     // streams the one that flows.
-    probes.sort_by_cached_key(|(id, _)| stands_still(scene, id));
+    probes.sort_by_cached_key(|(id, _)| stands_still(context, id));
     let mut seen = [false; 4];
     probes.sort_by_cached_key(|(_, probe)| {
         let rank = rank(&probe.kind);
         let again = seen.get_mut(rank).is_some_and(|seen| std::mem::replace(seen, true));
         (again || rank == 3, rank)
     });
-    probes.into_iter().map(|(id, probe)| pane(scene, id, probe)).collect()
+    probes.into_iter().map(|(id, probe)| pane(context, id, probe)).collect()
 }
 
 /// Whether replication stands still because nobody wants it to flow: before it begins, and once it was ended.
-fn stands_still(scene: &Scene, id: &ProbeId) -> bool {
-    let good = scene.board.latest(id).filter(|latest| latest.failure.is_none()).and_then(|latest| latest.good.as_ref());
+fn stands_still(context: &ViewContext, id: &ProbeId) -> bool {
+    let good =
+        context.board.latest(id).filter(|latest| latest.failure.is_none()).and_then(|latest| latest.good.as_ref());
     good.is_some_and(|(_, value)| matches!(value.at("state").and_then(Value::text), Some("absent" | "disabled")))
 }
 
@@ -38,10 +39,10 @@ fn rank(kind: &ProbeKind) -> usize {
     }
 }
 
-fn pane(scene: &Scene, id: &ProbeId, probe: &Probe) -> Pane {
+fn pane(context: &ViewContext, id: &ProbeId, probe: &Probe) -> Pane {
     let heading = probe.title.as_deref().map_or_else(|| id.to_string(), |title| clean(title).into_owned());
-    let latest = scene.board.latest(id);
-    let fresh = scene.board.freshness(scene.plan, scene.now, id);
+    let latest = context.board.latest(id);
+    let fresh = context.board.freshness(context.plan, context.now, id);
     let mut lines = Vec::new();
     let mut summary = Text::default();
     let status = match latest {
@@ -50,14 +51,16 @@ fn pane(scene: &Scene, id: &ProbeId, probe: &Probe) -> Pane {
             if let Some((since, failure)) = &latest.failure {
                 lines.push(Text::new(Role::NoGo, clean(&failure.what)));
                 summary = lines.first().cloned().unwrap_or_default();
-                let status = Text::new(Role::Unknown, format!("FAILING for {}", words::age(scene.now.since(*since))));
+                let status = Text::new(Role::Unknown, format!("FAILING for {}", words::age(context.now.since(*since))));
                 // The numbers below are older than the failure: they have an age of their own.
                 match latest.good.as_ref().filter(|_| fresh != Freshness::Gone) {
-                    Some((at, _)) => status.and(Role::Dim, format!(", read {} ago", words::age(scene.now.since(*at)))),
+                    Some((at, _)) => {
+                        status.and(Role::Dim, format!(", read {} ago", words::age(context.now.since(*at))))
+                    }
                     None => status,
                 }
             } else {
-                let age = latest.good.as_ref().map(|(at, _)| words::age(scene.now.since(*at))).unwrap_or_default();
+                let age = latest.good.as_ref().map(|(at, _)| words::age(context.now.since(*at))).unwrap_or_default();
                 match fresh {
                     Freshness::Fresh => Text::new(Role::Dim, age),
                     Freshness::Stale => Text::new(Role::Unknown, format!("STALE {age}")),
@@ -83,7 +86,7 @@ fn pane(scene: &Scene, id: &ProbeId, probe: &Probe) -> Pane {
         }
         lines.extend(numbers);
     }
-    Pane { probe: id.clone(), title: heading, status, summary, lines, courses: courses(scene, id, probe) }
+    Pane { probe: id.clone(), title: heading, status, summary, lines, courses: courses(context, id, probe) }
 }
 
 /// The one line that says most: figures with their names.
@@ -111,7 +114,7 @@ fn in_one_line(probe: &Probe, value: &Value, lines: &[Text]) -> Text {
     }
 }
 
-fn courses(scene: &Scene, id: &ProbeId, probe: &Probe) -> Vec<(String, Vec<Option<f64>>)> {
+fn courses(context: &ViewContext, id: &ProbeId, probe: &Probe) -> Vec<(String, Vec<Option<f64>>)> {
     let wanted: Vec<(String, String)> = match &probe.kind {
         ProbeKind::Replication(_) => vec![("seconds behind".to_owned(), "seconds".to_owned())],
         ProbeKind::Http(http) => http.sides.keys().map(|side| (side.clone(), format!("{side}.last"))).collect(),
@@ -120,7 +123,7 @@ fn courses(scene: &Scene, id: &ProbeId, probe: &Probe) -> Vec<(String, Vec<Optio
     wanted
         .into_iter()
         .filter_map(|(name, path)| {
-            let series = scene.history.series(id, &path)?;
+            let series = context.history.series(id, &path)?;
             Some((name, series.points().map(|(_, value)| value).collect()))
         })
         .collect()

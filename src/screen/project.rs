@@ -4,7 +4,9 @@ use super::dry_run::still_refused;
 use super::naming::{name_of, told};
 use super::offers::{Offer, all_settled, footer, offers, replay_ended};
 use super::overlay::going_on;
-use super::{Ask, Desk, Guise, Overlay, Prompt, Role, Scene, Screen, Text, detail, header, log, overlay, panes, steps};
+use super::{
+    Ask, Desk, Guise, Overlay, Prompt, Role, Screen, Text, ViewContext, detail, header, log, overlay, panes, steps,
+};
 use crate::core::evidence::shut_sentence;
 use crate::core::fact::Mode;
 use crate::core::plan::Step;
@@ -13,61 +15,61 @@ use crate::core::standing::{STOP_WORD, StepState, step_state, stop_word, undo_wo
 use crate::text::clean;
 use crate::words;
 
-/// Projects the state to what is shown. Pure: equal scenes give equal screens.
-pub fn project(scene: &Scene) -> Screen {
-    let panes = panes::panes(scene);
-    let whole_log = scene.desk.overlay == Some(Overlay::Log);
-    let whole_step = scene.desk.overlay == Some(Overlay::Step);
-    let offers = offers(scene);
+/// Projects the state to what is shown. Pure: equal contexts give equal screens.
+pub fn project(context: &ViewContext) -> Screen {
+    let panes = panes::panes(context);
+    let whole_log = context.desk.overlay == Some(Overlay::Log);
+    let whole_step = context.desk.overlay == Some(Overlay::Step);
+    let offers = offers(context);
     Screen {
-        mode: guise(scene),
-        header: header::header(scene),
-        steps: steps::steps(scene),
-        detail: detail::detail(scene, whole_step),
-        overlay: overlay::sheet(scene, &panes, &offers),
+        mode: guise(context),
+        header: header::header(context),
+        steps: steps::steps(context),
+        detail: detail::detail(context, whole_step),
+        overlay: overlay::sheet(context, &panes, &offers),
         panes,
-        log: log::log(scene, whole_log),
-        output: log::output(scene, whole_log),
-        conversation: conversation(scene, &offers),
-        keys: footer(scene, &offers),
-        focus: scene.desk.focus,
-        asking: scene.desk.prompt.as_ref().is_some_and(|prompt| prompt.ask.step().is_some()),
+        log: log::log(context, whole_log),
+        output: log::output(context, whole_log),
+        conversation: conversation(context, &offers),
+        keys: footer(context, &offers),
+        focus: context.desk.focus,
+        asking: context.desk.prompt.as_ref().is_some_and(|prompt| prompt.ask.step().is_some()),
     }
 }
 
-fn guise(scene: &Scene) -> Guise {
-    match scene.run.mode {
-        _ if scene.is_replay() => Guise::Replay,
+fn guise(context: &ViewContext) -> Guise {
+    match context.run.mode {
+        _ if context.is_replay() => Guise::Replay,
         Some(mode) => Guise::Run(mode),
         None => Guise::Watch,
     }
 }
 
 /// The step a command goes to, and where it stands.
-pub(crate) fn selected<'a>(scene: &'a Scene) -> Option<(&'a Step, StepState)> {
-    let step = steps::selected(scene)?;
-    Some((step, step_state(scene.plan, scene.run, scene.board, scene.now, step)))
+pub(crate) fn selected<'a>(context: &'a ViewContext) -> Option<(&'a Step, StepState)> {
+    let step = steps::selected(context)?;
+    Some((step, step_state(context.plan, context.run, context.board, context.now, step)))
 }
 
 /// The step where the run is.
-pub(crate) fn here<'a>(scene: &'a Scene) -> Option<&'a Step> {
-    steps::here(scene)
+pub(crate) fn here<'a>(context: &'a ViewContext) -> Option<&'a Step> {
+    steps::here(context)
 }
 
 /// The last line but one: what is asked, what was refused, or what to do next.
-fn conversation(scene: &Scene, offers: &[Offer]) -> Text {
-    let Desk { prompt, notice, .. } = scene.desk;
+fn conversation(context: &ViewContext, offers: &[Offer]) -> Text {
+    let Desk { prompt, notice, .. } = context.desk;
     if let Some(prompt) = prompt {
-        let asked = question(scene, prompt);
+        let asked = question(context, prompt);
         return match notice {
             Some(notice) => asked.and(Role::NoGo, format!("  {}", clean(notice))),
             None => asked,
         };
     }
-    if let Some(refusal) = scene.refusal {
-        return Text::new(Role::NoGo, "refused: ").and(Role::Plain, clean(&told(scene, refusal)));
+    if let Some(refusal) = context.refusal {
+        return Text::new(Role::NoGo, "refused: ").and(Role::Plain, clean(&told(context, refusal)));
     }
-    let refused = scene.desk.refused.as_ref().and_then(|refused| still_refused(scene, refused));
+    let refused = context.desk.refused.as_ref().and_then(|refused| still_refused(context, refused));
     if let Some(why) = refused {
         let text = Text::new(Role::NoGo, "refused: ").and(Role::Plain, clean(&why));
         return match notice {
@@ -78,47 +80,51 @@ fn conversation(scene: &Scene, offers: &[Offer]) -> Text {
     if let Some(notice) = notice {
         return Text::plain(clean(notice));
     }
-    if scene.silent.is_some() {
+    if context.silent.is_some() {
         let said = "the journal does not answer: nothing can be started;";
-        return offered(scene, Text::new(Role::NoGo, said), offers);
+        return offered(context, Text::new(Role::NoGo, said), offers);
     }
-    if scene.recording {
+    if context.recording {
         return Text::new(Role::Dim, "recording…");
     }
-    offered(scene, lead(scene), offers)
+    offered(context, lead(context), offers)
 }
 
 /// A line with what brings the run on from here, each with its key or order.
-fn offered(scene: &Scene, lead: Text, offers: &[Offer]) -> Text {
-    offers.iter().filter(|offer| offer.next).fold(lead, |text, offer| match name_of(scene, offer.action, offer.step) {
-        Some(name) => text.and(Role::Plain, "  ").and(Role::Key, name).and(Role::Plain, format!(" {}", offer.words)),
-        None => text,
+fn offered(context: &ViewContext, lead: Text, offers: &[Offer]) -> Text {
+    offers.iter().filter(|offer| offer.next).fold(lead, |text, offer| {
+        match name_of(context, offer.action, offer.step) {
+            Some(name) => {
+                text.and(Role::Plain, "  ").and(Role::Key, name).and(Role::Plain, format!(" {}", offer.words))
+            }
+            None => text,
+        }
     })
 }
 
 /// Where things stand, in a few words.
-fn lead(scene: &Scene) -> Text {
-    if scene.watching {
+fn lead(context: &ViewContext) -> Text {
+    if context.watching {
         return Text::new(Role::Dim, "watching: nothing is done from here");
     }
-    if scene.is_replay() {
-        return Text::new(Role::Dim, if replay_ended(scene) { "the recording ends here:" } else { "a replay:" });
+    if context.is_replay() {
+        return Text::new(Role::Dim, if replay_ended(context) { "the recording ends here:" } else { "a replay:" });
     }
-    if scene.run.ended.is_some() {
+    if context.run.ended.is_some() {
         return Text::plain("the run is over:");
     }
-    if let Some(fault) = scene.fault {
+    if let Some(fault) = context.fault {
         return Text::new(Role::NoGo, "nothing more can be done here: ").and(Role::Plain, format!("{};", clean(fault)));
     }
-    if all_settled(scene) {
+    if all_settled(context) {
         return Text::plain("every step is done:");
     }
-    let Some((step, state)) = selected(scene) else { return Text::plain("this runbook has no steps") };
+    let Some((step, state)) = selected(context) else { return Text::plain("this runbook has no steps") };
     let lead = Text::new(super::detail::state_role(state), format!("{} is {}", step.number, state.as_str()));
     if state != StepState::Gated {
         return lead;
     }
-    let gates = gates(scene.plan, scene.board, scene.now, step);
+    let gates = gates(context.plan, context.board, context.now, step);
     let shut: Vec<String> = gates.iter().filter(|gate| !gate.open()).map(shut_sentence).collect();
     let why = shut.first().map(String::as_str).unwrap_or_default();
     let more = match shut.len() {
@@ -128,15 +134,15 @@ fn lead(scene: &Scene) -> Text {
     lead.and(Role::Plain, format!("  {}{more}", clean(why)))
 }
 
-fn question(scene: &Scene, prompt: &Prompt) -> Text {
-    let title = |id: &crate::core::ids::StepId| clean(&scene.plan.named(id)).into_owned();
+fn question(context: &ViewContext, prompt: &Prompt) -> Text {
+    let title = |id: &crate::core::ids::StepId| clean(&context.plan.named(id)).into_owned();
     let word_of = |id: &crate::core::ids::StepId, undo: bool| {
-        let step = scene.plan.step(id);
+        let step = context.plan.step(id);
         step.map_or_else(String::new, |step| if undo { undo_word(step) } else { word(step) }.to_owned())
     };
     let ask = match &prompt.ask {
         Ask::Start { step, reason: None, word: None, .. } => {
-            Text::plain(format!("start {}{}: type ", title(step), on_go(scene, step)))
+            Text::plain(format!("start {}{}: type ", title(step), on_go(context, step)))
                 .and(Role::Key, word_of(step, false))
         }
         Ask::Start { step, reason: Some(_), word: None, .. } => Text::new(Role::NoGo, "OVERRIDE ")
@@ -146,13 +152,13 @@ fn question(scene: &Scene, prompt: &Prompt) -> Text {
             Text::plain(format!("{} needs a second person; they type their name", title(step)))
         }
         Ask::Undo { step, .. } => Text::new(Role::NoGo, "TAKE BACK ")
-            .and(Role::Plain, format!("{}{}: type ", title(step), going_on(scene, step)))
+            .and(Role::Plain, format!("{}{}: type ", title(step), going_on(context, step)))
             .and(Role::Key, word_of(step, true)),
         Ask::ByHand { step, .. } => Text::new(Role::NoGo, "TAKEN BACK BY HAND ")
             .and(Role::Plain, format!("{}: what was done, and how do you know", title(step))),
         Ask::Stop { step, .. } => {
-            let found = scene.plan.step(step);
-            let word = found.map_or("", |step| stop_word(scene.run, step));
+            let found = context.plan.step(step);
+            let word = found.map_or("", |step| stop_word(context.run, step));
             let way = if word == STOP_WORD { "" } else { "taking back " };
             let half = if word == STOP_WORD { "" } else { ", which leaves it half way" };
             Text::new(Role::NoGo, "STOP ")
@@ -182,7 +188,7 @@ fn question(scene: &Scene, prompt: &Prompt) -> Text {
         Ask::Place => Text::plain("go to T+1:02:03, 02:14:07, a fact's number or a step"),
         Ask::AbandonReason => Text::plain("abandon the run; why"),
         Ask::Leave => {
-            let text = Text::plain(if scene.run.mode == Some(Mode::Rehearsal) {
+            let text = Text::plain(if context.run.mode == Some(Mode::Rehearsal) {
                 "leave? a rehearsal ends with its cockpit; it can be replayed  "
             } else {
                 "leave? the run stays as it is and can be resumed  "
@@ -194,9 +200,9 @@ fn question(scene: &Scene, prompt: &Prompt) -> Text {
 }
 
 /// ` on GO ×6`: how the poll stands while the word is typed. Its board may be longer than the room for it.
-fn on_go(scene: &Scene, id: &crate::core::ids::StepId) -> String {
-    let Some(step) = scene.plan.step(id) else { return String::new() };
-    let gates = gates(scene.plan, scene.board, scene.now, step);
+fn on_go(context: &ViewContext, id: &crate::core::ids::StepId) -> String {
+    let Some(step) = context.plan.step(id) else { return String::new() };
+    let gates = gates(context.plan, context.board, context.now, step);
     let open = gates.iter().filter(|gate| gate.open()).count();
     match gates.len() {
         0 => String::new(),

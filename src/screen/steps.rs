@@ -1,31 +1,31 @@
 //! The list of steps.
 
-use super::{Row, Scene, Steps};
+use super::{Row, Steps, ViewContext};
 use crate::core::plan::Step;
 use crate::core::standing::{self, step_state};
 use crate::text::clean;
 
 /// The step where the run is.
-pub(super) fn here<'a>(scene: &'a Scene) -> Option<&'a Step> {
-    standing::here(scene.plan, scene.run)
+pub(super) fn here<'a>(context: &'a ViewContext) -> Option<&'a Step> {
+    standing::here(context.plan, context.run)
 }
 
 /// The step the cursor is on. While a question is open it is the step that is asked about; the cursor comes back.
-pub(super) fn selected<'a>(scene: &'a Scene) -> Option<&'a Step> {
-    let asked = scene.desk.prompt.as_ref().and_then(|prompt| prompt.ask.step());
-    asked.or(scene.desk.selected.as_ref()).and_then(|id| scene.plan.step(id)).or_else(|| here(scene))
+pub(super) fn selected<'a>(context: &'a ViewContext) -> Option<&'a Step> {
+    let asked = context.desk.prompt.as_ref().and_then(|prompt| prompt.ask.step());
+    asked.or(context.desk.selected.as_ref()).and_then(|id| context.plan.step(id)).or_else(|| here(context))
 }
 
-pub(super) fn steps(scene: &Scene) -> Steps {
-    let plan = scene.plan;
-    let here = here(scene).map(|step| step.id.clone());
-    let selected = selected(scene).map(|step| step.id.clone());
-    let settled = plan.steps.iter().filter(|step| scene.run.is_settled(&step.id)).count();
+pub(super) fn steps(context: &ViewContext) -> Steps {
+    let plan = context.plan;
+    let here = here(context).map(|step| step.id.clone());
+    let selected = selected(context).map(|step| step.id.clone());
+    let settled = plan.steps.iter().filter(|step| context.run.is_settled(&step.id)).count();
     // A row per phase and per step; only those in view are built.
     let total = plan.steps.len() + plan.phases.len();
-    let cursor = cursor_row(scene, selected.as_ref());
-    let rows = scene.desk.list_rows.max(1);
-    let top = first_row(scene.desk.list_top, cursor, rows, total);
+    let cursor = cursor_row(context, selected.as_ref());
+    let rows = context.desk.list_rows.max(1);
+    let top = first_row(context.desk.list_top, cursor, rows, total);
     let mut built = Vec::with_capacity(rows);
     let mut position = 0;
     for phase in &plan.phases {
@@ -37,7 +37,7 @@ pub(super) fn steps(scene: &Scene) -> Steps {
         if position >= top && built.len() < rows {
             built.push(Row::Phase {
                 title: clean(&phase.title).into_owned(),
-                settled: of_phase.iter().filter(|step| scene.run.is_settled(&step.id)).count(),
+                settled: of_phase.iter().filter(|step| context.run.is_settled(&step.id)).count(),
                 total: of_phase.len(),
             });
         }
@@ -47,10 +47,10 @@ pub(super) fn steps(scene: &Scene) -> Steps {
                 built.push(Row::Step {
                     number: step.number,
                     title: clean(&step.title).into_owned(),
-                    state: step_state(plan, scene.run, scene.board, scene.now, step),
+                    state: step_state(plan, context.run, context.board, context.now, step),
                     selected: selected.as_ref() == Some(&step.id),
                     here: here.as_ref() == Some(&step.id),
-                    overridden: scene.run.step(&step.id).overridden.is_some(),
+                    overridden: context.run.step(&step.id).overridden.is_some(),
                 });
             }
             position += 1;
@@ -72,8 +72,8 @@ fn first_row(was: usize, cursor: usize, rows: usize, total: usize) -> usize {
 }
 
 /// Row of the cursor among all rows, phases included.
-fn cursor_row(scene: &Scene, selected: Option<&crate::core::ids::StepId>) -> usize {
-    let Some(&at) = selected.and_then(|id| scene.plan.index.get(id)) else { return 0 };
-    let phases = scene.plan.phases.iter().take_while(|phase| phase.steps.start <= at).count();
+fn cursor_row(context: &ViewContext, selected: Option<&crate::core::ids::StepId>) -> usize {
+    let Some(&at) = selected.and_then(|id| context.plan.index.get(id)) else { return 0 };
+    let phases = context.plan.phases.iter().take_while(|phase| phase.steps.start <= at).count();
     at + phases
 }

@@ -15,7 +15,7 @@ use crate::pace::Steer;
 use crate::screen::keys::KeyAction;
 use crate::screen::offers::not_here;
 use crate::screen::{
-    Ask, Desk, Focus, Overlay, Prompt, Quiet, Refused, Scene, command_of, full_confirmation, here, next_item,
+    Ask, Desk, Focus, Overlay, Prompt, Quiet, Refused, ViewContext, command_of, full_confirmation, here, next_item,
     refusal_of, selected, told,
 };
 
@@ -40,8 +40,8 @@ const LONGEST: usize = 400;
 /// How long nothing must have been typed after a refused question until letters are commands again.
 const PAUSE: Span = Span(1_500);
 
-/// Deals with a key press. `scene` is what was on screen when it was pressed.
-pub fn press(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
+/// Deals with a key press. `context` is what was on screen when it was pressed.
+pub fn press(context: &ViewContext, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
     desk.notice = None;
     if typed_in_vain(desk, key) {
         return None;
@@ -51,7 +51,7 @@ pub fn press(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
         return None;
     }
     let before = desk.clone();
-    let request = dealt_with(scene, desk, key);
+    let request = dealt_with(context, desk, key);
     // Whatever changes nothing says so: a key that seems dead makes people press it again, harder.
     if request.is_none() && *desk == before {
         let further = meaning(key).filter(|_| desk.prompt.is_none()).and_then(end_of_the_way);
@@ -97,9 +97,9 @@ fn end_of_the_way(does: KeyAction) -> Option<&'static str> {
     }
 }
 
-fn dealt_with(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
+fn dealt_with(context: &ViewContext, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
     if desk.prompt.is_some() {
-        return answer(scene, desk, key);
+        return answer(context, desk, key);
     }
     let Some(does) = meaning(key) else {
         desk.notice = Some(format!("{} does nothing here; ? shows the keys that do", name(key)));
@@ -108,10 +108,10 @@ fn dealt_with(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> 
     if let Some(request) = anywhere(does) {
         return Some(request);
     }
-    if moved(scene, desk, does) || opened(scene, desk, does) {
+    if moved(context, desk, does) || opened(context, desk, does) {
         return None;
     }
-    if let Some(why) = not_here(scene, does) {
+    if let Some(why) = not_here(context, does) {
         if does.is_about_time() {
             desk.refused = Some(Refused { command: None, why: why.to_owned() });
             // A place would have been typed.
@@ -122,13 +122,13 @@ fn dealt_with(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> 
         return None;
     }
     if does.is_about_time() {
-        return steered(scene, desk, does);
+        return steered(context, desk, does);
     }
-    act(scene, desk, does)
+    act(context, desk, does)
 }
 
 /// Deals with a key that is about time.
-fn steered(scene: &Scene, desk: &mut Desk, does: KeyAction) -> Option<Request> {
+fn steered(context: &ViewContext, desk: &mut Desk, does: KeyAction) -> Option<Request> {
     let steer = match does {
         KeyAction::Faster => Steer::Faster,
         KeyAction::Slower => Steer::Slower,
@@ -136,7 +136,7 @@ fn steered(scene: &Scene, desk: &mut Desk, does: KeyAction) -> Option<Request> {
         KeyAction::NextDecision => Steer::NextDecision,
         KeyAction::PreviousDecision => Steer::PreviousDecision,
         KeyAction::Into => {
-            let Some((step, _)) = selected(scene) else {
+            let Some((step, _)) = selected(context) else {
                 desk.notice = Some("this runbook has no steps".to_owned());
                 return None;
             };
@@ -192,7 +192,7 @@ fn anywhere(does: KeyAction) -> Option<Request> {
 }
 
 /// Moves the cursor or scrolls; says whether the key was one of those.
-fn moved(scene: &Scene, desk: &mut Desk, does: KeyAction) -> bool {
+fn moved(context: &ViewContext, desk: &mut Desk, does: KeyAction) -> bool {
     let by = match does {
         KeyAction::Up
         | KeyAction::Down
@@ -215,7 +215,7 @@ fn moved(scene: &Scene, desk: &mut Desk, does: KeyAction) -> bool {
     if desk.overlay.is_some() || desk.focus == Focus::Detail {
         scroll(desk, by);
     } else {
-        select_by(scene, desk, by);
+        select_by(context, desk, by);
     }
     true
 }
@@ -242,18 +242,18 @@ fn scroll(desk: &mut Desk, by: i64) {
     *at = u16::try_from(i64::from(*at).saturating_add(by).clamp(0, i64::from(desk.furthest))).unwrap_or(0);
 }
 
-fn select_by(scene: &Scene, desk: &mut Desk, by: i64) {
-    let last = scene.plan.steps.len().saturating_sub(1);
-    let at = selected(scene).and_then(|(step, _)| scene.plan.index.get(&step.id)).copied().unwrap_or(0);
+fn select_by(context: &ViewContext, desk: &mut Desk, by: i64) {
+    let last = context.plan.steps.len().saturating_sub(1);
+    let at = selected(context).and_then(|(step, _)| context.plan.index.get(&step.id)).copied().unwrap_or(0);
     let next = i64::try_from(at).unwrap_or(0).saturating_add(by).clamp(0, i64::try_from(last).unwrap_or(0));
-    let step = usize::try_from(next).ok().and_then(|at| scene.plan.steps.get(at));
+    let step = usize::try_from(next).ok().and_then(|at| context.plan.steps.get(at));
     desk.selected = step.map(|step| step.id.clone());
     desk.detail_scroll = 0;
 }
 
 /// Opens or closes a sheet; says whether the key was one of those.
-fn opened(scene: &Scene, desk: &mut Desk, does: KeyAction) -> bool {
-    let panes = scene.plan.probes.len();
+fn opened(context: &ViewContext, desk: &mut Desk, does: KeyAction) -> bool {
+    let panes = context.plan.probes.len();
     let overlay = match does {
         KeyAction::Help => Some(Overlay::Help),
         KeyAction::WayBack => Some(Overlay::WayBack),
@@ -273,7 +273,7 @@ fn opened(scene: &Scene, desk: &mut Desk, does: KeyAction) -> bool {
             desk.notice = Some(format!("there is no pane {}: this runbook has {panes}", at + 1));
             return true;
         }
-        KeyAction::Escape if desk.overlay.is_none() && scene.refusal.is_none() => {
+        KeyAction::Escape if desk.overlay.is_none() && context.refusal.is_none() => {
             desk.notice = Some("nothing is open".to_owned());
             return true;
         }
@@ -287,10 +287,10 @@ fn opened(scene: &Scene, desk: &mut Desk, does: KeyAction) -> bool {
 }
 
 /// Keys that want something of the run.
-fn act(scene: &Scene, desk: &mut Desk, does: KeyAction) -> Option<Request> {
+fn act(context: &ViewContext, desk: &mut Desk, does: KeyAction) -> Option<Request> {
     match does {
         KeyAction::Leave => {
-            if scene.watching || scene.is_replay() || scene.run.ended.is_some() {
+            if context.watching || context.is_replay() || context.run.ended.is_some() {
                 return Some(Request::Leave);
             }
             ask(desk, Ask::Leave);
@@ -300,91 +300,93 @@ fn act(scene: &Scene, desk: &mut Desk, does: KeyAction) -> Option<Request> {
         KeyAction::Status => ask(desk, Ask::Status),
         KeyAction::End => ask(desk, Ask::End),
         KeyAction::Undo | KeyAction::ByHand | KeyAction::Stop if desk.overlay == Some(Overlay::WayBack) => {
-            let way = way_back(scene.plan, scene.run);
+            let way = way_back(context.plan, context.run);
             let Some(first) = way.steps.first().map(|first| &first.step) else {
                 desk.notice = Some("there is nothing to take back".to_owned());
                 return None;
             };
             // What is under way on top of it comes first.
-            let stop = to_be_stopped_before(scene.plan, scene.run, first);
-            let step = scene.plan.step(stop.as_ref().unwrap_or(first))?;
-            return act_on_step(scene, desk, does, step);
+            let stop = to_be_stopped_before(context.plan, context.run, first);
+            let step = context.plan.step(stop.as_ref().unwrap_or(first))?;
+            return act_on_step(context, desk, does, step);
         }
         _ => {
-            let Some((step, state)) = selected(scene) else {
+            let Some((step, state)) = selected(context) else {
                 desk.notice = Some("this runbook has no steps".to_owned());
                 return None;
             };
             // What is taken back is left behind: the same key goes the next step of the way.
             let onward = matches!(does, KeyAction::Undo | KeyAction::ByHand)
                 && state == StepState::Undone
-                && is_going_back(scene.run);
-            let next = onward.then(|| way_back(scene.plan, scene.run)).and_then(|way| way.steps.into_iter().next());
-            let step = next.and_then(|next| scene.plan.step(&next.step)).unwrap_or(step);
-            return act_on_step(scene, desk, does, step);
+                && is_going_back(context.run);
+            let next = onward.then(|| way_back(context.plan, context.run)).and_then(|way| way.steps.into_iter().next());
+            let step = next.and_then(|next| context.plan.step(&next.step)).unwrap_or(step);
+            return act_on_step(context, desk, does, step);
         }
     }
     None
 }
 
-fn act_on_step(scene: &Scene, desk: &mut Desk, does: KeyAction, step: &Step) -> Option<Request> {
+fn act_on_step(context: &ViewContext, desk: &mut Desk, does: KeyAction, step: &Step) -> Option<Request> {
     let id = step.id.clone();
-    let seen = || picture(scene.plan, scene.run, scene.board, scene.now, step);
+    let seen = || picture(context.plan, context.run, context.board, context.now, step);
     match does {
-        KeyAction::Confirm => start(scene, desk, step, None),
-        KeyAction::Override => open(scene, desk, does, step, Ask::OverrideReason(id)),
-        KeyAction::Skip => open(scene, desk, does, step, Ask::SkipReason(id)),
-        KeyAction::Stop => open(scene, desk, does, step, Ask::Stop { step: id, seen: seen() }),
-        KeyAction::Doubt => open(scene, desk, does, step, Ask::Doubt { step: id, seen: seen() }),
-        KeyAction::Undo => undo(scene, desk, step),
-        KeyAction::ByHand => open(scene, desk, does, step, Ask::ByHand { step: id, seen: seen() }),
-        KeyAction::Tick => return send(scene, desk, Command::Acknowledge { item: next_item(scene, &id), step: id }),
-        KeyAction::VerifyAgain => return send(scene, desk, Command::VerifyAgain { step: id }),
+        KeyAction::Confirm => start(context, desk, step, None),
+        KeyAction::Override => open(context, desk, does, step, Ask::OverrideReason(id)),
+        KeyAction::Skip => open(context, desk, does, step, Ask::SkipReason(id)),
+        KeyAction::Stop => open(context, desk, does, step, Ask::Stop { step: id, seen: seen() }),
+        KeyAction::Doubt => open(context, desk, does, step, Ask::Doubt { step: id, seen: seen() }),
+        KeyAction::Undo => undo(context, desk, step),
+        KeyAction::ByHand => open(context, desk, does, step, Ask::ByHand { step: id, seen: seen() }),
+        KeyAction::Tick => {
+            return send(context, desk, Command::Acknowledge { item: next_item(context, &id), step: id });
+        }
+        KeyAction::VerifyAgain => return send(context, desk, Command::VerifyAgain { step: id }),
         _ => desk.notice = Some("that key does nothing here; ? shows the keys that do".to_owned()),
     }
     None
 }
 
 /// Asks only when the answer would be enough; otherwise says at once why not.
-fn open(scene: &Scene, desk: &mut Desk, does: KeyAction, step: &Step, question: Ask) {
-    let Some(command) = command_of(scene, step, does) else { return };
-    match refusal_of(scene, command.clone()) {
-        Some(refusal) => not_asked(scene, desk, Some(command), &refusal),
+fn open(context: &ViewContext, desk: &mut Desk, does: KeyAction, step: &Step, question: Ask) {
+    let Some(command) = command_of(context, step, does) else { return };
+    match refusal_of(context, command.clone()) {
+        Some(refusal) => not_asked(context, desk, Some(command), &refusal),
         None => ask(desk, question),
     }
 }
 
 /// A question did not come up, or has gone with its answer refused.
-fn not_asked(scene: &Scene, desk: &mut Desk, command: Option<Command>, refusal: &Refusal) {
-    desk.refused = Some(Refused { command, why: told(scene, refusal) });
+fn not_asked(context: &ViewContext, desk: &mut Desk, command: Option<Command>, refusal: &Refusal) {
+    desk.refused = Some(Refused { command, why: told(context, refusal) });
     desk.quiet = Some(Quiet { since: desk.sat, typed: false });
 }
 
 /// Asks for the word that starts a step, over its shut gates with a `reason`.
-fn start(scene: &Scene, desk: &mut Desk, step: &Step, reason: Option<String>) {
-    let confirmation = full_confirmation(scene, step, word(step));
+fn start(context: &ViewContext, desk: &mut Desk, step: &Step, reason: Option<String>) {
+    let confirmation = full_confirmation(context, step, word(step));
     let command = match &reason {
         None => Command::Confirm(confirmation),
         Some(reason) => Command::Override { confirmation, reason: reason.clone() },
     };
-    if let Some(refusal) = refusal_of(scene, command.clone()) {
-        return not_asked(scene, desk, Some(command), &refusal);
+    if let Some(refusal) = refusal_of(context, command.clone()) {
+        return not_asked(context, desk, Some(command), &refusal);
     }
-    let seen = picture(scene.plan, scene.run, scene.board, scene.now, step);
+    let seen = picture(context.plan, context.run, context.board, context.now, step);
     ask(desk, Ask::Start { step: step.id.clone(), seen, reason, word: None });
 }
 
-fn undo(scene: &Scene, desk: &mut Desk, step: &Step) {
-    let seen = picture(scene.plan, scene.run, scene.board, scene.now, step);
-    open(scene, desk, KeyAction::Undo, step, Ask::Undo { step: step.id.clone(), seen });
+fn undo(context: &ViewContext, desk: &mut Desk, step: &Step) {
+    let seen = picture(context.plan, context.run, context.board, context.now, step);
+    open(context, desk, KeyAction::Undo, step, Ask::Undo { step: step.id.clone(), seen });
 }
 
 /// Sends a command that nothing is typed for, or says at once why not.
-fn send(scene: &Scene, desk: &mut Desk, command: Command) -> Option<Request> {
+fn send(context: &ViewContext, desk: &mut Desk, command: Command) -> Option<Request> {
     // While a decision is on its way to the disk the present picture is the one before it: the driver judges in turn.
-    match refusal_of(scene, command.clone()).filter(|_| !scene.recording) {
+    match refusal_of(context, command.clone()).filter(|_| !context.recording) {
         Some(refusal) => {
-            desk.refused = Some(Refused { command: Some(command), why: told(scene, &refusal) });
+            desk.refused = Some(Refused { command: Some(command), why: told(context, &refusal) });
             None
         }
         None => Some(Request::Command(command)),
@@ -407,7 +409,7 @@ fn takes_text(ask: &Ask) -> bool {
 }
 
 /// Deals with a key while a question is open.
-fn answer(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
+fn answer(context: &ViewContext, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     let prompt = desk.prompt.as_mut()?;
     match key.code {
@@ -434,8 +436,8 @@ fn answer(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
             }
             None
         }
-        KeyCode::Char(ch) if !control => chosen(scene, desk, ch),
-        KeyCode::Enter if takes_text(&prompt.ask) => sent(scene, desk),
+        KeyCode::Char(ch) if !control => chosen(context, desk, ch),
+        KeyCode::Enter if takes_text(&prompt.ask) => sent(context, desk),
         // What is confirmed can be read to its end before it is.
         KeyCode::Up | KeyCode::Down | KeyCode::PageUp | KeyCode::PageDown => {
             scroll(desk, meaning(key).map_or(0, |does| steps_of(desk, does)));
@@ -449,7 +451,7 @@ fn answer(scene: &Scene, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
 }
 
 /// One-key answers.
-fn chosen(scene: &Scene, desk: &mut Desk, ch: char) -> Option<Request> {
+fn chosen(context: &ViewContext, desk: &mut Desk, ch: char) -> Option<Request> {
     let prompt = desk.prompt.clone()?;
     let next = match (&prompt.ask, ch) {
         (Ask::Leave, 'y') => {
@@ -466,11 +468,11 @@ fn chosen(scene: &Scene, desk: &mut Desk, ch: char) -> Option<Request> {
         }
         (Ask::End, 'c') => {
             desk.prompt = None;
-            return send(scene, desk, Command::End { how: Ending::Completed });
+            return send(context, desk, Command::End { how: Ending::Completed });
         }
         (Ask::End, 'r') => {
             desk.prompt = None;
-            return send(scene, desk, Command::End { how: Ending::RolledBack });
+            return send(context, desk, Command::End { how: Ending::RolledBack });
         }
         (Ask::End, 'a') => Ask::AbandonReason,
         _ => {
@@ -483,11 +485,11 @@ fn chosen(scene: &Scene, desk: &mut Desk, ch: char) -> Option<Request> {
 }
 
 /// The typed answer is sent. What can be mended stays in the question, with what is wrong beside it.
-fn sent(scene: &Scene, desk: &mut Desk) -> Option<Request> {
+fn sent(context: &ViewContext, desk: &mut Desk) -> Option<Request> {
     let prompt = desk.prompt.take()?;
-    let command = match answer_to(scene, &prompt) {
+    let command = match answer_to(context, &prompt) {
         Answer::Send(command) => command,
-        Answer::AskOn(command, next) => match refusal_of(scene, command) {
+        Answer::AskOn(command, next) => match refusal_of(context, command) {
             None => {
                 // The second person reads the same question on; the word for an overridden gate is a new one.
                 match &next {
@@ -498,18 +500,18 @@ fn sent(scene: &Scene, desk: &mut Desk) -> Option<Request> {
                 }
                 return None;
             }
-            Some(refusal) => return turned_down(scene, desk, prompt, &refusal),
+            Some(refusal) => return turned_down(context, desk, prompt, &refusal),
         },
         Answer::Steer(steer) => return Some(Request::Steer(steer)),
         Answer::Nothing => return None,
     };
-    match refusal_of(scene, command.clone()) {
+    match refusal_of(context, command.clone()) {
         // While a decision is on its way only what is wrong with the answer itself is known for sure.
-        Some(refusal) if mendable(&refusal) || !scene.recording => turned_down(scene, desk, prompt, &refusal),
+        Some(refusal) if mendable(&refusal) || !context.recording => turned_down(context, desk, prompt, &refusal),
         _ => {
             // The run goes on from here: follow it.
             let follows = match &prompt.ask {
-                Ask::Start { step, .. } => here(scene).is_some_and(|at| at.id == *step),
+                Ask::Start { step, .. } => here(context).is_some_and(|at| at.id == *step),
                 // On the way back it is where something was taken back last.
                 ask => matches!(ask, Ask::Undo { .. }),
             };
@@ -521,16 +523,16 @@ fn sent(scene: &Scene, desk: &mut Desk) -> Option<Request> {
     }
 }
 
-fn turned_down(scene: &Scene, desk: &mut Desk, mut prompt: Prompt, refusal: &Refusal) -> Option<Request> {
+fn turned_down(context: &ViewContext, desk: &mut Desk, mut prompt: Prompt, refusal: &Refusal) -> Option<Request> {
     if mendable(refusal) {
-        desk.notice = Some(told(scene, refusal));
+        desk.notice = Some(told(context, refusal));
         // A wrong word is typed anew; a reason is mended.
         if matches!(refusal, Refusal::WrongWord { .. }) {
             prompt.typed.clear();
         }
         desk.prompt = Some(prompt);
     } else {
-        not_asked(scene, desk, None, refusal);
+        not_asked(context, desk, None, refusal);
     }
     None
 }
@@ -560,9 +562,9 @@ enum Answer {
     Nothing,
 }
 
-fn answer_to(scene: &Scene, prompt: &Prompt) -> Answer {
+fn answer_to(context: &ViewContext, prompt: &Prompt) -> Answer {
     let Prompt { ask, typed, shown } = prompt;
-    let shown = shown.map_or(Span::ZERO, |since| scene.desk.sat.left_after(since));
+    let shown = shown.map_or(Span::ZERO, |since| context.desk.sat.left_after(since));
     let typed = || typed.clone();
     let confirmation = |step: &StepId, typed: String, second: Option<Who>, seen: &Picture| Confirmation {
         step: step.clone(),
@@ -577,7 +579,7 @@ fn answer_to(scene: &Scene, prompt: &Prompt) -> Answer {
     };
     Answer::Send(match ask {
         Ask::Start { step, seen, reason, word: None } => {
-            let two = scene.plan.step(step).is_some_and(|step| step.confirm == Confirm::TwoPerson);
+            let two = context.plan.step(step).is_some_and(|step| step.confirm == Confirm::TwoPerson);
             if two {
                 // A wrong word is told before somebody else is called.
                 let somebody = Some(Who("somebody else".to_owned()));
@@ -596,8 +598,8 @@ fn answer_to(scene: &Scene, prompt: &Prompt) -> Answer {
             Command::TakenBackByHand { step: step.clone(), reason: typed(), seen: seen.clone() }
         }
         Ask::OverrideReason(id) => {
-            let Some(step) = scene.plan.step(id) else { return Answer::Nothing };
-            let confirmation = full_confirmation(scene, step, word(step));
+            let Some(step) = context.plan.step(id) else { return Answer::Nothing };
+            let confirmation = full_confirmation(context, step, word(step));
             let seen = confirmation.seen.clone();
             let next = Ask::Start { step: id.clone(), seen, reason: Some(typed()), word: None };
             return Answer::AskOn(with_reason(confirmation, &Some(typed())), next);

@@ -21,7 +21,7 @@ use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 use gonogo::run_view::{RunView, ViewEvent};
 use gonogo::runbook::{Options, load_str};
-use gonogo::screen::{Ask, Desk, Overlay, Prompt, Refused, Scene, Screen, SessionStatus, project};
+use gonogo::screen::{Ask, Desk, Overlay, Prompt, Refused, Screen, SessionStatus, ViewContext, project};
 use gonogo::ui::theme::{Glyphs, Palette, Theme};
 use gonogo::ui::view;
 use ratatui::Terminal;
@@ -167,9 +167,9 @@ impl Story {
     fn screen(&self) -> Screen {
         let who = who();
         let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(-5));
-        let scene = Scene::new(&self.view, SessionStatus::new(&who, self.now), &self.desk, "7f3a", zone);
-        let screen = project(&scene);
-        assert_eq!(screen, project(&scene), "equal scenes give equal screens");
+        let context = ViewContext::new(&self.view, SessionStatus::new(&who, self.now), &self.desk, "7f3a", zone);
+        let screen = project(&context);
+        assert_eq!(screen, project(&context), "equal contexts give equal screens");
         screen
     }
 }

@@ -27,7 +27,7 @@ use gonogo::runbook::{self, Options};
 use gonogo::screen::keys::{KEYS, KeyAction, KeyPress};
 use gonogo::screen::offers::offers;
 use gonogo::screen::{
-    Ask, Desk, Focus, FrontEnd, Overlay, Prompt, Scene, Screen, SessionStatus, SheetBody, Text, project,
+    Ask, Desk, Focus, FrontEnd, Overlay, Prompt, Screen, SessionStatus, SheetBody, Text, ViewContext, project,
 };
 use gonogo::ui::desk::{Request, paste, press};
 use gonogo::ui::theme::{Glyphs, Palette, Theme};
@@ -145,7 +145,7 @@ fn reach(plan: &Plan, step: &Step, state: StepState) -> (Run, Board) {
     (run, board)
 }
 
-/// What a scene is made of, besides the desk.
+/// What a context is made of, besides the desk.
 struct Stage<'a> {
     plan: &'a Arc<Plan>,
     view: RunView,
@@ -166,13 +166,13 @@ impl<'a> Stage<'a> {
         self.view = RunView::new(Arc::clone(self.plan), run, &[], board);
     }
 
-    fn scene<'s>(&'s self, desk: &'s Desk) -> Scene<'s> {
+    fn context<'s>(&'s self, desk: &'s Desk) -> ViewContext<'s> {
         let status = SessionStatus {
             refusal: self.refusal.as_ref(),
             passing: self.passing.clone(),
             ..SessionStatus::new(&self.who, self.now)
         };
-        Scene::new(&self.view, status, desk, "7f3a", jiff::tz::TimeZone::UTC).watching(self.watching)
+        ViewContext::new(&self.view, status, desk, "7f3a", jiff::tz::TimeZone::UTC).watching(self.watching)
     }
 
     /// One sentence, with something in it.
@@ -182,7 +182,7 @@ impl<'a> Stage<'a> {
 
     /// The conversation line.
     fn says(&self, desk: &Desk) -> String {
-        project(&self.scene(desk)).conversation.to_plain()
+        project(&self.context(desk)).conversation.to_plain()
     }
 
     /// Types a text and says what was asked of the driver on the way.
@@ -194,7 +194,7 @@ impl<'a> Stage<'a> {
     /// Presses a key and asks that it was not ignored. What it was answered with comes back.
     fn pressed(&self, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
         let before = desk.clone();
-        let request = press(&self.scene(&before), desk, key);
+        let request = press(&self.context(&before), desk, key);
         let changed = Desk { notice: None, ..desk.clone() } != Desk { notice: None, ..before.clone() };
         if let Some(notice) = &desk.notice {
             Self::is_sentence(notice);
@@ -426,7 +426,7 @@ fn a_key_that_opens_nothing_leaves_no_sheet_behind() {
     let mut desk = Desk::default();
     stage.pressed(&mut desk, KeyEvent::new(KeyCode::Char('z'), KeyModifiers::NONE));
     assert_eq!(desk.overlay, None, "there is no pane to zoom");
-    assert!(project(&stage.scene(&desk)).overlay.is_none());
+    assert!(project(&stage.context(&desk)).overlay.is_none());
 }
 
 #[test]
@@ -651,7 +651,7 @@ fn with_everything_taken_back_the_sheet_of_the_way_back_leads_to_the_end() {
     assert_eq!(waits.as_deref(), Some("everything is taken back; you end the run"));
     let stage = Stage::new(&plan, run, board);
     let mut desk = Desk { overlay: Some(Overlay::WayBack), ..Desk::default() };
-    let offered = project(&stage.scene(&desk)).keys;
+    let offered = project(&stage.context(&desk)).keys;
     assert_eq!(offered.first().map(|hint| (hint.key.as_str(), hint.label)), Some(("e", "end the run")));
     stage.pressed(&mut desk, letter('e'));
     assert!(matches!(desk.prompt.as_ref().map(|prompt| &prompt.ask), Some(Ask::End)));
@@ -732,7 +732,7 @@ fn the_footer_offers_only_what_would_be_accepted() {
     let plan = plan("proofs/branches.yaml");
     for state in STATES {
         let (stage, desk) = staged(&plan, state);
-        let offered = project(&stage.scene(&desk)).keys;
+        let offered = project(&stage.context(&desk)).keys;
         assert_eq!(offered.iter().rev().take(2).map(|hint| hint.key.as_str()).collect::<Vec<_>>(), ["q", "?"]);
         for hint in offered {
             let keys = hint.key;
@@ -844,7 +844,7 @@ fn the_footer_offers_the_keys_of_time_where_there_is_a_pace() {
     let plan = plan("proofs/branches.yaml");
     let (mut stage, desk) = staged(&plan, StepState::Ready);
     let offered =
-        |stage: &Stage| project(&stage.scene(&desk)).keys.into_iter().map(|hint| hint.key).collect::<Vec<_>>();
+        |stage: &Stage| project(&stage.context(&desk)).keys.into_iter().map(|hint| hint.key).collect::<Vec<_>>();
     let time = ["→", "i", "t", "f", "w", "+", "-"];
     assert!(!offered(&stage).iter().any(|key| time.contains(&key.as_str())));
     stage.passing = Some(passing(None));
@@ -879,7 +879,7 @@ fn the_keys_that_show_a_gate_stay_in_the_footer_of_a_small_screen() {
             stage.passing = passing;
             for (focus, other) in [(Focus::Steps, "tab detail"), (Focus::Detail, "tab steps")] {
                 desk.focus = focus;
-                let footer = footer(&project(&stage.scene(&desk)));
+                let footer = footer(&project(&stage.context(&desk)));
                 for key in [other, "p whole", "? help", "q leave"] {
                     assert!(footer.contains(key), "{state:?}: {key} is not in {footer:?}");
                 }
@@ -893,10 +893,10 @@ fn what_is_offered_and_what_the_help_calls_possible_is_the_same() {
     let plan = plan("proofs/branches.yaml");
     for state in STATES {
         let (stage, desk) = staged(&plan, state);
-        let scene = stage.scene(&desk);
-        let offered = offers(&scene);
+        let context = stage.context(&desk);
+        let offered = offers(&context);
         let desk = Desk { overlay: Some(Overlay::Help), ..desk.clone() };
-        let Some(SheetBody::Lines(lines)) = project(&stage.scene(&desk)).overlay.map(|sheet| sheet.body) else {
+        let Some(SheetBody::Lines(lines)) = project(&stage.context(&desk)).overlay.map(|sheet| sheet.body) else {
             panic!("help is a sheet of lines")
         };
         let lines: Vec<String> = lines.iter().map(Text::to_plain).collect();
@@ -907,7 +907,7 @@ fn what_is_offered_and_what_the_help_calls_possible_is_the_same() {
             assert_eq!(row < later, is_offered, "{:?} in {state:?}", def.action);
         }
         // What brings the run on is in the conversation with its key, and in the footer.
-        let screen = project(&stage.scene(&Desk { overlay: None, ..desk }));
+        let screen = project(&stage.context(&Desk { overlay: None, ..desk }));
         for offer in offered.iter().filter(|offer| offer.next) {
             let key = offer.action.def().unwrap().key();
             let told = screen.conversation.to_plain();
@@ -1010,7 +1010,7 @@ fn lines_for_a_front_end_with_orders_name_orders_and_no_keys() {
             let (mut stage, desk) = staged(&plan, state);
             stage.refusal = Some(Refusal::NoUndo(subject(&plan, state).id.clone()));
             let desk = Desk { overlay, front_end: FrontEnd::Orders, ..desk };
-            let mut screen = project(&stage.scene(&desk));
+            let mut screen = project(&stage.context(&desk));
             let mut lines = gonogo::ui::plain::lines(&screen);
             if let Some(SheetBody::Lines(sheet)) = screen.overlay.take().map(|sheet| sheet.body) {
                 lines.extend(sheet.iter().map(Text::to_plain));
@@ -1057,7 +1057,7 @@ fn a_replay_offers_nothing_that_it_cannot_do() {
     for state in STATES {
         let (mut stage, desk) = staged(&plan, state);
         stage.passing = Some(passing(Some(place())));
-        let lines = gonogo::ui::plain::lines(&project(&stage.scene(&desk)));
+        let lines = gonogo::ui::plain::lines(&project(&stage.context(&desk)));
         assert!(!lines.iter().any(|line| line.contains("press ") || line.contains("what became of it")), "{lines:#?}");
     }
 }

@@ -4,7 +4,7 @@ use gonogo::core::time::At;
 use gonogo::driver::Engine;
 use gonogo::replay::{Recording, verify};
 use gonogo::run_view::ViewEvent;
-use gonogo::screen::{Desk, Overlay, Scene, Screen, SessionStatus, project};
+use gonogo::screen::{Desk, Overlay, Screen, SessionStatus, ViewContext, project};
 use gonogo::session::RunSession;
 use gonogo::world::World;
 
@@ -21,9 +21,9 @@ impl Frames {
         let seq = engine.log().back().map_or(0, |recorded| recorded.seq);
         if self.0.last().is_none_or(|(seen, ..)| seq > *seen) {
             let (now, desk) = (engine.now(), desk());
-            let mut scene = engine.scene(&desk, "7f3a", false);
-            scene.now = now;
-            self.0.push((seq, now, bare(project(&scene))));
+            let mut context = engine.context(&desk, "7f3a", false);
+            context.now = now;
+            self.0.push((seq, now, bare(project(&context))));
         }
     }
 
@@ -43,8 +43,8 @@ impl Frames {
             frame.view.update(*now, ViewEvent::Time);
             let (desk, who) = (desk(), me());
             let status = SessionStatus::new(&who, *now);
-            let scene = Scene::new(&frame.view, status, &desk, "7f3a", jiff::tz::TimeZone::system());
-            let replayed = bare(project(&scene));
+            let context = ViewContext::new(&frame.view, status, &desk, "7f3a", jiff::tz::TimeZone::system());
+            let replayed = bare(project(&context));
             same(&format!("fact {seq}"), screen, &replayed);
         }
         let report = verify(recording).unwrap();

@@ -314,7 +314,7 @@ fn a_replay_is_unmistakable_at_every_size() {
     let story = Story::drive(3, 1, 200, false);
     let replay = Replay::new(story.recording(), me()).unwrap();
     let desk = Desk::default();
-    let screen = project(&replay.scene(&desk, "7f3a", false));
+    let screen = project(&replay.context(&desk, "7f3a", false));
     for glyphs in [Glyphs::Unicode, Glyphs::Ascii] {
         for (cols, rows) in [(200, 60), (120, 40), (100, 30), (80, 24), (60, 16), (59, 15), (40, 10)] {
             let mut terminal = Terminal::new(TestBackend::new(cols, rows)).unwrap();

@@ -52,7 +52,7 @@ pub fn bare(screen: Screen) -> Screen {
 /// What a fresh desk shows of a stage, with the whole log, the whole output and one step.
 pub fn shown(stage: &impl RunSession, step: Option<&StepId>) -> Screen {
     let desk = Desk { overlay: Some(Overlay::Log), selected: step.cloned(), list_rows: 60, ..Desk::default() };
-    bare(project(&stage.scene(&desk, "7f3a", false)))
+    bare(project(&stage.context(&desk, "7f3a", false)))
 }
 
 /// A world in which nothing happens unless it is told.
