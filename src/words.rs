@@ -3,11 +3,11 @@
 use jiff::tz::TimeZone;
 
 use crate::core::durations::Typical;
+use crate::core::evidence::shut_sentence;
 use crate::core::fact::{Ending, Fact, Finding, Mode};
 use crate::core::forecast::Estimate;
 use crate::core::job::{Adoption, Direction, JobKey, Outcome};
 use crate::core::plan::{Plan, Step};
-use crate::core::poll::shut_sentence;
 use crate::core::state::{FailureCause, Phase, Run};
 use crate::core::time::{At, Span};
 use crate::text::clean;

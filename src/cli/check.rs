@@ -195,37 +195,13 @@ fn print_work(label: &str, work: &Work) {
     }
     for (at, job) in work.jobs.iter().enumerate() {
         let of = if work.section { format!("{}. ", at + 1) } else { String::new() };
-        if let Some(terms) = terms(&job.action) {
+        if let Some(terms) = job.action.terms() {
             line("limit", &format!("{of}{terms}"));
         }
     }
     for (number, job) in work.going_back() {
-        if let Some(terms) = job.undo.as_ref().and_then(terms) {
+        if let Some(terms) = job.undo.as_ref().and_then(Action::terms) {
             line("limit", &format!("undo {number}. {terms}"));
         }
     }
-}
-
-/// What decides whether an action has succeeded, and how long it may take.
-fn terms(action: &Action) -> Option<String> {
-    let list = |items: Vec<String>| items.join(" or ");
-    let parts = match action {
-        Action::Command(command) => {
-            let good = list(command.success.iter().map(ToString::to_string).collect());
-            vec![Some(command.limit.to_string()), Some(format!("good with exit status {good}"))]
-        }
-        Action::Sql(sql) => vec![Some(format!("{} for each statement", sql.limit))],
-        Action::Http(http) => {
-            let good = if http.success.is_empty() {
-                "any 2xx".to_owned()
-            } else {
-                list(http.success.iter().map(ToString::to_string).collect())
-            };
-            let contains = http.contains.as_ref().map(|text| format!("must contain `{text}`"));
-            vec![Some(http.limit.to_string()), Some(format!("good with status {good}")), contains]
-        }
-        Action::DnsUpdate(update) => vec![Some(update.limit.to_string())],
-        Action::Manual(_) | Action::Wait(_) | Action::Soak(_) => return None,
-    };
-    Some(parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }

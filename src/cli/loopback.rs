@@ -8,7 +8,6 @@ use tokio_postgres::config::Host;
 
 use super::Failure;
 use crate::core::plan::Plan;
-use crate::core::probe::ProbeKind;
 use crate::core::target::{Http, Target};
 use crate::text::clean;
 
@@ -53,8 +52,15 @@ fn strangers(plan: &Plan) -> Vec<String> {
         }
     }
     for (id, probe) in &plan.probes {
-        if let ProbeKind::Tcp(tcp) = &probe.kind {
-            check(format!("the probe `{id}`"), &tcp.address, is_here(&tcp.address));
+        for address in probe.kind.addresses() {
+            check(format!("the probe `{id}`"), address, is_here(address));
+        }
+    }
+    for step in &plan.steps {
+        for action in step.actions() {
+            for address in action.addresses() {
+                check(format!("an action of `{}`", step.id), address, is_here(address));
+            }
         }
     }
     found

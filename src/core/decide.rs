@@ -1,13 +1,13 @@
 //! Decisions on what the operator wants. What happens by itself is in [`progress`](mod@super::progress).
 
 use super::board::Board;
-use super::evidence::Verdict;
+use super::evidence::{Verdict, shut_sentence};
 use super::fact::{Ending, Fact, Finding, StopWhy};
 use super::ids::{StepId, Who};
 use super::input::{Command, Confirmation, Decision, Effect, Input, Picture};
 use super::job::Direction;
 use super::plan::{Confirm, Plan, Reversibility, Step};
-use super::poll::{Station, poll, shut_sentence};
+use super::poll::{Station, poll};
 use super::progress;
 use super::refusal::{Advice, Refusal};
 use super::standing::{
@@ -136,7 +136,7 @@ impl Operator<'_> {
             StepState::Done if step.reversibility == Reversibility::None => {
                 ("it cannot be taken back, so it cannot be done again", Vec::new())
             }
-            StepState::Done if super::rollback::leaves_nothing(step) => {
+            StepState::Done if step.leaves_nothing() => {
                 ("nothing of it is left to be taken back, so it is not done again", Vec::new())
             }
             StepState::Done => ("it must be taken back before it is done again", back(step).into_iter().collect()),
@@ -194,7 +194,7 @@ impl Operator<'_> {
         let Phase::Running(running) = self.run.phase(id) else {
             return Err(self.wrong_state(step, "its checklist can be ticked only while it runs", Vec::new()));
         };
-        let Some(super::action::Action::Manual(items)) = self.plan.action(&running.key) else {
+        let Some(items) = self.plan.action(&running.key).and_then(super::action::Action::checklist) else {
             return Err(Refusal::NoSuchItem { step: id.clone(), item: usize::from(item) + 1 });
         };
         if usize::from(item) >= items.len() {
@@ -340,7 +340,7 @@ impl Operator<'_> {
         if step.reversibility == Reversibility::None {
             return Err(Refusal::PointOfNoReturn(step.id.clone()));
         }
-        if super::rollback::leaves_nothing(step) {
+        if step.leaves_nothing() {
             return Err(Refusal::LeavesNothing(step.id.clone()));
         }
         let by = super::rollback::needed_by(self.plan, self.run, &step.id);
@@ -408,7 +408,7 @@ fn back(step: &Step) -> Option<Advice> {
     match step.reversibility {
         Reversibility::None => None,
         _ if step.undo.is_some() => Some(Advice::TakeBack),
-        _ if super::rollback::leaves_nothing(step) => None,
+        _ if step.leaves_nothing() => None,
         _ => Some(Advice::TakeBackByHand),
     }
 }

@@ -1,6 +1,6 @@
 //! When time alone will next change something: what a driver may sleep for, and a simulated world leap over.
 
-use super::action::{Action, Wait};
+use super::action::{Action, Kept, Wait};
 use super::board::Board;
 use super::job::Direction;
 use super::plan::{Plan, Step};
@@ -45,11 +45,11 @@ pub fn next_due(plan: &Plan, run: &Run, board: &Board, now: At) -> At {
 }
 
 fn of_running(plan: &Plan, run: &Run, board: &Board, step: &Step, running: &Running, due: &mut Earliest) {
-    match plan.action(&running.key) {
-        Some(Action::Wait(Wait::For(span))) => due.consider(running.since.plus(*span)),
-        Some(Action::Wait(Wait::Until(until))) => due.consider(running.since.plus(until.within)),
-        Some(Action::Soak(soak)) => due.consider(running.since.plus(soak.length)),
-        _ => {}
+    match plan.action(&running.key).and_then(Action::kept) {
+        Some(Kept::Wait(Wait::For(span))) => due.consider(running.since.plus(*span)),
+        Some(Kept::Wait(Wait::Until(until))) => due.consider(running.since.plus(until.within)),
+        Some(Kept::Soak(soak)) => due.consider(running.since.plus(soak.length)),
+        Some(Kept::Manual(_)) | None => {}
     }
     if running.key.direction == Direction::Do {
         let deadline = plan.work(&running.key).and_then(|work| work.deadline);

@@ -119,3 +119,23 @@ impl Evidence {
         self.assessment.verdict == Verdict::Go && self.held.is_some_and(|held| held >= self.needed)
     }
 }
+
+/// Why a gate is shut, in the operator's terms.
+pub fn shut_sentence(gate: &Evidence) -> String {
+    let verdict = gate.assessment.verdict;
+    let mut reasons: Vec<String> = gate
+        .assessment
+        .shut_by()
+        .map(|term| match &term.why {
+            Some(why) => why.clone(),
+            None if term.actual.is_empty() => term.text.clone(),
+            None => format!("{} but {}", term.text, term.actual),
+        })
+        .collect();
+    if reasons.is_empty()
+        && let Some(held) = gate.held
+    {
+        reasons.push(format!("GO for {held} of {}", gate.needed));
+    }
+    format!("\"{}\" {verdict} ({})", gate.name, reasons.join(", "))
+}

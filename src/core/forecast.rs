@@ -4,7 +4,7 @@
 //! spreads add up by their squares, since steps are late or early independently of one another. Time between steps, in
 //! which an operator looks, thinks and types, is nobody's: it is in no forecast.
 
-use super::action::{Action, Wait};
+use super::action::Action;
 use super::durations::Typical;
 use super::job::Direction;
 use super::plan::{Job, Plan, Step, WriteEdge, WriteMark};
@@ -92,7 +92,7 @@ pub fn undoing(run: &Run, step: &Step) -> Estimate {
         return Estimate::measured(typical);
     }
     let said = Estimate::said(step.expect);
-    let waits = |job: &Job| matches!(job.action, Action::Wait(Wait::Until(_)));
+    let waits = |job: &Job| job.action.waits_within().is_some();
     let waits = step.undo.as_ref().is_some_and(|undo| undo.jobs.iter().any(waits));
     Estimate { at_least: said.at_least || waits, ..said }
 }

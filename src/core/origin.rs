@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::action::Action;
 use super::expr::{Wanted, Wish};
 use super::ids::ProbeId;
-use super::plan::{Plan, Work};
+use super::plan::{Plan, Step};
 use super::simulate::{Change, Quantity, Simulated};
 use super::value::{FieldType, Value};
 
@@ -78,10 +78,7 @@ fn declared_origin(declared: &Simulated, of: FieldType, changed: bool) -> Option
 
 /// Every action of a plan, forward and back.
 pub fn actions(plan: &Plan) -> impl Iterator<Item = &Action> {
-    plan.steps
-        .iter()
-        .flat_map(|step| std::iter::once(&step.work).chain(&step.undo))
-        .flat_map(|work: &Work| work.jobs.iter().flat_map(|job| std::iter::once(&job.action).chain(&job.undo)))
+    plan.steps.iter().flat_map(Step::actions)
 }
 
 /// Every change an action of the plan declares.

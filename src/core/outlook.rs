@@ -122,7 +122,7 @@ pub fn next_date(plan: &Plan, run: &Run, now: At) -> Option<At> {
 /// Whether something is under way that ends by itself: anything but a checklist.
 pub fn moves_by_itself(plan: &Plan, run: &Run) -> bool {
     run.touched().any(|(_, step)| match &step.phase {
-        Phase::Running(running) => !matches!(plan.action(&running.key), Some(Action::Manual(_))),
+        Phase::Running(running) => plan.action(&running.key).and_then(Action::checklist).is_none(),
         Phase::Verifying { .. } => true,
         _ => false,
     })

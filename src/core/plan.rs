@@ -1,6 +1,6 @@
 //! The plan: a runbook that was found good. Nothing edits it during a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,18 @@ impl Plan {
     /// Steps that need this one directly.
     pub fn needing(&self, id: &StepId) -> &[StepId] {
         self.needing.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every step that needs this one, directly or through others.
+    pub fn resting_on(&self, id: &StepId) -> Vec<StepId> {
+        let mut seen = BTreeSet::from([id]);
+        let mut found = vec![id];
+        let mut at = 0;
+        while let Some(base) = found.get(at).copied() {
+            found.extend(self.needing(base).iter().filter(|other| seen.insert(*other)));
+            at += 1;
+        }
+        found.into_iter().skip(1).cloned().collect()
     }
 
     /// A step as people know it: `13 "Switch the database"`. Its title is foreign.
@@ -181,6 +193,17 @@ impl Step {
     pub fn stops_writes(&self) -> bool {
         matches!(self.writes, Some(WriteMark::Stop | WriteMark::Pause))
             || self.work.jobs.iter().any(|job| job.writes == Some(WriteEdge::Stop))
+    }
+
+    /// Whether it leaves nothing behind that would have to be taken back.
+    pub fn leaves_nothing(&self) -> bool {
+        self.undo.is_none() && self.reversibility == Reversibility::Free
+    }
+
+    /// Every action of it, forward and back.
+    pub fn actions(&self) -> impl Iterator<Item = &Action> {
+        let works = std::iter::once(&self.work).chain(&self.undo);
+        works.flat_map(|work| work.jobs.iter().flat_map(|job| std::iter::once(&job.action).chain(&job.undo)))
     }
 
     /// Conditions that are judged from its start on; with `undo`, those that are judged while it is taken back.

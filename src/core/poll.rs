@@ -1,10 +1,9 @@
 //! The poll before a start: what must be GO, and in the operator's words why something is not.
 
 use super::board::Board;
-use super::evidence::{Evidence, Verdict};
-use super::plan::{Gate, Guard, Plan, Step};
-use super::progress;
-use super::time::At;
+use super::evidence::{Assessment, Evidence, Term, Verdict};
+use super::plan::{Gate, Guard, Plan, Step, Window};
+use super::time::{At, Span};
 
 /// Something that must be GO for a step to start.
 pub(super) struct Station {
@@ -24,7 +23,7 @@ pub(super) fn poll(plan: &Plan, board: &Board, now: At, step: &Step) -> Vec<Stat
         let evidence = board.guard_at_start(plan, now, guard);
         Station { overridable: evidence.assessment.verdict != Verdict::NoGo, evidence, guard: true }
     };
-    let window = plan.window.map(|window| open(progress::window_gate(window, now)));
+    let window = plan.window.map(|window| open(window_gate(window, now)));
     let counted = board.countable(plan, now, step).into_iter().map(open);
     window.into_iter().chain(step.gates.iter().map(gate)).chain(step.guards.iter().map(guard)).chain(counted).collect()
 }
@@ -35,22 +34,27 @@ pub fn gates(plan: &Plan, board: &Board, now: At, step: &Step) -> Vec<Evidence> 
     poll(plan, board, now, step).into_iter().map(|station| station.evidence).collect()
 }
 
-/// Why a gate is shut, in the operator's terms.
-pub fn shut_sentence(gate: &Evidence) -> String {
-    let verdict = gate.assessment.verdict;
-    let mut reasons: Vec<String> = gate
-        .assessment
-        .shut_by()
-        .map(|term| match &term.why {
-            Some(why) => why.clone(),
-            None if term.actual.is_empty() => term.text.clone(),
-            None => format!("{} but {}", term.text, term.actual),
-        })
-        .collect();
-    if reasons.is_empty()
-        && let Some(held) = gate.held
-    {
-        reasons.push(format!("GO for {held} of {}", gate.needed));
+/// The window of the change as a gate of every step.
+fn window_gate(window: Window, now: At) -> Evidence {
+    let inside = window.opens <= now && now < window.closes;
+    let (actual, why) = if now < window.opens {
+        (format!("it opens in {}", window.opens.since(now)), None)
+    } else {
+        (format!("it closed {} ago", now.since(window.closes)), None)
+    };
+    let verdict = if inside { Verdict::Go } else { Verdict::NoGo };
+    let term = Term {
+        text: "now is inside the window".to_owned(),
+        verdict,
+        actual: if inside { format!("it closes in {}", window.closes.since(now)) } else { actual },
+        why,
+        age: Some(Span::ZERO),
+    };
+    Evidence {
+        name: "inside the window".to_owned(),
+        rule: term.text.clone(),
+        assessment: Assessment { verdict, terms: vec![term] },
+        held: inside.then(|| now.since(window.opens)),
+        needed: Span::ZERO,
     }
-    format!("\"{}\" {verdict} ({})", gate.name, reasons.join(", "))
 }

@@ -1,14 +1,14 @@
 //! What happens by itself: jobs end, checks come true, guards break, deadlines pass.
 
-use super::action::{Action, Wait};
+use super::action::{Action, Kept, Wait};
 use super::board::Board;
-use super::evidence::{Assessment, Evidence, Term, Verdict};
+use super::evidence::{Evidence, Verdict, shut_sentence};
 use super::expr::Asker;
 use super::fact::{Fact, Finding, StopWhy};
 use super::ids::{Attempt, StepId};
 use super::input::{Decision, Effect};
 use super::job::{Adoption, Direction, JobKey, Outcome};
-use super::plan::{Guard, Plan, Step, Window};
+use super::plan::{Guard, Plan, Step};
 use super::state::{Phase, Run, Running};
 use super::time::{At, Span};
 
@@ -23,31 +23,6 @@ pub(super) fn begin(
     let key = JobKey { step: step.clone(), direction, attempt, job };
     let leaves = plan.action(&key).is_some_and(Action::leaves_the_program);
     (Fact::JobStarted { key: key.clone() }, leaves.then_some(Effect::StartJob(key)))
-}
-
-/// The window of the change as a gate of every step.
-pub(super) fn window_gate(window: Window, now: At) -> Evidence {
-    let inside = window.opens <= now && now < window.closes;
-    let (actual, why) = if now < window.opens {
-        (format!("it opens in {}", window.opens.since(now)), None)
-    } else {
-        (format!("it closed {} ago", now.since(window.closes)), None)
-    };
-    let verdict = if inside { Verdict::Go } else { Verdict::NoGo };
-    let term = Term {
-        text: "now is inside the window".to_owned(),
-        verdict,
-        actual: if inside { format!("it closes in {}", window.closes.since(now)) } else { actual },
-        why,
-        age: Some(Span::ZERO),
-    };
-    Evidence {
-        name: "inside the window".to_owned(),
-        rule: term.text.clone(),
-        assessment: Assessment { verdict, terms: vec![term] },
-        held: inside.then(|| now.since(window.opens)),
-        needed: Span::ZERO,
-    }
 }
 
 /// A step's checks as they stand. Before its work has ended they are judged without looking back.
@@ -388,11 +363,11 @@ fn passed_deadline(plan: &Plan, run: &Run, now: At, running: &Running) -> Option
 /// Waits and soaks are kept here, so that a restart cannot lose or repeat them.
 fn kept_job_due(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, running: &Running) -> Option<Decision> {
     let passed = running.passed(now);
-    match plan.action(&running.key)? {
-        Action::Wait(Wait::For(span)) if passed >= *span => {
+    match plan.action(&running.key)?.kept()? {
+        Kept::Wait(Wait::For(span)) if passed >= *span => {
             Some(succeeded(plan, run, running, format!("waited {passed}"), passed))
         }
-        Action::Wait(Wait::Until(until)) => {
+        Kept::Wait(Wait::Until(until)) => {
             let conditions = plan.until(&running.key);
             if conditions.iter().all(|id| board.is_go_since(plan, run, now, *id, running.since)) {
                 return Some(succeeded(plan, run, running, format!("true after {passed}"), passed));
@@ -410,8 +385,8 @@ fn kept_job_due(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, run
             let what = format!("not true within {}: {}", until.within, open.join("; "));
             Some(ended(plan, run, running, Outcome::Failed { what }, passed))
         }
-        Action::Soak(soak) => soaked(plan, run, board, now, step, running, soak.length),
-        _ => None,
+        Kept::Soak(soak) => soaked(plan, run, board, now, step, running, soak.length),
+        Kept::Wait(Wait::For(_)) | Kept::Manual(_) => None,
     }
 }
 
@@ -461,7 +436,7 @@ fn verified(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, since: 
             && now.since(since) >= check.within
             && (evidence.held.is_none() || now.since(since) >= Span(check.within.0.saturating_add(check.hold.0)))
     })?;
-    let why = format!("not verified within {}: {}", late.0.within, super::poll::shut_sentence(late.1));
+    let why = format!("not verified within {}: {}", late.0.within, shut_sentence(late.1));
     let fact = Fact::StepFailed { step: step.id.clone(), attempt, why, reverted: false, evidence };
     Some(Decision { facts: vec![fact], effects: Vec::new() })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::action::Action;
+use super::action::Kept;
 use super::ids::StepId;
 use super::job::Direction;
 use super::plan::{Plan, Reversibility, Step};
@@ -45,7 +45,7 @@ pub fn way_back(plan: &Plan, run: &Run) -> WayBack {
             way.blocked_by = Some(id.clone());
             break;
         }
-        if leaves_nothing(step) {
+        if step.leaves_nothing() {
             continue;
         }
         way.cost = way.cost.max(step.reversibility);
@@ -80,7 +80,7 @@ pub fn newest_back(run: &Run) -> Option<&StepId> {
 /// The step under way, if one is, that must be stopped before this one can be taken back.
 pub fn to_be_stopped_before(plan: &Plan, run: &Run, id: &StepId) -> Option<StepId> {
     let under_way = |id: &StepId| matches!(run.phase(id), Phase::Running(_) | Phase::Verifying { .. });
-    resting_on(plan, id).into_iter().chain([id.clone()]).find(under_way)
+    plan.resting_on(id).into_iter().chain([id.clone()]).find(under_way)
 }
 
 /// Steps with an effect in the order in which they go back: the newest first, but each after all that rest on it.
@@ -111,13 +111,8 @@ pub fn goes_on_with(plan: &Plan, run: &Run, id: &StepId) -> u16 {
     let done = usize::from(run.step(id).undo_done);
     // Everything done and not undone: nobody knows what is left, so all of it is looked at again.
     let done = undo.jobs.get(..done).filter(|done| done.len() < undo.jobs.len()).unwrap_or_default();
-    let waits = done.iter().rev().take_while(|job| matches!(job.action, Action::Wait(_))).count();
+    let waits = done.iter().rev().take_while(|job| matches!(job.action.kept(), Some(Kept::Wait(_)))).count();
     u16::try_from(done.len() - waits).unwrap_or(0)
-}
-
-/// Whether a step leaves nothing behind that would have to be taken back.
-pub(super) fn leaves_nothing(step: &Step) -> bool {
-    step.undo.is_none() && step.reversibility == Reversibility::Free
 }
 
 /// Steps that rest, directly or through others, on this one: those under way, and those with an effect that
@@ -125,24 +120,12 @@ pub(super) fn leaves_nothing(step: &Step) -> bool {
 pub fn needed_by(plan: &Plan, run: &Run, id: &StepId) -> Vec<StepId> {
     let rests = |id: &StepId| {
         matches!(run.phase(id), Phase::Running(_))
-            || (run.has_effect(id) && plan.step(id).is_some_and(|step| !leaves_nothing(step)))
+            || (run.has_effect(id) && plan.step(id).is_some_and(|step| !step.leaves_nothing()))
     };
-    resting_on(plan, id).into_iter().filter(rests).collect()
-}
-
-/// Every step that needs this one, directly or through others.
-pub(super) fn resting_on(plan: &Plan, id: &StepId) -> Vec<StepId> {
-    let mut seen = BTreeSet::from([id]);
-    let mut found = vec![id];
-    let mut at = 0;
-    while let Some(base) = found.get(at).copied() {
-        found.extend(plan.needing(base).iter().filter(|other| seen.insert(*other)));
-        at += 1;
-    }
-    found.into_iter().skip(1).cloned().collect()
+    plan.resting_on(id).into_iter().filter(rests).collect()
 }
 
 /// Whether a step keeps a run from being called rolled back.
 pub(super) fn is_in_the_way_of_having_rolled_back(run: &Run, step: &Step) -> bool {
-    matches!(run.phase(&step.id), Phase::Running(_)) || (run.has_effect(&step.id) && !leaves_nothing(step))
+    matches!(run.phase(&step.id), Phase::Running(_)) || (run.has_effect(&step.id) && !step.leaves_nothing())
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::action::{Action, Wait};
+use super::action::{Action, Kept, Wait};
 use super::durations::Durations;
 use super::evidence::{Baselines, Evidence};
 use super::expr::Asker;
@@ -11,7 +11,6 @@ use super::fact::{Ending, Fact, Finding, Mode, StopWhy};
 use super::ids::{Attempt, StepId, Who};
 use super::job::{Adoption, Direction, JobKey, Outcome};
 use super::plan::{Plan, Step, WriteEdge, WriteMark};
-use super::rollback::{leaves_nothing, resting_on};
 use super::time::{At, Span};
 use super::value::Value;
 
@@ -393,7 +392,10 @@ impl Run {
             match &mut step.phase {
                 Phase::Running(running) if running.interrupted.is_some() => running.leave_out(at),
                 Phase::Running(running)
-                    if matches!(plan.action(&running.key), Some(Action::Soak(_) | Action::Wait(Wait::Until(_)))) =>
+                    if matches!(
+                        plan.action(&running.key).and_then(Action::kept),
+                        Some(Kept::Soak(_) | Kept::Wait(Wait::Until(_)))
+                    ) =>
                 {
                     running.since = running.since.plus(away).min(at);
                 }
@@ -406,10 +408,10 @@ impl Run {
     /// What rested on a step that is taken back and leaves nothing to take back itself (a check, a wait, a
     /// checklist) holds no longer: driving forward again does it again.
     fn no_longer_done_either(&mut self, plan: &Plan, at: At, id: &StepId) {
-        for id in resting_on(plan, id) {
+        for id in plan.resting_on(id) {
             if let Some(resting) = self.steps.get_mut(&id)
                 && matches!(resting.phase, Phase::Done { .. })
-                && plan.step(&id).is_some_and(leaves_nothing)
+                && plan.step(&id).is_some_and(Step::leaves_nothing)
             {
                 resting.phase = Phase::Undone { at };
                 resting.left = false;

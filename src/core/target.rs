@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ids::TargetId;
+
 /// A database, a DNS zone or a web service, named once and used by probes and actions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -46,6 +48,14 @@ impl Target {
                 }
             }
         }
+    }
+}
+
+/// The target's name with where it is: `shop (db.example:5432/shop)`.
+pub fn place(id: &TargetId, targets: &BTreeMap<TargetId, Target>) -> String {
+    match targets.get(id) {
+        Some(target) => format!("{id} ({})", target.address()),
+        None => id.to_string(),
     }
 }
 

@@ -166,21 +166,37 @@ impl fmt::Display for Shape {
     }
 }
 
-/// A field of a record: its name, what it holds, and a sentence with its unit for error messages and help.
+/// A field of a record: its name, what it holds, and what the documentation says about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
     /// Name, as expressions use it.
     pub name: String,
     /// What it holds.
     pub shape: Shape,
-    /// One sentence with the unit.
+    /// What it means, without its unit.
     pub doc: &'static str,
+    /// What a number counts, in the plural: `bytes`, `seconds`, `milliseconds`. Empty for what is no number.
+    pub unit: &'static str,
+    /// When it is null; empty when it never is.
+    pub null: &'static str,
 }
 
 impl Field {
-    /// A field of a built-in probe.
+    /// A field that is never null and counts nothing.
     pub fn new(name: &str, shape: Shape, doc: &'static str) -> Self {
-        Self { name: name.to_owned(), shape, doc }
+        Self { name: name.to_owned(), shape, doc, unit: "", null: "" }
+    }
+
+    /// The same with what the number counts.
+    #[must_use]
+    pub fn unit(self, unit: &'static str) -> Self {
+        Self { unit, ..self }
+    }
+
+    /// The same with when it is null.
+    #[must_use]
+    pub fn null(self, null: &'static str) -> Self {
+        Self { null, ..self }
     }
 }
 

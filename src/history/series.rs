@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::core::ids::ProbeId;
-use crate::core::probe::{Probe, ProbeKind};
+use crate::core::kind::spec::Curve;
+use crate::core::probe::Probe;
 use crate::core::reading::Reading;
 use crate::core::time::At;
 use crate::core::value::Value;
@@ -40,12 +41,12 @@ impl History {
 
     /// Whether any number of the probe is drawn.
     pub fn draws(probe: &Probe) -> bool {
-        !drawn(&probe.kind).is_empty()
+        !probe.kind.curves().is_empty()
     }
 
     /// Takes in one reading.
     pub fn record(&mut self, probe: &Probe, reading: &Reading) {
-        for path in drawn(&probe.kind) {
+        for Curve { path, .. } in probe.kind.curves() {
             let value = reading.result.as_ref().ok().and_then(|value| value.at(&path)).and_then(Value::number);
             self.series.entry((reading.probe.clone(), path)).or_default().push(reading.at, value);
         }
@@ -54,16 +55,5 @@ impl History {
     /// The series of one number, if it is drawn.
     pub fn series(&self, probe: &ProbeId, path: &str) -> Option<&Series> {
         self.series.get(&(probe.clone(), path.to_owned()))
-    }
-}
-
-/// The numbers of a kind of probe that are worth drawing.
-fn drawn(kind: &ProbeKind) -> Vec<String> {
-    match kind {
-        ProbeKind::Replication(_) => vec!["seconds".to_owned(), "bytes".to_owned()],
-        ProbeKind::Http(probe) => probe.sides.keys().map(|side| format!("{side}.last")).collect(),
-        ProbeKind::Dns(_) => vec!["new".to_owned()],
-        ProbeKind::Tcp(_) => vec!["connect_ms".to_owned()],
-        ProbeKind::HttpJson(_) | ProbeKind::Sql(_) | ProbeKind::Command(_) => Vec::new(),
     }
 }

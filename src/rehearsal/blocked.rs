@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::core::board::Board;
-use crate::core::evidence::Verdict;
+use crate::core::evidence::{Verdict, shut_sentence};
 use crate::core::fact::{Fact, Recorded, StopWhy};
 use crate::core::ids::{ProbeId, StepId};
 use crate::core::plan::{Plan, Step};
-use crate::core::poll::{gates, shut_sentence};
+use crate::core::poll::gates;
 use crate::core::reading::Reading;
 use crate::core::standing::unmet;
 use crate::core::state::{Phase, Run};

@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::takes_the_same;
-use crate::core::action::Action;
 use crate::core::durations::{Durations, Typical};
 use crate::core::fact::{Fact, Recorded};
 use crate::core::ids::StepId;
@@ -110,7 +109,7 @@ fn has_edges(step: &Step) -> bool {
 }
 
 fn has_checklist(work: &Work) -> bool {
-    work.jobs.iter().any(|job| matches!(job.action, Action::Manual(_)))
+    work.jobs.iter().any(|job| job.action.checklist().is_some())
 }
 
 /// One rehearsal, to measure durations in.

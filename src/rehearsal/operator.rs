@@ -2,16 +2,16 @@
 //! the commands a person has, and every one of them can be refused.
 
 use super::policy::{Doubt, Failed, Policy, ShutGate};
-use crate::core::action::Action;
+use crate::core::action::{Action, Kept};
 use crate::core::board::Board;
 use crate::core::decide::{ARMING, decide};
-use crate::core::evidence::Evidence;
+use crate::core::evidence::{Evidence, shut_sentence};
 use crate::core::fact::{Ending, Finding, StopWhy};
 use crate::core::ids::{StepId, Who};
 use crate::core::input::{Command, Confirmation, Input};
 use crate::core::job::{Direction, JobKey};
 use crate::core::plan::{Confirm, Plan, Reversibility, Step};
-use crate::core::poll::{gates, shut_sentence};
+use crate::core::poll::gates;
 use crate::core::rollback::{needed_by, way_back};
 use crate::core::standing::{picture, stop_word, undo_word, unmet, word};
 use crate::core::state::{Phase, Run, Running};
@@ -104,7 +104,7 @@ impl AutoOperator {
             match run.phase(&step.id) {
                 Phase::InDoubt { key, .. } => return Some(self.about_doubt(seen, step, key, look)),
                 Phase::Running(running) => {
-                    if let Some(Action::Manual(items)) = plan.action(&running.key) {
+                    if let Some(items) = plan.action(&running.key).and_then(Action::checklist) {
                         let done = &run.step(&step.id).items;
                         let item =
                             (0..items.len()).filter_map(|at| u16::try_from(at).ok()).find(|at| !done.contains(at));
@@ -135,7 +135,8 @@ impl AutoOperator {
     /// Stops a wait or a soak that takes longer than the policy allows.
     fn tired_of(&self, seen: Seen, step: &Step, running: &Running) -> Option<Wish> {
         let longest = self.policy.longest_wait?;
-        let awaited = matches!(seen.plan.action(&running.key), Some(Action::Wait(_) | Action::Soak(_)));
+        let kept = seen.plan.action(&running.key).and_then(Action::kept);
+        let awaited = matches!(kept, Some(Kept::Wait(_) | Kept::Soak(_)));
         let stoppable = running.key.direction == Direction::Do && running.stopping.is_none();
         (awaited && stoppable).then(|| Wish {
             situation: format!("{} goes on", running.key),

@@ -1,6 +1,6 @@
 //! Turns facts back into the inputs they may have answered, and says on what the decision rested.
 
-use crate::core::action::{Action, Wait};
+use crate::core::action::{Kept, Wait};
 use crate::core::board::Board;
 use crate::core::evidence::{Baselines, Evidence};
 use crate::core::fact::{Fact, Finding, Recorded, StopWhy};
@@ -191,11 +191,8 @@ fn testified(evidence: Vec<(ConditionId, Evidence)>) -> Ground {
 
 /// Whether the core keeps this job itself, and then whether readings matter to how it ends.
 fn kept_by_the_core(plan: &Plan, key: &JobKey) -> Option<bool> {
-    match plan.action(key)? {
-        action if action.leaves_the_program() => None,
-        Action::Wait(Wait::For(_)) => Some(false),
-        _ => Some(true),
-    }
+    let kept = plan.action(key)?.kept()?;
+    Some(!matches!(kept, Kept::Wait(Wait::For(_))))
 }
 
 /// The stations of the poll before a start, without those that are no conditions: the window of the change is judged

@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 
 use sha2::{Digest, Sha256};
 
-use crate::core::action::{Action, Wait};
+use crate::core::action::{Action, Kept, Wait};
 use crate::core::expr::{Asker, Condition, ExprError};
 use crate::core::ids::{ProbeId, SecretId, StepId, TargetId};
 use crate::core::nearest::suggestion;
@@ -124,6 +124,11 @@ struct Builder<'r> {
     faults: Vec<Diagnostic>,
 }
 
+/// Whether an action does not end by itself, so that no section can go on after it.
+fn waits_for_people_or_time(action: &Action) -> bool {
+    matches!(action.kept(), Some(Kept::Manual(_) | Kept::Soak(_)))
+}
+
 impl<'r> Builder<'r> {
     fn new(runbook: &'r Runbook, source: &'r str, shapes: BTreeMap<ProbeId, Shape>) -> Self {
         let targets = runbook.targets.iter().map(|(name, of)| (TargetId::from(name.as_str()), of.clone())).collect();
@@ -161,7 +166,7 @@ impl<'r> Builder<'r> {
         self.asker = Asker { step: StepId::from(step.id.as_str()), undo: false };
         let work = self.work(step, node);
         let (gates, verify, guards) = (self.gates(step, node), self.checks(step, node), self.guards(step, node));
-        if let Some(Action::Soak(_)) = &step.action
+        if let Some(Kept::Soak(_)) = step.action.as_ref().and_then(Action::kept)
             && guards.is_empty()
         {
             self.fault("a soak without guards watches nothing", node.key("action"), "expected `guards` in this step");
@@ -256,7 +261,9 @@ impl<'r> Builder<'r> {
 
     fn member(&mut self, member: &model::Member, node: &Node) -> Job {
         for (key, action) in [("action", Some(&member.action)), ("undo", member.undo.as_ref())] {
-            if let Some(action @ (Action::Manual(_) | Action::Soak(_))) = action {
+            if let Some(action) = action
+                && waits_for_people_or_time(action)
+            {
                 let message = format!("a section cannot wait for people or time: `{}`", action.kind());
                 self.fault(message, node.key(key), "expected an action that ends by itself");
             }
@@ -274,7 +281,7 @@ impl<'r> Builder<'r> {
     fn undo(&mut self, step: &model::Step, node: &Node, forward: &Work) -> Option<Work> {
         match &step.undo {
             Some(Undo::Action(action)) => {
-                if matches!(action, Action::Soak(_)) {
+                if matches!(action.kept(), Some(Kept::Soak(_))) {
                     self.fault(
                         "an undo cannot be a soak",
                         node.key("undo"),
@@ -288,7 +295,7 @@ impl<'r> Builder<'r> {
                 let nodes = node.path(&["undo", "section", "steps"]).items();
                 let mut jobs = Vec::new();
                 for (member, node) in undo.section.steps.iter().zip(nodes) {
-                    if let Action::Manual(_) | Action::Soak(_) = &member.action {
+                    if waits_for_people_or_time(&member.action) {
                         let message = format!("a section cannot wait for people or time: `{}`", member.action.kind());
                         self.fault(message, node.key("action"), "expected an action that ends by itself");
                     }
@@ -324,8 +331,8 @@ impl<'r> Builder<'r> {
     fn action(&mut self, action: &Action, node: &Node) -> Vec<ConditionId> {
         let inner = node.path(&[action.kind()]);
         names::action(self.runbook, action, inner, &mut self.faults);
-        match action {
-            Action::Wait(Wait::Until(until)) => {
+        match action.kept() {
+            Some(Kept::Wait(Wait::Until(until))) => {
                 let nodes = inner.path(&["until", "conditions"]).items();
                 until.conditions.iter().zip(nodes).filter_map(|(text, node)| self.condition(text, node)).collect()
             }

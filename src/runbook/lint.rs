@@ -60,11 +60,7 @@ fn step(step: &Step, node: &Node, found: &mut Vec<Diagnostic>) {
         }
     }
     // People, time, an exit status, an HTTP status and an expected result tell by themselves.
-    let tells = match &step.action {
-        Some(Action::Sql(sql)) => sql.expect.is_some(),
-        Some(Action::DnsUpdate(_)) | None => false,
-        Some(_) => true,
-    };
+    let tells = step.action.as_ref().is_some_and(Action::tells_by_itself);
     if step.verify.is_empty() && !tells {
         warn(format!("nothing tells whether `{id}` worked"), mark, "no verify", "add `verify:`");
     }
@@ -94,12 +90,12 @@ fn unused(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used, found: &mut 
     probes.extend(runbook.customers.as_deref());
     let mut targets = BTreeSet::new();
     for probe in runbook.probes.values() {
-        targets.extend(probe.kind.targets().into_iter().map(|(id, _)| id.as_str()));
+        targets.extend(probe.kind.targets().into_iter().map(|used| used.id.as_str()));
     }
     for step in &plan.steps {
         for work in std::iter::once(&step.work).chain(&step.undo) {
             for action in work.jobs.iter().flat_map(|job| std::iter::once(&job.action).chain(&job.undo)) {
-                targets.extend(action.targets().into_iter().map(|(id, _)| id.as_str()));
+                targets.extend(action.targets().into_iter().map(|used| used.id.as_str()));
             }
         }
     }

@@ -1,18 +1,20 @@
 //! References and values: targets, probes, secrets, addresses, times, each with its place.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::core::action::{Action, CommandLine};
+use crate::core::action::Action;
 use crate::core::ids::{ProbeId, TargetId};
+use crate::core::kind::spec::{CheckContext, Complaint, TargetUse};
 use crate::core::nearest::suggestion;
 use crate::core::plan::SecretSource;
-use crate::core::probe::{Probe, ProbeKind};
+use crate::core::probe::Probe;
+use crate::core::syntax::{is_host_port, is_word};
 use crate::core::target::Target;
 use crate::core::time::Span;
 use crate::core::value::Shape;
 
 use super::diagnostic::{Diagnostic, Mark};
-use super::facts::{is_address, is_host_port, is_in_zone, is_word};
+use super::facts::is_address;
 use super::model::Runbook;
 use super::tree::Node;
 
@@ -144,122 +146,34 @@ fn probe(runbook: &Runbook, probe: &Probe, node: &Node, faults: &mut Vec<Diagnos
             faults.push(fault.at(node.path(&[key]).mark, format!("expected at least {SHORTEST}")));
         }
     }
-    for (id, kind) in probe.kind.targets() {
-        let place = match &probe.kind {
-            ProbeKind::Http(http) => {
-                http.sides.iter().find(|(_, side)| *side == id).map_or(node, |(name, _)| node.path(&["sides", name]))
-            }
-            ProbeKind::Replication(replication) if replication.source == *id => node.path(&["source"]),
-            _ => node.path(&["target"]),
-        };
-        reference(runbook, id, kind, place.mark, faults);
-    }
+    references(runbook, &probe.kind.targets(), node, faults);
     super::simulate::probe(runbook, probe, node, faults);
-    let mut fault = |message: &str, mark: Mark, label: &str| faults.push(Diagnostic::new(message).at(mark, label));
-    match &probe.kind {
-        ProbeKind::Dns(dns) => {
-            let (old, new): (BTreeSet<_>, BTreeSet<_>) = (dns.old.iter().collect(), dns.new.iter().collect());
-            if old == new {
-                fault(
-                    "old and new are the same, so nothing can be told apart",
-                    node.path(&["new"]).mark,
-                    "expected other values",
-                );
-            }
-            if let Some(Target::Dns(zone)) = runbook.targets.get(dns.target.as_str())
-                && !is_in_zone(&dns.name, &zone.zone)
-            {
-                let label = format!("expected a name in the zone {}", zone.zone);
-                fault("the name is not in the target's zone", node.path(&["name"]).mark, &label);
-            }
-        }
-        ProbeKind::Http(http) => {
-            if http.sides.is_empty() {
-                fault("`sides` is empty", node.path(&["sides"]).mark, "expected at least one side");
-            }
-            for (name, _) in node.path(&["sides"]).entries() {
-                if !is_word(&name.name) {
-                    fault("this cannot name a side", name.mark, "expected letters, digits and `_`");
-                }
-            }
-            if http.window == 0 {
-                fault("`window` is empty", node.path(&["window"]).mark, "expected at least 1");
-            }
-        }
-        ProbeKind::Tcp(tcp) if !is_host_port(&tcp.address) => {
-            fault("this is not `host:port`", node.path(&["address"]).mark, "expected a host and a port");
-        }
-        ProbeKind::Command(command) => {
-            if let Some((message, label)) = empty_command(&command.run) {
-                fault(message, node.path(&["run"]).mark, label);
-            }
-        }
-        _ => {}
-    }
-    if let ProbeKind::HttpJson(_) | ProbeKind::Sql(_) | ProbeKind::Command(_) = &probe.kind {
-        if node.path(&["fields"]).entries().is_empty() {
-            fault(
-                "`fields` is empty, so no expression can use the probe",
-                node.key("fields"),
-                "expected at least one field",
-            );
-        }
-        for (name, _) in node.path(&["fields"]).entries() {
-            if !is_word(&name.name) {
-                fault("this cannot name a field", name.mark, "expected letters, digits and `_`, and no reserved word");
-            }
-        }
-    }
+    complain(probe.kind.check(&CheckContext { targets: &runbook.targets }), node, faults);
 }
 
 /// Checks an action; `node` is the value under the action's kind.
 pub(super) fn action(runbook: &Runbook, action: &Action, node: &Node, faults: &mut Vec<Diagnostic>) {
-    for (id, kind) in action.targets() {
-        reference(runbook, id, kind, node.path(&["target"]).mark, faults);
-    }
+    references(runbook, &action.targets(), node, faults);
     super::simulate::action(runbook, action, node, faults);
-    let mut fault = |message: &str, mark: Mark, label: &str| faults.push(Diagnostic::new(message).at(mark, label));
-    match action {
-        Action::Manual(items) if items.is_empty() => {
-            fault("the checklist is empty", node.mark, "expected at least one item");
-        }
-        Action::Command(command) => {
-            if let Some((message, label)) = empty_command(&command.run) {
-                fault(message, node.path(&["run"]).mark, label);
-            }
-            for (name, _) in node.path(&["env"]).entries() {
-                if name.name.is_empty() || name.name.contains(['=', '\0']) {
-                    fault("this cannot name an environment variable", name.mark, "expected a name without `=`");
-                }
-            }
-        }
-        Action::Http(http) if !http.path.starts_with('/') => {
-            let label = "expected something like `/admin/cutover`";
-            fault("the path does not begin with `/`", node.path(&["path"]).mark, label);
-        }
-        Action::DnsUpdate(update) => {
-            if let Some(Target::Dns(zone)) = runbook.targets.get(update.target.as_str()) {
-                for (change, node) in update.changes.iter().zip(node.path(&["changes"]).items()) {
-                    if !is_in_zone(&change.name, &zone.zone) {
-                        let label = format!("expected a name in the zone {}", zone.zone);
-                        fault("the name is not in the target's zone", node.path(&["name"]).mark, &label);
-                    }
-                    if change.from.is_empty() && change.to.is_empty() {
-                        fault("the change does nothing", node.mark, "expected values in `from` or `to`");
-                    }
-                }
-            }
-        }
-        _ => {}
+    complain(action.check(&CheckContext { targets: &runbook.targets }), node, faults);
+}
+
+fn references(runbook: &Runbook, used: &[TargetUse<'_>], node: &Node, faults: &mut Vec<Diagnostic>) {
+    for TargetUse { id, kind, path } in used {
+        reference(runbook, id, kind, node.path(path).mark, faults);
     }
 }
 
-fn empty_command(run: &CommandLine) -> Option<(&'static str, &'static str)> {
-    let empty = match run {
-        CommandLine::Argv(argv) => argv.first().is_none_or(String::is_empty),
-        CommandLine::Shell(text) => text.trim().is_empty(),
-    };
-    empty.then_some(("there is no command", "expected a program with arguments, or text for a shell"))
+/// Gives what a kind complains of its place in the file; `node` is the probe or action.
+fn complain(complaints: Vec<Complaint>, node: &Node, faults: &mut Vec<Diagnostic>) {
+    for Complaint { path, at_key, message, label, help } in complaints {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let mark = match path.split_last() {
+            Some((last, before)) if at_key => node.path(before).key(last),
+            _ => node.path(&path).mark,
+        };
+        faults.push(Diagnostic::new(message).at(mark, label).help(help));
+    }
 }
 
 /// Checks that there is such a target of that kind.

@@ -136,6 +136,9 @@ fn spread(object: &mut Map<String, Value>, definitions: &Value) {
         if let Some(own) = own.and_then(|own| own.get("properties")).and_then(Value::as_object) {
             properties.extend(own.clone());
         }
+        if let Some(description) = own.and_then(|own| own.get("description")) {
+            branch.entry("description").or_insert_with(|| description.clone());
+        }
         properties.extend(common.clone());
         branch.insert("properties".to_owned(), Value::Object(properties));
         if let (Some(Value::Array(required)), Some(Value::Array(more))) =

@@ -3,7 +3,7 @@
 use crate::core::action::Action;
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::nearest::suggestion;
-use crate::core::probe::{Probe, ProbeKind};
+use crate::core::probe::Probe;
 use crate::core::simulate::{Change, FieldRef, Literal, Simulated, Source};
 use crate::core::value::FieldType;
 
@@ -128,8 +128,8 @@ fn field(runbook: &Runbook, name: &FieldRef, mark: Mark, faults: &mut Vec<Diagno
     };
     let Some((fields, declared)) = found.kind.own_fields() else {
         let fault = Diagnostic::new(format!("the fields of `{probe}` follow from the simulated world"));
-        faults
-            .push(fault.at(mark, "expected a field of an `sql`, `http.json` or `command` probe").help(instead(found)));
+        let instead = found.kind.instead_of_setting().map(str::to_owned);
+        faults.push(fault.at(mark, "expected a field of an `sql`, `http.json` or `command` probe").help(instead));
         return None;
     };
     let Some(of) = fields.get(field) else {
@@ -143,16 +143,6 @@ fn field(runbook: &Runbook, name: &FieldRef, mark: Mark, faults: &mut Vec<Diagno
         return None;
     }
     Some(*of)
-}
-
-/// What to say instead of setting a field that follows from the world.
-fn instead(probe: &Probe) -> Option<String> {
-    let words = match &probe.kind {
-        ProbeKind::Replication(_) => "say `replicate`, `follow`, `pause` or `drop`",
-        ProbeKind::Dns(_) => "say `point`",
-        _ => return None,
-    };
-    Some(words.to_owned())
 }
 
 fn fits(literal: &Literal, of: FieldType, mark: Mark, faults: &mut Vec<Diagnostic>) {

@@ -5,17 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core::action::Action;
 use crate::core::ids::ProbeId;
+use crate::core::kind::spec::RehearsedChanges;
 use crate::core::origin::{Origin, actions, changes, origins};
 use crate::core::plan::Plan;
-use crate::core::probe::ProbeKind;
-use crate::core::simulate::{Change, Side};
 use crate::core::value::Value;
 
 use super::diagnostic::Diagnostic;
 use super::tree::Node;
-
-/// What a replication waits for that never stands still.
-const SOME_BYTES: i64 = 65_536;
 
 type Fixed = BTreeMap<ProbeId, BTreeMap<String, Value>>;
 
@@ -39,7 +35,10 @@ pub(super) fn warnings(plan: &Plan, root: &Node) -> Vec<Diagnostic> {
             .collect();
         let label = format!("`{}` is never true there", shut.join("`, `"));
         let warning = Diagnostic::new("no rehearsal can meet this condition").at(node.mark, label);
-        found.push(warning.help(fields.iter().next().map(|(probe, field)| advice(plan, probe, field))));
+        found.push(
+            warning
+                .help(fields.iter().next().and_then(|(id, field)| Some(plan.probes.get(id)?.kind.advice(id, field)))),
+        );
     });
     found
 }
@@ -67,54 +66,14 @@ fn fixed(plan: &Plan) -> Fixed {
             }
         }
     }
+    let changes = RehearsedChanges {
+        simulated: changes(plan).collect(),
+        records: actions(plan).filter_map(Action::records).collect(),
+    };
     for (id, probe) in &plan.probes {
-        match &probe.kind {
-            ProbeKind::Replication(link) => {
-                let stops = changes(plan).any(|change| matches!(change, Change::Fence(of) if *of == link.source));
-                if !stops {
-                    fixed.entry(id.clone()).or_default().insert("bytes".to_owned(), Value::Int(SOME_BYTES));
-                }
-            }
-            ProbeKind::Dns(record) => {
-                let by_update = |action: &Action| match action {
-                    Action::DnsUpdate(update) => update.changes.iter().any(|change| {
-                        change.name == record.name && change.to.iter().all(|value| record.new.contains(value))
-                    }),
-                    _ => false,
-                };
-                let pointed = |change: &Change| matches!(change, Change::Point(point) if point.record == *id && point.to == Side::New);
-                if !actions(plan).any(by_update) && !changes(plan).any(pointed) {
-                    let of = fixed.entry(id.clone()).or_default();
-                    of.insert("authoritative_new".to_owned(), Value::Bool(false));
-                    of.insert("authoritative_old".to_owned(), Value::Bool(true));
-                    of.insert("new".to_owned(), Value::Int(0));
-                    // How many there are does not matter: some, and none of them new.
-                    of.insert("total".to_owned(), Value::Int(1));
-                }
-            }
-            ProbeKind::Http(_)
-            | ProbeKind::HttpJson(_)
-            | ProbeKind::Sql(_)
-            | ProbeKind::Command(_)
-            | ProbeKind::Tcp(_) => {}
+        for (field, value) in probe.kind.fixed(id, &changes) {
+            fixed.entry(id.clone()).or_default().insert(field.to_owned(), value);
         }
     }
     fixed
-}
-
-/// What to declare so that a field gets another value.
-fn advice(plan: &Plan, probe: &ProbeId, field: &str) -> String {
-    match plan.probes.get(probe).map(|probe| &probe.kind) {
-        Some(ProbeKind::Replication(link)) => {
-            format!("say `simulate: [{{ fence: {} }}]` in the action that stops the writes", link.source)
-        }
-        Some(ProbeKind::Dns(_)) => {
-            format!(
-                "say `simulate: [{{ point: {{ record: {probe}, to: new }} }}]` in the action that changes the record"
-            )
-        }
-        _ => format!(
-            "say what `{field}` is under `simulate` of the probe `{probe}`, or `simulate: [{{ set: {{ {probe}.{field}: VALUE }} }}]` in the action that changes it"
-        ),
-    }
 }

@@ -3,6 +3,7 @@
 use crate::core::ids::{ProbeId, StepId};
 use crate::core::nearest::suggestion;
 use crate::core::plan::Plan;
+use crate::core::probe::ProbeKind;
 use crate::core::time::Span;
 use crate::runbook::Diagnostic;
 use crate::runbook::tree::Node;
@@ -74,7 +75,7 @@ fn step(plan: &Plan, name: &str, node: &Node, faults: &mut Vec<Diagnostic>) {
     }
     let fault = Diagnostic::new(format!("there is no step `{name}`")).at(node.mark, "unknown step");
     let help = match name.split_once(' ') {
-        Some(("first" | "last", kind)) => suggestion(kind, select::STEP_KINDS),
+        Some(("first" | "last", kind)) => suggestion(kind, select::step_kinds()),
         _ => suggestion(name, plan.index.keys().map(StepId::as_str)),
     };
     faults.push(fault.help(help));
@@ -162,11 +163,11 @@ fn resolver(plan: &Plan, name: &str, node: &Node, faults: &mut Vec<Diagnostic>) 
 
 fn probe(plan: &Plan, name: &str, node: &Node, faults: &mut Vec<Diagnostic>) {
     if let Some(kind) = name.strip_prefix("any ")
-        && !select::PROBE_KINDS.contains(&kind.trim())
+        && !ProbeKind::WORDS.contains(&kind.trim())
     {
         let fault = Diagnostic::new(format!("there is no kind of probe `{kind}`"));
         let fault = fault.at(node.path(&["probe"]).mark, "unknown kind");
-        faults.push(fault.help(suggestion(kind, select::PROBE_KINDS)));
+        faults.push(fault.help(suggestion(kind, ProbeKind::WORDS.iter().copied())));
     } else if select::probes(plan, name).is_empty() {
         missing("probe", name, plan.probes.keys().map(ProbeId::as_str).collect(), node, faults);
     }

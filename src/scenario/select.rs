@@ -3,7 +3,6 @@
 use crate::core::action::Action;
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::plan::{Plan, Step, WriteMark};
-use crate::core::probe::ProbeKind;
 use crate::core::simulate::Change;
 use crate::core::target::Target;
 
@@ -11,11 +10,9 @@ use crate::core::target::Target;
 pub const ANY: &str = "any";
 
 /// Kinds of step that `first` and `last` can name.
-pub const STEP_KINDS: [&str; 11] =
-    ["manual", "command", "sql", "http", "wait", "soak", "dns.update", "section", "copy", "switch", "flip"];
-
-/// Kinds of probe that `any` can name.
-pub const PROBE_KINDS: [&str; 7] = ["postgres.replication", "dns", "http", "http.json", "sql", "command", "tcp"];
+pub fn step_kinds() -> impl Iterator<Item = &'static str> {
+    Action::WORDS.iter().copied().chain(["section", "copy", "switch", "flip"])
+}
 
 /// The step that is meant: by its id, or as `first soak`.
 pub fn step<'p>(plan: &'p Plan, text: &str) -> Option<&'p Step> {
@@ -31,7 +28,7 @@ pub fn step<'p>(plan: &'p Plan, text: &str) -> Option<&'p Step> {
 pub fn words(text: &str) -> Option<(&str, &str)> {
     let (which, kind) = text.split_once(' ')?;
     let kind = kind.trim();
-    (matches!(which, "first" | "last") && STEP_KINDS.contains(&kind)).then_some((which, kind))
+    (matches!(which, "first" | "last") && step_kinds().any(|known| known == kind)).then_some((which, kind))
 }
 
 fn is(step: &Step, kind: &str) -> bool {
@@ -45,10 +42,7 @@ fn is(step: &Step, kind: &str) -> bool {
                 || step.writes == Some(WriteMark::Stop)
                 || changes().any(|change| matches!(change, Change::Use(_)))
         }
-        "flip" => actions().any(|action| match action {
-            Action::DnsUpdate(update) => update.changes.iter().any(|change| change.from != change.to),
-            _ => action.simulate().iter().any(|change| matches!(change, Change::Point(_))),
-        }),
+        "flip" => actions().any(Action::moves_a_record),
         kind => !step.work.section && actions().any(|action| action.kind() == kind),
     }
 }
@@ -57,7 +51,7 @@ fn is(step: &Step, kind: &str) -> bool {
 pub fn replications(plan: &Plan, text: &str) -> Vec<ProbeId> {
     probes(plan, if text == ANY { "any postgres.replication" } else { text })
         .into_iter()
-        .filter(|id| matches!(plan.probes.get(id).map(|probe| &probe.kind), Some(ProbeKind::Replication(_))))
+        .filter(|id| plan.probes.get(id).is_some_and(|probe| probe.kind.replication().is_some()))
         .collect()
 }
 

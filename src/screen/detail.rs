@@ -3,11 +3,11 @@
 use super::keys::KeyAction;
 use super::naming::name_of;
 use super::{Ask, Block, Detail, GateRow, Role, Text, ViewContext, markdown, steps};
-use crate::core::action::Action;
-use crate::core::evidence::{Evidence, Verdict};
+use crate::core::action::{Action, Kept, Wait};
+use crate::core::evidence::{Evidence, Verdict, shut_sentence};
 use crate::core::job::{Direction, JobKey};
 use crate::core::plan::{ConditionId, Job, Reversibility, Step, Work};
-use crate::core::poll::{gates, shut_sentence};
+use crate::core::poll::gates;
 use crate::core::progress::checks;
 use crate::core::standing::{StepState, step_state, unmet};
 use crate::core::state::{Phase, Running, StepRun};
@@ -174,8 +174,9 @@ fn under_way(context: &ViewContext, running: &Running, progress: &StepRun, block
     let passed = running.passed(context.now);
     let mut lines = Vec::new();
     let back = running.key.direction != Direction::Do;
-    match context.plan.action(&running.key) {
-        Some(Action::Manual(items)) => {
+    let action = context.plan.action(&running.key);
+    match action.and_then(Action::kept) {
+        Some(Kept::Manual(items)) => {
             lines.extend(items.iter().enumerate().map(|(at, item)| {
                 let done = u16::try_from(at).is_ok_and(|at| progress.items.contains(&at));
                 let (role, tick) = if done { (Role::Dim, "[x]") } else { (Role::Plain, "[ ]") };
@@ -185,7 +186,7 @@ fn under_way(context: &ViewContext, running: &Running, progress: &StepRun, block
             let step = context.plan.step(&running.key.step);
             lines.extend(hint(context, KeyAction::Tick, step, "ticks the next item when it is done"));
         }
-        Some(Action::Soak(soak)) => {
+        Some(Kept::Soak(soak)) => {
             lines.push(progress_line("watched", passed, Some(soak.length)));
             lines.extend(running.interrupted.as_ref().map(|interrupted| {
                 let guards = interrupted.guards.iter().map(shut_sentence).collect::<Vec<_>>().join("; ");
@@ -193,14 +194,13 @@ fn under_way(context: &ViewContext, running: &Running, progress: &StepRun, block
                     .and(Role::Plain, format!("guard {}", clean(&guards)))
             }));
         }
-        Some(Action::Wait(crate::core::action::Wait::For(span))) => {
+        Some(Kept::Wait(Wait::For(span))) => {
             lines.push(progress_line("waiting", passed, Some(*span)));
         }
-        Some(Action::Wait(crate::core::action::Wait::Until(until))) => {
+        Some(Kept::Wait(Wait::Until(until))) => {
             lines.push(progress_line("waiting, at most", passed, Some(until.within)));
         }
-        Some(action) => lines.push(progress_line(action.kind(), passed, action.limit())),
-        None => {}
+        None => lines.extend(action.map(|action| progress_line(action.kind(), passed, action.limit()))),
     }
     let work = context.plan.work(&running.key).filter(|work| work.section);
     if let Some(work) = work {

@@ -99,10 +99,7 @@ pub(crate) fn still_refused(context: &ViewContext, refused_then: &Refused) -> Op
 /// The items of the checklist that is under way, if one is.
 pub(crate) fn checklist<'a>(context: &'a ViewContext, step: &Step) -> Option<&'a [String]> {
     let Phase::Running(running) = context.run.phase(&step.id) else { return None };
-    match context.plan.action(&running.key) {
-        Some(Action::Manual(items)) => Some(items),
-        _ => None,
-    }
+    context.plan.action(&running.key).and_then(Action::checklist)
 }
 
 /// The first item of a running checklist that is not ticked, from 0.

@@ -7,9 +7,10 @@ use super::overlay::going_on;
 use super::{
     Ask, Guise, Overlay, Prompt, Role, Screen, Text, UiState, ViewContext, detail, header, log, overlay, panes, steps,
 };
+use crate::core::evidence::shut_sentence;
 use crate::core::fact::Mode;
 use crate::core::plan::Step;
-use crate::core::poll::{gates, shut_sentence};
+use crate::core::poll::gates;
 use crate::core::standing::{STOP_WORD, StepState, step_state, stop_word, undo_word, word};
 use crate::text::clean;
 use crate::words;

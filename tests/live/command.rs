@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use gonogo::core::action::{Action, CommandLine};
+use gonogo::core::action::Action;
 use gonogo::core::job::{Adoption, Outcome};
+use gonogo::core::kind::command::{CommandLine, CommandProbe};
 use gonogo::core::plan::SecretSource;
-use gonogo::core::probe::{CommandProbe, ProbeKind};
+use gonogo::core::probe::ProbeKind;
 use gonogo::core::time::Span;
 use gonogo::core::value::{FieldType, Value};
 use gonogo::world::World as _;

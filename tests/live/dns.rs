@@ -4,9 +4,11 @@ use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use gonogo::core::action::{Action, DnsChange, DnsUpdate};
+use gonogo::core::action::Action;
+use gonogo::core::kind::{DnsProbe, DnsUpdateAction};
 use gonogo::core::plan::SecretSource;
-use gonogo::core::probe::{DnsProbe, ProbeKind, RecordType};
+use gonogo::core::probe::ProbeKind;
+use gonogo::core::record::{DnsChange, RecordType};
 use gonogo::core::target::{Dns, Target, Tsig, TsigAlgorithm};
 use gonogo::core::time::Span;
 use gonogo::core::value::Value;
@@ -124,8 +126,8 @@ fn app() -> ProbeKind {
     probe("app.example.test", RecordType::A, &["192.0.2.2", "192.0.2.1"], &["198.51.100.1"])
 }
 
-fn update(from: &[&str], to: &[&str]) -> DnsUpdate {
-    DnsUpdate {
+fn update(from: &[&str], to: &[&str]) -> DnsUpdateAction {
+    DnsUpdateAction {
         target: "zone".into(),
         changes: vec![DnsChange {
             name: "app.example.test".to_owned(),

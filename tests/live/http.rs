@@ -5,9 +5,11 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use gonogo::core::action::{Action, HttpCall, Method};
+use gonogo::core::action::Action;
+use gonogo::core::kind::http::{HttpAction, HttpProbe, Method};
+use gonogo::core::kind::{HttpJsonProbe, TcpProbe};
 use gonogo::core::plan::SecretSource;
-use gonogo::core::probe::{HttpJsonProbe, HttpProbe, ProbeKind, TcpProbe};
+use gonogo::core::probe::ProbeKind;
 use gonogo::core::target::{Http, Target};
 use gonogo::core::time::Span;
 use gonogo::core::value::{FieldType, Value};
@@ -104,8 +106,8 @@ fn sides(names: &[&str], window: u32) -> ProbeKind {
     ProbeKind::Http(HttpProbe { sides, path: "/".to_owned(), window })
 }
 
-fn call(method: Method, path: &str) -> HttpCall {
-    HttpCall {
+fn call(method: Method, path: &str) -> HttpAction {
+    HttpAction {
         target: "api".into(),
         method,
         path: path.to_owned(),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use gonogo::core::probe::{ProbeKind, Replication};
+use gonogo::core::kind::ReplicationProbe;
+use gonogo::core::probe::ProbeKind;
 use gonogo::core::value::Value;
 use gonogo::world::World as _;
 use tokio::task::JoinSet;
@@ -11,7 +12,7 @@ use crate::pg::Cluster;
 use crate::support::{Setting, Stage};
 
 fn probe(subscription: Option<&str>, slot: Option<&str>, heartbeat: Option<&str>) -> ProbeKind {
-    ProbeKind::Replication(Replication {
+    ProbeKind::Replication(ReplicationProbe {
         source: "old".into(),
         target: "new".into(),
         subscription: subscription.map(str::to_owned),

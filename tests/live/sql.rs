@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use gonogo::core::action::{Action, Sql, SqlExpect};
+use gonogo::core::action::Action;
+use gonogo::core::kind::sql::{SqlAction, SqlExpect, SqlProbe};
 use gonogo::core::plan::SecretSource;
-use gonogo::core::probe::{ProbeKind, SqlProbe};
+use gonogo::core::probe::ProbeKind;
 use gonogo::core::target::{Postgres, Target, Tls};
 use gonogo::core::time::Span;
 use gonogo::core::value::{FieldType, Value};
@@ -22,8 +23,8 @@ fn probe(query: &str, fields: &[(&str, FieldType)]) -> ProbeKind {
     })
 }
 
-fn sql(statements: &[&str]) -> Sql {
-    Sql {
+fn sql(statements: &[&str]) -> SqlAction {
+    SqlAction {
         target: "db".into(),
         statements: statements.iter().map(|text| (*text).to_owned()).collect(),
         transaction: false,

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gonogo::clock::Clock;
-use gonogo::core::action::{Action, Command, CommandLine};
+use gonogo::core::action::Action;
 use gonogo::core::ids::{Attempt, ProbeId, StepId, TargetId};
 use gonogo::core::job::{Adoption, Direction, JobKey, Outcome};
+use gonogo::core::kind::command::{CommandAction, CommandLine};
 use gonogo::core::plan::{Plan, SecretSource};
 use gonogo::core::probe::{Probe, ProbeKind};
 use gonogo::core::reading::Reading;
@@ -240,8 +241,8 @@ pub fn key(step: &str) -> JobKey {
     JobKey { step: StepId::from(step), direction: Direction::Do, attempt: Attempt(1), job: 0 }
 }
 
-pub fn shell(text: &str) -> Command {
-    Command {
+pub fn shell(text: &str) -> CommandAction {
+    CommandAction {
         run: CommandLine::Shell(text.to_owned()),
         env: BTreeMap::new(),
         cwd: None,

@@ -10,7 +10,7 @@ use super::super::ids::ProbeId;
 use super::super::nearest::suggestion;
 use super::super::time::Span;
 use super::super::value::{Field, Shape, Value};
-use super::ExprError;
+use super::error::ExprError;
 use super::node::{Arithmetic, Compare, Kind, Logic, Loop, Node, TextTest, Unit, Which};
 
 /// Deepest nesting of an expression; what people write stays below ten.
@@ -550,16 +550,16 @@ fn unquoted(number: &Node, text: &Node) -> Option<String> {
     literal.parse::<bytesize::ByteSize>().is_ok().then(|| format!("write `bytes(\"{literal}\")`"))
 }
 
-/// What a field's number counts, from its name or else from its description.
+/// What a field's number counts: as its kind says, or else, for a declared field, as its name says.
 fn unit_of(field: &Field) -> Unit {
-    let (name, doc) = (field.name.as_str(), field.doc);
+    let (name, unit) = (field.name.as_str(), field.unit);
     if !matches!(field.shape, Shape::Int | Shape::Float) {
         Unit::Plain
-    } else if name.ends_with("_ms") || doc.contains("millisecond") {
+    } else if unit == "milliseconds" || name.ends_with("_ms") {
         Unit::Millis
-    } else if name == "bytes" || name.ends_with("_bytes") || doc.starts_with("bytes") {
+    } else if unit == "bytes" || name == "bytes" || name.ends_with("_bytes") {
         Unit::Bytes
-    } else if name == "seconds" || name.ends_with("_s") || name.ends_with("_seconds") || doc.contains("seconds") {
+    } else if unit == "seconds" || name == "seconds" || name.ends_with("_s") || name.ends_with("_seconds") {
         Unit::Seconds
     } else {
         Unit::Plain

@@ -1,8 +1,16 @@
+use std::collections::BTreeMap;
+
+use super::super::evidence::{Assessment, Baseline, Baselines, Verdict};
+use super::super::ids::ProbeId;
+use super::super::time::{At, Span};
+use super::super::value::{Shape, Value};
 use super::*;
 
 fn shapes() -> BTreeMap<ProbeId, Shape> {
-    use crate::core::probe::{DnsProbe, HttpProbe, ProbeKind, RecordType, Replication};
-    let replication = ProbeKind::Replication(Replication {
+    use crate::core::kind::{DnsProbe, HttpProbe, ReplicationProbe};
+    use crate::core::probe::ProbeKind;
+    use crate::core::record::RecordType;
+    let replication = ProbeKind::Replication(ReplicationProbe {
         source: "old".into(),
         target: "new".into(),
         subscription: None,

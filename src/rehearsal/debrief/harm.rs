@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::named;
-use crate::core::action::Action;
+use crate::core::evidence::shut_sentence;
 use crate::core::fact::{Ending, Fact, Recorded};
 use crate::core::ids::StepId;
 use crate::core::plan::{Plan, Reversibility, Step};
-use crate::core::poll::shut_sentence;
-use crate::core::simulate::Change;
 use crate::core::state::{Phase, Run};
 use crate::core::time::{At, Span};
 use crate::core::value::Value;
@@ -73,10 +71,7 @@ pub(super) fn not_as_told(plan: &Plan, run: &Run, truth: &Truth) -> Vec<String> 
 
 /// Whether a step leads customers elsewhere.
 fn moves_customers(step: &Step) -> bool {
-    step.work.jobs.iter().any(|job| match &job.action {
-        Action::DnsUpdate(update) => update.changes.iter().any(|change| change.from != change.to),
-        action => action.simulate().iter().any(|change| matches!(change, Change::Point(_))),
-    })
+    step.work.jobs.iter().any(|job| job.action.moves_a_record())
 }
 
 /// Everything that would have hurt.

@@ -5,51 +5,40 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-mod command;
 mod declared;
-mod dns;
-mod dns_update;
 mod foreign;
-mod forms;
-mod http;
-mod latency;
-mod mask;
-mod outbox;
-mod pg;
-mod replication;
+pub mod jobs;
+mod kind;
+mod net;
 mod schedule;
 mod secrets;
-pub mod shim;
-mod spool;
-mod sql;
-mod tail;
-mod tcp;
-mod tls;
-mod unwatched;
 mod watching;
 
 pub use watching::Watching;
 
-use self::outbox::Outbox;
+use self::jobs::Reporter;
+use self::jobs::outbox::Outbox;
+use self::kind::Job;
+use self::net::pg;
 use self::secrets::Secrets;
 use super::{World, WorldEvent, shape};
 use crate::clock::Clock;
-use crate::contain::{contain, contain_now};
-use crate::core::action::{Action, Command};
+use crate::contain::contain;
+use crate::core::action::Action;
 use crate::core::ids::{ProbeId, TargetId};
-use crate::core::job::{Adoption, JobKey, Outcome, Stream};
+use crate::core::job::{JobKey, Outcome};
 use crate::core::plan::Plan;
 use crate::core::probe::Probe;
 use crate::core::reading::{Failure, Reading};
 use crate::core::target::{Dns, Http, Target};
 use crate::core::time::Span;
-use crate::core::value::Value;
+use crate::core::value::{Shape, Value};
 
 /// What the live world needs to know beyond the plan.
 #[derive(Clone, Debug)]
@@ -96,6 +85,8 @@ struct Shared {
     options: LiveOptions,
     targets: BTreeMap<TargetId, Target>,
     probes: BTreeMap<ProbeId, Probe>,
+    /// What every reading of each probe is promised to be.
+    shapes: BTreeMap<ProbeId, Shape>,
     secrets: Secrets,
     databases: pg::Databases,
     outbox: Outbox,
@@ -129,7 +120,8 @@ impl Shared {
         done: tokio::time::Instant,
         result: Result<Value, Failure>,
     ) {
-        let result = result.and_then(|value| match shape::mismatch(&value, &probe.kind.shape()) {
+        let promised = self.shapes.get(id).unwrap_or(&Shape::Any);
+        let result = result.and_then(|value| match shape::mismatch(&value, promised) {
             None => Ok(value),
             Some(what) => Err(Failure::new(format!("{} broke its promise: {what}", probe.kind.name()))),
         });
@@ -140,65 +132,6 @@ impl Shared {
             took: Span(u64::try_from(took).unwrap_or(u64::MAX)),
             result,
         });
-    }
-}
-
-/// Where a job's lines go.
-struct Reporter {
-    shared: Option<Arc<Shared>>,
-    key: Option<JobKey>,
-    masker: mask::Masker,
-    last_words: Mutex<String>,
-}
-
-impl Reporter {
-    fn new(shared: &Arc<Shared>, key: &JobKey) -> Self {
-        Self {
-            shared: Some(Arc::clone(shared)),
-            key: Some(key.clone()),
-            masker: mask::Masker::default(),
-            last_words: Mutex::default(),
-        }
-    }
-
-    /// One that only listens.
-    fn silent(shared: &Shared) -> Self {
-        Self { shared: None, key: None, masker: shared.secrets.masker(), last_words: Mutex::default() }
-    }
-
-    /// Foreign text made harmless.
-    fn tell(&self, text: &str) -> String {
-        match &self.shared {
-            Some(shared) => shared.secrets.tell(text),
-            None => foreign::clean(&self.masker.mask(text)),
-        }
-    }
-
-    /// A line of the action itself.
-    fn line(&self, text: &str) {
-        let told = self.tell(text);
-        self.told(Stream::Out, told);
-    }
-
-    /// A line that is harmless already.
-    fn told(&self, stream: Stream, line: String) {
-        if let (Some(shared), Some(key)) = (&self.shared, &self.key) {
-            shared.outbox.line(key, stream, line);
-        }
-    }
-
-    fn dropped(&self, lines: u64) {
-        if let (Some(shared), Some(key)) = (&self.shared, &self.key) {
-            shared.outbox.dropped(key, lines);
-        }
-    }
-
-    fn keep_last_words(&self, words: String) {
-        *self.last_words.lock().unwrap_or_else(PoisonError::into_inner) = words;
-    }
-
-    fn last_words(&self) -> String {
-        self.last_words.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -235,46 +168,6 @@ where
     shared.outbox.verdict(WorldEvent::Ended { key, outcome, took });
 }
 
-/// Does what the action says.
-async fn act(
-    shared: &Arc<Shared>,
-    key: &JobKey,
-    action: &Action,
-    stop: watch::Receiver<bool>,
-) -> (Outcome, Option<Span>) {
-    let report = Reporter::new(shared, key);
-    let outcome = match action {
-        Action::Command(command) => return command::run(shared, key, command, &report, stop).await,
-        Action::Sql(sql) => sql::run(shared, sql, &report, stop).await,
-        Action::Http(call) => http::run(shared, call, &report, stop).await,
-        Action::DnsUpdate(update) => dns_update::run(shared, update, &report, stop).await,
-        Action::Manual(_) | Action::Wait(_) | Action::Soak(_) => {
-            Outcome::Failed { what: format!("`{}` is not done by the outside world", action.kind()) }
-        }
-    };
-    (outcome, None)
-}
-
-/// Looks for a command of an earlier cockpit, and stays with it if it still runs.
-async fn take_up(shared: Arc<Shared>, key: JobKey, command: Command, stop: watch::Receiver<bool>) {
-    let look = {
-        let (shared, key, command) = (Arc::clone(&shared), key.clone(), command.clone());
-        tokio::task::spawn_blocking(move || contain_now(|| command::find(&shared, &key, &command)))
-    };
-    let (adoption, watcher) = look.await.ok().and_then(Result::ok).unwrap_or((Adoption::Untraceable, None));
-    shared.outbox.verdict(WorldEvent::Adopted { key: key.clone(), adoption });
-    if let Some(watcher) = watcher {
-        let work = {
-            let (shared, key) = (Arc::clone(&shared), key.clone());
-            async move {
-                let report = Reporter::new(&shared, &key);
-                command::follow(&shared, &key, &command, watcher, &report, stop).await
-            }
-        };
-        see_through(&shared, key, work).await;
-    }
-}
-
 impl World for LiveWorld {
     fn watch(&mut self) {
         self.measuring.watch();
@@ -286,7 +179,10 @@ impl World for LiveWorld {
         self.jobs.spawn(async move {
             let work = {
                 let (shared, key) = (Arc::clone(&shared), key.clone());
-                async move { act(&shared, &key, &action, stop).await }
+                async move {
+                    let report = Reporter::new(&shared, &key);
+                    kind::perform(&shared, &action, Job { key: &key, report: &report, stop }).await
+                }
             };
             Box::pin(see_through(&shared, key, work)).await;
         });
@@ -299,12 +195,12 @@ impl World for LiveWorld {
     }
 
     fn adopt(&mut self, key: JobKey, action: &Action) {
-        let Action::Command(command) = action else {
+        if !action.leaves_a_trace() {
             self.measuring.adopt(key, action);
             return;
-        };
+        }
         let stop = self.stop_of(&key);
-        self.jobs.spawn(take_up(Arc::clone(&self.measuring.shared), key, command.clone(), stop));
+        self.jobs.spawn(kind::take_up(Arc::clone(&self.measuring.shared), action.clone(), key, stop));
     }
 
     async fn next(&mut self) -> Option<WorldEvent> {

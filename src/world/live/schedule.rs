@@ -7,12 +7,12 @@ use rand::Rng as _;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Shared, command, dns, http, latency, replication, sql, tcp};
+use super::Shared;
+use super::kind::{Measure, watch_probe};
 use crate::contain::{Panicked, contain};
 use crate::core::ids::ProbeId;
-use crate::core::probe::{Probe, ProbeKind};
+use crate::core::probe::Probe;
 use crate::core::reading::Failure;
-use crate::core::value::Value;
 
 /// Longest time until every probe has been asked for the first time.
 const SPREAD: Duration = Duration::from_secs(1);
@@ -56,7 +56,7 @@ pub(super) fn start(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
         let (shared, id, probe) = (Arc::clone(shared), id.clone(), probe.clone());
         tasks.spawn(async move {
             let every = probe.every.to_std();
-            let work = |begun| measure_on(Arc::clone(&shared), id.clone(), probe.clone(), begun);
+            let work = |begun| watch_probe(Arc::clone(&shared), id.clone(), probe.clone(), begun);
             let tell = |panicked: Panicked| {
                 let what = shared.secrets.tell_brief(&panicked.to_string(), 300);
                 let failure = Failure::new(format!("internal error in probe `{id}`: {what}"));
@@ -65,17 +65,6 @@ pub(super) fn start(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
             };
             endure(now + phase, every, work, tell).await;
         });
-    }
-}
-
-/// Measures for ever, from `first` on.
-async fn measure_on(shared: Arc<Shared>, id: ProbeId, probe: Probe, first: Instant) {
-    match &probe.kind {
-        ProbeKind::Http(http) => {
-            let http = http.clone();
-            latency::watch(shared, id, probe, http, first).await;
-        }
-        _ => watch(shared, id, probe, first).await,
     }
 }
 
@@ -92,48 +81,19 @@ async fn endure<F: Future<Output = ()>>(
     }
 }
 
-/// What a probe keeps from one measurement to the next.
-#[derive(Default)]
-pub(super) struct Memory {
-    connection: Option<http::Connection>,
-    replication: replication::Memory,
-    dns: dns::Memory,
-}
-
-async fn watch(shared: Arc<Shared>, id: ProbeId, probe: Probe, first: Instant) {
+/// Measures for ever on the common timetable.
+pub(super) async fn on_timetable<T: Measure>(shared: Arc<Shared>, id: ProbeId, probe: Probe, kind: T, first: Instant) {
     let mut timetable = Timetable::new(first, probe.every.to_std());
-    let mut memory = Memory::default();
+    let mut memory = T::Memory::default();
+    let limit = probe.limit.to_std();
     loop {
         let tick = timetable.next();
         tokio::time::sleep_until(tick).await;
-        let measured = tokio::time::timeout_at(tick + probe.limit.to_std(), measure(&shared, &probe, &mut memory));
-        let result = match measured.await {
+        let result = match tokio::time::timeout_at(tick + limit, kind.measure(&shared, limit, &mut memory)).await {
             Ok(result) => result,
-            Err(_) => Err(Failure::new(format!("no answer from {} within {}", asked(&probe.kind), probe.limit))),
+            Err(_) => Err(Failure::new(format!("no answer from {} within {}", probe.kind.asked(), probe.limit))),
         };
         shared.reading(&id, &probe, tick, Instant::now(), result);
-    }
-}
-
-async fn measure(shared: &Arc<Shared>, probe: &Probe, memory: &mut Memory) -> Result<Value, Failure> {
-    match &probe.kind {
-        ProbeKind::Replication(replication) => replication::measure(shared, replication, &mut memory.replication).await,
-        ProbeKind::Dns(dns) => dns::measure(shared, dns, probe.limit.to_std(), &mut memory.dns).await,
-        ProbeKind::HttpJson(http) => http::measure_json(shared, http, &mut memory.connection).await,
-        ProbeKind::Sql(sql) => sql::measure(shared, sql).await,
-        ProbeKind::Command(command) => command::measure(shared, command).await,
-        ProbeKind::Tcp(tcp) => tcp::measure(shared, tcp, probe.limit.to_std()).await,
-        // Has a timetable of its own.
-        ProbeKind::Http(_) => Err(Failure::new("not measured here")),
-    }
-}
-
-/// Who was asked, for the sentence about a silence.
-fn asked(kind: &ProbeKind) -> String {
-    match kind {
-        ProbeKind::Command(_) => "the command".to_owned(),
-        ProbeKind::Tcp(tcp) => tcp.address.clone(),
-        _ => kind.targets().iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>().join(" and "),
     }
 }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::outbox::Outbox;
+use super::jobs::outbox::Outbox;
+use super::net::pg;
 use super::secrets::Secrets;
-use super::{LiveError, LiveOptions, Shared, pg, schedule};
+use super::{LiveError, LiveOptions, Shared, schedule};
 use crate::core::action::Action;
 use crate::core::job::{Adoption, JobKey, Outcome};
 use crate::core::plan::Plan;
@@ -37,6 +38,7 @@ impl Watching {
         let shared = Shared {
             targets: plan.targets.clone(),
             probes: plan.probes.clone(),
+            shapes: plan.probes.iter().map(|(id, probe)| (id.clone(), probe.kind.shape())).collect(),
             secrets: Secrets::new(plan.secrets.clone()),
             databases: pg::Databases::new(databases, longest.max(Duration::from_secs(1))),
             outbox: Outbox::default(),

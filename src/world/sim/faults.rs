@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::core::action::Action;
 use crate::core::ids::ProbeId;
 use crate::core::plan::Step;
 use crate::core::probe::Probe;
@@ -209,8 +208,7 @@ impl SimWorld {
         let steps = match fault {
             Fault::Fails(_) | Fault::Hangs(_) | Fault::Unknown(_) => self.troubles.doomed_last().into_iter().collect(),
             Fault::UpdatesRefused(_) | Fault::UpdatesDelayed(_) => {
-                let updates =
-                    |step: &&Step| step.work.jobs.iter().any(|job| matches!(job.action, Action::DnsUpdate(_)));
+                let updates = |step: &&Step| step.work.jobs.iter().any(|job| job.action.records().is_some());
                 self.plan.steps.iter().filter(updates).map(|step| step.id.clone()).collect()
             }
             _ => BTreeSet::new(),

@@ -76,15 +76,20 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(probe: &ProbeId, of: &crate::core::probe::Replication, seed: u64, begun: bool) -> Self {
+    pub(super) fn new(
+        probe: &ProbeId,
+        of: crate::core::kind::spec::WatchedReplication<'_>,
+        seed: u64,
+        begun: bool,
+    ) -> Self {
         let mut dice = Dice::new(seed, &format!("link {probe}"));
         #[allow(clippy::cast_possible_wrap)] // a handful
-        let tables = if of.subscription.is_some() { 6 + dice.pick(9) as i64 } else { 0 };
+        let tables = if of.logical { 6 + dice.pick(9) as i64 } else { 0 };
         Self {
             probe: probe.clone(),
             source: of.source.clone(),
             target: of.target.clone(),
-            logical: of.subscription.is_some(),
+            logical: of.logical,
             state: if begun { State::Streaming } else { State::Absent },
             stuck: None,
             lost: false,

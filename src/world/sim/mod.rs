@@ -13,6 +13,7 @@ mod dice;
 mod faults;
 mod fields;
 mod jobs;
+mod kind;
 mod link;
 mod model;
 mod names;
@@ -38,7 +39,7 @@ use super::WorldEvent;
 use dice::Dice;
 use jobs::Job;
 use model::Model;
-use probes::{Watch, Watched};
+use probes::Watched;
 use trouble::{Fate, Troubles};
 
 pub use trouble::{Incident, IncidentKind, Touches};
@@ -100,7 +101,7 @@ pub struct SimWorld {
     queue: BTreeMap<(At, u64), Coming>,
     sequence: u64,
     watching: bool,
-    watch: Watch,
+    watch: BTreeMap<ProbeId, Watched>,
     muted: Vec<(usize, ProbeId, Mute)>,
     running: BTreeMap<JobKey, Job>,
     /// What commands left behind for whoever looks for them.
@@ -124,7 +125,7 @@ impl SimWorld {
             queue: BTreeMap::new(),
             sequence: 0,
             watching: false,
-            watch: plan.probes.keys().map(|id| (id.clone(), Watched::new(seed, id))).collect(),
+            watch: plan.probes.iter().map(|(id, probe)| (id.clone(), Watched::new(seed, id, probe))).collect(),
             muted: Vec::new(),
             running: BTreeMap::new(),
             results: BTreeMap::new(),
@@ -270,7 +271,7 @@ impl SimWorld {
             Coming::Ended(_) | Coming::FaultBegins(_) | Coming::FaultEnds(_) => true,
         });
         for job in self.running.values_mut().filter(|job| job.orphan.is_none()) {
-            let happens = jobs::leaves_a_trace(&job.action) || (job.fate == Fate::Well && job.dice.chance(0.5));
+            let happens = job.action.leaves_a_trace() || (job.fate == Fate::Well && job.dice.chance(0.5));
             job.orphan = Some(happens);
         }
     }
@@ -286,7 +287,7 @@ impl SimWorld {
         let took = jobs::duration(&self.plan, &key, action, &mut dice);
         let mut job =
             Job { action: action.clone(), since: now, fate, stopped: false, timed_out: false, orphan: None, dice };
-        let delay = if matches!(action, Action::DnsUpdate(_)) { self.troubles.delay() } else { Span::ZERO };
+        let delay = if action.records().is_some() { self.troubles.delay() } else { Span::ZERO };
         let limit = action.limit().unwrap_or(At::NEVER.since(now));
         let takes = Span(took.0.saturating_add(delay.0));
         let ends = if matches!(job.fate, Fate::Hangs) || takes > limit {
@@ -329,7 +330,7 @@ impl SimWorld {
     /// Looks for a job of an earlier cockpit. [`WorldEvent::Adopted`] follows and, if it is still running, later
     /// [`WorldEvent::Ended`].
     pub fn adopt(&mut self, key: JobKey, action: &Action) {
-        let adoption = if !jobs::leaves_a_trace(action) {
+        let adoption = if !action.leaves_a_trace() {
             Adoption::Untraceable
         } else if let Some((outcome, took)) = self.results.get(&key) {
             Adoption::Ended { outcome: outcome.clone(), took: *took }
@@ -518,7 +519,7 @@ impl SimWorld {
             self.took_place(key);
         }
         self.effects.insert(key.clone(), happened);
-        if jobs::leaves_a_trace(&job.action) {
+        if job.action.leaves_a_trace() {
             self.results.insert(key.clone(), (outcome.clone(), took));
         }
         let heard = job.orphan.is_none() && self.watching;
@@ -527,16 +528,6 @@ impl SimWorld {
 
     /// What keeps a job from doing what was asked, if anything does.
     fn hindrance(&mut self, job: &mut Job) -> Option<String> {
-        match &job.action {
-            Action::DnsUpdate(update) => {
-                let says = self.troubles.refuses()?;
-                Some(format!("{} refuses the update: {says}; nothing was changed", update.target))
-            }
-            Action::Http(http) => match self.model.web.status(&http.target, &mut job.dice) {
-                200 => None,
-                status => Some(format!("{} {} on {} answered {status}", http.method.as_str(), http.path, http.target)),
-            },
-            Action::Command(_) | Action::Sql(_) | Action::Manual(_) | Action::Wait(_) | Action::Soak(_) => None,
-        }
+        kind::rehearsed(&job.action)?.hindrance(&self.model, &mut self.troubles, &mut job.dice)
     }
 }

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::core::action::{Action, DnsUpdate};
+use crate::core::action::Action;
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::plan::Plan;
-use crate::core::probe::{DnsProbe, ProbeKind};
 use crate::core::simulate::{Change, Quantity, Side};
 use crate::core::target::Target;
 use crate::core::time::{At, Span};
@@ -14,6 +13,7 @@ use crate::core::time::{At, Span};
 use super::customers::{Customers, Service, hour};
 use super::dice::Dice;
 use super::fields::Fields;
+use super::kind::rehearsed;
 use super::link::{HIDDEN_ROWS, Link, NOW_AND_THEN};
 use super::names::Names;
 use super::plans;
@@ -110,13 +110,10 @@ impl Model {
         database.and_then(|database| self.writable.get(database)).copied().unwrap_or(true)
     }
 
-    fn record(&self) -> Option<DnsProbe> {
-        plans::customers_record(&self.plan).cloned()
-    }
-
     /// Lets time pass up to `to`.
     pub(super) fn advance(&mut self, to: At) {
-        let record = self.record();
+        let plan = Arc::clone(&self.plan);
+        let record = plans::customers_record(&plan);
         while self.now < to {
             let change = self.names.next_change().filter(|at| *at > self.now);
             let next = to.min(self.now.plus(STRETCH)).min(change.unwrap_or(At::NEVER));
@@ -127,7 +124,7 @@ impl Model {
             if change == Some(next) {
                 self.unsettle();
             }
-            let shares = record.as_ref().map_or((1.0, 0.0), |record| self.names.shares(record));
+            let shares = record.map_or((1.0, 0.0), |record| self.names.shares(record));
             if shares != self.shares {
                 for (side, before, after) in
                     [(Side::Old, self.shares.0, shares.0), (Side::New, self.shares.1, shares.1)]
@@ -219,24 +216,11 @@ impl Model {
     /// Carries out what an action does when it is done well, and tells its result.
     pub(super) fn perform(&mut self, action: &Action, expect: Option<Span>) -> Result<Option<String>, String> {
         self.unsettle();
-        match action {
-            Action::DnsUpdate(update) => self.update(update).map(Some),
-            Action::Sql(_) | Action::Command(_) | Action::Http(_) => {
-                for change in action.simulate() {
-                    self.change(change, expect);
-                }
-                Ok(None)
-            }
-            // The core keeps these itself: they leave no trace in the world.
-            Action::Manual(_) | Action::Wait(_) | Action::Soak(_) => Ok(None),
-        }
+        // What the core keeps itself leaves no trace in the world.
+        rehearsed(action).map_or(Ok(None), |action| action.change(self, expect))
     }
 
-    fn update(&mut self, update: &DnsUpdate) -> Result<String, String> {
-        self.names.update(self.now, update)
-    }
-
-    fn change(&mut self, change: &Change, expect: Option<Span>) {
+    pub(super) fn change(&mut self, change: &Change, expect: Option<Span>) {
         let now = self.now;
         match change {
             Change::Fence(target) => {
@@ -258,7 +242,7 @@ impl Model {
             Change::Pause(probe) => self.link(probe, Link::pause),
             Change::Drop(probe) => self.link(probe, Link::drop_it),
             Change::Point(point) => {
-                if let Some(ProbeKind::Dns(record)) = self.plan.probes.get(&point.record).map(|probe| &probe.kind) {
+                if let Some(record) = self.plan.probes.get(&point.record).and_then(|probe| probe.kind.record()) {
                     self.names.point(now, record, point.to, point.ttl);
                 }
             }

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::core::action::{DnsChange, DnsUpdate};
 use crate::core::ids::TargetId;
 use crate::core::plan::Plan;
-use crate::core::probe::{DnsProbe, ProbeKind, RecordType};
+use crate::core::record::{DnsChange, RecordChanges, RecordType, WatchedRecord};
 use crate::core::simulate::Side;
 use crate::core::target::{Dns, Target};
 use crate::core::time::{At, Span};
@@ -103,11 +102,9 @@ impl Names {
             let set = Set { values: change.from.clone(), ttl: ttl.unwrap_or(TTL), serial: 1 };
             sets.entry(key(target, &change.name, change.record_type)).or_insert(set);
         }
-        for probe in plan.probes.values() {
-            if let ProbeKind::Dns(probe) = &probe.kind {
-                let set = Set { values: probe.old.clone(), ttl: TTL, serial: 1 };
-                sets.entry(key(&probe.target, &probe.name, probe.record_type)).or_insert(set);
-            }
+        for record in plan.probes.values().filter_map(|probe| probe.kind.record()) {
+            let set = Set { values: record.old.to_vec(), ttl: TTL, serial: 1 };
+            sets.entry(key(record.target, record.name, record.record_type)).or_insert(set);
         }
         let zones = plan.targets.iter().filter_map(|(id, target)| match target {
             Target::Dns(dns) => Some((id.clone(), Zone::new(id, dns, &sets, seed, now))),
@@ -127,13 +124,13 @@ impl Names {
     }
 
     /// Carries out an update, or says why the server refuses it.
-    pub(super) fn update(&mut self, now: At, update: &DnsUpdate) -> Result<String, String> {
-        let Some(zone) = self.zones.get_mut(&update.target) else {
+    pub(super) fn update(&mut self, now: At, update: RecordChanges<'_>) -> Result<String, String> {
+        let Some(zone) = self.zones.get_mut(update.target) else {
             return Err(format!("there is no zone {}; nothing was sent", update.target));
         };
         let place = zone.servers.first().map(|(server, _)| server.clone()).unwrap_or_default();
-        for change in &update.changes {
-            let found = zone.primary(&key(&update.target, &change.name, change.record_type));
+        for change in update.changes {
+            let found = zone.primary(&key(update.target, &change.name, change.record_type));
             let values = found.map(|set| set.values.clone()).unwrap_or_default();
             if !same(&values, &change.from) {
                 let words = |values: &[String]| if values.is_empty() { "nothing".to_owned() } else { values.join(" ") };
@@ -147,18 +144,18 @@ impl Names {
             }
         }
         let mut names = Vec::new();
-        for DnsChange { name, record_type, to, ttl, .. } in &update.changes {
-            zone.set(now, &key(&update.target, name, *record_type), to.clone(), *ttl);
+        for DnsChange { name, record_type, to, ttl, .. } in update.changes {
+            zone.set(now, &key(update.target, name, *record_type), to.clone(), *ttl);
             names.push(format!("{name} {}", record_type.as_str()));
         }
         Ok(format!("{} changed on {place}", names.join(", ")))
     }
 
     /// Changes the record of a probe by other means.
-    pub(super) fn point(&mut self, now: At, probe: &DnsProbe, to: Side, ttl: Option<u32>) {
-        let key = key(&probe.target, &probe.name, probe.record_type);
-        let values = if to == Side::New { probe.new.clone() } else { probe.old.clone() };
-        if let Some(zone) = self.zones.get_mut(&probe.target) {
+    pub(super) fn point(&mut self, now: At, record: WatchedRecord<'_>, to: Side, ttl: Option<u32>) {
+        let key = key(record.target, record.name, record.record_type);
+        let values = if to == Side::New { record.new.to_vec() } else { record.old.to_vec() };
+        if let Some(zone) = self.zones.get_mut(record.target) {
             let ttl = ttl.or_else(|| zone.primary(&key).map(|set| set.ttl)).unwrap_or(TTL);
             zone.set(now, &key, values, ttl);
         }
@@ -184,15 +181,15 @@ impl Names {
 
     /// Shares of the customers whose resolver leads them to the old and to the new values of a probe.
     #[allow(clippy::cast_precision_loss)] // a handful of resolvers
-    pub(super) fn shares(&self, probe: &DnsProbe) -> (f64, f64) {
-        let Some(zone) = self.zones.get(&probe.target) else { return (1.0, 0.0) };
-        let key = key(&probe.target, &probe.name, probe.record_type);
+    pub(super) fn shares(&self, record: WatchedRecord<'_>) -> (f64, f64) {
+        let Some(zone) = self.zones.get(record.target) else { return (1.0, 0.0) };
+        let key = key(record.target, record.name, record.record_type);
         let (mut old, mut new) = (0.0, 0.0);
         for resolver in &zone.resolvers {
             for cache in &resolver.caches {
                 let weight = 1.0 / resolver.caches.len() as f64;
                 match cache.get(&key) {
-                    Some(cached) if same(&cached.values, &probe.new) => new += weight,
+                    Some(cached) if same(&cached.values, record.new) => new += weight,
                     Some(_) => old += weight,
                     None => {}
                 }
@@ -200,19 +197,19 @@ impl Names {
         }
         if old + new <= 0.0 {
             // Nobody's resolver is known: everybody asks the authoritative servers.
-            let is_new = zone.primary(&key).is_some_and(|set| same(&set.values, &probe.new));
+            let is_new = zone.primary(&key).is_some_and(|set| same(&set.values, record.new));
             return if is_new { (0.0, 1.0) } else { (1.0, 0.0) };
         }
         (old / (old + new), new / (old + new))
     }
 
     /// What a measurement sees.
-    pub(super) fn reading(&self, now: At, probe: &DnsProbe, dice: &mut Dice) -> Value {
-        let key = key(&probe.target, &probe.name, probe.record_type);
-        let Some(zone) = self.zones.get(&probe.target) else { return Value::Null };
+    pub(super) fn reading(&self, now: At, record: WatchedRecord<'_>, dice: &mut Dice) -> Value {
+        let key = key(record.target, record.name, record.record_type);
+        let Some(zone) = self.zones.get(record.target) else { return Value::Null };
         let state = |values: &[String]| match values {
-            values if same(values, &probe.new) => "new",
-            values if same(values, &probe.old) => "old",
+            values if same(values, record.new) => "new",
+            values if same(values, record.old) => "old",
             [] => "negative",
             _ => "other",
         };
@@ -237,7 +234,7 @@ impl Names {
         let mut longest = Some(0);
         for resolver in &zone.resolvers {
             let (said, values, ttl) = resolver.answer(now, &key, &state, dice);
-            let is_old = said == "old" || (said == "stale" && same(&values, &probe.old));
+            let is_old = said == "old" || (said == "stale" && same(&values, record.old));
             match said {
                 "new" => new += 1,
                 _ if is_old => old += 1,

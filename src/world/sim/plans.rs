@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::core::action::{Action, DnsChange};
 use crate::core::ids::{ProbeId, TargetId};
+use crate::core::kind::spec::WatchedReplication;
 use crate::core::origin::changes;
 use crate::core::plan::{Plan, Work};
-use crate::core::probe::{DnsProbe, ProbeKind, Replication};
+use crate::core::record::{DnsChange, WatchedRecord};
 use crate::core::simulate::{Change, Side};
 use crate::core::target::Target;
 
@@ -16,17 +16,14 @@ use crate::core::target::Target;
 pub(super) fn dns_changes(plan: &Plan) -> Vec<(&TargetId, &DnsChange, Option<u32>)> {
     let mut found = Vec::new();
     let of = |work: Option<&Work>, name: &str| {
-        let updates = work.into_iter().flat_map(|work| &work.jobs).filter_map(|job| match &job.action {
-            Action::DnsUpdate(update) => Some(update),
-            _ => None,
-        });
-        updates.flat_map(|update| &update.changes).find(|change| change.name == name).map(|change| change.ttl)
+        let updates = work.into_iter().flat_map(|work| &work.jobs).filter_map(|job| job.action.records());
+        updates.flat_map(|records| records.changes).find(|change| change.name == name).map(|change| change.ttl)
     };
     for step in &plan.steps {
         for job in &step.work.jobs {
-            if let Action::DnsUpdate(update) = &job.action {
-                for change in &update.changes {
-                    found.push((&update.target, change, of(step.undo.as_ref(), &change.name)));
+            if let Some(records) = job.action.records() {
+                for change in records.changes {
+                    found.push((records.target, change, of(step.undo.as_ref(), &change.name)));
                 }
             }
         }
@@ -35,11 +32,8 @@ pub(super) fn dns_changes(plan: &Plan) -> Vec<(&TargetId, &DnsChange, Option<u32
 }
 
 /// The replications of a plan.
-pub(super) fn links(plan: &Plan) -> impl Iterator<Item = (&ProbeId, &Replication)> {
-    plan.probes.iter().filter_map(|(id, probe)| match &probe.kind {
-        ProbeKind::Replication(link) => Some((id, link)),
-        _ => None,
-    })
+pub(super) fn links(plan: &Plan) -> impl Iterator<Item = (&ProbeId, WatchedReplication<'_>)> {
+    plan.probes.iter().filter_map(|(id, probe)| probe.kind.replication().map(|link| (id, link)))
 }
 
 /// Replications that some action begins: they are not there before. The others are.
@@ -76,11 +70,8 @@ pub(super) fn databases(plan: &Plan) -> (Option<TargetId>, Option<TargetId>) {
 }
 
 /// The record through which customers find the service.
-pub(super) fn customers_record(plan: &Plan) -> Option<&DnsProbe> {
-    plan.probes.values().find_map(|probe| match &probe.kind {
-        ProbeKind::Dns(probe) => Some(probe),
-        _ => None,
-    })
+pub(super) fn customers_record(plan: &Plan) -> Option<WatchedRecord<'_>> {
+    plan.probes.values().find_map(|probe| probe.kind.record())
 }
 
 /// On which side an `http` target is: by the address it is reached at, by its name in a comparison of latencies, or
@@ -89,17 +80,17 @@ pub(super) fn side(plan: &Plan, target: &TargetId) -> Option<Side> {
     if let (Some(Target::Http(http)), Some(record)) = (plan.targets.get(target), customers_record(plan)) {
         let address = http.connect.as_deref().and_then(address);
         let is = |values: &[String]| values.iter().any(|value| value.parse::<IpAddr>().ok() == address);
-        if address.is_some() && is(&record.new) {
+        if address.is_some() && is(record.new) {
             return Some(Side::New);
         }
-        if address.is_some() && is(&record.old) {
+        if address.is_some() && is(record.old) {
             return Some(Side::Old);
         }
     }
-    let compared = plan.probes.values().find_map(|probe| match &probe.kind {
-        ProbeKind::Http(http) => http.sides.iter().find(|(_, of)| *of == target).map(|(name, _)| name.as_str()),
-        _ => None,
-    });
+    let compared = plan
+        .probes
+        .values()
+        .find_map(|probe| probe.kind.sides()?.iter().find(|(_, of)| *of == target).map(|(name, _)| name.as_str()));
     compared.and_then(by_name).or_else(|| by_name(target.as_str()))
 }
 

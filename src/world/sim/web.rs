@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::core::ids::TargetId;
+use crate::core::kind::HttpProbe;
 use crate::core::plan::Plan;
-use crate::core::probe::{HttpProbe, ProbeKind};
 use crate::core::simulate::Side;
 use crate::core::time::{At, Span};
 use crate::core::value::Value;
@@ -78,10 +78,7 @@ impl Web {
             let base_ms = dice.around(BASE_MS * better, 0.08);
             (id.clone(), Service { side, base_ms, cold_since: None, sick: Vec::new() })
         });
-        let windows = plan.probes.values().filter_map(|probe| match &probe.kind {
-            ProbeKind::Http(http) => Some(probe.every.0.saturating_mul(u64::from(http.window))),
-            _ => None,
-        });
+        let windows = plan.probes.values().map(|probe| probe.every.0.saturating_mul(u64::from(probe.kind.window())));
         let longest = Span(windows.max().unwrap_or(0).saturating_add(2_000));
         Self { services: services.collect(), changed: At(0), longest }
     }

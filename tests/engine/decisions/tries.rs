@@ -4,7 +4,7 @@ use gonogo::core::fact::{Fact, Finding};
 use gonogo::core::ids::Attempt;
 use gonogo::core::input::{Command, Confirmation, Decision, Effect, Input};
 use gonogo::core::job::{Direction, JobKey, Outcome};
-use gonogo::core::poll::shut_sentence;
+use gonogo::core::evidence::shut_sentence;
 use gonogo::core::refusal::Refusal;
 use gonogo::core::rollback::way_back;
 use gonogo::core::standing::{StepState, stop_word};

@@ -1,0 +1,116 @@
+//! The `dns.update` action.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::spec::{ActionDoc, ActionSpec, CheckContext, Complaint, TargetUse};
+use crate::core::ids::TargetId;
+use crate::core::record::{DnsChange, RecordChanges};
+use crate::core::syntax::is_in_zone;
+use crate::core::target::{self, Target};
+use crate::core::time::Span;
+
+/// A dynamic update of a DNS zone (RFC 2136): changes records of one zone, all at once or none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DnsUpdateAction {
+    /// The `dns` target; the update goes to its first authoritative server, signed with its TSIG key.
+    pub target: TargetId,
+    /// What changes.
+    #[schemars(length(min = 1))]
+    pub changes: Vec<DnsChange>,
+    /// Longest time for the exchange. 30s when absent.
+    #[serde(default = "thirty_seconds")]
+    pub limit: Span,
+}
+
+fn thirty_seconds() -> Span {
+    Span::secs(30)
+}
+
+impl ActionSpec for DnsUpdateAction {
+    fn targets(&self) -> Vec<TargetUse<'_>> {
+        vec![TargetUse::new(&self.target, "dns", "target")]
+    }
+
+    fn addresses(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
+    fn limit(&self) -> Span {
+        self.limit
+    }
+
+    fn preview(&self, targets: &BTreeMap<TargetId, Target>) -> Vec<String> {
+        let mut lines = vec![format!("update {} at once, all or nothing:", target::place(&self.target, targets))];
+        for change in &self.changes {
+            let name = format!("{} {}", change.name, change.record_type.as_str());
+            lines.push(format!("  - {name} {}", change.from.join(" ")));
+            lines.push(format!("  + {name} {}  ttl {}", change.to.join(" "), change.ttl));
+        }
+        lines
+    }
+
+    fn terms(&self) -> Vec<String> {
+        vec![self.limit.to_string()]
+    }
+
+    fn tells_by_itself(&self) -> bool {
+        false
+    }
+
+    fn check(&self, context: &CheckContext<'_>) -> Vec<Complaint> {
+        let Some(Target::Dns(zone)) = context.target(&self.target) else { return Vec::new() };
+        let mut found = Vec::new();
+        for (at, change) in self.changes.iter().enumerate() {
+            let at = at.to_string();
+            if !is_in_zone(&change.name, &zone.zone) {
+                let label = format!("expected a name in the zone {}", zone.zone);
+                found.push(Complaint::value(&["changes", &at, "name"], "the name is not in the target's zone", label));
+            }
+            if change.from.is_empty() && change.to.is_empty() {
+                let label = "expected values in `from` or `to`";
+                found.push(Complaint::value(&["changes", &at], "the change does nothing", label));
+            }
+        }
+        found
+    }
+
+    fn records(&self) -> Option<RecordChanges<'_>> {
+        Some(RecordChanges { target: &self.target, changes: &self.changes })
+    }
+}
+
+impl ActionDoc for DnsUpdateAction {
+    const EXAMPLE: &'static str = r#"title: Shorten the TTL before the move
+secrets:
+  dns_key: { env: GONOGO_DNS_KEY }
+targets:
+  zone:
+    dns:
+      zone: example.com
+      authoritative: ["192.0.2.53"]
+      tsig: { name: gonogo, secret: "{{ secrets.dns_key }}" }
+probes:
+  app: { kind: dns, target: zone, name: app.example.com, old: ["192.0.2.10"], new: ["198.51.100.10"] }
+phases:
+  - title: Prepare
+    steps:
+      - id: shorten
+        title: Shorten the TTL
+        action:
+          dns.update:
+            target: zone
+            changes: [{ name: app.example.com, from: ["192.0.2.10"], to: ["192.0.2.10"], ttl: 60 }]
+        verify:
+          - { that: app.ttl <= 60, within: 2m }
+        undo:
+          dns.update:
+            target: zone
+            changes: [{ name: app.example.com, from: ["192.0.2.10"], to: ["192.0.2.10"], ttl: 3600 }]
+        reversibility: lossless
+        expect: 10s
+"#;
+    const RIGHTS: &'static str = "A TSIG key that the first authoritative server lets update these names and types.";
+}

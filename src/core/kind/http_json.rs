@@ -1,0 +1,75 @@
+//! The `http.json` probe.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::http::default_path;
+use super::spec::{
+    CheckContext, Complaint, OwnFields, ProbeDoc, ProbeSpec, TargetUse, check_declared, declared_fields, declared_shape,
+};
+use crate::core::ids::TargetId;
+use crate::core::simulate::Simulated;
+use crate::core::value::{Field, FieldType, Shape};
+
+/// Fields of a JSON document behind an HTTP address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HttpJsonProbe {
+    /// The `http` target.
+    pub target: TargetId,
+    /// Path of the document.
+    #[serde(default = "default_path")]
+    pub path: String,
+    /// The top-level fields that expressions may use, with their types.
+    pub fields: BTreeMap<String, FieldType>,
+    /// Where fields come from in a rehearsal; from the runbook's own conditions when absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub simulate: BTreeMap<String, Simulated>,
+}
+
+impl ProbeSpec for HttpJsonProbe {
+    fn targets(&self) -> Vec<TargetUse<'_>> {
+        vec![TargetUse::new(&self.target, "http", "target")]
+    }
+
+    fn addresses(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
+    fn shape(&self) -> Shape {
+        declared_shape(&self.fields)
+    }
+
+    fn check(&self, _: &CheckContext<'_>) -> Vec<Complaint> {
+        check_declared(&self.fields)
+    }
+
+    fn own_fields(&self) -> Option<OwnFields<'_>> {
+        Some((&self.fields, &self.simulate))
+    }
+}
+
+impl ProbeDoc for HttpJsonProbe {
+    const EXAMPLE: &'static str = r#"title: Wait until the job queue is empty
+targets:
+  jobs: { http: { url: "https://jobs.example.com" } }
+probes:
+  queue: { kind: http.json, target: jobs, path: /status, fields: { waiting: int, paused: bool } }
+phases:
+  - title: Drain
+    steps:
+      - id: drained
+        title: Wait until no job is waiting
+        gates:
+          - { that: queue.paused, hold: 5s }
+        action: { wait: { until: { conditions: [queue.waiting == 0], within: 10m } } }
+        expect: 1m
+        reversibility: free
+"#;
+    const RIGHTS: &'static str = "Whatever the web service asks for; credentials go into the `headers` of its target as secrets. It sends GET only.";
+
+    fn fields() -> Vec<Field> {
+        declared_fields()
+    }
+}

@@ -1,0 +1,268 @@
+//! What every kind of probe and action tells about itself, so that the rest of the program asks and never matches.
+
+use std::collections::BTreeMap;
+
+use crate::core::ids::{ProbeId, TargetId};
+use crate::core::record::{RecordChanges, WatchedRecord};
+use crate::core::simulate::{Change, Simulated};
+use crate::core::syntax::is_word;
+use crate::core::target::Target;
+use crate::core::time::Span;
+use crate::core::value::{Field, FieldType, Shape, Value};
+
+/// Fields that the runbook declares, with their types and where they come from in a rehearsal.
+pub type OwnFields<'a> = (&'a BTreeMap<String, FieldType>, &'a BTreeMap<String, Simulated>);
+
+/// A target that a probe or an action uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetUse<'a> {
+    /// Its name.
+    pub id: &'a TargetId,
+    /// The kind of target it must be: `postgres`, `dns` or `http`.
+    pub kind: &'static str,
+    /// The keys below the probe or action that lead to where it is named.
+    pub path: Vec<&'a str>,
+}
+
+impl<'a> TargetUse<'a> {
+    /// The target under one key, such as `target`.
+    pub fn new(id: &'a TargetId, kind: &'static str, key: &'a str) -> Self {
+        Self { id, kind, path: vec![key] }
+    }
+}
+
+/// Something wrong with a probe or an action that its types cannot say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// Keys and positions (from 0) below the probe or action that lead to the place; empty for the whole.
+    pub path: Vec<String>,
+    /// Whether the last key of the path is at fault, and not the value under it.
+    pub at_key: bool,
+    /// What is wrong, as one sentence without a final stop.
+    pub message: String,
+    /// What was expected at the place.
+    pub label: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl Complaint {
+    /// A complaint about the value at `path`.
+    pub fn value(path: &[&str], message: impl Into<String>, label: impl Into<String>) -> Self {
+        let path = path.iter().map(|key| (*key).to_owned()).collect();
+        Self { path, at_key: false, message: message.into(), label: label.into(), help: None }
+    }
+
+    /// A complaint about the last key of `path` itself.
+    pub fn key(path: &[&str], message: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { at_key: true, ..Self::value(path, message, label) }
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// What a kind may look at when it checks itself: the rest of the runbook, as far as it was read.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckContext<'a> {
+    /// The targets by name.
+    pub targets: &'a BTreeMap<String, Target>,
+}
+
+impl CheckContext<'_> {
+    /// The target of that name, if there is one.
+    pub fn target(&self, id: &TargetId) -> Option<&Target> {
+        self.targets.get(id.as_str())
+    }
+}
+
+/// What the actions of a plan change in a rehearsal, forward and back.
+#[derive(Clone, Debug, Default)]
+pub struct RehearsedChanges<'a> {
+    /// What the runbook says under `simulate`.
+    pub simulated: Vec<&'a Change>,
+    /// DNS records that actions change.
+    pub records: Vec<RecordChanges<'a>>,
+}
+
+/// The course of one number that a pane draws.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Curve {
+    /// Its name on the screen.
+    pub name: String,
+    /// The number's path in a reading, such as `old.last`.
+    pub path: String,
+}
+
+/// What a kind of probe tells about one probe of a runbook.
+///
+/// Methods without a default must be answered by every kind. The others describe what only some kinds have.
+pub trait ProbeSpec {
+    /// Targets this probe uses.
+    fn targets(&self) -> Vec<TargetUse<'_>>;
+
+    /// Every address (`host:port`) that it connects to by itself, besides those of its targets. A lab run is refused
+    /// when one of them is not on this machine.
+    fn addresses(&self) -> Vec<&str>;
+
+    /// The shape of every good reading. The live and the simulated world must produce exactly this.
+    fn shape(&self) -> Shape;
+
+    /// What is wrong with it beyond what its types say. References to targets are checked elsewhere.
+    fn check(&self, context: &CheckContext<'_>) -> Vec<Complaint>;
+
+    /// Who was asked, for the sentence about a silence: `no answer from … within 5s`.
+    fn asked(&self) -> String {
+        self.targets().iter().map(|used| used.id.to_string()).collect::<Vec<_>>().join(" and ")
+    }
+
+    /// Fields that the runbook declares.
+    fn own_fields(&self) -> Option<OwnFields<'_>> {
+        None
+    }
+
+    /// The numbers whose course its pane draws.
+    fn curves(&self) -> Vec<Curve> {
+        Vec::new()
+    }
+
+    /// Fields, besides declared ones, that keep one value in a rehearsal because no action changes them. Conditions
+    /// that ask for another value are warned of when the runbook is checked.
+    fn fixed(&self, _id: &ProbeId, _changes: &RehearsedChanges<'_>) -> Vec<(&'static str, Value)> {
+        Vec::new()
+    }
+
+    /// What to write into the runbook so that `field` gets another value in a rehearsal.
+    fn advice(&self, id: &ProbeId, field: &str) -> String {
+        format!(
+            "say what `{field}` is under `simulate` of the probe `{id}`, or `simulate: [{{ set: {{ {id}.{field}: VALUE }} }}]` in the action that changes it"
+        )
+    }
+
+    /// What to say under `simulate` instead of setting a field, when its fields follow from the simulated world.
+    fn instead_of_setting(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The DNS record it watches.
+    fn record(&self) -> Option<WatchedRecord<'_>> {
+        None
+    }
+
+    /// The replication it watches.
+    fn replication(&self) -> Option<WatchedReplication<'_>> {
+        None
+    }
+
+    /// The `http` targets it compares, by the name of their side.
+    fn sides(&self) -> Option<&BTreeMap<String, TargetId>> {
+        None
+    }
+
+    /// How many of its newest measurements a reading is made of, where that is more than one.
+    fn window(&self) -> u32 {
+        0
+    }
+}
+
+/// A replication that a probe watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchedReplication<'a> {
+    /// The `postgres` target that is copied from.
+    pub source: &'a TargetId,
+    /// The `postgres` target that is copied to.
+    pub target: &'a TargetId,
+    /// Whether it is logical, table by table.
+    pub logical: bool,
+}
+
+/// What a kind of action tells about one action of a runbook.
+///
+/// Methods without a default must be answered by every kind. The others describe what only some kinds have.
+pub trait ActionSpec {
+    /// Targets this action uses.
+    fn targets(&self) -> Vec<TargetUse<'_>>;
+
+    /// Every address (`host:port`) that it connects to by itself, besides those of its targets. A lab run is refused
+    /// when one of them is not on this machine.
+    fn addresses(&self) -> Vec<&str>;
+
+    /// The longest it may take by its own account.
+    fn limit(&self) -> Span;
+
+    /// Exactly what it will do and where, line by line. Secrets appear as `«secret:name»`.
+    fn preview(&self, targets: &BTreeMap<TargetId, Target>) -> Vec<String>;
+
+    /// What decides whether it has succeeded, and how long it may take: `10m`, `good with exit status 0`.
+    fn terms(&self) -> Vec<String>;
+
+    /// Whether its result alone tells that it did what was wanted. If not, a step without `verify` is warned of.
+    fn tells_by_itself(&self) -> bool;
+
+    /// What is wrong with it beyond what its types say. References to targets are checked elsewhere.
+    fn check(&self, context: &CheckContext<'_>) -> Vec<Complaint>;
+
+    /// What the runbook says it changes in a rehearsal.
+    fn simulate(&self) -> &[Change] {
+        &[]
+    }
+
+    /// The DNS records it changes.
+    fn records(&self) -> Option<RecordChanges<'_>> {
+        None
+    }
+
+    /// Whether it leaves a trace outside by which a later cockpit finds it and learns how it ended.
+    fn leaves_a_trace(&self) -> bool {
+        false
+    }
+}
+
+/// What the documentation of a kind of probe says beyond its types.
+pub trait ProbeDoc {
+    /// A complete small runbook that uses the probe. It checks without errors and rehearses.
+    const EXAMPLE: &'static str;
+    /// The rights it needs: database roles, IAM actions, permissions of the system. One or two plain sentences.
+    const RIGHTS: &'static str;
+    /// The fields of its readings. Names that a runbook chooses are written in capitals, such as `SIDE` and `FIELD`.
+    fn fields() -> Vec<Field>;
+}
+
+/// What the documentation of a kind of action says beyond its types.
+pub trait ActionDoc {
+    /// A complete small runbook that uses the action. It checks without errors and rehearses.
+    const EXAMPLE: &'static str;
+    /// The rights it needs: database roles, IAM actions, permissions of the system. One or two plain sentences.
+    const RIGHTS: &'static str;
+}
+
+/// The fields of a kind whose runbook declares them, for its documentation.
+pub fn declared_fields() -> Vec<Field> {
+    vec![
+        Field::new("FIELD", Shape::Any, "each field that the runbook declares under `fields`, of its declared type")
+            .null("the answer has it as null"),
+    ]
+}
+
+/// The shape that declared fields make.
+pub fn declared_shape(fields: &BTreeMap<String, FieldType>) -> Shape {
+    Shape::Record(fields.iter().map(|(name, &of)| Field::new(name, of.into(), "declared in the runbook")).collect())
+}
+
+/// Complains about declared fields that no expression could name.
+pub fn check_declared(fields: &BTreeMap<String, FieldType>) -> Vec<Complaint> {
+    if fields.is_empty() {
+        let message = "`fields` is empty, so no expression can use the probe";
+        return vec![Complaint::key(&["fields"], message, "expected at least one field")];
+    }
+    let wrong = fields.keys().filter(|name| !is_word(name));
+    let complaint = |name: &String| {
+        let label = "expected letters, digits and `_`, and no reserved word";
+        Complaint::key(&["fields", name], "this cannot name a field", label)
+    };
+    wrong.map(complaint).collect()
+}

@@ -1,0 +1,189 @@
+//! The `sql` probe and the `sql` action.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::spec::{
+    ActionDoc, ActionSpec, CheckContext, Complaint, OwnFields, ProbeDoc, ProbeSpec, TargetUse, check_declared,
+    declared_fields, declared_shape,
+};
+use crate::core::ids::TargetId;
+use crate::core::simulate::{Change, Simulated};
+use crate::core::target::{self, Target};
+use crate::core::time::Span;
+use crate::core::value::{Field, FieldType, Shape};
+
+/// One row of an SQL query.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SqlProbe {
+    /// The `postgres` target.
+    pub target: TargetId,
+    /// A query that returns one row. It runs in a read-only transaction.
+    pub query: String,
+    /// The columns that expressions may use, with their types.
+    pub fields: BTreeMap<String, FieldType>,
+    /// Where fields come from in a rehearsal; from the runbook's own conditions when absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub simulate: BTreeMap<String, Simulated>,
+}
+
+impl ProbeSpec for SqlProbe {
+    fn targets(&self) -> Vec<TargetUse<'_>> {
+        vec![TargetUse::new(&self.target, "postgres", "target")]
+    }
+
+    fn addresses(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
+    fn shape(&self) -> Shape {
+        declared_shape(&self.fields)
+    }
+
+    fn check(&self, _: &CheckContext<'_>) -> Vec<Complaint> {
+        check_declared(&self.fields)
+    }
+
+    fn own_fields(&self) -> Option<OwnFields<'_>> {
+        Some((&self.fields, &self.simulate))
+    }
+}
+
+impl ProbeDoc for SqlProbe {
+    const EXAMPLE: &'static str = r#"title: See that nobody writes any more
+targets:
+  shop: { postgres: { dsn: "host=db.example.com user=gonogo dbname=shop" } }
+probes:
+  writers:
+    kind: sql
+    target: shop
+    query: select count(*) as open from pg_stat_activity where usename = 'shop' and state <> 'idle'
+    fields: { open: int }
+phases:
+  - title: Drain
+    steps:
+      - id: quiet
+        title: Wait until no transaction of the shop is open
+        action: { wait: { until: { conditions: [writers.open == 0], within: 2m } } }
+        expect: 10s
+        reversibility: free
+"#;
+    const RIGHTS: &'static str =
+        "A database role that may log in and run the query. The query runs read only, under a statement timeout.";
+
+    fn fields() -> Vec<Field> {
+        declared_fields()
+    }
+}
+
+/// Runs SQL statements on a database.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SqlAction {
+    /// The `postgres` target.
+    pub target: TargetId,
+    /// Statements, run one after the other. A secret in them is quoted: `{{ secrets.NAME | literal }}`.
+    #[schemars(length(min = 1))]
+    pub statements: Vec<String>,
+    /// Run all of them in one transaction. Some statements, such as `CREATE SUBSCRIPTION`, do not allow it.
+    #[serde(default)]
+    pub transaction: bool,
+    /// What the last statement must give.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<SqlExpect>,
+    /// Longest time for each statement. 30s when absent.
+    #[serde(default = "thirty_seconds")]
+    pub limit: Span,
+    /// What it changes in a rehearsal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub simulate: Vec<Change>,
+}
+
+fn thirty_seconds() -> Span {
+    Span::secs(30)
+}
+
+/// What an SQL result must look like.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SqlExpect {
+    /// The number of rows returned or changed.
+    Rows(u64),
+    /// The text of the first column of the only row.
+    Value(String),
+}
+
+impl ActionSpec for SqlAction {
+    fn targets(&self) -> Vec<TargetUse<'_>> {
+        vec![TargetUse::new(&self.target, "postgres", "target")]
+    }
+
+    fn addresses(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
+    fn limit(&self) -> Span {
+        Span(self.limit.0.saturating_mul(self.statements.len() as u64 + 1))
+    }
+
+    fn preview(&self, targets: &BTreeMap<TargetId, Target>) -> Vec<String> {
+        let together = if self.transaction { ", in one transaction" } else { "" };
+        let mut lines = vec![format!("on {}{together}:", target::place(&self.target, targets))];
+        lines.extend(
+            self.statements
+                .iter()
+                .flat_map(|statement| statement.trim().trim_end_matches(';').lines().map(|line| format!("  {line}"))),
+        );
+        match &self.expect {
+            Some(SqlExpect::Rows(n)) => lines.push(format!("  expect {n} row{}", if *n == 1 { "" } else { "s" })),
+            Some(SqlExpect::Value(value)) => lines.push(format!("  expect {value}")),
+            None => {}
+        }
+        lines
+    }
+
+    fn terms(&self) -> Vec<String> {
+        vec![format!("{} for each statement", self.limit)]
+    }
+
+    fn tells_by_itself(&self) -> bool {
+        self.expect.is_some()
+    }
+
+    fn check(&self, _: &CheckContext<'_>) -> Vec<Complaint> {
+        Vec::new()
+    }
+
+    fn simulate(&self) -> &[Change] {
+        &self.simulate
+    }
+}
+
+impl ActionDoc for SqlAction {
+    const EXAMPLE: &'static str = r#"title: Stop the writes of the shop
+targets:
+  shop: { postgres: { dsn: "host=db.example.com user=admin dbname=shop" } }
+phases:
+  - title: Fence
+    steps:
+      - id: fence
+        title: Make the database read only for the shop
+        action:
+          sql:
+            target: shop
+            statements:
+              - alter role shop set default_transaction_read_only = on
+              - select count(pg_terminate_backend(pid)) >= 0 from pg_stat_activity where usename = 'shop'
+            expect: { value: t }
+            simulate: [{ fence: shop }]
+        undo:
+          sql:
+            target: shop
+            statements: [alter role shop reset default_transaction_read_only]
+            simulate: [{ open: shop }]
+        reversibility: lossless
+        expect: 5s
+"#;
+    const RIGHTS: &'static str = "A database role that may log in and run the statements.";
+}

@@ -1,0 +1,74 @@
+//! DNS records: their types, how an action changes them, and which of them a probe watches.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::ids::TargetId;
+
+/// Record types the cockpit compares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum RecordType {
+    /// IPv4 address.
+    #[default]
+    A,
+    /// IPv6 address.
+    Aaaa,
+    /// Alias.
+    Cname,
+    /// Text.
+    Txt,
+}
+
+impl RecordType {
+    /// The type's mnemonic.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RecordType::A => "A",
+            RecordType::Aaaa => "AAAA",
+            RecordType::Cname => "CNAME",
+            RecordType::Txt => "TXT",
+        }
+    }
+}
+
+/// Replaces one record set, only if it still has the expected values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DnsChange {
+    /// The name, for example `app.example.com`.
+    pub name: String,
+    /// The record type.
+    #[serde(default, rename = "type")]
+    pub record_type: RecordType,
+    /// Values that must be there now; the server refuses the whole update otherwise (RFC 2136 §2.4.2). When
+    /// everything is as it should become already, that is no failure: nothing is changed.
+    pub from: Vec<String>,
+    /// Values afterwards.
+    pub to: Vec<String>,
+    /// TTL in seconds afterwards.
+    pub ttl: u32,
+}
+
+/// The records of one zone that an action changes.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordChanges<'a> {
+    /// The `dns` target.
+    pub target: &'a TargetId,
+    /// What changes, in order.
+    pub changes: &'a [DnsChange],
+}
+
+/// A record that a probe watches on its way from its old to its new values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WatchedRecord<'a> {
+    /// The `dns` target.
+    pub target: &'a TargetId,
+    /// The name, for example `app.example.com`.
+    pub name: &'a str,
+    /// The record type.
+    pub record_type: RecordType,
+    /// Values before the change.
+    pub old: &'a [String],
+    /// Values after the change.
+    pub new: &'a [String],
+}

@@ -1,0 +1,353 @@
+//! The `sql` probe and the `sql` action.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt as _;
+use tokio::sync::watch;
+use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::error::SqlState;
+
+use super::{Job, Measure, Perform};
+use crate::core::job::Outcome;
+use crate::core::kind::sql::{SqlAction, SqlExpect, SqlProbe};
+use crate::core::reading::Failure;
+use crate::core::time::Span;
+use crate::core::value::Value;
+use crate::world::live::jobs::{Reporter, wait_for_stop};
+use crate::world::live::net::chain;
+use crate::world::live::net::pg::{Lease, Purpose, Session};
+use crate::world::live::{Shared, declared, foreign};
+
+/// Time beyond its own limit that a statement gets to be cancelled by the server.
+const GRACE: Duration = Duration::from_secs(2);
+
+impl Measure for SqlProbe {
+    type Memory = ();
+
+    async fn measure(&self, shared: &Shared, _: Duration, (): &mut ()) -> Result<Value, Failure> {
+        measure(shared, self).await
+    }
+}
+
+/// Measures once: the query as one JSON object, so that columns of every type arrive.
+async fn measure(shared: &Shared, probe: &SqlProbe) -> Result<Value, Failure> {
+    let lease = shared.databases.lease(&probe.target, Purpose::WATCH, &shared.secrets).await.map_err(Failure::new)?;
+    let Some(session) = lease.session() else { return Err(Failure::new("no connection")) };
+    let query = shared.secrets.reveal(&probe.query).await.map_err(Failure::new)?;
+    let query = query.trim().trim_end_matches(';');
+    // The extended protocol takes a single statement, and a subquery cannot write.
+    let text = format!("select to_jsonb(gonogo.*) from (\n{query}\n) gonogo limit 2");
+    let rows = session.client().query_typed(&text, &[]).await;
+    let rows = rows.map_err(|err| Failure::new(session.explain(&err, &shared.secrets)))?;
+    let result = match rows.as_slice() {
+        [row] => row
+            .try_get::<_, serde_json::Value>(0)
+            .map_err(|err| Failure::new(shared.secrets.tell(&chain(&err))))
+            .and_then(|json| declared::record(&json, &probe.fields, "column", &shared.secrets)),
+        [] => Err(Failure::new(format!("the query on {} gives no row", session.place()))),
+        _ => Err(Failure::new(format!("the query on {} gives more than one row", session.place()))),
+    };
+    lease.give_back();
+    result
+}
+
+/// How far a job got, for the sentence about its failure.
+struct Progress<'a> {
+    sql: &'a SqlAction,
+    place: String,
+    done: usize,
+    committing: bool,
+}
+
+impl Perform for SqlAction {
+    async fn perform(&self, shared: &Arc<Shared>, job: Job<'_>) -> (Outcome, Option<Span>) {
+        (run(shared, self, job.report, job.stop).await, None)
+    }
+}
+
+/// Runs the statements one by one.
+async fn run(shared: &Arc<Shared>, sql: &SqlAction, report: &Reporter, stop: watch::Receiver<bool>) -> Outcome {
+    let mut statements = Vec::new();
+    for statement in &sql.statements {
+        match shared.secrets.reveal(statement).await {
+            Ok(text) => statements.push(text),
+            Err(what) => return Outcome::Failed { what: format!("{what}; nothing was sent") },
+        }
+    }
+    let expected = match &sql.expect {
+        Some(SqlExpect::Value(text)) => match shared.secrets.reveal(text).await {
+            Ok(text) => Some(SqlExpect::Value(text)),
+            Err(what) => return Outcome::Failed { what: format!("{what}; nothing was sent") },
+        },
+        other => other.clone(),
+    };
+    let mut stopped = stop.clone();
+    let lease = tokio::select! {
+        lease = tokio::time::timeout(sql.limit.to_std().max(Duration::from_secs(1)), open(shared, sql)) => lease,
+        () = wait_for_stop(&mut stopped) => {
+            return Outcome::Failed { what: "stopped before anything was sent".to_owned() };
+        }
+    };
+    let lease = match lease {
+        Ok(Ok(lease)) => lease,
+        Ok(Err(what)) => return Outcome::Failed { what: format!("{what}; nothing was sent") },
+        Err(_) => {
+            return Outcome::Failed {
+                what: format!("no connection to {} within {}; nothing was sent", sql.target, sql.limit),
+            };
+        }
+    };
+    let Some(session) = lease.session() else {
+        return Outcome::Failed { what: "no connection; nothing was sent".to_owned() };
+    };
+    let outcome = statements_on(shared, session, sql, &statements, expected.as_ref(), report, stop).await;
+    // A cancellation may still be on its way, and would hit whoever uses the connection next.
+    if matches!(outcome, Outcome::Unknown { .. }) || *stopped.borrow() {
+        return outcome; // the lease is dropped, the connection with it
+    }
+    lease.give_back();
+    outcome
+}
+
+/// A clean connection with the action's limits. Cleaning also shows that a kept connection still lives, before
+/// anything is sent that matters.
+async fn open(shared: &Shared, sql: &SqlAction) -> Result<Lease, String> {
+    let ms = sql.limit.millis().max(1);
+    // A statement that waits for a lock says so instead of being cut off at the same instant.
+    let lock = (ms * 9 / 10).max(1);
+    let limits = format!("set statement_timeout = {ms}; set lock_timeout = {lock}");
+    let mut again = true;
+    loop {
+        let lease = shared.databases.lease(&sql.target, Purpose::ACT, &shared.secrets).await?;
+        let Some(session) = lease.session() else { return Err("no connection".to_owned()) };
+        let ready = async {
+            session.client().batch_execute("discard all").await?;
+            session.client().batch_execute(&limits).await
+        };
+        match ready.await {
+            Ok(()) => return Ok(lease),
+            Err(err) if err.as_db_error().is_none() && again => again = false,
+            Err(err) => return Err(session.explain(&err, &shared.secrets)),
+        }
+    }
+}
+
+async fn statements_on(
+    shared: &Arc<Shared>,
+    session: &Session,
+    sql: &SqlAction,
+    statements: &[String],
+    expected: Option<&SqlExpect>,
+    report: &Reporter,
+    stop: watch::Receiver<bool>,
+) -> Outcome {
+    let mut progress = Progress { sql, place: session.place().to_owned(), done: 0, committing: false };
+    if *stop.borrow() {
+        return Outcome::Failed { what: "stopped before anything was sent".to_owned() };
+    }
+    if sql.transaction
+        && let Err(broke) = one(shared, session, sql, "begin", stop.clone()).await
+    {
+        return progress.failed(shared, session, broke, "BEGIN");
+    }
+    let mut last = Answer::default();
+    let count = statements.len();
+    for (at, statement) in statements.iter().enumerate() {
+        // The one before may have ended as if nobody had cancelled it.
+        if *stop.borrow() {
+            return progress.stopped(session, &format!("statement {} of {count}", at + 1)).await;
+        }
+        let title = sql.statements.get(at).map(|text| title(text)).unwrap_or_default();
+        let started = Instant::now();
+        match one(shared, session, sql, statement, stop.clone()).await {
+            Ok(answer) => {
+                progress.done += 1;
+                report.line(&format!("{}/{count} {title} ok, {}, {}", at + 1, answer.rows(), ms(started)));
+                last = answer;
+            }
+            Err(broke) => {
+                report.line(&format!("{}/{count} {title} failed after {}", at + 1, ms(started)));
+                let outcome = progress.failed(shared, session, broke, &format!("statement {}/{count}", at + 1));
+                if sql.transaction && matches!(outcome, Outcome::Failed { .. }) {
+                    roll_back(session).await;
+                }
+                return outcome;
+            }
+        }
+    }
+    if let Some(what) = expected.and_then(|expected| disappointed(expected, &last, shared)) {
+        let effect = if sql.transaction {
+            roll_back(session).await;
+            "rolled back, nothing was changed"
+        } else {
+            "the statements have taken effect"
+        };
+        return Outcome::Failed { what: format!("{}: {what}; {effect}", session.place()) };
+    }
+    if sql.transaction {
+        if *stop.borrow() {
+            return progress.stopped(session, "COMMIT").await;
+        }
+        progress.committing = true;
+        let started = Instant::now();
+        if let Err(broke) = one(shared, session, sql, "commit", stop.clone()).await {
+            return progress.failed(shared, session, broke, "COMMIT");
+        }
+        report.line(&format!("COMMIT ok, {}", ms(started)));
+    }
+    let late = if *stop.borrow() { "; everything had taken effect before it could be stopped" } else { "" };
+    Outcome::Succeeded { summary: format!("{}{late}", last.rows()) }
+}
+
+async fn roll_back(session: &Session) {
+    drop(tokio::time::timeout(GRACE, session.client().batch_execute("rollback")).await);
+}
+
+/// Why a statement did not end well.
+enum Broke {
+    /// The server or the connection said so.
+    Error(tokio_postgres::Error),
+    /// Nothing came back in time, not even after it was cancelled.
+    Silent,
+}
+
+#[derive(Default)]
+struct Answer {
+    /// Rows returned or changed.
+    count: u64,
+    /// First column of the first row; `None` when it is NULL.
+    first: Option<String>,
+    /// Rows returned.
+    returned: u64,
+}
+
+impl Answer {
+    fn rows(&self) -> String {
+        if self.count == 1 { "1 row".to_owned() } else { format!("{} rows", self.count) }
+    }
+}
+
+async fn one(
+    shared: &Arc<Shared>,
+    session: &Session,
+    sql: &SqlAction,
+    statement: &str,
+    mut stop: watch::Receiver<bool>,
+) -> Result<Answer, Broke> {
+    let work = async {
+        let mut answer = Answer::default();
+        let mut messages = Box::pin(session.client().simple_query_raw(statement).await?);
+        while let Some(message) = messages.try_next().await? {
+            match message {
+                SimpleQueryMessage::Row(row) => {
+                    if answer.returned == 0 {
+                        answer.first = row.try_get(0).ok().flatten().map(str::to_owned);
+                    }
+                    answer.returned += 1;
+                }
+                SimpleQueryMessage::CommandComplete(count) => answer.count = count,
+                _ => {}
+            }
+        }
+        Ok::<_, tokio_postgres::Error>(answer)
+    };
+    tokio::pin!(work);
+    let late = tokio::time::sleep(sql.limit.to_std() + GRACE);
+    tokio::select! {
+        done = &mut work => return done.map_err(Broke::Error),
+        () = late => {}
+        () = wait_for_stop(&mut stop) => {}
+    }
+    let token = session.client().cancel_token();
+    let cancel = async {
+        shared.databases.cancel(&sql.target, token).await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        done = &mut work => done.map_err(Broke::Error),
+        () = cancel => Err(Broke::Silent),
+        () = tokio::time::sleep(GRACE * 2) => Err(Broke::Silent),
+    }
+}
+
+impl Progress<'_> {
+    /// The sentence about a stop that came before `what` was sent.
+    async fn stopped(&self, session: &Session, what: &str) -> Outcome {
+        if self.sql.transaction {
+            roll_back(session).await;
+        }
+        Outcome::Failed { what: format!("stopped before {what}{}", self.effect()) }
+    }
+
+    /// What has become of the statements before.
+    fn effect(&self) -> String {
+        match (self.sql.transaction, self.done) {
+            (true, _) => "; the transaction was rolled back, nothing was changed".to_owned(),
+            (false, 0) => String::new(),
+            (false, 1) => "; the statement before it has taken effect".to_owned(),
+            (false, n) => format!("; the {n} statements before it have taken effect"),
+        }
+    }
+
+    fn failed(&self, shared: &Shared, session: &Session, broke: Broke, what: &str) -> Outcome {
+        let effect = self.effect();
+        match broke {
+            Broke::Error(err) => {
+                let why = session.explain(&err, &shared.secrets);
+                match err.code() {
+                    // The server crashed, or it cannot tell itself whether it has committed.
+                    Some(code)
+                        if *code == SqlState::CRASH_SHUTDOWN
+                            || *code == SqlState::TRANSACTION_RESOLUTION_UNKNOWN
+                            // Connection exceptions: a pooler between us and the server lost it.
+                            || code.code().starts_with("08") =>
+                    {
+                        self.unknown(what, &why)
+                    }
+                    Some(code) if *code == SqlState::QUERY_CANCELED => {
+                        Outcome::Failed { what: format!("{what} was cancelled: {why}{effect}") }
+                    }
+                    Some(_) => Outcome::Failed { what: format!("{what} failed: {why}{effect}") },
+                    None => self.unknown(what, &why),
+                }
+            }
+            Broke::Silent => self.unknown(what, &format!("{} gave no answer and could not be stopped", self.place)),
+        }
+    }
+
+    fn unknown(&self, what: &str, why: &str) -> Outcome {
+        let hint =
+            if self.sql.transaction && !self.committing { ", so the server should have rolled it back" } else { "" };
+        let stage = if self.committing { "it may have been committed" } else { "it may have taken effect" };
+        let stage = if hint.is_empty() { stage } else { "the transaction was not committed yet" };
+        Outcome::Unknown { why: format!("{what} was sent, then: {why}; {stage}{hint}") }
+    }
+}
+
+fn disappointed(expected: &SqlExpect, answer: &Answer, shared: &Shared) -> Option<String> {
+    match expected {
+        SqlExpect::Rows(rows) => (answer.count != *rows).then(|| format!("expected {rows} rows, got {}", answer.count)),
+        SqlExpect::Value(text) => {
+            let wanted = shared.secrets.tell_brief(text, 80);
+            match &answer.first {
+                _ if answer.returned != 1 => {
+                    Some(format!("expected one row with {wanted}, got {} rows", answer.returned))
+                }
+                Some(got) if got == text => None,
+                // What was found instead is what the operator has to mend.
+                Some(got) => Some(format!("expected {wanted}, got {}", shared.secrets.tell_brief(got, 300))),
+                None => Some(format!("expected {wanted}, got NULL")),
+            }
+        }
+    }
+}
+
+/// The first words of a statement as the runbook has it, secrets still as names.
+fn title(statement: &str) -> String {
+    foreign::brief(statement.trim().trim_end_matches(';'), 60)
+}
+
+fn ms(started: Instant) -> String {
+    format!("{} ms", started.elapsed().as_millis())
+}

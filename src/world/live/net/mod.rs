@@ -1,0 +1,21 @@
+//! Connections to the outside: TLS, PostgreSQL, HTTP and name servers, each without a library that hides what happened.
+
+pub(in crate::world::live) mod dns;
+pub(in crate::world::live) mod http;
+pub(in crate::world::live) mod pg;
+mod tls;
+
+/// An error with all its causes in one line, without repeating itself.
+pub(in crate::world::live) fn chain(err: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = err.to_string();
+    let mut source = err.source();
+    while let Some(inner) = source {
+        let words = inner.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        source = inner.source();
+    }
+    text
+}

@@ -1,0 +1,56 @@
+//! TLS for everything the live world talks to: rustls with ring, chains and names always verified.
+
+use std::sync::Arc;
+
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use tokio::sync::OnceCell;
+
+use crate::contain::contain_now;
+
+/// Client settings that trust what the system trusts. Read once, away from the runtime's threads.
+pub(in crate::world::live) async fn system() -> Result<Arc<ClientConfig>, String> {
+    static SYSTEM: OnceCell<Arc<ClientConfig>> = OnceCell::const_new();
+    SYSTEM
+        .get_or_try_init(|| async {
+            blocking(|| {
+                let found = rustls_native_certs::load_native_certs();
+                let mut roots = RootCertStore::empty();
+                roots.add_parsable_certificates(found.certs);
+                if roots.is_empty() {
+                    return Err("this system has no trusted certificate authorities".to_owned());
+                }
+                config(roots)
+            })
+            .await
+        })
+        .await
+        .cloned()
+}
+
+/// Client settings that trust only the authorities in the PEM file at `path`.
+pub(in crate::world::live) async fn authority(path: &str) -> Result<Arc<ClientConfig>, String> {
+    let owned = path.to_owned();
+    let read = blocking(move || {
+        let mut roots = RootCertStore::empty();
+        for cert in CertificateDer::pem_file_iter(&owned).map_err(|err| err.to_string())? {
+            roots.add(cert.map_err(|err| err.to_string())?).map_err(|err| err.to_string())?;
+        }
+        if roots.is_empty() { Err("no certificate in it".to_owned()) } else { config(roots) }
+    });
+    read.await.map_err(|err| format!("the certificate authority in {path} cannot be used: {err}"))
+}
+
+/// Work for a thread that may wait.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    let done = tokio::task::spawn_blocking(move || contain_now(work)).await.map_err(|err| err.to_string())?;
+    done.map_err(|panicked| format!("internal error: {panicked}"))?
+}
+
+fn config(roots: RootCertStore) -> Result<Arc<ClientConfig>, String> {
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|err| err.to_string())
+        .map(|builder| Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+}

@@ -1,0 +1,163 @@
+//! What each kind of probe sees and each kind of action does in a rehearsal: one file a kind.
+//!
+//! The dispatch is made from the list of kinds, so a kind without a file here, or without its trait, does not compile.
+
+use std::fmt::Debug;
+
+use super::dice::Dice;
+use super::model::Model;
+use super::trouble::Troubles;
+use crate::core::action::Action;
+use crate::core::ids::ProbeId;
+use crate::core::job::{Outcome, Stream};
+use crate::core::kind::spec::ActionSpec;
+use crate::core::kind::{self, kinds};
+use crate::core::probe::ProbeKind;
+use crate::core::time::Span;
+use crate::core::value::Value;
+
+/// One measurement that comes to its end.
+pub(super) struct Look<'a> {
+    /// Whose it is.
+    pub id: &'a ProbeId,
+    /// The simulated world as it is now.
+    pub model: &'a Model,
+    /// The longest a measurement may take.
+    pub limit: Span,
+    /// How many measurements have been made since the last, this one counted.
+    pub times: usize,
+    pub dice: &'a mut Dice,
+}
+
+impl Look<'_> {
+    /// The limit in milliseconds.
+    #[allow(clippy::cast_precision_loss)] // some seconds
+    pub(super) fn limit_ms(&self) -> f64 {
+        self.limit.0 as f64
+    }
+
+    /// The fields that the runbook declares, as they are now.
+    pub(super) fn own_fields(&self) -> Value {
+        self.model.fields.reading(self.id, &|quantity| self.model.quantity(quantity))
+    }
+}
+
+/// A kind of probe in a rehearsal.
+pub(super) trait Observe {
+    /// What it keeps from one measurement to the next; `()` for nothing.
+    type Memory: Clone + Debug + Default;
+
+    /// How long a measurement takes, in milliseconds.
+    fn takes(&self, model: &Model, dice: &mut Dice) -> f64;
+
+    /// What it sees, in the shape its kind promises, or why it sees nothing.
+    fn sees(&self, look: Look<'_>, memory: &mut Self::Memory) -> Result<Value, String>;
+}
+
+/// What a step says about the time a job of it takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected {
+    /// The expected time in milliseconds, when the job is the whole of its step and goes forward.
+    pub ms: Option<f64>,
+    /// Whether the job is the whole of its step and goes forward.
+    pub alone: bool,
+}
+
+/// A kind of action in a rehearsal.
+pub(super) trait Rehearse: ActionSpec {
+    /// How long it takes when all is well, in milliseconds.
+    fn takes(&self, expected: Expected, dice: &mut Dice) -> f64;
+
+    /// What it prints in a job that takes `took`, each line with the part of that time (0 to 1) after which it comes.
+    fn prints(&self, _took: Span) -> Vec<(f64, Stream, String)> {
+        Vec::new()
+    }
+
+    /// The result in one line when it did what was asked.
+    fn result(&self, took: Span) -> String;
+
+    /// How it ends when it was stopped or took too long, and whether it took effect all the same.
+    fn cut_short(&self, cut: &mut CutShort<'_>) -> (Outcome, bool);
+
+    /// What keeps it from doing what was asked, if anything does.
+    fn hindrance(&self, _model: &Model, _troubles: &mut Troubles, _dice: &mut Dice) -> Option<String> {
+        None
+    }
+
+    /// Changes the world as it does when it is done well, and gives a result of its own or says why it is refused.
+    /// `expect` is how long its step is expected to take.
+    fn change(&self, model: &mut Model, expect: Option<Span>) -> Result<Option<String>, String> {
+        for change in self.simulate() {
+            model.change(change, expect);
+        }
+        Ok(None)
+    }
+}
+
+/// A job that ends before it is done.
+pub(super) struct CutShort<'a> {
+    /// Whether its own limit ended it; otherwise somebody stopped it.
+    pub timed_out: bool,
+    /// How long it ran.
+    pub took: Span,
+    /// Whether nothing had been planned to go wrong with it.
+    pub well: bool,
+    pub dice: &'a mut Dice,
+}
+
+impl CutShort<'_> {
+    /// The end of a request that may or may not have arrived.
+    pub(super) fn in_doubt(&mut self, limit: Span) -> (Outcome, bool) {
+        let what =
+            if self.timed_out { format!("no answer within {limit}") } else { "stopped before the answer".to_owned() };
+        let happened = self.well && self.dice.chance(0.5);
+        (Outcome::Unknown { why: format!("it may have been carried out: {what}") }, happened)
+    }
+}
+
+macro_rules! dispatch {
+    ($($module:ident {
+        $(probe $probe:ident($probe_type:ident) $probe_word:literal $(pane $pane:ident)?)?
+        $(action $action:ident($action_type:ident) $action_word:literal)?
+    })*) => {
+        $(mod $module;)*
+
+        /// A probe with what it remembers.
+        #[derive(Clone, Debug)]
+        pub(super) enum Observer {
+            $($($probe(kind::$probe_type, <kind::$probe_type as Observe>::Memory),)?)*
+        }
+
+        impl Observer {
+            /// A probe that has seen nothing yet.
+            pub(super) fn new(kind: &ProbeKind) -> Self {
+                match kind {
+                    $($(ProbeKind::$probe(of) => Observer::$probe(of.clone(), Default::default()),)?)*
+                }
+            }
+
+            /// How long a measurement takes, in milliseconds.
+            pub(super) fn takes(&self, model: &Model, dice: &mut Dice) -> f64 {
+                match self {
+                    $($(Observer::$probe(of, _) => of.takes(model, dice),)?)*
+                }
+            }
+
+            /// What it sees.
+            pub(super) fn sees(&mut self, look: Look<'_>) -> Result<Value, String> {
+                match self {
+                    $($(Observer::$probe(of, memory) => of.sees(look, memory),)?)*
+                }
+            }
+        }
+
+        /// The action as it is rehearsed; `None` when the core keeps it and the world never hears of it.
+        pub(super) fn rehearsed(action: &Action) -> Option<&dyn Rehearse> {
+            match action {
+                Action::Manual(_) | Action::Wait(_) | Action::Soak(_) => None,
+                $($(Action::$action(of) => Some(of),)?)*
+            }
+        }
+    };
+}
+kinds!(dispatch);
