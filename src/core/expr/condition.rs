@@ -10,7 +10,7 @@ use super::super::value::{Shape, Value};
 use super::check::Checker;
 use super::error::{ExprError, syntax_errors};
 use super::eval::{Scope, Unknown};
-use super::node::{Kind, Logic, Node};
+use super::node::{ExprKind, ExprNode, Logic};
 use super::show;
 
 /// Longest expression in bytes. It also bounds how deep the parser can be driven.
@@ -21,7 +21,7 @@ pub struct Condition {
     source: String,
     probes: BTreeSet<ProbeId>,
     pub(super) poll: Poll,
-    counted: BTreeMap<String, Node>,
+    counted: BTreeMap<String, ExprNode>,
     asker: Option<Asker>,
 }
 
@@ -50,7 +50,7 @@ pub(super) enum Poll {
 /// One comparison that is shown and answered on its own.
 #[derive(Debug)]
 pub(super) struct Leaf {
-    pub(super) node: Node,
+    pub(super) node: ExprNode,
     pub(super) negated: bool,
     pub(super) text: String,
     pub(super) probes: BTreeSet<ProbeId>,
@@ -119,7 +119,7 @@ impl Condition {
             Some(node) if errors.is_empty() => {
                 let mut counted = BTreeMap::new();
                 node.walk(&mut |part| {
-                    if let Kind::Increase(of, number) = &part.kind {
+                    if let ExprKind::Increase(of, number) = &part.kind {
                         counted.insert(number.clone(), (**of).clone());
                     }
                 });
@@ -215,10 +215,10 @@ impl Condition {
 impl Poll {
     /// Takes the logic apart. A negation moves to the leaves (De Morgan holds in Kleene's logic too), so that
     /// every term of a met condition is GO on the screen.
-    fn of(node: Node, negated: bool, shapes: &BTreeMap<ProbeId, Shape>, all: &mut BTreeSet<ProbeId>) -> Self {
+    fn of(node: ExprNode, negated: bool, shapes: &BTreeMap<ProbeId, Shape>, all: &mut BTreeSet<ProbeId>) -> Self {
         match node.kind {
-            Kind::Not(of) => Poll::of(*of, !negated, shapes, all),
-            Kind::Logic(logic, a, b) => {
+            ExprKind::Not(of) => Poll::of(*of, !negated, shapes, all),
+            ExprKind::Logic(logic, a, b) => {
                 let logic = match (logic, negated) {
                     (Logic::And, false) | (Logic::Or, true) => Logic::And,
                     _ => Logic::Or,
@@ -228,10 +228,10 @@ impl Poll {
                 Poll::Logic(logic, Box::new(a), Box::new(b))
             }
             kind => {
-                let node = Node { kind, ..node };
+                let node = ExprNode { kind, ..node };
                 let mut probes = BTreeSet::new();
                 node.walk(&mut |part| {
-                    if let Kind::Variable(name) = &part.kind
+                    if let ExprKind::Variable(name) = &part.kind
                         && let Some((id, _)) = shapes.get_key_value(name.as_str())
                     {
                         probes.insert(id.clone());
@@ -240,7 +240,9 @@ impl Poll {
                 all.extend(probes.iter().cloned());
                 let text = match (&node.kind, negated) {
                     (_, false) => node.to_string(),
-                    (Kind::Compare(..) | Kind::In(..) | Kind::Conditional(..), true) => format!("!({node})"),
+                    (ExprKind::Compare(..) | ExprKind::In(..) | ExprKind::Conditional(..), true) => {
+                        format!("!({node})")
+                    }
                     (_, true) => format!("!{node}"),
                 };
                 Poll::Leaf(Box::new(Leaf { node, negated, text, probes }))
