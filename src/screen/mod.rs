@@ -14,7 +14,7 @@ mod markdown;
 mod naming;
 pub mod offers;
 mod overlay;
-mod panes;
+mod pane;
 mod project;
 mod steps;
 

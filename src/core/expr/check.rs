@@ -10,7 +10,7 @@ use super::super::ids::ProbeId;
 use super::super::nearest::suggestion;
 use super::super::time::Span;
 use super::super::value::{Field, Shape, Value};
-use super::ExprError;
+use super::error::ExprError;
 use super::node::{Arithmetic, Compare, Kind, Logic, Loop, Node, TextTest, Unit, Which};
 
 /// Deepest nesting of an expression; what people write stays below ten.

@@ -1,4 +1,10 @@
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::core::evidence::{Assessment, Baseline, Baselines, Verdict};
+use crate::core::ids::ProbeId;
+use crate::core::time::{At, Span};
+use crate::core::value::{Shape, Value};
 
 fn shapes() -> BTreeMap<ProbeId, Shape> {
     use crate::core::kind::{DnsProbe, HttpProbe, ReplicationProbe};

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::super::evidence::{Baselines, Verdict};
 use super::super::ids::ProbeId;
 use super::super::value::Value;
+use super::condition::{Condition, Leaf, Poll, Sight};
 use super::node::{Compare, Kind, Logic, Node, TextTest};
-use super::{Condition, Leaf, Poll, Sight};
 
 /// One field held against a constant: `rows.n > 0`.
 #[derive(Clone, Debug, PartialEq)]
