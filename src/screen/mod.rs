@@ -15,7 +15,7 @@ mod model;
 mod naming;
 pub mod offers;
 mod overlay;
-mod panes;
+mod pane;
 mod project;
 mod rich_text;
 mod steps;

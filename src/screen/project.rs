@@ -5,7 +5,7 @@ use super::naming::{name_of, told};
 use super::offers::{Offer, all_settled, footer, offers, replay_ended};
 use super::overlay::going_on;
 use super::{
-    Ask, Guise, Overlay, Prompt, Role, Screen, Text, UiState, ViewContext, detail, header, log, overlay, panes, steps,
+    Ask, Guise, Overlay, Prompt, Role, Screen, Text, UiState, ViewContext, detail, header, log, overlay, pane, steps,
 };
 use crate::core::evidence::shut_sentence;
 use crate::core::fact::Mode;
@@ -17,7 +17,7 @@ use crate::words;
 
 /// Projects the state to what is shown. Pure: equal contexts give equal screens.
 pub fn project(context: &ViewContext) -> Screen {
-    let panes = panes::panes(context);
+    let panes = pane::panes(context);
     let whole_log = context.ui.overlay == Some(Overlay::Log);
     let whole_step = context.ui.overlay == Some(Overlay::Step);
     let offers = offers(context);

@@ -7,6 +7,7 @@
 
 mod circles;
 mod dependencies;
+mod kinds;
 mod layers;
 mod mutations;
 mod names;
