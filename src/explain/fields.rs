@@ -5,8 +5,12 @@ use serde_json::{Map, Value};
 use super::Column;
 
 /// The columns of a table of fields.
-pub(super) const COLUMNS: &[Column] =
-    &[Column::short("field", ""), Column::short("type", ""), Column::short("default", ""), Column::long("meaning", "")];
+pub(super) const COLUMNS: &[Column] = &[
+    Column::short("field", ""),
+    Column::short("type", ""),
+    Column::short("default", "default "),
+    Column::long("meaning", ""),
+];
 
 /// How deep fields of fields are shown.
 const DEPTH: usize = 2;
