@@ -18,7 +18,7 @@ use gonogo::journal::{Holder, Ledger, NewRecord, NewRun, RunId, Store};
 use gonogo::replay::{Recording, Replay};
 use gonogo::runbook::{Options, load_str};
 use gonogo::sample_log::SampleLog;
-use gonogo::screen::{Desk, project};
+use gonogo::screen::{UiState, project};
 use gonogo::session::RunSession;
 use jiff::Timestamp;
 
@@ -128,14 +128,14 @@ fn measure(store: &Store, id: &RunId) -> Result<(), Failure> {
     let recording = Recording::open(reader, plan)?;
     let (opened, last) = (recording.opened(), recording.last());
     let mut replay = Replay::new(recording, Who("ana@bastion".to_owned()))?;
-    let desk = Desk::default();
-    let _ = project(&replay.context(&desk, "0da1", false));
+    let ui = UiState::default();
+    let _ = project(&replay.context(&ui, "0da1", false));
     println!("opened in {:.0?}, {last} facts, notes {:?}", began.elapsed(), replay.recording().notes());
     let mut times = Vec::new();
     let mut went = |replay: &mut Replay, place: &str| -> Result<(), Failure> {
         let began = Instant::now();
         replay.go(place)?;
-        let _ = project(&replay.context(&desk, "0da1", false));
+        let _ = project(&replay.context(&ui, "0da1", false));
         times.push(began.elapsed());
         Ok(())
     };

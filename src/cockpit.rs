@@ -1,4 +1,4 @@
-//! The cockpit: one session, one desk, one terminal.
+//! The cockpit: one session, one state of the interface, one terminal.
 //!
 //! Keys come first, then what the session says, then the picture. A picture is drawn at once after a key, else at
 //! most a few times a second, and only when the screen value has changed. When the terminal goes away only the
@@ -12,10 +12,11 @@ use crate::core::fact::Ending;
 use crate::core::time::Span;
 use crate::driver::Turn;
 use crate::screen::keys::KeyAction;
-use crate::screen::{Desk, Screen, project};
+use crate::screen::{Screen, UiState, project};
 use crate::session::RunSession;
 use crate::term::{Charset, ColorSupport, Drawn, Events, KeyCode, KeyEvent, Signal, TermEvent, Terminal};
-use crate::ui::desk::{Request, paste, press};
+use crate::ui::dialog::paste;
+use crate::ui::input::{Request, press};
 use crate::ui::keys::meaning;
 use crate::ui::theme::{Glyphs, Palette, Theme};
 use crate::ui::view;
@@ -61,7 +62,7 @@ impl CockpitExit {
 /// A session with somebody in front of it.
 pub struct Cockpit<S> {
     session: S,
-    desk: Desk,
+    ui: UiState,
     theme: Theme,
     run_name: String,
     watching: bool,
@@ -99,7 +100,7 @@ impl<S: RunSession> Cockpit<S> {
     pub fn new(session: S, run_name: String, theme: Theme, watching: bool) -> Self {
         Self {
             session,
-            desk: Desk::default(),
+            ui: UiState::default(),
             theme,
             run_name,
             watching,
@@ -178,7 +179,7 @@ impl<S: RunSession> Cockpit<S> {
                 self.draw_now();
             }
             Some(TermEvent::Paste(text)) => {
-                paste(&mut self.desk, &text);
+                paste(&mut self.ui, &text);
                 self.draw_now();
             }
             Some(TermEvent::Resize { .. } | TermEvent::Writable | TermEvent::Resumed) => {
@@ -224,23 +225,23 @@ impl<S: RunSession> Cockpit<S> {
     }
 
     fn pressed(&mut self, terminal: &mut Terminal, key: KeyEvent) -> bool {
-        self.desk.sat = self.sat();
+        self.ui.sat = self.sat();
         let size = terminal.size();
         let cramped = size.width < view::CONFIRM_SIZE.0 || size.height < view::CONFIRM_SIZE.1;
         let confirms = matches!(
             meaning(key),
             Some(KeyAction::Confirm | KeyAction::Override | KeyAction::Undo | KeyAction::Skip | KeyAction::End)
         );
-        let asked = self.desk.prompt.is_some();
+        let asked = self.ui.prompt.is_some();
         if cramped && (!asked && confirms || asked && key.code == KeyCode::Enter) {
             let (cols, rows) = view::CONFIRM_SIZE;
-            self.desk.notice = Some(format!("make the window at least {cols}×{rows} before deciding anything"));
+            self.ui.notice = Some(format!("make the window at least {cols}×{rows} before deciding anything"));
             return false;
         }
-        let before = self.desk.clone();
+        let before = self.ui.clone();
         let context = self.session.context(&before, &self.run_name, self.watching);
         let refused_before = self.session.refusal().is_some();
-        let request = press(&context, &mut self.desk, key);
+        let request = press(&context, &mut self.ui, key);
         if refused_before {
             self.session.dismiss_refusal();
         }
@@ -250,10 +251,10 @@ impl<S: RunSession> Cockpit<S> {
             Some(Request::Leave) if self.watching => return true,
             Some(Request::Leave) => self.session.leave("the operator left".to_owned()),
             Some(Request::Steer(steer)) => {
-                self.desk.notice = self.session.steer(steer).err();
-                if self.desk.notice.is_some() {
+                self.ui.notice = self.session.steer(steer).err();
+                if self.ui.notice.is_some() {
                     // The operator can correct a place that does not exist.
-                    self.desk.prompt = before.prompt;
+                    self.ui.prompt = before.prompt;
                 }
             }
             Some(Request::Suspend) => self.suspend(terminal),
@@ -273,32 +274,32 @@ impl<S: RunSession> Cockpit<S> {
     /// Stops the program until the shell continues it, by key or by signal. A stopped cockpit watches nothing.
     fn suspend(&mut self, terminal: &Terminal) {
         if self.session.must_finish() {
-            self.desk.notice = Some("not stopped: a job is under way and must be watched; x stops the job".to_owned());
+            self.ui.notice = Some("not stopped: a job is under way and must be watched; x stops the job".to_owned());
         } else if let Err(error) = terminal.suspend() {
-            self.desk.notice = Some(error.to_string());
+            self.ui.notice = Some(error.to_string());
         }
     }
 
     /// Takes a notice away when it has been shown for long enough.
     fn forget_notice(&mut self) {
-        if self.said.as_ref().map(|(said, _)| said) != self.desk.notice.as_ref() {
-            self.said = self.desk.notice.clone().map(|notice| (notice, Instant::now()));
+        if self.said.as_ref().map(|(said, _)| said) != self.ui.notice.as_ref() {
+            self.said = self.ui.notice.clone().map(|notice| (notice, Instant::now()));
         }
         if self.said.as_ref().is_some_and(|(_, since)| since.elapsed() >= NOTICED) {
-            self.desk.notice = None;
+            self.ui.notice = None;
             self.said = None;
         }
     }
 
     fn draw(&mut self, terminal: &mut Terminal) {
         let size = terminal.size();
-        self.desk.list_rows = view::list_rows(size.width, size.height);
+        self.ui.list_rows = view::list_rows(size.width, size.height);
         if let Some(report) = self.session.take_report() {
-            self.desk.notice = Some(report);
+            self.ui.notice = Some(report);
         }
         self.forget_notice();
-        let screen = project(&self.session.context(&self.desk, &self.run_name, self.watching));
-        self.desk.list_top = screen.steps.top;
+        let screen = project(&self.session.context(&self.ui, &self.run_name, self.watching));
+        self.ui.list_top = screen.steps.top;
         let moving = self.session.status().passing.is_some_and(|passing| !passing.pace.paused);
         let frame = if moving || self.session.run().is_busy() { BUSY_FRAME } else { CALM_FRAME };
         let frame = if terminal.flush_time() > SLOW_FLUSH { frame * 2 } else { frame };
@@ -313,8 +314,8 @@ impl<S: RunSession> Cockpit<S> {
         match terminal.draw(|frame| furthest = view::draw(frame, &screen, theme)) {
             Drawn::Sent | Drawn::Unchanged => {
                 self.shown = Some(screen);
-                self.desk.reaches(furthest);
-                if let Some(prompt) = self.desk.prompt.as_mut().filter(|prompt| prompt.shown.is_none()) {
+                self.ui.reaches(furthest);
+                if let Some(prompt) = self.ui.prompt.as_mut().filter(|prompt| prompt.shown.is_none()) {
                     prompt.shown = Some(sat);
                 }
             }

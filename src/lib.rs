@@ -6,6 +6,7 @@ pub mod cockpit;
 pub mod contain;
 pub mod core;
 pub mod driver;
+pub mod explain;
 pub mod history;
 pub mod journal;
 #[cfg(feature = "lab")]

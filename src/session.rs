@@ -19,7 +19,7 @@ use crate::driver::{Engine, Turn};
 use crate::pace::{NO_PACE, ONLY_FORWARD, Passing, Steer, paced};
 use crate::rehearsal::engine::RehearsalEngine;
 use crate::run_view::RunView;
-use crate::screen::{Desk, SessionStatus, ViewContext};
+use crate::screen::{SessionStatus, UiState, ViewContext};
 use crate::world::World;
 
 /// The time zone of whoever sits here. Asked for once: a picture must not wait for a file.
@@ -103,8 +103,8 @@ pub trait RunSession {
     }
 
     /// What a screen is made from, with the state of the interface in front of it.
-    fn context<'a>(&'a self, desk: &'a Desk, run_name: &'a str, watching: bool) -> ViewContext<'a> {
-        ViewContext::new(self.view(), self.status(), desk, run_name, ZONE.clone()).watching(watching)
+    fn context<'a>(&'a self, ui: &'a UiState, run_name: &'a str, watching: bool) -> ViewContext<'a> {
+        ViewContext::new(self.view(), self.status(), ui, run_name, ZONE.clone()).watching(watching)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::core::fact::{Ending, Fact, Finding, Mode};
 use crate::core::forecast::Estimate;
 use crate::core::job::{Adoption, Direction, JobKey, Outcome};
 use crate::core::plan::{Plan, Step};
-use crate::core::state::{Phase, Run};
+use crate::core::state::{FailureCause, Phase, Run};
 use crate::core::time::{At, Span};
 use crate::text::clean;
 
@@ -148,6 +148,19 @@ pub fn finding(finding: Finding) -> &'static str {
         Finding::Happened => "it happened",
         Finding::DidNotHappen => "it did not happen",
         Finding::HalfHappened => "it happened in part",
+    }
+}
+
+/// Why a step has failed, clean.
+pub fn failure_cause(cause: &FailureCause) -> String {
+    match cause {
+        FailureCause::Recorded(why) => clean(why).into_owned(),
+        FailureCause::UndoFailed(why) => format!("undo failed: {}", clean(why)),
+        FailureCause::EarlierTryLeft { reason } => {
+            format!("this try did not happen ({}), but an earlier one left something behind", clean(reason))
+        }
+        FailureCause::PartlyTakenBack { job, reason } => format!("taken back up to job {job}: {}", clean(reason)),
+        FailureCause::HalfDone { reason } => format!("found half done: {}", clean(reason)),
     }
 }
 

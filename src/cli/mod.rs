@@ -4,6 +4,7 @@ mod bundled;
 mod check;
 mod drive;
 mod durations;
+mod explain;
 mod farewell;
 #[cfg(feature = "lab")]
 mod lab;
@@ -53,6 +54,7 @@ Examples:
   gonogo                                 rehearse the bundled runbook in a simulated world
   gonogo lab                             drive it in a disposable real world on loopback
   gonogo check runbook.yaml              is the runbook good?
+  gonogo explain gate                    what does a word mean, which fields has a kind?
   gonogo plan runbook.yaml               what would it do, statement by statement?
   gonogo run runbook.yaml                drive it
   gonogo resume                          go on with the newest run
@@ -76,6 +78,11 @@ pub struct Cli {
     plain: bool,
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+/// The whole command line, for manual pages.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// How the operator wants to be spoken to.
@@ -193,6 +200,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Explain a kind of probe or action, or a word of the language; list them all when none is given
+    Explain {
+        /// A kind such as `postgres.replication`, or a word such as `gate`
+        #[arg(value_name = "KIND|WORD", value_parser = explain::Word, hide_possible_values = true)]
+        word: Vec<String>,
+    },
     /// Print the JSON Schema of runbooks, scenarios or policies, for editors
     Schema {
         /// Of what
@@ -292,6 +305,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Replay { run, verify: true, .. }) => replay::verify(&state()?, run.as_deref()),
         Some(Command::Replay { run, at, .. }) => replay::show(&state()?, look, run.as_deref(), at.as_deref()),
         Some(Command::Log { run, json }) => records::log(&state()?, run.as_deref(), json),
+        Some(Command::Explain { word }) => explain::explain(&word, color),
         Some(Command::Schema { of }) => {
             let schema = match of {
                 Language::Runbook => crate::runbook::schema(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::action::{Action, Kept, Wait};
 use super::durations::Durations;
-use super::evidence::{Baselines, shut_sentence};
+use super::evidence::{Baselines, Evidence};
 use super::expr::Asker;
 use super::fact::{Ending, Fact, Finding, Mode, StopWhy};
 use super::ids::{Attempt, StepId, Who};
@@ -179,7 +179,7 @@ pub enum Phase {
         /// When.
         at: At,
         /// What went wrong.
-        why: String,
+        why: FailureCause,
         /// Whether nothing is left of what it did.
         reverted: bool,
     },
@@ -208,6 +208,32 @@ pub enum Phase {
     },
 }
 
+/// Why a step has failed. Reasons and recorded sentences are foreign text.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FailureCause {
+    /// Its work or its checks failed, as it was recorded.
+    Recorded(String),
+    /// Taking it back failed, as it was recorded.
+    UndoFailed(String),
+    /// The operator found that this try did not happen; an earlier one has left something behind.
+    EarlierTryLeft {
+        /// How the operator knows.
+        reason: String,
+    },
+    /// The operator found it taken back up to a job.
+    PartlyTakenBack {
+        /// The last job that was taken back, from 1.
+        job: u16,
+        /// How the operator knows.
+        reason: String,
+    },
+    /// The operator found it half done.
+    HalfDone {
+        /// How the operator knows.
+        reason: String,
+    },
+}
+
 /// A job under way.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Running {
@@ -228,8 +254,8 @@ pub struct Interruption {
     pub since: At,
     /// The part before this is left out already.
     from: At,
-    /// Which guards, with their verdicts and values.
-    pub why: String,
+    /// The guards that were not GO, as they were then.
+    pub guards: Vec<Evidence>,
 }
 
 impl Running {
@@ -243,9 +269,9 @@ impl Running {
         self.interrupted.as_ref().map_or(now, |interrupted| interrupted.from).since(self.since)
     }
 
-    fn interrupt(&mut self, since: At, why: String) {
+    fn interrupt(&mut self, since: At, guards: Vec<Evidence>) {
         let since = since.max(self.since);
-        self.interrupted.get_or_insert(Interruption { since, from: since, why });
+        self.interrupted.get_or_insert(Interruption { since, from: since, guards });
     }
 
     /// Leaves out the time up to `at` in which it was interrupted.
@@ -481,7 +507,7 @@ impl Run {
             }
             Fact::SoakInterrupted { since, evidence, .. } => {
                 if let Phase::Running(running) = &mut step.phase {
-                    running.interrupt(*since, evidence.iter().map(shut_sentence).collect::<Vec<_>>().join("; "));
+                    running.interrupt(*since, evidence.clone());
                 }
             }
             Fact::SoakContinued { .. } => {
@@ -511,7 +537,7 @@ impl Run {
                 step.ended = Some(at);
                 // What went back in this try may still be there from an earlier one.
                 let reverted = *reverted && !step.left;
-                step.phase = Phase::Failed { at, why: why.clone(), reverted };
+                step.phase = Phase::Failed { at, why: FailureCause::Recorded(why.clone()), reverted };
                 if reverted && stops_writes {
                     self.writes.resume(at);
                 }
@@ -561,7 +587,7 @@ impl Run {
                 }
             }
             Fact::UndoFailed { why, .. } => {
-                step.phase = Phase::Failed { at, why: format!("undo failed: {why}"), reverted: false };
+                step.phase = Phase::Failed { at, why: FailureCause::UndoFailed(why.clone()), reverted: false };
             }
             Fact::RunOpened { .. }
             | Fact::RehearsalsChecked { .. }
@@ -580,20 +606,18 @@ impl Run {
 
 /// Where a step stands after the operator said what became of its job.
 fn resolved(at: At, key: &JobKey, last: bool, finding: Finding, reason: &str, left: bool) -> Phase {
+    let reason = reason.to_owned();
+    let failed = |why| Phase::Failed { at, why, reverted: false };
     match (key.direction, finding) {
         (Direction::Do, Finding::Happened) => Phase::Verifying { since: at },
         (Direction::Do, Finding::DidNotHappen) if key.job == 0 && left => {
-            let why = format!("this try did not happen ({reason}), but an earlier one left something behind");
-            Phase::Failed { at, why, reverted: false }
+            failed(FailureCause::EarlierTryLeft { reason })
         }
         (Direction::Do, Finding::DidNotHappen) if key.job == 0 => Phase::Pending,
         (Direction::Undo, Finding::Happened) if last => Phase::Undone { at },
         (Direction::Undo, Finding::Happened) => {
-            let why = format!("taken back up to job {}: {reason}", key.job.saturating_add(1));
-            Phase::Failed { at, why, reverted: false }
+            failed(FailureCause::PartlyTakenBack { job: key.job.saturating_add(1), reason })
         }
-        (Direction::Do | Direction::Undo | Direction::Revert, _) => {
-            Phase::Failed { at, why: format!("found half done: {reason}"), reverted: false }
-        }
+        (Direction::Do | Direction::Undo | Direction::Revert, _) => failed(FailureCause::HalfDone { reason }),
     }
 }

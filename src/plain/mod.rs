@@ -25,7 +25,7 @@ use crate::core::time::Span;
 use crate::driver::Turn;
 use crate::pace::Steer;
 use crate::screen::offers::{REPLAYED, WATCHING};
-use crate::screen::{Desk, FrontEnd, Text, ViewContext, back_lines, next_item, told};
+use crate::screen::{FrontEnd, Text, UiState, ViewContext, back_lines, next_item, told};
 use crate::session::RunSession;
 use crate::term::{Charset, stop_group};
 use crate::text::clean;
@@ -313,7 +313,7 @@ impl<S: RunSession> PlainCockpit<S> {
                 let item = if let Some(item) = item {
                     item.checked_sub(1).ok_or("items are counted from 1")?
                 } else {
-                    next_item(&self.context(&orders_desk()), &step)
+                    next_item(&self.context(&orders_ui()), &step)
                 };
                 (None, Command::Acknowledge { step, item })
             }
@@ -354,7 +354,7 @@ impl<S: RunSession> PlainCockpit<S> {
             // Back: what is told from here on has been told before.
             self.told = Told::from(self.session.log().back().map(|recorded| recorded.seq));
         }
-        let header = self.project(&orders_desk()).header;
+        let header = self.project(&orders_ui()).header;
         self.say(format!("{} · {}", header.clock, header.passing.to_plain()));
         Ok(())
     }
@@ -368,14 +368,14 @@ impl<S: RunSession> PlainCockpit<S> {
             }
             Order::Show { step: None } => self.show_all(),
             Order::Panes => {
-                let panes = self.project(&orders_desk()).panes;
+                let panes = self.project(&orders_ui()).panes;
                 if panes.is_empty() {
                     self.say("this runbook has no probes");
                 }
                 self.say_all(panes.iter().flat_map(plain::pane_lines));
             }
             Order::Back => {
-                let lines = back_lines(&self.context(&orders_desk()));
+                let lines = back_lines(&self.context(&orders_ui()));
                 self.say_all(lines.iter().map(Text::to_plain).filter(|line| !line.is_empty()));
             }
             Order::Help => self.say_all(orders::help()),
@@ -385,8 +385,8 @@ impl<S: RunSession> PlainCockpit<S> {
         Ok(None)
     }
 
-    fn context<'a>(&'a self, desk: &'a Desk) -> ViewContext<'a> {
-        self.session.context(desk, &self.run_name, self.watching)
+    fn context<'a>(&'a self, ui: &'a UiState) -> ViewContext<'a> {
+        self.session.context(ui, &self.run_name, self.watching)
     }
 
     fn find(&self, name: &str) -> Result<&Step, String> {
@@ -425,7 +425,7 @@ impl<S: RunSession> PlainCockpit<S> {
     fn take_refusal(&mut self, step: Option<StepId>) {
         let Some(refusal) = self.session.refusal().cloned() else { return };
         self.session.dismiss_refusal();
-        let why = told(&self.context(&orders_desk()), &refusal);
+        let why = told(&self.context(&orders_ui()), &refusal);
         self.say(format!("refused: {why}"));
         let step = step.and_then(|id| self.session.plan().step(&id).cloned());
         if let (Refusal::PictureChanged { .. }, Some(step)) = (refusal, step) {
@@ -435,8 +435,8 @@ impl<S: RunSession> PlainCockpit<S> {
 }
 
 /// What is looked at from here: everything, in a front end that is spoken to by orders.
-fn orders_desk() -> Desk {
-    Desk { front_end: FrontEnd::Orders, ..Desk::default() }
+fn orders_ui() -> UiState {
+    UiState { front_end: FrontEnd::Orders, ..UiState::default() }
 }
 
 fn ending(how: How, reason: String) -> Result<Ending, String> {

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{PlainCockpit, Printing, orders_desk};
+use super::{PlainCockpit, Printing, orders_ui};
 use crate::core::ids::{ProbeId, StepId};
 use crate::core::input::Picture;
 use crate::core::plan::Step;
 use crate::core::standing::{StepState, picture, step_state};
 use crate::screen::keys::KeyAction;
 use crate::screen::offers::{Offer, all_settled, offers};
-use crate::screen::{Block, Desk, Overlay, Screen, Text, here, name_of, project};
+use crate::screen::{Block, Overlay, Screen, Text, UiState, here, name_of, project};
 use crate::session::RunSession;
 use crate::ui::plain;
 
@@ -73,8 +73,8 @@ pub(super) enum Depth {
 }
 
 impl<S: RunSession> PlainCockpit<S> {
-    pub(super) fn project(&self, desk: &Desk) -> Screen {
-        project(&self.context(desk))
+    pub(super) fn project(&self, ui: &UiState) -> Screen {
+        project(&self.context(ui))
     }
 
     /// Tells what has changed since it was told last. While something is being printed it waits: there will be less
@@ -96,12 +96,12 @@ impl<S: RunSession> PlainCockpit<S> {
         self.say_all(report);
         if !self.told.faulted && self.session.fault().is_some() {
             self.told.faulted = true;
-            let alarm = self.project(&orders_desk()).header.alarm;
+            let alarm = self.project(&orders_ui()).header.alarm;
             self.say_all(alarm);
         }
         let silent = self.session.status().silent.is_some();
         if silent != std::mem::replace(&mut self.told.silent, silent) {
-            let alarm = self.project(&orders_desk()).header.alarm;
+            let alarm = self.project(&orders_ui()).header.alarm;
             let again = "the journal answers again".to_owned();
             self.say_all(if silent { alarm } else { Some(again).filter(|_| self.session.fault().is_none()) });
         }
@@ -112,7 +112,7 @@ impl<S: RunSession> PlainCockpit<S> {
     }
 
     fn open(&mut self) {
-        let screen = self.project(&orders_desk());
+        let screen = self.project(&orders_ui());
         let header = plain::header_lines(&screen);
         self.say_all(header);
         if self.watching {
@@ -157,7 +157,7 @@ impl<S: RunSession> PlainCockpit<S> {
         if changed.is_empty() && !every {
             return;
         }
-        let screen = self.project(&orders_desk());
+        let screen = self.project(&orders_ui());
         for pane in &screen.panes {
             match changed.iter().find(|(probe, _)| *probe == pane.probe) {
                 Some((_, true)) => self.say(format!(
@@ -184,7 +184,7 @@ impl<S: RunSession> PlainCockpit<S> {
 
     /// The step where the run is, when its picture is another than told.
     fn step(&mut self) {
-        let Some(step) = here(&self.context(&orders_desk())).cloned() else { return };
+        let Some(step) = here(&self.context(&orders_ui())).cloned() else { return };
         let present = (step.id.clone(), self.picture(&step));
         if self.told.step.as_ref() == Some(&present) {
             return self.next_after_a_fact(&step);
@@ -220,10 +220,10 @@ impl<S: RunSession> PlainCockpit<S> {
     /// Prints a step.
     pub(super) fn tell(&mut self, step: &Step, depth: Depth) {
         let overlay = (depth == Depth::Whole).then_some(Overlay::Step);
-        let desk = Desk { selected: Some(step.id.clone()), overlay, ..orders_desk() };
+        let ui = UiState { selected: Some(step.id.clone()), overlay, ..orders_ui() };
         // The picture first: were it newer than what is printed, it would promise too much.
         let picture = self.picture(step);
-        let mut detail = self.project(&desk).detail;
+        let mut detail = self.project(&ui).detail;
         if depth == Depth::State {
             detail.right.clear();
             detail.blocks.retain(|block| match block {
@@ -241,8 +241,8 @@ impl<S: RunSession> PlainCockpit<S> {
 
     /// What can be done next, in one sentence.
     fn next(&self, step: &Step) -> String {
-        let desk = Desk { selected: Some(step.id.clone()), ..orders_desk() };
-        let (context, run) = (self.context(&desk), self.session.run());
+        let ui = UiState { selected: Some(step.id.clone()), ..orders_ui() };
+        let (context, run) = (self.context(&ui), self.session.run());
         let offers = offers(&context);
         let orders = offers.iter().filter(|offer| offer.next).filter_map(|offer| {
             let order = name_of(&context, offer.action, offer.step)?;
@@ -300,8 +300,8 @@ impl<S: RunSession> PlainCockpit<S> {
 
     pub(super) fn show_all(&mut self) {
         let (steps, phases) = (self.session.plan().steps.len(), self.session.plan().phases.len());
-        let desk = Desk { list_rows: steps + phases, ..orders_desk() };
-        let context = self.context(&desk);
+        let ui = UiState { list_rows: steps + phases, ..orders_ui() };
+        let context = self.context(&ui);
         let at = here(&context).map(|step| (step.id.clone(), self.picture(step), self.next(step)));
         let mut screen = project(&context);
         if let Some((id, picture, next)) = at {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use jiff::tz::TimeZone;
 
-use super::Desk;
+use super::UiState;
 use crate::core::board::Board;
 use crate::core::fact::Recorded;
 use crate::core::ids::Who;
@@ -90,7 +90,7 @@ pub struct ViewContext<'a> {
     /// How time passes, where it is not the time of the world.
     pub passing: Option<Passing>,
     /// What the operator is looking at and typing.
-    pub desk: &'a Desk,
+    pub ui: &'a UiState,
 }
 
 impl<'a> ViewContext<'a> {
@@ -98,7 +98,7 @@ impl<'a> ViewContext<'a> {
     pub fn new(
         view: &'a RunView,
         status: SessionStatus<'a>,
-        desk: &'a Desk,
+        ui: &'a UiState,
         run_name: &'a str,
         zone: TimeZone,
     ) -> Self {
@@ -121,7 +121,7 @@ impl<'a> ViewContext<'a> {
             leaving: status.leaving,
             watching: false,
             passing: status.passing,
-            desk,
+            ui,
         }
     }
 

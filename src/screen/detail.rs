@@ -26,7 +26,7 @@ pub(super) fn detail(context: &ViewContext, whole: bool) -> Detail {
     let progress = context.run.step(&step.id);
     let state = step_state(context.plan, context.run, context.board, context.now, step);
     let mut blocks = Vec::new();
-    let asked = context.desk.prompt.as_ref().map(|prompt| &prompt.ask);
+    let asked = context.ui.prompt.as_ref().map(|prompt| &prompt.ask);
     let confirming = matches!(asked, Some(Ask::Start { .. } | Ask::OverrideReason(_)));
     let taking_back = matches!(asked, Some(Ask::Undo { .. })).then_some(step.undo.as_ref()).flatten();
     // What is being confirmed, and on what, comes first while it is asked. That gates are shut comes before that.
@@ -74,7 +74,7 @@ pub(super) fn detail(context: &ViewContext, whole: bool) -> Detail {
         right: right(step),
         state: state_line(context, step, state, progress),
         blocks,
-        scroll: context.desk.detail_scroll,
+        scroll: context.ui.detail_scroll,
     }
 }
 
@@ -119,7 +119,7 @@ fn state_line(context: &ViewContext, step: &Step, state: StepState, progress: &S
                 (false, true) => " · an earlier try left something, too",
                 (false, false) => "",
             };
-            format!(": {}{rest}", clean(why))
+            format!(": {}{rest}", words::failure_cause(why))
         }
         Phase::InDoubt { why, .. } => format!(": {}", clean(why)),
         Phase::Skipped { reason, .. } => format!(": {}", clean(reason)),
@@ -189,8 +189,9 @@ fn under_way(context: &ViewContext, running: &Running, progress: &StepRun, block
         Some(Kept::Soak(soak)) => {
             lines.push(progress_line("watched", passed, Some(soak.length)));
             lines.extend(running.interrupted.as_ref().map(|interrupted| {
+                let guards = interrupted.guards.iter().map(shut_sentence).collect::<Vec<_>>().join("; ");
                 Text::new(Role::Unknown, format!("not counting since {}: ", interrupted.since.utc()))
-                    .and(Role::Plain, format!("guard {}", clean(&interrupted.why)))
+                    .and(Role::Plain, format!("guard {}", clean(&guards)))
             }));
         }
         Some(Kept::Wait(Wait::For(span))) => {

@@ -23,7 +23,7 @@ pub enum FrontEnd {
 /// front end has none.
 pub(crate) fn name_of(context: &ViewContext, action: KeyAction, step: Option<&Step>) -> Option<String> {
     let def = action.def()?;
-    match context.desk.front_end {
+    match context.ui.front_end {
         FrontEnd::Keys => Some(def.key()),
         FrontEnd::Orders if def.order.is_empty() => None,
         FrontEnd::Orders => Some(match step.and_then(|step| arguments(context, action, step)) {

@@ -277,19 +277,19 @@ impl KeyHint {
 /// The keys that do something now, the most useful first. The last two are never left out.
 pub(super) fn footer(context: &ViewContext, offers: &[Offer]) -> Vec<KeyHint> {
     let (scroll, leave) = (KeyHint::new("↑↓", "scroll"), KeyHint::of(KeyAction::Leave, "leave"));
-    if let Some(prompt) = &context.desk.prompt {
+    if let Some(prompt) = &context.ui.prompt {
         let cancel = KeyHint::of(KeyAction::Escape, "cancel");
         return match prompt.ask {
             Ask::Doubt { .. } | Ask::End | Ask::Leave => vec![cancel],
             _ => vec![scroll, KeyHint::of(KeyAction::Confirm, "send"), cancel],
         };
     }
-    if let Some(overlay) = context.desk.overlay {
+    if let Some(overlay) = context.ui.overlay {
         let first = (overlay == Overlay::WayBack).then(|| on_the_way_back(context)).flatten();
         return first.into_iter().chain([scroll, KeyHint::of(KeyAction::Escape, "close"), leave]).collect();
     }
     let hint = |offer: &Offer| {
-        let label = match (offer.action, context.desk.focus) {
+        let label = match (offer.action, context.ui.focus) {
             (KeyAction::Switch, Focus::Detail) => "steps",
             (action, _) => action.def().map(|def| def.label).unwrap_or_default(),
         };

@@ -14,14 +14,14 @@ use crate::text::clean;
 use crate::words;
 
 pub(super) fn sheet(context: &ViewContext, panes: &[super::Pane], offers: &[Offer]) -> Option<Sheet> {
-    let (title, body) = match context.desk.overlay? {
+    let (title, body) = match context.ui.overlay? {
         Overlay::Help => ("Keys and words".to_owned(), SheetBody::Lines(help_lines(offers))),
         Overlay::WayBack => ("The way back from here".to_owned(), SheetBody::Lines(back_lines(context))),
         Overlay::Pane(at) => (panes.get(at).map(|pane| pane.title.clone())?, SheetBody::Pane(at)),
         Overlay::Step => ("The whole step".to_owned(), SheetBody::Step),
         Overlay::Log => ("Journal and output".to_owned(), SheetBody::Log),
     };
-    Some(Sheet { title, body, scroll: context.desk.overlay_scroll })
+    Some(Sheet { title, body, scroll: context.ui.overlay_scroll })
 }
 
 /// The way back step by step, and how to go it.

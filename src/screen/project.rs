@@ -5,7 +5,7 @@ use super::naming::{name_of, told};
 use super::offers::{Offer, all_settled, footer, offers, replay_ended};
 use super::overlay::going_on;
 use super::{
-    Ask, Desk, Guise, Overlay, Prompt, Role, Screen, Text, ViewContext, detail, header, log, overlay, panes, steps,
+    Ask, Guise, Overlay, Prompt, Role, Screen, Text, UiState, ViewContext, detail, header, log, overlay, pane, steps,
 };
 use crate::core::evidence::shut_sentence;
 use crate::core::fact::Mode;
@@ -17,9 +17,9 @@ use crate::words;
 
 /// Projects the state to what is shown. Pure: equal contexts give equal screens.
 pub fn project(context: &ViewContext) -> Screen {
-    let panes = panes::panes(context);
-    let whole_log = context.desk.overlay == Some(Overlay::Log);
-    let whole_step = context.desk.overlay == Some(Overlay::Step);
+    let panes = pane::panes(context);
+    let whole_log = context.ui.overlay == Some(Overlay::Log);
+    let whole_step = context.ui.overlay == Some(Overlay::Step);
     let offers = offers(context);
     Screen {
         mode: guise(context),
@@ -32,8 +32,8 @@ pub fn project(context: &ViewContext) -> Screen {
         output: log::output(context, whole_log),
         conversation: conversation(context, &offers),
         keys: footer(context, &offers),
-        focus: context.desk.focus,
-        asking: context.desk.prompt.as_ref().is_some_and(|prompt| prompt.ask.step().is_some()),
+        focus: context.ui.focus,
+        asking: context.ui.prompt.as_ref().is_some_and(|prompt| prompt.ask.step().is_some()),
     }
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn here<'a>(context: &'a ViewContext) -> Option<&'a Step> {
 
 /// The last line but one: what is asked, what was refused, or what to do next.
 fn conversation(context: &ViewContext, offers: &[Offer]) -> Text {
-    let Desk { prompt, notice, .. } = context.desk;
+    let UiState { prompt, notice, .. } = context.ui;
     if let Some(prompt) = prompt {
         let asked = question(context, prompt);
         return match notice {
@@ -69,7 +69,7 @@ fn conversation(context: &ViewContext, offers: &[Offer]) -> Text {
     if let Some(refusal) = context.refusal {
         return Text::new(Role::NoGo, "refused: ").and(Role::Plain, clean(&told(context, refusal)));
     }
-    let refused = context.desk.refused.as_ref().and_then(|refused| still_refused(context, refused));
+    let refused = context.ui.refused.as_ref().and_then(|refused| still_refused(context, refused));
     if let Some(why) = refused {
         let text = Text::new(Role::NoGo, "refused: ").and(Role::Plain, clean(&why));
         return match notice {

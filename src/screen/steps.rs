@@ -12,8 +12,8 @@ pub(super) fn here<'a>(context: &'a ViewContext) -> Option<&'a Step> {
 
 /// The step the cursor is on. While a question is open it is the step that is asked about; the cursor comes back.
 pub(super) fn selected<'a>(context: &'a ViewContext) -> Option<&'a Step> {
-    let asked = context.desk.prompt.as_ref().and_then(|prompt| prompt.ask.step());
-    asked.or(context.desk.selected.as_ref()).and_then(|id| context.plan.step(id)).or_else(|| here(context))
+    let asked = context.ui.prompt.as_ref().and_then(|prompt| prompt.ask.step());
+    asked.or(context.ui.selected.as_ref()).and_then(|id| context.plan.step(id)).or_else(|| here(context))
 }
 
 pub(super) fn steps(context: &ViewContext) -> Steps {
@@ -24,8 +24,8 @@ pub(super) fn steps(context: &ViewContext) -> Steps {
     // A row per phase and per step; only those in view are built.
     let total = plan.steps.len() + plan.phases.len();
     let cursor = cursor_row(context, selected.as_ref());
-    let rows = context.desk.list_rows.max(1);
-    let top = first_row(context.desk.list_top, cursor, rows, total);
+    let rows = context.ui.list_rows.max(1);
+    let top = first_row(context.ui.list_top, cursor, rows, total);
     let mut built = Vec::with_capacity(rows);
     let mut position = 0;
     for phase in &plan.phases {

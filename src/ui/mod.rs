@@ -1,9 +1,10 @@
 //! What the operator touches: keys in, pictures out.
 //!
-//! [`keys`] tells what a key press means; [`desk`] turns a key into a change of the desk or a command; [`view`]
-//! draws a [`Screen`](crate::screen::Screen) and knows nothing else.
+//! [`keys`] tells what a key press means; [`input`] turns a key into a change of the interface or a command,
+//! [`dialog`] does so while a question is open; [`view`] draws a [`Screen`](crate::screen::Screen) and knows nothing else.
 
-pub mod desk;
+pub mod dialog;
+pub mod input;
 pub mod keys;
 pub mod plain;
 pub mod theme;

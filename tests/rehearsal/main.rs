@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
 
 mod debrief;
+mod documentation;
 #[path = "../support/facts.rs"]
 mod facts;
 mod forecast;

@@ -91,19 +91,19 @@ fn the_published_schemas_are_fresh() {
     }
 }
 
-/// The blocks of YAML in the README's section about writing one's own.
+/// The blocks of YAML in the sections about scenarios and policies of one's own.
 fn examples() -> Vec<String> {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let section = readme.split("### Your own scenarios and policies").nth(1).unwrap();
-    let section = section.split("\n## ").next().unwrap();
+    let page = fs::read_to_string(root().join("docs/rehearsals.md")).unwrap();
+    let section = page.split("## Scenarios of your own").nth(1).unwrap();
     section.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
 }
 
 #[test]
-fn the_examples_of_the_readme_are_as_they_should_be() {
+fn the_examples_of_the_documentation_are_as_they_should_be() {
     let [own, policy] = examples().try_into().unwrap();
-    scenario::load_str("README.md", &own, &plan("runbook.yaml")).unwrap_or_else(|errors| panic!("{errors}"));
-    let policy = gonogo::rehearsal::policy::load_str("README.md", &policy).unwrap_or_else(|errors| panic!("{errors}"));
+    scenario::load_str("docs/rehearsals.md", &own, &plan("runbook.yaml")).unwrap_or_else(|errors| panic!("{errors}"));
+    let policy =
+        gonogo::rehearsal::policy::load_str("docs/rehearsals.md", &policy).unwrap_or_else(|errors| panic!("{errors}"));
     // Every key is there, so that nobody has to look for one.
     let keys = serde_json::to_value(&policy).unwrap();
     let schema = gonogo::rehearsal::policy::schema();

@@ -21,7 +21,7 @@ use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 use gonogo::run_view::{RunView, ViewEvent};
 use gonogo::runbook::{Options, load_str};
-use gonogo::screen::{Ask, Desk, Overlay, Prompt, Refused, Screen, SessionStatus, ViewContext, project};
+use gonogo::screen::{Ask, Overlay, Prompt, Refused, Screen, SessionStatus, UiState, ViewContext, project};
 use gonogo::ui::theme::{Glyphs, Palette, Theme};
 use gonogo::ui::view;
 use ratatui::Terminal;
@@ -44,7 +44,7 @@ fn plan() -> Plan {
 /// A run that can be told fact by fact and reading by reading.
 struct Story {
     view: RunView,
-    desk: Desk,
+    ui: UiState,
     now: At,
 }
 
@@ -56,7 +56,7 @@ impl Story {
     fn of(plan: Plan, mode: Mode) -> Self {
         let board = Board::new(&plan, START);
         let view = RunView::new(Arc::new(plan), Run::default(), &[], board);
-        let mut story = Self { view, desk: Desk::default(), now: START };
+        let mut story = Self { view, ui: UiState::default(), now: START };
         let (title, plan) = (story.plan().title.clone(), story.plan().digest.clone());
         let profile = story.plan().profile.clone();
         let version = "0.0.0".to_owned();
@@ -157,7 +157,7 @@ impl Story {
     }
 
     fn draw(&mut self, (cols, rows): (u16, u16), theme: Theme) -> Buffer {
-        self.desk.list_rows = view::list_rows(cols, rows);
+        self.ui.list_rows = view::list_rows(cols, rows);
         let screen = self.screen();
         let mut terminal = Terminal::new(TestBackend::new(cols, rows)).unwrap();
         terminal.draw(|frame| _ = view::draw(frame, &screen, theme)).unwrap();
@@ -167,7 +167,7 @@ impl Story {
     fn screen(&self) -> Screen {
         let who = who();
         let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(-5));
-        let context = ViewContext::new(&self.view, SessionStatus::new(&who, self.now), &self.desk, "7f3a", zone);
+        let context = ViewContext::new(&self.view, SessionStatus::new(&who, self.now), &self.ui, "7f3a", zone);
         let screen = project(&context);
         assert_eq!(screen, project(&context), "equal contexts give equal screens");
         screen
@@ -352,7 +352,7 @@ fn the_question_before_the_switch() {
     let step = story.plan().step(&"switch-database".into()).unwrap();
     let seen = story.picture(step);
     let ask = Ask::Start { step: "switch-database".into(), seen, reason: None, word: None };
-    story.desk.prompt = Some(Prompt { ask, typed: "g".to_owned(), shown: Some(Span::ZERO) });
+    story.ui.prompt = Some(Prompt { ask, typed: "g".to_owned(), shown: Some(Span::ZERO) });
     golden("question", &mut story);
 }
 
@@ -393,16 +393,16 @@ fn what_a_section_does_by_itself_when_it_fails() {
     let mut story = Story::of(plan, Mode::Live);
     story.read("port", Ok(json(r#"{"open": true, "ms": 1.5}"#)));
     story.wait(10);
-    story.desk.overlay = Some(Overlay::Step);
+    story.ui.overlay = Some(Overlay::Step);
     golden("fails_whole", &mut story);
-    story.desk.overlay = None;
+    story.ui.overlay = None;
     let step = story.plan().step(&"switch".into()).unwrap();
     let seen = story.picture(step);
     let ask = Ask::Start { step: step.id.clone(), seen, reason: None, word: None };
-    story.desk.prompt = Some(Prompt { ask, typed: String::new(), shown: Some(Span::ZERO) });
+    story.ui.prompt = Some(Prompt { ask, typed: String::new(), shown: Some(Span::ZERO) });
     golden("fails_asked", &mut story);
-    story.desk.prompt = None;
-    story.desk.selected = Some("tell".into());
+    story.ui.prompt = None;
+    story.ui.selected = Some("tell".into());
     golden("fails_without_undo", &mut story);
 }
 
@@ -453,7 +453,7 @@ fn a_soak_that_is_not_watched_and_the_question_before_it_is_stopped() {
     story.tell(Fact::SoakInterrupted { step: step.id.clone(), attempt, since, evidence });
     let seen = story.picture(&step);
     let ask = Ask::Stop { step: step.id.clone(), seen };
-    story.desk.prompt = Some(Prompt { ask, typed: "st".to_owned(), shown: Some(Span::ZERO) });
+    story.ui.prompt = Some(Prompt { ask, typed: "st".to_owned(), shown: Some(Span::ZERO) });
     golden("soak", &mut story);
 }
 
@@ -462,14 +462,14 @@ fn the_way_back() {
     let mut story = Story::new(Mode::Live);
     story.done(15);
     story.calm(3);
-    story.desk.overlay = Some(Overlay::WayBack);
+    story.ui.overlay = Some(Overlay::WayBack);
     golden("way_back", &mut story);
 }
 
 #[test]
 fn help() {
     let mut story = Story::new(Mode::Lab);
-    story.desk.overlay = Some(Overlay::Help);
+    story.ui.overlay = Some(Overlay::Help);
     golden("help", &mut story);
 }
 
@@ -549,7 +549,7 @@ fn a_refusal_can_be_read_whole_at_every_size() {
     let why = "\"switch-database\" is gated: \"replication under a second behind\" NO-GO (lag.seconds < 1.0 but \
                lag.seconds = 2.4 s); \"customers are served\" UNKNOWN (connection refused by \
                [2001:db8:85a3::8a2e:370:7334]:65535)";
-    story.desk.refused = Some(Refused { command: None, why: why.to_owned() });
+    story.ui.refused = Some(Refused { command: None, why: why.to_owned() });
     for size in [(200, 60), (120, 40), (80, 24), (60, 16)] {
         let buffer = story.draw(size, MONO);
         let text = flowing(&buffer);
@@ -567,7 +567,7 @@ fn the_board_and_the_panes_cut_no_value_and_no_address() {
     story.read("lag", Ok(lag(2.4)));
     let address = "[2001:db8:85a3::8a2e:370:7334]:65535";
     story.read("customers", Err(Failure::new(format!("no route to {address}"))));
-    story.desk.focus = gonogo::screen::Focus::Detail;
+    story.ui.focus = gonogo::screen::Focus::Detail;
     for size in [(200, 60), (120, 40), (80, 60)] {
         let text = flowing(&story.draw(size, MONO));
         for value in ["seconds = 2.4 s", "oldest_transaction_s = 0.200 s", "wal_status = \"reserved\""] {
@@ -594,7 +594,7 @@ fn what_is_confirmed_is_on_screen_while_it_is_confirmed() {
         (Ask::Start { step: id.clone(), seen: seen.clone(), reason: None, word: None }, "fence the old database"),
         (Ask::Undo { step: id, seen }, "see that the way back runs"),
     ] {
-        story.desk.prompt = Some(Prompt { ask, typed: String::new(), shown: Some(Span::ZERO) });
+        story.ui.prompt = Some(Prompt { ask, typed: String::new(), shown: Some(Span::ZERO) });
         for size in [(200, 60), (120, 40), (80, 24)] {
             let text = flowing(&story.draw(size, MONO));
             assert!(text.contains(said), "{size:?}:\n{text}");
@@ -666,7 +666,7 @@ fn no_size_panics() {
         Some(Overlay::Step),
         Some(Overlay::Log),
     ] {
-        story.desk.overlay = overlay;
+        story.ui.overlay = overlay;
         for cols in [1, 2, 3, 7, 20, 37, 59, 60, 61, 79, 80, 99, 100, 101, 160, 200, 300] {
             for rows in [1, 2, 3, 5, 9, 15, 16, 17, 23, 24, 29, 30, 31, 36, 45, 55, 60, 100] {
                 story.draw((cols, rows), RGB);

@@ -1,7 +1,7 @@
 //! P12: no key is ever silently ignored, and every refusal is one sentence.
 //!
 //! Every key, in every state a step can be in, with every sheet and every question open: something is asked of the
-//! driver, something changes on the desk, or something is said.
+//! driver, something changes in the interface, or something is said.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,9 +27,10 @@ use gonogo::runbook::{self, Options};
 use gonogo::screen::keys::{KEYS, KeyAction, KeyPress};
 use gonogo::screen::offers::offers;
 use gonogo::screen::{
-    Ask, Desk, Focus, FrontEnd, Overlay, Prompt, Screen, SessionStatus, SheetBody, Text, ViewContext, project,
+    Ask, Focus, FrontEnd, Overlay, Prompt, Screen, SessionStatus, SheetBody, Text, UiState, ViewContext, project,
 };
-use gonogo::ui::desk::{Request, paste, press};
+use gonogo::ui::dialog::paste;
+use gonogo::ui::input::{Request, press};
 use gonogo::ui::theme::{Glyphs, Palette, Theme};
 use gonogo::ui::view;
 use ratatui::Terminal;
@@ -145,7 +146,7 @@ fn reach(plan: &Plan, step: &Step, state: StepState) -> (Run, Board) {
     (run, board)
 }
 
-/// What a context is made of, besides the desk.
+/// What a context is made of, besides the state of the interface.
 struct Stage<'a> {
     plan: &'a Arc<Plan>,
     view: RunView,
@@ -166,13 +167,13 @@ impl<'a> Stage<'a> {
         self.view = RunView::new(Arc::clone(self.plan), run, &[], board);
     }
 
-    fn context<'s>(&'s self, desk: &'s Desk) -> ViewContext<'s> {
+    fn context<'s>(&'s self, ui: &'s UiState) -> ViewContext<'s> {
         let status = SessionStatus {
             refusal: self.refusal.as_ref(),
             passing: self.passing.clone(),
             ..SessionStatus::new(&self.who, self.now)
         };
-        ViewContext::new(&self.view, status, desk, "7f3a", jiff::tz::TimeZone::UTC).watching(self.watching)
+        ViewContext::new(&self.view, status, ui, "7f3a", jiff::tz::TimeZone::UTC).watching(self.watching)
     }
 
     /// One sentence, with something in it.
@@ -181,30 +182,30 @@ impl<'a> Stage<'a> {
     }
 
     /// The conversation line.
-    fn says(&self, desk: &Desk) -> String {
-        project(&self.context(desk)).conversation.to_plain()
+    fn says(&self, ui: &UiState) -> String {
+        project(&self.context(ui)).conversation.to_plain()
     }
 
     /// Types a text and says what was asked of the driver on the way.
-    fn types(&self, desk: &mut Desk, text: &str) -> Vec<Request> {
+    fn types(&self, ui: &mut UiState, text: &str) -> Vec<Request> {
         let key = |ch| KeyEvent::new(if ch == '\n' { KeyCode::Enter } else { KeyCode::Char(ch) }, KeyModifiers::NONE);
-        text.chars().filter_map(|ch| self.pressed(desk, key(ch))).collect()
+        text.chars().filter_map(|ch| self.pressed(ui, key(ch))).collect()
     }
 
     /// Presses a key and asks that it was not ignored. What it was answered with comes back.
-    fn pressed(&self, desk: &mut Desk, key: KeyEvent) -> Option<Request> {
-        let before = desk.clone();
-        let request = press(&self.context(&before), desk, key);
-        let changed = Desk { notice: None, ..desk.clone() } != Desk { notice: None, ..before.clone() };
-        if let Some(notice) = &desk.notice {
+    fn pressed(&self, ui: &mut UiState, key: KeyEvent) -> Option<Request> {
+        let before = ui.clone();
+        let request = press(&self.context(&before), ui, key);
+        let changed = UiState { notice: None, ..ui.clone() } != UiState { notice: None, ..before.clone() };
+        if let Some(notice) = &ui.notice {
             Self::is_sentence(notice);
         }
-        if let Some(refused) = &desk.refused {
+        if let Some(refused) = &ui.refused {
             Self::is_sentence(&refused.why);
-            assert!(self.says(desk).contains(&refused.why), "{key:?}: {} is not shown", refused.why);
+            assert!(self.says(ui).contains(&refused.why), "{key:?}: {} is not shown", refused.why);
         }
         // The cockpit takes a refusal off the screen with the next key: that is an answer, too.
-        let said = desk.notice.is_some() || desk.refused.is_some() || self.refusal.is_some();
+        let said = ui.notice.is_some() || ui.refused.is_some() || self.refusal.is_some();
         let answered = request.is_some() || changed || said;
         assert!(answered, "{key:?} was ignored with {before:#?}");
         if let Some(Request::Command(command)) = &request {
@@ -282,16 +283,16 @@ fn subject(plan: &Plan, state: StepState) -> &Step {
     plan.step(&id.into()).unwrap()
 }
 
-fn desks(step: &StepId) -> Vec<Desk> {
-    let mut desks = Vec::new();
+fn ui_states(step: &StepId) -> Vec<UiState> {
+    let mut ui_states = Vec::new();
     for overlay in OVERLAYS {
         for focus in [Focus::Steps, Focus::Detail] {
             for selected in [None, Some(step.clone())] {
-                desks.push(Desk { selected, focus, overlay, ..Desk::default() });
+                ui_states.push(UiState { selected, focus, overlay, ..UiState::default() });
             }
         }
     }
-    desks
+    ui_states
 }
 
 fn prompts(plan: &Plan, run: &Run, board: &Board, step: &Step) -> Vec<Ask> {
@@ -339,12 +340,12 @@ fn no_key_is_ignored_in_any_state() {
         {
             stage.watching = watching;
             stage.passing = passing;
-            for desk in desks(&step.id) {
+            for ui in ui_states(&step.id) {
                 for key in &keys {
-                    let mut desk = desk.clone();
+                    let mut ui = ui.clone();
                     // Again and again: what has come to its end must say so.
                     for _ in 0..4 {
-                        stage.pressed(&mut desk, *key);
+                        stage.pressed(&mut ui, *key);
                     }
                 }
             }
@@ -365,8 +366,8 @@ fn no_key_is_ignored_while_a_question_is_open() {
                 for key in &keys {
                     let typed = typed.to_owned();
                     let prompt = Some(Prompt { ask: ask.clone(), typed, shown: Some(Span::ZERO) });
-                    let mut desk = Desk { prompt, selected: Some(step.id.clone()), ..Desk::default() };
-                    stage.pressed(&mut desk, *key);
+                    let mut ui = UiState { prompt, selected: Some(step.id.clone()), ..UiState::default() };
+                    stage.pressed(&mut ui, *key);
                 }
             }
         }
@@ -387,11 +388,11 @@ fn no_key_is_ignored_after_the_run_has_ended_or_without_panes() {
             );
         }
         let stage = Stage::new(&plan, run, board);
-        for desk in desks(&plan.steps[0].id) {
+        for ui in ui_states(&plan.steps[0].id) {
             for key in &keys {
-                let mut desk = desk.clone();
+                let mut ui = ui.clone();
                 for _ in 0..3 {
-                    stage.pressed(&mut desk, *key);
+                    stage.pressed(&mut ui, *key);
                 }
             }
         }
@@ -407,11 +408,11 @@ fn pasted_text_is_never_ignored_and_never_confirms() {
         for text in ["switch", "switch\n", "", "\n", "   ", "\u{1b}[31m", &"x".repeat(1_000_000)] {
             let confirms = matches!(ask, Ask::Start { .. } | Ask::Undo { .. } | Ask::Stop { .. });
             let prompt = Some(Prompt { ask: ask.clone(), typed: String::new(), shown: None });
-            let mut desk = Desk { prompt, ..Desk::default() };
-            let before = desk.clone();
-            paste(&mut desk, text);
-            assert_ne!(desk, before, "{text:?} was ignored at {ask:?}");
-            let typed = &desk.prompt.as_ref().unwrap().typed;
+            let mut ui = UiState { prompt, ..UiState::default() };
+            let before = ui.clone();
+            paste(&mut ui, text);
+            assert_ne!(ui, before, "{text:?} was ignored at {ask:?}");
+            let typed = &ui.prompt.as_ref().unwrap().typed;
             assert!(!confirms || typed.is_empty(), "{text:?} confirms");
             assert!(typed.chars().count() <= 400 && !typed.contains(char::is_control), "{} long", typed.len());
         }
@@ -423,10 +424,10 @@ fn a_key_that_opens_nothing_leaves_no_sheet_behind() {
     let plan = plan("good/minimal.yaml");
     let (run, board) = reach(&plan, &plan.steps[0], StepState::Ready);
     let stage = Stage::new(&plan, run, board);
-    let mut desk = Desk::default();
-    stage.pressed(&mut desk, KeyEvent::new(KeyCode::Char('z'), KeyModifiers::NONE));
-    assert_eq!(desk.overlay, None, "there is no pane to zoom");
-    assert!(project(&stage.context(&desk)).overlay.is_none());
+    let mut ui = UiState::default();
+    stage.pressed(&mut ui, KeyEvent::new(KeyCode::Char('z'), KeyModifiers::NONE));
+    assert_eq!(ui.overlay, None, "there is no pane to zoom");
+    assert!(project(&stage.context(&ui)).overlay.is_none());
 }
 
 #[test]
@@ -435,13 +436,13 @@ fn a_step_is_stopped_by_a_word_and_not_by_a_key() {
     for (state, word) in
         [(StepState::Running, "stop"), (StepState::Verifying, "stop"), (StepState::Reverting, "switch")]
     {
-        let (stage, mut desk) = staged(&plan, state);
-        assert_eq!(stage.pressed(&mut desk, letter('x')), None);
-        desk.prompt.as_mut().unwrap().shown = Some(Span::ZERO);
-        let asked = stage.says(&desk);
+        let (stage, mut ui) = staged(&plan, state);
+        assert_eq!(stage.pressed(&mut ui, letter('x')), None);
+        ui.prompt.as_mut().unwrap().shown = Some(Span::ZERO);
+        let asked = stage.says(&ui);
         assert!(asked.starts_with("STOP ") && asked.contains(&format!("type {word} ")), "{asked}");
-        let [Request::Command(command @ Command::Stop(_))] = &stage.types(&mut desk, &format!("{word}\n"))[..] else {
-            panic!("{word}: {}", stage.says(&desk))
+        let [Request::Command(command @ Command::Stop(_))] = &stage.types(&mut ui, &format!("{word}\n"))[..] else {
+            panic!("{word}: {}", stage.says(&ui))
         };
         let input = Input::Operator { by: me(), command: command.clone() };
         assert!(decide(&plan, stage.view.run(), stage.view.board(), NOW, input).is_ok());
@@ -451,12 +452,12 @@ fn a_step_is_stopped_by_a_word_and_not_by_a_key() {
 #[test]
 fn esc_closes_a_sheet_and_says_nothing_about_it() {
     let plan = plan("proofs/branches.yaml");
-    let (stage, mut desk) = staged(&plan, StepState::Ready);
-    stage.pressed(&mut desk, letter('b'));
-    stage.pressed(&mut desk, ESC);
-    assert_eq!((desk.overlay, desk.notice.clone()), (None, None));
-    stage.pressed(&mut desk, ESC);
-    assert_eq!(desk.notice.as_deref(), Some("nothing is open"));
+    let (stage, mut ui) = staged(&plan, StepState::Ready);
+    stage.pressed(&mut ui, letter('b'));
+    stage.pressed(&mut ui, ESC);
+    assert_eq!((ui.overlay, ui.notice.clone()), (None, None));
+    stage.pressed(&mut ui, ESC);
+    assert_eq!(ui.notice.as_deref(), Some("nothing is open"));
 }
 
 #[test]
@@ -469,16 +470,16 @@ fn somebody_who_only_watches_can_leave() {
         KeyEvent::new(KeyCode::Char('q'), KeyModifiers::NONE),
         KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL),
     ] {
-        assert_eq!(stage.pressed(&mut Desk::default(), key), Some(Request::Leave));
+        assert_eq!(stage.pressed(&mut UiState::default(), key), Some(Request::Leave));
     }
 }
 
 /// A stage in which the subject of `state` is selected.
-fn staged(plan: &Arc<Plan>, state: StepState) -> (Stage<'_>, Desk) {
+fn staged(plan: &Arc<Plan>, state: StepState) -> (Stage<'_>, UiState) {
     let step = subject(plan, state);
     let (run, board) = reach(plan, step, state);
-    let desk = Desk { selected: Some(step.id.clone()), sat: Span::secs(60), ..Desk::default() };
-    (Stage::new(plan, run, board), desk)
+    let ui = UiState { selected: Some(step.id.clone()), sat: Span::secs(60), ..UiState::default() };
+    (Stage::new(plan, run, board), ui)
 }
 
 const ENTER: KeyEvent = KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE);
@@ -492,21 +493,21 @@ fn letter(ch: char) -> KeyEvent {
 fn what_is_typed_into_a_question_that_did_not_come_up_does_nothing() {
     let plan = plan("proofs/branches.yaml");
     for state in [StepState::Gated, StepState::Waiting, StepState::Running, StepState::Done, StepState::InDoubt] {
-        let (stage, mut desk) = staged(&plan, state);
-        stage.pressed(&mut desk, ENTER);
-        assert!(stage.says(&desk).starts_with("refused: "), "{state:?}: {}", stage.says(&desk));
+        let (stage, mut ui) = staged(&plan, state);
+        stage.pressed(&mut ui, ENTER);
+        assert!(stage.says(&ui).starts_with("refused: "), "{state:?}: {}", stage.says(&ui));
         // Every one of these is a command of its own.
         for ch in "msnuoexvdqbz 1?gk".chars() {
-            assert_eq!(stage.pressed(&mut desk, letter(ch)), None);
-            assert!(desk.prompt.is_none() && desk.overlay.is_none(), "{state:?}: {ch} acted: {desk:#?}");
-            let said = stage.says(&desk);
+            assert_eq!(stage.pressed(&mut ui, letter(ch)), None);
+            assert!(ui.prompt.is_none() && ui.overlay.is_none(), "{state:?}: {ch} acted: {ui:#?}");
+            let said = stage.says(&ui);
             assert!(said.contains("did nothing"), "{state:?}: {ch}: {said}");
         }
         // The enter that ends it is swallowed, too; then keys are keys again.
-        assert_eq!(stage.pressed(&mut desk, ENTER), None);
-        assert!(desk.prompt.is_none() && stage.says(&desk).contains("keys work again"), "{}", stage.says(&desk));
-        stage.pressed(&mut desk, letter('n'));
-        assert_eq!(desk.prompt.as_ref().map(|prompt| &prompt.ask), Some(&Ask::Note));
+        assert_eq!(stage.pressed(&mut ui, ENTER), None);
+        assert!(ui.prompt.is_none() && stage.says(&ui).contains("keys work again"), "{}", stage.says(&ui));
+        stage.pressed(&mut ui, letter('n'));
+        assert_eq!(ui.prompt.as_ref().map(|prompt| &prompt.ask), Some(&Ask::Note));
     }
 }
 
@@ -514,13 +515,13 @@ fn what_is_typed_into_a_question_that_did_not_come_up_does_nothing() {
 fn a_word_typed_for_a_stop_that_was_not_asked_for_does_nothing() {
     let plan = plan("proofs/branches.yaml");
     for state in [StepState::Gated, StepState::Ready, StepState::Failed, StepState::Done, StepState::InDoubt] {
-        let (stage, mut desk) = staged(&plan, state);
-        assert_eq!(stage.pressed(&mut desk, letter('x')), None);
-        assert!(stage.says(&desk).starts_with("refused: "), "{state:?}: {}", stage.says(&desk));
+        let (stage, mut ui) = staged(&plan, state);
+        assert_eq!(stage.pressed(&mut ui, letter('x')), None);
+        assert!(stage.says(&ui).starts_with("refused: "), "{state:?}: {}", stage.says(&ui));
         // Each of these letters is a key of its own, which would ask for something else.
-        assert_eq!(stage.types(&mut desk, "stop\n"), []);
-        assert!(desk.prompt.is_none() && desk.overlay.is_none(), "{state:?}: {desk:#?}");
-        assert!(stage.says(&desk).contains("keys work again"), "{}", stage.says(&desk));
+        assert_eq!(stage.types(&mut ui, "stop\n"), []);
+        assert!(ui.prompt.is_none() && ui.overlay.is_none(), "{state:?}: {ui:#?}");
+        assert!(stage.says(&ui).contains("keys work again"), "{}", stage.says(&ui));
     }
 }
 
@@ -533,14 +534,14 @@ fn a_question_about_what_is_no_longer_so_goes_with_its_answer() {
         (StepState::Running, 'x', "", StepState::Reverting, "switch\n"),
         (StepState::InDoubt, 'd', "h", StepState::Ready, reason),
     ] {
-        let (mut stage, mut desk) = staged(&plan, state);
-        stage.pressed(&mut desk, letter(key));
-        stage.types(&mut desk, chosen);
-        desk.prompt.as_mut().unwrap().shown = Some(Span::ZERO);
+        let (mut stage, mut ui) = staged(&plan, state);
+        stage.pressed(&mut ui, letter(key));
+        stage.types(&mut ui, chosen);
+        ui.prompt.as_mut().unwrap().shown = Some(Span::ZERO);
         stage.comes_to(reach(&plan, subject(&plan, state), after));
-        assert_eq!(stage.types(&mut desk, typed), [], "{state:?} to {after:?}");
-        assert!(desk.prompt.is_none() && desk.quiet.is_some(), "{desk:#?}");
-        assert!(stage.says(&desk).starts_with("refused: "), "{}", stage.says(&desk));
+        assert_eq!(stage.types(&mut ui, typed), [], "{state:?} to {after:?}");
+        assert!(ui.prompt.is_none() && ui.quiet.is_some(), "{ui:#?}");
+        assert!(stage.says(&ui).starts_with("refused: "), "{}", stage.says(&ui));
     }
 }
 
@@ -548,11 +549,11 @@ fn a_question_about_what_is_no_longer_so_goes_with_its_answer() {
 fn a_refused_stop_or_finding_is_forgotten_once_it_would_be_accepted() {
     let plan = plan("proofs/branches.yaml");
     for (key, after) in [('x', StepState::Running), ('x', StepState::Reverting), ('d', StepState::InDoubt)] {
-        let (mut stage, mut desk) = staged(&plan, StepState::Ready);
-        stage.pressed(&mut desk, letter(key));
-        assert!(stage.says(&desk).starts_with("refused: "), "{}", stage.says(&desk));
+        let (mut stage, mut ui) = staged(&plan, StepState::Ready);
+        stage.pressed(&mut ui, letter(key));
+        assert!(stage.says(&ui).starts_with("refused: "), "{}", stage.says(&ui));
         stage.comes_to(reach(&plan, subject(&plan, StepState::Ready), after));
-        assert!(!stage.says(&desk).contains("refused"), "{after:?}: {}", stage.says(&desk));
+        assert!(!stage.says(&ui).contains("refused"), "{after:?}: {}", stage.says(&ui));
     }
 }
 
@@ -561,62 +562,62 @@ fn after_a_refusal_a_pause_or_a_key_that_is_not_for_typing_gives_the_keys_back()
     let plan = plan("proofs/branches.yaml");
     let down = KeyEvent::new(KeyCode::Down, KeyModifiers::NONE);
     for way in [Some(ESC), Some(down), None] {
-        let (stage, mut desk) = staged(&plan, StepState::Gated);
-        stage.pressed(&mut desk, ENTER);
-        stage.pressed(&mut desk, letter('m'));
+        let (stage, mut ui) = staged(&plan, StepState::Gated);
+        stage.pressed(&mut ui, ENTER);
+        stage.pressed(&mut ui, letter('m'));
         match way {
-            Some(key) => assert_eq!(stage.pressed(&mut desk, key), None),
-            None => desk.sat.0 += 1_500,
+            Some(key) => assert_eq!(stage.pressed(&mut ui, key), None),
+            None => ui.sat.0 += 1_500,
         }
-        stage.pressed(&mut desk, letter('n'));
-        assert!(desk.prompt.is_some(), "{way:?}");
+        stage.pressed(&mut ui, letter('n'));
+        assert!(ui.prompt.is_some(), "{way:?}");
     }
     // Enter alone asks again: somebody waits for a gate to open.
-    let (stage, mut desk) = staged(&plan, StepState::Gated);
+    let (stage, mut ui) = staged(&plan, StepState::Gated);
     for _ in 0..3 {
-        stage.pressed(&mut desk, ENTER);
-        assert!(stage.says(&desk).starts_with("refused: "));
+        stage.pressed(&mut ui, ENTER);
+        assert!(stage.says(&ui).starts_with("refused: "));
     }
 }
 
 #[test]
 fn a_question_is_read_in_the_time_of_whoever_sits_there() {
     let plan = plan("proofs/branches.yaml");
-    let (stage, mut desk) = staged(&plan, StepState::Running);
-    stage.pressed(&mut desk, letter('x'));
-    desk.prompt.as_mut().unwrap().shown = Some(desk.sat);
+    let (stage, mut ui) = staged(&plan, StepState::Running);
+    stage.pressed(&mut ui, letter('x'));
+    ui.prompt.as_mut().unwrap().shown = Some(ui.sat);
     // The run's clock stands still, as in a rehearsal that pauses.
-    desk.sat.0 += 299;
-    assert_eq!(stage.types(&mut desk, "stop\n"), []);
-    assert!(stage.says(&desk).contains("on screen for only 299 ms"), "{}", stage.says(&desk));
-    desk.sat.0 += 1;
-    assert!(matches!(stage.types(&mut desk, "\n")[..], [Request::Command(Command::Stop(_))]));
+    ui.sat.0 += 299;
+    assert_eq!(stage.types(&mut ui, "stop\n"), []);
+    assert!(stage.says(&ui).contains("on screen for only 299 ms"), "{}", stage.says(&ui));
+    ui.sat.0 += 1;
+    assert!(matches!(stage.types(&mut ui, "\n")[..], [Request::Command(Command::Stop(_))]));
 }
 
 #[test]
 fn what_scrolls_stops_at_its_ends_and_the_log_begins_at_its_own() {
     let plan = plan("proofs/branches.yaml");
-    let (stage, mut desk) = staged(&plan, StepState::Running);
+    let (stage, mut ui) = staged(&plan, StepState::Running);
     let key = |code| KeyEvent::new(code, KeyModifiers::NONE);
     for (sheet, start, away, back) in
         [('?', KeyCode::Home, KeyCode::Down, KeyCode::Up), ('l', KeyCode::End, KeyCode::Up, KeyCode::Down)]
     {
-        stage.pressed(&mut desk, letter(sheet));
-        desk.reaches(40);
-        stage.pressed(&mut desk, key(start));
-        assert_eq!(desk.overlay_scroll, 0, "{sheet}");
-        stage.pressed(&mut desk, key(away));
-        assert_eq!(desk.overlay_scroll, 1, "{sheet}");
+        stage.pressed(&mut ui, letter(sheet));
+        ui.reaches(40);
+        stage.pressed(&mut ui, key(start));
+        assert_eq!(ui.overlay_scroll, 0, "{sheet}");
+        stage.pressed(&mut ui, key(away));
+        assert_eq!(ui.overlay_scroll, 1, "{sheet}");
         for _ in 0..9 {
-            stage.pressed(&mut desk, key(if away == KeyCode::Up { KeyCode::PageUp } else { KeyCode::PageDown }));
+            stage.pressed(&mut ui, key(if away == KeyCode::Up { KeyCode::PageUp } else { KeyCode::PageDown }));
         }
-        assert_eq!(desk.overlay_scroll, 40, "{sheet}: no further than there is something");
-        stage.pressed(&mut desk, key(back));
-        assert_eq!(desk.overlay_scroll, 39, "{sheet}: one key back is one line back");
+        assert_eq!(ui.overlay_scroll, 40, "{sheet}: no further than there is something");
+        stage.pressed(&mut ui, key(back));
+        assert_eq!(ui.overlay_scroll, 39, "{sheet}: one key back is one line back");
         // A window that grows leaves less to scroll.
-        desk.reaches(10);
-        assert_eq!(desk.overlay_scroll, 10, "{sheet}");
-        stage.pressed(&mut desk, ESC);
+        ui.reaches(10);
+        assert_eq!(ui.overlay_scroll, 10, "{sheet}");
+        stage.pressed(&mut ui, ESC);
     }
 }
 
@@ -632,11 +633,11 @@ fn on_the_way_back_u_goes_on_with_the_next_step() {
         let ago = if at + back < done.len() { 20_000 } else { 10_000 };
         run.apply(&plan, At(NOW.0 - ago), fact);
     }
-    let (stage, mut desk) = (Stage::new(&plan, run, board), Desk::default());
-    let said = stage.says(&desk);
+    let (stage, mut ui) = (Stage::new(&plan, run, board), UiState::default());
+    let said = stage.says(&ui);
     assert!(said.starts_with(&format!("{} is undone  u take back {} next", second.number, first.number)), "{said}");
-    stage.pressed(&mut desk, letter('u'));
-    assert_eq!(desk.prompt.as_ref().and_then(|prompt| prompt.ask.step()), Some(&first.id));
+    stage.pressed(&mut ui, letter('u'));
+    assert_eq!(ui.prompt.as_ref().and_then(|prompt| prompt.ask.step()), Some(&first.id));
 }
 
 #[test]
@@ -650,11 +651,11 @@ fn with_everything_taken_back_the_sheet_of_the_way_back_leads_to_the_end() {
     let waits = gonogo::core::outlook::waits_for(&plan, &run, &board, NOW);
     assert_eq!(waits.as_deref(), Some("everything is taken back; you end the run"));
     let stage = Stage::new(&plan, run, board);
-    let mut desk = Desk { overlay: Some(Overlay::WayBack), ..Desk::default() };
-    let offered = project(&stage.context(&desk)).keys;
+    let mut ui = UiState { overlay: Some(Overlay::WayBack), ..UiState::default() };
+    let offered = project(&stage.context(&ui)).keys;
     assert_eq!(offered.first().map(|hint| (hint.key.as_str(), hint.label)), Some(("e", "end the run")));
-    stage.pressed(&mut desk, letter('e'));
-    assert!(matches!(desk.prompt.as_ref().map(|prompt| &prompt.ask), Some(Ask::End)));
+    stage.pressed(&mut ui, letter('e'));
+    assert!(matches!(ui.prompt.as_ref().map(|prompt| &prompt.ask), Some(Ask::End)));
 }
 
 /// A question about a step.
@@ -678,25 +679,25 @@ fn a_wrong_answer_stays_in_its_question() {
         (StepState::Ready, |_, _| Ask::Note, "  ", "empty"),
     ];
     for (state, ask, typed, said) in asks {
-        let (stage, mut desk) = staged(&plan, state);
+        let (stage, mut ui) = staged(&plan, state);
         let seen = picture(&plan, stage.view.run(), stage.view.board(), NOW, subject(&plan, state));
-        let ask = ask(desk.selected.clone().unwrap(), seen);
-        desk.prompt = Some(Prompt { ask: ask.clone(), typed: String::new(), shown: Some(Span::ZERO) });
-        assert_eq!(stage.types(&mut desk, &format!("{typed}\n")), []);
-        let prompt = desk.prompt.clone().expect("the question stays");
+        let ask = ask(ui.selected.clone().unwrap(), seen);
+        ui.prompt = Some(Prompt { ask: ask.clone(), typed: String::new(), shown: Some(Span::ZERO) });
+        assert_eq!(stage.types(&mut ui, &format!("{typed}\n")), []);
+        let prompt = ui.prompt.clone().expect("the question stays");
         // A wrong word is typed anew, a reason is mended.
         let kept = if said.starts_with("to confirm") { "" } else { typed };
         assert_eq!((prompt.ask, prompt.typed.as_str()), (ask, kept));
-        assert!(stage.says(&desk).contains(said) && stage.says(&desk).contains(typed), "{}", stage.says(&desk));
+        assert!(stage.says(&ui).contains(said) && stage.says(&ui).contains(typed), "{}", stage.says(&ui));
     }
-    let (stage, mut desk) = staged(&plan, StepState::Ready);
-    stage.pressed(&mut desk, ENTER);
-    desk.prompt.as_mut().unwrap().shown = Some(Span::ZERO);
+    let (stage, mut ui) = staged(&plan, StepState::Ready);
+    stage.pressed(&mut ui, ENTER);
+    ui.prompt.as_mut().unwrap().shown = Some(Span::ZERO);
     let word = gonogo::core::standing::word(subject(&plan, StepState::Ready)).to_owned();
-    assert_eq!(stage.types(&mut desk, &format!("{word}x\n")), []);
-    assert!(stage.says(&desk).contains("to confirm, not"), "{}", stage.says(&desk));
-    let done = stage.types(&mut desk, &format!("{}\n", word.to_uppercase()));
-    assert!(!done.is_empty() || matches!(desk.prompt.as_ref().map(|p| &p.ask), Some(Ask::Start { word: Some(_), .. })));
+    assert_eq!(stage.types(&mut ui, &format!("{word}x\n")), []);
+    assert!(stage.says(&ui).contains("to confirm, not"), "{}", stage.says(&ui));
+    let done = stage.types(&mut ui, &format!("{}\n", word.to_uppercase()));
+    assert!(!done.is_empty() || matches!(ui.prompt.as_ref().map(|p| &p.ask), Some(Ask::Start { word: Some(_), .. })));
 }
 
 #[test]
@@ -704,26 +705,26 @@ fn a_refusal_goes_when_it_is_no_longer_true() {
     let plan = plan("proofs/branches.yaml");
     let step = subject(&plan, StepState::Ready);
     let (_, ready) = reach(&plan, step, StepState::Ready);
-    let (mut stage, mut desk) = staged(&plan, StepState::Ready);
+    let (mut stage, mut ui) = staged(&plan, StepState::Ready);
     stage.view.update(NOW, ViewEvent::Board(Board::new(&plan, At(NOW.0 - 60_000))));
-    stage.pressed(&mut desk, ENTER);
-    assert!(stage.says(&desk).contains("is gated"), "{}", stage.says(&desk));
+    stage.pressed(&mut ui, ENTER);
+    assert!(stage.says(&ui).contains("is gated"), "{}", stage.says(&ui));
     stage.view.update(NOW, ViewEvent::Board(ready));
-    assert!(stage.says(&desk).contains("is ready"), "{}", stage.says(&desk));
+    assert!(stage.says(&ui).contains("is ready"), "{}", stage.says(&ui));
 }
 
 #[test]
 fn the_cursor_stays_where_it_was() {
     let plan = plan("proofs/branches.yaml");
-    let (stage, mut desk) = staged(&plan, StepState::Done);
-    let elsewhere = plan.steps.iter().find(|step| Some(&step.id) != desk.selected.as_ref()).unwrap().id.clone();
+    let (stage, mut ui) = staged(&plan, StepState::Done);
+    let elsewhere = plan.steps.iter().find(|step| Some(&step.id) != ui.selected.as_ref()).unwrap().id.clone();
     for start in [None, Some(elsewhere)] {
-        desk.selected.clone_from(&start);
+        ui.selected.clone_from(&start);
         for key in [letter('b'), letter('u'), ESC, ESC] {
-            stage.pressed(&mut desk, key);
-            assert_eq!(desk.selected, start, "{key:?}");
+            stage.pressed(&mut ui, key);
+            assert_eq!(ui.selected, start, "{key:?}");
         }
-        desk = Desk { selected: start, ..Desk::default() };
+        ui = UiState { selected: start, ..UiState::default() };
     }
 }
 
@@ -731,8 +732,8 @@ fn the_cursor_stays_where_it_was() {
 fn the_footer_offers_only_what_would_be_accepted() {
     let plan = plan("proofs/branches.yaml");
     for state in STATES {
-        let (stage, desk) = staged(&plan, state);
-        let offered = project(&stage.context(&desk)).keys;
+        let (stage, ui) = staged(&plan, state);
+        let offered = project(&stage.context(&ui)).keys;
         assert_eq!(offered.iter().rev().take(2).map(|hint| hint.key.as_str()).collect::<Vec<_>>(), ["q", "?"]);
         for hint in offered {
             let keys = hint.key;
@@ -742,9 +743,9 @@ fn the_footer_offers_only_what_would_be_accepted() {
                 "tab" => KeyEvent::new(KeyCode::Tab, KeyModifiers::NONE),
                 key => letter(key.chars().next().unwrap()),
             };
-            let mut desk = desk.clone();
-            let request = stage.pressed(&mut desk, key);
-            assert_eq!(desk.refused, None, "{keys} is offered and refused: {state:?}");
+            let mut ui = ui.clone();
+            let request = stage.pressed(&mut ui, key);
+            assert_eq!(ui.refused, None, "{keys} is offered and refused: {state:?}");
             if let Some(Request::Command(command)) = request {
                 let input = Input::Operator { by: me(), command };
                 assert!(decide(&plan, stage.view.run(), stage.view.board(), NOW, input).is_ok(), "{keys} in {state:?}");
@@ -763,9 +764,9 @@ fn place() -> PlaybackPosition {
 
 /// What a key was answered with, in a mode: a request, or a sentence.
 fn answer(stage: &Stage, code: KeyCode) -> Result<Request, String> {
-    let mut desk = Desk::default();
-    let request = stage.pressed(&mut desk, KeyEvent::new(code, KeyModifiers::NONE));
-    request.ok_or_else(|| desk.refused.map(|refused| refused.why).or(desk.notice).unwrap_or_default())
+    let mut ui = UiState::default();
+    let request = stage.pressed(&mut ui, KeyEvent::new(code, KeyModifiers::NONE));
+    request.ok_or_else(|| ui.refused.map(|refused| refused.why).or(ui.notice).unwrap_or_default())
 }
 
 #[test]
@@ -798,12 +799,12 @@ fn nothing_can_be_done_in_a_replay() {
         let (run, board) = reach(&plan, step, state);
         let mut stage = Stage::new(&plan, run, board);
         stage.passing = Some(passing(Some(place())));
-        for desk in desks(&step.id) {
+        for ui in ui_states(&step.id) {
             for key in keys() {
-                let mut desk = desk.clone();
-                let request = stage.pressed(&mut desk, key);
+                let mut ui = ui.clone();
+                let request = stage.pressed(&mut ui, key);
                 assert!(!matches!(request, Some(Request::Command(_))), "{key:?} in {state:?}");
-                let asked = desk.prompt.map(|prompt| prompt.ask);
+                let asked = ui.prompt.map(|prompt| prompt.ask);
                 assert!(matches!(asked, None | Some(Ask::Place)), "{key:?} asks {asked:?}");
             }
         }
@@ -814,37 +815,37 @@ fn nothing_can_be_done_in_a_replay() {
 fn a_place_typed_where_there_is_no_way_to_it_does_nothing() {
     let plan = plan("proofs/branches.yaml");
     for paced in [None, Some(passing(None))] {
-        let (mut stage, mut desk) = staged(&plan, StepState::Ready);
+        let (mut stage, mut ui) = staged(&plan, StepState::Ready);
         stage.passing = paced;
-        assert_eq!(stage.pressed(&mut desk, letter('t')), None);
-        assert!(stage.says(&desk).starts_with("refused: "), "{}", stage.says(&desk));
+        assert_eq!(stage.pressed(&mut ui, letter('t')), None);
+        assert!(stage.says(&ui).starts_with("refused: "), "{}", stage.says(&ui));
         // Among these letters are keys that ask and keys that would change the pace.
-        assert_eq!(stage.types(&mut desk, "T+-w1:02 nsue\n"), []);
-        assert!(desk.prompt.is_none() && desk.overlay.is_none(), "{desk:#?}");
-        assert!(stage.says(&desk).contains("keys work again"), "{}", stage.says(&desk));
+        assert_eq!(stage.types(&mut ui, "T+-w1:02 nsue\n"), []);
+        assert!(ui.prompt.is_none() && ui.overlay.is_none(), "{ui:#?}");
+        assert!(stage.says(&ui).contains("keys work again"), "{}", stage.says(&ui));
     }
 }
 
 #[test]
 fn keys_of_time_are_no_keys_while_something_is_typed_in_vain() {
     let plan = plan("proofs/branches.yaml");
-    let (mut stage, mut desk) = staged(&plan, StepState::Gated);
+    let (mut stage, mut ui) = staged(&plan, StepState::Gated);
     stage.passing = Some(passing(None));
-    stage.pressed(&mut desk, ENTER);
+    stage.pressed(&mut ui, ENTER);
     for ch in "+-wf".chars() {
-        assert_eq!(stage.pressed(&mut desk, letter(ch)), None, "{ch}");
-        assert!(stage.says(&desk).contains("did nothing"), "{ch}: {}", stage.says(&desk));
+        assert_eq!(stage.pressed(&mut ui, letter(ch)), None, "{ch}");
+        assert!(stage.says(&ui).contains("did nothing"), "{ch}: {}", stage.says(&ui));
     }
-    stage.pressed(&mut desk, ENTER);
-    assert_eq!(stage.pressed(&mut desk, letter('+')), Some(Request::Steer(Steer::Faster)));
+    stage.pressed(&mut ui, ENTER);
+    assert_eq!(stage.pressed(&mut ui, letter('+')), Some(Request::Steer(Steer::Faster)));
 }
 
 #[test]
 fn the_footer_offers_the_keys_of_time_where_there_is_a_pace() {
     let plan = plan("proofs/branches.yaml");
-    let (mut stage, desk) = staged(&plan, StepState::Ready);
+    let (mut stage, ui) = staged(&plan, StepState::Ready);
     let offered =
-        |stage: &Stage| project(&stage.context(&desk)).keys.into_iter().map(|hint| hint.key).collect::<Vec<_>>();
+        |stage: &Stage| project(&stage.context(&ui)).keys.into_iter().map(|hint| hint.key).collect::<Vec<_>>();
     let time = ["→", "i", "t", "f", "w", "+", "-"];
     assert!(!offered(&stage).iter().any(|key| time.contains(&key.as_str())));
     stage.passing = Some(passing(None));
@@ -874,12 +875,12 @@ fn footer(screen: &Screen) -> String {
 fn the_keys_that_show_a_gate_stay_in_the_footer_of_a_small_screen() {
     let plan = plan("proofs/branches.yaml");
     for state in STATES {
-        let (mut stage, mut desk) = staged(&plan, state);
+        let (mut stage, mut ui) = staged(&plan, state);
         for passing in [None, Some(passing(None)), Some(passing(Some(place())))] {
             stage.passing = passing;
             for (focus, other) in [(Focus::Steps, "tab detail"), (Focus::Detail, "tab steps")] {
-                desk.focus = focus;
-                let footer = footer(&project(&stage.context(&desk)));
+                ui.focus = focus;
+                let footer = footer(&project(&stage.context(&ui)));
                 for key in [other, "p whole", "? help", "q leave"] {
                     assert!(footer.contains(key), "{state:?}: {key} is not in {footer:?}");
                 }
@@ -892,11 +893,11 @@ fn the_keys_that_show_a_gate_stay_in_the_footer_of_a_small_screen() {
 fn what_is_offered_and_what_the_help_calls_possible_is_the_same() {
     let plan = plan("proofs/branches.yaml");
     for state in STATES {
-        let (stage, desk) = staged(&plan, state);
-        let context = stage.context(&desk);
+        let (stage, ui) = staged(&plan, state);
+        let context = stage.context(&ui);
         let offered = offers(&context);
-        let desk = Desk { overlay: Some(Overlay::Help), ..desk.clone() };
-        let Some(SheetBody::Lines(lines)) = project(&stage.context(&desk)).overlay.map(|sheet| sheet.body) else {
+        let ui = UiState { overlay: Some(Overlay::Help), ..ui.clone() };
+        let Some(SheetBody::Lines(lines)) = project(&stage.context(&ui)).overlay.map(|sheet| sheet.body) else {
             panic!("help is a sheet of lines")
         };
         let lines: Vec<String> = lines.iter().map(Text::to_plain).collect();
@@ -907,7 +908,7 @@ fn what_is_offered_and_what_the_help_calls_possible_is_the_same() {
             assert_eq!(row < later, is_offered, "{:?} in {state:?}", def.action);
         }
         // What brings the run on is in the conversation with its key, and in the footer.
-        let screen = project(&stage.context(&Desk { overlay: None, ..desk }));
+        let screen = project(&stage.context(&UiState { overlay: None, ..ui }));
         for offer in offered.iter().filter(|offer| offer.next) {
             let key = offer.action.def().unwrap().key();
             let told = screen.conversation.to_plain();
@@ -1007,10 +1008,10 @@ fn lines_for_a_front_end_with_orders_name_orders_and_no_keys() {
     let plan = plan("proofs/branches.yaml");
     for state in STATES {
         for overlay in [None, Some(Overlay::Step), Some(Overlay::WayBack)] {
-            let (mut stage, desk) = staged(&plan, state);
+            let (mut stage, ui) = staged(&plan, state);
             stage.refusal = Some(Refusal::NoUndo(subject(&plan, state).id.clone()));
-            let desk = Desk { overlay, front_end: FrontEnd::Orders, ..desk };
-            let mut screen = project(&stage.context(&desk));
+            let ui = UiState { overlay, front_end: FrontEnd::Orders, ..ui };
+            let mut screen = project(&stage.context(&ui));
             let mut lines = gonogo::ui::plain::lines(&screen);
             if let Some(SheetBody::Lines(sheet)) = screen.overlay.take().map(|sheet| sheet.body) {
                 lines.extend(sheet.iter().map(Text::to_plain));
@@ -1032,18 +1033,18 @@ fn what_is_advised_is_not_refused() {
         for step in &plan.steps {
             let (run, board) = reach(&plan, step, state);
             let stage = Stage::new(&plan, run, board);
-            let desk = Desk { selected: Some(step.id.clone()), sat: Span::secs(60), ..Desk::default() };
+            let ui = UiState { selected: Some(step.id.clone()), sat: Span::secs(60), ..UiState::default() };
             for key in
                 [ENTER, letter('o'), letter('s'), letter('u'), letter('h'), letter('x'), letter('v'), letter('d')]
             {
-                let mut asked = desk.clone();
+                let mut asked = ui.clone();
                 stage.pressed(&mut asked, key);
                 let Some(refused) = asked.refused else { continue };
                 for way in ['u', 'h', 'd', 'x'].into_iter().filter(|way| refused.why.contains(&format!("({way})"))) {
                     advised += 1;
-                    let mut desk = desk.clone();
-                    stage.pressed(&mut desk, letter(way));
-                    assert_eq!(desk.refused, None, "{state:?}: {key:?} was answered with {}", refused.why);
+                    let mut ui = ui.clone();
+                    stage.pressed(&mut ui, letter(way));
+                    assert_eq!(ui.refused, None, "{state:?}: {key:?} was answered with {}", refused.why);
                 }
             }
         }
@@ -1055,9 +1056,9 @@ fn what_is_advised_is_not_refused() {
 fn a_replay_offers_nothing_that_it_cannot_do() {
     let plan = plan("proofs/branches.yaml");
     for state in STATES {
-        let (mut stage, desk) = staged(&plan, state);
+        let (mut stage, ui) = staged(&plan, state);
         stage.passing = Some(passing(Some(place())));
-        let lines = gonogo::ui::plain::lines(&project(&stage.context(&desk)));
+        let lines = gonogo::ui::plain::lines(&project(&stage.context(&ui)));
         assert!(!lines.iter().any(|line| line.contains("press ") || line.contains("what became of it")), "{lines:#?}");
     }
 }

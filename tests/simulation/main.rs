@@ -2,8 +2,8 @@
 //! checked after every event. Everything follows from a seed, so a failure can be played again.
 //!
 //! ```console
-//! $ cargo test --release --test simulation                     # 10,000 runs, as `tests/run` does
-//! $ GONOGO_RUNS=1000000 cargo test --release --test simulation # a longer soak
+//! $ GONOGO_RUNS=10000 cargo test --profile ci --test simulation  # as `tests/run` does
+//! $ GONOGO_RUNS=1000000 cargo test --profile ci --test simulation # a longer soak
 //! $ GONOGO_SEED=4711 cargo test --test simulation              # that run again
 //! ```
 

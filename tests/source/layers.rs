@@ -33,6 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("run_view", &["core", "history"]),
     ("screen", &["screen", "core", "history", "pace", "run_view", "text", "words"]),
     ("driver", &["driver", "core", "clock", "history", "journal", "run_view", "sample_log", "world"]),
+    ("explain", &["explain", "core", "runbook", "text"]),
     ("ui", &["ui", "core", "pace", "screen", "text", "words"]),
     ("term", &["term", "contain", "text"]),
 ];

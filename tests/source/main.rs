@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
 
 mod circles;
+mod dependencies;
+mod kinds;
 mod layers;
 mod mutations;
 mod names;

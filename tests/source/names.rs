@@ -5,13 +5,18 @@ use std::collections::BTreeMap;
 use crate::reader::{Declared, Source};
 
 /// Names that stand twice for the same idea, with the reason.
-const SAME_IDEA: &[(&str, &str)] = &[];
+const SAME_IDEA: &[(&str, &str)] = &[
+    ("Check", "as a runbook writes it, and as the plan holds it"),
+    ("Gate", "as a runbook writes it, and as the plan holds it"),
+    ("Guard", "as a runbook writes it, and as the plan holds it"),
+    ("Step", "as a runbook writes it, and as the plan holds it"),
+    ("Window", "as a runbook writes it, and as the plan holds it"),
+];
 
 /// Names that still stand for two things. The list may only become shorter; at the end there is none.
 const KNOWN: &[&str] = &[
-    "Answer", "Ask", "Check", "Command", "Failure", "Fault", "Found", "Gate", "Guard", "Heard", "Input", "Job", "Kind",
-    "Memory", "Node", "Options", "Phase", "Record", "Refused", "Request", "Session", "Side", "State", "Step",
-    "Unknown", "Web", "Window", "Writer",
+    "Answer", "Ask", "Failure", "Fault", "Found", "Input", "Job", "Options", "Phase", "Record", "Refused", "Request",
+    "Session", "Side", "State", "Unknown", "Web", "Writer",
 ];
 
 fn twice(source: &Source) -> BTreeMap<&str, Vec<&Declared>> {

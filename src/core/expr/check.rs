@@ -1,4 +1,4 @@
-//! The checker: from CEL's syntax tree to a [`Node`], with every name and type held against the probes' shapes.
+//! The checker: from CEL's syntax tree to a [`ExprNode`], with every name and type held against the probes' shapes.
 //!
 //! The `cel` crate reads the text. It knows no types before a program runs, so what it accepts is checked here.
 
@@ -10,8 +10,8 @@ use super::super::ids::ProbeId;
 use super::super::nearest::suggestion;
 use super::super::time::Span;
 use super::super::value::{Field, Shape, Value};
-use super::ExprError;
-use super::node::{Arithmetic, Compare, Kind, Logic, Loop, Node, TextTest, Unit, Which};
+use super::error::ExprError;
+use super::node::{Arithmetic, Compare, ExprKind, ExprNode, Logic, Loop, TextTest, Unit, Which};
 
 /// Deepest nesting of an expression; what people write stays below ten.
 const DEPTH: usize = 64;
@@ -51,7 +51,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Checks a whole condition, which must be true or false. `None` when a fault was recorded.
-    pub(super) fn condition(&mut self, expr: &IdedExpr) -> Option<Node> {
+    pub(super) fn condition(&mut self, expr: &IdedExpr) -> Option<ExprNode> {
         let node = self.node(expr)?;
         if matches!(node.shape, Shape::Bool | Shape::Any) {
             return Some(node);
@@ -100,7 +100,7 @@ impl<'a> Checker<'a> {
         (start, stop.saturating_sub(start).max(1))
     }
 
-    fn node(&mut self, expr: &IdedExpr) -> Option<Node> {
+    fn node(&mut self, expr: &IdedExpr) -> Option<ExprNode> {
         if self.depth >= DEPTH {
             return self.fault(expr, "the expression is nested too deeply".to_owned(), None);
         }
@@ -110,17 +110,17 @@ impl<'a> Checker<'a> {
         node
     }
 
-    fn shallow(&mut self, expr: &IdedExpr) -> Option<Node> {
+    fn shallow(&mut self, expr: &IdedExpr) -> Option<ExprNode> {
         match &expr.expr {
             Expr::Literal(literal) => self.literal(expr, literal),
             Expr::Ident(name) => self.variable(expr, name),
             Expr::Select(select) => self.field(expr, select),
             Expr::List(list) => {
-                let items: Vec<Option<Node>> = list.elements.iter().map(|item| self.node(item)).collect();
-                let items: Vec<Node> = items.into_iter().collect::<Option<_>>()?;
+                let items: Vec<Option<ExprNode>> = list.elements.iter().map(|item| self.node(item)).collect();
+                let items: Vec<ExprNode> = items.into_iter().collect::<Option<_>>()?;
                 let shape = items.first().map_or(Shape::Any, |first| first.shape.clone());
                 let shape = if items.iter().all(|item| item.shape == shape) { shape } else { Shape::Any };
-                Some(Node { kind: Kind::List(items), shape: Shape::List(Box::new(shape)), unit: Unit::Plain })
+                Some(ExprNode { kind: ExprKind::List(items), shape: Shape::List(Box::new(shape)), unit: Unit::Plain })
             }
             Expr::Call(call) => self.call(expr, call),
             Expr::Map(_) | Expr::Struct(_) => {
@@ -132,7 +132,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn literal(&mut self, expr: &IdedExpr, literal: &LiteralValue) -> Option<Node> {
+    fn literal(&mut self, expr: &IdedExpr, literal: &LiteralValue) -> Option<ExprNode> {
         let (offset, len) = self.place(expr);
         let text = self.source.get(offset..offset + len).unwrap_or_default().to_owned();
         let (value, shape) = match literal {
@@ -156,13 +156,13 @@ impl<'a> Checker<'a> {
                 return self.fault(expr, "a condition cannot be compared with null: null is UNKNOWN".to_owned(), hint);
             }
         };
-        Some(Node { kind: Kind::Constant { value, text }, shape, unit: Unit::Plain })
+        Some(ExprNode { kind: ExprKind::Constant { value, text }, shape, unit: Unit::Plain })
     }
 
-    fn variable(&mut self, expr: &IdedExpr, name: &str) -> Option<Node> {
+    fn variable(&mut self, expr: &IdedExpr, name: &str) -> Option<ExprNode> {
         let local = self.variables.iter().rev().find(|(known, _)| known == name).map(|(_, shape)| shape.clone());
         if let Some(shape) = local.or_else(|| self.shapes.get(name).cloned()) {
-            return Some(Node { kind: Kind::Variable(name.to_owned()), shape, unit: Unit::Plain });
+            return Some(ExprNode { kind: ExprKind::Variable(name.to_owned()), shape, unit: Unit::Plain });
         }
         let hint = suggestion(
             name,
@@ -171,7 +171,7 @@ impl<'a> Checker<'a> {
         self.fault(expr, format!("there is no probe `{name}`"), hint)
     }
 
-    fn field(&mut self, expr: &IdedExpr, select: &SelectExpr) -> Option<Node> {
+    fn field(&mut self, expr: &IdedExpr, select: &SelectExpr) -> Option<ExprNode> {
         let of = self.node(&select.operand)?;
         let (shape, unit) = match &of.shape {
             Shape::Record(fields) => {
@@ -189,17 +189,17 @@ impl<'a> Checker<'a> {
                 return self.fault(expr, message, hint);
             }
         };
-        Some(Node { kind: Kind::Field(Box::new(of), select.field.clone()), shape, unit })
+        Some(ExprNode { kind: ExprKind::Field(Box::new(of), select.field.clone()), shape, unit })
     }
 
-    fn call(&mut self, expr: &IdedExpr, call: &CallExpr) -> Option<Node> {
+    fn call(&mut self, expr: &IdedExpr, call: &CallExpr) -> Option<ExprNode> {
         let name = call.func_name.as_str();
         match (name, call.target.as_deref(), call.args.as_slice()) {
             (operators::LOGICAL_AND, None, [a, b]) => self.logic(Logic::And, a, b),
             (operators::LOGICAL_OR, None, [a, b]) => self.logic(Logic::Or, a, b),
             (operators::LOGICAL_NOT, None, [of]) => {
                 let node = self.boolean(of, "`!`")?;
-                Some(boolean(Kind::Not(Box::new(node))))
+                Some(boolean(ExprKind::Not(Box::new(node))))
             }
             (operators::NEGATE, None, [of]) => {
                 let node = self.node(of)?;
@@ -207,7 +207,7 @@ impl<'a> Checker<'a> {
                     return self.fault(expr, format!("`-` needs a number, but `{node}` is {}", a(&node.shape)), None);
                 }
                 let (shape, unit) = (node.shape.clone(), node.unit);
-                Some(Node { kind: Kind::Negate(Box::new(node)), shape, unit })
+                Some(ExprNode { kind: ExprKind::Negate(Box::new(node)), shape, unit })
             }
             (operators::CONDITIONAL, None, [a, b, c]) => self.conditional(expr, a, b, c),
             (operators::INDEX, None, [of, at]) => self.index(expr, of, at),
@@ -223,7 +223,7 @@ impl<'a> Checker<'a> {
                 // The field must be known even though its value may be missing.
                 let field = self.field(call.args.first()?, select)?;
                 match field.kind {
-                    Kind::Field(of, name) => Some(boolean(Kind::Has(of, name))),
+                    ExprKind::Field(of, name) => Some(boolean(ExprKind::Has(of, name))),
                     _ => None,
                 }
             }
@@ -237,7 +237,7 @@ impl<'a> Checker<'a> {
                 if !matches!(node.shape, Shape::Text | Shape::List(_) | Shape::Record(_) | Shape::Any) {
                     return self.fault(expr, format!("`{node}` is {} and has no size", a(&node.shape)), None);
                 }
-                Some(Node { kind: Kind::Size(Box::new(node)), shape: Shape::Int, unit: Unit::Plain })
+                Some(ExprNode { kind: ExprKind::Size(Box::new(node)), shape: Shape::Int, unit: Unit::Plain })
             }
             ("int" | "double", None, [of]) => self.conversion(expr, name == "double", of),
             ("contains" | "startsWith" | "endsWith" | "matches", Some(of), [with]) => self.text(expr, name, of, with),
@@ -248,7 +248,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn unknown_function(&mut self, expr: &IdedExpr, call: &CallExpr) -> Option<Node> {
+    fn unknown_function(&mut self, expr: &IdedExpr, call: &CallExpr) -> Option<ExprNode> {
         let name = call.func_name.as_str();
         let hint = match name {
             "all" | "exists" | "exists_one" | "map" | "filter" => Some(format!("write `list.{name}(x, …)`")),
@@ -263,7 +263,7 @@ impl<'a> Checker<'a> {
         self.fault(expr, format!("there is no function `{name}`"), hint)
     }
 
-    fn boolean(&mut self, expr: &IdedExpr, what: &str) -> Option<Node> {
+    fn boolean(&mut self, expr: &IdedExpr, what: &str) -> Option<ExprNode> {
         let node = self.node(expr)?;
         if matches!(node.shape, Shape::Bool | Shape::Any) {
             return Some(node);
@@ -271,13 +271,13 @@ impl<'a> Checker<'a> {
         self.fault(expr, format!("{what} needs true or false, but `{node}` is {}", a(&node.shape)), None)
     }
 
-    fn logic(&mut self, logic: Logic, a: &IdedExpr, b: &IdedExpr) -> Option<Node> {
+    fn logic(&mut self, logic: Logic, a: &IdedExpr, b: &IdedExpr) -> Option<ExprNode> {
         let what = if logic == Logic::And { "`&&`" } else { "`||`" };
         let (a, b) = (self.boolean(a, what), self.boolean(b, what));
-        Some(boolean(Kind::Logic(logic, Box::new(a?), Box::new(b?))))
+        Some(boolean(ExprKind::Logic(logic, Box::new(a?), Box::new(b?))))
     }
 
-    fn conditional(&mut self, expr: &IdedExpr, a: &IdedExpr, b: &IdedExpr, c: &IdedExpr) -> Option<Node> {
+    fn conditional(&mut self, expr: &IdedExpr, a: &IdedExpr, b: &IdedExpr, c: &IdedExpr) -> Option<ExprNode> {
         let (a, b, c) = (self.boolean(a, "`? :`"), self.node(b), self.node(c));
         let (a, b, c) = (a?, b?, c?);
         if b.shape != c.shape && b.shape != Shape::Any && c.shape != Shape::Any {
@@ -285,10 +285,10 @@ impl<'a> Checker<'a> {
             return self.fault(expr, message, None);
         }
         let (shape, unit) = (if b.shape == Shape::Any { c.shape.clone() } else { b.shape.clone() }, b.unit);
-        Some(Node { kind: Kind::Conditional(Box::new(a), Box::new(b), Box::new(c)), shape, unit })
+        Some(ExprNode { kind: ExprKind::Conditional(Box::new(a), Box::new(b), Box::new(c)), shape, unit })
     }
 
-    fn index(&mut self, expr: &IdedExpr, of: &IdedExpr, at: &IdedExpr) -> Option<Node> {
+    fn index(&mut self, expr: &IdedExpr, of: &IdedExpr, at: &IdedExpr) -> Option<ExprNode> {
         let (of, at) = (self.node(of), self.node(at));
         let (of, at) = (of?, at?);
         let shape = match (&of.shape, &at.shape) {
@@ -300,10 +300,10 @@ impl<'a> Checker<'a> {
             _ => return self.fault(expr, format!("`{of}` is {} and has no `[{at}]`", a(&of.shape)), None),
         };
         let unit = of.unit;
-        Some(Node { kind: Kind::Index(Box::new(of), Box::new(at)), shape, unit })
+        Some(ExprNode { kind: ExprKind::Index(Box::new(of), Box::new(at)), shape, unit })
     }
 
-    fn member(&mut self, expr: &IdedExpr, item: &IdedExpr, list: &IdedExpr) -> Option<Node> {
+    fn member(&mut self, expr: &IdedExpr, item: &IdedExpr, list: &IdedExpr) -> Option<ExprNode> {
         let (item, list) = (self.node(item), self.node(list));
         let (item, list) = (item?, list?);
         match &list.shape {
@@ -315,10 +315,10 @@ impl<'a> Checker<'a> {
             }
             other => return self.fault(expr, format!("`in` needs a list, but `{list}` is {}", a(other)), None),
         }
-        Some(boolean(Kind::In(Box::new(item), Box::new(list))))
+        Some(boolean(ExprKind::In(Box::new(item), Box::new(list))))
     }
 
-    fn compare(&mut self, expr: &IdedExpr, compare: Compare, left: &IdedExpr, right: &IdedExpr) -> Option<Node> {
+    fn compare(&mut self, expr: &IdedExpr, compare: Compare, left: &IdedExpr, right: &IdedExpr) -> Option<ExprNode> {
         let (left, right) = (self.node(left), self.node(right));
         let (left, right) = (left?, right?);
         if !comparable(&left.shape, &right.shape) {
@@ -335,10 +335,10 @@ impl<'a> Checker<'a> {
             let message = format!("`{}` needs numbers or text, but `{left}` is {}", compare.symbol(), a(&left.shape));
             return self.fault(expr, message, None);
         }
-        Some(boolean(Kind::Compare(compare, Box::new(left), Box::new(right))))
+        Some(boolean(ExprKind::Compare(compare, Box::new(left), Box::new(right))))
     }
 
-    fn arithmetic(&mut self, expr: &IdedExpr, op: Arithmetic, left: &IdedExpr, right: &IdedExpr) -> Option<Node> {
+    fn arithmetic(&mut self, expr: &IdedExpr, op: Arithmetic, left: &IdedExpr, right: &IdedExpr) -> Option<ExprNode> {
         let (left, right) = (self.node(left), self.node(right));
         let (left, right) = (left?, right?);
         let symbol = op.symbol();
@@ -351,7 +351,7 @@ impl<'a> Checker<'a> {
             (Shape::Int, Shape::Float) | (Shape::Float, Shape::Int) if op != Arithmetic::Modulo => {
                 let whole = if left.shape == Shape::Int { &left } else { &right };
                 let hint = match &whole.kind {
-                    Kind::Constant { value: Value::Int(n), .. } => format!("write `{n}.0`"),
+                    ExprKind::Constant { value: Value::Int(n), .. } => format!("write `{n}.0`"),
                     _ => format!("write `double({whole})`"),
                 };
                 let message = format!("`{symbol}` does not mix int and double: `{whole}` is an int");
@@ -369,21 +369,21 @@ impl<'a> Checker<'a> {
             _ if left.unit == Unit::Plain => right.unit,
             _ => left.unit,
         };
-        Some(Node { kind: Kind::Arithmetic(op, Box::new(left), Box::new(right)), shape, unit })
+        Some(ExprNode { kind: ExprKind::Arithmetic(op, Box::new(left), Box::new(right)), shape, unit })
     }
 
     /// `increase(probe.number)`: only a number of a probe can be looked up again when its step begins.
-    fn increase(&mut self, expr: &IdedExpr, of: &IdedExpr) -> Option<Node> {
+    fn increase(&mut self, expr: &IdedExpr, of: &IdedExpr) -> Option<ExprNode> {
         let node = self.node(of)?;
         let mut part = &node;
-        while let Kind::Field(inner, _) = &part.kind {
+        while let ExprKind::Field(inner, _) = &part.kind {
             part = inner;
         }
         let of_a_probe = match &part.kind {
-            Kind::Variable(name) => !self.variables.iter().any(|(known, _)| known == name),
+            ExprKind::Variable(name) => !self.variables.iter().any(|(known, _)| known == name),
             _ => false,
         };
-        if !of_a_probe || !matches!(node.kind, Kind::Field(..)) {
+        if !of_a_probe || !matches!(node.kind, ExprKind::Field(..)) {
             let hint = Some("write `increase(probe.number)`".to_owned());
             return self.fault(expr, format!("`increase` takes a probe's number, not `{node}`"), hint);
         }
@@ -392,11 +392,11 @@ impl<'a> Checker<'a> {
             return self.fault(of, message, None);
         }
         let (number, shape, unit) = (node.to_string(), node.shape.clone(), node.unit);
-        Some(Node { kind: Kind::Increase(Box::new(node), number), shape, unit })
+        Some(ExprNode { kind: ExprKind::Increase(Box::new(node), number), shape, unit })
     }
 
     /// `bytes("1MiB")` and `seconds("1m30s")`: literals only, so that a typing error is found now.
-    fn amount(&mut self, expr: &IdedExpr, name: &str, of: &IdedExpr) -> Option<Node> {
+    fn amount(&mut self, expr: &IdedExpr, name: &str, of: &IdedExpr) -> Option<ExprNode> {
         let example = if name == "bytes" { "bytes(\"1MiB\")" } else { "seconds(\"1m30s\")" };
         let Expr::Literal(LiteralValue::String(literal)) = &of.expr else {
             return self.fault(expr, format!("`{name}` takes a literal text"), Some(format!("write `{example}`")));
@@ -416,10 +416,10 @@ impl<'a> Checker<'a> {
             };
             (Value::Float(span.as_secs_f64()), Shape::Float, Unit::Seconds)
         };
-        Some(Node { kind: Kind::Constant { value, text: format!("{name}({literal:?})") }, shape, unit })
+        Some(ExprNode { kind: ExprKind::Constant { value, text: format!("{name}({literal:?})") }, shape, unit })
     }
 
-    fn conversion(&mut self, expr: &IdedExpr, double: bool, of: &IdedExpr) -> Option<Node> {
+    fn conversion(&mut self, expr: &IdedExpr, double: bool, of: &IdedExpr) -> Option<ExprNode> {
         let node = self.node(of)?;
         let name = if double { "double" } else { "int" };
         if !matches!(node.shape, Shape::Int | Shape::Float | Shape::Text | Shape::Any) {
@@ -427,13 +427,13 @@ impl<'a> Checker<'a> {
         }
         let unit = node.unit;
         Some(if double {
-            Node { kind: Kind::Double(Box::new(node)), shape: Shape::Float, unit }
+            ExprNode { kind: ExprKind::Double(Box::new(node)), shape: Shape::Float, unit }
         } else {
-            Node { kind: Kind::Int(Box::new(node)), shape: Shape::Int, unit }
+            ExprNode { kind: ExprKind::Int(Box::new(node)), shape: Shape::Int, unit }
         })
     }
 
-    fn text(&mut self, expr: &IdedExpr, name: &str, of: &IdedExpr, with: &IdedExpr) -> Option<Node> {
+    fn text(&mut self, expr: &IdedExpr, name: &str, of: &IdedExpr, with: &IdedExpr) -> Option<ExprNode> {
         let (node, pattern) = (self.node(of), self.node(with));
         let (node, pattern) = (node?, pattern?);
         for operand in [&node, &pattern] {
@@ -447,20 +447,20 @@ impl<'a> Checker<'a> {
             "startsWith" => TextTest::StartsWith,
             "endsWith" => TextTest::EndsWith,
             _ => {
-                let Kind::Constant { value: Value::Text(text), .. } = &pattern.kind else {
+                let ExprKind::Constant { value: Value::Text(text), .. } = &pattern.kind else {
                     return self.fault(with, "`matches` takes a literal pattern".to_owned(), None);
                 };
                 // A small program is enough for any condition and keeps a hostile one from eating memory.
                 return match regex::RegexBuilder::new(text).size_limit(1 << 20).build() {
-                    Ok(regex) => Some(boolean(Kind::Matches(Box::new(node), regex))),
+                    Ok(regex) => Some(boolean(ExprKind::Matches(Box::new(node), regex))),
                     Err(_) => self.fault(with, format!("`{text}` is not a regular expression"), None),
                 };
             }
         };
-        Some(boolean(Kind::Text(test, Box::new(node), Box::new(pattern))))
+        Some(boolean(ExprKind::Text(test, Box::new(node), Box::new(pattern))))
     }
 
-    fn each(&mut self, expr: &IdedExpr, name: &str, over: &IdedExpr, args: &[IdedExpr]) -> Option<Node> {
+    fn each(&mut self, expr: &IdedExpr, name: &str, over: &IdedExpr, args: &[IdedExpr]) -> Option<ExprNode> {
         let over = self.node(over)?;
         let element = match &over.shape {
             Shape::List(of) => (**of).clone(),
@@ -492,12 +492,12 @@ impl<'a> Checker<'a> {
             _ => (Which::ExistsOne, Shape::Bool),
         };
         let each = Loop { which, over, variable: variable.clone(), only: only?, body };
-        Some(Node { kind: Kind::Loop(Box::new(each)), shape, unit: Unit::Plain })
+        Some(ExprNode { kind: ExprKind::Loop(Box::new(each)), shape, unit: Unit::Plain })
     }
 }
 
-fn boolean(kind: Kind) -> Node {
-    Node { kind, shape: Shape::Bool, unit: Unit::Plain }
+fn boolean(kind: ExprKind) -> ExprNode {
+    ExprNode { kind, shape: Shape::Bool, unit: Unit::Plain }
 }
 
 fn comparison(name: &str) -> Option<Compare> {
@@ -533,8 +533,8 @@ fn comparable(a: &Shape, b: &Shape) -> bool {
 }
 
 /// What to write when a number is compared with a text that was meant as an amount.
-fn unquoted(number: &Node, text: &Node) -> Option<String> {
-    let Kind::Constant { value: Value::Text(literal), .. } = &text.kind else { return None };
+fn unquoted(number: &ExprNode, text: &ExprNode) -> Option<String> {
+    let ExprKind::Constant { value: Value::Text(literal), .. } = &text.kind else { return None };
     if !matches!(number.shape, Shape::Int | Shape::Float) {
         return None;
     }

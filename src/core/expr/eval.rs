@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 
 use super::super::evidence::Baselines;
 use super::super::value::{Shape, Value};
-use super::node::{Arithmetic, Compare, Kind, Logic, Loop, Node, TextTest, Which};
+use super::node::{Arithmetic, Compare, ExprKind, ExprNode, Logic, Loop, TextTest, Which};
 
 /// Why something cannot be known, for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,12 +37,12 @@ impl<'s, 'v> Scope<'s, 'v> {
     }
 
     /// Evaluates to true, false or unknown.
-    pub(super) fn truth(&mut self, node: &'s Node) -> Result<bool, Unknown> {
+    pub(super) fn truth(&mut self, node: &'s ExprNode) -> Result<bool, Unknown> {
         self.value(node)?.bool().ok_or_else(|| Unknown(format!("{node} is neither true nor false")))
     }
 
     /// Evaluates `node`. `null` and NaN never come out of it.
-    pub(super) fn value(&mut self, node: &'s Node) -> Answer<'v> {
+    pub(super) fn value(&mut self, node: &'s ExprNode) -> Answer<'v> {
         self.steps += 1;
         if self.steps > STEPS {
             return Err(Unknown("the lists are too long to be looked through".to_owned()));
@@ -55,11 +55,11 @@ impl<'s, 'v> Scope<'s, 'v> {
         }
     }
 
-    fn raw(&mut self, node: &'s Node) -> Answer<'v> {
+    fn raw(&mut self, node: &'s ExprNode) -> Answer<'v> {
         match &node.kind {
-            Kind::Constant { value, .. } => Ok(Cow::Owned(value.clone())),
-            Kind::Variable(name) => self.variable(name),
-            Kind::Field(of, name) => {
+            ExprKind::Constant { value, .. } => Ok(Cow::Owned(value.clone())),
+            ExprKind::Variable(name) => self.variable(name),
+            ExprKind::Field(of, name) => {
                 let record = self.value(of)?;
                 let field = take(record, |value| match value {
                     Value::Map(map) => map.get(name),
@@ -67,20 +67,20 @@ impl<'s, 'v> Scope<'s, 'v> {
                 });
                 promised(field.ok_or_else(|| Unknown(format!("{node} is missing")))?, node)
             }
-            Kind::Has(of, name) => {
+            ExprKind::Has(of, name) => {
                 let record = self.value(of)?;
                 Ok(truth(matches!(&*record, Value::Map(map) if map.get(name).is_some_and(|v| *v != Value::Null))))
             }
-            Kind::Not(of) => Ok(truth(!self.truth(of)?)),
-            Kind::Negate(of) => match &*self.value(of)? {
+            ExprKind::Not(of) => Ok(truth(!self.truth(of)?)),
+            ExprKind::Negate(of) => match &*self.value(of)? {
                 Value::Int(n) => Ok(number(n.checked_neg().ok_or_else(|| overflow(node))?)),
                 Value::Float(x) => Ok(measure(-x)),
                 _ => Err(Unknown(format!("{of} is not a number"))),
             },
-            Kind::Logic(logic, a, b) => self.logic(*logic, a, b),
-            Kind::Compare(compare, a, b) => self.compare(*compare, a, b),
-            Kind::Arithmetic(operator, a, b) => self.arithmetic(*operator, node, a, b),
-            Kind::In(a, b) => {
+            ExprKind::Logic(logic, a, b) => self.logic(*logic, a, b),
+            ExprKind::Compare(compare, a, b) => self.compare(*compare, a, b),
+            ExprKind::Arithmetic(operator, a, b) => self.arithmetic(*operator, node, a, b),
+            ExprKind::In(a, b) => {
                 let (item, list) = (self.value(a)?, self.value(b)?);
                 match &*list {
                     Value::List(items) => member(&item, items, b),
@@ -88,14 +88,14 @@ impl<'s, 'v> Scope<'s, 'v> {
                     _ => Err(Unknown(format!("{b} is not a list"))),
                 }
             }
-            Kind::Conditional(a, b, c) => {
+            ExprKind::Conditional(a, b, c) => {
                 if self.truth(a)? {
                     self.value(b)
                 } else {
                     self.value(c)
                 }
             }
-            Kind::Index(of, at) => {
+            ExprKind::Index(of, at) => {
                 let (list, at) = (self.value(of)?, self.value(at)?);
                 let item = take(list, |value| match (value, &*at) {
                     (Value::List(items), Value::Int(n)) => usize::try_from(*n).ok().and_then(|n| items.get(n)),
@@ -104,12 +104,12 @@ impl<'s, 'v> Scope<'s, 'v> {
                 });
                 promised(item.ok_or_else(|| Unknown(format!("{node} is missing")))?, node)
             }
-            Kind::List(items) => {
+            ExprKind::List(items) => {
                 let items: Result<Vec<Value>, Unknown> =
                     items.iter().map(|item| self.value(item).map(Cow::into_owned)).collect();
                 Ok(Cow::Owned(Value::List(items?)))
             }
-            Kind::Size(of) => {
+            ExprKind::Size(of) => {
                 let length = match &*self.value(of)? {
                     Value::Text(text) => text.chars().count(),
                     Value::List(items) => items.len(),
@@ -118,7 +118,7 @@ impl<'s, 'v> Scope<'s, 'v> {
                 };
                 Ok(number(i64::try_from(length).unwrap_or(i64::MAX)))
             }
-            Kind::Text(test, of, with) => {
+            ExprKind::Text(test, of, with) => {
                 let (whole, part) = (self.value(of)?, self.value(with)?);
                 match (whole.text(), part.text()) {
                     (Some(whole), Some(part)) => Ok(truth(match test {
@@ -129,14 +129,14 @@ impl<'s, 'v> Scope<'s, 'v> {
                     _ => Err(Unknown(format!("{of} is not text"))),
                 }
             }
-            Kind::Matches(of, pattern) => match self.value(of)?.text() {
+            ExprKind::Matches(of, pattern) => match self.value(of)?.text() {
                 Some(text) => Ok(truth(pattern.is_match(text))),
                 None => Err(Unknown(format!("{of} is not text"))),
             },
-            Kind::Int(of) => self.int(of),
-            Kind::Double(of) => self.double(of),
-            Kind::Increase(of, number) => self.increase(of, number),
-            Kind::Loop(each) => self.each(each),
+            ExprKind::Int(of) => self.int(of),
+            ExprKind::Double(of) => self.double(of),
+            ExprKind::Increase(of, number) => self.increase(of, number),
+            ExprKind::Loop(each) => self.each(each),
         }
     }
 
@@ -147,7 +147,7 @@ impl<'s, 'v> Scope<'s, 'v> {
         (self.probes)(name).map(Cow::Borrowed).ok_or_else(|| Unknown(format!("{name} has given no reading yet")))
     }
 
-    fn logic(&mut self, logic: Logic, a: &'s Node, b: &'s Node) -> Answer<'v> {
+    fn logic(&mut self, logic: Logic, a: &'s ExprNode, b: &'s ExprNode) -> Answer<'v> {
         let decides = logic == Logic::Or;
         let first = self.truth(a);
         if first == Ok(decides) {
@@ -160,7 +160,7 @@ impl<'s, 'v> Scope<'s, 'v> {
         first.and(second).map(truth)
     }
 
-    fn compare(&mut self, compare: Compare, a: &'s Node, b: &'s Node) -> Answer<'v> {
+    fn compare(&mut self, compare: Compare, a: &'s ExprNode, b: &'s ExprNode) -> Answer<'v> {
         let (left, right) = (self.value(a)?, self.value(b)?);
         if compare.orders() {
             let order = order(&left, &right).ok_or_else(|| Unknown(format!("{a} and {b} cannot be compared")))?;
@@ -175,7 +175,7 @@ impl<'s, 'v> Scope<'s, 'v> {
         Ok(truth(equal == (compare == Compare::Equal)))
     }
 
-    fn arithmetic(&mut self, operator: Arithmetic, node: &'s Node, a: &'s Node, b: &'s Node) -> Answer<'v> {
+    fn arithmetic(&mut self, operator: Arithmetic, node: &'s ExprNode, a: &'s ExprNode, b: &'s ExprNode) -> Answer<'v> {
         let (left, right) = (self.value(a)?, self.value(b)?);
         match (&*left, &*right) {
             (Value::Int(x), Value::Int(y)) => {
@@ -207,7 +207,7 @@ impl<'s, 'v> Scope<'s, 'v> {
     }
 
     #[allow(clippy::cast_possible_truncation)] // checked against the range of i64 first
-    fn int(&mut self, of: &'s Node) -> Answer<'v> {
+    fn int(&mut self, of: &'s ExprNode) -> Answer<'v> {
         match &*self.value(of)? {
             Value::Int(n) => Ok(number(*n)),
             // 2^63 is exact as a double, and the first one too large.
@@ -219,7 +219,7 @@ impl<'s, 'v> Scope<'s, 'v> {
         }
     }
 
-    fn double(&mut self, of: &'s Node) -> Answer<'v> {
+    fn double(&mut self, of: &'s ExprNode) -> Answer<'v> {
         let value = self.value(of)?;
         match &*value {
             Value::Text(text) => text.trim().parse().map(measure).map_err(|_| Unknown(format!("{of} is not a number"))),
@@ -228,7 +228,7 @@ impl<'s, 'v> Scope<'s, 'v> {
     }
 
     /// A number that has shrunk was counted anew, and how much it grew before that is not known.
-    fn increase(&mut self, of: &'s Node, name: &str) -> Answer<'v> {
+    fn increase(&mut self, of: &'s ExprNode, name: &str) -> Answer<'v> {
         let present = self.value(of)?;
         let Some(baseline) = self.baselines.get(name) else {
             return Err(Unknown(format!("{name} is not counted yet")));
@@ -314,7 +314,7 @@ impl<'s, 'v> Scope<'s, 'v> {
 }
 
 /// Whether `item` is among `items`; unknown when it may be one that cannot be compared.
-fn member<'v>(item: &Value, items: &[Value], list: &Node) -> Answer<'v> {
+fn member<'v>(item: &Value, items: &[Value], list: &ExprNode) -> Answer<'v> {
     let mut unclear = None;
     for other in items {
         match equal(item, other) {
@@ -338,7 +338,7 @@ fn measure<'v>(x: f64) -> Cow<'v, Value> {
     Cow::Owned(Value::Float(x))
 }
 
-fn overflow(node: &Node) -> Unknown {
+fn overflow(node: &ExprNode) -> Unknown {
     Unknown(format!("{node} is too large"))
 }
 
@@ -351,7 +351,7 @@ fn take(value: Cow<'_, Value>, part: impl Fn(&Value) -> Option<&Value>) -> Optio
 }
 
 /// Holds a value against the shape it was promised to have. A whole number where a double was promised is one.
-fn promised<'v>(value: Cow<'v, Value>, node: &Node) -> Answer<'v> {
+fn promised<'v>(value: Cow<'v, Value>, node: &ExprNode) -> Answer<'v> {
     let fits = match (&node.shape, &*value) {
         (Shape::Float, Value::Int(_)) => return Ok(measure(value.number().unwrap_or(f64::NAN))),
         (_, Value::Null)

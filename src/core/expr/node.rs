@@ -6,9 +6,9 @@ use super::super::value::{Shape, Value};
 
 /// A checked expression: every name is known and every operator fits its operands.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(super) struct ExprNode {
     /// What it is.
-    pub kind: Kind,
+    pub kind: ExprKind,
     /// What it gives.
     pub shape: Shape,
     /// What its number counts, for showing it.
@@ -29,7 +29,7 @@ pub(super) enum Unit {
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Kind {
+pub(super) enum ExprKind {
     /// A constant, with the text it is written as.
     Constant {
         value: Value,
@@ -38,25 +38,25 @@ pub(super) enum Kind {
     /// A probe's reading or the variable of a macro.
     Variable(String),
     /// A field of a record.
-    Field(Box<Node>, String),
+    Field(Box<ExprNode>, String),
     /// Whether a record has the field and it is not null.
-    Has(Box<Node>, String),
-    Not(Box<Node>),
-    Negate(Box<Node>),
-    Logic(Logic, Box<Node>, Box<Node>),
-    Compare(Compare, Box<Node>, Box<Node>),
-    Arithmetic(Arithmetic, Box<Node>, Box<Node>),
-    In(Box<Node>, Box<Node>),
-    Conditional(Box<Node>, Box<Node>, Box<Node>),
-    Index(Box<Node>, Box<Node>),
-    List(Vec<Node>),
-    Size(Box<Node>),
-    Text(TextTest, Box<Node>, Box<Node>),
-    Matches(Box<Node>, regex::Regex),
-    Int(Box<Node>),
-    Double(Box<Node>),
+    Has(Box<ExprNode>, String),
+    Not(Box<ExprNode>),
+    Negate(Box<ExprNode>),
+    Logic(Logic, Box<ExprNode>, Box<ExprNode>),
+    Compare(Compare, Box<ExprNode>, Box<ExprNode>),
+    Arithmetic(Arithmetic, Box<ExprNode>, Box<ExprNode>),
+    In(Box<ExprNode>, Box<ExprNode>),
+    Conditional(Box<ExprNode>, Box<ExprNode>, Box<ExprNode>),
+    Index(Box<ExprNode>, Box<ExprNode>),
+    List(Vec<ExprNode>),
+    Size(Box<ExprNode>),
+    Text(TextTest, Box<ExprNode>, Box<ExprNode>),
+    Matches(Box<ExprNode>, regex::Regex),
+    Int(Box<ExprNode>),
+    Double(Box<ExprNode>),
     /// How much a probe's number has grown since the asking try began; with the number as written.
-    Increase(Box<Node>, String),
+    Increase(Box<ExprNode>, String),
     Loop(Box<Loop>),
 }
 
@@ -64,11 +64,11 @@ pub(super) enum Kind {
 #[derive(Clone, Debug)]
 pub(super) struct Loop {
     pub which: Which,
-    pub over: Node,
+    pub over: ExprNode,
     pub variable: String,
     /// Only elements for which this is true; `map` with three arguments.
-    pub only: Option<Node>,
-    pub body: Node,
+    pub only: Option<ExprNode>,
+    pub body: ExprNode,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,51 +164,51 @@ impl Which {
     }
 }
 
-impl Node {
+impl ExprNode {
     /// Whether its value is the same in every evaluation.
     pub(super) fn constant(&self) -> bool {
         let mut constant = true;
-        self.walk(&mut |node| constant &= !matches!(node.kind, Kind::Variable(_)));
+        self.walk(&mut |node| constant &= !matches!(node.kind, ExprKind::Variable(_)));
         constant
     }
 
     /// Whether it reads that probe.
     pub(super) fn reads(&self, probe: &str) -> bool {
         let mut reads = false;
-        self.walk(&mut |node| reads |= matches!(&node.kind, Kind::Variable(name) if name == probe));
+        self.walk(&mut |node| reads |= matches!(&node.kind, ExprKind::Variable(name) if name == probe));
         reads
     }
 
     /// Visits this node and everything below it.
-    pub(super) fn walk<'n>(&'n self, visit: &mut dyn FnMut(&'n Node)) {
+    pub(super) fn walk<'n>(&'n self, visit: &mut dyn FnMut(&'n ExprNode)) {
         visit(self);
         match &self.kind {
-            Kind::Constant { .. } | Kind::Variable(_) => {}
-            Kind::Field(of, _)
-            | Kind::Has(of, _)
-            | Kind::Not(of)
-            | Kind::Negate(of)
-            | Kind::Size(of)
-            | Kind::Matches(of, _)
-            | Kind::Int(of)
-            | Kind::Double(of)
-            | Kind::Increase(of, _) => of.walk(visit),
-            Kind::Logic(_, a, b)
-            | Kind::Compare(_, a, b)
-            | Kind::Arithmetic(_, a, b)
-            | Kind::In(a, b)
-            | Kind::Index(a, b)
-            | Kind::Text(_, a, b) => {
+            ExprKind::Constant { .. } | ExprKind::Variable(_) => {}
+            ExprKind::Field(of, _)
+            | ExprKind::Has(of, _)
+            | ExprKind::Not(of)
+            | ExprKind::Negate(of)
+            | ExprKind::Size(of)
+            | ExprKind::Matches(of, _)
+            | ExprKind::Int(of)
+            | ExprKind::Double(of)
+            | ExprKind::Increase(of, _) => of.walk(visit),
+            ExprKind::Logic(_, a, b)
+            | ExprKind::Compare(_, a, b)
+            | ExprKind::Arithmetic(_, a, b)
+            | ExprKind::In(a, b)
+            | ExprKind::Index(a, b)
+            | ExprKind::Text(_, a, b) => {
                 a.walk(visit);
                 b.walk(visit);
             }
-            Kind::Conditional(a, b, c) => {
+            ExprKind::Conditional(a, b, c) => {
                 a.walk(visit);
                 b.walk(visit);
                 c.walk(visit);
             }
-            Kind::List(items) => items.iter().for_each(|item| item.walk(visit)),
-            Kind::Loop(each) => {
+            ExprKind::List(items) => items.iter().for_each(|item| item.walk(visit)),
+            ExprKind::Loop(each) => {
                 each.over.walk(visit);
                 if let Some(only) = &each.only {
                     only.walk(visit);
@@ -221,13 +221,13 @@ impl Node {
     /// How tightly it binds; operands that bind less are put in parentheses.
     fn strength(&self) -> u8 {
         match &self.kind {
-            Kind::Conditional(..) => 0,
-            Kind::Logic(Logic::Or, ..) => 1,
-            Kind::Logic(Logic::And, ..) => 2,
-            Kind::Compare(..) | Kind::In(..) => 3,
-            Kind::Arithmetic(Arithmetic::Add | Arithmetic::Subtract, ..) => 4,
-            Kind::Arithmetic(..) => 5,
-            Kind::Not(_) | Kind::Negate(_) => 6,
+            ExprKind::Conditional(..) => 0,
+            ExprKind::Logic(Logic::Or, ..) => 1,
+            ExprKind::Logic(Logic::And, ..) => 2,
+            ExprKind::Compare(..) | ExprKind::In(..) => 3,
+            ExprKind::Arithmetic(Arithmetic::Add | Arithmetic::Subtract, ..) => 4,
+            ExprKind::Arithmetic(..) => 5,
+            ExprKind::Not(_) | ExprKind::Negate(_) => 6,
             _ => 7,
         }
     }
@@ -238,68 +238,71 @@ impl Node {
 }
 
 /// The expression as CEL. Spacing is ours; meaning and names are as written.
-impl fmt::Display for Node {
+impl fmt::Display for ExprNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            Kind::Constant { text, .. } => f.write_str(text),
-            Kind::Variable(name) => f.write_str(name),
-            Kind::Field(of, name) => {
+            ExprKind::Constant { text, .. } => f.write_str(text),
+            ExprKind::Variable(name) => f.write_str(name),
+            ExprKind::Field(of, name) => {
                 of.within(7, f)?;
                 write!(f, ".{name}")
             }
-            Kind::Has(of, name) => write!(f, "has({of}.{name})"),
-            Kind::Not(of) => {
+            ExprKind::Has(of, name) => write!(f, "has({of}.{name})"),
+            ExprKind::Not(of) => {
                 f.write_str("!")?;
                 of.within(7, f)
             }
-            Kind::Negate(of) => {
+            ExprKind::Negate(of) => {
                 f.write_str("-")?;
                 of.within(7, f)
             }
-            Kind::Logic(_, a, b) | Kind::Compare(_, a, b) | Kind::Arithmetic(_, a, b) | Kind::In(a, b) => {
+            ExprKind::Logic(_, a, b)
+            | ExprKind::Compare(_, a, b)
+            | ExprKind::Arithmetic(_, a, b)
+            | ExprKind::In(a, b) => {
                 let symbol = match &self.kind {
-                    Kind::Logic(Logic::And, ..) => "&&",
-                    Kind::Logic(Logic::Or, ..) => "||",
-                    Kind::Compare(compare, ..) => compare.symbol(),
-                    Kind::Arithmetic(operator, ..) => operator.symbol(),
+                    ExprKind::Logic(Logic::And, ..) => "&&",
+                    ExprKind::Logic(Logic::Or, ..) => "||",
+                    ExprKind::Compare(compare, ..) => compare.symbol(),
+                    ExprKind::Arithmetic(operator, ..) => operator.symbol(),
                     _ => "in",
                 };
                 a.within(self.strength(), f)?;
                 write!(f, " {symbol} ")?;
                 // `a - (b - c)`: an operand of equal strength on the right was in parentheses.
-                b.within(self.strength() + u8::from(!matches!(self.kind, Kind::Logic(..))), f)
+                b.within(self.strength() + u8::from(!matches!(self.kind, ExprKind::Logic(..))), f)
             }
-            Kind::Conditional(a, b, c) => {
+            ExprKind::Conditional(a, b, c) => {
                 a.within(1, f)?;
                 f.write_str(" ? ")?;
                 b.within(1, f)?;
                 f.write_str(" : ")?;
                 c.within(0, f)
             }
-            Kind::Index(of, at) => {
+            ExprKind::Index(of, at) => {
                 of.within(7, f)?;
                 write!(f, "[{at}]")
             }
-            Kind::List(items) => {
+            ExprKind::List(items) => {
                 f.write_str("[")?;
                 for (at, item) in items.iter().enumerate() {
                     write!(f, "{}{item}", if at == 0 { "" } else { ", " })?;
                 }
                 f.write_str("]")
             }
-            Kind::Size(of) => write!(f, "size({of})"),
-            Kind::Text(test, of, with) => {
+            ExprKind::Size(of) => write!(f, "size({of})"),
+            ExprKind::Text(test, of, with) => {
                 of.within(7, f)?;
                 write!(f, ".{}({with})", test.name())
             }
-            Kind::Matches(of, pattern) => {
+            ExprKind::Matches(of, pattern) => {
                 of.within(7, f)?;
                 write!(f, ".matches({:?})", pattern.as_str())
             }
-            Kind::Int(of) => write!(f, "int({of})"),
-            Kind::Double(of) => write!(f, "double({of})"),
-            Kind::Increase(_, number) => write!(f, "increase({number})"),
-            Kind::Loop(each) => {
+            ExprKind::Int(of) => write!(f, "int({of})"),
+            ExprKind::Double(of) => write!(f, "double({of})"),
+            ExprKind::Increase(_, number) => write!(f, "increase({number})"),
+            ExprKind::Loop(each) => {
                 each.over.within(7, f)?;
                 write!(f, ".{}({}, ", each.which.name(), each.variable)?;
                 if let Some(only) = &each.only {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::super::value::Value;
 use super::eval::Scope;
-use super::node::{Kind, Loop, Node, Unit, Which};
+use super::node::{ExprKind, ExprNode, Loop, Unit, Which};
 
 /// Most elements of a list that are named.
 const NAMED: usize = 5;
@@ -13,27 +13,27 @@ const LONGEST: usize = 60;
 
 /// The operands of `node` with their values: `lag.bytes = 1.2 MiB`. Operands without a value are left out:
 /// the reason is told elsewhere.
-pub(super) fn actual<'s>(node: &'s Node, negated: bool, scope: &mut Scope<'s, '_>) -> String {
+pub(super) fn actual<'s>(node: &'s ExprNode, negated: bool, scope: &mut Scope<'s, '_>) -> String {
     let mut parts = Vec::new();
     match &node.kind {
-        Kind::Loop(each) if each.which == Which::Exists && negated => parts.extend(elements(each, true, scope)),
+        ExprKind::Loop(each) if each.which == Which::Exists && negated => parts.extend(elements(each, true, scope)),
         _ => collect(node, scope, &mut parts),
     }
     parts.dedup();
     parts.join(", ")
 }
 
-fn collect<'s>(node: &'s Node, scope: &mut Scope<'s, '_>, parts: &mut Vec<String>) {
+fn collect<'s>(node: &'s ExprNode, scope: &mut Scope<'s, '_>, parts: &mut Vec<String>) {
     match &node.kind {
-        Kind::Compare(_, a, b) | Kind::In(a, b) | Kind::Text(_, a, b) => {
+        ExprKind::Compare(_, a, b) | ExprKind::In(a, b) | ExprKind::Text(_, a, b) => {
             operand(a, scope, parts);
             operand(b, scope, parts);
         }
-        Kind::Logic(_, a, b) => {
+        ExprKind::Logic(_, a, b) => {
             collect(a, scope, parts);
             collect(b, scope, parts);
         }
-        Kind::Conditional(a, b, c) => {
+        ExprKind::Conditional(a, b, c) => {
             collect(a, scope, parts);
             match scope.truth(a) {
                 Ok(true) => collect(b, scope, parts),
@@ -41,20 +41,20 @@ fn collect<'s>(node: &'s Node, scope: &mut Scope<'s, '_>, parts: &mut Vec<String
                 Err(_) => {}
             }
         }
-        Kind::Not(of) | Kind::Matches(of, _) => collect(of, scope, parts),
-        Kind::Loop(each) if matches!(each.which, Which::All | Which::Exists | Which::ExistsOne) => {
+        ExprKind::Not(of) | ExprKind::Matches(of, _) => collect(of, scope, parts),
+        ExprKind::Loop(each) if matches!(each.which, Which::All | Which::Exists | Which::ExistsOne) => {
             parts.extend(elements(each, false, scope));
         }
         _ => operand(node, scope, parts),
     }
 }
 
-fn operand<'s>(node: &'s Node, scope: &mut Scope<'s, '_>, parts: &mut Vec<String>) {
+fn operand<'s>(node: &'s ExprNode, scope: &mut Scope<'s, '_>, parts: &mut Vec<String>) {
     if node.constant() {
         return;
     }
     let Ok(value) = scope.value(node) else { return };
-    if let Kind::Increase(_, number) = &node.kind {
+    if let ExprKind::Increase(_, number) = &node.kind {
         let since = scope.baselines.get(number).map_or_else(String::new, |from| format!(" since {}", from.at.utc()));
         parts.push(format!("{number} grew by {}{since}", shown(&value, node.unit)));
     } else {
@@ -84,7 +84,7 @@ fn elements<'s>(each: &'s Loop, naming: bool, scope: &mut Scope<'s, '_>) -> Opti
             continue;
         }
         // A yes or no says less than the state that it stands for.
-        let telling = matches!(each.body.kind, Kind::Field(..)) || parts.is_empty();
+        let telling = matches!(each.body.kind, ExprKind::Field(..)) || parts.is_empty();
         let own = format!("{}.", each.variable);
         let parts = parts.iter().map(|part| part.strip_prefix(&own).unwrap_or(part));
         let what = state.filter(|_| telling).unwrap_or_else(|| parts.collect::<Vec<_>>().join(", "));

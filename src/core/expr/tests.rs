@@ -1,3 +1,9 @@
+use std::collections::BTreeMap;
+
+use super::super::evidence::{Assessment, Baseline, Baselines, Verdict};
+use super::super::ids::ProbeId;
+use super::super::time::{At, Span};
+use super::super::value::{Shape, Value};
 use super::*;
 
 fn shapes() -> BTreeMap<ProbeId, Shape> {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::super::evidence::{Baselines, Verdict};
 use super::super::ids::ProbeId;
 use super::super::value::Value;
-use super::node::{Compare, Kind, Logic, Node, TextTest};
-use super::{Condition, Leaf, Poll, Sight};
+use super::condition::{Condition, Leaf, Poll, Sight};
+use super::node::{Compare, ExprKind, ExprNode, Logic, TextTest};
 
 /// One field held against a constant: `rows.n > 0`.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,7 +112,7 @@ impl Poll {
 impl Leaf {
     fn counts_growth(&self) -> bool {
         let mut counts = false;
-        self.node.walk(&mut |node| counts |= matches!(node.kind, Kind::Increase(..)));
+        self.node.walk(&mut |node| counts |= matches!(node.kind, ExprKind::Increase(..)));
         counts
     }
 
@@ -120,8 +120,8 @@ impl Leaf {
         let mut found = Vec::new();
         let mut whole = self.probes.clone();
         self.node.walk(&mut |node| {
-            if let Kind::Field(of, field) | Kind::Has(of, field) = &node.kind
-                && let Kind::Variable(name) = &of.kind
+            if let ExprKind::Field(of, field) | ExprKind::Has(of, field) = &node.kind
+                && let ExprKind::Variable(name) = &of.kind
                 && let Some(probe) = self.probes.get(name.as_str())
             {
                 found.push((probe.clone(), Some(field.clone())));
@@ -135,8 +135,8 @@ impl Leaf {
     fn wish(&self) -> Option<Wish> {
         let wish = |(probe, field), wanted| Some(Wish { probe, field, wanted });
         match &self.node.kind {
-            Kind::Field(..) => wish(self.field(&self.node)?, Wanted::Equal(Value::Bool(!self.negated))),
-            Kind::Compare(compare, a, b) => {
+            ExprKind::Field(..) => wish(self.field(&self.node)?, Wanted::Equal(Value::Bool(!self.negated))),
+            ExprKind::Compare(compare, a, b) => {
                 let (field, value, compare) = match (self.field(a), constant(b), self.field(b), constant(a)) {
                     (Some(field), Some(value), ..) => (field, value, *compare),
                     (_, _, Some(field), Some(value)) => (field, value, turned(*compare)),
@@ -155,7 +155,9 @@ impl Leaf {
                     },
                 )
             }
-            Kind::Text(TextTest::Contains | TextTest::StartsWith | TextTest::EndsWith, of, with) if !self.negated => {
+            ExprKind::Text(TextTest::Contains | TextTest::StartsWith | TextTest::EndsWith, of, with)
+                if !self.negated =>
+            {
                 match constant(with)? {
                     Value::Text(text) => wish(self.field(of)?, Wanted::Like(text)),
                     _ => None,
@@ -165,17 +167,17 @@ impl Leaf {
         }
     }
 
-    fn field(&self, node: &Node) -> Option<(ProbeId, String)> {
-        let Kind::Field(of, field) = &node.kind else { return None };
-        let Kind::Variable(name) = &of.kind else { return None };
+    fn field(&self, node: &ExprNode) -> Option<(ProbeId, String)> {
+        let ExprKind::Field(of, field) = &node.kind else { return None };
+        let ExprKind::Variable(name) = &of.kind else { return None };
         self.probes.get(name.as_str()).map(|probe| (probe.clone(), field.clone()))
     }
 }
 
-fn constant(node: &Node) -> Option<Value> {
+fn constant(node: &ExprNode) -> Option<Value> {
     match &node.kind {
-        Kind::Constant { value, .. } => Some(value.clone()),
-        Kind::Negate(of) => match constant(of)? {
+        ExprKind::Constant { value, .. } => Some(value.clone()),
+        ExprKind::Negate(of) => match constant(of)? {
             Value::Int(n) => n.checked_neg().map(Value::Int),
             Value::Float(x) => Some(Value::Float(-x)),
             _ => None,

@@ -133,6 +133,11 @@ phases:
         action: { wait: { until: { conditions: [app.new == app.total], within: 1h } } }
         expect: 5m
         reversibility: free
+      - id: caches
+        title: Keep the old address in service until the last cached answer has run out
+        action: { wait: { for: 1h } }
+        expect: 1h
+        reversibility: free
 "#;
     const RIGHTS: &'static str =
         "None. The authoritative servers and the resolvers must answer queries from this machine over UDP and TCP.";

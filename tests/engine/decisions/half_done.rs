@@ -60,6 +60,7 @@ fn a_section_found_half_done_takes_itself_back_in_reverse() {
     let Phase::Failed { why, reverted: true, .. } = bench.phase("section") else {
         panic!("{:?}", bench.phase("section"));
     };
+    let why = gonogo::words::failure_cause(why);
     assert!(why.contains("looked at it myself"), "{why}");
 }
 

@@ -4,12 +4,14 @@ use gonogo::core::fact::{Fact, Finding};
 use gonogo::core::ids::Attempt;
 use gonogo::core::input::{Command, Confirmation, Decision, Effect, Input};
 use gonogo::core::job::{Direction, JobKey, Outcome};
+use gonogo::core::evidence::shut_sentence;
 use gonogo::core::refusal::Refusal;
 use gonogo::core::rollback::way_back;
 use gonogo::core::standing::{StepState, stop_word};
 use gonogo::core::state::Phase;
 use gonogo::core::time::Span;
 use gonogo::core::value::Value;
+use gonogo::words::failure_cause;
 
 use super::bench::Bench;
 
@@ -127,7 +129,7 @@ fn a_second_try_to_take_back_goes_on_with_the_first_job_that_is_not_done_and_wai
     bench.crash(Span(500));
     // Somebody has seen that it was opened: that is not done again.
     bench.found("leave", Finding::Happened);
-    assert!(matches!(bench.phase("leave"), Phase::Failed { why, .. } if why.contains("up to job 3")));
+    assert!(matches!(bench.phase("leave"), Phase::Failed { why, .. } if failure_cause(why).contains("up to job 3")));
     assert!(bench.on_the_way_back("leave"));
     assert_eq!(begins_with(&bench.undo("leave").unwrap()), (3, 3));
     bench.ends("leave", true);
@@ -165,6 +167,7 @@ fn growth_is_counted_anew_by_every_try() {
     bench.read(44, true);
     bench.wait(6_000);
     let Phase::Failed { why, .. } = bench.phase("copy") else { panic!("{:?}", bench.phase("copy")) };
+    let why = failure_cause(why);
     assert!(why.contains("customers.failed grew by 3 since 02:00:00"), "{why}");
     // A failure of an earlier try is not held against this one.
     bench.read(44, true);
@@ -236,7 +239,8 @@ fn only_watched_time_counts_for_a_soak_and_a_restart_agrees() {
     let watched = passed(&bench);
     assert!(watched < Span(10_100), "{watched} of {} counted", bench.now.since(begun));
     let Phase::Running(running) = bench.phase("watch") else { panic!() };
-    let why = &running.interrupted.as_ref().unwrap().why;
+    let guards = &running.interrupted.as_ref().unwrap().guards;
+    let why = guards.iter().map(shut_sentence).collect::<Vec<_>>().join("; ");
     assert!(why.contains("\"customers are served\" UNKNOWN (customers is stale"), "{why}");
     bench.crash(Span(60_000));
     assert_eq!(passed(&bench), watched);

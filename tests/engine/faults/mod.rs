@@ -530,7 +530,7 @@ fn a_journal_that_hangs_is_told_and_what_waited_for_it_is_not_started_unasked() 
         assert_eq!(story.outside().order, [], "something was started unrecorded");
         gate.set(false);
         let failed = |cockpit: &Cockpit| match cockpit.engine.run().phase(&"one".into()) {
-            Phase::Failed { why, .. } => Some(why.clone()),
+            Phase::Failed { why, .. } => Some(gonogo::words::failure_cause(why)),
             _ => None,
         };
         while failed(&cockpit).is_none() && story.outside().order.is_empty() {

@@ -4,7 +4,7 @@ use gonogo::core::time::At;
 use gonogo::driver::Engine;
 use gonogo::replay::{Recording, verify};
 use gonogo::run_view::ViewEvent;
-use gonogo::screen::{Desk, Overlay, Screen, SessionStatus, ViewContext, project};
+use gonogo::screen::{Overlay, Screen, SessionStatus, UiState, ViewContext, project};
 use gonogo::session::RunSession;
 use gonogo::world::World;
 
@@ -20,8 +20,8 @@ impl Frames {
     pub fn take<W: World>(&mut self, engine: &Engine<W>) {
         let seq = engine.log().back().map_or(0, |recorded| recorded.seq);
         if self.0.last().is_none_or(|(seen, ..)| seq > *seen) {
-            let (now, desk) = (engine.now(), desk());
-            let mut context = engine.context(&desk, "7f3a", false);
+            let (now, ui) = (engine.now(), ui());
+            let mut context = engine.context(&ui, "7f3a", false);
             context.now = now;
             self.0.push((seq, now, bare(project(&context))));
         }
@@ -41,9 +41,9 @@ impl Frames {
         for (seq, now, screen) in &self.0 {
             let mut frame = recording.at_fact(*seq).unwrap();
             frame.view.update(*now, ViewEvent::Time);
-            let (desk, who) = (desk(), me());
+            let (ui, who) = (ui(), me());
             let status = SessionStatus::new(&who, *now);
-            let context = ViewContext::new(&frame.view, status, &desk, "7f3a", jiff::tz::TimeZone::system());
+            let context = ViewContext::new(&frame.view, status, &ui, "7f3a", jiff::tz::TimeZone::system());
             let replayed = bare(project(&context));
             same(&format!("fact {seq}"), screen, &replayed);
         }
@@ -52,6 +52,6 @@ impl Frames {
     }
 }
 
-fn desk() -> Desk {
-    Desk { overlay: Some(Overlay::Log), list_rows: 60, ..Desk::default() }
+fn ui() -> UiState {
+    UiState { overlay: Some(Overlay::Log), list_rows: 60, ..UiState::default() }
 }

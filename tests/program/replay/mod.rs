@@ -12,7 +12,7 @@ use gonogo::core::state::Phase;
 use gonogo::journal::{Holder, Ledger, NewRecord, NewRun, Sample};
 use gonogo::pace::Steer;
 use gonogo::replay::{Recording, Replay, Report, verify};
-use gonogo::screen::{Block, Desk, Screen, project};
+use gonogo::screen::{Block, Screen, UiState, project};
 use gonogo::session::RunSession;
 use gonogo::ui::theme::{Glyphs, Palette, Theme};
 use gonogo::ui::view;
@@ -313,8 +313,8 @@ fn what_was_forged_is_found_although_the_chain_is_whole() {
 fn a_replay_is_unmistakable_at_every_size() {
     let story = Story::drive(3, 1, 200, false);
     let replay = Replay::new(story.recording(), me()).unwrap();
-    let desk = Desk::default();
-    let screen = project(&replay.context(&desk, "7f3a", false));
+    let ui = UiState::default();
+    let screen = project(&replay.context(&ui, "7f3a", false));
     for glyphs in [Glyphs::Unicode, Glyphs::Ascii] {
         for (cols, rows) in [(200, 60), (120, 40), (100, 30), (80, 24), (60, 16), (59, 15), (40, 10)] {
             let mut terminal = Terminal::new(TestBackend::new(cols, rows)).unwrap();

@@ -19,7 +19,7 @@ use gonogo::driver::{Engine, Opening, facts_of};
 use gonogo::journal::{Holder, Inline, NewRun, Notice, RunId, Store};
 use gonogo::replay::Recording;
 use gonogo::runbook::{Options, load_str};
-use gonogo::screen::{Desk, Guise, Overlay, Screen, Text, project};
+use gonogo::screen::{Guise, Overlay, Screen, Text, UiState, project};
 use gonogo::session::RunSession;
 use gonogo::world::{SimulatedTime, World, WorldEvent};
 use rand::rngs::StdRng;
@@ -49,10 +49,10 @@ pub fn bare(screen: Screen) -> Screen {
     screen
 }
 
-/// What a fresh desk shows of a stage, with the whole log, the whole output and one step.
+/// What a fresh interface shows of a session, with the whole log, the whole output and one step.
 pub fn shown(stage: &impl RunSession, step: Option<&StepId>) -> Screen {
-    let desk = Desk { overlay: Some(Overlay::Log), selected: step.cloned(), list_rows: 60, ..Desk::default() };
-    bare(project(&stage.context(&desk, "7f3a", false)))
+    let ui = UiState { overlay: Some(Overlay::Log), selected: step.cloned(), list_rows: 60, ..UiState::default() };
+    bare(project(&stage.context(&ui, "7f3a", false)))
 }
 
 /// A world in which nothing happens unless it is told.

@@ -42,14 +42,20 @@ fn nonzero(n: u16) -> NonZero<u16> {
 pub fn exercise() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
+        let test = std::env::current_exe().expect("a test has a path");
+        let folder = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
+        // In the profile of this test, in which it is mostly built already.
+        let profile = match folder.file_name().and_then(|name| name.to_str()) {
+            Some("debug") | None => "dev",
+            Some(profile) => profile,
+        };
         let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--example", "term_exercise"])
+            .args(["build", "--quiet", "--example", "term_exercise", "--profile", profile])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status()
             .expect("cargo runs");
         assert!(status.success(), "the exercise program builds");
-        let test = std::env::current_exe().expect("a test has a path");
-        test.ancestors().nth(2).expect("target/<profile>/deps/<test>").join("examples/term_exercise")
+        folder.join("examples/term_exercise")
     })
 }
 

@@ -1,0 +1,56 @@
+//! The pane of the `http` probe: a table of its sides.
+
+use super::{Picture, int, number, word};
+use crate::core::kind::HttpProbe;
+use crate::core::value::Value;
+use crate::screen::{Role, Text};
+use crate::text::clean;
+use crate::words;
+
+impl Picture for HttpProbe {
+    fn lines(&self, value: &Value) -> Vec<Text> {
+        latency(self.sides.keys().map(String::as_str), value)
+    }
+
+    fn one_line(&self, value: &Value, _: &[Text]) -> Text {
+        let mut text = Text::new(Role::Dim, "p95");
+        let mut errors = Text::new(Role::Dim, "  errors");
+        for side in self.sides.keys() {
+            let shown = number(value, &format!("{side}.p95")).map_or_else(|| "—".to_owned(), words::millis);
+            text = text.and(Role::Dim, format!(" {} ", clean(side))).and(Role::Plain, format!("{shown} ms"));
+            let share = number(value, &format!("{side}.errors"));
+            let role = if share.is_some_and(|share| share > 0.0) { Role::NoGo } else { Role::Plain };
+            let shown = share.map_or_else(|| "—".to_owned(), |share| format!("{:.1} %", share * 100.0));
+            errors = errors.and(role, format!(" {shown}"));
+        }
+        text.0.extend(errors.0);
+        text
+    }
+}
+
+fn latency<'a>(sides: impl Iterator<Item = &'a str> + Clone, value: &Value) -> Vec<Text> {
+    // As narrow as it may be: a table that is broken over lines is no table.
+    let name = sides.clone().map(crate::text::width).max().unwrap_or(0).max(2);
+    let mut lines = vec![Text::new(
+        Role::Dim,
+        format!("{:<name$}{:>6}{:>5}{:>5}{:>7}{:>4}", "ms", "p50", "p95", "p99", "errors", "n"),
+    )];
+    for side in sides {
+        let Some(figures) = value.at(side) else { continue };
+        let shown = |path: &str| number(figures, path).map_or_else(|| "—".to_owned(), words::millis);
+        let errors = number(figures, "errors");
+        let share = errors.map_or_else(|| "—".to_owned(), |share| format!("{:.1}%", share * 100.0));
+        let samples = int(figures, "samples").unwrap_or(0);
+        let role = if errors.is_some_and(|share| share > 0.0) { Role::NoGo } else { Role::Plain };
+        let mut line = Text::new(Role::Strong, format!("{:<name$}", clean(side)))
+            .and(Role::Plain, format!("{:>6}{:>5}{:>5}", shown("p50"), shown("p95"), shown("p99")))
+            .and(role, format!("{share:>7}"))
+            .and(Role::Dim, format!("{samples:>4}"));
+        let failure = word(figures, "failure");
+        if !failure.is_empty() {
+            line = line.and(Role::NoGo, format!("  {failure}"));
+        }
+        lines.push(line);
+    }
+    lines
+}

@@ -1,0 +1,44 @@
+//! The pane of the `postgres.replication` probe.
+
+use super::{Picture, int, number, word};
+use crate::core::kind::ReplicationProbe;
+use crate::core::value::Value;
+use crate::screen::{Role, Text};
+use crate::words;
+
+impl Picture for ReplicationProbe {
+    fn lines(&self, value: &Value) -> Vec<Text> {
+        replication(value)
+    }
+}
+
+fn replication(value: &Value) -> Vec<Text> {
+    let state = word(value, "state");
+    if state == "absent" {
+        return vec![Text::new(Role::Unknown, state).and(Role::Plain, "  there is no subscription")];
+    }
+    let role = match state.as_str() {
+        "streaming" => Role::Go,
+        "copying" | "disabled" => Role::Unknown,
+        _ => Role::NoGo,
+    };
+    let behind = number(value, "seconds").map_or_else(|| "unknown".to_owned(), words::seconds);
+    let bytes = int(value, "bytes").map_or_else(|| "unknown".to_owned(), words::bytes);
+    let kept = int(value, "retained_bytes").map_or_else(|| "?".to_owned(), words::bytes);
+    let ready = int(value, "tables_ready").map_or_else(|| "?".to_owned(), |n| n.to_string());
+    let tables = int(value, "tables").map_or_else(|| "?".to_owned(), |n| n.to_string());
+    let oldest = number(value, "oldest_transaction_s").map_or_else(|| "unknown".to_owned(), words::seconds);
+    let mut lines = vec![
+        Text::new(role, state)
+            .and(Role::Plain, "  behind ")
+            .and(Role::Strong, behind)
+            .and(Role::Plain, "  ")
+            .and(Role::Strong, bytes),
+        Text::plain(format!("slot keeps {kept}  {}", word(value, "wal_status"))),
+        Text::plain(format!("tables {ready} of {tables} ready  oldest transaction {oldest}")),
+    ];
+    if let Some(errors) = int(value, "apply_errors").filter(|errors| *errors > 0) {
+        lines.push(Text::new(Role::NoGo, words::count(usize::try_from(errors).unwrap_or(0), "apply error")));
+    }
+    lines
+}
