@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use gonogo::term::{ColorChoice, Drawn, Events, KeyCode, KeyModifiers, Options, Signal, TermEvent, Terminal};
+use gonogo::term::{ColorChoice, Drawn, Events, KeyCode, KeyModifiers, Signal, TermEvent, Terminal, TerminalOptions};
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Style, Stylize as _};
 use ratatui::text::Line;
@@ -197,7 +197,7 @@ fn start_engine(counters: &Arc<Counters>) {
 
 fn main() {
     let counters = Arc::new(Counters::default());
-    let (terminal, events) = match Terminal::enter(Options::detect(ColorChoice::Auto)) {
+    let (terminal, events) = match Terminal::enter(TerminalOptions::detect(ColorChoice::Auto)) {
         Ok(entered) => entered,
         Err(error) => {
             eprintln!("{error}");

@@ -8,7 +8,7 @@ use crate::core::fact::{Ending, Fact, Finding, Mode};
 use crate::core::forecast::Estimate;
 use crate::core::job::{Adoption, Direction, JobKey, Outcome};
 use crate::core::plan::{Plan, Step};
-use crate::core::state::{FailureCause, Phase, Run};
+use crate::core::state::{FailureCause, Run, StepProgress};
 use crate::core::time::{At, Span};
 use crate::text::clean;
 
@@ -189,18 +189,19 @@ pub fn run_state(plan: &Plan, run: &Run) -> String {
 /// Where a run that has not ended stands.
 fn place(plan: &Plan, run: &Run) -> String {
     let at = |step: &Step| format!("step {} of {}", step.number, plan.steps.len());
-    let first = |is: fn(&Phase) -> bool| plan.steps.iter().find(|step| is(run.phase(&step.id)));
-    if let Some(step) = first(|phase| matches!(phase, Phase::InDoubt { .. })) {
+    let first = |is: fn(&StepProgress) -> bool| plan.steps.iter().find(|step| is(run.phase(&step.id)));
+    if let Some(step) = first(|phase| matches!(phase, StepProgress::InDoubt { .. })) {
         return format!("IN DOUBT at {}", at(step));
     }
-    if let Some(step) = first(|phase| matches!(phase, Phase::Running(_))) {
-        let undoing = matches!(run.phase(&step.id), Phase::Running(running) if running.key.direction != Direction::Do);
+    if let Some(step) = first(|phase| matches!(phase, StepProgress::Running(_))) {
+        let undoing =
+            matches!(run.phase(&step.id), StepProgress::Running(running) if running.key.direction != Direction::Do);
         return format!("{} {}", at(step), if undoing { "being taken back" } else { "running" });
     }
-    if let Some(step) = first(|phase| matches!(phase, Phase::Verifying { .. })) {
+    if let Some(step) = first(|phase| matches!(phase, StepProgress::Verifying { .. })) {
         return format!("{} verifying", at(step));
     }
-    if let Some(step) = first(|phase| matches!(phase, Phase::Failed { .. })) {
+    if let Some(step) = first(|phase| matches!(phase, StepProgress::Failed { .. })) {
         return format!("{} FAILED", at(step));
     }
     match plan.steps.iter().find(|step| !run.is_settled(&step.id)) {
@@ -212,7 +213,7 @@ fn place(plan: &Plan, run: &Run) -> String {
 /// What makes a run less than it seems: `, 1 overridden, 2 skipped`.
 fn exceptions(plan: &Plan, run: &Run) -> String {
     let overridden = plan.steps.iter().filter(|step| run.step(&step.id).overridden.is_some()).count();
-    let skipped = plan.steps.iter().filter(|step| matches!(run.phase(&step.id), Phase::Skipped { .. })).count();
+    let skipped = plan.steps.iter().filter(|step| matches!(run.phase(&step.id), StepProgress::Skipped { .. })).count();
     [(overridden, "overridden"), (skipped, "skipped")]
         .into_iter()
         .filter(|(n, _)| *n > 0)

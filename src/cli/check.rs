@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Failure, Outcome, RunbookArgs, durations, say, say_error};
+use super::{CliError, Outcome, RunbookArgs, durations, say, say_error};
 use crate::core::action::Action;
 use crate::core::fact::Fact;
 use crate::core::forecast;
@@ -20,10 +20,10 @@ use crate::words;
 const COLUMNS: usize = 100;
 
 /// Reads a runbook or says everything that is wrong with it.
-pub(super) fn read(args: &RunbookArgs, color: ColorChoice) -> Result<Loaded, Failure> {
+pub(super) fn read(args: &RunbookArgs, color: ColorChoice) -> Result<Loaded, CliError> {
     // Not by clap, whose error repeats the value.
     if let Some((name, _)) = args.set.iter().find(|(name, _)| telling(name)) {
-        return Err(Failure::usage(format!(
+        return Err(CliError::usage(format!(
             "--set {}: its name says that it is a secret, but every user of this machine can see what stands on a \
              command line, and it would be kept with the run: say under `secrets:` in the runbook where it comes from \
              (env, file or command)",
@@ -41,7 +41,7 @@ pub(super) fn read(args: &RunbookArgs, color: ColorChoice) -> Result<Loaded, Fai
         let unreached = faults
             .unreached
             .map_or_else(String::new, |unreached| format!("not checked yet, until these are mended: {unreached}\n"));
-        Failure::usage(text + &unreached)
+        CliError::usage(text + &unreached)
     })
 }
 

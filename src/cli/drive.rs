@@ -11,7 +11,7 @@ use super::durations;
 use super::farewell;
 use super::records::{MODE, PROFILE, SET, pick, plan_of};
 use super::rehearsals::{REHEARSAL, demanded, is_rehearsal};
-use super::{Failure, Look, Outcome, RunbookArgs, say, say_error};
+use super::{CliError, Look, Outcome, RunbookArgs, say, say_error};
 use crate::clock::Clock;
 use crate::cockpit::{Cockpit, CockpitExit, theme_for};
 use crate::core::fact::{Fact, Mode, Recorded};
@@ -20,25 +20,25 @@ use crate::core::plan::Plan;
 use crate::core::time::{At, Span};
 use crate::driver::{Engine, Opening, facts_of};
 use crate::journal::{Head, Holder, Journal, Ledger, LockState, NewRun, Reader, Record, RunId, Store, Unkept, Writer};
-use crate::plain::{Input, PlainCockpit};
+use crate::plain::{LineInput, PlainCockpit};
 use crate::runbook::Loaded;
 use crate::session::RunSession;
-use crate::term::{Charset, Options, TermError, Terminal};
+use crate::term::{Charset, TermError, Terminal, TerminalOptions};
 use crate::world::World;
 use crate::world::live::{LiveOptions, LiveWorld, Watching};
 
 /// The path of this program, for the children it starts on its own behalf.
-pub(super) fn own_path() -> Result<PathBuf, Failure> {
-    std::env::current_exe().map_err(|error| Failure::outside(format!("this program cannot find itself: {error}")))
+pub(super) fn own_path() -> Result<PathBuf, CliError> {
+    std::env::current_exe().map_err(|error| CliError::outside(format!("this program cannot find itself: {error}")))
 }
 
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
     crate::contain::keep_quiet();
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|error| Failure::outside(format!("the runtime does not start: {error}")))
+        .map_err(|error| CliError::outside(format!("the runtime does not start: {error}")))
 }
 
 pub(super) fn holder(command: &str) -> Holder {
@@ -87,7 +87,7 @@ fn start_loaded(
     if rehearsed {
         labels.insert(REHEARSAL.to_owned(), "on real servers".to_owned());
     }
-    labels.insert(SET.to_owned(), serde_json::to_string(&args.set).map_err(Failure::outside)?);
+    labels.insert(SET.to_owned(), serde_json::to_string(&args.set).map_err(CliError::outside)?);
     let now = Timestamp::now();
     let id = RunId::new(now, rand::random());
     let new = NewRun { created_at: now, title: loaded.plan.title.clone(), runbook: loaded.source.into_bytes(), labels };
@@ -105,7 +105,7 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
         None => newest_unfinished(state, &store)?,
     };
     if is_simulated(&store.read_run(&id)?) {
-        return Err(Failure::usage(format!(
+        return Err(CliError::usage(format!(
             "run {0} is a rehearsal, and its simulated world is gone: look at it with `gonogo replay {0}`, or begin \
              another with `gonogo rehearse`",
             id.short()
@@ -126,13 +126,13 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
         say_error(&format!("warning: {warning}"));
     }
     let Story { reader, plan, mut facts, head } =
-        story.map_err(|_| Failure::outside("the run's record cannot be read"))??;
+        story.map_err(|_| CliError::outside("the run's record cannot be read"))??;
     // Nobody else writes any more. What was read before the lock was ours may have been overtaken.
     if head != Some(journal.head()) {
         facts = recorded(&reader)?.0;
     }
     if facts.is_empty() {
-        return Err(Failure::usage(format!(
+        return Err(CliError::usage(format!(
             "run {0} was cut off before it began: nothing was done in it and nothing is recorded; begin a new one",
             id.short()
         )));
@@ -161,7 +161,7 @@ struct Story {
 }
 
 impl Story {
-    fn of(store: &Store, id: &RunId) -> Result<Self, Failure> {
+    fn of(store: &Store, id: &RunId) -> Result<Self, CliError> {
         let reader = store.read_run(id)?;
         let plan = plan_of(&reader)?;
         let (facts, head) = recorded(&reader)?;
@@ -170,10 +170,10 @@ impl Story {
 }
 
 /// All facts, and where the chain ends.
-fn recorded(reader: &Reader) -> Result<(Vec<Recorded>, Option<Head>), Failure> {
+fn recorded(reader: &Reader) -> Result<(Vec<Recorded>, Option<Head>), CliError> {
     let records: Vec<Record> = reader.records(1).collect::<Result<_, _>>()?;
     let head = records.last().map(|record| Head { seq: record.seq, hash: record.hash });
-    Ok((facts_of(&records).map_err(Failure::outside)?, head))
+    Ok((facts_of(&records).map_err(CliError::outside)?, head))
 }
 
 /// Whether a run took place in a simulated world, which is gone with the cockpit.
@@ -183,14 +183,14 @@ fn is_simulated(reader: &Reader) -> bool {
 
 /// The newest run that nobody has ended and that can be gone on with. Facts may follow an end, as when somebody looks at
 /// an ended run again. A run that cannot be read is passed over.
-fn newest_unfinished(state: &Path, store: &Store) -> Result<RunId, Failure> {
+fn newest_unfinished(state: &Path, store: &Store) -> Result<RunId, CliError> {
     let goes_on = |reader: &Reader| {
         matches!((reader.has_kind("run_opened"), reader.has_kind("run_ended")), (Ok(true), Ok(false)))
     };
     let found = store.newest(|reader| !is_simulated(reader) && goes_on(reader))?;
     found.ok_or_else(|| {
         let none = "there is no unfinished run to go on with";
-        Failure::usage(cut_off(state, store).map_or_else(|| none.to_owned(), |cut_off| format!("{none}; {cut_off}")))
+        CliError::usage(cut_off(state, store).map_or_else(|| none.to_owned(), |cut_off| format!("{none}; {cut_off}")))
     })
 }
 
@@ -207,20 +207,20 @@ pub(super) fn cut_off(state: &Path, store: &Store) -> Option<String> {
 
 /// Whether somebody has ended the run.
 #[cfg(feature = "lab")]
-pub(super) fn has_ended(store: &Store, id: &RunId) -> Result<bool, Failure> {
+pub(super) fn has_ended(store: &Store, id: &RunId) -> Result<bool, CliError> {
     let reader = store.read_run(id)?;
     Ok(reader.has_kind("run_ended")?)
 }
 
 /// The reader of the standard input, one for as many cockpits as there are. It begins when it is first needed.
 #[derive(Default)]
-pub(super) struct StandardInput(Option<Input>);
+pub(super) struct StandardInput(Option<LineInput>);
 
 impl StandardInput {
-    pub(super) fn get(&mut self) -> Result<&mut Input, Failure> {
+    pub(super) fn get(&mut self) -> Result<&mut LineInput, CliError> {
         let input = match self.0.take() {
             Some(input) => input,
-            None => Input::listen(std::io::BufReader::new(std::io::stdin())).map_err(Failure::outside)?,
+            None => LineInput::listen(std::io::BufReader::new(std::io::stdin())).map_err(CliError::outside)?,
         };
         Ok(self.0.insert(input))
     }
@@ -230,19 +230,19 @@ impl StandardInput {
 #[derive(Clone, Copy)]
 pub(super) enum Seat {
     /// At a terminal.
-    Terminal(Options),
+    Terminal(TerminalOptions),
     /// At the other end of the standard streams.
     Streams(Charset),
 }
 
 impl Seat {
-    pub(super) fn check(look: Look) -> Result<Self, Failure> {
+    pub(super) fn check(look: Look) -> Result<Self, CliError> {
         if look.plain {
             return Ok(Self::Streams(Charset::detect()));
         }
         let tty = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty");
-        tty.map_err(|_| Failure::usage(TermError::NoTerminal))?;
-        Ok(Self::Terminal(Options::detect(look.color)))
+        tty.map_err(|_| CliError::usage(TermError::NoTerminal))?;
+        Ok(Self::Terminal(TerminalOptions::detect(look.color)))
     }
 
     pub(super) fn charset(self) -> Charset {
@@ -259,16 +259,16 @@ impl Seat {
         run_name: String,
         watching: bool,
         input: &mut StandardInput,
-    ) -> Result<(CockpitExit, S), Failure> {
+    ) -> Result<(CockpitExit, S), CliError> {
         match self {
             Self::Terminal(options) => {
-                let (terminal, events) = Terminal::enter(options).map_err(Failure::usage)?;
+                let (terminal, events) = Terminal::enter(options).map_err(CliError::usage)?;
                 let theme = theme_for(terminal.options().colors, terminal.options().charset);
                 Ok(Cockpit::new(session, run_name, theme, watching).run(terminal, events).await)
             }
             Self::Streams(charset) => {
                 let cockpit = PlainCockpit::new(session, run_name, charset, watching);
-                cockpit.run(input.get()?, std::io::stdout()).await.map_err(Failure::outside)
+                cockpit.run(input.get()?, std::io::stdout()).await.map_err(CliError::outside)
             }
         }
     }
@@ -282,14 +282,14 @@ fn drive(
     clock: Clock,
     holder: &Holder,
     seat: Seat,
-) -> Result<CockpitExit, Failure> {
+) -> Result<CockpitExit, CliError> {
     let epoch = journal.epoch();
     let run_dir = journal.dir().path().to_owned();
     let runtime = runtime()?;
     let live =
         LiveOptions { run_dir: run_dir.clone(), run_id: id.to_string(), epoch, clock: clock.clone(), exe: own_path()? };
     let (exit, engine) = runtime.block_on(async {
-        let world = LiveWorld::new(&plan, live).map_err(Failure::outside)?;
+        let world = LiveWorld::new(&plan, live).map_err(CliError::outside)?;
         let engine = engine(plan, who(holder), epoch, opening, world, Box::new(journal), clock)?;
         seat.take(engine, id.short().to_owned(), false, &mut StandardInput::default()).await
     })?;
@@ -312,10 +312,10 @@ fn engine<W: World>(
     world: W,
     ledger: Box<dyn Ledger>,
     clock: Clock,
-) -> Result<Engine<W>, Failure> {
+) -> Result<Engine<W>, CliError> {
     let journal =
-        Writer::spawn(ledger).map_err(|error| Failure::outside(format!("the journal does not start: {error}")))?;
-    Engine::open(plan, who, epoch, opening, world, journal, clock).map_err(Failure::usage)
+        Writer::spawn(ledger).map_err(|error| CliError::outside(format!("the journal does not start: {error}")))?;
+    Engine::open(plan, who, epoch, opening, world, journal, clock).map_err(CliError::usage)
 }
 
 /// Panes only: the world is watched, nothing is recorded and nothing can be done.
@@ -336,7 +336,7 @@ pub(super) fn watch(look: Look, args: &RunbookArgs) -> Outcome {
         exe: own_path()?,
     };
     let result = runtime.block_on(async {
-        let world = Watching::new(&plan, live).map_err(Failure::outside)?;
+        let world = Watching::new(&plan, live).map_err(CliError::outside)?;
         let who = who(&holder("gonogo watch"));
         let opening = Opening::Resumed { facts: Vec::new(), head: None, away: Span::ZERO };
         let engine = engine(plan, who, 0, opening, world, Box::new(Unkept::new(&id)), clock)?;

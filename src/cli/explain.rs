@@ -2,7 +2,7 @@
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 
-use super::{Failure, Outcome, say};
+use super::{CliError, Outcome, say};
 use crate::explain::terminal::{Layout, index, page};
 use crate::explain::{find, words};
 use crate::term::{ColorChoice, ColorSupport};
@@ -40,7 +40,7 @@ pub(super) fn explain(word: &[String], color: ColorChoice) -> Outcome {
         say(&index(layout));
         return Ok(0);
     }
-    let pages = find(&word.join(" ")).map_err(Failure::usage)?;
+    let pages = find(&word.join(" ")).map_err(CliError::usage)?;
     let pages: Vec<String> = pages.iter().map(|found| page(found, layout)).collect();
     say(pages.join("\n").trim_end());
     Ok(0)

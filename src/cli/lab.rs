@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::farewell::program;
 use super::records::MODE;
-use super::{Failure, Look, Outcome, RunbookArgs, drive, loopback, say};
+use super::{CliError, Look, Outcome, RunbookArgs, drive, loopback, say};
 use crate::cockpit::CockpitExit;
 use crate::core::fact::Mode;
 use crate::journal::{LockState, Reader, RunSummary, Store};
@@ -20,7 +20,7 @@ pub(super) fn goes_on(state: &Path, complete: bool) -> String {
 /// The profile that fits the lab.
 const PROFILE: &str = "lab";
 
-fn options(state: &Path) -> Result<LabOptions, Failure> {
+fn options(state: &Path) -> Result<LabOptions, CliError> {
     let mut options = LabOptions::new(state);
     options.program = Some(drive::own_path()?);
     // The runbook sets replication up itself: that is part of what is driven.
@@ -28,11 +28,11 @@ fn options(state: &Path) -> Result<LabOptions, Failure> {
     Ok(options)
 }
 
-fn start(state: &Path) -> Result<Lab, Failure> {
-    clean(state).map_err(Failure::outside)?;
+fn start(state: &Path) -> Result<Lab, CliError> {
+    clean(state).map_err(CliError::outside)?;
     say("starting a disposable world on loopback...");
     let lab =
-        crate::lab::start(&options(state)?, &mut |line: &str| say(&format!("  {line}"))).map_err(Failure::outside)?;
+        crate::lab::start(&options(state)?, &mut |line: &str| say(&format!("  {line}"))).map_err(CliError::outside)?;
     Ok(lab)
 }
 
@@ -87,7 +87,7 @@ fn runbook_vars(of: impl Fn(&str) -> String) -> Vec<(String, String)> {
 
 /// The lab to drive in, and whether it was up already. One in which a run was begun is no fresh world: that run can
 /// be gone on with, or the lab ended, but another run would find what it left.
-fn fresh(state: &Path) -> Result<(Lab, bool), Failure> {
+fn fresh(state: &Path) -> Result<(Lab, bool), CliError> {
     let Some(lab) = find(state) else { return Ok((start(state)?, false)) };
     let lab_run = |run: &RunSummary| {
         run.journal.as_ref().is_ok_and(|journal| {
@@ -98,7 +98,7 @@ fn fresh(state: &Path) -> Result<(Lab, bool), Failure> {
     let store = Store::open(state)?;
     match store.list()?.into_iter().find(lab_run) {
         None => Ok((lab, true)),
-        Some(run) => Err(Failure::usage(still_up(&run, drive::has_ended(&store, &run.id)?))),
+        Some(run) => Err(CliError::usage(still_up(&run, drive::has_ended(&store, &run.id)?))),
     }
 }
 
@@ -127,7 +127,7 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool)
     // Whether the runbook is good and somebody can see it is known before anything is started.
     let mut args = runbook.clone();
     if let Some(other) = args.profile.as_deref().filter(|profile| *profile != PROFILE) {
-        return Err(Failure::usage(format!(
+        return Err(CliError::usage(format!(
             "the lab drives the profile `{PROFILE}` only, not `{other}`: use `gonogo run`"
         )));
     }
@@ -142,7 +142,7 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool)
     let mut set = vars(&lab);
     set.extend(own);
     args.set = set;
-    let attachment = lab.attach().map_err(Failure::outside)?;
+    let attachment = lab.attach().map_err(CliError::outside)?;
     let result = drive::start(state, look, &args, Mode::Lab);
     drop(attachment);
     // A lost terminal is no wish to end anything.
@@ -151,7 +151,7 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool)
         say(&goes_on(state, matches!(result, Ok(0))));
         return result;
     }
-    stop(state).map_err(Failure::outside)?;
+    stop(state).map_err(CliError::outside)?;
     let unfinished = !matches!(result, Ok(0));
     say(if unfinished {
         "the lab is gone, so this run cannot be gone on with; --keep would have kept it"
@@ -163,20 +163,20 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool)
 
 /// Keeps the lab of a lab run alive while that run is resumed in it. Nothing of a run can be gone on with when its
 /// world is gone.
-pub(super) fn attach_if_lab(state: &Path, reader: &Reader) -> Result<Option<Attachment>, Failure> {
+pub(super) fn attach_if_lab(state: &Path, reader: &Reader) -> Result<Option<Attachment>, CliError> {
     let meta = reader.meta();
     if meta.labels.get(MODE).map(String::as_str) != Some(Mode::Lab.as_str()) {
         return Ok(None);
     }
     let up = find(state);
     if let Some(lab) = up.as_ref().filter(|lab| lab.started_at <= meta.created_at) {
-        return lab.attach().map(Some).map_err(Failure::outside);
+        return lab.attach().map(Some).map_err(CliError::outside);
     }
     let run = meta.run.short();
     let since = lab::ended(state, meta.created_at)
         .map_or_else(String::new, |at| format!(" since {}", at.strftime("%Y-%m-%d %H:%M:%S UTC")));
     let instead = if up.is_some() { ", and the one that is up now is another" } else { "" };
-    Err(Failure::outside(format!(
+    Err(CliError::outside(format!(
         "the lab of run {run} is gone{since}{instead}: the run cannot be gone on with; `gonogo log {run}` shows what \
          was done, `gonogo lab` starts a new run in a new lab"
     )))
@@ -193,13 +193,13 @@ pub(super) fn up(state: &Path) -> Outcome {
 
 pub(super) fn down(state: &Path) -> Outcome {
     let ran = find(state).is_some();
-    stop(state).map_err(Failure::outside)?;
+    stop(state).map_err(CliError::outside)?;
     say(if ran { "the lab is gone" } else { "no lab was running; nothing is left of one" });
     Ok(0)
 }
 
 pub(super) fn serve(options: &str) -> Outcome {
-    let options = LabOptions::from_argument(options).map_err(Failure::usage)?;
-    crate::lab::supervisor::serve(options).map_err(Failure::outside)?;
+    let options = LabOptions::from_argument(options).map_err(CliError::usage)?;
+    crate::lab::supervisor::serve(options).map_err(CliError::outside)?;
     Ok(0)
 }

@@ -6,18 +6,18 @@ use std::net::{IpAddr, SocketAddr};
 
 use tokio_postgres::config::Host;
 
-use super::Failure;
+use super::CliError;
 use crate::core::plan::Plan;
 use crate::core::target::{Http, Target};
 use crate::text::clean;
 
 /// Refuses a plan that leaves this machine, naming each place where it does.
-pub(super) fn only(plan: &Plan) -> Result<(), Failure> {
+pub(super) fn only(plan: &Plan) -> Result<(), CliError> {
     let strangers = strangers(plan);
     if strangers.is_empty() {
         return Ok(());
     }
-    Err(Failure::usage(format!(
+    Err(CliError::usage(format!(
         "a lab run stays on this machine (127.0.0.0/8, ::1, localhost), but {}; nothing was started: mend the `lab` \
          profile, or use `gonogo run`",
         strangers.join(", ")

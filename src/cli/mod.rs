@@ -233,12 +233,12 @@ enum Command {
 
 /// What went wrong, and with which exit status the program ends.
 #[derive(Debug)]
-pub struct Failure {
+pub struct CliError {
     status: u8,
     text: String,
 }
 
-impl Failure {
+impl CliError {
     #[allow(clippy::needless_pass_by_value)] // reads better in map_err
     fn usage(text: impl ToString) -> Self {
         Self { status: 2, text: text.to_string() }
@@ -250,13 +250,13 @@ impl Failure {
     }
 }
 
-impl From<crate::journal::JournalError> for Failure {
+impl From<crate::journal::JournalError> for CliError {
     fn from(error: crate::journal::JournalError) -> Self {
         Self::outside(clean(&error.to_string()))
     }
 }
 
-type Outcome = Result<u8, Failure>;
+type Outcome = Result<u8, CliError>;
 
 /// Runs the program.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -280,7 +280,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(cli: Cli) -> Outcome {
     let Cli { state_dir, color, plain, command } = cli;
     let look = Look { color: if plain { ColorChoice::Never } else { color }, plain };
-    let state = || crate::journal::state_dir(state_dir.as_deref()).map_err(Failure::usage);
+    let state = || crate::journal::state_dir(state_dir.as_deref()).map_err(CliError::usage);
     match command {
         None => rehearse::rehearse(&state()?, look, &rehearse::RehearseArgs::of(bundled::bundled())),
         Some(Command::Check(args)) => check::check(&args, color),
@@ -312,7 +312,7 @@ fn dispatch(cli: Cli) -> Outcome {
                 Language::Scenario => crate::scenario::schema(),
                 Language::Policy => crate::rehearsal::policy::schema(),
             };
-            let schema = serde_json::to_string_pretty(&schema).map_err(Failure::outside)?;
+            let schema = serde_json::to_string_pretty(&schema).map_err(CliError::outside)?;
             say(&schema);
             Ok(0)
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Failure, Outcome, say, say_error};
+use super::{CliError, Outcome, say, say_error};
 use crate::core::fact::Fact;
 use crate::core::plan::Plan;
 use crate::core::state::Run;
@@ -22,28 +22,28 @@ pub(super) const SET: &str = "set";
 pub(super) const MODE: &str = "mode";
 
 /// The run asked for, or the newest.
-pub(super) fn pick(store: &Store, asked: Option<&str>) -> Result<RunId, Failure> {
+pub(super) fn pick(store: &Store, asked: Option<&str>) -> Result<RunId, CliError> {
     if let Some(asked) = asked {
-        return store.resolve(asked).map_err(Failure::usage);
+        return store.resolve(asked).map_err(CliError::usage);
     }
     store
         .newest(|_| true)?
-        .ok_or_else(|| Failure::usage("there are no runs yet: start one with `gonogo run` or `gonogo lab`"))
+        .ok_or_else(|| CliError::usage("there are no runs yet: start one with `gonogo run` or `gonogo lab`"))
 }
 
 /// The plan a run was opened with, from the copy in its journal.
-pub(super) fn plan_of(reader: &Reader) -> Result<Plan, Failure> {
+pub(super) fn plan_of(reader: &Reader) -> Result<Plan, CliError> {
     let bytes = reader.runbook()?;
-    let text = String::from_utf8(bytes).map_err(|_| Failure::outside("the run's copy of its runbook is not text"))?;
+    let text = String::from_utf8(bytes).map_err(|_| CliError::outside("the run's copy of its runbook is not text"))?;
     let loaded = load_str("the run's runbook", text, &options_of(reader.meta())?)
-        .map_err(|faults| Failure::outside(faults.to_string()))?;
+        .map_err(|faults| CliError::outside(faults.to_string()))?;
     Ok(loaded.plan)
 }
 
 /// How a run's runbook was read.
-pub(super) fn options_of(meta: &RunMeta) -> Result<Options, Failure> {
+pub(super) fn options_of(meta: &RunMeta) -> Result<Options, CliError> {
     let set = meta.labels.get(SET).map_or_else(|| Ok(Vec::new()), |set| serde_json::from_str(set));
-    Ok(Options { profile: meta.labels.get(PROFILE).cloned(), set: set.map_err(Failure::outside)? })
+    Ok(Options { profile: meta.labels.get(PROFILE).cloned(), set: set.map_err(CliError::outside)? })
 }
 
 pub(super) fn runs(state: &Path) -> Outcome {
@@ -63,7 +63,7 @@ pub(super) fn runs(state: &Path) -> Outcome {
         };
         match run.journal {
             Ok(journal) => {
-                let state = store.read_run(&run.id).map_err(Failure::from).and_then(|reader| state_of(&reader));
+                let state = store.read_run(&run.id).map_err(CliError::from).and_then(|reader| state_of(&reader));
                 let mode = clean(journal.meta.labels.get(MODE).map_or("", String::as_str));
                 let last = journal.last.as_ref();
                 // A run whose runbook this version does not read still has its last fact.
@@ -84,9 +84,9 @@ pub(super) fn runs(state: &Path) -> Outcome {
 }
 
 /// Where a run stands, in words.
-fn state_of(reader: &Reader) -> Result<String, Failure> {
+fn state_of(reader: &Reader) -> Result<String, CliError> {
     let plan = plan_of(reader)?;
-    let facts = facts_of(&reader.tail(reader.head()?.seq)?).map_err(Failure::outside)?;
+    let facts = facts_of(&reader.tail(reader.head()?.seq)?).map_err(CliError::outside)?;
     Ok(words::run_state(&plan, &Run::fold(&plan, &facts)))
 }
 
@@ -107,7 +107,7 @@ pub(super) fn log(state: &Path, asked: Option<&str>, json: bool) -> Outcome {
         return Ok(0);
     }
     let plan = plan_of(&reader)?;
-    let facts = facts_of(&records).map_err(Failure::outside)?;
+    let facts = facts_of(&records).map_err(CliError::outside)?;
     let (first, last) = (facts.first().map_or(At(0), |fact| fact.at), facts.last().map_or(At(0), |fact| fact.at));
     for recorded in facts {
         let (who, what) = words::fact(&plan, &recorded.fact);
@@ -133,7 +133,7 @@ pub(super) fn log(state: &Path, asked: Option<&str>, json: bool) -> Outcome {
 pub(super) fn verify(state: &Path, asked: &str, head: Option<&str>) -> Outcome {
     let store = Store::open(state)?;
     let reader = store.read_run(&pick(&store, Some(asked))?)?;
-    let expected: Option<NotedHead> = head.map(str::parse).transpose().map_err(Failure::usage)?;
+    let expected: Option<NotedHead> = head.map(str::parse).transpose().map_err(CliError::usage)?;
     let report = verify_chain(&reader, expected.as_ref())?;
     let intact = report.is_intact();
     let tell = if intact { say } else { say_error };

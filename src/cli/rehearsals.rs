@@ -5,7 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::records::{MODE, PROFILE, SET, plan_of};
-use super::{Failure, Look, Outcome, RunbookArgs, check::read, say};
+use super::{CliError, Look, Outcome, RunbookArgs, check::read, say};
 use crate::core::fact::{Fact, Mode, Recorded};
 use crate::core::ids::Who;
 use crate::core::plan::Plan;
@@ -24,7 +24,7 @@ pub(super) const REHEARSAL: &str = "rehearsal";
 const REASON_MIN: usize = crate::core::decide::REASON_MIN;
 
 /// Whether driving this plan is a rehearsal on real servers: its profile lifts the demand that the runbook makes.
-pub(super) fn is_rehearsal(args: &RunbookArgs, plan: &Plan, color: ColorChoice) -> Result<bool, Failure> {
+pub(super) fn is_rehearsal(args: &RunbookArgs, plan: &Plan, color: ColorChoice) -> Result<bool, CliError> {
     if args.profile.is_none() || plan.rehearsals.is_some() {
         return Ok(false);
     }
@@ -62,7 +62,7 @@ pub(super) fn rehearsal_of(store: &Store, id: &RunId, wanted: impl Fn(&RunMeta) 
 }
 
 /// All rehearsals on record with their plans, the newest last.
-fn on_record(store: &Store) -> Result<Vec<(Rehearsal, Plan, Reader)>, Failure> {
+fn on_record(store: &Store) -> Result<Vec<(Rehearsal, Plan, Reader)>, CliError> {
     let mut found = Vec::new();
     for id in store.ids()? {
         let Some(OnRecord { reader, facts, real }) = rehearsal_of(store, &id, |_| true) else { continue };
@@ -83,9 +83,9 @@ fn counting(
     plan: &Plan,
     source: &str,
     set: &[(String, String)],
-) -> Result<Vec<Rehearsal>, Failure> {
+) -> Result<Vec<Rehearsal>, CliError> {
     let runbook = crate::journal::Digest::of(source.as_bytes());
-    let set = serde_json::to_string(set).map_err(Failure::outside)?;
+    let set = serde_json::to_string(set).map_err(CliError::outside)?;
     let rehearsals = found.iter().map(|(rehearsal, _, reader)| {
         let mut rehearsal = rehearsal.clone();
         let same = reader.meta().runbook == runbook && reader.meta().labels.get(SET) == Some(&set);
@@ -105,7 +105,7 @@ pub(super) fn demanded(
     set: &[(String, String)],
     without: Option<&str>,
     by: &Who,
-) -> Result<Option<Fact>, Failure> {
+) -> Result<Option<Fact>, CliError> {
     let Some(demand) = &plan.rehearsals else { return Ok(None) };
     let found = on_record(store)?;
     let standing = standing(demand, plan, &counting(&found, plan, source, set)?, Timestamp::now());
@@ -114,7 +114,7 @@ pub(super) fn demanded(
         _ if standing.missing.is_empty() => None,
         Some(reason) if reason.trim().chars().count() >= REASON_MIN => Some(reason.trim().to_owned()),
         Some(_) => {
-            return Err(Failure::usage(format!(
+            return Err(CliError::usage(format!(
                 "the reason given with --without-rehearsals must have at least {REASON_MIN} characters: people will \
                  read it afterwards"
             )));
@@ -132,7 +132,7 @@ pub(super) fn demanded(
             }
             lines
                 .push("rehearse it with `gonogo rehearse`, or say why not with --without-rehearsals REASON".to_owned());
-            return Err(Failure::usage(lines.join("\n")));
+            return Err(CliError::usage(lines.join("\n")));
         }
     };
     Ok(Some(Fact::RehearsalsChecked { counted, missing: standing.missing, overridden, by: by.clone() }))

@@ -16,7 +16,7 @@ use super::drive::{self, Seat, StandardInput, runtime, who};
 use super::durations;
 use super::farewell::{self, last_word, quoted};
 use super::records::{MODE, PROFILE, SET};
-use super::{Failure, Look, Outcome, RunbookArgs, say};
+use super::{CliError, Look, Outcome, RunbookArgs, say};
 use crate::clock::Clock;
 use crate::core::fact::{Mode, Recorded};
 use crate::core::ids::{ProbeId, StepId};
@@ -133,7 +133,7 @@ fn list(plan: &Plan) {
     }
 }
 
-fn setting(loaded: Loaded, args: &RehearseArgs) -> Result<Setting, Failure> {
+fn setting(loaded: Loaded, args: &RehearseArgs) -> Result<Setting, CliError> {
     let plan = Arc::new(loaded.plan);
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let mut scenarios = Vec::new();
@@ -144,7 +144,7 @@ fn setting(loaded: Loaded, args: &RehearseArgs) -> Result<Setting, Failure> {
         let fitting = scenario::fitting(&plan);
         let at = usize::try_from(seed).unwrap_or(0).checked_rem(fitting.len()).unwrap_or(0);
         let Some((name, chosen)) = fitting.into_iter().nth(at) else {
-            return Err(Failure::usage("no bundled scenario fits this runbook: there is nothing to be surprised by"));
+            return Err(CliError::usage("no bundled scenario fits this runbook: there is nothing to be surprised by"));
         };
         scenarios.push((name.to_owned(), chosen));
     }
@@ -152,26 +152,26 @@ fn setting(loaded: Loaded, args: &RehearseArgs) -> Result<Setting, Failure> {
     Ok(Setting { plan, source: loaded.source, seed, start, scenarios, surprise: args.surprise })
 }
 
-fn scenario_of(asked: &str, plan: &Plan) -> Result<Scenario, Failure> {
+fn scenario_of(asked: &str, plan: &Plan) -> Result<Scenario, CliError> {
     let (name, text) = match scenario::bundled(asked) {
         Some(bundled) => (bundled.name.to_owned(), bundled.text.to_owned()),
         None => (asked.to_owned(), text_of(asked, "scenario", scenario::BUNDLED.iter().map(|bundled| bundled.name))?),
     };
-    scenario::load_str(&name, &text, plan).map_err(|faults| Failure::usage(faults.render(false, 100)))
+    scenario::load_str(&name, &text, plan).map_err(|faults| CliError::usage(faults.render(false, 100)))
 }
 
 /// The text of a file that is not one of the bundled names.
-fn text_of<'a>(asked: &str, what: &str, names: impl Iterator<Item = &'a str>) -> Result<String, Failure> {
+fn text_of<'a>(asked: &str, what: &str, names: impl Iterator<Item = &'a str>) -> Result<String, CliError> {
     let path = PathBuf::from(asked);
     if !path.exists() {
         let names: Vec<&str> = names.collect();
         let nearest = nearest(asked, names.iter().copied());
-        return Err(Failure::usage(format!(
+        return Err(CliError::usage(format!(
             "there is no {what} `{asked}`, neither bundled nor as a file{nearest}; bundled are {}",
             names.join(", ")
         )));
     }
-    std::fs::read_to_string(&path).map_err(|error| Failure::usage(format!("`{asked}` cannot be read: {error}")))
+    std::fs::read_to_string(&path).map_err(|error| CliError::usage(format!("`{asked}` cannot be read: {error}")))
 }
 
 /// The nearest name as the end of a sentence.
@@ -179,14 +179,14 @@ fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> String {
     crate::core::nearest::suggestion(asked, names).map_or_else(String::new, |near| format!("; {near}"))
 }
 
-fn policy_of(args: &RehearseArgs, plan: &Plan) -> Result<(String, Policy), Failure> {
+fn policy_of(args: &RehearseArgs, plan: &Plan) -> Result<(String, Policy), CliError> {
     let name = args.policy.clone().unwrap_or_else(|| "good".to_owned());
     let mut policy = match name.as_str() {
         "good" => Policy::good(),
         "careless" => Policy::careless(),
         file => {
             let text = text_of(file, "policy", ["good", "careless"].into_iter())?;
-            load_policy(file, &text).map_err(|faults| Failure::usage(faults.render(false, 100)))?
+            load_policy(file, &text).map_err(|faults| CliError::usage(faults.render(false, 100)))?
         }
     };
     if let Some(step) = &args.roll_back_after {
@@ -194,7 +194,7 @@ fn policy_of(args: &RehearseArgs, plan: &Plan) -> Result<(String, Policy), Failu
     }
     if let Some(step) = policy.roll_back_after.as_ref().filter(|step| plan.step(step).is_none()) {
         let nearest = nearest(step.as_str(), plan.steps.iter().map(|step| step.id.as_str()));
-        return Err(Failure::usage(format!("there is no step \"{step}\" to roll back after{nearest}")));
+        return Err(CliError::usage(format!("there is no step \"{step}\" to roll back after{nearest}")));
     }
     Ok((name, policy))
 }
@@ -204,11 +204,11 @@ fn options(setting: &Setting) -> SimOptions {
     SimOptions { seed: setting.seed, start: setting.start, scenarios }
 }
 
-fn new_run(setting: &Setting, args: &RehearseArgs, now: Timestamp) -> Result<NewRun, Failure> {
+fn new_run(setting: &Setting, args: &RehearseArgs, now: Timestamp) -> Result<NewRun, CliError> {
     let mut labels = BTreeMap::from([
         (MODE.to_owned(), Mode::Rehearsal.as_str().to_owned()),
         ("seed".to_owned(), setting.seed.to_string()),
-        (SET.to_owned(), serde_json::to_string(&args.runbook.set).map_err(Failure::outside)?),
+        (SET.to_owned(), serde_json::to_string(&args.runbook.set).map_err(CliError::outside)?),
     ]);
     labels.extend(args.runbook.profile.clone().map(|profile| (PROFILE.to_owned(), profile)));
     let names: Vec<&str> = setting.scenarios.iter().map(|(name, _)| name.as_str()).collect();
@@ -246,10 +246,10 @@ fn automatic(state: &Path, args: &RehearseArgs, setting: &Setting) -> Outcome {
     let id = RunId::new(now, rand::random());
     let mut operator = AutoOperator::new(policy);
     let rehearsed =
-        rehearse_by_policy(&setting.plan, options(setting), &id, &mut operator).map_err(Failure::outside)?;
+        rehearse_by_policy(&setting.plan, options(setting), &id, &mut operator).map_err(CliError::outside)?;
     let holder = Holder::rehearsing("gonogo rehearse --auto", Timestamp::now());
     rehearsed.keep(&mut store.create_run(&id, &new_run(setting, args, now)?, &holder)?)?;
-    let facts = facts_of(&rehearsed.records).map_err(Failure::outside)?;
+    let facts = facts_of(&rehearsed.records).map_err(CliError::outside)?;
     let samples = rehearsed.contents.contents().samples;
     let among = |probe: &ProbeId, range: Range<i64>| {
         let meant = samples.iter().filter(|of| range.contains(&of.at_ms) && of.source == probe.as_str());
@@ -274,7 +274,7 @@ fn automatic(state: &Path, args: &RehearseArgs, setting: &Setting) -> Outcome {
             as_expected,
             debrief: &debrief,
         };
-        say(&crate::text::json(&serde_json::to_string(&summary).map_err(Failure::outside)?));
+        say(&crate::text::json(&serde_json::to_string(&summary).map_err(CliError::outside)?));
     } else {
         say(&format!("run {id}"));
         say_debrief(setting, &debrief, Charset::detect());
@@ -366,12 +366,12 @@ fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> 
         let epoch = journal.epoch();
         let ledger = world.ledger(Box::new(journal));
         let writer =
-            Writer::spawn(ledger).map_err(|error| Failure::outside(format!("the journal does not start: {error}")))?;
+            Writer::spawn(ledger).map_err(|error| CliError::outside(format!("the journal does not start: {error}")))?;
         let (exit, engine) = runtime.block_on(async {
             let plan = Arc::clone(&setting.plan);
             let mut engine =
                 RehearsalEngine::open(plan, who(&holder), epoch, opening, world.clone(), writer, clock.clone())
-                    .map_err(Failure::usage)?;
+                    .map_err(CliError::usage)?;
             if let Some(cut_off) = cut_off.take() {
                 engine.remark(format!("a new rehearsal: {cut_off}"));
             }
@@ -386,7 +386,7 @@ fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> 
         drop(engine);
         let reader = store.read_run(&id)?;
         let head = reader.head()?;
-        let facts = facts_of(&reader.tail(head.seq)?).map_err(Failure::outside)?;
+        let facts = facts_of(&reader.tail(head.seq)?).map_err(CliError::outside)?;
         if struck.is_none() && !faulted {
             break (exit, facts);
         }
@@ -413,7 +413,7 @@ fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> 
 }
 
 /// The scenario has taken the cockpit. Somebody comes back to it, as with `gonogo resume`.
-fn come_back(world: &Handle, struck: bool, seat: Seat, input: &mut StandardInput) -> Result<(), Failure> {
+fn come_back(world: &Handle, struck: bool, seat: Seat, input: &mut StandardInput) -> Result<(), CliError> {
     let why = if struck { "your cockpit is gone: the scenario took it" } else { "the journal's disk was full" };
     say(&format!("{why}. In a real run you would now type: gonogo resume"));
     if std::io::stdin().is_terminal() {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::drive::{Seat, StandardInput};
 use super::records::{pick, plan_of};
-use super::{Failure, Look, Outcome, say, say_error};
+use super::{CliError, Look, Outcome, say, say_error};
 use crate::cockpit::CockpitExit;
 use crate::core::ids::Who;
 use crate::journal::Store;
@@ -13,18 +13,18 @@ use crate::replay::{Recording, Replay, verify as decide_again};
 use crate::text::clean;
 
 /// A clock and the terminal's signals: all that a replay waits for.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::outside(format!("the runtime does not start: {error}")))
+        .map_err(|error| CliError::outside(format!("the runtime does not start: {error}")))
 }
 
-fn recording(state: &Path, asked: Option<&str>) -> Result<Recording, Failure> {
+fn recording(state: &Path, asked: Option<&str>) -> Result<Recording, CliError> {
     let store = Store::open(state)?;
     let reader = store.read_run(&pick(&store, asked)?)?;
     let plan = plan_of(&reader)?;
-    Recording::open(reader, plan).map_err(Failure::outside)
+    Recording::open(reader, plan).map_err(CliError::outside)
 }
 
 pub(super) fn show(state: &Path, look: Look, asked: Option<&str>, at: Option<&str>) -> Outcome {
@@ -33,7 +33,7 @@ pub(super) fn show(state: &Path, look: Look, asked: Option<&str>, at: Option<&st
     let run = recording.reader().meta().run.clone();
     let mut replay = Replay::new(recording, Who("whoever looks".to_owned()))?;
     if let Some(at) = at {
-        replay.go(at).map_err(Failure::usage)?;
+        replay.go(at).map_err(CliError::usage)?;
     }
     let (exit, replay) =
         runtime()?.block_on(seat.take(replay, run.short().to_owned(), false, &mut StandardInput::default()))?;

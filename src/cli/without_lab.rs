@@ -3,15 +3,15 @@
 use std::path::Path;
 
 use super::records::MODE;
-use super::{Failure, Look, Outcome, RunbookArgs};
+use super::{CliError, Look, Outcome, RunbookArgs};
 use crate::core::fact::Mode;
 use crate::journal::Reader;
 
 /// What a lab run needs, as [`attach_if_lab`] promises it. There is none in this build.
 pub(super) enum Attachment {}
 
-fn no_lab() -> Failure {
-    Failure::usage("this build of gonogo has no lab: build it with the cargo feature `lab`, which is on by default")
+fn no_lab() -> CliError {
+    CliError::usage("this build of gonogo has no lab: build it with the cargo feature `lab`, which is on by default")
 }
 
 pub(super) fn goes_on(_state: &Path, _complete: bool) -> String {
@@ -23,7 +23,7 @@ pub(super) fn drive(_state: &Path, _look: Look, _runbook: &RunbookArgs, _keep: b
 }
 
 /// Refuses to resume a run whose world is a lab.
-pub(super) fn attach_if_lab(_state: &Path, reader: &Reader) -> Result<Option<Attachment>, Failure> {
+pub(super) fn attach_if_lab(_state: &Path, reader: &Reader) -> Result<Option<Attachment>, CliError> {
     if reader.meta().labels.get(MODE).map(String::as_str) == Some(Mode::Lab.as_str()) {
         return Err(no_lab());
     }

@@ -13,7 +13,7 @@ use super::refusal::{Advice, Refusal};
 use super::standing::{
     StepState, difference, may_be_verified_again, picture, step_state, stop_word, undo_word, unmet, word,
 };
-use super::state::{Phase, Run};
+use super::state::{Run, StepProgress};
 use super::time::{At, Span};
 
 /// Shortest reason that is accepted, in characters.
@@ -191,7 +191,7 @@ impl Operator<'_> {
 
     fn acknowledge(&self, id: &StepId, item: u16) -> Result<Decision, Refusal> {
         let step = self.step(id)?;
-        let Phase::Running(running) = self.run.phase(id) else {
+        let StepProgress::Running(running) = self.run.phase(id) else {
             return Err(self.wrong_state(step, "its checklist can be ticked only while it runs", Vec::new()));
         };
         let Some(items) = self.plan.action(&running.key).and_then(super::action::Action::checklist) else {
@@ -241,18 +241,18 @@ impl Operator<'_> {
         let id = &confirmation.step;
         let step = self.step(id)?;
         match self.run.phase(id) {
-            Phase::Running(running) if running.stopping.is_none() => {
+            StepProgress::Running(running) if running.stopping.is_none() => {
                 self.confirmed(step, confirmation, stop_word(self.run, step))?;
                 let why = StopWhy::Operator(self.by.clone());
                 Ok(progress::stop(self.plan, self.run, self.now, running, &why, Vec::new()))
             }
-            Phase::Running(_) => Err(Refusal::WrongState {
+            StepProgress::Running(_) => Err(Refusal::WrongState {
                 step: id.clone(),
                 state: "stopping",
                 why: "it was told to stop already; it ends by itself or at its time limit",
                 advice: Vec::new(),
             }),
-            Phase::Verifying { .. } => {
+            StepProgress::Verifying { .. } => {
                 self.confirmed(step, confirmation, stop_word(self.run, step))?;
                 let attempt = self.run.step(id).attempt;
                 let why = format!("verification stopped by {}", self.by);
@@ -266,26 +266,26 @@ impl Operator<'_> {
     fn verify_again(&self, id: &StepId) -> Result<Decision, Refusal> {
         let step = self.step(id)?;
         let (state, why, advice) = match self.run.phase(id) {
-            Phase::Failed { reverted: false, .. } if step.verify.is_empty() => (
+            StepProgress::Failed { reverted: false, .. } if step.verify.is_empty() => (
                 "failed",
                 "it has no checks, so looking again would prove nothing",
                 vec![Advice::StartAgain, Advice::Skip],
             ),
-            Phase::Failed { reverted: false, .. } if self.run.step(id).reverting.is_some() => (
+            StepProgress::Failed { reverted: false, .. } if self.run.step(id).reverting.is_some() => (
                 "failed and taken back in part",
                 "its checks would judge what is no longer there",
                 back(step).into_iter().chain([Advice::StartAgain]).collect(),
             ),
-            Phase::Failed { reverted: false, .. } if !may_be_verified_again(self.run, step) => (
+            StepProgress::Failed { reverted: false, .. } if !may_be_verified_again(self.run, step) => (
                 "failed before its work was done",
                 "its checks would not prove that it was",
                 [Advice::StartAgain].into_iter().chain(back(step)).chain([Advice::Skip]).collect(),
             ),
-            Phase::Failed { reverted: false, .. } => {
+            StepProgress::Failed { reverted: false, .. } => {
                 let (step, attempt) = (id.clone(), self.run.step(id).attempt);
                 return Ok(fact(Fact::VerifyingAgain { step, attempt, by: self.by.clone() }));
             }
-            Phase::Failed { .. } => {
+            StepProgress::Failed { .. } => {
                 ("failed and taken back", "nothing of it is left to verify", vec![Advice::StartAgain])
             }
             _ => return Err(self.wrong_state(step, "only a failed step can be verified again", Vec::new())),
@@ -295,7 +295,7 @@ impl Operator<'_> {
 
     fn resolve(&self, id: &StepId, finding: Finding, reason: &str, seen: &Picture) -> Result<Decision, Refusal> {
         let step = self.step(id)?;
-        let Phase::InDoubt { key, .. } = self.run.phase(id) else {
+        let StepProgress::InDoubt { key, .. } = self.run.phase(id) else {
             return Err(self.wrong_state(step, "only a step in doubt needs to be resolved", Vec::new()));
         };
         self.unchanged(step, seen, false)?;
@@ -323,13 +323,13 @@ impl Operator<'_> {
     /// Whether a step has anything to take back, and nothing rests on it.
     fn may_go_back(&self, step: &Step) -> Result<(), Refusal> {
         let refused = match (self.state(step), self.run.phase(&step.id)) {
-            (StepState::Done, _) | (StepState::Failed, Phase::Failed { reverted: false, .. }) => None,
+            (StepState::Done, _) | (StepState::Failed, StepProgress::Failed { reverted: false, .. }) => None,
             (StepState::Failed, _) => Some(("it has taken itself back already", Vec::new())),
             (StepState::Verifying | StepState::Running, _) => Some(("", vec![Advice::Stop])),
             (StepState::Reverting | StepState::Undoing, _) => Some(("it is on its way back already", Vec::new())),
             (StepState::InDoubt, _) => Some(("", vec![Advice::Resolve])),
             (StepState::Undone, _) => Some(("it is taken back already", Vec::new())),
-            (StepState::Skipped, Phase::Skipped { effect: true, .. }) => None,
+            (StepState::Skipped, StepProgress::Skipped { effect: true, .. }) => None,
             (StepState::Waiting | StepState::Gated | StepState::Ready | StepState::Skipped, _) => {
                 Some(("it has not done anything", Vec::new()))
             }
@@ -387,7 +387,7 @@ impl Operator<'_> {
             .filter(|step| match &how {
                 Ending::Completed => !self.run.is_settled(&step.id),
                 Ending::RolledBack => super::rollback::is_in_the_way_of_having_rolled_back(self.run, step),
-                Ending::Abandoned { .. } => matches!(self.run.phase(&step.id), Phase::Running(_)),
+                Ending::Abandoned { .. } => matches!(self.run.phase(&step.id), StepProgress::Running(_)),
             })
             .map(|step| (step.id.clone(), self.state(step).as_str()))
             .collect();
@@ -416,7 +416,7 @@ fn back(step: &Step) -> Option<Advice> {
 /// Whether a step was last on its way back and did not get there.
 fn undo_failed(run: &Run, id: &StepId) -> bool {
     let progress = run.step(id);
-    matches!(progress.phase, Phase::Failed { reverted: false, .. }) && progress.undo_tried
+    matches!(progress.phase, StepProgress::Failed { reverted: false, .. }) && progress.undo_tried
 }
 
 fn fact(fact: Fact) -> Decision {

@@ -5,7 +5,7 @@ use super::board::Board;
 use super::job::Direction;
 use super::plan::{Plan, Step};
 use super::standing::unmet;
-use super::state::{Phase, Run, Running};
+use super::state::{Run, Running, StepProgress};
 use super::time::{At, Span};
 
 /// The earliest moment after `now` at which something is due although no reading, outcome or wish arrives: a wait or
@@ -22,8 +22,8 @@ pub fn next_due(plan: &Plan, run: &Run, board: &Board, now: At) -> At {
     }
     for step in &plan.steps {
         match run.phase(&step.id) {
-            Phase::Running(running) => of_running(plan, run, board, step, running, &mut due),
-            Phase::Verifying { since } => {
+            StepProgress::Running(running) => of_running(plan, run, board, step, running, &mut due),
+            StepProgress::Verifying { since } => {
                 for check in &step.verify {
                     due.consider(since.plus(check.within));
                     due.consider(since.plus(check.within).plus(check.hold));
@@ -33,7 +33,9 @@ pub fn next_due(plan: &Plan, run: &Run, board: &Board, now: At) -> At {
                 }
                 of_guards(board, step, &mut due);
             }
-            Phase::Pending | Phase::Failed { .. } | Phase::Undone { .. } if unmet(run, step).is_empty() => {
+            StepProgress::Pending | StepProgress::Failed { .. } | StepProgress::Undone { .. }
+                if unmet(run, step).is_empty() =>
+            {
                 for gate in &step.gates {
                     holds(board, gate.condition, gate.hold, &mut due);
                 }

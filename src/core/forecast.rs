@@ -9,7 +9,7 @@ use super::durations::Typical;
 use super::job::Direction;
 use super::plan::{Job, Plan, Step, WriteEdge, WriteMark};
 use super::rollback::{Back, is_going_back};
-use super::state::{Phase, Run};
+use super::state::{Run, StepProgress};
 use super::time::{At, Span};
 
 /// How long something should take.
@@ -110,15 +110,15 @@ fn left(plan: &Plan, run: &Run, now: At, step: &Step) -> Estimate {
     let whole = doing(run, step);
     let started = run.step(&step.id).started.unwrap_or(now);
     match run.phase(&step.id) {
-        Phase::Done { .. } | Phase::Skipped { .. } => Estimate::default(),
-        Phase::Running(running) if running.key.direction == Direction::Do => {
+        StepProgress::Done { .. } | StepProgress::Skipped { .. } => Estimate::default(),
+        StepProgress::Running(running) if running.key.direction == Direction::Do => {
             let left = whole.left_after(now.since(started));
             // A soak that did not count for a while ends later than one that did.
             let length = plan.action(&running.key).and_then(Action::length).unwrap_or_default();
             let still = length.left_after(running.passed(now));
             if still > left.span { Estimate { span: still, at_least: false, ..left } } else { left }
         }
-        Phase::Verifying { .. } => whole.left_after(now.since(started)),
+        StepProgress::Verifying { .. } => whole.left_after(now.since(started)),
         _ => whole,
     }
 }
@@ -208,7 +208,7 @@ pub fn pause(plan: &Plan, run: &Run, now: At) -> Option<Estimate> {
     let mut stopped = run.writes.since.is_some();
     let mut rest: Option<Estimate> = None;
     for step in plan.steps.iter().filter(|step| !run.is_settled(&step.id)) {
-        let under_way = matches!(run.phase(&step.id), Phase::Running(_) | Phase::Verifying { .. });
+        let under_way = matches!(run.phase(&step.id), StepProgress::Running(_) | StepProgress::Verifying { .. });
         let (how, stopped_behind) = pausing(step, stopped);
         let mut part = match how {
             Pausing::Not => None,
@@ -231,7 +231,7 @@ pub fn pause(plan: &Plan, run: &Run, now: At) -> Option<Estimate> {
 fn left_of_pause(plan: &Plan, run: &Run, now: At, step: &Step) -> Estimate {
     let typical = run.durations(&step.id).and_then(|durations| durations.pausing);
     let whole = typical.map_or_else(|| left(plan, run, now, step), Estimate::measured);
-    if !matches!(run.phase(&step.id), Phase::Running(_) | Phase::Verifying { .. }) {
+    if !matches!(run.phase(&step.id), StepProgress::Running(_) | StepProgress::Verifying { .. }) {
         return whole;
     }
     match run.writes.since {
@@ -250,7 +250,7 @@ pub fn back(plan: &Plan, run: &Run, now: At, back: &Back) -> Estimate {
     let Some(step) = plan.step(&back.step) else { return Estimate::said(None) };
     let whole = undoing(run, step);
     match run.phase(&step.id) {
-        Phase::Running(running) if running.key.direction == Direction::Undo => {
+        StepProgress::Running(running) if running.key.direction == Direction::Undo => {
             whole.left_after(now.since(run.step(&step.id).undo_started.unwrap_or(running.since)))
         }
         _ => whole,

@@ -8,7 +8,7 @@ use super::plan::{Plan, Step};
 use super::poll::poll;
 use super::rollback::{is_going_back, way_back};
 use super::standing::here;
-use super::state::{Phase, Run};
+use super::state::{Run, StepProgress};
 use super::time::{At, Span};
 use super::{board::Board, progress};
 
@@ -88,16 +88,18 @@ impl Outlook {
 fn stations(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Vec<Station> {
     let guards = || step.guards.iter().map(|guard| Station::of("guard", board.guard(plan, run, now, guard)));
     match run.phase(&step.id) {
-        Phase::Pending | Phase::Failed { .. } | Phase::Undone { .. } => poll(plan, board, now, step)
-            .into_iter()
-            .map(|station| Station::of(if station.guard { "guard" } else { "gate" }, station.evidence))
-            .collect(),
-        Phase::Verifying { .. } => {
+        StepProgress::Pending | StepProgress::Failed { .. } | StepProgress::Undone { .. } => {
+            poll(plan, board, now, step)
+                .into_iter()
+                .map(|station| Station::of(if station.guard { "guard" } else { "gate" }, station.evidence))
+                .collect()
+        }
+        StepProgress::Verifying { .. } => {
             let checks = progress::checks(plan, run, board, now, step);
             checks.into_iter().map(|check| Station::of("check", check)).chain(guards()).collect()
         }
-        Phase::Running(_) => guards().collect(),
-        Phase::InDoubt { .. } | Phase::Done { .. } | Phase::Skipped { .. } => Vec::new(),
+        StepProgress::Running(_) => guards().collect(),
+        StepProgress::InDoubt { .. } | StepProgress::Done { .. } | StepProgress::Skipped { .. } => Vec::new(),
     }
 }
 
@@ -109,7 +111,8 @@ pub fn update_due_at(plan: &Plan, run: &Run) -> Option<At> {
 
 /// When the step takes longer than it may.
 fn overdue_at(run: &Run, step: Option<&Step>) -> Option<At> {
-    let step = step.filter(|step| matches!(run.phase(&step.id), Phase::Running(_) | Phase::Verifying { .. }))?;
+    let step =
+        step.filter(|step| matches!(run.phase(&step.id), StepProgress::Running(_) | StepProgress::Verifying { .. }))?;
     Some(run.step(&step.id).started?.plus(step.max?))
 }
 
@@ -122,8 +125,8 @@ pub fn next_date(plan: &Plan, run: &Run, now: At) -> Option<At> {
 /// Whether something is under way that ends by itself: anything but a checklist.
 pub fn moves_by_itself(plan: &Plan, run: &Run) -> bool {
     run.touched().any(|(_, step)| match &step.phase {
-        Phase::Running(running) => plan.action(&running.key).and_then(Action::checklist).is_none(),
-        Phase::Verifying { .. } => true,
+        StepProgress::Running(running) => plan.action(&running.key).and_then(Action::checklist).is_none(),
+        StepProgress::Verifying { .. } => true,
         _ => false,
     })
 }
@@ -145,15 +148,17 @@ pub fn waits_for(plan: &Plan, run: &Run, board: &Board, now: At) -> Option<Strin
     let Some(step) = here(plan, run) else { return Some("there are no steps".to_owned()) };
     let number = step.number;
     match run.phase(&step.id) {
-        Phase::Running(_) => Some(format!("the checklist of step {number} waits for you")),
-        Phase::InDoubt { .. } => Some(format!("step {number} is in doubt and waits for your word")),
-        Phase::Pending | Phase::Undone { .. } | Phase::Failed { .. } => {
+        StepProgress::Running(_) => Some(format!("the checklist of step {number} waits for you")),
+        StepProgress::InDoubt { .. } => Some(format!("step {number} is in doubt and waits for your word")),
+        StepProgress::Pending | StepProgress::Undone { .. } | StepProgress::Failed { .. } => {
             let open = poll(plan, board, now, step).iter().all(|station| station.evidence.open());
-            let failed = matches!(run.phase(&step.id), Phase::Failed { .. });
+            let failed = matches!(run.phase(&step.id), StepProgress::Failed { .. });
             let what = if failed { "has failed and waits for you" } else { "waits for you to start it" };
             open.then(|| format!("step {number} {what}"))
         }
-        Phase::Done { .. } | Phase::Skipped { .. } => Some("every step is done; you end the run".to_owned()),
-        Phase::Verifying { .. } => None,
+        StepProgress::Done { .. } | StepProgress::Skipped { .. } => {
+            Some("every step is done; you end the run".to_owned())
+        }
+        StepProgress::Verifying { .. } => None,
     }
 }

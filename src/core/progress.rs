@@ -9,7 +9,7 @@ use super::ids::{Attempt, StepId};
 use super::input::{Decision, Effect};
 use super::job::{Adoption, Direction, JobKey, Outcome};
 use super::plan::{Guard, Plan, Step};
-use super::state::{Phase, Run, Running};
+use super::state::{Run, Running, StepProgress};
 use super::time::{At, Span};
 
 /// The facts and the effect that begin a job. Only what leaves the program is an effect.
@@ -28,7 +28,7 @@ pub(super) fn begin(
 /// A step's checks as they stand. Before its work has ended they are judged without looking back.
 pub fn checks(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Vec<Evidence> {
     let since = match run.phase(&step.id) {
-        Phase::Verifying { since } => *since,
+        StepProgress::Verifying { since } => *since,
         _ => run.step(&step.id).ended.unwrap_or_default(),
     };
     step.verify.iter().map(|check| board.check(plan, run, now, check, since)).collect()
@@ -64,8 +64,8 @@ fn after_success(plan: &Plan, running: &Running, summary: String, took: Span) ->
 /// Decides on the end of a job.
 pub(super) fn job_ended(plan: &Plan, run: &Run, now: At, key: &JobKey, outcome: Outcome, took: Span) -> Decision {
     let running = match run.phase(&key.step) {
-        Phase::Running(running) if running.key == *key && run.ended.is_none() => running,
-        Phase::InDoubt { key: doubtful, .. } if doubtful == key && run.ended.is_none() => {
+        StepProgress::Running(running) if running.key == *key && run.ended.is_none() => running,
+        StepProgress::InDoubt { key: doubtful, .. } if doubtful == key && run.ended.is_none() => {
             // A job found running by `resume` would be Running; an answer to a doubt is as good as an adoption.
             let adoption = Adoption::Ended { outcome, took };
             return job_adopted(plan, run, now, key.clone(), adoption);
@@ -217,7 +217,7 @@ fn revert_below(plan: &Plan, run: &Run, key: &JobKey, cause: String, decision: &
 
 /// Decides on what was found of a job that an earlier cockpit had started.
 pub(super) fn job_adopted(plan: &Plan, run: &Run, now: At, key: JobKey, adoption: Adoption) -> Decision {
-    let Phase::InDoubt { key: doubtful, .. } = run.phase(&key.step) else {
+    let StepProgress::InDoubt { key: doubtful, .. } = run.phase(&key.step) else {
         return Decision::default();
     };
     // A run that has ended has nothing to go on with.
@@ -282,10 +282,10 @@ pub(super) fn tick(plan: &Plan, run: &Run, board: &Board, now: At) -> Decision {
     for (id, progress) in run.touched() {
         let Some(step) = plan.step(id) else { continue };
         let decision = match &progress.phase {
-            Phase::Running(running) => guard_broken(plan, run, board, now, step, running)
+            StepProgress::Running(running) => guard_broken(plan, run, board, now, step, running)
                 .or_else(|| deadline_passed(plan, run, now, running))
                 .or_else(|| kept_job_due(plan, run, board, now, step, running)),
-            Phase::Verifying { since } => guard_broken_in_verify(plan, run, board, now, step)
+            StepProgress::Verifying { since } => guard_broken_in_verify(plan, run, board, now, step)
                 .or_else(|| verified(plan, run, board, now, step, *since)),
             _ => None,
         };
@@ -300,8 +300,8 @@ pub(super) fn tick(plan: &Plan, run: &Run, board: &Board, now: At) -> Decision {
 /// A number whose growth is counted, but which gave no reading when its step began, is counted from its first.
 fn baseline_known(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Option<Decision> {
     let undo = match run.phase(&step.id) {
-        Phase::Running(running) => running.key.direction == Direction::Undo,
-        Phase::Verifying { .. } => false,
+        StepProgress::Running(running) => running.key.direction == Direction::Undo,
+        StepProgress::Verifying { .. } => false,
         _ => return None,
     };
     let asker = Asker { step: step.id.clone(), undo };

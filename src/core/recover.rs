@@ -4,7 +4,7 @@ use super::fact::Fact;
 use super::ids::Who;
 use super::input::{Decision, Effect};
 use super::plan::Plan;
-use super::state::{Phase, Run};
+use super::state::{Run, StepProgress};
 use super::time::Span;
 
 /// The facts and effects with which a new driver takes over a run that another had left. Nothing is run again:
@@ -13,8 +13,8 @@ pub fn take_over(plan: &Plan, run: &Run, by: Who, epoch: u64, away: Span) -> Dec
     let mut decision = Decision { facts: vec![Fact::DriverArrived { by, epoch, away }], effects: Vec::new() };
     for (_, step) in run.touched() {
         let key = match &step.phase {
-            Phase::Running(running) => &running.key,
-            Phase::InDoubt { key, .. } => {
+            StepProgress::Running(running) => &running.key,
+            StepProgress::InDoubt { key, .. } => {
                 decision.effects.push(Effect::AdoptJob(key.clone()));
                 continue;
             }

@@ -6,7 +6,7 @@ use super::action::Kept;
 use super::ids::StepId;
 use super::job::Direction;
 use super::plan::{Plan, Reversibility, Step};
-use super::state::{Phase, Run};
+use super::state::{Run, StepProgress};
 
 /// What rolling back from here means.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub fn way_back(plan: &Plan, run: &Run) -> WayBack {
             cost: step.reversibility,
             has_undo: step.undo.is_some(),
             until: step.undo_until.clone(),
-            in_doubt: matches!(run.phase(id), Phase::InDoubt { .. }),
+            in_doubt: matches!(run.phase(id), StepProgress::InDoubt { .. }),
         });
     }
     way
@@ -63,7 +63,7 @@ pub fn way_back(plan: &Plan, run: &Run) -> WayBack {
 /// Whether the run is on its way back: the newest thing that was begun takes something back, or a section does so with
 /// itself.
 pub fn is_going_back(run: &Run) -> bool {
-    let reverts = |phase: &Phase| matches!(phase, Phase::Running(running) if running.key.direction != Direction::Do);
+    let reverts = |phase: &StepProgress| matches!(phase, StepProgress::Running(running) if running.key.direction != Direction::Do);
     if run.touched().any(|(_, step)| reverts(&step.phase)) {
         return true;
     }
@@ -79,7 +79,7 @@ pub fn newest_back(run: &Run) -> Option<&StepId> {
 
 /// The step under way, if one is, that must be stopped before this one can be taken back.
 pub fn to_be_stopped_before(plan: &Plan, run: &Run, id: &StepId) -> Option<StepId> {
-    let under_way = |id: &StepId| matches!(run.phase(id), Phase::Running(_) | Phase::Verifying { .. });
+    let under_way = |id: &StepId| matches!(run.phase(id), StepProgress::Running(_) | StepProgress::Verifying { .. });
     plan.resting_on(id).into_iter().chain([id.clone()]).find(under_way)
 }
 
@@ -119,7 +119,7 @@ pub fn goes_on_with(plan: &Plan, run: &Run, id: &StepId) -> u16 {
 /// would have to be taken back.
 pub fn needed_by(plan: &Plan, run: &Run, id: &StepId) -> Vec<StepId> {
     let rests = |id: &StepId| {
-        matches!(run.phase(id), Phase::Running(_))
+        matches!(run.phase(id), StepProgress::Running(_))
             || (run.has_effect(id) && plan.step(id).is_some_and(|step| !step.leaves_nothing()))
     };
     plan.resting_on(id).into_iter().filter(rests).collect()
@@ -127,5 +127,5 @@ pub fn needed_by(plan: &Plan, run: &Run, id: &StepId) -> Vec<StepId> {
 
 /// Whether a step keeps a run from being called rolled back.
 pub(super) fn is_in_the_way_of_having_rolled_back(run: &Run, step: &Step) -> bool {
-    matches!(run.phase(&step.id), Phase::Running(_)) || (run.has_effect(&step.id) && !step.leaves_nothing())
+    matches!(run.phase(&step.id), StepProgress::Running(_)) || (run.has_effect(&step.id) && !step.leaves_nothing())
 }

@@ -8,7 +8,7 @@ use super::job::Direction;
 use super::plan::{Confirm, Plan, Reversibility, Step};
 use super::poll::gates;
 use super::rollback::{is_going_back, newest_back};
-use super::state::{Phase, Run};
+use super::state::{Run, StepProgress};
 use super::time::At;
 
 /// The word that stops a step.
@@ -69,25 +69,25 @@ impl StepState {
 /// Where a step stands now.
 pub fn step_state(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> StepState {
     match run.phase(&step.id) {
-        Phase::Pending if !unmet(run, step).is_empty() => StepState::Waiting,
-        Phase::Pending => {
+        StepProgress::Pending if !unmet(run, step).is_empty() => StepState::Waiting,
+        StepProgress::Pending => {
             if gates(plan, board, now, step).iter().all(Evidence::open) {
                 StepState::Ready
             } else {
                 StepState::Gated
             }
         }
-        Phase::Running(running) => match running.key.direction {
+        StepProgress::Running(running) => match running.key.direction {
             Direction::Do => StepState::Running,
             Direction::Revert => StepState::Reverting,
             Direction::Undo => StepState::Undoing,
         },
-        Phase::Verifying { .. } => StepState::Verifying,
-        Phase::Done { .. } => StepState::Done,
-        Phase::Failed { .. } => StepState::Failed,
-        Phase::InDoubt { .. } => StepState::InDoubt,
-        Phase::Skipped { .. } => StepState::Skipped,
-        Phase::Undone { .. } => StepState::Undone,
+        StepProgress::Verifying { .. } => StepState::Verifying,
+        StepProgress::Done { .. } => StepState::Done,
+        StepProgress::Failed { .. } => StepState::Failed,
+        StepProgress::InDoubt { .. } => StepState::InDoubt,
+        StepProgress::Skipped { .. } => StepState::Skipped,
+        StepProgress::Undone { .. } => StepState::Undone,
     }
 }
 
@@ -98,13 +98,15 @@ pub fn here<'p>(plan: &'p Plan, run: &Run) -> Option<&'p Step> {
     let (mut failed, mut unsettled) = (None, None);
     for step in &plan.steps {
         match run.phase(&step.id) {
-            Phase::Running(_) | Phase::Verifying { .. } | Phase::InDoubt { .. } => return Some(step),
-            Phase::Done { .. } | Phase::Skipped { .. } => {}
-            Phase::Failed { .. } => {
+            StepProgress::Running(_) | StepProgress::Verifying { .. } | StepProgress::InDoubt { .. } => {
+                return Some(step);
+            }
+            StepProgress::Done { .. } | StepProgress::Skipped { .. } => {}
+            StepProgress::Failed { .. } => {
                 failed.get_or_insert(step);
                 unsettled.get_or_insert(step);
             }
-            Phase::Pending | Phase::Undone { .. } => {
+            StepProgress::Pending | StepProgress::Undone { .. } => {
                 unsettled.get_or_insert(step);
             }
         }
@@ -123,17 +125,18 @@ pub fn unmet(run: &Run, step: &Step) -> Vec<StepId> {
 pub fn picture(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Picture {
     let progress = run.step(&step.id);
     let work = match progress.phase {
-        Phase::Done { .. } | Phase::Verifying { .. } | Phase::InDoubt { .. } => step.undo.as_ref(),
+        StepProgress::Done { .. } | StepProgress::Verifying { .. } | StepProgress::InDoubt { .. } => step.undo.as_ref(),
         _ => Some(&step.work),
     };
     let polled = match progress.phase {
-        Phase::Pending | Phase::Failed { .. } | Phase::Undone { .. } | Phase::Skipped { .. } => {
-            gates(plan, board, now, step)
-        }
+        StepProgress::Pending
+        | StepProgress::Failed { .. }
+        | StepProgress::Undone { .. }
+        | StepProgress::Skipped { .. } => gates(plan, board, now, step),
         _ => Vec::new(),
     };
     let doubt = match &progress.phase {
-        Phase::InDoubt { key, .. } => Some(key.clone()),
+        StepProgress::InDoubt { key, .. } => Some(key.clone()),
         _ => None,
     };
     Picture {
@@ -167,7 +170,7 @@ pub fn undo_word(step: &Step) -> &str {
 /// What must be typed to stop a step. What is on its way back would be left half way, which takes more than a habit.
 pub fn stop_word<'a>(run: &Run, step: &'a Step) -> &'a str {
     match run.phase(&step.id) {
-        Phase::Running(running) if running.key.direction != Direction::Do => step.id.as_str(),
+        StepProgress::Running(running) if running.key.direction != Direction::Do => step.id.as_str(),
         _ => STOP_WORD,
     }
 }
@@ -176,7 +179,7 @@ pub fn stop_word<'a>(run: &Run, step: &'a Step) -> &'a str {
 /// is still there.
 pub fn may_be_verified_again(run: &Run, step: &Step) -> bool {
     let progress = run.step(&step.id);
-    matches!(progress.phase, Phase::Failed { reverted: false, .. })
+    matches!(progress.phase, StepProgress::Failed { reverted: false, .. })
         && progress.worked
         && progress.reverting.is_none()
         && !step.verify.is_empty()

@@ -78,7 +78,7 @@ impl WritePause {
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepRun {
     /// Where it stands.
-    pub phase: Phase,
+    pub phase: StepProgress,
     /// Number of tries at its work.
     pub attempt: Attempt,
     /// Number of tries at undoing it.
@@ -118,7 +118,7 @@ pub struct StepRun {
 
 /// A step that nobody has touched.
 static UNTOUCHED: StepRun = StepRun {
-    phase: Phase::Pending,
+    phase: StepProgress::Pending,
     attempt: Attempt(0),
     undo_attempt: Attempt(0),
     started: None,
@@ -158,7 +158,7 @@ impl Default for Attempt {
 
 /// Where a step stands.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub enum Phase {
+pub enum StepProgress {
     /// Not started. Whether it waits, is gated or ready follows from needs and gates.
     #[default]
     Pending,
@@ -299,7 +299,7 @@ impl Run {
     }
 
     /// Where the step stands.
-    pub fn phase(&self, id: &StepId) -> &Phase {
+    pub fn phase(&self, id: &StepId) -> &StepProgress {
         &self.step(id).phase
     }
 
@@ -320,16 +320,19 @@ impl Run {
 
     /// Whether the step no longer holds back those that need it.
     pub fn is_settled(&self, id: &StepId) -> bool {
-        matches!(self.phase(id), Phase::Done { .. } | Phase::Skipped { .. })
+        matches!(self.phase(id), StepProgress::Done { .. } | StepProgress::Skipped { .. })
     }
 
     /// Whether something of the step is (or may be) in the world.
     pub fn has_effect(&self, id: &StepId) -> bool {
         match self.phase(id) {
-            Phase::Running(_) | Phase::Verifying { .. } | Phase::Done { .. } | Phase::InDoubt { .. } => true,
-            Phase::Failed { reverted, .. } => !reverted,
-            Phase::Skipped { effect, .. } => *effect,
-            Phase::Pending | Phase::Undone { .. } => false,
+            StepProgress::Running(_)
+            | StepProgress::Verifying { .. }
+            | StepProgress::Done { .. }
+            | StepProgress::InDoubt { .. } => true,
+            StepProgress::Failed { reverted, .. } => !reverted,
+            StepProgress::Skipped { effect, .. } => *effect,
+            StepProgress::Pending | StepProgress::Undone { .. } => false,
         }
     }
 
@@ -341,7 +344,7 @@ impl Run {
 
     /// Whether any job is under way.
     pub fn is_busy(&self) -> bool {
-        self.steps.values().any(|step| matches!(step.phase, Phase::Running(_)))
+        self.steps.values().any(|step| matches!(step.phase, StepProgress::Running(_)))
     }
 
     /// Folds one fact in. Total: a fact that does not fit the state changes what it can and never fails, since
@@ -375,9 +378,9 @@ impl Run {
             | Fact::RehearsalsChecked { .. } => {}
             _ => {
                 if let Some(id) = fact.step() {
-                    let was_undone = matches!(self.phase(id), Phase::Undone { .. });
+                    let was_undone = matches!(self.phase(id), StepProgress::Undone { .. });
                     self.apply_to_step(plan, at, id, fact);
-                    if !was_undone && matches!(self.phase(id), Phase::Undone { .. }) {
+                    if !was_undone && matches!(self.phase(id), StepProgress::Undone { .. }) {
                         self.no_longer_done_either(plan, at, id);
                     }
                 }
@@ -390,8 +393,8 @@ impl Run {
     fn leave_unwatched_time_out(&mut self, plan: &Plan, at: At, away: Span) {
         for step in self.steps.values_mut() {
             match &mut step.phase {
-                Phase::Running(running) if running.interrupted.is_some() => running.leave_out(at),
-                Phase::Running(running)
+                StepProgress::Running(running) if running.interrupted.is_some() => running.leave_out(at),
+                StepProgress::Running(running)
                     if matches!(
                         plan.action(&running.key).and_then(Action::kept),
                         Some(Kept::Soak(_) | Kept::Wait(Wait::Until(_)))
@@ -399,7 +402,7 @@ impl Run {
                 {
                     running.since = running.since.plus(away).min(at);
                 }
-                Phase::Verifying { since } => *since = since.plus(away).min(at),
+                StepProgress::Verifying { since } => *since = since.plus(away).min(at),
                 _ => {}
             }
         }
@@ -410,10 +413,10 @@ impl Run {
     fn no_longer_done_either(&mut self, plan: &Plan, at: At, id: &StepId) {
         for id in plan.resting_on(id) {
             if let Some(resting) = self.steps.get_mut(&id)
-                && matches!(resting.phase, Phase::Done { .. })
+                && matches!(resting.phase, StepProgress::Done { .. })
                 && plan.step(&id).is_some_and(Step::leaves_nothing)
             {
-                resting.phase = Phase::Undone { at };
+                resting.phase = StepProgress::Undone { at };
                 resting.left = false;
             }
         }
@@ -427,8 +430,10 @@ impl Run {
         match fact {
             Fact::StepStarted { attempt, overridden, baselines, .. } => {
                 step.baselines.clone_from(baselines);
-                step.left |=
-                    matches!(step.phase, Phase::Failed { reverted: false, .. } | Phase::Skipped { effect: true, .. });
+                step.left |= matches!(
+                    step.phase,
+                    StepProgress::Failed { reverted: false, .. } | StepProgress::Skipped { effect: true, .. }
+                );
                 step.worked = false;
                 step.attempt = *attempt;
                 step.started = Some(at);
@@ -468,7 +473,7 @@ impl Run {
                 if key.direction == Direction::Do {
                     step.begun = key.job.saturating_add(1);
                 }
-                step.phase = Phase::Running(Running::new(key.clone(), at, None));
+                step.phase = StepProgress::Running(Running::new(key.clone(), at, None));
                 if plan.edge(key) == Some(WriteEdge::Stop) {
                     self.writes.stop(at);
                 }
@@ -489,7 +494,7 @@ impl Run {
                 }
                 let last = plan.work(key).is_none_or(|work| usize::from(key.job) + 1 >= work.jobs.len());
                 if matches!(outcome, Outcome::Succeeded { .. }) && key.direction == Direction::Do && last {
-                    step.phase = Phase::Verifying { since: at };
+                    step.phase = StepProgress::Verifying { since: at };
                     step.worked = true;
                     if marks == Some(WriteMark::Pause) {
                         self.writes.resume(at);
@@ -501,17 +506,17 @@ impl Run {
             }
             Fact::StopRequested { why, .. } => {
                 step.stopping = Some(why.clone());
-                if let Phase::Running(running) = &mut step.phase {
+                if let StepProgress::Running(running) = &mut step.phase {
                     running.stopping = Some(why.clone());
                 }
             }
             Fact::SoakInterrupted { since, evidence, .. } => {
-                if let Phase::Running(running) = &mut step.phase {
+                if let StepProgress::Running(running) = &mut step.phase {
                     running.interrupt(*since, evidence.clone());
                 }
             }
             Fact::SoakContinued { .. } => {
-                if let Phase::Running(running) = &mut step.phase {
+                if let StepProgress::Running(running) = &mut step.phase {
                     running.leave_out(at);
                     running.interrupted = None;
                 }
@@ -519,7 +524,7 @@ impl Run {
             Fact::SectionReverting { why, .. } => {
                 step.reverting = Some(why.clone());
                 step.stopping = None;
-                if let Phase::Running(running) = &mut step.phase {
+                if let StepProgress::Running(running) = &mut step.phase {
                     running.stopping = None;
                 }
                 // It may go back after its work was done, when writes flowed again.
@@ -528,7 +533,7 @@ impl Run {
                 }
             }
             Fact::StepDone { .. } => {
-                step.phase = Phase::Done { at };
+                step.phase = StepProgress::Done { at };
                 if matches!(marks, Some(WriteMark::Resume | WriteMark::Pause)) {
                     self.writes.resume(at);
                 }
@@ -537,18 +542,18 @@ impl Run {
                 step.ended = Some(at);
                 // What went back in this try may still be there from an earlier one.
                 let reverted = *reverted && !step.left;
-                step.phase = Phase::Failed { at, why: FailureCause::Recorded(why.clone()), reverted };
+                step.phase = StepProgress::Failed { at, why: FailureCause::Recorded(why.clone()), reverted };
                 if reverted && stops_writes {
                     self.writes.resume(at);
                 }
             }
             Fact::LeftInDoubt { key, why } => {
-                step.phase = Phase::InDoubt { at, key: key.clone(), why: why.clone() };
+                step.phase = StepProgress::InDoubt { at, key: key.clone(), why: why.clone() };
             }
             Fact::JobAdopted { key, adoption } => {
                 if matches!(adoption, Adoption::Running | Adoption::Ended { .. }) {
                     let since = step.started.unwrap_or(at);
-                    step.phase = Phase::Running(Running::new(key.clone(), since, step.stopping.clone()));
+                    step.phase = StepProgress::Running(Running::new(key.clone(), since, step.stopping.clone()));
                 }
             }
             Fact::DoubtResolved { key, finding, reason, .. } => {
@@ -557,24 +562,24 @@ impl Run {
                     step.undo_done = if last { 0 } else { key.job.saturating_add(1) };
                 }
                 step.phase = resolved(at, key, last, *finding, reason, step.left);
-                step.worked = matches!(step.phase, Phase::Verifying { .. });
-                let gone = matches!(step.phase, Phase::Pending | Phase::Undone { .. });
+                step.worked = matches!(step.phase, StepProgress::Verifying { .. });
+                let gone = matches!(step.phase, StepProgress::Pending | StepProgress::Undone { .. });
                 let happened = *finding == Finding::Happened && plan.edge(key) == Some(WriteEdge::Resume);
                 if gone && stops_writes || happened {
                     self.writes.resume(at);
                 }
-                if matches!(step.phase, Phase::Undone { .. }) {
+                if matches!(step.phase, StepProgress::Undone { .. }) {
                     step.overridden = None;
                     step.left = false;
                 }
             }
-            Fact::VerifyingAgain { .. } => step.phase = Phase::Verifying { since: at },
+            Fact::VerifyingAgain { .. } => step.phase = StepProgress::Verifying { since: at },
             Fact::StepSkipped { reason, .. } => {
-                let effect = matches!(step.phase, Phase::Failed { reverted: false, .. });
-                step.phase = Phase::Skipped { at, reason: reason.clone(), effect };
+                let effect = matches!(step.phase, StepProgress::Failed { reverted: false, .. });
+                step.phase = StepProgress::Skipped { at, reason: reason.clone(), effect };
             }
             Fact::StepUndone { .. } | Fact::TakenBackByHand { .. } => {
-                step.phase = Phase::Undone { at };
+                step.phase = StepProgress::Undone { at };
                 if matches!(fact, Fact::TakenBackByHand { .. }) {
                     step.undo_started = Some(at);
                 }
@@ -587,7 +592,7 @@ impl Run {
                 }
             }
             Fact::UndoFailed { why, .. } => {
-                step.phase = Phase::Failed { at, why: FailureCause::UndoFailed(why.clone()), reverted: false };
+                step.phase = StepProgress::Failed { at, why: FailureCause::UndoFailed(why.clone()), reverted: false };
             }
             Fact::RunOpened { .. }
             | Fact::RehearsalsChecked { .. }
@@ -605,16 +610,16 @@ impl Run {
 }
 
 /// Where a step stands after the operator said what became of its job.
-fn resolved(at: At, key: &JobKey, last: bool, finding: Finding, reason: &str, left: bool) -> Phase {
+fn resolved(at: At, key: &JobKey, last: bool, finding: Finding, reason: &str, left: bool) -> StepProgress {
     let reason = reason.to_owned();
-    let failed = |why| Phase::Failed { at, why, reverted: false };
+    let failed = |why| StepProgress::Failed { at, why, reverted: false };
     match (key.direction, finding) {
-        (Direction::Do, Finding::Happened) => Phase::Verifying { since: at },
+        (Direction::Do, Finding::Happened) => StepProgress::Verifying { since: at },
         (Direction::Do, Finding::DidNotHappen) if key.job == 0 && left => {
             failed(FailureCause::EarlierTryLeft { reason })
         }
-        (Direction::Do, Finding::DidNotHappen) if key.job == 0 => Phase::Pending,
-        (Direction::Undo, Finding::Happened) if last => Phase::Undone { at },
+        (Direction::Do, Finding::DidNotHappen) if key.job == 0 => StepProgress::Pending,
+        (Direction::Undo, Finding::Happened) if last => StepProgress::Undone { at },
         (Direction::Undo, Finding::Happened) => {
             failed(FailureCause::PartlyTakenBack { job: key.job.saturating_add(1), reason })
         }

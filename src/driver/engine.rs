@@ -21,7 +21,7 @@ use crate::core::input::{Command, Decision, Effect, Input};
 use crate::core::job::Outcome;
 use crate::core::plan::Plan;
 use crate::core::refusal::Refusal;
-use crate::core::state::{Phase, Run, Running};
+use crate::core::state::{Run, Running, StepProgress};
 use crate::core::time::{At, Span};
 use crate::history::Line;
 use crate::journal::{Ack, Digest, Notice, Record, Recorder};
@@ -326,7 +326,9 @@ impl<W: World> Engine<W> {
 
     /// Whether something is under way that time alone can change: then time is looked at often.
     fn is_under_way(&self) -> bool {
-        self.run().touched().any(|(_, step)| matches!(step.phase, Phase::Running(_) | Phase::Verifying { .. }))
+        self.run()
+            .touched()
+            .any(|(_, step)| matches!(step.phase, StepProgress::Running(_) | StepProgress::Verifying { .. }))
     }
 
     /// Whether something is under way that a leaving driver lets finish first: a job in the world, or a section,
@@ -334,7 +336,7 @@ impl<W: World> Engine<W> {
     pub fn must_finish(&self) -> bool {
         let plan = self.view.plan();
         self.run().touched().any(|(_, step)| match &step.phase {
-            Phase::Running(running) => {
+            StepProgress::Running(running) => {
                 plan.action(&running.key).is_some_and(Action::leaves_the_program)
                     || plan.work(&running.key).is_some_and(|work| work.section)
             }
@@ -345,7 +347,7 @@ impl<W: World> Engine<W> {
     /// Whether a job in the world has not ended yet, as far as is known, recorded or not.
     fn awaits_the_world(&self) -> bool {
         self.run().touched().any(|(_, step)| match &step.phase {
-            Phase::Running(Running { key, .. }) => {
+            StepProgress::Running(Running { key, .. }) => {
                 self.view.plan().action(key).is_some_and(Action::leaves_the_program) && !self.queue.has_end_of(key)
             }
             _ => false,

@@ -6,7 +6,7 @@ use super::{Holder, RunId, VerifyReport};
 
 /// The write that ended a journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct JournalFault {
     /// What was being written, for example "committing decision 12".
     pub doing: String,
     /// The file it was meant for.
@@ -24,7 +24,7 @@ pub enum JournalError {
         "the journal failed while {} ({}): {}; acting stops, panes stay live; everything acknowledged before is kept, and whether this last write was kept shows when the run is resumed",
         .0.doing, .0.path.display(), .0.cause
     )]
-    Faulted(Arc<Fault>),
+    Faulted(Arc<JournalFault>),
 
     /// Another driver opened the run since. Final, as a fault is.
     #[error(

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Fault, Head, JournalError, Ledger, NewRecord, Record, RunId, Sample};
+use super::{Head, JournalError, JournalFault, Ledger, NewRecord, Record, RunId, Sample};
 
 /// What a [`MemoryLedger`] was given.
 #[derive(Debug, Clone, Default)]
@@ -109,7 +109,7 @@ impl<L: Ledger> FaultyLedger<L> {
     }
 
     fn fail<T>(&mut self, doing: &str) -> Result<T, JournalError> {
-        let error = JournalError::Faulted(Arc::new(Fault {
+        let error = JournalError::Faulted(Arc::new(JournalFault {
             doing: doing.to_owned(),
             path: "journal.db".into(),
             cause: "disk I/O error (injected)".to_owned(),

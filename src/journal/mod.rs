@@ -33,7 +33,7 @@ mod verify;
 mod writer;
 
 pub use chain::{Digest, DigestParseError, Head, NotedHead};
-pub use error::{Fault, JournalError};
+pub use error::{JournalError, JournalFault};
 pub use ledger::{Ledger, NewRecord, Record, Sample};
 pub use lock::{Holder, LockState};
 pub use reader::{Reader, Records, RunMeta};

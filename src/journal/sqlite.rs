@@ -5,7 +5,8 @@ use std::{path::PathBuf, sync::Arc};
 use rusqlite::{Connection, Transaction, TransactionBehavior, config::DbConfig, params};
 
 use super::{
-    Digest, Fault, Head, JournalError, Ledger, NewRecord, Record, RunDir, Sample, head::HeadKeeper, lock::RunLock,
+    Digest, Head, JournalError, JournalFault, Ledger, NewRecord, Record, RunDir, Sample, head::HeadKeeper,
+    lock::RunLock,
 };
 
 /// Pages written to the log before a quiet moment is used to fold them into the database. At
@@ -123,7 +124,7 @@ impl Journal {
     }
 
     fn fault(&mut self, doing: &str, path: PathBuf, cause: String) -> JournalError {
-        self.finish(JournalError::Faulted(Arc::new(Fault { doing: doing.to_owned(), path, cause })))
+        self.finish(JournalError::Faulted(Arc::new(JournalFault { doing: doing.to_owned(), path, cause })))
     }
 
     /// Ends the journal: from here every call gives this error.

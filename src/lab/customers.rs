@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
-use super::{APP_NAME, LabError, Side, dns};
+use super::{APP_NAME, LabError, LabSide, dns};
 
 /// How long a customer tries before giving up on one request.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -69,7 +69,7 @@ struct Inner {
     since: Instant,
     /// When each customer who waits at this moment began to.
     waiting: Vec<Option<Instant>>,
-    answers: VecDeque<(Instant, Side)>,
+    answers: VecDeque<(Instant, LabSide)>,
     acknowledged: Vec<Uuid>,
     file: File,
 }
@@ -111,8 +111,8 @@ impl Memory {
             failed: inner.failed,
             longest_pause_ms: milliseconds(inner.longest_pause.max(still)),
             retries: inner.retries,
-            old_web: count(Side::Old),
-            new_web: count(Side::New),
+            old_web: count(LabSide::Old),
+            new_web: count(LabSide::New),
             since_ms: milliseconds(now.duration_since(inner.since)),
         }
     }
@@ -187,7 +187,7 @@ fn milliseconds(duration: Duration) -> u64 {
 
 /// How one request ended for its customer.
 enum Outcome {
-    Answered(Side),
+    Answered(LabSide),
     Failed(String),
 }
 
@@ -281,7 +281,7 @@ impl Customer {
     }
 
     /// One try on a fresh connection: a kept one would never notice that DNS moved.
-    async fn attempt(&mut self, turn: u64, order: Option<Uuid>) -> Result<Side, Setback> {
+    async fn attempt(&mut self, turn: u64, order: Option<Uuid>) -> Result<LabSide, Setback> {
         let address = self.resolve().await?;
         let passing = |what: &str, error: &dyn std::error::Error| Setback::Passing(format!("{what}: {error}"));
         let stream = TcpStream::connect((IpAddr::V4(address), self.web_port))
@@ -296,8 +296,8 @@ impl Customer {
             sender.send_request(self.message(turn, order)?).await.map_err(|error| passing("no answer", &error))?;
         let status = response.status();
         let web = match response.headers().get("x-shop-web").map(hyper::header::HeaderValue::as_bytes) {
-            Some(b"old") => Ok(Side::Old),
-            Some(b"new") => Ok(Side::New),
+            Some(b"old") => Ok(LabSide::Old),
+            Some(b"new") => Ok(LabSide::New),
             _ => Err(Setback::Final("an answer from neither web service".into())),
         };
         let body = response.into_body().collect().await.map_err(|error| passing("half an answer", &error))?.to_bytes();

@@ -26,7 +26,7 @@ use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseI
 use hickory_server::zone_handler::{MessageResponseBuilder, UpdateRequest};
 use tokio::net::{TcpListener, UdpSocket};
 
-use super::zone::{Found, Zone};
+use super::zone::{Lookup, Zone};
 
 /// Largest UDP answer offered (DNS flag day 2020).
 const UDP_PAYLOAD: u16 = 1232;
@@ -81,38 +81,38 @@ impl Authority {
         Ok(Self { zone: Mutex::new(zone), key })
     }
 
-    fn query(&self, request: &Request) -> Answer {
+    fn query(&self, request: &Request) -> ZoneAnswer {
         let Ok(info) = request.request_info() else {
-            return Answer::code(ResponseCode::FormErr);
+            return ZoneAnswer::code(ResponseCode::FormErr);
         };
         let zone = self.zone.lock().unwrap_or_else(PoisonError::into_inner);
         let found = zone.find(info.query.name(), info.query.query_type());
         drop(zone);
-        let mut answer = Answer { authoritative: true, ..Answer::code(ResponseCode::NoError) };
+        let mut answer = ZoneAnswer { authoritative: true, ..ZoneAnswer::code(ResponseCode::NoError) };
         match found {
-            Found::Records(records) => answer.answers = records,
-            Found::NoData(soa) => answer.authorities = soa,
-            Found::NoName(soa) => {
+            Lookup::Records(records) => answer.answers = records,
+            Lookup::NoData(soa) => answer.authorities = soa,
+            Lookup::NoName(soa) => {
                 answer.code = ResponseCode::NXDomain;
                 answer.authorities = soa;
             }
-            Found::NotHere => return Answer::code(ResponseCode::Refused),
+            Lookup::NotHere => return ZoneAnswer::code(ResponseCode::Refused),
         }
         answer
     }
 
     /// Who asks is settled first: without the key, not even a prerequisite is answered.
-    fn update(&self, request: &Request, now: u64) -> Answer {
+    fn update(&self, request: &Request, now: u64) -> ZoneAnswer {
         let Some(signature) = request.signature() else {
-            return Answer::code(ResponseCode::Refused);
+            return ZoneAnswer::code(ResponseCode::Refused);
         };
         let (id, key) = (request.metadata.id, &self.key);
         if signature.name != *key.signer_name() {
             let context = TSigResponseContext::unknown_key(id, now, signature.name.clone());
-            return Answer::signed(ResponseCode::NotAuth, context);
+            return ZoneAnswer::signed(ResponseCode::NotAuth, context);
         }
         let Ok((_, _, valid)) = key.verify_message_byte(request.as_slice(), None, true) else {
-            return Answer::signed(ResponseCode::NotAuth, TSigResponseContext::bad_signature(id, now, key.clone()));
+            return ZoneAnswer::signed(ResponseCode::NotAuth, TSigResponseContext::bad_signature(id, now, key.clone()));
         };
         let error = (!valid.contains(&now)).then_some(TsigError::BadTime);
         let code = if error.is_some() {
@@ -120,7 +120,7 @@ impl Authority {
         } else {
             self.change(request).err().unwrap_or(ResponseCode::NoError)
         };
-        Answer::signed(code, TSigResponseContext::new(id, now, key.clone(), signature.data.mac.clone(), error))
+        ZoneAnswer::signed(code, TSigResponseContext::new(id, now, key.clone(), signature.data.mac.clone(), error))
     }
 
     fn change(&self, request: &Request) -> Result<(), ResponseCode> {
@@ -142,14 +142,14 @@ impl RequestHandler for Authority {
         let answer = match request.metadata.op_code {
             OpCode::Query => self.query(request),
             OpCode::Update => self.update(request, T::current_time()),
-            _ => Answer::code(ResponseCode::NotImp),
+            _ => ZoneAnswer::code(ResponseCode::NotImp),
         };
         answer.send(request, handle).await
     }
 }
 
 /// An answer on its way out.
-pub(super) struct Answer {
+pub(super) struct ZoneAnswer {
     code: ResponseCode,
     authoritative: bool,
     recursive: bool,
@@ -158,7 +158,7 @@ pub(super) struct Answer {
     signature: Option<TSigResponseContext>,
 }
 
-impl Answer {
+impl ZoneAnswer {
     /// Nothing but a code.
     pub(super) fn code(code: ResponseCode) -> Self {
         Self {

@@ -46,14 +46,14 @@ pub const TSIG_NAME: &str = "gonogo-lab";
 /// One of the two environments of the migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Side {
+pub enum LabSide {
     /// What is migrated away from.
     Old,
     /// What is migrated to.
     New,
 }
 
-impl Side {
+impl LabSide {
     /// The word used in addresses, headers and messages: `old` or `new`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -63,7 +63,7 @@ impl Side {
     }
 }
 
-impl std::fmt::Display for Side {
+impl std::fmt::Display for LabSide {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
     }
@@ -242,8 +242,8 @@ impl Lab {
             .map_err(LabError::io(format!("cannot attach to the lab at {}", self.attach_socket.display())))
     }
 
-    fn from_state(dir: PathBuf, state: state::State) -> Self {
-        let state::State { vars, pid, started_at, attach_socket, .. } = state;
+    fn from_state(dir: PathBuf, state: state::LabState) -> Self {
+        let state::LabState { vars, pid, started_at, attach_socket, .. } = state;
         Self { vars, pid, dir, started_at, attach_socket }
     }
 }
@@ -308,7 +308,7 @@ pub fn find(state_dir: &Path) -> Option<Lab> {
     if !state::is_running(&paths) {
         return None;
     }
-    let state = state::State::read(&paths).ok().flatten()?;
+    let state = state::LabState::read(&paths).ok().flatten()?;
     state.ready.then(|| Lab::from_state(paths.dir(), state))
 }
 

@@ -11,7 +11,7 @@ use hickory_proto::op::{DnsResponse, OpCode, ResponseCode};
 use hickory_proto::rr::{RData, Record, RrKey};
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 
-use super::dns::{Answer, ask};
+use super::dns::{ZoneAnswer, ask};
 
 /// Answers remembered at most; beyond that all are forgotten. The lab has two names.
 const CAPACITY: usize = 1000;
@@ -37,9 +37,9 @@ impl Resolver {
         Self { upstream, provider: TokioRuntimeProvider::new(), cache: Mutex::new(HashMap::new()) }
     }
 
-    async fn resolve(&self, request: &Request) -> Answer {
+    async fn resolve(&self, request: &Request) -> ZoneAnswer {
         let Ok(info) = request.request_info() else {
-            return Answer::code(ResponseCode::FormErr);
+            return ZoneAnswer::code(ResponseCode::FormErr);
         };
         let (name, record_type) = (info.query.name(), info.query.query_type());
         let key = RrKey::new(name.clone(), record_type);
@@ -49,7 +49,7 @@ impl Resolver {
         // The age counts from the question: an answer cannot be younger than the moment it was asked for.
         let since = Instant::now();
         let Ok(response) = ask(&self.provider, self.upstream, name.into(), record_type, false).await else {
-            return Answer::resolved(ResponseCode::ServFail, Vec::new(), Vec::new());
+            return ZoneAnswer::resolved(ResponseCode::ServFail, Vec::new(), Vec::new());
         };
         let remembered = Remembered {
             since,
@@ -69,7 +69,7 @@ impl Resolver {
         answer
     }
 
-    fn recall(&self, key: &RrKey) -> Option<Answer> {
+    fn recall(&self, key: &RrKey) -> Option<ZoneAnswer> {
         let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let remembered = cache.get(key)?;
         let age = remembered.since.elapsed();
@@ -81,7 +81,7 @@ impl Resolver {
 }
 
 impl Remembered {
-    fn answer(&self, age: u32) -> Answer {
+    fn answer(&self, age: u32) -> ZoneAnswer {
         let aged = |records: &[Record]| {
             let mut records = records.to_vec();
             for record in &mut records {
@@ -89,7 +89,7 @@ impl Remembered {
             }
             records
         };
-        Answer::resolved(self.code, aged(&self.answers), aged(&self.authorities))
+        ZoneAnswer::resolved(self.code, aged(&self.answers), aged(&self.authorities))
     }
 }
 
@@ -117,7 +117,7 @@ impl RequestHandler for Resolver {
     async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, handle: R) -> ResponseInfo {
         let answer = match request.metadata.op_code {
             OpCode::Query => self.resolve(request).await,
-            _ => Answer::code(ResponseCode::NotImp),
+            _ => ZoneAnswer::code(ResponseCode::NotImp),
         };
         answer.send(request, handle).await
     }

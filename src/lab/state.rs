@@ -132,7 +132,7 @@ pub(super) struct ClusterState {
 
 /// The content of `lab.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct State {
+pub(super) struct LabState {
     schema: u32,
     pub(super) pid: u32,
     pub(super) started_at: jiff::Timestamp,
@@ -144,7 +144,7 @@ pub(super) struct State {
     pub(super) vars: BTreeMap<String, String>,
 }
 
-impl State {
+impl LabState {
     pub(super) fn new(run_dir: PathBuf) -> Self {
         Self {
             schema: SCHEMA,
@@ -200,7 +200,7 @@ pub(super) struct Ended {
 impl Ended {
     /// Notes that the lab of `lab.json` ends now. Only for a sentence to somebody who misses it: errors do not matter.
     pub(super) fn note(paths: &Paths) {
-        let Ok(Some(state)) = State::read(paths) else { return };
+        let Ok(Some(state)) = LabState::read(paths) else { return };
         let ended = Self { started_at: state.started_at, ended_at: jiff::Timestamp::now() };
         if let Ok(text) = serde_json::to_string(&ended) {
             let _ = write_private(&paths.ended(), &text);
@@ -228,7 +228,7 @@ impl Lock {
                 Some(lock) => return Ok(lock),
                 None if begun.elapsed() < Duration::from_millis(500) => thread::sleep(POLL),
                 None => {
-                    let pid = State::read(paths).ok().flatten().map(|state| state.pid);
+                    let pid = LabState::read(paths).ok().flatten().map(|state| state.pid);
                     return Err(LabError::AlreadyRunning { dir: paths.dir(), pid });
                 }
             }
@@ -271,7 +271,7 @@ pub(super) fn stop(paths: &Paths) -> Result<(), LabError> {
             break lock;
         }
         // The lock is held at this moment, so the id is that of the holder. None yet: it has only just begun.
-        let pid = State::read(paths).ok().flatten().and_then(|state| pid_of(state.pid));
+        let pid = LabState::read(paths).ok().flatten().and_then(|state| pid_of(state.pid));
         if let Some(pid) = pid {
             let signal = if !asked {
                 Some(Signal::TERM)
@@ -296,7 +296,7 @@ pub(super) fn stop(paths: &Paths) -> Result<(), LabError> {
 
 /// Ends servers and removes directories of a lab whose supervisor is dead. The caller holds the lock.
 pub(super) fn remove_leftovers(paths: &Paths) -> Result<(), LabError> {
-    if let Some(state) = State::read(paths)? {
+    if let Some(state) = LabState::read(paths)? {
         for cluster in &state.clusters {
             postgres::end_orphan(&cluster.data_dir)?;
         }

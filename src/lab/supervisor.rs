@@ -28,10 +28,10 @@ use super::dns::{Authority, Sockets};
 use super::postgres::{self, ADMINISTRATOR, Cluster, Installation};
 use super::resolver::Resolver;
 use super::shop::{self, APPLICATION, DATABASE, Passwords};
-use super::state::{self, ClusterState, Lock, Paths, State};
-use super::web::Web;
+use super::state::{self, ClusterState, LabState, Lock, Paths};
+use super::web::WebService;
 use super::zone::Zone;
-use super::{APP_NAME, LabError, LabOptions, Message, NEW_ADDRESS, OLD_ADDRESS, Side, TSIG_NAME, ZONE};
+use super::{APP_NAME, LabError, LabOptions, LabSide, Message, NEW_ADDRESS, OLD_ADDRESS, TSIG_NAME, ZONE};
 
 /// Is the lab until it ends: the body of the hidden subcommand `lab-serve`.
 ///
@@ -103,7 +103,7 @@ struct World {
 
 impl World {
     async fn bring_up(&mut self, options: &LabOptions) -> Result<watch::Receiver<usize>, LabError> {
-        let mut state = State::new(self.run_dir.clone());
+        let mut state = LabState::new(self.run_dir.clone());
         // First of all, so that whoever comes after a kill knows what to remove.
         state.write(&self.paths)?;
         let installation = Installation::find(options.pg_bin.as_deref())?;
@@ -136,8 +136,8 @@ impl World {
 
         progress("opening the shop");
         let database = |port, user| passwords.config(port, user, DATABASE);
-        for (side, listener) in [(Side::Old, old_listener), (Side::New, new_listener)] {
-            let web = Web::new(side, database(old_port, APPLICATION), database(new_port, APPLICATION));
+        for (side, listener) in [(LabSide::Old, old_listener), (LabSide::New, new_listener)] {
+            let web = WebService::new(side, database(old_port, APPLICATION), database(new_port, APPLICATION));
             self.tasks.spawn(web.serve(listener));
         }
         self.tasks.spawn(shop::heartbeat(database(old_port, ADMINISTRATOR)));
@@ -177,12 +177,12 @@ impl World {
     /// Both clusters at the same time, since nearly all of it is waiting.
     async fn start_databases(
         &mut self,
-        state: &mut State,
+        state: &mut LabState,
         installation: &Installation,
         passwords: &Passwords,
     ) -> Result<[u16; 2], LabError> {
         let ports = free_ports().await?;
-        for (side, port) in [Side::Old, Side::New].into_iter().zip(ports) {
+        for (side, port) in [LabSide::Old, LabSide::New].into_iter().zip(ports) {
             let data_dir = self.run_dir.join(side.as_str());
             state.clusters.push(ClusterState { name: side.to_string(), data_dir, port, pid: None });
         }

@@ -20,7 +20,7 @@ use tokio_postgres::{Client, Config, Row};
 use uuid::Uuid;
 
 use super::http::{self, Reply};
-use super::{Side, shop};
+use super::{LabSide, shop};
 
 /// How long a request is held while the database refuses.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -39,15 +39,15 @@ placed as (
 insert into order_lines (order_id, product_id, quantity) select id, $4, $5 from placed";
 
 /// One web service.
-pub(super) struct Web {
-    name: Side,
+pub(super) struct WebService {
+    name: LabSide,
     old: Config,
     new: Config,
-    state: Mutex<State>,
+    state: Mutex<LabState>,
 }
 
-struct State {
-    database: Side,
+struct LabState {
+    database: LabSide,
     /// Idle connections, all of them to `database`.
     idle: Vec<Client>,
 }
@@ -74,8 +74,8 @@ fn one_piece() -> i32 {
 
 #[derive(Serialize)]
 struct Configured {
-    web: Side,
-    database: Side,
+    web: LabSide,
+    database: LabSide,
 }
 
 /// Why a request did not get its answer from the database.
@@ -86,10 +86,10 @@ enum Failure {
     Final(tokio_postgres::Error),
 }
 
-impl Web {
+impl WebService {
     /// A service named `name` that starts on the database of the same side.
-    pub(super) fn new(name: Side, old: Config, new: Config) -> Self {
-        Self { name, old, new, state: Mutex::new(State { database: name, idle: Vec::new() }) }
+    pub(super) fn new(name: LabSide, old: Config, new: Config) -> Self {
+        Self { name, old, new, state: Mutex::new(LabState { database: name, idle: Vec::new() }) }
     }
 
     /// Serves for ever.
@@ -209,8 +209,8 @@ impl Web {
     fn switch(&self, query: &str) -> Reply {
         let wanted = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "use");
         let database = match wanted.as_ref().map(|(_, value)| value.as_ref()) {
-            Some("old") => Side::Old,
-            Some("new") => Side::New,
+            Some("old") => LabSide::Old,
+            Some("new") => LabSide::New,
             _ => return http::error(StatusCode::BAD_REQUEST, "say which: ?use=old or ?use=new"),
         };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -223,7 +223,7 @@ impl Web {
     }
 
     /// Runs a statement on the configured database, held and tried again while that one refuses. Says which answered.
-    async fn query(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<(Side, Vec<Row>), Failure> {
+    async fn query(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<(LabSide, Vec<Row>), Failure> {
         let deadline = Instant::now() + PATIENCE;
         let mut kept = true;
         let mut reason = String::from("no answer");
@@ -258,14 +258,14 @@ impl Web {
         }
     }
 
-    fn config(&self, database: Side) -> &Config {
+    fn config(&self, database: LabSide) -> &Config {
         match database {
-            Side::Old => &self.old,
-            Side::New => &self.new,
+            LabSide::Old => &self.old,
+            LabSide::New => &self.new,
         }
     }
 
-    fn take(&self, kept: bool) -> (Side, Option<Client>) {
+    fn take(&self, kept: bool) -> (LabSide, Option<Client>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !kept {
             state.idle.clear();
@@ -274,7 +274,7 @@ impl Web {
         (state.database, client)
     }
 
-    fn keep(&self, database: Side, client: Client) {
+    fn keep(&self, database: LabSide, client: Client) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.database == database && state.idle.len() < IDLE_CONNECTIONS {
             state.idle.push(client);

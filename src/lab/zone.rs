@@ -15,7 +15,7 @@ const MAX_ALIASES: usize = 8;
 
 /// What a query finds.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum Lookup {
     /// Records of the type, perhaps after aliases.
     Records(Vec<Record>),
     /// The name exists, the type does not; the SOA says for how long that may be remembered.
@@ -61,16 +61,16 @@ impl Zone {
     }
 
     /// Answers a question.
-    pub(super) fn find(&self, name: &LowerName, record_type: RecordType) -> Found {
+    pub(super) fn find(&self, name: &LowerName, record_type: RecordType) -> Lookup {
         if !self.origin.zone_of(name) {
-            return Found::NotHere;
+            return Lookup::NotHere;
         }
         let mut answers = Vec::new();
         let mut name = name.clone();
         for _ in 0..MAX_ALIASES {
             if let Some(records) = self.rrset(&name, record_type) {
                 answers.extend_from_slice(records);
-                return Found::Records(answers);
+                return Lookup::Records(answers);
             }
             let Some(alias) = self.rrset(&name, RecordType::CNAME).and_then(<[Record]>::first) else {
                 break;
@@ -83,11 +83,11 @@ impl Zone {
         }
         let soa = self.rrset(&self.origin, RecordType::SOA).unwrap_or_default().to_vec();
         if !answers.is_empty() {
-            Found::Records(answers)
+            Lookup::Records(answers)
         } else if self.has_name(&name) {
-            Found::NoData(soa)
+            Lookup::NoData(soa)
         } else {
-            Found::NoName(soa)
+            Lookup::NoName(soa)
         }
     }
 
@@ -278,7 +278,7 @@ mod tests {
 
     fn addresses(zone: &Zone) -> Vec<A> {
         match zone.find(&LowerName::new(&name("app.shop.test.")), RecordType::A) {
-            Found::Records(records) => records
+            Lookup::Records(records) => records
                 .iter()
                 .map(|record| match record.data {
                     RData::A(address) => address,
@@ -299,7 +299,7 @@ mod tests {
         let same = [record(DNSClass::ANY, 0, RData::Update0(RecordType::A)), record(DNSClass::IN, 4, RData::A(OLD))];
         assert_eq!(zone.update(&[], &same), Ok(()));
         match zone.find(&LowerName::new(&name("app.shop.test.")), RecordType::A) {
-            Found::Records(records) => assert_eq!(records.iter().map(|record| record.ttl).collect::<Vec<_>>(), [4]),
+            Lookup::Records(records) => assert_eq!(records.iter().map(|record| record.ttl).collect::<Vec<_>>(), [4]),
             _ => panic!("the address is gone"),
         }
     }
@@ -349,7 +349,7 @@ mod tests {
     fn the_apex_cannot_be_deleted_and_the_serial_counts_changes() {
         let mut zone = zone();
         let serial = |zone: &Zone| match zone.find(&zone.origin, RecordType::SOA) {
-            Found::Records(records) => records
+            Lookup::Records(records) => records
                 .iter()
                 .find_map(|record| if let RData::SOA(soa) = &record.data { Some(soa.serial) } else { None })
                 .unwrap(),

@@ -32,7 +32,7 @@ use crate::text::clean;
 use crate::ui::plain;
 
 use orders::{How, Order};
-pub use streams::Input;
+pub use streams::LineInput;
 use streams::{Asked, Heard, Printer, Signals};
 use tell::{Depth, Told};
 
@@ -120,7 +120,11 @@ impl<S: RunSession> PlainCockpit<S> {
     /// # Errors
     ///
     /// When the threads or signal handlers it needs cannot be had; nothing has been done then.
-    pub async fn run(mut self, input: &mut Input, output: impl Write + Send + 'static) -> io::Result<(CockpitExit, S)> {
+    pub async fn run(
+        mut self,
+        input: &mut LineInput,
+        output: impl Write + Send + 'static,
+    ) -> io::Result<(CockpitExit, S)> {
         let mut signals = Signals::take()?;
         let mut printer = Printer::start(output)?;
         while !self.done {

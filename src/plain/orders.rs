@@ -76,7 +76,7 @@ pub(super) enum Order {
         #[arg(value_name = "STEP")]
         step: String,
         #[arg(value_name = "happened|not|half")]
-        finding: Found,
+        finding: DoubtAnswer,
         #[arg(value_name = "REASON", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         reason: Vec<String>,
     },
@@ -162,7 +162,7 @@ pub(super) enum Order {
 
 /// What became of a step in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Found {
+pub(super) enum DoubtAnswer {
     Happened,
     Not,
     Half,
@@ -184,12 +184,12 @@ impl Order {
     }
 }
 
-impl From<Found> for Finding {
-    fn from(found: Found) -> Self {
+impl From<DoubtAnswer> for Finding {
+    fn from(found: DoubtAnswer) -> Self {
         match found {
-            Found::Happened => Finding::Happened,
-            Found::Not => Finding::DidNotHappen,
-            Found::Half => Finding::HalfHappened,
+            DoubtAnswer::Happened => Finding::Happened,
+            DoubtAnswer::Not => Finding::DidNotHappen,
+            DoubtAnswer::Half => Finding::HalfHappened,
         }
     }
 }

@@ -33,12 +33,12 @@ pub(super) enum Heard {
 
 /// The one reader of an input. What one cockpit has not heard the next one hears: a second reader would compete for it.
 #[derive(Debug)]
-pub struct Input {
+pub struct LineInput {
     heard: mpsc::Receiver<Heard>,
     ended: bool,
 }
 
-impl Input {
+impl LineInput {
     /// Starts the thread that reads. It ends with the input or with the process.
     ///
     /// # Errors

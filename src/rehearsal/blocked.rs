@@ -11,7 +11,7 @@ use crate::core::plan::{Plan, Step};
 use crate::core::poll::gates;
 use crate::core::reading::Reading;
 use crate::core::standing::unmet;
-use crate::core::state::{Phase, Run};
+use crate::core::state::{Run, StepProgress};
 use crate::core::time::{At, Span};
 
 /// Readings so long before a step could begin are read, so that what is old then is known.
@@ -112,7 +112,10 @@ fn windows<'p>(plan: &'p Plan, facts: &[Recorded]) -> Vec<Window<'p>> {
 /// The step that could begin now if its gates were open: the first of the plan, while nothing is under way.
 fn next<'p>(plan: &'p Plan, run: &Run) -> Option<&'p Step> {
     let step = plan.steps.iter().find(|step| !run.is_settled(&step.id) && unmet(run, step).is_empty())?;
-    let idle = matches!(run.phase(&step.id), Phase::Pending | Phase::Failed { .. } | Phase::Undone { .. });
+    let idle = matches!(
+        run.phase(&step.id),
+        StepProgress::Pending | StepProgress::Failed { .. } | StepProgress::Undone { .. }
+    );
     idle.then_some(step)
 }
 

@@ -11,7 +11,7 @@ use super::blocked::{Samples, blocked};
 use crate::core::fact::{Ending, Fact, Recorded};
 use crate::core::ids::StepId;
 use crate::core::plan::Plan;
-use crate::core::state::{Phase, Run};
+use crate::core::state::{Run, StepProgress};
 use crate::core::time::At;
 use crate::core::value::Value;
 use crate::scenario::End;
@@ -225,14 +225,14 @@ fn steps(plan: &Plan, facts: &[Recorded], run: &Run) -> Vec<StepEntry> {
             let began = begun(&step.id);
             let phase = run.phase(&step.id);
             let state = match phase {
-                Phase::Pending => return None,
-                Phase::Running(_) => "running",
-                Phase::Verifying { .. } => "verifying",
-                Phase::Done { .. } => "done",
-                Phase::Failed { .. } => "failed",
-                Phase::InDoubt { .. } => "in doubt",
-                Phase::Skipped { .. } => "skipped",
-                Phase::Undone { .. } => "undone",
+                StepProgress::Pending => return None,
+                StepProgress::Running(_) => "running",
+                StepProgress::Verifying { .. } => "verifying",
+                StepProgress::Done { .. } => "done",
+                StepProgress::Failed { .. } => "failed",
+                StepProgress::InDoubt { .. } => "in doubt",
+                StepProgress::Skipped { .. } => "skipped",
+                StepProgress::Undone { .. } => "undone",
             };
             let ended = began.and_then(|began| {
                 facts.iter().filter(|recorded| recorded.at >= began).find_map(|recorded| match &recorded.fact {

@@ -12,7 +12,7 @@ use crate::core::fact::{Fact, Recorded};
 use crate::core::ids::StepId;
 use crate::core::job::Direction;
 use crate::core::plan::{Plan, Step, Work};
-use crate::core::state::{Phase, Run};
+use crate::core::state::{Run, StepProgress};
 use crate::core::time::{At, Span};
 
 /// What was measured of one step, one entry for each time it went well.
@@ -72,7 +72,7 @@ pub fn measure(plan: &Plan, facts: &[Recorded]) -> BTreeMap<StepId, Took> {
             }
             Fact::UndoStarted { step, .. } => {
                 doing.remove(step);
-                let was_done = matches!(run.phase(step), Phase::Done { .. });
+                let was_done = matches!(run.phase(step), StepProgress::Done { .. });
                 if was_done && !begun_before.contains(step) {
                     undoing.insert(step, at);
                 }

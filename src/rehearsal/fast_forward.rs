@@ -5,7 +5,7 @@ use crate::core::action::Action;
 use crate::core::fact::Fact;
 use crate::core::job::Outcome;
 use crate::core::outlook::{self, Outlook};
-use crate::core::state::Phase;
+use crate::core::state::StepProgress;
 use crate::core::time::{At, Span};
 use crate::words;
 
@@ -105,7 +105,7 @@ impl RehearsalEngine {
             return TO_A_GATE;
         }
         let in_the_world = run.touched().any(|(_, step)| match &step.phase {
-            Phase::Running(running) => plan.action(&running.key).is_some_and(Action::leaves_the_program),
+            StepProgress::Running(running) => plan.action(&running.key).is_some_and(Action::leaves_the_program),
             _ => false,
         });
         if in_the_world { TO_A_JOB } else { TO_AN_END }
@@ -142,13 +142,13 @@ impl RehearsalEngine {
         let new = usize::try_from(run.facts.saturating_sub(facts)).unwrap_or(usize::MAX);
         let (fact, key) = self.engine().log().iter().rev().take(new).find_map(|recorded| match &recorded.fact {
             Fact::JobStarted { key } | Fact::JobEnded { key, outcome: Outcome::Succeeded { .. }, .. } => {
-                let goes_on = matches!(run.phase(&key.step), Phase::Running(_));
+                let goes_on = matches!(run.phase(&key.step), StepProgress::Running(_));
                 (!goes_on).then_some((&recorded.fact, Some(key)))
             }
             fact => Some((fact, None)),
         })?;
         let step = key.and_then(|key| plan.step(&key.step));
-        Some(match step.filter(|step| matches!(run.phase(&step.id), Phase::Verifying { .. })) {
+        Some(match step.filter(|step| matches!(run.phase(&step.id), StepProgress::Verifying { .. })) {
             Some(step) => format!("the work of {} {} is done, its checks are next", step.number, step.title),
             None => words::fact(plan, fact).1,
         })

@@ -8,7 +8,7 @@ use super::automatic::AUTOMATIC;
 use crate::core::fact::{Ending, Fact, Recorded};
 use crate::core::ids::StepId;
 use crate::core::plan::{Plan, Rehearsals, Step};
-use crate::core::state::{Phase, Run};
+use crate::core::state::{Run, StepProgress};
 use crate::core::time::{At, Span};
 use crate::journal::RunId;
 
@@ -48,7 +48,8 @@ impl Rehearsal {
     /// Reads one from its facts.
     pub fn from_facts(run: RunId, made: Timestamp, profile: Option<String>, plan: &Plan, facts: &[Recorded]) -> Self {
         let folded = Run::fold(plan, facts);
-        let skipped = plan.steps.iter().filter(|step| matches!(folded.phase(&step.id), Phase::Skipped { .. })).count();
+        let skipped =
+            plan.steps.iter().filter(|step| matches!(folded.phase(&step.id), StepProgress::Skipped { .. })).count();
         let start = facts.first().map_or(At(0), |first| first.at);
         let end = folded.ended.as_ref().map_or(folded.last, |(at, _)| *at);
         let over = |fact: &Fact| matches!(fact, Fact::StepStarted { overridden: Some(_), .. });

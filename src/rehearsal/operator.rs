@@ -14,7 +14,7 @@ use crate::core::plan::{Confirm, Plan, Reversibility, Step};
 use crate::core::poll::gates;
 use crate::core::rollback::{needed_by, way_back};
 use crate::core::standing::{picture, stop_word, undo_word, unmet, word};
-use crate::core::state::{Phase, Run, Running};
+use crate::core::state::{Run, Running, StepProgress};
 use crate::core::time::{At, Span};
 use crate::run_view::RunView;
 
@@ -102,8 +102,8 @@ impl AutoOperator {
         let reaction = self.policy.reaction;
         for step in &plan.steps {
             match run.phase(&step.id) {
-                Phase::InDoubt { key, .. } => return Some(self.about_doubt(seen, step, key, look)),
-                Phase::Running(running) => {
+                StepProgress::InDoubt { key, .. } => return Some(self.about_doubt(seen, step, key, look)),
+                StepProgress::Running(running) => {
                     if let Some(items) = plan.action(&running.key).and_then(Action::checklist) {
                         let done = &run.step(&step.id).items;
                         let item =
@@ -116,13 +116,13 @@ impl AutoOperator {
                     }
                     return self.tired_of(seen, step, running);
                 }
-                Phase::Verifying { .. } => return None,
+                StepProgress::Verifying { .. } => return None,
                 _ => {}
             }
         }
         if !self.turned_back {
             if let Some(after) = &self.policy.roll_back_after
-                && matches!(run.phase(after), Phase::Done { .. })
+                && matches!(run.phase(after), StepProgress::Done { .. })
             {
                 self.turned_back = true;
             } else {
@@ -176,7 +176,7 @@ impl AutoOperator {
             let open = plan.steps.iter().any(|step| !run.is_settled(&step.id));
             return (!open).then(|| self.end(Ending::Completed));
         };
-        if let Phase::Failed { reverted, .. } = run.phase(&step.id) {
+        if let StepProgress::Failed { reverted, .. } = run.phase(&step.id) {
             let progress = run.step(&step.id);
             let by_guard = matches!(progress.stopping, Some(StopWhy::Guard(_)));
             let reaction = if by_guard { self.policy.guard } else { self.policy.failed };
@@ -197,7 +197,7 @@ impl AutoOperator {
         }
         let shut = gates(plan, board, now, step).iter().any(|gate| !Evidence::open(gate));
         if !shut {
-            let again = matches!(run.phase(&step.id), Phase::Failed { .. });
+            let again = matches!(run.phase(&step.id), StepProgress::Failed { .. });
             return Some(Wish {
                 situation: format!("{} ready {}", step.id, run.step(&step.id).attempt),
                 after: if again { self.policy.retry_after } else { self.policy.reaction },
@@ -240,7 +240,7 @@ impl AutoOperator {
         };
         let step = plan.step(&next.step)?;
         let tries = run.step(&step.id).undo_attempt.0;
-        let failed = matches!(run.phase(&step.id), Phase::Failed { .. }) && tries > 0;
+        let failed = matches!(run.phase(&step.id), StepProgress::Failed { .. }) && tries > 0;
         if step.reversibility == Reversibility::None || failed && tries >= UNDO_TRIES {
             return Some(self.give_up(format!("{} could not be taken back", step.id)));
         }

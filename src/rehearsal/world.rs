@@ -10,7 +10,7 @@ use crate::core::fact::Fact;
 use crate::core::job::JobKey;
 use crate::core::reading::Reading;
 use crate::core::time::{At, Span};
-use crate::journal::{Fault, Head, JournalError, Ledger, NewRecord, Record, Sample};
+use crate::journal::{Head, JournalError, JournalFault, Ledger, NewRecord, Record, Sample};
 use crate::pace::Pace;
 use crate::rehearsal::debrief::Mishap;
 use crate::world::sim::{Incident, IncidentKind, SimWorld};
@@ -108,7 +108,7 @@ struct OnDisk {
 impl OnDisk {
     fn check(&mut self, doing: &str) -> Result<(), JournalError> {
         if self.end.is_none() && self.world.disk().is_full() {
-            self.end = Some(JournalError::Faulted(Arc::new(Fault {
+            self.end = Some(JournalError::Faulted(Arc::new(JournalFault {
                 doing: doing.to_owned(),
                 path: "journal.db".into(),
                 cause: "database or disk is full".to_owned(),

@@ -17,7 +17,7 @@ use crate::core::fact::{Fact, Mode, Recorded, StopWhy};
 use crate::core::ids::{StepId, Who};
 use crate::core::plan::{ConditionId, Plan};
 use crate::core::recover::take_over;
-use crate::core::state::{Phase, Run};
+use crate::core::state::{Run, StepProgress};
 use crate::core::time::{At, Span};
 use crate::journal::JournalError;
 
@@ -249,7 +249,7 @@ impl Again<'_> {
 
     fn left(&mut self, first: &Recorded, by: &Who) {
         let unfinished = self.run.touched().find_map(|(id, step)| match &step.phase {
-            Phase::Running(running) => {
+            StepProgress::Running(running) => {
                 let leaves = self.plan.action(&running.key).is_some_and(Action::leaves_the_program);
                 let section = self.plan.work(&running.key).is_some_and(|work| work.section);
                 (leaves || section).then(|| id.clone())

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::diagnostic::{Diagnostic, Mark};
-use super::schema::{Record, Rule, rule};
+use super::schema::{RecordRule, Rule, rule};
 use super::tree::{Kind, Node};
 use super::validate::{WHOLE, against};
 
@@ -68,7 +68,7 @@ fn keep(node: &mut Node, rule: &Rule, lost: &mut BTreeSet<String>) -> bool {
     fits
 }
 
-fn property<'r>(record: &'r Record, key: &str) -> Option<&'r Rule> {
+fn property<'r>(record: &'r RecordRule, key: &str) -> Option<&'r Rule> {
     record.properties.get(key).map(|rule| &**rule)
 }
 

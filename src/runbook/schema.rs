@@ -185,7 +185,7 @@ pub(crate) enum Rule {
     /// Freely named entries.
     Names(Arc<Rule>),
     /// Known keys.
-    Record(Record),
+    Record(RecordRule),
     /// Known keys that depend on the word under one of them.
     Tagged {
         tag: String,
@@ -198,7 +198,7 @@ pub(crate) enum Rule {
 }
 
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(crate) struct RecordRule {
     pub properties: BTreeMap<String, Arc<Rule>>,
     pub required: Vec<String>,
 }
@@ -274,7 +274,7 @@ impl Compiler {
             let properties = properties.iter().map(|(name, of)| (name.clone(), self.rule(of))).collect();
             let required = schema.get("required").and_then(Value::as_array);
             let required = required.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-            return Rule::Record(Record { properties, required });
+            return Rule::Record(RecordRule { properties, required });
         }
         match schema.get("additionalProperties") {
             Some(of @ Value::Object(_)) => Rule::Names(self.rule(of)),
@@ -304,7 +304,7 @@ impl Compiler {
         let mut keys = BTreeMap::new();
         for rule in &rules {
             match &**rule {
-                Rule::Record(Record { properties, required }) if properties.len() == 1 && required.len() == 1 => {
+                Rule::Record(RecordRule { properties, required }) if properties.len() == 1 && required.len() == 1 => {
                     keys.extend(properties.iter().map(|(name, of)| (name.clone(), Arc::clone(of))));
                 }
                 Rule::OneKey(variants) => {

@@ -7,7 +7,7 @@ use crate::core::time::Span;
 
 use super::diagnostic::Diagnostic;
 use super::model::Moment;
-use super::schema::{Record, Rule, rule};
+use super::schema::{RecordRule, Rule, rule};
 use super::tree::{Kind, Node};
 
 /// What the whole is called in messages.
@@ -132,7 +132,7 @@ fn check(node: &Node, rule: &Rule, name: &str, faults: &mut Vec<Diagnostic>) {
     }
 }
 
-fn keys(node: &Node, record: &Record, tag: Option<&str>, name: &str, faults: &mut Vec<Diagnostic>) {
+fn keys(node: &Node, record: &RecordRule, tag: Option<&str>, name: &str, faults: &mut Vec<Diagnostic>) {
     for (key, value) in node.entries() {
         if Some(&*key.name) == tag {
             continue;

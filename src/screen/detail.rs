@@ -10,7 +10,7 @@ use crate::core::plan::{ConditionId, Job, Reversibility, Step, Work};
 use crate::core::poll::gates;
 use crate::core::progress::checks;
 use crate::core::standing::{StepState, step_state, unmet};
-use crate::core::state::{Phase, Running, StepRun};
+use crate::core::state::{Running, StepProgress, StepRun};
 use crate::core::time::{At, Span};
 use crate::text::clean;
 use crate::words;
@@ -47,7 +47,7 @@ pub(super) fn detail(context: &ViewContext, whole: bool) -> Detail {
     // What is awaited now comes before what was to be read before.
     let watched =
         matches!(state, StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying);
-    if let Phase::Running(running) = &progress.phase {
+    if let StepProgress::Running(running) = &progress.phase {
         under_way(context, running, progress, &mut blocks);
     }
     if watched {
@@ -99,7 +99,7 @@ pub(crate) fn state_role(state: StepState) -> Role {
 fn state_line(context: &ViewContext, step: &Step, state: StepState, progress: &StepRun) -> Text {
     let text = Text::new(state_role(state), state.as_str().to_uppercase());
     let more = match &progress.phase {
-        Phase::Pending => {
+        StepProgress::Pending => {
             let waits_for = unmet(context.run, step);
             if waits_for.is_empty() {
                 String::new()
@@ -107,13 +107,13 @@ fn state_line(context: &ViewContext, step: &Step, state: StepState, progress: &S
                 format!(" for {}", waits_for.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
             }
         }
-        Phase::Running(running) => {
+        StepProgress::Running(running) => {
             let stopping = running.stopping.as_ref().map_or_else(String::new, |why| format!(", stopping: {why}"));
             format!(" for {}{stopping}", context.now.since(begun(progress, running)))
         }
-        Phase::Verifying { since } => format!(" for {}", context.now.since(*since)),
-        Phase::Done { at } => format!(" at {} UTC{}", words::utc(*at), took(progress)),
-        Phase::Failed { why, reverted, .. } => {
+        StepProgress::Verifying { since } => format!(" for {}", context.now.since(*since)),
+        StepProgress::Done { at } => format!(" at {} UTC{}", words::utc(*at), took(progress)),
+        StepProgress::Failed { why, reverted, .. } => {
             let rest = match (*reverted, progress.left) {
                 (true, _) => " · it took itself back",
                 (false, true) => " · an earlier try left something, too",
@@ -121,13 +121,15 @@ fn state_line(context: &ViewContext, step: &Step, state: StepState, progress: &S
             };
             format!(": {}{rest}", words::failure_cause(why))
         }
-        Phase::InDoubt { why, .. } => format!(": {}", clean(why)),
-        Phase::Skipped { reason, .. } => format!(": {}", clean(reason)),
-        Phase::Undone { at } => format!(" at {} UTC", words::utc(*at)),
+        StepProgress::InDoubt { why, .. } => format!(": {}", clean(why)),
+        StepProgress::Skipped { reason, .. } => format!(": {}", clean(reason)),
+        StepProgress::Undone { at } => format!(" at {} UTC", words::utc(*at)),
     };
     let overdue = match (&progress.phase, step.max, progress.started) {
-        (Phase::Running(Running { key: JobKey { direction: Direction::Undo, .. }, .. }), _, _) => false,
-        (Phase::Running(_) | Phase::Verifying { .. }, Some(max), Some(started)) => context.now.since(started) > max,
+        (StepProgress::Running(Running { key: JobKey { direction: Direction::Undo, .. }, .. }), _, _) => false,
+        (StepProgress::Running(_) | StepProgress::Verifying { .. }, Some(max), Some(started)) => {
+            context.now.since(started) > max
+        }
         _ => false,
     };
     let text = text.and(Role::Plain, more);

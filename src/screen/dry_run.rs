@@ -5,7 +5,7 @@
 
 use super::keys::KeyAction;
 use super::naming::told;
-use super::{Refused, ViewContext};
+use super::{LocalRefusal, ViewContext};
 use crate::core::action::Action;
 use crate::core::decide::decide;
 use crate::core::fact::{Ending, Finding};
@@ -14,7 +14,7 @@ use crate::core::input::{Command, Confirmation, Input};
 use crate::core::plan::Step;
 use crate::core::refusal::Refusal;
 use crate::core::standing::{picture, stop_word, undo_word, word};
-use crate::core::state::Phase;
+use crate::core::state::StepProgress;
 use crate::core::time::Span;
 
 /// A reason that is long enough.
@@ -65,7 +65,7 @@ pub(crate) fn accepted(context: &ViewContext, step: &Step, action: KeyAction) ->
     match action {
         KeyAction::End => {
             // A run that has not begun could be called rolled back; nobody means that.
-            let undone = context.run.touched().any(|(_, step)| matches!(step.phase, Phase::Undone { .. }));
+            let undone = context.run.touched().any(|(_, step)| matches!(step.phase, StepProgress::Undone { .. }));
             // Not by asking the core about every open step: this is looked at in every picture.
             context.plan.steps.iter().all(|step| context.run.is_settled(&step.id))
                 || undone && refusal_of(context, Command::End { how: Ending::RolledBack }).is_none()
@@ -75,7 +75,7 @@ pub(crate) fn accepted(context: &ViewContext, step: &Step, action: KeyAction) ->
 }
 
 /// What a refusal says now: the same command is asked again on the present picture. `None` when it would be accepted.
-pub(crate) fn still_refused(context: &ViewContext, refused_then: &Refused) -> Option<String> {
+pub(crate) fn still_refused(context: &ViewContext, refused_then: &LocalRefusal) -> Option<String> {
     let Some(mut command) = refused_then.command.clone() else { return Some(refused_then.why.clone()) };
     match &mut command {
         Command::Confirm(confirmation) | Command::Override { confirmation, .. } | Command::Undo(confirmation) => {
@@ -98,7 +98,7 @@ pub(crate) fn still_refused(context: &ViewContext, refused_then: &Refused) -> Op
 
 /// The items of the checklist that is under way, if one is.
 pub(crate) fn checklist<'a>(context: &'a ViewContext, step: &Step) -> Option<&'a [String]> {
-    let Phase::Running(running) = context.run.phase(&step.id) else { return None };
+    let StepProgress::Running(running) = context.run.phase(&step.id) else { return None };
     context.plan.action(&running.key).and_then(Action::checklist)
 }
 

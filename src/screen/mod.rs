@@ -31,4 +31,4 @@ pub(crate) use overlay::back_lines;
 pub use project::project;
 pub(crate) use project::{here, selected};
 pub use rich_text::{Piece, Role, Text};
-pub use ui_state::{Ask, Focus, Overlay, Prompt, Quiet, Refused, UiState};
+pub use ui_state::{Ask, Focus, LocalRefusal, Overlay, Prompt, Quiet, UiState};

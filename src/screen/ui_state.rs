@@ -30,7 +30,7 @@ pub struct UiState {
     /// Something to say that is no refusal of the core.
     pub notice: Option<String>,
     /// What was refused last, until the next key or until it would be accepted.
-    pub refused: Option<Refused>,
+    pub refused: Option<LocalRefusal>,
     /// For how long somebody has sat here: the time in which people read and type, whatever the run's clock does.
     pub sat: Span,
     /// Set by a question that did not come up: what was going to be typed into it must not become commands.
@@ -41,7 +41,7 @@ pub struct UiState {
 
 /// Something that was refused here, before it went to the driver.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Refused {
+pub struct LocalRefusal {
     /// What was wanted, to ask again whether it is still refused. Without it the refusal stands until the next key.
     pub command: Option<Command>,
     /// Why not, as it was said then.

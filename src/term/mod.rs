@@ -146,7 +146,7 @@ impl TermError {
 
 /// How the terminal is to be used.
 #[derive(Debug, Clone, Copy)]
-pub struct Options {
+pub struct TerminalOptions {
     /// Without colours, they are taken out of every frame; attributes stay.
     pub colors: ColorSupport,
     /// On an ASCII terminal everything else is replaced by stand-ins of the same width.
@@ -155,7 +155,7 @@ pub struct Options {
     pub event_capacity: usize,
 }
 
-impl Options {
+impl TerminalOptions {
     /// As the environment of this process and the user's wish say.
     pub fn detect(choice: ColorChoice) -> Self {
         Self { colors: ColorSupport::detect(choice), charset: Charset::detect(), event_capacity: 256 }
@@ -167,14 +167,14 @@ impl Options {
 pub struct Terminal {
     session: Arc<Session>,
     screen: ratatui::Terminal<Encoder>,
-    options: Options,
+    options: TerminalOptions,
     size: Size,
 }
 
 impl Terminal {
     /// Takes the terminal: raw mode now, the alternate screen together with the first frame, so
     /// that a failure before it leaves the screen as it was.
-    pub fn enter(options: Options) -> Result<(Self, Events), TermError> {
+    pub fn enter(options: TerminalOptions) -> Result<(Self, Events), TermError> {
         if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
             return Err(TermError::Dumb);
         }
@@ -260,7 +260,7 @@ impl Terminal {
     }
 
     /// What the terminal is used with.
-    pub fn options(&self) -> Options {
+    pub fn options(&self) -> TerminalOptions {
         self.options
     }
 

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::encode;
 use super::tty::Tty;
-use super::writer::{Rest, Writer};
+use super::writer::{Rest, TerminalWriter};
 use super::{Lost, TermError, TermEvent};
 
 /// How long giving the terminal back waits for a frame in flight.
@@ -49,7 +49,7 @@ impl Hold {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) tty: Tty,
-    pub(super) writer: Writer,
+    pub(super) writer: TerminalWriter,
     hold: Mutex<Hold>,
     hold_changed: Condvar,
     events: Sender<TermEvent>,
@@ -73,7 +73,7 @@ impl Session {
         }
         let session = Arc::new(Self {
             tty,
-            writer: Writer::default(),
+            writer: TerminalWriter::default(),
             hold: Mutex::new(Hold::Ours),
             hold_changed: Condvar::new(),
             events,

@@ -17,7 +17,7 @@ const SPARE_LIMIT: usize = 1 << 20;
 
 /// What the threads that draw, write and restore share.
 #[derive(Debug, Default)]
-pub(super) struct Writer {
+pub(super) struct TerminalWriter {
     state: Mutex<State>,
     changed: Condvar,
     /// Tells a write under way to stop at once.
@@ -73,7 +73,7 @@ pub(super) enum Rest {
     Stuck,
 }
 
-impl Writer {
+impl TerminalWriter {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -139,7 +139,7 @@ impl Writer {
         std::mem::take(&mut self.lock().on_screen)
     }
 
-    /// Takes frames again after [`Writer::close`]; the first one sets the modes anew.
+    /// Takes frames again after [`TerminalWriter::close`]; the first one sets the modes anew.
     pub(super) fn reopen(&self) {
         let mut state = self.lock();
         self.abort.store(false, Ordering::Release);

@@ -14,8 +14,8 @@ use crate::pace::Steer;
 use crate::screen::keys::KeyAction;
 use crate::screen::offers::not_here;
 use crate::screen::{
-    Ask, Focus, Overlay, Quiet, Refused, UiState, ViewContext, command_of, full_confirmation, next_item, refusal_of,
-    selected, told,
+    Ask, Focus, LocalRefusal, Overlay, Quiet, UiState, ViewContext, command_of, full_confirmation, next_item,
+    refusal_of, selected, told,
 };
 
 /// What a key asks of the cockpit.
@@ -109,7 +109,7 @@ fn dealt_with(context: &ViewContext, ui: &mut UiState, key: KeyEvent) -> Option<
     }
     if let Some(why) = not_here(context, does) {
         if does.is_about_time() {
-            ui.refused = Some(Refused { command: None, why: why.to_owned() });
+            ui.refused = Some(LocalRefusal { command: None, why: why.to_owned() });
             // A place would have been typed.
             ui.quiet = (does == KeyAction::Place).then_some(Quiet { since: ui.sat, typed: false });
         } else {
@@ -331,7 +331,7 @@ fn open(context: &ViewContext, ui: &mut UiState, does: KeyAction, step: &Step, q
 
 /// A question did not come up, or has gone with its answer refused.
 pub(super) fn not_asked(context: &ViewContext, ui: &mut UiState, command: Option<Command>, refusal: &Refusal) {
-    ui.refused = Some(Refused { command, why: told(context, refusal) });
+    ui.refused = Some(LocalRefusal { command, why: told(context, refusal) });
     ui.quiet = Some(Quiet { since: ui.sat, typed: false });
 }
 
@@ -359,7 +359,7 @@ pub(super) fn send(context: &ViewContext, ui: &mut UiState, command: Command) ->
     // While a decision is on its way to the disk the present picture is the one before it: the driver judges in turn.
     match refusal_of(context, command.clone()).filter(|_| !context.recording) {
         Some(refusal) => {
-            ui.refused = Some(Refused { command: Some(command), why: told(context, &refusal) });
+            ui.refused = Some(LocalRefusal { command: Some(command), why: told(context, &refusal) });
             None
         }
         None => Some(Request::Command(command)),

@@ -21,7 +21,7 @@ use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 use gonogo::run_view::{RunView, ViewEvent};
 use gonogo::runbook::{Options, load_str};
-use gonogo::screen::{Ask, Overlay, Prompt, Refused, Screen, SessionStatus, UiState, ViewContext, project};
+use gonogo::screen::{Ask, LocalRefusal, Overlay, Prompt, Screen, SessionStatus, UiState, ViewContext, project};
 use gonogo::ui::theme::{Glyphs, Palette, Theme};
 use gonogo::ui::view;
 use ratatui::Terminal;
@@ -549,7 +549,7 @@ fn a_refusal_can_be_read_whole_at_every_size() {
     let why = "\"switch-database\" is gated: \"replication under a second behind\" NO-GO (lag.seconds < 1.0 but \
                lag.seconds = 2.4 s); \"customers are served\" UNKNOWN (connection refused by \
                [2001:db8:85a3::8a2e:370:7334]:65535)";
-    story.ui.refused = Some(Refused { command: None, why: why.to_owned() });
+    story.ui.refused = Some(LocalRefusal { command: None, why: why.to_owned() });
     for size in [(200, 60), (120, 40), (80, 24), (60, 16)] {
         let buffer = story.draw(size, MONO);
         let text = flowing(&buffer);

@@ -12,7 +12,7 @@ use gonogo::core::ids::{Attempt, StepId};
 use gonogo::core::job::{Direction, JobKey, Outcome};
 use gonogo::core::plan::{Confirm, Plan, Reversibility, Step};
 use gonogo::core::rollback::way_back;
-use gonogo::core::state::{Phase, Run};
+use gonogo::core::state::{Run, StepProgress};
 use gonogo::core::time::{At, Span};
 use gonogo::driver::{Engine, facts_of};
 use gonogo::journal::memory::MemoryView;
@@ -155,7 +155,10 @@ impl Watch {
             }
             Fact::JobStarted { key } => {
                 let phase = self.folded.phase(&key.step);
-                assert!(!matches!(phase, Phase::InDoubt { .. }), "P5: a job began while another was in doubt: {key}");
+                assert!(
+                    !matches!(phase, StepProgress::InDoubt { .. }),
+                    "P5: a job began while another was in doubt: {key}"
+                );
                 assert!(self.open.insert(key.clone()), "P5: a job began a second time: {key}");
                 if matches!(self.plan.action(key), Some(Action::Soak(_))) {
                     self.soaks.insert(key.step.clone(), (recorded.at, Vec::new()));
@@ -174,7 +177,10 @@ impl Watch {
                 let phase = self.folded.phase(step);
                 let under_way = matches!(
                     phase,
-                    Phase::Running(_) | Phase::Verifying { .. } | Phase::InDoubt { .. } | Phase::Done { .. }
+                    StepProgress::Running(_)
+                        | StepProgress::Verifying { .. }
+                        | StepProgress::InDoubt { .. }
+                        | StepProgress::Done { .. }
                 );
                 assert!(!under_way, "P5: skipped while {phase:?}: {step}");
                 self.settled.insert(step.clone());
@@ -193,7 +199,7 @@ impl Watch {
                 }
                 let phase = self.folded.phase(&key.step);
                 assert!(
-                    matches!(phase, Phase::InDoubt { key: doubtful, .. } if doubtful == key),
+                    matches!(phase, StepProgress::InDoubt { key: doubtful, .. } if doubtful == key),
                     "P5: a doubt was resolved that nobody had: {key}"
                 );
                 self.open.remove(key);
@@ -223,8 +229,13 @@ impl Watch {
         let unmet: Vec<_> = step.needs.iter().filter(|need| !self.settled.contains(*need)).collect();
         assert!(unmet.is_empty(), "P6: {id} started before {unmet:?}");
         let phase = self.folded.phase(id);
-        let idle =
-            matches!(phase, Phase::Pending | Phase::Failed { .. } | Phase::Undone { .. } | Phase::Skipped { .. });
+        let idle = matches!(
+            phase,
+            StepProgress::Pending
+                | StepProgress::Failed { .. }
+                | StepProgress::Undone { .. }
+                | StepProgress::Skipped { .. }
+        );
         assert!(idle, "P5: {id} started while {phase:?}");
         for gate in &step.gates {
             let judged = evidence.iter().find(|evidence| evidence.name == gate.name);
@@ -274,7 +285,7 @@ impl Watch {
         };
         let mut gone: Vec<StepId> =
             self.plan.steps.iter().filter(|other| rests(other)).map(|other| other.id.clone()).collect();
-        gone.retain(|other| matches!(self.folded.phase(other), Phase::Done { .. }));
+        gone.retain(|other| matches!(self.folded.phase(other), StepProgress::Done { .. }));
         gone.push(id.clone());
         for gone in gone {
             self.settled.remove(&gone);
@@ -344,7 +355,7 @@ impl Watch {
         assert!(reason.chars().count() >= REASON_MIN, "P6: taken back by hand without saying how: {id}");
         let phase = self.folded.phase(id);
         let tried = self.attempts.contains_key(&(id.clone(), true));
-        let failed = matches!(phase, Phase::Failed { reverted: false, .. }) && tried;
+        let failed = matches!(phase, StepProgress::Failed { reverted: false, .. }) && tried;
         assert!(
             self.step(id).undo.is_none() || failed,
             "P6: {id} has an undo and was taken back by hand while {phase:?}"
@@ -365,7 +376,10 @@ impl Watch {
             .filter(|other| {
                 matches!(
                     self.folded.phase(other),
-                    Phase::Done { .. } | Phase::Running(_) | Phase::Verifying { .. } | Phase::InDoubt { .. }
+                    StepProgress::Done { .. }
+                        | StepProgress::Running(_)
+                        | StepProgress::Verifying { .. }
+                        | StepProgress::InDoubt { .. }
                 )
             })
             .collect();
@@ -405,8 +419,8 @@ impl Watch {
         for key in &self.open {
             let phase = self.folded.phase(&key.step);
             let known = match phase {
-                Phase::Running(running) => running.key == *key,
-                Phase::InDoubt { key: doubtful, .. } => doubtful == key,
+                StepProgress::Running(running) => running.key == *key,
+                StepProgress::InDoubt { key: doubtful, .. } => doubtful == key,
                 _ => false,
             };
             assert!(known, "P5: {key} was under way and is now {phase:?}");
@@ -461,7 +475,7 @@ impl Watch {
     fn what_may_have_run_is_in_doubt(&mut self) {
         for key in std::mem::take(&mut self.inherited) {
             let phase = self.folded.phase(&key.step);
-            let doubtful = matches!(phase, Phase::InDoubt { key: doubtful, .. } if *doubtful == key);
+            let doubtful = matches!(phase, StepProgress::InDoubt { key: doubtful, .. } if *doubtful == key);
             assert!(doubtful, "P5: {key} may have run, and is {phase:?} for the cockpit that took over");
         }
     }

@@ -6,7 +6,7 @@ use gonogo::core::board::Board;
 use gonogo::core::evidence::{Evidence, Verdict};
 use gonogo::core::ids::{ProbeId, StepId};
 use gonogo::core::plan::{ConditionId, Plan, Step};
-use gonogo::core::state::Phase;
+use gonogo::core::state::StepProgress;
 use gonogo::core::time::{At, Span};
 use gonogo::driver::Engine;
 use gonogo::rehearsal::world::Handle;
@@ -75,7 +75,7 @@ impl Sights {
             self.broken.clear();
             return;
         };
-        let Phase::Running(job) = run.phase(&running.id) else { return };
+        let StepProgress::Running(job) = run.phase(&running.id) else { return };
         let calm = !engine.is_leaving() && engine.fault().is_none();
         for guard in &running.guards {
             let verdict = board.guard(plan, run, now, guard).assessment.verdict;
@@ -154,8 +154,8 @@ impl Sights {
     }
 }
 
-fn is_watched(phase: &Phase) -> bool {
-    matches!(phase, Phase::Running(job) if job.key.direction == gonogo::core::job::Direction::Do)
+fn is_watched(phase: &StepProgress) -> bool {
+    matches!(phase, StepProgress::Running(job) if job.key.direction == gonogo::core::job::Direction::Do)
 }
 
 /// GO, for as long as is asked. Not the core's own answer, which may be the one that is broken.

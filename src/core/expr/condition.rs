@@ -9,7 +9,7 @@ use super::super::time::{At, Span};
 use super::super::value::{Shape, Value};
 use super::check::Checker;
 use super::error::{ExprError, syntax_errors};
-use super::eval::{Scope, Unknown};
+use super::eval::{Scope, UnknownReason};
 use super::node::{ExprKind, ExprNode, Logic};
 use super::show;
 
@@ -348,7 +348,7 @@ impl Leaf {
         term.actual = show::actual(&self.node, self.negated, &mut Scope::new(&probes, baselines));
         match answer {
             Ok(yes) => term.verdict = if yes == self.negated { Verdict::NoGo } else { Verdict::Go },
-            Err(Unknown(why)) => term.why = Some(why),
+            Err(UnknownReason(why)) => term.why = Some(why),
         }
         term
     }

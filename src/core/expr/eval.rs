@@ -1,7 +1,7 @@
 //! The evaluator: three-valued, total and pure.
 //!
 //! CEL itself has two values and errors, and lets `null != 0` be true; a cockpit must not. Here anything that
-//! cannot be known is [`Unknown`] with its reason, and it travels by Kleene's rules: `false && unknown` is
+//! cannot be known is [`UnknownReason`] with its reason, and it travels by Kleene's rules: `false && unknown` is
 //! false, `true && unknown` is unknown. On readings without gaps the answers are CEL's own, which the tests
 //! hold against the `cel` crate.
 
@@ -14,9 +14,9 @@ use super::node::{Arithmetic, Compare, ExprKind, ExprNode, Logic, Loop, TextTest
 
 /// Why something cannot be known, for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Unknown(pub String);
+pub(super) struct UnknownReason(pub String);
 
-type Answer<'v> = Result<Cow<'v, Value>, Unknown>;
+type Answer<'v> = Result<Cow<'v, Value>, UnknownReason>;
 
 /// Most steps one evaluation may take: lists come from outside and macros can nest.
 const STEPS: usize = 1_000_000;
@@ -37,20 +37,20 @@ impl<'s, 'v> Scope<'s, 'v> {
     }
 
     /// Evaluates to true, false or unknown.
-    pub(super) fn truth(&mut self, node: &'s ExprNode) -> Result<bool, Unknown> {
-        self.value(node)?.bool().ok_or_else(|| Unknown(format!("{node} is neither true nor false")))
+    pub(super) fn truth(&mut self, node: &'s ExprNode) -> Result<bool, UnknownReason> {
+        self.value(node)?.bool().ok_or_else(|| UnknownReason(format!("{node} is neither true nor false")))
     }
 
     /// Evaluates `node`. `null` and NaN never come out of it.
     pub(super) fn value(&mut self, node: &'s ExprNode) -> Answer<'v> {
         self.steps += 1;
         if self.steps > STEPS {
-            return Err(Unknown("the lists are too long to be looked through".to_owned()));
+            return Err(UnknownReason("the lists are too long to be looked through".to_owned()));
         }
         let value = self.raw(node)?;
         match &*value {
-            Value::Null => Err(Unknown(format!("{node} is null"))),
-            Value::Float(x) if !x.is_finite() => Err(Unknown(format!("{node} is not a number"))),
+            Value::Null => Err(UnknownReason(format!("{node} is null"))),
+            Value::Float(x) if !x.is_finite() => Err(UnknownReason(format!("{node} is not a number"))),
             _ => Ok(value),
         }
     }
@@ -65,7 +65,7 @@ impl<'s, 'v> Scope<'s, 'v> {
                     Value::Map(map) => map.get(name),
                     _ => None,
                 });
-                promised(field.ok_or_else(|| Unknown(format!("{node} is missing")))?, node)
+                promised(field.ok_or_else(|| UnknownReason(format!("{node} is missing")))?, node)
             }
             ExprKind::Has(of, name) => {
                 let record = self.value(of)?;
@@ -75,7 +75,7 @@ impl<'s, 'v> Scope<'s, 'v> {
             ExprKind::Negate(of) => match &*self.value(of)? {
                 Value::Int(n) => Ok(number(n.checked_neg().ok_or_else(|| overflow(node))?)),
                 Value::Float(x) => Ok(measure(-x)),
-                _ => Err(Unknown(format!("{of} is not a number"))),
+                _ => Err(UnknownReason(format!("{of} is not a number"))),
             },
             ExprKind::Logic(logic, a, b) => self.logic(*logic, a, b),
             ExprKind::Compare(compare, a, b) => self.compare(*compare, a, b),
@@ -85,7 +85,7 @@ impl<'s, 'v> Scope<'s, 'v> {
                 match &*list {
                     Value::List(items) => member(&item, items, b),
                     Value::Map(map) => Ok(truth(item.text().is_some_and(|key| map.contains_key(key)))),
-                    _ => Err(Unknown(format!("{b} is not a list"))),
+                    _ => Err(UnknownReason(format!("{b} is not a list"))),
                 }
             }
             ExprKind::Conditional(a, b, c) => {
@@ -102,10 +102,10 @@ impl<'s, 'v> Scope<'s, 'v> {
                     (Value::Map(map), Value::Text(key)) => map.get(key),
                     _ => None,
                 });
-                promised(item.ok_or_else(|| Unknown(format!("{node} is missing")))?, node)
+                promised(item.ok_or_else(|| UnknownReason(format!("{node} is missing")))?, node)
             }
             ExprKind::List(items) => {
-                let items: Result<Vec<Value>, Unknown> =
+                let items: Result<Vec<Value>, UnknownReason> =
                     items.iter().map(|item| self.value(item).map(Cow::into_owned)).collect();
                 Ok(Cow::Owned(Value::List(items?)))
             }
@@ -114,7 +114,7 @@ impl<'s, 'v> Scope<'s, 'v> {
                     Value::Text(text) => text.chars().count(),
                     Value::List(items) => items.len(),
                     Value::Map(map) => map.len(),
-                    _ => return Err(Unknown(format!("{of} has no size"))),
+                    _ => return Err(UnknownReason(format!("{of} has no size"))),
                 };
                 Ok(number(i64::try_from(length).unwrap_or(i64::MAX)))
             }
@@ -126,12 +126,12 @@ impl<'s, 'v> Scope<'s, 'v> {
                         TextTest::StartsWith => whole.starts_with(part),
                         TextTest::EndsWith => whole.ends_with(part),
                     })),
-                    _ => Err(Unknown(format!("{of} is not text"))),
+                    _ => Err(UnknownReason(format!("{of} is not text"))),
                 }
             }
             ExprKind::Matches(of, pattern) => match self.value(of)?.text() {
                 Some(text) => Ok(truth(pattern.is_match(text))),
-                None => Err(Unknown(format!("{of} is not text"))),
+                None => Err(UnknownReason(format!("{of} is not text"))),
             },
             ExprKind::Int(of) => self.int(of),
             ExprKind::Double(of) => self.double(of),
@@ -144,7 +144,7 @@ impl<'s, 'v> Scope<'s, 'v> {
         if let Some((_, value)) = self.variables.iter().rev().find(|(known, _)| *known == name) {
             return Ok(value.clone());
         }
-        (self.probes)(name).map(Cow::Borrowed).ok_or_else(|| Unknown(format!("{name} has given no reading yet")))
+        (self.probes)(name).map(Cow::Borrowed).ok_or_else(|| UnknownReason(format!("{name} has given no reading yet")))
     }
 
     fn logic(&mut self, logic: Logic, a: &'s ExprNode, b: &'s ExprNode) -> Answer<'v> {
@@ -163,7 +163,7 @@ impl<'s, 'v> Scope<'s, 'v> {
     fn compare(&mut self, compare: Compare, a: &'s ExprNode, b: &'s ExprNode) -> Answer<'v> {
         let (left, right) = (self.value(a)?, self.value(b)?);
         if compare.orders() {
-            let order = order(&left, &right).ok_or_else(|| Unknown(format!("{a} and {b} cannot be compared")))?;
+            let order = order(&left, &right).ok_or_else(|| UnknownReason(format!("{a} and {b} cannot be compared")))?;
             return Ok(truth(match compare {
                 Compare::Less => order.is_lt(),
                 Compare::LessEqual => order.is_le(),
@@ -171,7 +171,8 @@ impl<'s, 'v> Scope<'s, 'v> {
                 _ => order.is_ge(),
             }));
         }
-        let equal = equal(&left, &right).map_err(|why| Unknown(format!("{a} and {b} cannot be compared: {why}")))?;
+        let equal =
+            equal(&left, &right).map_err(|why| UnknownReason(format!("{a} and {b} cannot be compared: {why}")))?;
         Ok(truth(equal == (compare == Compare::Equal)))
     }
 
@@ -184,7 +185,7 @@ impl<'s, 'v> Scope<'s, 'v> {
                     Arithmetic::Subtract => x.checked_sub(*y),
                     Arithmetic::Multiply => x.checked_mul(*y),
                     Arithmetic::Divide | Arithmetic::Modulo if *y == 0 => {
-                        return Err(Unknown(format!("{node} divides by zero")));
+                        return Err(UnknownReason(format!("{node} divides by zero")));
                     }
                     Arithmetic::Divide => x.checked_div(*y),
                     Arithmetic::Modulo => x.checked_rem(*y),
@@ -195,14 +196,14 @@ impl<'s, 'v> Scope<'s, 'v> {
                 Arithmetic::Add => Ok(measure(x + y)),
                 Arithmetic::Subtract => Ok(measure(x - y)),
                 Arithmetic::Multiply => Ok(measure(x * y)),
-                Arithmetic::Divide if *y == 0.0 => Err(Unknown(format!("{node} divides by zero"))),
+                Arithmetic::Divide if *y == 0.0 => Err(UnknownReason(format!("{node} divides by zero"))),
                 Arithmetic::Divide => Ok(measure(x / y)),
-                Arithmetic::Modulo => Err(Unknown(format!("{node} is not defined for doubles"))),
+                Arithmetic::Modulo => Err(UnknownReason(format!("{node} is not defined for doubles"))),
             },
             (Value::Text(x), Value::Text(y)) if operator == Arithmetic::Add => {
                 Ok(Cow::Owned(Value::Text(format!("{x}{y}"))))
             }
-            _ => Err(Unknown(format!("{a} and {b} are not numbers of one type"))),
+            _ => Err(UnknownReason(format!("{a} and {b} are not numbers of one type"))),
         }
     }
 
@@ -213,17 +214,19 @@ impl<'s, 'v> Scope<'s, 'v> {
             // 2^63 is exact as a double, and the first one too large.
             Value::Float(x) if x.abs() < 9_223_372_036_854_775_808.0 => Ok(number(x.trunc() as i64)),
             Value::Text(text) => {
-                text.trim().parse().map(number).map_err(|_| Unknown(format!("{of} is not a whole number")))
+                text.trim().parse().map(number).map_err(|_| UnknownReason(format!("{of} is not a whole number")))
             }
-            _ => Err(Unknown(format!("{of} does not fit an int"))),
+            _ => Err(UnknownReason(format!("{of} does not fit an int"))),
         }
     }
 
     fn double(&mut self, of: &'s ExprNode) -> Answer<'v> {
         let value = self.value(of)?;
         match &*value {
-            Value::Text(text) => text.trim().parse().map(measure).map_err(|_| Unknown(format!("{of} is not a number"))),
-            other => other.number().map(measure).ok_or_else(|| Unknown(format!("{of} is not a number"))),
+            Value::Text(text) => {
+                text.trim().parse().map(measure).map_err(|_| UnknownReason(format!("{of} is not a number")))
+            }
+            other => other.number().map(measure).ok_or_else(|| UnknownReason(format!("{of} is not a number"))),
         }
     }
 
@@ -231,28 +234,28 @@ impl<'s, 'v> Scope<'s, 'v> {
     fn increase(&mut self, of: &'s ExprNode, name: &str) -> Answer<'v> {
         let present = self.value(of)?;
         let Some(baseline) = self.baselines.get(name) else {
-            return Err(Unknown(format!("{name} is not counted yet")));
+            return Err(UnknownReason(format!("{name} is not counted yet")));
         };
         let grown = match (&*present, &baseline.value) {
             (Value::Int(now), Value::Int(then)) => number(now.checked_sub(*then).ok_or_else(|| overflow(of))?),
             (now, then) => match (now.number(), then.number()) {
                 (Some(now), Some(then)) => measure(now - then),
-                _ => return Err(Unknown(format!("{name} is not a number"))),
+                _ => return Err(UnknownReason(format!("{name} is not a number"))),
             },
         };
         if grown.number().is_some_and(|grown| grown < 0.0) {
             let then = &baseline.value;
-            return Err(Unknown(format!("{name} went back from {then} to {}: it is counted anew", &*present)));
+            return Err(UnknownReason(format!("{name} went back from {then} to {}: it is counted anew", &*present)));
         }
         Ok(grown)
     }
 
     /// The elements of the list a macro goes over.
-    pub(super) fn elements(&mut self, each: &'s Loop) -> Result<Vec<Cow<'v, Value>>, Unknown> {
+    pub(super) fn elements(&mut self, each: &'s Loop) -> Result<Vec<Cow<'v, Value>>, UnknownReason> {
         match self.value(&each.over)? {
             Cow::Borrowed(Value::List(items)) => Ok(items.iter().map(Cow::Borrowed).collect()),
             Cow::Owned(Value::List(items)) => Ok(items.into_iter().map(Cow::Owned).collect()),
-            _ => Err(Unknown(format!("{} is not a list", each.over))),
+            _ => Err(UnknownReason(format!("{} is not a list", each.over))),
         }
     }
 
@@ -294,7 +297,7 @@ impl<'s, 'v> Scope<'s, 'v> {
             Which::Map | Which::Filter => {
                 let mut kept = Vec::new();
                 for element in elements {
-                    let result = self.with(each, element.clone(), |scope| -> Result<Option<Value>, Unknown> {
+                    let result = self.with(each, element.clone(), |scope| -> Result<Option<Value>, UnknownReason> {
                         if each.which == Which::Filter {
                             return Ok(scope.truth(&each.body)?.then(|| element.into_owned()));
                         }
@@ -320,7 +323,7 @@ fn member<'v>(item: &Value, items: &[Value], list: &ExprNode) -> Answer<'v> {
         match equal(item, other) {
             Ok(true) => return Ok(truth(true)),
             Ok(false) => {}
-            Err(why) => unclear = Some(Unknown(format!("an element of {list} cannot be compared: {why}"))),
+            Err(why) => unclear = Some(UnknownReason(format!("an element of {list} cannot be compared: {why}"))),
         }
     }
     unclear.map_or(Ok(truth(false)), Err)
@@ -338,8 +341,8 @@ fn measure<'v>(x: f64) -> Cow<'v, Value> {
     Cow::Owned(Value::Float(x))
 }
 
-fn overflow(node: &ExprNode) -> Unknown {
-    Unknown(format!("{node} is too large"))
+fn overflow(node: &ExprNode) -> UnknownReason {
+    UnknownReason(format!("{node} is too large"))
 }
 
 /// A part of a value, borrowed when the whole is.
@@ -364,7 +367,7 @@ fn promised<'v>(value: Cow<'v, Value>, node: &ExprNode) -> Answer<'v> {
         | (Shape::Record(_), Value::Map(_)) => true,
         _ => false,
     };
-    if fits { Ok(value) } else { Err(Unknown(format!("{node} is not what it should be, {}", kind(&node.shape)))) }
+    if fits { Ok(value) } else { Err(UnknownReason(format!("{node} is not what it should be, {}", kind(&node.shape)))) }
 }
 
 fn kind(shape: &Shape) -> &'static str {

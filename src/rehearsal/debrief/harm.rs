@@ -7,7 +7,7 @@ use crate::core::evidence::shut_sentence;
 use crate::core::fact::{Ending, Fact, Recorded};
 use crate::core::ids::StepId;
 use crate::core::plan::{Plan, Reversibility, Step};
-use crate::core::state::{Phase, Run};
+use crate::core::state::{Run, StepProgress};
 use crate::core::time::{At, Span};
 use crate::core::value::Value;
 use crate::world::sim::Truth;
@@ -51,10 +51,10 @@ pub(super) fn not_as_told(plan: &Plan, run: &Run, truth: &Truth) -> Vec<String> 
         let name = named(plan, &step.id);
         let missing = real(step).any(|at| !truth.standing.contains(&(step.id.clone(), at)));
         match run.phase(&step.id) {
-            Phase::Done { .. } if missing => {
+            StepProgress::Done { .. } if missing => {
                 found.push(format!("{name} counts as done, and never took effect"));
             }
-            Phase::Skipped { .. } if missing && complete => {
+            StepProgress::Skipped { .. } if missing && complete => {
                 found.push(format!("the run counts as complete, and {name} never took effect"));
             }
             _ => {}
@@ -124,7 +124,7 @@ pub(super) fn harm(
             Fact::StepFailed { step, why, .. } => {
                 failed.insert(step, why);
             }
-            Fact::StepSkipped { step, reason, .. } if matches!(run.phase(step), Phase::Skipped { .. }) => {
+            Fact::StepSkipped { step, reason, .. } if matches!(run.phase(step), StepProgress::Skipped { .. }) => {
                 let after = failed.get(step).map_or_else(String::new, |why| format!(" after it had failed ({why})"));
                 harm.push(format!("{} was left out{after}: {reason}", named(plan, step)));
             }

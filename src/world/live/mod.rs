@@ -24,7 +24,7 @@ pub use watching::Watching;
 
 use self::jobs::Reporter;
 use self::jobs::outbox::Outbox;
-use self::kind::Job;
+use self::kind::JobContext;
 use self::net::pg;
 use self::secrets::Secrets;
 use super::{World, WorldEvent, shape};
@@ -181,7 +181,7 @@ impl World for LiveWorld {
                 let (shared, key) = (Arc::clone(&shared), key.clone());
                 async move {
                     let report = Reporter::new(&shared, &key);
-                    kind::perform(&shared, &action, Job { key: &key, report: &report, stop }).await
+                    kind::perform(&shared, &action, JobContext { key: &key, report: &report, stop }).await
                 }
             };
             Box::pin(see_through(&shared, key, work)).await;

@@ -16,7 +16,7 @@ const OF_LIMIT: f64 = 0.8;
 
 /// A job under way.
 #[derive(Clone, Debug)]
-pub(super) struct Job {
+pub(super) struct SimulatedJob {
     pub action: Action,
     pub since: At,
     pub fate: Fate,
@@ -58,7 +58,7 @@ pub(super) fn success(action: &Action, took: Span) -> Outcome {
 }
 
 /// How a job ends that was stopped or took too long, and whether it took effect all the same.
-pub(super) fn cut_short(job: &mut Job, took: Span) -> (Outcome, bool) {
+pub(super) fn cut_short(job: &mut SimulatedJob, took: Span) -> (Outcome, bool) {
     let well = job.fate == Fate::Well;
     let mut cut = CutShort { timed_out: job.timed_out, took, well, dice: &mut job.dice };
     match rehearsed(&job.action) {

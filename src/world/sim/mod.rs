@@ -37,7 +37,7 @@ use crate::scenario::Scenario;
 
 use super::WorldEvent;
 use dice::Dice;
-use jobs::Job;
+use jobs::SimulatedJob;
 use model::Model;
 use probes::Watched;
 use trouble::{Fate, Troubles};
@@ -103,7 +103,7 @@ pub struct SimWorld {
     watching: bool,
     watch: BTreeMap<ProbeId, Watched>,
     muted: Vec<(usize, ProbeId, Mute)>,
-    running: BTreeMap<JobKey, Job>,
+    running: BTreeMap<JobKey, SimulatedJob>,
     /// What commands left behind for whoever looks for them.
     results: BTreeMap<JobKey, (Outcome, Span)>,
     /// Whether each job that is over took effect, whatever anybody was told.
@@ -285,8 +285,15 @@ impl SimWorld {
         let mut dice = Dice::new(self.seed, &format!("job {key} {now:?}"));
         let fate = self.troubles.fate(&key);
         let took = jobs::duration(&self.plan, &key, action, &mut dice);
-        let mut job =
-            Job { action: action.clone(), since: now, fate, stopped: false, timed_out: false, orphan: None, dice };
+        let mut job = SimulatedJob {
+            action: action.clone(),
+            since: now,
+            fate,
+            stopped: false,
+            timed_out: false,
+            orphan: None,
+            dice,
+        };
         let delay = if action.records().is_some() { self.troubles.delay() } else { Span::ZERO };
         let limit = action.limit().unwrap_or(At::NEVER.since(now));
         let takes = Span(took.0.saturating_add(delay.0));
@@ -527,7 +534,7 @@ impl SimWorld {
     }
 
     /// What keeps a job from doing what was asked, if anything does.
-    fn hindrance(&mut self, job: &mut Job) -> Option<String> {
+    fn hindrance(&mut self, job: &mut SimulatedJob) -> Option<String> {
         kind::rehearsed(&job.action)?.hindrance(&self.model, &mut self.troubles, &mut job.dice)
     }
 }

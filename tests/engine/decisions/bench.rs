@@ -12,7 +12,7 @@ use gonogo::core::recover::take_over;
 use gonogo::core::refusal::Refusal;
 use gonogo::core::rollback::way_back;
 use gonogo::core::standing::{StepState, picture, step_state, undo_word, word};
-use gonogo::core::state::{Phase, Run};
+use gonogo::core::state::{Run, StepProgress};
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 use gonogo::runbook::{Options, load_str};
@@ -37,7 +37,7 @@ impl Bench {
         self.plan.step(&id.into()).unwrap()
     }
 
-    pub fn phase(&self, id: &str) -> &Phase {
+    pub fn phase(&self, id: &str) -> &StepProgress {
         self.run.phase(&id.into())
     }
 
@@ -111,7 +111,7 @@ impl Bench {
 
     /// The job under way ends.
     pub fn ends(&mut self, id: &str, well: bool) -> Decision {
-        let Phase::Running(running) = self.phase(id) else { panic!("{:?}", self.phase(id)) };
+        let StepProgress::Running(running) = self.phase(id) else { panic!("{:?}", self.phase(id)) };
         let key = running.key.clone();
         let outcome = if well {
             Outcome::Succeeded { summary: "exit 0".to_owned() }

@@ -5,7 +5,7 @@ use gonogo::core::ids::{Attempt, StepId};
 use gonogo::core::input::{Command, Effect};
 use gonogo::core::job::{Direction, JobKey};
 use gonogo::core::standing::StepState;
-use gonogo::core::state::Phase;
+use gonogo::core::state::StepProgress;
 use gonogo::core::time::Span;
 
 use super::bench::Bench;
@@ -57,7 +57,7 @@ fn a_section_found_half_done_takes_itself_back_in_reverse() {
     assert_eq!(bench.state("section"), StepState::Reverting);
     assert_eq!(bench.ends("section", true).effects, starts(Direction::Revert, 0));
     bench.ends("section", true);
-    let Phase::Failed { why, reverted: true, .. } = bench.phase("section") else {
+    let StepProgress::Failed { why, reverted: true, .. } = bench.phase("section") else {
         panic!("{:?}", bench.phase("section"));
     };
     let why = gonogo::words::failure_cause(why);

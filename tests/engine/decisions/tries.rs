@@ -1,14 +1,14 @@
 //! What later tries, guards, soaks, stops and pauses mean, one example each.
 
+use gonogo::core::evidence::shut_sentence;
 use gonogo::core::fact::{Fact, Finding};
 use gonogo::core::ids::Attempt;
 use gonogo::core::input::{Command, Confirmation, Decision, Effect, Input};
 use gonogo::core::job::{Direction, JobKey, Outcome};
-use gonogo::core::evidence::shut_sentence;
 use gonogo::core::refusal::Refusal;
 use gonogo::core::rollback::way_back;
 use gonogo::core::standing::{StepState, stop_word};
-use gonogo::core::state::Phase;
+use gonogo::core::state::StepProgress;
 use gonogo::core::time::Span;
 use gonogo::core::value::Value;
 use gonogo::words::failure_cause;
@@ -111,14 +111,17 @@ fn a_second_try_to_take_back_goes_on_with_the_first_job_that_is_not_done_and_wai
     bench.ends("leave", true);
     bench.read(0, true);
     bench.ends("leave", false); // to open fails, behind the drain
-    assert!(matches!(bench.phase("leave"), Phase::Failed { reverted: false, .. }));
+    assert!(matches!(bench.phase("leave"), StepProgress::Failed { reverted: false, .. }));
     // The fence is not put up again, but whether all has drained is looked at again before anything is opened.
     bench.wait(30_000);
     assert_eq!(begins_with(&bench.undo("leave").unwrap()), (1, 1));
     bench.wait(1_000);
-    assert!(matches!(bench.phase("leave"), Phase::Running(running) if running.key.job == 1), "nothing fresh to see");
+    assert!(
+        matches!(bench.phase("leave"), StepProgress::Running(running) if running.key.job == 1),
+        "nothing fresh to see"
+    );
     bench.read(0, true);
-    assert!(matches!(bench.phase("leave"), Phase::Running(running) if running.key.job == 2));
+    assert!(matches!(bench.phase("leave"), StepProgress::Running(running) if running.key.job == 2));
 
     // The cockpit goes away, and nobody knows whether it was opened.
     bench.crash(Span(500));
@@ -129,11 +132,13 @@ fn a_second_try_to_take_back_goes_on_with_the_first_job_that_is_not_done_and_wai
     bench.crash(Span(500));
     // Somebody has seen that it was opened: that is not done again.
     bench.found("leave", Finding::Happened);
-    assert!(matches!(bench.phase("leave"), Phase::Failed { why, .. } if failure_cause(why).contains("up to job 3")));
+    assert!(
+        matches!(bench.phase("leave"), StepProgress::Failed { why, .. } if failure_cause(why).contains("up to job 3"))
+    );
     assert!(bench.on_the_way_back("leave"));
     assert_eq!(begins_with(&bench.undo("leave").unwrap()), (3, 3));
     bench.ends("leave", true);
-    assert!(matches!(bench.phase("leave"), Phase::Undone { .. }) && !bench.on_the_way_back("leave"));
+    assert!(matches!(bench.phase("leave"), StepProgress::Undone { .. }) && !bench.on_the_way_back("leave"));
 
     // Done anew, it is taken back anew.
     bench.start("leave").unwrap();
@@ -148,7 +153,7 @@ fn a_section_that_took_itself_back_does_not_hide_what_an_earlier_try_left() {
     bench.ends("switch", true);
     bench.ends("switch", false); // fence fails,
     bench.ends("switch", false); // and so does taking it back
-    assert!(matches!(bench.phase("switch"), Phase::Failed { reverted: false, .. }) && bench.stopped());
+    assert!(matches!(bench.phase("switch"), StepProgress::Failed { reverted: false, .. }) && bench.stopped());
     bench.start("switch").unwrap();
     bench.ends("switch", false); // look fails,
     let decision = bench.ends("switch", true); // and is taken back
@@ -166,7 +171,7 @@ fn growth_is_counted_anew_by_every_try() {
     bench.read(44, true);
     bench.read(44, true);
     bench.wait(6_000);
-    let Phase::Failed { why, .. } = bench.phase("copy") else { panic!("{:?}", bench.phase("copy")) };
+    let StepProgress::Failed { why, .. } = bench.phase("copy") else { panic!("{:?}", bench.phase("copy")) };
     let why = failure_cause(why);
     assert!(why.contains("customers.failed grew by 3 since 02:00:00"), "{why}");
     // A failure of an earlier try is not held against this one.
@@ -175,7 +180,7 @@ fn growth_is_counted_anew_by_every_try() {
     bench.ends("copy", true);
     bench.crash(Span(2_000));
     bench.read(44, true);
-    assert!(matches!(bench.phase("copy"), Phase::Done { .. }), "{:?}", bench.phase("copy"));
+    assert!(matches!(bench.phase("copy"), StepProgress::Done { .. }), "{:?}", bench.phase("copy"));
 }
 
 #[test]
@@ -192,7 +197,7 @@ fn a_step_that_cannot_count_does_not_start_by_a_word_and_counts_from_the_first_r
     assert_eq!(late, Some(("customers.failed", &Value::Int(7))));
     bench.ends("copy", true);
     bench.read(7, true);
-    assert!(matches!(bench.phase("copy"), Phase::Done { .. }));
+    assert!(matches!(bench.phase("copy"), StepProgress::Done { .. }));
 }
 
 #[test]
@@ -221,7 +226,7 @@ fn a_broken_guard_lets_nothing_start_and_an_unknown_one_only_with_a_reason() {
     bench.read(9, true);
     bench.start("count").unwrap();
     bench.read(10, true);
-    assert!(matches!(bench.phase("count"), Phase::Running(running) if running.stopping.is_some()));
+    assert!(matches!(bench.phase("count"), StepProgress::Running(running) if running.stopping.is_some()));
 }
 
 #[test]
@@ -230,7 +235,7 @@ fn only_watched_time_counts_for_a_soak_and_a_restart_agrees() {
     bench.read(0, true);
     bench.start("watch").unwrap();
     let passed = |bench: &Bench| match bench.phase("watch") {
-        Phase::Running(running) => running.passed(bench.now),
+        StepProgress::Running(running) => running.passed(bench.now),
         other => panic!("{other:?}"),
     };
     let begun = bench.now;
@@ -238,7 +243,7 @@ fn only_watched_time_counts_for_a_soak_and_a_restart_agrees() {
     bench.wait(30_000);
     let watched = passed(&bench);
     assert!(watched < Span(10_100), "{watched} of {} counted", bench.now.since(begun));
-    let Phase::Running(running) = bench.phase("watch") else { panic!() };
+    let StepProgress::Running(running) = bench.phase("watch") else { panic!() };
     let guards = &running.interrupted.as_ref().unwrap().guards;
     let why = guards.iter().map(shut_sentence).collect::<Vec<_>>().join("; ");
     assert!(why.contains("\"customers are served\" UNKNOWN (customers is stale"), "{why}");
@@ -249,7 +254,7 @@ fn only_watched_time_counts_for_a_soak_and_a_restart_agrees() {
     bench.wait(2_000);
     assert_eq!(passed(&bench), watched);
     bench.read(0, true);
-    assert!(matches!(bench.phase("watch"), Phase::Running(running) if running.interrupted.is_none()));
+    assert!(matches!(bench.phase("watch"), StepProgress::Running(running) if running.interrupted.is_none()));
     bench.wait(5_000);
     assert!(passed(&bench) > watched);
     // Hours of which the journal has a trace are not thrown away by a crash.
@@ -258,7 +263,7 @@ fn only_watched_time_counts_for_a_soak_and_a_restart_agrees() {
     bench.read(0, true);
     assert!(passed(&bench) >= before);
     bench.wait(6_000);
-    assert!(matches!(bench.phase("watch"), Phase::Done { .. }), "{:?}", bench.phase("watch"));
+    assert!(matches!(bench.phase("watch"), StepProgress::Done { .. }), "{:?}", bench.phase("watch"));
     let kinds: Vec<&str> = bench.facts.iter().map(|recorded| recorded.fact.kind()).collect();
     assert_eq!(kinds.iter().filter(|kind| **kind == "soak_interrupted").count(), 2);
     assert_eq!(kinds.iter().filter(|kind| **kind == "soak_continued").count(), 2);
@@ -276,10 +281,10 @@ fn only_a_step_whose_work_ended_well_is_verified_again() {
     bench.start("copy").unwrap();
     bench.ends("copy", true);
     bench.wait(8_000);
-    assert!(matches!(bench.phase("copy"), Phase::Failed { .. }));
+    assert!(matches!(bench.phase("copy"), StepProgress::Failed { .. }));
     bench.command(Command::VerifyAgain { step: "copy".into() }).unwrap();
     bench.read(0, true);
-    assert!(matches!(bench.phase("copy"), Phase::Done { .. }));
+    assert!(matches!(bench.phase("copy"), StepProgress::Done { .. }));
     // What an undo has begun to take back is not verified either.
     bench.undo("copy").unwrap();
     bench.ends("copy", false);
@@ -309,7 +314,7 @@ fn a_doubt_is_resolved_about_the_job_that_was_seen() {
     bench.start("switch").unwrap();
     bench.crash(Span(500));
     let seen = bench.confirmation("switch", "").seen;
-    let Phase::InDoubt { key, .. } = bench.phase("switch").clone() else { panic!() };
+    let StepProgress::InDoubt { key, .. } = bench.phase("switch").clone() else { panic!() };
     let outcome = Outcome::Succeeded { summary: "exit 0".to_owned() };
     bench.input(Input::JobEnded { key, outcome, took: Span(5) }).unwrap();
     bench.crash(Span(500));
@@ -331,10 +336,10 @@ fn writes_stop_with_the_job_that_stops_them_and_flow_with_the_one_that_lets_them
     };
     bench.start("switch").unwrap();
     assert_eq!(seen(&mut bench, [true, true, true]), [false, true, true, false]);
-    assert!(matches!(bench.phase("switch"), Phase::Done { .. }));
+    assert!(matches!(bench.phase("switch"), StepProgress::Done { .. }));
     bench.undo("switch").unwrap();
     assert_eq!(seen(&mut bench, [true, true, true]), [false, true, true, false]);
-    assert!(matches!(bench.phase("switch"), Phase::Undone { .. }));
+    assert!(matches!(bench.phase("switch"), StepProgress::Undone { .. }));
     // The fence fails and is taken away again: writes flow from there on, not before.
     bench.start("switch").unwrap();
     assert_eq!(seen(&mut bench, [true, false, true]), [false, true, true, false]);
@@ -344,7 +349,7 @@ fn writes_stop_with_the_job_that_stops_them_and_flow_with_the_one_that_lets_them
     (0..3).for_each(|_| drop(bench.ends("switch", true)));
     bench.undo("switch").unwrap();
     bench.ends("switch", false);
-    assert!(matches!(bench.phase("switch"), Phase::Failed { .. }) && !bench.stopped());
+    assert!(matches!(bench.phase("switch"), StepProgress::Failed { .. }) && !bench.stopped());
 }
 
 #[test]
@@ -382,7 +387,7 @@ fn what_the_runbook_does_not_take_back_is_taken_back_by_hand_and_said() {
     assert!(matches!(by_hand(&mut bench, "ship", "done"), Err(Refusal::ReasonTooShort(_))));
     assert!(bench.on_the_way_back("ship"));
     by_hand(&mut bench, "ship", "called the crate back and counted it").unwrap();
-    assert!(matches!(bench.phase("ship"), Phase::Undone { .. }) && !bench.on_the_way_back("ship"));
+    assert!(matches!(bench.phase("ship"), StepProgress::Undone { .. }) && !bench.on_the_way_back("ship"));
     assert_eq!(by_hand(&mut bench, "copy", "put it back myself"), Err(Refusal::UndoNotTried("copy".into())));
     bench.undo("copy").unwrap();
     bench.ends("copy", false);

@@ -16,7 +16,7 @@ use gonogo::core::job::{Direction, JobKey};
 use gonogo::core::plan::{Confirm, Plan};
 use gonogo::core::refusal::Refusal;
 use gonogo::core::standing::picture;
-use gonogo::core::state::{Phase, Run};
+use gonogo::core::state::{Run, StepProgress};
 use gonogo::core::time::{At, Span};
 use gonogo::driver::{Engine, Opening, Turn, facts_of};
 use gonogo::journal::memory::{FailAt, FaultyLedger, MemoryLedger, MemoryView};
@@ -79,7 +79,7 @@ async fn what_was_seen_before_the_machine_slept_counts_for_nothing() {
             .collect::<Vec<_>>()
     };
     let passed = |engine: &Engine<TestWorld>| match engine.run().phase(&StepId::from("soak")) {
-        Phase::Running(running) => running.passed(engine.now()),
+        StepProgress::Running(running) => running.passed(engine.now()),
         other => panic!("{other:?}"),
     };
     while engine.is_recording() {
@@ -269,7 +269,11 @@ impl Story {
             [("one", true), ("forced", false), ("unwanted", false), ("section", true), ("last", true), ("watch", true)]
         {
             let phase = run.phase(&step.into());
-            let fits = if done { matches!(phase, Phase::Done { .. }) } else { matches!(phase, Phase::Skipped { .. }) };
+            let fits = if done {
+                matches!(phase, StepProgress::Done { .. })
+            } else {
+                matches!(phase, StepProgress::Skipped { .. })
+            };
             assert!(fits, "{step} is {phase:?}");
         }
         self.nothing_was_done_twice_or_unrecorded();
@@ -312,22 +316,27 @@ impl Cockpit {
         let run = self.engine.run();
         let reason = || "as the runbook says".to_owned();
         for (id, step) in run.touched() {
-            if let Phase::InDoubt { key, .. } = &step.phase {
+            if let StepProgress::InDoubt { key, .. } = &step.phase {
                 return Some(self.resolve(id, key, outside));
             }
         }
         let start = |id: &str| Some(Command::Confirm(self.confirmation(id)));
-        let startable = |phase: &Phase| matches!(phase, Phase::Pending | Phase::Undone { .. } | Phase::Failed { .. });
+        let startable = |phase: &StepProgress| {
+            matches!(phase, StepProgress::Pending | StepProgress::Undone { .. } | StepProgress::Failed { .. })
+        };
         for step in &self.engine.plan().steps {
             let id = step.id.as_str();
             let phase = run.phase(&step.id);
             match (id, phase) {
-                (_, Phase::Running(_) | Phase::Verifying { .. }) => return None,
-                ("forced", Phase::Pending | Phase::Failed { .. }) if run.step(&step.id).undo_attempt.0 == 0 => {
+                (_, StepProgress::Running(_) | StepProgress::Verifying { .. }) => return None,
+                ("forced", StepProgress::Pending | StepProgress::Failed { .. })
+                    if run.step(&step.id).undo_attempt.0 == 0 =>
+                {
                     return Some(Command::Override { confirmation: self.confirmation(id), reason: reason() });
                 }
-                ("forced", Phase::Done { .. }) => return Some(self.undo(id)),
-                ("forced", Phase::Undone { .. } | Phase::Failed { .. }) | ("unwanted", Phase::Pending) => {
+                ("forced", StepProgress::Done { .. }) => return Some(self.undo(id)),
+                ("forced", StepProgress::Undone { .. } | StepProgress::Failed { .. })
+                | ("unwanted", StepProgress::Pending) => {
                     return Some(Command::Skip { step: step.id.clone(), reason: reason() });
                 }
                 (_, phase) if startable(phase) => return start(id),
@@ -432,7 +441,10 @@ async fn resumed_and_finished(story: &mut Story) {
     if was_opened && !cockpit.has_ended() {
         for key in &open {
             let phase = cockpit.engine.run().phase(&key.step);
-            assert!(matches!(phase, Phase::InDoubt { key: doubtful, .. } if doubtful == key), "{key} is {phase:?}");
+            assert!(
+                matches!(phase, StepProgress::InDoubt { key: doubtful, .. } if doubtful == key),
+                "{key} is {phase:?}"
+            );
         }
         if story.traces == Traces::None {
             for _ in 0..5 {
@@ -441,7 +453,7 @@ async fn resumed_and_finished(story: &mut Story) {
             assert_eq!(story.outside().order.len(), before, "something was started unasked");
             for key in &open {
                 let phase = cockpit.engine.run().phase(&key.step);
-                assert!(matches!(phase, Phase::InDoubt { .. }), "{key} is {phase:?} unasked");
+                assert!(matches!(phase, StepProgress::InDoubt { .. }), "{key} is {phase:?} unasked");
             }
         }
     }
@@ -530,7 +542,7 @@ fn a_journal_that_hangs_is_told_and_what_waited_for_it_is_not_started_unasked() 
         assert_eq!(story.outside().order, [], "something was started unrecorded");
         gate.set(false);
         let failed = |cockpit: &Cockpit| match cockpit.engine.run().phase(&"one".into()) {
-            Phase::Failed { why, .. } => Some(gonogo::words::failure_cause(why)),
+            StepProgress::Failed { why, .. } => Some(gonogo::words::failure_cause(why)),
             _ => None,
         };
         while failed(&cockpit).is_none() && story.outside().order.is_empty() {
@@ -704,14 +716,14 @@ fn leaving_during_a_soak_leaves_at_once_and_the_soak_goes_on_with_the_next_drive
         let mut story = Story::new(&plan(), Traces::All);
         let mut cockpit = story.open(None);
         let watch = StepId::from("watch");
-        cockpit.until(&story, |cockpit| matches!(cockpit.engine.run().phase(&watch), Phase::Running(_))).await;
+        cockpit.until(&story, |cockpit| matches!(cockpit.engine.run().phase(&watch), StepProgress::Running(_))).await;
         cockpit.engine.leave("quit");
         let mut turns = 0;
         while cockpit.turn().await != Turn::Left {
             turns += 1;
             assert!(turns < 20, "stays for a soak");
         }
-        assert!(matches!(cockpit.engine.run().phase(&watch), Phase::Running(_)), "the soak was not left alone");
+        assert!(matches!(cockpit.engine.run().phase(&watch), StepProgress::Running(_)), "the soak was not left alone");
         story.close(cockpit);
         resumed_and_finished(&mut story).await;
     });

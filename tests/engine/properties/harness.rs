@@ -16,7 +16,7 @@ use gonogo::core::recover::take_over;
 use gonogo::core::refusal::Refusal;
 use gonogo::core::rollback::way_back;
 use gonogo::core::standing::picture;
-use gonogo::core::state::{Phase, Run};
+use gonogo::core::state::{Run, StepProgress};
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 
@@ -212,7 +212,7 @@ impl<'a> Harness<'a> {
     /// What a soak has counted so far is not more than was watched.
     fn nothing_unwatched_counts(&self) {
         for (id, (_, watched)) in &self.soaks {
-            let Phase::Running(running) = self.run.phase(id) else { continue };
+            let StepProgress::Running(running) = self.run.phase(id) else { continue };
             let counted = running.passed(self.now);
             assert!(counted <= *watched, "{id} counts {counted}, but every guard was GO for {watched} only");
         }
@@ -230,8 +230,8 @@ impl<'a> Harness<'a> {
     fn count_from_here(&mut self) {
         for step in &self.plan.steps {
             let running = match self.run.phase(&step.id) {
-                Phase::Running(running) => running.key.direction != Direction::Undo,
-                Phase::Verifying { .. } => true,
+                StepProgress::Running(running) => running.key.direction != Direction::Undo,
+                StepProgress::Verifying { .. } => true,
                 _ => false,
             };
             for source in self.growth(step).into_iter().filter(|_| running && self.run.ended.is_none()) {
@@ -272,16 +272,19 @@ impl<'a> Harness<'a> {
         self.commit(decision);
         for step in &self.plan.steps {
             match (before.phase(&step.id), self.run.phase(&step.id)) {
-                (Phase::Running(was), Phase::InDoubt { key, .. }) => {
+                (StepProgress::Running(was), StepProgress::InDoubt { key, .. }) => {
                     assert_eq!(was.key, *key);
                     assert!(self.plan.action(key).unwrap().leaves_the_program());
                     self.counts.add("in doubt after a crash");
                 }
-                (Phase::Running(was), is) => {
+                (StepProgress::Running(was), is) => {
                     let kept = !self.plan.action(&was.key).unwrap().leaves_the_program();
-                    assert!(kept && matches!(is, Phase::Running(is) if is.key == was.key), "{was:?} became {is:?}");
+                    assert!(
+                        kept && matches!(is, StepProgress::Running(is) if is.key == was.key),
+                        "{was:?} became {is:?}"
+                    );
                 }
-                (Phase::Verifying { since: was }, Phase::Verifying { since: is }) => {
+                (StepProgress::Verifying { since: was }, StepProgress::Verifying { since: is }) => {
                     assert_eq!(was.plus(away), *is, "unwatched time counts against {}", step.id);
                     self.counts.add("crash while verifying");
                 }
@@ -326,7 +329,7 @@ impl<'a> Harness<'a> {
             let stored = Fact::decode(fact.kind(), FACT_VERSION, &fact.encode().unwrap()).unwrap();
             self.replayed.apply(self.plan, self.now, &stored);
             if let Fact::DoubtResolved { key, .. } = &fact {
-                let pending = matches!(self.run.phase(&key.step), Phase::Pending);
+                let pending = matches!(self.run.phase(&key.step), StepProgress::Pending);
                 assert!(!pending || (key.direction, key.job) == (Direction::Do, 0), "{key} is forgotten");
                 assert!(!pending || !self.has_effect(&key.step), "what an earlier try of {key} left is forgotten");
             }
@@ -344,7 +347,7 @@ impl<'a> Harness<'a> {
                     self.counts.add("job");
                 }
                 Effect::StopJob(key) => {
-                    assert!(matches!(self.run.phase(&key.step), Phase::Running(running) if running.key == key));
+                    assert!(matches!(self.run.phase(&key.step), StepProgress::Running(running) if running.key == key));
                     self.counts.add("stop in the world");
                 }
                 Effect::AdoptJob(key) => self.adopting.push_back(key),
@@ -361,13 +364,18 @@ impl<'a> Harness<'a> {
         let stopped = self.run.writes.since.is_some();
         for step in self.plan.steps.iter().filter(stops) {
             match (step.writes, self.run.phase(&step.id)) {
-                (Some(WriteMark::Pause), Phase::Running(running)) if running.key.direction != Direction::Undo => {
+                (Some(WriteMark::Pause), StepProgress::Running(running))
+                    if running.key.direction != Direction::Undo =>
+                {
                     assert!(stopped, "writes flow while {} works", step.id);
                 }
-                (_, Phase::Pending | Phase::Undone { .. } | Phase::Failed { reverted: true, .. }) => {
+                (
+                    _,
+                    StepProgress::Pending | StepProgress::Undone { .. } | StepProgress::Failed { reverted: true, .. },
+                ) => {
                     assert!(!stopped, "writes are said to be stopped although {} is gone", step.id);
                 }
-                (Some(WriteMark::Pause), Phase::Done { .. }) => assert!(!stopped),
+                (Some(WriteMark::Pause), StepProgress::Done { .. }) => assert!(!stopped),
                 _ => {}
             }
         }
@@ -455,11 +463,16 @@ impl<'a> Harness<'a> {
         assert_eq!(step.id, confirmation.step);
         assert_eq!(*by, me());
         let phase = self.run.phase(&step.id);
-        let startable =
-            matches!(phase, Phase::Pending | Phase::Failed { .. } | Phase::Undone { .. } | Phase::Skipped { .. });
+        let startable = matches!(
+            phase,
+            StepProgress::Pending
+                | StepProgress::Failed { .. }
+                | StepProgress::Undone { .. }
+                | StepProgress::Skipped { .. }
+        );
         assert!(startable, "{} started while {phase:?}", step.id);
         for need in &step.needs {
-            let settled = matches!(self.run.phase(need), Phase::Done { .. } | Phase::Skipped { .. });
+            let settled = matches!(self.run.phase(need), StepProgress::Done { .. } | StepProgress::Skipped { .. });
             assert!(settled, "{} started before {need}", step.id);
         }
         let window = self.plan.window;
@@ -545,7 +558,7 @@ impl<'a> Harness<'a> {
         assert!(!leaves_nothing(&step));
         if step.undo.is_some() {
             assert!(self.run.step(id).undo_attempt > Attempt(0), "{id} has an undo that was not tried");
-            assert!(matches!(self.run.phase(id), Phase::Failed { reverted: false, .. }));
+            assert!(matches!(self.run.phase(id), StepProgress::Failed { reverted: false, .. }));
         }
         self.still_as_seen(id, seen);
     }
@@ -553,11 +566,12 @@ impl<'a> Harness<'a> {
     fn may_go_back(&self, id: &StepId) -> Step {
         let step = self.plan.step(id).unwrap();
         let phase = self.run.phase(&step.id);
-        let idle = matches!(phase, Phase::Done { .. } | Phase::Failed { .. } | Phase::Skipped { .. });
+        let idle =
+            matches!(phase, StepProgress::Done { .. } | StepProgress::Failed { .. } | StepProgress::Skipped { .. });
         assert!(idle && self.has_effect(&step.id), "{phase:?}");
         assert_ne!(step.reversibility, Reversibility::None);
         for other in &self.plan.steps {
-            let under_way = matches!(self.run.phase(&other.id), Phase::Running(_));
+            let under_way = matches!(self.run.phase(&other.id), StepProgress::Running(_));
             let rests =
                 self.needs(&other.id, &step.id) && (under_way || self.has_effect(&other.id) && !leaves_nothing(other));
             assert!(!rests, "{} taken back while {} rests on it", step.id, other.id);
@@ -577,11 +591,11 @@ impl<'a> Harness<'a> {
         self.still_as_seen(id, &confirmation.seen);
         assert!(confirmation.shown >= Span(300));
         let expected = match self.run.phase(id) {
-            Phase::Running(running) if running.key.direction != Direction::Do => {
+            StepProgress::Running(running) if running.key.direction != Direction::Do => {
                 self.counts.add("stop of a way back");
                 id.as_str()
             }
-            Phase::Running(_) | Phase::Verifying { .. } => "stop",
+            StepProgress::Running(_) | StepProgress::Verifying { .. } => "stop",
             phase => panic!("{id} was stopped while {phase:?}"),
         };
         assert_eq!(confirmation.typed.trim(), expected);
@@ -590,9 +604,11 @@ impl<'a> Harness<'a> {
     fn ended_rightly(&mut self, how: &Ending) {
         for step in &self.plan.steps {
             let phase = self.run.phase(&step.id);
-            assert!(!matches!(phase, Phase::Running(_)), "ended while {} runs", step.id);
+            assert!(!matches!(phase, StepProgress::Running(_)), "ended while {} runs", step.id);
             match how {
-                Ending::Completed => assert!(matches!(phase, Phase::Done { .. } | Phase::Skipped { .. }), "{phase:?}"),
+                Ending::Completed => {
+                    assert!(matches!(phase, StepProgress::Done { .. } | StepProgress::Skipped { .. }), "{phase:?}")
+                }
                 Ending::RolledBack => assert!(!self.has_effect(&step.id) || leaves_nothing(step), "{phase:?}"),
                 Ending::Abandoned { reason } => assert!(reason.trim().chars().count() >= 10),
             }
@@ -607,8 +623,8 @@ impl<'a> Harness<'a> {
     /// I6: the answer of a job nobody waits for is written down, and that is all.
     fn late_changes_nothing(&mut self, key: &JobKey, decision: &Decision) {
         let awaited = match self.run.phase(&key.step) {
-            Phase::Running(running) => running.key == *key,
-            Phase::InDoubt { key: doubtful, .. } => doubtful == key,
+            StepProgress::Running(running) => running.key == *key,
+            StepProgress::InDoubt { key: doubtful, .. } => doubtful == key,
             _ => false,
         };
         if awaited && self.run.ended.is_none() {
@@ -744,7 +760,7 @@ impl<'a> Harness<'a> {
     }
 
     fn doubt_ends(&mut self, key: &JobKey, finding: Finding) {
-        assert!(matches!(self.run.phase(&key.step), Phase::InDoubt { key: doubtful, .. } if doubtful == key));
+        assert!(matches!(self.run.phase(&key.step), StepProgress::InDoubt { key: doubtful, .. } if doubtful == key));
         match (key.direction, finding) {
             (Direction::Do, Finding::DidNotHappen) if key.job == 0 => {
                 let trace = self.traces.entry(key.step.clone()).or_default();
@@ -776,7 +792,7 @@ impl<'a> Harness<'a> {
 
     /// I2: one job of a step at a time.
     fn job_begins(&mut self, key: &JobKey) {
-        if let Phase::Running(running) = self.run.phase(&key.step) {
+        if let StepProgress::Running(running) = self.run.phase(&key.step) {
             let over = self.facts.iter().rev().any(|recorded| {
                 matches!(&recorded.fact, Fact::JobEnded { key, .. } | Fact::JobAdopted { key, .. } if *key == running.key)
             });
@@ -820,7 +836,7 @@ impl<'a> Harness<'a> {
     /// I3, P3: done only on fresh readings that were begun after the work.
     fn done_rightly(&mut self, step: &StepId, evidence: &[gonogo::core::evidence::Evidence]) {
         assert!(
-            matches!(self.run.phase(step), Phase::Verifying { .. }),
+            matches!(self.run.phase(step), StepProgress::Verifying { .. }),
             "{step} done while {:?}",
             self.run.phase(step)
         );
@@ -844,7 +860,7 @@ impl<'a> Harness<'a> {
             assert!(!reverted, "{id} says it went back");
             return;
         };
-        if matches!(self.run.phase(id), Phase::Verifying { .. }) {
+        if matches!(self.run.phase(id), StepProgress::Verifying { .. }) {
             return;
         }
         let cause = section.cause.as_ref().unwrap();
@@ -871,7 +887,7 @@ impl<'a> Harness<'a> {
             return;
         }
         for (id, progress) in self.run.touched() {
-            let Phase::Running(running) = &progress.phase else { continue };
+            let StepProgress::Running(running) = &progress.phase else { continue };
             let deadline = self.plan.work(&running.key).and_then(|work| work.deadline);
             if running.key.direction != Direction::Do || running.stopping.is_some() {
                 continue;
@@ -907,7 +923,7 @@ impl<'a> Harness<'a> {
         assert!(way.cost < Reversibility::None);
         let takes = gonogo::core::forecast::way(self.plan, &self.run, self.now, &way.steps);
         let expects: Vec<Option<Span>> = listed.iter().map(|id| step(id).expect).collect();
-        let undoing = |id: &&StepId| matches!(self.run.phase(id), Phase::Running(running) if running.key.direction == Direction::Undo);
+        let undoing = |id: &&StepId| matches!(self.run.phase(id), StepProgress::Running(running) if running.key.direction == Direction::Undo);
         if !listed.iter().any(undoing) {
             assert_eq!(takes.span.0, expects.iter().flatten().map(|span| span.0).sum::<u64>());
             assert_eq!(takes.at_least, expects.iter().any(Option::is_none));
@@ -947,8 +963,10 @@ impl<'a> Harness<'a> {
             .steps
             .iter()
             .filter(|step| {
-                matches!(self.run.phase(&step.id), Phase::Pending | Phase::Failed { .. } | Phase::Undone { .. })
-                    && step.needs.iter().all(|need| self.run.is_settled(need))
+                matches!(
+                    self.run.phase(&step.id),
+                    StepProgress::Pending | StepProgress::Failed { .. } | StepProgress::Undone { .. }
+                ) && step.needs.iter().all(|need| self.run.is_settled(need))
             })
             .collect();
         if ready.is_empty() { self.step(at) } else { ready[usize::from(at) % ready.len()] }

@@ -15,7 +15,7 @@ use gonogo::core::input::{Command, Confirmation};
 use gonogo::core::job::{Adoption, Direction, Outcome};
 use gonogo::core::plan::{Confirm, Plan, Reversibility, Step};
 use gonogo::core::reading::{Failure, Reading};
-use gonogo::core::state::Phase;
+use gonogo::core::state::StepProgress;
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 use gonogo::runbook::{self, Options};
@@ -283,7 +283,7 @@ fn pick<T: Clone>(items: &[T], at: u8) -> Option<T> {
 }
 
 /// Steps in a phase for which an operator can do something special.
-fn steps_in(harness: &Harness, fits: impl Fn(&Phase) -> bool) -> Vec<StepId> {
+fn steps_in(harness: &Harness, fits: impl Fn(&StepProgress) -> bool) -> Vec<StepId> {
     harness.plan.steps.iter().map(|step| step.id.clone()).filter(|id| fits(harness.run.phase(id))).collect()
 }
 
@@ -332,7 +332,7 @@ fn onward(harness: &mut Harness, at: u8, but: Option<(u8, Ends)>) {
             let ends = but.filter(|(job, _)| u16::from(*job) == key.job).map_or(Ends::Well, |(_, ends)| ends);
             harness.ended(key, outcome(ends));
         }
-        for id in steps_in(harness, |phase| matches!(phase, Phase::Running(_))) {
+        for id in steps_in(harness, |phase| matches!(phase, StepProgress::Running(_))) {
             let _ = harness.command(Command::Acknowledge { step: id.clone(), item: 0 });
             let _ = harness.command(Command::Acknowledge { step: id, item: 1 });
         }
@@ -349,7 +349,7 @@ fn relapse(harness: &mut Harness, at: u8) {
         }
     }
     harness.crash(Span(100));
-    for step in steps_in(harness, |phase| matches!(phase, Phase::InDoubt { .. })) {
+    for step in steps_in(harness, |phase| matches!(phase, StepProgress::InDoubt { .. })) {
         let (seen, _) = harness.look(harness.plan.step(&step).unwrap());
         let finding = Finding::DidNotHappen;
         let _ = harness.command(Command::Resolve { step, finding, reason: text(Reason::Good), seen });
@@ -373,7 +373,7 @@ fn perform(harness: &mut Harness, op: &Op) {
         Op::Start { at, any, word, sight, second, reason } => start(harness, at, any, word, sight, second, reason),
         Op::Undo { at, way, word, sight } => undo(harness, at, way, word, sight),
         Op::Tick(at, item) => {
-            let running = steps_in(harness, |phase| matches!(phase, Phase::Running(_)));
+            let running = steps_in(harness, |phase| matches!(phase, StepProgress::Running(_)));
             let step = pick(&running, at).unwrap_or_else(|| harness.step(at).id.clone());
             let _ = harness.command(Command::Acknowledge { step, item: u16::from(item) });
         }
@@ -382,20 +382,21 @@ fn perform(harness: &mut Harness, op: &Op) {
             let _ = harness.command(Command::Skip { step, reason: text(reason) });
         }
         Op::Stop { at, word, sight } => {
-            let busy = steps_in(harness, |phase| matches!(phase, Phase::Running(_) | Phase::Verifying { .. }));
+            let busy =
+                steps_in(harness, |phase| matches!(phase, StepProgress::Running(_) | StepProgress::Verifying { .. }));
             let step = pick(&busy, at).map_or_else(|| harness.step(at), |id| harness.plan.step(&id).unwrap());
-            let back = matches!(harness.run.phase(&step.id), Phase::Running(running) if running.key.direction != Direction::Do);
+            let back = matches!(harness.run.phase(&step.id), StepProgress::Running(running) if running.key.direction != Direction::Do);
             let typed = typed(word, if back { step.id.as_str() } else { "stop" }, step);
             let confirmation = confirmation(harness, step, typed, sight, 0);
             let _ = harness.command(Command::Stop(confirmation));
         }
         Op::VerifyAgain(at) => {
-            let failed = steps_in(harness, |phase| matches!(phase, Phase::Failed { .. }));
+            let failed = steps_in(harness, |phase| matches!(phase, StepProgress::Failed { .. }));
             let step = pick(&failed, at).unwrap_or_else(|| harness.step(at).id.clone());
             let _ = harness.command(Command::VerifyAgain { step });
         }
         Op::Resolve(at, finding, reason, sight) => {
-            let doubtful = steps_in(harness, |phase| matches!(phase, Phase::InDoubt { .. }));
+            let doubtful = steps_in(harness, |phase| matches!(phase, StepProgress::InDoubt { .. }));
             let step = pick(&doubtful, at).unwrap_or_else(|| harness.step(at).id.clone());
             let finding = [Finding::Happened, Finding::DidNotHappen, Finding::HalfHappened][usize::from(finding % 3)];
             let seen = confirmation(harness, harness.plan.step(&step).unwrap(), String::new(), sight, 0).seen;

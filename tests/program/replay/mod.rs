@@ -8,7 +8,7 @@ mod whole;
 
 use gonogo::core::fact::{Ending, FACT_VERSION, Fact, Recorded};
 use gonogo::core::ids::{Attempt, StepId};
-use gonogo::core::state::Phase;
+use gonogo::core::state::StepProgress;
 use gonogo::journal::{Holder, Ledger, NewRecord, NewRun, Sample};
 use gonogo::pace::Steer;
 use gonogo::replay::{Recording, Replay, Report, verify};
@@ -346,7 +346,7 @@ fn keys_lead_from_decision_to_decision_and_say_where_there_is_no_further() {
     }
     assert!(replay.steer(Steer::PreviousDecision).is_err_and(|why| why.contains("before")));
     replay.steer(Steer::Step("look".into())).unwrap();
-    assert!(matches!(replay.run().phase(&"look".into()), Phase::Running(_)));
+    assert!(matches!(replay.run().phase(&"look".into()), StepProgress::Running(_)));
     replay.steer(Steer::End).unwrap();
     assert!(replay.steer(Steer::Onward).is_err_and(|why| why.contains("ends here")));
     assert!(replay.steer(Steer::Place("T+0:10".to_owned())).is_ok());

@@ -12,7 +12,7 @@ use gonogo::core::job::{Adoption, Direction, JobKey, Outcome, Stream};
 use gonogo::core::plan::{Plan, Step};
 use gonogo::core::reading::{Failure, Reading};
 use gonogo::core::standing::{StepState, picture, step_state, stop_word, undo_word, word};
-use gonogo::core::state::Phase;
+use gonogo::core::state::StepProgress;
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 use gonogo::driver::{Engine, Opening, facts_of};
@@ -416,7 +416,7 @@ impl Story {
                 .engine()
                 .run()
                 .touched()
-                .find_map(|(id, step)| matches!(step.phase, Phase::Running(_)).then(|| id.clone()));
+                .find_map(|(id, step)| matches!(step.phase, StepProgress::Running(_)).then(|| id.clone()));
             let reason = "this is only a story".to_owned();
             let end = Command::End { how: Ending::Abandoned { reason } };
             let plan = Arc::clone(&self.plan);

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::spool::{Exit, KEPT, Process, Request, Spool, Traces, private};
+use super::spool::{CommandRequest, Exit, KEPT, Process, Spool, Traces, private};
 use crate::core::job::Stream;
 use crate::world::live::secrets::mask::{Masker, StreamMask};
 
@@ -47,7 +47,7 @@ fn watch_over(dir: &Path) -> Result<(), String> {
     let mut bytes = Vec::new();
     std::io::stdin().read_to_end(&mut bytes).map_err(|err| format!("cannot read the request: {err}"))?;
     // Cut short when the cockpit died while writing: then nothing is started.
-    let request: Request = serde_json::from_slice(&bytes).map_err(|_| "the request is incomplete".to_owned())?;
+    let request: CommandRequest = serde_json::from_slice(&bytes).map_err(|_| "the request is incomplete".to_owned())?;
     drop(bytes);
     let spool = Spool::new(dir, &request.key);
     let mut traces = Traces { watcher: Some(own()?), command: None, started: wall_ms() };
@@ -65,7 +65,7 @@ fn watch_over(dir: &Path) -> Result<(), String> {
     spool.end(&exit).map_err(|err| format!("cannot write the result to {}: {err}", dir.display()))
 }
 
-async fn run(request: &Request, spool: &Spool, traces: &mut Traces) -> Exit {
+async fn run(request: &CommandRequest, spool: &Spool, traces: &mut Traces) -> Exit {
     let masker = Masker::from_needles(request.needles.clone());
     let unstarted = |what: String| Exit { unstarted: Some(masker.mask(&what)), at: wall_ms(), ..Exit::default() };
     // Before the command starts, so that no request to stop is lost.
@@ -103,7 +103,7 @@ async fn run(request: &Request, spool: &Spool, traces: &mut Traces) -> Exit {
     }
 }
 
-fn spawn(request: &Request) -> Result<Child, String> {
+fn spawn(request: &CommandRequest) -> Result<Child, String> {
     let (program, args) = request.argv.split_first().ok_or("there is nothing to run")?;
     let mut command = Command::new(program);
     command

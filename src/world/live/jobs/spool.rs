@@ -19,7 +19,7 @@ pub(in crate::world::live) const KEPT: u64 = 64 * 1024 * 1024;
 
 /// What the watcher is asked to do. Comes through a pipe: it holds secrets.
 #[derive(Serialize, Deserialize)]
-pub(in crate::world::live) struct Request {
+pub(in crate::world::live) struct CommandRequest {
     /// The job's name, and the stem of its files.
     pub(in crate::world::live) key: String,
     /// Program and arguments.

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 
-use super::{Job, Measure, Perform};
+use super::{JobContext, Measure, Perform};
 use crate::contain::contain_now;
 use crate::core::job::{Adoption, JobKey, Outcome};
 use crate::core::kind::command::{CommandAction, CommandLine, CommandProbe};
@@ -18,7 +18,7 @@ use crate::core::time::Span;
 use crate::core::value::Value;
 use crate::world::WorldEvent;
 use crate::world::live::jobs::shim::PATIENCE;
-use crate::world::live::jobs::spool::{Exit, Life, Process, Request, Spool, Traces};
+use crate::world::live::jobs::spool::{CommandRequest, Exit, Life, Process, Spool, Traces};
 use crate::world::live::jobs::tail::Tail;
 use crate::world::live::jobs::{Reporter, unwatched, wait_for_stop};
 use crate::world::live::secrets::Secrets;
@@ -32,7 +32,7 @@ const OVERTIME: Duration = Duration::from_secs(10);
 const LARGEST_ANSWER: u64 = 1024 * 1024;
 
 impl Perform for CommandAction {
-    async fn perform(&self, shared: &Arc<Shared>, job: Job<'_>) -> (Outcome, Option<Span>) {
+    async fn perform(&self, shared: &Arc<Shared>, job: JobContext<'_>) -> (Outcome, Option<Span>) {
         run(shared, self, job).await
     }
 
@@ -49,7 +49,7 @@ impl Perform for CommandAction {
                 let (shared, key) = (Arc::clone(&shared), key.clone());
                 async move {
                     let report = Reporter::new(&shared, &key);
-                    follow(&shared, &self, watcher, Job { key: &key, report: &report, stop }).await
+                    follow(&shared, &self, watcher, JobContext { key: &key, report: &report, stop }).await
                 }
             };
             see_through(&shared, key, work).await;
@@ -58,8 +58,8 @@ impl Perform for CommandAction {
 }
 
 /// Starts the command and stays with it to its end.
-async fn run(shared: &Arc<Shared>, command: &CommandAction, job: Job<'_>) -> (Outcome, Option<Span>) {
-    let Job { key, report, stop } = job;
+async fn run(shared: &Arc<Shared>, command: &CommandAction, job: JobContext<'_>) -> (Outcome, Option<Span>) {
+    let JobContext { key, report, stop } = job;
     let request = match request(shared, key, command).await {
         Ok(request) => request,
         Err(what) => return (Outcome::Failed { what: format!("{what}; nothing was run") }, None),
@@ -146,9 +146,9 @@ async fn follow(
     shared: &Arc<Shared>,
     command: &CommandAction,
     watcher: Process,
-    job: Job<'_>,
+    job: JobContext<'_>,
 ) -> (Outcome, Option<Span>) {
-    let Job { key, report, stop } = job;
+    let JobContext { key, report, stop } = job;
     let spool = Spool::new(&shared.output_dir(), &key.to_string());
     let pid = watcher.pid;
     let end = async move {
@@ -283,7 +283,7 @@ fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / (1024.0 * 1024.0)
 }
 
-async fn request(shared: &Shared, key: &JobKey, command: &CommandAction) -> Result<Request, String> {
+async fn request(shared: &Shared, key: &JobKey, command: &CommandAction) -> Result<CommandRequest, String> {
     let argv = argv(&command.run)?;
     // So that they are masked also when this command does not ask for them.
     shared.secrets.prime().await;
@@ -295,7 +295,7 @@ async fn request(shared: &Shared, key: &JobKey, command: &CommandAction) -> Resu
         Some(cwd) => Some(shared.secrets.reveal(cwd).await?),
         None => None,
     };
-    Ok(Request {
+    Ok(CommandRequest {
         key: key.to_string(),
         argv,
         env,

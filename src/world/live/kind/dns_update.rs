@@ -15,7 +15,7 @@ use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType as Type, TSigV
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::{Job, Perform};
+use super::{JobContext, Perform};
 use crate::core::job::Outcome;
 use crate::core::kind::DnsUpdateAction;
 use crate::core::record::{DnsChange, RecordType};
@@ -39,14 +39,14 @@ struct Lost {
 }
 
 impl Perform for DnsUpdateAction {
-    async fn perform(&self, shared: &Arc<Shared>, job: Job<'_>) -> (Outcome, Option<Span>) {
+    async fn perform(&self, shared: &Arc<Shared>, job: JobContext<'_>) -> (Outcome, Option<Span>) {
         (send(shared, self, job).await, None)
     }
 }
 
 /// Sends the update to the first authoritative server.
-async fn send(shared: &Shared, update: &DnsUpdateAction, job: Job<'_>) -> Outcome {
-    let Job { report, mut stop, .. } = job;
+async fn send(shared: &Shared, update: &DnsUpdateAction, job: JobContext<'_>) -> Outcome {
+    let JobContext { report, mut stop, .. } = job;
     let unsent = |what: String| Outcome::Failed { what: format!("{what}; nothing was sent") };
     let (target, server) = match server(shared, update) {
         Ok(found) => found,

@@ -14,7 +14,7 @@ use rand::seq::SliceRandom as _;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Job, Perform, Watch};
+use super::{JobContext, Perform, Watch};
 use crate::contain::contain;
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::job::Outcome;
@@ -23,7 +23,7 @@ use crate::core::probe::Probe;
 use crate::core::time::Span;
 use crate::core::value::Value;
 use crate::world::live::jobs::wait_for_stop;
-use crate::world::live::net::http::{self, Answer, Ask, Broken, Connection, status_text};
+use crate::world::live::net::http::{self, Broken, Connection, HttpAnswer, HttpRequest, status_text};
 use crate::world::live::schedule::Timetable;
 use crate::world::live::{Shared, foreign};
 
@@ -137,8 +137,14 @@ async fn request(
     let started = Instant::now();
     let asked = async {
         let settings = shared.http(target)?;
-        let ask =
-            Ask { id: target, target: settings, method: Method::Get, path, headers: &BTreeMap::new(), body: None };
+        let ask = HttpRequest {
+            id: target,
+            target: settings,
+            method: Method::Get,
+            path,
+            headers: &BTreeMap::new(),
+            body: None,
+        };
         let answer = http::exchange(&ask, &mut kept, &shared.secrets, &mut false).await;
         let answer = answer.map_err(|broken| broken.what)?;
         Ok(answer.status.as_u16())
@@ -250,13 +256,13 @@ fn millis(micros: u64) -> f64 {
 }
 
 impl Perform for HttpAction {
-    async fn perform(&self, shared: &Arc<Shared>, job: Job<'_>) -> (Outcome, Option<Span>) {
+    async fn perform(&self, shared: &Arc<Shared>, job: JobContext<'_>) -> (Outcome, Option<Span>) {
         (send(shared, self, job).await, None)
     }
 }
 
-async fn send(shared: &Shared, call: &HttpAction, job: Job<'_>) -> Outcome {
-    let Job { report, mut stop, .. } = job;
+async fn send(shared: &Shared, call: &HttpAction, job: JobContext<'_>) -> Outcome {
+    let JobContext { report, mut stop, .. } = job;
     let target = match shared.http(&call.target) {
         Ok(target) => target,
         Err(what) => return Outcome::Failed { what },
@@ -268,7 +274,7 @@ async fn send(shared: &Shared, call: &HttpAction, job: Job<'_>) -> Outcome {
         },
         None => None,
     };
-    let ask = Ask {
+    let ask = HttpRequest {
         id: &call.target,
         target,
         method: call.method,
@@ -312,7 +318,7 @@ fn judge(
     shared: &Shared,
     call: &HttpAction,
     contains: Option<&str>,
-    answer: &Answer,
+    answer: &HttpAnswer,
     name: &str,
     started: Instant,
 ) -> Outcome {

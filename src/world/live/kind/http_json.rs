@@ -8,7 +8,7 @@ use crate::core::kind::HttpJsonProbe;
 use crate::core::kind::http::Method;
 use crate::core::reading::Failure;
 use crate::core::value::Value;
-use crate::world::live::net::http::{Ask, Connection, exchange, status_text};
+use crate::world::live::net::http::{Connection, HttpRequest, exchange, status_text};
 use crate::world::live::{Shared, declared};
 
 impl Measure for HttpJsonProbe {
@@ -17,7 +17,7 @@ impl Measure for HttpJsonProbe {
 
     async fn measure(&self, shared: &Shared, _: Duration, kept: &mut Self::Memory) -> Result<Value, Failure> {
         let target = shared.http(&self.target).map_err(Failure::new)?;
-        let ask = Ask {
+        let ask = HttpRequest {
             id: &self.target,
             target,
             method: Method::Get,

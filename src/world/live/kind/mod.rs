@@ -50,7 +50,7 @@ impl<T: Measure> Watch for T {
 }
 
 /// A job as the kind that does it sees it.
-pub(super) struct Job<'a> {
+pub(super) struct JobContext<'a> {
     /// Its name, also the idempotency key.
     pub key: &'a JobKey,
     /// Where its lines go.
@@ -62,7 +62,11 @@ pub(super) struct Job<'a> {
 /// A kind of action that can be done.
 pub(super) trait Perform: Clone + Send + Sync + 'static {
     /// Does it and says how it ended, with its run time where somebody else measured that.
-    fn perform(&self, shared: &Arc<Shared>, job: Job<'_>) -> impl Future<Output = (Outcome, Option<Span>)> + Send;
+    fn perform(
+        &self,
+        shared: &Arc<Shared>,
+        job: JobContext<'_>,
+    ) -> impl Future<Output = (Outcome, Option<Span>)> + Send;
 
     /// Looks for a job of an earlier cockpit, reports what it found and, if it still runs, its end. Only for kinds that
     /// leave a trace ([`ActionSpec::leaves_a_trace`](crate::core::kind::spec::ActionSpec::leaves_a_trace)).
@@ -91,7 +95,7 @@ macro_rules! dispatch {
         }
 
         /// Does what the action says.
-        pub(super) async fn perform(shared: &Arc<Shared>, action: &Action, job: Job<'_>) -> (Outcome, Option<Span>) {
+        pub(super) async fn perform(shared: &Arc<Shared>, action: &Action, job: JobContext<'_>) -> (Outcome, Option<Span>) {
             match action {
                 $($(Action::$action(of) => of.perform(shared, job).await,)?)*
                 Action::Manual(_) | Action::Wait(_) | Action::Soak(_) => {

@@ -15,7 +15,7 @@ use crate::core::kind::ReplicationProbe;
 use crate::core::reading::Failure;
 use crate::core::value::Value;
 use crate::world::live::Shared;
-use crate::world::live::net::pg::{Purpose, Session};
+use crate::world::live::net::pg::{PgSession, Purpose};
 
 /// Slot and walsender: a row with NULLs when nobody reads, no row when the slot is gone. Of a walsender, a role without
 /// `pg_read_all_stats` sees that it is there and nothing else.
@@ -134,8 +134,8 @@ async fn measure(shared: &Shared, probe: &ReplicationProbe, memory: &mut Replica
 struct Both<'a> {
     shared: &'a Shared,
     probe: &'a ReplicationProbe,
-    source: &'a Session,
-    target: &'a Session,
+    source: &'a PgSession,
+    target: &'a PgSession,
 }
 
 type Asked<T> = Result<T, tokio_postgres::Error>;

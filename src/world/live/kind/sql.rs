@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
 
-use super::{Job, Measure, Perform};
+use super::{JobContext, Measure, Perform};
 use crate::core::job::Outcome;
 use crate::core::kind::sql::{SqlAction, SqlExpect, SqlProbe};
 use crate::core::reading::Failure;
@@ -16,7 +16,7 @@ use crate::core::time::Span;
 use crate::core::value::Value;
 use crate::world::live::jobs::{Reporter, wait_for_stop};
 use crate::world::live::net::chain;
-use crate::world::live::net::pg::{Lease, Purpose, Session};
+use crate::world::live::net::pg::{Lease, PgSession, Purpose};
 use crate::world::live::{Shared, declared, foreign};
 
 /// Time beyond its own limit that a statement gets to be cancelled by the server.
@@ -61,7 +61,7 @@ struct Progress<'a> {
 }
 
 impl Perform for SqlAction {
-    async fn perform(&self, shared: &Arc<Shared>, job: Job<'_>) -> (Outcome, Option<Span>) {
+    async fn perform(&self, shared: &Arc<Shared>, job: JobContext<'_>) -> (Outcome, Option<Span>) {
         (run(shared, self, job.report, job.stop).await, None)
     }
 }
@@ -135,7 +135,7 @@ async fn open(shared: &Shared, sql: &SqlAction) -> Result<Lease, String> {
 
 async fn statements_on(
     shared: &Arc<Shared>,
-    session: &Session,
+    session: &PgSession,
     sql: &SqlAction,
     statements: &[String],
     expected: Option<&SqlExpect>,
@@ -200,7 +200,7 @@ async fn statements_on(
     Outcome::Succeeded { summary: format!("{}{late}", last.rows()) }
 }
 
-async fn roll_back(session: &Session) {
+async fn roll_back(session: &PgSession) {
     drop(tokio::time::timeout(GRACE, session.client().batch_execute("rollback")).await);
 }
 
@@ -230,7 +230,7 @@ impl Answer {
 
 async fn one(
     shared: &Arc<Shared>,
-    session: &Session,
+    session: &PgSession,
     sql: &SqlAction,
     statement: &str,
     mut stop: watch::Receiver<bool>,
@@ -273,7 +273,7 @@ async fn one(
 
 impl Progress<'_> {
     /// The sentence about a stop that came before `what` was sent.
-    async fn stopped(&self, session: &Session, what: &str) -> Outcome {
+    async fn stopped(&self, session: &PgSession, what: &str) -> Outcome {
         if self.sql.transaction {
             roll_back(session).await;
         }
@@ -290,7 +290,7 @@ impl Progress<'_> {
         }
     }
 
-    fn failed(&self, shared: &Shared, session: &Session, broke: Broke, what: &str) -> Outcome {
+    fn failed(&self, shared: &Shared, session: &PgSession, broke: Broke, what: &str) -> Outcome {
         let effect = self.effect();
         match broke {
             Broke::Error(err) => {

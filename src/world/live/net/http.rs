@@ -27,7 +27,7 @@ use crate::world::live::secrets::Secrets;
 const LARGEST_BODY: usize = 1024 * 1024;
 
 /// What is asked.
-pub(in crate::world::live) struct Ask<'a> {
+pub(in crate::world::live) struct HttpRequest<'a> {
     /// The target's name and settings.
     pub(in crate::world::live) id: &'a TargetId,
     pub(in crate::world::live) target: &'a Http,
@@ -40,7 +40,7 @@ pub(in crate::world::live) struct Ask<'a> {
 }
 
 /// What came back.
-pub(in crate::world::live) struct Answer {
+pub(in crate::world::live) struct HttpAnswer {
     pub(in crate::world::live) status: hyper::StatusCode,
     pub(in crate::world::live) body: Vec<u8>,
     /// The body is longer than what was read.
@@ -93,7 +93,7 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    async fn of(ask: &Ask<'_>, secrets: &Secrets) -> Result<Self, String> {
+    async fn of(ask: &HttpRequest<'_>, secrets: &Secrets) -> Result<Self, String> {
         let base = secrets.reveal(&ask.target.url).await?;
         let path = secrets.reveal(ask.path).await?;
         let wrong = |err: &dyn std::fmt::Display| format!("the address of `{}` is wrong: {err}", ask.id);
@@ -114,11 +114,11 @@ impl Endpoint {
 /// connection is put there when it can be used again. `sent` tells whether the request may have left when the exchange
 /// is cut short.
 pub(in crate::world::live) async fn exchange(
-    ask: &Ask<'_>,
+    ask: &HttpRequest<'_>,
     kept: &mut Option<Connection>,
     secrets: &Secrets,
     sent: &mut bool,
-) -> Result<Answer, Broken> {
+) -> Result<HttpAnswer, Broken> {
     let unsent = |what| Broken { what, sent: false, stale: false };
     let endpoint = Endpoint::of(ask, secrets).await.map_err(unsent)?;
     let mut headers = Vec::new();
@@ -146,7 +146,7 @@ pub(in crate::world::live) async fn exchange(
 }
 
 fn request(
-    ask: &Ask<'_>,
+    ask: &HttpRequest<'_>,
     endpoint: &Endpoint,
     headers: &[(&str, String)],
     body: &str,
@@ -213,7 +213,7 @@ async fn send(
     mut timing: Timing,
     endpoint: &Endpoint,
     secrets: &Secrets,
-) -> Result<Answer, Broken> {
+) -> Result<HttpAnswer, Broken> {
     let started = Instant::now();
     let broken = |err: hyper::Error| Broken {
         stale: err.is_canceled() || err.is_incomplete_message(),
@@ -245,7 +245,7 @@ async fn send(
     if !cut && connection.sender.ready().await.is_ok() {
         *kept = Some(connection);
     }
-    Ok(Answer { status, body, cut, timing, retry_after })
+    Ok(HttpAnswer { status, body, cut, timing, retry_after })
 }
 
 /// `503 Service Unavailable`, the reason from the registry and not from the wire.

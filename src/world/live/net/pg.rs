@@ -60,12 +60,12 @@ pub(in crate::world::live) struct Databases {
 
 struct Place {
     target: Postgres,
-    idle: Arc<Mutex<BTreeMap<Purpose, Vec<Session>>>>,
+    idle: Arc<Mutex<BTreeMap<Purpose, Vec<PgSession>>>>,
     watchers: Arc<Semaphore>,
 }
 
 /// One open connection.
-pub(in crate::world::live) struct Session {
+pub(in crate::world::live) struct PgSession {
     client: Client,
     /// `old (10.0.0.5:5432)`, for messages.
     place: String,
@@ -73,14 +73,14 @@ pub(in crate::world::live) struct Session {
     task: AbortHandle,
 }
 
-impl Drop for Session {
+impl Drop for PgSession {
     fn drop(&mut self) {
         // A hung server must not keep the socket and its task.
         self.task.abort();
     }
 }
 
-impl Session {
+impl PgSession {
     /// The driver's handle.
     pub(in crate::world::live) fn client(&self) -> &Client {
         &self.client
@@ -100,15 +100,15 @@ impl Session {
 /// A session on loan. It is kept for the next user only when it is given back: one that was dropped in the
 /// middle of a query is closed.
 pub(in crate::world::live) struct Lease {
-    session: Option<Session>,
+    session: Option<PgSession>,
     purpose: Purpose,
-    idle: Arc<Mutex<BTreeMap<Purpose, Vec<Session>>>>,
+    idle: Arc<Mutex<BTreeMap<Purpose, Vec<PgSession>>>>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Lease {
     /// The session. `None` never happens before [`Lease::give_back`], which consumes the lease.
-    pub(in crate::world::live) fn session(&self) -> Option<&Session> {
+    pub(in crate::world::live) fn session(&self) -> Option<&PgSession> {
         self.session.as_ref()
     }
 
@@ -163,7 +163,7 @@ impl Databases {
         target: &Postgres,
         purpose: Purpose,
         secrets: &Secrets,
-    ) -> Result<Session, String> {
+    ) -> Result<PgSession, String> {
         let dsn = secrets.reveal(&target.dsn).await?;
         let mut config: Config = dsn
             .parse()
@@ -200,7 +200,7 @@ impl Databases {
                 (client, tokio::spawn(async move { drop(contain(connection).await) }))
             }
         };
-        Ok(Session { client, place, user, task: task.abort_handle() })
+        Ok(PgSession { client, place, user, task: task.abort_handle() })
     }
 
     /// Asks the server to stop what `token` stands for. Best effort: the statement's own end tells.
