@@ -607,7 +607,7 @@ impl<'a> Harness<'a> {
             assert!(!matches!(phase, StepProgress::Running(_)), "ended while {} runs", step.id);
             match how {
                 Ending::Completed => {
-                    assert!(matches!(phase, StepProgress::Done { .. } | StepProgress::Skipped { .. }), "{phase:?}")
+                    assert!(matches!(phase, StepProgress::Done { .. } | StepProgress::Skipped { .. }), "{phase:?}");
                 }
                 Ending::RolledBack => assert!(!self.has_effect(&step.id) || leaves_nothing(step), "{phase:?}"),
                 Ending::Abandoned { reason } => assert!(reason.trim().chars().count() >= 10),
