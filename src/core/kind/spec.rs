@@ -115,9 +115,11 @@ pub trait ProbeSpec {
     /// What is wrong with it beyond what its types say. References to targets are checked elsewhere.
     fn check(&self, context: &CheckContext<'_>) -> Vec<Complaint>;
 
-    /// Who was asked, for the sentence about a silence: `no answer from … within 5s`.
+    /// Who was asked, for the sentence about a silence: `no answer from … within 5s`. Its targets, or else its addresses;
+    /// a kind with neither says it itself.
     fn asked(&self) -> String {
-        self.targets().iter().map(|used| used.id.to_string()).collect::<Vec<_>>().join(" and ")
+        let targets: Vec<String> = self.targets().iter().map(|used| used.id.to_string()).collect();
+        if targets.is_empty() { self.addresses().join(" and ") } else { targets.join(" and ") }
     }
 
     /// Fields that the runbook declares.

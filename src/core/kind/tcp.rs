@@ -33,10 +33,6 @@ impl ProbeSpec for TcpProbe {
         }
         vec![Complaint::value(&["address"], "this is not `host:port`", "expected a host and a port")]
     }
-
-    fn asked(&self) -> String {
-        self.address.clone()
-    }
 }
 
 impl ProbeDoc for TcpProbe {
