@@ -3,7 +3,7 @@
 pub(in crate::world::live) mod dns;
 pub(in crate::world::live) mod http;
 pub(in crate::world::live) mod pg;
-mod tls;
+pub(in crate::world::live) mod tls;
 
 /// An error with all its causes in one line, without repeating itself.
 pub(in crate::world::live) fn chain(err: &(dyn std::error::Error + 'static)) -> String {
