@@ -11,3 +11,4 @@ mod quoting;
 mod replication;
 mod sql;
 mod support;
+mod tls;

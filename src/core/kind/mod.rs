@@ -20,6 +20,7 @@ macro_rules! kinds {
             sql { probe Sql(SqlProbe) "sql" action Sql(SqlAction) "sql" }
             command { probe Command(CommandProbe) "command" action Command(CommandAction) "command" }
             tcp { probe Tcp(TcpProbe) "tcp" }
+            tls { probe Tls(TlsProbe) "tls" pane tls }
             dns_update { action DnsUpdate(DnsUpdateAction) "dns.update" }
         }
     };
