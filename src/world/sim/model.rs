@@ -41,6 +41,9 @@ pub(super) struct Model {
     pub customers: Customers,
     pub web: Web,
     pub fields: Fields,
+    /// What actions have switched on, and since when: at which target, what, and of what there. A kind with a state of
+    /// its own keeps it here, so that its probe sees what its action did.
+    pub switched_on: BTreeMap<(TargetId, &'static str, String), At>,
     /// How many times more is written, and how many times more customers come, by fault.
     pub writes: Vec<(usize, f64)>,
     pub crowd: Vec<(usize, f64)>,
@@ -78,6 +81,7 @@ impl Model {
             customers: Customers::new(longest),
             web: Web::new(plan, seed),
             fields: Fields::new(plan),
+            switched_on: BTreeMap::new(),
             writes: Vec::new(),
             crowd: Vec::new(),
             using: old.clone(),
