@@ -7,6 +7,7 @@ mod command;
 mod dns;
 mod http;
 mod pg;
+mod pgbouncer;
 mod quoting;
 mod replication;
 mod sql;

@@ -40,7 +40,7 @@ fn id_of(flag: &str) -> u32 {
 }
 
 /// PostgreSQL refuses to run as root.
-fn as_postgres(program: &Path) -> Command {
+pub fn as_postgres(program: &Path) -> Command {
     let mut command = Command::new(program);
     if rustix::process::getuid().is_root() {
         command.uid(id_of("-u")).gid(id_of("-g")).current_dir("/");

@@ -6,6 +6,7 @@ use crate::reader::{Declared, Source};
 
 /// Names that stand twice for the same idea, with the reason.
 const SAME_IDEA: &[(&str, &str)] = &[
+    ("Attachment", "the lab's own, and what stands in its place in a build without the lab"),
     ("Check", "as a runbook writes it, and as the plan holds it"),
     ("Gate", "as a runbook writes it, and as the plan holds it"),
     ("Guard", "as a runbook writes it, and as the plan holds it"),

@@ -21,6 +21,7 @@ macro_rules! kinds {
             command { probe Command(CommandProbe) "command" action Command(CommandAction) "command" }
             tcp { probe Tcp(TcpProbe) "tcp" }
             tls { probe Tls(TlsProbe) "tls" pane tls }
+            pgbouncer { probe Pgbouncer(PgbouncerProbe) "pgbouncer" action Pgbouncer(PgbouncerAction) "pgbouncer" }
             dns_update { action DnsUpdate(DnsUpdateAction) "dns.update" }
         }
     };
