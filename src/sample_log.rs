@@ -11,6 +11,7 @@ use crate::core::board::Board;
 use crate::core::ids::ProbeId;
 use crate::core::job::{JobKey, Stream};
 use crate::core::reading::{Failure, Reading};
+use crate::core::server::Servers;
 use crate::core::time::{At, Span};
 use crate::core::value::Value;
 use crate::history::{Line, OutputTail};
@@ -64,6 +65,8 @@ pub struct KeptReading {
     at: At,
     took: Span,
     result: Result<Value, Failure>,
+    #[serde(default)]
+    servers: Servers,
     /// For one of several readings that stand for the same quiet time: how many more of them follow.
     #[serde(default)]
     pub lapse: Option<u32>,
@@ -72,7 +75,8 @@ pub struct KeptReading {
 impl KeptReading {
     /// The reading.
     pub fn reading(self) -> Reading {
-        Reading { probe: self.probe, at: self.at, took: self.took, result: self.result }
+        let Self { probe, at, took, result, servers, .. } = self;
+        Reading { probe, at, took, result, servers }
     }
 }
 
@@ -321,6 +325,7 @@ mod tests {
     use super::*;
     use crate::core::ids::Attempt;
     use crate::core::job::Direction;
+    use crate::core::server::ServerIdentity;
 
     fn line(text: &str) -> Line {
         let key = JobKey { step: "s".into(), direction: Direction::Do, attempt: Attempt(1), job: 0 };
@@ -334,6 +339,7 @@ mod tests {
             at: At(1_000),
             took: Span(7),
             result: Ok(Value::map([("x", Value::Float(0.1 + 0.2)), ("n", Value::Float(1.0))])),
+            servers: [("db".into(), ServerIdentity::new([("started", Some("then".to_owned()))]))].into(),
         };
         let mut log = SampleLog::new(4, At(0));
         let sample = log.reading(At(1_009), &reading, Some(2)).unwrap();

@@ -344,6 +344,13 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
         Fact::LateResultIgnored { key, .. } => ("job".to_owned(), format!("{}: late result ignored", job(plan, key))),
         Fact::NoteAdded { by, text } => (by.to_string(), format!("note: {}", clean(text))),
         Fact::StatusUpdated { by, text } => (by.to_string(), format!("told stakeholders: {}", clean(text))),
+        Fact::ServerMet { target, identity } => {
+            ("probe".to_owned(), format!("met {}: {}", clean(target.as_str()), clean(&identity.to_string())))
+        }
+        Fact::ServerAccepted { target, differs, by, reason, .. } => (
+            by.to_string(),
+            format!("accepted another server behind {}: {}; {}", clean(target.as_str()), clean(differs), clean(reason)),
+        ),
         Fact::WallClockJumped { by_ms } => {
             let way = if *by_ms > 0 { "forward" } else { "back" };
             ("clock".to_owned(), format!("the wall clock was set {way} by {}", Span(by_ms.unsigned_abs())))

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::evidence::{Assessment, Baselines, Evidence, Term, Verdict};
 use super::expr::{Condition, Sight};
-use super::ids::ProbeId;
+use super::ids::{ProbeId, TargetId};
 use super::plan::{Check, ConditionId, Gate, Guard, Plan, Step};
 use super::reading::{Failure, Reading};
+use super::server::{ServerIdentity, Servers, Stranger};
 use super::state::Run;
 use super::time::{At, Span};
 use super::value::Value;
@@ -24,6 +25,9 @@ pub struct Board {
     /// What was measured before this says nothing.
     #[serde(default)]
     begun: At,
+    /// The servers that answered last.
+    #[serde(default, skip_serializing_if = "Servers::is_empty")]
+    answered: Servers,
     #[serde(skip)]
     readers: BTreeMap<ProbeId, Vec<ConditionId>>,
     /// What is taken for granted of conditions, when a decision is made again on its recorded evidence.
@@ -80,6 +84,7 @@ impl Board {
             probes: BTreeMap::new(),
             runs,
             begun: now,
+            answered: Servers::new(),
             readers: readers(plan),
             testimony: BTreeMap::new(),
             counted_from: None,
@@ -137,15 +142,24 @@ impl Board {
         }
         latest.at = reading.at;
         latest.took = reading.took;
-        match &reading.result {
-            Ok(value) => {
+        // What another server says is no reading of the one that the run is about.
+        let failure = match &reading.result {
+            Ok(_) => run.not_of_its_servers(&reading.servers).map(Failure::new),
+            Err(failure) => Some(failure.clone()),
+        };
+        match (&reading.result, failure) {
+            (_, Some(failure)) => {
+                let since = latest.failure.as_ref().map_or(reading.at, |(since, _)| *since);
+                latest.failure = Some((since, failure));
+            }
+            (Ok(value), None) => {
                 latest.good = Some((reading.at, value.clone()));
                 latest.failure = None;
             }
-            Err(failure) => {
-                let since = latest.failure.as_ref().map_or(reading.at, |(since, _)| *since);
-                latest.failure = Some((since, failure.clone()));
-            }
+            (Err(_), None) => {}
+        }
+        for (target, server) in &reading.servers {
+            self.answered.insert(target.clone(), server.clone());
         }
         for id in self.readers.get(&reading.probe).cloned().unwrap_or_default() {
             self.judge(plan, run, now, id, now);
@@ -215,6 +229,20 @@ impl Board {
         {
             *streak = Streak { verdict, since };
         }
+    }
+
+    /// Servers that have answered and that the run has not met yet.
+    pub fn unmet<'a>(&'a self, run: &'a Run) -> impl Iterator<Item = (&'a TargetId, &'a ServerIdentity)> {
+        self.answered.iter().filter(|(target, _)| !run.servers().contains_key(*target))
+    }
+
+    /// Servers that answer now and are not those of the run, each with how it differs.
+    pub fn strangers(&self, run: &Run) -> Vec<Stranger> {
+        let stranger = |(target, now): (&TargetId, &ServerIdentity)| {
+            let differs = run.servers().get(target)?.difference(now)?;
+            Some(Stranger { target: target.clone(), identity: now.clone(), differs })
+        };
+        self.answered.iter().filter_map(stranger).collect()
     }
 
     /// What is known of a probe now.

@@ -10,6 +10,7 @@ use super::plan::{Confirm, Plan, Reversibility, Step};
 use super::poll::{Station, poll};
 use super::progress;
 use super::refusal::{Advice, Refusal};
+use super::server::Stranger;
 use super::standing::{
     StepState, difference, may_be_verified_again, picture, step_state, stop_word, undo_word, unmet, word,
 };
@@ -62,6 +63,7 @@ impl Operator<'_> {
             Command::Resolve { step, finding, reason, seen } => self.resolve(&step, finding, &reason, &seen),
             Command::Undo(confirmation) => self.undo(&confirmation),
             Command::TakenBackByHand { step, reason, seen } => self.taken_back_by_hand(&step, &reason, &seen),
+            Command::AcceptServers { seen, reason } => self.accept_servers(&seen, &reason),
             Command::Note { text } => Ok(fact(Fact::NoteAdded { by: self.by, text: text_of(&text)? })),
             Command::StatusUpdate { text } => Ok(fact(Fact::StatusUpdated { by: self.by, text: text_of(&text)? })),
             Command::End { how } => self.end(how),
@@ -377,6 +379,26 @@ impl Operator<'_> {
         };
         let (job, effect) = progress::begin(self.plan, &step.id, Direction::Undo, attempt, from);
         Ok(Decision { facts: vec![started, job], effects: effect.into_iter().collect() })
+    }
+
+    fn accept_servers(&self, seen: &[Stranger], reason: &str) -> Result<Decision, Refusal> {
+        let strangers = self.board.strangers(self.run);
+        if strangers.is_empty() {
+            return Err(Refusal::NoOtherServer);
+        }
+        if strangers != seen {
+            let what = "other servers answer than those that were shown".to_owned();
+            return Err(Refusal::PictureChanged { what });
+        }
+        reason_of(reason)?;
+        let accepted = |Stranger { target, identity, differs }| Fact::ServerAccepted {
+            target,
+            identity,
+            differs,
+            by: self.by.clone(),
+            reason: reason.trim().to_owned(),
+        };
+        Ok(Decision { facts: strangers.into_iter().map(accepted).collect(), effects: Vec::new() })
     }
 
     fn end(&self, how: Ending) -> Result<Decision, Refusal> {

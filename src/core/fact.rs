@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::durations::Durations;
 use super::evidence::{Baseline, Baselines, Evidence};
-use super::ids::{Attempt, StepId, Who};
+use super::ids::{Attempt, StepId, TargetId, Who};
 use super::job::{Adoption, JobKey, Outcome};
+use super::server::ServerIdentity;
 use super::time::{At, Span};
 use super::value::Value;
 
@@ -321,6 +322,26 @@ pub enum Fact {
         /// What was said.
         text: String,
     },
+    /// A server was met for the first time. From here on readings of another one open nothing.
+    ServerMet {
+        /// The target that leads there.
+        target: TargetId,
+        /// Who it is.
+        identity: ServerIdentity,
+    },
+    /// Somebody accepted that another server answers, or that it was restarted.
+    ServerAccepted {
+        /// The target that leads there.
+        target: TargetId,
+        /// Who it is now.
+        identity: ServerIdentity,
+        /// How it differs from the one before.
+        differs: String,
+        /// Who accepted it.
+        by: Who,
+        /// Why.
+        reason: String,
+    },
     /// The wall clock was set while the run was going on. The run clock did not follow.
     WallClockJumped {
         /// By how many milliseconds, positive when it went forward.
@@ -474,6 +495,8 @@ impl Fact {
             Fact::LateResultIgnored { .. } => "late_result_ignored",
             Fact::NoteAdded { .. } => "note_added",
             Fact::StatusUpdated { .. } => "status_updated",
+            Fact::ServerMet { .. } => "server_met",
+            Fact::ServerAccepted { .. } => "server_accepted",
             Fact::WallClockJumped { .. } => "wall_clock_jumped",
             Fact::WatchLapsed { .. } => "watch_lapsed",
             Fact::RunEnded { .. } => "run_ended",
@@ -532,6 +555,8 @@ impl Fact {
             | Fact::DriverLeft { .. }
             | Fact::NoteAdded { .. }
             | Fact::StatusUpdated { .. }
+            | Fact::ServerMet { .. }
+            | Fact::ServerAccepted { .. }
             | Fact::WallClockJumped { .. }
             | Fact::WatchLapsed { .. }
             | Fact::RunEnded { .. } => None,

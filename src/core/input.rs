@@ -4,6 +4,7 @@ use super::evidence::Verdict;
 use super::fact::{Ending, Fact, Finding};
 use super::ids::{Attempt, StepId, Who};
 use super::job::{Adoption, JobKey, Outcome};
+use super::server::Stranger;
 use super::time::Span;
 
 /// Something the core is asked to decide on.
@@ -90,6 +91,13 @@ pub enum Command {
         reason: String,
         /// What the screen showed.
         seen: Picture,
+    },
+    /// Accept that other servers answer than those that the run has met, or that they were restarted.
+    AcceptServers {
+        /// What the screen showed.
+        seen: Vec<Stranger>,
+        /// Why the operator thinks that they are the right ones.
+        reason: String,
     },
     /// Write something down.
     Note {

@@ -37,6 +37,7 @@ pub mod record;
 pub mod recover;
 pub mod refusal;
 pub mod rollback;
+pub mod server;
 pub mod simulate;
 pub mod standing;
 pub mod state;

@@ -5,10 +5,11 @@ use super::board::Board;
 use super::evidence::{Evidence, Verdict, shut_sentence};
 use super::expr::Asker;
 use super::fact::{Fact, Finding, StopWhy};
-use super::ids::{Attempt, StepId};
+use super::ids::{Attempt, StepId, TargetId};
 use super::input::{Decision, Effect};
 use super::job::{Adoption, Direction, JobKey, Outcome};
 use super::plan::{Guard, Plan, Step};
+use super::server::ServerIdentity;
 use super::state::{Run, Running, StepProgress};
 use super::time::{At, Span};
 
@@ -278,6 +279,14 @@ pub(super) fn stop(
 pub(super) fn tick(plan: &Plan, run: &Run, board: &Board, now: At) -> Decision {
     if run.ended.is_some() {
         return Decision::default();
+    }
+    let met = |(target, identity): (&TargetId, &ServerIdentity)| Fact::ServerMet {
+        target: target.clone(),
+        identity: identity.clone(),
+    };
+    let facts: Vec<Fact> = board.unmet(run).map(met).collect();
+    if !facts.is_empty() {
+        return Decision { facts, effects: Vec::new() };
     }
     for (id, progress) in run.touched() {
         let Some(step) = plan.step(id) else { continue };

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ids::ProbeId;
+use super::server::Servers;
 use super::time::{At, Span};
 use super::value::Value;
 
@@ -17,6 +18,9 @@ pub struct Reading {
     pub took: Span,
     /// What was seen, or why nothing was.
     pub result: Result<Value, Failure>,
+    /// Who answered, where that can be told.
+    #[serde(default, skip_serializing_if = "Servers::is_empty")]
+    pub servers: Servers,
 }
 
 /// Why a probe has no value: a sentence for the operator, in terms of what was asked of whom.

@@ -147,6 +147,8 @@ pub enum Refusal {
         /// Which steps are in the way, and where each stands.
         open: Vec<(StepId, &'static str)>,
     },
+    /// Every server is the one that the run has met.
+    NoOtherServer,
     /// It would say nothing.
     EmptyText,
     /// The journal has failed.
@@ -227,6 +229,9 @@ impl Refusal {
             Self::StillOpen { how, open } => {
                 let open = open.iter().map(|(id, state)| format!("{} is {state}", step(id)));
                 format!("the run cannot end as {how}: {}", list(open))
+            }
+            Self::NoOtherServer => {
+                "every server is the one that this run has met: there is nothing to accept".to_owned()
             }
             Self::EmptyText => "there is nothing to write down: the text is empty".to_owned(),
             Self::JournalFaulted(fault) => {

@@ -11,6 +11,7 @@ use super::fact::{Ending, Fact, Finding, Mode, StopWhy};
 use super::ids::{Attempt, StepId, Who};
 use super::job::{Adoption, Direction, JobKey, Outcome};
 use super::plan::{Plan, Step, WriteEdge, WriteMark};
+use super::server::Servers;
 use super::time::{At, Span};
 use super::value::Value;
 
@@ -45,6 +46,8 @@ pub struct Run {
     order: Vec<StepId>,
     /// How long steps took in rehearsals, as far as that was known when the run began.
     durations: Arc<BTreeMap<StepId, Durations>>,
+    /// The servers that this run is about, as they were met or accepted.
+    servers: Servers,
 }
 
 /// The write pause as the cockpit's own facts tell it. Customers may see a longer one: they are measured apart.
@@ -303,6 +306,19 @@ impl Run {
         &self.step(id).phase
     }
 
+    /// The servers that this run is about, as they were met or accepted last.
+    pub fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
+    /// Why a reading with these servers says nothing about those of this run; `None` when it is of them.
+    pub fn not_of_its_servers(&self, answered: &Servers) -> Option<String> {
+        answered.iter().find_map(|(target, now)| {
+            let differs = self.servers.get(target)?.difference(now)?;
+            Some(format!("{target} is not the server that this run has met: {differs}"))
+        })
+    }
+
     /// How long the step took in rehearsals, as far as that was known when the run began.
     pub fn durations(&self, id: &StepId) -> Option<&Durations> {
         self.durations.get(id)
@@ -371,6 +387,9 @@ impl Run {
                 self.ended = Some((at, how.clone()));
                 self.customers_at = *customers_at;
                 self.customers.clone_from(customers);
+            }
+            Fact::ServerMet { target, identity } | Fact::ServerAccepted { target, identity, .. } => {
+                self.servers.insert(target.clone(), identity.clone());
             }
             Fact::NoteAdded { .. }
             | Fact::LateResultIgnored { .. }
@@ -602,6 +621,8 @@ impl Run {
             | Fact::LateResultIgnored { .. }
             | Fact::NoteAdded { .. }
             | Fact::StatusUpdated { .. }
+            | Fact::ServerMet { .. }
+            | Fact::ServerAccepted { .. }
             | Fact::WallClockJumped { .. }
             | Fact::WatchLapsed { .. }
             | Fact::RunEnded { .. } => {}

@@ -80,6 +80,9 @@ impl<W: World> Engine<W> {
     ) -> Result<Self, EngineError> {
         let now = clock.now();
         let opened = opening.begin(&plan, who.clone(), epoch)?;
+        for (target, server) in opened.run.servers() {
+            world.expect(target, server);
+        }
         world.watch();
         let board = Board::new(&plan, now);
         let view = RunView::new(plan, opened.run, &opened.facts, board);
@@ -176,6 +179,9 @@ impl<W: World> Engine<W> {
         self.journal.output(self.clock.now());
         for (fact, record) in decision.facts.into_iter().zip(records) {
             self.left |= matches!(fact, Fact::DriverLeft { .. });
+            if let Fact::ServerMet { target, identity } | Fact::ServerAccepted { target, identity, .. } = &fact {
+                self.world.expect(target, identity);
+            }
             self.view.update(at, ViewEvent::Fact(Recorded { seq: record.seq, at, fact }));
             self.journal.durable(record);
         }

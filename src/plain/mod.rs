@@ -337,6 +337,10 @@ impl<S: RunSession> PlainCockpit<S> {
                 let Confirmation { step, seen, .. } = self.confirmation(&step, String::new(), None)?;
                 (Some(step.clone()), Command::TakenBackByHand { step, reason: text(reason), seen })
             }
+            Order::Accept { reason } => {
+                let seen = self.session.board().strangers(self.session.run());
+                (None, Command::AcceptServers { seen, reason: text(reason) })
+            }
             Order::Note { text: words } => (None, Command::Note { text: text(words) }),
             Order::Told { text: words } => (None, Command::StatusUpdate { text: text(words) }),
             Order::End { how, reason } => (None, Command::End { how: ending(how, text(reason))? }),

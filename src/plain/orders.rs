@@ -96,6 +96,12 @@ pub(super) enum Order {
         #[arg(value_name = "REASON", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         reason: Vec<String>,
     },
+    /// accept that another server answers than before, or that it was restarted
+    #[command(visible_alias = "a")]
+    Accept {
+        #[arg(value_name = "REASON", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        reason: Vec<String>,
+    },
     /// write something into the journal
     #[command(visible_alias = "n")]
     Note {

@@ -47,6 +47,10 @@ pub(super) enum RecordedRequest {
         by: Who,
         reason: String,
     },
+    AcceptServers {
+        by: Who,
+        reason: String,
+    },
 }
 
 /// What a decision is made on when it is made again.
@@ -81,7 +85,9 @@ impl Question<'_> {
                 (RecordedRequest::Undo { step, by, typed }, Ground::Evidence(Vec::new(), baselines))
             }
             Fact::TakenBackByHand { step, by, reason } => (RecordedRequest::ByHand { step, by, reason }, Ground::Bare),
-            Fact::BaselineTaken { .. } | Fact::SoakContinued { .. } => (input(Input::Tick), Ground::Readings),
+            Fact::BaselineTaken { .. } | Fact::SoakContinued { .. } | Fact::ServerMet { .. } => {
+                (input(Input::Tick), Ground::Readings)
+            }
             Fact::SoakInterrupted { step, since, evidence, .. } => {
                 let evidence = of_guards(self.plan, &step, evidence);
                 (input(Input::Tick), Ground::Soak(step, evidence, since))
@@ -93,6 +99,9 @@ impl Question<'_> {
             Fact::VerifyingAgain { step, by, .. } => (operator(by, Command::VerifyAgain { step }), Ground::Bare),
             Fact::NoteAdded { by, text } => (operator(by, Command::Note { text }), Ground::Bare),
             Fact::StatusUpdated { by, text } => (operator(by, Command::StatusUpdate { text }), Ground::Bare),
+            Fact::ServerAccepted { by, reason, .. } => {
+                (RecordedRequest::AcceptServers { by, reason }, Ground::Readings)
+            }
             Fact::RunEnded { by, how, .. } => (operator(by, Command::End { how }), Ground::Bare),
             Fact::DoubtResolved { key, finding, by, reason, evidence } => {
                 let ground = testified(of_checks(self.plan, &key.step, evidence));
@@ -151,6 +160,10 @@ impl Question<'_> {
                 let stop = confirmation(step, word, None).map(Command::Stop);
                 let stop = by.clone().zip(stop).map(|(by, command)| Input::Operator { by, command });
                 return stop.into_iter().chain(or_by_itself.then_some(Input::Tick)).collect();
+            }
+            RecordedRequest::AcceptServers { by, reason } => {
+                let seen = board.strangers(self.run);
+                (by, Some(Command::AcceptServers { seen, reason: reason.clone() }))
             }
             RecordedRequest::ByHand { step, by, reason } => {
                 let command = confirmation(step, "", None).map(|confirmation| Command::TakenBackByHand {

@@ -402,6 +402,7 @@ fn decider(fact: &Fact) -> Option<&Who> {
         | Fact::VerifyingAgain { by, .. }
         | Fact::NoteAdded { by, .. }
         | Fact::StatusUpdated { by, .. }
+        | Fact::ServerAccepted { by, .. }
         | Fact::DoubtResolved { by, .. }
         | Fact::StopRequested { why: StopWhy::Operator(by), .. }
         | Fact::RunEnded { by, .. } => Some(by),

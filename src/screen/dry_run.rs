@@ -13,6 +13,7 @@ use crate::core::ids::{StepId, Who};
 use crate::core::input::{Command, Confirmation, Input};
 use crate::core::plan::Step;
 use crate::core::refusal::Refusal;
+use crate::core::server::Stranger;
 use crate::core::standing::{picture, stop_word, undo_word, word};
 use crate::core::state::StepProgress;
 use crate::core::time::Span;
@@ -60,6 +61,12 @@ pub(crate) fn command_of(context: &ViewContext, step: &Step, action: KeyAction) 
     })
 }
 
+/// The acceptance of the servers that answer now, with nothing wrong in it, and who they are.
+pub(crate) fn accepting(context: &ViewContext) -> (Command, Vec<Stranger>) {
+    let seen = context.board.strangers(context.run);
+    (Command::AcceptServers { seen: seen.clone(), reason: REASON.to_owned() }, seen)
+}
+
 /// Whether an action on this step would be accepted now.
 pub(crate) fn accepted(context: &ViewContext, step: &Step, action: KeyAction) -> bool {
     match action {
@@ -91,6 +98,7 @@ pub(crate) fn still_refused(context: &ViewContext, refused_then: &LocalRefusal) 
             let step = context.plan.step(step)?;
             *seen = picture(context.plan, context.run, context.board, context.now, step);
         }
+        Command::AcceptServers { seen, .. } => *seen = context.board.strangers(context.run),
         _ => {}
     }
     refusal_of(context, command).map(|refusal| told(context, &refusal))

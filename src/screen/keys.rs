@@ -44,6 +44,8 @@ pub enum KeyAction {
     ByHand,
     /// Show the way back.
     WayBack,
+    /// Accept that other servers answer than before.
+    AcceptServers,
     /// Write a note.
     Note,
     /// Record a status update.
@@ -260,6 +262,13 @@ pub const KEYS: &[KeyDef] = &[
         "back",
         "back…",
         "show what rolling back from here would do and cost",
+    ),
+    def(
+        &[KeyPress::Char('a')],
+        KeyAction::AcceptServers,
+        "accept",
+        "accept",
+        "accept that another server answers, or that it was restarted; needs a reason",
     ),
     def(&[KeyPress::Char('n')], KeyAction::Note, "note", "note", "write something into the journal"),
     def(&[KeyPress::Char('m')], KeyAction::Status, "told", "told", "record what stakeholders were told"),

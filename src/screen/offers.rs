@@ -97,7 +97,8 @@ pub fn offers<'a>(context: &'a ViewContext) -> Vec<Offer<'a>> {
 }
 
 /// What is offered besides what brings the run on, in the order in which it is of use.
-const OTHERS: [KeyAction; 25] = [
+const OTHERS: [KeyAction; 26] = [
+    KeyAction::AcceptServers,
     KeyAction::Tick,
     KeyAction::Doubt,
     KeyAction::Confirm,
@@ -143,6 +144,7 @@ fn available(context: &ViewContext, step: Option<&Step>, action: KeyAction) -> b
         _ if context.leaving && action != KeyAction::Stop => false,
         KeyAction::WayBack => way_back(context.plan, context.run) != WayBack::default(),
         KeyAction::Note => true,
+        KeyAction::AcceptServers => !context.board.strangers(context.run).is_empty(),
         KeyAction::Status => context.plan.comms.is_some(),
         action => step.is_some_and(|step| accepted(context, step, action)),
     }
@@ -182,7 +184,10 @@ fn next<'a>(context: &'a ViewContext, selected: Option<(&'a Step, StepState)>) -
     if all_settled(context) {
         return vec![Offer::next(KeyAction::End, Some(step), "end the run")];
     }
-    of_step(context, step, state)
+    let mut offers = of_step(context, step, state);
+    let accept = Offer::next(KeyAction::AcceptServers, None, "accept the server that answers now (reason)");
+    offers.push(accept);
+    offers
 }
 
 /// What would bring a step on, if it is accepted.

@@ -176,6 +176,11 @@ fn question(context: &ViewContext, prompt: &Prompt) -> Text {
         Ask::DoubtReason { step, finding, .. } => {
             Text::plain(format!("{}: {}; how do you know", title(step), words::finding(*finding)))
         }
+        Ask::AcceptServers(strangers) => {
+            let told: Vec<String> =
+                strangers.iter().map(|it| format!("{}: {}", clean(it.target.as_str()), clean(&it.differs))).collect();
+            Text::new(Role::NoGo, "ACCEPT ").and(Role::Plain, format!("{}; why is it right", told.join("; ")))
+        }
         Ask::Note => Text::plain("note"),
         Ask::Status => Text::plain("what stakeholders were told"),
         Ask::End => {

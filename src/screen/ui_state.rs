@@ -4,6 +4,7 @@ use super::naming::FrontEnd;
 use crate::core::fact::Finding;
 use crate::core::ids::StepId;
 use crate::core::input::{Command, Picture};
+use crate::core::server::Stranger;
 use crate::core::time::Span;
 
 /// What the operator is looking at and typing: state of the interface that is no part of the run.
@@ -178,6 +179,8 @@ pub enum Ask {
         /// What the screen showed when the question came up.
         seen: Picture,
     },
+    /// Why other servers are accepted.
+    AcceptServers(Vec<Stranger>),
     /// A note.
     Note,
     /// A status update.
@@ -204,7 +207,13 @@ impl Ask {
             | Ask::SkipReason(step)
             | Ask::Doubt { step, .. }
             | Ask::DoubtReason { step, .. } => Some(step),
-            Ask::Note | Ask::Status | Ask::End | Ask::AbandonReason | Ask::Leave | Ask::Place => None,
+            Ask::AcceptServers(_)
+            | Ask::Note
+            | Ask::Status
+            | Ask::End
+            | Ask::AbandonReason
+            | Ask::Leave
+            | Ask::Place => None,
         }
     }
 }

@@ -257,6 +257,7 @@ fn answer_to(context: &ViewContext, prompt: &Prompt) -> Answer {
             Command::Resolve { step: step.clone(), finding: *finding, reason: typed(), seen: seen.clone() }
         }
         Ask::Place => return Answer::Steer(Steer::Place(typed())),
+        Ask::AcceptServers(seen) => Command::AcceptServers { seen: seen.clone(), reason: typed() },
         Ask::Note => Command::Note { text: typed() },
         Ask::Status => Command::StatusUpdate { text: typed() },
         Ask::AbandonReason => Command::End { how: Ending::Abandoned { reason: typed() } },

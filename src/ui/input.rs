@@ -14,8 +14,8 @@ use crate::pace::Steer;
 use crate::screen::keys::KeyAction;
 use crate::screen::offers::not_here;
 use crate::screen::{
-    Ask, Focus, LocalRefusal, Overlay, Quiet, UiState, ViewContext, command_of, full_confirmation, next_item,
-    refusal_of, selected, told,
+    Ask, Focus, LocalRefusal, Overlay, Quiet, UiState, ViewContext, accepting, command_of, full_confirmation,
+    next_item, refusal_of, selected, told,
 };
 
 /// What a key asks of the cockpit.
@@ -268,6 +268,13 @@ fn act(context: &ViewContext, ui: &mut UiState, does: KeyAction) -> Option<Reque
             }
             ask(ui, Ask::Leave);
             return None;
+        }
+        KeyAction::AcceptServers => {
+            let (command, seen) = accepting(context);
+            match refusal_of(context, command.clone()) {
+                None => ask(ui, Ask::AcceptServers(seen)),
+                Some(refusal) => not_asked(context, ui, Some(command), &refusal),
+            }
         }
         KeyAction::Note => ask(ui, Ask::Note),
         KeyAction::Status => ask(ui, Ask::Status),

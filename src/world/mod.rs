@@ -8,8 +8,10 @@ pub mod shape;
 pub mod sim;
 
 use crate::core::action::Action;
+use crate::core::ids::TargetId;
 use crate::core::job::{Adoption, JobKey, Outcome, Stream};
 use crate::core::reading::Reading;
+use crate::core::server::ServerIdentity;
 use crate::core::time::Span;
 
 /// What a world tells the driver.
@@ -63,6 +65,9 @@ pub trait World: Send {
     /// Looks for a job of an earlier cockpit. [`WorldEvent::Adopted`] follows and, if it is still running,
     /// later [`WorldEvent::Ended`].
     fn adopt(&mut self, key: JobKey, action: &Action);
+    /// From here on the server behind this target is expected to be this one: an action that finds another one there does
+    /// nothing and fails. A world whose servers have no identity ignores it.
+    fn expect(&mut self, _target: &TargetId, _server: &ServerIdentity) {}
     /// The next event, or `None` when the world is closed. Cancel safe.
     fn next(&mut self) -> impl Future<Output = Option<WorldEvent>> + Send;
 }

@@ -12,7 +12,7 @@ use crate::support::{free_port, until};
 /// A running server that trusts everybody except the role `gonogo`, who needs the password `pg-canary-42`.
 pub struct Cluster {
     pub port: u16,
-    _dir: TempDir,
+    dir: TempDir,
     child: Child,
 }
 
@@ -107,6 +107,13 @@ impl Cluster {
 
     async fn serve(dir: TempDir, settings: &[&str]) -> Self {
         let port = free_port();
+        let child = Self::spawn(&dir, port, settings);
+        let cluster = Self { port, dir, child };
+        cluster.is_up().await;
+        cluster
+    }
+
+    fn spawn(dir: &TempDir, port: u16, settings: &[&str]) -> Child {
         let mut command = as_postgres(&program("postgres"));
         command.arg("-D").arg(dir.path().join("data")).args(["-p", &port.to_string(), "-k"]).arg(dir.path());
         let always = [
@@ -119,14 +126,22 @@ impl Cluster {
         for setting in always.iter().chain(settings) {
             command.args(["-c", setting]);
         }
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let cluster = Self { port, _dir: dir, child };
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    async fn is_up(&self) {
         let started = std::time::Instant::now();
-        while tokio_postgres::connect(&cluster.dsn("postgres"), tokio_postgres::NoTls).await.is_err() {
+        while tokio_postgres::connect(&self.dsn("postgres"), tokio_postgres::NoTls).await.is_err() {
             assert!(started.elapsed().as_secs() < 30, "the server does not come up");
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
-        cluster
+    }
+
+    /// Crashes, and comes up again at the same address.
+    pub async fn restart(&mut self) {
+        self.crash().await;
+        self.child = Self::spawn(&self.dir, self.port, &[]);
+        self.is_up().await;
     }
 
     pub fn dsn(&self, user: &str) -> String {

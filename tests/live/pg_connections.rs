@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use gonogo::core::action::Action;
+use gonogo::core::ids::TargetId;
 use gonogo::core::kind::sql::{OnWarning, SqlAction, SqlProbe};
 use gonogo::core::probe::ProbeKind;
+use gonogo::core::reading::Reading;
 use gonogo::core::target::{Postgres, Target, Tls};
 use gonogo::core::time::Span;
 use gonogo::core::value::{FieldType, Value};
@@ -99,6 +101,41 @@ async fn nothing_is_written_to_a_server_that_the_address_has_left() {
     assert_eq!(new.text("select string_agg(x::text, ' ') from t").await.as_deref(), Some("2"));
     // After a step the probes look anew, too.
     stage.value("where", |value| reads(value, "new")).await;
+}
+
+#[tokio::test]
+async fn an_action_is_carried_out_on_the_server_that_was_looked_at_and_on_no_other() {
+    let (old, mut new) = (Cluster::start().await, Cluster::start().await);
+    for cluster in [&old, &new] {
+        cluster.sql("create table t(x int)").await;
+    }
+    let endpoint = Endpoint::to(old.port).await;
+    let setting = Setting::default().target("db", endpoint.target());
+    let mut stage = setting.probe("row", text_probe("select 'up' as x")).stage();
+    stage.world.watch();
+    let db = TargetId::from("db");
+    let met = |reading: &Reading| reading.result.is_ok().then(|| reading.servers.get(&db).cloned().unwrap());
+    let first = stage.reading("row", met).await;
+    stage.world.expect(&db, &first);
+    succeeded(&stage.run(Action::Sql(sql(&["insert into t values (1)"]))).await);
+    endpoint.move_to(new.port);
+    let ended = stage.run(Action::Sql(sql(&["insert into t values (2)"]))).await;
+    let why = failed(&ended);
+    assert!(why.contains("is not the server that this run has met: ") && why.contains("nothing was sent"), "{why}");
+    assert!(why.contains("system identifier ") && why.contains("started "), "{why}");
+    assert_eq!(new.text("select count(*) from t").await.as_deref(), Some("0"));
+    assert_eq!(old.text("select count(*) from t").await.as_deref(), Some("1"));
+
+    // The probe says who answers now; once that is accepted, the action goes there. A restart shows as well.
+    let second = stage.reading("row", |reading| met(reading).filter(|now| *now != first)).await;
+    assert!(first.difference(&second).is_some_and(|told| told.contains("system identifier ")));
+    stage.world.expect(&db, &second);
+    succeeded(&stage.run(Action::Sql(sql(&["insert into t values (3)"]))).await);
+    assert_eq!(new.text("select count(*) from t").await.as_deref(), Some("1"));
+    new.restart().await;
+    let third = stage.reading("row", |reading| met(reading).filter(|now| *now != second)).await;
+    let told = second.difference(&third).unwrap();
+    assert!(told.starts_with("started ") && !told.contains("system identifier"), "{told}");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use gonogo::core::input::Picture;
 use gonogo::core::job::{Direction, JobKey, Outcome};
 use gonogo::core::plan::{Plan, Step, Window};
 use gonogo::core::reading::{Failure, Reading};
+use gonogo::core::server::Servers;
 use gonogo::core::standing::picture;
 use gonogo::core::state::Run;
 use gonogo::core::time::{At, Span};
@@ -80,7 +81,7 @@ impl Story {
     }
 
     fn read(&mut self, probe: &str, result: Result<Value, Failure>) {
-        let reading = Reading { probe: probe.into(), at: self.now, took: Span(4), result };
+        let reading = Reading { probe: probe.into(), at: self.now, took: Span(4), result, servers: Servers::new() };
         self.view.update(self.now, ViewEvent::Reading(&reading));
     }
 

@@ -17,6 +17,7 @@ use gonogo::core::job::{Direction, JobKey, Outcome};
 use gonogo::core::plan::{Plan, Step};
 use gonogo::core::reading::Reading;
 use gonogo::core::refusal::Refusal;
+use gonogo::core::server::Servers;
 use gonogo::core::standing::{StepState, picture, step_state};
 use gonogo::core::state::Run;
 use gonogo::core::time::{At, Span};
@@ -138,7 +139,13 @@ fn reach(plan: &Plan, step: &Step, state: StepState) -> (Run, Board) {
                 let n = i64::from(probe.as_str() != "p");
                 let fields = [("n", Value::Int(n)), ("x", Value::Float(1.0)), ("ok", Value::Bool(true))];
                 let at = At(NOW.0 - back);
-                let reading = Reading { probe: probe.clone(), at, took: Span(3), result: Ok(Value::map(fields)) };
+                let reading = Reading {
+                    probe: probe.clone(),
+                    at,
+                    took: Span(3),
+                    result: Ok(Value::map(fields)),
+                    servers: Servers::new(),
+                };
                 board.observe(plan, &run, at, &reading);
             }
         }

@@ -36,6 +36,7 @@ use crate::core::job::{JobKey, Outcome};
 use crate::core::plan::Plan;
 use crate::core::probe::Probe;
 use crate::core::reading::{Failure, Reading};
+use crate::core::server::{ServerIdentity, Servers};
 use crate::core::target::{Dns, Http, Target};
 use crate::core::time::Span;
 use crate::core::value::{Shape, Value};
@@ -131,7 +132,14 @@ impl Shared {
             at: self.options.clock.at(intended.into_std()),
             took: Span(u64::try_from(took).unwrap_or(u64::MAX)),
             result,
+            servers: self.servers(probe),
         });
+    }
+
+    /// Who answered a probe, as far as its targets tell.
+    fn servers(&self, probe: &Probe) -> Servers {
+        let server = |id: &TargetId| Some((id.clone(), self.databases.server(id)?));
+        probe.kind.targets().into_iter().filter_map(|used| server(used.id)).collect()
     }
 }
 
@@ -202,6 +210,10 @@ impl World for LiveWorld {
         }
         let stop = self.stop_of(&key);
         self.jobs.spawn(kind::take_up(Arc::clone(&self.measuring.shared), action.clone(), key, stop));
+    }
+
+    fn expect(&mut self, target: &TargetId, server: &ServerIdentity) {
+        self.measuring.expect(target, server);
     }
 
     async fn next(&mut self) -> Option<WorldEvent> {

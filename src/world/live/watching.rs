@@ -9,8 +9,10 @@ use super::net::pg;
 use super::secrets::Secrets;
 use super::{LiveError, LiveOptions, Shared, schedule};
 use crate::core::action::Action;
+use crate::core::ids::TargetId;
 use crate::core::job::{Adoption, JobKey, Outcome};
 use crate::core::plan::Plan;
+use crate::core::server::ServerIdentity;
 use crate::core::target::Target;
 use crate::core::time::Span;
 use crate::world::{World, WorldEvent};
@@ -63,6 +65,10 @@ impl World for Watching {
 
     fn adopt(&mut self, key: JobKey, _: &Action) {
         self.shared.outbox.verdict(WorldEvent::Adopted { key, adoption: Adoption::Untraceable });
+    }
+
+    fn expect(&mut self, target: &TargetId, server: &ServerIdentity) {
+        self.shared.databases.expect(target, server);
     }
 
     async fn next(&mut self) -> Option<WorldEvent> {

@@ -31,6 +31,7 @@ use crate::core::ids::{ProbeId, StepId};
 use crate::core::job::{Adoption, Direction, JobKey, Outcome, Stream};
 use crate::core::plan::{Plan, Reversibility};
 use crate::core::reading::{Failure, Reading};
+use crate::core::server::Servers;
 use crate::core::time::{At, Span};
 use crate::core::value::Value;
 use crate::scenario::Scenario;
@@ -441,7 +442,13 @@ impl SimWorld {
 
     /// Takes what a probe sees now as the result of a measurement.
     fn seen(&mut self, id: &ProbeId, at: At, took: Span, times: usize) -> Reading {
-        let failed = |what: String| Reading { probe: id.clone(), at, took, result: Err(Failure::new(what)) };
+        let failed = |what: String| Reading {
+            probe: id.clone(),
+            at,
+            took,
+            result: Err(Failure::new(what)),
+            servers: Servers::new(),
+        };
         let (Some(watched), Some(probe)) = (self.watch.get_mut(id), self.plan.probes.get(id)) else {
             return failed("there is no such probe".to_owned());
         };
@@ -463,7 +470,7 @@ impl SimWorld {
             watched.last = result.as_ref().ok().cloned();
         }
         match result {
-            Ok(value) => Reading { probe: id.clone(), at, took, result: Ok(value) },
+            Ok(value) => Reading { probe: id.clone(), at, took, result: Ok(value), servers: Servers::new() },
             Err(what) => failed(what),
         }
     }

@@ -11,6 +11,7 @@ use gonogo::core::reading::Reading;
 use gonogo::core::recover::take_over;
 use gonogo::core::refusal::Refusal;
 use gonogo::core::rollback::way_back;
+use gonogo::core::server::Servers;
 use gonogo::core::standing::{StepState, picture, step_state, undo_word, word};
 use gonogo::core::state::{Run, StepProgress};
 use gonogo::core::time::{At, Span};
@@ -70,8 +71,13 @@ impl Bench {
     }
 
     pub fn read(&mut self, failed: i64, served: bool) {
+        self.read_from(Servers::new(), failed, served);
+    }
+
+    /// A reading of these servers.
+    pub fn read_from(&mut self, servers: Servers, failed: i64, served: bool) {
         let value = Value::map([("failed", Value::Int(failed)), ("served", Value::Bool(served))]);
-        let reading = Reading { probe: "customers".into(), at: self.now, took: Span(1), result: Ok(value) };
+        let reading = Reading { probe: "customers".into(), at: self.now, took: Span(1), result: Ok(value), servers };
         self.board.observe(&self.plan, &self.run, self.now, &reading);
         self.wait(100);
     }

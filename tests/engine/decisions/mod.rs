@@ -2,4 +2,5 @@
 
 mod bench;
 mod half_done;
+mod servers;
 mod tries;

@@ -8,6 +8,7 @@ use gonogo::clock::Clock;
 use gonogo::core::action::Action;
 use gonogo::core::job::{Adoption, Direction, JobKey, Outcome};
 use gonogo::core::reading::Reading;
+use gonogo::core::server::Servers;
 use gonogo::core::time::Span;
 use gonogo::core::value::Value;
 use gonogo::journal::memory::MemoryView;
@@ -133,6 +134,12 @@ impl World for TestWorld {
         outside.readings += 1;
         let value = Value::map([("n", Value::Int(0)), ("ok", Value::Bool(true))]);
         let at = self.clock.now();
-        Some(WorldEvent::Reading(Reading { probe: "p".into(), at, took: Span::ZERO, result: Ok(value) }))
+        Some(WorldEvent::Reading(Reading {
+            probe: "p".into(),
+            at,
+            took: Span::ZERO,
+            result: Ok(value),
+            servers: Servers::new(),
+        }))
     }
 }

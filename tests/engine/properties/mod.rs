@@ -15,6 +15,7 @@ use gonogo::core::input::{Command, Confirmation};
 use gonogo::core::job::{Adoption, Direction, Outcome};
 use gonogo::core::plan::{Confirm, Plan, Reversibility, Step};
 use gonogo::core::reading::{Failure, Reading};
+use gonogo::core::server::Servers;
 use gonogo::core::state::StepProgress;
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
@@ -222,7 +223,7 @@ fn reading(now: At, probe: u8, says: Says) -> Reading {
         Says::Late(tenths) => (now.0 - i64::from(tenths) * 100, Ok(value(probe, true))),
         Says::Ahead => (now.0 + 1_500, Ok(value(probe, true))),
     };
-    Reading { probe: name.into(), at: At(at), took: Span(3), result }
+    Reading { probe: name.into(), at: At(at), took: Span(3), result, servers: Servers::new() }
 }
 
 fn outcome(ends: Ends) -> Outcome {

@@ -11,6 +11,7 @@ use gonogo::core::input::{Command, Confirmation};
 use gonogo::core::job::{Adoption, Direction, JobKey, Outcome, Stream};
 use gonogo::core::plan::{Plan, Step};
 use gonogo::core::reading::{Failure, Reading};
+use gonogo::core::server::{ServerIdentity, Servers};
 use gonogo::core::standing::{StepState, picture, step_state, stop_word, undo_word, word};
 use gonogo::core::state::StepProgress;
 use gonogo::core::time::{At, Span};
@@ -121,6 +122,8 @@ pub struct Story {
     engine: Option<Engine<Told>>,
     disk: Option<Disk>,
     lines: u64,
+    /// Which server answers behind `old`.
+    server: u64,
     /// Whether every screen is kept, or only those behind decisions.
     thorough: bool,
 }
@@ -171,6 +174,7 @@ impl Story {
             engine: None,
             disk: None,
             lines: 0,
+            server: 0,
             thorough,
         }
     }
@@ -305,7 +309,12 @@ impl Story {
         };
         let fails = self.rng.random_range(0..40) == 0;
         let result = if fails { Err(Failure::new("connection refused by 127.0.0.1:1")) } else { Ok(value) };
-        Reading { probe: probe.into(), at: measured, took: late, result }
+        self.server += u64::from(self.rng.random_range(0..400) == 0);
+        let mut servers = Servers::new();
+        if probe == "lag" {
+            servers.insert("old".into(), ServerIdentity::new([("started", Some(self.server.to_string()))]));
+        }
+        Reading { probe: probe.into(), at: measured, took: late, result, servers }
     }
 
     fn event(&mut self) {
@@ -374,8 +383,10 @@ impl Story {
         let id = step.id.clone();
         let roll = self.rng.random_range(0..10);
         let engine = self.engine();
+        let strangers = engine.board().strangers(engine.run());
         let state = step_state(&plan, engine.run(), engine.board(), engine.now(), step);
         let command = match state {
+            _ if !strangers.is_empty() && roll < 5 => Command::AcceptServers { seen: strangers, reason: reason() },
             StepState::InDoubt => {
                 let finding = [Finding::Happened, Finding::DidNotHappen, Finding::HalfHappened][roll % 3];
                 let seen = picture(&plan, engine.run(), engine.board(), engine.now(), step);

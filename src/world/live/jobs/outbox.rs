@@ -119,6 +119,7 @@ mod tests {
     use super::*;
     use crate::core::ids::Attempt;
     use crate::core::job::{Direction, Outcome};
+    use crate::core::server::Servers;
     use crate::core::time::{At, Span};
     use crate::core::value::Value;
 
@@ -130,7 +131,13 @@ mod tests {
     async fn the_latest_reading_wins_and_outcomes_outlive_a_flood() {
         let outbox = Outbox::default();
         for n in 0..3 {
-            outbox.reading(Reading { probe: "p".into(), at: At(n), took: Span(1), result: Ok(Value::Int(n)) });
+            outbox.reading(Reading {
+                probe: "p".into(),
+                at: At(n),
+                took: Span(1),
+                result: Ok(Value::Int(n)),
+                servers: Servers::new(),
+            });
         }
         for n in 0..MOST_LINES + 7 {
             outbox.line(&key(), Stream::Out, n.to_string());

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rand::seq::SliceRandom as _;
 use tokio::net::lookup_host;
+use tokio::task::AbortHandle;
 use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
@@ -15,6 +16,7 @@ use super::Purpose;
 use super::explain::explain;
 use super::session::{Notices, PgSession, serve};
 use crate::core::ids::TargetId;
+use crate::core::server::ServerIdentity;
 use crate::core::target::{Postgres, Tls};
 use crate::world::live::net::{chain, tls};
 use crate::world::live::secrets::Secrets;
@@ -25,6 +27,10 @@ const CONNECT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(10);
 /// A setting that only we make. A server shows it to us; behind a pooler it is refused, or not there.
 const MARK: &str = "gonogo.session";
+/// When this server was started, to the microsecond: a restart, a failover and another server all show in it.
+const STARTED: &str = "to_char(pg_postmaster_start_time() at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US \"UTC\"')";
+/// What `initdb` gave the cluster; a physical standby has it from its primary.
+const SYSTEM: &str = "select system_identifier::text from pg_control_system()";
 
 /// One address of one host of a connection string.
 struct Endpoint {
@@ -89,7 +95,7 @@ pub(super) async fn connect(
         let place = secrets.tell(&format!("{id} ({})", endpoint.place()));
         let attempt = Attempt { config: &config, endpoint: &endpoint, connector: connector.as_ref(), purpose };
         match attempt.open().await {
-            Ok((client, notices, task, pooled)) => {
+            Ok(Opened { client, notices, task, pooled, identity }) => {
                 let now = Instant::now();
                 let reached = endpoint.reached();
                 return Ok(PgSession {
@@ -98,6 +104,7 @@ pub(super) async fn connect(
                     user,
                     reached,
                     pooled,
+                    identity,
                     notices,
                     task,
                     opened: now,
@@ -142,7 +149,14 @@ async fn endpoints(config: &Config) -> Result<Vec<Endpoint>, String> {
     }
 }
 
-type Opened = (Client, Arc<Notices>, tokio::task::AbortHandle, bool);
+/// A connection that was opened.
+struct Opened {
+    client: Client,
+    notices: Arc<Notices>,
+    task: AbortHandle,
+    pooled: bool,
+    identity: ServerIdentity,
+}
 
 /// One attempt at one address.
 struct Attempt<'a> {
@@ -156,27 +170,31 @@ impl Attempt<'_> {
     async fn open(&self) -> Result<Opened, tokio_postgres::Error> {
         if self.purpose.console {
             let (client, notices, task) = self.dial(None).await?;
-            return Ok((client, notices, task, true));
+            return Ok(Opened { client, notices, task, pooled: true, identity: ServerIdentity::default() });
         }
         let mark = format!("{:016x}", rand::random::<u64>());
         let (client, notices, task) = match self.dial(Some(&mark)).await {
             Ok(opened) => opened,
             // A pooler that knows nothing of start-up options.
-            Err(err) if refuses_options(&err) => {
-                let (client, notices, task) = self.dial(None).await?;
-                return Ok((client, notices, task, true));
-            }
+            Err(err) if refuses_options(&err) => self.dial(None).await?,
             Err(err) => return Err(err),
         };
-        let row = client.query_typed(&format!("select current_setting('{MARK}', true)"), &[]).await?;
-        let seen: Option<String> = row.first().map(|row| row.try_get(0)).transpose()?.flatten();
-        Ok((client, notices, task, seen != Some(mark)))
+        let about = format!("select current_setting('{MARK}', true), {STARTED}");
+        let (about, system) = tokio::join!(client.query_typed(&about, &[]), client.query_typed(SYSTEM, &[]));
+        let about = about?;
+        let text = |at| about.first().map(|row| row.try_get::<_, Option<String>>(at)).transpose();
+        let (seen, started) = (text(0)?.flatten(), text(1)?.flatten());
+        let system = match system {
+            Ok(rows) => rows.first().map(|row| row.try_get(0)).transpose()?,
+            // Not every role may ask on every managed server; when it was started is told to everybody.
+            Err(err) if err.as_db_error().is_some() => None,
+            Err(err) => return Err(err),
+        };
+        let identity = ServerIdentity::new([("system identifier", system), ("started", started)]);
+        Ok(Opened { client, notices, task, pooled: seen != Some(mark), identity })
     }
 
-    async fn dial(
-        &self,
-        mark: Option<&str>,
-    ) -> Result<(Client, Arc<Notices>, tokio::task::AbortHandle), tokio_postgres::Error> {
+    async fn dial(&self, mark: Option<&str>) -> Result<(Client, Arc<Notices>, AbortHandle), tokio_postgres::Error> {
         let mut config = self.narrowed();
         let mut options: Vec<String> = self.config.get_options().map(str::to_owned).into_iter().collect();
         if let Some(mark) = mark {

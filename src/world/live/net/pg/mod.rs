@@ -16,6 +16,7 @@ use tokio_postgres::NoTls;
 
 pub(in crate::world::live) use self::session::PgSession;
 use crate::core::ids::TargetId;
+use crate::core::server::{ServerIdentity, Servers};
 use crate::core::target::{Postgres, Tls};
 use crate::world::live::secrets::Secrets;
 
@@ -54,6 +55,10 @@ pub(in crate::world::live) struct Databases {
     targets: BTreeMap<TargetId, Place>,
     /// Grows when connections that were made before may no longer be used.
     generation: AtomicU64,
+    /// Who answered the newest connection to each target.
+    answered: Mutex<Servers>,
+    /// Who must answer before an action sends anything.
+    expected: Mutex<Servers>,
 }
 
 /// Connections that nobody uses now, each with the generation it was made in.
@@ -97,7 +102,43 @@ impl Databases {
     /// Nothing is connected yet.
     pub(in crate::world::live) fn new(targets: impl Iterator<Item = (TargetId, Postgres)>) -> Self {
         let place = |target| Place { target, idle: Arc::default(), watchers: Arc::new(Semaphore::new(WATCHERS)) };
-        Self { targets: targets.map(|(id, target)| (id, place(target))).collect(), generation: AtomicU64::new(0) }
+        Self {
+            targets: targets.map(|(id, target)| (id, place(target))).collect(),
+            generation: AtomicU64::new(0),
+            answered: Mutex::default(),
+            expected: Mutex::default(),
+        }
+    }
+
+    /// From here on actions on this target are carried out on this server and on no other.
+    pub(in crate::world::live) fn expect(&self, target: &TargetId, server: &ServerIdentity) {
+        let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        expected.insert(target.clone(), server.clone());
+    }
+
+    /// Who answers at this target, as the newest connection was told.
+    pub(in crate::world::live) fn server(&self, target: &TargetId) -> Option<ServerIdentity> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner).get(target).cloned()
+    }
+
+    /// Takes in who answered a new connection. What was connected before leads elsewhere when it is another server.
+    fn met(&self, target: &TargetId, server: &ServerIdentity) {
+        let before = {
+            let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+            answered.insert(target.clone(), server.clone())
+        };
+        if before.is_some_and(|before| before != *server) {
+            self.renew();
+        }
+    }
+
+    /// Refuses a server that is not the one that gates have looked at.
+    fn is_expected(&self, target: &TargetId, session: &PgSession) -> Result<(), String> {
+        let expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner).get(target).cloned();
+        match expected.and_then(|expected| expected.difference(session.identity())) {
+            Some(differs) => Err(format!("{} is not the server that this run has met: {differs}", session.place())),
+            None => Ok(()),
+        }
     }
 
     /// Lets no connection be used again that was made before now: a step may have moved a server.
@@ -129,8 +170,17 @@ impl Databases {
         }
         let session = match session {
             Some(session) => session,
-            None => Box::pin(connect::connect(target, &place.target, purpose, secrets)).await?,
+            None => {
+                let session = Box::pin(connect::connect(target, &place.target, purpose, secrets)).await?;
+                if !purpose.console {
+                    self.met(target, session.identity());
+                }
+                session
+            }
         };
+        if !purpose.watches && !purpose.console {
+            self.is_expected(target, &session)?;
+        }
         Ok(Lease { session: Some(session), generation, purpose, idle: Arc::clone(&place.idle), _permit: permit })
     }
 

@@ -12,6 +12,7 @@ use tokio_postgres::{AsyncMessage, Client, Connection};
 
 use super::explain::explain;
 use crate::contain::contain;
+use crate::core::server::ServerIdentity;
 use crate::world::live::secrets::Secrets;
 
 /// Notices of the server that are kept until somebody reads them; a loop in a function can raise any number.
@@ -88,6 +89,8 @@ pub(in crate::world::live) struct PgSession {
     pub(super) reached: Option<(String, SocketAddr)>,
     /// Whether a pooler stands between: settings made here would be left on a connection that others use.
     pub(super) pooled: bool,
+    /// Who answers; nothing is known of a console.
+    pub(super) identity: ServerIdentity,
     pub(super) notices: Arc<Notices>,
     pub(super) task: AbortHandle,
     pub(super) opened: Instant,
@@ -110,6 +113,11 @@ impl PgSession {
     /// `old (10.0.0.5:5432)`, for messages.
     pub(in crate::world::live) fn place(&self) -> &str {
         &self.place
+    }
+
+    /// Who answers.
+    pub(super) fn identity(&self) -> &ServerIdentity {
+        &self.identity
     }
 
     /// Whether a pooler stands between here and the server.

@@ -1,0 +1,62 @@
+//! Who answered: which server a reading is from, and how another one is told from it.
+//!
+//! A name can lead elsewhere from one moment to the next: a failover, a restore, a changed record. A reading of another
+//! server says nothing about the one that gates have looked at, so it opens nothing until the operator accepts it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::TargetId;
+
+/// What makes a server this one and no other: aspects by name, such as `system identifier` and `started`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ServerIdentity(BTreeMap<String, String>);
+
+/// The servers behind targets, as far as they told who they are.
+pub type Servers = BTreeMap<TargetId, ServerIdentity>;
+
+impl ServerIdentity {
+    /// An identity of these aspects; those without a value are not known.
+    pub fn new<'a>(aspects: impl IntoIterator<Item = (&'a str, Option<String>)>) -> Self {
+        let known = aspects.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        Self(known.collect())
+    }
+
+    /// How the server that answers now differs from this one, in words; `None` when it is the same. An aspect that is no
+    /// longer told is a difference: nobody knows then.
+    pub fn difference(&self, now: &Self) -> Option<String> {
+        let names: BTreeSet<&String> = self.0.keys().chain(now.0.keys()).collect();
+        let told: Vec<String> = names
+            .into_iter()
+            .filter_map(|name| match (self.0.get(name), now.0.get(name)) {
+                (Some(before), Some(now)) if before == now => None,
+                (Some(before), Some(now)) => Some(format!("{name} {now} instead of {before}")),
+                (Some(before), None) => Some(format!("{name} is not told any more; it was {before}")),
+                (None, Some(now)) => Some(format!("{name} {now}, which was not told before")),
+                (None, None) => None,
+            })
+            .collect();
+        (!told.is_empty()).then(|| told.join(", "))
+    }
+}
+
+impl fmt::Display for ServerIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told: Vec<String> = self.0.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        f.write_str(&told.join(", "))
+    }
+}
+
+/// A server that answers now and is not the one that the run has met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stranger {
+    /// The target that leads to it.
+    pub target: TargetId,
+    /// Who it is.
+    pub identity: ServerIdentity,
+    /// How it differs from the one of the run.
+    pub differs: String,
+}

@@ -1,0 +1,120 @@
+//! Who answers: readings of another server open nothing until somebody accepts it.
+
+use gonogo::core::fact::Fact;
+use gonogo::core::input::Command;
+use gonogo::core::refusal::Refusal;
+use gonogo::core::server::{ServerIdentity, Servers};
+use gonogo::core::standing::StepState;
+use gonogo::core::time::Span;
+
+use super::bench::Bench;
+
+const RUNBOOK: &str = "
+title: Who answers
+targets:
+  db: { postgres: { dsn: \"host=127.0.0.1\" } }
+probes:
+  customers:
+    kind: sql
+    target: db
+    query: select 1
+    fields: { failed: int, served: bool }
+phases:
+  - title: One
+    steps:
+      - id: go
+        title: Go
+        gates: [{ name: served, that: customers.served, hold: 2s, override: forbidden }]
+        action: { command: { run: [\"true\"] } }
+        reversibility: free
+";
+
+fn server(system: &str, started: &str) -> Servers {
+    let aspects = [("system identifier", Some(system.to_owned())), ("started", Some(started.to_owned()))];
+    [("db".into(), ServerIdentity::new(aspects))].into()
+}
+
+/// A run whose step can be started, on readings of the first server.
+fn ready() -> Bench {
+    let mut bench = Bench::of(RUNBOOK);
+    for _ in 0..30 {
+        bench.read_from(server("1", "monday"), 0, true);
+    }
+    assert_eq!(bench.state("go"), StepState::Ready);
+    bench
+}
+
+fn why_shut(bench: &mut Bench) -> String {
+    match bench.start("go") {
+        Err(Refusal::GateShut { shut, .. }) => shut.join("; "),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_first_server_is_met_and_recorded_once() {
+    let bench = ready();
+    let met: Vec<&Fact> =
+        bench.facts.iter().map(|it| &it.fact).filter(|fact| matches!(fact, Fact::ServerMet { .. })).collect();
+    let identity = server("1", "monday").remove("db").unwrap();
+    assert_eq!(met, [&Fact::ServerMet { target: "db".into(), identity }]);
+}
+
+#[test]
+fn another_server_and_a_restart_shut_every_gate_until_they_are_accepted() {
+    for (servers, told) in [
+        (server("2", "monday"), "system identifier 2 instead of 1"),
+        (server("1", "tuesday"), "started tuesday instead of monday"),
+    ] {
+        let mut bench = ready();
+        for _ in 0..30 {
+            bench.read_from(servers.clone(), 0, true);
+        }
+        let shut = why_shut(&mut bench);
+        assert!(shut.contains("db is not the server that this run has met") && shut.contains(told), "{shut}");
+
+        // What is accepted is what was shown, with a reason.
+        let seen = bench.board.strangers(&bench.run);
+        let accept =
+            |seen: &[_], reason: &str| Command::AcceptServers { seen: seen.to_vec(), reason: reason.to_owned() };
+        assert!(matches!(bench.command(accept(&seen, "ok")), Err(Refusal::ReasonTooShort(_))));
+        assert!(matches!(bench.command(accept(&[], "the failover we wanted")), Err(Refusal::PictureChanged { .. })));
+        bench.command(accept(&seen, "the failover we wanted")).unwrap();
+        // Readings of before are still those of a stranger: the hold begins with the next.
+        why_shut(&mut bench);
+        for _ in 0..30 {
+            bench.read_from(servers.clone(), 0, true);
+        }
+        bench.start("go").unwrap();
+        let nothing = bench.command(accept(&seen, "the failover we wanted"));
+        assert!(matches!(nothing, Err(Refusal::NoOtherServer)), "{nothing:?}");
+    }
+}
+
+#[test]
+fn one_reading_of_another_server_breaks_a_hold() {
+    let mut bench = ready();
+    bench.read_from(server("2", "monday"), 0, true);
+    bench.read_from(server("1", "monday"), 0, true);
+    why_shut(&mut bench);
+}
+
+#[test]
+fn who_was_met_is_remembered_by_the_next_cockpit() {
+    let mut bench = ready();
+    bench.crash(Span::secs(60));
+    for _ in 0..30 {
+        bench.read_from(server("2", "monday"), 0, true);
+    }
+    assert!(why_shut(&mut bench).contains("system identifier 2 instead of 1"));
+}
+
+#[test]
+fn a_server_that_no_longer_tells_who_it_is_is_not_taken_for_the_same() {
+    let mut bench = ready();
+    let started = [("started", Some("monday".to_owned()))];
+    for _ in 0..30 {
+        bench.read_from([("db".into(), ServerIdentity::new(started.clone()))].into(), 0, true);
+    }
+    assert!(why_shut(&mut bench).contains("system identifier is not told any more; it was 1"));
+}
