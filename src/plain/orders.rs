@@ -96,8 +96,8 @@ pub(super) enum Order {
         #[arg(value_name = "REASON", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         reason: Vec<String>,
     },
-    /// accept that another server answers than before, or that it was restarted
-    #[command(visible_alias = "a")]
+    /// accept the server that answers now as the right one
+    #[command(visible_alias = "r")]
     Accept {
         #[arg(value_name = "REASON", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         reason: Vec<String>,

@@ -264,11 +264,11 @@ pub const KEYS: &[KeyDef] = &[
         "show what rolling back from here would do and cost",
     ),
     def(
-        &[KeyPress::Char('a')],
+        &[KeyPress::Char('r')],
         KeyAction::AcceptServers,
         "accept",
         "accept",
-        "accept that another server answers, or that it was restarted; needs a reason",
+        "accept the server that answers now as the right one; needs a reason",
     ),
     def(&[KeyPress::Char('n')], KeyAction::Note, "note", "note", "write something into the journal"),
     def(&[KeyPress::Char('m')], KeyAction::Status, "told", "told", "record what stakeholders were told"),

@@ -168,15 +168,14 @@ impl Databases {
                 break;
             }
         }
-        let session = match session {
-            Some(session) => session,
-            None => {
-                let session = Box::pin(connect::connect(target, &place.target, purpose, secrets)).await?;
-                if !purpose.console {
-                    self.met(target, session.identity());
-                }
-                session
+        let session = if let Some(kept) = session {
+            kept
+        } else {
+            let session = Box::pin(connect::connect(target, &place.target, purpose, secrets)).await?;
+            if !purpose.console {
+                self.met(target, session.identity());
             }
+            session
         };
         if !purpose.watches && !purpose.console {
             self.is_expected(target, &session)?;
