@@ -6,6 +6,7 @@ use crate::reader::Source;
 const MAY_USE: &[(&str, &[&str])] = &[
     ("core", &["core"]),
     ("runbook", &["runbook", "core", "text"]),
+    ("latency", &["latency"]),
     ("journal", &["journal", "text"]),
     ("scenario", &["scenario", "core", "runbook"]),
     ("world", &["world", "core", "clock", "contain", "scenario", "text"]),
