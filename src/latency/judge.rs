@@ -8,9 +8,13 @@
 //! The chances of a false alarm of all tests add up to less than 1 % for one judgement. `examples/judge_rates.rs` measures what
 //! becomes of that for latencies of several shapes.
 
-use rand::Rng;
+use std::fmt;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use rand_distr::{Beta, Distribution as _};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use statrs::distribution::{Beta as BetaDistribution, ContinuousCDF as _};
 use statrs::stats_tests::Alternative;
 use statrs::stats_tests::fisher::fishers_exact;
@@ -109,6 +113,44 @@ pub struct Judgement {
     pub measured_total: u64,
     /// For INCONCLUSIVE: about how many more measured requests would tell. 0 otherwise.
     pub needs: u64,
+}
+
+impl Judgement {
+    /// Why it is not PASS, in one sentence without a final stop: what is worst.
+    pub fn why(&self) -> Option<String> {
+        let errors = self.errors.filter(|errors| errors.verdict == self.verdict);
+        let percentile = self.percentiles.iter().find(|comparison| comparison.verdict == self.verdict);
+        match (self.verdict, errors, percentile) {
+            (LatencyVerdict::Pass, ..) => None,
+            (LatencyVerdict::Fail, Some(errors), _) => {
+                let (now, before) = (errors.measured * 100.0, errors.baseline * 100.0);
+                Some(format!("{now:.1} % failed, {before:.1} % in the baseline"))
+            }
+            (LatencyVerdict::Fail, None, Some(comparison)) => Some(comparison.to_string()),
+            _ if self.baseline_total == 0 => Some("the baseline does not have it".to_owned()),
+            _ => Some(format!("{} requests do not tell; about {} more would", self.measured_total, self.needs)),
+        }
+    }
+}
+
+impl fmt::Display for PercentileComparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, [low, ratio, high]) = (self.quantile * 100.0, self.ratio);
+        let (now, before) = (float(self.measured) / 1_000.0, float(self.baseline) / 1_000.0);
+        write!(f, "p{name:.0} {now:.1} ms, {ratio:.2} ({low:.2} to {high:.2}) times the baseline's {before:.1} ms")
+    }
+}
+
+/// Judges with chance that follows from the samples alone: the same samples get the same judgement.
+pub fn judge_fixed(baseline: &LatencySamples, measured: &LatencySamples, among: u32) -> Judgement {
+    let mut hash = Sha256::new();
+    for samples in [baseline, measured] {
+        for (micros, times) in samples.counts().chain([(samples.total(), samples.failed())]) {
+            hash.update(micros.to_le_bytes());
+            hash.update(times.to_le_bytes());
+        }
+    }
+    judge(baseline, measured, among, &mut ChaCha8Rng::from_seed(hash.finalize().into()))
 }
 
 /// Judges what was measured against a baseline. `among` is how many judgements are made at a time, at least 1: they

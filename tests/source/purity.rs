@@ -72,7 +72,21 @@ const PACKAGES_OF_SIMULATION: &[&str] =
     &["std", "bytesize", "jiff", "rand", "rand_chacha", "schemars", "serde", "serde_json", "strsim", "thiserror"];
 
 /// The packages that what is said about latencies may use. Chance comes from whoever asks.
-const PACKAGES_OF_LATENCY: &[&str] = &["std", "rand", "rand_distr", "serde", "statrs"];
+const PACKAGES_OF_LATENCY: &[&str] = &[
+    "std",
+    "data_encoding",
+    "flate2",
+    "hdrhistogram",
+    "jiff",
+    "rand",
+    "rand_chacha",
+    "rand_distr",
+    "serde",
+    "serde_json",
+    "sha2",
+    "statrs",
+    "thiserror",
+];
 
 /// What draws chance from the system and not from a seed.
 const UNSEEDED: Forbidden = &[
