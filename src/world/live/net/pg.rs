@@ -13,6 +13,7 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::debug;
 
 use super::{chain, tls};
 use crate::contain::contain;
@@ -200,6 +201,7 @@ impl Databases {
                 (client, tokio::spawn(async move { drop(contain(connection).await) }))
             }
         };
+        debug!(place = %place, purpose = purpose.name, "connected");
         Ok(PgSession { client, place, user, task: task.abort_handle() })
     }
 
