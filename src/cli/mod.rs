@@ -78,7 +78,7 @@ pub struct Cli {
     /// Drive by lines instead of a screen: for screen readers, pipes, CI and dead terminals; `help` lists the commands
     #[arg(long, global = true)]
     plain: bool,
-    /// Append to a file what gonogo itself does, for a report of a fault; the variable GONOGO_LOG says how much [default: info]
+    /// Append to a file what gonogo itself does, for a report of a fault; the variable `GONOGO_LOG` says how much [default: info]
     #[arg(long, global = true, value_name = "FILE")]
     log: Option<PathBuf>,
     #[command(subcommand)]

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tracing_appender::non_blocking::ErrorCounter;
 
 use super::QueueCounter;
 
@@ -33,7 +34,7 @@ impl<W: Write> Lines<W> {
 
     /// Says how many lines are missing here, if some are.
     fn tell_lost(&mut self) {
-        let dropped = self.queue.get().map_or(0, |counter| counter.dropped_lines());
+        let dropped = self.queue.get().map_or(0, ErrorCounter::dropped_lines);
         let lost = dropped.saturating_sub(self.told).saturating_add(self.unwritten);
         if lost == 0 {
             return;
@@ -119,22 +120,25 @@ mod tests {
         assert_eq!(told[3..], ["four", "five"]);
     }
 
+    /// A file that takes nothing until it is let.
+    struct Slow(std::sync::mpsc::Receiver<()>, std::sync::mpsc::Sender<Vec<u8>>);
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            let _ = self.1.send(bytes.to_vec());
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
     #[test]
     fn lines_without_room_in_the_queue_are_told_even_if_nothing_follows() {
         // A queue whose thread cannot take anything while the file waits.
         let (gate, opened) = std::sync::mpsc::channel::<()>();
         let (sent, all) = std::sync::mpsc::channel();
-        struct Slow(std::sync::mpsc::Receiver<()>, std::sync::mpsc::Sender<Vec<u8>>);
-        impl Write for Slow {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                let _ = self.0.recv();
-                let _ = self.1.send(bytes.to_vec());
-                Ok(bytes.len())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
         let lines = Lines::new(Slow(opened, sent));
         let counter = lines.counter();
         let (mut queue, worker) =

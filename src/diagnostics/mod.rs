@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -149,7 +149,7 @@ fn open(path: &Path) -> Result<File, DiagnosticsError> {
 }
 
 /// Lines that the queue had no room for, once there is a queue.
-type QueueCounter = Arc<OnceLock<tracing_appender::non_blocking::ErrorCounter>>;
+type QueueCounter = Arc<OnceLock<ErrorCounter>>;
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@ mod diagnostics;
 mod dns;
 mod http;
 mod pg;
+mod pg_connections;
 mod pgbouncer;
 mod quoting;
 mod replication;

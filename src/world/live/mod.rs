@@ -176,6 +176,7 @@ where
         Outcome::Failed { what } => warn!(job = %key, %took, what = %what, "failed"),
         Outcome::Unknown { why } => warn!(job = %key, %took, why = %why, "nobody knows how it ended"),
     }
+    shared.databases.renew();
     shared.outbox.verdict(WorldEvent::Ended { key, outcome, took });
 }
 
