@@ -9,9 +9,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("latency", &["latency", "core"]),
     ("journal", &["journal", "text"]),
     ("scenario", &["scenario", "core", "runbook"]),
-    ("world", &["world", "core", "clock", "contain", "latency", "scenario", "text"]),
+    ("diagnostics", &["diagnostics", "text"]),
+    ("world", &["world", "core", "clock", "contain", "diagnostics", "latency", "scenario", "text"]),
     // What touches the outside knows nothing of what is made up for a rehearsal.
-    ("world/live", &["world", "core", "clock", "contain", "latency", "text"]),
+    ("world/live", &["world", "core", "clock", "contain", "diagnostics", "latency", "text"]),
     (
         "rehearsal",
         &[
