@@ -13,4 +13,5 @@ mod quoting;
 mod replication;
 mod sql;
 mod support;
+mod tcp;
 mod tls;
