@@ -354,7 +354,7 @@ impl Board {
                     age: baseline.map(|from| now.since(from.at)),
                 };
                 let evidence = Evidence {
-                    name: format!("counting {number}"),
+                    name: counting(number),
                     rule: term.text.clone(),
                     held: baseline.map(|_| Span::ZERO),
                     needed: Span::ZERO,
@@ -413,6 +413,11 @@ impl Board {
             needed,
         }
     }
+}
+
+/// The name under which the poll asks whether a number is known whose growth a step counts.
+pub fn counting(number: &str) -> String {
+    format!("counting {number}")
 }
 
 /// What growth is counted from since the asking step began.
