@@ -11,6 +11,7 @@ use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::debug;
 
 use super::Purpose;
 use super::explain::explain;
@@ -98,6 +99,7 @@ pub(super) async fn connect(
             Ok(Opened { client, notices, task, pooled, identity }) => {
                 let now = Instant::now();
                 let reached = endpoint.reached();
+                debug!(place = %place, purpose = purpose.name, pooled, "connected");
                 return Ok(PgSession {
                     client,
                     place,
@@ -111,7 +113,10 @@ pub(super) async fn connect(
                     looked_up: now,
                 });
             }
-            Err(err) => last = explain(&err, &place, &user, secrets),
+            Err(err) => {
+                last = explain(&err, &place, &user, secrets);
+                debug!(why = %last, "not connected");
+            }
         }
     }
     Err(last)
