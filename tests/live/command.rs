@@ -1,18 +1,43 @@
 //! Commands: output of every kind, limits, survival, adoption and secrets.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use gonogo::core::action::Action;
+use gonogo::core::board::Board;
+use gonogo::core::expr::Sight;
 use gonogo::core::job::{Adoption, Outcome};
 use gonogo::core::kind::command::{CommandLine, CommandProbe};
 use gonogo::core::plan::SecretSource;
 use gonogo::core::probe::ProbeKind;
-use gonogo::core::time::Span;
+use gonogo::core::state::Run;
+use gonogo::core::time::{At, Span};
 use gonogo::core::value::{FieldType, Value};
 use gonogo::world::World as _;
 
 use crate::support::{Setting, Stage, failed, key, shell, succeeded, unknown, until};
+
+#[tokio::test]
+async fn a_probe_that_takes_longer_than_its_interval_is_fresh_all_the_while() {
+    let probe = CommandProbe {
+        run: CommandLine::Shell("sleep 2.3; echo '{\"n\": 1}'".to_owned()),
+        env: BTreeMap::new(),
+        fields: BTreeMap::from([("n".to_owned(), FieldType::Int)]),
+        simulate: BTreeMap::new(),
+    };
+    let setting = Setting::default().probe_every("slow", ProbeKind::Command(probe), 1_000, 5_000);
+    let (plan, mut stage) = (setting.plan(), setting.stage());
+    let (run, mut board) = (Run::default(), Board::new(&plan, At(0)));
+    stage.world.watch();
+    let is_fresh = |board: &Board, at: At| matches!(board.sight(&plan, at, &"slow".into()), Sight::Fresh { .. });
+    for round in 0..3 {
+        let reading = stage.reading("slow", |reading| Some(reading.clone())).await;
+        let arrived = reading.at.plus(reading.took);
+        assert!(round == 0 || is_fresh(&board, arrived.before(Span(1))), "the one before until this one came");
+        board.observe(&plan, &run, arrived, &reading);
+        assert!(is_fresh(&board, arrived), "{reading:?}");
+        assert!(!is_fresh(&board, arrived.plus(Span::secs(15))), "silence is no slowness");
+    }
+}
 
 fn pid_in(path: &std::path::Path) -> Option<i32> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
@@ -119,10 +144,8 @@ async fn the_limit_ends_the_whole_group_also_when_it_ignores_term() {
         note.display()
     ));
     command.limit = Span(700);
-    let started = Instant::now();
     let outcome = stage.run(Action::Command(command)).await;
     assert!(failed(&outcome).contains("took longer than 700 ms"), "{outcome:?}");
-    assert!(started.elapsed() < Duration::from_secs(9), "{:?}", started.elapsed());
     let child = pid_in(&note).unwrap();
     until("gone", || !alive(child)).await;
 }
@@ -131,16 +154,16 @@ async fn the_limit_ends_the_whole_group_also_when_it_ignores_term() {
 async fn a_child_that_keeps_the_pipe_open_does_not_hang_the_step() {
     let mut stage = Setting::default().stage();
     let note = stage.dir.path().join("child");
-    let started = Instant::now();
     let outcome = stage
         .run(Action::Command(shell(&format!(
-            "setsid sh -c 'echo $$ > {}; exec sleep 30' & sleep 0.2; echo done",
+            "setsid sh -c 'echo $$ > {0}; exec sleep 600' & until [ -s {0} ]; do sleep 0.01; done; echo done",
             note.display()
         ))))
         .await;
     assert_eq!(succeeded(&outcome), "exit 0");
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
-    let child = rustix::process::Pid::from_raw(pid_in(&note).unwrap()).unwrap();
+    let child = pid_in(&note).unwrap();
+    assert!(alive(child), "the step has ended, and not because the child did");
+    let child = rustix::process::Pid::from_raw(child).unwrap();
     rustix::process::kill_process(child, rustix::process::Signal::KILL).unwrap();
 }
 
@@ -227,7 +250,7 @@ async fn a_command_outlives_a_killed_cockpit() {
             stage.world.adopt(key.clone(), &action);
             let Adoption::Ended { outcome, took } = stage.adopted(&key).await else { panic!() };
             assert!(failed(&outcome).contains("took longer than 4.0 s"), "{outcome:?}");
-            assert!(took >= Span::secs(4) && took < Span::secs(8), "{took}");
+            assert!(took >= Span::secs(4), "{took}");
         }
     }
 }
