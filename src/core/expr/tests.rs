@@ -24,11 +24,7 @@ fn shapes() -> BTreeMap<ProbeId, Shape> {
         old: vec![],
         new: vec![],
     });
-    let latency = ProbeKind::Http(HttpProbe {
-        sides: [("old".to_owned(), "a".into()), ("new".to_owned(), "b".into())].into(),
-        path: "/".into(),
-        window: 1,
-    });
+    let latency = ProbeKind::Http(HttpProbe::of([("old".to_owned(), "a".into()), ("new".to_owned(), "b".into())]));
     [("lag".into(), replication.shape()), ("dns_app".into(), dns.shape()), ("latency".into(), latency.shape())].into()
 }
 

@@ -161,8 +161,8 @@ pub trait ProbeSpec {
     }
 
     /// The `http` targets it compares, by the name of their side.
-    fn sides(&self) -> Option<&BTreeMap<String, TargetId>> {
-        None
+    fn sides(&self) -> Vec<(&str, &TargetId)> {
+        Vec::new()
     }
 
     /// How many of its newest measurements a reading is made of, where that is more than one.

@@ -16,7 +16,7 @@ impl Observe for HttpProbe {
 
     fn takes(&self, model: &Model, dice: &mut Dice) -> f64 {
         let sides = self.sides.values();
-        sides.map(|target| model.web.request(target, model.now, model.crowd(), dice)).fold(0.0, f64::max)
+        sides.map(|side| model.web.request(side.target(), model.now, model.crowd(), dice)).fold(0.0, f64::max)
     }
 
     fn sees(&self, look: Look<'_>, windows: &mut Windows) -> Result<Value, String> {
