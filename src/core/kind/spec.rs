@@ -165,10 +165,32 @@ pub trait ProbeSpec {
         Vec::new()
     }
 
+    /// What it asks web services for, and the baseline it is held against.
+    fn requests(&self) -> Option<AskedRequests<'_>> {
+        None
+    }
+
     /// How many of its newest measurements a reading is made of, where that is more than one.
     fn window(&self) -> u32 {
         0
     }
+}
+
+/// What a probe asks web services for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedRequests<'a> {
+    /// The sides that are asked.
+    pub sides: Vec<&'a str>,
+    /// The kinds of request, by the names under which they are measured apart.
+    pub names: Vec<String>,
+    /// What is asked for, for people: a line for each kind of request.
+    pub asks: Vec<String>,
+    /// Everything that is asked for, in one text of fixed form; without sides and targets.
+    pub asked: String,
+    /// The file of its baseline, as the runbook names it.
+    pub baseline: Option<&'a str>,
+    /// How many requests of one kind on one side a judgement is made over.
+    pub judge_over: u32,
 }
 
 /// A replication that a probe watches.

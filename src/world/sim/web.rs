@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use crate::core::ids::TargetId;
 use crate::core::kind::HttpProbe;
 use crate::core::kind::http::probe::{Connections, HttpSide};
+use crate::core::kind::spec::ProbeSpec as _;
 use crate::core::latency::{RequestFailure, RequestOutcome, RequestPhases, RequestSample, RequestSeries};
 use crate::core::plan::Plan;
 use crate::core::simulate::Side;
 use crate::core::time::{At, Span};
 use crate::core::value::Value;
+use crate::latency::{BaselineWatch, LatencySamples, judged_reading};
 
 use super::customers::hour;
 use super::dice::Dice;
@@ -63,10 +65,27 @@ pub(super) struct Web {
 
 /// What an `http` probe has seen on each of its sides.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Windows(BTreeMap<String, RequestSeries>);
+pub(super) struct Windows {
+    series: BTreeMap<String, RequestSeries>,
+    /// What the sides are held against; opened at the first look.
+    baseline: Option<BaselineWatch>,
+}
+
+impl Windows {
+    /// Opens the baseline of a probe, unless it is open.
+    pub(super) fn hold_against(&mut self, probe: &HttpProbe, text: Option<&str>) {
+        if self.baseline.is_none()
+            && let Some(text) = text
+        {
+            let kinds = probe.sides.keys().map(|side| (side.clone(), probe.request_name().to_owned()));
+            let length = usize::try_from(probe.judged_over()).unwrap_or(usize::MAX);
+            self.baseline = BaselineWatch::new(text, length, kinds).ok();
+        }
+    }
+}
 
 impl Web {
-    pub(super) fn new(plan: &Plan, seed: u64) -> Self {
+    pub(super) fn new(plan: &Plan, seed: u64, now: At) -> Self {
         let http = plan.targets.iter().filter(|(_, target)| target.kind() == "http");
         let services = http.map(|(id, _)| {
             let side = plans::side(plan, id);
@@ -76,8 +95,10 @@ impl Web {
             (id.clone(), Service { side, base_ms, cold_since: None, sick: Vec::new() })
         });
         let windows = plan.probes.values().map(|probe| probe.every.0.saturating_mul(u64::from(probe.kind.window())));
+        // Judgements change as their first windows fill.
+        let changed = if plan.baselines.is_empty() { At(0) } else { now };
         let longest = Span(windows.max().unwrap_or(0).saturating_add(2_000));
-        Self { services: services.collect(), changed: At(0), longest }
+        Self { services: services.collect(), changed, longest }
     }
 
     /// Customers come to a side that had none: its caches are cold.
@@ -139,23 +160,44 @@ impl Web {
         dice: &mut Dice,
     ) -> Value {
         let length = usize::try_from(probe.window).unwrap_or(usize::MAX).max(1);
+        // Enough to fill the window of a judgement that was begun before.
+        let enough = usize::try_from(probe.window()).unwrap_or(usize::MAX).max(1);
+        let Windows { series: all, baseline } = windows;
         let figures = probe.sides.iter().map(|(name, side)| {
             let target = side.target();
             let new = || RequestSeries::new(target.to_string(), length, micros(limit));
-            let series = windows.0.entry(name.clone()).or_insert_with(new);
-            let looked_at = count.min(length);
+            let series = all.entry(name.clone()).or_insert_with(new);
+            let looked_at = count.min(enough);
             for _ in 0..looked_at {
-                let ms = self.request(target, now, times, dice);
+                let recorded = baseline.as_ref().and_then(|watch| watch.baseline(probe.request_name(), now));
+                let ms = match recorded {
+                    Some(recorded) => self.request_like(recorded, target, now, times, dice),
+                    None => self.request(target, now, times, dice),
+                };
                 let status = (ms < limit).then(|| self.status(target, dice));
                 let number = series.begin(at_micros(now));
-                series.settle(number, sample(probe, side, now, (ms, limit), status));
+                let answer = sample(probe, side, now, (ms, limit), status);
+                let took = (answer.outcome == RequestOutcome::Success).then_some(answer.took);
+                series.settle(number, answer);
+                if let Some(watch) = baseline {
+                    watch.take(name, probe.request_name(), took, now);
+                }
             }
             // Time that was leapt over was like the time before it.
             let rest = u64::try_from(count - looked_at).unwrap_or(u64::MAX);
             series.count(rest, self.expected_failures(target, rest));
             (name.clone(), series.figures(at_micros(now)))
         });
-        Value::map(figures.collect::<Vec<_>>())
+        let figures: Vec<(String, Value)> = figures.collect();
+        judged_reading(figures, baseline.as_ref(), probe.request_name(), now)
+    }
+
+    /// Milliseconds of a request to a service that answers as it did when its baseline was recorded, but for what is wrong
+    /// with it now. Busy hours are in the recording.
+    #[allow(clippy::cast_precision_loss)] // microseconds of a request
+    fn request_like(&self, recorded: &LatencySamples, target: &TargetId, now: At, times: f64, dice: &mut Dice) -> f64 {
+        let micros = recorded.quantile(dice.between(0.0, 1.0)).unwrap_or(0) as f64;
+        micros / 1_000.0 * self.services.get(target).map_or(1.0, |service| service.burden(now, times))
     }
 
     /// How many of so many answers are errors.
@@ -213,14 +255,24 @@ impl Service {
         self.cold_since.map_or(0.0, |since| COLD * (-now.since(since).as_secs_f64() / WARMING_S).exp())
     }
 
-    fn median(&self, now: At, times: f64) -> f64 {
+    /// How many times longer its faults make an answer.
+    fn slow(&self) -> f64 {
         let slow = self.sick.iter().map(|(_, sick)| match sick {
             Sick::Slow(times) => *times,
             Sick::Errors(..) => 1.0,
         });
+        slow.product()
+    }
+
+    fn median(&self, now: At, times: f64) -> f64 {
         // Busy hours are a little slower; a surge of customers more so.
         let busy = 1.0 + 0.15 * (hour(now) - 1.0) + 0.12 * (times - 1.0).max(0.0);
-        self.base_ms * busy * (1.0 + self.cold(now)) * slow.product::<f64>()
+        self.base_ms * busy * (1.0 + self.cold(now)) * self.slow()
+    }
+
+    /// How many times longer an answer takes than when all is well at this hour.
+    fn burden(&self, now: At, times: f64) -> f64 {
+        (1.0 + 0.12 * (times - 1.0).max(0.0)) * (1.0 + self.cold(now)) * self.slow()
     }
 
     fn errors(&self) -> (f64, u16) {

@@ -1,5 +1,6 @@
 //! HTTP probes and actions against servers of every temper.
 
+mod baselines;
 mod customers;
 mod nginx;
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::request::default_path;
 use crate::core::ids::TargetId;
-use crate::core::kind::spec::{CheckContext, Complaint, Curve, ProbeDoc, ProbeSpec, TargetUse};
+use crate::core::kind::spec::{AskedRequests, CheckContext, Complaint, Curve, ProbeDoc, ProbeSpec, TargetUse};
 use crate::core::syntax::is_word;
 use crate::core::value::{Field, Shape};
 
@@ -33,6 +33,13 @@ pub struct HttpProbe {
     /// Whether each request gets a connection of its own.
     #[serde(default)]
     pub connections: Connections,
+    /// The file of the latency baseline that every side is judged against, beside the runbook. `gonogo baseline record` makes
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
+    /// How many requests on each side one judgement against the baseline is made over, at least 300. 600 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge_over: Option<u32>,
 }
 
 /// A side: the name of a target, or a target with what is special about this side.
@@ -93,7 +100,19 @@ impl HttpProbe {
             path: default_path(),
             window: default_window(),
             connections: Connections::default(),
+            baseline: None,
+            judge_over: None,
         }
+    }
+
+    /// The name of its only kind of request.
+    pub fn request_name(&self) -> &str {
+        &self.path
+    }
+
+    /// How many requests on each side one judgement against the baseline is made over.
+    pub fn judged_over(&self) -> u32 {
+        self.judge_over.unwrap_or(JUDGE_OVER)
     }
 
     /// Whether an answer with this HTTP status counts as failed: customers are turned away by a 404 as by a 500, and a
@@ -115,6 +134,15 @@ fn default_window() -> u32 {
     120
 }
 
+/// Requests that one judgement is made over.
+const JUDGE_OVER: u32 = 600;
+/// The fewest: of 299 requests the slowest is above p99 with 95 % confidence, so that with fewer there is never a PASS.
+const JUDGE_OVER_LEAST: u32 = 300;
+/// What the verdict beside the sides says.
+const WORST: &str = "how the worst side compares with the baseline: `PASS`, `FAIL` or `INCONCLUSIVE`";
+/// What a reading has beside its sides.
+const BESIDE_SIDES: [&str; 1] = ["verdict"];
+
 impl ProbeSpec for HttpProbe {
     fn targets(&self) -> Vec<TargetUse<'_>> {
         fn used<'p>((name, side): (&'p String, &'p HttpSide)) -> TargetUse<'p> {
@@ -132,7 +160,7 @@ impl ProbeSpec for HttpProbe {
     }
 
     fn shape(&self) -> Shape {
-        Shape::Record(self.sides.keys().map(|side| side_field(side)).collect())
+        Shape::Record(self.sides.keys().map(|side| side_field(side)).chain([verdict_field(WORST)]).collect())
     }
 
     fn check(&self, _: &CheckContext<'_>) -> Vec<Complaint> {
@@ -143,6 +171,21 @@ impl ProbeSpec for HttpProbe {
         for name in self.sides.keys().filter(|name| !is_word(name)) {
             let label = "expected letters, digits and `_`";
             found.push(Complaint::key(&["sides", name], "this cannot name a side", label));
+        }
+        for name in self.sides.keys().filter(|name| BESIDE_SIDES.contains(&name.as_str())) {
+            found.push(Complaint::key(
+                &["sides", name],
+                "this cannot name a side",
+                "the reading has a field of this name",
+            ));
+        }
+        if self.judge_over.is_some() && self.baseline.is_none() {
+            let label = "expected a `baseline` beside it";
+            found.push(Complaint::key(&["judge_over"], "there is no baseline to judge against", label));
+        }
+        if self.judged_over() < JUDGE_OVER_LEAST {
+            let label = format!("expected at least {JUDGE_OVER_LEAST}");
+            found.push(Complaint::value(&["judge_over"], "so few requests can never pass", label));
         }
         if self.window == 0 {
             found.push(Complaint::value(&["window"], "`window` is empty", "expected at least 1"));
@@ -159,8 +202,59 @@ impl ProbeSpec for HttpProbe {
     }
 
     fn window(&self) -> u32 {
-        self.window
+        // A verdict is made over a whole window that began at any time.
+        let judged = self.baseline.as_ref().map_or(0, |_| self.judged_over().saturating_mul(2));
+        self.window.max(judged)
     }
+
+    fn requests(&self) -> Option<AskedRequests<'_>> {
+        let asked =
+            Self { sides: BTreeMap::new(), window: default_window(), baseline: None, judge_over: None, ..self.clone() };
+        let connections = match self.connections {
+            Connections::Fresh => "on fresh connections",
+            Connections::Kept => "on kept connections",
+        };
+        Some(AskedRequests {
+            sides: self.sides.keys().map(String::as_str).collect(),
+            names: vec![self.request_name().to_owned()],
+            asks: vec![format!("GET {} {connections}", self.path)],
+            // Nothing in it fails to be written as JSON.
+            asked: serde_json::to_string(&asked).unwrap_or_default(),
+            baseline: self.baseline.as_deref(),
+            judge_over: self.judged_over(),
+        })
+    }
+}
+
+fn verdict_field(doc: &'static str) -> Field {
+    Field::new("verdict", Shape::Text, doc).null("the probe names no baseline")
+}
+
+/// The fields of a side that come from its baseline.
+fn judged_fields() -> Vec<Field> {
+    let without = "the probe names no baseline";
+    let recorded = |name: &str, doc| Field::new(name, Shape::Float, doc).unit("milliseconds").null(without);
+    let figures = vec![
+        recorded("p50", "its median"),
+        recorded("p95", "its 95th percentile"),
+        recorded("p99", "its 99th percentile"),
+        Field::new("errors", Shape::Float, "its failed requests, 0 to 1").unit("share").null(without),
+        Field::new("samples", Shape::Int, "its requests").unit("requests").null(without),
+        Field::new("recorded", Shape::Text, "when and where it was made").null(without),
+    ];
+    vec![
+        verdict_field("how it compares with the baseline: `PASS`, `FAIL` or `INCONCLUSIVE`"),
+        Field::new(
+            "needs",
+            Shape::Int,
+            "requests missing until the first judgement, or that would have told; 0 otherwise",
+        )
+        .unit("requests")
+        .null(without),
+        Field::new("next_in", Shape::Int, "requests until the next judgement").unit("requests").null(without),
+        Field::new("why", Shape::Text, "what is worst, in one sentence; empty when it is PASS").null(without),
+        Field::new("baseline", Shape::Record(figures), "the recording of the nearest hour, which it is judged against"),
+    ]
 }
 
 fn side_field(name: &str) -> Field {
@@ -179,7 +273,7 @@ fn side_field(name: &str) -> Field {
         Field::new("requests", Shape::Int, "requests that have ended").unit("requests"),
         Field::new("failed", Shape::Int, "requests that have failed").unit("requests"),
     ];
-    let figures = vec![
+    let mut figures = vec![
         percentile("p50", "median over the window"),
         percentile("p95", "95th percentile over the window"),
         percentile("p99", "99th percentile over the window"),
@@ -211,6 +305,7 @@ fn side_field(name: &str) -> Field {
         Field::new("phases", Shape::Record(phases), "the parts of a request, each as the median over the window"),
         Field::new("total", Shape::Record(total), "counts since gonogo began to measure, for `increase(…)`"),
     ];
+    figures.extend(judged_fields());
     Field::new(name, Shape::Record(figures), "figures of this side")
 }
 
@@ -235,6 +330,6 @@ phases:
     const RIGHTS: &'static str = "Whatever the web service asks for; credentials go into the `headers` of its target as secrets. It sends GET only.";
 
     fn fields() -> Vec<Field> {
-        vec![side_field("SIDE")]
+        vec![side_field("SIDE"), verdict_field(WORST)]
     }
 }

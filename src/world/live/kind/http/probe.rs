@@ -20,11 +20,11 @@ use crate::core::latency::{
     RequestFailure, RequestNumber, RequestOutcome, RequestPhases, RequestSample, RequestSeries,
 };
 use crate::core::probe::Probe;
-use crate::core::value::Value;
-use crate::world::live::Shared;
+use crate::latency::{BaselineWatch, judged_reading};
 use crate::world::live::kind::Watch;
 use crate::world::live::net::http::{Connection, HttpRequest, Trace, exchange, look_up};
 use crate::world::live::schedule::Timetable;
+use crate::world::live::{MeasuredRequest, Shared};
 
 /// Requests that start this late are late because of the timer's resolution; later than that, the wait is
 /// part of the measurement.
@@ -73,6 +73,8 @@ struct Watcher {
     limit: Duration,
     sides: Vec<Side>,
     running: JoinSet<Ended>,
+    /// What the sides are held against.
+    baseline: Option<BaselineWatch>,
 }
 
 impl Watcher {
@@ -90,7 +92,11 @@ impl Watcher {
         };
         let sides = http.sides.iter().map(side).collect();
         let path = http.path.as_str().into();
-        Self { shared, id, probe, path, epoch: first, limit, sides, running: JoinSet::new() }
+        let kinds = http.sides.keys().map(|side| (side.clone(), http.request_name().to_owned()));
+        let length = usize::try_from(http.judged_over()).unwrap_or(usize::MAX);
+        // A runbook whose baseline cannot be used is not loaded.
+        let baseline = shared.baselines.get(&id).and_then(|text| BaselineWatch::new(text, length, kinds).ok());
+        Self { baseline, shared, id, probe, path, epoch: first, limit, sides, running: JoinSet::new() }
     }
 
     /// Measures for ever; ends when its task is aborted.
@@ -132,7 +138,7 @@ impl Watcher {
             }
             let now = Instant::now();
             let figures = self.sides.iter().map(|side| (side.name.clone(), side.series.figures(self.at(now))));
-            let value = Value::map(figures.collect::<Vec<_>>());
+            let value = judged_reading(figures, self.baseline.as_ref(), &self.path, self.shared.options.clock.now());
             self.shared.reading(&self.id, &self.probe, tick, now, Ok(value));
             if now >= due || !self.sides.iter().any(|side| side.series.waits_since(began)) {
                 return;
@@ -163,8 +169,10 @@ impl Watcher {
         let number = side.series.begin(meant);
         if in_flight >= HttpProbe::MOST_IN_FLIGHT {
             let what = format!("not sent: {in_flight} requests to {} are in flight", side.target);
+            let why = Err(what.clone());
             let outcome = RequestOutcome::Failure(RequestFailure::NotSent, what);
             side.series.settle(number, sample(meant, Duration::ZERO, outcome, None, &Trace::default()));
+            note(&self.shared, &self.id, &mut self.baseline, &side.name, &self.path, why);
             return;
         }
         if side.connections == Connections::Kept {
@@ -193,7 +201,12 @@ impl Watcher {
         match ended {
             Ok(Ended::Request { side, number, sample, kept }) => {
                 let Some(side) = self.sides.get_mut(side) else { return };
+                let took = match &sample.outcome {
+                    RequestOutcome::Success => Ok(sample.took),
+                    RequestOutcome::Failure(_, why) => Err(why.clone()),
+                };
                 side.series.settle(number, *sample);
+                note(&self.shared, &self.id, &mut self.baseline, &side.name, &self.path, took);
                 let stands = |connection: &Connection| {
                     side.known.as_ref().is_none_or(|known| known.contains(&connection.address()))
                 };
@@ -212,6 +225,25 @@ impl Watcher {
             }
             Err(_) => {}
         }
+    }
+}
+
+/// Hands a request that has ended to those who want it.
+fn note(
+    shared: &Shared,
+    id: &ProbeId,
+    baseline: &mut Option<BaselineWatch>,
+    side: &str,
+    request: &str,
+    took: Result<u64, String>,
+) {
+    if let Some(baseline) = baseline {
+        baseline.take(side, request, took.as_ref().ok().copied(), shared.options.clock.now());
+    }
+    if let Some(requests) = &shared.requests {
+        let measured = MeasuredRequest { probe: id.clone(), side: side.to_owned(), request: request.to_owned(), took };
+        // Nobody listens any more when the recording is over.
+        let _ = requests.send(measured);
     }
 }
 
