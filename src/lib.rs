@@ -5,12 +5,14 @@ pub mod clock;
 pub mod cockpit;
 pub mod contain;
 pub mod core;
+pub mod diagnostics;
 pub mod driver;
 pub mod explain;
 pub mod history;
 pub mod journal;
 #[cfg(feature = "lab")]
 pub mod lab;
+pub mod latency;
 pub mod pace;
 pub mod plain;
 pub mod rehearsal;

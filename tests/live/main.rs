@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod command;
+mod diagnostics;
 mod dns;
 mod http;
 mod pg;
@@ -13,4 +14,5 @@ mod quoting;
 mod replication;
 mod sql;
 mod support;
+mod tcp;
 mod tls;
