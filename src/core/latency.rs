@@ -94,6 +94,8 @@ pub struct RequestSeries {
     failed: u64,
     since_start: Option<Histogram<u64>>,
     address: Option<String>,
+    /// When the request was sent that `address` is known from.
+    address_of: u64,
     candidates: Vec<String>,
     address_changes: u64,
     moved: String,
@@ -115,6 +117,7 @@ impl RequestSeries {
             // It grows as needed; three digits are what a baseline keeps, too.
             since_start: Histogram::new(3).ok(),
             address: None,
+            address_of: 0,
             candidates: Vec::new(),
             address_changes: 0,
             moved: String::new(),
@@ -157,6 +160,11 @@ impl RequestSeries {
     /// A name that stands for several addresses has not moved when another of them is used.
     fn note_address(&mut self, sample: &RequestSample) {
         let Some(address) = &sample.address else { return };
+        // Requests end in another order than they were sent in: what was sent before the move is not a move back.
+        if sample.intended < self.address_of {
+            return;
+        }
+        self.address_of = sample.intended;
         if let Some(before) = &self.address
             && before != address
             && !self.candidates.contains(address)
@@ -397,6 +405,11 @@ mod tests {
             at("198.51.100.1:80", &["198.51.100.1:80"]),
             at(both[0], &both),
         ]);
+        let mut series = series;
+        let late = series.begin(10);
+        let newest = series.begin(20);
+        series.settle(newest, RequestSample { intended: 20, ..at(both[0], &both) });
+        series.settle(late, RequestSample { intended: 10, ..at("198.51.100.1:80", &["198.51.100.1:80"]) });
         let figures = series.figures(0);
         assert_eq!(figures.at("address_changes"), Some(&Value::Int(2)));
         assert_eq!(figures.at("moved").and_then(Value::text), Some("198.51.100.1:80 → 192.0.2.1:80"));
