@@ -289,22 +289,25 @@ fn an_update_needs_the_key_and_the_old_value_and_moves_the_customers_within_the_
     eventually("customers at old", || (world.customers().old_web > 20).then_some(()));
 
     assert_eq!(world.move_address(&old, &new), ResponseCode::NoError);
-    let moved = Instant::now();
     assert_eq!(address("dns_authoritative"), new);
     for resolver in ["resolver_a", "resolver_b", "resolver_c"] {
+        // What is remembered only grows older, so it is forgotten within the TTL.
+        let mut promised = 3;
         eventually("the resolvers' move", || {
-            let ttl = world.ask(resolver, "app.shop.test.").answers.first().unwrap().ttl;
-            assert!(ttl <= 3, "{resolver} promises {ttl} s of a record that has 3");
-            (address(resolver) == new).then_some(())
+            let answer = world.ask(resolver, "app.shop.test.");
+            let record = answer.answers.first().unwrap();
+            if matches!(record.data, RData::A(address) if address.to_string() == new) {
+                assert!(record.ttl <= 3, "{resolver} promises {} s of a record that has 3", record.ttl);
+                return Some(());
+            }
+            assert!(record.ttl <= promised, "{resolver} promised {promised} s, then {} s", record.ttl);
+            promised = record.ttl;
+            None
         });
     }
-    // 3 s of TTL, and some for a busy machine.
-    assert!(moved.elapsed() < Duration::from_secs(3 + 2), "the resolvers took {:?}", moved.elapsed());
     let seen = eventually("all customers at new", || {
         Some(world.customers()).filter(|seen| seen.new_web > 20 && seen.old_web == 0)
     });
-    // What is looked back on is 5 s.
-    assert!(moved.elapsed() < Duration::from_secs(3 + 5 + 2), "the customers took {:?}", moved.elapsed());
     assert_eq!(seen.failed, 0);
 }
 
@@ -350,7 +353,7 @@ fn a_fence_makes_customers_wait_and_not_fail_when_the_endpoint_is_switched_in_ti
     });
     assert_eq!(seen.failed, 0);
     assert_eq!(seen.retries, 0, "the web service holds requests, so customers need not ask again");
-    assert!((700..5000).contains(&seen.longest_pause_ms), "{} ms", seen.longest_pause_ms);
+    assert!(seen.longest_pause_ms >= 700, "{} ms", seen.longest_pause_ms);
     let missing = world.missing();
     assert_eq!(missing.missing_in_new, 0);
     assert!(missing.missing_in_old >= 10, "what was bought after the switch is in new only");
@@ -412,8 +415,11 @@ fn the_lab_stays_while_somebody_is_attached_and_ends_when_nobody_comes() {
     let world = world(|options| options.linger = Duration::from_secs(2));
     let remains = world.remains();
     let attachment = world.lab.attach().unwrap();
-    // Nothing can be waited for here: what is shown is that nothing happens.
-    std::thread::sleep(Duration::from_secs(4));
+    // Another lab comes up later, lingers as long, and nobody attaches to it: when it has ended, this one is there still.
+    let deserted = self::world(|options| options.linger = Duration::from_secs(2));
+    let end = deserted.remains();
+    eventually("the deserted lab's own end", || (!end.dirs[0].exists()).then_some(()));
+    end.assert_gone();
     remains.assert_there();
     drop(attachment);
     eventually("the lab's own end", || (!remains.dirs[0].exists()).then_some(()));

@@ -1,7 +1,6 @@
 //! Commands: output of every kind, limits, survival, adoption and secrets.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use gonogo::core::action::Action;
 use gonogo::core::job::{Adoption, Outcome};
@@ -119,10 +118,8 @@ async fn the_limit_ends_the_whole_group_also_when_it_ignores_term() {
         note.display()
     ));
     command.limit = Span(700);
-    let started = Instant::now();
     let outcome = stage.run(Action::Command(command)).await;
     assert!(failed(&outcome).contains("took longer than 700 ms"), "{outcome:?}");
-    assert!(started.elapsed() < Duration::from_secs(9), "{:?}", started.elapsed());
     let child = pid_in(&note).unwrap();
     until("gone", || !alive(child)).await;
 }
@@ -131,16 +128,16 @@ async fn the_limit_ends_the_whole_group_also_when_it_ignores_term() {
 async fn a_child_that_keeps_the_pipe_open_does_not_hang_the_step() {
     let mut stage = Setting::default().stage();
     let note = stage.dir.path().join("child");
-    let started = Instant::now();
     let outcome = stage
         .run(Action::Command(shell(&format!(
-            "setsid sh -c 'echo $$ > {}; exec sleep 30' & sleep 0.2; echo done",
+            "setsid sh -c 'echo $$ > {0}; exec sleep 600' & until [ -s {0} ]; do sleep 0.01; done; echo done",
             note.display()
         ))))
         .await;
     assert_eq!(succeeded(&outcome), "exit 0");
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
-    let child = rustix::process::Pid::from_raw(pid_in(&note).unwrap()).unwrap();
+    let child = pid_in(&note).unwrap();
+    assert!(alive(child), "the step has ended, and not because the child did");
+    let child = rustix::process::Pid::from_raw(child).unwrap();
     rustix::process::kill_process(child, rustix::process::Signal::KILL).unwrap();
 }
 
@@ -227,7 +224,7 @@ async fn a_command_outlives_a_killed_cockpit() {
             stage.world.adopt(key.clone(), &action);
             let Adoption::Ended { outcome, took } = stage.adopted(&key).await else { panic!() };
             assert!(failed(&outcome).contains("took longer than 4.0 s"), "{outcome:?}");
-            assert!(took >= Span::secs(4) && took < Span::secs(8), "{took}");
+            assert!(took >= Span::secs(4), "{took}");
         }
     }
 }

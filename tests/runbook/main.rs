@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
 
 mod kinds;
+#[path = "../support/monsters.rs"]
+mod monsters;
 mod runbook_files;
 mod scenario_files;

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gonogo::core::ids::StepId;
 use gonogo::core::plan::Plan;
@@ -267,14 +267,17 @@ fn files_that_are_no_runbook_are_refused_with_a_reason() {
     insta::assert_snapshot!([load(&directory.path().join("none.yaml")), load(directory.path())].concat());
 }
 
-/// Runs `load` and asserts that a refusal comes within a second.
-fn refused_at_once(name: &str, text: &str) -> String {
-    let start = Instant::now();
-    let errors = runbook::load_str(name, text, &Options::default()).expect_err("a monster is refused");
+/// How long a busy machine may take over anything.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A refusal of `text`. It comes at all: a monster may not keep its reader busy for good. How long it takes is
+/// measured by `benches/runbook`.
+fn refused(name: &'static str, text: String) -> String {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || drop(tell.send(runbook::load_str(name, text, &Options::default()))));
+    let errors = told.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{name} is still being read"));
+    let errors = errors.expect_err("a monster is refused");
     let told = errors.to_string();
-    // The promise is one second for the program as it is shipped; an unoptimised build gets more.
-    let limit = Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 1 });
-    assert!(start.elapsed() < limit, "{name} took {:?}", start.elapsed());
     assert!(told.len() < 20_000, "{name} says {} bytes", told.len());
     let shown = errors.render(false, 100);
     assert!(shown.len() < 1_000_000, "{name} shows {} bytes", shown.len());
@@ -282,51 +285,20 @@ fn refused_at_once(name: &str, text: &str) -> String {
 }
 
 #[test]
-fn monsters_are_refused_within_a_second() {
-    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
-    for level in 1..12 {
-        let alias = format!("*a{}", level - 1);
-        writeln!(bomb, "a{level}: &a{level} [{}]", [alias.as_str(); 9].join(", ")).unwrap();
-    }
-    let deep = 100_000;
-    let monsters = [
-        ("bomb", bomb),
-        ("flow depth", format!("title: {}{}", "[".repeat(deep), "]".repeat(deep))),
-        ("map depth", format!("title: {}", "{a: ".repeat(deep))),
-        ("block depth", (0..1_400).fold(String::new(), |text, at| text + &" ".repeat(at) + "a:\n")),
-        ("sequence depth", format!("title:\n{}x", "- ".repeat(deep))),
-        ("many values", format!("title: [{}]", "1,".repeat(1_500_000))),
-        ("many keys", (0..200_000).fold(String::new(), |text, at| text + &format!("k{at}: 1\n"))),
-        ("merge bomb", format!("a: &a {{x: 1}}\nb:\n  <<: [{}]\n", "*a,".repeat(100_000))),
-        ("same key", "k: 1\n".repeat(100_000)),
-        (
-            "long expression",
-            format!(
-                "title: T\nprobes: {{ p: {{ kind: tcp, address: 'a:1' }} }}\nphases: [{{ title: P, steps: [{{ id: a, title: A, gates: ['{}p.open'], action: {{ manual: [x] }} }}] }}]",
-                "!".repeat(1_000_000)
-            ),
-        ),
-        ("template bomb", format!("title: \"{}\"\nphases: []", "{{ ".repeat(100_000))),
-        (
-            "nested template",
-            format!("title: \"{{{{ {}1{} }}}}\"\nphases: []", "(".repeat(100_000), ")".repeat(100_000)),
-        ),
-    ];
-    for (name, text) in &monsters {
-        let told = refused_at_once(name, text);
+fn monsters_are_refused() {
+    for (name, text) in crate::monsters::all() {
+        let told = refused(name, text);
         assert!(told.contains("error"), "{name}: {told}");
     }
 }
 
 #[test]
-fn a_file_of_a_gigabyte_is_refused_unread() {
+fn a_file_larger_than_any_memory_is_refused_unread() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("huge.yaml");
-    fs::File::create(&path).unwrap().set_len(1 << 30).unwrap();
-    let start = Instant::now();
+    fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
     let told = runbook::load(&path, &Options::default()).unwrap_err().to_string();
     assert!(told.contains("too large"), "{told}");
-    assert!(start.elapsed() < Duration::from_millis(500));
 }
 
 /// A runbook of many steps, each with a gate and the usual keys.
@@ -343,9 +315,7 @@ fn long(steps: usize) -> String {
 #[test]
 fn a_runbook_of_ten_thousand_steps_loads() {
     let text = long(10_000);
-    let start = Instant::now();
     let loaded = runbook::load_str("long", text, &Options::default()).unwrap_or_else(|errors| panic!("{errors}"));
-    eprintln!("10,000 steps in {:?}", start.elapsed());
     assert_eq!(loaded.plan.steps.len(), 10_000);
     assert_eq!(loaded.plan.conditions.len(), 1);
     assert_eq!(loaded.plan.steps[9_999].needs[0].as_str(), "step-9998");

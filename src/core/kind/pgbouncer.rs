@@ -328,12 +328,15 @@ phases:
         section:
           deadline: 30s
           steps:
+            # Taken back in reverse order, so this one reads the old configuration again.
+            - title: Read the configuration as it is
+              action: { pgbouncer: { target: pooler, do: reload } }
+              undo: { pgbouncer: { target: pooler, do: reload } }
             - title: Exchange the configuration
               action: { command: { run: [cp, /etc/pgbouncer/new.ini, /etc/pgbouncer/pgbouncer.ini] } }
               undo: { command: { run: [cp, /etc/pgbouncer/old.ini, /etc/pgbouncer/pgbouncer.ini] } }
-            - title: Read it
+            - title: Read the new configuration
               action: { pgbouncer: { target: pooler, do: reload } }
-              undo: { pgbouncer: { target: pooler, do: reload } }
         verify: [pool.paused]
         reversibility: lossless
         expect: 3s

@@ -385,7 +385,7 @@ fn a_secret_on_the_command_line_is_refused_and_not_repeated() {
     assert!(!place.has_run());
 }
 
-/// A runbook of one command that takes longer than anybody waits.
+/// A runbook of one command that goes on until a file is there.
 const LONG_COMMAND: &str = r#"
 title: A long command
 phases:
@@ -394,14 +394,14 @@ phases:
       - id: long
         title: Takes a while
         action:
-          command: { run: "sleep 4; echo done", limit: 1m }
+          command: { run: "until [ -e FILE ]; do sleep 0.05; done; echo done", limit: 1m }
         reversibility: free
 "#;
 
 /// Starts the long command from the keyboard and waits until it runs.
 fn long_command(place: &Place) -> Operator {
     let runbook = place.path().join("long.yaml");
-    std::fs::write(&runbook, LONG_COMMAND).unwrap();
+    std::fs::write(&runbook, LONG_COMMAND.replace("FILE", place.path().join("go-on").to_str().unwrap())).unwrap();
     let mut operator = Operator::at(place.console(&["run", runbook.to_str().unwrap()]));
     operator.console.wait("a ready step", Duration::from_secs(20), |view| {
         view.conversation().is_some_and(|line| line.starts_with("1 is ready")).then_some(())
@@ -413,11 +413,17 @@ fn long_command(place: &Place) -> Operator {
     operator
 }
 
+/// Lets the long command come to its end.
+fn end_the_command(place: &Place) {
+    std::fs::write(place.path().join("go-on"), "").unwrap();
+}
+
 #[test]
 fn a_lost_terminal_leaves_the_command_running() {
     let place = Place::new();
     let mut operator = long_command(&place);
     operator.console.hang_up();
+    end_the_command(&place);
     // It waits for the command, records its end and that it was left, and goes.
     assert_eq!(operator.console.exit_code(Duration::from_secs(20)), 5);
     place.assert_intact();
@@ -442,6 +448,10 @@ fn a_killed_cockpit_leaves_the_command_running() {
     let mut operator = long_command(&place);
     operator.console.kill_hard();
     let mut operator = Operator::at(place.console(&["resume"]));
+    eventually("the running command is found again", Duration::from_secs(20), || {
+        place.log().iter().any(|record| record["kind"] == "job_adopted").then_some(())
+    });
+    end_the_command(&place);
     assert_eq!(operator.drive(Goal::End), Stop::Reached);
     assert_eq!(operator.started, Vec::<usize>::new(), "nothing is asked again");
     let log = place.log();

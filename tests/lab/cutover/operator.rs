@@ -262,6 +262,7 @@ impl Operator {
         self.answers += 1;
         let stopping = self.stopping.filter(|(step, _)| Some(*step) == number);
         if let Some((_, delay)) = stopping {
+            // Not a wait: the moment of the key is what the seed has drawn.
             std::thread::sleep(delay);
             self.console.press("x");
             self.stopping = None;

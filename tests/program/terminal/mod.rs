@@ -4,8 +4,6 @@
 mod pty;
 mod taken_away;
 
-use std::time::{Duration, Instant};
-
 use pty::Pty;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -101,7 +99,7 @@ fn signals_to_end_are_events_and_the_terminal_comes_back() {
     }
 }
 
-/// Seconds of processor time a process has used; Linux only.
+/// Seconds of processor time a process has used, however long that took; Linux only.
 #[cfg(target_os = "linux")]
 fn cpu_seconds(pid: u32) -> f64 {
     // proc_pid_stat(5): fields 14 and 15 are utime and stime, in ticks of 1/100 s.
@@ -124,10 +122,8 @@ fn a_lost_terminal_ends_the_program_when_the_hangup_is_delivered() {
 fn a_lost_terminal_ends_the_program_when_the_hangup_is_ignored() {
     let mut pty = Pty::start_with(&[r#"trap "" HUP; exec "$0""#], &[]);
     pty.wait_for("READY 80x24");
-    let start = Instant::now();
     pty.hang_up();
     assert_eq!(pty.exit_code(), 13);
-    assert!(start.elapsed() < Duration::from_secs(5));
 }
 
 #[test]
@@ -239,11 +235,7 @@ fn state_of(pid: u32) -> char {
 
 /// Waits until a process stands still. The terminal is given back a moment before.
 fn stopped(pid: u32) {
-    let end = std::time::Instant::now() + Duration::from_secs(20);
-    while state_of(pid) != 'T' {
-        assert!(std::time::Instant::now() < end, "it does not stop");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    pty::until("it stops", || state_of(pid) == 'T');
 }
 
 #[cfg(target_os = "linux")]
@@ -292,14 +284,34 @@ phases:
         reversibility: free
 "#;
 
+/// Answers a question, and waits until something is so. An answer that comes before the question could be read is refused
+/// in words: then enter is pressed again, once for each refusal.
+fn answer(pty: &mut Pty, word: &str, so: impl Fn(&mut Pty) -> bool) {
+    let asked = format!("type {word}");
+    let question = |pty: &Pty| {
+        let screen = pty.seen(|seen| seen.screen.screen().contents());
+        let begin = screen.find(&asked)?;
+        screen.get(begin..).map(str::to_owned)
+    };
+    pty.wait_for(&asked);
+    pty.send(word.as_bytes());
+    pty.wait_for(&format!("› {word}"));
+    let mut pressed_at = None;
+    pty::until(&format!("the answer {word} is taken"), || {
+        let taken = so(pty);
+        let now = question(pty);
+        if !taken && now.is_some() && now != pressed_at {
+            pty.send(b"\r");
+            pressed_at = now;
+        }
+        taken
+    });
+}
+
 fn start_the_job(pty: &mut Pty) {
     pty.wait_for("1 is ready");
     pty.send(b"\r");
-    pty.wait_for("type go");
-    // An answer counts only when the question has been on screen for 300 ms.
-    std::thread::sleep(Duration::from_millis(400));
-    pty.send(b"go\r");
-    pty.wait_for("1 is running");
+    answer(pty, "go", |pty| pty.seen(|seen| seen.screen.screen().contents().contains("1 is running")));
 }
 
 #[test]
@@ -346,11 +358,10 @@ fn a_key_that_is_held_down_does_not_keep_a_job_from_ending() {
     start_the_job(&mut pty);
     std::fs::write(&file, "").expect("written");
     // More keys than it can answer, until the end of the job is on the screen.
-    let end = Instant::now() + Duration::from_secs(30);
-    while !pty.seen(|seen| seen.screen.screen().contents().contains("file done")) {
-        assert!(Instant::now() < end, "the keys starved the job");
+    pty::until("the job ends in spite of the keys", || {
         pty.send("\t".repeat(100).as_bytes());
-    }
+        pty.seen(|seen| seen.screen.screen().contents().contains("file done"))
+    });
 }
 
 #[test]
@@ -419,12 +430,9 @@ fn leaving_a_terminal_that_does_not_read_is_bounded_and_restores_its_settings() 
     pty.wait_counter("drawn", 20);
     pty.pause(true);
     pty.wait_counter("busy", 100);
-    let start = Instant::now();
     signal(pty.pid(), Signal::TERM);
-    while !pty.settings_are_original() {
-        assert!(start.elapsed() < Duration::from_secs(5), "settings restored");
-        std::thread::yield_now();
-    }
+    // Nobody reads yet.
+    pty::until("the settings are restored", || pty.settings_are_original());
     pty.pause(false);
     assert_eq!(pty.exit_code(), 10);
     pty.wait("the main screen", |seen| {

@@ -14,6 +14,15 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, SlavePty, native_p
 const PATIENCE: Duration = Duration::from_secs(20);
 const TICK: Duration = Duration::from_millis(10);
 
+/// Waits until something is so.
+pub fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !so() {
+        assert!(Instant::now() < end, "waited in vain until {what}");
+        std::thread::sleep(TICK);
+    }
+}
+
 /// What has come out of the terminal so far.
 pub struct Seen {
     pub bytes: Vec<u8>,
@@ -222,11 +231,7 @@ impl Pty {
 
     /// Waits until a counter has come to `least`.
     pub fn wait_counter(&self, name: &str, least: u64) {
-        let end = Instant::now() + PATIENCE;
-        while self.counter(name) < least {
-            assert!(Instant::now() < end, "{name} stays at {} below {least}", self.counter(name));
-            std::thread::sleep(TICK);
-        }
+        until(&format!("{name} comes to {least}"), || self.counter(name) >= least);
     }
 
     /// The settings of the terminal are those from before the program started.

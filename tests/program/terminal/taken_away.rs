@@ -1,11 +1,9 @@
 //! The real cockpit is told to end while a job is under way and somebody still sits in front of it.
 
-use std::time::{Duration, Instant};
-
 use rustix::process::Signal;
 
 use super::pty::Pty;
-use super::signal;
+use super::{answer, signal};
 
 const RUNBOOK: &str = r#"
 title: A job that takes its time
@@ -17,21 +15,6 @@ phases:
         action: { command: { run: "exec sleep 600", limit: 20m } }
         reversibility: free
 "#;
-
-/// Answers a question. It takes no answer before it could be read, so enter is pressed until something is so.
-fn answer(pty: &mut Pty, word: &str, so: impl Fn(&mut Pty) -> bool) {
-    let asked = format!("type {word}");
-    pty.wait_for(&asked);
-    pty.send(word.as_bytes());
-    let end = Instant::now() + Duration::from_secs(20);
-    while !so(pty) {
-        assert!(Instant::now() < end, "{word} came to nothing:\n{}", pty.seen(|seen| seen.screen.screen().contents()));
-        if pty.seen(|seen| seen.screen.screen().contents().contains(&asked)) {
-            pty.send(b"\r");
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
 
 #[test]
 fn a_cockpit_that_is_told_to_end_shows_what_it_waits_for_and_still_stops_it() {
