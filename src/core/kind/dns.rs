@@ -1,5 +1,6 @@
 //! The `dns` probe.
 
+pub mod answer;
 pub mod propagation;
 mod resolver;
 

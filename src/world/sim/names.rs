@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::core::ids::TargetId;
 use crate::core::kind::DnsProbe;
-use crate::core::kind::dns::propagation::{Answer, AnswerState, Propagation, Sides};
+use crate::core::kind::dns::answer::{Answer, AnswerState, Sides};
+use crate::core::kind::dns::propagation::Propagation;
 use crate::core::plan::Plan;
 use crate::core::record::{DnsChange, RecordChanges, RecordType, WatchedRecord};
 use crate::core::simulate::Side;

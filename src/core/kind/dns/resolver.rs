@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use crate::core::time::{At, Span};
 
-use super::propagation::{Answer, AnswerState};
+use super::answer::{Answer, AnswerState};
 
 /// How many of the newest answers are looked at. When so many in a row are new, at most one cache in twenty still holds
 /// something else, with a confidence of 95 %.

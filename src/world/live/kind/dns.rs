@@ -16,15 +16,17 @@ use tokio::time::Instant;
 use super::Watch;
 use crate::core::ids::ProbeId;
 use crate::core::kind::DnsProbe;
-use crate::core::kind::dns::propagation::{Answer, AnswerState, Propagation};
+use crate::core::kind::dns::answer::{Answer, AnswerState};
+use crate::core::kind::dns::propagation::Propagation;
 use crate::core::probe::Probe;
 use crate::core::reading::Failure;
 use crate::core::target::Dns;
+use crate::core::time::Span;
 use crate::world::live::Shared;
-use crate::world::live::net::dns::{Question, ask, name, socket};
+use crate::world::live::net::dns::{DnsQuestion, ask, name, socket};
 use crate::world::live::schedule::Timetable;
 
-use answer::{Role, Wanted};
+use answer::{AskedAs, AskedRecord};
 
 /// The serial of the zone is asked at every so many measurements: a second question to the same server.
 const SERIAL_EVERY: u32 = 5;
@@ -40,7 +42,7 @@ const WAITING: usize = 256;
 struct Server {
     /// Its place among those of its role.
     at: usize,
-    role: Role,
+    role: AskedAs,
     address: SocketAddr,
 }
 
@@ -58,7 +60,7 @@ enum Said {
 
 /// What all questions of a probe have in common.
 struct Asking {
-    wanted: Wanted,
+    wanted: AskedRecord,
     zone: Name,
     /// Questions to a resolver at each tick.
     samples: u8,
@@ -85,11 +87,11 @@ impl Watch for DnsProbe {
 fn prepare<'a>(shared: &'a Shared, of: &DnsProbe, probe: &Probe) -> Result<(Asking, Vec<Server>, &'a Dns), String> {
     let dns = shared.dns(&of.target)?;
     let server = |role| move |(at, text): (usize, &String)| Ok(Server { at, role, address: socket(text)? });
-    let authorities = dns.authoritative.iter().enumerate().map(server(Role::Authority));
-    let resolvers = dns.resolvers.values().enumerate().map(server(Role::Resolver));
+    let authorities = dns.authoritative.iter().enumerate().map(server(AskedAs::Authority));
+    let resolvers = dns.resolvers.values().enumerate().map(server(AskedAs::Resolver));
     let servers = authorities.chain(resolvers).collect::<Result<Vec<_>, String>>()?;
     let asking = Asking {
-        wanted: Wanted::new(of)?,
+        wanted: AskedRecord::new(of)?,
         zone: name(&dns.zone)?,
         samples: of.samples.max(1),
         every: probe.every.to_std(),
@@ -109,8 +111,13 @@ async fn watch(
 ) {
     let clock = |at: Instant| shared.options.clock.at(at.into_std());
     let (tell, mut heard) = mpsc::channel(WAITING);
-    let mut known =
-        Propagation::new(clock(first), probe.stale_after(), &dns.authoritative, dns.resolvers.keys(), of.old_ttl);
+    let mut known = Propagation::new(
+        clock(first),
+        probe.stale_after(Span::ZERO),
+        &dns.authoritative,
+        dns.resolvers.keys(),
+        of.old_ttl,
+    );
     // All in this task: if one of them panics, the probe begins again as a whole.
     let mut asked: FuturesUnordered<_> =
         servers.into_iter().map(|server| keep_asking(&asking, server, first, tell.clone())).collect();
@@ -123,8 +130,8 @@ async fn watch(
             Some(Heard { server, asked, said }) = heard.recv() => {
                 let asked = clock(asked);
                 let news = match (said, server.role) {
-                    (Said::Answer(answer), Role::Authority) => known.authority_said(server.at, asked, answer),
-                    (Said::Answer(answer), Role::Resolver) => known.resolver_said(server.at, asked, answer),
+                    (Said::Answer(answer), AskedAs::Authority) => known.authority_said(server.at, asked, answer),
+                    (Said::Answer(answer), AskedAs::Resolver) => known.resolver_said(server.at, asked, answer),
                     (Said::Serial(serial), _) => known.serial_is(server.at, serial),
                 };
                 if news {
@@ -155,12 +162,12 @@ async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc
     loop {
         tokio::time::sleep_until(timetable.next()).await;
         let asked = Instant::now();
-        if server.role == Role::Authority && count.is_multiple_of(SERIAL_EVERY) {
+        if server.role == AskedAs::Authority && count.is_multiple_of(SERIAL_EVERY) {
             let record = async {
                 say(asked, Said::Answer(asking.wanted.ask(server.address, server.role, asking.limit).await)).await;
             };
             let serial = async {
-                let question = Question::new(&asking.zone, Type::SOA, false);
+                let question = DnsQuestion::new(&asking.zone, Type::SOA, false);
                 let answer = ask(server.address, &question, asking.limit.min(asking.every)).await;
                 if let Some(serial) = answer.ok().as_ref().and_then(serial_of) {
                     say(asked, Said::Serial(serial)).await;
@@ -168,7 +175,7 @@ async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc
             };
             tokio::join!(record, serial);
         } else {
-            let times = if server.role == Role::Resolver { asking.samples } else { 1 };
+            let times = if server.role == AskedAs::Resolver { asking.samples } else { 1 };
             let mut questions: FuturesUnordered<_> =
                 (0..times).map(|_| asking.wanted.ask(server.address, server.role, asking.limit)).collect();
             let mut silence = None;

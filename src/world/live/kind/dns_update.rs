@@ -22,7 +22,7 @@ use crate::core::record::{DnsChange, RecordType};
 use crate::core::target::{Dns, Tsig, TsigAlgorithm};
 use crate::core::time::Span;
 use crate::world::live::jobs::wait_for_stop;
-use crate::world::live::net::dns::{self, Question, value};
+use crate::world::live::net::dns::{self, DnsQuestion, value};
 use crate::world::live::{Shared, foreign};
 
 /// Seconds the clocks of both sides may differ (RFC 8945 §10).
@@ -255,7 +255,7 @@ struct Now {
 async fn look(server: SocketAddr, change: &DnsChange) -> Option<Now> {
     let of = value::wire_type(change.record_type);
     let name: Name = dns::name(&change.name).ok()?;
-    let answer = dns::ask(server, &Question::new(&name, of, false), LOOK).await.ok()?;
+    let answer = dns::ask(server, &DnsQuestion::new(&name, of, false), LOOK).await.ok()?;
     let ttls = answer.answers.iter().filter(|record| record.record_type() == of).map(|record| record.ttl).collect();
     Some(Now { values: value::values(&answer.answers, of), ttls })
 }

@@ -45,7 +45,7 @@ pub(in crate::world::live) fn name(text: &str) -> Result<Name, String> {
 
 /// A question to one server.
 #[derive(Clone, Debug)]
-pub(in crate::world::live) struct Question {
+pub(in crate::world::live) struct DnsQuestion {
     pub name: Name,
     pub of: Type,
     /// Whether the server is to ask others (the RD bit).
@@ -54,7 +54,7 @@ pub(in crate::world::live) struct Question {
     pub unchecked: bool,
 }
 
-impl Question {
+impl DnsQuestion {
     pub(in crate::world::live) fn new(name: &Name, of: Type, recursive: bool) -> Self {
         Self { name: name.clone(), of, recursive, unchecked: false }
     }
@@ -91,7 +91,7 @@ pub(in crate::world::live) enum NoAnswer {
 /// When nothing usable comes in time.
 pub(in crate::world::live) async fn ask(
     server: SocketAddr,
-    question: &Question,
+    question: &DnsQuestion,
     limit: Duration,
 ) -> Result<Message, NoAnswer> {
     let until = Instant::now() + limit;
@@ -106,7 +106,7 @@ pub(in crate::world::live) async fn ask(
     }
 }
 
-async fn over_udp(server: SocketAddr, question: &Question, edns: bool, until: Instant) -> Result<Message, NoAnswer> {
+async fn over_udp(server: SocketAddr, question: &DnsQuestion, edns: bool, until: Instant) -> Result<Message, NoAnswer> {
     let answer = repeated(server, question, edns, until).await?;
     if !answer.metadata.truncation {
         return Ok(answer);
@@ -126,7 +126,7 @@ async fn over_udp(server: SocketAddr, question: &Question, edns: bool, until: In
 }
 
 /// Asks by datagrams until one is answered. Earlier ones may still be answered meanwhile.
-async fn repeated(server: SocketAddr, question: &Question, edns: bool, until: Instant) -> Result<Message, NoAnswer> {
+async fn repeated(server: SocketAddr, question: &DnsQuestion, edns: bool, until: Instant) -> Result<Message, NoAnswer> {
     let mut asked = FuturesUnordered::new();
     let mut last = NoAnswer::Silence(String::new());
     let mut wait = REPEAT_AFTER;

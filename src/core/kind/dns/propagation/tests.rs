@@ -1,4 +1,7 @@
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::core::kind::dns::answer::Sides;
 
 const STANDS: Span = Span(2_000);
 

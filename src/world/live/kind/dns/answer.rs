@@ -8,21 +8,21 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType as Type};
 
 use crate::core::kind::DnsProbe;
-use crate::core::kind::dns::propagation::{Answer, AnswerState, Sides};
+use crate::core::kind::dns::answer::{Answer, AnswerState, Sides};
 use crate::world::live::foreign;
 use crate::world::live::net::dns::answer::{Content, content, extended_errors, in_words, instance, is_stale};
 use crate::world::live::net::dns::value::{expected, text, wire_type};
-use crate::world::live::net::dns::{NoAnswer, Question, ask, name};
+use crate::world::live::net::dns::{DnsQuestion, NoAnswer, ask, name};
 
 /// The record that is asked for.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(super) struct AskedRecord {
     pub name: Name,
     pub of: Type,
     sides: Sides,
 }
 
-impl Wanted {
+impl AskedRecord {
     pub(super) fn new(probe: &DnsProbe) -> Result<Self, String> {
         let side = |values: &[String]| expected(values, probe.record_type);
         let sides = Sides { old: side(&probe.old), new: side(&probe.new) };
@@ -30,8 +30,8 @@ impl Wanted {
     }
 
     /// Asks a server and judges what it says.
-    pub(super) async fn ask(&self, server: SocketAddr, role: Role, limit: Duration) -> Answer {
-        let question = Question::new(&self.name, self.of, role == Role::Resolver);
+    pub(super) async fn ask(&self, server: SocketAddr, role: AskedAs, limit: Duration) -> Answer {
+        let question = DnsQuestion::new(&self.name, self.of, role == AskedAs::Resolver);
         let answer = match ask(server, &question, limit).await {
             Ok(answer) => answer,
             Err(NoAnswer::Silence(why)) => return Answer::without_values(AnswerState::Timeout, why),
@@ -39,9 +39,9 @@ impl Wanted {
         };
         let failed = answer.metadata.response_code == ResponseCode::ServFail;
         let mut judged = self.judge(&answer, role);
-        if failed && role == Role::Resolver {
+        if failed && role == AskedAs::Resolver {
             // A signature that is not good is told from a server that is broken by asking without the check.
-            let unchecked = Question { unchecked: true, ..question };
+            let unchecked = DnsQuestion { unchecked: true, ..question };
             let again = ask(server, &unchecked, limit).await;
             if again.is_ok_and(|again| again.metadata.response_code != ResponseCode::ServFail) {
                 judged.state = AnswerState::Bogus;
@@ -50,7 +50,7 @@ impl Wanted {
         judged
     }
 
-    fn judge(&self, answer: &Message, role: Role) -> Answer {
+    fn judge(&self, answer: &Message, role: AskedAs) -> Answer {
         let errors = extended_errors(answer);
         let mut note = in_words(&errors);
         let plain = |state, note: String| Answer { instance: instance(answer), ..Answer::without_values(state, note) };
@@ -65,7 +65,7 @@ impl Wanted {
                 return plain(AnswerState::Refused, words);
             }
         }
-        if role == Role::Authority && !answer.metadata.authoritative {
+        if role == AskedAs::Authority && !answer.metadata.authoritative {
             return plain(AnswerState::Lame, note);
         }
         let (state, holds_old, values, ttl) = match content(answer, &self.name, self.of) {
@@ -91,7 +91,7 @@ impl Wanted {
                 return plain(AnswerState::Invalid, note);
             }
         };
-        let stale = role == Role::Resolver && state != AnswerState::New && is_stale(&errors);
+        let stale = role == AskedAs::Resolver && state != AnswerState::New && is_stale(&errors);
         Answer {
             state: if stale { AnswerState::Stale } else { state },
             holds_old,
@@ -106,7 +106,7 @@ impl Wanted {
 
 /// What a server is asked as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum AskedAs {
     /// It has the zone at first hand.
     Authority,
     /// It asks others and remembers.
