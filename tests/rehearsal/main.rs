@@ -7,5 +7,6 @@ mod documentation;
 #[path = "../support/facts.rs"]
 mod facts;
 mod forecast;
+mod readings;
 mod scenarios;
 mod simulated;
