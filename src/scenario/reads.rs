@@ -85,14 +85,12 @@ pub(super) fn check(plan: &Plan, reads: &BTreeMap<String, Misread>, node: &Node,
             }
             (Some(path), Misread::Value(literal)) => {
                 let Some(shape) = place(probe, name, path, key.mark, faults) else { continue };
-                match single(&shape) {
-                    Some(of) => fits(literal, of, value.mark, faults),
-                    None => {
-                        let fault = Diagnostic::new(format!("`{}` is a {}", key.name, word(&shape)));
-                        faults.push(
-                            fault.at(value.mark, format!("expected null, or {} as the key", inside(&shape, &key.name))),
-                        );
-                    }
+                if let Some(of) = single(&shape) {
+                    fits(literal, of, value.mark, faults);
+                } else {
+                    let fault = Diagnostic::new(format!("`{}` is a {}", key.name, word(&shape)));
+                    let label = format!("expected null, or {} as the key", inside(&shape, &key.name));
+                    faults.push(fault.at(value.mark, label));
                 }
             }
         }
