@@ -10,3 +10,4 @@ mod forecast;
 mod readings;
 mod scenarios;
 mod simulated;
+mod way_back;
