@@ -11,7 +11,7 @@ use crate::core::standing::word;
 use crate::core::state::Run;
 use crate::core::time::{At, Span};
 use crate::journal::Store;
-use crate::runbook::{Loaded, Options, load, load_str, telling};
+use crate::runbook::{Loaded, Options, load, load_str, load_without_baselines, telling};
 use crate::term::{ColorChoice, ColorSupport};
 use crate::text::clean;
 use crate::words;
@@ -21,6 +21,15 @@ const COLUMNS: usize = 100;
 
 /// Reads a runbook or says everything that is wrong with it.
 pub(super) fn read(args: &RunbookArgs, color: ColorChoice) -> Result<Loaded, CliError> {
+    read_with(args, color, true)
+}
+
+/// The same without the baselines that its probes name.
+pub(super) fn read_without_baselines(args: &RunbookArgs, color: ColorChoice) -> Result<Loaded, CliError> {
+    read_with(args, color, false)
+}
+
+fn read_with(args: &RunbookArgs, color: ColorChoice, with_baselines: bool) -> Result<Loaded, CliError> {
     // Not by clap, whose error repeats the value.
     if let Some((name, _)) = args.set.iter().find(|(name, _)| telling(name)) {
         return Err(CliError::usage(format!(
@@ -31,6 +40,7 @@ pub(super) fn read(args: &RunbookArgs, color: ColorChoice) -> Result<Loaded, Cli
         )));
     }
     let options = Options { profile: args.profile.clone(), set: args.set.clone() };
+    let load = if with_baselines { load } else { load_without_baselines };
     let loaded = if args.path == std::path::Path::new(super::bundled::BUNDLED) {
         load_str("runbook.yaml (bundled)", super::bundled::BUNDLED_TEXT, &options)
     } else {

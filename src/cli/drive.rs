@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::check::read;
 use super::durations;
 use super::farewell;
-use super::records::{MODE, PROFILE, SET, pick, plan_of};
+use super::records::{MODE, PROFILE, SET, baselines_label, pick, plan_of};
 use super::rehearsals::{REHEARSAL, demanded, is_rehearsal};
 use super::{CliError, Look, Outcome, RunbookArgs, say, say_error};
 use crate::clock::Clock;
@@ -84,6 +84,7 @@ fn start_loaded(
     let holder = holder("gonogo run");
     let mut labels = BTreeMap::from([(MODE.to_owned(), mode.as_str().to_owned())]);
     labels.extend(args.profile.clone().map(|profile| (PROFILE.to_owned(), profile)));
+    labels.extend(baselines_label(&loaded.plan));
     if rehearsed {
         labels.insert(REHEARSAL.to_owned(), "on real servers".to_owned());
     }

@@ -3,12 +3,12 @@
 use std::rc::Rc;
 
 use super::RunbookArgs;
-use super::records::options_of;
+use super::records::{baselines_of, options_of};
 use super::rehearsals::{OnRecord, rehearsal_of};
 use crate::core::plan::Plan;
 use crate::journal::{Digest, Reader, Store};
 use crate::rehearsal::durations::{Gathered, MeasuredRehearsal};
-use crate::runbook::{Options, load_str};
+use crate::runbook::{Options, load_kept};
 
 /// Newest rehearsals that are measured: a forecast speaks of how things go now.
 const NEWEST: usize = 20;
@@ -72,7 +72,8 @@ impl Present<'_> {
             return plan.clone();
         }
         let text = reader.runbook().ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        let plan = text.and_then(|text| load_str("the run's runbook", text, &options).ok());
+        let baselines = baselines_of(reader.meta()).ok()?;
+        let plan = text.and_then(|text| load_kept("the run's runbook", text, &options, &baselines).ok());
         let plan = plan.map(|loaded| Rc::new(loaded.plan));
         self.plans.push((runbook, options, plan.clone()));
         plan

@@ -1,5 +1,6 @@
 //! The command line: what can be asked, and how the answer ends the program.
 
+mod baseline;
 mod bundled;
 mod check;
 mod drive;
@@ -157,6 +158,11 @@ enum Command {
     Runs,
     /// Show the live panes of a runbook and nothing else
     Watch(RunbookArgs),
+    /// Record latencies on a quiet day, look at them and compare them
+    Baseline {
+        #[command(subcommand)]
+        command: baseline::BaselineCommand,
+    },
     /// Drive a runbook in a disposable real world on loopback
     #[command(after_help = "The lab needs PostgreSQL's server programs. It is gone when you leave the cockpit;\n\
         after a crash or a lost terminal it stays for 15 minutes, so that `gonogo resume` can go on.")]
@@ -248,6 +254,7 @@ impl Command {
             Command::Resume { .. } => "resume",
             Command::Runs => "runs",
             Command::Watch(_) => "watch",
+            Command::Baseline { .. } => "baseline",
             Command::Lab { .. } => "lab",
             Command::Verify { .. } => "verify",
             Command::Replay { .. } => "replay",
@@ -341,6 +348,7 @@ fn dispatch(cli: Cli) -> Outcome {
         }
         Some(Command::Resume { run }) => drive::resume(&state()?, look, run.as_deref()),
         Some(Command::Runs) => records::runs(&state()?),
+        Some(Command::Baseline { command }) => baseline::baseline(&command, color),
         Some(Command::Watch(args)) => drive::watch(look, &args),
         Some(Command::Lab { down: true, .. }) => lab::down(&state()?),
         Some(Command::Lab { up: true, .. }) => lab::up(&state()?),

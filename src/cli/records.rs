@@ -1,15 +1,18 @@
 //! `runs`, `log` and `verify`: what was recorded.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{CliError, Outcome, say, say_error};
 use crate::core::fact::Fact;
+use crate::core::ids::ProbeId;
 use crate::core::plan::Plan;
 use crate::core::state::Run;
 use crate::core::time::At;
 use crate::driver::facts_of;
 use crate::journal::{LockState, NotedHead, Reader, RunId, RunMeta, Store, verify as verify_chain};
-use crate::runbook::{Options, load_str};
+use crate::runbook::{Options, load_kept};
 use crate::sample_log::unkept;
 use crate::text::{clean, json as shown_json};
 use crate::words;
@@ -18,6 +21,8 @@ use crate::words;
 pub(super) const PROFILE: &str = "profile";
 /// The `--set` pairs as JSON.
 pub(super) const SET: &str = "set";
+/// Copies of the baselines by probe, as JSON.
+const BASELINES: &str = "baselines";
 /// The mode as a word.
 pub(super) const MODE: &str = "mode";
 
@@ -35,9 +40,25 @@ pub(super) fn pick(store: &Store, asked: Option<&str>) -> Result<RunId, CliError
 pub(super) fn plan_of(reader: &Reader) -> Result<Plan, CliError> {
     let bytes = reader.runbook()?;
     let text = String::from_utf8(bytes).map_err(|_| CliError::outside("the run's copy of its runbook is not text"))?;
-    let loaded = load_str("the run's runbook", text, &options_of(reader.meta())?)
+    let loaded = load_kept("the run's runbook", text, &options_of(reader.meta())?, &baselines_of(reader.meta())?)
         .map_err(|faults| CliError::outside(faults.to_string()))?;
     Ok(loaded.plan)
+}
+
+/// The copies of the baselines that a run keeps.
+pub(super) fn baselines_of(meta: &RunMeta) -> Result<BTreeMap<ProbeId, Arc<str>>, CliError> {
+    let kept: BTreeMap<ProbeId, String> = match meta.labels.get(BASELINES) {
+        Some(label) => serde_json::from_str(label).map_err(CliError::outside)?,
+        None => BTreeMap::new(),
+    };
+    Ok(kept.into_iter().map(|(probe, text)| (probe, text.into())).collect())
+}
+
+/// The label under which a run of this plan keeps its baselines; none without any.
+pub(super) fn baselines_label(plan: &Plan) -> Option<(String, String)> {
+    let texts: BTreeMap<&ProbeId, &str> = plan.baselines.iter().map(|(probe, text)| (probe, &**text)).collect();
+    let label = (!texts.is_empty()).then(|| serde_json::to_string(&texts).ok()).flatten();
+    label.map(|label| (BASELINES.to_owned(), label))
 }
 
 /// How a run's runbook was read.

@@ -15,7 +15,7 @@ use super::check::read;
 use super::drive::{self, Seat, StandardInput, runtime, who};
 use super::durations;
 use super::farewell::{self, last_word, quoted};
-use super::records::{MODE, PROFILE, SET};
+use super::records::{MODE, PROFILE, SET, baselines_label};
 use super::{CliError, Look, Outcome, RunbookArgs, say};
 use crate::clock::Clock;
 use crate::core::fact::{Mode, Recorded};
@@ -211,6 +211,7 @@ fn new_run(setting: &Setting, args: &RehearseArgs, now: Timestamp) -> Result<New
         (SET.to_owned(), serde_json::to_string(&args.runbook.set).map_err(CliError::outside)?),
     ]);
     labels.extend(args.runbook.profile.clone().map(|profile| (PROFILE.to_owned(), profile)));
+    labels.extend(baselines_label(&setting.plan));
     let names: Vec<&str> = setting.scenarios.iter().map(|(name, _)| name.as_str()).collect();
     if !names.is_empty() {
         labels.insert("scenarios".to_owned(), names.join(", "));

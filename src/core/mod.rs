@@ -24,6 +24,7 @@ pub mod ids;
 pub mod input;
 pub mod job;
 pub mod kind;
+pub mod latency;
 pub mod nearest;
 pub mod origin;
 pub mod outlook;

@@ -1,6 +1,7 @@
 //! The plan: a runbook that was found good. Nothing edits it during a run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,8 @@ pub struct Plan {
     pub secrets: BTreeMap<SecretId, SecretSource>,
     /// What is watched.
     pub probes: BTreeMap<ProbeId, Probe>,
+    /// The text of the baseline that a probe names, by probe.
+    pub baselines: BTreeMap<ProbeId, Arc<str>>,
     /// Phases in order; each names its steps.
     pub phases: Vec<Phase>,
     /// All steps in the order of the runbook.

@@ -15,4 +15,4 @@ pub mod watch;
 pub use file::{BaselineError, BaselineFile, BaselineRecording, BaselineRequest, BaselineSubject};
 pub use judge::{Judgement, LatencyVerdict, judge, judge_fixed};
 pub use samples::LatencySamples;
-pub use watch::{BaselineWatch, WatchedSide};
+pub use watch::{BaselineWatch, WatchedSide, judged_reading, nearest_recording};

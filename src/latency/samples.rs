@@ -116,7 +116,7 @@ impl LatencySamples {
 }
 
 /// How many of these in a row tell as much as one that is independent of the others: 1 + 2 Σ r(k) (Bayley and Hammersley,
-/// 1946), over the lags up to the first whose correlation r(k) is within what independent ones show (two standard errors).
+/// 1946), over the lags up to the first whose correlation r(k) is within what independent ones show (one standard error).
 fn clustering(marks: impl Iterator<Item = bool>) -> f64 {
     let marks: Vec<f64> = marks.map(|mark| if mark { 1.0 } else { 0.0 }).collect();
     let length = float(count(marks.len()).max(1));
@@ -127,7 +127,7 @@ fn clustering(marks: impl Iterator<Item = bool>) -> f64 {
         let pairs = marks.iter().zip(marks.iter().skip(lag));
         let together: f64 = pairs.map(|(one, later)| (one - mean) * (later - mean)).sum();
         let correlation = if spread > 0.0 { together / spread } else { 0.0 };
-        if correlation < 2.0 / length.sqrt() || sum >= MOST_CLUSTERED {
+        if correlation < 1.0 / length.sqrt() || sum >= MOST_CLUSTERED {
             break;
         }
         sum += 2.0 * correlation;

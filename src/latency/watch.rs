@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::file::{BaselineError, BaselineFile};
+use super::file::{BaselineError, BaselineFile, BaselineRecording};
 use super::judge::{Judgement, LatencyVerdict, judge_fixed};
 use super::samples::{LatencySamples, QUANTILES, count, float};
 use crate::core::time::At;
@@ -62,10 +62,8 @@ impl BaselineWatch {
         for recording in &file.recordings {
             let samples = recording.requests.iter().map(|(name, of)| Ok((name.clone(), of.samples()?)));
             let requests: Result<_, String> = samples.collect();
-            let began = recording.moment().map_or(0, jiff::Timestamp::as_millisecond);
-            let half = i64::try_from(recording.seconds.saturating_mul(500)).unwrap_or(0);
             recordings.push(Recorded {
-                time: time_of_day(began.saturating_add(half)),
+                time: middle(recording),
                 told: recording.told(),
                 requests: requests.map_err(BaselineError::Damaged)?,
             });
@@ -138,6 +136,55 @@ impl BaselineWatch {
             ("recorded", recording.told.clone().into()),
         ])
     }
+}
+
+/// A reading of the `http` probe: the figures of its sides, with what is known from the baseline beside them.
+pub fn judged_reading(
+    sides: impl IntoIterator<Item = (String, Value)>,
+    watch: Option<&BaselineWatch>,
+    request: &str,
+    now: At,
+) -> Value {
+    let judged = |(side, mut figures): (String, Value)| {
+        let known = watch.and_then(|watch| watch.side(&side));
+        if let Value::Map(figures) = &mut figures {
+            let of = |field: fn(&WatchedSide) -> Value| known.as_ref().map_or(Value::Null, field);
+            figures.insert("verdict".to_owned(), of(|known| known.verdict.as_str().into()));
+            figures.insert("needs".to_owned(), of(|known| known.needs.into()));
+            figures.insert("next_in".to_owned(), of(|known| known.next_in.into()));
+            figures.insert("why".to_owned(), of(|known| known.why.clone().into()));
+            figures.insert("baseline".to_owned(), recorded(watch, request, now));
+        }
+        (side, figures)
+    };
+    let mut all: BTreeMap<String, Value> = sides.into_iter().map(judged).collect();
+    let verdict = watch.map_or(Value::Null, |watch| watch.verdict().as_str().into());
+    all.insert("verdict".to_owned(), verdict);
+    Value::Map(all)
+}
+
+/// The figures of the recording that is used, each null without one.
+fn recorded(watch: Option<&BaselineWatch>, request: &str, now: At) -> Value {
+    match watch.map(|watch| watch.figures(request, now)) {
+        Some(figures @ Value::Map(_)) => figures,
+        _ => Value::map(["p50", "p95", "p99", "errors", "samples", "recorded"].map(|name| (name, Value::Null))),
+    }
+}
+
+/// The recording of these that was made at the time of day nearest to that of another.
+pub fn nearest_recording<'r>(
+    recordings: &'r [BaselineRecording],
+    other: &BaselineRecording,
+) -> Option<&'r BaselineRecording> {
+    let time = middle(other);
+    recordings.iter().min_by_key(|recording| apart(middle(recording), time))
+}
+
+/// Time of day of a recording's middle, in milliseconds since midnight, UTC.
+fn middle(recording: &BaselineRecording) -> i64 {
+    let began = recording.moment().map_or(0, jiff::Timestamp::as_millisecond);
+    let half = i64::try_from(recording.seconds.saturating_mul(500)).unwrap_or(0);
+    time_of_day(began.saturating_add(half))
 }
 
 impl Watched {

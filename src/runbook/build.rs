@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufWriter, Write};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -14,6 +15,7 @@ use crate::core::target::Target;
 use crate::core::time::Span;
 use crate::core::value::Shape;
 
+use super::baselines::NamedFiles;
 use super::diagnostic::{Diagnostic, Mark};
 use super::facts::is_step_id;
 use super::model::{self, Override, Runbook, Shorthand, Undo};
@@ -27,10 +29,12 @@ pub(super) fn plan(
     root: &Node,
     source: &str,
     profile: Option<&str>,
+    files: NamedFiles<'_>,
 ) -> Result<Plan, Vec<Diagnostic>> {
     let shapes = runbook.probes.iter().map(|(name, probe)| (name.as_str().into(), probe.kind.shape())).collect();
     let mut builder = Builder::new(runbook, source, shapes);
     names::check(runbook, root, &builder.shapes, &mut builder.faults);
+    let baselines = super::baselines::read(runbook, root, files, &mut builder.faults);
     let (phases, steps) = builder.phases(root);
     let mut faults = builder.faults;
     let steps = needs::link(steps, &mut faults);
@@ -57,10 +61,11 @@ pub(super) fn plan(
         targets: builder.targets,
         secrets: runbook.secrets.iter().map(|(name, of)| (SecretId::from(name.as_str()), of.clone())).collect(),
         probes: runbook.probes.iter().map(|(name, of)| (ProbeId::from(name.as_str()), of.clone())).collect(),
+        digest: digest(runbook, &baselines),
+        baselines,
         phases,
         steps,
         conditions: builder.conditions,
-        digest: digest(runbook),
         index,
         needing,
     })
@@ -68,10 +73,14 @@ pub(super) fn plan(
 
 /// SHA-256 over the resolved runbook as JSON with its keys in a fixed order. How it was written (comments,
 /// order of names, templates, which profile gave a value) does not matter; secrets are in it as names.
-fn digest(runbook: &Runbook) -> String {
+/// Baselines count as they are: another one makes another plan.
+fn digest(runbook: &Runbook, baselines: &BTreeMap<ProbeId, Arc<str>>) -> String {
     let mut hashing = BufWriter::new(Hashing(Sha256::new()));
     // Nothing in a runbook fails to be written as JSON, and hashing does not fail.
     let _ = serde_json::to_writer(&mut hashing, runbook);
+    if !baselines.is_empty() {
+        let _ = serde_json::to_writer(&mut hashing, baselines);
+    }
     hashing.into_inner().map(|hashing| hex(&hashing.0.finalize())).unwrap_or_default()
 }
 

@@ -5,6 +5,7 @@
 //! say and makes the plan; [`lint`] looks for what is allowed but unwise. Each stage reports all it finds.
 //! Nothing here touches a target, resolves a secret or starts anything.
 
+mod baselines;
 mod build;
 mod conceal;
 pub mod diagnostic;
@@ -16,21 +17,26 @@ mod needs;
 mod salvage;
 mod scalar;
 pub(crate) mod schema;
-mod simulate;
+pub(crate) mod simulate;
 mod template;
 pub(crate) mod tree;
 mod unrehearsed;
 pub(crate) mod validate;
 pub(crate) mod yaml;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::core::ids::ProbeId;
 use crate::core::plan::Plan;
 
+use baselines::NamedFiles;
+pub use baselines::baseline_subject;
 pub(crate) use conceal::telling;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use schema::schema;
@@ -70,9 +76,18 @@ impl Loaded {
 
 /// Reads a runbook from a file.
 pub fn load(path: &Path, options: &Options) -> Result<Loaded, Diagnostics> {
+    load_file(path, options, NamedFiles::Beside(path.parent().unwrap_or(Path::new(""))))
+}
+
+/// Reads a runbook from a file without the baselines that its probes name: to record one, there need be none.
+pub fn load_without_baselines(path: &Path, options: &Options) -> Result<Loaded, Diagnostics> {
+    load_file(path, options, NamedFiles::Ignored)
+}
+
+fn load_file(path: &Path, options: &Options, files: NamedFiles<'_>) -> Result<Loaded, Diagnostics> {
     let name = path.display().to_string();
     match read(path) {
-        Ok(text) => load_str(&name, text, options),
+        Ok(text) => loaded(&name, text, options, files),
         Err(fault) => Err(Diagnostics::new(&name, "", vec![*fault], Vec::new())),
     }
 }
@@ -111,10 +126,24 @@ fn read(path: &Path) -> Result<String, Box<Diagnostic>> {
     })
 }
 
-/// Reads a runbook from a text; `name` is what the text is called in messages.
+/// Reads a runbook from a text; `name` is what the text is called in messages. Files that it names are looked for where the
+/// program was started.
 pub fn load_str(name: &str, text: impl Into<String>, options: &Options) -> Result<Loaded, Diagnostics> {
-    let source = text.into();
-    match compile(&source, options) {
+    loaded(name, text.into(), options, NamedFiles::Beside(Path::new("")))
+}
+
+/// Reads the copy of a runbook that a run keeps, with its copies of the baselines, by probe.
+pub fn load_kept(
+    name: &str,
+    text: impl Into<String>,
+    options: &Options,
+    baselines: &BTreeMap<ProbeId, Arc<str>>,
+) -> Result<Loaded, Diagnostics> {
+    loaded(name, text.into(), options, NamedFiles::Kept(baselines))
+}
+
+fn loaded(name: &str, source: String, options: &Options, files: NamedFiles<'_>) -> Result<Loaded, Diagnostics> {
+    match compile(&source, options, files) {
         Ok((plan, warnings, profiles)) => Ok(Loaded { plan, source, warnings, profiles }),
         Err((errors, unreached)) => {
             // Warnings are not looked for any more, and what they would have hidden may stand beside a fault.
@@ -136,16 +165,25 @@ const AFTER_SALVAGE: &str = "what has to do with them, and what is allowed but u
 const AFTER_NAMES: &str = "what is allowed but unwise";
 
 /// The plan of a tree that fits the language.
-fn built(root: &Node, source: &str, options: &Options) -> Result<(model::Runbook, Plan), Vec<Diagnostic>> {
+fn built(
+    root: &Node,
+    source: &str,
+    options: &Options,
+    files: NamedFiles<'_>,
+) -> Result<(model::Runbook, Plan), Vec<Diagnostic>> {
     let mut runbook = model::Runbook::deserialize(root)
         .map_err(|error| vec![Diagnostic::new("the runbook does not fit the language").help(error.to_string())])?;
     // What the vars came to is in the places that use them: they are no part of the plan.
     runbook.vars.clear();
-    let plan = build::plan(&runbook, root, source, options.profile.as_deref())?;
+    let plan = build::plan(&runbook, root, source, options.profile.as_deref(), files)?;
     Ok((runbook, plan))
 }
 
-fn compile(source: &str, options: &Options) -> Result<Compiled, (Vec<Diagnostic>, &'static str)> {
+fn compile(
+    source: &str,
+    options: &Options,
+    files: NamedFiles<'_>,
+) -> Result<Compiled, (Vec<Diagnostic>, &'static str)> {
     if source.len() as u64 > LARGEST {
         return Err((vec![Diagnostic::new("the runbook is too large")], AFTER_TEXT));
     }
@@ -159,14 +197,14 @@ fn compile(source: &str, options: &Options) -> Result<Compiled, (Vec<Diagnostic>
     faults.extend(validate::validate(&root));
     if !faults.is_empty() {
         let more = salvage::salvage(&root).map(|good| {
-            let found = built(&good.root, source, options).err().unwrap_or_default();
+            let found = built(&good.root, source, options, files).err().unwrap_or_default();
             found.into_iter().filter(|fault| good.stands(fault, source)).collect::<Vec<_>>()
         });
         let unreached = if more.is_some() { AFTER_SALVAGE } else { AFTER_TYPES };
         faults.extend(more.into_iter().flatten());
         return Err((faults, unreached));
     }
-    let (runbook, plan) = built(&root, source, options).map_err(|faults| (faults, AFTER_NAMES))?;
+    let (runbook, plan) = built(&root, source, options, files).map_err(|faults| (faults, AFTER_NAMES))?;
     let warnings = lint::warnings(&runbook, &plan, &root, &used);
     let profiles = root.get("profiles").map_or(&[][..], Node::entries);
     let profiles = profiles.iter().map(|(key, _)| key.name.to_string()).collect();

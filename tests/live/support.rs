@@ -64,6 +64,7 @@ impl Setting {
             targets: self.targets.clone(),
             secrets: self.secrets.iter().map(|(id, source)| ((*id).into(), source.clone())).collect(),
             probes: self.probes.clone(),
+            baselines: BTreeMap::new(),
             phases: Vec::new(),
             steps: Vec::new(),
             conditions: Vec::new(),

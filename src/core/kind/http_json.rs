@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::http::default_path;
+use super::http::request::default_path;
 use super::spec::{
     CheckContext, Complaint, OwnFields, ProbeDoc, ProbeSpec, TargetUse, check_declared, declared_fields, declared_shape,
 };

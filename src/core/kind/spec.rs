@@ -161,7 +161,12 @@ pub trait ProbeSpec {
     }
 
     /// The `http` targets it compares, by the name of their side.
-    fn sides(&self) -> Option<&BTreeMap<String, TargetId>> {
+    fn sides(&self) -> Vec<(&str, &TargetId)> {
+        Vec::new()
+    }
+
+    /// What it asks web services for, and the baseline it is held against.
+    fn requests(&self) -> Option<AskedRequests<'_>> {
         None
     }
 
@@ -169,6 +174,23 @@ pub trait ProbeSpec {
     fn window(&self) -> u32 {
         0
     }
+}
+
+/// What a probe asks web services for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedRequests<'a> {
+    /// The sides that are asked.
+    pub sides: Vec<&'a str>,
+    /// The kinds of request, by the names under which they are measured apart.
+    pub names: Vec<String>,
+    /// What is asked for, for people: a line for each kind of request.
+    pub asks: Vec<String>,
+    /// Everything that is asked for, in one text of fixed form; without sides and targets.
+    pub asked: String,
+    /// The file of its baseline, as the runbook names it.
+    pub baseline: Option<&'a str>,
+    /// How many requests of one kind on one side a judgement is made over.
+    pub judge_over: u32,
 }
 
 /// A replication that a probe watches.

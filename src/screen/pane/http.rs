@@ -51,6 +51,21 @@ fn latency<'a>(sides: impl Iterator<Item = &'a str> + Clone, value: &Value) -> V
             line = line.and(Role::NoGo, format!("  {failure}"));
         }
         lines.push(line);
+        lines.extend(judged(figures));
     }
     lines
+}
+
+/// The verdict of a side against its baseline; nothing without one.
+fn judged(figures: &Value) -> Option<Text> {
+    let verdict = figures.at("verdict").and_then(Value::text)?;
+    let role = match verdict {
+        "PASS" => Role::Go,
+        "FAIL" => Role::NoGo,
+        _ => Role::Unknown,
+    };
+    let why = word(figures, "why");
+    let recorded = word(figures, "baseline.recorded");
+    let why = if why.is_empty() { format!("as good as {recorded}") } else { why };
+    Some(Text::new(role, format!("  {verdict}")).and(Role::Dim, format!("  {why}")))
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
@@ -92,6 +92,23 @@ struct Shared {
     secrets: Secrets,
     databases: pg::Databases,
     outbox: Outbox,
+    /// The text of the baseline that a probe is judged against.
+    baselines: BTreeMap<ProbeId, Arc<str>>,
+    /// Where every request goes that was measured, when somebody wants them one by one.
+    requests: Option<mpsc::UnboundedSender<MeasuredRequest>>,
+}
+
+/// A request of an `http` probe that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeasuredRequest {
+    /// Who measured it.
+    pub probe: ProbeId,
+    /// The side that was asked.
+    pub side: String,
+    /// The kind of request.
+    pub request: String,
+    /// How long it took in microseconds, or why it failed.
+    pub took: Result<u64, String>,
 }
 
 impl Shared {

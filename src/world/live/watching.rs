@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::info;
 
 use super::jobs::outbox::Outbox;
 use super::net::pg;
 use super::secrets::Secrets;
-use super::{LiveError, LiveOptions, Shared, schedule};
+use super::{LiveError, LiveOptions, MeasuredRequest, Shared, schedule};
 use crate::core::action::Action;
 use crate::core::ids::TargetId;
 use crate::core::job::{Adoption, JobKey, Outcome};
@@ -31,6 +32,27 @@ impl Watching {
     ///
     /// When there is no runtime.
     pub fn new(plan: &Plan, options: LiveOptions) -> Result<Self, LiveError> {
+        Self::made(plan, options, None)
+    }
+
+    /// The same, with every request that an `http` probe measures, one by one.
+    ///
+    /// # Errors
+    ///
+    /// When there is no runtime.
+    pub fn measuring(
+        plan: &Plan,
+        options: LiveOptions,
+    ) -> Result<(Self, mpsc::UnboundedReceiver<MeasuredRequest>), LiveError> {
+        let (requests, measured) = mpsc::unbounded_channel();
+        Ok((Self::made(plan, options, Some(requests))?, measured))
+    }
+
+    fn made(
+        plan: &Plan,
+        options: LiveOptions,
+        requests: Option<mpsc::UnboundedSender<MeasuredRequest>>,
+    ) -> Result<Self, LiveError> {
         tokio::runtime::Handle::try_current().map_err(|_| LiveError::NoRuntime)?;
         let databases = plan.targets.iter().filter_map(|(id, target)| match target {
             Target::Postgres(postgres) => Some((id.clone(), postgres.clone())),
@@ -43,6 +65,8 @@ impl Watching {
             secrets: Secrets::new(plan.secrets.clone()),
             databases: pg::Databases::new(databases),
             outbox: Outbox::default(),
+            baselines: plan.baselines.clone(),
+            requests,
             options,
         };
         info!(probes = shared.probes.len(), targets = shared.targets.len(), "the live world is ready");

@@ -79,7 +79,7 @@ impl Model {
             links,
             names,
             customers: Customers::new(longest),
-            web: Web::new(plan, seed),
+            web: Web::new(plan, seed, now),
             fields: Fields::new(plan),
             switched_on: BTreeMap::new(),
             writes: Vec::new(),
@@ -95,6 +95,11 @@ impl Model {
             dice,
             plan: Arc::clone(plan),
         }
+    }
+
+    /// The text of the baseline that a probe is judged against.
+    pub(super) fn baseline(&self, probe: &ProbeId) -> Option<&str> {
+        self.plan.baselines.get(probe).map(|text| &**text)
     }
 
     /// How many times more customers there are than usual.

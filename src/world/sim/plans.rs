@@ -90,7 +90,7 @@ pub(super) fn side(plan: &Plan, target: &TargetId) -> Option<Side> {
     let compared = plan
         .probes
         .values()
-        .find_map(|probe| probe.kind.sides()?.iter().find(|(_, of)| *of == target).map(|(name, _)| name.as_str()));
+        .find_map(|probe| probe.kind.sides().into_iter().find(|(_, of)| *of == target).map(|(name, _)| name));
     compared.and_then(by_name).or_else(|| by_name(target.as_str()))
 }
 

@@ -1,13 +1,17 @@
 //! The web services: how long they take and how often they fail.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use crate::core::ids::TargetId;
 use crate::core::kind::HttpProbe;
+use crate::core::kind::http::probe::{Connections, HttpSide};
+use crate::core::kind::spec::ProbeSpec as _;
+use crate::core::latency::{RequestFailure, RequestOutcome, RequestPhases, RequestSample, RequestSeries};
 use crate::core::plan::Plan;
 use crate::core::simulate::Side;
 use crate::core::time::{At, Span};
 use crate::core::value::Value;
+use crate::latency::{BaselineWatch, LatencySamples, judged_reading};
 
 use super::customers::hour;
 use super::dice::Dice;
@@ -22,8 +26,10 @@ const COLD: f64 = 1.6;
 const WARMING_S: f64 = 25.0;
 /// Spread of answers.
 const SPREAD: f64 = 0.22;
-/// Stands for the status of an answer that did not come in time, which fails as well.
-const SILENT: u16 = 999;
+/// The parts of an answer's time on a fresh connection: looking the name up, TCP and TLS.
+const DNS_SHARE: f64 = 0.04;
+const CONNECT_SHARE: f64 = 0.12;
+const TLS_SHARE: f64 = 0.24;
 /// From here on customers lose their patience with slow answers, and here all of them have, in milliseconds.
 const SLOW_MS: f64 = 5_000.0;
 const TOO_SLOW_MS: f64 = 10_000.0;
@@ -47,13 +53,6 @@ struct Service {
     sick: Vec<(usize, Sick)>,
 }
 
-/// One measured answer.
-#[derive(Clone, Copy, Debug)]
-struct Sample {
-    ms: f64,
-    status: u16,
-}
-
 /// All `http` targets of the plan.
 #[derive(Clone, Debug)]
 pub(super) struct Web {
@@ -66,10 +65,27 @@ pub(super) struct Web {
 
 /// What an `http` probe has seen on each of its sides.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Windows(BTreeMap<String, VecDeque<Sample>>);
+pub(super) struct Windows {
+    series: BTreeMap<String, RequestSeries>,
+    /// What the sides are held against; opened at the first look.
+    baseline: Option<BaselineWatch>,
+}
+
+impl Windows {
+    /// Opens the baseline of a probe, unless it is open.
+    pub(super) fn hold_against(&mut self, probe: &HttpProbe, text: Option<&str>) {
+        if self.baseline.is_none()
+            && let Some(text) = text
+        {
+            let kinds = probe.sides.keys().map(|side| (side.clone(), probe.request_name().to_owned()));
+            let length = usize::try_from(probe.judged_over()).unwrap_or(usize::MAX);
+            self.baseline = BaselineWatch::new(text, length, kinds).ok();
+        }
+    }
+}
 
 impl Web {
-    pub(super) fn new(plan: &Plan, seed: u64) -> Self {
+    pub(super) fn new(plan: &Plan, seed: u64, now: At) -> Self {
         let http = plan.targets.iter().filter(|(_, target)| target.kind() == "http");
         let services = http.map(|(id, _)| {
             let side = plans::side(plan, id);
@@ -79,8 +95,10 @@ impl Web {
             (id.clone(), Service { side, base_ms, cold_since: None, sick: Vec::new() })
         });
         let windows = plan.probes.values().map(|probe| probe.every.0.saturating_mul(u64::from(probe.kind.window())));
+        // Judgements change as their first windows fill.
+        let changed = if plan.baselines.is_empty() { At(0) } else { now };
         let longest = Span(windows.max().unwrap_or(0).saturating_add(2_000));
-        Self { services: services.collect(), changed: At(0), longest }
+        Self { services: services.collect(), changed, longest }
     }
 
     /// Customers come to a side that had none: its caches are cold.
@@ -141,22 +159,95 @@ impl Web {
         count: usize,
         dice: &mut Dice,
     ) -> Value {
-        let length = usize::try_from(probe.window).unwrap_or(usize::MAX);
-        let figures = probe.sides.iter().map(|(name, target)| {
-            let window = windows.0.entry(name.clone()).or_default();
-            for _ in 0..count.min(length) {
-                let ms = self.request(target, now, times, dice);
-                let status = if ms < limit { self.status(target, dice) } else { SILENT };
-                let sample = Sample { ms: ms.min(limit), status };
-                if window.len() >= length {
-                    window.pop_front();
+        let length = usize::try_from(probe.window).unwrap_or(usize::MAX).max(1);
+        // Enough to fill the window of a judgement that was begun before.
+        let enough = usize::try_from(probe.window()).unwrap_or(usize::MAX).max(1);
+        let Windows { series: all, baseline } = windows;
+        let figures = probe.sides.iter().map(|(name, side)| {
+            let target = side.target();
+            let new = || RequestSeries::new(target.to_string(), length, micros(limit));
+            let series = all.entry(name.clone()).or_insert_with(new);
+            let looked_at = count.min(enough);
+            for _ in 0..looked_at {
+                let recorded = baseline.as_ref().and_then(|watch| watch.baseline(probe.request_name(), now));
+                let ms = match recorded {
+                    Some(recorded) => self.request_like(recorded, target, now, times, dice),
+                    None => self.request(target, now, times, dice),
+                };
+                let status = (ms < limit).then(|| self.status(target, dice));
+                let number = series.begin(at_micros(now));
+                let answer = sample(probe, side, now, (ms, limit), status);
+                let took = (answer.outcome == RequestOutcome::Success).then_some(answer.took);
+                series.settle(number, answer);
+                if let Some(watch) = baseline {
+                    watch.take(name, probe.request_name(), took, now);
                 }
-                window.push_back(sample);
             }
-            (name.clone(), figures(window))
+            // Time that was leapt over was like the time before it.
+            let rest = u64::try_from(count - looked_at).unwrap_or(u64::MAX);
+            series.count(rest, self.expected_failures(target, rest));
+            (name.clone(), series.figures(at_micros(now)))
         });
-        Value::map(figures.collect::<Vec<_>>())
+        let figures: Vec<(String, Value)> = figures.collect();
+        judged_reading(figures, baseline.as_ref(), probe.request_name(), now)
     }
+
+    /// Milliseconds of a request to a service that answers as it did when its baseline was recorded, but for what is wrong
+    /// with it now. Busy hours are in the recording.
+    #[allow(clippy::cast_precision_loss)] // microseconds of a request
+    fn request_like(&self, recorded: &LatencySamples, target: &TargetId, now: At, times: f64, dice: &mut Dice) -> f64 {
+        let micros = recorded.quantile(dice.between(0.0, 1.0)).unwrap_or(0) as f64;
+        micros / 1_000.0 * self.services.get(target).map_or(1.0, |service| service.burden(now, times))
+    }
+
+    /// How many of so many answers are errors.
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a share of a count
+    fn expected_failures(&self, target: &TargetId, requests: u64) -> u64 {
+        let (errors, _) = self.services.get(target).map_or((0.0, 200), Service::errors);
+        (requests as f64 * errors).round() as u64
+    }
+}
+
+/// One answer as the live probe would have measured it.
+fn sample(probe: &HttpProbe, side: &HttpSide, now: At, (ms, limit): (f64, f64), status: Option<u16>) -> RequestSample {
+    let target = side.target();
+    let outcome = match status {
+        None => {
+            let what = format!("no answer from {target} within {limit:.0} ms");
+            RequestOutcome::Failure(RequestFailure::Silent, what)
+        }
+        Some(status) if HttpProbe::fails(status) => {
+            RequestOutcome::Failure(RequestFailure::Unexpected, format!("{target} answers {status}"))
+        }
+        Some(_) => RequestOutcome::Success,
+    };
+    let fresh = probe.connections_of(side) == Connections::Fresh;
+    let part = |share: f64| fresh.then(|| micros(ms * share));
+    let phases = RequestPhases {
+        dns: part(DNS_SHARE),
+        connect: part(CONNECT_SHARE),
+        tls: part(TLS_SHARE),
+        first_byte: status.map(|_| micros(ms * (1.0 - DNS_SHARE - CONNECT_SHARE - TLS_SHARE))),
+    };
+    RequestSample {
+        intended: at_micros(now),
+        took: micros(ms.min(limit)),
+        outcome,
+        status,
+        phases,
+        address: None,
+        candidates: Vec::new(),
+        protocol: status.map(|_| "HTTP/1.1"),
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // milliseconds of a request
+fn micros(ms: f64) -> u64 {
+    (ms * 1_000.0) as u64
+}
+
+fn at_micros(at: At) -> u64 {
+    u64::try_from(at.0).unwrap_or(0).saturating_mul(1_000)
 }
 
 impl Service {
@@ -164,14 +255,24 @@ impl Service {
         self.cold_since.map_or(0.0, |since| COLD * (-now.since(since).as_secs_f64() / WARMING_S).exp())
     }
 
-    fn median(&self, now: At, times: f64) -> f64 {
+    /// How many times longer its faults make an answer.
+    fn slow(&self) -> f64 {
         let slow = self.sick.iter().map(|(_, sick)| match sick {
             Sick::Slow(times) => *times,
             Sick::Errors(..) => 1.0,
         });
+        slow.product()
+    }
+
+    fn median(&self, now: At, times: f64) -> f64 {
         // Busy hours are a little slower; a surge of customers more so.
         let busy = 1.0 + 0.15 * (hour(now) - 1.0) + 0.12 * (times - 1.0).max(0.0);
-        self.base_ms * busy * (1.0 + self.cold(now)) * slow.product::<f64>()
+        self.base_ms * busy * (1.0 + self.cold(now)) * self.slow()
+    }
+
+    /// How many times longer an answer takes than when all is well at this hour.
+    fn burden(&self, now: At, times: f64) -> f64 {
+        (1.0 + 0.12 * (times - 1.0).max(0.0)) * (1.0 + self.cold(now)) * self.slow()
     }
 
     fn errors(&self) -> (f64, u16) {
@@ -183,46 +284,31 @@ impl Service {
     }
 }
 
-/// The figures over a window, as the live probe gives them.
-#[allow(clippy::cast_precision_loss)] // a window of some hundred
-fn figures(window: &VecDeque<Sample>) -> Value {
-    let mut sorted: Vec<f64> = window.iter().map(|sample| sample.ms).collect();
-    sorted.sort_by(f64::total_cmp);
-    let quantile = |q: f64| {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a position
-        let at = ((sorted.len() as f64 * q).ceil() as usize).saturating_sub(1);
-        sorted.get(at).copied()
-    };
-    let bad = window.iter().filter(|sample| HttpProbe::fails(sample.status)).count();
-    let newest = window.back();
-    let failure = match newest {
-        Some(Sample { status: SILENT, .. }) => "no answer in time".to_owned(),
-        Some(sample) if HttpProbe::fails(sample.status) => format!("HTTP status {}", sample.status),
-        _ => String::new(),
-    };
-    Value::map([
-        ("p50", quantile(0.50).into()),
-        ("p95", quantile(0.95).into()),
-        ("p99", quantile(0.99).into()),
-        ("last", newest.map(|sample| sample.ms).into()),
-        ("errors", (!sorted.is_empty()).then(|| bad as f64 / sorted.len() as f64).into()),
-        ("samples", Value::Int(i64::try_from(window.len()).unwrap_or(i64::MAX))),
-        ("status", newest.filter(|sample| sample.status != SILENT).map(|sample| i64::from(sample.status)).into()),
-        ("failure", failure.into()),
-    ])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_fails_in_a_rehearsal_is_what_fails_on_the_day() {
-        for (status, errors) in [(200, 0.0), (302, 0.0), (399, 0.0), (400, 1.0), (404, 1.0), (503, 1.0), (SILENT, 1.0)]
-        {
-            let figures = figures(&VecDeque::from([Sample { ms: 1.0, status }]));
-            assert_eq!(figures.at("errors"), Some(&Value::Float(errors)), "{status}");
-            assert_eq!(figures.at("failure").and_then(Value::text).unwrap().is_empty(), errors == 0.0, "{status}");
+        let side = HttpSide::Target("shop".into());
+        let probe = HttpProbe::of([("shop".to_owned(), side.clone())]);
+        for (status, errors) in [
+            (Some(200), 0.0),
+            (Some(204), 0.0),
+            (Some(302), 1.0),
+            (Some(399), 1.0),
+            (Some(400), 1.0),
+            (Some(404), 1.0),
+            (Some(503), 1.0),
+            (None, 1.0),
+        ] {
+            let mut series = RequestSeries::new("shop", 10, 1_000_000);
+            let number = series.begin(0);
+            series.settle(number, sample(&probe, &side, At(0), (1.0, 1_000.0), status));
+            let figures = series.figures(0);
+            assert_eq!(figures.at("errors"), Some(&Value::Float(errors)), "{status:?}");
+            assert_eq!(figures.at("failure").and_then(Value::text).unwrap().is_empty(), errors == 0.0, "{status:?}");
+            assert_eq!(figures.at("p95") == Some(&Value::Null), errors > 0.0, "{status:?}");
         }
     }
 }

@@ -8,14 +8,13 @@ use crate::core::kind::HttpJsonProbe;
 use crate::core::kind::http::Method;
 use crate::core::reading::Failure;
 use crate::core::value::Value;
-use crate::world::live::net::http::{Connection, HttpRequest, exchange, status_text};
+use crate::world::live::net::http::{HttpRequest, Trace, exchange, status_text};
 use crate::world::live::{Shared, declared};
 
 impl Measure for HttpJsonProbe {
-    /// The connection, as long as both sides keep it open.
-    type Memory = Option<Connection>;
+    type Memory = ();
 
-    async fn measure(&self, shared: &Shared, _: Duration, kept: &mut Self::Memory) -> Result<Value, Failure> {
+    async fn measure(&self, shared: &Shared, _: Duration, (): &mut ()) -> Result<Value, Failure> {
         let target = shared.http(&self.target).map_err(Failure::new)?;
         let ask = HttpRequest {
             id: &self.target,
@@ -25,7 +24,8 @@ impl Measure for HttpJsonProbe {
             headers: &BTreeMap::new(),
             body: None,
         };
-        let answer = exchange(&ask, kept, &shared.secrets, &mut false).await;
+        // Each time on a connection of its own: a kept one would go on asking whoever the name once stood for.
+        let answer = exchange(&ask, &mut None, &shared.secrets, &mut Trace::default()).await;
         let answer = answer.map_err(|broken| Failure::new(broken.what))?;
         let place = &self.target;
         if !answer.status.is_success() {

@@ -16,10 +16,11 @@ impl Observe for HttpProbe {
 
     fn takes(&self, model: &Model, dice: &mut Dice) -> f64 {
         let sides = self.sides.values();
-        sides.map(|target| model.web.request(target, model.now, model.crowd(), dice)).fold(0.0, f64::max)
+        sides.map(|side| model.web.request(side.target(), model.now, model.crowd(), dice)).fold(0.0, f64::max)
     }
 
     fn sees(&self, look: Look<'_>, windows: &mut Windows) -> Result<Value, String> {
+        windows.hold_against(self, look.model.baseline(look.id));
         let at = (look.model.now, look.model.crowd(), look.limit_ms());
         Ok(look.model.web.reading(self, windows, at, look.times, look.dice))
     }

@@ -1,25 +1,23 @@
-//! One HTTP/1.1 exchange over a connection of our own, with its parts timed.
+//! One HTTP exchange over a connection of our own, with its parts timed.
 //!
 //! Redirects are answers, never followed. Bodies are capped, and everything is bounded in time by the caller.
 
+mod connect;
+
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
-use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Uri, header};
-use hyper_util::rt::TokioIo;
-use rustls_pki_types::ServerName;
-use tokio::net::TcpStream;
-use tokio::task::AbortHandle;
-use tokio_rustls::TlsConnector;
-use url::Url;
 
-use super::{chain, tls};
-use crate::contain::contain;
+pub(in crate::world::live) use self::connect::Connection;
+use self::connect::Endpoint;
+use super::chain;
 use crate::core::ids::TargetId;
 use crate::core::kind::http::Method;
+use crate::core::latency::RequestFailure;
 use crate::core::target::Http;
 use crate::world::live::secrets::Secrets;
 
@@ -45,24 +43,33 @@ pub(in crate::world::live) struct HttpAnswer {
     pub(in crate::world::live) body: Vec<u8>,
     /// The body is longer than what was read.
     pub(in crate::world::live) cut: bool,
-    pub(in crate::world::live) timing: Timing,
     /// What the other side says about trying again, as it says it. Foreign.
     pub(in crate::world::live) retry_after: Option<String>,
 }
 
-/// The parts of an exchange.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::world::live) struct Timing {
-    /// TCP handshake; zero on a kept connection.
-    pub(in crate::world::live) connect: Duration,
-    /// TLS handshake; zero on a kept connection.
-    pub(in crate::world::live) tls: Duration,
+/// How far an exchange has come. It is filled in on the way, so that it tells something of one that was cut short, too.
+#[derive(Clone, Debug, Default)]
+pub(in crate::world::live) struct Trace {
+    /// Looking the name up; none when the address is given, or on a kept connection.
+    pub(in crate::world::live) dns: Option<Duration>,
+    /// TCP handshake; none on a kept connection.
+    pub(in crate::world::live) connect: Option<Duration>,
+    /// TLS handshake; none on a kept connection or without TLS.
+    pub(in crate::world::live) tls: Option<Duration>,
     /// From the request to the answer's head.
-    pub(in crate::world::live) first_byte: Duration,
+    pub(in crate::world::live) first_byte: Option<Duration>,
+    /// What the name stands for, when it was looked up.
+    pub(in crate::world::live) candidates: Vec<SocketAddr>,
+    /// What the request is sent to, once there is a connection.
+    pub(in crate::world::live) address: Option<SocketAddr>,
+    /// The request may have reached the other side.
+    pub(in crate::world::live) sent: bool,
 }
 
 /// Why there is no answer.
 pub(in crate::world::live) struct Broken {
+    /// What kind of failure it is.
+    pub(in crate::world::live) kind: RequestFailure,
     /// A sentence, cleaned and masked.
     pub(in crate::world::live) what: String,
     /// The request may have reached the other side.
@@ -71,56 +78,34 @@ pub(in crate::world::live) struct Broken {
     pub(in crate::world::live) stale: bool,
 }
 
-/// A connection that is kept between exchanges.
-pub(in crate::world::live) struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    task: AbortHandle,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.task.abort();
+impl Broken {
+    /// Nothing was sent.
+    fn unsent(kind: RequestFailure, what: String) -> Self {
+        Self { kind, what, sent: false, stale: false }
     }
 }
 
-/// Where a request goes, ready to be sent.
-struct Endpoint {
-    url: Url,
-    /// `host:port` or `address:port` that is connected to.
-    connect: String,
-    /// `shop (10.0.0.5:443)`, for messages.
-    place: String,
-}
-
-impl Endpoint {
-    async fn of(ask: &HttpRequest<'_>, secrets: &Secrets) -> Result<Self, String> {
-        let base = secrets.reveal(&ask.target.url).await?;
-        let path = secrets.reveal(ask.path).await?;
-        let wrong = |err: &dyn std::fmt::Display| format!("the address of `{}` is wrong: {err}", ask.id);
-        let text = format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/'));
-        let url = Url::parse(&text).map_err(|err| wrong(&err))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(wrong(&"it must begin with http:// or https://"));
-        }
-        let host = url.host_str().ok_or_else(|| wrong(&"it has no host"))?;
-        let port = url.port_or_known_default().ok_or_else(|| wrong(&"it has no port"))?;
-        let connect = ask.target.connect.clone().unwrap_or_else(|| format!("{host}:{port}"));
-        let place = format!("{} ({})", ask.id, secrets.tell(&connect));
-        Ok(Self { url, connect, place })
-    }
+/// Every address that the host of a target stands for now.
+pub(in crate::world::live) async fn look_up(
+    id: &TargetId,
+    target: &Http,
+    secrets: &Secrets,
+) -> Result<Vec<SocketAddr>, String> {
+    let endpoint = Endpoint::of(id, target, "/", secrets).await?;
+    let mut trace = Trace::default();
+    endpoint.addresses(secrets, &mut trace).await.map_err(|broken| broken.what)
 }
 
 /// Sends one request and reads the answer. A connection in `kept` is used when it still lives, and the
-/// connection is put there when it can be used again. `sent` tells whether the request may have left when the exchange
-/// is cut short.
+/// connection is put there when it can be used again.
 pub(in crate::world::live) async fn exchange(
     ask: &HttpRequest<'_>,
     kept: &mut Option<Connection>,
     secrets: &Secrets,
-    sent: &mut bool,
+    trace: &mut Trace,
 ) -> Result<HttpAnswer, Broken> {
-    let unsent = |what| Broken { what, sent: false, stale: false };
-    let endpoint = Endpoint::of(ask, secrets).await.map_err(unsent)?;
+    let unsent = |what| Broken::unsent(RequestFailure::NotSent, what);
+    let endpoint = Endpoint::of(ask.id, ask.target, ask.path, secrets).await.map_err(unsent)?;
     let mut headers = Vec::new();
     for (name, value) in ask.target.headers.iter().chain(ask.headers) {
         headers.push((name.as_str(), secrets.reveal(value).await.map_err(unsent)?));
@@ -130,19 +115,20 @@ pub(in crate::world::live) async fn exchange(
         None => String::new(),
     };
     let request = || request(ask, &endpoint, &headers, &body).map_err(|what| unsent(secrets.tell(&what)));
-    if let Some(connection) = kept.take().filter(|connection| connection.sender.is_ready()) {
+    if let Some(connection) = kept.take().filter(Connection::is_ready) {
         let request = request()?;
-        *sent = true;
-        match send(request, connection, kept, Timing::default(), &endpoint, secrets).await {
+        trace.sent = true;
+        trace.address = Some(connection.address());
+        match send(request, connection, kept, trace, &endpoint, secrets).await {
             // Servers close idle connections; a question that changes nothing is asked again on a new one.
             Err(broken) if broken.stale && ask.method == Method::Get => {}
             done => return done,
         }
     }
     let request = request()?;
-    let (connection, timing) = connect(&endpoint, secrets).await.map_err(unsent)?;
-    *sent = true;
-    send(request, connection, kept, timing, &endpoint, secrets).await
+    let connection = endpoint.connect(secrets, trace).await?;
+    trace.sent = true;
+    send(request, connection, kept, trace, &endpoint, secrets).await
 }
 
 fn request(
@@ -172,50 +158,17 @@ fn request(
     builder.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).map_err(|err| format!("a header is wrong: {err}"))
 }
 
-async fn connect(endpoint: &Endpoint, secrets: &Secrets) -> Result<(Connection, Timing), String> {
-    let place = &endpoint.place;
-    let started = Instant::now();
-    let tcp = TcpStream::connect(&endpoint.connect).await.map_err(|err| match err.kind() {
-        std::io::ErrorKind::ConnectionRefused => format!("connection refused by {place}"),
-        _ => format!("{place} cannot be reached: {}", secrets.tell(&err.to_string())),
-    })?;
-    // Nagle's delay would be measured as the server's.
-    tcp.set_nodelay(true).map_err(|err| format!("{place}: {err}"))?;
-    let mut timing = Timing { connect: started.elapsed(), ..Timing::default() };
-    let connection = if endpoint.url.scheme() == "https" {
-        let started = Instant::now();
-        let host = endpoint.url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let name = ServerName::try_from(host.to_owned()).map_err(|err| format!("{place}: {err}"))?;
-        let stream = TlsConnector::from(tls::system().await?).connect(name, tcp).await;
-        let stream =
-            stream.map_err(|err| format!("TLS with {place} failed: {}", secrets.tell_brief(&chain(&err), 200)))?;
-        timing.tls = started.elapsed();
-        handshake(TokioIo::new(stream)).await
-    } else {
-        handshake(TokioIo::new(tcp)).await
-    };
-    connection.map(|connection| (connection, timing)).map_err(|err| format!("{place}: {err}"))
-}
-
-async fn handshake<T>(io: T) -> hyper::Result<Connection>
-where
-    T: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-{
-    let (sender, connection) = http1::handshake(io).await?;
-    let task = tokio::spawn(async move { drop(contain(connection).await) });
-    Ok(Connection { sender, task: task.abort_handle() })
-}
-
 async fn send(
     request: Request<Full<Bytes>>,
     mut connection: Connection,
     kept: &mut Option<Connection>,
-    mut timing: Timing,
+    trace: &mut Trace,
     endpoint: &Endpoint,
     secrets: &Secrets,
 ) -> Result<HttpAnswer, Broken> {
     let started = Instant::now();
     let broken = |err: hyper::Error| Broken {
+        kind: RequestFailure::Broken,
         stale: err.is_canceled() || err.is_incomplete_message(),
         sent: !err.is_canceled(),
         what: if err.is_incomplete_message() {
@@ -224,8 +177,8 @@ async fn send(
             format!("{}: {}", endpoint.place, secrets.tell_brief(&chain(&err), 200))
         },
     };
-    let response = connection.sender.send_request(request).await.map_err(broken)?;
-    timing.first_byte = started.elapsed();
+    let response = connection.send_request(request).await.map_err(broken)?;
+    trace.first_byte = Some(started.elapsed());
     let status = response.status();
     let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = retry_after.map(str::to_owned);
@@ -242,10 +195,10 @@ async fn send(
             break;
         }
     }
-    if !cut && connection.sender.ready().await.is_ok() {
+    if !cut {
         *kept = Some(connection);
     }
-    Ok(HttpAnswer { status, body, cut, timing, retry_after })
+    Ok(HttpAnswer { status, body, cut, retry_after })
 }
 
 /// `503 Service Unavailable`, the reason from the registry and not from the wire.

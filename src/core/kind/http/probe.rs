@@ -1,0 +1,335 @@
+//! The `http` probe, which compares latencies.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::request::default_path;
+use crate::core::ids::TargetId;
+use crate::core::kind::spec::{AskedRequests, CheckContext, Complaint, Curve, ProbeDoc, ProbeSpec, TargetUse};
+use crate::core::syntax::is_word;
+use crate::core::value::{Field, Shape};
+
+/// Latency and errors of one or more web services, asked on one timetable so that they can be compared.
+///
+/// Each side is asked at fixed moments, whether or not earlier requests were answered, and the time of a request counts
+/// from the moment at which it was meant to be sent: a service that stalls is seen as its customers see it. An answer
+/// with a status of 2xx is a success. Anything else is a failure: another status (a redirect too), a broken connection,
+/// a certificate that is not valid, no answer within the limit. Percentiles are over successes; requests that ran into
+/// the limit, and requests in flight that have waited longer than most, count with the time they waited. A request that
+/// has been in flight for a second, and for twice as long as the slowest success of the window, counts as failed until
+/// it is answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HttpProbe {
+    /// The sides to compare, by name (`old`, `new`): each is an `http` target.
+    pub sides: BTreeMap<String, HttpSide>,
+    /// Path asked on every side.
+    #[serde(default = "default_path")]
+    pub path: String,
+    /// How many of the newest answers on each side the figures are made of. 120 when absent.
+    #[serde(default = "default_window")]
+    pub window: u32,
+    /// Whether each request gets a connection of its own.
+    #[serde(default)]
+    pub connections: Connections,
+    /// The file of the latency baseline that every side is judged against, beside the runbook. `gonogo baseline record` makes
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
+    /// How many requests on each side one judgement against the baseline is made over, at least 300. 600 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge_over: Option<u32>,
+}
+
+/// A side: the name of a target, or a target with what is special about this side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum HttpSide {
+    /// The `http` target.
+    Target(TargetId),
+    /// The `http` target with settings of its own. The same target may stand on two sides with different ones.
+    With(SideSettings),
+}
+
+/// A target, and what is special about this side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SideSettings {
+    /// The `http` target.
+    pub target: TargetId,
+    /// Whether each request gets a connection of its own; as the probe says when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<Connections>,
+}
+
+impl HttpSide {
+    /// The target.
+    pub fn target(&self) -> &TargetId {
+        match self {
+            HttpSide::Target(target) | HttpSide::With(SideSettings { target, .. }) => target,
+        }
+    }
+}
+
+impl From<&str> for HttpSide {
+    fn from(target: &str) -> Self {
+        HttpSide::Target(target.into())
+    }
+}
+
+/// What requests are sent over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Connections {
+    /// A new connection for every request, as a new customer makes it: name, TCP and TLS are part of the time.
+    #[default]
+    Fresh,
+    /// Connections are kept between requests, at most a minute. The name is looked up every few seconds; when it no longer
+    /// stands for the address, the connection is given up.
+    Kept,
+}
+
+impl HttpProbe {
+    /// How many requests may be in flight at once on each side. One more is a failed request that was not sent.
+    pub const MOST_IN_FLIGHT: usize = 128;
+
+    /// A probe of these sides, with defaults for everything else.
+    pub fn of(sides: impl IntoIterator<Item = (String, HttpSide)>) -> Self {
+        Self {
+            sides: sides.into_iter().collect(),
+            path: default_path(),
+            window: default_window(),
+            connections: Connections::default(),
+            baseline: None,
+            judge_over: None,
+        }
+    }
+
+    /// The name of its only kind of request.
+    pub fn request_name(&self) -> &str {
+        &self.path
+    }
+
+    /// How many requests on each side one judgement against the baseline is made over.
+    pub fn judged_over(&self) -> u32 {
+        self.judge_over.unwrap_or(JUDGE_OVER)
+    }
+
+    /// Whether an answer with this HTTP status counts as failed: customers are turned away by a 404 as by a 500, and a
+    /// redirect may lead to a page that says that the shop is closed.
+    pub fn fails(status: u16) -> bool {
+        !(200..300).contains(&status)
+    }
+
+    /// What requests to a side are sent over.
+    pub fn connections_of(&self, side: &HttpSide) -> Connections {
+        match side {
+            HttpSide::Target(_) => self.connections,
+            HttpSide::With(settings) => settings.connections.unwrap_or(self.connections),
+        }
+    }
+}
+
+fn default_window() -> u32 {
+    120
+}
+
+/// Requests that one judgement is made over.
+const JUDGE_OVER: u32 = 600;
+/// The fewest: of 299 requests the slowest is above p99 with 95 % confidence, so that with fewer there is never a PASS.
+const JUDGE_OVER_LEAST: u32 = 300;
+/// What the verdict beside the sides says.
+const WORST: &str = "how the worst side compares with the baseline: `PASS`, `FAIL` or `INCONCLUSIVE`";
+/// What a reading has beside its sides.
+const BESIDE_SIDES: [&str; 1] = ["verdict"];
+
+impl ProbeSpec for HttpProbe {
+    fn targets(&self) -> Vec<TargetUse<'_>> {
+        fn used<'p>((name, side): (&'p String, &'p HttpSide)) -> TargetUse<'p> {
+            let path = match side {
+                HttpSide::Target(_) => vec!["sides", name],
+                HttpSide::With(_) => vec!["sides", name, "target"],
+            };
+            TargetUse { id: side.target(), kind: "http", path }
+        }
+        self.sides.iter().map(used).collect()
+    }
+
+    fn addresses(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Record(self.sides.keys().map(|side| side_field(side)).chain([verdict_field(WORST)]).collect())
+    }
+
+    fn check(&self, _: &CheckContext<'_>) -> Vec<Complaint> {
+        let mut found = Vec::new();
+        if self.sides.is_empty() {
+            found.push(Complaint::value(&["sides"], "`sides` is empty", "expected at least one side"));
+        }
+        for name in self.sides.keys().filter(|name| !is_word(name)) {
+            let label = "expected letters, digits and `_`";
+            found.push(Complaint::key(&["sides", name], "this cannot name a side", label));
+        }
+        for name in self.sides.keys().filter(|name| BESIDE_SIDES.contains(&name.as_str())) {
+            found.push(Complaint::key(
+                &["sides", name],
+                "this cannot name a side",
+                "the reading has a field of this name",
+            ));
+        }
+        if self.judge_over.is_some() && self.baseline.is_none() {
+            let label = "expected a `baseline` beside it";
+            found.push(Complaint::key(&["judge_over"], "there is no baseline to judge against", label));
+        }
+        if self.judged_over() < JUDGE_OVER_LEAST {
+            let label = format!("expected at least {JUDGE_OVER_LEAST}");
+            found.push(Complaint::value(&["judge_over"], "so few requests can never pass", label));
+        }
+        if self.window == 0 {
+            found.push(Complaint::value(&["window"], "`window` is empty", "expected at least 1"));
+        }
+        found
+    }
+
+    fn curves(&self) -> Vec<Curve> {
+        self.sides.keys().map(|side| Curve { name: side.clone(), path: format!("{side}.last") }).collect()
+    }
+
+    fn sides(&self) -> Vec<(&str, &TargetId)> {
+        self.sides.iter().map(|(name, side)| (name.as_str(), side.target())).collect()
+    }
+
+    fn window(&self) -> u32 {
+        // A verdict is made over a whole window that began at any time.
+        let judged = self.baseline.as_ref().map_or(0, |_| self.judged_over().saturating_mul(2));
+        self.window.max(judged)
+    }
+
+    fn requests(&self) -> Option<AskedRequests<'_>> {
+        let asked =
+            Self { sides: BTreeMap::new(), window: default_window(), baseline: None, judge_over: None, ..self.clone() };
+        let connections = match self.connections {
+            Connections::Fresh => "on fresh connections",
+            Connections::Kept => "on kept connections",
+        };
+        Some(AskedRequests {
+            sides: self.sides.keys().map(String::as_str).collect(),
+            names: vec![self.request_name().to_owned()],
+            asks: vec![format!("GET {} {connections}", self.path)],
+            // Nothing in it fails to be written as JSON.
+            asked: serde_json::to_string(&asked).unwrap_or_default(),
+            baseline: self.baseline.as_deref(),
+            judge_over: self.judged_over(),
+        })
+    }
+}
+
+fn verdict_field(doc: &'static str) -> Field {
+    Field::new("verdict", Shape::Text, doc).null("the probe names no baseline")
+}
+
+/// The fields of a side that come from its baseline.
+fn judged_fields() -> Vec<Field> {
+    let without = "the probe names no baseline";
+    let recorded = |name: &str, doc| Field::new(name, Shape::Float, doc).unit("milliseconds").null(without);
+    let figures = vec![
+        recorded("p50", "its median"),
+        recorded("p95", "its 95th percentile"),
+        recorded("p99", "its 99th percentile"),
+        Field::new("errors", Shape::Float, "its failed requests, 0 to 1").unit("share").null(without),
+        Field::new("samples", Shape::Int, "its requests").unit("requests").null(without),
+        Field::new("recorded", Shape::Text, "when and where it was made").null(without),
+    ];
+    vec![
+        verdict_field("how it compares with the baseline: `PASS`, `FAIL` or `INCONCLUSIVE`"),
+        Field::new(
+            "needs",
+            Shape::Int,
+            "requests missing until the first judgement, or that would have told; 0 otherwise",
+        )
+        .unit("requests")
+        .null(without),
+        Field::new("next_in", Shape::Int, "requests until the next judgement").unit("requests").null(without),
+        Field::new("why", Shape::Text, "what is worst, in one sentence; empty when it is PASS").null(without),
+        Field::new("baseline", Shape::Record(figures), "the recording of the nearest hour, which it is judged against"),
+    ]
+}
+
+fn side_field(name: &str) -> Field {
+    let none = "nothing in the window was a success";
+    let percentile = |name: &str, doc| Field::new(name, Shape::Float, doc).unit("milliseconds").null(none);
+    let part = |name: &str, doc, null| Field::new(name, Shape::Float, doc).unit("milliseconds").null(null);
+    let kept = "there is none: no new connection was made";
+    let phases = vec![
+        part("dns", "looking the name up", "there is none: the address is given, or the connection was kept"),
+        part("connect", "the TCP handshake", kept),
+        part("tls", "the TLS handshake", "there is none: no new connection was made, or it is plain HTTP"),
+        part("first_byte", "from sending the request to the head of the answer", none),
+        part("total", "the whole request", none),
+    ];
+    let total = vec![
+        Field::new("requests", Shape::Int, "requests that have ended").unit("requests"),
+        Field::new("failed", Shape::Int, "requests that have failed").unit("requests"),
+    ];
+    let mut figures = vec![
+        percentile("p50", "median over the window"),
+        percentile("p95", "95th percentile over the window"),
+        percentile("p99", "99th percentile over the window"),
+        Field::new("last", Shape::Float, "time of the newest request")
+            .unit("milliseconds")
+            .null("the newest request failed, or is overdue"),
+        Field::new("errors", Shape::Float, "failed and overdue requests in the window, 0 to 1")
+            .unit("share")
+            .null("nothing has been answered yet"),
+        Field::new("samples", Shape::Int, "requests in the window that have ended").unit("requests"),
+        Field::new("in_flight", Shape::Int, "requests that have not ended").unit("requests"),
+        Field::new("oldest_in_flight", Shape::Float, "how long the oldest of them has been waiting")
+            .unit("milliseconds")
+            .null("none is in flight"),
+        Field::new("status", Shape::Int, "HTTP status of the newest answer")
+            .unit("status")
+            .null("the newest request was not answered"),
+        Field::new("failure", Shape::Text, "why the newest request failed; empty when it did not"),
+        Field::new("address", Shape::Text, "address and port of the newest connection").null("there was none yet"),
+        Field::new(
+            "address_changes",
+            Shape::Int,
+            "how often a connection went to an address that the name did not stand for before",
+        )
+        .unit("changes"),
+        Field::new("moved", Shape::Text, "the newest such change, `OLD → NEW`; empty when there was none"),
+        Field::new("protocol", Shape::Text, "protocol of the newest answer, `HTTP/1.1` or `HTTP/2`")
+            .null("the newest request was not answered"),
+        Field::new("phases", Shape::Record(phases), "the parts of a request, each as the median over the window"),
+        Field::new("total", Shape::Record(total), "counts since gonogo began to measure, for `increase(…)`"),
+    ];
+    figures.extend(judged_fields());
+    Field::new(name, Shape::Record(figures), "figures of this side")
+}
+
+impl ProbeDoc for HttpProbe {
+    const EXAMPLE: &'static str = r#"title: Compare the old and the new environment
+targets:
+  old_web: { http: { url: "https://app.example.com", connect: "192.0.2.10:443" } }
+  new_web: { http: { url: "https://app.example.com", connect: "198.51.100.10:443" } }
+probes:
+  latency: { kind: http, sides: { old: old_web, new: new_web }, path: /healthz, every: 500ms, limit: 3s }
+phases:
+  - title: Compare
+    steps:
+      - id: fast-enough
+        title: See that the new environment is fast enough
+        gates:
+          - { that: latency.new.errors == 0.0, hold: 5s }
+        action: { wait: { until: { conditions: [latency.new.p95 <= 1.5 * latency.old.p95], within: 10m } } }
+        expect: 1m
+        reversibility: free
+"#;
+    const RIGHTS: &'static str = "Whatever the web service asks for; credentials go into the `headers` of its target as secrets. It sends GET only.";
+
+    fn fields() -> Vec<Field> {
+        vec![side_field("SIDE"), verdict_field(WORST)]
+    }
+}

@@ -1,0 +1,427 @@
+//! Requests as they were measured, and the figures over them. The live and the simulated world use the same.
+//!
+//! Times are microseconds on a clock of the one who measures; nothing here reads a clock.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use hdrhistogram::Histogram;
+
+use super::value::Value;
+
+/// A request that is not answered for this long counts as failed while it is in flight, in microseconds, unless
+/// requests on this side take longer when all is well.
+const OVERDUE: u64 = 1_000_000;
+
+/// One request as it was measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestSample {
+    /// When it was meant to be sent, in microseconds.
+    pub intended: u64,
+    /// Time from then until it was answered in full, or given up, in microseconds.
+    pub took: u64,
+    /// How it ended.
+    pub outcome: RequestOutcome,
+    /// The HTTP status, when there was an answer.
+    pub status: Option<u16>,
+    /// The time of its parts.
+    pub phases: RequestPhases,
+    /// `address:port` that it was sent to, when a connection was made.
+    pub address: Option<String>,
+    /// Every `address:port` that the name stood for. Empty when it was not looked up.
+    pub candidates: Vec<String>,
+    /// The protocol of the answer: `HTTP/1.1`, `HTTP/2`.
+    pub protocol: Option<&'static str>,
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RequestOutcome {
+    /// The answer was as expected.
+    Success,
+    /// It was not, or there was none: the kind of failure, and a sentence that is fit to be shown.
+    Failure(RequestFailure, String),
+}
+
+/// The kinds of failure of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RequestFailure {
+    /// It was not sent, because too many were in flight or something was missing on this machine.
+    NotSent,
+    /// The name could not be looked up.
+    Lookup,
+    /// No connection was made.
+    Connect,
+    /// TLS failed.
+    Tls,
+    /// Nothing was answered in time.
+    Silent,
+    /// The connection broke, or what came was no HTTP.
+    Broken,
+    /// An answer that was not expected.
+    Unexpected,
+}
+
+/// The parts of a request, in microseconds. `None` for what did not happen, such as a connection that was kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestPhases {
+    /// Looking the name up.
+    pub dns: Option<u64>,
+    /// The TCP handshake.
+    pub connect: Option<u64>,
+    /// The TLS handshake.
+    pub tls: Option<u64>,
+    /// From sending the request to the head of the answer.
+    pub first_byte: Option<u64>,
+}
+
+/// A request that was begun and has not been settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestNumber(u64);
+
+/// All requests of one kind to one side: the newest of them one by one, and counts since measuring began.
+#[derive(Clone, Debug)]
+pub struct RequestSeries {
+    /// Whose requests they are, for sentences.
+    place: String,
+    window: VecDeque<RequestSample>,
+    /// How many settled requests the window holds at most.
+    length: usize,
+    /// The longest a request may take, in microseconds.
+    limit: u64,
+    in_flight: BTreeMap<RequestNumber, u64>,
+    next: u64,
+    requests: u64,
+    failed: u64,
+    since_start: Option<Histogram<u64>>,
+    address: Option<String>,
+    /// When the request was sent that `address` is known from.
+    address_of: u64,
+    candidates: Vec<String>,
+    address_changes: u64,
+    moved: String,
+}
+
+impl RequestSeries {
+    /// An empty series. `place` names the side in sentences; `length` is how many answers the window holds (at least 1),
+    /// `limit` the longest a request may take in microseconds.
+    pub fn new(place: impl Into<String>, length: usize, limit: u64) -> Self {
+        Self {
+            place: place.into(),
+            window: VecDeque::new(),
+            length: length.max(1),
+            limit,
+            in_flight: BTreeMap::new(),
+            next: 0,
+            requests: 0,
+            failed: 0,
+            // It grows as needed; three digits are what a baseline keeps, too.
+            since_start: Histogram::new(3).ok(),
+            address: None,
+            address_of: 0,
+            candidates: Vec::new(),
+            address_changes: 0,
+            moved: String::new(),
+        }
+    }
+
+    /// Takes note of a request that is meant to be sent at `intended`.
+    pub fn begin(&mut self, intended: u64) -> RequestNumber {
+        let number = RequestNumber(self.next);
+        self.next += 1;
+        self.in_flight.insert(number, intended);
+        number
+    }
+
+    /// Takes in how a request ended.
+    pub fn settle(&mut self, number: RequestNumber, sample: RequestSample) {
+        if self.in_flight.remove(&number).is_none() {
+            return;
+        }
+        self.requests += 1;
+        match (&sample.outcome, &mut self.since_start) {
+            (RequestOutcome::Failure(..), _) => self.failed += 1,
+            // One that grows takes every value up to 2^63.
+            (RequestOutcome::Success, Some(histogram)) => drop(histogram.record(sample.took)),
+            (RequestOutcome::Success, None) => {}
+        }
+        self.note_address(&sample);
+        while self.window.len() >= self.length {
+            self.window.pop_front();
+        }
+        self.window.push_back(sample);
+    }
+
+    /// Counts requests that are not looked at one by one: a simulated world leaps over quiet time.
+    pub fn count(&mut self, requests: u64, failed: u64) {
+        self.requests = self.requests.saturating_add(requests);
+        self.failed = self.failed.saturating_add(failed);
+    }
+
+    /// A name that stands for several addresses has not moved when another of them is used.
+    fn note_address(&mut self, sample: &RequestSample) {
+        let Some(address) = &sample.address else { return };
+        // Requests end in another order than they were sent in: what was sent before the move is not a move back.
+        if sample.intended < self.address_of {
+            return;
+        }
+        self.address_of = sample.intended;
+        if let Some(before) = &self.address
+            && before != address
+            && !self.candidates.contains(address)
+        {
+            self.address_changes += 1;
+            self.moved = format!("{before} → {address}");
+        }
+        self.address = Some(address.clone());
+        if !sample.candidates.is_empty() {
+            self.candidates.clone_from(&sample.candidates);
+        } else if !self.candidates.contains(address) {
+            self.candidates = vec![address.clone()];
+        }
+    }
+
+    /// How many requests have been begun and not settled.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Whether a request that was meant to be sent at `since` or later is in flight.
+    pub fn waits_since(&self, since: u64) -> bool {
+        self.in_flight.values().any(|intended| *intended >= since)
+    }
+
+    /// The newest settled requests, in the order in which they were settled.
+    pub fn samples(&self) -> impl DoubleEndedIterator<Item = &RequestSample> + ExactSizeIterator {
+        self.window.iter()
+    }
+
+    /// Settled requests since measuring began, and how many of them failed.
+    pub fn totals(&self) -> (u64, u64) {
+        (self.requests, self.failed)
+    }
+
+    /// The times of all successes since measuring began, in microseconds.
+    pub fn since_start(&self) -> Option<&Histogram<u64>> {
+        self.since_start.as_ref()
+    }
+
+    /// The figures as they stand at `now`, as a reading of the `http` probe gives them for one side.
+    ///
+    /// Percentiles are over successes. Requests that ran into their limit, and requests in flight that have waited
+    /// longer than most, count with the time they waited: they are at least as slow as that. Without a single success
+    /// there are no percentiles, so an outage is never fast.
+    pub fn figures(&self, now: u64) -> Value {
+        let waited: Vec<u64> = self.in_flight.values().map(|intended| now.saturating_sub(*intended)).collect();
+        let succeeded = |sample: &&RequestSample| sample.outcome == RequestOutcome::Success;
+        let slowest = self.window.iter().filter(succeeded).map(|sample| sample.took).max();
+        let times = self.times(&waited, slowest.is_some());
+        let quantile = |share: f64| Value::from(at_quantile(&times, share).map(millis));
+
+        let overdue_after = slowest.map_or(OVERDUE, |slowest| slowest.saturating_mul(2).max(OVERDUE)).min(self.limit);
+        let overdue = waited.iter().filter(|waited| **waited >= overdue_after).count();
+        let failed = self.window.iter().filter(|sample| !succeeded(sample)).count();
+        // Nothing asked is not nothing wrong.
+        let errors = share(failed + overdue, self.window.len() + overdue);
+
+        let newest = self.window.back();
+        let oldest = waited.iter().max().copied();
+        let failure = match (oldest.filter(|oldest| *oldest >= overdue_after), newest.map(|newest| &newest.outcome)) {
+            (Some(oldest), _) => format!("no answer from {} yet after {:.1} s", self.place, millis(oldest) / 1_000.0),
+            (None, Some(RequestOutcome::Failure(_, what))) => what.clone(),
+            (None, _) => String::new(),
+        };
+        let last = newest.filter(succeeded).filter(|_| overdue == 0).map(|newest| millis(newest.took));
+        Value::map([
+            ("p50", quantile(0.50)),
+            ("p95", quantile(0.95)),
+            ("p99", quantile(0.99)),
+            ("last", last.into()),
+            ("errors", errors.into()),
+            ("samples", (self.window.len() as u64).into()),
+            ("in_flight", (self.in_flight.len() as u64).into()),
+            ("oldest_in_flight", oldest.map(millis).into()),
+            ("status", newest.and_then(|newest| newest.status).map(u32::from).into()),
+            ("failure", failure.into()),
+            ("address", self.address.clone().into()),
+            ("address_changes", self.address_changes.into()),
+            ("moved", self.moved.clone().into()),
+            ("protocol", newest.and_then(|newest| newest.protocol).into()),
+            ("phases", self.phases()),
+            ("total", Value::map([("requests", self.requests.into()), ("failed", self.failed.into())])),
+        ])
+    }
+
+    /// What percentiles are made of, sorted: empty without a success.
+    fn times(&self, waited: &[u64], any_success: bool) -> Vec<u64> {
+        if !any_success {
+            return Vec::new();
+        }
+        let settled = self.window.iter().filter_map(|sample| match sample.outcome {
+            RequestOutcome::Success | RequestOutcome::Failure(RequestFailure::Silent, _) => Some(sample.took),
+            RequestOutcome::Failure(..) => None,
+        });
+        let mut times: Vec<u64> = settled.collect();
+        times.sort_unstable();
+        if let Some(most) = at_quantile(&times, 0.95) {
+            times.extend(waited.iter().filter(|waited| **waited > most));
+            times.sort_unstable();
+        }
+        times
+    }
+
+    /// The median of each part over the successes of the window.
+    fn phases(&self) -> Value {
+        let median = |part: fn(&RequestSample) -> Option<u64>| {
+            let succeeded = self.window.iter().filter(|sample| sample.outcome == RequestOutcome::Success);
+            let mut times: Vec<u64> = succeeded.filter_map(part).collect();
+            times.sort_unstable();
+            Value::from(at_quantile(&times, 0.50).map(millis))
+        };
+        Value::map([
+            ("dns", median(|sample| sample.phases.dns)),
+            ("connect", median(|sample| sample.phases.connect)),
+            ("tls", median(|sample| sample.phases.tls)),
+            ("first_byte", median(|sample| sample.phases.first_byte)),
+            ("total", median(|sample| Some(sample.took))),
+        ])
+    }
+}
+
+/// The nearest-rank quantile of sorted values.
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a position
+fn at_quantile(sorted: &[u64], share: f64) -> Option<u64> {
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
+#[allow(clippy::cast_precision_loss)] // a window is far below 2^53
+fn share(part: usize, whole: usize) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+#[allow(clippy::cast_precision_loss)] // microseconds of a request
+fn millis(micros: u64) -> f64 {
+    micros as f64 / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000;
+
+    fn success(intended: u64, took: u64) -> RequestSample {
+        RequestSample {
+            intended,
+            took,
+            outcome: RequestOutcome::Success,
+            status: Some(200),
+            phases: RequestPhases { first_byte: Some(took), ..RequestPhases::default() },
+            address: Some("192.0.2.1:80".to_owned()),
+            candidates: Vec::new(),
+            protocol: Some("HTTP/1.1"),
+        }
+    }
+
+    fn failure(intended: u64, took: u64, kind: RequestFailure) -> RequestSample {
+        let outcome = RequestOutcome::Failure(kind, "it failed".to_owned());
+        RequestSample { outcome, status: None, ..success(intended, took) }
+    }
+
+    fn series(samples: impl IntoIterator<Item = RequestSample>) -> RequestSeries {
+        let mut series = RequestSeries::new("shop", 100, 5_000 * MS);
+        for sample in samples {
+            let number = series.begin(sample.intended);
+            series.settle(number, sample);
+        }
+        series
+    }
+
+    fn number(value: &Value, path: &str) -> Option<f64> {
+        value.at(path).and_then(Value::number)
+    }
+
+    #[test]
+    fn failures_are_never_fast() {
+        let refused = (0..50).map(|at| failure(at, 200, RequestFailure::Connect));
+        let figures = series(refused.clone()).figures(0);
+        for path in ["p50", "p95", "p99", "last"] {
+            assert_eq!(figures.at(path), Some(&Value::Null), "{path}");
+        }
+        assert_eq!(number(&figures, "errors"), Some(1.0));
+        // Half of them answer: these alone are timed.
+        let half = refused.chain((0..50).map(|at| success(at, 80 * MS)));
+        let figures = series(half).figures(0);
+        assert_eq!((number(&figures, "p50"), number(&figures, "errors")), (Some(80.0), Some(0.5)));
+    }
+
+    #[test]
+    fn what_was_given_up_took_at_least_its_limit() {
+        let mut samples: Vec<_> = (0..90).map(|at| success(at, 20 * MS)).collect();
+        samples.extend((0..10).map(|at| failure(at, 5_000 * MS, RequestFailure::Silent)));
+        let figures = series(samples).figures(0);
+        assert_eq!((number(&figures, "p50"), number(&figures, "p95")), (Some(20.0), Some(5_000.0)));
+    }
+
+    #[test]
+    fn requests_in_flight_count_at_once() {
+        let mut series = series((0..100).map(|at| success(at, 20 * MS)));
+        let began = 1_000 * MS;
+        for nth in 0..10 {
+            series.begin(began + nth * 100 * MS);
+        }
+        let now = began + 950 * MS;
+        let figures = series.figures(now);
+        assert_eq!(number(&figures, "in_flight"), Some(10.0));
+        assert_eq!(number(&figures, "oldest_in_flight"), Some(950.0));
+        assert!(number(&figures, "p95").unwrap() >= 400.0, "{figures:?}");
+        assert_eq!(number(&figures, "errors"), Some(0.0), "a second is not over");
+        let figures = series.figures(began + 1_000 * MS);
+        assert!(number(&figures, "errors").unwrap() > 0.0, "{figures:?}");
+        assert_eq!(figures.at("failure").and_then(Value::text), Some("no answer from shop yet after 1.0 s"));
+        assert_eq!(figures.at("last"), Some(&Value::Null));
+    }
+
+    #[test]
+    fn a_slow_side_is_not_taken_for_a_silent_one() {
+        let mut series = series((0..20).map(|at| success(at, 1_500 * MS)));
+        series.begin(0);
+        assert_eq!(number(&series.figures(2_500 * MS), "errors"), Some(0.0));
+        assert!(number(&series.figures(3_000 * MS), "errors").unwrap() > 0.0);
+    }
+
+    #[test]
+    fn a_name_that_moves_is_an_event_and_one_of_several_addresses_is_not() {
+        let at = |address: &str, candidates: &[&str]| RequestSample {
+            address: Some(address.to_owned()),
+            candidates: candidates.iter().map(|text| (*text).to_owned()).collect(),
+            ..success(0, 1)
+        };
+        let both = ["192.0.2.1:80", "192.0.2.2:80"];
+        let series = series([
+            at(both[0], &both),
+            at(both[1], &both),
+            at(both[0], &[both[0]]),
+            at("198.51.100.1:80", &["198.51.100.1:80"]),
+            at(both[0], &both),
+        ]);
+        let mut series = series;
+        let late = series.begin(10);
+        let newest = series.begin(20);
+        series.settle(newest, RequestSample { intended: 20, ..at(both[0], &both) });
+        series.settle(late, RequestSample { intended: 10, ..at("198.51.100.1:80", &["198.51.100.1:80"]) });
+        let figures = series.figures(0);
+        assert_eq!(figures.at("address_changes"), Some(&Value::Int(2)));
+        assert_eq!(figures.at("moved").and_then(Value::text), Some("198.51.100.1:80 → 192.0.2.1:80"));
+    }
+
+    #[test]
+    fn totals_only_grow_and_the_window_forgets() {
+        let failures = (0..5).map(|at| failure(at, MS, RequestFailure::Unexpected));
+        let series = series(failures.chain((0..100).map(|at| success(at, MS))));
+        let figures = series.figures(0);
+        assert_eq!(number(&figures, "errors"), Some(0.0));
+        assert_eq!((number(&figures, "total.requests"), number(&figures, "total.failed")), (Some(105.0), Some(5.0)));
+        assert_eq!(series.since_start().map(Histogram::len), Some(100));
+    }
+}

@@ -1,0 +1,91 @@
+//! The baselines that probes name: read, and held against what the probe asks for.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::core::ids::ProbeId;
+use crate::core::kind::spec::AskedRequests;
+use crate::latency::file::{BaselineError, BaselineFile, BaselineSubject, LARGEST_BASELINE};
+
+use super::diagnostic::Diagnostic;
+use super::model::Runbook;
+use super::tree::Node;
+
+/// Where the files are that a runbook names.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum NamedFiles<'a> {
+    /// In this folder, unless their path is absolute.
+    Beside(&'a Path),
+    /// A copy of each was kept, by the name of its probe.
+    Kept(&'a BTreeMap<ProbeId, Arc<str>>),
+    /// They are not wanted.
+    Ignored,
+}
+
+impl NamedFiles<'_> {
+    fn read(self, probe: &ProbeId, file: &str) -> Result<Option<Arc<str>>, String> {
+        let folder = match self {
+            NamedFiles::Beside(folder) => folder,
+            NamedFiles::Kept(kept) => {
+                return kept.get(probe).cloned().map(Some).ok_or_else(|| "no copy of it was kept".to_owned());
+            }
+            NamedFiles::Ignored => return Ok(None),
+        };
+        let path = folder.join(file);
+        let said = |error: std::io::Error| format!("{}: {error}", path.display());
+        let mut text = String::new();
+        // One byte more than allowed tells that it is too long.
+        let opened = File::open(&path).map_err(said)?;
+        if !opened.metadata().map_err(said)?.is_file() {
+            return Err(format!("{}: not a file", path.display()));
+        }
+        opened.take(LARGEST_BASELINE + 1).read_to_string(&mut text).map_err(said)?;
+        Ok(Some(text.into()))
+    }
+}
+
+/// What the baseline of a probe of this runbook is for.
+pub fn baseline_subject(title: &str, probe: &str, asked: &AskedRequests<'_>) -> BaselineSubject {
+    BaselineSubject {
+        runbook: title.to_owned(),
+        probe: probe.to_owned(),
+        asks: asked.asks.clone(),
+        asked: asked.asked.clone(),
+    }
+}
+
+/// Reads every baseline that is named; what is wrong with one is told where it is named.
+pub(super) fn read(
+    runbook: &Runbook,
+    root: &Node,
+    files: NamedFiles<'_>,
+    faults: &mut Vec<Diagnostic>,
+) -> BTreeMap<ProbeId, Arc<str>> {
+    let mut found = BTreeMap::new();
+    for (name, probe) in &runbook.probes {
+        let Some(asked) = probe.kind.requests() else { continue };
+        let Some(file) = asked.baseline else { continue };
+        let mark = root.path(&["probes", name, "baseline"]).mark;
+        let id = ProbeId::from(name.as_str());
+        match files.read(&id, file) {
+            Ok(None) => {}
+            Ok(Some(text)) => match check(&text, &baseline_subject(&runbook.title, name, &asked)) {
+                Ok(()) => drop(found.insert(id, text)),
+                Err(error) => faults.push(Diagnostic::new(error.to_string()).at(mark, "this file")),
+            },
+            Err(why) => {
+                let fault = Diagnostic::new("the baseline cannot be read").at(mark, "this file");
+                let record = format!("`gonogo baseline record RUNBOOK --probe {name}` makes one");
+                faults.push(fault.help(Some(format!("{why}; {record}"))));
+            }
+        }
+    }
+    found
+}
+
+fn check(text: &str, subject: &BaselineSubject) -> Result<(), BaselineError> {
+    BaselineFile::read(text)?.check(subject)
+}

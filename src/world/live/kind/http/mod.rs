@@ -1,0 +1,4 @@
+//! The `http` probe and the `http` action.
+
+mod action;
+mod probe;

@@ -1,0 +1,196 @@
+//! Baselines, from the recording to the verdict, against a real server that becomes slower and faster again.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use gonogo::clock::Clock;
+use gonogo::core::kind::HttpProbe;
+use gonogo::core::plan::Plan;
+use gonogo::core::probe::ProbeKind;
+use gonogo::core::time::At;
+use gonogo::core::value::Value;
+use gonogo::latency::{BaselineFile, BaselineRecording, BaselineRequest, BaselineSubject, LatencySamples};
+use gonogo::world::World as _;
+use gonogo::world::live::{LiveOptions, Watching};
+
+use super::{Server, answer, serve, target};
+use crate::support::{Setting, Stage};
+
+/// A server that takes so many milliseconds for each answer.
+async fn taking(millis: &Arc<AtomicU64>) -> Server {
+    let millis = Arc::clone(millis);
+    serve(move |_| {
+        let millis = millis.load(Ordering::Relaxed);
+        async move {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            answer(200, "ok")
+        }
+    })
+    .await
+}
+
+/// A probe of one side that judges as often as it can.
+fn judged() -> ProbeKind {
+    let sides = [("new".to_owned(), "new".into())];
+    ProbeKind::Http(HttpProbe { baseline: Some("shop.json".to_owned()), judge_over: Some(300), ..HttpProbe::of(sides) })
+}
+
+/// Measures so many requests in the world that cannot act, and makes a baseline of them.
+async fn recorded(plan: &Plan, dir: &Path, count: usize) -> String {
+    let options = LiveOptions {
+        run_dir: dir.to_owned(),
+        run_id: "baseline".to_owned(),
+        epoch: 0,
+        clock: Clock::start(At(0)),
+        exe: env!("CARGO_BIN_EXE_gonogo").into(),
+    };
+    let (mut world, mut requests) = Watching::measuring(plan, options).unwrap();
+    world.watch();
+    let mut samples = Vec::new();
+    while samples.len() < count {
+        samples.push(requests.recv().await.unwrap().took.ok());
+    }
+    let text = |text: &str| text.to_owned();
+    let subject =
+        BaselineSubject { runbook: text("test"), probe: text("web"), asks: Vec::new(), asked: text("anything") };
+    let mut file = BaselineFile::new(&subject);
+    let request = BaselineRequest::of(&LatencySamples::in_order(&samples)).unwrap();
+    file.recordings.push(BaselineRecording {
+        side: text("old"),
+        began: text("2026-11-20T09:00:00+01:00"),
+        zone: text("Europe/Berlin"),
+        seconds: 60,
+        every_ms: 10,
+        limit_ms: 3_000,
+        from: text("ops1"),
+        requests: [(text("/"), request)].into(),
+    });
+    file.write().unwrap()
+}
+
+/// The next verdict that is this one.
+async fn verdict(stage: &mut Stage, wanted: &str) -> Value {
+    stage.value("web", |value| value.at("new.verdict").and_then(Value::text) == Some(wanted)).await
+}
+
+#[tokio::test]
+async fn slower_than_the_baseline_is_fail_and_equal_again_is_pass() {
+    let millis = Arc::new(AtomicU64::new(10));
+    let server = taking(&millis).await;
+    let setting = Setting::default().target("new", target(server.address)).probe_every("web", judged(), 10, 3_000);
+    let mut plan = setting.plan();
+    let dir = tempfile::tempdir().unwrap();
+    let text = recorded(&plan, dir.path(), 600).await;
+    plan.baselines.insert("web".into(), text.into());
+
+    let mut stage = Stage::of(&plan);
+    stage.world.watch();
+    let first = verdict(&mut stage, "INCONCLUSIVE").await;
+    assert!(first.at("new.needs").and_then(Value::int).unwrap() > 0, "{first:?}");
+    let recorded = first.at("new.baseline.recorded").and_then(Value::text);
+    assert_eq!(recorded, Some("2026-11-20 09:00 Europe/Berlin on ops1"));
+
+    millis.store(40, Ordering::Relaxed);
+    let slow = verdict(&mut stage, "FAIL").await;
+    let why = slow.at("new.why").and_then(Value::text).unwrap();
+    assert!(why.starts_with("/: p") && why.contains("times the baseline's"), "{why}");
+    assert_eq!(slow.at("verdict"), Some(&Value::Text("FAIL".to_owned())));
+
+    millis.store(10, Ordering::Relaxed);
+    let good = verdict(&mut stage, "PASS").await;
+    assert_eq!(good.at("new.why"), Some(&Value::Text(String::new())));
+}
+
+#[tokio::test]
+async fn without_a_baseline_there_is_no_verdict() {
+    let server = taking(&Arc::new(AtomicU64::new(0))).await;
+    let sides = [("new".to_owned(), "new".into())];
+    let mut stage = Setting::default()
+        .target("new", target(server.address))
+        .probe("web", ProbeKind::Http(HttpProbe::of(sides)))
+        .stage();
+    stage.world.watch();
+    let value = stage.value("web", |value| value.at("new.p50").and_then(Value::number).is_some()).await;
+    for path in ["verdict", "new.verdict", "new.needs", "new.why", "new.baseline.p95"] {
+        assert_eq!(value.at(path), Some(&Value::Null), "{path}");
+    }
+}
+
+fn gonogo(dir: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gonogo")).args(args).current_dir(dir).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn runbook(port: u16, baseline: &str, title: &str) -> String {
+    format!(
+        "title: {title}\n\
+         targets:\n  shop: {{ http: {{ url: \"http://127.0.0.1:{port}\" }} }}\n\
+         probes:\n  latency: {{ kind: http, sides: {{ shop: shop }}, every: 100ms, limit: 3s{baseline} }}\n\
+         phases:\n  - title: Look\n    steps:\n      - id: look\n        title: Look\n        \
+         gates: [{{ that: latency.shop.errors == 0.0, hold: 1s }}]\n        \
+         action: {{ manual: {{ checklist: [looked] }} }}\n        reversibility: free\n"
+    )
+}
+
+/// From the command line alone: recorded, looked at, compared, named, and refused where it does not belong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_baseline_is_recorded_named_and_compared_from_the_command_line() {
+    let server = taking(&Arc::new(AtomicU64::new(5))).await;
+    let port = server.address.port();
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    let named = ", baseline: quiet.json";
+    write("runbook.yaml", &runbook(port, named, "Move"));
+
+    let missing = gonogo(dir.path(), &["check"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(said(&missing).contains("the baseline cannot be read"), "{}", said(&missing));
+
+    // The file is where the runbook says it is; a second recording is added to it.
+    for recordings in 1..=2 {
+        let record = gonogo(dir.path(), &["baseline", "record", "--for", "2s"]);
+        assert_eq!(record.status.code(), Some(0), "{}", said(&record));
+        let file = BaselineFile::read(&std::fs::read_to_string(dir.path().join("quiet.json")).unwrap()).unwrap();
+        assert_eq!(file.recordings.len(), recordings);
+    }
+    let show = gonogo(dir.path(), &["baseline", "show", "quiet.json"]);
+    assert_eq!(show.status.code(), Some(0));
+    assert!(said(&show).contains("asks: GET / on fresh connections"), "{}", said(&show));
+    let check = gonogo(dir.path(), &["check"]);
+    assert_eq!(check.status.code(), Some(0), "{}", said(&check));
+
+    // Some twenty requests tell nothing.
+    let compare = gonogo(dir.path(), &["baseline", "compare", "quiet.json", "quiet.json"]);
+    assert_eq!(compare.status.code(), Some(2), "{}", said(&compare));
+    assert!(said(&compare).ends_with("INCONCLUSIVE\n"), "{}", said(&compare));
+
+    // Another file is another plan.
+    let digest = |output: &Output| said(output).split("digest ").nth(1).unwrap().to_owned();
+    write("plain.yaml", &runbook(port, "", "Move"));
+    assert_ne!(digest(&check), digest(&gonogo(dir.path(), &["check", "plain.yaml"])));
+
+    write("other.yaml", &runbook(port, named, "Other"));
+    let other = gonogo(dir.path(), &["check", "other.yaml"]);
+    assert!(said(&other).contains("recorded with the runbook \"Move\""), "{}", said(&other));
+    let other = gonogo(dir.path(), &["baseline", "record", "other.yaml", "--for", "1h"]);
+    assert_eq!(other.status.code(), Some(3), "refused before an hour is spent: {}", said(&other));
+    let text = std::fs::read_to_string(dir.path().join("quiet.json")).unwrap();
+    write("quiet.json", &text.replace("\"failed\": 0", "\"failed\": 1"));
+    let damaged = gonogo(dir.path(), &["check"]);
+    assert!(said(&damaged).contains("the baseline is damaged"), "{}", said(&damaged));
+    let damaged = gonogo(dir.path(), &["baseline", "compare", "quiet.json", "quiet.json"]);
+    assert_eq!(damaged.status.code(), Some(3), "{}", said(&damaged));
+
+    // What does not answer is no baseline, and nothing is written.
+    drop(server);
+    let gone = gonogo(dir.path(), &["baseline", "record", "plain.yaml", "--for", "1s", "--out", "gone.json"]);
+    assert_eq!(gone.status.code(), Some(3), "{}", said(&gone));
+    assert!(said(&gone).contains("nothing was written"), "{}", said(&gone));
+    assert!(!dir.path().join("gone.json").exists());
+}
