@@ -63,6 +63,8 @@ pub struct KeptReading {
     probe: ProbeId,
     at: At,
     took: Span,
+    #[serde(default)]
+    as_of: Option<At>,
     result: Result<Value, Failure>,
     /// For one of several readings that stand for the same quiet time: how many more of them follow.
     #[serde(default)]
@@ -72,7 +74,7 @@ pub struct KeptReading {
 impl KeptReading {
     /// The reading.
     pub fn reading(self) -> Reading {
-        Reading { probe: self.probe, at: self.at, took: self.took, result: self.result }
+        Reading { probe: self.probe, at: self.at, took: self.took, as_of: self.as_of, result: self.result }
     }
 }
 
@@ -333,6 +335,7 @@ mod tests {
             probe: "p".into(),
             at: At(1_000),
             took: Span(7),
+            as_of: Some(At(400)),
             result: Ok(Value::map([("x", Value::Float(0.1 + 0.2)), ("n", Value::Float(1.0))])),
         };
         let mut log = SampleLog::new(4, At(0));

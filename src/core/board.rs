@@ -38,7 +38,7 @@ pub struct Board {
 /// What is known of one probe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Latest {
-    /// The newest good reading.
+    /// The newest good reading, with the moment of which it tells.
     pub good: Option<(At, Value)>,
     /// The newest failure, if the newest measurement failed, and since when the probe has been failing.
     pub failure: Option<(At, Failure)>,
@@ -154,7 +154,7 @@ impl Board {
         latest.took = reading.took;
         match &reading.result {
             Ok(value) => {
-                latest.good = Some((reading.at, value.clone()));
+                latest.good = Some((reading.tells_of(), value.clone()));
                 latest.failure = None;
             }
             Err(failure) => {

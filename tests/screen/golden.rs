@@ -80,7 +80,7 @@ impl Story {
     }
 
     fn read(&mut self, probe: &str, result: Result<Value, Failure>) {
-        let reading = Reading { probe: probe.into(), at: self.now, took: Span(4), result };
+        let reading = Reading { probe: probe.into(), at: self.now, took: Span(4), as_of: None, result };
         self.view.update(self.now, ViewEvent::Reading(&reading));
     }
 

@@ -138,7 +138,8 @@ fn reach(plan: &Plan, step: &Step, state: StepState) -> (Run, Board) {
                 let n = i64::from(probe.as_str() != "p");
                 let fields = [("n", Value::Int(n)), ("x", Value::Float(1.0)), ("ok", Value::Bool(true))];
                 let at = At(NOW.0 - back);
-                let reading = Reading { probe: probe.clone(), at, took: Span(3), result: Ok(Value::map(fields)) };
+                let reading =
+                    Reading { probe: probe.clone(), at, took: Span(3), as_of: None, result: Ok(Value::map(fields)) };
                 board.observe(plan, &run, at, &reading);
             }
         }

@@ -441,7 +441,8 @@ impl SimWorld {
 
     /// Takes what a probe sees now as the result of a measurement.
     fn seen(&mut self, id: &ProbeId, at: At, took: Span, times: usize) -> Reading {
-        let failed = |what: String| Reading { probe: id.clone(), at, took, result: Err(Failure::new(what)) };
+        let failed =
+            |what: String| Reading { probe: id.clone(), at, took, as_of: None, result: Err(Failure::new(what)) };
         let (Some(watched), Some(probe)) = (self.watch.get_mut(id), self.plan.probes.get(id)) else {
             return failed("there is no such probe".to_owned());
         };
@@ -463,7 +464,7 @@ impl SimWorld {
             watched.last = result.as_ref().ok().cloned();
         }
         match result {
-            Ok(value) => Reading { probe: id.clone(), at, took, result: Ok(value) },
+            Ok(value) => Reading { probe: id.clone(), at, took, as_of: None, result: Ok(value) },
             Err(what) => failed(what),
         }
     }

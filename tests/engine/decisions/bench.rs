@@ -71,7 +71,8 @@ impl Bench {
 
     pub fn read(&mut self, failed: i64, served: bool) {
         let value = Value::map([("failed", Value::Int(failed)), ("served", Value::Bool(served))]);
-        let reading = Reading { probe: "customers".into(), at: self.now, took: Span(1), result: Ok(value) };
+        let reading =
+            Reading { probe: "customers".into(), at: self.now, took: Span(1), as_of: None, result: Ok(value) };
         self.board.observe(&self.plan, &self.run, self.now, &reading);
         self.wait(100);
     }

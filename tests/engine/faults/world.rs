@@ -133,6 +133,6 @@ impl World for TestWorld {
         outside.readings += 1;
         let value = Value::map([("n", Value::Int(0)), ("ok", Value::Bool(true))]);
         let at = self.clock.now();
-        Some(WorldEvent::Reading(Reading { probe: "p".into(), at, took: Span::ZERO, result: Ok(value) }))
+        Some(WorldEvent::Reading(Reading { probe: "p".into(), at, took: Span::ZERO, as_of: None, result: Ok(value) }))
     }
 }

@@ -305,7 +305,7 @@ impl Story {
         };
         let fails = self.rng.random_range(0..40) == 0;
         let result = if fails { Err(Failure::new("connection refused by 127.0.0.1:1")) } else { Ok(value) };
-        Reading { probe: probe.into(), at: measured, took: late, result }
+        Reading { probe: probe.into(), at: measured, took: late, as_of: None, result }
     }
 
     fn event(&mut self) {

@@ -134,7 +134,13 @@ mod tests {
     async fn the_latest_reading_wins_and_outcomes_outlive_a_flood() {
         let outbox = Outbox::default();
         for n in 0..3 {
-            outbox.reading(Reading { probe: "p".into(), at: At(n), took: Span(1), result: Ok(Value::Int(n)) });
+            outbox.reading(Reading {
+                probe: "p".into(),
+                at: At(n),
+                took: Span(1),
+                as_of: None,
+                result: Ok(Value::Int(n)),
+            });
         }
         for n in 0..MOST_LINES + 7 {
             outbox.line(&key(), Stream::Out, n.to_string());
