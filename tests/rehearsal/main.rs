@@ -9,3 +9,4 @@ mod facts;
 mod forecast;
 mod scenarios;
 mod simulated;
+mod way_back;
