@@ -96,6 +96,18 @@ impl Clock {
         }
     }
 
+    /// The moment at which the wall clock of this machine showed, or will show, this time, if nobody sets it.
+    pub fn at_wall_time(&self, time: jiff::Timestamp) -> At {
+        let ahead = match &self.0 {
+            Source::Machine { .. } => time.as_millisecond().saturating_sub(wall_ms()),
+            Source::Virtual(shared) => {
+                let wall = shared.now.load(Ordering::Acquire).saturating_add(shared.drift.load(Ordering::Acquire));
+                time.as_millisecond().saturating_sub(wall)
+            }
+        };
+        At(self.now().0.saturating_add(ahead))
+    }
+
     /// Milliseconds the wall clock has moved against the run clock since the start: positive when it was set forward,
     /// negative when it was set back.
     pub fn wall_drift(&self) -> i64 {

@@ -64,6 +64,8 @@ pub struct KeptReading {
     probe: ProbeId,
     at: At,
     took: Span,
+    #[serde(default)]
+    as_of: Option<At>,
     result: Result<Value, Failure>,
     #[serde(default)]
     servers: Servers,
@@ -75,8 +77,8 @@ pub struct KeptReading {
 impl KeptReading {
     /// The reading.
     pub fn reading(self) -> Reading {
-        let Self { probe, at, took, result, servers, .. } = self;
-        Reading { probe, at, took, result, servers }
+        let Self { probe, at, took, as_of, result, servers, .. } = self;
+        Reading { probe, at, took, as_of, result, servers }
     }
 }
 
@@ -338,6 +340,7 @@ mod tests {
             probe: "p".into(),
             at: At(1_000),
             took: Span(7),
+            as_of: Some(At(400)),
             result: Ok(Value::map([("x", Value::Float(0.1 + 0.2)), ("n", Value::Float(1.0))])),
             servers: [("db".into(), ServerIdentity::new([("started", Some("then".to_owned()))]))].into(),
         };

@@ -42,7 +42,7 @@ pub struct Board {
 /// What is known of one probe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Latest {
-    /// The newest good reading.
+    /// The newest good reading, with the moment of which it tells.
     pub good: Option<(At, Value)>,
     /// The newest failure, if the newest measurement failed, and since when the probe has been failing.
     pub failure: Option<(At, Failure)>,
@@ -168,7 +168,7 @@ impl Board {
                 latest.failure = Some((since, failure));
             }
             (Ok(value), None) => {
-                latest.good = Some((reading.at, value.clone()));
+                latest.good = Some((reading.tells_of(), value.clone()));
                 latest.failure = None;
             }
             (Err(_), None) => {}

@@ -17,11 +17,21 @@ pub struct Reading {
     pub at: At,
     /// How long the measurement took from that instant to its end.
     pub took: Span,
+    /// When what was seen was so, where the other side says that it tells of an earlier moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<At>,
     /// What was seen, or why nothing was.
     pub result: Result<Value, Failure>,
     /// Who answered, where that can be told.
     #[serde(default, skip_serializing_if = "Servers::is_empty")]
     pub servers: Servers,
+}
+
+impl Reading {
+    /// The moment of which the reading tells: no later than the beginning of its measurement.
+    pub fn tells_of(&self) -> At {
+        self.as_of.map_or(self.at, |as_of| as_of.min(self.at))
+    }
 }
 
 /// Why a probe has no value: a sentence for the operator, in terms of what was asked of whom.

@@ -22,6 +22,7 @@ async fn a_probe_that_takes_longer_than_its_interval_is_fresh_all_the_while() {
         run: CommandLine::Shell("sleep 2.3; echo '{\"n\": 1}'".to_owned()),
         env: BTreeMap::new(),
         fields: BTreeMap::from([("n".to_owned(), FieldType::Int)]),
+        as_of: None,
         simulate: BTreeMap::new(),
     };
     let setting = Setting::default().probe_every("slow", ProbeKind::Command(probe), 1_000, 5_000);
@@ -385,6 +386,7 @@ fn probe(text: &str) -> ProbeKind {
         run: CommandLine::Shell(text.to_owned()),
         env: BTreeMap::new(),
         fields: BTreeMap::from([("n".to_owned(), FieldType::Int), ("all".to_owned(), FieldType::Any)]),
+        as_of: None,
         simulate: BTreeMap::new(),
     })
 }

@@ -3,6 +3,7 @@
 // Helpers outside test functions fail tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod as_of;
 mod command;
 mod diagnostics;
 mod dns;

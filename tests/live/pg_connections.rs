@@ -36,6 +36,7 @@ fn text_probe(query: &str) -> ProbeKind {
         target: "db".into(),
         query: query.to_owned(),
         fields: BTreeMap::from([("x".to_owned(), FieldType::String)]),
+        as_of: None,
         simulate: BTreeMap::new(),
     })
 }

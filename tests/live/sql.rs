@@ -19,6 +19,7 @@ fn probe(query: &str, fields: &[(&str, FieldType)]) -> ProbeKind {
         target: "db".into(),
         query: query.to_owned(),
         fields: fields.iter().map(|(name, of)| ((*name).to_owned(), *of)).collect(),
+        as_of: None,
         simulate: BTreeMap::new(),
     })
 }
@@ -93,7 +94,13 @@ async fn dead_database_and_wrong_password_are_said_plainly() {
     let fields = BTreeMap::from([("x".to_owned(), FieldType::Int)]);
     let on = |target: &str| {
         let query = "select 1 as x".to_owned();
-        ProbeKind::Sql(SqlProbe { target: target.into(), query, fields: fields.clone(), simulate: BTreeMap::new() })
+        ProbeKind::Sql(SqlProbe {
+            target: target.into(),
+            query,
+            fields: fields.clone(),
+            as_of: None,
+            simulate: BTreeMap::new(),
+        })
     };
     let dead = free_port();
     let tls = Postgres { dsn: cluster.dsn("postgres"), password: None, tls: Tls::VerifyFull, ca: None };
@@ -146,7 +153,7 @@ async fn tls_is_verified_to_the_name() {
     let on = |target: &str| {
         let query = "select ssl as x from pg_stat_ssl where pid = pg_backend_pid()".to_owned();
         let fields = fields.clone().into();
-        ProbeKind::Sql(SqlProbe { target: target.into(), query, fields, simulate: BTreeMap::new() })
+        ProbeKind::Sql(SqlProbe { target: target.into(), query, fields, as_of: None, simulate: BTreeMap::new() })
     };
     let mut stage = Setting::default()
         .target("good", target("localhost", Some("ca.pem")))

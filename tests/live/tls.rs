@@ -232,6 +232,9 @@ async fn a_certificate_is_read_whether_it_is_good_or_not() {
     ca.issue(Order { name: "future", from: "20900101000000Z", ..GOOD }, "");
     ca.issue(Order { name: "elsewhere", alternative: "DNS:elsewhere.test,DNS:*.far.test", ..GOOD }, "");
     ca.issue(Order { name: "own", issuer: Some("self"), ..GOOD }, "");
+    // Its issuer has the same name as it has, but another key.
+    ca.issue(Order { name: "namesake", subject: "/CN=Test middle", ..GOOD }, "");
+    let namesake = ca.serve("namesake", &[]);
     let good = ca.serve("good", &[&chain[..], &["-alpn", "h2,http/1.1"]].concat());
     let alone = ca.serve("good", &[]);
     let old = ca.serve("good", &[&chain[..], &["-tls1_2"]].concat());
@@ -252,6 +255,7 @@ async fn a_certificate_is_read_whether_it_is_good_or_not() {
         .probe("future", tls(probe(future.port, root())))
         .probe("elsewhere", tls(probe(elsewhere.port, root())))
         .probe("own", tls(probe(own.port, root())))
+        .probe("namesake", tls(probe(namesake.port, Some(ca.file("other-root.pem")))))
         .probe("unknown", tls(probe(good.port, Some(ca.file("other-root.pem")))))
         .probe("both", tls(TlsProbe { server_name: Some("x.test".into()), ..probe(own.port, root()) }))
         .probe("system", tls(probe(good.port, None)))
@@ -296,6 +300,9 @@ async fn a_certificate_is_read_whether_it_is_good_or_not() {
     assert_eq!(bad(&mut stage, "elsewhere").await.1, "for another name: elsewhere.test, *.far.test");
     let (value, reason) = bad(&mut stage, "own").await;
     assert_eq!((reason.as_str(), value.at("self_signed")), ("self-signed", Some(&Value::Bool(true))));
+    let (value, reason) = bad(&mut stage, "namesake").await;
+    assert!(reason.starts_with("unknown authority: CN=Test middle"), "{reason}");
+    assert_eq!(value.at("self_signed"), Some(&Value::Bool(false)));
     assert_eq!(bad(&mut stage, "unknown").await.1, "unknown authority: CN=Test middle");
     let lacks = "unknown authority: CN=Test middle, and the server sent no certificate in between";
     assert_eq!(bad(&mut stage, "alone").await.1, lacks);

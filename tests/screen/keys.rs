@@ -143,6 +143,7 @@ fn reach(plan: &Plan, step: &Step, state: StepState) -> (Run, Board) {
                     probe: probe.clone(),
                     at,
                     took: Span(3),
+                    as_of: None,
                     result: Ok(Value::map(fields)),
                     servers: Servers::new(),
                 };

@@ -23,6 +23,10 @@ pub struct HttpJsonProbe {
     pub path: String,
     /// The top-level fields that expressions may use, with their types.
     pub fields: BTreeMap<String, FieldType>,
+    /// The declared field that says when what the document tells was so, and from which the age of a reading counts: text as
+    /// RFC 3339, such as `2027-03-14T02:00:00Z`, or seconds since 1970. A time in the future is a failure. The `Age` header of a cache counts as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<String>,
     /// Where fields come from in a rehearsal; from the runbook's own conditions when absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub simulate: BTreeMap<String, Simulated>,
@@ -42,7 +46,11 @@ impl ProbeSpec for HttpJsonProbe {
     }
 
     fn check(&self, _: &CheckContext<'_>) -> Vec<Complaint> {
-        check_declared(&self.fields)
+        check_declared(&self.fields, self.as_of.as_deref())
+    }
+
+    fn as_of(&self) -> Option<&str> {
+        self.as_of.as_deref()
     }
 
     fn own_fields(&self) -> Option<OwnFields<'_>> {

@@ -127,6 +127,11 @@ pub trait ProbeSpec {
         None
     }
 
+    /// The declared field that says when a reading was so.
+    fn as_of(&self) -> Option<&str> {
+        None
+    }
+
     /// The numbers whose course its pane draws.
     fn curves(&self) -> Vec<Curve> {
         Vec::new()
@@ -277,8 +282,9 @@ pub fn declared_shape(fields: &BTreeMap<String, FieldType>) -> Shape {
     Shape::Record(fields.iter().map(|(name, &of)| Field::new(name, of.into(), "declared in the runbook")).collect())
 }
 
-/// Complains about declared fields that no expression could name.
-pub fn check_declared(fields: &BTreeMap<String, FieldType>) -> Vec<Complaint> {
+/// Complains about declared fields that no expression could name, and about an `as_of` that is none of them or cannot
+/// hold a time.
+pub fn check_declared(fields: &BTreeMap<String, FieldType>, as_of: Option<&str>) -> Vec<Complaint> {
     if fields.is_empty() {
         let message = "`fields` is empty, so no expression can use the probe";
         return vec![Complaint::key(&["fields"], message, "expected at least one field")];
@@ -288,5 +294,21 @@ pub fn check_declared(fields: &BTreeMap<String, FieldType>) -> Vec<Complaint> {
         let label = "expected letters, digits and `_`, and no reserved word";
         Complaint::key(&["fields", name], "this cannot name a field", label)
     };
-    wrong.map(complaint).collect()
+    let mut found: Vec<Complaint> = wrong.map(complaint).collect();
+    match as_of.map(|name| (name, fields.get(name))) {
+        Some((name, None)) => {
+            let complaint =
+                Complaint::value(&["as_of"], format!("`fields` has no `{name}`"), "expected a declared field");
+            found.push(
+                complaint.help("add it to `fields`: `string` for RFC 3339, `int` or `float` for seconds since 1970"),
+            );
+        }
+        Some((name, Some(FieldType::Bool | FieldType::Any))) => {
+            let message = format!("the field `{name}` is declared as no time");
+            let complaint = Complaint::value(&["as_of"], message, "expected a `string`, `int` or `float` field");
+            found.push(complaint);
+        }
+        _ => {}
+    }
+    found
 }

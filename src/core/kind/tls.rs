@@ -153,7 +153,7 @@ phases:
             Field::new("names", names, "names it is for: its alternative names, else its common name; at most 100"),
             Field::new("subject", Shape::Text, "whose it is, such as `CN=shop.example.com`"),
             Field::new("issuer", Shape::Text, "who issued it"),
-            Field::new("self_signed", Shape::Bool, "whether subject and issuer are the same"),
+            Field::new("self_signed", Shape::Bool, "whether subject and issuer are the same and its own key signed it"),
             Field::new("fingerprint", Shape::Text, "SHA-256 of the certificate in hexadecimal"),
             Field::new("chain_length", Shape::Int, "how many the server sent, its own included").unit("certificates"),
             Field::new("protocol", Shape::Text, "the version of TLS, such as `TLSv1.3`"),

@@ -1,9 +1,13 @@
 //! Brings a JSON object into the shape a runbook declared for a probe.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use jiff::Timestamp;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value as Json;
 
+use super::AsOf;
 use super::secrets::Secrets;
 use crate::core::reading::Failure;
 use crate::core::value::{FieldType, Value};
@@ -12,6 +16,88 @@ use crate::core::value::{FieldType, Value};
 const MOST_ITEMS: usize = 1_000;
 /// Longest text kept of a field, in characters.
 const LONGEST_TEXT: usize = 4_096;
+
+/// JSON in which every object has each key once. Which of two values counts is for nobody to guess.
+struct Unambiguous(Json);
+
+impl<'de> Deserialize<'de> for Unambiguous {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Unambiguous;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("JSON")
+            }
+
+            fn visit_unit<E>(self) -> Result<Unambiguous, E> {
+                Ok(Unambiguous(Json::Null))
+            }
+
+            fn visit_bool<E>(self, yes: bool) -> Result<Unambiguous, E> {
+                Ok(Unambiguous(yes.into()))
+            }
+
+            fn visit_i64<E>(self, n: i64) -> Result<Unambiguous, E> {
+                Ok(Unambiguous(n.into()))
+            }
+
+            fn visit_u64<E>(self, n: u64) -> Result<Unambiguous, E> {
+                Ok(Unambiguous(n.into()))
+            }
+
+            fn visit_f64<E>(self, x: f64) -> Result<Unambiguous, E> {
+                Ok(Unambiguous(x.into()))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Unambiguous, E> {
+                Ok(Unambiguous(text.into()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Unambiguous, A::Error> {
+                let mut items = Vec::new();
+                while let Some(Unambiguous(item)) = list.next_element()? {
+                    items.push(item);
+                }
+                Ok(Unambiguous(Json::Array(items)))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unambiguous, A::Error> {
+                let mut entries = serde_json::Map::new();
+                while let Some((key, Unambiguous(value))) = map.next_entry::<String, Unambiguous>()? {
+                    if entries.contains_key(&key) {
+                        return Err(A::Error::custom(format!("it has `{key}` twice")));
+                    }
+                    entries.insert(key, value);
+                }
+                Ok(Unambiguous(Json::Object(entries)))
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+/// Reads a JSON text, `what` in a sentence, in which no key stands twice.
+pub(super) fn json(text: &[u8], what: &str, secrets: &Secrets) -> Result<Json, Failure> {
+    serde_json::from_slice(text).map(|Unambiguous(json)| json).map_err(|err| {
+        Failure::new(format!("{what} cannot be used as JSON: {}", secrets.tell_brief(&err.to_string(), 200)))
+    })
+}
+
+/// What `field` of a record says of when the record was so: text as RFC 3339, or seconds since 1970.
+#[allow(clippy::cast_possible_truncation)] // saturates, and is then out of range
+pub(super) fn as_of(record: &Value, field: &str) -> Result<AsOf, Failure> {
+    let value = record.at(field).unwrap_or(&Value::Null);
+    let moment = match value {
+        Value::Text(text) => text.trim().parse::<Timestamp>().ok(),
+        Value::Int(seconds) => Timestamp::from_second(*seconds).ok(),
+        Value::Float(seconds) if seconds.is_finite() => Timestamp::from_millisecond((seconds * 1_000.0) as i64).ok(),
+        _ => None,
+    };
+    let wrong =
+        || format!("`{field}` is {value}, and no time with a zone or seconds since 1970: nobody knows how old this is");
+    moment.map(AsOf::Moment).ok_or_else(|| Failure::new(wrong()))
+}
 
 /// The declared fields of `json`, each of its declared type, or why not. `what` names the other side's
 /// word for a field: `column`, `field`.
@@ -114,7 +200,18 @@ mod tests {
 
     fn read(json: &str, of: FieldType) -> Result<Value, Failure> {
         let fields = BTreeMap::from([("x".to_owned(), of)]);
-        record(&serde_json::from_str(json).unwrap(), &fields, "field", &Secrets::new(BTreeMap::new()))
+        let secrets = Secrets::new(BTreeMap::new());
+        record(&super::json(json.as_bytes(), "the answer", &secrets)?, &fields, "field", &secrets)
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_refused_at_every_depth() {
+        for text in [r#"{"x": 1, "x": 1}"#, r#"{"y": [{"x": null, "x": 2}], "x": 1}"#] {
+            let failure = read(text, FieldType::Any).unwrap_err();
+            assert!(failure.what.contains("it has `x` twice"), "{failure}");
+        }
+        assert!(read(r#"{"x": {"x": 1}}"#, FieldType::Any).is_ok());
+        assert!(read(&format!(r#"{{"x": {}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000)), FieldType::Any).is_err());
     }
 
     #[test]
@@ -124,6 +221,16 @@ mod tests {
         assert_eq!(read(r#"{"x": null}"#, FieldType::Bool), Ok(Value::map([("x", Value::Null)])));
         assert_eq!(read(r#"{"x": "3"}"#, FieldType::Int), Err(Failure::new(r#"field `x` is string "3", not int"#)));
         assert_eq!(read(r#"{"y": 1}"#, FieldType::Int), Err(Failure::new("the answer has no field `x`; it has y")));
+        let moment = |value: Value| as_of(&Value::map([("x", value)]), "x");
+        let told = Ok(AsOf::Moment(Timestamp::from_second(1_800_000_000).unwrap()));
+        for value in
+            ["2027-01-15T08:00:00Z".into(), 1_800_000_000_i64.into(), 1.8e9.into(), "2027-01-15T09:00:00+01:00".into()]
+        {
+            assert_eq!(moment(value), told);
+        }
+        for value in [Value::Null, "2027-01-15T08:00:00".into(), "soon".into(), f64::NAN.into(), i64::MAX.into()] {
+            assert!(moment(value.clone()).is_err(), "{value:?}");
+        }
         assert_eq!(read("[1]", FieldType::Int), Err(Failure::new("the answer is a list, not a JSON object")));
     }
 }

@@ -39,7 +39,7 @@ use crate::core::probe::Probe;
 use crate::core::reading::{Failure, Reading};
 use crate::core::server::{ServerIdentity, Servers};
 use crate::core::target::{Dns, Http, Target};
-use crate::core::time::Span;
+use crate::core::time::{At, Span};
 use crate::core::value::{Shape, Value};
 
 /// What the live world needs to know beyond the plan.
@@ -80,6 +80,27 @@ pub struct LiveWorld {
     jobs: JoinSet<()>,
     /// How running jobs are asked to stop.
     stops: BTreeMap<JobKey, watch::Sender<bool>>,
+}
+
+/// By how much the clock of somebody who says when a reading was so may be ahead of this machine's.
+const CLOCK_SLACK: Span = Span::secs(2);
+
+/// What the other side says of when a reading was so.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum AsOf {
+    /// At this moment of its own clock.
+    Moment(jiff::Timestamp),
+    /// So long before it was read.
+    Age(Span),
+}
+
+impl AsOf {
+    fn on(self, clock: &Clock) -> At {
+        match self {
+            AsOf::Moment(moment) => clock.at_wall_time(moment),
+            AsOf::Age(age) => clock.now().before(age),
+        }
+    }
 }
 
 /// What every probe and action uses.
@@ -130,7 +151,7 @@ impl Shared {
         self.options.run_dir.join("output")
     }
 
-    /// Hands a measurement on. One that breaks its promised shape becomes a failure: expressions rely on it.
+    /// Hands a measurement on that tells of the present.
     fn reading(
         &self,
         id: &ProbeId,
@@ -139,6 +160,28 @@ impl Shared {
         done: tokio::time::Instant,
         result: Result<Value, Failure>,
     ) {
+        self.reading_as_of(id, probe, (intended, done), &[], result);
+    }
+
+    /// Hands a measurement on, with the times it was meant to begin and it ended, and what the other side says of when
+    /// it was so: the earliest counts. One that breaks its promised shape becomes a failure: expressions rely on it.
+    fn reading_as_of(
+        &self,
+        id: &ProbeId,
+        probe: &Probe,
+        (intended, done): (tokio::time::Instant, tokio::time::Instant),
+        as_of: &[AsOf],
+        result: Result<Value, Failure>,
+    ) {
+        let clock = &self.options.clock;
+        let told = as_of.iter().map(|as_of| as_of.on(clock)).min();
+        let ahead = told.map(|told| told.since(clock.at(done.into_std()))).filter(|ahead| *ahead > CLOCK_SLACK);
+        let result = match ahead {
+            Some(ahead) if result.is_ok() => {
+                Err(Failure::new(format!("what was read says that it is of {ahead} from now: the clocks differ")))
+            }
+            _ => result,
+        };
         let promised = self.shapes.get(id).unwrap_or(&Shape::Any);
         let result = result.and_then(|value| match shape::mismatch(&value, promised) {
             None => Ok(value),
@@ -153,6 +196,7 @@ impl Shared {
             probe: id.clone(),
             at: self.options.clock.at(intended.into_std()),
             took: Span(u64::try_from(took).unwrap_or(u64::MAX)),
+            as_of: told.filter(|_| result.is_ok()),
             result,
             servers: self.servers(probe),
         });

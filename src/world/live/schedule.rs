@@ -95,7 +95,12 @@ pub(super) async fn on_timetable<T: Measure>(shared: Arc<Shared>, id: ProbeId, p
             Ok(result) => result,
             Err(_) => Err(Failure::new(format!("no answer from {} within {}", probe.kind.asked(), probe.limit))),
         };
-        shared.reading(&id, &probe, tick, Instant::now(), result);
+        let told = result.and_then(|seen| kind.as_of(&seen, &memory).map(|as_of| (seen, as_of)));
+        let (result, as_of) = match told {
+            Ok((seen, as_of)) => (Ok(seen), as_of),
+            Err(failure) => (Err(failure), Vec::new()),
+        };
+        shared.reading_as_of(&id, &probe, (tick, Instant::now()), &as_of, result);
     }
 }
 

@@ -451,6 +451,7 @@ impl SimWorld {
             probe: id.clone(),
             at,
             took,
+            as_of: None,
             result: Err(Failure::new(what)),
             servers: Servers::new(),
         };
@@ -479,7 +480,7 @@ impl SimWorld {
             watched.last = truth.ok();
         }
         match result {
-            Ok(value) => Reading { probe: id.clone(), at, took, result: Ok(value), servers: Servers::new() },
+            Ok(value) => Reading { probe: id.clone(), at, took, as_of: None, result: Ok(value), servers: Servers::new() },
             Err(what) => failed(what),
         }
     }

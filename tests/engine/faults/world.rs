@@ -138,6 +138,7 @@ impl World for TestWorld {
             probe: "p".into(),
             at,
             took: Span::ZERO,
+            as_of: None,
             result: Ok(value),
             servers: Servers::new(),
         }))

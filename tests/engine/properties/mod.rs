@@ -227,7 +227,7 @@ fn reading(now: At, probe: u8, says: Says) -> Reading {
         Says::Late(tenths) | Says::Slow(tenths) => (now.0 - i64::from(tenths) * 100, Ok(value(probe, true))),
         Says::Ahead => (now.0 + 1_500, Ok(value(probe, true))),
     };
-    Reading { probe: name.into(), at: At(at), took: Span(took), result, servers: Servers::new() }
+    Reading { probe: name.into(), at: At(at), took: Span(took), as_of: None, result, servers: Servers::new() }
 }
 
 fn outcome(ends: Ends) -> Outcome {

@@ -104,6 +104,7 @@ fn json(target: &str, path: &str) -> ProbeKind {
         target: target.into(),
         path: path.to_owned(),
         fields: BTreeMap::from([("n".to_owned(), FieldType::Int)]),
+        as_of: None,
         simulate: BTreeMap::new(),
     })
 }

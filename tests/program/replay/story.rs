@@ -314,7 +314,7 @@ impl Story {
         if probe == "lag" {
             servers.insert("old".into(), ServerIdentity::new([("started", Some(self.server.to_string()))]));
         }
-        Reading { probe: probe.into(), at: measured, took: late, result, servers }
+        Reading { probe: probe.into(), at: measured, took: late, as_of: None, result, servers }
     }
 
     fn event(&mut self) {

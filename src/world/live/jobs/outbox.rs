@@ -139,7 +139,7 @@ mod tests {
                 probe: "p".into(),
                 at: At(n),
                 took: Span(1),
-                result: Ok(Value::Int(n)),
+                as_of: None, result: Ok(Value::Int(n)),
                 servers: Servers::new(),
             });
         }

@@ -22,7 +22,7 @@ use crate::world::live::jobs::spool::{CommandRequest, Exit, Life, Process, Spool
 use crate::world::live::jobs::tail::Tail;
 use crate::world::live::jobs::{Reporter, unwatched, wait_for_stop};
 use crate::world::live::secrets::Secrets;
-use crate::world::live::{Shared, declared, foreign, see_through};
+use crate::world::live::{AsOf, Shared, declared, foreign, see_through};
 
 /// How often new output is looked for.
 const LOOK: Duration = Duration::from_millis(40);
@@ -348,6 +348,10 @@ impl Measure for CommandProbe {
     async fn measure(&self, shared: &Shared, _: Duration, (): &mut ()) -> Result<Value, Failure> {
         measure(shared, self).await
     }
+
+    fn as_of(&self, seen: &Value, (): &()) -> Result<Vec<AsOf>, Failure> {
+        self.as_of.iter().map(|field| declared::as_of(seen, field)).collect()
+    }
 }
 
 /// Measures once. The command dies with the measurement.
@@ -404,7 +408,6 @@ async fn measure(shared: &Shared, probe: &CommandProbe) -> Result<Value, Failure
     if out.len() as u64 > LARGEST_ANSWER {
         return Err(Failure::new("the command printed more than 1 MiB"));
     }
-    let json = serde_json::from_slice(&out)
-        .map_err(|err| Failure::new(format!("what the command printed is not one JSON object: {err}")))?;
+    let json = declared::json(&out, "what the command printed", &shared.secrets)?;
     declared::record(&json, &probe.fields, "field", &shared.secrets)
 }

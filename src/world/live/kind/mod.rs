@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::jobs::Reporter;
-use super::{Shared, schedule};
+use super::{AsOf, Shared, schedule};
 use crate::core::action::Action;
 use crate::core::ids::ProbeId;
 use crate::core::job::{Adoption, JobKey, Outcome};
@@ -33,6 +33,12 @@ pub(super) trait Measure: Clone + Send + Sync + 'static {
         limit: Duration,
         memory: &mut Self::Memory,
     ) -> impl Future<Output = Result<Value, Failure>> + Send;
+
+    /// What the other side says of when `seen`, which was just measured, was so. Nothing where it was so when it was
+    /// measured.
+    fn as_of(&self, _seen: &Value, _memory: &Self::Memory) -> Result<Vec<AsOf>, Failure> {
+        Ok(Vec::new())
+    }
 }
 
 /// A kind of probe that measures for ever, from `first` on, until its task is aborted.

@@ -17,7 +17,7 @@ use crate::core::value::Value;
 use crate::world::live::jobs::{Reporter, wait_for_stop};
 use crate::world::live::net::chain;
 use crate::world::live::net::pg::{Lease, PgSession, Purpose};
-use crate::world::live::{Shared, declared, foreign};
+use crate::world::live::{AsOf, Shared, declared, foreign};
 
 /// Time beyond its own limit that a statement gets to be cancelled by the server.
 const GRACE: Duration = Duration::from_secs(2);
@@ -28,6 +28,10 @@ impl Measure for SqlProbe {
     async fn measure(&self, shared: &Shared, limit: Duration, (): &mut ()) -> Result<Value, Failure> {
         measure(shared, self, limit).await
     }
+
+    fn as_of(&self, seen: &Value, (): &()) -> Result<Vec<AsOf>, Failure> {
+        self.as_of.iter().map(|field| declared::as_of(seen, field)).collect()
+    }
 }
 
 /// Measures once: the query as one JSON object, so that columns of every type arrive.
@@ -36,8 +40,9 @@ async fn measure(shared: &Shared, probe: &SqlProbe, limit: Duration) -> Result<V
     let Some(session) = lease.session() else { return Err(Failure::new("no connection")) };
     let query = shared.secrets.reveal(&probe.query).await.map_err(Failure::new)?;
     let query = query.trim().trim_end_matches(';');
-    // The extended protocol takes a single statement, and a subquery cannot write.
-    let text = format!("select to_jsonb(gonogo.*) from (\n{query}\n) gonogo limit 2");
+    // The extended protocol takes a single statement, and a subquery cannot write. `jsonb` would drop all but the last
+    // of several columns of one name.
+    let text = format!("select row_to_json(gonogo.*)::text from (\n{query}\n) gonogo limit 2");
     let failed = |err: tokio_postgres::Error| Failure::new(session.explain(&err, &shared.secrets));
     session.begin_reading(limit).await.map_err(failed)?;
     let rows = session.client().query_typed(&text, &[]).await;
@@ -52,8 +57,9 @@ async fn measure(shared: &Shared, probe: &SqlProbe, limit: Duration) -> Result<V
     };
     let result = match rows.as_slice() {
         [row] => row
-            .try_get::<_, serde_json::Value>(0)
+            .try_get::<_, String>(0)
             .map_err(|err| Failure::new(shared.secrets.tell(&chain(&err))))
+            .and_then(|text| declared::json(text.as_bytes(), "the row", &shared.secrets))
             .and_then(|json| declared::record(&json, &probe.fields, "column", &shared.secrets)),
         [] => Err(Failure::new(format!("the query on {} gives no row", session.place()))),
         _ => Err(Failure::new(format!("the query on {} gives more than one row", session.place()))),

@@ -16,7 +16,7 @@ impl Observe for CommandProbe {
     }
 
     fn sees(&self, look: Look<'_>, (): &mut ()) -> Result<Value, String> {
-        Ok(look.own_fields())
+        Ok(look.own_fields(self))
     }
 }
 

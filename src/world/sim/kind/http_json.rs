@@ -20,7 +20,7 @@ impl Observe for HttpJsonProbe {
             return Err(format!("{target}: no answer within {}", look.limit));
         }
         match status {
-            200 => Ok(look.own_fields()),
+            200 => Ok(look.own_fields(self)),
             status => Err(format!("{target} answers {status}")),
         }
     }

@@ -10,11 +10,11 @@ use super::trouble::Troubles;
 use crate::core::action::Action;
 use crate::core::ids::ProbeId;
 use crate::core::job::{Outcome, Stream};
-use crate::core::kind::spec::ActionSpec;
+use crate::core::kind::spec::{ActionSpec, ProbeSpec};
 use crate::core::kind::{self, kinds};
 use crate::core::probe::ProbeKind;
 use crate::core::time::Span;
-use crate::core::value::Value;
+use crate::core::value::{FieldType, Value};
 
 /// One measurement that comes to its end.
 pub(super) struct Look<'a> {
@@ -38,9 +38,21 @@ impl Look<'_> {
         self.limit.0 as f64
     }
 
-    /// The fields that the runbook declares, as they are now.
-    pub(super) fn own_fields(&self) -> Value {
-        self.model.fields.reading(self.id, &|quantity| self.model.quantity(quantity))
+    /// The fields that the runbook declares for the probe `spec`, as they are now. Whoever says how old they are says
+    /// that they are of this moment.
+    #[allow(clippy::cast_precision_loss)] // milliseconds of this millennium
+    pub(super) fn own_fields(&self, spec: &dyn ProbeSpec) -> Value {
+        let mut reading = self.model.fields.reading(self.id, &|quantity| self.model.quantity(quantity));
+        let (now, field) = (self.model.now, spec.as_of());
+        if let (Value::Map(fields), Some(field), Some((declared, _))) = (&mut reading, field, spec.own_fields()) {
+            let time = match declared.get(field) {
+                Some(FieldType::Int) => Value::Int(now.0 / 1_000),
+                Some(FieldType::Float) => Value::Float(now.0 as f64 / 1_000.0),
+                _ => now.timestamp().map(|now| now.to_string()).into(),
+            };
+            fields.insert(field.to_owned(), time);
+        }
+        reading
     }
 }
 

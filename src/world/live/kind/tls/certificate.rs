@@ -6,13 +6,16 @@ use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest as _, Sha256};
-use x509_cert::der::Decode as _;
-use x509_cert::der::asn1::{Ia5StringRef, PrintableStringRef, TeletexStringRef, Utf8StringRef};
+use x509_cert::der::asn1::{AnyRef, Ia5StringRef, PrintableStringRef, TeletexStringRef, Utf8StringRef};
 use x509_cert::der::oid::ObjectIdentifier;
+use x509_cert::der::{Decode as _, Encode as _};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::name::Name;
+use x509_cert::spki::AlgorithmIdentifierOwned;
 use x509_cert::time::Time;
+
+use crate::world::live::net::tls;
 
 /// Names of one certificate that are read: more would not be looked at.
 const NAMES: usize = 100;
@@ -31,7 +34,7 @@ pub(super) struct Certificate {
     pub(super) subject: String,
     /// Who issued it.
     pub(super) issuer: String,
-    /// Whether subject and issuer are the same.
+    /// Whether subject and issuer are the same and its own key signed it.
     pub(super) self_signed: bool,
     /// SHA-256 of all of it.
     pub(super) fingerprint: String,
@@ -41,6 +44,7 @@ impl Certificate {
     /// Reads what stands in a certificate, or says why it cannot be read.
     pub(super) fn read(der: &CertificateDer<'_>) -> Result<Self, String> {
         let read = x509_cert::Certificate::from_der(der).map_err(|err| err.to_string())?;
+        let self_signed = read.tbs_certificate.subject == read.tbs_certificate.issuer && signs_itself(&read);
         let of = read.tbs_certificate;
         // Alternative names that cannot be read are none, and not a reason to believe the common name.
         let names = match of.get::<SubjectAltName>() {
@@ -54,7 +58,7 @@ impl Certificate {
             names,
             subject: of.subject.to_string(),
             issuer: of.issuer.to_string(),
-            self_signed: of.subject == of.issuer,
+            self_signed,
             fingerprint: HEXLOWER.encode(&Sha256::digest(der)),
         })
     }
@@ -65,6 +69,24 @@ impl Certificate {
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         self.not_after.as_second().saturating_sub(now) as f64 / 86_400.0
     }
+}
+
+/// Whether the key of a certificate signed the certificate. A signature of a kind that is not known is not its own.
+fn signs_itself(read: &x509_cert::Certificate) -> bool {
+    let of = &read.tbs_certificate;
+    let (Ok(message), Some(key), Some(signature)) =
+        (of.to_der(), of.subject_public_key_info.subject_public_key.as_bytes(), read.signature.as_bytes())
+    else {
+        return false;
+    };
+    // The names of algorithms are compared without the outermost tag and length.
+    let name = |of: &AlgorithmIdentifierOwned| Some(AnyRef::from_der(&of.to_der().ok()?).ok()?.value().to_vec());
+    let (of_key, of_signature) = (name(&of.subject_public_key_info.algorithm), name(&read.signature_algorithm));
+    tls::provider().signature_verification_algorithms.all.iter().any(|known| {
+        of_key.as_deref() == Some(known.public_key_alg_id().as_ref())
+            && of_signature.as_deref() == Some(known.signature_alg_id().as_ref())
+            && known.verify_signature(key, &message, signature).is_ok()
+    })
 }
 
 fn timestamp(time: Time) -> Result<Timestamp, String> {

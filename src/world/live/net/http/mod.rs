@@ -45,6 +45,8 @@ pub(in crate::world::live) struct HttpAnswer {
     pub(in crate::world::live) cut: bool,
     /// What the other side says about trying again, as it says it. Foreign.
     pub(in crate::world::live) retry_after: Option<String>,
+    /// How many seconds old it is by the word of a cache. Foreign.
+    pub(in crate::world::live) age: Option<String>,
 }
 
 /// How far an exchange has come. It is filled in on the way, so that it tells something of one that was cut short, too.
@@ -180,8 +182,10 @@ async fn send(
     let response = connection.send_request(request).await.map_err(broken)?;
     trace.first_byte = Some(started.elapsed());
     let status = response.status();
-    let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let retry_after = retry_after.map(str::to_owned);
+    let said = |name: header::HeaderName| {
+        response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    let (retry_after, age) = (said(header::RETRY_AFTER), said(header::AGE));
     let mut stream = response.into_body();
     let mut body = Vec::new();
     let mut cut = false;
@@ -198,7 +202,7 @@ async fn send(
     if !cut {
         *kept = Some(connection);
     }
-    Ok(HttpAnswer { status, body, cut, retry_after })
+    Ok(HttpAnswer { status, body, cut, retry_after, age })
 }
 
 /// `503 Service Unavailable`, the reason from the registry and not from the wire.
