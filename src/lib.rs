@@ -14,6 +14,7 @@ pub mod journal;
 pub mod lab;
 pub mod pace;
 pub mod plain;
+pub mod record_data;
 pub mod rehearsal;
 pub mod replay;
 pub mod run_view;
