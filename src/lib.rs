@@ -15,6 +15,7 @@ pub mod lab;
 pub mod latency;
 pub mod pace;
 pub mod plain;
+pub mod record_data;
 pub mod rehearsal;
 pub mod replay;
 pub mod run_view;

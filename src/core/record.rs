@@ -18,6 +18,24 @@ pub enum RecordType {
     Cname,
     /// Text.
     Txt,
+    /// Mail server: `10 mail.example.com`.
+    Mx,
+    /// Name server.
+    Ns,
+    /// Service: `0 5 5060 sip.example.com`.
+    Srv,
+    /// Who may issue certificates: `0 issue "letsencrypt.org"`.
+    Caa,
+    /// Web service: `1 . alpn="h2"`.
+    Https,
+    /// Service binding, like `HTTPS` for other services.
+    Svcb,
+    /// Digest of the zone's key at its parent.
+    Ds,
+    /// Name of an address.
+    Ptr,
+    /// Start of a zone; its value is the serial. It is only watched, not changed.
+    Soa,
 }
 
 impl RecordType {
@@ -28,6 +46,15 @@ impl RecordType {
             RecordType::Aaaa => "AAAA",
             RecordType::Cname => "CNAME",
             RecordType::Txt => "TXT",
+            RecordType::Mx => "MX",
+            RecordType::Ns => "NS",
+            RecordType::Srv => "SRV",
+            RecordType::Caa => "CAA",
+            RecordType::Https => "HTTPS",
+            RecordType::Svcb => "SVCB",
+            RecordType::Ds => "DS",
+            RecordType::Ptr => "PTR",
+            RecordType::Soa => "SOA",
         }
     }
 }

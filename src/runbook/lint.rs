@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::core::action::Action;
 use crate::core::ids::ProbeId;
+use crate::core::kind::dns::OF_RESOLVERS;
 use crate::core::nearest::suggestion;
 use crate::core::plan::{Confirm, Plan, Reversibility};
+use crate::core::target::Target;
 use crate::core::time::Span;
 
 use super::conceal;
@@ -13,6 +15,7 @@ use super::diagnostic::{Diagnostic, Mark};
 use super::model::{Runbook, Shorthand, Step};
 use super::template::Used;
 use super::tree::Node;
+use super::unrehearsed::conditions;
 
 /// Warnings after which no further steps are looked at: nobody reads more.
 const ENOUGH: usize = 1_000;
@@ -34,8 +37,33 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
         }
     }
     found.extend(super::unrehearsed::warnings(plan, root));
+    without_resolvers(plan, root, &mut found);
     found.sort_by_key(|warning| warning.at.as_ref().map(|(mark, _)| *mark));
     found
+}
+
+/// Conditions on what resolvers say of a record, where none is to be asked: they are never GO.
+fn without_resolvers(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
+    let asks_nobody = |id: &ProbeId| {
+        let record = plan.probes.get(id).and_then(|probe| probe.kind.record());
+        match record.and_then(|record| plan.targets.get(record.target)) {
+            Some(Target::Dns(dns)) => dns.resolvers.is_empty(),
+            _ => false,
+        }
+    };
+    conditions(root.path(&["phases"]), &mut |node| {
+        let Some(text) = node.text() else { return };
+        let Some(condition) = plan.conditions.iter().find(|condition| condition.source() == text) else { return };
+        let asked = condition.fields().into_iter().find_map(|(probe, field)| {
+            let field = field.filter(|field| OF_RESOLVERS.contains(&field.as_str()) || field == "resolvers")?;
+            asks_nobody(&probe).then_some((probe, field))
+        });
+        if let Some((probe, field)) = asked {
+            let warning = Diagnostic::new(format!("no resolver says what `{probe}.{field}` is"));
+            let label = "its target lists no resolvers, so this is never GO";
+            found.push(warning.at(node.mark, label).help(Some("add `resolvers` to the target".to_owned())));
+        }
+    });
 }
 
 fn step(step: &Step, node: &Node, found: &mut Vec<Diagnostic>) {

@@ -8,10 +8,12 @@ use crate::core::kind::spec::{CheckContext, Complaint, TargetUse};
 use crate::core::nearest::suggestion;
 use crate::core::plan::SecretSource;
 use crate::core::probe::Probe;
+use crate::core::record::{RecordType, WatchedRecord};
 use crate::core::syntax::{is_host_port, is_word};
 use crate::core::target::Target;
 use crate::core::time::Span;
 use crate::core::value::Shape;
+use crate::record_data;
 
 use super::diagnostic::{Diagnostic, Mark};
 use super::facts::is_address;
@@ -149,6 +151,20 @@ fn probe(runbook: &Runbook, probe: &Probe, node: &Node, faults: &mut Vec<Diagnos
     references(runbook, &probe.kind.targets(), node, faults);
     super::simulate::probe(runbook, probe, node, faults);
     complain(probe.kind.check(&CheckContext { targets: &runbook.targets }), node, faults);
+    if let Some(WatchedRecord { record_type, old, new, .. }) = probe.kind.record() {
+        record_values(record_type, old, node.path(&["old"]), faults);
+        record_values(record_type, new, node.path(&["new"]), faults);
+    }
+}
+
+/// Checks that each value is one of that type of record.
+fn record_values(of: RecordType, values: &[String], node: &Node, faults: &mut Vec<Diagnostic>) {
+    for (value, node) in values.iter().zip(node.items()) {
+        if let Err(why) = record_data::canonical(of, value) {
+            let fault = Diagnostic::new(format!("`{value}` is not a value of {} records", of.as_str()));
+            faults.push(fault.at(node.mark, why));
+        }
+    }
 }
 
 /// Checks an action; `node` is the value under the action's kind.
@@ -156,6 +172,15 @@ pub(super) fn action(runbook: &Runbook, action: &Action, node: &Node, faults: &m
     references(runbook, &action.targets(), node, faults);
     super::simulate::action(runbook, action, node, faults);
     complain(action.check(&CheckContext { targets: &runbook.targets }), node, faults);
+    for (change, node) in action.records().iter().flat_map(|of| of.changes).zip(node.path(&["changes"]).items()) {
+        if change.record_type == RecordType::Soa {
+            let fault = Diagnostic::new("a SOA record is changed by the server alone");
+            faults.push(fault.at(node.path(&["type"]).mark, "expected another type"));
+            continue;
+        }
+        record_values(change.record_type, &change.from, node.path(&["from"]), faults);
+        record_values(change.record_type, &change.to, node.path(&["to"]), faults);
+    }
 }
 
 fn references(runbook: &Runbook, used: &[TargetUse<'_>], node: &Node, faults: &mut Vec<Diagnostic>) {

@@ -20,7 +20,7 @@ pub(super) fn warnings(plan: &Plan, root: &Node) -> Vec<Diagnostic> {
     let fixed = fixed(plan);
     let mut told = BTreeSet::new();
     let mut found = Vec::new();
-    visit(root.path(&["phases"]), &mut |node| {
+    conditions(root.path(&["phases"]), &mut |node| {
         let Some(text) = node.text() else { return };
         let Some(condition) = plan.conditions.iter().find(|condition| condition.source() == text) else { return };
         let shut = condition.never(&fixed);
@@ -44,16 +44,16 @@ pub(super) fn warnings(plan: &Plan, root: &Node) -> Vec<Diagnostic> {
 }
 
 /// Texts under the keys that hold conditions.
-fn visit<'n>(node: &'n Node, found: &mut dyn FnMut(&'n Node)) {
+pub(super) fn conditions<'n>(node: &'n Node, found: &mut dyn FnMut(&'n Node)) {
     for (key, value) in node.entries() {
         match key.name.as_ref() {
             "gates" | "verify" | "guards" | "conditions" => {
                 value.items().iter().for_each(|item| found(item.get("that").unwrap_or(item)));
             }
-            _ => visit(value, found),
+            _ => conditions(value, found),
         }
     }
-    node.items().iter().for_each(|item| visit(item, found));
+    node.items().iter().for_each(|item| conditions(item, found));
 }
 
 /// Fields that never change in a rehearsal, with the value they have there.

@@ -2,6 +2,7 @@
 
 mod fake;
 mod faults;
+mod types;
 
 use std::net::UdpSocket;
 use std::path::Path;
@@ -75,7 +76,11 @@ impl Daemon {
                 format!("{dir}/zone"),
                 "$ORIGIN example.test.\n@ 30 SOA ns admin 7 3600 600 86400 20\n@ 30 NS ns\nns 30 A 127.0.0.1\n\
                  app 4 A 192.0.2.1\napp 4 A 192.0.2.2\nwww 60 CNAME App.example.test.\ntxt 60 TXT \"Hello \" \"World\"\nsix 60 AAAA 2001:db8::1\n\
-                 long 300 CNAME app\n",
+                 long 300 CNAME app\nmx 60 MX 10 mail\n_sip._tcp 60 SRV 0 5 5060 sip\n\
+                 caa 60 CAA 0 issue \"letsencrypt.org\"\nhttps 60 HTTPS 1 svc alpn=h2\n\
+                 _x.svcb 60 SVCB 1 svc port=8443\nsigned 60 NS ns.signed\nns.signed 60 A 127.0.0.1\n\
+                 signed 60 DS 60485 5 1 2BB183AF5F22588179A53B0A98631FAD1A292118\nptr 60 PTR app\n\
+                 parts 60 TXT \"v=spf1 \" \"-all\"\n",
             )
             .unwrap();
             std::fs::create_dir(format!("{dir}/db")).unwrap();

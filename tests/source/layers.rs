@@ -5,14 +5,15 @@ use crate::reader::Source;
 /// Who may use whom, as `ARCHITECTURE.md` says. Modules that hold the others together are not listed.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("core", &["core"]),
-    ("runbook", &["runbook", "core", "latency", "text"]),
+    ("record_data", &["core"]),
+    ("runbook", &["runbook", "core", "latency", "record_data", "text"]),
     ("latency", &["latency", "core"]),
     ("journal", &["journal", "text"]),
     ("scenario", &["scenario", "core", "runbook"]),
     ("diagnostics", &["diagnostics", "text"]),
-    ("world", &["world", "core", "clock", "contain", "diagnostics", "latency", "scenario", "text"]),
+    ("world", &["world", "core", "clock", "contain", "diagnostics", "latency", "record_data", "scenario", "text"]),
     // What touches the outside knows nothing of what is made up for a rehearsal.
-    ("world/live", &["world", "core", "clock", "contain", "diagnostics", "latency", "text"]),
+    ("world/live", &["world", "core", "clock", "contain", "diagnostics", "latency", "record_data", "text"]),
     (
         "rehearsal",
         &[

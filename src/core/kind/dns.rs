@@ -18,6 +18,10 @@ use crate::core::target::Target;
 use crate::core::time::Span;
 use crate::core::value::{Field, Shape, Value};
 
+/// The fields that are null for ever when the target has no resolvers.
+pub const OF_RESOLVERS: [&str; 8] =
+    ["old", "new", "unclear", "total", "fresh_share", "max_ttl", "max_remaining_ttl", "eta"];
+
 /// What authoritative servers and resolvers answer for one record: old, new or something else.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DnsProbe {

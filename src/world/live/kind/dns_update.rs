@@ -10,7 +10,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use data_encoding::BASE64;
 use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::tsig::{TsigAlgorithm as Algorithm, TsigError};
-use hickory_proto::rr::rdata::{CNAME, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType as Type, TSigVerifier, TSigner};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -21,6 +20,7 @@ use crate::core::kind::DnsUpdateAction;
 use crate::core::record::{DnsChange, RecordType};
 use crate::core::target::{Dns, Tsig, TsigAlgorithm};
 use crate::core::time::Span;
+use crate::record_data::{self, wire_type};
 use crate::world::live::jobs::wait_for_stop;
 use crate::world::live::net::dns::{self, DnsQuestion, value};
 use crate::world::live::{Shared, foreign};
@@ -29,8 +29,6 @@ use crate::world::live::{Shared, foreign};
 const FUDGE: u16 = 300;
 /// Longest wait for the value that stands in the way.
 const LOOK: Duration = Duration::from_secs(2);
-/// Longest string within a TXT record in bytes (RFC 1035 §3.3).
-const TXT_PART: usize = 255;
 
 /// Why there is no answer.
 struct Lost {
@@ -108,7 +106,7 @@ fn message(zone: &str, changes: &[DnsChange]) -> Result<Message, String> {
     message.add_query(question);
     for change in changes {
         let name = dns::name(&change.name)?;
-        let of = value::wire_type(change.record_type);
+        let of = wire_type(change.record_type);
         let whole_set = |class| {
             let mut record = Record::update0(name.clone(), 0, of);
             record.dns_class = class;
@@ -130,17 +128,8 @@ fn message(zone: &str, changes: &[DnsChange]) -> Result<Message, String> {
 }
 
 fn data(of: RecordType, value: &str) -> Result<RData, String> {
-    let value = value.trim();
-    let wrong = || format!("`{}` is no value for {}", foreign::brief(value, 80), of.as_str());
-    Ok(match of {
-        RecordType::A => RData::A(value.parse::<std::net::Ipv4Addr>().map_err(|_| wrong())?.into()),
-        RecordType::Aaaa => RData::AAAA(value.parse::<std::net::Ipv6Addr>().map_err(|_| wrong())?.into()),
-        RecordType::Cname => RData::CNAME(CNAME(dns::name(value)?)),
-        RecordType::Txt => {
-            let text = value.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(value);
-            RData::TXT(TXT::from_bytes(text.as_bytes().chunks(TXT_PART).collect()))
-        }
-    })
+    record_data::parse(of, value)
+        .map_err(|why| format!("`{}` is no value for {}: {why}", foreign::brief(value.trim(), 80), of.as_str()))
 }
 
 async fn sign(shared: &Shared, key: Option<&Tsig>, message: &mut Message) -> Result<Option<TSigVerifier>, String> {
@@ -253,7 +242,7 @@ struct Now {
 }
 
 async fn look(server: SocketAddr, change: &DnsChange) -> Option<Now> {
-    let of = value::wire_type(change.record_type);
+    let of = wire_type(change.record_type);
     let name: Name = dns::name(&change.name).ok()?;
     let answer = dns::ask(server, &DnsQuestion::new(&name, of, false), LOOK).await.ok()?;
     let ttls = answer.answers.iter().filter(|record| record.record_type() == of).map(|record| record.ttl).collect();

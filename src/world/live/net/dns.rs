@@ -19,6 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::Instant;
 
+use crate::record_data;
 use crate::world::live::foreign;
 
 /// Larger than any answer we say we take.
@@ -37,10 +38,7 @@ pub(in crate::world::live) fn socket(text: &str) -> Result<SocketAddr, String> {
 
 /// A name from the runbook.
 pub(in crate::world::live) fn name(text: &str) -> Result<Name, String> {
-    let mut name = Name::from_str_relaxed(text)
-        .map_err(|err| format!("`{}` is not a DNS name: {err}", foreign::brief(text, 80)))?;
-    name.set_fqdn(true);
-    Ok(name)
+    record_data::name(text).map_err(|err| format!("`{}` is not a DNS name: {err}", foreign::brief(text, 80)))
 }
 
 /// A question to one server.

@@ -9,9 +9,10 @@ use hickory_proto::rr::{Name, RData, RecordType as Type};
 
 use crate::core::kind::DnsProbe;
 use crate::core::kind::dns::answer::{Answer, AnswerState, Sides};
+use crate::record_data::wire_type;
 use crate::world::live::foreign;
 use crate::world::live::net::dns::answer::{Content, content, extended_errors, in_words, instance, is_stale};
-use crate::world::live::net::dns::value::{expected, text, wire_type};
+use crate::world::live::net::dns::value::{expected, text};
 use crate::world::live::net::dns::{DnsQuestion, NoAnswer, ask, name};
 
 /// The record that is asked for.

@@ -1,0 +1,138 @@
+//! Values of DNS records: from the text of a runbook to data, and from data to the one text by which they are compared.
+
+use hickory_proto::rr::rdata::{CNAME, NS, PTR, TXT};
+use hickory_proto::rr::{Name, RData, RecordType as Type};
+
+use crate::core::record::RecordType;
+
+/// A TXT record is made of strings of at most so many bytes (RFC 1035 §3.3.14).
+const TXT_PART: usize = 255;
+
+/// The type on the wire.
+pub fn wire_type(of: RecordType) -> Type {
+    match of {
+        RecordType::A => Type::A,
+        RecordType::Aaaa => Type::AAAA,
+        RecordType::Cname => Type::CNAME,
+        RecordType::Txt => Type::TXT,
+        RecordType::Mx => Type::MX,
+        RecordType::Ns => Type::NS,
+        RecordType::Srv => Type::SRV,
+        RecordType::Caa => Type::CAA,
+        RecordType::Https => Type::HTTPS,
+        RecordType::Svcb => Type::SVCB,
+        RecordType::Ds => Type::DS,
+        RecordType::Ptr => Type::PTR,
+        RecordType::Soa => Type::SOA,
+    }
+}
+
+/// An absolute name: `app.example.com` or `app.example.com.`.
+///
+/// # Errors
+///
+/// When it is no name, with the reason.
+pub fn name(text: &str) -> Result<Name, String> {
+    let mut name = Name::from_str_relaxed(text).map_err(|err| err.to_string())?;
+    name.set_fqdn(true);
+    Ok(name)
+}
+
+/// A value in presentation format as data. A TXT record may be written without quotes; then all of it is its text.
+///
+/// # Errors
+///
+/// When it is no value of that type, with the reason.
+pub fn parse(of: RecordType, text: &str) -> Result<RData, String> {
+    let text = text.trim();
+    Ok(match of {
+        RecordType::A => RData::A(text.parse::<std::net::Ipv4Addr>().map_err(|err| err.to_string())?.into()),
+        RecordType::Aaaa => RData::AAAA(text.parse::<std::net::Ipv6Addr>().map_err(|err| err.to_string())?.into()),
+        RecordType::Cname => RData::CNAME(CNAME(name(text)?)),
+        RecordType::Ns => RData::NS(NS(name(text)?)),
+        RecordType::Ptr => RData::PTR(PTR(name(text)?)),
+        RecordType::Txt if !text.starts_with('"') => {
+            RData::TXT(TXT::from_bytes(text.as_bytes().chunks(TXT_PART).collect()))
+        }
+        RecordType::Soa => return Err("a SOA record is compared by its serial only".to_owned()),
+        _ => RData::try_from_str(wire_type(of), text).map_err(|err| err.to_string())?,
+    })
+}
+
+/// A value of the runbook in the form of [`text`]. For a SOA record it is the serial.
+///
+/// # Errors
+///
+/// When it is no value of that type, with the reason.
+pub fn canonical(of: RecordType, value: &str) -> Result<String, String> {
+    if of == RecordType::Soa {
+        let serial = value.trim().parse::<u32>().map_err(|err| err.to_string())?;
+        return Ok(serial.to_string());
+    }
+    parse(of, value).map(|data| text(&data))
+}
+
+/// Data as text that is equal when the data are: host names in lower case without the last dot, the strings of a TXT
+/// record as one, of a SOA record the serial.
+pub fn text(data: &RData) -> String {
+    match data {
+        RData::TXT(txt) => {
+            let bytes: Vec<u8> = txt.txt_data.iter().flat_map(|part| part.iter().copied()).collect();
+            String::from_utf8_lossy(&bytes).into_owned()
+        }
+        RData::SOA(soa) => soa.serial.to_string(),
+        // Its value may be case-sensitive (RFC 8659 §4.1).
+        RData::CAA(caa) => caa.to_string(),
+        other => {
+            let text = other.to_string().to_ascii_lowercase();
+            let bare = |word: &str| word.strip_suffix('.').filter(|rest| !rest.is_empty()).unwrap_or(word).to_owned();
+            text.split_whitespace().map(bare).collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn same(of: RecordType, one: &str, other: &str) {
+        assert_eq!(canonical(of, one).unwrap(), canonical(of, other).unwrap());
+    }
+
+    #[test]
+    fn values_are_compared_in_one_form() {
+        same(RecordType::Cname, "WWW.Example.com.", "www.example.com");
+        same(RecordType::Aaaa, "2001:DB8:0::1", "2001:db8::1");
+        same(RecordType::Txt, "\"Hello\"", "Hello");
+        same(RecordType::Txt, "\"Hello \" \"World\"", "Hello World");
+        same(RecordType::Mx, "10 MAIL.example.com.", "10 mail.example.com");
+        same(RecordType::Ns, "ns1.example.com.", "NS1.example.com");
+        same(RecordType::Ptr, "a.example.com.", "a.example.com");
+        same(RecordType::Srv, "0 5 5060 sip.example.com.", "0  5 5060 SIP.example.com");
+        same(RecordType::Soa, "2024010101", " 2024010101");
+        assert_ne!(canonical(RecordType::Txt, "hello").unwrap(), canonical(RecordType::Txt, "Hello").unwrap());
+        assert_eq!(canonical(RecordType::Caa, "0 issue \"letsencrypt.org\"").unwrap(), "0 issue \"letsencrypt.org\"");
+        let digest = "60485 5 2 D4B7D520E7BB5F0F67674A0CCEB1E3E0614B93C4F9E99B8383F6A1E4469DA50A";
+        same(RecordType::Ds, digest, &digest.to_lowercase());
+        for of in [RecordType::Https, RecordType::Svcb] {
+            same(of, "1 svc.example.com. alpn=\"h2\"", "1 SVC.example.com. alpn=\"h2\"");
+        }
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_none() {
+        for (of, value) in [
+            (RecordType::A, "203.0.113.300"),
+            (RecordType::A, "2001:db8::1"),
+            (RecordType::Aaaa, "203.0.113.3"),
+            (RecordType::Mx, "mail.example.com"),
+            (RecordType::Srv, "0 5 sip.example.com"),
+            (RecordType::Soa, "ns.example.com"),
+            (RecordType::Cname, "a..b"),
+            (RecordType::Ds, "nothing"),
+            (RecordType::Caa, "issue"),
+        ] {
+            assert!(canonical(of, value).is_err(), "{value} as {}", of.as_str());
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Every type of record is compared in the form in which the runbook writes it.
+
+use gonogo::core::record::RecordType;
+use gonogo::core::value::Value;
+use gonogo::world::World as _;
+
+use super::{Daemon, probe, zone};
+use crate::support::Setting;
+
+#[tokio::test]
+async fn every_type_is_compared_as_the_runbook_writes_it() {
+    let knot = Daemon::knot();
+    let digest = "60485 5 1 2BB183AF5F22588179A53B0A98631FAD1A292118";
+    let records = [
+        ("mx", RecordType::Mx, "10 MAIL.example.test"),
+        ("", RecordType::Ns, "NS.example.test."),
+        ("_sip._tcp", RecordType::Srv, "0 5 5060 sip.example.test"),
+        ("caa", RecordType::Caa, "0 issue \"letsencrypt.org\""),
+        ("https", RecordType::Https, "1 svc.example.test. alpn=\"h2\""),
+        ("_x.svcb", RecordType::Svcb, "1 svc.example.test. port=\"8443\""),
+        ("signed", RecordType::Ds, digest),
+        ("ptr", RecordType::Ptr, "app.example.test"),
+        ("", RecordType::Soa, "7"),
+        ("parts", RecordType::Txt, "\"v=spf1 \" \"-all\""),
+    ];
+    let mut setting = Setting::default().target("zone", zone(&[knot.address()], &[("all", knot.address())], None));
+    for (at, (label, of, value)) in records.iter().enumerate() {
+        let name = if label.is_empty() { "example.test".to_owned() } else { format!("{label}.example.test") };
+        let other = if *of == RecordType::Soa { "8" } else { "1 other" };
+        setting = setting.probe(&format!("p{at}"), probe(&name, *of, &[other], &[value]));
+    }
+    let mut stage = setting.stage();
+    stage.world.watch();
+    for (at, (label, _, value)) in records.iter().enumerate() {
+        let value_of =
+            stage.value(&format!("p{at}"), |value| value.at("authoritative_new") == Some(&Value::Bool(true)));
+        let seen = value_of.await;
+        assert_eq!(seen.at("authoritative_old"), Some(&Value::Bool(false)), "{label} {value}");
+    }
+}
