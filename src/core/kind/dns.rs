@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::spec::{CheckContext, Complaint, ProbeDoc, ProbeSpec, RehearsedChanges, TargetUse};
 use crate::core::ids::{ProbeId, TargetId};
-use crate::core::record::{DnsChange, RecordType, WatchedRecord};
+use crate::core::record::{DnsChange, RecordType, RehearsedRecord, WatchedRecord};
 use crate::core::simulate::{Change, Side};
 use crate::core::syntax::is_in_zone;
 use crate::core::target::Target;
@@ -29,6 +29,9 @@ pub struct DnsProbe {
     /// Values after the change.
     #[schemars(length(min = 1))]
     pub new: Vec<String>,
+    /// What a rehearsal must be told about the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulate: Option<RehearsedRecord>,
 }
 
 impl ProbeSpec for DnsProbe {
@@ -93,6 +96,7 @@ impl ProbeSpec for DnsProbe {
             record_type: self.record_type,
             old: &self.old,
             new: &self.new,
+            rehearsed: self.simulate.unwrap_or_default(),
         })
     }
 }
