@@ -13,6 +13,7 @@
 
 pub mod action;
 pub mod board;
+pub mod customers;
 pub mod decide;
 pub mod due;
 pub mod durations;

@@ -98,4 +98,27 @@ pub struct WatchedRecord<'a> {
     pub old: &'a [String],
     /// Values after the change.
     pub new: &'a [String],
+    /// What the runbook says of it for a rehearsal.
+    pub rehearsed: RehearsedRecord,
+}
+
+impl WatchedRecord<'_> {
+    /// Whether both are the same record, whatever their probes wait for.
+    pub fn is_same_as(&self, other: &WatchedRecord<'_>) -> bool {
+        (self.target, self.record_type) == (other.target, other.record_type)
+            && self.name.trim_end_matches('.').eq_ignore_ascii_case(other.name.trim_end_matches('.'))
+    }
+}
+
+/// What a rehearsal must be told about a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RehearsedRecord {
+    /// TTL in seconds until something changes it. When absent, the one that the undo of its `dns.update` goes back to,
+    /// else 3600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<u32>,
+    /// Whether customers find the service through this record. When no record says so, they follow the one that leads to
+    /// an `http` target, else the one that an action changes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub customers: bool,
 }

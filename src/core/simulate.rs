@@ -17,9 +17,10 @@ use super::value::{FieldType, Value};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
-    /// Applications can no longer write to this `postgres` target; replication goes on.
+    /// Applications can no longer write to this `postgres` target; replication goes on. Or this `http` target turns writes
+    /// away, as in a maintenance mode; what reads goes on. Customers wait and try again for a while.
     Fence(TargetId),
-    /// Applications can write to this `postgres` target again.
+    /// Applications can write to this `postgres` target, or through this `http` target, again.
     Open(TargetId),
     /// The application writes to this `postgres` target from now on.
     Use(TargetId),

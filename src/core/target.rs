@@ -59,6 +59,20 @@ pub fn place(id: &TargetId, targets: &BTreeMap<TargetId, Target>) -> String {
     }
 }
 
+impl Http {
+    /// The host in its URL, without port and brackets; `None` when there is none.
+    pub fn host(&self) -> Option<&str> {
+        let (_, rest) = self.url.split_once("://")?;
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+        let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+        let host = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((address, _)) => address,
+            None => place.split(':').next().unwrap_or(place),
+        };
+        (!host.is_empty()).then_some(host)
+    }
+}
+
 /// `https://ana:hunter2@example.com/a` without who and what.
 fn without_user(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };

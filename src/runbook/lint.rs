@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::core::action::Action;
+use crate::core::customers::followed;
 use crate::core::ids::ProbeId;
 use crate::core::kind::dns::OF_RESOLVERS;
 use crate::core::nearest::suggestion;
@@ -38,6 +39,7 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
     }
     found.extend(super::unrehearsed::warnings(plan, root));
     without_resolvers(plan, root, &mut found);
+    customers(plan, root, &mut found);
     found.sort_by_key(|warning| warning.at.as_ref().map(|(mark, _)| *mark));
     found
 }
@@ -97,6 +99,18 @@ fn step(step: &Step, node: &Node, found: &mut Vec<Diagnostic>) {
     if step.expect.is_none() {
         warn(format!("nobody knows how long `{id}` takes"), mark, "no expect", "add `expect:`, the forecast needs it");
     }
+}
+
+/// Warns where nothing tells which of several records the customers of a rehearsal follow.
+fn customers(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
+    let followed = followed(plan);
+    let [(first, taken), others @ ..] = followed.as_slice() else { return };
+    let Some((other, another)) = others.first() else { return };
+    let message = format!("nothing tells whether customers follow {} or {}", taken.name, another.name);
+    let label = format!("a rehearsal takes the record of `{first}`");
+    let help =
+        format!("say `simulate: {{ customers: true }}` on the probe of the one they follow, `{first}` or `{other}`");
+    found.push(Diagnostic::new(message).at(root.path(&["probes"]).key(other.as_str()), label).help(Some(help)));
 }
 
 /// Whether the step does anything outside that could be taken back.

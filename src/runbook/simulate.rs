@@ -64,8 +64,8 @@ pub(super) fn action(runbook: &Runbook, action: &Action, node: &Node, faults: &m
     for (change, node) in action.simulate().iter().zip(node.get("simulate").map_or(&[][..], Node::items)) {
         let mark = |key: &str| node.path(&[key]).mark;
         match change {
-            Change::Fence(target) => database(runbook, target, mark("fence"), faults),
-            Change::Open(target) => database(runbook, target, mark("open"), faults),
+            Change::Fence(target) => fenced(runbook, target, mark("fence"), faults),
+            Change::Open(target) => fenced(runbook, target, mark("open"), faults),
             Change::Use(target) => database(runbook, target, mark("use"), faults),
             Change::Replicate(probe) => replication(runbook, probe, mark("replicate"), faults),
             Change::Follow(probe) => replication(runbook, probe, mark("follow"), faults),
@@ -90,6 +90,12 @@ pub(super) fn action(runbook: &Runbook, action: &Action, node: &Node, faults: &m
             }
         }
     }
+}
+
+/// What can turn writes away: a database, or a web service in front of one.
+fn fenced(runbook: &Runbook, target: &TargetId, mark: Mark, faults: &mut Vec<Diagnostic>) {
+    let is_web = runbook.targets.get(target.as_str()).is_some_and(|target| target.kind() == "http");
+    reference(runbook, target, if is_web { "http" } else { "postgres" }, mark, faults);
 }
 
 fn database(runbook: &Runbook, target: &TargetId, mark: Mark, faults: &mut Vec<Diagnostic>) {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::spec::{CheckContext, Complaint, ProbeDoc, ProbeSpec, RehearsedChanges, TargetUse};
 use crate::core::ids::{ProbeId, TargetId};
-use crate::core::record::{DnsChange, RecordType, WatchedRecord};
+use crate::core::record::{DnsChange, RecordType, RehearsedRecord, WatchedRecord};
 use crate::core::simulate::{Change, Side};
 use crate::core::syntax::is_in_zone;
 use crate::core::target::Target;
@@ -47,6 +47,9 @@ pub struct DnsProbe {
     /// probe starts; without it, only TTLs count that the probe has seen itself since it started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old_ttl: Option<Span>,
+    /// What a rehearsal must be told about the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulate: Option<RehearsedRecord>,
 }
 
 fn three() -> u8 {
@@ -115,6 +118,7 @@ impl ProbeSpec for DnsProbe {
             record_type: self.record_type,
             old: &self.old,
             new: &self.new,
+            rehearsed: self.simulate.unwrap_or_default(),
         })
     }
 }

@@ -31,6 +31,8 @@ pub(super) fn hour(now: At) -> f64 {
 pub(super) struct Service {
     /// Share of the customers it has.
     pub share: f64,
+    /// Whether requests get through to its database at all.
+    pub open: bool,
     /// Whether its database takes writes.
     pub writable: bool,
     /// Share of requests it answers with an error.
@@ -39,10 +41,20 @@ pub(super) struct Service {
     pub slow_ms: f64,
 }
 
-/// Customers of one side who wait to write.
+impl Service {
+    /// Whether a write gets through and is taken.
+    pub(super) fn takes_writes(&self) -> bool {
+        self.open && self.writable
+    }
+}
+
+/// Customers of one side who wait.
 #[derive(Clone, Copy, Debug, Default)]
 struct Waiting {
-    count: f64,
+    /// To write.
+    writes: f64,
+    /// To read: only where nothing gets through.
+    reads: f64,
     since: Option<At>,
 }
 
@@ -103,36 +115,42 @@ impl Customers {
             let Some(waiting) = self.waiting.get_mut(at) else { continue };
             let reads = rate * (1.0 - WRITES) * service.share * dt;
             let writes = rate * WRITES * service.share * dt;
-            let mut ended = reads;
-            let mut failed = reads * service.errors;
-            let mut done = 0.0;
-            if service.writable {
-                if let Some(since) = waiting.since.take() {
-                    self.longest_ms = self.longest_ms.max(milliseconds(now, since));
-                }
-                ended += waiting.count + writes;
+            let (mut ended, mut failed, mut done) = (0.0, 0.0, 0.0);
+            if service.open {
+                ended += reads + std::mem::take(&mut waiting.reads);
+                failed += reads * service.errors;
+            } else {
+                waiting.reads += reads;
+            }
+            if service.takes_writes() {
+                let waited = std::mem::take(&mut waiting.writes);
+                ended += waited + writes;
                 failed += writes * service.errors;
-                done = waiting.count + writes * (1.0 - service.errors);
-                waiting.count = 0.0;
-            } else if writes > 0.0 || waiting.count > 0.0 {
+                done = waited + writes * (1.0 - service.errors);
+            } else {
+                waiting.writes += writes;
+            }
+            if waiting.writes + waiting.reads > 0.0 {
                 #[allow(clippy::cast_possible_truncation)] // milliseconds
                 let before = At(now.0 - (dt * 1_000.0) as i64);
                 let since = *waiting.since.get_or_insert(before);
-                waiting.count += writes;
                 let late = now.since(since).left_after(PATIENCE).as_secs_f64();
                 if late > 0.0 {
                     // Whoever began to wait longer ago than the patience lasts has given up.
-                    let waited = now.since(since).as_secs_f64();
-                    let gone = waiting.count * (late / waited);
-                    waiting.count -= gone;
+                    let share = late / now.since(since).as_secs_f64();
+                    let gone = (waiting.writes + waiting.reads) * share;
+                    waiting.writes -= waiting.writes * share;
+                    waiting.reads -= waiting.reads * share;
                     failed += gone;
                     ended += gone;
                     self.longest_ms = self.longest_ms.max(milliseconds(now, since));
                     waiting.since = Some(At(now.0 - i64::try_from(PATIENCE.0).unwrap_or(0)));
                 }
-                if waiting.count < 1e-6 {
+                if waiting.writes + waiting.reads < 1e-6 {
                     *waiting = Waiting::default();
                 }
+            } else if let Some(since) = waiting.since.take() {
+                self.longest_ms = self.longest_ms.max(milliseconds(now, since));
             }
             if service.share > 0.0 {
                 self.longest_ms = self.longest_ms.max(service.slow_ms.min(10_000.0));
@@ -182,7 +200,7 @@ mod tests {
     use super::*;
 
     fn service(share: f64, writable: bool) -> Service {
-        Service { share, writable, errors: 0.0, slow_ms: 100.0 }
+        Service { share, open: true, writable, errors: 0.0, slow_ms: 100.0 }
     }
 
     fn pass(customers: &mut Customers, from: i64, to: i64, writable: bool) {
@@ -202,6 +220,26 @@ mod tests {
         pass(&mut customers, 20_000, 50_000, false);
         assert!(customers.failed > 10.0 && customers.acknowledged <= writes);
         assert!(customers.longest_ms(At(50_000)) <= 10_000.0);
+    }
+
+    #[test]
+    fn where_nothing_gets_through_readers_wait_as_well() {
+        let mut customers = Customers::new(120.0);
+        let old = |open| Service { open, ..service(1.0, true) };
+        let mut pass = |customers: &mut Customers, from: i64, to: i64, open: bool| {
+            for at in (from..to).step_by(100) {
+                customers.pass(At(at + 100), 0.1, 1.0, old(open), service(0.0, true));
+            }
+        };
+        pass(&mut customers, 0, 10_000, true);
+        let before = customers.requests;
+        pass(&mut customers, 10_000, 13_000, false);
+        assert!(customers.requests <= before && customers.failed == 0.0, "nobody was answered");
+        pass(&mut customers, 13_000, 14_000, true);
+        assert!((2_900.0..3_200.0).contains(&customers.longest_ms(At(14_000))));
+        assert!(customers.requests > before + 40.0 * 0.6 * 3.0, "all who waited were answered");
+        pass(&mut customers, 14_000, 40_000, false);
+        assert!(customers.failed > 100.0, "nobody waits for ever");
     }
 
     #[test]

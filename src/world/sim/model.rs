@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::core::action::Action;
+use crate::core::customers::customers_record;
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::plan::Plan;
 use crate::core::simulate::{Change, Quantity, Side};
@@ -34,7 +35,7 @@ const FEW: f64 = 0.01;
 pub(super) struct Model {
     plan: Arc<Plan>,
     pub now: At,
-    /// Whether each database takes writes of applications.
+    /// Whether each database, and each web service that was told to turn them away, takes writes of applications.
     writable: BTreeMap<TargetId, bool>,
     pub links: BTreeMap<ProbeId, Link>,
     pub names: Names,
@@ -72,7 +73,7 @@ impl Model {
         let mut dice = Dice::new(seed, "world");
         let longest = dice.between(110.0, 260.0);
         let names = Names::new(plan, seed, now);
-        let shares = plans::customers_record(plan).map_or((1.0, 0.0), |record| names.shares(record));
+        let shares = customers_record(plan).map_or((1.0, 0.0), |record| names.shares(record));
         Self {
             now,
             writable: postgres.map(|(id, _)| (id.clone(), true)).collect(),
@@ -119,10 +120,24 @@ impl Model {
         database.and_then(|database| self.writable.get(database)).copied().unwrap_or(true)
     }
 
+    /// Whether a web service of this side was told to turn writes away. One that is of no side serves both.
+    fn turns_writes_away(&self, side: Side) -> bool {
+        let shut = self.writable.iter().filter(|(_, writable)| !**writable).map(|(target, _)| target);
+        let mut web = shut.filter(|target| self.plan.targets.get(*target).is_some_and(|of| of.kind() == "http"));
+        web.any(|target| plans::side(&self.plan, target).is_none_or(|of| of == side))
+    }
+
+    /// Whether a pooler in front of this side's database holds every client back. One whose name tells of no side stands in
+    /// front of both.
+    fn is_paused(&self, side: Side) -> bool {
+        let mut paused = self.switched_on.keys().filter(|(_, what, _)| *what == "paused");
+        paused.any(|(pooler, ..)| plans::by_name(pooler.as_str()).is_none_or(|of| of == side))
+    }
+
     /// Lets time pass up to `to`.
     pub(super) fn advance(&mut self, to: At) {
         let plan = Arc::clone(&self.plan);
-        let record = plans::customers_record(&plan);
+        let record = customers_record(&plan);
         while self.now < to {
             let change = self.names.next_change().filter(|at| *at > self.now);
             let next = to.min(self.now.plus(STRETCH)).min(change.unwrap_or(At::NEVER));
@@ -165,7 +180,8 @@ impl Model {
         let crowd = self.crowd();
         let service = |side: Side, share: f64| {
             let (errors, slow_ms) = self.web.of_side(side, self.now, crowd);
-            Service { share, writable: self.takes_writes(self.database(side)), errors, slow_ms }
+            let writable = self.takes_writes(self.database(side)) && !self.turns_writes_away(side);
+            Service { share, open: !self.is_paused(side), writable, errors, slow_ms }
         };
         let (old, new) = (service(Side::Old, self.shares.0), service(Side::New, self.shares.1));
         let saved = self.customers.pass(self.now, dt, crowd, old, new);
@@ -181,7 +197,7 @@ impl Model {
                 };
                 if database == Some(&link.source) {
                     rows += if dt > 0.0 { saved / dt } else { 0.0 };
-                    rate += if service.writable { wal * service.share } else { 0.0 };
+                    rate += if service.takes_writes() { wal * service.share } else { 0.0 };
                 }
             }
             if link.pass(self.now, dt, rate, rows) {

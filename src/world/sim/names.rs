@@ -101,11 +101,18 @@ fn key(target: &TargetId, name: &str, of: RecordType) -> RecordKey {
 impl Names {
     pub(super) fn new(plan: &Plan, seed: u64, now: At) -> Self {
         let mut sets: BTreeMap<RecordKey, Set> = BTreeMap::new();
+        let watched = || plan.probes.values().filter_map(|probe| probe.kind.record());
+        for record in watched() {
+            if let Some(ttl) = record.rehearsed.ttl {
+                let set = Set { values: record.old.to_vec(), ttl, serial: 1 };
+                sets.entry(key(record.target, record.name, record.record_type)).or_insert(set);
+            }
+        }
         for (target, change, ttl) in plans::dns_changes(plan) {
             let set = Set { values: change.from.clone(), ttl: ttl.unwrap_or(TTL), serial: 1 };
             sets.entry(key(target, &change.name, change.record_type)).or_insert(set);
         }
-        for record in plan.probes.values().filter_map(|probe| probe.kind.record()) {
+        for record in watched() {
             let set = Set { values: record.old.to_vec(), ttl: TTL, serial: 1 };
             sets.entry(key(record.target, record.name, record.record_type)).or_insert(set);
         }

@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::core::customers::customers_record;
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::kind::spec::WatchedReplication;
 use crate::core::origin::changes;
 use crate::core::plan::{Plan, Work};
-use crate::core::record::{DnsChange, WatchedRecord};
+use crate::core::record::DnsChange;
 use crate::core::simulate::{Change, Side};
 use crate::core::target::Target;
 
@@ -57,7 +58,7 @@ pub(super) fn databases(plan: &Plan) -> (Option<TargetId>, Option<TargetId>) {
         return (Some(link.source.clone()), Some(link.target.clone()));
     }
     let named = |change: &Change| match change {
-        Change::Fence(target) => Some(target.clone()),
+        Change::Fence(target) if matches!(plan.targets.get(target), Some(Target::Postgres(_))) => Some(target.clone()),
         _ => None,
     };
     let postgres = plan.targets.iter().find(|(_, target)| matches!(target, Target::Postgres(_)));
@@ -67,11 +68,6 @@ pub(super) fn databases(plan: &Plan) -> (Option<TargetId>, Option<TargetId>) {
         _ => None,
     });
     (old, new)
-}
-
-/// The record through which customers find the service.
-pub(super) fn customers_record(plan: &Plan) -> Option<WatchedRecord<'_>> {
-    plan.probes.values().find_map(|probe| probe.kind.record())
 }
 
 /// On which side an `http` target is: by the address it is reached at, by its name in a comparison of latencies, or
@@ -98,7 +94,8 @@ fn address(text: &str) -> Option<IpAddr> {
     text.parse::<SocketAddr>().map(|socket| socket.ip()).or_else(|_| text.parse()).ok()
 }
 
-fn by_name(name: &str) -> Option<Side> {
+/// The side that a name tells of: one of its words is `old` or `new`.
+pub(super) fn by_name(name: &str) -> Option<Side> {
     let has = |word: &str| name.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| part.eq_ignore_ascii_case(word));
     if has("new") {
         Some(Side::New)
