@@ -13,7 +13,7 @@ use super::refusal::{Advice, Refusal};
 use super::standing::{
     StepState, difference, may_be_verified_again, picture, step_state, stop_word, undo_word, unmet, word,
 };
-use super::state::{Run, StepProgress};
+use super::state::{Course, Run, StepProgress};
 use super::time::{At, Span};
 
 /// Shortest reason that is accepted, in characters.
@@ -271,11 +271,15 @@ impl Operator<'_> {
                 "it has no checks, so looking again would prove nothing",
                 vec![Advice::StartAgain, Advice::Skip],
             ),
-            StepProgress::Failed { reverted: false, .. } if self.run.step(id).reverting.is_some() => (
-                "failed and taken back in part",
-                "its checks would judge what is no longer there",
-                back(step).into_iter().chain([Advice::StartAgain]).collect(),
-            ),
+            StepProgress::Failed { reverted: false, .. }
+                if matches!(self.run.step(id).course, Course::Reverting { .. } | Course::TakingBack { .. }) =>
+            {
+                (
+                    "failed and taken back in part",
+                    "its checks would judge what is no longer there",
+                    back(step).into_iter().chain([Advice::StartAgain]).collect(),
+                )
+            }
             StepProgress::Failed { reverted: false, .. } if !may_be_verified_again(self.run, step) => (
                 "failed before its work was done",
                 "its checks would not prove that it was",
@@ -416,7 +420,8 @@ fn back(step: &Step) -> Option<Advice> {
 /// Whether a step was last on its way back and did not get there.
 fn undo_failed(run: &Run, id: &StepId) -> bool {
     let progress = run.step(id);
-    matches!(progress.phase, StepProgress::Failed { reverted: false, .. }) && progress.undo_tried
+    matches!(progress.phase, StepProgress::Failed { reverted: false, .. })
+        && matches!(progress.course, Course::TakingBack { .. })
 }
 
 fn fact(fact: Fact) -> Decision {

@@ -12,6 +12,7 @@
 #![deny(clippy::disallowed_macros, clippy::disallowed_methods, clippy::disallowed_types)] // see clippy.toml
 
 pub mod action;
+mod answers;
 pub mod board;
 pub mod decide;
 pub mod due;
@@ -37,10 +38,13 @@ pub mod record;
 pub mod recover;
 pub mod refusal;
 pub mod rollback;
+mod running;
 pub mod simulate;
 pub mod standing;
 pub mod state;
+mod step_run;
 pub mod syntax;
 pub mod target;
 pub mod time;
 pub mod value;
+mod write_pause;

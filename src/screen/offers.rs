@@ -10,6 +10,7 @@ use super::{Ask, Focus, Overlay, ViewContext, here, selected};
 use crate::core::plan::Step;
 use crate::core::rollback::{WayBack, is_going_back, to_be_stopped_before, way_back};
 use crate::core::standing::StepState;
+use crate::core::state::Course;
 use crate::pace::{NO_PACE, ONLY_FORWARD};
 use crate::text::clean;
 
@@ -205,7 +206,7 @@ fn of_step<'a>(context: &'a ViewContext, step: &'a Step, state: StepState) -> Ve
         }
         StepState::Failed => {
             // What could not be taken back is half way back: going on with that comes first.
-            let half_way = context.run.step(&step.id).undo_tried;
+            let half_way = matches!(context.run.step(&step.id).course, Course::TakingBack { .. });
             let undo = if half_way { "go on taking it back" } else { "take it back" };
             let mut offers: Vec<Offer> = offers(&[
                 (KeyAction::Confirm, "start it again"),
