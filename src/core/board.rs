@@ -11,6 +11,7 @@ use super::evidence::{Assessment, Baselines, Evidence, Term, Verdict};
 use super::expr::{Condition, Sight};
 use super::ids::ProbeId;
 use super::plan::{Check, ConditionId, Gate, Guard, Plan, Step};
+use super::probe::Probe;
 use super::reading::{Failure, Reading};
 use super::state::Run;
 use super::time::{At, Span};
@@ -47,6 +48,19 @@ pub struct Latest {
     pub took: Span,
 }
 
+impl Latest {
+    /// The newest good reading, and the age from which it is stale.
+    fn good_until(&self, probe: &Probe) -> Option<(At, Span)> {
+        let (at, _) = self.good.as_ref()?;
+        Some((*at, probe.stale_after(self.took_good())))
+    }
+
+    /// How long the measurement of the newest good reading took; nothing is known of it once a later one has failed.
+    fn took_good(&self) -> Span {
+        if self.failure.is_none() { self.took } else { Span::ZERO }
+    }
+}
+
 /// Since when a condition has given the same answer without a break.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Streak {
@@ -54,14 +68,15 @@ struct Streak {
     since: At,
 }
 
-/// How old a number is, in the only terms that matter for showing it.
+/// How old a number is, in the only terms that matter for showing it. [`Probe::stale_after`] says how the rounds are
+/// counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
     /// Good enough to decide on.
     Fresh,
-    /// Older than two intervals: shown grey, opens nothing.
+    /// Older than two rounds: shown grey, opens nothing.
     Stale,
-    /// Older than five intervals: not shown as a number any more.
+    /// Older than five rounds: not shown as a number any more.
     Gone,
 }
 
@@ -199,8 +214,8 @@ impl Board {
     fn went_stale(&self, plan: &Plan, run: &Run, now: At, id: ConditionId) -> At {
         let (Some(condition), Some(streak)) = (plan.condition(id), self.runs.get(id.0)) else { return now };
         let stale = |probe: &ProbeId| {
-            let (at, _) = self.probes.get(probe)?.good.as_ref()?;
-            Some(at.plus(plan.probes.get(probe)?.stale_after()).plus(Span(1)))
+            let (at, stale_after) = self.probes.get(probe)?.good_until(plan.probes.get(probe)?)?;
+            Some(at.plus(stale_after).plus(Span(1)))
         };
         let mut moments: Vec<At> = condition.probes().iter().filter_map(stale).filter(|at| *at < now).collect();
         moments.sort_unstable();
@@ -225,7 +240,7 @@ impl Board {
         }
         let Some((at, value)) = &latest.good else { return Sight::Missing };
         let age = now.since(*at);
-        let stale_after = plan.probes.get(probe).map_or(Span::ZERO, super::probe::Probe::stale_after);
+        let stale_after = plan.probes.get(probe).map_or(Span::ZERO, |probe| probe.stale_after(latest.took_good()));
         // A reading from the future is a broken clock, not a fresh reading.
         if age > stale_after || *at > now { Sight::Stale { age } } else { Sight::Fresh { value, age } }
     }
@@ -235,12 +250,15 @@ impl Board {
         self.probes.get(probe)
     }
 
-    /// How old the newest good reading is in terms of the probe's interval.
+    /// How old the newest good reading is, for showing it.
     pub fn freshness(&self, plan: &Plan, now: At, probe: &ProbeId) -> Freshness {
-        let age = self.probes.get(probe).and_then(|latest| latest.good.as_ref()).map(|(at, _)| now.since(*at));
-        match (age, plan.probes.get(probe)) {
-            (Some(age), Some(probe)) if age <= probe.stale_after() => Freshness::Fresh,
-            (Some(age), Some(probe)) if age <= probe.gone_after() => Freshness::Stale,
+        let (Some(latest), Some(probe)) = (self.probes.get(probe), plan.probes.get(probe)) else {
+            return Freshness::Gone;
+        };
+        let took = latest.took_good();
+        match latest.good.as_ref().map(|(at, _)| now.since(*at)) {
+            Some(age) if age <= probe.stale_after(took) => Freshness::Fresh,
+            Some(age) if age <= probe.gone_after(took) => Freshness::Stale,
             _ => Freshness::Gone,
         }
     }
@@ -354,7 +372,7 @@ impl Board {
                     age: baseline.map(|from| now.since(from.at)),
                 };
                 let evidence = Evidence {
-                    name: format!("counting {number}"),
+                    name: counting(number),
                     rule: term.text.clone(),
                     held: baseline.map(|_| Span::ZERO),
                     needed: Span::ZERO,
@@ -413,6 +431,11 @@ impl Board {
             needed,
         }
     }
+}
+
+/// The name under which the poll asks whether a number is known whose growth a step counts.
+pub fn counting(number: &str) -> String {
+    format!("counting {number}")
 }
 
 /// What growth is counted from since the asking step began.

@@ -35,14 +35,25 @@ fn default_limit() -> Span {
 }
 
 impl Probe {
-    /// Age from which a reading is stale and no longer opens a gate: two intervals, at least two seconds.
-    pub fn stale_after(&self) -> Span {
-        Span(self.every.0.saturating_mul(2).max(2_000))
+    /// Age from which a reading is stale and no longer opens a gate, counted like every age from the moment its
+    /// measurement was meant to begin. `took` is how long the measurement lasted.
+    ///
+    /// What a measurement lasted is no silence: after its end a reading is good for two rounds, in which the next one
+    /// can be begun and ended. A round is the interval, or as long as the measurement lasted, and at least one second.
+    /// A measurement that ended later than its limit (the machine was held up) gains nothing by that.
+    pub fn stale_after(&self, took: Span) -> Span {
+        self.rounds(2, took)
     }
 
-    /// Age from which a number is not shown at all: five intervals, at least five seconds.
-    pub fn gone_after(&self) -> Span {
-        Span(self.every.0.saturating_mul(5).max(5_000))
+    /// Age from which a number is not shown at all: five such rounds after the end of the measurement.
+    pub fn gone_after(&self, took: Span) -> Span {
+        self.rounds(5, took)
+    }
+
+    fn rounds(&self, count: u64, took: Span) -> Span {
+        let took = took.min(self.limit);
+        let round = self.every.max(took).max(Span::secs(1));
+        Span(round.0.saturating_mul(count).saturating_add(took.0))
     }
 }
 

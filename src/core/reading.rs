@@ -11,9 +11,10 @@ use super::value::Value;
 pub struct Reading {
     /// Which probe.
     pub probe: ProbeId,
-    /// The instant the measurement was *meant* to start: a stall makes a reading old, never fresh.
+    /// The instant the measurement was *meant* to begin: a stall makes a reading old, never fresh. The age of a reading
+    /// counts from here: what it tells may have been so then and no longer.
     pub at: At,
-    /// How long the measurement took from that instant.
+    /// How long the measurement took from that instant to its end.
     pub took: Span,
     /// What was seen, or why nothing was.
     pub result: Result<Value, Failure>,

@@ -150,7 +150,7 @@ pub const GLOSSARY: &[(&str, &str)] = &[
     ),
     (
         "stale",
-        "A reading is stale when it is older than two intervals of its probe, and at least two seconds. It then counts as UNKNOWN. After five intervals its number is no longer shown.",
+        "A reading is stale when two intervals of its probe (at least two seconds) have passed since its measurement ended and no newer one has. Where a measurement lasts longer than the interval, twice that time counts instead. A stale reading counts as UNKNOWN. After five intervals its number is no longer shown. The age beside a number counts from the moment its measurement began.",
     ),
     ("step", "The unit that is confirmed, done, checked and taken back. It has one action or one section."),
     ("target", "A database, a DNS zone or a web service, named once and used by probes and actions."),

@@ -3,19 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use crate::core::board::Board;
+use crate::core::board::{Board, counting};
 use crate::core::evidence::{Verdict, shut_sentence};
+use crate::core::expr::Condition;
 use crate::core::fact::{Fact, Recorded, StopWhy};
 use crate::core::ids::{ProbeId, StepId};
 use crate::core::plan::{Plan, Step};
 use crate::core::poll::gates;
 use crate::core::reading::Reading;
+use crate::core::rollback::is_going_back;
 use crate::core::standing::unmet;
 use crate::core::state::{Run, StepProgress};
 use crate::core::time::{At, Span};
-
-/// Readings so long before a step could begin are read, so that what is old then is known.
-const BEFORE: Span = Span::secs(60);
 
 /// What blocks for less than that blocks nobody.
 const BRIEF: Span = Span::secs(3);
@@ -49,12 +48,20 @@ pub fn blocked(plan: &Plan, facts: &[Recorded], samples: Samples) -> Vec<Blocked
     found
 }
 
-/// Probes that a gate or guard of this name reads.
-fn read_by(plan: &Plan, step: &Step, name: &str) -> BTreeSet<ProbeId> {
+/// Everything that [`gates`] reads for a step: its gates and guards by name, and each number whose growth it counts.
+fn polled<'p>(plan: &'p Plan, step: &'p Step) -> impl Iterator<Item = (String, &'p Condition)> {
     let gates = step.gates.iter().map(|gate| (&gate.name, gate.condition));
     let guards = step.guards.iter().map(|guard| (&guard.name, guard.condition));
-    let named = gates.chain(guards).filter(|(of, _)| *of == name).filter_map(|(_, id)| plan.condition(id));
-    named.flat_map(|condition| condition.probes().iter().cloned()).collect()
+    let named = gates.chain(guards).filter_map(|(name, id)| Some((name.clone(), plan.condition(id)?)));
+    let asked = step.conditions(false).filter_map(|id| plan.condition(id));
+    let counted = asked.flat_map(|condition| condition.counted().map(move |number| (counting(number), condition)));
+    named.chain(counted)
+}
+
+/// Probes that a gate or guard of this name reads.
+fn read_by(plan: &Plan, step: &Step, name: &str) -> BTreeSet<ProbeId> {
+    let named = polled(plan, step).filter(|(of, _)| of == name);
+    named.flat_map(|(_, condition)| condition.probes().iter().cloned()).collect()
 }
 
 /// Guards are facts.
@@ -80,31 +87,48 @@ fn guards(plan: &Plan, facts: &[Recorded]) -> Vec<Blocked> {
     found
 }
 
-/// A time in which a step was the next to begin.
+/// A time in which a step was the next to begin and somebody watched.
 struct Window<'p> {
     step: &'p Step,
     from: At,
     to: At,
+    /// What was measured before this was not known: nobody watched, or the board was forgotten.
+    begun: At,
+    /// Whether the step may not have been wanted: it was undone, or its own effect may shut its gates. It was wanted
+    /// if it was then begun.
+    doubtful: bool,
 }
 
 fn windows<'p>(plan: &'p Plan, facts: &[Recorded]) -> Vec<Window<'p>> {
     let mut run = Run::default();
     let mut found = Vec::new();
-    let mut open: Option<(&Step, At)> = None;
+    let mut open: Option<Window> = None;
+    let mut begun = At(i64::MIN);
     for recorded in facts {
         run.apply(plan, recorded.at, &recorded.fact);
-        let next = if matches!(recorded.fact, Fact::UndoStarted { .. } | Fact::RunEnded { .. }) {
-            None
-        } else {
-            next(plan, &run)
+        let away = match &recorded.fact {
+            Fact::DriverArrived { away, .. } | Fact::WatchLapsed { away } => Some(*away),
+            _ => None,
         };
-        if open.map(|(step, _)| &step.id) == next.map(|step| &step.id) {
+        if away.is_some() {
+            begun = recorded.at;
+        }
+        let closes = matches!(
+            recorded.fact,
+            Fact::StepStarted { .. } | Fact::UndoStarted { .. } | Fact::RunEnded { .. } | Fact::DriverLeft { .. }
+        );
+        let next = if closes { None } else { next(plan, &run) };
+        if away.is_none() && open.as_ref().map(|window| &window.step.id) == next.map(|step| &step.id) {
             continue;
         }
-        if let Some((step, from)) = open {
-            found.push(Window { step, from, to: recorded.at });
-        }
-        open = next.map(|step| (step, recorded.at));
+        let to = recorded.at.before(away.unwrap_or_default());
+        let starts = |id: &StepId| matches!(&recorded.fact, Fact::StepStarted { step, .. } if step == id);
+        let closed = open.take().filter(|window| !window.doubtful || starts(&window.step.id));
+        found.extend(closed.map(|window| Window { to, ..window }));
+        open = next.map(|step| {
+            let doubtful = is_going_back(&run) || run.has_effect(&step.id);
+            Window { step, from: recorded.at, to: recorded.at, begun, doubtful }
+        });
     }
     found
 }
@@ -121,19 +145,25 @@ fn next<'p>(plan: &'p Plan, run: &Run) -> Option<&'p Step> {
 
 /// Gates that were shut in a window.
 fn shut_in(plan: &Plan, window: &Window, samples: Samples) -> Vec<Blocked> {
-    let Window { step, from, to } = *window;
+    let Window { step, from, to, begun, .. } = *window;
     if to.since(from) < BRIEF {
         return Vec::new();
     }
-    let names = step.gates.iter().map(|gate| &gate.name).chain(step.guards.iter().map(|guard| &guard.name));
-    let probes: BTreeSet<ProbeId> = names.flat_map(|name| read_by(plan, step, name)).collect();
-    let range = from.before(BEFORE).0..to.0;
-    let mut readings: Vec<(At, Reading, bool)> =
-        probes.iter().flat_map(|probe| samples(probe, range.clone())).collect();
+    let probes: BTreeSet<&ProbeId> = polled(plan, step).flat_map(|(_, condition)| condition.probes()).collect();
+    // What was measured so long before is still fresh when the window begins, however slow the probe is.
+    let before = |probe: &ProbeId| {
+        plan.probes.get(probe).map_or(Span::ZERO, |probe| probe.gone_after(probe.limit))
+    };
+    let mut readings: Vec<(At, Reading, bool)> = Vec::new();
+    for probe in &probes {
+        let first = from.before(before(probe)).max(begun);
+        readings.extend(samples(probe, first.0..to.0));
+    }
     readings.sort_by_key(|(arrived, ..)| *arrived);
+    let oldest = probes.iter().map(|probe| before(probe)).max().unwrap_or_default();
     // Gates and guards at a start count nothing, so the run has no say in them.
     let run = Run::default();
-    let mut board = Board::new(plan, from.before(BEFORE));
+    let mut board = Board::new(plan, from.before(oldest).max(begun));
     let mut shut: BTreeMap<String, (At, String)> = BTreeMap::new();
     let mut found = Vec::new();
     let mut judge = |board: &Board, now: At| {
@@ -148,12 +178,12 @@ fn shut_in(plan: &Plan, window: &Window, samples: Samples) -> Vec<Blocked> {
             }
         }
     };
-    let mut begun = false;
+    let mut looked = false;
     for (arrived, reading, lapsed) in readings {
-        if arrived >= from && !begun {
+        if arrived >= from && !looked {
             board.refresh(plan, &run, from);
             judge(&board, from);
-            begun = true;
+            looked = true;
         }
         if lapsed {
             board.sustain(plan, &run, arrived, &[reading]);
@@ -163,6 +193,9 @@ fn shut_in(plan: &Plan, window: &Window, samples: Samples) -> Vec<Blocked> {
         if arrived >= from && arrived < to {
             judge(&board, arrived);
         }
+    }
+    if !looked {
+        judge(&board, from);
     }
     judge(&board, to);
     found.retain(|held| held.lasted >= BRIEF);

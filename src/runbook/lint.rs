@@ -6,6 +6,7 @@ use crate::core::action::Action;
 use crate::core::ids::ProbeId;
 use crate::core::nearest::suggestion;
 use crate::core::plan::{Confirm, Plan, Reversibility};
+use crate::core::time::Span;
 
 use super::conceal;
 use super::diagnostic::{Diagnostic, Mark};
@@ -21,6 +22,7 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
     let mut found = Vec::new();
     unused(runbook, plan, root, used, &mut found);
     clear_text(root, &mut found);
+    long_limits(runbook, root, &mut found);
     let nodes = root.path(&["phases"]).items();
     for (phase, node) in runbook.phases.iter().zip(nodes) {
         for (step, node) in phase.steps.iter().zip(node.path(&["steps"]).items()) {
@@ -112,6 +114,27 @@ fn unused(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used, found: &mut 
                 found.push(Diagnostic::new(format!("the {what} `{}` is not used", key.name)).at(key.mark, label));
             }
         }
+    }
+}
+
+/// A limit that somebody wrote and that is longer than a reading stays good: whoever wrote it must know what gates see
+/// while a measurement lasts, and how old what they see may be.
+fn long_limits(runbook: &Runbook, root: &Node, found: &mut Vec<Diagnostic>) {
+    for (id, probe) in &runbook.probes {
+        let Some(limit) = root.path(&["probes"]).get(id).and_then(|node| node.get("limit")) else { continue };
+        let stale_after = probe.stale_after(Span::ZERO);
+        // A reading of many measurements does not wait for any one of them.
+        if probe.limit <= stale_after || probe.kind.window() > 1 {
+            continue;
+        }
+        let message = format!("one measurement of `{id}` may last longer than its readings stay good");
+        let label = format!("readings of quick measurements are stale after {stale_after}");
+        let help = format!(
+            "gates see UNKNOWN while a measurement lasts longer than that, and what took {} may be {} old and still count: shorten `limit`, or measure less often with `every`",
+            probe.limit,
+            probe.stale_after(probe.limit)
+        );
+        found.push(Diagnostic::new(message).at(limit.mark, label).help(Some(help)));
     }
 }
 

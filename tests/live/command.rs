@@ -3,15 +3,41 @@
 use std::collections::BTreeMap;
 
 use gonogo::core::action::Action;
+use gonogo::core::board::Board;
+use gonogo::core::expr::Sight;
 use gonogo::core::job::{Adoption, Outcome};
 use gonogo::core::kind::command::{CommandLine, CommandProbe};
 use gonogo::core::plan::SecretSource;
 use gonogo::core::probe::ProbeKind;
-use gonogo::core::time::Span;
+use gonogo::core::state::Run;
+use gonogo::core::time::{At, Span};
 use gonogo::core::value::{FieldType, Value};
 use gonogo::world::World as _;
 
 use crate::support::{Setting, Stage, failed, key, shell, succeeded, unknown, until};
+
+#[tokio::test]
+async fn a_probe_that_takes_longer_than_its_interval_is_fresh_all_the_while() {
+    let probe = CommandProbe {
+        run: CommandLine::Shell("sleep 2.3; echo '{\"n\": 1}'".to_owned()),
+        env: BTreeMap::new(),
+        fields: BTreeMap::from([("n".to_owned(), FieldType::Int)]),
+        simulate: BTreeMap::new(),
+    };
+    let setting = Setting::default().probe_every("slow", ProbeKind::Command(probe), 1_000, 5_000);
+    let (plan, mut stage) = (setting.plan(), setting.stage());
+    let (run, mut board) = (Run::default(), Board::new(&plan, At(0)));
+    stage.world.watch();
+    let is_fresh = |board: &Board, at: At| matches!(board.sight(&plan, at, &"slow".into()), Sight::Fresh { .. });
+    for round in 0..3 {
+        let reading = stage.reading("slow", |reading| Some(reading.clone())).await;
+        let arrived = reading.at.plus(reading.took);
+        assert!(round == 0 || is_fresh(&board, arrived.before(Span(1))), "the one before until this one came");
+        board.observe(&plan, &run, arrived, &reading);
+        assert!(is_fresh(&board, arrived), "{reading:?}");
+        assert!(!is_fresh(&board, arrived.plus(Span::secs(15))), "silence is no slowness");
+    }
+}
 
 fn pid_in(path: &std::path::Path) -> Option<i32> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()

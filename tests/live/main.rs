@@ -7,6 +7,7 @@ mod command;
 mod dns;
 mod http;
 mod pg;
+mod pg_connections;
 mod pgbouncer;
 mod quoting;
 mod replication;

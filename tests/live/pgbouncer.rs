@@ -18,9 +18,9 @@ use crate::pg::{Cluster, as_postgres};
 use crate::support::{Setting, Stage, failed, free_port, key, succeeded, unknown, until};
 
 /// A pooler with the databases `shop` and `Shop-2`, the admin `admin`, `watcher` who may look, and `app` who may not.
-struct Pooler {
-    port: u16,
-    cluster: Cluster,
+pub struct Pooler {
+    pub port: u16,
+    pub cluster: Cluster,
     _dir: TempDir,
     child: Child,
 }
@@ -34,6 +34,11 @@ impl Drop for Pooler {
 
 impl Pooler {
     async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// With more lines of configuration.
+    pub async fn start_with(more: &str) -> Self {
         let (cluster, dir, port) = (Cluster::start().await, Cluster::folder(), free_port());
         let server = format!("host=127.0.0.1 port={} dbname=postgres user=postgres", cluster.port);
         let users = dir.path().join("users");
@@ -42,7 +47,7 @@ impl Pooler {
         let text = format!(
             "[databases]\nshop = {server}\nShop-2 = {server}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
              unix_socket_dir =\nauth_type = trust\nauth_file = {}\nadmin_users = admin\nstats_users = watcher\n\
-             pool_mode = transaction\n",
+             pool_mode = transaction\n{more}\n",
             users.display()
         );
         std::fs::write(&config, text).unwrap();
@@ -62,7 +67,7 @@ impl Pooler {
         format!("host=127.0.0.1 port={} user={user} dbname={database}", self.port)
     }
 
-    fn target(&self, user: &str, database: &str) -> Target {
+    pub fn target(&self, user: &str, database: &str) -> Target {
         Target::Postgres(Postgres { dsn: self.dsn(user, database), password: None, tls: Tls::Disable, ca: None })
     }
 
@@ -70,7 +75,7 @@ impl Pooler {
         Setting::default().target("pooler", self.target("admin", "pgbouncer"))
     }
 
-    async fn client(&self, database: &str) -> Client {
+    pub async fn client(&self, database: &str) -> Client {
         let (client, connection) = tokio_postgres::connect(&self.dsn("app", database), NoTls).await.unwrap();
         tokio::spawn(connection);
         client

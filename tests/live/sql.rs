@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use gonogo::core::action::Action;
-use gonogo::core::kind::sql::{SqlAction, SqlExpect, SqlProbe};
+use gonogo::core::kind::sql::{OnWarning, SqlAction, SqlExpect, SqlProbe};
 use gonogo::core::plan::SecretSource;
 use gonogo::core::probe::ProbeKind;
 use gonogo::core::target::{Postgres, Target, Tls};
@@ -30,6 +30,7 @@ fn sql(statements: &[&str]) -> SqlAction {
         transaction: false,
         expect: None,
         limit: Span::secs(5),
+        warnings: OnWarning::Show,
         simulate: Vec::new(),
     }
 }

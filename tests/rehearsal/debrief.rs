@@ -1,9 +1,14 @@
 //! What the debrief of a rehearsal by hand says, from facts alone and from how the world really stands.
 
+use std::ops::Range;
+
 use gonogo::core::fact::{Ending, Fact, Recorded};
-use gonogo::core::ids::{Attempt, Who};
+use gonogo::core::ids::{Attempt, ProbeId, Who};
 use gonogo::core::job::{Direction, JobKey, Outcome};
+use gonogo::core::reading::Reading;
 use gonogo::core::time::{At, Span};
+use gonogo::core::value::Value;
+use gonogo::rehearsal::blocked::{Blocked, blocked};
 use gonogo::rehearsal::debrief::{Debrief, debrief};
 use gonogo::runbook::{self, Options};
 use gonogo::world::sim::Truth;
@@ -112,4 +117,108 @@ fn it_tells_what_took_noticeably_longer_than_expected() {
     assert!(!slow(85).contains("slower"), "not worth a word: {}", slow(85));
     assert!(slow(109).contains("slower than expected: 1 Change the thing took 1:49, not 1:00"), "{}", slow(109));
     assert!(slow(301).contains("took 5:01, longer than the 5:00 it may take"), "{}", slow(301));
+}
+
+const HELD: &str = "
+title: t
+probes:
+  slow: { kind: command, run: [a], every: 10m, fields: { ok: bool } }
+  errors: { kind: command, run: [b], fields: { n: int } }
+  clear: { kind: command, run: [c], fields: { yes: bool } }
+phases:
+  - title: p
+    steps:
+      - id: first
+        title: First
+        gates: [{ name: the way is clear, that: clear.yes }]
+        action: { command: { run: [\"true\"] } }
+        undo: { command: { run: [\"true\"] } }
+        reversibility: lossless
+      - id: second
+        title: Second
+        gates: [{ name: the slow one is well, that: slow.ok }]
+        action: { command: { run: [\"true\"] } }
+        verify: [{ name: no new errors, that: increase(errors.n) == 0, hold: 1s, within: 1m }]
+        undo: { command: { run: [\"true\"] } }
+        reversibility: lossless
+";
+
+/// What was held back in a run with these facts, each so many seconds after the first. All that is measured at its time
+/// is good, but `clear` is true in the first 25 s only.
+fn held(facts: Vec<(i64, Fact)>) -> Vec<Blocked> {
+    let loaded = runbook::load_str("test", HELD.to_owned(), &Options::default());
+    let plan = loaded.unwrap_or_else(|e| panic!("{}", e.render(false, 100))).plan;
+    let arrived = Fact::DriverArrived { by: ada(), epoch: 1, away: Span::ZERO };
+    let all = std::iter::once((0, arrived)).chain(facts).zip(1..);
+    let facts: Vec<Recorded> = all.map(|((secs, fact), seq)| Recorded { seq, at: At(secs * 1_000), fact }).collect();
+    let samples = |probe: &ProbeId, range: Range<i64>| {
+        let every = i64::try_from(plan.probes[probe].every.0).unwrap();
+        let measured = (0..1_000).map(|n| n * every).filter(|at| range.contains(at));
+        let reading = |at: i64| {
+            let value = match probe.as_str() {
+                "slow" => [("ok", Value::Bool(true))],
+                "errors" => [("n", Value::Int(3))],
+                _ => [("yes", Value::Bool(at < 25_000))],
+            };
+            let result = Ok(Value::map(value));
+            (At(at + 5), Reading { probe: probe.clone(), at: At(at), took: Span(5), result }, false)
+        };
+        measured.map(reading).collect()
+    };
+    blocked(&plan, &facts, &samples)
+}
+
+fn undone(step: &str, from: i64, to: i64) -> Vec<(i64, Fact)> {
+    let attempt = Attempt(1);
+    let key = JobKey { step: step.into(), direction: Direction::Undo, attempt, job: 0 };
+    let started = Fact::UndoStarted {
+        step: step.into(),
+        attempt,
+        from: 0,
+        by: ada(),
+        typed: "undo".to_owned(),
+        preview: String::new(),
+        baselines: gonogo::core::evidence::Baselines::new(),
+    };
+    let outcome = Outcome::Succeeded { summary: "exit 0".to_owned() };
+    vec![
+        (from, started),
+        (from, Fact::JobStarted { key: key.clone() }),
+        (to, Fact::JobEnded { key, outcome, took: Span::secs(1) }),
+        (to, Fact::StepUndone { step: step.into(), attempt }),
+    ]
+}
+
+#[test]
+fn what_is_measured_every_ten_minutes_is_known_in_between() {
+    let facts = [done("first", 5, 20), done("second", 300, 310)].concat();
+    assert_eq!(held(facts), []);
+}
+
+#[test]
+fn nothing_is_held_back_by_a_number_that_only_a_check_counts() {
+    let facts = [done("first", 5, 20), done("second", 40, 50)].concat();
+    assert_eq!(held(facts), [], "`errors` was measured every second");
+}
+
+#[test]
+fn the_gates_of_what_was_just_taken_back_hold_nobody_back_who_does_not_want_it_again() {
+    let back = [done("first", 5, 10), undone("first", 30, 40), vec![(60, ended(Ending::RolledBack))]].concat();
+    assert_eq!(held(back.clone()), []);
+    let again = [done("first", 5, 10), undone("first", 30, 40), vec![(60, step_started("first", Attempt(2), ada()))]];
+    let held_back = held(again.concat());
+    assert_eq!(held_back.len(), 1, "{held_back:?}");
+    assert_eq!((held_back[0].since, held_back[0].lasted), (At(40_000), Span::secs(20)));
+    assert!(held_back[0].why.contains("the way is clear"), "{held_back:?}");
+}
+
+#[test]
+fn a_gate_holds_nobody_back_while_nobody_is_there() {
+    let came = |secs, away| (secs, Fact::DriverArrived { by: ada(), epoch: 2, away: Span::secs(away) });
+    let facts = vec![came(60, 34), (61, step_started("first", Attempt(1), ada()))];
+    assert_eq!(held(facts), [], "it was shut from 25 s on, when there was nobody for a second more");
+    let facts = vec![came(60, 30), (70, step_started("first", Attempt(1), ada()))];
+    let held_back = held(facts);
+    let times: Vec<(At, Span)> = held_back.iter().map(|held| (held.since, held.lasted)).collect();
+    assert_eq!(times, [(At(25_005), Span(4_995)), (At(60_000), Span::secs(10))], "{held_back:?}");
 }

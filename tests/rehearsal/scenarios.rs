@@ -70,6 +70,7 @@ fn the_playbook_goes_back_to_its_beginning_from_every_step_that_can_be_taken_bac
         let (rehearsed, debrief, end) = play(&plan, Vec::new(), policy, 7);
         assert_eq!(end, End::RolledBack, "after {}\n{}", step.id, story(&rehearsed, &plan, &debrief));
         assert!(matches!(rehearsed.run.ended, Some((_, Ending::RolledBack))));
+        assert_eq!(debrief.held_back, [], "after {}: nobody wanted to begin what was just taken back", step.id);
     }
 }
 

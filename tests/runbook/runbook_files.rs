@@ -235,13 +235,15 @@ targets:
 probes:
   port: { kind: tcp, address: "db:5432" }
   idle: { kind: tcp, address: "db:5432" }
+  slow: { kind: tcp, address: "db:5432", every: 2s, limit: 30s }
+  calm: { kind: tcp, address: "db:5432", every: 15s, limit: 30s }
 phases:
   - title: P
     steps:
       - id: a
         title: A
         owner: Bob
-        gates: [port.open]
+        gates: [port.open, slow.open && calm.open]
         action: { command: { run: drop, env: { DB_PASSWORD: hunter2 } } }
         reversibility: free
       - id: b

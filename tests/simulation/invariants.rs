@@ -325,8 +325,8 @@ impl Watch {
 
     /// What is called GO rests on readings that are not stale.
     fn fresh(&self, evidence: &[Evidence]) {
-        let longest =
-            self.plan.probes.values().map(gonogo::core::probe::Probe::stale_after).max().unwrap_or(Span::ZERO);
+        let longest = self.plan.probes.values().map(|probe| probe.stale_after(probe.limit)).max();
+        let longest = longest.unwrap_or(Span::ZERO);
         for judged in evidence.iter().filter(|judged| judged.assessment.verdict == Verdict::Go) {
             for term in judged.assessment.terms.iter().filter(|term| term.verdict == Verdict::Go) {
                 assert!(

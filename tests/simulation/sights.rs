@@ -16,6 +16,7 @@ use gonogo::rehearsal::world::Handle;
 struct Newest {
     at: Option<At>,
     good: Option<At>,
+    took: Span,
     failing: bool,
 }
 
@@ -49,6 +50,7 @@ impl Sights {
             let newest = Newest {
                 at: latest.map(|latest| latest.at),
                 good: latest.and_then(|latest| latest.good.as_ref()).map(|(at, _)| *at),
+                took: latest.map(|latest| latest.took).unwrap_or_default(),
                 failing: latest.is_some_and(|latest| latest.failure.is_some()),
             };
             if self.newest.insert(id.clone(), newest).is_none_or(|before| before.at != newest.at) {
@@ -120,7 +122,8 @@ impl Sights {
         for probe in condition.probes() {
             let newest = self.newest.get(probe).copied();
             let good = newest.filter(|newest| !newest.failing).and_then(|newest| newest.good);
-            let limit = plan.probes[probe].stale_after();
+            let took = newest.map(|newest| newest.took).unwrap_or_default();
+            let limit = plan.probes[probe].stale_after(took);
             assert!(
                 good.is_some_and(|good| at.since(good) <= limit),
                 "P3: {step} was started on \"{}\" GO, while {probe} had given nothing for longer than {limit}",

@@ -95,9 +95,37 @@ pub struct SqlAction {
     /// Longest time for each statement. 30s when absent.
     #[serde(default = "thirty_seconds")]
     pub limit: Span,
+    /// What a WARNING of the server does. It is printed and stands in the step's result in any case.
+    #[serde(default, skip_serializing_if = "OnWarning::is_default")]
+    pub warnings: OnWarning,
     /// What it changes in a rehearsal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub simulate: Vec<Change>,
+}
+
+impl SqlAction {
+    /// How long a statement may wait for a lock: a little less than its own limit, so that it says what it waited for.
+    pub fn lock_limit(&self) -> Span {
+        Span(self.limit.0.saturating_mul(9) / 10)
+    }
+}
+
+/// What a WARNING of the server does to a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnWarning {
+    /// It is shown.
+    #[default]
+    Show,
+    /// It fails the step; a transaction is rolled back.
+    Fail,
+}
+
+impl OnWarning {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde asks so
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 fn thirty_seconds() -> Span {
@@ -144,7 +172,11 @@ impl ActionSpec for SqlAction {
     }
 
     fn terms(&self) -> Vec<String> {
-        vec![format!("{} for each statement", self.limit)]
+        let mut terms = vec![format!("{} for each statement, {} of it for a lock", self.limit, self.lock_limit())];
+        if self.warnings == OnWarning::Fail {
+            terms.push("a warning fails it".to_owned());
+        }
+        terms
     }
 
     fn tells_by_itself(&self) -> bool {

@@ -165,6 +165,7 @@ where
         (Outcome::Unknown { why: format!("an error in gonogo itself ended the job: {what}") }, None)
     });
     let took = took.unwrap_or_else(|| Span::of(started.elapsed()));
+    shared.databases.renew();
     shared.outbox.verdict(WorldEvent::Ended { key, outcome, took });
 }
 

@@ -1,7 +1,6 @@
 //! A world that only measures. There is no way from here to an action: not by an `if`, but by what it is made of.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::JoinSet;
 
@@ -34,13 +33,12 @@ impl Watching {
             Target::Postgres(postgres) => Some((id.clone(), postgres.clone())),
             _ => None,
         });
-        let longest = plan.probes.values().map(|probe| probe.limit.to_std()).max().unwrap_or_default();
         let shared = Shared {
             targets: plan.targets.clone(),
             probes: plan.probes.clone(),
             shapes: plan.probes.iter().map(|(id, probe)| (id.clone(), probe.kind.shape())).collect(),
             secrets: Secrets::new(plan.secrets.clone()),
-            databases: pg::Databases::new(databases, longest.max(Duration::from_secs(1))),
+            databases: pg::Databases::new(databases),
             outbox: Outbox::default(),
             options,
         };

@@ -11,6 +11,7 @@ use gonogo::core::input::{Command, Confirmation, Decision, Effect, Input, Pictur
 use gonogo::core::job::{Direction, JobKey, Outcome};
 use gonogo::core::plan::{Confirm, Guard, Plan, Reversibility, Step, WriteMark};
 use gonogo::core::poll::gates;
+use gonogo::core::probe::Probe;
 use gonogo::core::reading::Reading;
 use gonogo::core::recover::take_over;
 use gonogo::core::refusal::Refusal;
@@ -20,7 +21,7 @@ use gonogo::core::state::{Run, StepProgress};
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 
-use super::oracle::{Oracle, Seen, grows};
+use super::oracle::{Oracle, Round, Seen, grows};
 
 /// How often things happened over all cases: a proof about nothing is none.
 #[derive(Debug, Default)]
@@ -80,6 +81,8 @@ struct Section {
     back: Vec<u16>,
     back_failed: bool,
     back_stopped: bool,
+    /// The job that was found not to have happened: it is not taken back.
+    never_was: Option<u16>,
     cause: Option<String>,
 }
 
@@ -91,6 +94,10 @@ fn word(step: &Step) -> &str {
     if step.confirm == Confirm::Go { "go" } else { step.id.as_str() }
 }
 
+fn millis(span: Span) -> i64 {
+    i64::try_from(span.0).unwrap()
+}
+
 fn leaves_nothing(step: &Step) -> bool {
     step.undo.is_none() && step.reversibility == Reversibility::Free
 }
@@ -98,15 +105,15 @@ fn leaves_nothing(step: &Step) -> bool {
 impl<'a> Harness<'a> {
     pub fn new(plan: &'a Plan, counts: &'a mut Counts) -> Self {
         let now = plan.window.map_or(At(1_800_000_000_000), |window| window.opens.plus(Span::secs(60)));
-        let stale_after =
-            plan.probes.iter().map(|(id, probe)| (id.to_string(), Span((probe.every.0 * 2).max(2_000)))).collect();
+        let round = |probe: &Probe| Round { every: millis(probe.every), limit: millis(probe.limit) };
+        let rounds = plan.probes.iter().map(|(id, probe)| (id.to_string(), round(probe))).collect();
         let mut harness = Self {
             plan,
             run: Run::default(),
             board: Board::new(plan, now),
             now,
             facts: Vec::new(),
-            oracle: Oracle { seen: Vec::new(), stale_after, baselines: BTreeMap::new() },
+            oracle: Oracle { seen: Vec::new(), rounds, baselines: BTreeMap::new() },
             replayed: Run::default(),
             in_world: BTreeSet::new(),
             starts: BTreeMap::new(),
@@ -773,6 +780,9 @@ impl<'a> Harness<'a> {
             (Direction::Undo, Finding::Happened) if self.is_last(key) => drop(self.traces.remove(&key.step)),
             _ => {}
         }
+        if (key.direction, finding) == (Direction::Do, Finding::DidNotHappen) {
+            self.sections.entry(key.step.clone()).or_default().never_was = Some(key.job);
+        }
         // What was told to stop is settled by what the operator found.
         self.stopped.remove(&key.step);
         // A section that is half done takes itself back: it is open until it has failed.
@@ -867,7 +877,8 @@ impl<'a> Harness<'a> {
         assert!(why.contains(cause.as_str()), "{why:?} does not say {cause:?}");
         assert!(section.forward.iter().copied().eq(0..u16::try_from(section.forward.len()).unwrap()));
         let job = |at: &u16| &step.work.jobs[usize::from(*at)];
-        let expected: Vec<u16> = section.forward.iter().rev().filter(|at| job(at).undo.is_some()).copied().collect();
+        let goes_back = |at: &&u16| job(at).undo.is_some() && section.never_was != Some(**at);
+        let expected: Vec<u16> = section.forward.iter().rev().filter(goes_back).copied().collect();
         let cut_short = section.back_failed || section.back_stopped && section.back != expected;
         if cut_short {
             assert!(expected.starts_with(&section.back) && !reverted, "{:?} {why}", section.back);

@@ -38,6 +38,8 @@ enum Says {
     Fails,
     /// Good, but measured this many tenths of a second ago.
     Late(u8),
+    /// Good, from a measurement that lasted this many tenths of a second.
+    Slow(u8),
     /// Good, but from a clock that is ahead.
     Ahead,
 }
@@ -155,7 +157,8 @@ fn says() -> impl Strategy<Value = Says> {
         1 => Just(Says::Null),
         1 => Just(Says::NotANumber),
         2 => Just(Says::Fails),
-        2 => (0..120u8).prop_map(Says::Late),
+        1 => (0..120u8).prop_map(Says::Late),
+        1 => (0..120u8).prop_map(Says::Slow),
         1 => Just(Says::Ahead)
     ]
 }
@@ -207,6 +210,7 @@ fn value(probe: u8, good: bool) -> Value {
 }
 
 fn reading(now: At, probe: u8, says: Says) -> Reading {
+    let took = if let Says::Slow(tenths) = says { u64::from(tenths) * 100 } else { 3 };
     let name = ["p", "q", "r"][usize::from(probe % 3)];
     let (at, result) = match says {
         Says::Good => (now.0, Ok(value(probe, true))),
@@ -219,10 +223,10 @@ fn reading(now: At, probe: u8, says: Says) -> Reading {
             (now.0, Ok(Value::map(fields)))
         }
         Says::Fails => (now.0, Err(Failure::new("connection refused by 192.0.2.1:5432"))),
-        Says::Late(tenths) => (now.0 - i64::from(tenths) * 100, Ok(value(probe, true))),
+        Says::Late(tenths) | Says::Slow(tenths) => (now.0 - i64::from(tenths) * 100, Ok(value(probe, true))),
         Says::Ahead => (now.0 + 1_500, Ok(value(probe, true))),
     };
-    Reading { probe: name.into(), at: At(at), took: Span(3), result }
+    Reading { probe: name.into(), at: At(at), took: Span(took), result }
 }
 
 fn outcome(ends: Ends) -> Outcome {

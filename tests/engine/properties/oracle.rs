@@ -14,11 +14,18 @@ pub struct Seen {
     pub reading: Reading,
 }
 
-/// Every reading of this cockpit, in the order of arrival, and how long each probe's stay good.
+/// How often a probe measures and how long a measurement may take, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    pub every: i64,
+    pub limit: i64,
+}
+
+/// Every reading of this cockpit, in the order of arrival, and what says how long each probe's stay good.
 #[derive(Clone, Debug, Default)]
 pub struct Oracle {
     pub seen: Vec<Seen>,
-    pub stale_after: BTreeMap<String, Span>,
+    pub rounds: BTreeMap<String, Round>,
     /// What the expressions that ask for growth count from.
     pub baselines: BTreeMap<String, i64>,
 }
@@ -29,6 +36,14 @@ pub fn grows(source: &str) -> Option<&str> {
 }
 
 impl Oracle {
+    /// The last moment at which a reading is not stale: two rounds after the end of its measurement, of which no more
+    /// counts than its limit. A round is an interval, or a measurement that is longer, and no less than a second.
+    fn last_good_moment(&self, reading: &Reading) -> At {
+        let Round { every, limit } = self.rounds[reading.probe.as_str()];
+        let took = i64::try_from(reading.took.0).unwrap().min(limit);
+        At(reading.at.0 + took + 2 * [every, took, 1_000].into_iter().max().unwrap())
+    }
+
     /// The newest reading of a probe that had arrived by `now`, whatever it says.
     fn newest(&self, now: At, probe: &str) -> Option<&Reading> {
         let known = self.seen.iter().filter(|seen| seen.arrived <= now && seen.reading.probe.as_str() == probe);
@@ -39,7 +54,7 @@ impl Oracle {
     fn field(&self, now: At, probe: &str, field: &str) -> Option<Value> {
         let reading = self.newest(now, probe)?;
         let age = now.0 - reading.at.0;
-        let fresh = age >= 0 && age <= i64::try_from(self.stale_after[probe].0).unwrap();
+        let fresh = age >= 0 && now <= self.last_good_moment(reading);
         match (&reading.result, fresh) {
             (Ok(Value::Map(map)), true) => map.get(field).filter(|value| **value != Value::Null).cloned(),
             _ => None,
@@ -89,10 +104,7 @@ impl Oracle {
 
     /// Moments between the two at which an answer can change: a reading arrives, comes to be, or becomes too old.
     pub fn moments(&self, from: At, to: At) -> Vec<At> {
-        let of = |seen: &Seen| {
-            let stale = self.stale_after[seen.reading.probe.as_str()];
-            [seen.arrived, seen.reading.at, seen.reading.at.plus(stale).plus(Span(1))]
-        };
+        let of = |seen: &Seen| [seen.arrived, seen.reading.at, self.last_good_moment(&seen.reading).plus(Span(1))];
         self.seen.iter().flat_map(of).filter(|at| from < *at && *at < to).collect()
     }
 
@@ -101,9 +113,7 @@ impl Oracle {
         let from = now.0 - i64::try_from(hold.0).unwrap();
         // The answer can change only when a reading arrives or one becomes too old.
         let arrivals = self.seen.iter().map(|seen| seen.arrived.0);
-        let expiries = self.seen.iter().map(|seen| {
-            seen.reading.at.0 + i64::try_from(self.stale_after[seen.reading.probe.as_str()].0).unwrap() + 1
-        });
+        let expiries = self.seen.iter().map(|seen| self.last_good_moment(&seen.reading).0 + 1);
         let moments = arrivals.chain(expiries).chain([from, now.0]).filter(|at| (from..=now.0).contains(at));
         moments.map(At).all(|at| self.truth(at, source) == Some(true))
     }

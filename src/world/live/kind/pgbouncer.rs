@@ -23,9 +23,9 @@ use crate::world::live::net::pg::{Lease, PgSession, Purpose};
 use crate::world::live::{Shared, foreign};
 
 /// Probes on the console.
-const WATCH: Purpose = Purpose { name: "gonogo watch", settings: &[], few: true };
+const WATCH: Purpose = Purpose { name: "gonogo watch", settings: &[], watches: true, console: true };
 /// Actions on the console.
-const ACT: Purpose = Purpose { name: "gonogo act", settings: &[], few: false };
+const ACT: Purpose = Purpose { name: "gonogo act", settings: &[], watches: false, console: true };
 /// Time to look at what is true, or to take a pause back.
 const AFTERWARDS: Duration = Duration::from_secs(5);
 /// Lines of a table that are printed; who wants more asks the console.

@@ -99,13 +99,23 @@ struct Slot {
 impl Measure for ReplicationProbe {
     type Memory = ReplicationMemory;
 
-    async fn measure(&self, shared: &Shared, _: Duration, memory: &mut ReplicationMemory) -> Result<Value, Failure> {
-        measure(shared, self, memory).await
+    async fn measure(
+        &self,
+        shared: &Shared,
+        limit: Duration,
+        memory: &mut ReplicationMemory,
+    ) -> Result<Value, Failure> {
+        measure(shared, self, limit, memory).await
     }
 }
 
 /// Measures once, both sides at the same time.
-async fn measure(shared: &Shared, probe: &ReplicationProbe, memory: &mut ReplicationMemory) -> Result<Value, Failure> {
+async fn measure(
+    shared: &Shared,
+    probe: &ReplicationProbe,
+    limit: Duration,
+    memory: &mut ReplicationMemory,
+) -> Result<Value, Failure> {
     // Always in the same order: probes that wait for each other's connections would wait for ever.
     let lease = |id| shared.databases.lease(id, Purpose::WATCH, &shared.secrets);
     let (source, target) = if probe.source <= probe.target {
@@ -119,10 +129,14 @@ async fn measure(shared: &Shared, probe: &ReplicationProbe, memory: &mut Replica
     let result = match (source.session(), target.session()) {
         (Some(on_source), Some(on_target)) => {
             let both = Both { shared, probe, source: on_source, target: on_target };
-            match &probe.subscription {
+            both.begin(limit).await?;
+            let result = match &probe.subscription {
                 Some(name) => both.logical(name, memory).await,
                 None => both.physical(memory).await,
-            }
+            };
+            // What cannot be ended is not used again.
+            both.end().await?;
+            result
         }
         _ => Err(Failure::new("no connection")),
     };
@@ -141,6 +155,18 @@ struct Both<'a> {
 type Asked<T> = Result<T, tokio_postgres::Error>;
 
 impl Both<'_> {
+    async fn begin(&self, limit: Duration) -> Result<(), Failure> {
+        let (source, target) = tokio::join!(self.source.begin_reading(limit), self.target.begin_reading(limit));
+        self.on_source(source)?;
+        self.on_target(target)
+    }
+
+    async fn end(&self) -> Result<(), Failure> {
+        let (source, target) = tokio::join!(self.source.end_reading(), self.target.end_reading());
+        self.on_source(source)?;
+        self.on_target(target)
+    }
+
     async fn logical(&self, name: &str, memory: &mut ReplicationMemory) -> Result<Value, Failure> {
         let on_source = async {
             match &self.probe.slot {

@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 
 use super::{JobContext, Measure, Perform};
 use crate::core::job::Outcome;
-use crate::core::kind::sql::{SqlAction, SqlExpect, SqlProbe};
+use crate::core::kind::sql::{OnWarning, SqlAction, SqlExpect, SqlProbe};
 use crate::core::reading::Failure;
 use crate::core::time::Span;
 use crate::core::value::Value;
@@ -25,21 +25,31 @@ const GRACE: Duration = Duration::from_secs(2);
 impl Measure for SqlProbe {
     type Memory = ();
 
-    async fn measure(&self, shared: &Shared, _: Duration, (): &mut ()) -> Result<Value, Failure> {
-        measure(shared, self).await
+    async fn measure(&self, shared: &Shared, limit: Duration, (): &mut ()) -> Result<Value, Failure> {
+        measure(shared, self, limit).await
     }
 }
 
 /// Measures once: the query as one JSON object, so that columns of every type arrive.
-async fn measure(shared: &Shared, probe: &SqlProbe) -> Result<Value, Failure> {
+async fn measure(shared: &Shared, probe: &SqlProbe, limit: Duration) -> Result<Value, Failure> {
     let lease = shared.databases.lease(&probe.target, Purpose::WATCH, &shared.secrets).await.map_err(Failure::new)?;
     let Some(session) = lease.session() else { return Err(Failure::new("no connection")) };
     let query = shared.secrets.reveal(&probe.query).await.map_err(Failure::new)?;
     let query = query.trim().trim_end_matches(';');
     // The extended protocol takes a single statement, and a subquery cannot write.
     let text = format!("select to_jsonb(gonogo.*) from (\n{query}\n) gonogo limit 2");
+    let failed = |err: tokio_postgres::Error| Failure::new(session.explain(&err, &shared.secrets));
+    session.begin_reading(limit).await.map_err(failed)?;
     let rows = session.client().query_typed(&text, &[]).await;
-    let rows = rows.map_err(|err| Failure::new(session.explain(&err, &shared.secrets)))?;
+    session.end_reading().await.map_err(failed)?;
+    let rows = match rows {
+        Ok(rows) => rows,
+        Err(err) => {
+            let failure = failed(err);
+            lease.give_back();
+            return Err(failure);
+        }
+    };
     let result = match rows.as_slice() {
         [row] => row
             .try_get::<_, serde_json::Value>(0)
@@ -58,6 +68,9 @@ struct Progress<'a> {
     place: String,
     done: usize,
     committing: bool,
+    /// Warnings so far, and the first of them.
+    warnings: u64,
+    warning: Option<String>,
 }
 
 impl Perform for SqlAction {
@@ -84,7 +97,7 @@ async fn run(shared: &Arc<Shared>, sql: &SqlAction, report: &Reporter, stop: wat
     };
     let mut stopped = stop.clone();
     let lease = tokio::select! {
-        lease = tokio::time::timeout(sql.limit.to_std().max(Duration::from_secs(1)), open(shared, sql)) => lease,
+        lease = tokio::time::timeout(sql.limit.to_std().max(Duration::from_secs(1)), open(shared, sql, report)) => lease,
         () = wait_for_stop(&mut stopped) => {
             return Outcome::Failed { what: "stopped before anything was sent".to_owned() };
         }
@@ -110,27 +123,25 @@ async fn run(shared: &Arc<Shared>, sql: &SqlAction, report: &Reporter, stop: wat
     outcome
 }
 
-/// A clean connection with the action's limits. Cleaning also shows that a kept connection still lives, before
-/// anything is sent that matters.
-async fn open(shared: &Shared, sql: &SqlAction) -> Result<Lease, String> {
-    let ms = sql.limit.millis().max(1);
-    // A statement that waits for a lock says so instead of being cut off at the same instant.
-    let lock = (ms * 9 / 10).max(1);
-    let limits = format!("set statement_timeout = {ms}; set lock_timeout = {lock}");
-    let mut again = true;
-    loop {
-        let lease = shared.databases.lease(&sql.target, Purpose::ACT, &shared.secrets).await?;
-        let Some(session) = lease.session() else { return Err("no connection".to_owned()) };
-        let ready = async {
-            session.client().batch_execute("discard all").await?;
-            session.client().batch_execute(&limits).await
-        };
-        match ready.await {
-            Ok(()) => return Ok(lease),
-            Err(err) if err.as_db_error().is_none() && again => again = false,
-            Err(err) => return Err(session.explain(&err, &shared.secrets)),
-        }
+/// A connection of its own. Outside a transaction its limits are settings of the session, which ends with the action;
+/// through a pooler the session is somebody else's next, so nothing is set there and limits are kept by cancelling.
+async fn open(shared: &Shared, sql: &SqlAction, report: &Reporter) -> Result<Lease, String> {
+    let lease = shared.databases.lease(&sql.target, Purpose::ACT, &shared.secrets).await?;
+    let Some(session) = lease.session() else { return Err("no connection".to_owned()) };
+    if session.pooled() {
+        report.line(&format!("{} is reached through a pooler; no setting of the session is touched", session.place()));
+    } else if !sql.transaction {
+        let limits = limits("set", sql);
+        session.client().batch_execute(&limits).await.map_err(|err| session.explain(&err, &shared.secrets))?;
     }
+    Ok(lease)
+}
+
+/// The limits that the server keeps. A statement that waits for a lock says so instead of being cut off at the same
+/// instant.
+fn limits(set: &str, sql: &SqlAction) -> String {
+    let (ms, lock) = (sql.limit.millis().max(1), sql.lock_limit().millis().max(1));
+    format!("{set} statement_timeout = {ms}; {set} lock_timeout = {lock}")
 }
 
 async fn statements_on(
@@ -142,14 +153,16 @@ async fn statements_on(
     report: &Reporter,
     stop: watch::Receiver<bool>,
 ) -> Outcome {
-    let mut progress = Progress { sql, place: session.place().to_owned(), done: 0, committing: false };
+    let mut progress =
+        Progress { sql, place: session.place().to_owned(), done: 0, committing: false, warnings: 0, warning: None };
     if *stop.borrow() {
         return Outcome::Failed { what: "stopped before anything was sent".to_owned() };
     }
-    if sql.transaction
-        && let Err(broke) = one(shared, session, sql, "begin", stop.clone()).await
-    {
-        return progress.failed(shared, session, broke, "BEGIN");
+    if sql.transaction {
+        let begin = format!("begin read write; {}", limits("set local", sql));
+        if let Err(broke) = one(shared, session, sql, &begin, stop.clone()).await {
+            return progress.failed(shared, session, broke, "BEGIN");
+        }
     }
     let mut last = Answer::default();
     let count = statements.len();
@@ -165,9 +178,15 @@ async fn statements_on(
                 progress.done += 1;
                 report.line(&format!("{}/{count} {title} ok, {}, {}", at + 1, answer.rows(), ms(started)));
                 last = answer;
+                progress.hear(shared, session, report);
+                if let Some(warning) = progress.warning.as_ref().filter(|_| sql.warnings == OnWarning::Fail) {
+                    let what = format!("{}: statement {}/{count} gave a warning: {warning}", session.place(), at + 1);
+                    return progress.taken_back(session, what).await;
+                }
             }
             Err(broke) => {
                 report.line(&format!("{}/{count} {title} failed after {}", at + 1, ms(started)));
+                progress.hear(shared, session, report);
                 let outcome = progress.failed(shared, session, broke, &format!("statement {}/{count}", at + 1));
                 if sql.transaction && matches!(outcome, Outcome::Failed { .. }) {
                     roll_back(session).await;
@@ -177,13 +196,7 @@ async fn statements_on(
         }
     }
     if let Some(what) = expected.and_then(|expected| disappointed(expected, &last, shared)) {
-        let effect = if sql.transaction {
-            roll_back(session).await;
-            "rolled back, nothing was changed"
-        } else {
-            "the statements have taken effect"
-        };
-        return Outcome::Failed { what: format!("{}: {what}; {effect}", session.place()) };
+        return progress.taken_back(session, format!("{}: {what}", session.place())).await;
     }
     if sql.transaction {
         if *stop.borrow() {
@@ -195,9 +208,11 @@ async fn statements_on(
             return progress.failed(shared, session, broke, "COMMIT");
         }
         report.line(&format!("COMMIT ok, {}", ms(started)));
+        progress.hear(shared, session, report);
     }
+    let warned = progress.warned();
     let late = if *stop.borrow() { "; everything had taken effect before it could be stopped" } else { "" };
-    Outcome::Succeeded { summary: format!("{}{late}", last.rows()) }
+    Outcome::Succeeded { summary: format!("{}{warned}{late}", last.rows()) }
 }
 
 async fn roll_back(session: &PgSession) {
@@ -272,6 +287,43 @@ async fn one(
 }
 
 impl Progress<'_> {
+    /// Passes on what the server has said besides its answers.
+    fn hear(&mut self, shared: &Shared, session: &PgSession, report: &Reporter) {
+        let (notices, dropped) = session.notices(&shared.secrets);
+        for notice in notices {
+            report.line(&format!("  {}: {}", notice.severity, notice.text));
+            if notice.is_warning() {
+                self.warnings += 1;
+                self.warning.get_or_insert(notice.text);
+            }
+        }
+        if dropped > 0 {
+            report.line(&format!("  … and {dropped} more notices"));
+        }
+    }
+
+    /// What the step's result says about warnings.
+    fn warned(&self) -> String {
+        match (&self.warning, self.warnings) {
+            (None, _) => String::new(),
+            (Some(text), 1) => format!("; the server warns: {text}"),
+            (Some(text), n) => format!("; {n} warnings of the server, the first: {text}"),
+        }
+    }
+
+    /// A failure after every statement went through, with what has become of them.
+    async fn taken_back(&self, session: &PgSession, what: String) -> Outcome {
+        let effect = if self.sql.transaction {
+            roll_back(session).await;
+            "rolled back, nothing was changed"
+        } else if self.done == 1 {
+            "the statement has taken effect"
+        } else {
+            "the statements have taken effect"
+        };
+        Outcome::Failed { what: format!("{what}; {effect}") }
+    }
+
     /// The sentence about a stop that came before `what` was sent.
     async fn stopped(&self, session: &PgSession, what: &str) -> Outcome {
         if self.sql.transaction {

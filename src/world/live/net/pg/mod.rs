@@ -1,0 +1,159 @@
+//! Connections to PostgreSQL: how they are made, kept and described when they fail.
+//!
+//! Watching and acting never share a connection, so that a hung action cannot blind the probes. An action always
+//! connects anew: a kept connection may lead to a server that the name has left.
+
+mod connect;
+mod explain;
+mod session;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_postgres::NoTls;
+
+pub(in crate::world::live) use self::session::PgSession;
+use crate::core::ids::TargetId;
+use crate::core::target::{Postgres, Tls};
+use crate::world::live::secrets::Secrets;
+
+/// Connections that may watch one database at the same time: small databases have few to give.
+const WATCHERS: usize = 3;
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::world::live) struct Purpose {
+    /// What the server shows as the application's name. Connections are kept apart by it.
+    pub(in crate::world::live) name: &'static str,
+    /// Settings of the session, where no pooler stands between.
+    pub(in crate::world::live) settings: &'static [&'static str],
+    /// Whether this watches: only a few of these may be open at the same time, and they are kept for the next user.
+    pub(in crate::world::live) watches: bool,
+    /// Whether it talks to a pooler's admin console, which understands neither settings nor queries.
+    pub(in crate::world::live) console: bool,
+}
+
+impl Purpose {
+    /// Probes: they read in transactions that cannot write. The session itself has no settings of ours, so that what the
+    /// database has by default can be asked.
+    pub(in crate::world::live) const WATCH: Purpose =
+        Purpose { name: "gonogo watch", settings: &[], watches: true, console: false };
+    /// Actions: may write, also where the database's default is read only. Their limits are set when they start.
+    pub(in crate::world::live) const ACT: Purpose = Purpose {
+        name: "gonogo act",
+        settings: &["default_transaction_read_only=off"],
+        watches: false,
+        console: false,
+    };
+}
+
+/// The plan's databases and the connections kept to them.
+pub(in crate::world::live) struct Databases {
+    targets: BTreeMap<TargetId, Place>,
+    /// Grows when connections that were made before may no longer be used.
+    generation: AtomicU64,
+}
+
+/// Connections that nobody uses now, each with the generation it was made in.
+type Idle = Arc<Mutex<BTreeMap<Purpose, Vec<(u64, PgSession)>>>>;
+
+struct Place {
+    target: Postgres,
+    idle: Idle,
+    watchers: Arc<Semaphore>,
+}
+
+/// A session on loan. It is kept for the next user only when it is given back: one that was dropped in the
+/// middle of a query is closed.
+pub(in crate::world::live) struct Lease {
+    session: Option<PgSession>,
+    generation: u64,
+    purpose: Purpose,
+    idle: Idle,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Lease {
+    /// The session. `None` never happens before [`Lease::give_back`], which consumes the lease.
+    pub(in crate::world::live) fn session(&self) -> Option<&PgSession> {
+        self.session.as_ref()
+    }
+
+    /// Keeps a connection that watches for the next user, unless it is broken.
+    pub(in crate::world::live) fn give_back(mut self) {
+        if !self.purpose.watches {
+            return;
+        }
+        if let Some(session) = self.session.take().filter(|session| !session.client().is_closed()) {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.entry(self.purpose).or_default().push((self.generation, session));
+        }
+    }
+}
+
+impl Databases {
+    /// Nothing is connected yet.
+    pub(in crate::world::live) fn new(targets: impl Iterator<Item = (TargetId, Postgres)>) -> Self {
+        let place = |target| Place { target, idle: Arc::default(), watchers: Arc::new(Semaphore::new(WATCHERS)) };
+        Self { targets: targets.map(|(id, target)| (id, place(target))).collect(), generation: AtomicU64::new(0) }
+    }
+
+    /// Lets no connection be used again that was made before now: a step may have moved a server.
+    pub(in crate::world::live) fn renew(&self) {
+        self.generation.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection to `target`: a kept one that still leads where the name leads, or a new one. Bounded in time only
+    /// by the caller.
+    pub(in crate::world::live) async fn lease(
+        &self,
+        target: &TargetId,
+        purpose: Purpose,
+        secrets: &Secrets,
+    ) -> Result<Lease, String> {
+        let place = self.targets.get(target).ok_or_else(|| format!("`{target}` is no postgres target"))?;
+        let permit = if purpose.watches {
+            Some(place.watchers.clone().acquire_owned().await.map_err(|err| err.to_string())?)
+        } else {
+            None
+        };
+        let generation = self.generation.load(Ordering::Relaxed);
+        let mut session = None;
+        while let Some(mut kept) = place.kept(purpose, generation) {
+            if kept.is_current().await {
+                session = Some(kept);
+                break;
+            }
+        }
+        let session = match session {
+            Some(session) => session,
+            None => Box::pin(connect::connect(target, &place.target, purpose, secrets)).await?,
+        };
+        Ok(Lease { session: Some(session), generation, purpose, idle: Arc::clone(&place.idle), _permit: permit })
+    }
+
+    /// Asks the server to stop what `token` stands for. Best effort: the statement's own end tells.
+    pub(in crate::world::live) async fn cancel(&self, target: &TargetId, token: tokio_postgres::CancelToken) {
+        let Some(place) = self.targets.get(target) else { return };
+        match place.target.tls {
+            Tls::Disable => drop(token.cancel_query(NoTls).await),
+            Tls::VerifyFull => {
+                if let Ok(connector) = connect::connector(&place.target).await {
+                    drop(token.cancel_query(connector).await);
+                }
+            }
+        }
+    }
+}
+
+impl Place {
+    /// A connection that nobody uses, made in this generation.
+    fn kept(&self, purpose: Purpose, generation: u64) -> Option<PgSession> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle.entry(purpose).or_default();
+        kept.retain(|(made_in, _)| *made_in == generation);
+        kept.pop().map(|(_, session)| session)
+    }
+}

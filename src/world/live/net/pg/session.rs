@@ -1,0 +1,178 @@
+//! One open connection to PostgreSQL, and what the server says on it unasked.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::AbortHandle;
+use tokio_postgres::{AsyncMessage, Client, Connection};
+
+use super::explain::explain;
+use crate::contain::contain;
+use crate::world::live::secrets::Secrets;
+
+/// Notices of the server that are kept until somebody reads them; a loop in a function can raise any number.
+const MOST_NOTICES: usize = 100;
+/// Longest text of one notice, in characters.
+const LONGEST_NOTICE: usize = 300;
+/// A connection that watches is made anew after this long, so that it cannot look at a server that moved for ever.
+const OLDEST: Duration = Duration::from_mins(1);
+/// The name of a kept connection's server is looked up again when this much time has passed.
+const LOOK_UP_EVERY: Duration = Duration::from_secs(5);
+/// Longest time for that look.
+const LOOK_UP: Duration = Duration::from_secs(2);
+
+/// Something that the server said besides an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::world::live) struct ServerNotice {
+    /// `WARNING`, `NOTICE`, `INFO` …
+    pub(in crate::world::live) severity: String,
+    /// What it says, cleaned and without secrets; with its detail and hint.
+    pub(in crate::world::live) text: String,
+}
+
+impl ServerNotice {
+    /// Whether the server warns: what was asked for may not have been done.
+    pub(in crate::world::live) fn is_warning(&self) -> bool {
+        self.severity == "WARNING"
+    }
+}
+
+/// Notices that nobody has read yet, as the server sent them.
+#[derive(Default)]
+pub(super) struct Notices(Mutex<(VecDeque<tokio_postgres::error::DbError>, u64)>);
+
+impl Notices {
+    fn keep(&self, notice: tokio_postgres::error::DbError) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.0.len() < MOST_NOTICES {
+            kept.0.push_back(notice);
+        } else {
+            kept.1 += 1;
+        }
+    }
+
+    fn take(&self) -> (Vec<tokio_postgres::error::DbError>, u64) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let dropped = std::mem::take(&mut kept.1);
+        (kept.0.drain(..).collect(), dropped)
+    }
+}
+
+/// Serves a connection until it ends, and keeps what the server says unasked.
+pub(super) async fn serve<S, T>(mut connection: Connection<S, T>, notices: Arc<Notices>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let work = async {
+        while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+            if let AsyncMessage::Notice(notice) = message {
+                notices.keep(notice);
+            }
+        }
+    };
+    drop(contain(work).await);
+}
+
+/// One open connection.
+pub(in crate::world::live) struct PgSession {
+    pub(super) client: Client,
+    /// `old (10.0.0.5:5432)`, for messages.
+    pub(super) place: String,
+    pub(super) user: String,
+    /// The name that led here, and where it led; nothing for a socket in the file system.
+    pub(super) reached: Option<(String, SocketAddr)>,
+    /// Whether a pooler stands between: settings made here would be left on a connection that others use.
+    pub(super) pooled: bool,
+    pub(super) notices: Arc<Notices>,
+    pub(super) task: AbortHandle,
+    pub(super) opened: Instant,
+    pub(super) looked_up: Instant,
+}
+
+impl Drop for PgSession {
+    fn drop(&mut self) {
+        // A hung server must not keep the socket and its task.
+        self.task.abort();
+    }
+}
+
+impl PgSession {
+    /// The driver's handle.
+    pub(in crate::world::live) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// `old (10.0.0.5:5432)`, for messages.
+    pub(in crate::world::live) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Whether a pooler stands between here and the server.
+    pub(in crate::world::live) fn pooled(&self) -> bool {
+        self.pooled
+    }
+
+    /// What went wrong on this connection, as a sentence.
+    pub(in crate::world::live) fn explain(&self, err: &tokio_postgres::Error, secrets: &Secrets) -> String {
+        explain(err, &self.place, &self.user, secrets)
+    }
+
+    /// What the server has said unasked since this was asked last, oldest first, and how much more there was.
+    pub(in crate::world::live) fn notices(&self, secrets: &Secrets) -> (Vec<ServerNotice>, u64) {
+        let (notices, dropped) = self.notices.take();
+        let told = notices.into_iter().map(|notice| {
+            let mut text = notice.message().to_owned();
+            for (word, more) in [("detail", notice.detail()), ("hint", notice.hint())] {
+                if let Some(more) = more {
+                    text = format!("{text}; {word}: {more}");
+                }
+            }
+            // In the server's language otherwise; this one is always in English (protocol 3.0, field `V`).
+            let severity = notice.parsed_severity().map_or_else(|| notice.severity().to_owned(), |s| s.to_string());
+            ServerNotice {
+                severity: secrets.tell_brief(&severity, 20),
+                text: secrets.tell_brief(&format!("{text} ({})", notice.code().code()), LONGEST_NOTICE),
+            }
+        });
+        (told.collect(), dropped)
+    }
+
+    /// Begins a transaction that cannot write. Its limits are gone with it, so that nothing of ours is left on a
+    /// connection that a pooler hands on, and what the server has set for the database itself can be read.
+    pub(in crate::world::live) async fn begin_reading(&self, limit: Duration) -> Result<(), tokio_postgres::Error> {
+        let ms = limit.as_millis().max(1);
+        let begin = format!(
+            "begin isolation level read committed read only; \
+             set local statement_timeout = {ms}; set local lock_timeout = {ms}"
+        );
+        self.client.batch_execute(&begin).await
+    }
+
+    /// Ends it.
+    pub(in crate::world::live) async fn end_reading(&self) -> Result<(), tokio_postgres::Error> {
+        self.client.batch_execute("rollback").await
+    }
+
+    /// Whether it may be used once more: it is open, young, and its server is still where its name leads.
+    pub(super) async fn is_current(&mut self) -> bool {
+        if self.client.is_closed() || self.opened.elapsed() >= OLDEST {
+            return false;
+        }
+        let Some((name, address)) = &self.reached else { return true };
+        if self.looked_up.elapsed() < LOOK_UP_EVERY {
+            return true;
+        }
+        self.looked_up = Instant::now();
+        let found = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((name.as_str(), address.port()))).await;
+        match found {
+            Ok(Ok(mut found)) => found.any(|found| found.ip() == address.ip()),
+            // Nobody says that it moved; its minute ends soon.
+            _ => true,
+        }
+    }
+}

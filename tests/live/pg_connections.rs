@@ -1,0 +1,190 @@
+//! Where connections to PostgreSQL lead, what they say, and what they leave behind.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use gonogo::core::action::Action;
+use gonogo::core::kind::sql::{OnWarning, SqlAction, SqlProbe};
+use gonogo::core::probe::ProbeKind;
+use gonogo::core::target::{Postgres, Target, Tls};
+use gonogo::core::time::Span;
+use gonogo::core::value::{FieldType, Value};
+use gonogo::world::World as _;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::pg::Cluster;
+use crate::pgbouncer::Pooler;
+use crate::support::{Setting, failed, succeeded};
+
+fn sql(statements: &[&str]) -> SqlAction {
+    SqlAction {
+        target: "db".into(),
+        statements: statements.iter().map(|text| (*text).to_owned()).collect(),
+        transaction: false,
+        expect: None,
+        limit: Span::secs(20),
+        warnings: OnWarning::Show,
+        simulate: Vec::new(),
+    }
+}
+
+fn text_probe(query: &str) -> ProbeKind {
+    ProbeKind::Sql(SqlProbe {
+        target: "db".into(),
+        query: query.to_owned(),
+        fields: BTreeMap::from([("x".to_owned(), FieldType::String)]),
+        simulate: BTreeMap::new(),
+    })
+}
+
+fn target(dsn: String) -> Target {
+    Target::Postgres(Postgres { dsn, password: None, tls: Tls::Disable, ca: None })
+}
+
+fn reads(value: &Value, wanted: &str) -> bool {
+    value.at("x") == Some(&wanted.into())
+}
+
+/// An address that leads to one server and then to another. Connections that are open stay where they are, as they do
+/// when a name moves.
+struct Endpoint {
+    port: u16,
+    leads_to: Arc<AtomicU16>,
+}
+
+impl Endpoint {
+    async fn to(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Self { port: listener.local_addr().unwrap().port(), leads_to: Arc::new(AtomicU16::new(port)) };
+        let leads_to = Arc::clone(&endpoint.leads_to);
+        tokio::spawn(async move {
+            while let Ok((mut from, _)) = listener.accept().await {
+                let port = leads_to.load(Ordering::SeqCst);
+                tokio::spawn(async move {
+                    let Ok(mut to) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+                    drop(tokio::io::copy_bidirectional(&mut from, &mut to).await);
+                });
+            }
+        });
+        endpoint
+    }
+
+    fn move_to(&self, port: u16) {
+        self.leads_to.store(port, Ordering::SeqCst);
+    }
+
+    fn target(&self) -> Target {
+        target(format!("host=localhost port={} user=postgres dbname=postgres", self.port))
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_written_to_a_server_that_the_address_has_left() {
+    let (old, new) = (Cluster::start().await, Cluster::start().await);
+    for cluster in [&old, &new] {
+        cluster.sql("create table t(x int)").await;
+    }
+    old.sql("create table here as select 'old' as x").await;
+    new.sql("create table here as select 'new' as x").await;
+    let endpoint = Endpoint::to(old.port).await;
+    let setting = Setting::default().target("db", endpoint.target());
+    let mut stage = setting.probe("where", text_probe("select x from here")).stage();
+    stage.world.watch();
+    stage.value("where", |value| reads(value, "old")).await;
+    succeeded(&stage.run(Action::Sql(sql(&["insert into t values (1)"]))).await);
+    endpoint.move_to(new.port);
+    succeeded(&stage.run(Action::Sql(sql(&["insert into t values (2)"]))).await);
+    assert_eq!(old.text("select string_agg(x::text, ' ') from t").await.as_deref(), Some("1"));
+    assert_eq!(new.text("select string_agg(x::text, ' ') from t").await.as_deref(), Some("2"));
+    // After a step the probes look anew, too.
+    stage.value("where", |value| reads(value, "new")).await;
+}
+
+#[tokio::test]
+async fn a_fence_is_seen_as_the_database_has_it_and_not_as_our_own_session_does() {
+    let cluster = Cluster::start().await;
+    let ask = text_probe("select current_setting('default_transaction_read_only') as x");
+    let dsn = format!("host=127.0.0.1 port={} user=postgres dbname=postgres", cluster.port);
+    // A session that says it is read only would not be let in by this.
+    let mut stage = Setting::default()
+        .target("db", target(format!("{dsn} target_session_attrs=read-write")))
+        .probe("fence", ask)
+        .stage();
+    stage.world.watch();
+    stage.value("fence", |value| reads(value, "off")).await;
+    let fence = sql(&["alter database postgres set default_transaction_read_only = on"]);
+    succeeded(&stage.run(Action::Sql(fence)).await);
+    let refused = stage.failure("fence").await;
+    assert!(refused.contains("does not allow writes"), "{refused}");
+    let mut stage = Setting::default()
+        .target("db", target(dsn))
+        .probe("fence", text_probe("select current_setting('default_transaction_read_only') as x"))
+        .stage();
+    stage.world.watch();
+    stage.value("fence", |value| reads(value, "on")).await;
+    // The fence does not catch who has to take it away.
+    let open = sql(&["alter database postgres reset default_transaction_read_only"]);
+    succeeded(&stage.run(Action::Sql(open)).await);
+    stage.value("fence", |value| reads(value, "off")).await;
+}
+
+#[tokio::test]
+async fn what_the_server_warns_of_is_shown_and_fails_the_step_when_asked() {
+    let cluster = Cluster::start_with(&["wal_level=replica"]).await;
+    cluster.sql("create table t(x int)").await;
+    let mut stage = Setting::default().target("db", cluster.target()).stage();
+    let publish = "create publication p for table t";
+    let done = stage.run(Action::Sql(sql(&[publish]))).await;
+    assert!(succeeded(&done).contains("the server warns: ") && succeeded(&done).contains("wal_level"), "{done:?}");
+    assert!(stage.lines().iter().any(|line| line.trim_start().starts_with("WARNING: ")), "{:?}", stage.lines());
+    cluster.sql("drop publication p").await;
+
+    let strict = SqlAction { warnings: OnWarning::Fail, transaction: true, ..sql(&[publish]) };
+    let ended = stage.run(Action::Sql(strict)).await;
+    assert!(failed(&ended).contains("gave a warning") && failed(&ended).contains("nothing was changed"), "{ended:?}");
+    assert_eq!(cluster.text("select count(*) from pg_publication").await.as_deref(), Some("0"));
+    let strict = SqlAction { warnings: OnWarning::Fail, ..sql(&[publish]) };
+    let ended = stage.run(Action::Sql(strict)).await;
+    assert!(failed(&ended).contains("the statement has taken effect"), "{ended:?}");
+
+    // A notice is no warning; a thousand of them are counted; and hostile ones cannot draw.
+    let talk = "do $$ begin for i in 1..1000 loop raise notice 'row % of 1000\x1b[2J', i; end loop; end $$";
+    let strict = SqlAction { warnings: OnWarning::Fail, ..sql(&[talk]) };
+    succeeded(&stage.run(Action::Sql(strict)).await);
+    let lines = stage.lines();
+    assert!(lines.iter().any(|line| line.contains("NOTICE: row 1 of 1000")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("900 more notices")), "{lines:?}");
+    assert!(!lines.iter().any(|line| line.contains('\u{1b}')), "{lines:?}");
+}
+
+#[tokio::test]
+async fn nothing_of_ours_is_left_on_a_session_that_a_pooler_hands_on() {
+    for more in ["", "ignore_startup_parameters = options"] {
+        let pooler = Pooler::start_with(&format!("default_pool_size = 1\n{more}")).await;
+        let mut stage = Setting::default()
+            .target("db", pooler.target("app", "shop"))
+            .probe("row", text_probe("select current_setting('statement_timeout') as x"))
+            .stage();
+        pooler.cluster.sql("create table t(x int)").await;
+        stage.world.watch();
+        // Inside our own transaction the limit holds.
+        stage.value("row", |value| reads(value, "3s")).await;
+        let done = stage.run(Action::Sql(sql(&["insert into t values (1)"]))).await;
+        succeeded(&done);
+        let together =
+            SqlAction { transaction: true, ..sql(&["insert into t values (2)", "insert into t values (3)"]) };
+        succeeded(&stage.run(Action::Sql(together)).await);
+        assert!(stage.lines().iter().any(|line| line.contains("through a pooler")), "{:?}", stage.lines());
+        let client = pooler.client("shop").await;
+        for setting in ["statement_timeout", "lock_timeout", "default_transaction_read_only"] {
+            let messages = client.simple_query(&format!("show {setting}")).await.unwrap();
+            let shown = messages.iter().find_map(|message| match message {
+                tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+                _ => None,
+            });
+            let wanted = if setting == "default_transaction_read_only" { "off" } else { "0" };
+            assert_eq!(shown.as_deref(), Some(wanted), "{setting} {more}");
+        }
+    }
+}
