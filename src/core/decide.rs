@@ -351,7 +351,7 @@ impl Operator<'_> {
         if by.is_empty() { Ok(()) } else { Err(Refusal::NeededBy { step: step.id.clone(), by }) }
     }
 
-    /// What nothing in the runbook takes back, or what its undo could not: somebody did it and says how.
+    /// Records a step as taken back by hand: the runbook has no undo for it, or the undo failed.
     fn taken_back_by_hand(&self, id: &StepId, reason: &str, seen: &Picture) -> Result<Decision, Refusal> {
         let step = self.step(id)?;
         self.may_go_back(step)?;

@@ -286,7 +286,7 @@ pub enum Fact {
         /// What it said.
         outcome: Outcome,
     },
-    /// Somebody wrote something down.
+    /// A note was added.
     NoteAdded {
         /// Who.
         by: Who,

@@ -18,7 +18,7 @@ pub use super::running::{Interruption, Running};
 pub use super::step_run::{Course, FailureCause, JobResult, StepProgress, StepRun};
 pub use super::write_pause::WritePause;
 
-/// A run as its facts tell it.
+/// A run, as the fold of its facts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Run {
     /// Where it takes place; `None` before it was opened.
@@ -27,7 +27,7 @@ pub struct Run {
     pub opened: Option<At>,
     /// Digest of the plan it was opened with.
     pub plan: Option<String>,
-    /// Who drives, while somebody does.
+    /// Who drives at present.
     pub driver: Option<Who>,
     /// How and when it ended.
     pub ended: Option<(At, Ending)>,
@@ -52,7 +52,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// The run that these facts tell.
+    /// Folds facts into a run.
     pub fn fold<'a>(plan: &Plan, facts: impl IntoIterator<Item = &'a super::fact::Recorded>) -> Run {
         let mut run = Run::default();
         for recorded in facts {
@@ -61,7 +61,7 @@ impl Run {
         run
     }
 
-    /// What has become of the step; the first state for one nobody touched.
+    /// Returns what has become of the step; the first state if it was never touched.
     pub fn step(&self, id: &StepId) -> &StepRun {
         self.steps.get(id).unwrap_or(&UNTOUCHED)
     }
@@ -104,7 +104,7 @@ impl Run {
         }
     }
 
-    /// What growth is counted from by whoever asks; nothing for a step that has not begun.
+    /// Returns the numbers from which growth is counted for a step or its undo; `None` before it has begun.
     pub fn baselines(&self, asker: &Asker) -> Option<&Baselines> {
         let step = self.steps.get(&asker.step)?;
         Some(if asker.undo { &step.undo_baselines } else { &step.baselines })

@@ -47,7 +47,7 @@ pub struct StepRun {
     pub results: Vec<JobResult>,
 }
 
-/// A step that nobody has touched.
+/// The state of a step that was never touched.
 pub(super) static UNTOUCHED: StepRun = StepRun {
     phase: StepProgress::Pending,
     course: Course::Working,

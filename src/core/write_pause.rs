@@ -2,7 +2,7 @@
 
 use super::time::{At, Span};
 
-/// The write pause as the cockpit's own facts tell it. Customers may see a longer one: they are measured apart.
+/// The write pause by the cockpit's own facts. Customers may see a longer one, which their probe measures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WritePause {
     /// Since when writes have been stopped.

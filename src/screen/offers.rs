@@ -42,9 +42,9 @@ impl<'a> Offer<'a> {
     }
 }
 
-/// Said to whoever wants to do something where nothing can be done.
+/// The refusal of a command in a session that cannot act.
 pub const WATCHING: &str = "this cockpit only watches: start a run to do something";
-/// Said to whoever wants to change what is over.
+/// The refusal of a command on a run that has ended.
 pub const REPLAYED: &str = "this is a replay: what has happened cannot be changed";
 
 /// Why an action cannot be done in this kind of session, whatever the state of the run. `None` when it can.
@@ -149,7 +149,7 @@ fn available(context: &ViewContext, step: Option<&Step>, action: KeyAction) -> b
     }
 }
 
-/// Whether stakeholders should have been told how it goes by now.
+/// Whether a status update is due.
 fn overdue(context: &ViewContext) -> bool {
     let every = context.plan.comms.as_ref().map(|comms| comms.every);
     every.zip(context.run.last_update).is_some_and(|(every, last)| context.now.since(last) >= every)

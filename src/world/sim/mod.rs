@@ -55,7 +55,7 @@ pub struct SimOptions {
     pub scenarios: Vec<Scenario>,
 }
 
-/// How things really stand: what nobody in the cockpit need know.
+/// The true state of the simulated world, which the cockpit may not know.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Truth {
     /// Rows that customers were told were saved and that the database their application uses does not have.
@@ -211,7 +211,7 @@ impl SimWorld {
         }
     }
 
-    /// Whether a job took effect, as somebody finds who goes and looks. `None` while it is under way.
+    /// Returns whether a job took effect, as a look at the servers would show. `None` while it is under way.
     pub fn took_effect(&self, key: &JobKey) -> Option<bool> {
         if self.running.contains_key(key) { None } else { Some(self.effects.get(key).copied().unwrap_or(false)) }
     }

@@ -22,7 +22,7 @@ const COLD: f64 = 1.6;
 const WARMING_S: f64 = 25.0;
 /// Spread of answers.
 const SPREAD: f64 = 0.22;
-/// Stands for the status of an answer that did not come in time, which fails as well.
+/// The status of an answer that did not come in time. It counts as a failure.
 const SILENT: u16 = 999;
 /// From here on customers lose their patience with slow answers, and here all of them have, in milliseconds.
 const SLOW_MS: f64 = 5_000.0;
