@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
+use tracing::info;
 
 use crate::core::fact::Ending;
 use crate::core::time::Span;
@@ -137,7 +138,9 @@ impl<S: RunSession> Cockpit<S> {
             }
         }
         terminal.leave();
-        (self.exit(), self.session)
+        let exit = self.exit();
+        info!(?exit, "the cockpit is left");
+        (exit, self.session)
     }
 
     /// Takes in what has come meanwhile without waiting for more: a key that is held down must not starve what it is

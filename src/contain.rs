@@ -10,6 +10,8 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::pin::pin;
 use std::sync::Once;
 
+use tracing::error;
+
 thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -69,6 +71,8 @@ pub fn keep_quiet() {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             if !noted(info) {
+                // Its text may hold anything; the place is ours.
+                error!(place = info.location().map(ToString::to_string), "a panic");
                 previous(info);
             }
         }));

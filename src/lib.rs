@@ -5,6 +5,7 @@ pub mod clock;
 pub mod cockpit;
 pub mod contain;
 pub mod core;
+pub mod diagnostics;
 pub mod driver;
 pub mod explain;
 pub mod history;

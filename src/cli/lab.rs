@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use tracing::info;
+
 use super::farewell::program;
 use super::records::MODE;
 use super::{CliError, Look, Outcome, RunbookArgs, drive, loopback, say};
@@ -33,6 +35,7 @@ fn start(state: &Path) -> Result<Lab, CliError> {
     say("starting a disposable world on loopback...");
     let lab =
         crate::lab::start(&options(state)?, &mut |line: &str| say(&format!("  {line}"))).map_err(CliError::outside)?;
+    info!(process = lab.pid, dir = %lab.dir.display(), "the lab is up");
     Ok(lab)
 }
 
@@ -152,6 +155,7 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool)
         return result;
     }
     stop(state).map_err(CliError::outside)?;
+    info!("the lab is gone");
     let unfinished = !matches!(result, Ok(0));
     say(if unfinished {
         "the lab is gone, so this run cannot be gone on with; --keep would have kept it"

@@ -23,9 +23,11 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use tracing::{error, info};
 
 #[cfg(not(feature = "lab"))]
 use self::without_lab as lab;
+use crate::diagnostics::DiagnosticLog;
 use crate::term::ColorChoice;
 use crate::text::clean;
 
@@ -76,6 +78,9 @@ pub struct Cli {
     /// Drive by lines instead of a screen: for screen readers, pipes, CI and dead terminals; `help` lists the commands
     #[arg(long, global = true)]
     plain: bool,
+    /// Append to a file what gonogo itself does, for a report of a fault; the variable `GONOGO_LOG` says how much [default: info]
+    #[arg(long, global = true, value_name = "FILE")]
+    log: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -231,6 +236,31 @@ enum Command {
     },
 }
 
+impl Command {
+    /// Its word, for the diagnostic log. What it is given is left out.
+    fn name(&self) -> &'static str {
+        match self {
+            Command::Check(_) => "check",
+            Command::Plan(_) => "plan",
+            Command::Rehearse(_) => "rehearse",
+            Command::Rehearsals(_) => "rehearsals",
+            Command::Run { .. } => "run",
+            Command::Resume { .. } => "resume",
+            Command::Runs => "runs",
+            Command::Watch(_) => "watch",
+            Command::Lab { .. } => "lab",
+            Command::Verify { .. } => "verify",
+            Command::Replay { .. } => "replay",
+            Command::Log { .. } => "log",
+            Command::Explain { .. } => "explain",
+            Command::Schema { .. } => "schema",
+            Command::Completions { .. } => "completions",
+            Command::RunJob { .. } => "run-job",
+            Command::LabServe { .. } => "lab-serve",
+        }
+    }
+}
+
 /// What went wrong, and with which exit status the program ends.
 #[derive(Debug)]
 pub struct CliError {
@@ -268,9 +298,23 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    // Kept until the end, so that the last lines are written.
+    let _log = match cli.log.as_deref().map(DiagnosticLog::start).transpose() {
+        Ok(log) => log,
+        Err(error) => {
+            say_error(&error.to_string());
+            return ExitCode::from(2);
+        }
+    };
+    let command = cli.command.as_ref().map_or("rehearse", Command::name);
+    info!(command, version = env!("CARGO_PKG_VERSION"), process = std::process::id(), "gonogo begins");
     match dispatch(cli) {
-        Ok(status) => ExitCode::from(status),
+        Ok(status) => {
+            info!(status, "gonogo ends");
+            ExitCode::from(status)
+        }
         Err(failure) => {
+            error!(status = failure.status, why = %failure.text, "gonogo ends");
             say_error(&failure.text);
             ExitCode::from(failure.status)
         }
@@ -278,7 +322,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Outcome {
-    let Cli { state_dir, color, plain, command } = cli;
+    let Cli { state_dir, color, plain, log: _, command } = cli;
     let look = Look { color: if plain { ColorChoice::Never } else { color }, plain };
     let state = || crate::journal::state_dir(state_dir.as_deref()).map_err(CliError::usage);
     match command {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, sleep_until};
+use tracing::{debug, error, info, warn};
 
 use super::journaling::Journaling;
 use super::opening::{EngineError, Opening};
@@ -80,6 +81,7 @@ impl<W: World> Engine<W> {
     ) -> Result<Self, EngineError> {
         let now = clock.now();
         let opened = opening.begin(&plan, who.clone(), epoch)?;
+        info!(driver = %who.0, epoch, recorded = opened.facts.len(), plan = %plan.digest, "the driver arrives");
         world.watch();
         let board = Board::new(&plan, now);
         let view = RunView::new(plan, opened.run, &opened.facts, board);
@@ -113,7 +115,9 @@ impl<W: World> Engine<W> {
     /// Leaves as soon as no job is under way in the world: nothing new is started from here on.
     pub fn leave(&mut self, why: impl Into<String>) {
         if self.leaving.is_none() {
-            self.leaving = Some(why.into());
+            let why = why.into();
+            info!(why = %why, must_finish = self.must_finish(), "the driver is leaving");
+            self.leaving = Some(why);
             self.pump();
         }
     }
@@ -160,13 +164,21 @@ impl<W: World> Engine<W> {
         match notice {
             Some(Notice::Ack(Ack { ticket, result: Ok(records) })) => self.recorded(ticket, &records),
             Some(Notice::Ack(Ack { result: Err(error), .. }) | Notice::Ended(error)) => {
-                self.fault.get_or_insert(error.to_string());
+                self.fail(error.to_string());
                 self.queue.give_up();
             }
             None => {
-                self.fault.get_or_insert("the journal's thread has ended".to_owned());
+                self.fail("the journal's thread has ended".to_owned());
                 self.queue.give_up();
             }
+        }
+    }
+
+    /// Acting stops for good. Only the first reason is kept.
+    fn fail(&mut self, why: String) {
+        if self.fault.is_none() {
+            error!(why = %why, "acting stops");
+            self.fault = Some(why);
         }
     }
 
@@ -175,11 +187,15 @@ impl<W: World> Engine<W> {
         let Some(Pending { at, decision, .. }) = self.queue.take(ticket) else { return };
         self.journal.output(self.clock.now());
         for (fact, record) in decision.facts.into_iter().zip(records) {
+            info!(seq = record.seq, fact = fact.kind(), "recorded");
             self.left |= matches!(fact, Fact::DriverLeft { .. });
             self.view.update(at, ViewEvent::Fact(Recorded { seq: record.seq, at, fact }));
             self.journal.durable(record);
         }
         let waited = self.clock.now().since(at);
+        if Watchdog::is_silence(waited) {
+            warn!(%waited, "the journal was slow");
+        }
         for effect in decision.effects {
             self.perform(effect, waited);
         }
@@ -187,9 +203,11 @@ impl<W: World> Engine<W> {
 
     /// Lets an effect out that has `waited` for its record.
     fn perform(&mut self, effect: Effect, waited: Span) {
+        debug!(?effect, "let out");
         match effect {
             Effect::StartJob(key) if self.watchdog.is_too_late(&key, waited) => {
                 let what = format!("not started: its record took {waited}, and what was GO then may not be GO now");
+                warn!(job = %key, "{what}");
                 self.queue.push_first(Input::JobEnded { key, outcome: Outcome::Failed { what }, took: Span::ZERO });
             }
             Effect::StartJob(key) => {
@@ -229,7 +247,7 @@ impl<W: World> Engine<W> {
             Some(WorldEvent::Adopted { key, adoption }) => self.queue.push(Input::JobAdopted { key, adoption }),
             None => {
                 self.world_ended = true;
-                self.fault.get_or_insert("the world has closed: its tasks have ended".to_owned());
+                self.fail("the world has closed: its tasks have ended".to_owned());
             }
         }
     }
@@ -269,6 +287,7 @@ impl<W: World> Engine<W> {
             return Some(Decision { facts: vec![fact], effects: Vec::new() });
         }
         if let Some(by_ms) = self.watchdog.wall_clock_jump(&self.clock) {
+            warn!(by_ms, "the wall clock was set");
             // What was seen before may be older than it looks.
             if by_ms > 0 {
                 self.forget_the_board(now, "the clock jumped forward".to_owned());
@@ -293,6 +312,7 @@ impl<W: World> Engine<W> {
     fn look(&mut self, now: At) {
         let gap = self.watchdog.look(now);
         if let Some(gap) = gap.filter(|_| self.view.run().ended.is_none()) {
+            warn!(%gap, "nobody had watched");
             self.watchdog.add_gap(gap);
             self.forget_the_board(now, format!("nobody had watched for {gap}"));
         }
@@ -308,6 +328,7 @@ impl<W: World> Engine<W> {
     /// Leaves although the journal does not answer, and says what it may have missed.
     fn leave_unrecorded(&mut self, silence: Span) {
         let missed = self.queue.unrecorded().join(", ");
+        error!(%silence, missed = %missed, "the driver leaves a journal that does not answer");
         self.fault =
             Some(format!("it had not answered for {silence} when the operator left; perhaps not recorded: {missed}"));
         self.journal.abandon();
@@ -318,9 +339,7 @@ impl<W: World> Engine<W> {
         let ticket = self.queue.next_ticket();
         match self.journal.submit(ticket, at, &decision) {
             Ok(()) => self.queue.leaves(ticket, at, decision),
-            Err(fault) => {
-                self.fault.get_or_insert(fault);
-            }
+            Err(fault) => self.fail(fault),
         }
     }
 

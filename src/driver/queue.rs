@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use tracing::{debug, info};
+
 use crate::core::decide::decide;
 use crate::core::input::{Command, Decision, Input};
 use crate::core::job::JobKey;
@@ -47,7 +49,10 @@ impl DecisionQueue {
             match decide(view.plan(), view.run(), view.board(), now, input) {
                 Ok(decision) if decision.is_empty() => {}
                 Ok(decision) => return Some(decision),
-                Err(refusal) => self.refusal = Some((now, refusal)),
+                Err(refusal) => {
+                    info!(why = %refusal, "refused");
+                    self.refusal = Some((now, refusal));
+                }
             }
         }
         None
@@ -62,6 +67,7 @@ impl DecisionQueue {
 
     /// Notes that a decision is on its way to the disk.
     pub(super) fn leaves(&mut self, ticket: u64, at: At, decision: Decision) {
+        debug!(ticket, facts = decision.facts.len(), effects = decision.effects.len(), "decided");
         self.pending = Some(Pending { ticket, at, decision });
     }
 
@@ -104,6 +110,7 @@ impl DecisionQueue {
         };
         self.inputs.retain(|input| !matches!(input, Input::Operator { .. }) || stops(input));
         if self.inputs.len() < before {
+            info!(why = %refusal, "refused");
             self.refusal = Some((now, refusal.clone()));
         }
     }

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, config::DbConfig, params};
+use tracing::info;
 
 use super::{
     Digest, Head, JournalError, JournalFault, Ledger, NewRecord, Record, RunDir, Sample, head::HeadKeeper,
@@ -61,6 +62,7 @@ impl Journal {
         let epoch = lease(&mut conn).map_err(|cause| JournalError::database("take the lease on", &path, cause))?;
         let keeper = HeadKeeper::spawn(dir.path(), epoch)?;
         keeper.note(head);
+        info!(run = %dir.id(), epoch, facts = head.seq, warning = warning.as_deref(), "the journal is open");
         Ok(Self { conn, keeper, _lock: lock, dir, epoch, head, warning, pages: 0, end: None })
     }
 

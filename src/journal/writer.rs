@@ -9,6 +9,7 @@ use std::{
 };
 
 use tokio::sync::mpsc;
+use tracing::{debug, error, warn};
 
 use super::{JournalError, Ledger, NewRecord, Record, Sample};
 
@@ -163,7 +164,12 @@ impl Worker {
         loop {
             match self.next() {
                 Work::Decisions(ticket, batch) => {
+                    let begun = Instant::now();
                     let result = self.ledger.append(&batch);
+                    match &result {
+                        Ok(records) => debug!(ticket, records = records.len(), took = ?begun.elapsed(), "written"),
+                        Err(error) => error!(ticket, why = %error, "facts are not written"),
+                    }
                     self.shared.queue().ended |= result.is_err();
                     // The driver may have gone; what it decided is written all the same.
                     let _ = self.notices.send(Notice::Ack(Ack { ticket, result }));
@@ -173,6 +179,7 @@ impl Worker {
                     let written = self.ledger.append_samples(&samples);
                     if written.is_err() {
                         self.shared.queue().dropped += samples.len() as u64;
+                        warn!(samples = samples.len(), "samples are not written");
                     }
                     self.settle(written);
                     self.since_tidy = self.since_tidy.saturating_add(1);
@@ -195,6 +202,7 @@ impl Worker {
             return;
         }
         drop(queue);
+        error!(why = %error, "the journal has ended");
         let _ = self.notices.send(Notice::Ended(error));
     }
 

@@ -13,6 +13,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
+use tracing::{info, warn};
 
 use crate::cockpit::CockpitExit;
 use crate::core::fact::Ending;
@@ -154,6 +155,7 @@ impl<S: RunSession> PlainCockpit<S> {
             (None, Some(why), None) => CockpitExit::Detached(why),
             (None, None, None) => CockpitExit::Left,
         };
+        info!(?exit, "the cockpit is left");
         Ok((exit, self.session))
     }
 
@@ -173,6 +175,7 @@ impl<S: RunSession> PlainCockpit<S> {
 
     /// Nobody is here any more: nothing new is started, what is under way finishes and is recorded.
     fn detach(&mut self, why: String) {
+        warn!(why = %why, "nobody is here any more");
         self.session.leave(why.clone());
         self.detached.get_or_insert(why);
         self.done |= self.watching;

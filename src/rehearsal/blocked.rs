@@ -151,9 +151,7 @@ fn shut_in(plan: &Plan, window: &Window, samples: Samples) -> Vec<Blocked> {
     }
     let probes: BTreeSet<&ProbeId> = polled(plan, step).flat_map(|(_, condition)| condition.probes()).collect();
     // What was measured so long before is still fresh when the window begins, however slow the probe is.
-    let before = |probe: &ProbeId| {
-        plan.probes.get(probe).map_or(Span::ZERO, |probe| probe.gone_after(probe.limit))
-    };
+    let before = |probe: &ProbeId| plan.probes.get(probe).map_or(Span::ZERO, |probe| probe.gone_after(probe.limit));
     let mut readings: Vec<(At, Reading, bool)> = Vec::new();
     for probe in &probes {
         let first = from.before(before(probe)).max(begun);

@@ -35,6 +35,7 @@ pub use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Rect, Size};
 use rustix::io::Errno;
 use tokio::sync::mpsc;
+use tracing::info;
 
 use encode::Encoder;
 use session::{Hold, Session};
@@ -199,6 +200,7 @@ impl Terminal {
             input::watch(session, &watchdog_stop);
         })?;
         terminal.spawn("term-write", writer::run)?;
+        info!(cols = size.width, rows = size.height, options = ?terminal.options, "the terminal is taken");
         Ok((terminal, events))
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
+use tracing::{info, warn};
 
 use super::encode;
 use super::tty::Tty;
@@ -154,6 +155,7 @@ impl Session {
     /// Books the loss of the terminal and tells the owner, once.
     pub(super) fn lose(&self, why: Lost) {
         if self.lost.set(why).is_ok() && self.holder() != Hold::Returned {
+            warn!(why = %why, "the terminal is lost");
             self.send(TermEvent::Lost(why));
         }
     }
@@ -176,6 +178,7 @@ impl Session {
             }
         }
         drop(hold);
+        info!(?to, "the terminal is given back");
         self.hold_changed.notify_all();
         if to == Hold::Returned {
             self.writer.stop();
@@ -225,6 +228,7 @@ impl Session {
         drop(hold);
         self.hold_changed.notify_all();
         let (cols, rows) = self.tty.size();
+        info!(cols, rows, "the terminal is taken again");
         self.send_while_held(TermEvent::Resumed);
         self.send_while_held(TermEvent::Resize { cols, rows });
         true

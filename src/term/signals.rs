@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
 use signal_hook::iterator::Signals;
+use tracing::info;
 
 use super::session::{Hold, Session};
 use super::{Signal, TermError, TermEvent};
@@ -61,6 +62,9 @@ fn handle(signal: i32) {
         let _ = signal_hook::low_level::emulate_default_handler(signal);
         return;
     };
+    if signal != SIGWINCH {
+        info!(signal = signal_hook::low_level::signal_name(signal), "a signal came");
+    }
     match signal {
         SIGINT => session.send_while_held(TermEvent::Signal(Signal::Interrupt)),
         SIGTERM | SIGQUIT => session.send_while_held(TermEvent::Signal(Signal::Terminate)),

@@ -17,10 +17,10 @@ use tempfile::TempDir;
 
 use crate::support::{Setting, failed, free_port, succeeded, unknown};
 
-const KEY: &str = "Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5LTQyNDI=";
+pub const KEY: &str = "Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5LTQyNDI=";
 
 /// A daemon that ends with the test.
-struct Daemon {
+pub struct Daemon {
     port: u16,
     child: Child,
     _dir: TempDir,
@@ -34,7 +34,7 @@ impl Drop for Daemon {
 }
 
 impl Daemon {
-    fn address(&self) -> String {
+    pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
@@ -61,7 +61,7 @@ impl Daemon {
         daemon
     }
 
-    fn knot() -> Self {
+    pub fn knot() -> Self {
         Self::start("knotd", |port, dir| {
             let dir = dir.display();
             std::fs::write(

@@ -31,13 +31,13 @@ use tokio::task::JoinSet;
 use crate::support::{Setting, failed, free_port, key, succeeded, unknown};
 
 /// A server whose tasks end with it.
-struct Server {
-    address: SocketAddr,
+pub struct Server {
+    pub address: SocketAddr,
     _tasks: JoinSet<()>,
 }
 
 /// Answers by `answer(path, headers)`.
-async fn serve<F, A>(answer: F) -> Server
+pub async fn serve<F, A>(answer: F) -> Server
 where
     F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<Full<Bytes>>> + Send + 'static,

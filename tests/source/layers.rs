@@ -8,9 +8,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("runbook", &["runbook", "core", "text"]),
     ("journal", &["journal", "text"]),
     ("scenario", &["scenario", "core", "runbook"]),
-    ("world", &["world", "core", "clock", "contain", "scenario", "text"]),
+    ("diagnostics", &["diagnostics", "text"]),
+    ("world", &["world", "core", "clock", "contain", "diagnostics", "scenario", "text"]),
     // What touches the outside knows nothing of what is made up for a rehearsal.
-    ("world/live", &["world", "core", "clock", "contain", "text"]),
+    ("world/live", &["world", "core", "clock", "contain", "diagnostics", "text"]),
     (
         "rehearsal",
         &[

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tracing::{debug, error, info, warn};
 
 mod declared;
 mod foreign;
@@ -126,6 +127,10 @@ impl Shared {
             Some(what) => Err(Failure::new(format!("{} broke its promise: {what}", probe.kind.name()))),
         });
         let took = done.saturating_duration_since(intended).as_millis();
+        match &result {
+            Ok(_) => debug!(probe = %id, took, "measured"),
+            Err(failure) => warn!(probe = %id, took, why = %failure, "no reading"),
+        }
         self.outbox.reading(Reading {
             probe: id.clone(),
             at: self.options.clock.at(intended.into_std()),
@@ -162,9 +167,15 @@ where
     let started = Instant::now();
     let (outcome, took) = contain(work).await.unwrap_or_else(|panicked| {
         let what = shared.secrets.tell_brief(&panicked.to_string(), 300);
+        error!(job = %key, what = %what, "a panic was caught");
         (Outcome::Unknown { why: format!("an error in gonogo itself ended the job: {what}") }, None)
     });
     let took = took.unwrap_or_else(|| Span::of(started.elapsed()));
+    match &outcome {
+        Outcome::Succeeded { summary } => info!(job = %key, %took, summary = %summary, "succeeded"),
+        Outcome::Failed { what } => warn!(job = %key, %took, what = %what, "failed"),
+        Outcome::Unknown { why } => warn!(job = %key, %took, why = %why, "nobody knows how it ended"),
+    }
     shared.databases.renew();
     shared.outbox.verdict(WorldEvent::Ended { key, outcome, took });
 }
@@ -175,6 +186,7 @@ impl World for LiveWorld {
     }
 
     fn start(&mut self, key: JobKey, action: &Action) {
+        info!(job = %key, kind = action.kind(), "started");
         let stop = self.stop_of(&key);
         let (shared, action) = (Arc::clone(&self.measuring.shared), action.clone());
         self.jobs.spawn(async move {
@@ -190,12 +202,14 @@ impl World for LiveWorld {
     }
 
     fn stop(&mut self, key: &JobKey) {
+        info!(job = %key, "asked to stop");
         if let Some(stop) = self.stops.get(key) {
             stop.send_replace(true);
         }
     }
 
     fn adopt(&mut self, key: JobKey, action: &Action) {
+        info!(job = %key, kind = action.kind(), "looked for");
         if !action.leaves_a_trace() {
             self.measuring.adopt(key, action);
             return;

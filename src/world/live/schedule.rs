@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand::Rng as _;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::error;
 
 use super::Shared;
 use super::kind::{Measure, watch_probe};
@@ -59,6 +60,7 @@ pub(super) fn start(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
             let work = |begun| watch_probe(Arc::clone(&shared), id.clone(), probe.clone(), begun);
             let tell = |panicked: Panicked| {
                 let what = shared.secrets.tell_brief(&panicked.to_string(), 300);
+                error!(probe = %id, what = %what, "a panic was caught");
                 let failure = Failure::new(format!("internal error in probe `{id}`: {what}"));
                 let now = Instant::now();
                 shared.reading(&id, &probe, now, now, Err(failure));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
+use tracing::info;
 
 use super::jobs::outbox::Outbox;
 use super::net::pg;
@@ -42,6 +43,7 @@ impl Watching {
             outbox: Outbox::default(),
             options,
         };
+        info!(probes = shared.probes.len(), targets = shared.targets.len(), "the live world is ready");
         Ok(Self { shared: Arc::new(shared), probes: JoinSet::new() })
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tracing::info;
 
 use crate::core::ids::ProbeId;
 use crate::core::job::{JobKey, Stream};
@@ -73,6 +74,9 @@ impl Outbox {
         let mut inner = self.inner();
         if let WorldEvent::Ended { key, .. } | WorldEvent::Adopted { key, .. } = &event {
             inner.tell_dropped(key);
+        }
+        if let WorldEvent::Adopted { key, adoption } = &event {
+            info!(job = %key, ?adoption, "found");
         }
         inner.jobs.push_back(event);
         drop(inner);

@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt as _;
+use tracing::{debug, warn};
 
 use self::mask::Masker;
 use super::foreign;
@@ -19,6 +20,7 @@ use crate::contain::contain_now;
 use crate::core::ids::SecretId;
 use crate::core::plan::SecretSource;
 use crate::core::quote::Placeholder;
+use crate::diagnostics;
 
 /// Longest a program that gives a secret may run.
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
@@ -104,7 +106,7 @@ impl Secrets {
         let mut rest = text;
         while let Some((before, secret, after)) = Placeholder::split(rest) {
             out.push_str(before);
-            let value = self.value(secret.name).await?;
+            let value = self.value(secret.name).await.inspect_err(|why| warn!(why = %why, "no secret"))?;
             let unknown = || format!("{} asks for a quoting there is not", foreign::brief(&secret.to_string(), 80));
             out.push_str(&secret.fill(&value).ok_or_else(unknown)?);
             rest = after;
@@ -192,7 +194,9 @@ impl Secrets {
         let masker = Masker::new(
             seen.values.iter().flat_map(|(id, values)| values.iter().map(|value| (id.as_str(), value.as_str()))),
         );
-        seen.masker = masker;
+        seen.masker = masker.clone();
+        diagnostics::mask_with(move |text| masker.mask(text));
+        debug!(secret = %id, known = seen.values.len(), "a value is masked from now on");
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

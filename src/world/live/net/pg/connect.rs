@@ -10,6 +10,7 @@ use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::debug;
 
 use super::Purpose;
 use super::explain::explain;
@@ -92,6 +93,7 @@ pub(super) async fn connect(
             Ok((client, notices, task, pooled)) => {
                 let now = Instant::now();
                 let reached = endpoint.reached();
+                debug!(place = %place, purpose = purpose.name, pooled, "connected");
                 return Ok(PgSession {
                     client,
                     place,
@@ -104,7 +106,10 @@ pub(super) async fn connect(
                     looked_up: now,
                 });
             }
-            Err(err) => last = explain(&err, &place, &user, secrets),
+            Err(err) => {
+                last = explain(&err, &place, &user, secrets);
+                debug!(why = %last, "not connected");
+            }
         }
     }
     Err(last)
