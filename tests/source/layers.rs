@@ -5,13 +5,14 @@ use crate::reader::Source;
 /// Who may use whom, as `ARCHITECTURE.md` says. Modules that hold the others together are not listed.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("core", &["core"]),
-    ("runbook", &["runbook", "core", "text"]),
+    ("runbook", &["runbook", "core", "latency", "text"]),
+    ("latency", &["latency", "core"]),
     ("journal", &["journal", "text"]),
     ("scenario", &["scenario", "core", "runbook"]),
     ("diagnostics", &["diagnostics", "text"]),
-    ("world", &["world", "core", "clock", "contain", "diagnostics", "scenario", "text"]),
+    ("world", &["world", "core", "clock", "contain", "diagnostics", "latency", "scenario", "text"]),
     // What touches the outside knows nothing of what is made up for a rehearsal.
-    ("world/live", &["world", "core", "clock", "contain", "diagnostics", "text"]),
+    ("world/live", &["world", "core", "clock", "contain", "diagnostics", "latency", "text"]),
     (
         "rehearsal",
         &[

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Coming, SimWorld};
+use super::{Coming, SimWorld, faults};
 use crate::core::ids::ProbeId;
 use crate::core::reading::{Failure, Reading};
 use crate::core::time::{At, Span};
@@ -12,10 +12,12 @@ use crate::core::value::Value;
 /// A lying or silent probe.
 #[derive(Clone, Debug)]
 pub(super) enum Mute {
-    /// It reports this, whatever is true; with some fields put in.
+    /// It reports this, whatever is true; with some values put in, by path.
     Lies(Option<Value>, BTreeMap<String, Value>),
     /// It does not answer.
     Silent,
+    /// Its measurements fail with this sentence.
+    Fails(String),
 }
 
 impl SimWorld {
@@ -86,20 +88,24 @@ impl SimWorld {
         };
         // The truth is looked at in any case, so that a lie changes nothing but what is said.
         let truth = watched.sees(&self.model, (id, probe), times);
-        let mute = self.muted.iter().rev().find(|(_, of, _)| of == id).map(|(.., mute)| mute);
-        let result = match mute {
-            None => truth,
-            Some(Mute::Silent) => Err(format!("no answer within {}", probe.limit)),
-            Some(Mute::Lies(frozen, fields)) => match (frozen.clone(), truth) {
-                (Some(Value::Map(mut map)), _) | (None, Ok(Value::Map(mut map))) => {
-                    map.extend(fields.clone());
-                    Ok(Value::Map(map))
-                }
-                (_, truth) => truth,
-            },
-        };
-        if mute.is_none() {
-            watched.last = result.as_ref().ok().cloned();
+        let mut result = truth.clone();
+        let mut muted = false;
+        // What began later says the last word.
+        for (.., mute) in self.muted.iter().filter(|(_, of, _)| of == id) {
+            muted = true;
+            result = match mute {
+                Mute::Silent => Err(format!("no answer within {}", probe.limit)),
+                Mute::Fails(what) => Err(what.clone()),
+                // A lie does not open a mouth that is shut.
+                Mute::Lies(frozen, says) => match (frozen, result) {
+                    (Some(frozen), _) => Ok(faults::misread(frozen, says, probe)),
+                    (None, Ok(value)) => Ok(faults::misread(&value, says, probe)),
+                    (None, failure) => failure,
+                },
+            };
+        }
+        if !muted {
+            watched.last = truth.ok();
         }
         match result {
             Ok(value) => Reading { probe: id.clone(), at, took, result: Ok(value) },

@@ -176,6 +176,9 @@ impl SimWorld {
 
     /// Tells the world a durable fact of the run: scenarios wait for them.
     pub fn saw(&mut self, at: At, fact: &Fact) {
+        if let Fact::JobEnded { key, outcome: Outcome::Succeeded { .. }, .. } = fact {
+            self.done_by_hand(key);
+        }
         let due = self.troubles.saw(at, fact);
         self.schedule(due);
     }

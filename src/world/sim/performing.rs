@@ -147,6 +147,20 @@ impl SimWorld {
         heard.then(|| WorldEvent::Ended { key: key.clone(), outcome, took })
     }
 
+    /// People have done what a checklist asks for: the world is as the runbook says it is then.
+    pub(super) fn done_by_hand(&mut self, key: &JobKey) {
+        let Some(action) = self.plan.action(key).filter(|action| action.checklist().is_some()) else { return };
+        let changes = action.simulate().to_vec();
+        if changes.is_empty() {
+            return;
+        }
+        let expect = self.plan.step(&key.step).and_then(|step| step.expect);
+        self.model.unsettle();
+        for change in &changes {
+            self.model.change(change, expect);
+        }
+    }
+
     /// What keeps a job from doing what was asked, if anything does.
     fn hindrance(&mut self, job: &mut SimulatedJob) -> Option<String> {
         kind::rehearsed(&job.action)?.hindrance(&self.model, &mut self.troubles, &mut job.dice)
