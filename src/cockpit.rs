@@ -97,7 +97,7 @@ pub fn theme_for(colors: ColorSupport, charset: Charset) -> Theme {
 }
 
 impl<S: RunSession> Cockpit<S> {
-    /// Seats somebody in front of a session. With `watching` nothing can be done from here.
+    /// Runs a front end on a session. With `watching` it can only show.
     pub fn new(session: S, run_name: String, theme: Theme, watching: bool) -> Self {
         Self {
             session,

@@ -174,7 +174,7 @@ pub enum Steer {
     PreviousDecision,
     /// To where a step began.
     Step(StepId),
-    /// To a place as somebody wrote it: a time, a fact's number or a step.
+    /// To a place that was typed: a time, a fact's number or a step.
     Place(String),
     /// To the end.
     End,

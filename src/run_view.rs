@@ -119,7 +119,7 @@ impl RunView {
         &self.plan
     }
 
-    /// The run as its durable facts tell it.
+    /// The run, as the fold of its durable facts.
     pub fn run(&self) -> &Run {
         &self.run
     }

@@ -47,7 +47,7 @@ pub struct Arrival {
     pub late: bool,
 }
 
-/// A reading as it is kept.
+/// A reading as the sample log stores it.
 #[derive(Serialize)]
 struct ReadingRef<'a> {
     #[serde(flatten)]

@@ -22,7 +22,7 @@ use crate::run_view::RunView;
 use crate::screen::{SessionStatus, UiState, ViewContext};
 use crate::world::World;
 
-/// The time zone of whoever sits here. Asked for once: a picture must not wait for a file.
+/// The operator's time zone. It is read once, because drawing must not wait for a file.
 static ZONE: LazyLock<TimeZone> = LazyLock::new(TimeZone::system);
 
 /// What a front end sits in front of.

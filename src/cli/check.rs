@@ -16,7 +16,7 @@ use crate::term::{ColorChoice, ColorSupport};
 use crate::text::clean;
 use crate::words;
 
-/// Columns of messages when nobody says how many there are.
+/// Columns of messages when the width of the terminal is not known.
 const COLUMNS: usize = 100;
 
 /// Reads a runbook or says everything that is wrong with it.

@@ -195,7 +195,7 @@ fn newest_unfinished(state: &Path, store: &Store) -> Result<RunId, CliError> {
     })
 }
 
-/// What became of the newest rehearsal, if nobody left it and nobody drives it: its cockpit was killed.
+/// The newest rehearsal, if its cockpit was killed: it was not left, and it has no driver.
 pub(super) fn cut_off(state: &Path, store: &Store) -> Option<String> {
     let id = store.newest(is_simulated).ok()??;
     let last = store.read_run(&id).ok()?.tail(1).ok()?.pop()?;
@@ -253,7 +253,7 @@ impl Seat {
         }
     }
 
-    /// Seats somebody in front of a session until they leave.
+    /// Runs a front end on a session until it is left.
     pub(super) async fn take<S: RunSession>(
         self,
         session: S,

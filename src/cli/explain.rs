@@ -7,7 +7,7 @@ use crate::explain::terminal::{Layout, index, page};
 use crate::explain::{find, words};
 use crate::term::{ColorChoice, ColorSupport};
 
-/// Columns where nobody says how many there are.
+/// Columns when the width of the terminal is not known.
 const COLUMNS: usize = 100;
 /// Longer lines are hard to read.
 const WIDEST: usize = 100;

@@ -64,7 +64,7 @@ pub(super) fn last_word<W: World>(exit: &CockpitExit, engine: &Engine<W>, id: &R
     }
 }
 
-/// This program as it must be called to find what lies in this state directory.
+/// The command with which this program finds this state directory again.
 pub(super) fn program(state: &Path) -> String {
     if state_dir(None).is_ok_and(|usual| usual == state) {
         "gonogo".to_owned()

@@ -32,7 +32,7 @@ pub(super) fn is_rehearsal(args: &RunbookArgs, plan: &Plan, color: ColorChoice) 
     Ok(read(&base, color)?.plan.rehearsals.is_some())
 }
 
-/// A rehearsal as it is on record.
+/// A rehearsal as its journal records it.
 pub(super) struct OnRecord {
     /// Its journal.
     pub(super) reader: Reader,

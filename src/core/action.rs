@@ -228,7 +228,7 @@ impl Action {
         self.spec().is_some_and(ActionSpec::leaves_a_trace)
     }
 
-    /// Whether its result alone tells that it did what was wanted.
+    /// Whether its result alone shows that it did what was wanted.
     pub fn tells_by_itself(&self) -> bool {
         self.spec().is_none_or(ActionSpec::tells_by_itself)
     }

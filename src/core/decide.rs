@@ -14,7 +14,7 @@ use super::server::Stranger;
 use super::standing::{
     StepState, difference, may_be_verified_again, picture, step_state, stop_word, undo_word, unmet, word,
 };
-use super::state::{Run, StepProgress};
+use super::state::{Course, Run, StepProgress};
 use super::time::{At, Span};
 
 /// Shortest reason that is accepted, in characters.
@@ -273,11 +273,15 @@ impl Operator<'_> {
                 "it has no checks, so looking again would prove nothing",
                 vec![Advice::StartAgain, Advice::Skip],
             ),
-            StepProgress::Failed { reverted: false, .. } if self.run.step(id).reverting.is_some() => (
-                "failed and taken back in part",
-                "its checks would judge what is no longer there",
-                back(step).into_iter().chain([Advice::StartAgain]).collect(),
-            ),
+            StepProgress::Failed { reverted: false, .. }
+                if matches!(self.run.step(id).course, Course::Reverting { .. } | Course::TakingBack { .. }) =>
+            {
+                (
+                    "failed and taken back in part",
+                    "its checks would judge what is no longer there",
+                    back(step).into_iter().chain([Advice::StartAgain]).collect(),
+                )
+            }
             StepProgress::Failed { reverted: false, .. } if !may_be_verified_again(self.run, step) => (
                 "failed before its work was done",
                 "its checks would not prove that it was",
@@ -349,7 +353,7 @@ impl Operator<'_> {
         if by.is_empty() { Ok(()) } else { Err(Refusal::NeededBy { step: step.id.clone(), by }) }
     }
 
-    /// What nothing in the runbook takes back, or what its undo could not: somebody did it and says how.
+    /// Records a step as taken back by hand: the runbook has no undo for it, or the undo failed.
     fn taken_back_by_hand(&self, id: &StepId, reason: &str, seen: &Picture) -> Result<Decision, Refusal> {
         let step = self.step(id)?;
         self.may_go_back(step)?;
@@ -438,7 +442,8 @@ fn back(step: &Step) -> Option<Advice> {
 /// Whether a step was last on its way back and did not get there.
 fn undo_failed(run: &Run, id: &StepId) -> bool {
     let progress = run.step(id);
-    matches!(progress.phase, StepProgress::Failed { reverted: false, .. }) && progress.undo_tried
+    matches!(progress.phase, StepProgress::Failed { reverted: false, .. })
+        && matches!(progress.course, Course::TakingBack { .. })
 }
 
 fn fact(fact: Fact) -> Decision {

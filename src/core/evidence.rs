@@ -49,7 +49,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// What one expression came to.
+/// The result of one expression.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Assessment {
     /// The answer.

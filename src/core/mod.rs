@@ -12,6 +12,7 @@
 #![deny(clippy::disallowed_macros, clippy::disallowed_methods, clippy::disallowed_types)] // see clippy.toml
 
 pub mod action;
+mod answers;
 pub mod board;
 pub mod customers;
 pub mod decide;
@@ -39,11 +40,14 @@ pub mod record;
 pub mod recover;
 pub mod refusal;
 pub mod rollback;
+mod running;
 pub mod server;
 pub mod simulate;
 pub mod standing;
 pub mod state;
+mod step_run;
 pub mod syntax;
 pub mod target;
 pub mod time;
 pub mod value;
+mod write_pause;

@@ -328,7 +328,7 @@ impl Work {
     }
 }
 
-/// One action of a step with what takes it back.
+/// One action of a step and its undo.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
     /// Heading; the step's own for a single action.

@@ -118,7 +118,7 @@ fn ended(plan: &Plan, run: &Run, running: &Running, outcome: Outcome, took: Span
             Decision { facts: vec![job_ended(outcome), failed], effects: Vec::new() }
         }
         (Direction::Revert, outcome) => {
-            let cause = run.step(&key.step).reverting.clone().unwrap_or_default();
+            let cause = run.step(&key.step).reverting().unwrap_or_default().to_owned();
             let mut decision = Decision::default();
             if matches!(outcome, Outcome::Succeeded { .. }) {
                 decision.facts.push(job_ended(outcome));

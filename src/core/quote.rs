@@ -67,7 +67,7 @@ impl Quoting {
     }
 }
 
-/// What stands for a secret until it is needed.
+/// The placeholder of a secret, which is replaced when the value is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placeholder<'t> {
     /// The secret's name in the runbook.

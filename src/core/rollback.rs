@@ -108,7 +108,7 @@ fn back_in_order<'a>(plan: &'a Plan, run: &'a Run) -> Vec<&'a StepId> {
 /// it, since what was true then may not be true any more. 0 for a first try.
 pub fn goes_on_with(plan: &Plan, run: &Run, id: &StepId) -> u16 {
     let Some(undo) = plan.step(id).and_then(|step| step.undo.as_ref()) else { return 0 };
-    let done = usize::from(run.step(id).undo_done);
+    let done = usize::from(run.step(id).undo_done());
     // Everything done and not undone: nobody knows what is left, so all of it is looked at again.
     let done = undo.jobs.get(..done).filter(|done| done.len() < undo.jobs.len()).unwrap_or_default();
     let waits = done.iter().rev().take_while(|job| matches!(job.action.kept(), Some(Kept::Wait(_)))).count();

@@ -58,7 +58,7 @@ pub struct Point {
 pub enum Side {
     /// What is left.
     Old,
-    /// What is gone to.
+    /// The place to show.
     New,
 }
 

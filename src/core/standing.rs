@@ -8,7 +8,7 @@ use super::job::Direction;
 use super::plan::{Confirm, Plan, Reversibility, Step};
 use super::poll::gates;
 use super::rollback::{is_going_back, newest_back};
-use super::state::{Run, StepProgress};
+use super::state::{Course, Run, StepProgress};
 use super::time::At;
 
 /// The word that stops a step.
@@ -180,8 +180,7 @@ pub fn stop_word<'a>(run: &Run, step: &'a Step) -> &'a str {
 pub fn may_be_verified_again(run: &Run, step: &Step) -> bool {
     let progress = run.step(&step.id);
     matches!(progress.phase, StepProgress::Failed { reverted: false, .. })
-        && progress.worked
-        && progress.reverting.is_none()
+        && progress.course == Course::Worked
         && !step.verify.is_empty()
 }
 

@@ -35,7 +35,7 @@ const BUSY_TICK: Duration = Duration::from_millis(50);
 /// How often it is looked at while nothing is.
 const IDLE_TICK: Duration = Duration::from_secs(1);
 
-/// What one turn brought.
+/// The result of one turn of the engine.
 #[derive(Debug, PartialEq)]
 pub enum Turn {
     /// Something may have changed on screen.
@@ -389,7 +389,7 @@ impl<W: World> Engine<W> {
         self.view.plan()
     }
 
-    /// The run as its durable facts tell it.
+    /// The run, as the fold of its durable facts.
     pub fn run(&self) -> &Run {
         self.view.run()
     }

@@ -5,7 +5,7 @@ use crate::core::fact::Fact;
 use crate::core::job::{Direction, JobKey};
 use crate::core::time::{At, Span};
 
-/// After this long without a look at the world nobody has watched it. Looks are never further apart than a second,
+/// The longest time between two looks at the world that counts as watching. Looks are at most a second apart,
 /// unless the machine slept or the program was stopped.
 const UNWATCHED: Span = Span(5_000);
 

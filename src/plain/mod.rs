@@ -66,7 +66,7 @@ enum Printing {
         /// Since when.
         since: Instant,
     },
-    /// Whoever read has gone: what is said from here on is said to nobody.
+    /// The reader has gone. Further lines are dropped.
     Deaf,
 }
 
@@ -76,7 +76,7 @@ impl Printing {
     }
 }
 
-/// A session with somebody at the other end of a pipe.
+/// A session that is driven by lines through a pipe.
 pub struct PlainCockpit<S> {
     session: S,
     run_name: String,
@@ -97,7 +97,7 @@ pub struct PlainCockpit<S> {
 }
 
 impl<S: RunSession> PlainCockpit<S> {
-    /// Seats somebody in front of a session. With `watching` nothing can be done from here.
+    /// Runs a front end on a session. With `watching` it can only show.
     pub fn new(session: S, run_name: String, charset: Charset, watching: bool) -> Self {
         let seq = session.log().back().map(|recorded| recorded.seq);
         Self {

@@ -14,7 +14,7 @@ struct Line {
     order: Order,
 }
 
-/// An order. Its short form is the cockpit's key for the same, for whoever has it in their fingers.
+/// An order. Its short form is the key that does the same in the cockpit.
 #[derive(Debug, PartialEq, Eq, Subcommand)]
 pub(super) enum Order {
     /// start a step whose gates are GO: its word, and the second person's name where one is asked for

@@ -41,7 +41,7 @@ pub struct Rehearsed {
     pub records: Vec<Record>,
     /// What was measured.
     pub contents: MemoryView,
-    /// The run as its facts tell it.
+    /// The run, as the fold of its facts.
     pub run: Run,
     /// The world with everything that went wrong in it.
     pub world: Handle,

@@ -16,7 +16,7 @@ use crate::core::standing::unmet;
 use crate::core::state::{Run, StepProgress};
 use crate::core::time::{At, Span};
 
-/// What blocks for less than that blocks nobody.
+/// A shorter block is not counted.
 const BRIEF: Span = Span::secs(3);
 
 /// A gate that was shut while its step was next, or a guard that was not GO while its step was under way.
@@ -87,7 +87,7 @@ fn guards(plan: &Plan, facts: &[Recorded]) -> Vec<Blocked> {
     found
 }
 
-/// A time in which a step was the next to begin and somebody watched.
+/// A time in which a step was the next to begin and a driver watched.
 struct Window<'p> {
     step: &'p Step,
     from: At,

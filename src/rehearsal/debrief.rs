@@ -62,9 +62,9 @@ pub struct Debrief {
     pub customers: Option<Value>,
     /// Rows that customers were told were saved and that are in neither place they should be.
     pub missing_rows: u64,
-    /// Everything that would have hurt in a real run, worst first. Empty is what one hopes for.
+    /// The harm that a real run would have done, the worst first. Empty when there was none.
     pub harm: Vec<String>,
-    /// What is not as the run says it is, although nobody may have noticed. It is part of `harm`.
+    /// Differences between what the run says and the state of the world, noticed or not. They are part of `harm`.
     #[serde(skip)]
     deceived: bool,
 }
@@ -80,7 +80,7 @@ pub struct MishapEntry {
     pub noticed_after_ms: Option<u64>,
     /// What showed it.
     pub noticed_by: Option<String>,
-    /// Whether that has to do with what the mishap touches; else it only came next.
+    /// Whether that concerns what the mishap touches. Otherwise it is only the next sign that came.
     pub noticed_surely: bool,
     /// How long from there until somebody did something, in milliseconds.
     pub answered_after_ms: Option<u64>,
@@ -121,7 +121,7 @@ pub struct StepEntry {
     pub took_ms: Option<u64>,
     /// What the runbook expects, in milliseconds.
     pub expect_ms: Option<u64>,
-    /// From when on the runbook calls it overdue, in milliseconds.
+    /// How long it may take before it is overdue, as the runbook says, in milliseconds.
     pub max_ms: Option<u64>,
 }
 
@@ -134,18 +134,18 @@ pub struct UpdatesEntry {
     pub longest_silence_ms: u64,
     /// How often the runbook asks for one, in milliseconds.
     pub every_ms: u64,
-    /// Whether nobody drove who could have given one.
+    /// Whether the run had no driver who could have given an update.
     pub automatic: bool,
 }
 
 impl UpdatesEntry {
-    /// Whether people were left without news for longer than they were promised.
+    /// Whether the longest time without an update was longer than promised.
     pub fn too_silent(&self) -> bool {
         !self.automatic && self.longest_silence_ms > self.every_ms
     }
 }
 
-/// The way back as it was gone.
+/// The rollback as it was carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct RollbackEntry {
     /// Steps taken back.
@@ -156,7 +156,7 @@ pub struct RollbackEntry {
     pub complete: bool,
 }
 
-/// Tells what happened from the facts alone, and from what the scenario knows.
+/// Builds the debrief from the facts and from what the scenario knows.
 pub fn debrief(plan: &Plan, facts: &[Recorded], mishaps: &[Mishap], truth: &Truth, samples: Samples) -> Debrief {
     let run = Run::fold(plan, facts);
     let start = facts.first().map_or(At(0), |first| first.at);
@@ -283,7 +283,7 @@ impl Debrief {
         }
     }
 
-    /// Whether customers were hurt: requests failed, rows are missing, or their pause was longer than allowed.
+    /// Whether customers were harmed: requests failed, rows are missing, or their pause was longer than allowed.
     pub fn hurt_customers(&self) -> bool {
         let failed = self.customers.as_ref().and_then(|value| value.at("failed")).and_then(Value::int).unwrap_or(0);
         let longest =

@@ -19,11 +19,11 @@ const TO_AN_END: Span = Span::secs(86_400);
 pub(super) enum FastForward {
     /// Time passes at its pace.
     Off,
-    /// Somebody wants to go on; a decision is still on its way to the disk.
+    /// A decision is still on its way to the disk, so going on has to wait.
     Wanted,
-    /// Time is gone through.
+    /// Time passes at the chosen pace.
     UnderWay(Start),
-    /// What it came to, until somebody has heard it.
+    /// Its result, until it was read.
     Arrived(String),
 }
 
@@ -56,7 +56,7 @@ impl RehearsalEngine {
         self.arrive(Some("stopped on the way".to_owned()));
     }
 
-    /// Says something about the run as soon as somebody listens.
+    /// Keeps a remark about the run for the front end.
     pub fn remark(&mut self, what: String) {
         if matches!(self.fast_forward, FastForward::Off) {
             self.fast_forward = FastForward::Arrived(what);

@@ -12,7 +12,7 @@ use crate::core::state::{Run, StepProgress};
 use crate::core::time::{At, Span};
 use crate::journal::RunId;
 
-/// One rehearsal as its journal tells it.
+/// One rehearsal, read from its journal.
 #[derive(Clone, Debug)]
 pub struct Rehearsal {
     /// Its run.
@@ -25,7 +25,7 @@ pub struct Rehearsal {
     pub profile: Option<String>,
     /// How it ended; `None` when it did not.
     pub ending: Option<Ending>,
-    /// Whether nobody sat in front of it.
+    /// Whether it ran without an operator.
     pub automatic: bool,
     /// The number of the last step that had left something in the world before everything was taken back; `None` when
     /// it was not all taken back, or when nothing had been done that could be.

@@ -57,7 +57,7 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// Somebody who answers what is on the screen.
+/// Decides what an operator does next, from what is on the screen.
 pub trait Operator {
     /// Gives the next command, if there is one. `look` says whether a job took effect, as a look at its target would.
     fn act(&mut self, seen: Seen, look: &dyn Fn(&JobKey) -> Option<bool>) -> Option<Command>;

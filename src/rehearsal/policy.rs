@@ -65,7 +65,7 @@ pub enum Failed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Doubt {
-    /// Somebody goes and looks.
+    /// The operator looks at the servers.
     Look,
     /// It will have worked.
     AssumeDone,

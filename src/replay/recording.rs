@@ -151,7 +151,7 @@ impl Recording {
         self.facts.first().map_or(At(0), |first| first.at)
     }
 
-    /// The first place worth showing: behind the facts with which a run opens.
+    /// The first place to show: behind the facts with which a run opens.
     pub fn first_shown(&self) -> u64 {
         self.end_of_decision(1)
     }

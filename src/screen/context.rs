@@ -73,7 +73,7 @@ pub struct ViewContext<'a> {
     pub who: &'a Who,
     /// The moment.
     pub now: At,
-    /// The time zone of whoever sits here.
+    /// The operator's time zone.
     pub zone: TimeZone,
     /// The newest refusal.
     pub refusal: Option<&'a Refusal>,

@@ -100,7 +100,7 @@ fn alarm(context: &ViewContext) -> Option<String> {
     }
 }
 
-/// What lies ahead, and the way back, worked out once.
+/// The forecast and the way back, computed once for a picture.
 struct Ahead {
     /// The rest of the work.
     rest: Option<Estimate>,

@@ -10,6 +10,7 @@ use super::{Ask, Focus, Overlay, ViewContext, here, selected};
 use crate::core::plan::Step;
 use crate::core::rollback::{WayBack, is_going_back, to_be_stopped_before, way_back};
 use crate::core::standing::StepState;
+use crate::core::state::Course;
 use crate::pace::{NO_PACE, ONLY_FORWARD};
 use crate::text::clean;
 
@@ -41,9 +42,9 @@ impl<'a> Offer<'a> {
     }
 }
 
-/// Said to whoever wants to do something where nothing can be done.
+/// The refusal of a command in a session that cannot act.
 pub const WATCHING: &str = "this cockpit only watches: start a run to do something";
-/// Said to whoever wants to change what is over.
+/// The refusal of a command on a run that has ended.
 pub const REPLAYED: &str = "this is a replay: what has happened cannot be changed";
 
 /// Why an action cannot be done in this kind of session, whatever the state of the run. `None` when it can.
@@ -150,7 +151,7 @@ fn available(context: &ViewContext, step: Option<&Step>, action: KeyAction) -> b
     }
 }
 
-/// Whether stakeholders should have been told how it goes by now.
+/// Whether a status update is due.
 fn overdue(context: &ViewContext) -> bool {
     let every = context.plan.comms.as_ref().map(|comms| comms.every);
     every.zip(context.run.last_update).is_some_and(|(every, last)| context.now.since(last) >= every)
@@ -210,7 +211,7 @@ fn of_step<'a>(context: &'a ViewContext, step: &'a Step, state: StepState) -> Ve
         }
         StepState::Failed => {
             // What could not be taken back is half way back: going on with that comes first.
-            let half_way = context.run.step(&step.id).undo_tried;
+            let half_way = matches!(context.run.step(&step.id).course, Course::TakingBack { .. });
             let undo = if half_way { "go on taking it back" } else { "take it back" };
             let mut offers: Vec<Offer> = offers(&[
                 (KeyAction::Confirm, "start it again"),

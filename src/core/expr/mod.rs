@@ -8,10 +8,12 @@ mod check;
 mod condition;
 mod error;
 mod eval;
+mod functions;
 mod node;
 mod show;
 #[cfg(test)]
 mod tests;
+mod types;
 mod wish;
 
 pub use condition::{Asker, Condition, LONGEST, Sight};

@@ -26,7 +26,7 @@ fn is_left(run: &Run, truth: &Truth, step: &Step) -> bool {
     left && (step.undo.is_some() || step.reversibility != Reversibility::Free)
 }
 
-/// Between which states the world was left by a run that was brought neither to its end nor back.
+/// Lists what a run that was neither completed nor rolled back has left in the world.
 fn left_between(plan: &Plan, run: &Run, truth: &Truth) -> String {
     let left: Vec<String> =
         plan.steps.iter().filter(|step| is_left(run, truth, step)).map(|step| named(plan, &step.id)).collect();
@@ -42,7 +42,7 @@ fn left_between(plan: &Plan, run: &Run, truth: &Truth) -> String {
     format!("the world was left between old and new, with this in place: {}{customers}", left.join(", "))
 }
 
-/// What of a run is not as it says: nobody in the cockpit need know, but the world does.
+/// Lists where the world differs from what the run says. Only the simulated world knows that, not the cockpit.
 pub(super) fn not_as_told(plan: &Plan, run: &Run, truth: &Truth) -> Vec<String> {
     let mut found: Vec<String> =
         truth.twice.iter().map(|step| format!("{} was done twice", named(plan, step))).collect();
@@ -74,7 +74,7 @@ fn moves_customers(step: &Step) -> bool {
     step.work.jobs.iter().any(|job| job.action.moves_a_record())
 }
 
-/// Everything that would have hurt.
+/// Lists the harm that a real run would have done.
 pub(super) fn harm(
     plan: &Plan,
     facts: &[Recorded],

@@ -12,7 +12,7 @@ use crate::core::time::{At, Span};
 use crate::rehearsal::blocked::Blocked;
 use crate::world::sim::Touches;
 
-/// What of a fact shows that something is wrong.
+/// Returns the sign in a fact that something is wrong, if it is one.
 fn shows(plan: &Plan, fact: &Fact) -> Option<String> {
     let name = |step: &StepId| named(plan, step);
     Some(match fact {
@@ -36,7 +36,7 @@ fn shows(plan: &Plan, fact: &Fact) -> Option<String> {
     })
 }
 
-/// What of a fact is somebody's answer.
+/// Returns the operator's reaction in a fact, if it is one.
 fn answers(plan: &Plan, fact: &Fact) -> Option<String> {
     let name = |step: &StepId| named(plan, step);
     Some(match fact {
@@ -82,7 +82,7 @@ pub(super) fn told(plan: &Plan, facts: &[Recorded], start: At, mishap: &Mishap) 
     }
 }
 
-/// Failures that an operator brought about by stopping what was under way: they show nothing.
+/// Finds the failures that came from an operator's own stop. They are no sign of a mishap.
 fn stopped_by_hand(facts: &[Recorded]) -> BTreeSet<u64> {
     let mut stopping: BTreeSet<&StepId> = BTreeSet::new();
     let mut found = BTreeSet::new();

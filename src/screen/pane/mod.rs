@@ -18,7 +18,7 @@ trait Picture {
     /// The lines of the pane, the most important first.
     fn lines(&self, value: &Value) -> Vec<Text>;
 
-    /// The one line that says most, for panes of one line; the first of `lines` unless the kind knows better.
+    /// The line for panes of one line: the first of `lines`, unless the kind chooses another.
     fn one_line(&self, _value: &Value, lines: &[Text]) -> Text {
         lines.first().cloned().unwrap_or_default()
     }

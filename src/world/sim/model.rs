@@ -27,7 +27,7 @@ const STRETCH: Span = Span::secs(600);
 /// After a change the figures need a while until they repeat themselves; at least so long, and until every probe has
 /// told it.
 const SETTLING: Span = Span::secs(8);
-/// A side with fewer customers than this has none worth speaking of.
+/// A side with a smaller share of the customers than this counts as having none.
 const FEW: f64 = 0.01;
 
 /// What the world is.

@@ -351,7 +351,7 @@ impl Resolver {
         ttl.min(self.cap).max(floor.max().unwrap_or(0))
     }
 
-    /// Whether nothing new comes to it. Whoever asks a resolver that does not answer goes on with what it had said.
+    /// Whether the resolver does not answer. Those who ask it go on with its last answer.
     fn remembers(&self) -> bool {
         self.is(|ill| matches!(ill, Ill::Stuck | Ill::Stale | Ill::Dead))
     }

@@ -47,7 +47,7 @@ pub(super) fn begun_by_actions(plan: &Plan) -> BTreeSet<&ProbeId> {
         .collect()
 }
 
-/// The database that is left and the one that is gone to.
+/// The old database and the new one.
 pub(super) fn databases(plan: &Plan) -> (Option<TargetId>, Option<TargetId>) {
     let first = changes(plan).find_map(|change| match change {
         Change::Replicate(probe) => Some(probe),

@@ -259,7 +259,7 @@ impl Troubles {
         self.delayed.retain(|(fault, _)| *fault != number);
     }
 
-    /// Tells something.
+    /// Sends one event.
     pub(super) fn tell(&mut self, at: At, number: usize, kind: IncidentKind, sentence: String, touches: Touches) {
         let title = self.armed.get(number).and_then(|armed| self.titles.get(armed.scenario));
         let scenario = title.cloned().unwrap_or_default();

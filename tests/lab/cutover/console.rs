@@ -50,6 +50,8 @@ struct Seen {
     /// Grows with everything that comes out.
     version: u64,
     closed: bool,
+    /// Nothing more comes out.
+    over: bool,
 }
 
 pub struct Console {
@@ -93,7 +95,7 @@ impl Console {
         // Held open here, the terminal would never be seen to close.
         drop(pair.slave);
         let screen = vt100::Parser::new(nonzero(ROWS), nonzero(COLS), 0);
-        let seen = Arc::new((Mutex::new(Seen { screen, version: 0, closed: false }), Condvar::new()));
+        let seen = Arc::new((Mutex::new(Seen { screen, version: 0, closed: false, over: false }), Condvar::new()));
         let mut source = pair.master.try_clone_reader().expect("a reader");
         let shared = Arc::clone(&seen);
         let reader = std::thread::spawn(move || {
@@ -111,9 +113,11 @@ impl Console {
                 seen.version += 1;
                 shared.1.notify_all();
                 if seen.closed {
-                    return;
+                    break;
                 }
             }
+            shared.0.lock().expect("not poisoned").over = true;
+            shared.1.notify_all();
         });
         let writer = Some(pair.master.take_writer().expect("a writer"));
         Self { master: Some(pair.master), writer, child, seen, reader: Some(reader) }
@@ -167,11 +171,15 @@ impl Console {
         self.child.try_wait().expect("a child").map(|status| status.exit_code())
     }
 
-    /// Waits for the program's end; its exit status.
+    /// Waits for the program's end and for its last words; its exit status.
     pub fn exit_code(&mut self, limit: Duration) -> u32 {
         let end = Instant::now() + limit;
         loop {
             if let Some(code) = self.ended() {
+                let seen = self.seen.0.lock().expect("not poisoned");
+                let left = end.saturating_duration_since(Instant::now());
+                let waited = self.seen.1.wait_timeout_while(seen, left, |seen| !seen.over).expect("not poisoned");
+                assert!(!waited.1.timed_out(), "somebody still holds the terminal");
                 return code;
             }
             assert!(Instant::now() < end, "it does not end within {limit:?}; screen:\n{}", self.view().text());

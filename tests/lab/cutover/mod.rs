@@ -1,6 +1,6 @@
 //! The real program on the real lab, driven by keyboard alone: to the end, back again, and through crashes.
 //!
-//! One after the other and with one lab at a time: a rehearsed move is as fast as the machine it has to itself.
+//! A few labs at a time, each with its own ports and folders: they mostly wait. More would wait for each other.
 #![cfg(unix)]
 
 mod console;
@@ -11,12 +11,12 @@ mod world;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use console::Console;
 use operator::{Goal, Operator, Stop};
 use tempfile::TempDir;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use world::{Remains, World, eventually};
 
 /// Steps of `runbook.yaml`.
@@ -37,17 +37,20 @@ fn environment(scratch: &Path) -> Vec<(&'static str, PathBuf)> {
     ]
 }
 
-/// A place of its own for one test: state, home and temporary files. One test at a time has one.
+/// So many tests at a time may have a place, and so a lab.
+static TURNS: Semaphore = Semaphore::const_new(3);
+
+/// A place of its own for one test: state, home and temporary files.
 struct Place {
     dir: TempDir,
-    _turn: MutexGuard<'static, ()>,
+    _turn: SemaphorePermit<'static>,
 }
 
 impl Place {
     fn new() -> Self {
         use std::os::unix::fs::PermissionsExt as _;
-        static TURN: Mutex<()> = Mutex::new(());
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let turn = waits.block_on(TURNS.acquire()).unwrap();
         let dir = tempfile::tempdir().unwrap();
         // The servers may have to run as another user, who must be able to pass through.
         for path in [dir.path().to_owned(), dir.path().join("tmp")] {

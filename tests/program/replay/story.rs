@@ -279,12 +279,12 @@ impl Story {
     fn look(&mut self) {
         let engine = self.engine.as_ref().unwrap();
         let Some(seq) = engine.log().back().map(|recorded| recorded.seq) else { return };
-        let now = engine.now();
-        let screen = shown(engine, None);
-        self.shown.at_facts.entry(seq).or_insert_with(|| screen.clone());
         if self.thorough {
-            let other = shown(engine, Some(&"copy".into()));
-            self.shown.at_times.insert(now, (screen, other));
+            let (screen, other) = (shown(engine, None), shown(engine, Some(&"copy".into())));
+            self.shown.at_facts.entry(seq).or_insert_with(|| screen.clone());
+            self.shown.at_times.insert(engine.now(), (screen, other));
+        } else {
+            self.shown.at_facts.entry(seq).or_insert_with(|| shown(engine, None));
         }
     }
 

@@ -82,11 +82,15 @@ fn a_run_in_the_lab_replays_to_the_screens_it_showed() {
     let said = Command::new(exe).arg("--state-dir").arg(state).args(["lab", "--up"]).output().unwrap();
     assert!(said.status.success(), "{said:?}");
     let told = format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    // What only takes time is short.
+    let quick = [("soak", "3s"), ("ttl_wait", "2s"), ("keep_old", "1s")];
+    let quick = quick.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let set: Vec<(String, String)> = told
         .lines()
         .filter_map(|line| line.split_once('='))
         .filter(|(name, _)| name.chars().all(|ch| ch.is_ascii_lowercase() || ch == '_'))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .chain(quick)
         .collect();
     let options = Options { profile: Some("lab".to_owned()), set };
     let plan = || load(&runbook(), &options).unwrap_or_else(|faults| panic!("{faults}")).plan;
