@@ -8,10 +8,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("runbook", &["runbook", "core", "text"]),
     ("journal", &["journal", "text"]),
     ("scenario", &["scenario", "core", "runbook"]),
+    ("system", &["system"]),
     ("diagnostics", &["diagnostics", "text"]),
-    ("world", &["world", "core", "clock", "contain", "diagnostics", "scenario", "text"]),
+    ("world", &["world", "core", "clock", "contain", "diagnostics", "scenario", "system", "text"]),
     // What touches the outside knows nothing of what is made up for a rehearsal.
-    ("world/live", &["world", "core", "clock", "contain", "diagnostics", "text"]),
+    ("world/live", &["world", "core", "clock", "contain", "diagnostics", "system", "text"]),
     (
         "rehearsal",
         &[
@@ -36,7 +37,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("driver", &["driver", "core", "clock", "history", "journal", "run_view", "sample_log", "world"]),
     ("explain", &["explain", "core", "runbook", "text"]),
     ("ui", &["ui", "core", "pace", "screen", "text", "words"]),
-    ("term", &["term", "contain", "text"]),
+    ("term", &["term", "contain", "system", "text"]),
 ];
 
 /// What a module uses that it may not.
