@@ -12,6 +12,7 @@ pub mod history;
 pub mod journal;
 #[cfg(feature = "lab")]
 pub mod lab;
+pub mod latency;
 pub mod pace;
 pub mod plain;
 pub mod rehearsal;

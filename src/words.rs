@@ -86,19 +86,28 @@ pub fn clock(at: At, zone: &TimeZone) -> String {
     if local.offset().is_zero() { utc } else { format!("{} / {utc}", local.strftime("%H:%M:%S %Z")) }
 }
 
-/// How long something should take: `51:07 ± 4:10`, `about 30 s` where the runbook's word or a single measurement is all
-/// there is, `at least 30 s` where not even that is known of all of it. A spread that would not change what is shown is
-/// left out.
+/// How long something should take: `51:07 ± 4:10`; `about 30 s` where the runbook's word or a single measurement is all
+/// there is; `up to 1:20:24` where of a part only the longest time is known, and `59:54, up to 1:20:24` where it was
+/// measured and may still wait for that long; `at least 30 s` where not even that is known of all of it. A spread that
+/// would not change what is shown is left out.
 pub fn about(estimate: &Estimate, with_spread: bool) -> String {
     let shown = estimate.span;
-    if estimate.at_least {
-        return format!("at least {shown}");
+    match (estimate.at_least, estimate.longer_by) {
+        (true, Span::ZERO) => return format!("at least {shown}"),
+        (true, longer_by) if shown == Span::ZERO => return format!("up to {longer_by} or longer"),
+        (true, longer_by) => return format!("at least {shown} + up to {longer_by}"),
+        (false, Span::ZERO) => {}
+        (false, _) if estimate.only_bounded => return format!("up to {}", estimate.latest()),
+        (false, _) => {}
     }
     let lead = if estimate.about { "about " } else { "" };
-    match estimate.spread().map(|spread| in_steps_of(shown, spread)) {
-        Some(spread) if with_spread && spread > Span::ZERO => format!("{lead}{shown} ± {spread}"),
-        _ => format!("{lead}{shown}"),
-    }
+    let spread = estimate.spread().filter(|_| with_spread).map(|spread| in_steps_of(shown, spread));
+    let spread = spread.filter(|spread| *spread > Span::ZERO).map_or_else(String::new, |spread| format!(" ± {spread}"));
+    let most = match estimate.longer_by {
+        Span::ZERO => String::new(),
+        _ => format!(", up to {}", estimate.latest()),
+    };
+    format!("{lead}{shown}{spread}{most}")
 }
 
 /// A spread no finer than the span beside it is shown.

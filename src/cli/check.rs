@@ -105,7 +105,7 @@ pub(super) fn plan(state: Option<&Path>, args: &RunbookArgs, color: ColorChoice)
 /// What rehearsals lead to expect of the whole.
 fn forecast(plan: &Plan, run: &Run, rehearsed: &Fact) -> String {
     let rest = forecast::rest(plan, run, At(0)).map_or_else(String::new, |rest| words::about(&rest, true));
-    let pause = forecast::pause(plan, run, At(0)).filter(|pause| pause.span > Span::ZERO);
+    let pause = forecast::pause(plan, run, At(0)).filter(forecast::Estimate::says_something);
     let pause = pause.map_or_else(String::new, |pause| format!(", writes paused for {}", words::about(&pause, true)));
     let from = match rehearsed {
         Fact::DurationsMeasured { rehearsals, .. } => words::count(rehearsals.len(), "rehearsal"),
@@ -176,11 +176,28 @@ fn print_step(plan: &Plan, run: &Run, step: &Step) {
             Reversibility::Lossy => format!("LOSSY: data written since is lost{until}"),
         },
     );
-    if let Some(undoing) = rehearsed.and_then(|durations| durations.undoing.as_ref()) {
-        line("", &words::rehearsed(undoing));
+    for told in taking_back(plan, run, step) {
+        line("", &told);
     }
     let two = if step.confirm == Confirm::TwoPerson { ", and a second person types their name" } else { "" };
     line("type", &format!("\"{}\"{two}", word(step)));
+}
+
+/// How long taking a step back takes: measured, else as far as the runbook says it.
+fn taking_back(plan: &Plan, run: &Run, step: &Step) -> Vec<String> {
+    if step.undo.is_none() {
+        return Vec::new();
+    }
+    let durations = run.durations(&step.id);
+    if let Some(undoing) =
+        durations.and_then(|durations| durations.undoing.as_ref()).filter(|_| !step.waits_to_be_undone())
+    {
+        return vec![words::rehearsed(undoing)];
+    }
+    let mut told = vec![format!("takes {}", words::about(&forecast::undoing(plan, run, step), true))];
+    let from = durations.into_iter().flat_map(|durations| &durations.undoing_from);
+    told.extend(from.map(|(from, took)| format!("going back from {from}: {}", words::rehearsed(took))));
+    told
 }
 
 /// What a work does, and within which limits.

@@ -1,7 +1,10 @@
 //! How long a step took in rehearsals: the middle of what was measured, and how far it strayed from there.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::ids::StepId;
 use super::time::Span;
 
 /// Parts of a hundred of the measurements that may lie below, and as many above, what a spread covers.
@@ -49,6 +52,10 @@ pub struct Durations {
     /// From the start of its undo until it is taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undoing: Option<Typical>,
+    /// The same, by the step that had been begun last when it went back, for an undo that waits for something to come
+    /// true: how long that takes depends on how far the run had come.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub undoing_from: BTreeMap<StepId, Typical>,
     /// For how long its own jobs keep customers from writing while it is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pausing: Option<Typical>,
@@ -57,7 +64,7 @@ pub struct Durations {
 impl Durations {
     /// Whether nothing was measured.
     pub fn is_empty(&self) -> bool {
-        self.doing.is_none() && self.undoing.is_none() && self.pausing.is_none()
+        self.doing.is_none() && self.undoing.is_none() && self.undoing_from.is_empty() && self.pausing.is_none()
     }
 }
 

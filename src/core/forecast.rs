@@ -1,14 +1,14 @@
 //! The forecast: how long the rest should take, how long writes should pause, how long the way back is from here.
 //!
-//! A step takes as long as it took in rehearsals, else as long as the runbook expects, else nobody knows. Times add up;
-//! spreads add up by their squares, since steps are late or early independently of one another. Time between steps, in
-//! which an operator looks, thinks and types, is nobody's: it is in no forecast.
+//! A step takes as long as it took in rehearsals, else as long as the runbook expects, else at most as long as its limits
+//! allow, else nobody knows. Times add up; spreads add up by their squares, since steps are late or early independently of
+//! one another. Time between steps, in which an operator looks, thinks and types, is nobody's: it is in no forecast.
 
-use super::action::Action;
+use super::action::{Action, Kept, Wait};
 use super::durations::Typical;
 use super::job::Direction;
 use super::plan::{Job, Plan, Step, WriteEdge, WriteMark};
-use super::rollback::{Back, is_going_back};
+use super::rollback::{Back, goes_on_with, is_going_back};
 use super::state::{Run, StepProgress};
 use super::time::{At, Span};
 
@@ -17,6 +17,10 @@ use super::time::{At, Span};
 pub struct Estimate {
     /// As far as it is known.
     pub span: Span,
+    /// How much longer parts may take that wait for a condition, or of which the runbook says no more than their limit.
+    pub longer_by: Span,
+    /// Whether a part of it has nothing but a longest time: it may be short, or take all of [`Self::longer_by`].
+    pub only_bounded: bool,
     /// Sum of the squares of its parts' spreads in milliseconds; absent when no part has one.
     squares: Option<u128>,
     /// Whether a part of it has no spread: it rests on the runbook's word or on one measurement.
@@ -26,14 +30,28 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    fn measured(typical: Typical) -> Self {
+    fn measured(typical: &Typical) -> Self {
         let squares = typical.spread.map(|spread| u128::from(spread.0).pow(2));
-        Self { span: typical.middle, squares, about: squares.is_none(), at_least: false }
+        Self { span: typical.middle, squares, about: squares.is_none(), ..Self::default() }
     }
 
-    fn said(span: Option<Span>) -> Self {
-        let unknown = Self { at_least: true, ..Self::default() };
-        span.map_or(unknown, |span| Self { span, about: true, ..Self::default() })
+    /// As the runbook says.
+    fn said(span: Span) -> Self {
+        Self { span, about: true, ..Self::default() }
+    }
+
+    /// Anything up to this long.
+    fn up_to(longest: Span) -> Self {
+        Self { longer_by: longest, only_bounded: longest > Span::ZERO, about: true, ..Self::default() }
+    }
+
+    fn unknown() -> Self {
+        Self { at_least: true, ..Self::default() }
+    }
+
+    /// Whether it comes to anything that can be told.
+    pub fn says_something(&self) -> bool {
+        self.span > Span::ZERO || self.longer_by > Span::ZERO
     }
 
     /// How far it may be off, where that was measured.
@@ -42,9 +60,14 @@ impl Estimate {
         self.squares.map(|squares| Span(u64::try_from(squares.isqrt()).unwrap_or(u64::MAX)))
     }
 
-    /// When it should be over at the latest, its spread included.
-    pub fn latest(&self) -> Span {
+    /// When it should be over, its spread included, if nothing is waited for.
+    fn unless_waited_for(&self) -> Span {
         Span(self.span.0.saturating_add(self.spread().unwrap_or_default().0))
+    }
+
+    /// When it should be over at the latest: with its spread, and with every part taking as long as it may.
+    pub fn latest(&self) -> Span {
+        Span(self.unless_waited_for().0.saturating_add(self.longer_by.0))
     }
 
     /// One after the other.
@@ -56,6 +79,8 @@ impl Estimate {
         };
         Self {
             span: Span(self.span.0.saturating_add(next.span.0)),
+            longer_by: Span(self.longer_by.0.saturating_add(next.longer_by.0)),
+            only_bounded: self.only_bounded || next.only_bounded,
             squares,
             about: self.about || next.about,
             at_least: self.at_least || next.at_least,
@@ -71,30 +96,73 @@ impl Estimate {
     /// What is left of it after this time. What should be over by now takes nobody knows how long.
     fn left_after(self, done: Span) -> Self {
         if done > self.latest() {
-            return Self { at_least: true, ..Self::default() };
+            return Self::unknown();
         }
-        Self { span: self.span.left_after(done), ..self }
+        let over = done.left_after(self.unless_waited_for());
+        let only_bounded = self.only_bounded || over > Span::ZERO;
+        Self { span: self.span.left_after(done), longer_by: self.longer_by.left_after(over), only_bounded, ..self }
     }
 }
 
 /// How long doing a step should take, from its start until it is done.
 pub fn doing(run: &Run, step: &Step) -> Estimate {
-    match run.durations(&step.id).and_then(|durations| durations.doing) {
-        Some(typical) => Estimate::measured(typical),
-        None => Estimate::said(step.expect.or_else(|| kept(step))),
-    }
-}
-
-/// How long taking a step back should take. Without a measurement: as long as its doing is expected to, and nobody knows
-/// for how much longer where it waits for something to come true.
-pub fn undoing(run: &Run, step: &Step) -> Estimate {
-    if let Some(typical) = run.durations(&step.id).and_then(|durations| durations.undoing) {
+    if let Some(typical) = run.durations(&step.id).and_then(|durations| durations.doing.as_ref()) {
         return Estimate::measured(typical);
     }
-    let said = Estimate::said(step.expect);
-    let waits = |job: &Job| job.action.waits_within().is_some();
-    let waits = step.undo.as_ref().is_some_and(|undo| undo.jobs.iter().any(waits));
-    Estimate { at_least: said.at_least || waits, ..said }
+    step.expect.or_else(|| kept(step)).map_or_else(Estimate::unknown, Estimate::said)
+}
+
+/// How long taking a step back took in rehearsals that went back from where the run goes back from. An undo that waits
+/// for something to come true takes seconds when little has been done, and an hour when customers have followed: what
+/// it took from elsewhere says nothing.
+pub fn undoing_measured<'a>(run: &'a Run, step: &Step) -> Option<&'a Typical> {
+    let durations = run.durations(&step.id)?;
+    if step.waits_to_be_undone() {
+        return durations.undoing_from.get(run.newest_first().next()?);
+    }
+    durations.undoing.as_ref()
+}
+
+/// How long taking a step back should take: as in rehearsals, where it waits for something for no longer than it may.
+/// Without a measurement: what its undo lets pass, up to what that waits for at most, and for the rest as long as the
+/// step's doing is expected to act, or up to the limits of what is done.
+pub fn undoing(plan: &Plan, run: &Run, step: &Step) -> Estimate {
+    let goes_on_with = usize::from(goes_on_with(plan, run, &step.id));
+    let said = undoing_as_said(step, goes_on_with);
+    let Some(typical) = undoing_measured(run, step).filter(|_| goes_on_with == 0) else { return said };
+    let measured = Estimate::measured(typical);
+    // How long others remember what was differs each time, more than a few rehearsals show.
+    let longer_by = if step.waits_to_be_undone() { said.latest().left_after(measured.latest()) } else { Span::ZERO };
+    Estimate { longer_by, ..measured }
+}
+
+/// The same as the runbook says it, from the given job of the undo on.
+fn undoing_as_said(step: &Step, from: usize) -> Estimate {
+    let Some(undo) = &step.undo else { return Estimate::unknown() };
+    let jobs = undo.jobs.get(from..).unwrap_or_default();
+    let (waiting, acting): (Vec<&Job>, Vec<&Job>) =
+        jobs.iter().partition(|job| matches!(job.action.kept(), Some(Kept::Wait(_) | Kept::Soak(_))));
+    let together = |jobs: Vec<&Job>| jobs.into_iter().map(at_most).fold(Estimate::default(), Estimate::then);
+    let acting = match step.expect {
+        _ if acting.is_empty() => Estimate::default(),
+        // What its doing only lets pass is no part of what it acts.
+        Some(expect) => {
+            Estimate::said(step.work.jobs.iter().filter_map(|job| job.action.length()).fold(expect, Span::left_after))
+        }
+        None => together(acting),
+    };
+    acting.then(together(waiting))
+}
+
+/// How long a job takes as far as its own action says it.
+fn at_most(job: &Job) -> Estimate {
+    match job.action.kept() {
+        Some(Kept::Wait(Wait::For(length))) => Estimate::said(*length),
+        Some(Kept::Soak(soak)) => Estimate::said(soak.length),
+        Some(Kept::Wait(Wait::Until(until))) => Estimate::up_to(until.within),
+        Some(Kept::Manual(_)) => Estimate::unknown(),
+        None => job.action.limit().map_or_else(Estimate::unknown, Estimate::up_to),
+    }
 }
 
 /// The length of a step that is nothing but a time to let pass.
@@ -230,7 +298,7 @@ pub fn pause(plan: &Plan, run: &Run, now: At) -> Option<Estimate> {
 /// What is left of the pause that a step's own jobs begin or end.
 fn left_of_pause(plan: &Plan, run: &Run, now: At, step: &Step) -> Estimate {
     let typical = run.durations(&step.id).and_then(|durations| durations.pausing);
-    let whole = typical.map_or_else(|| left(plan, run, now, step), Estimate::measured);
+    let whole = typical.map_or_else(|| left(plan, run, now, step), |typical| Estimate::measured(&typical));
     if !matches!(run.phase(&step.id), StepProgress::Running(_) | StepProgress::Verifying { .. }) {
         return whole;
     }
@@ -247,8 +315,8 @@ fn left_of_pause(plan: &Plan, run: &Run, now: At, step: &Step) -> Estimate {
 
 /// How long a step of the way back should take from here.
 pub fn back(plan: &Plan, run: &Run, now: At, back: &Back) -> Estimate {
-    let Some(step) = plan.step(&back.step) else { return Estimate::said(None) };
-    let whole = undoing(run, step);
+    let Some(step) = plan.step(&back.step) else { return Estimate::unknown() };
+    let whole = undoing(plan, run, step);
     match run.phase(&step.id) {
         StepProgress::Running(running) if running.key.direction == Direction::Undo => {
             whole.left_after(now.since(run.step(&step.id).undo_started.unwrap_or(running.since)))

@@ -200,6 +200,11 @@ impl Step {
         self.undo.is_none() && self.reversibility == Reversibility::Free
     }
 
+    /// Whether taking it back waits for something to come true.
+    pub fn waits_to_be_undone(&self) -> bool {
+        self.undo.iter().flat_map(|undo| &undo.jobs).any(|job| job.action.waits_within().is_some())
+    }
+
     /// Every action of it, forward and back.
     pub fn actions(&self) -> impl Iterator<Item = &Action> {
         let works = std::iter::once(&self.work).chain(&self.undo);

@@ -22,6 +22,8 @@ pub struct Took {
     pub doing: Vec<Span>,
     /// From the start of its undo until it was taken back.
     pub undoing: Vec<Span>,
+    /// The same, by the step that had been begun last when it went back.
+    pub undoing_from: BTreeMap<StepId, Vec<Span>>,
     /// For how long writes were stopped while it was done; only of steps whose own jobs stop or resume them.
     pub pausing: Vec<Span>,
 }
@@ -34,6 +36,9 @@ impl Took {
     fn extend(&mut self, other: Took) {
         self.doing.extend(other.doing);
         self.undoing.extend(other.undoing);
+        for (from, took) in other.undoing_from {
+            self.undoing_from.entry(from).or_default().extend(took);
+        }
         self.pausing.extend(other.pausing);
     }
 }
@@ -79,7 +84,11 @@ pub fn measure(plan: &Plan, facts: &[Recorded]) -> BTreeMap<StepId, Took> {
             }
             Fact::StepUndone { step, .. } => {
                 if let Some(since) = undoing.remove(step) {
-                    took.entry(step.clone()).or_default().undoing.push(at.since(since));
+                    let took = took.entry(step.clone()).or_default();
+                    took.undoing.push(at.since(since));
+                    if let Some(from) = run.newest_first().next() {
+                        took.undoing_from.entry(from.clone()).or_default().push(at.since(since));
+                    }
                 }
                 begun_before.remove(step);
             }
@@ -150,8 +159,12 @@ impl Gathered {
             if !told.real && has_checklist(&now.work) {
                 took.doing.clear();
             }
+            if !now.waits_to_be_undone() {
+                took.undoing_from.clear();
+            }
             if !told.real && now.undo.as_ref().is_some_and(has_checklist) {
                 took.undoing.clear();
+                took.undoing_from.clear();
             }
             counted |= !took.is_empty();
             let steps = if told.real { &mut self.real } else { &mut self.simulated };
@@ -165,17 +178,27 @@ impl Gathered {
     /// What is typical of every step that was measured.
     pub fn typical(&self) -> BTreeMap<StepId, Durations> {
         let ids: BTreeSet<&StepId> = self.real.keys().chain(self.simulated.keys()).collect();
-        let typical = |id: &StepId, of: fn(&Took) -> &Vec<Span>| {
-            let measured = |steps: &BTreeMap<StepId, Took>, real| {
-                steps.get(id).and_then(|took| Typical::of(of(took).clone(), real))
-            };
+        let typical = |id: &StepId, of: &dyn Fn(&Took) -> Vec<Span>| {
+            let measured =
+                |steps: &BTreeMap<StepId, Took>, real| steps.get(id).and_then(|took| Typical::of(of(took), real));
             measured(&self.real, true).or_else(|| measured(&self.simulated, false))
+        };
+        let from = |id: &StepId| {
+            let took = [&self.real, &self.simulated].into_iter().filter_map(|steps| steps.get(id));
+            took.flat_map(|took| took.undoing_from.keys()).collect::<BTreeSet<_>>()
         };
         let durations = ids.into_iter().map(|id| {
             let durations = Durations {
-                doing: typical(id, |took| &took.doing),
-                undoing: typical(id, |took| &took.undoing),
-                pausing: typical(id, |took| &took.pausing),
+                doing: typical(id, &|took| took.doing.clone()),
+                undoing: typical(id, &|took| took.undoing.clone()),
+                undoing_from: from(id)
+                    .into_iter()
+                    .filter_map(|from| {
+                        let took = |took: &Took| took.undoing_from.get(from).cloned().unwrap_or_default();
+                        Some((from.clone(), typical(id, &took)?))
+                    })
+                    .collect(),
+                pausing: typical(id, &|took| took.pausing.clone()),
             };
             (id.clone(), durations)
         });

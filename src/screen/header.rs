@@ -118,7 +118,7 @@ impl Ahead {
         // Whoever only watches has nothing ahead.
         let driven = !context.watching;
         Self {
-            rest: forecast::rest(plan, run, *now).filter(|rest| driven && rest.span > Span::ZERO),
+            rest: forecast::rest(plan, run, *now).filter(|rest| driven && rest.says_something()),
             pause: forecast::pause(plan, run, *now).filter(|_| driven),
             back: forecast::way(plan, run, *now, &way.steps),
             way,
@@ -211,7 +211,7 @@ fn pause(context: &ViewContext, ahead: &Ahead, told: Told) -> Text {
         return text;
     };
     let too_long = budget.is_some_and(|budget| all.latest() > budget);
-    if all.span == Span::ZERO || told == Told::Bare && !too_long {
+    if !all.says_something() || told == Told::Bare && !too_long {
         return text;
     }
     let role = if too_long { Role::NoGo } else { Role::Dim };
@@ -234,7 +234,7 @@ fn back(context: &ViewContext, ahead: &Ahead, brief: bool) -> Text {
         Reversibility::Lossy | Reversibility::None => Role::NoGo,
     };
     let takes = ahead.back;
-    let takes = if takes.span > Span::ZERO { format!(", {}", words::about(&takes, !brief)) } else { String::new() };
+    let takes = if takes.says_something() { format!(", {}", words::about(&takes, !brief)) } else { String::new() };
     let far = way.blocked_by.as_ref().map_or_else(String::new, |step| format!(", only back to {}", number(step)));
     text.and(role, way.cost.as_str())
         .and(Role::Plain, format!("{takes}, {}{far}", words::count(way.steps.len(), "step")))

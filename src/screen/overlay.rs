@@ -9,7 +9,6 @@ use crate::core::ids::StepId;
 use crate::core::plan::{Reversibility, WriteEdge};
 use crate::core::refusal::Advice;
 use crate::core::rollback::{Back, WayBack, goes_on_with, to_be_stopped_before, way_back};
-use crate::core::time::Span;
 use crate::text::clean;
 use crate::words;
 
@@ -43,7 +42,7 @@ pub(crate) fn back_lines(context: &ViewContext) -> Vec<Text> {
         }
     } else {
         let takes = forecast::way(context.plan, context.run, context.now, &way.steps);
-        let takes = if takes.span > Span::ZERO { format!(", {}", words::about(&takes, true)) } else { String::new() };
+        let takes = if takes.says_something() { format!(", {}", words::about(&takes, true)) } else { String::new() };
         let steps = words::count(way.steps.len(), "step");
         lines.push(
             Text::plain(format!("Taking everything back is {steps}{takes}, and costs: "))
@@ -62,11 +61,11 @@ pub(crate) fn back_lines(context: &ViewContext) -> Vec<Text> {
             .and(Role::Strong, title.unwrap_or_else(|| back.step.to_string()))
             .and(Role::Plain, "  ")
             .and(role, back.cost.as_str());
-        let measured = context.run.durations(&back.step).and_then(|durations| durations.undoing);
+        let measured = context.plan.step(&back.step).and_then(|step| forecast::undoing_measured(context.run, step));
         let takes = forecast::back(context.plan, context.run, context.now, back);
         if let Some(measured) = measured {
-            line = line.and(Role::Dim, format!("  {}", words::rehearsed(&measured)));
-        } else if takes.span > Span::ZERO {
+            line = line.and(Role::Dim, format!("  {}", words::rehearsed(measured)));
+        } else if takes.says_something() {
             line = line.and(Role::Dim, format!("  {}", words::about(&takes, true)));
         }
         if let Some(until) = &back.until {
@@ -179,9 +178,10 @@ fn help_lines(offers: &[Offer]) -> Vec<Text> {
         Text::new(Role::Strong, format!("  {word:<12}")).and(Role::Plain, format!(" {meaning}"))
     }));
     lines.push(Text::default());
-    lines.push(Text::plain(
+    lines.push(Text::plain(format!(
         "What you type right after a refusal does nothing, in case you meant it for a question that did not come up: \
-         press esc, or pause for a moment.",
-    ));
+         press {}, or pause for a moment.",
+        KeyAction::Escape.key()
+    )));
     lines
 }

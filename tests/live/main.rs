@@ -14,4 +14,5 @@ mod quoting;
 mod replication;
 mod sql;
 mod support;
+mod tcp;
 mod tls;

@@ -403,7 +403,8 @@ fn real_servers_are_believed_before_a_simulated_world() {
 #[test]
 fn a_stored_fact_is_read_again_as_it_was() {
     let pausing = Typical::of(vec![Span(321), Span(329)], true);
-    let durations = Durations { doing: typical(&[7]), undoing: None, pausing };
+    let undoing_from = BTreeMap::from([(StepId::from("watch"), Typical::of(vec![Span(9)], false).unwrap())]);
+    let durations = Durations { doing: typical(&[7]), undoing_from, pausing, ..Durations::default() };
     let steps = BTreeMap::from([(StepId::from("switch"), durations)]);
     let fact = Fact::DurationsMeasured { rehearsals: vec!["7a11".to_owned()], steps };
     let body = fact.encode().unwrap();

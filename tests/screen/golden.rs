@@ -314,6 +314,7 @@ fn rehearsed(secs: impl Fn(&Step) -> u64, plan: &Plan) -> Fact {
             doing: around(ms),
             undoing: step.undo.as_ref().and_then(|_| around(ms / 2)),
             pausing: switches.then(|| around(4_100)).flatten(),
+            ..Durations::default()
         };
         (step.id.clone(), durations)
     });

@@ -10,6 +10,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
 
 mod invariants;
+mod judge;
+#[path = "../support/latencies.rs"]
+mod latencies;
 mod operator;
 mod sights;
 mod wishes;

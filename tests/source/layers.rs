@@ -5,14 +5,15 @@ use crate::reader::Source;
 /// Who may use whom, as `ARCHITECTURE.md` says. Modules that hold the others together are not listed.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("core", &["core"]),
-    ("runbook", &["runbook", "core", "text"]),
+    ("runbook", &["runbook", "core", "latency", "text"]),
+    ("latency", &["latency", "core"]),
     ("journal", &["journal", "text"]),
     ("scenario", &["scenario", "core", "runbook"]),
     ("system", &["system"]),
     ("diagnostics", &["diagnostics", "text"]),
-    ("world", &["world", "core", "clock", "contain", "diagnostics", "scenario", "system", "text"]),
+    ("world", &["world", "core", "clock", "contain", "diagnostics", "latency", "scenario", "system", "text"]),
     // What touches the outside knows nothing of what is made up for a rehearsal.
-    ("world/live", &["world", "core", "clock", "contain", "diagnostics", "system", "text"]),
+    ("world/live", &["world", "core", "clock", "contain", "diagnostics", "latency", "system", "text"]),
     (
         "rehearsal",
         &[

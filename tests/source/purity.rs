@@ -71,6 +71,23 @@ const PACKAGES_OF_CORE: &[&str] =
 const PACKAGES_OF_SIMULATION: &[&str] =
     &["std", "bytesize", "jiff", "rand", "rand_chacha", "schemars", "serde", "serde_json", "strsim", "thiserror"];
 
+/// The packages that what is said about latencies may use. Chance comes from whoever asks.
+const PACKAGES_OF_LATENCY: &[&str] = &[
+    "std",
+    "data_encoding",
+    "flate2",
+    "hdrhistogram",
+    "jiff",
+    "rand",
+    "rand_chacha",
+    "rand_distr",
+    "serde",
+    "serde_json",
+    "sha2",
+    "statrs",
+    "thiserror",
+];
+
 /// What draws chance from the system and not from a seed.
 const UNSEEDED: Forbidden = &[
     ("rand::rng", "chance follows from the seed"),
@@ -208,6 +225,16 @@ fn the_simulated_world_reaches_nothing() {
     for module in ["world/live", "lab", "driver", "journal", "term", "cli"] {
         assert_none(&within(source, &files, module));
     }
+}
+
+/// A judgement follows from the samples alone, so that a replay comes to the same.
+#[test]
+fn the_judge_of_latencies_is_pure() {
+    let source = Source::of_this_package();
+    let files = source.files_of("latency");
+    assert!(files.len() >= 3, "it has moved: {}", files.len());
+    assert_none(&forbidden(source, &files, &[OUTSIDE, UNSEEDED]));
+    assert_none(&of_other_packages(source, &files, PACKAGES_OF_LATENCY));
 }
 
 /// What these files use of one module of this package.

@@ -3,11 +3,16 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::spec::{CheckContext, Complaint, ProbeDoc, ProbeSpec, TargetUse};
+use super::spec::{CheckContext, Complaint, ProbeDoc, ProbeSpec, RehearsedChanges, TargetUse};
+use crate::core::ids::ProbeId;
 use crate::core::syntax::is_host_port;
-use crate::core::value::{Field, Shape};
+use crate::core::value::{Field, Shape, Value};
 
-/// Whether a TCP connection opens.
+/// Whether a TCP connection opens and stays open.
+///
+/// Every answer about the port is a reading, silence too, so that `!port.open` can be asked for. A connection that the
+/// other side closes or resets within a quarter of a second is not open: a proxy without a server behind it accepts
+/// so. A server that waits for its client, or speaks first, is open. A name that cannot be resolved is a failure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TcpProbe {
     /// `host:port`.
@@ -25,6 +30,14 @@ impl ProbeSpec for TcpProbe {
 
     fn shape(&self) -> Shape {
         Shape::Record(Self::fields())
+    }
+
+    fn fixed(&self, _: &ProbeId, _: &RehearsedChanges<'_>) -> Vec<(&'static str, Value)> {
+        vec![("open", true.into()), ("state", "open".into()), ("failure", "".into())]
+    }
+
+    fn advice(&self, _: &ProbeId, _: &str) -> String {
+        "in a rehearsal every port is open".to_owned()
     }
 
     fn check(&self, _: &CheckContext<'_>) -> Vec<Complaint> {
@@ -52,7 +65,14 @@ phases:
 
     fn fields() -> Vec<Field> {
         vec![
-            Field::new("open", Shape::Bool, "whether the connection opened"),
+            Field::new("open", Shape::Bool, "whether the connection opened and stayed open"),
+            Field::new(
+                "state",
+                Shape::Text,
+                "`open`, `refused`, `filtered` (no answer), `unreachable`, `closed` (at once) or `reset` (at once)",
+            ),
+            Field::new("failure", Shape::Text, "why it is not open, in a sentence; empty when it is"),
+            Field::new("address", Shape::Text, "IP address and port that answered").null("nothing did"),
             Field::new("connect_ms", Shape::Float, "time until it was open").unit("milliseconds").null("it was not"),
         ]
     }

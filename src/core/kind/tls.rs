@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::spec::{CheckContext, Complaint, ProbeDoc, ProbeSpec, RehearsedChanges, TargetUse};
 use crate::core::ids::ProbeId;
-use crate::core::quote::Placeholder;
 use crate::core::syntax::is_host_port;
 use crate::core::value::{Field, Shape, Value};
 
@@ -59,13 +58,12 @@ impl TlsProbe {
     }
 }
 
-/// Whether `text` can be the name of a server: a host name, or an IP address. What a secret holds is known only when
-/// it is used.
+/// Whether `text` can be the name of a server: a host name, or an IP address.
 fn is_server_name(text: &str) -> bool {
     let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
     // One colon is that of a port; an IPv6 address has more.
     let has_port = text.matches(':').count() == 1;
-    Placeholder::split(text).is_some() || (!text.is_empty() && text.chars().all(known) && !has_port)
+    !text.is_empty() && text.chars().all(known) && !has_port
 }
 
 impl ProbeSpec for TlsProbe {

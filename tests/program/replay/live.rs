@@ -58,7 +58,7 @@ phases:
 /// As if every step had been rehearsed three times: a forecast is on the screens, too.
 fn rehearsed(plan: &Plan) -> Fact {
     let took = |secs: [u64; 3]| Typical::of(secs.map(Span::secs).to_vec(), false);
-    let durations = Durations { doing: took([2, 3, 5]), undoing: took([1, 1, 2]), pausing: None };
+    let durations = Durations { doing: took([2, 3, 5]), undoing: took([1, 1, 2]), ..Durations::default() };
     let steps = plan.steps.iter().map(|step| (step.id.clone(), durations.clone())).collect();
     Fact::DurationsMeasured { rehearsals: vec!["7a11".to_owned()], steps }
 }

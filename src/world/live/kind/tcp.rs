@@ -1,36 +1,115 @@
 //! The `tcp` probe.
 
-use std::time::{Duration, Instant};
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Measure;
 use crate::core::kind::TcpProbe;
 use crate::core::reading::Failure;
+use crate::core::time::Span;
 use crate::core::value::Value;
 use crate::world::live::Shared;
+
+/// For how long an open connection is watched. What accepts for somebody else (a proxy, a load balancer, a port that
+/// is forwarded) closes it as soon as it finds nobody behind.
+const LOOK: Duration = Duration::from_millis(250);
 
 impl Measure for TcpProbe {
     type Memory = ();
 
-    /// Opens a connection and closes it. A refusal or a silence is an answer (`open` is false); a name that does
-    /// not resolve is a failure.
+    /// Opens a connection, watches it for a moment and closes it. Sends nothing.
     async fn measure(&self, shared: &Shared, limit: Duration, (): &mut ()) -> Result<Value, Failure> {
-        let address = shared.secrets.reveal(&self.address).await.map_err(Failure::new)?;
-        let started = Instant::now();
-        // Leave time to answer before the scheduler's own limit.
-        let patience = limit.mul_f64(0.9);
-        let found = tokio::time::timeout(patience, tokio::net::lookup_host(&address)).await;
-        let found: Vec<_> = found
+        // Leaves time to answer before the scheduler's own limit, and for the look.
+        let deadline = Instant::now() + limit.mul_f64(0.9).saturating_sub(LOOK.min(limit / 4));
+        let found = timeout_at(deadline, tokio::net::lookup_host(&self.address)).await;
+        let found: Vec<SocketAddr> = found
             .map_err(|_| Failure::new(format!("nobody resolves {} in time", self.address)))?
             .map_err(|err| {
                 Failure::new(format!("{} cannot be resolved: {}", self.address, shared.secrets.tell(&err.to_string())))
             })?
             .collect();
-        let opened = Instant::now();
-        let open = tokio::time::timeout(patience.saturating_sub(started.elapsed()), TcpStream::connect(&*found)).await;
-        let open = matches!(open, Ok(Ok(_)));
-        let connect_ms = open.then(|| opened.elapsed().as_secs_f64() * 1_000.0);
-        Ok(Value::map([("open", Value::Bool(open)), ("connect_ms", connect_ms.into())]))
+        // As a client does: one address after the other, until one opens. None may use up the time of the others.
+        let mut shut = None;
+        for (address, left) in found.iter().zip((1..=u32::try_from(found.len()).unwrap_or(u32::MAX)).rev()) {
+            let patience = deadline.saturating_duration_since(Instant::now()) / left;
+            match connect(*address, patience).await? {
+                Port::Open { connect } => return Ok(open(*address, connect)),
+                Port::Shut(state, failure) => drop(shut.get_or_insert(Shut { state, failure })),
+            }
+        }
+        let shut = shut.ok_or_else(|| Failure::new(format!("{} has no address", self.address)))?;
+        Ok(shut.reading())
     }
+}
+
+/// What became of one address.
+enum Port {
+    Open {
+        connect: Duration,
+    },
+    /// The word for it, and the sentence.
+    Shut(&'static str, String),
+}
+
+struct Shut {
+    state: &'static str,
+    failure: String,
+}
+
+impl Shut {
+    fn reading(self) -> Value {
+        Value::map([
+            ("open", false.into()),
+            ("state", self.state.into()),
+            ("failure", self.failure.into()),
+            ("address", Value::Null),
+            ("connect_ms", Value::Null),
+        ])
+    }
+}
+
+fn open(address: SocketAddr, connect: Duration) -> Value {
+    Value::map([
+        ("open", true.into()),
+        ("state", "open".into()),
+        ("failure", "".into()),
+        ("address", address.to_string().into()),
+        ("connect_ms", Value::Float(connect.as_secs_f64() * 1_000.0)),
+    ])
+}
+
+/// Opens a connection and looks whether it stays. An error that says nothing about the other side is a failure.
+async fn connect(address: SocketAddr, patience: Duration) -> Result<Port, Failure> {
+    let shut = |state, what: &str| Ok(Port::Shut(state, format!("{address} {what}")));
+    let started = Instant::now();
+    let stream = match timeout(patience, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(err)) => return refusal(address, &err),
+        Err(_) => return shut("filtered", &format!("gives no answer within {}", Span::of(patience))),
+    };
+    let connect = started.elapsed();
+    // Nothing is taken from what a server says first.
+    match timeout(LOOK, stream.peek(&mut [0])).await {
+        Ok(Ok(0)) => shut("closed", "accepts and closes at once"),
+        Ok(Err(err)) if err.kind() == ErrorKind::ConnectionReset => shut("reset", "accepts and resets at once"),
+        Ok(Err(err)) => refusal(address, &err),
+        Ok(Ok(_)) | Err(_) => Ok(Port::Open { connect }),
+    }
+}
+
+/// What an error of the system says of the other side.
+fn refusal(address: SocketAddr, err: &io::Error) -> Result<Port, Failure> {
+    let state = match err.kind() {
+        ErrorKind::ConnectionRefused => "refused",
+        ErrorKind::ConnectionReset => "reset",
+        ErrorKind::TimedOut => "filtered",
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "unreachable",
+        // No file descriptor, no local port, a local firewall: nobody was asked.
+        _ => return Err(Failure::new(format!("{address} cannot be asked: {err}"))),
+    };
+    Ok(Port::Shut(state, format!("{address}: {err}")))
 }

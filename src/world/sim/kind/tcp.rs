@@ -14,6 +14,12 @@ impl Observe for TcpProbe {
     }
 
     fn sees(&self, look: Look<'_>, (): &mut ()) -> Result<Value, String> {
-        Ok(Value::map([("open", true.into()), ("connect_ms", Value::Float(look.dice.around(2.0, 0.3)))]))
+        Ok(Value::map([
+            ("open", true.into()),
+            ("state", "open".into()),
+            ("failure", "".into()),
+            ("address", self.address.clone().into()),
+            ("connect_ms", Value::Float(look.dice.around(2.0, 0.3))),
+        ]))
     }
 }

@@ -61,11 +61,10 @@ struct Connection {
 impl TlsProbe {
     async fn look(&self, shared: &Shared, deadline: Instant) -> Result<Value, String> {
         let secrets = &shared.secrets;
-        let endpoint = secrets.reveal(self.endpoint()).await?;
-        let name = secrets.reveal(self.expected_name()).await?;
-        let place = secrets.tell_brief(&endpoint, 300);
+        let (endpoint, name) = (self.endpoint(), self.expected_name());
+        let place = secrets.tell_brief(endpoint, 300);
         let name = ServerName::try_from(name.trim_start_matches('[').trim_end_matches(']').to_owned())
-            .map_err(|_| format!("{} is no name of a server", secrets.tell_brief(&name, 300)))?;
+            .map_err(|_| format!("{} is no name of a server", secrets.tell_brief(name, 300)))?;
         let roots = match &self.ca {
             Some(path) => in_time(deadline, tls::authority_roots(path)).await,
             None => in_time(deadline, tls::system_roots()).await,
@@ -74,7 +73,7 @@ impl TlsProbe {
         let recorder = Arc::new(CertificateRecorder::new(roots)?);
         let config = config(&recorder, &self.alpn)?;
 
-        let found = in_time(deadline, tokio::net::lookup_host(&endpoint)).await;
+        let found = in_time(deadline, tokio::net::lookup_host(endpoint)).await;
         let found: Vec<SocketAddr> = found
             .ok_or_else(|| format!("nobody resolves {place} in time"))?
             .map_err(|err| format!("{place} cannot be resolved: {}", secrets.tell(&err.to_string())))?

@@ -1,0 +1,268 @@
+//! What a probe measures, held against its baseline while it measures.
+
+use std::collections::BTreeMap;
+
+use super::file::{BaselineError, BaselineFile};
+use super::judge::{Judgement, LatencyVerdict, judge_fixed};
+use super::samples::{LatencySamples, QUANTILES, count, float};
+use crate::core::time::At;
+use crate::core::value::Value;
+
+/// The requests of one probe, held against its baseline: judged when a window of them is full, and then not again until
+/// the next one is. What fills it is never looked at before.
+#[derive(Clone, Debug)]
+pub struct BaselineWatch {
+    recordings: Vec<Recorded>,
+    /// How many requests of one kind a judgement is made over.
+    length: usize,
+    series: BTreeMap<(String, String), Watched>,
+}
+
+/// A recording, unpacked.
+#[derive(Clone, Debug)]
+struct Recorded {
+    /// Time of day of its middle: milliseconds since midnight, UTC.
+    time: i64,
+    /// When and where it was made, for sentences.
+    told: String,
+    requests: BTreeMap<String, LatencySamples>,
+}
+
+/// Requests of one kind to one side.
+#[derive(Clone, Debug, Default)]
+struct Watched {
+    filling: Vec<Option<u64>>,
+    stands: Option<Judgement>,
+}
+
+/// What is known about one side.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WatchedSide {
+    /// The worst of its requests.
+    pub verdict: LatencyVerdict,
+    /// Requests until the next judgement.
+    pub next_in: u64,
+    /// For INCONCLUSIVE: about how many more requests than it was made over would have told; how many are missing until
+    /// the first one, as long as there is none.
+    pub needs: u64,
+    /// Why it is not PASS; empty when it is.
+    pub why: String,
+}
+
+impl BaselineWatch {
+    /// Begins to hold requests against a baseline, of which `text` is the file; one judgement is made over `length` of them.
+    /// `kinds` are all sides with their kinds of request: they share the chance of a false alarm.
+    pub fn new(
+        text: &str,
+        length: usize,
+        kinds: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, BaselineError> {
+        let file = BaselineFile::read(text)?;
+        let mut recordings = Vec::new();
+        for recording in &file.recordings {
+            let samples = recording.requests.iter().map(|(name, of)| Ok((name.clone(), of.samples()?)));
+            let requests: Result<_, String> = samples.collect();
+            let began = recording.moment().map_or(0, jiff::Timestamp::as_millisecond);
+            let half = i64::try_from(recording.seconds.saturating_mul(500)).unwrap_or(0);
+            recordings.push(Recorded {
+                time: time_of_day(began.saturating_add(half)),
+                told: recording.told(),
+                requests: requests.map_err(BaselineError::Damaged)?,
+            });
+        }
+        let series = kinds.into_iter().map(|kind| (kind, Watched::default())).collect();
+        Ok(Self { recordings, length: length.max(1), series })
+    }
+
+    /// The recording whose time of day is nearest.
+    fn nearest(&self, now: At) -> Option<&Recorded> {
+        let time = time_of_day(now.0);
+        self.recordings.iter().min_by_key(|recording| apart(recording.time, time))
+    }
+
+    /// Takes in a request that has ended: its microseconds, or `None` when it failed. When it fills the window, the window is
+    /// judged against the recording of the hour nearest to `now`.
+    pub fn take(&mut self, side: &str, request: &str, micros: Option<u64>, now: At) {
+        let among = u32::try_from(self.series.len()).unwrap_or(u32::MAX);
+        let length = self.length;
+        let Some(watched) = self.series.get_mut(&(side.to_owned(), request.to_owned())) else { return };
+        watched.filling.push(micros);
+        if watched.filling.len() < length {
+            return;
+        }
+        let measured = LatencySamples::in_order(&std::mem::take(&mut watched.filling));
+        let baseline = self.baseline(request, now).cloned().unwrap_or_default();
+        if let Some(watched) = self.series.get_mut(&(side.to_owned(), request.to_owned())) {
+            watched.stands = Some(judge_fixed(&baseline, &measured, among));
+        }
+    }
+
+    /// What the recording of the nearest hour has of a kind of request.
+    pub fn baseline(&self, request: &str, now: At) -> Option<&LatencySamples> {
+        self.nearest(now)?.requests.get(request)
+    }
+
+    /// What is known about a side: the worst of its kinds of request. INCONCLUSIVE until each was judged once.
+    pub fn side(&self, side: &str) -> Option<WatchedSide> {
+        let of_side = self.series.iter().filter(|((of, _), _)| of == side);
+        of_side.map(|((_, request), watched)| watched.known(request, self.length)).reduce(|one, other| {
+            let (next_in, needs) = (one.next_in.max(other.next_in), one.needs.max(other.needs));
+            let worse = if other.verdict > one.verdict { other } else { one };
+            WatchedSide { next_in, needs, ..worse }
+        })
+    }
+
+    /// The worst verdict of all sides.
+    pub fn verdict(&self) -> LatencyVerdict {
+        let known = self.series.iter().map(|((_, request), watched)| watched.known(request, self.length).verdict);
+        known.max().unwrap_or(LatencyVerdict::Inconclusive)
+    }
+
+    /// Whether every kind of request has been judged.
+    pub fn has_judged_all(&self) -> bool {
+        self.series.values().all(|watched| watched.stands.is_some())
+    }
+
+    /// The percentiles (milliseconds) and the error share of the nearest hour's recording of a kind of request, and when it
+    /// was made, as a reading has them.
+    pub fn figures(&self, request: &str, now: At) -> Value {
+        let Some(recording) = self.nearest(now) else { return Value::Null };
+        let Some(samples) = recording.requests.get(request) else { return Value::Null };
+        let [p50, p95, p99] = QUANTILES.map(|share| samples.quantile(share).map(|micros| float(micros) / 1_000.0));
+        Value::map([
+            ("p50", p50.into()),
+            ("p95", p95.into()),
+            ("p99", p99.into()),
+            ("errors", samples.error_share().into()),
+            ("samples", samples.total().into()),
+            ("recorded", recording.told.clone().into()),
+        ])
+    }
+}
+
+impl Watched {
+    fn known(&self, request: &str, length: usize) -> WatchedSide {
+        let next_in = count(length.saturating_sub(self.filling.len()));
+        if let Some(judged) = &self.stands {
+            let why = judged.why().map_or_else(String::new, |why| format!("{request}: {why}"));
+            WatchedSide { verdict: judged.verdict, next_in, needs: judged.needs, why }
+        } else {
+            let why = format!("{request}: {next_in} more requests until it is judged");
+            WatchedSide { verdict: LatencyVerdict::Inconclusive, next_in, needs: next_in, why }
+        }
+    }
+}
+
+/// Milliseconds of a day.
+const DAY: i64 = 86_400_000;
+
+/// Milliseconds since midnight, UTC.
+fn time_of_day(epoch_ms: i64) -> i64 {
+    epoch_ms.rem_euclid(DAY)
+}
+
+/// How far two times of day are apart, the short way round midnight.
+fn apart(one: i64, other: i64) -> i64 {
+    let straight = (one - other).abs();
+    straight.min(DAY - straight)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::latency::file::{BaselineRecording, BaselineRequest, BaselineSubject};
+
+    /// A file with a recording at each of these hours (UTC), with that many milliseconds a request.
+    fn file(hours: &[(i8, u64)]) -> String {
+        let text = |text: &str| text.to_owned();
+        let subject =
+            BaselineSubject { runbook: text("Move"), probe: text("latency"), asks: Vec::new(), asked: text("/") };
+        let mut file = BaselineFile::new(&subject);
+        for (hour, ms) in hours {
+            let samples = LatencySamples::in_order(&vec![Some(ms * 1_000); 600]);
+            file.recordings.push(BaselineRecording {
+                side: text("old"),
+                began: format!("2026-11-20T{hour:02}:00:00+00:00"),
+                zone: text("UTC"),
+                seconds: 0,
+                every_ms: 500,
+                limit_ms: 3_000,
+                from: text("ops1"),
+                requests: [(text("/"), BaselineRequest::of(&samples).unwrap())].into(),
+            });
+        }
+        file.write().unwrap()
+    }
+
+    fn watch(hours: &[(i8, u64)], length: usize) -> BaselineWatch {
+        BaselineWatch::new(&file(hours), length, [("new".to_owned(), "/".to_owned())]).unwrap()
+    }
+
+    fn at(text: &str) -> At {
+        At(text.parse::<jiff::Timestamp>().unwrap().as_millisecond())
+    }
+
+    #[test]
+    fn nothing_is_judged_before_the_window_is_full_and_the_verdict_stands_until_the_next_one_is() {
+        let now = at("2026-11-28T09:00:00Z");
+        let mut watch = watch(&[(9, 50)], 300);
+        let mut verdicts = Vec::new();
+        // Good for a window, terrible for the next, and good again.
+        for micros in [50_000, 900_000, 50_000] {
+            for _ in 0..300 {
+                verdicts.push(watch.side("new").unwrap().verdict);
+                watch.take("new", "/", Some(micros), now);
+            }
+        }
+        verdicts.dedup();
+        assert_eq!(verdicts, [LatencyVerdict::Inconclusive, LatencyVerdict::Pass, LatencyVerdict::Fail]);
+        assert_eq!(watch.verdict(), LatencyVerdict::Pass);
+        assert_eq!(watch.side("new").unwrap().why, "");
+    }
+
+    #[test]
+    fn what_is_missing_until_the_first_judgement_is_said() {
+        let mut watch = watch(&[(9, 50)], 300);
+        for _ in 0..100 {
+            watch.take("new", "/", Some(50_000), At(0));
+        }
+        let known = watch.side("new").unwrap();
+        assert_eq!((known.verdict, known.needs, known.next_in), (LatencyVerdict::Inconclusive, 200, 200));
+        assert_eq!(known.why, "/: 200 more requests until it is judged");
+        assert_eq!(watch.side("elsewhere"), None);
+    }
+
+    #[test]
+    fn the_recording_of_the_nearest_hour_is_used_and_said() {
+        let watch = watch(&[(2, 20), (9, 50), (23, 30)], 300);
+        for (now, hour) in [("01:10", "02"), ("05:29", "02"), ("05:31", "09"), ("15:00", "09"), ("00:15", "23")] {
+            let figures = watch.figures("/", at(&format!("2026-11-28T{now}:00Z")));
+            let recorded = figures.at("recorded").and_then(Value::text).unwrap();
+            assert_eq!(recorded, format!("2026-11-20 {hour}:00 UTC on ops1"), "{now}");
+        }
+        let figures = watch.figures("/", at("2026-11-28T09:00:00Z"));
+        let p95 = figures.at("p95").and_then(Value::number).unwrap();
+        assert!((p95 - 50.0).abs() < 0.1, "{p95}");
+    }
+
+    #[test]
+    fn a_request_that_the_baseline_does_not_have_never_passes() {
+        let kinds = [("new".to_owned(), "/cart".to_owned())];
+        let mut watch = BaselineWatch::new(&file(&[(9, 50)]), 300, kinds).unwrap();
+        for _ in 0..300 {
+            watch.take("new", "/cart", Some(50_000), At(0));
+        }
+        assert_eq!(watch.verdict(), LatencyVerdict::Inconclusive);
+    }
+
+    #[test]
+    fn an_outage_fails_and_says_so() {
+        let mut watch = watch(&[(9, 50)], 300);
+        for _ in 0..300 {
+            watch.take("new", "/", None, At(0));
+        }
+        let known = watch.side("new").unwrap();
+        assert_eq!(known.verdict, LatencyVerdict::Fail);
+        assert_eq!(known.why, "/: 100.0 % failed, 0.0 % in the baseline");
+    }
+}
