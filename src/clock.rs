@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::core::time::{At, Span};
+use crate::system::clock::slept_ms;
 
 /// Tells the time of a run. Clones share the anchor, so every part of the program tells the same time.
 #[derive(Clone, Debug)]
@@ -149,31 +150,6 @@ impl Hand {
 
 fn wall_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
-}
-
-/// By how much the clock that stands still while the machine sleeps is behind the one that does not, in milliseconds.
-/// Only differences mean something.
-fn slept_ms() -> i64 {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    {
-        let read = |clock| {
-            let time = rustix::time::clock_gettime(clock);
-            time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000)
-        };
-        let mut tries = 0;
-        loop {
-            let before = read(rustix::time::ClockId::Monotonic);
-            let always = read(rustix::time::ClockId::Boottime);
-            // A thread that is held up between two readings would see sleep where there was none.
-            tries += 1;
-            if read(rustix::time::ClockId::Monotonic) - before <= 1 || tries == 10 {
-                return always.saturating_sub(before);
-            }
-        }
-    }
-    // Elsewhere nothing tells; there the wall clock's jump says that the machine has slept.
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    0
 }
 
 fn millis(span: Duration) -> i64 {

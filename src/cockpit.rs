@@ -277,7 +277,8 @@ impl<S: RunSession> Cockpit<S> {
     /// Stops the program until the shell continues it, by key or by signal. A stopped cockpit watches nothing.
     fn suspend(&mut self, terminal: &Terminal) {
         if self.session.must_finish() {
-            self.ui.notice = Some("not stopped: a job is under way and must be watched; x stops the job".to_owned());
+            let key = KeyAction::Stop.key();
+            self.ui.notice = Some(format!("not stopped: a job is under way and must be watched; {key} stops the job"));
         } else if let Err(error) = terminal.suspend() {
             self.ui.notice = Some(error.to_string());
         }

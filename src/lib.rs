@@ -24,6 +24,7 @@ pub mod sample_log;
 pub mod scenario;
 pub mod screen;
 pub mod session;
+pub mod system;
 pub mod term;
 pub mod text;
 pub mod ui;

@@ -22,19 +22,20 @@ pub(super) fn goes_on(state: &Path, complete: bool) -> String {
 /// The profile that fits the lab.
 const PROFILE: &str = "lab";
 
-fn options(state: &Path) -> Result<LabOptions, CliError> {
+fn options(state: &Path, one_address: bool) -> Result<LabOptions, CliError> {
     let mut options = LabOptions::new(state);
     options.program = Some(drive::own_path()?);
     // The runbook sets replication up itself: that is part of what is driven.
     options.replication = false;
+    options.one_address = one_address;
     Ok(options)
 }
 
-fn start(state: &Path) -> Result<Lab, CliError> {
+fn start(state: &Path, one_address: bool) -> Result<Lab, CliError> {
     clean(state).map_err(CliError::outside)?;
     say("starting a disposable world on loopback...");
-    let lab =
-        crate::lab::start(&options(state)?, &mut |line: &str| say(&format!("  {line}"))).map_err(CliError::outside)?;
+    let lab = crate::lab::start(&options(state, one_address)?, &mut |line: &str| say(&format!("  {line}")))
+        .map_err(CliError::outside)?;
     info!(process = lab.pid, dir = %lab.dir.display(), "the lab is up");
     Ok(lab)
 }
@@ -49,8 +50,8 @@ fn stand_ins() -> Vec<(String, String)> {
     runbook_vars(|name| match name {
         "old_db" | "new_db" => "host=127.0.0.1 user=gonogo dbname=shop".to_owned(),
         "old_db_port" | "new_db_port" => "5432".to_owned(),
-        "web_port" => "80".to_owned(),
-        "control" | "dns_authoritative" | "resolver_a" | "resolver_b" | "resolver_c" => "127.0.0.1:1".to_owned(),
+        "old_connect" | "new_connect" | "control" | "dns_authoritative" | "resolver_a" | "resolver_b"
+        | "resolver_c" => "127.0.0.1:1".to_owned(),
         "old_address" => lab::OLD_ADDRESS.to_string(),
         "new_address" => lab::NEW_ADDRESS.to_string(),
         "zone" => lab::ZONE.to_owned(),
@@ -68,8 +69,8 @@ fn runbook_vars(of: impl Fn(&str) -> String) -> Vec<(String, String)> {
         ("new_db", of("new_db")),
         ("old_for_new", replicator("old_db_port")),
         ("new_for_old", replicator("new_db_port")),
-        ("old_connect", format!("{}:{}", of("old_address"), of("web_port"))),
-        ("new_connect", format!("{}:{}", of("new_address"), of("web_port"))),
+        ("old_connect", of("old_connect")),
+        ("new_connect", of("new_connect")),
         ("customers_url", format!("http://{}", of("control"))),
         ("zone", of("zone")),
         ("app", of("app_name")),
@@ -90,8 +91,8 @@ fn runbook_vars(of: impl Fn(&str) -> String) -> Vec<(String, String)> {
 
 /// The lab to drive in, and whether it was up already. One in which a run was begun is no fresh world: that run can
 /// be gone on with, or the lab ended, but another run would find what it left.
-fn fresh(state: &Path) -> Result<(Lab, bool), CliError> {
-    let Some(lab) = find(state) else { return Ok((start(state)?, false)) };
+fn fresh(state: &Path, one_address: bool) -> Result<(Lab, bool), CliError> {
+    let Some(lab) = find(state) else { return Ok((start(state, one_address)?, false)) };
     let lab_run = |run: &RunSummary| {
         run.journal.as_ref().is_ok_and(|journal| {
             journal.meta.created_at >= lab.started_at
@@ -126,7 +127,7 @@ fn still_up(run: &RunSummary, ended: bool) -> String {
 }
 
 /// Drives the runbook in a fresh lab, and takes the lab down when the cockpit is left unless it was up before.
-pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool) -> Outcome {
+pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool, one_address: bool) -> Outcome {
     // Whether the runbook is good and somebody can see it is known before anything is started.
     let mut args = runbook.clone();
     if let Some(other) = args.profile.as_deref().filter(|profile| *profile != PROFILE) {
@@ -141,7 +142,7 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool)
     // Before there is anything that would have to be taken down again.
     loopback::only(&super::check::read(&args, look.color)?.plan)?;
     drive::Seat::check(look)?;
-    let (lab, was_up) = fresh(state)?;
+    let (lab, was_up) = fresh(state, one_address)?;
     let mut set = vars(&lab);
     set.extend(own);
     args.set = set;
@@ -186,8 +187,8 @@ pub(super) fn attach_if_lab(state: &Path, reader: &Reader) -> Result<Option<Atta
     )))
 }
 
-pub(super) fn up(state: &Path) -> Outcome {
-    let lab = start(state)?;
+pub(super) fn up(state: &Path, one_address: bool) -> Outcome {
+    let lab = start(state, one_address)?;
     for (name, value) in vars(&lab) {
         say(&format!("{name}={value}"));
     }

@@ -79,7 +79,6 @@ fn is_database_here(dsn: &str) -> bool {
     let Ok(config) = dsn.parse::<tokio_postgres::Config>() else { return false };
     let hosts = config.get_hosts().iter().all(|host| match host {
         Host::Tcp(name) => is_here(name),
-        #[cfg(unix)]
         Host::Unix(_) => true,
     });
     let addresses = config.get_hostaddrs();

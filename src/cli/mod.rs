@@ -169,6 +169,9 @@ enum Command {
     Lab {
         #[command(flatten)]
         runbook: RunbookArgs,
+        /// Let every server listen on 127.0.0.1, as where no other loopback address exists (macOS)
+        #[arg(long, conflicts_with = "down")]
+        one_address: bool,
         /// Keep the lab running after the cockpit is left
         #[arg(long)]
         keep: bool,
@@ -351,8 +354,10 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Baseline { command }) => baseline::baseline(&command, color),
         Some(Command::Watch(args)) => drive::watch(look, &args),
         Some(Command::Lab { down: true, .. }) => lab::down(&state()?),
-        Some(Command::Lab { up: true, .. }) => lab::up(&state()?),
-        Some(Command::Lab { runbook, keep, .. }) => lab::drive(&state()?, look, &runbook, keep),
+        Some(Command::Lab { up: true, one_address, .. }) => lab::up(&state()?, one_address),
+        Some(Command::Lab { runbook, keep, one_address, .. }) => {
+            lab::drive(&state()?, look, &runbook, keep, one_address)
+        }
         Some(Command::Verify { run, head }) => records::verify(&state()?, &run, head.as_deref()),
         Some(Command::Replay { run, verify: true, .. }) => replay::verify(&state()?, run.as_deref()),
         Some(Command::Replay { run, at, .. }) => replay::show(&state()?, look, run.as_deref(), at.as_deref()),

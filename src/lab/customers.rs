@@ -4,10 +4,10 @@
 //! unreachable or answers 502, 503 or 504, for up to [`PATIENCE`]; it has *failed* when that runs out, or at once
 //! on any other answer that is not a success. The wait is measured from the instant the customer meant to ask.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -204,7 +204,8 @@ pub(super) struct Load {
     pub(super) requests_per_second: f64,
     pub(super) customers: usize,
     pub(super) resolvers: Vec<SocketAddr>,
-    pub(super) web_port: u16,
+    /// Where the web service listens that DNS calls by each address.
+    pub(super) webs: BTreeMap<Ipv4Addr, SocketAddr>,
 }
 
 impl Load {
@@ -220,7 +221,7 @@ impl Load {
             let customer = Customer {
                 number,
                 resolver,
-                web_port: self.web_port,
+                webs: self.webs.clone(),
                 name: name.clone(),
                 provider: provider.clone(),
                 known: None,
@@ -238,7 +239,7 @@ impl Load {
 struct Customer {
     number: usize,
     resolver: SocketAddr,
-    web_port: u16,
+    webs: BTreeMap<Ipv4Addr, SocketAddr>,
     name: Name,
     provider: TokioRuntimeProvider,
     /// The shop's address as DNS gave it, and until when that may be used.
@@ -284,9 +285,8 @@ impl Customer {
     async fn attempt(&mut self, turn: u64, order: Option<Uuid>) -> Result<LabSide, Setback> {
         let address = self.resolve().await?;
         let passing = |what: &str, error: &dyn std::error::Error| Setback::Passing(format!("{what}: {error}"));
-        let stream = TcpStream::connect((IpAddr::V4(address), self.web_port))
-            .await
-            .map_err(|error| passing("cannot connect", &error))?;
+        let web = self.webs.get(&address).ok_or_else(|| Setback::Passing(format!("no web service at {address}")))?;
+        let stream = TcpStream::connect(web).await.map_err(|error| passing("cannot connect", &error))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| passing("no HTTP", &error))?;

@@ -21,7 +21,7 @@ mod zone;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -32,9 +32,10 @@ use serde::{Deserialize, Serialize};
 pub use control::MissingReport;
 pub use customers::CustomersReport;
 
-/// Address of the old web service; the DNS record points here at first.
+/// Address of the old web service in DNS; the record points here at first.
 pub const OLD_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 10, 1);
-/// Address of the new web service, on the same port as the old one.
+/// Address of the new web service in DNS, on the same port as the old one. Where only one loopback address exists, a web
+/// service listens on another port of that instead, and the customers know which.
 pub const NEW_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 10, 2);
 /// The zone the authoritative server answers for.
 pub const ZONE: &str = "shop.test";
@@ -88,6 +89,10 @@ pub struct LabOptions {
     /// Set up logical replication from old to new, with the initial copy done. Without it the tables on new are
     /// empty and there is neither publication nor subscription.
     pub replication: bool,
+    /// Let every server listen on 127.0.0.1, each on a port of its own, although this machine may have other loopback
+    /// addresses.
+    #[serde(default)]
+    pub one_address: bool,
     /// How long the lab stays when no cockpit is attached.
     pub linger: Duration,
 }
@@ -103,6 +108,7 @@ impl LabOptions {
             requests_per_second: 40.0,
             ttl_seconds: 20,
             replication: true,
+            one_address: false,
             linger: Duration::from_mins(15),
         }
     }
@@ -121,14 +127,6 @@ pub enum LabError {
     NoPostgres {
         /// The command for this system.
         install: &'static str,
-    },
-    /// A loopback address is not configured on this system.
-    #[error("the loopback address {address} is missing on this machine; add it with: {command}")]
-    NoLoopbackAddress {
-        /// The missing address.
-        address: IpAddr,
-        /// The command that adds it.
-        command: String,
     },
     /// The state directory already has a running lab.
     #[error("a lab is already running in {} ({})", dir.display(), pid.map_or_else(|| "starting up".into(), |pid| format!("process {pid}")))]

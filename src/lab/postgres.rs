@@ -19,6 +19,7 @@ use tokio_postgres::NoTls;
 
 use super::LabError;
 use super::state::{POLL, make_dir, pid_of, write_private};
+use crate::system::process::command_line;
 
 /// Name of the superuser that the cockpit uses as administrator.
 pub(super) const ADMINISTRATOR: &str = "gonogo";
@@ -102,7 +103,7 @@ fn usual_directories() -> Vec<PathBuf> {
 
 /// The command that installs PostgreSQL on this kind of system.
 fn install_command() -> &'static str {
-    if cfg!(target_os = "macos") {
+    if ["/opt/homebrew/bin/brew", "/usr/local/bin/brew"].iter().any(|brew| Path::new(brew).exists()) {
         "brew install postgresql@17"
     } else if Path::new("/usr/bin/dnf").exists() {
         "sudo dnf install postgresql-server"
@@ -306,12 +307,7 @@ pub(super) fn end_orphan(data_dir: &Path) -> Result<(), LabError> {
 fn postmaster(data_dir: &Path) -> Option<Pid> {
     let content = fs::read_to_string(data_dir.join("postmaster.pid")).ok()?;
     let number: u32 = content.lines().next()?.trim().parse().ok()?;
-    let command_line = if cfg!(target_os = "linux") {
-        fs::read(format!("/proc/{number}/cmdline")).ok()?
-    } else {
-        Command::new("ps").args(["-o", "args=", "-p", &number.to_string()]).output().ok()?.stdout
-    };
-    let is_ours = String::from_utf8_lossy(&command_line).contains(data_dir.to_str()?);
+    let is_ours = command_line(number)?.contains(data_dir.to_str()?);
     if is_ours { pid_of(number) } else { None }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -107,10 +107,13 @@ impl World {
         // First of all, so that whoever comes after a kill knows what to remove.
         state.write(&self.paths)?;
         let installation = Installation::find(options.pg_bin.as_deref())?;
-        let (old_listener, new_listener) = bind_web().await?;
-        let web_port = local_port(&old_listener)?;
+        let web_listeners = bind_web(options.one_address).await?;
+        let mut webs = BTreeMap::new();
+        for (address, listener) in [OLD_ADDRESS, NEW_ADDRESS].into_iter().zip(&web_listeners) {
+            webs.insert(address, local_address(listener)?);
+        }
         let control_listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
-        let control = control_listener.local_addr().map_err(LabError::io("cannot read a socket's address"))?;
+        let control = local_address(&control_listener)?;
 
         let passwords = Passwords {
             administrator: state::random_hex::<16>(),
@@ -136,7 +139,7 @@ impl World {
 
         progress("opening the shop");
         let database = |port, user| passwords.config(port, user, DATABASE);
-        for (side, listener) in [(LabSide::Old, old_listener), (LabSide::New, new_listener)] {
+        for (side, listener) in [LabSide::Old, LabSide::New].into_iter().zip(web_listeners) {
             let web = WebService::new(side, database(old_port, APPLICATION), database(new_port, APPLICATION));
             self.tasks.spawn(web.serve(listener));
         }
@@ -146,7 +149,7 @@ impl World {
             requests_per_second: options.requests_per_second,
             customers: options.customers,
             resolvers: resolvers.clone(),
-            web_port,
+            webs: webs.clone(),
         };
         let crowd = load.run(Arc::clone(&memory));
         self.tasks.spawn(async move {
@@ -161,7 +164,7 @@ impl World {
         let attachments = self.accept_attachments(&state.attach_socket)?;
         state.vars = vars(&Facts {
             ports: [old_port, new_port],
-            web_port,
+            webs: &webs,
             authoritative,
             resolvers: &resolvers,
             control,
@@ -276,7 +279,7 @@ impl World {
 /// What [`vars`] are made of.
 struct Facts<'a> {
     ports: [u16; 2],
-    web_port: u16,
+    webs: &'a BTreeMap<Ipv4Addr, SocketAddr>,
     authoritative: SocketAddr,
     resolvers: &'a [SocketAddr],
     control: SocketAddr,
@@ -289,12 +292,14 @@ struct Facts<'a> {
 fn vars(facts: &Facts<'_>) -> BTreeMap<String, String> {
     let [old, new] = facts.ports;
     let database = |port: u16| format!("host=127.0.0.1 port={port} user={ADMINISTRATOR} dbname={DATABASE}");
+    let web = |address| facts.webs.get(&address).map(ToString::to_string).unwrap_or_default();
     let mut vars: BTreeMap<String, String> = [
         ("old_db", database(old)),
         ("new_db", database(new)),
         ("old_db_port", old.to_string()),
         ("new_db_port", new.to_string()),
-        ("web_port", facts.web_port.to_string()),
+        ("old_connect", web(OLD_ADDRESS)),
+        ("new_connect", web(NEW_ADDRESS)),
         ("old_address", OLD_ADDRESS.to_string()),
         ("new_address", NEW_ADDRESS.to_string()),
         ("dns_authoritative", facts.authoritative.to_string()),
@@ -363,46 +368,58 @@ impl Ending {
     }
 }
 
-/// Two addresses, one port: a DNS record has no port, so moving it must be enough to move the traffic.
-async fn bind_web() -> Result<(TcpListener, TcpListener), LabError> {
+/// Sockets for the old and the new web service: two addresses with one port, since a DNS record has no port and moving it
+/// must be enough to move the traffic. Linux has all of 127.0.0.0/8. Where only 127.0.0.1 exists, and where that is
+/// wanted, it is two ports of one address, and the customers are told which address in DNS is which port.
+async fn bind_web(one_address: bool) -> Result<[TcpListener; 2], LabError> {
+    if !one_address && let Some(pair) = bind_two_addresses().await? {
+        return Ok(pair);
+    }
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    Ok([bind(any).await?, bind(any).await?])
+}
+
+/// Two addresses, one port. `None` where they do not exist.
+async fn bind_two_addresses() -> Result<Option<[TcpListener; 2]>, LabError> {
     let mut attempts = 20;
     loop {
         attempts -= 1;
-        let old = bind(SocketAddr::from((OLD_ADDRESS, 0))).await?;
-        match bind(SocketAddr::from((NEW_ADDRESS, local_port(&old)?))).await {
-            Ok(new) => return Ok((old, new)),
-            Err(LabError::Io { source, .. }) if source.kind() == io::ErrorKind::AddrInUse && attempts > 0 => {}
-            Err(error) => return Err(error),
+        let pair = async {
+            let old = TcpListener::bind((OLD_ADDRESS, 0)).await?;
+            let new = TcpListener::bind((NEW_ADDRESS, old.local_addr()?.port())).await?;
+            Ok([old, new])
+        };
+        let source: io::Error = match pair.await {
+            Ok(pair) => return Ok(Some(pair)),
+            Err(error) => error,
+        };
+        match source.kind() {
+            io::ErrorKind::AddrInUse if attempts > 0 => {}
+            io::ErrorKind::AddrNotAvailable => {
+                progress("only 127.0.0.1 exists here: each web service gets a port of its own");
+                return Ok(None);
+            }
+            _ => {
+                let what = format!("cannot listen on {OLD_ADDRESS} and {NEW_ADDRESS}");
+                return Err(LabError::Io { what, source });
+            }
         }
     }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, LabError> {
-    TcpListener::bind(address).await.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrNotAvailable => missing_address(address.ip()),
-        _ => LabError::Io { what: format!("cannot listen on {address}"), source },
-    })
+    TcpListener::bind(address).await.map_err(LabError::io(format!("cannot listen on {address}")))
 }
 
-/// Linux has all of 127.0.0.0/8; other systems have 127.0.0.1 and take more by hand.
-fn missing_address(address: IpAddr) -> LabError {
-    let command = if cfg!(target_os = "linux") {
-        format!("sudo ip address add {address}/32 dev lo")
-    } else {
-        format!("sudo ifconfig lo0 alias {address} up")
-    };
-    LabError::NoLoopbackAddress { address, command }
-}
-
-fn local_port(listener: &TcpListener) -> Result<u16, LabError> {
-    listener.local_addr().map(|address| address.port()).map_err(LabError::io("cannot read a socket's address"))
+fn local_address(listener: &TcpListener) -> Result<SocketAddr, LabError> {
+    listener.local_addr().map_err(LabError::io("cannot read a socket's address"))
 }
 
 /// Two ports that nobody uses at this moment: PostgreSQL cannot be given an open socket.
 async fn free_ports() -> Result<[u16; 2], LabError> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let (one, other) = (bind(any).await?, bind(any).await?);
-    Ok([local_port(&one)?, local_port(&other)?])
+    Ok([local_address(&one)?.port(), local_address(&other)?.port()])
 }
 
 fn progress(text: &str) {

@@ -94,6 +94,11 @@ impl KeyAction {
         KEYS.iter().find(|def| def.action == self)
     }
 
+    /// The key that is told for it: `enter`. Empty when it has none.
+    pub fn key(self) -> String {
+        self.def().map(KeyDef::key).unwrap_or_default()
+    }
+
     /// Whether it is about the time that passes, and not about the run.
     pub fn is_about_time(self) -> bool {
         self.is_about_pace() || matches!(self, Self::NextDecision | Self::PreviousDecision | Self::Into | Self::Place)

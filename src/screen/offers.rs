@@ -271,18 +271,15 @@ pub struct KeyHint {
 }
 
 impl KeyHint {
-    fn new(key: &str, label: &'static str) -> Self {
-        Self { key: key.to_owned(), label }
-    }
-
     fn of(action: KeyAction, label: &'static str) -> Self {
-        Self { key: action.def().map(super::keys::KeyDef::key).unwrap_or_default(), label }
+        Self { key: action.key(), label }
     }
 }
 
 /// The keys that do something now, the most useful first. The last two are never left out.
 pub(super) fn footer(context: &ViewContext, offers: &[Offer]) -> Vec<KeyHint> {
-    let (scroll, leave) = (KeyHint::new("↑↓", "scroll"), KeyHint::of(KeyAction::Leave, "leave"));
+    let arrows = format!("{}{}", KeyAction::Up.key(), KeyAction::Down.key());
+    let (scroll, leave) = (KeyHint { key: arrows, label: "scroll" }, KeyHint::of(KeyAction::Leave, "leave"));
     if let Some(prompt) = &context.ui.prompt {
         let cancel = KeyHint::of(KeyAction::Escape, "cancel");
         return match prompt.ask {

@@ -178,9 +178,10 @@ fn help_lines(offers: &[Offer]) -> Vec<Text> {
         Text::new(Role::Strong, format!("  {word:<12}")).and(Role::Plain, format!(" {meaning}"))
     }));
     lines.push(Text::default());
-    lines.push(Text::plain(
+    lines.push(Text::plain(format!(
         "What you type right after a refusal does nothing, in case you meant it for a question that did not come up: \
-         press esc, or pause for a moment.",
-    ));
+         press {}, or pause for a moment.",
+        KeyAction::Escape.key()
+    )));
     lines
 }

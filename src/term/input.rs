@@ -1,6 +1,6 @@
 //! Reading keys, and noticing that the terminal is gone.
 //!
-//! Two threads, both blocked in `poll(2)` on the device: the reader, which turns bytes into
+//! Two threads, both waiting for the device ([`crate::system::terminal`]): the reader, which turns bytes into
 //! events, and the watchdog, which asks for no input and so wakes only when the terminal hangs up,
 //! even while the reader waits for somebody to take its events.
 //!
@@ -15,12 +15,11 @@ use std::io::PipeReader;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use super::session::Session;
-use super::tty::{GONE, timespec};
 use super::{Lost, TermEvent, keys};
+use crate::system::terminal::{self, Interest, Wakeup};
 
 /// How long the rest of an escape sequence may take before a lone ESC counts as the Escape key.
 /// A sequence that an ssh link tears apart must not turn into Escape and a letter that commands
@@ -55,7 +54,7 @@ pub(super) fn read(session: &Session, stop: &PipeReader) {
             continue;
         }
         let limit = decoder.pending.then_some(SEQUENCE_PATIENCE);
-        match wait(session, stop, PollFlags::IN, limit) {
+        match wait(session, stop, Interest::Read, limit) {
             Wake::Stop => return,
             Wake::Gone(why) => return session.lose(why),
             Wake::TimedOut => decoder.settle(),
@@ -83,7 +82,7 @@ pub(super) fn read(session: &Session, stop: &PipeReader) {
 
 /// The watchdog's body.
 pub(super) fn watch(session: &Session, stop: &PipeReader) {
-    if let Wake::Gone(why) = wait(session, stop, PollFlags::empty(), None) {
+    if let Wake::Gone(why) = wait(session, stop, Interest::HangUp, None) {
         session.lose(why);
     }
 }
@@ -92,27 +91,16 @@ fn failed(errno: Errno) -> Lost {
     Lost::Failed { os_error: errno.raw_os_error() }
 }
 
-fn wait(session: &Session, stop: &PipeReader, interest: PollFlags, limit: Option<Duration>) -> Wake {
-    let tty = session.tty.fd();
-    let limit = limit.map(timespec);
+fn wait(session: &Session, stop: &PipeReader, interest: Interest, limit: Option<Duration>) -> Wake {
     loop {
-        let mut fds =
-            [PollFd::from_borrowed_fd(tty, interest), PollFd::from_borrowed_fd(stop.as_fd(), PollFlags::empty())];
-        match poll(&mut fds, limit.as_ref()) {
-            Ok(0) => return Wake::TimedOut,
-            Ok(_) => {}
-            Err(Errno::INTR) => continue,
-            Err(errno) => return Wake::Gone(failed(errno)),
-        }
-        let [tty, stop] = &fds;
-        if !stop.revents().is_empty() {
-            return Wake::Stop;
-        }
-        if tty.revents().intersects(GONE) {
-            return Wake::Gone(Lost::HungUp);
-        }
-        if tty.revents().intersects(interest) {
-            return Wake::Readable;
+        match terminal::wait(session.tty.fd(), interest, Some(stop.as_fd()), limit) {
+            Ok(Wakeup::Stopped) => return Wake::Stop,
+            Ok(Wakeup::HungUp) => return Wake::Gone(Lost::HungUp),
+            Ok(Wakeup::Ready) => return Wake::Readable,
+            // Without a limit it was a signal.
+            Ok(Wakeup::Nothing) if limit.is_none() => {}
+            Ok(Wakeup::Nothing) => return Wake::TimedOut,
+            Err(error) => return Wake::Gone(Lost::Failed { os_error: error.raw_os_error().unwrap_or_default() }),
         }
     }
 }

@@ -7,7 +7,6 @@ use std::io::IsTerminal as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::termios::{
@@ -16,6 +15,7 @@ use rustix::termios::{
 };
 
 use super::TermError;
+use crate::system::terminal::{self, Interest, Wakeup};
 
 /// What a device without a size of its own (serial lines, some expect scripts: 0×0) is taken for.
 const FALLBACK_SIZE: (u16, u16) = (80, 24);
@@ -25,9 +25,6 @@ const MAX_SIZE: (u16, u16) = (1000, 500);
 const BLOCKING_CHUNK: usize = 512;
 /// How often a writer that waits for room looks whether it should give up.
 pub(super) const GIVE_UP_TICK: Duration = Duration::from_millis(50);
-
-/// What poll says of a descriptor that will never be usable again.
-pub(super) const GONE: PollFlags = PollFlags::HUP.union(PollFlags::ERR).union(PollFlags::NVAL);
 
 /// An open terminal and the settings it had when it was opened.
 #[derive(Debug)]
@@ -54,8 +51,7 @@ impl Tty {
     /// the controlling terminal.
     ///
     /// Opened anew by name where possible: a file of our own can be non-blocking without making
-    /// the shell's non-blocking too, and macOS cannot `poll` `/dev/tty` (it answers `POLLNVAL`),
-    /// only the device behind it.
+    /// the shell's non-blocking too.
     pub(super) fn open() -> Result<Self, TermError> {
         let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
         let standard: [(bool, BorrowedFd<'_>); 3] = [
@@ -175,21 +171,13 @@ impl Tty {
     }
 
     fn wait_writable(&self, limit: Duration) -> Result<bool, Errno> {
-        let mut fds = [PollFd::new(&self.fd, PollFlags::OUT)];
-        match poll(&mut fds, Some(&timespec(limit))) {
-            Ok(0) | Err(Errno::INTR) => Ok(false),
-            Ok(_) => {
-                let [fd] = &fds;
-                if fd.revents().intersects(GONE) { Err(Errno::IO) } else { Ok(true) }
-            }
-            Err(errno) => Err(errno),
+        match terminal::wait(self.fd(), Interest::Write, None, Some(limit)) {
+            Ok(Wakeup::Ready) => Ok(true),
+            Ok(Wakeup::HungUp) => Err(Errno::IO),
+            Ok(Wakeup::Stopped | Wakeup::Nothing) => Ok(false),
+            Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
         }
     }
-}
-
-/// A `Duration` as `poll` wants it.
-pub(super) fn timespec(duration: Duration) -> Timespec {
-    Timespec { tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX), tv_nsec: duration.subsec_nanos().into() }
 }
 
 /// Repeats a call that a signal interrupted.

@@ -12,6 +12,7 @@ use crate::core::refusal::Refusal;
 use crate::core::standing::word;
 use crate::core::time::Span;
 use crate::pace::Steer;
+use crate::screen::keys::KeyAction;
 use crate::screen::{Ask, Overlay, Prompt, UiState, ViewContext, full_confirmation, here, refusal_of, told};
 
 /// Longest answer that can be typed, in characters.
@@ -91,7 +92,11 @@ pub(super) fn answer(context: &ViewContext, ui: &mut UiState, key: KeyEvent) -> 
             None
         }
         _ => {
-            ui.notice = Some(format!("{} does nothing while a question is open; esc cancels it", name(key)));
+            ui.notice = Some(format!(
+                "{} does nothing while a question is open; {} cancels it",
+                name(key),
+                KeyAction::Escape.key()
+            ));
             None
         }
     }
@@ -123,7 +128,7 @@ fn chosen(context: &ViewContext, ui: &mut UiState, ch: char) -> Option<Request> 
         }
         (Ask::End, 'a') => Ask::AbandonReason,
         _ => {
-            ui.notice = Some(format!("\"{ch}\" is not one of the answers; esc cancels"));
+            ui.notice = Some(format!("\"{ch}\" is not one of the answers; {} cancels", KeyAction::Escape.key()));
             return None;
         }
     };

@@ -78,7 +78,8 @@ fn typed_in_vain(ui: &mut UiState, key: KeyEvent) -> bool {
     ui.notice = Some(if ends {
         "what you typed after the refusal did nothing; keys work again".to_owned()
     } else {
-        format!("{} did nothing: it came right after a refusal; esc or a pause, then keys work again", name(key))
+        let escape = KeyAction::Escape.key();
+        format!("{} did nothing: it came right after a refusal; {escape} or a pause, then keys work again", name(key))
     });
     true
 }

@@ -12,6 +12,7 @@ use ratatui::widgets::{Block as Frame_, Clear, Paragraph};
 
 use super::theme::{Glyphs, Theme};
 use crate::core::standing::StepState;
+use crate::screen::keys::KeyAction;
 use crate::screen::offers::KeyHint;
 use crate::screen::{Block, Detail, Focus, Pane, Role, Row, Screen, Sheet, SheetBody, Text};
 use crate::text::{fit, width};
@@ -111,7 +112,13 @@ pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) -> u16 {
     }
     let furthest = if !areas.single || detail {
         // While something is asked, letters are its answer.
-        canvas.detail(frame, areas.detail, &screen.detail, if screen.asking { "↑↓" } else { "tab ↓, or p" })
+        let down = KeyAction::Down.key();
+        let keys = if screen.asking {
+            format!("{}{down}", KeyAction::Up.key())
+        } else {
+            format!("{} {down}, or {}", KeyAction::Switch.key(), KeyAction::Whole.key())
+        };
+        canvas.detail(frame, areas.detail, &screen.detail, &keys)
     } else {
         u16::MAX
     };

@@ -103,8 +103,8 @@ impl World {
 
     /// Points a web service (`old`, `new`) at a database.
     fn use_database(&self, web: &str, database: &str) {
-        let address = format!("{}:{}", self.var(&format!("{web}_address")), self.var("web_port"));
-        let said: serde_json::Value = self.http("POST", &address, &format!("/admin/database?use={database}"));
+        let address = self.var(&format!("{web}_connect"));
+        let said: serde_json::Value = self.http("POST", address, &format!("/admin/database?use={database}"));
         assert_eq!(said, serde_json::json!({ "web": web, "database": database }));
     }
 
@@ -264,9 +264,9 @@ fn orders_the_customers_were_told_are_saved_arrive_in_the_new_database() {
     let first = beat("new_db");
     eventually("the next heartbeat in new", || (beat("new_db") != first).then_some(()));
 
-    let page = |side, path| world.body("GET", &format!("{}:{}", world.var(side), world.var("web_port")), path);
+    let page = |side, path| world.body("GET", world.var(side), path);
     for path in ["/", "/api/catalogue"] {
-        assert_eq!(page("old_address", path), page("new_address", path));
+        assert_eq!(page("old_connect", path), page("new_connect", path));
     }
     let file = fs::read_to_string(world.lab.dir.join("acknowledged")).unwrap();
     assert!(file.lines().count() >= 20);
@@ -275,6 +275,21 @@ fn orders_the_customers_were_told_are_saved_arrive_in_the_new_database() {
 #[test]
 fn an_update_needs_the_key_and_the_old_value_and_moves_the_customers_within_the_ttl() {
     let world = world(|_| {});
+    assert!(world.var("new_connect").starts_with("127.0.10.2:"));
+    an_update_moves_the_customers(&world);
+}
+
+#[test]
+fn the_same_where_only_one_address_exists() {
+    let world = world(|options| options.one_address = true);
+    for (name, value) in world.lab.vars.iter().filter(|(name, _)| !name.ends_with("_address")) {
+        assert!(!value.contains("127.0.10."), "{name}: {value}");
+    }
+    assert_ne!(world.var("old_connect"), world.var("new_connect"));
+    an_update_moves_the_customers(&world);
+}
+
+fn an_update_moves_the_customers(world: &World) {
     let (old, new) = (world.var("old_address").to_owned(), world.var("new_address").to_owned());
     // Only the web services move in this test, not the database.
     world.use_database("new", "old");

@@ -10,10 +10,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("latency", &["latency", "core"]),
     ("journal", &["journal", "text"]),
     ("scenario", &["scenario", "core", "runbook"]),
+    ("system", &["system"]),
     ("diagnostics", &["diagnostics", "text"]),
-    ("world", &["world", "core", "clock", "contain", "diagnostics", "latency", "record_data", "scenario", "text"]),
+    ("world", &["world", "core", "clock", "contain", "diagnostics", "latency", "record_data", "scenario", "system", "text"]),
     // What touches the outside knows nothing of what is made up for a rehearsal.
-    ("world/live", &["world", "core", "clock", "contain", "diagnostics", "latency", "record_data", "text"]),
+    ("world/live", &["world", "core", "clock", "contain", "diagnostics", "latency", "record_data", "system", "text"]),
     (
         "rehearsal",
         &[
@@ -38,7 +39,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("driver", &["driver", "core", "clock", "history", "journal", "run_view", "sample_log", "world"]),
     ("explain", &["explain", "core", "runbook", "text"]),
     ("ui", &["ui", "core", "pace", "screen", "text", "words"]),
-    ("term", &["term", "contain", "text"]),
+    ("term", &["term", "contain", "system", "text"]),
 ];
 
 /// What a module uses that it may not.

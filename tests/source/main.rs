@@ -7,9 +7,11 @@
 
 mod circles;
 mod dependencies;
+mod keys;
 mod kinds;
 mod layers;
 mod mutations;
 mod names;
 mod purity;
 mod reader;
+mod systems;

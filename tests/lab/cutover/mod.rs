@@ -237,9 +237,10 @@ fn the_switch_is_taken_back_without_loss() {
 }
 
 #[test]
-fn after_the_switch_was_taken_back_it_is_made_again() {
+fn after_the_switch_was_taken_back_it_is_made_again_where_only_one_address_exists() {
     let place = Place::new();
-    let mut operator = Operator::at(place.console(&QUICK));
+    let args: Vec<&str> = QUICK.into_iter().chain(["--one-address"]).collect();
+    let mut operator = Operator::at(place.console(&args));
     take_the_switch_back(&mut operator);
     let world = World::of(&place.state());
     assert_back_without_loss(&world);

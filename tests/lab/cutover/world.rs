@@ -80,8 +80,7 @@ impl World {
 
     /// The database that the old web service writes to: `old` or `new`.
     pub fn old_web_database(&self) -> String {
-        let address = format!("{}:{}", self.var("old_address"), self.var("web_port"));
-        let said: serde_json::Value = self.get(&address, "/admin/database");
+        let said: serde_json::Value = self.get(self.var("old_connect"), "/admin/database");
         said["database"].as_str().expect("a name").to_owned()
     }
 

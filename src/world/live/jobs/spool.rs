@@ -13,6 +13,7 @@ use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::core::job::Stream;
+use crate::system::process::{TELLS_BIRTH, born};
 
 /// Bytes kept of each stream.
 pub(in crate::world::live) const KEPT: u64 = 64 * 1024 * 1024;
@@ -67,30 +68,10 @@ impl Process {
         }
         match (&self.born, born(self.pid)) {
             (Some(then), Some(now)) if *then == now => Life::Alive,
-            (Some(_), _) if cfg!(target_os = "linux") => Life::Gone,
+            (Some(_), _) if TELLS_BIRTH => Life::Gone,
             _ => Life::Unclear,
         }
     }
-}
-
-/// The boot's id and the process's start in clock ticks since then (`proc(5)`, field 22). A zombie has ended.
-#[cfg(target_os = "linux")]
-fn born(pid: i32) -> Option<String> {
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in the second field may hold anything, also blanks and brackets.
-    let (_, rest) = line.rsplit_once(')')?;
-    let mut fields = rest.split_whitespace();
-    if matches!(fields.next(), Some("Z" | "X")) {
-        return None;
-    }
-    let start = fields.nth(18)?;
-    Some(format!("{}/{start}", boot.trim()))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn born(_: i32) -> Option<String> {
-    None
 }
 
 /// Who is behind a job.

@@ -50,7 +50,6 @@ impl Endpoint {
             }
             (_, Some(address)) => SocketAddr::new(address, port).to_string(),
             (Some(Host::Tcp(name)), None) => format!("{name}:{port}"),
-            #[cfg(unix)]
             (Some(Host::Unix(path)), None) => format!("{}:{port}", path.display()),
             (None, None) => format!("port {port}"),
         }
@@ -239,7 +238,6 @@ impl Attempt<'_> {
         }
         match &self.endpoint.host {
             Some(Host::Tcp(name)) => to.host(name),
-            #[cfg(unix)]
             Some(Host::Unix(path)) => to.host_path(path),
             None => &mut to,
         };
