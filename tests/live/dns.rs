@@ -149,6 +149,7 @@ fn probe(name: &str, record_type: RecordType, old: &[&str], new: &[&str]) -> Pro
         new,
         samples: 3,
         old_ttl: None,
+        simulate: None,
     })
 }
 

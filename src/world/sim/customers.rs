@@ -226,7 +226,7 @@ mod tests {
     fn where_nothing_gets_through_readers_wait_as_well() {
         let mut customers = Customers::new(120.0);
         let old = |open| Service { open, ..service(1.0, true) };
-        let mut pass = |customers: &mut Customers, from: i64, to: i64, open: bool| {
+        let pass = |customers: &mut Customers, from: i64, to: i64, open: bool| {
             for at in (from..to).step_by(100) {
                 customers.pass(At(at + 100), 0.1, 1.0, old(open), service(0.0, true));
             }
