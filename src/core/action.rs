@@ -41,6 +41,51 @@ pub struct Soak {
     pub length: Span,
 }
 
+/// A checklist for people.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "ChecklistForm", into = "ChecklistForm")]
+pub struct Checklist {
+    /// What is to be done, each on its own.
+    pub items: Vec<String>,
+    /// What the hand changes in a rehearsal, once every item is acknowledged.
+    pub simulate: Vec<Change>,
+}
+
+/// A checklist as it is written.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum ChecklistForm {
+    /// The items alone.
+    Items(Vec<String>),
+    /// The items with what they change in a rehearsal.
+    Simulated(SimulatedChecklist),
+}
+
+/// Items of a checklist, with what they change in a rehearsal.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+struct SimulatedChecklist {
+    /// What is to be done, each on its own.
+    items: Vec<String>,
+    /// What the hand changes in a rehearsal, once every item is acknowledged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    simulate: Vec<Change>,
+}
+
+impl From<ChecklistForm> for Checklist {
+    fn from(form: ChecklistForm) -> Self {
+        match form {
+            ChecklistForm::Items(items) => Self { items, simulate: Vec::new() },
+            ChecklistForm::Simulated(SimulatedChecklist { items, simulate }) => Self { items, simulate },
+        }
+    }
+}
+
+impl From<Checklist> for ChecklistForm {
+    fn from(Checklist { items, simulate }: Checklist) -> Self {
+        if simulate.is_empty() { Self::Items(items) } else { Self::Simulated(SimulatedChecklist { items, simulate }) }
+    }
+}
+
 /// An action that never leaves the program: the core keeps it alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kept<'a> {
@@ -61,9 +106,9 @@ macro_rules! define {
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[allow(missing_docs)] // the type of each kind says what it is
         pub enum Action {
-            /// A checklist for people; each item is acknowledged on its own.
+            /// A checklist for people; each item is acknowledged on its own. A list of items, or `items` with `simulate`.
             #[serde(rename = "manual")]
-            Manual(Vec<String>),
+            Manual(Checklist),
             /// Waits for a time, or until conditions hold.
             #[serde(rename = "wait")]
             Wait(Wait),
@@ -101,7 +146,7 @@ macro_rules! define {
             /// The action as the core keeps it; `None` when it leaves the program.
             pub fn kept(&self) -> Option<Kept<'_>> {
                 match self {
-                    Action::Manual(items) => Some(Kept::Manual(items)),
+                    Action::Manual(list) => Some(Kept::Manual(&list.items)),
                     Action::Wait(wait) => Some(Kept::Wait(wait)),
                     Action::Soak(soak) => Some(Kept::Soak(soak)),
                     $($(Action::$action(_) => None,)?)*
@@ -161,7 +206,10 @@ impl Action {
 
     /// What it changes in a rehearsal by its own account.
     pub fn simulate(&self) -> &[Change] {
-        self.spec().map(ActionSpec::simulate).unwrap_or_default()
+        match self {
+            Action::Manual(list) => &list.simulate,
+            _ => self.spec().map(ActionSpec::simulate).unwrap_or_default(),
+        }
     }
 
     /// The DNS records it changes.

@@ -7,7 +7,7 @@ use super::action::Action;
 use super::expr::{Wanted, Wish};
 use super::ids::ProbeId;
 use super::plan::{Plan, Step};
-use super::simulate::{Change, Quantity, Simulated};
+use super::simulate::{Change, Quantity, Simulated, declared_type};
 use super::value::{FieldType, Value};
 
 /// Where one field comes from.
@@ -30,7 +30,7 @@ pub enum Origin {
     Fixed(Value),
 }
 
-/// All fields of our own, by probe and name.
+/// All fields of our own, by probe and name, or by path (`stats.depth`) where the runbook tells of parts of a field.
 pub type Origins = BTreeMap<ProbeId, BTreeMap<String, Origin>>;
 
 /// The origins of every field of our own in the plan.
@@ -40,8 +40,20 @@ pub fn origins(plan: &Plan) -> Origins {
     let mut found = Origins::new();
     for (id, probe) in &plan.probes {
         let Some((fields, declared)) = probe.kind.own_fields() else { continue };
-        let of = fields.iter().map(|(name, &of)| {
-            let is_changed = changed.contains(&(id.as_str(), name.as_str()));
+        let parts = declared
+            .keys()
+            .map(String::as_str)
+            .chain(changed.iter().filter_map(|(of, field)| (*of == id.as_str()).then_some(*field)));
+        let parts: BTreeMap<&str, FieldType> = parts
+            .filter(|path| path.contains('.'))
+            .filter_map(|path| Some((path, declared_type(fields, path)?)))
+            .collect();
+        let in_parts = |name: &str| parts.keys().any(|part| part.split('.').next() == Some(name));
+        // A field that is told part by part is no more than its parts.
+        let whole = fields.iter().filter(|(name, _)| declared.contains_key(*name) || !in_parts(name));
+        let whole = whole.map(|(name, &of)| (name.as_str(), of));
+        let of = whole.chain(parts.iter().map(|(path, &of)| (*path, of))).map(|(name, of)| {
+            let is_changed = changed.contains(&(id.as_str(), name));
             let origin = declared.get(name).and_then(|declared| declared_origin(declared, of, is_changed));
             let origin = origin.unwrap_or_else(|| {
                 if is_changed {
@@ -49,12 +61,12 @@ pub fn origins(plan: &Plan) -> Origins {
                 }
                 let wishes: Vec<&Wanted> = wishes
                     .iter()
-                    .filter(|wish| wish.probe == *id && wish.field == *name)
+                    .filter(|wish| wish.probe == *id && wish.field == name)
                     .map(|wish| &wish.wanted)
                     .collect();
                 Origin::Fixed(inferred(of, &wishes))
             });
-            (name.clone(), origin)
+            (name.to_owned(), origin)
         });
         found.insert(id.clone(), of.collect());
     }

@@ -1,8 +1,8 @@
 //! What a runbook says about its rehearsal: what an action changes in the simulated world, and where the fields of
 //! our own that probes report come from there.
 //!
-//! `dns.update`, `manual`, `wait` and `soak` need no word: what they do is known. SQL, commands and HTTP requests are
-//! text to us, so the runbook says what they mean.
+//! `dns.update`, `wait` and `soak` need no word: what they do is known. SQL, commands, HTTP requests and what people do by
+//! hand are text to us, so the runbook says what they mean.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -71,15 +71,16 @@ impl Side {
     }
 }
 
-/// A field of a probe as `PROBE.FIELD`.
+/// A field of a probe as `PROBE.FIELD`, or a part of a field of the type `any` as `PROBE.FIELD.KEY`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct FieldRef(pub String);
 
 impl FieldRef {
-    /// The probe and the field; `None` when it is not written like that.
+    /// The probe, and the field or the path of a part of it (`stats.depth`); `None` when it is not written like that.
     pub fn parts(&self) -> Option<(&str, &str)> {
-        self.0.split_once('.').filter(|(probe, field)| !probe.is_empty() && !field.is_empty() && !field.contains('.'))
+        let parted = self.0.split_once('.')?;
+        (!self.0.split('.').any(str::is_empty)).then_some(parted)
     }
 }
 
@@ -119,6 +120,15 @@ impl Literal {
             (Literal::Text(text), FieldType::Bool) => Value::Bool(text.trim().parse().ok()?),
             _ => return None,
         })
+    }
+}
+
+/// The declared type of a field, or of a part of one: whatever a field of the type `any` holds is `any`, too. `None` when
+/// no such field is declared, or when its type has no parts.
+pub fn declared_type(fields: &BTreeMap<String, FieldType>, path: &str) -> Option<FieldType> {
+    match path.split_once('.') {
+        None => fields.get(path).copied(),
+        Some((field, _)) => fields.get(field).copied().filter(|of| *of == FieldType::Any),
     }
 }
 

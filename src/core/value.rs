@@ -35,6 +35,28 @@ impl Value {
         })
     }
 
+    /// Puts a value where `path` leads: keys of records and positions (from 0) in lists. What is null on the way becomes a
+    /// record. Whether there was such a place.
+    pub fn put(&mut self, path: &str, value: Value) -> bool {
+        let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+        if *self == Value::Null {
+            *self = Value::Map(BTreeMap::new());
+        }
+        let place = match self {
+            Value::Map(map) => Some(map.entry(first.to_owned()).or_insert(Value::Null)),
+            Value::List(items) => first.parse::<usize>().ok().and_then(|at| items.get_mut(at)),
+            _ => None,
+        };
+        match (place, rest) {
+            (Some(place), Some(rest)) => place.put(rest, value),
+            (Some(place), None) => {
+                *place = value;
+                true
+            }
+            (None, _) => false,
+        }
+    }
+
     /// This value as a number, when it is one.
     #[allow(clippy::cast_precision_loss)] // shown with a few digits only
     pub fn number(&self) -> Option<f64> {

@@ -16,7 +16,7 @@ mod needs;
 mod salvage;
 mod scalar;
 pub(crate) mod schema;
-mod simulate;
+pub(crate) mod simulate;
 mod template;
 pub(crate) mod tree;
 mod unrehearsed;

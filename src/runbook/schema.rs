@@ -168,6 +168,8 @@ fn drop_unused(schema: &mut Value) {
 /// What a value must be.
 #[derive(Debug)]
 pub(crate) enum Rule {
+    /// Nothing: `null`, where the language gives it a meaning.
+    Nothing,
     /// Text.
     Text,
     /// A length of time.
@@ -240,6 +242,9 @@ impl Compiler {
         }
         if let Some(options) = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array) {
             return Arc::new(self.options(options));
+        }
+        if schema.get("const").is_some_and(Value::is_null) {
+            return Arc::new(Rule::Nothing);
         }
         Arc::new(match schema.get("type").and_then(Value::as_str) {
             Some("boolean") => Rule::Bool,

@@ -1,10 +1,12 @@
 //! What a runbook says about its rehearsal, held against what it has: every name, field and value with its place.
 
+use std::collections::BTreeMap;
+
 use crate::core::action::Action;
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::nearest::suggestion;
 use crate::core::probe::Probe;
-use crate::core::simulate::{Change, FieldRef, Literal, Simulated, Source};
+use crate::core::simulate::{Change, FieldRef, Literal, Simulated, Source, declared_type};
 use crate::core::value::FieldType;
 
 use super::diagnostic::{Diagnostic, Mark};
@@ -16,11 +18,14 @@ use super::tree::Node;
 pub(super) fn probe(runbook: &Runbook, probe: &Probe, node: &Node, faults: &mut Vec<Diagnostic>) {
     let Some((fields, declared)) = probe.kind.own_fields() else { return };
     for (key, value) in node.get("simulate").map_or(&[][..], Node::entries) {
-        let Some(&of) = fields.get(key.name.as_ref()) else {
-            let fault = Diagnostic::new(format!("the probe has no field `{}`", key.name)).at(key.mark, "unknown field");
-            faults.push(fault.help(suggestion(&key.name, fields.keys().map(String::as_str))));
-            continue;
-        };
+        let Some(of) = own_field(fields, ("the probe", &key.name), key.mark, faults) else { continue };
+        let whole = declared
+            .keys()
+            .find(|other| key.name.strip_prefix(other.as_str()).is_some_and(|rest| rest.starts_with('.')));
+        if let Some(whole) = whole {
+            let fault = Diagnostic::new(format!("`{whole}` is told as a whole and in parts"));
+            faults.push(fault.at(key.mark, format!("expected either `{whole}` or its parts")));
+        }
         match declared.get(key.name.as_ref()) {
             Some(Simulated::Literal(literal)) => fits(literal, of, value.mark, faults),
             Some(Simulated::Source(source)) => self::source(runbook, source, of, value, faults),
@@ -132,20 +137,38 @@ fn field(runbook: &Runbook, name: &FieldRef, mark: Mark, faults: &mut Vec<Diagno
         faults.push(fault.at(mark, "expected a field of an `sql`, `http.json` or `command` probe").help(instead));
         return None;
     };
-    let Some(of) = fields.get(field) else {
-        let fault = Diagnostic::new(format!("the probe `{probe}` has no field `{field}`")).at(mark, "unknown field");
-        faults.push(fault.help(suggestion(field, fields.keys().map(String::as_str))));
-        return None;
-    };
+    let of = own_field(fields, (&format!("the probe `{probe}`"), field), mark, faults)?;
     if let Some(Simulated::Source(_)) = declared.get(field) {
         let fault = Diagnostic::new(format!("`{name}` follows from the simulated world"));
         faults.push(fault.at(mark, "expected a field without a source of its own"));
         return None;
     }
-    Some(*of)
+    Some(of)
 }
 
-fn fits(literal: &Literal, of: FieldType, mark: Mark, faults: &mut Vec<Diagnostic>) {
+/// The declared type of a field or of a part of one; `whose` is what the probe is called.
+fn own_field(
+    fields: &BTreeMap<String, FieldType>,
+    (whose, path): (&str, &str),
+    mark: Mark,
+    faults: &mut Vec<Diagnostic>,
+) -> Option<FieldType> {
+    let found = declared_type(fields, path).filter(|_| !path.split('.').any(str::is_empty));
+    if found.is_none() {
+        let field = path.split('.').next().unwrap_or_default();
+        faults.push(if fields.contains_key(field) {
+            let fault = Diagnostic::new(format!("`{field}` has no parts"));
+            fault.at(mark, "expected a field of the type `any`")
+        } else {
+            let fault = Diagnostic::new(format!("{whose} has no field `{field}`")).at(mark, "unknown field");
+            fault.help(suggestion(field, fields.keys().map(String::as_str)))
+        });
+    }
+    found
+}
+
+/// Complains about a value that a field of this type cannot have.
+pub(crate) fn fits(literal: &Literal, of: FieldType, mark: Mark, faults: &mut Vec<Diagnostic>) {
     if literal.value(of).is_none() {
         let name = match of {
             FieldType::Bool => "true or false",

@@ -60,10 +60,22 @@ fn visit<'n>(node: &'n Node, found: &mut dyn FnMut(&'n Node)) {
 fn fixed(plan: &Plan) -> Fixed {
     let mut fixed = Fixed::new();
     for (probe, fields) in origins(plan) {
-        for (field, origin) in fields {
-            if let Origin::Fixed(value) = origin {
-                fixed.entry(probe.clone()).or_default().insert(field, value);
+        let first = |path: &str| path.split('.').next().unwrap_or_default().to_owned();
+        let changing: BTreeSet<String> = fields
+            .iter()
+            .filter(|(_, origin)| !matches!(origin, Origin::Fixed(_)))
+            .map(|(path, _)| first(path))
+            .collect();
+        let mut whole = Value::Map(BTreeMap::new());
+        for (path, origin) in fields {
+            if let Origin::Fixed(value) = origin
+                && !changing.contains(&first(&path))
+            {
+                whole.put(&path, value);
             }
+        }
+        if let Value::Map(whole) = whole {
+            fixed.entry(probe).or_default().extend(whole);
         }
     }
     let changes = RehearsedChanges {

@@ -34,6 +34,7 @@ fn is_whole(name: &str) -> bool {
 fn check(node: &Node, rule: &Rule, name: &str, faults: &mut Vec<Diagnostic>) {
     match (&node.kind, rule) {
         (Kind::Faulty, _)
+        | (Kind::Null, Rule::Nothing)
         | (Kind::Text(_), Rule::Text)
         | (Kind::Bool(_), Rule::Bool)
         | (Kind::Int(_) | Kind::Float(_), Rule::Number) => {}
@@ -172,7 +173,8 @@ fn either(node: &Node, rules: &[Arc<Rule>], whole: &Rule, name: &str, faults: &m
     let meant = rules.iter().find(|rule| {
         matches!(
             (&node.kind, &***rule),
-            (Kind::Text(_), Rule::Text | Rule::Choice(_) | Rule::Duration | Rule::Moment)
+            (Kind::Null, Rule::Nothing)
+                | (Kind::Text(_), Rule::Text | Rule::Choice(_) | Rule::Duration | Rule::Moment)
                 | (Kind::Bool(_), Rule::Bool)
                 | (Kind::Int(_) | Kind::Float(_), Rule::Number)
                 | (Kind::Int(_), Rule::Int(..))
@@ -204,6 +206,7 @@ fn mismatch(node: &Node, rule: &Rule, name: &str, faults: &mut Vec<Diagnostic>) 
 
 fn wanted(rule: &Rule) -> String {
     match rule {
+        Rule::Nothing => "null".to_owned(),
         Rule::Text => "text".to_owned(),
         Rule::Duration => "a duration like 30s".to_owned(),
         Rule::Moment => "a point in time like 2027-03-14T02:00:00+01:00".to_owned(),

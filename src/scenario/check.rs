@@ -9,7 +9,7 @@ use crate::runbook::Diagnostic;
 use crate::runbook::tree::Node;
 
 use super::model::{Event, Fault, Scenario, When};
-use super::select;
+use super::{reads, select};
 
 /// Longest time that makes sense: no runbook takes longer.
 const LONGEST: Span = Span::secs(90 * 86_400);
@@ -131,7 +131,11 @@ fn fault(event: &Event, plan: &Plan, node: &Node, faults: &mut Vec<Diagnostic>) 
             resolver(plan, &of.resolver, node, faults);
         }
         Fault::ResolverHolds(of) => resolver(plan, &of.resolver, node, faults),
-        Fault::Lies(of) => probe(plan, &of.probe, node, faults),
+        Fault::Lies(of) => {
+            probe(plan, &of.probe, node, faults);
+            reads::lies(plan, of, node.path(&["says"]), faults);
+        }
+        Fault::Reads(of) => reads::check(plan, of, node, faults),
         Fault::Silent(of) => probe(plan, &of.probe, node, faults),
         Fault::Fails(_) | Fault::Hangs(_) | Fault::Unknown(_) => job(event, plan, node, faults),
         Fault::Writes(_)

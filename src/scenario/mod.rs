@@ -5,6 +5,7 @@
 
 mod check;
 pub mod model;
+pub mod reads;
 pub mod select;
 
 use serde::Deserialize;

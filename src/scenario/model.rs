@@ -1,8 +1,9 @@
 //! A scenario as written: the single source of truth for keys, types and the JSON Schema.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::core::simulate::{Literal, Side};
@@ -149,6 +150,9 @@ pub enum Fault {
     Lies(Lies),
     /// A probe does not answer.
     Silent(OfProbe),
+    /// Readings are other than the truth: for each field (`PROBE.FIELD`, deeper with further names and positions from 0:
+    /// `dns.resolvers.0.fresh`) a value or null, for a whole probe (`PROBE`) how its measurements fail.
+    Reads(BTreeMap<String, Misread>),
     /// The wall clock of the cockpit's machine is set.
     ClockJump(ClockJump),
     /// The cockpit is killed, and somebody resumes the run a while later.
@@ -304,6 +308,39 @@ pub struct Lies {
     pub says: BTreeMap<String, Literal>,
 }
 
+/// What a probe reports instead of the truth.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Misread {
+    /// Its measurements fail.
+    Failing(Failing),
+    /// The field has this value.
+    Value(Literal),
+    /// The field is null.
+    Null,
+}
+
+/// A probe whose measurements fail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Failing {
+    /// Why, in one sentence: `connection refused by 10.0.0.5:5432`.
+    pub fails: String,
+}
+
+// Written out, since `null` means something here and a derived schema could not say so.
+impl JsonSchema for Misread {
+    fn schema_name() -> Cow<'static, str> {
+        "Misread".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A value of the field, null, or for a whole probe how its measurements fail.",
+            "anyOf": [generator.subschema_for::<Failing>(), generator.subschema_for::<Literal>(), { "const": null }],
+        })
+    }
+}
+
 /// A clock that is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClockJump {
@@ -348,6 +385,7 @@ impl Fault {
             Fault::UpdatesDelayed(_) => "updates_delayed",
             Fault::Lies(_) => "lies",
             Fault::Silent(_) => "silent",
+            Fault::Reads(_) => "reads",
             Fault::ClockJump(_) => "clock_jump",
             Fault::CockpitKilled(_) => "cockpit_killed",
             Fault::DiskFull(_) => "disk_full",

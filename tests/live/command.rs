@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gonogo::core::action::Action;
+use gonogo::core::action::{Action, Checklist};
 use gonogo::core::board::Board;
 use gonogo::core::expr::Sight;
 use gonogo::core::job::{Adoption, Outcome};
@@ -266,7 +266,7 @@ async fn what_never_started_stays_so() {
     let outcome = stage.ended(&key("never")).await;
     assert!(!matches!(outcome, Outcome::Succeeded { .. }), "{outcome:?}");
     assert!(stage.lines().is_empty());
-    let manual = Action::Manual(vec!["look".to_owned()]);
+    let manual = Action::Manual(Checklist { items: vec!["look".to_owned()], simulate: Vec::new() });
     stage.world.adopt(key("m"), &manual);
     assert_eq!(stage.adopted(&key("m")).await, Adoption::Untraceable);
     stage.world.start(key("m"), &manual);

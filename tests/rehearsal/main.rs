@@ -7,6 +7,7 @@ mod documentation;
 #[path = "../support/facts.rs"]
 mod facts;
 mod forecast;
+mod readings;
 mod scenarios;
 mod simulated;
 mod way_back;

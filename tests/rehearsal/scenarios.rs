@@ -25,7 +25,8 @@ fn playbook() -> Arc<Plan> {
     Arc::new(runbook::load(&path, &Options::default()).unwrap_or_else(|e| panic!("{}", e.render(false, 100))).plan)
 }
 
-fn play(plan: &Arc<Plan>, scenarios: Vec<Scenario>, policy: Policy, seed: u64) -> (Rehearsed, Debrief, End) {
+/// Plays a plan to its end and tells what came of it.
+pub fn play(plan: &Arc<Plan>, scenarios: Vec<Scenario>, policy: Policy, seed: u64) -> (Rehearsed, Debrief, End) {
     let id: RunId = "20260103-0200-0001".parse().unwrap();
     let options = SimOptions { seed, start: At(1_767_405_600_000), scenarios };
     let rehearsed = rehearse(plan, options, &id, &mut AutoOperator::new(policy)).unwrap();
@@ -42,7 +43,7 @@ fn play(plan: &Arc<Plan>, scenarios: Vec<Scenario>, policy: Policy, seed: u64) -
 }
 
 /// What happened, for a failing test.
-fn story(rehearsed: &Rehearsed, plan: &Plan, debrief: &Debrief) -> String {
+pub fn story(rehearsed: &Rehearsed, plan: &Plan, debrief: &Debrief) -> String {
     let facts = facts_of(&rehearsed.records).unwrap();
     let lines = facts.iter().map(|recorded| {
         let (who, what) = gonogo::words::fact(plan, &recorded.fact);

@@ -23,6 +23,8 @@ fn shapes() -> BTreeMap<ProbeId, Shape> {
         record_type: RecordType::A,
         old: vec![],
         new: vec![],
+        samples: 3,
+        old_ttl: None,
     });
     let latency = ProbeKind::Http(HttpProbe::of([("old".to_owned(), "a".into()), ("new".to_owned(), "b".into())]));
     [("lag".into(), replication.shape()), ("dns_app".into(), dns.shape()), ("latency".into(), latency.shape())].into()

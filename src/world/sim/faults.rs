@@ -8,9 +8,10 @@ use crate::core::plan::Step;
 use crate::core::probe::Probe;
 use crate::core::simulate::{Literal, Side};
 use crate::core::time::Span;
-use crate::core::value::{FieldType, Shape, Value};
-use crate::scenario::model::Fault;
-use crate::scenario::select;
+use crate::core::value::Value;
+use crate::scenario::model::{Fault, Misread};
+use crate::scenario::{reads, select};
+use crate::world::shape::mismatch;
 
 use super::link::Link;
 use super::names::Ill;
@@ -131,6 +132,13 @@ impl SimWorld {
                 self.muted.push((number, id.clone(), Mute::Silent));
                 began(format!("{id} does not answer"))
             }
+            Fault::Reads(reads) => {
+                for (path, read) in reads {
+                    self.misread(number, path, read);
+                }
+                let what: Vec<String> = reads.iter().map(|(path, read)| reads_as(path, read)).collect();
+                began(what.join(", "))
+            }
             Fault::ClockJump(of) => {
                 let by = i64::try_from(of.by.0).unwrap_or(i64::MAX);
                 let by_ms = if of.back { -by } else { by };
@@ -202,6 +210,7 @@ impl SimWorld {
                 let seen: BTreeSet<ProbeId> = kinds(&["http"]);
                 seen.into_iter().chain(self.plan.customers.clone()).collect()
             }
+            Fault::Reads(reads) => reads.keys().filter_map(|path| path.split('.').next()).map(ProbeId::from).collect(),
             Fault::Lies(_) | Fault::Silent(_) => self.muted.last().map(|(_, id, _)| id.clone()).into_iter().collect(),
             _ => BTreeSet::new(),
         };
@@ -257,21 +266,56 @@ impl SimWorld {
         Some(name.clone())
     }
 
-    /// The fields that a lying probe puts in, as far as it has them.
+    /// One field or probe is read as a scenario says.
+    fn misread(&mut self, number: usize, path: &str, read: &Misread) {
+        let (name, field) = path.split_once('.').map_or((path, None), |(name, field)| (name, Some(field)));
+        let id = ProbeId::from(name);
+        let mute = match (read, field) {
+            (Misread::Failing(failing), _) => Some(Mute::Fails(failing.fails.clone())),
+            (Misread::Null, Some(field)) => Some(Mute::Lies(None, BTreeMap::from([(field.to_owned(), Value::Null)]))),
+            (Misread::Value(literal), Some(field)) => {
+                let value = self.plan.probes.get(&id).and_then(|probe| literal_at(probe, field, literal));
+                value.map(|value| Mute::Lies(None, BTreeMap::from([(field.to_owned(), value)])))
+            }
+            (Misread::Null | Misread::Value(_), None) => None,
+        };
+        self.muted.extend(mute.map(|mute| (number, id, mute)));
+    }
+
+    /// The values that a lying probe puts in.
     fn literals(&self, id: &ProbeId, says: &BTreeMap<String, Literal>) -> BTreeMap<String, Value> {
         let Some(probe) = self.plan.probes.get(id) else { return BTreeMap::new() };
-        let shape = probe.kind.shape();
-        let value = |(field, literal): (&String, &Literal)| {
-            let of = match &shape.field(field)?.shape {
-                Shape::Bool => FieldType::Bool,
-                Shape::Int => FieldType::Int,
-                Shape::Float => FieldType::Float,
-                Shape::Text => FieldType::String,
-                Shape::Any => FieldType::Any,
-                Shape::List(_) | Shape::Record(_) => return None,
-            };
-            Some((field.clone(), literal.value(of)?))
-        };
-        says.iter().filter_map(value).collect()
+        says.iter().filter_map(|(path, literal)| Some((path.clone(), literal_at(probe, path, literal)?))).collect()
+    }
+}
+
+/// The value that is written down for a path of a probe's readings.
+fn literal_at(probe: &Probe, path: &str, literal: &Literal) -> Option<Value> {
+    literal.value(reads::single(&reads::lead(&probe.kind.shape(), path).ok()?)?)
+}
+
+/// A reading with some values put in. What the reading has no place for, such as the third of two resolvers, is left out: a
+/// probe never reports what it did not promise.
+pub(super) fn misread(value: &Value, says: &BTreeMap<String, Value>, probe: &Probe) -> Value {
+    let shape = probe.kind.shape();
+    let mut value = value.clone();
+    for (path, said) in says {
+        let mut other = value.clone();
+        if other.put(path, said.clone()) && mismatch(&other, &shape).is_none() {
+            value = other;
+        }
+    }
+    value
+}
+
+/// What is told of one field that is read otherwise.
+fn reads_as(path: &str, read: &Misread) -> String {
+    match read {
+        Misread::Failing(failing) => format!("{path} fails: {}", failing.fails),
+        Misread::Null => format!("{path} reads as null"),
+        Misread::Value(Literal::Bool(yes)) => format!("{path} reads as {yes}"),
+        Misread::Value(Literal::Int(n)) => format!("{path} reads as {n}"),
+        Misread::Value(Literal::Float(x)) => format!("{path} reads as {x}"),
+        Misread::Value(Literal::Text(text)) => format!("{path} reads as {text:?}"),
     }
 }

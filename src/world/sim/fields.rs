@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::core::ids::ProbeId;
 use crate::core::origin::{Origin, Origins, origins};
 use crate::core::plan::Plan;
-use crate::core::simulate::{FieldRef, Literal, Quantity};
+use crate::core::simulate::{FieldRef, Literal, Quantity, declared_type};
 use crate::core::time::At;
 use crate::core::value::Value;
 
@@ -67,7 +67,7 @@ impl Fields {
     pub(super) fn set(&mut self, (plan, field, to): (&Plan, &str, &Literal), now: At, links: &BTreeMap<ProbeId, Link>) {
         let Some((probe, field)) = field.split_once('.') else { return };
         let of = plan.probes.get(probe).and_then(|probe| probe.kind.own_fields());
-        let value = of.and_then(|(fields, _)| fields.get(field)).and_then(|of| to.value(*of));
+        let value = of.and_then(|(fields, _)| declared_type(fields, field)).and_then(|of| to.value(of));
         if let Some(value) = value {
             self.write((ProbeId::from(probe), field.to_owned()), value, now, links);
         }
@@ -107,7 +107,8 @@ impl Fields {
 
     /// The record a probe with fields of our own reports.
     pub(super) fn reading(&self, probe: &ProbeId, quantity: &dyn Fn(Quantity) -> i64) -> Value {
-        let fields = self.origins.get(probe).into_iter().flatten().map(|(name, origin)| {
+        let mut reading = Value::Map(BTreeMap::new());
+        for (name, origin) in self.origins.get(probe).into_iter().flatten() {
             let place = (probe.clone(), name.clone());
             let value = match origin {
                 Origin::Quantity(of) => Value::Int(quantity(*of)),
@@ -116,8 +117,8 @@ impl Fields {
                     self.values.get(&place).cloned().unwrap_or_else(|| value.clone())
                 }
             };
-            (name.clone(), value)
-        });
-        Value::map(fields.collect::<Vec<_>>())
+            reading.put(name, value);
+        }
+        reading
     }
 }

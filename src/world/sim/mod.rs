@@ -86,10 +86,12 @@ enum Coming {
 /// A lying or silent probe.
 #[derive(Clone, Debug)]
 enum Mute {
-    /// It reports this, whatever is true; with some fields put in.
+    /// It reports this, whatever is true; with some values put in, by path.
     Lies(Option<Value>, BTreeMap<String, Value>),
     /// It does not answer.
     Silent,
+    /// Its measurements fail with this sentence.
+    Fails(String),
 }
 
 /// The simulated world.
@@ -188,6 +190,9 @@ impl SimWorld {
 
     /// Tells the world a durable fact of the run: scenarios wait for them.
     pub fn saw(&mut self, at: At, fact: &Fact) {
+        if let Fact::JobEnded { key, outcome: Outcome::Succeeded { .. }, .. } = fact {
+            self.done_by_hand(key);
+        }
         let due = self.troubles.saw(at, fact);
         self.schedule(due);
     }
@@ -447,20 +452,24 @@ impl SimWorld {
         };
         // The truth is looked at in any case, so that a lie changes nothing but what is said.
         let truth = watched.sees(&self.model, (id, probe), times);
-        let mute = self.muted.iter().rev().find(|(_, of, _)| of == id).map(|(.., mute)| mute);
-        let result = match mute {
-            None => truth,
-            Some(Mute::Silent) => Err(format!("no answer within {}", probe.limit)),
-            Some(Mute::Lies(frozen, fields)) => match (frozen.clone(), truth) {
-                (Some(Value::Map(mut map)), _) | (None, Ok(Value::Map(mut map))) => {
-                    map.extend(fields.clone());
-                    Ok(Value::Map(map))
-                }
-                (_, truth) => truth,
-            },
-        };
-        if mute.is_none() {
-            watched.last = result.as_ref().ok().cloned();
+        let mut result = truth.clone();
+        let mut muted = false;
+        // What began later says the last word.
+        for (.., mute) in self.muted.iter().filter(|(_, of, _)| of == id) {
+            muted = true;
+            result = match mute {
+                Mute::Silent => Err(format!("no answer within {}", probe.limit)),
+                Mute::Fails(what) => Err(what.clone()),
+                // A lie does not open a mouth that is shut.
+                Mute::Lies(frozen, says) => match (frozen, result) {
+                    (Some(frozen), _) => Ok(faults::misread(frozen, says, probe)),
+                    (None, Ok(value)) => Ok(faults::misread(&value, says, probe)),
+                    (None, failure) => failure,
+                },
+            };
+        }
+        if !muted {
+            watched.last = truth.ok();
         }
         match result {
             Ok(value) => Reading { probe: id.clone(), at, took, result: Ok(value) },
@@ -531,6 +540,20 @@ impl SimWorld {
         }
         let heard = job.orphan.is_none() && self.watching;
         heard.then(|| WorldEvent::Ended { key: key.clone(), outcome, took })
+    }
+
+    /// People have done what a checklist asks for: the world is as the runbook says it is then.
+    fn done_by_hand(&mut self, key: &JobKey) {
+        let Some(action) = self.plan.action(key).filter(|action| action.checklist().is_some()) else { return };
+        let changes = action.simulate().to_vec();
+        if changes.is_empty() {
+            return;
+        }
+        let expect = self.plan.step(&key.step).and_then(|step| step.expect);
+        self.model.unsettle();
+        for change in &changes {
+            self.model.change(change, expect);
+        }
     }
 
     /// What keeps a job from doing what was asked, if anything does.

@@ -1,0 +1,200 @@
+//! What a rehearsal is told about readings: what goes wrong with them, and what people change by hand.
+
+use std::sync::Arc;
+
+use gonogo::core::ids::ProbeId;
+use gonogo::core::plan::Plan;
+use gonogo::core::reading::Reading;
+use gonogo::core::time::{At, Span};
+use gonogo::core::value::Value;
+use gonogo::rehearsal::policy::Policy;
+use gonogo::runbook::{self, Options};
+use gonogo::scenario::{self, End};
+use gonogo::world::WorldEvent;
+use gonogo::world::shape::mismatch;
+use gonogo::world::sim::{SimOptions, SimWorld};
+
+use crate::scenarios::{play, story};
+
+const START: At = At(1_767_405_600_000);
+
+fn plan(text: &str) -> Arc<Plan> {
+    let loaded = runbook::load_str("r", text.to_owned(), &Options::default());
+    let loaded = loaded.unwrap_or_else(|errors| panic!("{}", errors.render(false, 100)));
+    assert!(loaded.warnings.iter().all(|warning| !warning.message.contains("rehearsal")), "{:?}", loaded.warnings);
+    Arc::new(loaded.plan)
+}
+
+/// A scenario with one event, one minute after the start and for a minute.
+fn reads(plan: &Plan, reads: &str) -> scenario::Scenario {
+    let text = format!(
+        "title: t\nlesson: l\ngood_reaction: g\nends: {{ good: complete, careless: harm }}\n\
+         events: [{{ when: {{ at: 1m }}, for: 1m, fault: {{ reads: {reads} }} }}]\n"
+    );
+    scenario::load_str("s", &text, plan).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// Readings of a probe in a world in which nobody acts, from its beginning to the third minute.
+fn watched(plan: &Arc<Plan>, scenarios: Vec<scenario::Scenario>, probe: &str) -> Vec<Reading> {
+    let mut world = SimWorld::new(Arc::clone(plan), SimOptions { seed: 7, start: START, scenarios });
+    world.watch();
+    let mut seen = Vec::new();
+    while world.now().since(START) < Span::secs(180) {
+        if let Some(WorldEvent::Reading(reading)) = world.step()
+            && reading.probe == ProbeId::from(probe)
+        {
+            seen.push(reading);
+        }
+    }
+    seen
+}
+
+const OWN: &str = "
+title: t
+targets: { zone: { dns: { zone: example.com, authoritative: [192.0.2.53], resolvers: { a: 192.0.2.1, b: 192.0.2.2 } } } }
+probes:
+  queue:
+    kind: command
+    run: [q]
+    fields: { waiting: int, state: string, stats: any }
+    simulate: { waiting: 3, stats.depth: 4, stats.deep.er: true }
+  name: { kind: dns, target: zone, name: app.example.com, old: [192.0.2.10], new: [192.0.2.20] }
+phases:
+  - title: p
+    steps:
+      - id: look
+        title: Look
+        gates: [{ name: deep, that: queue.stats.depth == 4 && queue.stats.deep.er }]
+        action: { command: { run: [\"true\"] } }
+        guards: [{ name: few are waiting, that: queue.waiting < 10, tolerate: 5s }, { that: name.total > 0 }]
+        reversibility: free
+        expect: 3m
+";
+
+#[test]
+fn any_field_of_any_probe_can_be_read_wrong_for_a_while_and_nothing_else_of_it() {
+    let plan = plan(OWN);
+    let cases = [
+        ("queue.waiting", "70", Value::Int(70)),
+        ("queue.waiting", "null", Value::Null),
+        ("queue.state", "stuck", Value::from("stuck")),
+        ("queue.stats.depth", "99", Value::Int(99)),
+        ("queue.stats.deep.er", "false", Value::Bool(false)),
+        ("queue.stats", "null", Value::Null),
+        ("name.resolvers.1.fresh", "true", Value::Bool(true)),
+        ("name.resolvers.1.ttl", "null", Value::Null),
+        ("name.resolvers", "null", Value::Null),
+        ("name.total", "0", Value::Int(0)),
+    ];
+    for (path, written, wanted) in cases {
+        let (probe, field) = path.split_once('.').unwrap();
+        let scenario = reads(&plan, &format!("{{ {path}: {written} }}"));
+        let other = watched(&plan, vec![scenario], probe);
+        let truth = watched(&plan, Vec::new(), probe);
+        assert_eq!(other.len(), truth.len(), "{path}");
+        let mut wrong = 0;
+        for (other, truth) in other.iter().zip(&truth) {
+            let (other_value, truth_value) = (other.result.as_ref().unwrap(), truth.result.as_ref().unwrap());
+            assert_eq!(mismatch(other_value, &plan.probes[probe].kind.shape()), None, "{path}");
+            let mut expected = truth_value.clone();
+            let seen_at = other.at.plus(other.took).since(START);
+            if seen_at >= Span::secs(61) && seen_at < Span::secs(119) {
+                assert!(expected.put(field, wanted.clone()));
+                wrong += 1;
+            } else if seen_at > Span::secs(59) && seen_at < Span::secs(122) {
+                continue;
+            }
+            assert_eq!(*other_value, expected, "{path} at {seen_at}");
+        }
+        assert!(wrong > 10, "{path}: {wrong}");
+    }
+}
+
+#[test]
+fn a_whole_probe_fails_with_the_words_of_the_scenario() {
+    let plan = plan(OWN);
+    let scenario = reads(&plan, "{ queue: { fails: 'connection refused by 10.0.0.5:5432' } }");
+    let seen = watched(&plan, vec![scenario], "queue");
+    let failing = seen.iter().filter(|reading| {
+        reading.result.as_ref().is_err_and(|failure| failure.what == "connection refused by 10.0.0.5:5432")
+    });
+    let failing = failing.count();
+    assert!(failing > 50 && failing < 65, "{failing} of {}", seen.len());
+    assert_eq!(seen.iter().filter(|reading| reading.result.is_err()).count(), failing);
+}
+
+#[test]
+fn several_readings_go_wrong_at_once_and_what_a_list_does_not_have_is_left_alone() {
+    let plan = plan(OWN);
+    let scenario = reads(&plan, "{ queue.waiting: 70, queue.state: odd, name.resolvers.7.fresh: true }");
+    let seen = watched(&plan, vec![scenario.clone()], "queue");
+    let both = |reading: &&Reading| {
+        let value = reading.result.as_ref().unwrap();
+        value.at("waiting") == Some(&Value::Int(70)) && value.at("state") == Some(&Value::from("odd"))
+    };
+    assert!(seen.iter().filter(both).count() > 50);
+    assert_eq!(watched(&plan, vec![scenario], "name"), watched(&plan, Vec::new(), "name"));
+}
+
+#[test]
+fn a_guard_on_a_probe_of_ones_own_can_be_rehearsed() {
+    let text = OWN.replace("command: { run: [\"true\"] }", "soak: { for: 10m }");
+    let plan = plan(&text);
+    let (rehearsed, told, end) = play(&plan, Vec::new(), Policy::good(), 1);
+    assert_eq!(end, End::Complete, "{}", story(&rehearsed, &plan, &told));
+    let scenario = reads(&plan, "{ queue.waiting: 70 }");
+    let (rehearsed, told, _) = play(&plan, vec![scenario], Policy::good(), 1);
+    let lines = story(&rehearsed, &plan, &told);
+    assert!(
+        told.held_back.iter().any(|held| held.why.contains("few are waiting") && held.mishap == Some(0)),
+        "{lines}"
+    );
+    assert!(lines.contains("queue.waiting reads as 70"), "{lines}");
+}
+
+/// The only way on is by the hand that changes the provider's console.
+const CONSOLE: &str = "
+title: t
+rehearsals: { required: 1, rollback: true }
+probes:
+  console: { kind: command, run: [cli], fields: { frozen: bool, stats: any }, simulate: { stats.depth: 9 } }
+phases:
+  - title: p
+    steps:
+      - id: freeze
+        title: Freeze the project in the console
+        action:
+          manual:
+            items: [Set the project to frozen, Look at it again]
+            simulate: [{ set: { console.frozen: true, console.stats.depth: 0 } }]
+        verify: [{ name: it is frozen, that: console.frozen, hold: 5s, within: 1m }]
+        undo: { manual: { items: [Thaw it], simulate: [{ set: { console.frozen: false, console.stats.depth: 9 } }] } }
+        reversibility: free
+        expect: 1m
+      - id: go
+        title: Go on
+        gates: [{ name: nothing waits, that: console.frozen && console.stats.depth == 0, hold: 5s }]
+        action: { command: { run: [\"true\"] } }
+        undo: { command: { run: [\"true\"] } }
+        reversibility: lossless
+        expect: 10s
+";
+
+#[test]
+fn a_runbook_whose_only_way_is_by_hand_meets_its_own_rehearsals() {
+    let there = plan(CONSOLE);
+    let (rehearsed, told, end) = play(&there, Vec::new(), Policy::good(), 1);
+    assert_eq!(end, End::Complete, "{}", story(&rehearsed, &there, &told));
+    assert_eq!(told.held_back, []);
+    let back = Policy { roll_back_after: Some("go".into()), ..Policy::good() };
+    let (rehearsed, told, end) = play(&there, Vec::new(), back, 1);
+    assert_eq!(end, End::RolledBack, "{}", story(&rehearsed, &there, &told));
+
+    // Without it nothing moves.
+    let told = "\n            simulate: [{ set: { console.frozen: true, console.stats.depth: 0 } }]";
+    assert!(CONSOLE.contains(told));
+    let nothing = plan(&CONSOLE.replace(told, ""));
+    let policy = Policy { patience: Span::secs(60), ..Policy::good() };
+    let (.., end) = play(&nothing, Vec::new(), policy, 1);
+    assert_ne!(end, End::Complete);
+}
