@@ -102,7 +102,8 @@ fn make(store: &Store, id: &RunId, samples: u64) -> Result<(), Failure> {
     for (count, probe) in (0..samples).zip(probes.iter().cycle()) {
         let at = start.plus(Span(count * DAY_MS / samples));
         let wave = f64::from(u32::try_from(count % 97)?);
-        let reading = Reading { probe: probe.clone(), at, took: Span(3), result: Ok(seen(probe.as_str(), wave)) };
+        let reading =
+            Reading { probe: probe.clone(), at, took: Span(3), as_of: None, result: Ok(seen(probe.as_str(), wave)) };
         let arrived = at.plus(Span(4));
         batch.extend(samples_made.reading(arrived, &reading, None));
         board.observe(&plan, &run, arrived, &reading);
