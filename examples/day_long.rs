@@ -107,6 +107,7 @@ fn make(store: &Store, id: &RunId, samples: u64) -> Result<(), Failure> {
             probe: probe.clone(),
             at,
             took: Span(3),
+            as_of: None,
             result: Ok(seen(probe.as_str(), wave)),
             servers: Servers::new(),
         };

@@ -32,9 +32,8 @@ async fn every_type_is_compared_as_the_runbook_writes_it() {
     let mut stage = setting.stage();
     stage.world.watch();
     for (at, (label, _, value)) in records.iter().enumerate() {
-        let value_of =
-            stage.value(&format!("p{at}"), |value| value.at("authoritative_new") == Some(&Value::Bool(true)));
-        let seen = value_of.await;
+        let is_new = |value: &Value| value.at("authoritative_new") == Some(&Value::Bool(true));
+        let seen = stage.value(&format!("p{at}"), is_new).await;
         assert_eq!(seen.at("authoritative_old"), Some(&Value::Bool(false)), "{label} {value}");
     }
 }
