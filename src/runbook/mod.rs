@@ -17,6 +17,7 @@ mod salvage;
 mod scalar;
 pub(crate) mod schema;
 mod simulate;
+mod substance;
 mod template;
 pub(crate) mod tree;
 mod unrehearsed;
