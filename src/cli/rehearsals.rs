@@ -77,7 +77,7 @@ fn on_record(store: &Store) -> Result<Vec<(Rehearsal, Plan, Reader)>, CliError> 
 }
 
 /// Rehearsals that may count for a plan. One on real servers, made with the very same file and vars, counts although
-/// its profile gives another digest.
+/// its profile gives another plan.
 fn counting(
     found: &[(Rehearsal, Plan, Reader)],
     plan: &Plan,
@@ -90,7 +90,7 @@ fn counting(
         let mut rehearsal = rehearsal.clone();
         let same = reader.meta().runbook == runbook && reader.meta().labels.get(SET) == Some(&set);
         if rehearsal.profile.is_some() && same {
-            rehearsal.plan.clone_from(&plan.digest);
+            rehearsal.substance.clone_from(&plan.substance);
         }
         rehearsal
     });
@@ -123,7 +123,7 @@ pub(super) fn demanded(
             let mut lines =
                 vec!["refused: the runbook demands rehearsals before a live run, and this is missing:".to_owned()];
             lines.extend(standing.missing.iter().map(|missing| format!("  {missing}")));
-            if let Some((last, old, _)) = found.iter().rev().find(|(last, _, _)| last.plan != plan.digest)
+            if let Some((last, old, _)) = found.iter().rev().find(|(last, _, _)| last.substance != plan.substance)
                 && standing.counted.is_empty()
                 && old.title == plan.title
             {
@@ -157,11 +157,11 @@ pub(super) fn list(state: &Path, look: Look, args: &RunbookArgs) -> Outcome {
         let back = rehearsal.went_back_in.map(|took| format!("the way back took {took}"));
         let took = [Some(format!("took {}", rehearsal.took)), paused, back];
         say(&format!("    {}", took.into_iter().flatten().collect::<Vec<_>>().join(", ")));
-        if rehearsal.plan != plan.digest && old.title == plan.title {
+        if rehearsal.substance != plan.substance && old.title == plan.title {
             for change in changes(old, plan) {
                 say(&format!("    since then: {}", clean(&change.to_string())));
             }
-        } else if rehearsal.plan != plan.digest {
+        } else if rehearsal.substance != plan.substance {
             say(&format!("    of another runbook: {}", clean(&old.title)));
         }
     }

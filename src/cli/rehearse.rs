@@ -234,6 +234,9 @@ struct Summary<'a> {
     ended: End,
     expected: Vec<End>,
     as_expected: bool,
+    /// Why it was given up without an end, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    given_up: Option<String>,
     #[serde(flatten)]
     debrief: &'a Debrief,
 }
@@ -258,11 +261,7 @@ fn automatic(state: &Path, args: &RehearseArgs, setting: &Setting) -> Outcome {
     };
     let debrief = told(&setting.plan, &facts, &rehearsed.world, &among);
     let ended = debrief.end();
-    let expected: Vec<End> = match policy_name.as_str() {
-        "careless" => setting.scenarios.iter().map(|(_, scenario)| scenario.ends.careless).collect(),
-        _ if setting.scenarios.is_empty() => vec![if rolls_back { End::RolledBack } else { End::Complete }],
-        _ => setting.scenarios.iter().map(|(_, scenario)| scenario.ends.good).collect(),
-    };
+    let expected = expected(setting, policy_name == "careless", rolls_back);
     let as_expected = expected.contains(&ended);
     if args.json {
         let summary = Summary {
@@ -273,15 +272,34 @@ fn automatic(state: &Path, args: &RehearseArgs, setting: &Setting) -> Outcome {
             ended,
             expected,
             as_expected,
+            given_up: rehearsed.given_up.map(|why| why.to_string()),
             debrief: &debrief,
         };
         say(&crate::text::json(&serde_json::to_string(&summary).map_err(CliError::outside)?));
     } else {
         say(&format!("run {id}"));
+        if let Some(why) = rehearsed.given_up {
+            farewell::tell(&why.to_string(), Charset::detect());
+        }
         say_debrief(setting, &debrief, Charset::detect());
         farewell::say_ways(&ways(state, &id, args, setting, Some(&policy_name)), Charset::detect());
     }
     Ok(u8::from(!as_expected))
+}
+
+/// How the run should end: as the scenarios say of this policy, and as was asked for where the operator takes everything
+/// back or nothing goes wrong.
+fn expected(setting: &Setting, careless: bool, rolls_back: bool) -> Vec<End> {
+    let by_scenario = |(_, scenario): &(String, Scenario)| {
+        if careless { scenario.ends.careless } else { scenario.ends.good }
+    };
+    let mut ends: Vec<End> = setting.scenarios.iter().map(by_scenario).collect();
+    if rolls_back {
+        ends.push(End::RolledBack);
+    } else if ends.is_empty() {
+        ends.push(End::Complete);
+    }
+    ends
 }
 
 fn told(plan: &Plan, facts: &[Recorded], world: &Handle, samples: Samples) -> Debrief {

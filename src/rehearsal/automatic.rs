@@ -26,6 +26,9 @@ const LONGEST: Span = Span::secs(60 * 86_400);
 /// Turns after which it is given up: a whole playbook takes some ten thousand.
 const TURNS: u64 = 1_000_000;
 
+/// Turns that each step adds to them.
+const TURNS_A_STEP: u64 = 1_000;
+
 /// How often an operator looks at the screen while no fact arrives.
 const GLANCE: Span = Span(500);
 
@@ -45,8 +48,28 @@ pub struct Rehearsed {
     pub run: Run,
     /// The world with everything that went wrong in it.
     pub world: Handle,
-    /// When it stopped for good without an end, if it did.
-    pub stuck: Option<At>,
+    /// Why it was given up without an end, if it was.
+    pub given_up: Option<GivenUp>,
+}
+
+/// Why a rehearsal was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GivenUp {
+    /// The run had not ended after the longest simulated time.
+    #[error(
+        "given up after {0} of simulated time, the longest for an automatic rehearsal: shorten its waits and soaks with --set or \
+         a profile, or let the policy stop them with `longest_wait`"
+    )]
+    TooLong(Span),
+    /// More has happened than a run of so many steps should need.
+    #[error(
+        "given up after {0} events, the most for a runbook of this length: a step may fail and be tried for ever; \
+         lower `retries` in the policy, or drive it by hand"
+    )]
+    TooMuch(u64),
+    /// The operator acted over and over and nothing came of it.
+    #[error("given up: the operator acted {0} times at one moment and nothing came of it; drive it by hand from here")]
+    Restless(u32),
 }
 
 impl Rehearsed {
@@ -134,9 +157,11 @@ pub fn rehearse_observed(
         epoch: 0,
         last_seen: start,
         glanced: None,
+        looks_away: false,
     };
-    let mut stuck = None;
+    let mut given_up = None;
     let mut turns = 0;
+    let most = TURNS + TURNS_A_STEP * plan.steps.len() as u64;
     observe(Observed::Opened { world: &cockpits.world, contents: &cockpits.contents });
     let mut engine = cockpits.open()?;
     loop {
@@ -145,8 +170,12 @@ pub fn rehearse_observed(
             break;
         }
         turns += 1;
-        if cockpits.clock.now().since(start) > LONGEST || turns > TURNS {
-            stuck = Some(cockpits.clock.now());
+        if cockpits.clock.now().since(start) > LONGEST {
+            given_up = Some(GivenUp::TooLong(LONGEST));
+            break;
+        }
+        if turns > most {
+            given_up = Some(GivenUp::TooMuch(most));
             break;
         }
         if engine.has_left() || engine.engine().fault().is_some() {
@@ -157,14 +186,14 @@ pub fn rehearse_observed(
             continue;
         }
         if !cockpits.let_act(&mut engine, operator) {
-            stuck = Some(cockpits.clock.now());
+            given_up = Some(GivenUp::Restless(RESTLESS));
             break;
         }
         observe(Observed::Acted { engine: engine.engine() });
         if engine.engine().run().ended.is_some() {
             continue;
         }
-        let limit = operator.looks_again().min(cockpits.clock.now().plus(Span::secs(86_400)));
+        let limit = cockpits.looks_again(operator).min(cockpits.clock.now().plus(Span::secs(86_400)));
         match cockpits.world.advance(limit) {
             Some(event) => engine.deliver(event),
             None => engine.settle(),
@@ -174,7 +203,7 @@ pub fn rehearse_observed(
     let records = cockpits.contents.contents().records;
     let facts = facts_of(&records).map_err(EngineError::from)?;
     let run = Run::fold(plan, &facts);
-    Ok(Rehearsed { records, run, world: cockpits.world, contents: cockpits.contents, stuck })
+    Ok(Rehearsed { records, run, world: cockpits.world, contents: cockpits.contents, given_up })
 }
 
 /// The world and the journal of a rehearsal, over all the cockpits that come and go.
@@ -189,6 +218,8 @@ struct Cockpits {
     last_seen: At,
     /// When the operator last looked, and how many facts there were.
     glanced: Option<(At, u64)>,
+    /// Whether it has not looked at what there is now, since it has only just looked.
+    looks_away: bool,
 }
 
 impl Cockpits {
@@ -218,12 +249,19 @@ impl Cockpits {
         self.world.stay_away(span);
     }
 
+    /// When the operator looks next at the latest. Until then no time may be leapt over.
+    fn looks_again(&self, operator: &dyn Operator) -> At {
+        let glance = self.glanced.filter(|_| self.looks_away).map(|(at, _)| at.plus(GLANCE));
+        glance.map_or(operator.looks_again(), |glance| glance.min(operator.looks_again()))
+    }
+
     /// Lets the operator do whatever it wants to do now. Says whether it comes to rest.
     fn let_act(&mut self, engine: &mut RehearsalEngine, operator: &mut dyn Operator) -> bool {
         let now = self.clock.now();
         let seen_before =
             self.glanced.is_some_and(|(at, facts)| facts == engine.engine().run().facts && now.since(at) < GLANCE);
-        if seen_before && now < operator.looks_again() {
+        self.looks_away = seen_before && now < operator.looks_again();
+        if self.looks_away {
             return true;
         }
         for _ in 0..RESTLESS {

@@ -23,7 +23,7 @@ impl std::fmt::Display for PlanChange {
     }
 }
 
-/// Every difference from `old` to `new`, in the order of the new plan; what is gone comes last.
+/// Every difference from `old` to `new` that counts for rehearsals, in the order of the new plan; what is gone comes last.
 pub fn changes(old: &Plan, new: &Plan) -> Vec<PlanChange> {
     let mut changes = Vec::new();
     of_the_whole(old, new, &mut changes);
@@ -31,7 +31,8 @@ pub fn changes(old: &Plan, new: &Plan) -> Vec<PlanChange> {
         match old.step(&step.id) {
             None => changes.push(PlanChange { step: Some(step.id.clone()), what: "is new".to_owned() }),
             Some(before) => {
-                let parts = of_a_step((old, before), (new, step));
+                let mut parts = of_a_step((old, before), (new, step));
+                parts.retain(|part| !INFORMING.contains(part));
                 if !parts.is_empty() {
                     changes.push(PlanChange {
                         step: Some(step.id.clone()),
@@ -53,7 +54,6 @@ fn of_the_whole(old: &Plan, new: &Plan, changes: &mut Vec<PlanChange>) {
         whole(format!("the profile went from {} to {}", name(old), name(new)));
     }
     for (title, differs) in [
-        ("the window", old.window != new.window),
         ("the write pause budget", old.write_pause_budget != new.write_pause_budget),
         ("where secrets come from", old.secrets != new.secrets),
     ] {
@@ -77,6 +77,9 @@ fn of_the_whole(old: &Plan, new: &Plan, changes: &mut Vec<PlanChange>) {
     }
 }
 
+/// Parts of a step that only inform: a rehearsal counts whatever becomes of them.
+const INFORMING: [&str; 4] = ["title", "instructions", "owner", EXPECTED];
+
 /// Parts of a step that decide how long it takes.
 const LASTING: [&str; 4] = ["action", "checks", "guards", "undo"];
 
@@ -93,19 +96,13 @@ pub fn takes_the_same(before: (&Plan, &Step), after: (&Plan, &Step), simulated: 
 fn of_a_step((old, before): (&Plan, &Step), (new, after): (&Plan, &Step)) -> Vec<&'static str> {
     let text = |plan: &Plan, id: ConditionId| plan.condition(id).map(|condition| condition.source().to_owned());
     let gates = |plan: &Plan, step: &Step| -> Vec<_> {
-        step.gates
-            .iter()
-            .map(|gate| (gate.name.clone(), text(plan, gate.condition), gate.hold, gate.overridable))
-            .collect()
+        step.gates.iter().map(|gate| (text(plan, gate.condition), gate.hold, gate.overridable)).collect()
     };
     let checks = |plan: &Plan, step: &Step| -> Vec<_> {
-        step.verify
-            .iter()
-            .map(|check| (check.name.clone(), text(plan, check.condition), check.hold, check.within))
-            .collect()
+        step.verify.iter().map(|check| (text(plan, check.condition), check.hold, check.within)).collect()
     };
     let guards = |plan: &Plan, step: &Step| -> Vec<_> {
-        step.guards.iter().map(|guard| (guard.name.clone(), text(plan, guard.condition), guard.tolerate)).collect()
+        step.guards.iter().map(|guard| (text(plan, guard.condition), guard.tolerate)).collect()
     };
     let preview = |work: Option<&Work>| work.map(|work| (work.digest.clone(), work.deadline));
     [

@@ -19,8 +19,9 @@ pub struct Rehearsal {
     pub run: RunId,
     /// When it was made, in real time.
     pub made: Timestamp,
-    /// Digest of its plan.
-    pub plan: String,
+    /// What of its plan is done and judged ([`Plan::substance`]). Empty when the copy of its runbook does not give the plan
+    /// that is on record: it counts for nothing then.
+    pub substance: String,
     /// Profile, when it was made on real servers.
     pub profile: Option<String>,
     /// How it ended; `None` when it did not.
@@ -60,7 +61,11 @@ impl Rehearsal {
         Self {
             run,
             made,
-            plan: folded.plan.clone().unwrap_or_default(),
+            substance: folded
+                .plan
+                .as_ref()
+                .filter(|digest| **digest == plan.digest)
+                .map_or_else(String::new, |_| plan.substance.clone()),
             profile,
             automatic: drivers.all(|by| by == AUTOMATIC),
             rolled_back_from: rolled_back_from(plan, &folded, facts),
@@ -148,7 +153,8 @@ pub struct Standing {
 
 /// Whether a demand is met by these rehearsals at that time.
 pub fn standing(demand: &Rehearsals, plan: &Plan, rehearsals: &[Rehearsal], now: Timestamp) -> Standing {
-    let of_plan: Vec<&Rehearsal> = rehearsals.iter().filter(|rehearsal| rehearsal.plan == plan.digest).collect();
+    let of_plan: Vec<&Rehearsal> =
+        rehearsals.iter().filter(|rehearsal| rehearsal.substance == plan.substance).collect();
     let complete: Vec<&Rehearsal> = of_plan.iter().copied().filter(|rehearsal| rehearsal.is_complete()).collect();
     let recent = |rehearsal: &&Rehearsal| {
         let age = now.as_millisecond().saturating_sub(rehearsal.made.as_millisecond());
@@ -203,7 +209,7 @@ mod tests {
         Rehearsal {
             run: id.parse().unwrap(),
             made: Timestamp::from_millisecond(day * DAY).unwrap(),
-            plan: plan.to_owned(),
+            substance: plan.to_owned(),
             profile: None,
             ending,
             automatic: false,
@@ -223,10 +229,10 @@ mod tests {
         let demand = Rehearsals { required: 2, within: Some(Span(14 * DAY.unsigned_abs())), rollback: true };
         let now = Timestamp::from_millisecond(20 * DAY).unwrap();
         let mut made = vec![
-            rehearsal(1, &plan.digest, Some(Ending::Completed)),
-            rehearsal(10, &plan.digest, None),
+            rehearsal(1, &plan.substance, Some(Ending::Completed)),
+            rehearsal(10, &plan.substance, None),
             rehearsal(11, "another", Some(Ending::Completed)),
-            rehearsal(12, &plan.digest, Some(Ending::Completed)),
+            rehearsal(12, &plan.substance, Some(Ending::Completed)),
         ];
         let missing = standing(&demand, &plan, &made, now).missing;
         assert_eq!(
@@ -236,7 +242,7 @@ mod tests {
                 "none of them was rolled back after something had been done",
             ]
         );
-        made.push(rehearsal(13, &plan.digest, Some(Ending::RolledBack)));
+        made.push(rehearsal(13, &plan.substance, Some(Ending::RolledBack)));
         let met = standing(&demand, &plan, &made, now);
         assert!(met.missing.is_empty(), "{:?}", met.missing);
         assert_eq!(met.counted.len(), 2);

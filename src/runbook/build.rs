@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{BufWriter, Write};
 use std::sync::Arc;
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::core::action::{Action, Kept, Wait};
@@ -21,6 +22,7 @@ use super::facts::is_step_id;
 use super::model::{self, Override, Runbook, Shorthand, Undo};
 use super::names;
 use super::needs;
+use super::substance::Substance;
 use super::tree::Node;
 
 /// Makes the plan, or tells every fault.
@@ -48,7 +50,7 @@ pub(super) fn plan(
             needing.entry(need.clone()).or_default().push(step.id.clone());
         }
     }
-    Ok(Plan {
+    let mut plan = Plan {
         title: runbook.title.clone(),
         owner: runbook.owner.clone(),
         profile: profile.map(str::to_owned),
@@ -66,18 +68,21 @@ pub(super) fn plan(
         phases,
         steps,
         conditions: builder.conditions,
+        substance: String::new(),
         index,
         needing,
-    })
+    };
+    plan.substance = digest(&Substance::of(&plan), &plan.baselines);
+    Ok(plan)
 }
 
-/// SHA-256 over the resolved runbook as JSON with its keys in a fixed order. How it was written (comments,
-/// order of names, templates, which profile gave a value) does not matter; secrets are in it as names.
+/// SHA-256 over a resolved runbook, or what counts of it, as JSON with its keys in a fixed order. How it was written
+/// (comments, order of names, templates, which profile gave a value) does not matter; secrets are in it as names.
 /// Baselines count as they are: another one makes another plan.
-fn digest(runbook: &Runbook, baselines: &BTreeMap<ProbeId, Arc<str>>) -> String {
+fn digest(resolved: &impl Serialize, baselines: &BTreeMap<ProbeId, Arc<str>>) -> String {
     let mut hashing = BufWriter::new(Hashing(Sha256::new()));
     // Nothing in a runbook fails to be written as JSON, and hashing does not fail.
-    let _ = serde_json::to_writer(&mut hashing, runbook);
+    let _ = serde_json::to_writer(&mut hashing, resolved);
     if !baselines.is_empty() {
         let _ = serde_json::to_writer(&mut hashing, baselines);
     }

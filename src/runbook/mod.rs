@@ -18,6 +18,7 @@ mod salvage;
 mod scalar;
 pub(crate) mod schema;
 pub(crate) mod simulate;
+mod substance;
 mod template;
 pub(crate) mod tree;
 mod unrehearsed;

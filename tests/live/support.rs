@@ -69,6 +69,7 @@ impl Setting {
             steps: Vec::new(),
             conditions: Vec::new(),
             digest: String::new(),
+            substance: String::new(),
             index: BTreeMap::new(),
             needing: BTreeMap::new(),
         }

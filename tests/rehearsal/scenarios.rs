@@ -281,6 +281,16 @@ fn a_live_run_is_refused_until_it_was_rehearsed_and_again_after_a_step_changed()
     assert!(text(&resumed).contains("warning: runbook.yaml in the run's folder was changed"), "{}", text(&resumed));
     assert!(text(&resumed).contains("left at 0 of 2 steps"), "{}", text(&resumed));
 
+    // Another date, another name, another note: what was rehearsed is what will be done.
+    let noted = DEMANDING.replace("title: Look", "title: Have a look").replace("expect: 5s", "expect: 6s")
+        + "        instructions: Mind the step.\n";
+    let noted =
+        noted.replacen("phases:", "window: { opens: 2031-01-01T00:00:00Z, closes: 2031-01-01T04:00:00Z }\nphases:", 1);
+    place.write("runbook.yaml", &noted);
+    let listed = place.gonogo(&["rehearsals", &runbook]);
+    assert!(text(&listed).contains("the demand is met: 2 rehearsals"), "{}", text(&listed));
+    assert!(!text(&listed).contains("since then"), "{}", text(&listed));
+
     place.write("runbook.yaml", &DEMANDING.replace("[looked]", "[looked twice]"));
     let changed = place.gonogo(&["run", &runbook, "--plain"]);
     assert_eq!(changed.status.code(), Some(2), "{}", text(&changed));

@@ -7,3 +7,4 @@ mod kinds;
 mod monsters;
 mod runbook_files;
 mod scenario_files;
+mod substance;

@@ -93,7 +93,7 @@ fn play(plans: &[Arc<Plan>], seed: u64) -> Vec<gonogo::journal::Record> {
         Observed::Turned { engine, contents } => watch.look(engine, contents),
     })
     .unwrap();
-    assert!(rehearsed.stuck.is_none(), "P5: the run came to a stop without an end");
+    assert!(rehearsed.given_up.is_none(), "P5: the run came to a stop without an end");
     rehearsed.records
 }
 
