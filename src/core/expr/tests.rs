@@ -23,6 +23,9 @@ fn shapes() -> BTreeMap<ProbeId, Shape> {
         record_type: RecordType::A,
         old: vec![],
         new: vec![],
+        samples: 3,
+        old_ttl: None,
+        simulate: None,
     });
     let latency = ProbeKind::Http(HttpProbe {
         sides: [("old".to_owned(), "a".into()), ("new".to_owned(), "b".into())].into(),

@@ -1,5 +1,9 @@
 //! The `dns` probe.
 
+pub mod answer;
+pub mod propagation;
+mod resolver;
+
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
@@ -11,6 +15,7 @@ use crate::core::record::{DnsChange, RecordType, RehearsedRecord, WatchedRecord}
 use crate::core::simulate::{Change, Side};
 use crate::core::syntax::is_in_zone;
 use crate::core::target::Target;
+use crate::core::time::Span;
 use crate::core::value::{Field, Shape, Value};
 
 /// What authoritative servers and resolvers answer for one record: old, new or something else.
@@ -29,9 +34,22 @@ pub struct DnsProbe {
     /// Values after the change.
     #[schemars(length(min = 1))]
     pub new: Vec<String>,
+    /// How many questions each resolver is asked at every measurement, each from a port of its own: behind one address
+    /// there may be several caches, and a question meets one of them.
+    #[serde(default = "three")]
+    #[schemars(range(min = 1, max = 20))]
+    pub samples: u8,
+    /// The largest TTL that the old values had before the run begins. It counts for `worst_case` from the moment the
+    /// probe starts; without it, only TTLs count that the probe has seen itself since it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_ttl: Option<Span>,
     /// What a rehearsal must be told about the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulate: Option<RehearsedRecord>,
+}
+
+fn three() -> u8 {
+    3
 }
 
 impl ProbeSpec for DnsProbe {
@@ -153,40 +171,93 @@ phases:
             Field::new(
                 "state",
                 Shape::Text,
-                "`old`, `new`, `other`, `negative`, `servfail`, `refused`, `timeout` or `lame`",
+                "`old`, `new`, `mixed` (old and new values together), `other`, `negative` (no such name or record), \
+                 `servfail`, `refused`, `formerr`, `notimp`, `lame` (not authoritative for the zone), `invalid` (an answer \
+                 that makes no sense), `waiting` or `timeout`",
             ),
             Field::new("values", Shape::Text, "the values it serves"),
-            Field::new("ttl", Shape::Int, "TTL that it serves").unit("seconds").null("it did not answer"),
+            Field::new("ttl", Shape::Int, "largest TTL on the way from the name to the values")
+                .unit("seconds")
+                .null("it tells nothing of the record"),
             Field::new("serial", Shape::Int, "serial of the zone's SOA").unit("serial").null("it was not told"),
+            Field::new("age", Shape::Int, "how long ago the question of its newest answer was asked")
+                .unit("seconds")
+                .null("it has not answered yet"),
+            Field::new("note", Shape::Text, "what else it said, such as an extended error, or why there is no answer"),
+            Field::new("instance", Shape::Text, "the instance that answered (NSID), when it is told"),
         ];
         let resolvers = vec![
             Field::new("name", Shape::Text, "the resolver's name in the runbook"),
             Field::new(
                 "state",
                 Shape::Text,
-                "`old`, `new`, `stale`, `other`, `negative`, `servfail`, `refused` or `timeout`",
+                "as of an authoritative server, and `stale` (an answer past its time, or a TTL that does not count down), \
+                 `bogus` (a signature is not good); `mixed` when its caches do not agree",
             ),
-            Field::new("fresh", Shape::Bool, "whether it answers with the new values"),
+            Field::new("fresh", Shape::Bool, "whether it answers with the new values").null("it gives no answer"),
             Field::new("ttl", Shape::Int, "how long it will keep this answer")
                 .unit("seconds")
-                .null("it did not answer"),
+                .null("it does not say, or cannot be relied on"),
             Field::new("values", Shape::Text, "the values it serves"),
+            Field::new("age", Shape::Int, "how long ago the question of its newest answer was asked")
+                .unit("seconds")
+                .null("it has not answered yet"),
+            Field::new("eta", Shape::Int, "time until it is expected to be new; 0 when it is")
+                .unit("seconds")
+                .null("not every authoritative server is new, or the TTL it tells cannot be relied on"),
+            Field::new("samples", Shape::Int, "how many of its newest answers it is judged by, at most 60").unit("answers"),
+            Field::new("share", Shape::Float, "share of those answers that were new, from 0 to 1")
+                .null("it gives no answer"),
+            Field::new(
+                "old_share_bound",
+                Shape::Float,
+                "largest share of the caches behind its address that may still hold something else, with a confidence of \
+                 95 %: 3 divided by the number of answers in a row that were new",
+            )
+            .null("its newest answer is not new"),
+            Field::new("note", Shape::Text, "what else it said, such as an extended error, or why there is no answer"),
+            Field::new("instance", Shape::Text, "the instance that answered (NSID), when it is told"),
         ];
+        let none = "the target has no resolvers";
         vec![
             Field::new("authoritative", answers(authoritative), "each authoritative server's answer"),
             Field::new("resolvers", answers(resolvers), "each resolver's answer"),
-            Field::new("authoritative_new", Shape::Bool, "whether every authoritative server serves the new values"),
-            Field::new("authoritative_old", Shape::Bool, "whether every authoritative server serves the old values"),
+            Field::new("authoritative_new", Shape::Bool, "whether every authoritative server serves the new values")
+                .null("one of them is silent and no other serves anything else"),
+            Field::new("authoritative_old", Shape::Bool, "whether every authoritative server serves the old values")
+                .null("one of them is silent and no other serves anything else"),
             Field::new("ttl", Shape::Int, "largest TTL that an authoritative server serves")
                 .unit("seconds")
-                .null("none of them answered"),
-            Field::new("old", Shape::Int, "resolvers that still answer with the old values").unit("resolvers"),
-            Field::new("new", Shape::Int, "resolvers that answer with the new values").unit("resolvers"),
-            Field::new("unclear", Shape::Int, "resolvers with another answer or none").unit("resolvers"),
-            Field::new("total", Shape::Int, "resolvers asked").unit("resolvers"),
+                .null("one of them does not say"),
+            Field::new("old", Shape::Int, "resolvers with an old value in an answer that they still keep")
+                .unit("resolvers")
+                .null("one of them is unclear, or the target has none"),
+            Field::new("new", Shape::Int, "resolvers that answer with the new values")
+                .unit("resolvers")
+                .null("none of them is new and one is unclear, or the target has none"),
+            Field::new("unclear", Shape::Int, "resolvers with another answer or none").unit("resolvers").null(none),
+            Field::new("total", Shape::Int, "resolvers asked").unit("resolvers").null(none),
+            Field::new("fresh_share", Shape::Float, "share of the resolvers that answer with the new values, from 0 to 1")
+                .null("one of them gives no answer, or the target has none"),
             Field::new("max_ttl", Shape::Int, "largest remaining TTL that a resolver holds")
                 .unit("seconds")
-                .null("one of them does not say"),
+                .null("one of them does not say or cannot be relied on, or the target has none"),
+            Field::new("max_remaining_ttl", Shape::Int, "longest time that a resolver keeps what is not new; 0 when all are")
+                .unit("seconds")
+                .null("one of them does not say or cannot be relied on, or the target has none"),
+            Field::new("eta", Shape::Int, "time until every resolver is expected to be new; 0 when they are")
+                .unit("seconds")
+                .null("it is not known of one of them, or the target has none"),
+            Field::new(
+                "worst_case",
+                Shape::Int,
+                "time until every cache that keeps to the TTL is new, also those that nobody asks: the moment when the last \
+                 authoritative server was seen to serve the new values, and the TTL of the old ones since the probe started",
+            )
+            .unit("seconds")
+            .null("not every authoritative server is new, or it was not seen how long the old values may be kept"),
+            Field::new("old_ttl_expired", Shape::Bool, "whether that time is over")
+                .null("it is not known"),
         ]
     }
 }

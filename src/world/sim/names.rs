@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::core::ids::TargetId;
+use crate::core::kind::DnsProbe;
+use crate::core::kind::dns::answer::{Answer, AnswerState, Sides};
+use crate::core::kind::dns::propagation::Propagation;
 use crate::core::plan::Plan;
 use crate::core::record::{DnsChange, RecordChanges, RecordType, WatchedRecord};
 use crate::core::simulate::Side;
@@ -210,65 +213,53 @@ impl Names {
         (old / (old + new), new / (old + new))
     }
 
-    /// What a measurement sees.
-    pub(super) fn reading(&self, now: At, record: WatchedRecord<'_>, dice: &mut Dice) -> Value {
+    /// What a measurement sees: as on the day, one answer of each authoritative server and several of each resolver, which
+    /// `known` puts together with those of before. `times` measurements have been made since the last.
+    pub(super) fn reading(
+        &self,
+        now: At,
+        record: WatchedRecord<'_>,
+        look: (&DnsProbe, Span, usize),
+        known: &mut Option<Propagation>,
+        dice: &mut Dice,
+    ) -> Value {
         let key = key(record.target, record.name, record.record_type);
         let Some(zone) = self.zones.get(record.target) else { return Value::Null };
-        let state = |values: &[String]| match values {
-            values if same(values, record.new) => "new",
-            values if same(values, record.old) => "old",
-            [] => "negative",
-            _ => "other",
+        let (probe, stands, times) = look;
+        let known = known.get_or_insert_with(|| {
+            let servers = zone.servers.iter().map(|(server, _)| server);
+            let resolvers = zone.resolvers.iter().map(|resolver| &resolver.name);
+            Propagation::new(now, stands, servers, resolvers, probe.old_ttl)
+        });
+        let side = |values: &[String]| values.iter().map(|value| plain(value)).collect();
+        let sides = Sides { old: side(record.old), new: side(record.new) };
+        let answer = |values: &[String], ttl: Option<i64>| {
+            let (state, holds_old) = sides.judge(&values.iter().map(|value| plain(value)).collect());
+            Answer { holds_old, values: values.join(" "), ttl, ..Answer::without_values(state, "") }
         };
-        let mut servers = Vec::new();
-        let mut states = Vec::new();
-        let mut zone_ttl = None;
-        for (server, records) in &zone.servers {
+        for (at, (_, records)) in zone.servers.iter().enumerate() {
             let set = records.get(&key);
-            let values = set.map(|set| set.values.clone()).unwrap_or_default();
-            states.push(state(&values));
-            zone_ttl = zone_ttl.max(set.map(|set| i64::from(set.ttl)));
-            servers.push(Value::map([
-                ("server", server.as_str().into()),
-                ("state", state(&values).into()),
-                ("values", values.join(" ").into()),
-                ("ttl", set.map(|set| i64::from(set.ttl)).into()),
-                ("serial", set.map(|set| set.serial).into()),
-            ]));
-        }
-        let mut resolvers = Vec::new();
-        let (mut old, mut new, mut unclear) = (0_i64, 0_i64, 0_i64);
-        let mut longest = Some(0);
-        for resolver in &zone.resolvers {
-            let (said, values, ttl) = resolver.answer(now, &key, &state, dice);
-            let is_old = said == "old" || (said == "stale" && same(&values, record.old));
-            match said {
-                "new" => new += 1,
-                _ if is_old => old += 1,
-                _ => unclear += 1,
+            let values = set.map_or(&[][..], |set| &set.values);
+            let answer = answer(values, set.map(|set| i64::from(set.ttl)));
+            known.authority_said(at, now, Answer { is_authoritative: true, ..answer });
+            if let Some(set) = set {
+                known.serial_is(at, set.serial);
             }
-            longest = longest.zip(ttl).map(|(longest, ttl)| ttl.max(longest));
-            resolvers.push(Value::map([
-                ("name", resolver.name.as_str().into()),
-                ("state", said.into()),
-                ("fresh", (said == "new").into()),
-                ("ttl", ttl.into()),
-                ("values", values.join(" ").into()),
-            ]));
         }
-        let all = |word| !states.is_empty() && states.iter().all(|state| *state == word);
-        Value::map([
-            ("authoritative", Value::List(servers)),
-            ("total", Value::Int(old + new + unclear)),
-            ("resolvers", Value::List(resolvers)),
-            ("authoritative_new", all("new").into()),
-            ("authoritative_old", all("old").into()),
-            ("ttl", zone_ttl.into()),
-            ("old", Value::Int(old)),
-            ("new", Value::Int(new)),
-            ("unclear", Value::Int(unclear)),
-            ("max_ttl", longest.into()),
-        ])
+        // More than it looks at would change nothing.
+        let samples = times.clamp(1, 60) * usize::from(probe.samples.max(1));
+        for (at, resolver) in zone.resolvers.iter().enumerate() {
+            for _ in 0..samples {
+                if let Some((cached, ttl, note)) = resolver.answer(now, &key, dice) {
+                    let mut answer = answer(&cached.values, Some(ttl));
+                    if !note.is_empty() && answer.state != AnswerState::New {
+                        (answer.state, answer.note) = (AnswerState::Stale, note.to_owned());
+                    }
+                    known.resolver_said(at, now, answer);
+                }
+            }
+        }
+        known.reading(now)
     }
 }
 
@@ -398,24 +389,17 @@ impl Resolver {
         self.caches = caches;
     }
 
-    fn answer(
-        &self,
-        now: At,
-        key: &RecordKey,
-        state: &dyn Fn(&[String]) -> &'static str,
-        dice: &mut Dice,
-    ) -> (&'static str, Vec<String>, Option<i64>) {
+    /// What one of its caches answers, with the TTL it tells and what it says besides. `None` when it does not answer.
+    fn answer(&self, now: At, key: &RecordKey, dice: &mut Dice) -> Option<(&Cached, i64, &'static str)> {
         let met = dice.pick(self.caches.len());
-        let cached = self.caches.get(met).and_then(|cache| cache.get(key));
-        match cached {
-            Some(cached) if !self.is(|ill| ill == Ill::Dead) => {
-                let stale = self.is(|ill| ill == Ill::Stale);
-                let left = i64::try_from(cached.expires.since(now).0 / 1_000).unwrap_or(i64::MAX);
-                let left = left.clamp(0, i64::from(cached.ttl));
-                let (said, ttl) = if stale { ("stale", STALE_TTL) } else { (state(&cached.values), left) };
-                (said, cached.values.clone(), Some(ttl))
-            }
-            _ => ("timeout", Vec::new(), None),
+        let cached = self.caches.get(met)?.get(key)?;
+        if self.is(|ill| ill == Ill::Dead) {
+            return None;
         }
+        if self.is(|ill| ill == Ill::Stale) {
+            return Some((cached, STALE_TTL, "EDE 3 (stale answer)"));
+        }
+        let left = i64::try_from(cached.expires.since(now).0 / 1_000).unwrap_or(i64::MAX);
+        Some((cached, left.clamp(0, i64::from(cached.ttl)), ""))
     }
 }

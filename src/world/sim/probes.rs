@@ -40,6 +40,7 @@ impl Watched {
         (id, probe): (&ProbeId, &Probe),
         times: usize,
     ) -> Result<Value, String> {
-        self.observer.sees(Look { id, model, limit: probe.limit, times, dice: &mut self.dice })
+        let stands = probe.stale_after(Span::ZERO);
+        self.observer.sees(Look { id, model, limit: probe.limit, stands, times, dice: &mut self.dice })
     }
 }

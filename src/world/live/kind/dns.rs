@@ -1,199 +1,211 @@
-//! The `dns` probe: every authoritative server and every resolver is asked for one record.
+//! The `dns` probe: every authoritative server and every resolver is asked for one record, each on its own clock.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod answer;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
-use hickory_proto::rr::{Name, RData, Record, RecordType as Type};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use hickory_proto::op::Message;
+use hickory_proto::rr::{Name, RData, RecordType as Type};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use super::Measure;
+use super::Watch;
+use crate::core::ids::ProbeId;
 use crate::core::kind::DnsProbe;
+use crate::core::kind::dns::answer::{Answer, AnswerState};
+use crate::core::kind::dns::propagation::Propagation;
+use crate::core::probe::Probe;
 use crate::core::reading::Failure;
-use crate::core::value::Value;
-use crate::world::live::net::dns::{ask, expected, name, socket, values, wire_type};
-use crate::world::live::{Shared, foreign};
+use crate::core::target::Dns;
+use crate::core::time::Span;
+use crate::world::live::Shared;
+use crate::world::live::net::dns::{DnsQuestion, ask, name, socket};
+use crate::world::live::schedule::Timetable;
+
+use answer::{AskedAs, AskedRecord};
 
 /// The serial of the zone is asked at every so many measurements: a second question to the same server.
 const SERIAL_EVERY: u32 = 5;
-/// Extended DNS error (RFC 8914) codes of an answer that is past its time.
-const STALE: [u16; 2] = [3, 19];
+/// How long after a tick the reading of that tick is made: most servers have answered by then.
+const GRACE: Duration = Duration::from_millis(50);
+/// How long after something new the reading of it is made: many servers may change within a moment.
+const SETTLE: Duration = Duration::from_millis(20);
+/// Answers that may wait to be taken in; whoever asks waits when there are more.
+const WAITING: usize = 256;
 
-/// What one measurement leaves for the next.
-#[derive(Default)]
-pub(in crate::world::live) struct DnsMemory {
-    count: u32,
-    /// Serial of the zone on each authoritative server.
-    serials: BTreeMap<String, i64>,
+/// A server and what it is asked as.
+#[derive(Clone, Copy, Debug)]
+struct Server {
+    /// Its place among those of its role.
+    at: usize,
+    role: AskedAs,
+    address: SocketAddr,
 }
 
-/// What one server said.
-struct Said {
-    state: &'static str,
-    values: String,
-    ttl: Option<i64>,
-    /// It serves the old values, fresh or stale.
-    old: bool,
+/// What was heard from a server.
+struct Heard {
+    server: Server,
+    asked: Instant,
+    said: Said,
 }
 
-impl Said {
-    fn nothing() -> Self {
-        Self { state: "timeout", values: String::new(), ttl: None, old: false }
-    }
+enum Said {
+    Answer(Answer),
+    Serial(i64),
 }
 
-struct Wanted {
-    name: Name,
-    of: Type,
-    old: BTreeSet<String>,
-    new: BTreeSet<String>,
+/// What all questions of a probe have in common.
+struct Asking {
+    wanted: AskedRecord,
+    zone: Name,
+    /// Questions to a resolver at each tick.
+    samples: u8,
+    every: Duration,
+    limit: Duration,
 }
 
-impl Wanted {
-    fn judge(&self, answer: Option<&Message>, authoritative: bool) -> Said {
-        let Some(answer) = answer else { return Said::nothing() };
-        let plain = |state| Said { state, ..Said::nothing() };
-        match answer.metadata.response_code {
-            ResponseCode::NoError | ResponseCode::NXDomain => {}
-            ResponseCode::ServFail => return plain("servfail"),
-            _ => return plain("refused"),
+impl Watch for DnsProbe {
+    async fn watch(self, shared: Arc<Shared>, id: ProbeId, probe: Probe, first: Instant) {
+        match prepare(&shared, &self, &probe) {
+            Ok((asking, servers, dns)) => watch(&shared, &id, &probe, &self, (asking, servers, dns), first).await,
+            Err(what) => {
+                let mut timetable = Timetable::new(first, probe.every.to_std());
+                loop {
+                    let tick = timetable.next();
+                    tokio::time::sleep_until(tick).await;
+                    shared.reading(&id, &probe, tick, Instant::now(), Err(Failure::new(what.clone())));
+                }
+            }
         }
-        if authoritative && !answer.metadata.authoritative {
-            return plain("lame");
+    }
+}
+
+fn prepare<'a>(shared: &'a Shared, of: &DnsProbe, probe: &Probe) -> Result<(Asking, Vec<Server>, &'a Dns), String> {
+    let dns = shared.dns(&of.target)?;
+    let server = |role| move |(at, text): (usize, &String)| Ok(Server { at, role, address: socket(text)? });
+    let authorities = dns.authoritative.iter().enumerate().map(server(AskedAs::Authority));
+    let resolvers = dns.resolvers.values().enumerate().map(server(AskedAs::Resolver));
+    let servers = authorities.chain(resolvers).collect::<Result<Vec<_>, String>>()?;
+    let asking = Asking {
+        wanted: AskedRecord::new(of)?,
+        zone: name(&dns.zone)?,
+        samples: of.samples.max(1),
+        every: probe.every.to_std(),
+        limit: probe.limit.to_std(),
+    };
+    Ok((asking, servers, dns))
+}
+
+/// Asks every server for ever and tells what is known, at every tick and as soon as it changes.
+async fn watch(
+    shared: &Shared,
+    id: &ProbeId,
+    probe: &Probe,
+    of: &DnsProbe,
+    (asking, servers, dns): (Asking, Vec<Server>, &Dns),
+    first: Instant,
+) {
+    let clock = |at: Instant| shared.options.clock.at(at.into_std());
+    let (tell, mut heard) = mpsc::channel(WAITING);
+    let mut known = Propagation::new(
+        clock(first),
+        probe.stale_after(Span::ZERO),
+        &dns.authoritative,
+        dns.resolvers.keys(),
+        of.old_ttl,
+    );
+    // All in this task: if one of them panics, the probe begins again as a whole.
+    let mut asked: FuturesUnordered<_> =
+        servers.into_iter().map(|server| keep_asking(&asking, server, first, tell.clone())).collect();
+    let mut timetable = Timetable::new(first, asking.every);
+    let mut due = timetable.next() + GRACE.min(asking.every / 2);
+    let mut changed: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            biased;
+            Some(Heard { server, asked, said }) = heard.recv() => {
+                let asked = clock(asked);
+                let news = match (said, server.role) {
+                    (Said::Answer(answer), AskedAs::Authority) => known.authority_said(server.at, asked, answer),
+                    (Said::Answer(answer), AskedAs::Resolver) => known.resolver_said(server.at, asked, answer),
+                    (Said::Serial(serial), _) => known.serial_is(server.at, serial),
+                };
+                if news {
+                    changed = changed.or(Some(Instant::now() + SETTLE));
+                }
+            }
+            () = tokio::time::sleep_until(changed.map_or(due, |changed| changed.min(due))) => {
+                let now = Instant::now();
+                changed = None;
+                if now >= due {
+                    due = timetable.next() + GRACE.min(asking.every / 2);
+                }
+                shared.reading(id, probe, now, now, Ok(known.reading(clock(now))));
+            }
+            Some(()) = asked.next() => {}
         }
-        let found = values(&answer.answers, self.of);
-        let aliases = values(&answer.answers, Type::CNAME);
-        let is_old = found == self.old;
-        let state = if found == self.new {
-            "new"
-        } else if !authoritative && stale(answer) {
-            "stale"
-        } else if is_old {
-            "old"
-        } else if found.is_empty() && aliases.is_empty() {
-            "negative"
-        } else {
-            "other"
-        };
-        let (shown, ttl) = if found.is_empty() && !aliases.is_empty() {
-            (aliases.iter().map(|alias| format!("CNAME {alias}")).collect(), ttl(&answer.answers, Type::CNAME))
-        } else if found.is_empty() {
-            // The TTL of the SOA as received: how long this cache goes on saying no.
-            (found, ttl(&answer.authorities, Type::SOA))
-        } else {
-            (found, ttl(&answer.answers, self.of))
-        };
-        let values = shown.into_iter().collect::<Vec<_>>().join(" ");
-        Said { state, values: foreign::brief(&values, 300), ttl, old: is_old && state != "new" }
     }
 }
 
-fn ttl(records: &[Record], of: Type) -> Option<i64> {
-    records.iter().filter(|record| record.record_type() == of).map(|record| i64::from(record.ttl)).max()
-}
-
-fn stale(answer: &Message) -> bool {
-    let option = answer.edns.as_ref().and_then(|edns| edns.option(EdnsCode::Unknown(15)));
-    match option {
-        Some(EdnsOption::Unknown(_, bytes)) => match bytes.as_slice() {
-            [high, low, ..] => STALE.contains(&u16::from_be_bytes([*high, *low])),
-            _ => false,
-        },
-        _ => false,
+/// Asks one server for ever.
+async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc::Sender<Heard>) {
+    let mut timetable = Timetable::new(first, asking.every);
+    let mut count: u32 = 0;
+    let say = async |asked, said| {
+        // Nobody listens only when the probe is over.
+        let _ = tell.send(Heard { server, asked, said }).await;
+    };
+    loop {
+        tokio::time::sleep_until(timetable.next()).await;
+        let asked = Instant::now();
+        if server.role == AskedAs::Authority && count.is_multiple_of(SERIAL_EVERY) {
+            let record = async {
+                say(asked, Said::Answer(asking.wanted.ask(server.address, server.role, asking.limit).await)).await;
+            };
+            let serial = async {
+                let question = DnsQuestion::new(&asking.zone, Type::SOA, false);
+                let answer = ask(server.address, &question, asking.limit.min(asking.every)).await;
+                if let Some(serial) = answer.ok().as_ref().and_then(serial_of) {
+                    say(asked, Said::Serial(serial)).await;
+                }
+            };
+            tokio::join!(record, serial);
+        } else {
+            let times = if server.role == AskedAs::Resolver { asking.samples } else { 1 };
+            let mut questions: FuturesUnordered<_> =
+                (0..times).map(|_| asking.wanted.ask(server.address, server.role, asking.limit)).collect();
+            let mut silence = None;
+            let mut answered = false;
+            loop {
+                tokio::select! {
+                    biased;
+                    answer = questions.next() => match answer {
+                        Some(answer) if answer.state == AnswerState::Timeout => silence = Some(answer),
+                        Some(answer) => {
+                            answered = true;
+                            say(asked, Said::Answer(answer)).await;
+                        }
+                        None => break,
+                    },
+                    // One of several caches that is silent does not keep the others from being asked again.
+                    () = tokio::time::sleep_until(timetable.peek()), if answered => break,
+                }
+            }
+            if let Some(silence) = silence.filter(|_| !answered) {
+                say(asked, Said::Answer(silence)).await;
+            }
+        }
+        count = count.wrapping_add(1);
     }
 }
 
-fn serial(answer: &Message) -> Option<i64> {
+fn serial_of(answer: &Message) -> Option<i64> {
     answer.answers.iter().find_map(|record| match &record.data {
         RData::SOA(soa) => Some(i64::from(soa.serial)),
         _ => None,
     })
-}
-
-impl Measure for DnsProbe {
-    type Memory = DnsMemory;
-
-    async fn measure(&self, shared: &Shared, limit: Duration, memory: &mut DnsMemory) -> Result<Value, Failure> {
-        measure(shared, self, limit, memory).await
-    }
-}
-
-/// Measures once: every server at the same time, and a silent one costs only itself.
-async fn measure(shared: &Shared, probe: &DnsProbe, limit: Duration, memory: &mut DnsMemory) -> Result<Value, Failure> {
-    let target = shared.dns(&probe.target).map_err(Failure::new)?;
-    let wanted = Wanted {
-        name: name(&probe.name).map_err(Failure::new)?,
-        of: wire_type(probe.record_type),
-        old: expected(&probe.old, probe.record_type),
-        new: expected(&probe.new, probe.record_type),
-    };
-    let zone = name(&target.zone).map_err(Failure::new)?;
-    let sockets =
-        |servers: Vec<&String>| servers.into_iter().map(|server| socket(server)).collect::<Result<Vec<_>, _>>();
-    let authoritative = sockets(target.authoritative.iter().collect()).map_err(Failure::new)?;
-    let resolvers = sockets(target.resolvers.values().collect()).map_err(Failure::new)?;
-    // Leaves time to tell before the scheduler's own limit.
-    let limit = limit.mul_f64(0.8);
-    let with_serial = memory.count.is_multiple_of(SERIAL_EVERY);
-    memory.count = memory.count.wrapping_add(1);
-    let (zone, wanted) = (&zone, &wanted);
-    let ask_authoritative = join_all(authoritative.iter().map(|&server| async move {
-        let serial = async { if with_serial { ask(server, zone, Type::SOA, false, limit).await } else { None } };
-        tokio::join!(ask(server, &wanted.name, wanted.of, false, limit), serial)
-    }));
-    let ask_resolvers = join_all(resolvers.iter().map(|&server| ask(server, &wanted.name, wanted.of, true, limit)));
-    let (from_authoritative, from_resolvers) = tokio::join!(ask_authoritative, ask_resolvers);
-
-    let mut sources = Vec::new();
-    for (server, (answer, serial_answer)) in target.authoritative.iter().zip(&from_authoritative) {
-        if let Some(serial) = serial_answer.as_ref().and_then(serial) {
-            memory.serials.insert(server.clone(), serial);
-        }
-        sources.push((server, wanted.judge(answer.as_ref(), true)));
-    }
-    let caches: Vec<(&String, Said)> =
-        target.resolvers.keys().zip(from_resolvers.iter().map(|answer| wanted.judge(answer.as_ref(), false))).collect();
-    Ok(record(&sources, &caches, &memory.serials))
-}
-
-fn record(sources: &[(&String, Said)], caches: &[(&String, Said)], serials: &BTreeMap<String, i64>) -> Value {
-    let authoritative = sources.iter().map(|(server, said)| {
-        let serial = serials.get(*server).filter(|_| said.state != "timeout");
-        Value::map([
-            ("server", server.as_str().into()),
-            ("state", said.state.into()),
-            ("values", said.values.as_str().into()),
-            ("ttl", said.ttl.into()),
-            ("serial", serial.copied().into()),
-        ])
-    });
-    let resolvers = caches.iter().map(|(name, said)| {
-        Value::map([
-            ("name", name.as_str().into()),
-            ("state", said.state.into()),
-            ("fresh", (said.state == "new").into()),
-            ("ttl", said.ttl.into()),
-            ("values", said.values.as_str().into()),
-        ])
-    });
-    let all = |state| !sources.is_empty() && sources.iter().all(|(_, said)| said.state == state);
-    let count = |wanted: &dyn Fn(&Said) -> bool| caches.iter().filter(|(_, said)| wanted(said)).count() as u64;
-    let old = count(&|said| said.old);
-    let new = count(&|said| said.state == "new");
-    let total = caches.len() as u64;
-    let max_ttl = caches.iter().map(|(_, said)| said.ttl).try_fold(0, |most, ttl| Some(ttl?.max(most)));
-    Value::map([
-        ("authoritative", Value::List(authoritative.collect())),
-        ("resolvers", Value::List(resolvers.collect())),
-        ("authoritative_new", all("new").into()),
-        ("authoritative_old", all("old").into()),
-        ("ttl", sources.iter().filter_map(|(_, said)| said.ttl).max().into()),
-        ("old", old.into()),
-        ("new", new.into()),
-        ("unclear", (total - old - new).into()),
-        ("total", total.into()),
-        // A resolver that says nothing may hold anything: then nobody knows the longest.
-        ("max_ttl", max_ttl.into()),
-    ])
 }

@@ -22,7 +22,7 @@ use crate::core::record::{DnsChange, RecordType};
 use crate::core::target::{Dns, Tsig, TsigAlgorithm};
 use crate::core::time::Span;
 use crate::world::live::jobs::wait_for_stop;
-use crate::world::live::net::dns;
+use crate::world::live::net::dns::{self, DnsQuestion, value};
 use crate::world::live::{Shared, foreign};
 
 /// Seconds the clocks of both sides may differ (RFC 8945 §10).
@@ -108,7 +108,7 @@ fn message(zone: &str, changes: &[DnsChange]) -> Result<Message, String> {
     message.add_query(question);
     for change in changes {
         let name = dns::name(&change.name)?;
-        let of = dns::wire_type(change.record_type);
+        let of = value::wire_type(change.record_type);
         let whole_set = |class| {
             let mut record = Record::update0(name.clone(), 0, of);
             record.dns_class = class;
@@ -253,22 +253,22 @@ struct Now {
 }
 
 async fn look(server: SocketAddr, change: &DnsChange) -> Option<Now> {
-    let of = dns::wire_type(change.record_type);
+    let of = value::wire_type(change.record_type);
     let name: Name = dns::name(&change.name).ok()?;
-    let answer = dns::ask(server, &name, of, false, LOOK).await?;
+    let answer = dns::ask(server, &DnsQuestion::new(&name, of, false), LOOK).await.ok()?;
     let ttls = answer.answers.iter().filter(|record| record.record_type() == of).map(|record| record.ttl).collect();
-    Some(Now { values: dns::values(&answer.answers, of), ttls })
+    Some(Now { values: value::values(&answer.answers, of), ttls })
 }
 
 impl Now {
     /// Whether the change has been made already, to the TTL.
     fn is_as_wanted(&self, change: &DnsChange) -> bool {
-        self.values == dns::expected(&change.to, change.record_type) && self.ttls.iter().all(|ttl| *ttl == change.ttl)
+        self.values == value::expected(&change.to, change.record_type) && self.ttls.iter().all(|ttl| *ttl == change.ttl)
     }
 
     /// What the record set is, when it is not what the runbook expects.
     fn in_the_way(&self, change: &DnsChange) -> Option<String> {
-        let expected = dns::expected(&change.from, change.record_type);
+        let expected = value::expected(&change.from, change.record_type);
         let words = |values: &BTreeSet<String>| {
             if values.is_empty() { "nothing".to_owned() } else { values.iter().cloned().collect::<Vec<_>>().join(" ") }
         };

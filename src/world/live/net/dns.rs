@@ -3,30 +3,29 @@
 //! Servers are asked one by one and directly: a resolver library would merge, cache and repeat questions and
 //! hide where an answer came from.
 
-use std::collections::BTreeSet;
+pub(in crate::world::live) mod answer;
+pub(in crate::world::live) mod value;
+
+use std::io::{Error, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use hickory_net::DnsHandle as _;
-use hickory_net::runtime::TokioRuntimeProvider;
-use hickory_net::tcp::TcpClientStream;
-use hickory_net::xfer::FirstAnswer as _;
-use hickory_proto::op::{DnsRequest, DnsRequestOptions, DnsResponse, Message, MessageType, Query, ResponseCode};
-use hickory_proto::rr::{Name, RData, Record, RecordType as Type};
-use tokio::net::UdpSocket;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use hickory_proto::op::{DnsRequest, DnsRequestOptions, Message, MessageType, Query, ResponseCode};
+use hickory_proto::rr::rdata::opt::{EdnsOption, NSIDPayload};
+use hickory_proto::rr::{Name, RecordType as Type};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::Instant;
 
-use crate::core::record::RecordType;
 use crate::world::live::foreign;
 
 /// Larger than any answer we say we take.
 const LARGEST_DATAGRAM: usize = 4_096;
-
-/// One runtime for all exchanges: dropping the last copy would end those under way.
-fn provider() -> TokioRuntimeProvider {
-    static PROVIDER: OnceLock<TokioRuntimeProvider> = OnceLock::new();
-    PROVIDER.get_or_init(TokioRuntimeProvider::new).clone()
-}
+/// After how long an unanswered question is repeated for the first time; each time after twice as long. Datagrams are
+/// lost now and then, and most servers answer within this time.
+const REPEAT_AFTER: Duration = Duration::from_millis(300);
 
 /// `address` or `address:port`, port 53 when absent.
 pub(in crate::world::live) fn socket(text: &str) -> Result<SocketAddr, String> {
@@ -44,96 +43,168 @@ pub(in crate::world::live) fn name(text: &str) -> Result<Name, String> {
     Ok(name)
 }
 
-/// The type on the wire.
-pub(in crate::world::live) fn wire_type(of: RecordType) -> Type {
-    match of {
-        RecordType::A => Type::A,
-        RecordType::Aaaa => Type::AAAA,
-        RecordType::Cname => Type::CNAME,
-        RecordType::Txt => Type::TXT,
+/// A question to one server.
+#[derive(Clone, Debug)]
+pub(in crate::world::live) struct DnsQuestion {
+    pub name: Name,
+    pub of: Type,
+    /// Whether the server is to ask others (the RD bit).
+    pub recursive: bool,
+    /// Whether signatures are left unchecked (the CD bit).
+    pub unchecked: bool,
+}
+
+impl DnsQuestion {
+    pub(in crate::world::live) fn new(name: &Name, of: Type, recursive: bool) -> Self {
+        Self { name: name.clone(), of, recursive, unchecked: false }
+    }
+
+    /// The message, with an id of its own each time.
+    fn message(&self, edns: bool) -> Message {
+        let mut options = DnsRequestOptions::default();
+        options.recursion_desired = self.recursive;
+        options.use_edns = edns; // extended errors come only to those who speak EDNS
+        let query = Query::query(self.name.clone(), self.of);
+        let mut message = DnsRequest::from_query(query, options).into_parts().0;
+        message.metadata.checking_disabled = self.unchecked;
+        if let (Some(edns), Ok(empty)) = (&mut message.edns, NSIDPayload::new(Vec::new())) {
+            edns.options_mut().insert(EdnsOption::NSID(empty));
+        }
+        message
     }
 }
 
-/// Asks one server once, over TCP when the answer does not fit. `None` when it says nothing usable in time.
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::world::live) enum NoAnswer {
+    /// Nothing came in time; what was heard instead, such as a closed port.
+    Silence(String),
+    /// Something came that is no answer.
+    Nonsense(String),
+}
+
+/// Asks one server, over TCP when the answer does not fit, and again without EDNS when the server does not understand it.
+/// What is lost on the way is asked again within `limit`.
+///
+/// # Errors
+///
+/// When nothing usable comes in time.
 pub(in crate::world::live) async fn ask(
     server: SocketAddr,
-    name: &Name,
-    of: Type,
-    recursive: bool,
+    question: &DnsQuestion,
     limit: Duration,
-) -> Option<Message> {
-    let mut options = DnsRequestOptions::default();
-    options.recursion_desired = recursive;
-    options.use_edns = true; // extended errors come only to those who speak EDNS
-    let question = || DnsRequest::from_query(Query::query(name.clone(), of), options);
-    let exchange = async {
-        let answer = datagram(server, &question().into_parts().0).await.ok()?;
-        if !answer.metadata.truncation {
-            return Some(answer);
+) -> Result<Message, NoAnswer> {
+    let until = Instant::now() + limit;
+    let answer = over_udp(server, question, true, until).await?;
+    match answer.metadata.response_code {
+        // RFC 6891 §7: a server that does not know EDNS may say either.
+        ResponseCode::FormErr | ResponseCode::NotImp | ResponseCode::BADVERS => {
+            // What it says to the plain question is its word; if it says nothing then, the first answer is.
+            over_udp(server, question, false, until).await.or(Ok(answer))
         }
-        let tcp = TcpClientStream::exchange(server, None, limit, None, provider()).await.ok()?;
-        tcp.send(question()).first_answer().await.ok().map(DnsResponse::into_message)
+        _ => Ok(answer),
+    }
+}
+
+async fn over_udp(server: SocketAddr, question: &DnsQuestion, edns: bool, until: Instant) -> Result<Message, NoAnswer> {
+    let answer = repeated(server, question, edns, until).await?;
+    if !answer.metadata.truncation {
+        return Ok(answer);
+    }
+    let answer = match tokio::time::timeout_at(until, over_tcp(server, &question.message(edns))).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(err)) if err.kind() == ErrorKind::InvalidData => {
+            return Err(NoAnswer::Nonsense(format!("over TCP: {err}")));
+        }
+        Ok(Err(err)) => return Err(NoAnswer::Silence(format!("over TCP: {}", why(&err)))),
+        Err(_) => return Err(NoAnswer::Silence("no answer over TCP".to_owned())),
     };
-    tokio::time::timeout(limit, exchange).await.ok().flatten()
+    if answer.metadata.truncation {
+        return Err(NoAnswer::Nonsense("the answer is cut off, over TCP too".to_owned()));
+    }
+    Ok(answer)
+}
+
+/// Asks by datagrams until one is answered. Earlier ones may still be answered meanwhile.
+async fn repeated(server: SocketAddr, question: &DnsQuestion, edns: bool, until: Instant) -> Result<Message, NoAnswer> {
+    let mut asked = FuturesUnordered::new();
+    let mut last = NoAnswer::Silence(String::new());
+    let mut wait = REPEAT_AFTER;
+    let mut next = Instant::now();
+    loop {
+        tokio::select! {
+            biased;
+            Some(answer) = asked.next(), if !asked.is_empty() => match answer {
+                Ok(answer) => return Ok(answer),
+                Err(err) => last = no_answer(&err),
+            },
+            () = tokio::time::sleep_until(until) => return Err(last),
+            () = tokio::time::sleep_until(next) => {
+                asked.push(datagram(server, question.message(edns)));
+                next = Instant::now() + wait;
+                wait *= 2;
+            }
+        }
+    }
+}
+
+fn no_answer(err: &Error) -> NoAnswer {
+    match err.kind() {
+        ErrorKind::InvalidData => NoAnswer::Nonsense(foreign::brief(&err.to_string(), 120)),
+        _ => NoAnswer::Silence(why(err)),
+    }
+}
+
+fn why(err: &Error) -> String {
+    match err.kind() {
+        ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => "the server closed the connection".to_owned(),
+        _ => foreign::brief(&err.to_string(), 120),
+    }
 }
 
 /// One datagram there and the answer to it. hickory-net's own exchange throws away refusals that do not
 /// repeat the question (Unbound's do not) and does not hear that a port is closed.
-async fn datagram(server: SocketAddr, question: &Message) -> std::io::Result<Message> {
+async fn datagram(server: SocketAddr, question: Message) -> std::io::Result<Message> {
     let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     // A fresh random port each time; connected, so that only this server is heard.
     let socket = UdpSocket::bind((any, 0)).await?;
     socket.connect(server).await?;
-    socket.send(&question.to_vec().map_err(std::io::Error::other)?).await?;
-    let mut bytes = [0; LARGEST_DATAGRAM];
+    socket.send(&question.to_vec().map_err(Error::other)?).await?;
+    let mut bytes = vec![0; LARGEST_DATAGRAM];
     loop {
         let length = socket.recv(&mut bytes).await?;
-        let Ok(answer) = Message::from_vec(bytes.get(..length).unwrap_or_default()) else { continue };
-        let refusal = answer.queries.is_empty() && answer.metadata.response_code != ResponseCode::NoError;
-        if answer.metadata.id == question.metadata.id
-            && answer.metadata.message_type == MessageType::Response
-            && (refusal || answer.queries == question.queries)
-        {
+        // What answers nothing may be an attempt to forge: the real answer may still come.
+        if let Some(answer) = understood(bytes.get(..length).unwrap_or_default(), &question)? {
             return Ok(answer);
         }
     }
 }
 
-/// The values of a record set as text that can be compared: host names in lower case without the last dot.
-pub(in crate::world::live) fn values(answers: &[Record], of: Type) -> BTreeSet<String> {
-    answers.iter().filter(|record| record.record_type() == of).map(|record| text(&record.data)).collect()
-}
-
-fn text(data: &RData) -> String {
-    match data {
-        RData::TXT(txt) => {
-            let bytes: Vec<u8> = txt.txt_data.iter().flat_map(|part| part.iter().copied()).collect();
-            foreign::clean(&String::from_utf8_lossy(&bytes))
-        }
-        RData::CNAME(name) => foreign::clean(&host(&name.0.to_ascii())),
-        other => foreign::clean(&other.to_string()),
+/// The answer in `bytes`; `None` when they answer another question.
+fn understood(bytes: &[u8], question: &Message) -> std::io::Result<Option<Message>> {
+    if bytes.first_chunk() != Some(&question.metadata.id.to_be_bytes()) {
+        return Ok(None);
     }
+    let answer = Message::from_vec(bytes)
+        .map_err(|err| Error::new(ErrorKind::InvalidData, format!("an answer that cannot be read: {err}")))?;
+    let refusal = answer.queries.is_empty() && answer.metadata.response_code != ResponseCode::NoError;
+    let is_ours = answer.metadata.message_type == MessageType::Response
+        && answer.metadata.op_code == question.metadata.op_code
+        && (refusal || answer.queries == question.queries);
+    Ok(is_ours.then_some(answer))
 }
 
-fn host(name: &str) -> String {
-    name.trim_end_matches('.').to_ascii_lowercase()
-}
-
-/// Values of the runbook in the form of [`values`].
-pub(in crate::world::live) fn expected(values: &[String], of: RecordType) -> BTreeSet<String> {
-    let normal = |value: &String| {
-        let value = value.trim();
-        match of {
-            RecordType::A | RecordType::Aaaa => {
-                value.parse::<IpAddr>().map_or_else(|_| value.to_owned(), |ip| ip.to_string())
-            }
-            RecordType::Cname => host(value),
-            RecordType::Txt => {
-                foreign::clean(value.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(value))
-            }
-        }
-    };
-    values.iter().map(normal).collect()
+async fn over_tcp(server: SocketAddr, question: &Message) -> std::io::Result<Message> {
+    let bytes = question.to_vec().map_err(Error::other)?;
+    let length = u16::try_from(bytes.len()).map_err(Error::other)?;
+    let mut stream = TcpStream::connect(server).await?;
+    let mut framed = length.to_be_bytes().to_vec();
+    framed.extend_from_slice(&bytes);
+    stream.write_all(&framed).await?;
+    let mut answer = vec![0; usize::from(stream.read_u16().await?)];
+    stream.read_exact(&mut answer).await?;
+    understood(&answer, question)?.ok_or_else(|| Error::new(ErrorKind::InvalidData, "an answer to another question"))
 }
 
 #[cfg(test)]
@@ -147,15 +218,5 @@ mod tests {
         assert_eq!(socket("2001:db8::1").unwrap().to_string(), "[2001:db8::1]:53");
         assert_eq!(socket("[2001:db8::1]:54").unwrap().to_string(), "[2001:db8::1]:54");
         assert!(socket("ns1.example.com").is_err());
-    }
-
-    #[test]
-    fn values_are_compared_in_one_form() {
-        let set = |values: &[&str], of| expected(&values.iter().map(|v| (*v).to_owned()).collect::<Vec<_>>(), of);
-        assert_eq!(set(&["WWW.Example.com."], RecordType::Cname), set(&["www.example.com"], RecordType::Cname));
-        assert_eq!(set(&["2001:DB8:0::1"], RecordType::Aaaa), set(&["2001:db8::1"], RecordType::Aaaa));
-        assert_eq!(set(&["\"Hello\""], RecordType::Txt), set(&["Hello"], RecordType::Txt));
-        assert_ne!(set(&["hello"], RecordType::Txt), set(&["Hello"], RecordType::Txt));
-        assert_eq!(set(&["1.1.1.1", "2.2.2.2"], RecordType::A), set(&["2.2.2.2", "1.1.1.1"], RecordType::A));
     }
 }

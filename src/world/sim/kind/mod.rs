@@ -24,6 +24,8 @@ pub(super) struct Look<'a> {
     pub model: &'a Model,
     /// The longest a measurement may take.
     pub limit: Span,
+    /// How old a reading may become before it is stale.
+    pub stands: Span,
     /// How many measurements have been made since the last, this one counted.
     pub times: usize,
     pub dice: &'a mut Dice,

@@ -1,0 +1,302 @@
+//! What is known of one record's way through the DNS, put together from single answers.
+//!
+//! The live and the simulated world both hand their answers in here, so a rehearsal judges as the day does. Every server
+//! is on its own clock: an answer counts for as long as it is young, and a server that falls silent is told by name while
+//! all that the others say stays known.
+
+use crate::core::time::{At, Span};
+use crate::core::value::Value;
+
+use super::answer::{Answer, AnswerState};
+use super::resolver::{Cache, seconds};
+
+/// Added to the worst case: clocks and rounded TTLs.
+const MARGIN: Span = Span::secs(5);
+
+/// One server's newest answer.
+#[derive(Clone, Debug)]
+struct Newest {
+    asked: At,
+    answer: Answer,
+}
+
+/// An authoritative server.
+#[derive(Clone, Debug)]
+struct Authority {
+    address: String,
+    newest: Option<Newest>,
+    serial: Option<i64>,
+    /// TTL with which it last served an old value, in seconds.
+    old_ttl: Option<i64>,
+}
+
+/// A resolver.
+#[derive(Clone, Debug)]
+struct Resolver {
+    name: String,
+    newest: Option<Newest>,
+    cache: Cache,
+}
+
+/// What a probe knows of the record at every server.
+#[derive(Clone, Debug)]
+pub struct Propagation {
+    since: At,
+    /// How long an answer stands for what the server says.
+    stands: Span,
+    authorities: Vec<Authority>,
+    resolvers: Vec<Resolver>,
+    /// Since when every authoritative server has served the new values.
+    new_since: Option<At>,
+    /// Until when a cache that keeps to the TTL may hold an old value that an authoritative server was seen to serve.
+    old_until: Option<At>,
+}
+
+impl Propagation {
+    /// Nothing has been heard yet. `stands` is how long an answer counts; `old_ttl` is the largest TTL, in seconds, that
+    /// the old values had before anybody looked, when the runbook tells it.
+    pub fn new<'a>(
+        now: At,
+        stands: Span,
+        authoritative: impl IntoIterator<Item = &'a String>,
+        resolvers: impl IntoIterator<Item = &'a String>,
+        old_ttl: Option<Span>,
+    ) -> Self {
+        let authority =
+            |address: &String| Authority { address: address.clone(), newest: None, serial: None, old_ttl: None };
+        let resolver = |name: &String| Resolver { name: name.clone(), newest: None, cache: Cache::default() };
+        Self {
+            since: now,
+            stands,
+            authorities: authoritative.into_iter().map(authority).collect(),
+            resolvers: resolvers.into_iter().map(resolver).collect(),
+            new_since: None,
+            old_until: old_ttl.map(|ttl| now.plus(ttl)),
+        }
+    }
+
+    /// Takes in an authoritative server's answer to a question of `asked`. True when it says something else than before.
+    pub fn authority_said(&mut self, at: usize, asked: At, answer: Answer) -> bool {
+        let Some(authority) = self.authorities.get_mut(at) else { return false };
+        if answer.holds_old
+            && let Some(ttl) = answer.ttl
+        {
+            self.old_until = self.old_until.max(Some(asked.plus(seconds(ttl))));
+            authority.old_ttl = Some(ttl);
+        }
+        let changed = differs(authority.newest.as_ref(), &answer);
+        authority.newest = Some(Newest { asked, answer });
+        match self.all_authorities(asked, AnswerState::New) {
+            // The newest of the answers that made it so: the switch was no later.
+            Some(true) => self.new_since = self.new_since.or(Some(asked)),
+            Some(false) => self.new_since = None,
+            None => {}
+        }
+        changed
+    }
+
+    /// Takes in the serial of the zone at an authoritative server.
+    pub fn serial_is(&mut self, at: usize, serial: i64) -> bool {
+        let Some(authority) = self.authorities.get_mut(at) else { return false };
+        let changed = authority.serial != Some(serial);
+        authority.serial = Some(serial);
+        changed
+    }
+
+    /// Takes in a resolver's answer to a question of `asked`. True when it says something else than before.
+    pub fn resolver_said(&mut self, at: usize, asked: At, answer: Answer) -> bool {
+        let switched = self.new_since;
+        let Some(resolver) = self.resolvers.get_mut(at) else { return false };
+        let before = resolver.cache.state();
+        if answer.state.tells() {
+            resolver.cache.sample(asked, &answer, switched);
+        }
+        let changed = differs(resolver.newest.as_ref(), &answer);
+        resolver.newest = Some(Newest { asked, answer });
+        changed || before != resolver.cache.state()
+    }
+
+    /// What a server says at `now`: its newest answer, unless that has become too old.
+    fn state(&self, now: At, newest: Option<&Newest>) -> AnswerState {
+        match newest {
+            Some(newest) if now.since(newest.asked) <= self.stands => newest.answer.state,
+            Some(_) => AnswerState::Timeout,
+            None if now.since(self.since) <= self.stands => AnswerState::Waiting,
+            None => AnswerState::Timeout,
+        }
+    }
+
+    /// Whether every authoritative server is in that state: false as soon as one says something else, unknown while one
+    /// says nothing.
+    fn all_authorities(&self, now: At, wanted: AnswerState) -> Option<bool> {
+        let states = || self.authorities.iter().map(|authority| self.state(now, authority.newest.as_ref()));
+        if states().any(|state| state.tells() && state != wanted) {
+            return Some(false);
+        }
+        (!self.authorities.is_empty() && states().all(|state| state == wanted)).then_some(true)
+    }
+
+    /// The reading that all of this makes at `now`.
+    pub fn reading(&self, now: At) -> Value {
+        let age = |newest: Option<&Newest>| newest.map(|newest| now.since(newest.asked).0 / 1_000);
+        let mut served = Some(0);
+        let mut authorities = Vec::new();
+        for authority in &self.authorities {
+            let newest = authority.newest.as_ref();
+            let state = self.state(now, newest);
+            let said = newest.filter(|_| state.tells()).map(|newest| &newest.answer);
+            let ttl = said.and_then(|answer| answer.ttl);
+            served = served.zip(ttl).map(|(most, ttl)| ttl.max(most));
+            authorities.push(Value::map([
+                ("server", authority.address.as_str().into()),
+                ("state", state.as_str().into()),
+                ("values", said.map_or("", |answer| &answer.values).into()),
+                ("ttl", ttl.into()),
+                ("serial", authority.serial.filter(|_| state != AnswerState::Timeout).into()),
+                ("age", age(newest).into()),
+                ("note", newest.map_or("", |newest| &newest.answer.note).into()),
+                ("instance", newest.map_or("", |newest| &newest.answer.instance).into()),
+            ]));
+        }
+        let all_new = self.all_authorities(now, AnswerState::New);
+        let caches: Vec<Seen> = self.resolvers.iter().map(|resolver| self.seen(now, resolver, all_new)).collect();
+        let resolvers = self.resolvers.iter().zip(&caches).map(|(resolver, seen)| {
+            let newest = resolver.newest.as_ref();
+            let said = newest.filter(|_| seen.state.tells()).map(|newest| &newest.answer);
+            Value::map([
+                ("name", resolver.name.as_str().into()),
+                ("state", seen.state.as_str().into()),
+                ("fresh", seen.state.tells().then_some(seen.state == AnswerState::New).into()),
+                ("ttl", seen.ttl.into()),
+                ("values", said.map_or("", |answer| &answer.values).into()),
+                ("age", age(newest).into()),
+                ("eta", seen.eta.into()),
+                ("samples", resolver.cache.samples().into()),
+                ("share", resolver.cache.share().filter(|_| seen.state.tells()).into()),
+                ("old_share_bound", resolver.cache.bound().filter(|_| seen.state.tells()).into()),
+                ("note", newest.map_or("", |newest| &newest.answer.note).into()),
+                ("instance", newest.map_or("", |newest| &newest.answer.instance).into()),
+            ])
+        });
+        let resolvers = Value::List(resolvers.collect());
+        let counts = Counts::of(&caches);
+        let until = |at: At| whole_seconds(at.since(now));
+        let worst_case = match (all_new, self.new_since, self.old_until) {
+            (Some(true), Some(since), Some(old_until)) => {
+                let last = since.plus(self.last_old_ttl()).max(old_until);
+                Some(until(last.plus(MARGIN)))
+            }
+            _ => None,
+        };
+        let expired = if all_new == Some(false) { Some(false) } else { worst_case.map(|left| left == 0) };
+        let most = |of: fn(&Seen) -> Option<i64>| {
+            let all = caches.iter().map(of).try_fold(0, |most, one| Some(one?.max(most)));
+            all.filter(|_| !caches.is_empty())
+        };
+        Value::map([
+            ("authoritative", Value::List(authorities)),
+            ("resolvers", resolvers),
+            ("authoritative_new", all_new.into()),
+            ("authoritative_old", self.all_authorities(now, AnswerState::Old).into()),
+            ("ttl", served.filter(|_| !self.authorities.is_empty()).into()),
+            ("old", counts.old().into()),
+            ("new", counts.fresh().into()),
+            ("unclear", counts.any(counts.unclear).into()),
+            ("total", counts.any(counts.total).into()),
+            ("fresh_share", counts.fresh_share().into()),
+            ("max_ttl", most(|seen| seen.ttl).into()),
+            ("max_remaining_ttl", most(|seen| seen.remaining).into()),
+            ("eta", most(|seen| seen.eta).into()),
+            ("worst_case", worst_case.into()),
+            ("old_ttl_expired", expired.into()),
+        ])
+    }
+
+    /// Largest TTL with which a cache can have taken in an old value at the very switch.
+    fn last_old_ttl(&self) -> Span {
+        self.authorities.iter().filter_map(|authority| authority.old_ttl).max().map_or(Span::ZERO, seconds)
+    }
+
+    fn seen(&self, now: At, resolver: &Resolver, all_new: Option<bool>) -> Seen {
+        let state = self.state(now, resolver.newest.as_ref());
+        if !state.tells() {
+            return Seen { state, holds_old: false, ttl: None, remaining: None, eta: None };
+        }
+        let cache = &resolver.cache;
+        let state = cache.judged(now, state);
+        // What it says of the time left means nothing when answers outlive it.
+        let counts_down = state != AnswerState::Stale;
+        let left = |until: At| whole_seconds(until.since(now));
+        let ttl = cache.kept_until().filter(|_| counts_down).map(left);
+        let remaining = match state {
+            AnswerState::New => Some(0),
+            _ => cache.other_until().filter(|_| counts_down).map(left),
+        };
+        // Before the authoritative servers are new, what has run out is fetched again as it was.
+        let eta = if state == AnswerState::New { Some(0) } else { remaining.filter(|_| all_new == Some(true)) };
+        Seen { state, holds_old: cache.holds_old(now), ttl, remaining, eta }
+    }
+}
+
+/// What is held of a resolver at one moment.
+struct Seen {
+    state: AnswerState,
+    holds_old: bool,
+    /// Seconds for which it keeps what it holds.
+    ttl: Option<i64>,
+    /// Seconds for which it keeps something that is not new; zero when it holds nothing of the kind.
+    remaining: Option<i64>,
+    /// Seconds until it is expected to be new.
+    eta: Option<i64>,
+}
+
+/// How many resolvers say what. What is not known is not counted as nothing.
+struct Counts {
+    old: u64,
+    new: u64,
+    unclear: u64,
+    silent: u64,
+    total: u64,
+}
+
+impl Counts {
+    fn of(seen: &[Seen]) -> Self {
+        let count = |wanted: &dyn Fn(&Seen) -> bool| seen.iter().filter(|seen| wanted(seen)).count() as u64;
+        let old = count(&|seen| seen.holds_old);
+        let new = count(&|seen| seen.state == AnswerState::New);
+        let total = seen.len() as u64;
+        Self { old, new, unclear: total.saturating_sub(old + new), silent: count(&|seen| !seen.state.tells()), total }
+    }
+
+    /// The count, unless there is nobody to be counted.
+    fn any(&self, count: u64) -> Option<u64> {
+        (self.total > 0).then_some(count)
+    }
+
+    /// Whoever gives no clear answer may hold an old value.
+    fn old(&self) -> Option<u64> {
+        self.any(self.old).filter(|_| self.unclear == 0)
+    }
+
+    /// Whoever gives no clear answer may hold a new value, but then there are only more of them.
+    fn fresh(&self) -> Option<u64> {
+        self.any(self.new).filter(|new| *new > 0 || self.unclear == 0)
+    }
+
+    #[allow(clippy::cast_precision_loss)] // a few resolvers
+    fn fresh_share(&self) -> Option<f64> {
+        self.any(self.new).filter(|_| self.silent == 0).map(|new| new as f64 / self.total as f64)
+    }
+}
+
+fn differs(newest: Option<&Newest>, answer: &Answer) -> bool {
+    newest.is_none_or(|newest| newest.answer.state != answer.state || newest.answer.values != answer.values)
+}
+
+/// Rounded up, so that nothing is over too early.
+fn whole_seconds(span: Span) -> i64 {
+    i64::try_from(span.0.div_ceil(1_000)).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

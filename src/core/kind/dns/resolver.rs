@@ -1,0 +1,159 @@
+//! What the answers of one resolver tell of the caches behind its address.
+//!
+//! Behind one address there may be many caches, and each question meets one of them: one new answer proves little. So an
+//! old answer is held against the resolver for as long as its TTL says, or until enough answers in a row were new.
+
+use std::collections::VecDeque;
+
+use crate::core::time::{At, Span};
+
+use super::answer::{Answer, AnswerState};
+
+/// How many of the newest answers are looked at. When so many in a row are new, at most one cache in twenty still holds
+/// something else, with a confidence of 95 %.
+const WINDOW: usize = 60;
+/// The rule of three: with 95 % confidence, what was not met in `n` tries is no more often than `3 / n` (Hanley and
+/// Lippman-Hand, 1983).
+const RULE_OF_THREE: f64 = 3.0;
+/// How many of the newest answers must say the same before an older one no longer makes it `mixed`.
+const RECENT: usize = 6;
+/// How many times in a row the same TTL must be seen until it is taken for one that does not count down.
+const SAME: usize = 4;
+/// The time that those answers must lie apart at the least: within a second, an honest TTL stays the same.
+const APART: Span = Span::secs(3);
+/// How much later than promised an old answer may be met: TTLs are whole seconds, and the next question takes its time.
+const SLACK: Span = Span::secs(2);
+
+/// One answer.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    is_new: bool,
+    holds_old: bool,
+    /// Until when the cache that was met keeps it.
+    until: Option<At>,
+}
+
+/// A TTL that was seen again and again before it had run out.
+#[derive(Clone, Copy, Debug)]
+struct Still {
+    ttl: i64,
+    first: At,
+    last: At,
+    times: usize,
+}
+
+/// The caches behind one address.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cache {
+    /// The newest answers, the last one last.
+    newest: VecDeque<Sample>,
+    still: Option<Still>,
+    /// When something was last met that is not new.
+    met: Option<At>,
+    /// What the TTL says is not to be relied on: an answer was past its time, or said so.
+    is_stale: bool,
+}
+
+impl Cache {
+    /// Takes in an answer to a question of `asked`. `switched` is since when every authoritative server has been new.
+    pub(super) fn sample(&mut self, asked: At, answer: &Answer, switched: Option<At>) {
+        let promised = self.other_until();
+        let until = answer.ttl.map(|ttl| asked.plus(seconds(ttl)));
+        if self.newest.len() >= WINDOW {
+            self.newest.pop_front();
+        }
+        let is_new = answer.state == AnswerState::New;
+        self.newest.push_back(Sample { is_new, holds_old: answer.holds_old, until });
+        if is_new {
+            if !self.holds_other(asked) {
+                (self.still, self.met, self.is_stale) = (None, None, false);
+            }
+            return;
+        }
+        // Until the switch, old values are fetched again and again. Only a promise made after it can be broken.
+        let since_switch = switched.is_some_and(|since| self.met.is_some_and(|met| met >= since));
+        let broken = since_switch
+            && promised.is_some_and(|promised| asked >= promised && until.unwrap_or(asked) > promised.plus(SLACK));
+        self.is_stale |= broken || answer.state == AnswerState::Stale;
+        self.met = Some(asked);
+        // Whoever has the record at first hand tells its full TTL each time.
+        self.still = answer.ttl.filter(|ttl| *ttl > 0 && !answer.is_authoritative).map(|ttl| match self.still {
+            Some(still) if still.ttl == ttl && asked.since(still.last) < seconds(ttl) => {
+                Still { last: asked, times: still.times + 1, ..still }
+            }
+            _ => Still { ttl, first: asked, last: asked, times: 1 },
+        });
+    }
+
+    /// The state of the resolver whose newest answer is `newest`.
+    pub(super) fn judged(&self, now: At, newest: AnswerState) -> AnswerState {
+        let recent = |is_new| self.newest.iter().rev().take(RECENT).any(|sample| sample.is_new == is_new);
+        match newest {
+            AnswerState::New if self.holds_other(now) => AnswerState::Mixed,
+            AnswerState::Old | AnswerState::Mixed if self.is_stale || self.stands_still() => AnswerState::Stale,
+            AnswerState::Old if recent(true) => AnswerState::Mixed,
+            newest => newest,
+        }
+    }
+
+    /// Whether the TTL has stayed the same for longer than one that counts down could.
+    fn stands_still(&self) -> bool {
+        self.still.is_some_and(|still| still.times >= SAME && still.last.since(still.first) >= APART)
+    }
+
+    /// A short form of all this, to see whether it has changed.
+    pub(super) fn state(&self) -> (bool, bool, bool) {
+        (self.met.is_some(), self.is_stale, self.stands_still())
+    }
+
+    fn others(&self) -> impl Iterator<Item = &Sample> {
+        self.newest.iter().filter(|sample| !sample.is_new)
+    }
+
+    /// Whether one of its caches holds something that is not new.
+    fn holds_other(&self, now: At) -> bool {
+        self.others().any(|sample| sample.until.is_some_and(|until| until >= now))
+    }
+
+    /// Whether one of its caches holds an old value.
+    pub(super) fn holds_old(&self, now: At) -> bool {
+        let newest = self.newest.back().is_some_and(|sample| sample.holds_old);
+        newest || self.others().any(|sample| sample.holds_old && sample.until.is_some_and(|until| until >= now))
+    }
+
+    /// Until when it keeps something that is not new.
+    pub(super) fn other_until(&self) -> Option<At> {
+        self.others().filter_map(|sample| sample.until).max()
+    }
+
+    /// Until when it keeps what it holds, whatever that is; `None` when the newest answer does not say.
+    pub(super) fn kept_until(&self) -> Option<At> {
+        self.newest.back()?.until?;
+        self.newest.iter().filter_map(|sample| sample.until).max()
+    }
+
+    /// How many answers there are to judge by.
+    pub(super) fn samples(&self) -> u64 {
+        self.newest.len() as u64
+    }
+
+    /// The share of its newest answers that were new.
+    #[allow(clippy::cast_precision_loss)] // a few answers
+    pub(super) fn share(&self) -> Option<f64> {
+        let new = self.newest.iter().filter(|sample| sample.is_new).count();
+        (!self.newest.is_empty()).then(|| new as f64 / self.newest.len() as f64)
+    }
+
+    /// The largest share of its caches that may still hold something else, going by the answers since the last one that
+    /// was not new. `None` when that is the newest.
+    #[allow(clippy::cast_precision_loss)] // a few answers
+    pub(super) fn bound(&self) -> Option<f64> {
+        let clean = self.newest.iter().rev().take_while(|sample| sample.is_new).count();
+        (clean > 0).then(|| (RULE_OF_THREE / clean as f64).min(1.0))
+    }
+}
+
+/// A TTL as a length of time.
+pub(super) fn seconds(ttl: i64) -> Span {
+    Span::secs(u64::try_from(ttl).unwrap_or(0))
+}
