@@ -162,7 +162,18 @@ fn held(facts: Vec<(i64, Fact)>) -> Vec<Blocked> {
                 _ => [("yes", Value::Bool(at < 25_000))],
             };
             let result = Ok(Value::map(value));
-            (At(at + 5), Reading { probe: probe.clone(), at: At(at), took: Span(5), as_of: None, result, servers: Servers::new() }, false)
+            (
+                At(at + 5),
+                Reading {
+                    probe: probe.clone(),
+                    at: At(at),
+                    took: Span(5),
+                    as_of: None,
+                    result,
+                    servers: Servers::new(),
+                },
+                false,
+            )
         };
         measured.map(reading).collect()
     };

@@ -81,7 +81,8 @@ impl Story {
     }
 
     fn read(&mut self, probe: &str, result: Result<Value, Failure>) {
-        let reading = Reading { probe: probe.into(), at: self.now, took: Span(4), as_of: None, result, servers: Servers::new() };
+        let reading =
+            Reading { probe: probe.into(), at: self.now, took: Span(4), as_of: None, result, servers: Servers::new() };
         self.view.update(self.now, ViewEvent::Reading(&reading));
     }
 

@@ -12,7 +12,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("scenario", &["scenario", "core", "runbook"]),
     ("system", &["system"]),
     ("diagnostics", &["diagnostics", "text"]),
-    ("world", &["world", "core", "clock", "contain", "diagnostics", "latency", "record_data", "scenario", "system", "text"]),
+    (
+        "world",
+        &["world", "core", "clock", "contain", "diagnostics", "latency", "record_data", "scenario", "system", "text"],
+    ),
     // What touches the outside knows nothing of what is made up for a rehearsal.
     ("world/live", &["world", "core", "clock", "contain", "diagnostics", "latency", "record_data", "system", "text"]),
     (

@@ -83,7 +83,14 @@ impl SimWorld {
 
     /// Takes what a probe sees now as the result of a measurement.
     fn seen(&mut self, id: &ProbeId, at: At, took: Span, times: usize) -> Reading {
-        let failed = |what: String| Reading { probe: id.clone(), at, took, as_of: None, result: Err(Failure::new(what)), servers: Servers::new() };
+        let failed = |what: String| Reading {
+            probe: id.clone(),
+            at,
+            took,
+            as_of: None,
+            result: Err(Failure::new(what)),
+            servers: Servers::new(),
+        };
         let (Some(watched), Some(probe)) = (self.watch.get_mut(id), self.plan.probes.get(id)) else {
             return failed("there is no such probe".to_owned());
         };
@@ -109,7 +116,9 @@ impl SimWorld {
             watched.last = truth.ok();
         }
         match result {
-            Ok(value) => Reading { probe: id.clone(), at, took, as_of: None, result: Ok(value), servers: Servers::new() },
+            Ok(value) => {
+                Reading { probe: id.clone(), at, took, as_of: None, result: Ok(value), servers: Servers::new() }
+            }
             Err(what) => failed(what),
         }
     }

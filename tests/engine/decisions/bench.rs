@@ -77,7 +77,8 @@ impl Bench {
     /// A reading of these servers.
     pub fn read_from(&mut self, servers: Servers, failed: i64, served: bool) {
         let value = Value::map([("failed", Value::Int(failed)), ("served", Value::Bool(served))]);
-        let reading = Reading { probe: "customers".into(), at: self.now, took: Span(1), as_of: None, result: Ok(value), servers };
+        let reading =
+            Reading { probe: "customers".into(), at: self.now, took: Span(1), as_of: None, result: Ok(value), servers };
         self.board.observe(&self.plan, &self.run, self.now, &reading);
         self.wait(100);
     }

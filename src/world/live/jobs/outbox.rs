@@ -139,7 +139,8 @@ mod tests {
                 probe: "p".into(),
                 at: At(n),
                 took: Span(1),
-                as_of: None, result: Ok(Value::Int(n)),
+                as_of: None,
+                result: Ok(Value::Int(n)),
                 servers: Servers::new(),
             });
         }
