@@ -21,13 +21,14 @@ pub fn followed(plan: &Plan) -> Vec<(&ProbeId, WatchedRecord<'_>)> {
         }
     }
     found.sort_by_key(|(_, record)| (record.name, record.record_type.as_str(), record.target));
-    let tells: [&dyn Fn(&ProbeId, &WatchedRecord<'_>) -> bool; 3] =
-        [&|_, record| record.rehearsed.customers, &|_, record| leads_to_a_service(plan, record), &|_, record| {
-            is_changed(plan, record)
-        }];
-    for tells in tells {
-        if found.iter().any(|(id, record)| tells(id, record)) {
-            found.retain(|(id, record)| tells(id, record));
+    let signs: [&dyn Fn(&WatchedRecord<'_>) -> bool; 3] = [
+        &|record| record.rehearsed.customers,
+        &|record| leads_to_a_service(plan, record),
+        &|record| is_changed(plan, record),
+    ];
+    for sign in signs {
+        if found.iter().any(|(_, record)| sign(record)) {
+            found.retain(|(_, record)| sign(record));
         }
     }
     found

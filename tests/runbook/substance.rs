@@ -40,14 +40,14 @@ fn informs(path: &[String]) -> bool {
     if ["title", "owner", "window", "roles", "comms", "rehearsals", "profiles"].iter().any(|key| is(&[key])) {
         return true;
     }
-    match keys.as_slice() {
-        ["probes", _, "title"] | ["phases", _, "title"] => true,
-        ["phases", _, "steps", _, "title" | "owner" | "instructions" | "undo_until" | "expect" | "max"] => true,
-        ["phases", _, "steps", _, "gates" | "verify" | "guards", _, "name"] => true,
-        ["phases", _, "steps", _, "section", "steps", _, "title"] => true,
-        ["phases", _, "steps", _, "undo", "section", "steps", _, "title"] => true,
-        _ => false,
-    }
+    matches!(
+        keys.as_slice(),
+        ["probes" | "phases", _, "title"]
+            | ["phases", _, "steps", _, "title" | "owner" | "instructions" | "undo_until" | "expect" | "max"]
+            | ["phases", _, "steps", _, "gates" | "verify" | "guards", _, "name"]
+            | ["phases", _, "steps", _, "section", "steps", _, "title"]
+            | ["phases", _, "steps", _, "undo", "section", "steps", _, "title"]
+    )
 }
 
 #[test]
@@ -61,8 +61,8 @@ fn what_only_informs_may_change_after_a_rehearsal_and_nothing_else_may() {
     let (mut informing, mut acting) = (0, 0);
     // What is in a var is said where the var is used.
     for place in places.iter().filter(|place| place[0] != "vars") {
-        let pointer =
-            place.iter().map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1"))).collect::<String>();
+        let escaped: Vec<String> = place.iter().map(|key| key.replace('~', "~0").replace('/', "~1")).collect();
+        let pointer = format!("/{}", escaped.join("/"));
         let before = whole.pointer(&pointer).unwrap();
         let other = changed(before).into_iter().find_map(|value| {
             let mut other = whole.clone();

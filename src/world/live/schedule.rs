@@ -57,7 +57,7 @@ pub(super) fn start(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
         let (shared, id, probe) = (Arc::clone(shared), id.clone(), probe.clone());
         tasks.spawn(async move {
             let every = probe.every.to_std();
-            let work = |begun| watch_probe(Arc::clone(&shared), id.clone(), probe.clone(), begun);
+            let work = |begun| Box::pin(watch_probe(Arc::clone(&shared), id.clone(), probe.clone(), begun));
             let tell = |panicked: Panicked| {
                 let what = shared.secrets.tell_brief(&panicked.to_string(), 300);
                 error!(probe = %id, what = %what, "a panic was caught");
