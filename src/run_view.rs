@@ -10,6 +10,7 @@ use crate::core::board::Board;
 use crate::core::fact::Recorded;
 use crate::core::plan::Plan;
 use crate::core::reading::Reading;
+use crate::core::server::Servers;
 use crate::core::state::Run;
 use crate::core::time::At;
 use crate::history::{History, Line, OutputTail};
@@ -112,6 +113,11 @@ impl RunView {
         if let Some(probe) = self.plan.probes.get(&reading.probe) {
             self.history.record(probe, reading);
         }
+    }
+
+    /// Takes these for the servers of the run: for a replay that plays readings on a run that is further on.
+    pub(crate) fn set_servers(&mut self, servers: Servers) {
+        self.run.set_servers(servers);
     }
 
     /// The plan.

@@ -21,11 +21,10 @@ pub fn followed(plan: &Plan) -> Vec<(&ProbeId, WatchedRecord<'_>)> {
         }
     }
     found.sort_by_key(|(_, record)| (record.name, record.record_type.as_str(), record.target));
-    let signs: [&dyn Fn(&WatchedRecord<'_>) -> bool; 3] = [
-        &|record| record.rehearsed.customers,
-        &|record| leads_to_a_service(plan, record),
-        &|record| is_changed(plan, record),
-    ];
+    let signs: [&dyn Fn(&WatchedRecord<'_>) -> bool; 3] =
+        [&|record| record.rehearsed.customers, &|record| leads_to_a_service(plan, record), &|record| {
+            is_changed(plan, record)
+        }];
     for sign in signs {
         if found.iter().any(|(_, record)| sign(record)) {
             found.retain(|(_, record)| sign(record));

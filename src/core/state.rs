@@ -79,6 +79,11 @@ impl Run {
         &self.servers
     }
 
+    /// Takes these for its servers: for a replay that judges readings of an earlier time.
+    pub(crate) fn set_servers(&mut self, servers: Servers) {
+        self.servers = servers;
+    }
+
     /// Why a reading with these servers says nothing about those of this run; `None` when it is of them.
     pub fn not_of_its_servers(&self, answered: &Servers) -> Option<String> {
         answered.iter().find_map(|(target, now)| {

@@ -9,6 +9,7 @@ use super::frame::{PlaybackFrame, board_of};
 use super::recording::{FOLD_EVERY, Recording};
 use crate::core::board::Board;
 use crate::core::fact::Fact;
+use crate::core::server::Servers;
 use crate::core::time::At;
 use crate::history::{History, OutputTail};
 use crate::journal::{JournalError, Sample};
@@ -192,19 +193,39 @@ impl Recording {
         Ok(())
     }
 
-    /// Plays the samples from there up to the frame's next one.
+    /// Plays the samples from there up to the frame's next one. Whether a reading was of another server was judged by the
+    /// servers that had been met or accepted then.
     fn play(&self, frame: &mut PlaybackFrame, from: i64) -> Result<(), JournalError> {
         let (mut from, next) = (from, frame.next);
+        let servers = frame.view.run().servers().clone();
+        let moves = !servers.is_empty();
         while from < next {
             let samples = self.reader.arrived(from, CHUNK)?;
             let Some((last, _)) = samples.last() else { break };
             from = last + 1;
             for (_, sample) in samples.iter().filter(|(id, _)| *id < next) {
+                if moves {
+                    frame.view.set_servers(self.servers_behind(self.arrival(sample).after));
+                }
                 frame.sample(arrived(sample), sample);
             }
         }
+        frame.view.set_servers(servers);
         frame.pass_to(frame.now);
         Ok(())
+    }
+
+    /// The servers of the run behind this fact.
+    fn servers_behind(&self, seq: u64) -> Servers {
+        let upto = usize::try_from(seq).unwrap_or(usize::MAX).min(self.facts.len());
+        let mut servers = Servers::new();
+        for recorded in self.facts.get(..upto).unwrap_or_default() {
+            if let Fact::ServerMet { target, identity } | Fact::ServerAccepted { target, identity, .. } = &recorded.fact
+            {
+                servers.insert(target.clone(), identity.clone());
+            }
+        }
+        servers
     }
 
     /// Number of the first sample that does not fit: those that do come before all that do not.

@@ -402,7 +402,7 @@ async fn command_probes_read_json_and_fail_in_words() {
     stage.world.watch();
     let good = stage.value("good", |_| true).await;
     assert_eq!(good.at("n"), Some(&Value::Int(4)));
-    assert!(stage.failure("text").await.contains("not one JSON object"));
+    assert!(stage.failure("text").await.contains("cannot be used as JSON"));
     assert!(stage.failure("exit").await.contains("no such thing"));
     assert_eq!(stage.failure("hang").await, "no answer from the command within 400 ms");
 }

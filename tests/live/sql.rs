@@ -263,7 +263,7 @@ async fn a_stop_between_statements_keeps_the_rest_from_being_sent() {
     let mut stage = Setting::default().target("db", cluster.target()).stage();
     let insert = "insert into t values (1)";
     let sleeping = format!(
-        "select count(*) from pg_stat_activity where query = '{}' and state = 'active'",
+        "select count(*) from pg_stat_activity where query = '{}' and wait_event = 'PgSleep'",
         PATIENT.replace('\'', "''")
     );
     let mut outcomes = Vec::new();

@@ -101,10 +101,13 @@ fn a_way_back_from_where_nobody_had_followed_says_nothing_about_one_from_where_a
     let plan = playbook();
     let (early, late) = ("flip-dns".into(), "restore-ttl".into());
     let quick = rolled_back(&plan, &early, 1);
-    let slow = rolled_back(&plan, &late, 2);
     let learned = learned(&plan, [quick.as_slice()]);
-    let (said, took) = said_and_took(&plan, learned.as_ref(), &slow);
-    assert!(took > Span::secs(3_500), "customers remember for an hour: {took}");
+    // Whether a resolver has the record of an hour already is a matter of luck.
+    let slow = |seed| {
+        let (said, took) = said_and_took(&plan, learned.as_ref(), &rolled_back(&plan, &late, seed));
+        (took > Span::secs(3_500)).then_some((said, took))
+    };
+    let (said, took) = (2..12).find_map(slow).expect("customers remember for an hour");
     assert!(said.only_bounded && said.latest() >= took, "{} for {took}", about(&said, true));
     assert!(about(&said, true).starts_with("up to 1:20:"), "{}", about(&said, true));
 }

@@ -134,7 +134,7 @@ fn runbook(port: u16, baseline: &str, title: &str) -> String {
          probes:\n  latency: {{ kind: http, sides: {{ shop: shop }}, every: 100ms, limit: 3s{baseline} }}\n\
          phases:\n  - title: Look\n    steps:\n      - id: look\n        title: Look\n        \
          gates: [{{ that: latency.shop.errors == 0.0, hold: 1s }}]\n        \
-         action: {{ manual: {{ checklist: [looked] }} }}\n        reversibility: free\n"
+         action: {{ manual: [looked] }}\n        reversibility: free\n"
     )
 }
 

@@ -306,7 +306,7 @@ async fn json_documents_and_all_kinds_of_bad_ones() {
     assert_eq!(stage.failure("huge").await, "the answer of api is longer than 1 MiB");
     assert_eq!(stage.failure("echo").await, r#"field `n` is string "«secret:token»", not int"#);
     assert_eq!(stage.failure("moved").await, "api answers 302 Found");
-    assert!(stage.failure("text").await.starts_with("the answer of api is not JSON"));
+    assert!(stage.failure("text").await.starts_with("the answer of api cannot be used as JSON"));
     assert_eq!(stage.failure("slow").await, "no answer from slow within 600 ms");
     let endless = stage.failure("endless").await;
     assert!(endless.starts_with("endless ("), "{endless}");
