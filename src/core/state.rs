@@ -80,7 +80,7 @@ impl Run {
     }
 
     /// Takes these for its servers: for a replay that judges readings of an earlier time.
-    pub(crate) fn set_servers(&mut self, servers: Servers) {
+    pub fn set_servers(&mut self, servers: Servers) {
         self.servers = servers;
     }
 
