@@ -49,16 +49,75 @@ pub enum RequestFailure {
     NotSent,
     /// The name could not be looked up.
     Lookup,
-    /// No connection was made.
-    Connect,
+    /// The connection was refused.
+    Refused,
+    /// No connection was made for another reason.
+    Unreachable,
+    /// No connection was made in time.
+    ConnectTimeout,
     /// TLS failed.
     Tls,
     /// Nothing was answered in time.
     Silent,
-    /// The connection broke, or what came was no HTTP.
-    Broken,
-    /// An answer that was not expected.
-    Unexpected,
+    /// An answer had begun and did not end in time.
+    Unfinished,
+    /// The connection was closed before the answer had ended.
+    Closed,
+    /// What came was no HTTP.
+    NoHttp,
+    /// The head of the answer did not end where heads do.
+    HeadTooLong,
+    /// The body is longer than what is read.
+    BodyTooLong,
+    /// The body is longer than what is read once it is unpacked.
+    CompressionBomb,
+    /// The body is packed in a way that cannot be unpacked.
+    Encoding,
+    /// A status that was not expected.
+    Status,
+    /// A redirect that was not expected.
+    Redirect,
+    /// A redirect to somewhere else than expected.
+    Location,
+    /// A body without the expected text.
+    Text,
+    /// An answer without the expected header.
+    Header,
+    /// A body without the expected JSON field.
+    Json,
+}
+
+impl RequestFailure {
+    /// Its word in readings.
+    pub fn word(self) -> &'static str {
+        match self {
+            RequestFailure::NotSent => "not_sent",
+            RequestFailure::Lookup => "lookup",
+            RequestFailure::Refused => "refused",
+            RequestFailure::Unreachable => "unreachable",
+            RequestFailure::ConnectTimeout => "connect_timeout",
+            RequestFailure::Tls => "tls",
+            RequestFailure::Silent => "timeout",
+            RequestFailure::Unfinished => "unfinished",
+            RequestFailure::Closed => "closed",
+            RequestFailure::NoHttp => "no_http",
+            RequestFailure::HeadTooLong => "head_too_long",
+            RequestFailure::BodyTooLong => "body_too_long",
+            RequestFailure::CompressionBomb => "compression_bomb",
+            RequestFailure::Encoding => "encoding",
+            RequestFailure::Status => "status",
+            RequestFailure::Redirect => "redirect",
+            RequestFailure::Location => "location",
+            RequestFailure::Text => "text",
+            RequestFailure::Header => "header",
+            RequestFailure::Json => "json",
+        }
+    }
+
+    /// Whether it was given up at the limit, so that it took at least that long.
+    pub fn is_given_up(self) -> bool {
+        matches!(self, RequestFailure::ConnectTimeout | RequestFailure::Silent | RequestFailure::Unfinished)
+    }
 }
 
 /// The parts of a request, in microseconds. `None` for what did not happen, such as a connection that was kept.
@@ -242,6 +301,7 @@ impl RequestSeries {
             ("oldest_in_flight", oldest.map(millis).into()),
             ("status", newest.and_then(|newest| newest.status).map(u32::from).into()),
             ("failure", failure.into()),
+            ("common_failure", self.common_failure(overdue).into()),
             ("address", self.address.clone().into()),
             ("address_changes", self.address_changes.into()),
             ("moved", self.moved.clone().into()),
@@ -251,14 +311,27 @@ impl RequestSeries {
         ])
     }
 
+    /// The kind of failure that most requests of the window ended with; empty when none failed. `overdue` requests in flight
+    /// count as not answered in time.
+    fn common_failure(&self, overdue: usize) -> &'static str {
+        let mut counts = BTreeMap::from([(RequestFailure::Silent, overdue)]);
+        for sample in &self.window {
+            if let RequestOutcome::Failure(kind, _) = &sample.outcome {
+                *counts.entry(*kind).or_insert(0) += 1;
+            }
+        }
+        let most = counts.into_iter().filter(|(_, count)| *count > 0).max_by_key(|(_, count)| *count);
+        most.map_or("", |(kind, _)| kind.word())
+    }
+
     /// What percentiles are made of, sorted: empty without a success.
     fn times(&self, waited: &[u64], any_success: bool) -> Vec<u64> {
         if !any_success {
             return Vec::new();
         }
         let settled = self.window.iter().filter_map(|sample| match sample.outcome {
-            RequestOutcome::Success | RequestOutcome::Failure(RequestFailure::Silent, _) => Some(sample.took),
-            RequestOutcome::Failure(..) => None,
+            RequestOutcome::Success => Some(sample.took),
+            RequestOutcome::Failure(kind, _) => kind.is_given_up().then_some(sample.took),
         });
         let mut times: Vec<u64> = settled.collect();
         times.sort_unstable();
@@ -343,7 +416,7 @@ mod tests {
 
     #[test]
     fn failures_are_never_fast() {
-        let refused = (0..50).map(|at| failure(at, 200, RequestFailure::Connect));
+        let refused = (0..50).map(|at| failure(at, 200, RequestFailure::Refused));
         let figures = series(refused.clone()).figures(0);
         for path in ["p50", "p95", "p99", "last"] {
             assert_eq!(figures.at(path), Some(&Value::Null), "{path}");
@@ -417,7 +490,7 @@ mod tests {
 
     #[test]
     fn totals_only_grow_and_the_window_forgets() {
-        let failures = (0..5).map(|at| failure(at, MS, RequestFailure::Unexpected));
+        let failures = (0..5).map(|at| failure(at, MS, RequestFailure::Status));
         let series = series(failures.chain((0..100).map(|at| success(at, MS))));
         let figures = series.figures(0);
         assert_eq!(number(&figures, "errors"), Some(0.0));

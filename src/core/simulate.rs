@@ -105,6 +105,17 @@ pub enum Literal {
     Text(String),
 }
 
+impl fmt::Display for Literal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Literal::Bool(yes) => write!(f, "{yes}"),
+            Literal::Int(n) => write!(f, "{n}"),
+            Literal::Float(x) => write!(f, "{x:?}"),
+            Literal::Text(text) => write!(f, "{text:?}"),
+        }
+    }
+}
+
 impl Literal {
     /// The value for a field of that type; `None` when it does not fit.
     #[allow(clippy::cast_precision_loss)] // a whole number that a person wrote down

@@ -14,6 +14,7 @@ use crate::core::time::Span;
 use super::conceal;
 use super::diagnostic::{Diagnostic, Mark};
 use super::model::{Runbook, Shorthand, Step};
+use super::names::complain;
 use super::template::Used;
 use super::tree::Node;
 use super::unrehearsed::conditions;
@@ -27,6 +28,9 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
     unused(runbook, plan, root, used, &mut found);
     clear_text(root, &mut found);
     long_limits(runbook, root, &mut found);
+    for (name, probe) in &runbook.probes {
+        complain(probe.kind.warnings(probe.every), root.path(&["probes", name]), &mut found);
+    }
     let nodes = root.path(&["phases"]).items();
     for (phase, node) in runbook.phases.iter().zip(nodes) {
         for (step, node) in phase.steps.iter().zip(node.path(&["steps"]).items()) {

@@ -190,7 +190,7 @@ fn references(runbook: &Runbook, used: &[TargetUse<'_>], node: &Node, faults: &m
 }
 
 /// Gives what a kind complains of its place in the file; `node` is the probe or action.
-fn complain(complaints: Vec<Complaint>, node: &Node, faults: &mut Vec<Diagnostic>) {
+pub(super) fn complain(complaints: Vec<Complaint>, node: &Node, faults: &mut Vec<Diagnostic>) {
     for Complaint { path, at_key, message, label, help } in complaints {
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         let mark = match path.split_last() {

@@ -237,13 +237,14 @@ probes:
   idle: { kind: tcp, address: "db:5432" }
   slow: { kind: tcp, address: "db:5432", every: 2s, limit: 30s }
   calm: { kind: tcp, address: "db:5432", every: 15s, limit: 30s }
+  acting: { kind: http, sides: { web: web }, path: /orders, method: POST, body: "{}" }
 phases:
   - title: P
     steps:
       - id: a
         title: A
         owner: Bob
-        gates: [port.open, slow.open && calm.open]
+        gates: [port.open, slow.open && calm.open, acting.web.errors == 0.0]
         action: { command: { run: drop, env: { DB_PASSWORD: hunter2 } } }
         reversibility: free
       - id: b

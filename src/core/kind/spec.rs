@@ -115,6 +115,11 @@ pub trait ProbeSpec {
     /// What is wrong with it beyond what its types say. References to targets are checked elsewhere.
     fn check(&self, context: &CheckContext<'_>) -> Vec<Complaint>;
 
+    /// What it may say, but should not without a thought. `every` is the time from one measurement to the next.
+    fn warnings(&self, _every: Span) -> Vec<Complaint> {
+        Vec::new()
+    }
+
     /// Who was asked, for the sentence about a silence: `no answer from … within 5s`. Its targets, or else its addresses;
     /// a kind with neither says it itself.
     fn asked(&self) -> String {

@@ -50,6 +50,11 @@ fn latency<'a>(sides: impl Iterator<Item = &'a str> + Clone, value: &Value) -> V
         if !failure.is_empty() {
             line = line.and(Role::NoGo, format!("  {failure}"));
         }
+        // The newest request says nothing of what went wrong before it.
+        let common = word(figures, "common_failure");
+        if !common.is_empty() && failure.is_empty() {
+            line = line.and(Role::Dim, format!("  mostly {common}"));
+        }
         lines.push(line);
         lines.extend(judged(figures));
     }

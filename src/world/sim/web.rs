@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::core::ids::TargetId;
 use crate::core::kind::HttpProbe;
+use crate::core::kind::http::expect::is_redirect;
 use crate::core::kind::http::probe::{Connections, HttpSide};
 use crate::core::kind::spec::ProbeSpec as _;
 use crate::core::latency::{RequestFailure, RequestOutcome, RequestPhases, RequestSample, RequestSeries};
@@ -175,6 +176,8 @@ impl Web {
                     None => self.request(target, now, times, dice),
                 };
                 let status = (ms < limit).then(|| self.status(target, dice));
+                // A service that is well answers as expected.
+                let status = status.map(|status| if status == 200 { probe.expect.good_status() } else { status });
                 let number = series.begin(at_micros(now));
                 let answer = sample(probe, side, now, (ms, limit), status);
                 let took = (answer.outcome == RequestOutcome::Success).then_some(answer.took);
@@ -216,8 +219,9 @@ fn sample(probe: &HttpProbe, side: &HttpSide, now: At, (ms, limit): (f64, f64), 
             let what = format!("no answer from {target} within {limit:.0} ms");
             RequestOutcome::Failure(RequestFailure::Silent, what)
         }
-        Some(status) if HttpProbe::fails(status) => {
-            RequestOutcome::Failure(RequestFailure::Unexpected, format!("{target} answers {status}"))
+        Some(status) if !probe.expect.accepts(status) => {
+            let kind = if is_redirect(status) { RequestFailure::Redirect } else { RequestFailure::Status };
+            RequestOutcome::Failure(kind, format!("{target} answers {status}"))
         }
         Some(_) => RequestOutcome::Success,
     };

@@ -2,6 +2,7 @@
 
 mod baselines;
 mod customers;
+mod expect;
 mod nginx;
 
 use std::collections::BTreeMap;

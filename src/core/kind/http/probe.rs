@@ -5,18 +5,21 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::request::default_path;
+use super::expect::HttpExpect;
+use super::request::{Method, RequestKind, default_path};
 use crate::core::ids::TargetId;
 use crate::core::kind::spec::{AskedRequests, CheckContext, Complaint, Curve, ProbeDoc, ProbeSpec, TargetUse};
 use crate::core::syntax::is_word;
+use crate::core::time::Span;
 use crate::core::value::{Field, Shape};
 
 /// Latency and errors of one or more web services, asked on one timetable so that they can be compared.
 ///
 /// Each side is asked at fixed moments, whether or not earlier requests were answered, and the time of a request counts
 /// from the moment at which it was meant to be sent: a service that stalls is seen as its customers see it. An answer
-/// with a status of 2xx is a success. Anything else is a failure: another status (a redirect too), a broken connection,
-/// a certificate that is not valid, no answer within the limit. Percentiles are over successes; requests that ran into
+/// that is as `expect` says is a success; without a word, one with a status of 2xx. Anything else is a failure: another
+/// status (a redirect too), a body longer than 1 MiB as it comes or unpacked, a broken connection, a certificate that is not
+/// valid, no answer within the limit. Percentiles are over successes; requests that ran into
 /// the limit, and requests in flight that have waited longer than most, count with the time they waited. A request that
 /// has been in flight for a second, and for twice as long as the slowest success of the window, counts as failed until
 /// it is answered.
@@ -27,6 +30,18 @@ pub struct HttpProbe {
     /// Path asked on every side.
     #[serde(default = "default_path")]
     pub path: String,
+    /// The method; GET when absent. Another than GET and HEAD acts on the target with every measurement.
+    #[serde(default = "get", skip_serializing_if = "is_get")]
+    pub method: Method,
+    /// Headers added to the target's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// The body that is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// What an answer must be like to count as a success; any 2xx when absent.
+    #[serde(default, skip_serializing_if = "HttpExpect::is_default")]
+    pub expect: HttpExpect,
     /// How many of the newest answers on each side the figures are made of. 120 when absent.
     #[serde(default = "default_window")]
     pub window: u32,
@@ -98,6 +113,10 @@ impl HttpProbe {
         Self {
             sides: sides.into_iter().collect(),
             path: default_path(),
+            method: Method::Get,
+            headers: BTreeMap::new(),
+            body: None,
+            expect: HttpExpect::default(),
             window: default_window(),
             connections: Connections::default(),
             baseline: None,
@@ -115,10 +134,15 @@ impl HttpProbe {
         self.judge_over.unwrap_or(JUDGE_OVER)
     }
 
-    /// Whether an answer with this HTTP status counts as failed: customers are turned away by a 404 as by a 500, and a
-    /// redirect may lead to a page that says that the shop is closed.
-    pub fn fails(status: u16) -> bool {
-        !(200..300).contains(&status)
+    /// Its only kind of request.
+    pub fn request(&self) -> RequestKind {
+        RequestKind {
+            path: self.path.clone(),
+            method: self.method,
+            headers: self.headers.clone(),
+            body: self.body.clone(),
+            expect: self.expect.clone(),
+        }
     }
 
     /// What requests to a side are sent over.
@@ -128,6 +152,15 @@ impl HttpProbe {
             HttpSide::With(settings) => settings.connections.unwrap_or(self.connections),
         }
     }
+}
+
+fn get() -> Method {
+    Method::Get
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+fn is_get(method: &Method) -> bool {
+    *method == Method::Get
 }
 
 fn default_window() -> u32 {
@@ -187,10 +220,16 @@ impl ProbeSpec for HttpProbe {
             let label = format!("expected at least {JUDGE_OVER_LEAST}");
             found.push(Complaint::value(&["judge_over"], "so few requests can never pass", label));
         }
+        found.extend(self.expect.check(&["expect"], self.method == Method::Head));
         if self.window == 0 {
             found.push(Complaint::value(&["window"], "`window` is empty", "expected at least 1"));
         }
         found
+    }
+
+    fn warnings(&self, _: Span) -> Vec<Complaint> {
+        let acts = (!self.method.is_safe()).then(|| acts(self.method, &["method"]));
+        acts.into_iter().collect()
     }
 
     fn curves(&self) -> Vec<Curve> {
@@ -217,13 +256,20 @@ impl ProbeSpec for HttpProbe {
         Some(AskedRequests {
             sides: self.sides.keys().map(String::as_str).collect(),
             names: vec![self.request_name().to_owned()],
-            asks: vec![format!("GET {} {connections}", self.path)],
+            asks: vec![self.request().told(connections)],
             // Nothing in it fails to be written as JSON.
             asked: serde_json::to_string(&asked).unwrap_or_default(),
             baseline: self.baseline.as_deref(),
             judge_over: self.judged_over(),
         })
     }
+}
+
+/// A probe is for looking.
+fn acts(method: Method, path: &[&str]) -> Complaint {
+    let message = format!("this probe acts on its targets: it sends {} with every measurement", method.as_str());
+    let help = "it is sent whenever the runbook is run or watched, and when a baseline is recorded: make sure that the target takes it as a test";
+    Complaint::value(path, message, "neither GET nor HEAD").help(help)
 }
 
 fn verdict_field(doc: &'static str) -> Field {
@@ -292,6 +338,11 @@ fn side_field(name: &str) -> Field {
             .unit("status")
             .null("the newest request was not answered"),
         Field::new("failure", Shape::Text, "why the newest request failed; empty when it did not"),
+        Field::new(
+            "common_failure",
+            Shape::Text,
+            "the most common failure in the window: `not_sent`, `lookup`, `refused`, `unreachable`, `connect_timeout`, `tls`, `timeout`, `unfinished`, `closed`, `no_http`, `head_too_long`, `body_too_long`, `compression_bomb`, `encoding`, `status`, `redirect`, `location`, `text`, `header` or `json`; empty when nothing failed",
+        ),
         Field::new("address", Shape::Text, "address and port of the newest connection").null("there was none yet"),
         Field::new(
             "address_changes",
@@ -327,7 +378,7 @@ phases:
         expect: 1m
         reversibility: free
 "#;
-    const RIGHTS: &'static str = "Whatever the web service asks for; credentials go into the `headers` of its target as secrets. It sends GET only.";
+    const RIGHTS: &'static str = "Whatever the web service asks for; credentials go into the `headers` of its target as secrets. With a `method` other than GET and HEAD it acts on the service.";
 
     fn fields() -> Vec<Field> {
         vec![side_field("SIDE"), verdict_field(WORST)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::core::job::Outcome;
-use crate::core::kind::http::{HttpAction, Method};
+use crate::core::kind::http::HttpAction;
 use crate::core::latency::RequestFailure;
 use crate::core::time::Span;
 use crate::world::live::jobs::wait_for_stop;
@@ -67,7 +67,7 @@ async fn send(shared: &Shared, call: &HttpAction, job: JobContext<'_>) -> Outcom
             ));
             judge(shared, call, contains.as_deref(), &answer, &name, started)
         }
-        Err(broken) if broken.sent && call.method != Method::Get => {
+        Err(broken) if broken.sent && !call.method.is_safe() => {
             Outcome::Unknown { why: format!("{name} may have been carried out: {}", broken.what) }
         }
         Err(broken) if broken.sent => Outcome::Failed { what: format!("{name}: {}", broken.what) },

@@ -1,4 +1,5 @@
 //! The `http` probe and the `http` action.
 
 mod action;
+mod judge;
 mod probe;

@@ -12,10 +12,11 @@ use rand::seq::SliceRandom as _;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::contain::contain;
+use super::judge::judge;
+use crate::contain::{contain, contain_now};
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::kind::http::probe::{Connections, HttpSide};
-use crate::core::kind::http::{HttpProbe, Method};
+use crate::core::kind::http::{HttpProbe, RequestKind};
 use crate::core::latency::{
     RequestFailure, RequestNumber, RequestOutcome, RequestPhases, RequestSample, RequestSeries,
 };
@@ -67,7 +68,8 @@ struct Watcher {
     shared: Arc<Shared>,
     id: ProbeId,
     probe: Probe,
-    path: Arc<str>,
+    /// What is asked, and how the answers must be.
+    kind: Arc<RequestKind>,
     /// What the times of samples count from.
     epoch: Instant,
     limit: Duration,
@@ -91,12 +93,12 @@ impl Watcher {
             looked_up: first,
         };
         let sides = http.sides.iter().map(side).collect();
-        let path = http.path.as_str().into();
+        let kind = Arc::new(http.request());
         let kinds = http.sides.keys().map(|side| (side.clone(), http.request_name().to_owned()));
         let length = usize::try_from(http.judged_over()).unwrap_or(usize::MAX);
         // A runbook whose baseline cannot be used is not loaded.
         let baseline = shared.baselines.get(&id).and_then(|text| BaselineWatch::new(text, length, kinds).ok());
-        Self { baseline, shared, id, probe, path, epoch: first, limit, sides, running: JoinSet::new() }
+        Self { baseline, shared, id, probe, kind, epoch: first, limit, sides, running: JoinSet::new() }
     }
 
     /// Measures for ever; ends when its task is aborted.
@@ -138,7 +140,8 @@ impl Watcher {
             }
             let now = Instant::now();
             let figures = self.sides.iter().map(|side| (side.name.clone(), side.series.figures(self.at(now))));
-            let value = judged_reading(figures, self.baseline.as_ref(), &self.path, self.shared.options.clock.now());
+            let value =
+                judged_reading(figures, self.baseline.as_ref(), &self.kind.path, self.shared.options.clock.now());
             self.shared.reading(&self.id, &self.probe, tick, now, Ok(value));
             if now >= due || !self.sides.iter().any(|side| side.series.waits_since(began)) {
                 return;
@@ -172,7 +175,7 @@ impl Watcher {
             let why = Err(what.clone());
             let outcome = RequestOutcome::Failure(RequestFailure::NotSent, what);
             side.series.settle(number, sample(meant, Duration::ZERO, outcome, None, &Trace::default()));
-            note(&self.shared, &self.id, &mut self.baseline, &side.name, &self.path, why);
+            note(&self.shared, &self.id, &mut self.baseline, &side.name, &self.kind.path, why);
             return;
         }
         if side.connections == Connections::Kept {
@@ -187,12 +190,12 @@ impl Watcher {
                 });
             }
         }
-        let (shared, target, path) = (Arc::clone(&self.shared), side.target.clone(), Arc::clone(&self.path));
+        let (shared, target, kind) = (Arc::clone(&self.shared), side.target.clone(), Arc::clone(&self.kind));
         let kept = side.idle.pop();
         let keeps = side.connections == Connections::Kept;
         self.running.spawn(async move {
             sleep_until(intended).await;
-            let (sample, kept) = request(&shared, &target, &path, kept, (intended, meant), limit).await;
+            let (sample, kept) = request(&shared, &target, &kind, kept, (intended, meant), limit).await;
             Ended::Request { side: at, number, sample: Box::new(sample), kept: kept.filter(|_| keeps) }
         });
     }
@@ -206,7 +209,7 @@ impl Watcher {
                     RequestOutcome::Failure(_, why) => Err(why.clone()),
                 };
                 side.series.settle(number, *sample);
-                note(&self.shared, &self.id, &mut self.baseline, &side.name, &self.path, took);
+                note(&self.shared, &self.id, &mut self.baseline, &side.name, &self.kind.path, took);
                 let stands = |connection: &Connection| {
                     side.known.as_ref().is_none_or(|known| known.contains(&connection.address()))
                 };
@@ -251,7 +254,7 @@ fn note(
 async fn request(
     shared: &Shared,
     target: &TargetId,
-    path: &str,
+    kind: &RequestKind,
     mut kept: Option<Connection>,
     (intended, meant): (Instant, u64),
     limit: Duration,
@@ -260,40 +263,63 @@ async fn request(
     let mut trace = Trace::default();
     let asked = async {
         let settings = shared.http(target).map_err(|what| (RequestFailure::NotSent, what))?;
-        let headers = std::collections::BTreeMap::new();
-        let ask =
-            HttpRequest { id: target, target: settings, method: Method::Get, path, headers: &headers, body: None };
+        let ask = HttpRequest {
+            id: target,
+            target: settings,
+            method: kind.method,
+            path: &kind.path,
+            headers: &kind.headers,
+            body: kind.body.as_deref(),
+        };
         let answer = exchange(&ask, &mut kept, &shared.secrets, &mut trace).await;
-        answer.map(|answer| answer.status.as_u16()).map_err(|broken| (broken.kind, broken.what))
+        answer.map_err(|broken| (broken.kind, broken.what))
     };
     let result = timeout_at(intended + limit, contain(asked)).await;
     let finished = Instant::now();
     let result = match result {
         Ok(Ok(result)) => result,
         // The side is not left waiting for an answer that never comes.
-        Ok(Err(panicked)) => {
-            let what = shared.secrets.tell_brief(&format!("internal error: {panicked}"), 300);
-            Err((RequestFailure::NotSent, what))
-        }
-        Err(_) => {
-            let what = format!("no answer from {target} within {} ms", limit.as_millis());
-            Err((RequestFailure::Silent, what))
-        }
+        Ok(Err(panicked)) => Err((RequestFailure::NotSent, internal(shared, &panicked))),
+        Err(_) => Err(given_up(&trace, target, limit)),
     };
     let begun = if started.saturating_duration_since(intended) <= TIMER_SLACK { started } else { intended };
     let took = finished.saturating_duration_since(begun).min(limit);
     let (outcome, status) = match result {
-        Ok(status) if HttpProbe::fails(status) => {
-            let what = format!("{target} answers {status}");
-            (RequestOutcome::Failure(RequestFailure::Unexpected, what), Some(status))
+        // What the answer holds is looked at after it was timed.
+        Ok(answer) => {
+            let status = Some(answer.status.as_u16());
+            match contain_now(|| judge(&kind.expect, &answer, target, &shared.secrets)) {
+                Ok(Ok(())) => (RequestOutcome::Success, status),
+                Ok(Err((kind, what))) => (RequestOutcome::Failure(kind, what), status),
+                Err(panicked) => {
+                    (RequestOutcome::Failure(RequestFailure::NotSent, internal(shared, &panicked)), status)
+                }
+            }
         }
-        Ok(status) => (RequestOutcome::Success, Some(status)),
         Err((kind, what)) => (RequestOutcome::Failure(kind, what), None),
     };
     if status.is_none() {
         kept = None;
     }
     (sample(meant, took, outcome, status, &trace), kept)
+}
+
+fn internal(shared: &Shared, panicked: &impl std::fmt::Display) -> String {
+    shared.secrets.tell_brief(&format!("internal error: {panicked}"), 300)
+}
+
+/// What a request has not come to within its limit.
+fn given_up(trace: &Trace, target: &TargetId, limit: Duration) -> (RequestFailure, String) {
+    let limit = limit.as_millis();
+    if trace.first_byte.is_some() {
+        (RequestFailure::Unfinished, format!("the answer of {target} has not ended within {limit} ms"))
+    } else if trace.sent {
+        (RequestFailure::Silent, format!("no answer from {target} within {limit} ms"))
+    } else if trace.address.is_some() {
+        (RequestFailure::Tls, format!("no TLS with {target} within {limit} ms"))
+    } else {
+        (RequestFailure::ConnectTimeout, format!("no connection to {target} within {limit} ms"))
+    }
 }
 
 fn sample(intended: u64, took: Duration, outcome: RequestOutcome, status: Option<u16>, trace: &Trace) -> RequestSample {

@@ -23,6 +23,9 @@ use crate::core::target::Http;
 use crate::world::live::net::{chain, tls};
 use crate::world::live::secrets::Secrets;
 
+/// Bytes of the head of an answer. Whoever sends more is not listened to.
+const LARGEST_HEAD: usize = 128 * 1024;
+
 /// A connection that can be kept between exchanges.
 pub(in crate::world::live) struct Connection {
     sender: SendRequest<Full<Bytes>>,
@@ -110,10 +113,12 @@ impl Endpoint {
     pub(super) async fn connect(&self, secrets: &Secrets, trace: &mut Trace) -> Result<Connection, Broken> {
         let addresses = self.addresses(secrets, trace).await?;
         let place = &self.place;
-        let not_connected = |what| Broken::unsent(RequestFailure::Connect, what);
+        let not_connected = |what| Broken::unsent(RequestFailure::Unreachable, what);
         let started = Instant::now();
         let tcp = reach(&addresses).await.map_err(|err| match err.kind() {
-            std::io::ErrorKind::ConnectionRefused => not_connected(format!("connection refused by {place}")),
+            std::io::ErrorKind::ConnectionRefused => {
+                Broken::unsent(RequestFailure::Refused, format!("connection refused by {place}"))
+            }
             _ if is_local(&err) => {
                 let what = format!("{place} was not asked: {}", secrets.tell(&err.to_string()));
                 Broken::unsent(RequestFailure::NotSent, what)
@@ -142,7 +147,7 @@ impl Endpoint {
             handshake(TokioIo::new(tcp)).await
         };
         let (sender, task) = sender.map_err(|err| {
-            Broken::unsent(RequestFailure::Broken, format!("{place}: {}", secrets.tell_brief(&chain(&err), 200)))
+            Broken::unsent(RequestFailure::NoHttp, format!("{place}: {}", secrets.tell_brief(&chain(&err), 200)))
         })?;
         Ok(Connection { sender, address, born: Instant::now(), task })
     }
@@ -163,7 +168,7 @@ async fn handshake<T>(io: T) -> hyper::Result<(SendRequest<Full<Bytes>>, AbortHa
 where
     T: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
-    let (sender, connection) = http1::handshake(io).await?;
+    let (sender, connection) = http1::Builder::new().max_buf_size(LARGEST_HEAD).handshake(io).await?;
     let task = tokio::spawn(async move { drop(contain(connection).await) });
     Ok((sender, task.abort_handle()))
 }

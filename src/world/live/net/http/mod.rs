@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
-use hyper::{Request, Uri, header};
+use hyper::{HeaderMap, Request, Uri, header};
 
 pub(in crate::world::live) use self::connect::Connection;
 use self::connect::Endpoint;
@@ -22,7 +22,7 @@ use crate::core::target::Http;
 use crate::world::live::secrets::Secrets;
 
 /// Bytes of a body that are read. The rest is not waited for.
-const LARGEST_BODY: usize = 1024 * 1024;
+pub(in crate::world::live) const LARGEST_BODY: usize = 1024 * 1024;
 
 /// What is asked.
 pub(in crate::world::live) struct HttpRequest<'a> {
@@ -40,6 +40,8 @@ pub(in crate::world::live) struct HttpRequest<'a> {
 /// What came back.
 pub(in crate::world::live) struct HttpAnswer {
     pub(in crate::world::live) status: hyper::StatusCode,
+    /// Foreign.
+    pub(in crate::world::live) headers: HeaderMap,
     pub(in crate::world::live) body: Vec<u8>,
     /// The body is longer than what was read.
     pub(in crate::world::live) cut: bool,
@@ -123,7 +125,7 @@ pub(in crate::world::live) async fn exchange(
         trace.address = Some(connection.address());
         match send(request, connection, kept, trace, &endpoint, secrets).await {
             // Servers close idle connections; a question that changes nothing is asked again on a new one.
-            Err(broken) if broken.stale && ask.method == Method::Get => {}
+            Err(broken) if broken.stale && ask.method.is_safe() => {}
             done => return done,
         }
     }
@@ -170,7 +172,13 @@ async fn send(
 ) -> Result<HttpAnswer, Broken> {
     let started = Instant::now();
     let broken = |err: hyper::Error| Broken {
-        kind: RequestFailure::Broken,
+        kind: if err.is_parse_too_large() {
+            RequestFailure::HeadTooLong
+        } else if err.is_parse() {
+            RequestFailure::NoHttp
+        } else {
+            RequestFailure::Closed
+        },
         stale: err.is_canceled() || err.is_incomplete_message(),
         sent: !err.is_canceled(),
         what: if err.is_incomplete_message() {
@@ -186,6 +194,7 @@ async fn send(
         response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
     let (retry_after, age) = (said(header::RETRY_AFTER), said(header::AGE));
+    let headers = response.headers().clone();
     let mut stream = response.into_body();
     let mut body = Vec::new();
     let mut cut = false;
@@ -202,7 +211,7 @@ async fn send(
     if !cut {
         *kept = Some(connection);
     }
-    Ok(HttpAnswer { status, body, cut, retry_after, age })
+    Ok(HttpAnswer { status, headers, body, cut, retry_after, age })
 }
 
 /// `503 Service Unavailable`, the reason from the registry and not from the wire.

@@ -1,0 +1,147 @@
+//! Whether an answer is what the `http` probe expects.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use hyper::header;
+use serde_json::Value as Json;
+
+use crate::core::ids::TargetId;
+use crate::core::kind::http::HttpExpect;
+use crate::core::kind::http::expect::is_redirect;
+use crate::core::latency::RequestFailure;
+use crate::core::simulate::Literal;
+use crate::world::live::declared;
+use crate::world::live::net::http::{HttpAnswer, LARGEST_BODY};
+use crate::world::live::secrets::Secrets;
+
+/// Characters of foreign text in a sentence.
+const QUOTED: usize = 80;
+
+/// Holds an answer against what is expected of it: nothing, or the kind of failure and a sentence that is fit to be shown.
+pub(super) fn judge(
+    expect: &HttpExpect,
+    answer: &HttpAnswer,
+    target: &TargetId,
+    secrets: &Secrets,
+) -> Result<(), (RequestFailure, String)> {
+    let status = answer.status.as_u16();
+    let told = |text: &str| secrets.tell_brief(text, QUOTED);
+    let values = |name: &str| {
+        let all = answer.headers.get_all(name).into_iter();
+        all.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect::<Vec<_>>()
+    };
+    let location = values(header::LOCATION.as_str());
+    if !expect.accepts(status) {
+        return Err(match location.first().filter(|_| is_redirect(status)) {
+            Some(to) => (RequestFailure::Redirect, format!("{target} answers {status}, to {}", told(to))),
+            None if is_redirect(status) => (RequestFailure::Redirect, format!("{target} answers {status}")),
+            None => (RequestFailure::Status, format!("{target} answers {status}")),
+        });
+    }
+    if let Some(wanted) = &expect.location
+        && location.iter().all(|to| to != wanted)
+    {
+        let instead = location.first().map_or_else(|| "nowhere".to_owned(), |to| format!("to {}", told(to)));
+        let what = format!("{target} answers {status}, {instead} and not to {}", told(wanted));
+        return Err((RequestFailure::Location, what));
+    }
+    for (name, wanted) in &expect.header {
+        let there = values(name);
+        if there.iter().any(|value| value.contains(wanted)) {
+            continue;
+        }
+        let what = match there.first() {
+            None => format!("the answer of {target} has no header {}", told(name)),
+            Some(value) => {
+                format!("the answer of {target} has `{}: {}`, without `{}`", told(name), told(value), told(wanted))
+            }
+        };
+        return Err((RequestFailure::Header, what));
+    }
+    if answer.cut {
+        return Err((RequestFailure::BodyTooLong, format!("the answer of {target} is longer than 1 MiB")));
+    }
+    let body = unpacked(answer, &values(header::CONTENT_ENCODING.as_str()), expect, target, secrets)?;
+    if let Some(wanted) = &expect.contains
+        && !String::from_utf8_lossy(&body).contains(wanted)
+    {
+        return Err((RequestFailure::Text, format!("{target} answers {status} without `{}`", told(wanted))));
+    }
+    json(expect, &body, target, secrets).map_err(|what| (RequestFailure::Json, what))
+}
+
+/// The body without its content coding (RFC 9110 §8.4). Nobody asks for one, but some servers use one all the same.
+fn unpacked<'a>(
+    answer: &'a HttpAnswer,
+    codings: &[String],
+    expect: &HttpExpect,
+    target: &TargetId,
+    secrets: &Secrets,
+) -> Result<Cow<'a, [u8]>, (RequestFailure, String)> {
+    let coding = codings.join(", ").to_ascii_lowercase();
+    let coding = coding.trim();
+    // The answer to HEAD tells of a body that it does not have.
+    if answer.body.is_empty() || matches!(coding, "" | "identity") {
+        return Ok(answer.body.as_slice().into());
+    }
+    let body = answer.body.as_slice();
+    let told = secrets.tell_brief(coding, QUOTED);
+    let reader: Box<dyn Read + '_> = match coding {
+        "gzip" | "x-gzip" => Box::new(MultiGzDecoder::new(body)),
+        "deflate" => Box::new(ZlibDecoder::new(body)),
+        _ if expect.reads_body() => {
+            return Err((RequestFailure::Encoding, format!("the answer of {target} is packed as {told}")));
+        }
+        _ => return Ok(body.into()),
+    };
+    let mut plain = Vec::new();
+    let read = reader.take(LARGEST_BODY as u64 + 1).read_to_end(&mut plain);
+    if plain.len() > LARGEST_BODY {
+        let what = format!("the answer of {target} is longer than 1 MiB once it is unpacked ({told})");
+        return Err((RequestFailure::CompressionBomb, what));
+    }
+    let broken = |_| (RequestFailure::Encoding, format!("the answer of {target} cannot be unpacked ({told})"));
+    read.map(|_| plain.into()).map_err(broken)
+}
+
+/// Holds the fields of a JSON body against what is expected of them.
+fn json(expect: &HttpExpect, body: &[u8], target: &TargetId, secrets: &Secrets) -> Result<(), String> {
+    if expect.json.is_empty() {
+        return Ok(());
+    }
+    let document = declared::json(body, &format!("the answer of {target}"), secrets).map_err(|failure| failure.what)?;
+    for (path, wanted) in &expect.json {
+        let found = path.split('.').try_fold(&document, |json, key| match json {
+            Json::Object(map) => map.get(key),
+            Json::Array(items) => items.get(key.parse::<usize>().ok()?),
+            _ => None,
+        });
+        let place = secrets.tell_brief(path, QUOTED);
+        match found {
+            Some(json) if is(json, wanted) => {}
+            Some(json) => {
+                let (found, wanted) = (json.to_string(), wanted.to_string());
+                let [found, wanted] = [found, wanted].map(|text| secrets.tell_brief(&text, QUOTED));
+                return Err(format!("the answer of {target} has {place} = {found}, not {wanted}"));
+            }
+            None => return Err(format!("the answer of {target} has no {place}")),
+        }
+    }
+    Ok(())
+}
+
+/// Whether a JSON value is the one that was written down: `1` and `1.0` are the same number.
+#[allow(clippy::cast_precision_loss, clippy::float_cmp)] // what was written down is meant exactly
+fn is(json: &Json, wanted: &Literal) -> bool {
+    match (json, wanted) {
+        (Json::Bool(json), Literal::Bool(wanted)) => json == wanted,
+        (Json::Number(json), Literal::Int(wanted)) => {
+            json.as_i64().map_or_else(|| json.as_f64() == Some(*wanted as f64), |json| json == *wanted)
+        }
+        (Json::Number(json), Literal::Float(wanted)) => json.as_f64() == Some(*wanted),
+        (Json::String(json), Literal::Text(wanted)) => json == wanted,
+        _ => false,
+    }
+}
