@@ -20,7 +20,7 @@ use gonogo::driver::{Engine, Opening, facts_of};
 use gonogo::journal::{Holder, Inline, NewRun, Notice, RunId, Store};
 use gonogo::replay::Recording;
 use gonogo::runbook::{Options, load_str};
-use gonogo::screen::{Guise, Overlay, Screen, Text, UiState, project};
+use gonogo::screen::{Overlay, Screen, ScreenMode, Text, UiState, project};
 use gonogo::session::RunSession;
 use gonogo::world::{SimulatedTime, World, WorldEvent};
 use rand::rngs::StdRng;
@@ -42,7 +42,7 @@ pub fn me() -> Who {
 /// A screen without what a replay shows differently: its own word, its pace, its keys and its conversation.
 pub fn bare(screen: Screen) -> Screen {
     let mut screen = screen;
-    screen.mode = Guise::Watch;
+    screen.mode = ScreenMode::Watch;
     screen.header.mode = String::new();
     screen.header.passing = Text::default();
     screen.conversation = Text::default();
