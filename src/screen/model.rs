@@ -6,11 +6,11 @@ use super::ui_state::Focus;
 use crate::core::evidence::Verdict;
 use crate::core::fact::Mode;
 use crate::core::ids::ProbeId;
-use crate::core::standing::StepState;
+use crate::core::status::StepState;
 
 /// What a screen is a screen of: no two of them may be taken for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Guise {
+pub enum ScreenMode {
     /// Panes only.
     Watch,
     /// A run in a world.
@@ -23,7 +23,7 @@ pub enum Guise {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Screen {
     /// What this is a screen of.
-    pub mode: Guise,
+    pub mode: ScreenMode,
     /// What never scrolls.
     pub header: Header,
     /// The list of steps.
@@ -64,7 +64,7 @@ pub struct Header {
     /// That the record lacks readings; empty when it does not.
     pub unkept: Text,
     /// The pace of the time and the place in a replay; empty where time is the world's own.
-    pub passing: Text,
+    pub shown_time: Text,
     /// Window and forecast.
     pub window: Text,
     /// When the next status update is due.

@@ -5,13 +5,14 @@ use super::naming::{name_of, told};
 use super::offers::{Offer, all_settled, footer, offers, replay_ended};
 use super::overlay::going_on;
 use super::{
-    Ask, Guise, Overlay, Prompt, Role, Screen, Text, UiState, ViewContext, detail, header, log, overlay, pane, steps,
+    Ask, Overlay, Prompt, Role, Screen, ScreenMode, Text, UiState, ViewContext, detail, header, log, overlay, pane,
+    steps,
 };
 use crate::core::evidence::shut_sentence;
 use crate::core::fact::Mode;
 use crate::core::plan::Step;
 use crate::core::poll::gates;
-use crate::core::standing::{STOP_WORD, StepState, step_state, stop_word, undo_word, word};
+use crate::core::status::{STOP_WORD, StepState, step_state, stop_word, undo_word, word};
 use crate::text::clean;
 use crate::words;
 
@@ -22,7 +23,7 @@ pub fn project(context: &ViewContext) -> Screen {
     let whole_step = context.ui.overlay == Some(Overlay::Step);
     let offers = offers(context);
     Screen {
-        mode: guise(context),
+        mode: screen_mode(context),
         header: header::header(context),
         steps: steps::steps(context),
         detail: detail::detail(context, whole_step),
@@ -37,11 +38,11 @@ pub fn project(context: &ViewContext) -> Screen {
     }
 }
 
-fn guise(context: &ViewContext) -> Guise {
+fn screen_mode(context: &ViewContext) -> ScreenMode {
     match context.run.mode {
-        _ if context.is_replay() => Guise::Replay,
-        Some(mode) => Guise::Run(mode),
-        None => Guise::Watch,
+        _ if context.is_replay() => ScreenMode::Replay,
+        Some(mode) => ScreenMode::Run(mode),
+        None => ScreenMode::Watch,
     }
 }
 
