@@ -253,8 +253,8 @@ impl<S: RunSession> Cockpit<S> {
             Some(Request::Command(command)) => self.session.command(command),
             Some(Request::Leave) if self.watching => return true,
             Some(Request::Leave) => self.session.leave("the operator left".to_owned()),
-            Some(Request::Steer(steer)) => {
-                self.ui.notice = self.session.steer(steer).err();
+            Some(Request::TimeControl(control)) => {
+                self.ui.notice = self.session.control_time(control).err();
                 if self.ui.notice.is_some() {
                     // The operator can correct a place that does not exist.
                     self.ui.prompt = before.prompt;
@@ -304,7 +304,7 @@ impl<S: RunSession> Cockpit<S> {
         self.forget_notice();
         let screen = project(&self.session.context(&self.ui, &self.run_name, self.watching));
         self.ui.list_top = screen.steps.top;
-        let moving = self.session.status().passing.is_some_and(|passing| !passing.pace.paused);
+        let moving = self.session.status().shown_time.is_some_and(|shown_time| !shown_time.pace.paused);
         let frame = if moving || self.session.run().is_busy() { BUSY_FRAME } else { CALM_FRAME };
         let frame = if terminal.flush_time() > SLOW_FLUSH { frame * 2 } else { frame };
         self.next_frame = Instant::now() + frame;

@@ -16,7 +16,7 @@ use crate::core::refusal::Refusal;
 use crate::core::state::Run;
 use crate::core::time::At;
 use crate::driver::{Engine, Turn};
-use crate::pace::{NO_PACE, ONLY_FORWARD, Passing, Steer, paced};
+use crate::pace::{NO_PACE, ONLY_FORWARD, ShownTime, TimeControl, paced};
 use crate::rehearsal::engine::RehearsalEngine;
 use crate::run_view::RunView;
 use crate::screen::{SessionStatus, UiState, ViewContext};
@@ -49,7 +49,7 @@ pub trait RunSession {
     /// # Errors
     ///
     /// One sentence: why time cannot move like that.
-    fn steer(&mut self, steer: Steer) -> Result<(), String>;
+    fn control_time(&mut self, control: TimeControl) -> Result<(), String>;
 
     /// The report of how going on to the next event ended, once.
     fn take_report(&mut self) -> Option<String> {
@@ -136,7 +136,7 @@ impl<W: World> RunSession for Engine<W> {
         Engine::dismiss_refusal(self);
     }
 
-    fn steer(&mut self, _: Steer) -> Result<(), String> {
+    fn control_time(&mut self, _: TimeControl) -> Result<(), String> {
         Err(NO_PACE.to_owned())
     }
 
@@ -155,8 +155,8 @@ impl RunSession for RehearsalEngine {
     }
 
     fn status(&self) -> SessionStatus<'_> {
-        let passing = Passing { pace: self.pace().view(), place: None };
-        SessionStatus { passing: Some(passing), ..self.engine().status() }
+        let shown_time = ShownTime { pace: self.pace().view(), place: None };
+        SessionStatus { shown_time: Some(shown_time), ..self.engine().status() }
     }
 
     fn must_finish(&self) -> bool {
@@ -171,8 +171,8 @@ impl RunSession for RehearsalEngine {
         RehearsalEngine::dismiss_refusal(self);
     }
 
-    fn steer(&mut self, steer: Steer) -> Result<(), String> {
-        if steer == Steer::Pause && self.is_going_on() {
+    fn control_time(&mut self, control: TimeControl) -> Result<(), String> {
+        if control == TimeControl::Pause && self.is_going_on() {
             // An operator who stops it on the way wants it paused there.
             self.halt();
             if !self.pace().view().paused {
@@ -180,11 +180,11 @@ impl RunSession for RehearsalEngine {
             }
             return Ok(());
         }
-        if steer == Steer::Onward {
+        if control == TimeControl::FastForward {
             self.go_on();
             return Ok(());
         }
-        paced(self.pace(), &steer).unwrap_or_else(|| Err(ONLY_FORWARD.to_owned()))
+        paced(self.pace(), &control).unwrap_or_else(|| Err(ONLY_FORWARD.to_owned()))
     }
 
     fn take_report(&mut self) -> Option<String> {

@@ -33,7 +33,7 @@ pub(super) fn own_path() -> Result<PathBuf, CliError> {
 }
 
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
-    crate::contain::keep_quiet();
+    crate::catch_panic::silence_caught_panics();
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -13,7 +13,7 @@ use crate::core::time::{At, Span};
 use crate::driver::facts_of;
 use crate::journal::{Reader, RunId, RunMeta, Store, verify};
 use crate::rehearsal::compare::changes;
-use crate::rehearsal::ledger::{Rehearsal, standing};
+use crate::rehearsal::ledger::{Rehearsal, demand_status};
 use crate::term::ColorChoice;
 use crate::text::clean;
 
@@ -109,10 +109,10 @@ pub(super) fn demanded(
 ) -> Result<Option<Fact>, CliError> {
     let Some(demand) = &plan.rehearsals else { return Ok(None) };
     let found = on_record(store)?;
-    let standing = standing(demand, plan, &counting(&found, plan, source, set)?, Timestamp::now());
-    let counted = standing.counted.iter().map(ToString::to_string).collect();
+    let status = demand_status(demand, plan, &counting(&found, plan, source, set)?, Timestamp::now());
+    let counted = status.counted.iter().map(ToString::to_string).collect();
     let overridden = match without {
-        _ if standing.missing.is_empty() => None,
+        _ if status.missing.is_empty() => None,
         Some(reason) if reason.trim().chars().count() >= REASON_MIN => Some(reason.trim().to_owned()),
         Some(_) => {
             return Err(CliError::usage(format!(
@@ -123,9 +123,9 @@ pub(super) fn demanded(
         None => {
             let mut lines =
                 vec!["refused: the runbook demands rehearsals before a live run, and this is missing:".to_owned()];
-            lines.extend(standing.missing.iter().map(|missing| format!("  {missing}")));
+            lines.extend(status.missing.iter().map(|missing| format!("  {missing}")));
             if let Some((last, old, _)) = found.iter().rev().find(|(last, _, _)| last.substance != plan.substance)
-                && standing.counted.is_empty()
+                && status.counted.is_empty()
                 && old.title == plan.title
             {
                 lines.push(format!("changed since the rehearsal {}:", last.run.short()));
@@ -136,7 +136,7 @@ pub(super) fn demanded(
             return Err(CliError::usage(lines.join("\n")));
         }
     };
-    Ok(Some(Fact::RehearsalsChecked { counted, missing: standing.missing, overridden, by: by.clone() }))
+    Ok(Some(Fact::RehearsalsChecked { counted, missing: status.missing, overridden, by: by.clone() }))
 }
 
 /// Lists the rehearsals of a runbook, and what a live run would still need.
@@ -172,12 +172,12 @@ pub(super) fn list(state: &Path, look: Look, args: &RunbookArgs) -> Outcome {
     match &plan.rehearsals {
         None => say("the runbook demands none before a live run"),
         Some(demand) => {
-            let standing = standing(demand, plan, &candidates, Timestamp::now());
-            if standing.missing.is_empty() {
-                let counted = crate::words::count(standing.counted.len(), "rehearsal");
+            let status = demand_status(demand, plan, &candidates, Timestamp::now());
+            if status.missing.is_empty() {
+                let counted = crate::words::count(status.counted.len(), "rehearsal");
                 say(&format!("the demand is met: {counted} of this plan"));
             } else {
-                say(&format!("a live run still needs: {}", standing.missing.join("; ")));
+                say(&format!("a live run still needs: {}", status.missing.join("; ")));
                 return Ok(1);
             }
         }

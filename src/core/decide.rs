@@ -11,10 +11,10 @@ use super::poll::{Station, poll};
 use super::progress;
 use super::refusal::{Advice, Refusal};
 use super::server::Stranger;
-use super::standing::{
+use super::state::{Course, Run, StepProgress};
+use super::status::{
     StepState, difference, may_be_verified_again, picture, step_state, stop_word, undo_word, unmet, word,
 };
-use super::state::{Course, Run, StepProgress};
 use super::time::{At, Span};
 
 /// Shortest reason that is accepted, in characters.

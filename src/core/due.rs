@@ -4,8 +4,8 @@ use super::action::{Action, Kept, Wait};
 use super::board::Board;
 use super::job::Direction;
 use super::plan::{Plan, Step};
-use super::standing::unmet;
 use super::state::{Run, Running, StepProgress};
+use super::status::unmet;
 use super::time::{At, Span};
 
 /// The earliest moment after `now` at which something is due although no reading, outcome or wish arrives: a wait or

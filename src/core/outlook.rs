@@ -7,8 +7,8 @@ use super::ids::StepId;
 use super::plan::{Plan, Step};
 use super::poll::poll;
 use super::rollback::{is_going_back, way_back};
-use super::standing::here;
 use super::state::{Run, StepProgress};
+use super::status::here;
 use super::time::{At, Span};
 use super::{board::Board, progress};
 

@@ -24,7 +24,7 @@ use crate::core::plan::Step;
 use crate::core::refusal::Refusal;
 use crate::core::time::Span;
 use crate::driver::Turn;
-use crate::pace::Steer;
+use crate::pace::TimeControl;
 use crate::screen::offers::{REPLAYED, WATCHING};
 use crate::screen::{FrontEnd, Text, UiState, ViewContext, back_lines, next_item, told};
 use crate::session::RunSession;
@@ -271,7 +271,7 @@ impl<S: RunSession> PlainCockpit<S> {
                 if self.session.is_replay() && !self.session.status().leaving {
                     // Without input nobody controls the pace, so the rest is told at once. Being at the end already is
                     // no error.
-                    let _ = self.session.steer(Steer::End);
+                    let _ = self.session.control_time(TimeControl::End);
                     self.report();
                 }
                 self.leave("the input ended");
@@ -296,8 +296,8 @@ impl<S: RunSession> PlainCockpit<S> {
     /// Carries out an order, or says in one sentence why not.
     fn carry_out(&mut self, order: Order) -> Result<(), String> {
         let Some(order) = self.look(order)? else { return Ok(()) };
-        if let Some(steer) = order.steer() {
-            return self.steer(steer);
+        if let Some(control) = order.control_time() {
+            return self.control_time(control);
         }
         if self.session.is_replay() {
             return Err(REPLAYED.to_owned());
@@ -363,15 +363,15 @@ impl<S: RunSession> PlainCockpit<S> {
     }
 
     /// Changes how time passes, and says where that has led.
-    fn steer(&mut self, steer: Steer) -> Result<(), String> {
+    fn control_time(&mut self, control: TimeControl) -> Result<(), String> {
         let told = self.session.log().back().map(|recorded| recorded.seq);
-        self.session.steer(steer)?;
+        self.session.control_time(control)?;
         if self.session.log().back().map(|recorded| recorded.seq) < told {
             // After going back, later facts are told again.
             self.told = Told::from(self.session.log().back().map(|recorded| recorded.seq));
         }
         let header = self.project(&orders_ui()).header;
-        self.say(format!("{} · {}", header.clock, header.passing.to_plain()));
+        self.say(format!("{} · {}", header.clock, header.shown_time.to_plain()));
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use super::{PlainCockpit, Printing, orders_ui};
 use crate::core::ids::{ProbeId, StepId};
 use crate::core::input::Picture;
 use crate::core::plan::Step;
-use crate::core::standing::{StepState, picture, step_state};
+use crate::core::status::{StepState, picture, step_state};
 use crate::screen::keys::KeyAction;
 use crate::screen::offers::{Offer, all_settled, offers};
 use crate::screen::{Block, Overlay, Screen, Text, UiState, here, name_of, project};

@@ -8,8 +8,8 @@ use crate::core::ids::{StepId, Who};
 use crate::core::input::{Command, Confirmation, Input};
 use crate::core::job::JobKey;
 use crate::core::plan::{ConditionId, Plan, Step};
-use crate::core::standing::{picture, stop_word};
 use crate::core::state::Run;
+use crate::core::status::{picture, stop_word};
 use crate::core::time::{At, Span};
 
 /// Time for which a question is assumed to have been on screen; no fact records it.

@@ -23,7 +23,7 @@ use crate::core::input::Command;
 use crate::core::time::{At, Span};
 use crate::driver::Turn;
 use crate::journal::JournalError;
-use crate::pace::{Pace, Passing, PlaybackPosition, Steer, paced};
+use crate::pace::{Pace, PlaybackPosition, ShownTime, TimeControl, paced};
 use crate::run_view::RunView;
 use crate::screen::SessionStatus;
 use crate::session::RunSession;
@@ -159,7 +159,7 @@ impl RunSession for Replay {
         SessionStatus {
             fault: self.fault.as_deref(),
             leaving: self.left,
-            passing: Some(Passing { pace: self.pace.view(), place: Some(place) }),
+            shown_time: Some(ShownTime { pace: self.pace.view(), place: Some(place) }),
             ..SessionStatus::new(&self.who, self.frame.now)
         }
     }
@@ -167,35 +167,37 @@ impl RunSession for Replay {
     /// Does nothing: front ends refuse commands in a replay, and there is no executor to carry one out.
     fn command(&mut self, _command: Command) {}
 
-    fn steer(&mut self, steer: Steer) -> Result<(), String> {
-        if let Some(result) = paced(&self.pace, &steer) {
-            if steer == Steer::Pause && !self.pace.view().paused && self.frame.now >= self.recording.end() {
+    fn control_time(&mut self, control: TimeControl) -> Result<(), String> {
+        if let Some(result) = paced(&self.pace, &control) {
+            if control == TimeControl::Pause && !self.pace.view().paused && self.frame.now >= self.recording.end() {
                 self.stop(self.recording.end());
                 return Err("the recording ends here; it can only go back".to_owned());
             }
             return result;
         }
         let seq = self.frame.view.seq();
-        match steer {
-            Steer::Onward => match self.recording.next_fact(seq) {
+        match control {
+            TimeControl::FastForward => match self.recording.next_fact(seq) {
                 Some(next) => self.jump(next),
                 None => Err("the recording ends here; it can only go back".to_owned()),
             },
-            Steer::NextDecision => match self.recording.next_decision(seq) {
+            TimeControl::NextDecision => match self.recording.next_decision(seq) {
                 Some(next) => self.jump(next),
                 None => Err("nobody decided anything after this".to_owned()),
             },
-            Steer::PreviousDecision => match self.recording.previous_decision(seq, self.frame.now > self.landed) {
-                Some(previous) => self.jump(previous),
-                None => Err("nobody decided anything before this".to_owned()),
-            },
-            Steer::Step(step) => match self.recording.start_of(&step, seq) {
+            TimeControl::PreviousDecision => {
+                match self.recording.previous_decision(seq, self.frame.now > self.landed) {
+                    Some(previous) => self.jump(previous),
+                    None => Err("nobody decided anything before this".to_owned()),
+                }
+            }
+            TimeControl::Step(step) => match self.recording.start_of(&step, seq) {
                 Some(start) => self.jump(start),
                 None => Err(format!("\"{step}\" was never begun in this run")),
             },
-            Steer::Place(text) => self.go(&text),
-            Steer::End => self.jump(self.recording.last()),
-            Steer::Faster | Steer::Slower | Steer::Pause => Ok(()),
+            TimeControl::Place(text) => self.go(&text),
+            TimeControl::End => self.jump(self.recording.last()),
+            TimeControl::Faster | TimeControl::Slower | TimeControl::Pause => Ok(()),
         }
     }
 

@@ -14,8 +14,8 @@ use crate::core::input::{Command, Confirmation, Input};
 use crate::core::plan::Step;
 use crate::core::refusal::Refusal;
 use crate::core::server::Stranger;
-use crate::core::standing::{picture, stop_word, undo_word, word};
 use crate::core::state::StepProgress;
+use crate::core::status::{picture, stop_word, undo_word, word};
 use crate::core::time::Span;
 
 /// A reason that is long enough.

@@ -29,7 +29,7 @@ pub(super) fn header(context: &ViewContext) -> Header {
         run: if context.watching { driver } else { format!("run {} · {driver}", context.run_name) },
         clock: format!("{}  {}", words::elapsed(until.since(opened)), words::clock(*now, &context.zone)),
         unkept: unkept(context),
-        passing: passing(context),
+        shown_time: shown_time(context),
         window: window(context, &ahead, false),
         update: update(context),
         pause: pause(context, &ahead, Told::Whole),
@@ -66,14 +66,14 @@ fn unkept(context: &ViewContext) -> Text {
 const NOTE: usize = 48;
 
 /// The pace, and the place in a replay: `×60 · fact 41 of 212`.
-fn passing(context: &ViewContext) -> Text {
-    let Some(passing) = &context.passing else { return Text::default() };
-    let text = if passing.pace.paused {
-        Text::new(Role::Strong, format!("paused (×{})", passing.pace.speed))
+fn shown_time(context: &ViewContext) -> Text {
+    let Some(shown_time) = &context.shown_time else { return Text::default() };
+    let text = if shown_time.pace.paused {
+        Text::new(Role::Strong, format!("paused (×{})", shown_time.pace.speed))
     } else {
-        Text::new(Role::Active, format!("×{}", passing.pace.speed))
+        Text::new(Role::Active, format!("×{}", shown_time.pace.speed))
     };
-    let Some(place) = &passing.place else { return text };
+    let Some(place) = &shown_time.place else { return text };
     let text = text.and(Role::Plain, format!(" · fact {} of {}", place.fact, place.of));
     match &place.note {
         Some(note) => text.and(Role::Unknown, format!(" · {}", crate::text::fit(&clean(note), NOTE))),

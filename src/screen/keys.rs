@@ -71,7 +71,7 @@ pub enum KeyAction {
     /// Pauses time, or lets it go on.
     Pause,
     /// Goes on to where something happens next.
-    Onward,
+    FastForward,
     /// To the next decision of a replayed run.
     NextDecision,
     /// To the decision before.
@@ -106,7 +106,7 @@ impl KeyAction {
 
     /// Whether it is about how fast time passes, which only rehearsals and replays can change.
     pub fn is_about_pace(self) -> bool {
-        matches!(self, Self::Faster | Self::Slower | Self::Pause | Self::Onward)
+        matches!(self, Self::Faster | Self::Slower | Self::Pause | Self::FastForward)
     }
 }
 
@@ -307,7 +307,13 @@ pub const KEYS: &[KeyDef] = &[
     ),
     def(&[KeyPress::Char('-')], KeyAction::Slower, "slower", "slower", "the same: slower"),
     def(&[KeyPress::Char('w')], KeyAction::Pause, "pause", "pause", "the same: let time stand still, or go on"),
-    def(&[KeyPress::Char('f')], KeyAction::Onward, "onward", "onward", "the same: on to where something happens next"),
+    def(
+        &[KeyPress::Char('f')],
+        KeyAction::FastForward,
+        "fast-forward",
+        "fast-forward",
+        "the same: on to where something happens next",
+    ),
     def(&[KeyPress::Right], KeyAction::NextDecision, "next", "next", "in a replay: to the next decision"),
     def(&[KeyPress::Left], KeyAction::PreviousDecision, "previous", "previous", "in a replay: to the decision before"),
     def(&[KeyPress::Char('i')], KeyAction::Into, "", "into", "in a replay: to where the selected step began"),

@@ -6,7 +6,7 @@ use super::ui_state::Focus;
 use crate::core::evidence::Verdict;
 use crate::core::fact::Mode;
 use crate::core::ids::ProbeId;
-use crate::core::standing::StepState;
+use crate::core::status::StepState;
 
 /// Which kind of run a screen shows. No two kinds may look alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub struct Header {
     /// That the record lacks readings; empty when it does not.
     pub unkept: Text,
     /// The pace of time and the place in a replay; empty where time is real time.
-    pub passing: Text,
+    pub shown_time: Text,
     /// Window and forecast.
     pub window: Text,
     /// When the next status update is due.

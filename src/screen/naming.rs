@@ -7,7 +7,7 @@ use super::keys::KeyAction;
 use crate::core::ids::StepId;
 use crate::core::plan::{Confirm, Step};
 use crate::core::refusal::{Advice, Refusal};
-use crate::core::standing::{stop_word, undo_word, word};
+use crate::core::status::{stop_word, undo_word, word};
 
 /// Who shows the screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

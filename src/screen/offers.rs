@@ -9,8 +9,8 @@ use super::keys::{KEYS, KeyAction};
 use super::{Ask, Focus, Overlay, ViewContext, here, selected};
 use crate::core::plan::Step;
 use crate::core::rollback::{WayBack, is_going_back, to_be_stopped_before, way_back};
-use crate::core::standing::StepState;
 use crate::core::state::Course;
+use crate::core::status::StepState;
 use crate::pace::{NO_PACE, ONLY_FORWARD};
 use crate::text::clean;
 
@@ -50,7 +50,7 @@ pub const REPLAYED: &str = "this is a replay: what has happened cannot be change
 /// Why an action cannot be done in this kind of session, whatever the state of the run. `None` when it can.
 pub fn not_here(context: &ViewContext, action: KeyAction) -> Option<&'static str> {
     if action.is_about_time() {
-        return match context.passing {
+        return match context.shown_time {
             None => Some(NO_PACE),
             Some(_) if !action.is_about_pace() && !context.is_replay() => Some(ONLY_FORWARD),
             Some(_) => None,
@@ -115,7 +115,7 @@ const OTHERS: [KeyAction; 26] = [
     KeyAction::NextDecision,
     KeyAction::Into,
     KeyAction::Place,
-    KeyAction::Onward,
+    KeyAction::FastForward,
     KeyAction::Pause,
     KeyAction::Faster,
     KeyAction::Slower,
@@ -173,7 +173,7 @@ fn next<'a>(context: &'a ViewContext, selected: Option<(&'a Step, StepState)>) -
         } else {
             vec![
                 Offer::next(KeyAction::NextDecision, None, "the next decision"),
-                Offer::next(KeyAction::Onward, None, "what happens next"),
+                Offer::next(KeyAction::FastForward, None, "what happens next"),
                 Offer::next(KeyAction::Pause, None, "stop and go"),
             ]
         };
@@ -257,7 +257,7 @@ pub(crate) fn all_settled(context: &ViewContext) -> bool {
 
 /// Whether a replay has come to the end of its recording.
 pub(crate) fn replay_ended(context: &ViewContext) -> bool {
-    let place = context.passing.as_ref().and_then(|passing| passing.place.as_ref());
+    let place = context.shown_time.as_ref().and_then(|shown_time| shown_time.place.as_ref());
     place.is_some_and(|place| place.fact >= place.of)
 }
 

@@ -12,7 +12,7 @@ use crate::core::evidence::shut_sentence;
 use crate::core::fact::Mode;
 use crate::core::plan::Step;
 use crate::core::poll::gates;
-use crate::core::standing::{STOP_WORD, StepState, step_state, stop_word, undo_word, word};
+use crate::core::status::{STOP_WORD, StepState, step_state, stop_word, undo_word, word};
 use crate::text::clean;
 use crate::words;
 
@@ -23,7 +23,7 @@ pub fn project(context: &ViewContext) -> Screen {
     let whole_step = context.ui.overlay == Some(Overlay::Step);
     let offers = offers(context);
     Screen {
-        mode: guise(context),
+        mode: screen_mode(context),
         header: header::header(context),
         steps: steps::steps(context),
         detail: detail::detail(context, whole_step),
@@ -38,7 +38,7 @@ pub fn project(context: &ViewContext) -> Screen {
     }
 }
 
-fn guise(context: &ViewContext) -> ScreenMode {
+fn screen_mode(context: &ViewContext) -> ScreenMode {
     match context.run.mode {
         _ if context.is_replay() => ScreenMode::Replay,
         Some(mode) => ScreenMode::Run(mode),

@@ -2,12 +2,12 @@
 
 use super::{Row, Steps, ViewContext};
 use crate::core::plan::Step;
-use crate::core::standing::{self, step_state};
+use crate::core::status::{self, step_state};
 use crate::text::clean;
 
 /// The step where the run is.
 pub(super) fn here<'a>(context: &'a ViewContext) -> Option<&'a Step> {
-    standing::here(context.plan, context.run)
+    status::here(context.plan, context.run)
 }
 
 /// The step the cursor is on. While a question is open it is the step of the question; afterwards the cursor is back.

@@ -261,7 +261,7 @@ pub(crate) fn stop_group() -> Result<(), TermError> {
 fn install_panic_hook() {
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if crate::contain::noted(info) {
+        if crate::catch_panic::noted(info) {
             return;
         }
         if let Some(session) = Session::current() {

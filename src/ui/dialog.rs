@@ -9,9 +9,9 @@ use crate::core::ids::{StepId, Who};
 use crate::core::input::{Command, Confirmation, Picture};
 use crate::core::plan::Confirm;
 use crate::core::refusal::Refusal;
-use crate::core::standing::word;
+use crate::core::status::word;
 use crate::core::time::Span;
-use crate::pace::Steer;
+use crate::pace::TimeControl;
 use crate::screen::keys::KeyAction;
 use crate::screen::{Ask, Overlay, Prompt, UiState, ViewContext, full_confirmation, here, refusal_of, told};
 
@@ -155,7 +155,7 @@ fn sent(context: &ViewContext, ui: &mut UiState) -> Option<Request> {
             }
             Some(refusal) => return turned_down(context, ui, prompt, &refusal),
         },
-        Answer::Steer(steer) => return Some(Request::Steer(steer)),
+        Answer::TimeControl(control) => return Some(Request::TimeControl(control)),
         Answer::Nothing => return None,
     };
     match refusal_of(context, command.clone()) {
@@ -210,7 +210,7 @@ enum Answer {
     /// If this would be accepted, ask the next question.
     AskOn(Command, Ask),
     /// Nothing of the run, but of the time that is shown.
-    Steer(Steer),
+    TimeControl(TimeControl),
     /// The question is not answered by typing.
     Nothing,
 }
@@ -262,7 +262,7 @@ fn answer_to(context: &ViewContext, prompt: &Prompt) -> Answer {
         Ask::DoubtReason { step, finding, seen } => {
             Command::Resolve { step: step.clone(), finding: *finding, reason: typed(), seen: seen.clone() }
         }
-        Ask::Place => return Answer::Steer(Steer::Place(typed())),
+        Ask::Place => return Answer::TimeControl(TimeControl::Place(typed())),
         Ask::AcceptServers(seen) => Command::AcceptServers { seen: seen.clone(), reason: typed() },
         Ask::Note => Command::Note { text: typed() },
         Ask::Status => Command::StatusUpdate { text: typed() },

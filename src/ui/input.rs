@@ -8,9 +8,9 @@ use crate::core::input::Command;
 use crate::core::plan::Step;
 use crate::core::refusal::Refusal;
 use crate::core::rollback::{is_going_back, to_be_stopped_before, way_back};
-use crate::core::standing::{StepState, picture, word};
+use crate::core::status::{StepState, picture, word};
 use crate::core::time::Span;
-use crate::pace::Steer;
+use crate::pace::TimeControl;
 use crate::screen::keys::KeyAction;
 use crate::screen::offers::not_here;
 use crate::screen::{
@@ -30,7 +30,7 @@ pub enum Request {
     /// Draw everything anew.
     Redraw,
     /// A change of how time passes.
-    Steer(Steer),
+    TimeControl(TimeControl),
 }
 
 /// Time without typing after a refused question, after which letters are commands again.
@@ -120,33 +120,33 @@ fn dealt_with(context: &ViewContext, ui: &mut UiState, key: KeyEvent) -> Option<
         return None;
     }
     if does.is_about_time() {
-        return steered(context, ui, does);
+        return time_control(context, ui, does);
     }
     act(context, ui, does)
 }
 
 /// Deals with a key that is about time.
-fn steered(context: &ViewContext, ui: &mut UiState, does: KeyAction) -> Option<Request> {
-    let steer = match does {
-        KeyAction::Faster => Steer::Faster,
-        KeyAction::Slower => Steer::Slower,
-        KeyAction::Pause => Steer::Pause,
-        KeyAction::NextDecision => Steer::NextDecision,
-        KeyAction::PreviousDecision => Steer::PreviousDecision,
+fn time_control(context: &ViewContext, ui: &mut UiState, does: KeyAction) -> Option<Request> {
+    let control = match does {
+        KeyAction::Faster => TimeControl::Faster,
+        KeyAction::Slower => TimeControl::Slower,
+        KeyAction::Pause => TimeControl::Pause,
+        KeyAction::NextDecision => TimeControl::NextDecision,
+        KeyAction::PreviousDecision => TimeControl::PreviousDecision,
         KeyAction::Into => {
             let Some((step, _)) = selected(context) else {
                 ui.notice = Some("this runbook has no steps".to_owned());
                 return None;
             };
-            Steer::Step(step.id.clone())
+            TimeControl::Step(step.id.clone())
         }
         KeyAction::Place => {
             ask(ui, Ask::Place);
             return None;
         }
-        _ => Steer::Onward,
+        _ => TimeControl::FastForward,
     };
-    Some(Request::Steer(steer))
+    Some(Request::TimeControl(control))
 }
 
 pub(super) fn name(key: KeyEvent) -> String {
@@ -298,10 +298,11 @@ fn act(context: &ViewContext, ui: &mut UiState, does: KeyAction) -> Option<Reque
                 return None;
             };
             // After a step was taken back, the same key goes on to the next step of the way back.
-            let onward = matches!(does, KeyAction::Undo | KeyAction::ByHand)
+            let goes_on = matches!(does, KeyAction::Undo | KeyAction::ByHand)
                 && state == StepState::Undone
                 && is_going_back(context.run);
-            let next = onward.then(|| way_back(context.plan, context.run)).and_then(|way| way.steps.into_iter().next());
+            let next =
+                goes_on.then(|| way_back(context.plan, context.run)).and_then(|way| way.steps.into_iter().next());
             let step = next.and_then(|next| context.plan.step(&next.step)).unwrap_or(step);
             return act_on_step(context, ui, does, step);
         }

@@ -28,8 +28,8 @@ pub fn header_lines(screen: &Screen) -> Vec<String> {
     let header = &screen.header;
     let mut lines = vec![format!("{} · {} · {} · {}", header.mode, header.title, header.run, header.clock)];
     lines.extend(header.alarm.clone());
-    let Header { unkept, passing, window, update, pause, back, customers, .. } = header;
-    lines.extend([unkept, passing, window, update, pause, back, customers].map(Text::to_plain));
+    let Header { unkept, shown_time, window, update, pause, back, customers, .. } = header;
+    lines.extend([unkept, shown_time, window, update, pause, back, customers].map(Text::to_plain));
     filled(lines)
 }
 

@@ -6,7 +6,7 @@ use ratatui::symbols::border;
 
 use crate::core::evidence::Verdict;
 use crate::core::fact::Mode;
-use crate::core::standing::StepState;
+use crate::core::status::StepState;
 use crate::screen::{Role, ScreenMode};
 
 /// Which colours the terminal can show.

@@ -11,7 +11,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block as Frame_, Clear, Paragraph};
 
 use super::theme::{Glyphs, Theme};
-use crate::core::standing::StepState;
+use crate::core::status::StepState;
 use crate::screen::keys::KeyAction;
 use crate::screen::offers::KeyHint;
 use crate::screen::{Block, Detail, Focus, Pane, Role, Row, Screen, Sheet, SheetBody, Text};
@@ -140,14 +140,14 @@ fn tiny(frame: &mut Frame, screen: &Screen, theme: Theme, area: Rect) {
         canvas.line(
             &Text::new(Theme::mode_role(screen.mode), header.mode.clone()).and(Role::Plain, format!(" {}", header.run)),
         ),
-        canvas.line(&header.passing),
+        canvas.line(&header.shown_time),
         canvas.line(&Text::plain(screen.detail.title.clone())),
         canvas.line(&screen.detail.state),
         canvas.line(&header.pause),
         canvas.line(&header.back),
         canvas.line(&Text::new(Role::Dim, format!("confirming needs {}×{}", CONFIRM_SIZE.0, CONFIRM_SIZE.1))),
     ];
-    if header.passing.0.is_empty() {
+    if header.shown_time.0.is_empty() {
         lines.remove(1);
     }
     if let Some(alarm) = &header.alarm {

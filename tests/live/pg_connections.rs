@@ -1,44 +1,25 @@
 //! Where connections to PostgreSQL lead, what they say, and what they leave behind.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use gonogo::core::action::Action;
 use gonogo::core::ids::TargetId;
-use gonogo::core::kind::sql::{OnWarning, SqlAction, SqlProbe};
+use gonogo::core::kind::sql::{OnWarning, SqlAction};
 use gonogo::core::probe::ProbeKind;
 use gonogo::core::reading::Reading;
 use gonogo::core::target::{Postgres, Target, Tls};
-use gonogo::core::time::Span;
 use gonogo::core::value::{FieldType, Value};
 use gonogo::world::World as _;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::pg::Cluster;
 use crate::pgbouncer::Pooler;
+use crate::sql::{probe, sql};
 use crate::support::{Setting, failed, succeeded};
 
-fn sql(statements: &[&str]) -> SqlAction {
-    SqlAction {
-        target: "db".into(),
-        statements: statements.iter().map(|text| (*text).to_owned()).collect(),
-        transaction: false,
-        expect: None,
-        limit: Span::secs(20),
-        warnings: OnWarning::Show,
-        simulate: Vec::new(),
-    }
-}
-
 fn text_probe(query: &str) -> ProbeKind {
-    ProbeKind::Sql(SqlProbe {
-        target: "db".into(),
-        query: query.to_owned(),
-        fields: BTreeMap::from([("x".to_owned(), FieldType::String)]),
-        as_of: None,
-        simulate: BTreeMap::new(),
-    })
+    probe(query, &[("x", FieldType::String)])
 }
 
 fn target(dsn: String) -> Target {

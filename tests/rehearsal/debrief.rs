@@ -75,7 +75,7 @@ fn done(step: &str, from: i64, to: i64) -> Vec<(i64, Fact)> {
 
 /// The world in which the first step's effect stands.
 fn changed() -> Truth {
-    Truth { standing: [("change".into(), 0)].into_iter().collect(), ..Truth::default() }
+    Truth { effects_in_place: [("change".into(), 0)].into_iter().collect(), ..Truth::default() }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use gonogo::core::fact::Ending;
 use gonogo::core::ids::StepId;
 use gonogo::core::input::{Command, Confirmation, Picture};
 use gonogo::core::plan::Step;
-use gonogo::core::standing::{picture, stop_word, undo_word, word};
+use gonogo::core::status::{picture, stop_word, undo_word, word};
 use gonogo::core::time::At;
 use gonogo::rehearsal::operator::Seen;
 

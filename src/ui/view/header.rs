@@ -56,7 +56,7 @@ impl Canvas<'_> {
         let room = columns.saturating_sub(taken);
         let titled = |room: usize| Text::new(Role::Strong, " gonogo  ").and(Role::Title, fit(&header.title, room));
         let mut clock = Text::plain(header.clock.clone());
-        for part in [&header.passing, &header.unkept].into_iter().filter(|part| !part.0.is_empty()) {
+        for part in [&header.shown_time, &header.unkept].into_iter().filter(|part| !part.0.is_empty()) {
             clock.0.extend(Text::plain("  ").0.into_iter().chain(part.0.clone()));
         }
         let rows = usize::from(area.height).saturating_sub(1);
@@ -75,15 +75,15 @@ impl Canvas<'_> {
         let spacious = table.is_some();
         // Where time has a pace and no line below has room for it, it stands here, since it matters more than the
         // title.
-        let left = if spacious || header.passing.0.is_empty() {
+        let left = if spacious || header.shown_time.0.is_empty() {
             titled(room)
         } else {
-            let passing = self.passing(room + 8);
-            let beside = room.saturating_sub(passing.width() + 2);
+            let shown_time = self.shown_time(room + 8);
+            let beside = room.saturating_sub(shown_time.width() + 2);
             if beside >= width(&header.title).min(TITLE) {
-                Text(titled(beside).and(Role::Plain, "  ").0.into_iter().chain(passing.0).collect())
+                Text(titled(beside).and(Role::Plain, "  ").0.into_iter().chain(shown_time.0).collect())
             } else {
-                Text(Text::plain(" ").0.into_iter().chain(passing.0).collect())
+                Text(Text::plain(" ").0.into_iter().chain(shown_time.0).collect())
             }
         };
         let mut lines = vec![self.bar(&left, &self.mode(), &Text::plain(format!("{} ", header.run)), columns)];
@@ -108,13 +108,13 @@ impl Canvas<'_> {
         let header = &self.screen.header;
         let columns = usize::from(area.width);
         let room = columns.saturating_sub(self.mode().width() + width(&header.run) + 4);
-        let (first, right) = if header.passing.0.is_empty() {
+        let (first, right) = if header.shown_time.0.is_empty() {
             let first = Text(self.mode().0.into_iter().chain(Text::plain(format!(" {}", header.run)).0).collect());
             (first, Text::new(Role::Title, fit(&header.title, room)))
         } else {
             // Where time has a pace, that matters more than the title and who drives.
-            let passing = Text::plain(" ").0.into_iter().chain(self.passing(room).0);
-            (Text(self.mode().0.into_iter().chain(passing).collect()), Text::plain(format!("{} ", header.run)))
+            let shown_time = Text::plain(" ").0.into_iter().chain(self.shown_time(room).0);
+            (Text(self.mode().0.into_iter().chain(shown_time).collect()), Text::plain(format!("{} ", header.run)))
         };
         let first = self.bar(&first, &Text::default(), &right, columns);
         let mut lines = vec![first];
@@ -128,8 +128,8 @@ impl Canvas<'_> {
     }
 
     /// The pace and the place, and what the record lacks where there is room for that, too.
-    fn passing(&self, columns: usize) -> Text {
-        let Text(mut pieces) = self.screen.header.passing.clone();
+    fn shown_time(&self, columns: usize) -> Text {
+        let Text(mut pieces) = self.screen.header.shown_time.clone();
         while pieces.len() > 2 && pieces.iter().map(|piece| width(&piece.text)).sum::<usize>() > columns {
             pieces.pop();
         }

@@ -29,8 +29,8 @@ use self::kind::JobContext;
 use self::net::pg;
 use self::secrets::Secrets;
 use super::{World, WorldEvent, shape};
+use crate::catch_panic::catch_panic;
 use crate::clock::Clock;
-use crate::contain::contain;
 use crate::core::action::Action;
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::job::{JobKey, Outcome};
@@ -235,7 +235,7 @@ where
     F: Future<Output = (Outcome, Option<Span>)> + Send + 'static,
 {
     let started = Instant::now();
-    let (outcome, took) = contain(work).await.unwrap_or_else(|panicked| {
+    let (outcome, took) = catch_panic(work).await.unwrap_or_else(|panicked| {
         let what = shared.secrets.tell_brief(&panicked.to_string(), 300);
         error!(job = %key, what = %what, "a panic was caught");
         (Outcome::Unknown { why: format!("an error in gonogo itself ended the job: {what}") }, None)

@@ -10,7 +10,7 @@ use tracing::error;
 
 use super::Shared;
 use super::kind::{Measure, watch_probe};
-use crate::contain::{Panicked, contain};
+use crate::catch_panic::{Panicked, catch_panic};
 use crate::core::ids::ProbeId;
 use crate::core::probe::Probe;
 use crate::core::reading::Failure;
@@ -77,7 +77,7 @@ async fn endure<F: Future<Output = ()>>(
     work: impl Fn(Instant) -> F,
     tell: impl Fn(Panicked),
 ) {
-    while let Err(panicked) = contain(work(first)).await {
+    while let Err(panicked) = catch_panic(work(first)).await {
         tell(panicked);
         first = Instant::now() + every;
     }

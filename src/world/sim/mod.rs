@@ -63,7 +63,7 @@ pub struct Truth {
     /// Share of the customers whose names lead to the old environment, 0 to 1.
     pub on_old: f64,
     /// Jobs of steps, by position, whose effect is there and was not taken back.
-    pub standing: BTreeSet<(StepId, u16)>,
+    pub effects_in_place: BTreeSet<(StepId, u16)>,
     /// Steps that can be taken back and whose effect happened a second time before that.
     pub twice: BTreeSet<StepId>,
 }
@@ -97,7 +97,7 @@ pub struct SimWorld {
     /// Whether each ended job took effect, whatever was reported.
     effects: BTreeMap<JobKey, bool>,
     /// Jobs of steps whose effect is there, and steps with an effect that happened a second time.
-    standing: BTreeSet<(StepId, u16)>,
+    effects_in_place: BTreeSet<(StepId, u16)>,
     twice: BTreeSet<StepId>,
     troubles: Troubles,
     dice: Dice,
@@ -118,7 +118,7 @@ impl SimWorld {
             running: BTreeMap::new(),
             results: BTreeMap::new(),
             effects: BTreeMap::new(),
-            standing: BTreeSet::new(),
+            effects_in_place: BTreeSet::new(),
             twice: BTreeSet::new(),
             troubles: Troubles::new(&plan, &scenarios),
             dice: Dice::new(seed, "scenarios"),
@@ -224,7 +224,7 @@ impl SimWorld {
         Truth {
             rows_missing: self.model.rows_missing(),
             on_old: self.model.on_old(),
-            standing: self.standing.clone(),
+            effects_in_place: self.effects_in_place.clone(),
             twice: self.twice.clone(),
         }
     }

@@ -179,17 +179,17 @@ impl SimWorld {
                     work.section && work.jobs.get(usize::from(key.job)).is_some_and(|job| job.undo.is_none())
                 });
                 let repeatable = repeatable || stays;
-                if !self.standing.insert(place) && !repeatable {
+                if !self.effects_in_place.insert(place) && !repeatable {
                     self.twice.insert(key.step.clone());
                 }
             }
             Direction::Revert => {
-                self.standing.remove(&place);
+                self.effects_in_place.remove(&place);
             }
             Direction::Undo => {
                 let jobs = self.plan.work(key).map_or(0, |work| work.jobs.len());
                 if usize::from(key.job) + 1 >= jobs {
-                    self.standing.retain(|(step, _)| *step != key.step);
+                    self.effects_in_place.retain(|(step, _)| *step != key.step);
                 }
             }
         }

@@ -4,7 +4,7 @@ use gonogo::core::fact::Fact;
 use gonogo::core::input::Command;
 use gonogo::core::refusal::Refusal;
 use gonogo::core::server::{ServerIdentity, Servers};
-use gonogo::core::standing::StepState;
+use gonogo::core::status::StepState;
 use gonogo::core::time::Span;
 
 use super::bench::Bench;

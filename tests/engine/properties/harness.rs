@@ -16,8 +16,8 @@ use gonogo::core::reading::Reading;
 use gonogo::core::recover::take_over;
 use gonogo::core::refusal::Refusal;
 use gonogo::core::rollback::way_back;
-use gonogo::core::standing::picture;
 use gonogo::core::state::{Run, StepProgress};
+use gonogo::core::status::picture;
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 

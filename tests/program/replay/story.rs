@@ -12,8 +12,8 @@ use gonogo::core::job::{Adoption, Direction, JobKey, Outcome, Stream};
 use gonogo::core::plan::{Plan, Step};
 use gonogo::core::reading::{Failure, Reading};
 use gonogo::core::server::{ServerIdentity, Servers};
-use gonogo::core::standing::{StepState, picture, step_state, stop_word, undo_word, word};
 use gonogo::core::state::StepProgress;
+use gonogo::core::status::{StepState, picture, step_state, stop_word, undo_word, word};
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 use gonogo::driver::{Engine, Opening, facts_of};
@@ -44,7 +44,7 @@ pub fn bare(screen: Screen) -> Screen {
     let mut screen = screen;
     screen.mode = ScreenMode::Watch;
     screen.header.mode = String::new();
-    screen.header.passing = Text::default();
+    screen.header.shown_time = Text::default();
     screen.conversation = Text::default();
     screen.keys = Vec::new();
     screen

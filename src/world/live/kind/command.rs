@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 
 use super::{JobContext, Measure, Perform};
-use crate::contain::contain_now;
+use crate::catch_panic::catch_panic_now;
 use crate::core::job::{Adoption, JobKey, Outcome};
 use crate::core::kind::command::{CommandAction, CommandLine, CommandProbe};
 use crate::core::reading::Failure;
@@ -40,7 +40,7 @@ impl Perform for CommandAction {
     async fn take_up(self, shared: Arc<Shared>, key: JobKey, stop: watch::Receiver<bool>) {
         let look = {
             let (shared, key, command) = (Arc::clone(&shared), key.clone(), self.clone());
-            tokio::task::spawn_blocking(move || contain_now(|| find(&shared, &key, &command)))
+            tokio::task::spawn_blocking(move || catch_panic_now(|| find(&shared, &key, &command)))
         };
         let (adoption, watcher) = look.await.ok().and_then(Result::ok).unwrap_or((Adoption::Untraceable, None));
         shared.outbox.verdict(WorldEvent::Adopted { key: key.clone(), adoption });
@@ -214,7 +214,7 @@ impl Watched<'_> {
     /// Ends a command whose watcher is gone, and reports how that went.
     async fn end_unwatched(&self) -> String {
         let spool = self.spool.clone();
-        let ended = tokio::task::spawn_blocking(move || contain_now(|| unwatched::end(&spool))).await;
+        let ended = tokio::task::spawn_blocking(move || catch_panic_now(|| unwatched::end(&spool))).await;
         ended.ok().and_then(Result::ok).unwrap_or_else(|| "the command may still run".to_owned())
     }
 

@@ -10,7 +10,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use tokio::sync::OnceCell;
 
-use crate::contain::contain_now;
+use crate::catch_panic::catch_panic_now;
 
 /// Most bytes that are read of a file with authorities; all authorities of a system together need a tenth of it.
 const LARGEST: u64 = 4 * 1024 * 1024;
@@ -62,7 +62,7 @@ pub(in crate::world::live) fn provider() -> Arc<CryptoProvider> {
 
 /// Runs work on a thread that may block.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
-    let done = tokio::task::spawn_blocking(move || contain_now(work)).await.map_err(|err| err.to_string())?;
+    let done = tokio::task::spawn_blocking(move || catch_panic_now(work)).await.map_err(|err| err.to_string())?;
     done.map_err(|panicked| format!("internal error: {panicked}"))?
 }
 

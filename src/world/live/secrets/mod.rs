@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 
 use self::mask::Masker;
 use super::foreign;
-use crate::contain::contain_now;
+use crate::catch_panic::catch_panic_now;
 use crate::core::ids::SecretId;
 use crate::core::plan::SecretSource;
 use crate::core::quote::Placeholder;
@@ -206,7 +206,7 @@ impl Secrets {
 
 /// Reads on a thread that may block, and gives up when that takes too long.
 async fn aside<T: Send + 'static>(read: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
-    match tokio::time::timeout(FILE_LIMIT, tokio::task::spawn_blocking(move || contain_now(read))).await {
+    match tokio::time::timeout(FILE_LIMIT, tokio::task::spawn_blocking(move || catch_panic_now(read))).await {
         Ok(Ok(Ok(read))) => read,
         // The panic's text may hold the secret.
         Ok(_) => Err("an error in gonogo itself kept it from being read".to_owned()),

@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 use url::Url;
 
 use super::{Broken, Trace};
-use crate::contain::contain;
+use crate::catch_panic::catch_panic;
 use crate::core::ids::TargetId;
 use crate::core::latency::RequestFailure;
 use crate::core::target::Http;
@@ -164,6 +164,6 @@ where
     T: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
     let (sender, connection) = http1::handshake(io).await?;
-    let task = tokio::spawn(async move { drop(contain(connection).await) });
+    let task = tokio::spawn(async move { drop(catch_panic(connection).await) });
     Ok((sender, task.abort_handle()))
 }

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use tokio_postgres::{AsyncMessage, Client, Connection};
 
 use super::explain::explain;
-use crate::contain::contain;
+use crate::catch_panic::catch_panic;
 use crate::core::server::ServerIdentity;
 use crate::world::live::secrets::Secrets;
 
@@ -77,7 +77,7 @@ where
             }
         }
     };
-    drop(contain(work).await);
+    drop(catch_panic(work).await);
 }
 
 /// One open connection.
