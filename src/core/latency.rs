@@ -4,8 +4,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use hdrhistogram::Histogram;
-
 use super::value::Value;
 
 /// A request that is not answered for this long counts as failed while it is in flight, in microseconds, unless
@@ -92,7 +90,6 @@ pub struct RequestSeries {
     next: u64,
     requests: u64,
     failed: u64,
-    since_start: Option<Histogram<u64>>,
     address: Option<String>,
     /// When the request was sent that `address` is known from.
     address_of: u64,
@@ -114,8 +111,6 @@ impl RequestSeries {
             next: 0,
             requests: 0,
             failed: 0,
-            // It grows as needed; three digits are what a baseline keeps, too.
-            since_start: Histogram::new(3).ok(),
             address: None,
             address_of: 0,
             candidates: Vec::new(),
@@ -138,12 +133,7 @@ impl RequestSeries {
             return;
         }
         self.requests += 1;
-        match (&sample.outcome, &mut self.since_start) {
-            (RequestOutcome::Failure(..), _) => self.failed += 1,
-            // One that grows takes every value up to 2^63.
-            (RequestOutcome::Success, Some(histogram)) => drop(histogram.record(sample.took)),
-            (RequestOutcome::Success, None) => {}
-        }
+        self.failed += u64::from(sample.outcome != RequestOutcome::Success);
         self.note_address(&sample);
         while self.window.len() >= self.length {
             self.window.pop_front();
@@ -188,21 +178,6 @@ impl RequestSeries {
     /// Whether a request that was meant to be sent at `since` or later is in flight.
     pub fn waits_since(&self, since: u64) -> bool {
         self.in_flight.values().any(|intended| *intended >= since)
-    }
-
-    /// The newest settled requests, in the order in which they were settled.
-    pub fn samples(&self) -> impl DoubleEndedIterator<Item = &RequestSample> + ExactSizeIterator {
-        self.window.iter()
-    }
-
-    /// Settled requests since measuring began, and how many of them failed.
-    pub fn totals(&self) -> (u64, u64) {
-        (self.requests, self.failed)
-    }
-
-    /// The times of all successes since measuring began, in microseconds.
-    pub fn since_start(&self) -> Option<&Histogram<u64>> {
-        self.since_start.as_ref()
     }
 
     /// The figures as they stand at `now`, as a reading of the `http` probe gives them for one side.
@@ -422,6 +397,5 @@ mod tests {
         let figures = series.figures(0);
         assert_eq!(number(&figures, "errors"), Some(0.0));
         assert_eq!((number(&figures, "total.requests"), number(&figures, "total.failed")), (Some(105.0), Some(5.0)));
-        assert_eq!(series.since_start().map(Histogram::len), Some(100));
     }
 }

@@ -12,8 +12,8 @@ use crate::core::plan::{Plan, Step};
 use crate::core::poll::gates;
 use crate::core::reading::Reading;
 use crate::core::rollback::is_going_back;
-use crate::core::standing::unmet;
 use crate::core::state::Run;
+use crate::core::status::unmet;
 use crate::core::time::{At, Span};
 
 /// A shorter block is not counted.

@@ -13,8 +13,8 @@ use crate::core::job::{Direction, JobKey};
 use crate::core::plan::{Confirm, Plan, Reversibility, Step};
 use crate::core::poll::gates;
 use crate::core::rollback::{first_back, way_back};
-use crate::core::standing::{picture, stop_word, undo_word, word};
 use crate::core::state::{Run, Running, StepProgress};
+use crate::core::status::{picture, stop_word, undo_word, word};
 use crate::core::time::{At, Span};
 use crate::run_view::RunView;
 

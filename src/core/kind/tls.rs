@@ -42,7 +42,7 @@ pub enum StartTls {
 }
 
 impl TlsProbe {
-    /// Days for which every certificate is good in a rehearsal. They do not count down: quiet time is leapt over there,
+    /// Days for which every certificate is valid in a rehearsal. They do not count down: quiet time is skipped there,
     /// and no rehearsal lasts that long.
     pub const REHEARSED_DAYS: u32 = 80;
 

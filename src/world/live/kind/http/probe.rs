@@ -12,7 +12,7 @@ use rand::seq::SliceRandom as _;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::contain::contain;
+use crate::catch_panic::catch_panic;
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::kind::http::probe::{Connections, HttpSide};
 use crate::core::kind::http::{HttpProbe, Method};
@@ -182,7 +182,7 @@ impl Watcher {
                 let (shared, target) = (Arc::clone(&self.shared), side.target.clone());
                 self.running.spawn(async move {
                     let found = async { look_up(&target, shared.http(&target)?, &shared.secrets).await };
-                    let found = timeout_at(intended + limit, contain(found)).await;
+                    let found = timeout_at(intended + limit, catch_panic(found)).await;
                     Ended::LookUp { side: at, found: found.ok().and_then(Result::ok).and_then(Result::ok) }
                 });
             }
@@ -266,7 +266,7 @@ async fn request(
         let answer = exchange(&ask, &mut kept, &shared.secrets, &mut trace).await;
         answer.map(|answer| answer.status.as_u16()).map_err(|broken| (broken.kind, broken.what))
     };
-    let result = timeout_at(intended + limit, contain(asked)).await;
+    let result = timeout_at(intended + limit, catch_panic(asked)).await;
     let finished = Instant::now();
     let result = match result {
         Ok(Ok(result)) => result,

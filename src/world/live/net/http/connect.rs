@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 use url::Url;
 
 use super::{Broken, Trace};
-use crate::contain::contain;
+use crate::catch_panic::catch_panic;
 use crate::core::ids::TargetId;
 use crate::core::latency::RequestFailure;
 use crate::core::target::Http;
@@ -87,7 +87,7 @@ impl Endpoint {
         Ok(Self { url, connect, place })
     }
 
-    /// What `connect` stands for now, as the system of this machine knows it.
+    /// The addresses that `connect` resolves to now, according to this machine's system.
     pub(super) async fn addresses(&self, secrets: &Secrets, trace: &mut Trace) -> Result<Vec<SocketAddr>, Broken> {
         if let Ok(address) = self.connect.parse() {
             return Ok(vec![address]);
@@ -153,7 +153,7 @@ async fn reach(addresses: &[SocketAddr]) -> std::io::Result<TcpStream> {
     TcpStream::connect(addresses).await
 }
 
-/// Whether an error is about this machine and says nothing of the other side: no descriptor, no memory or no port is left.
+/// Whether an error is about this machine and not the other side: no descriptor, memory or port is left.
 fn is_local(err: &std::io::Error) -> bool {
     let code = err.raw_os_error().map(Errno::from_raw_os_error);
     matches!(code, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL))
@@ -164,6 +164,6 @@ where
     T: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
     let (sender, connection) = http1::handshake(io).await?;
-    let task = tokio::spawn(async move { drop(contain(connection).await) });
+    let task = tokio::spawn(async move { drop(catch_panic(connection).await) });
     Ok((sender, task.abort_handle()))
 }
