@@ -6,11 +6,12 @@ use tracing::info;
 
 use super::farewell::program;
 use super::records::MODE;
-use super::{CliError, Look, Outcome, RunbookArgs, drive, loopback, say};
+use super::{CliError, LabKind, Look, Outcome, RunbookArgs, drive, loopback, say};
 use crate::cockpit::CockpitExit;
 use crate::core::fact::Mode;
+use crate::core::time::Span;
 use crate::journal::{LockState, Reader, RunSummary, Store};
-use crate::lab::{self, Attachment, Lab, LabOptions, clean, find, stop};
+use crate::lab::{self, Attachment, Lab, LabOptions, LabSide, clean, find, stop};
 
 /// The message about a lab that outlives its cockpit.
 pub(super) fn goes_on(state: &Path, complete: bool) -> String {
@@ -22,19 +23,20 @@ pub(super) fn goes_on(state: &Path, complete: bool) -> String {
 /// The profile that is made for the lab.
 const PROFILE: &str = "lab";
 
-fn options(state: &Path, one_address: bool) -> Result<LabOptions, CliError> {
+fn options(state: &Path, kind: LabKind) -> Result<LabOptions, CliError> {
     let mut options = LabOptions::new(state);
     options.program = Some(drive::own_path()?);
     // The runbook itself sets up replication.
     options.replication = false;
-    options.one_address = one_address;
+    options.one_address = kind.one_address;
+    options.slow = kind.slow.unwrap_or_default().to_std();
     Ok(options)
 }
 
-fn start(state: &Path, one_address: bool) -> Result<Lab, CliError> {
+fn start(state: &Path, kind: LabKind) -> Result<Lab, CliError> {
     clean(state).map_err(CliError::outside)?;
     say("starting a disposable world on loopback...");
-    let lab = crate::lab::start(&options(state, one_address)?, &mut |line: &str| say(&format!("  {line}")))
+    let lab = crate::lab::start(&options(state, kind)?, &mut |line: &str| say(&format!("  {line}")))
         .map_err(CliError::outside)?;
     info!(process = lab.pid, dir = %lab.dir.display(), "the lab is up");
     Ok(lab)
@@ -91,8 +93,8 @@ fn runbook_vars(of: impl Fn(&str) -> String) -> Vec<(String, String)> {
 
 /// A fresh lab, and whether it was running already. A lab in which a run was begun is not fresh: that run can be
 /// resumed, or the lab ended, but another run would find what it left.
-fn fresh(state: &Path, one_address: bool) -> Result<(Lab, bool), CliError> {
-    let Some(lab) = find(state) else { return Ok((start(state, one_address)?, false)) };
+fn fresh(state: &Path, kind: LabKind) -> Result<(Lab, bool), CliError> {
+    let Some(lab) = find(state) else { return Ok((start(state, kind)?, false)) };
     let lab_run = |run: &RunSummary| {
         run.journal.as_ref().is_ok_and(|journal| {
             journal.meta.created_at >= lab.started_at
@@ -126,8 +128,25 @@ fn still_up(run: &RunSummary, ended: bool) -> String {
     }
 }
 
+/// Makes the new environment of a running lab as slow as the command line says. `None` when it says nothing of that, or
+/// when no lab is running: then one is started.
+fn slowed(state: &Path, kind: LabKind) -> Result<Option<u8>, CliError> {
+    let Some((by, lab)) = kind.slow.zip(find(state)) else { return Ok(None) };
+    lab.slow_down(LabSide::New, by.to_std()).map_err(CliError::outside)?;
+    info!(%by, "the new environment of the lab was slowed down");
+    say(&if by == Span::ZERO {
+        "the lab's new environment answers as fast as it can".to_owned()
+    } else {
+        format!("the lab's new environment answers {by} later from now on; `--slow 0s` ends that")
+    });
+    Ok(Some(0))
+}
+
 /// Drives the runbook in a fresh lab, and ends the lab when the cockpit is left unless it was running before.
-pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool, one_address: bool) -> Outcome {
+pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool, kind: LabKind) -> Outcome {
+    if let Some(status) = slowed(state, kind)? {
+        return Ok(status);
+    }
     // Faults of the runbook and of the terminal are found before anything is started.
     let mut args = runbook.clone();
     if let Some(other) = args.profile.as_deref().filter(|profile| *profile != PROFILE) {
@@ -142,7 +161,7 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool,
     // Checked before anything runs that would have to be ended again.
     loopback::only(&super::check::read(&args, look.color)?.plan)?;
     drive::Seat::check(look)?;
-    let (lab, was_up) = fresh(state, one_address)?;
+    let (lab, was_up) = fresh(state, kind)?;
     let mut set = vars(&lab);
     set.extend(own);
     args.set = set;
@@ -186,8 +205,8 @@ pub(super) fn attach_if_lab(state: &Path, reader: &Reader) -> Result<Option<Atta
     )))
 }
 
-pub(super) fn up(state: &Path, one_address: bool) -> Outcome {
-    let lab = start(state, one_address)?;
+pub(super) fn up(state: &Path, kind: LabKind) -> Outcome {
+    let lab = start(state, kind)?;
     for (name, value) in vars(&lab) {
         say(&format!("{name}={value}"));
     }

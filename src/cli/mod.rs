@@ -28,6 +28,7 @@ use tracing::{error, info};
 
 #[cfg(not(feature = "lab"))]
 use self::without_lab as lab;
+use crate::core::time::Span;
 use crate::diagnostics::DiagnosticLog;
 use crate::term::ColorChoice;
 use crate::text::clean;
@@ -172,6 +173,10 @@ enum Command {
         /// Let every server listen on 127.0.0.1, as where no other loopback address exists (macOS)
         #[arg(long, conflicts_with = "down")]
         one_address: bool,
+        /// Let the new environment answer this much later, such as `300ms`; in a lab that is up, from now on and without
+        /// a cockpit (`0s` makes both equal again)
+        #[arg(long, value_name = "TIME", conflicts_with = "down")]
+        slow: Option<Span>,
         /// Keep the lab running after the cockpit is left
         #[arg(long)]
         keep: bool,
@@ -298,6 +303,16 @@ impl From<crate::journal::JournalError> for CliError {
 
 type Outcome = Result<u8, CliError>;
 
+/// What is said of the lab that is wanted.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "lab"), allow(dead_code, reason = "a build without a lab only refuses it"))]
+struct LabKind {
+    /// Whether every server listens on 127.0.0.1.
+    one_address: bool,
+    /// How much later the new environment answers than it could.
+    slow: Option<Span>,
+}
+
 /// Runs the program.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
@@ -354,9 +369,9 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Baseline { command }) => baseline::baseline(&command, color),
         Some(Command::Watch(args)) => drive::watch(look, &args),
         Some(Command::Lab { down: true, .. }) => lab::down(&state()?),
-        Some(Command::Lab { up: true, one_address, .. }) => lab::up(&state()?, one_address),
-        Some(Command::Lab { runbook, keep, one_address, .. }) => {
-            lab::drive(&state()?, look, &runbook, keep, one_address)
+        Some(Command::Lab { up: true, one_address, slow, .. }) => lab::up(&state()?, LabKind { one_address, slow }),
+        Some(Command::Lab { runbook, keep, one_address, slow, .. }) => {
+            lab::drive(&state()?, look, &runbook, keep, LabKind { one_address, slow })
         }
         Some(Command::Verify { run, head }) => records::verify(&state()?, &run, head.as_deref()),
         Some(Command::Replay { run, verify: true, .. }) => replay::verify(&state()?, run.as_deref()),

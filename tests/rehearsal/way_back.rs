@@ -1,14 +1,12 @@
 //! The forecast of the way back against what the way back took, from every step of the bundled runbook.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use gonogo::core::fact::{Fact, Recorded};
-use gonogo::core::forecast::{self, Estimate};
+use gonogo::core::forecast;
 use gonogo::core::ids::StepId;
 use gonogo::core::plan::{Plan, Reversibility};
-use gonogo::core::rollback::way_back;
 use gonogo::core::state::Run;
 use gonogo::core::time::{At, Span};
 use gonogo::driver::facts_of;
@@ -19,6 +17,11 @@ use gonogo::rehearsal::policy::Policy;
 use gonogo::runbook::{self, Options};
 use gonogo::words::about;
 use gonogo::world::sim::SimOptions;
+
+#[path = "../support/way_back.rs"]
+mod support;
+
+use support::said_and_took;
 
 fn playbook() -> Arc<Plan> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbook.yaml");
@@ -38,30 +41,6 @@ fn learned<'a>(plan: &Plan, rehearsals: impl IntoIterator<Item = &'a [Recorded]>
         gathered.add(MeasuredRehearsal { name: "7a11", real: false, plan, as_now: None, facts }, plan);
     }
     gathered.fact()
-}
-
-/// What the screen says of the way back right before it begins, and what it took: the time in which something is taken
-/// back, since the forecast leaves out the operator's.
-fn said_and_took(plan: &Plan, learned: Option<&Fact>, facts: &[Recorded]) -> (Estimate, Span) {
-    let begins = facts.iter().position(|recorded| matches!(recorded.fact, Fact::UndoStarted { .. })).unwrap();
-    let mut run = Run::default();
-    if let Some(learned) = learned {
-        run.apply(plan, facts[0].at, learned);
-    }
-    for recorded in &facts[..begins] {
-        run.apply(plan, recorded.at, &recorded.fact);
-    }
-    let said = forecast::way(plan, &run, facts[begins].at, &way_back(plan, &run).steps);
-    let mut begun: BTreeMap<&StepId, At> = BTreeMap::new();
-    let mut took = Span::ZERO;
-    for recorded in &facts[begins..] {
-        match &recorded.fact {
-            Fact::UndoStarted { step, .. } => drop(begun.insert(step, recorded.at)),
-            Fact::StepUndone { step, .. } => took = Span(took.0 + recorded.at.since(begun[step]).0),
-            _ => {}
-        }
-    }
-    (said, took)
 }
 
 /// Steps after which something can be taken back, and everything that was done.

@@ -6,6 +6,9 @@
 mod console;
 mod crashes;
 mod operator;
+mod slow;
+#[path = "../../support/way_back.rs"]
+mod support;
 mod world;
 
 use std::collections::BTreeSet;
@@ -14,7 +17,13 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use console::Console;
+use gonogo::core::time::Span;
+use gonogo::driver::facts_of;
+use gonogo::journal::Store;
+use gonogo::runbook::{self, Options};
+use gonogo::words::about;
 use operator::{Goal, Operator, Stop};
+use support::said_and_took;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use world::{Remains, World, eventually};
@@ -118,6 +127,22 @@ impl Place {
             eprintln!("{}", String::from_utf8_lossy(&log.stdout));
         }
         assert!(again.status.success() && said.contains(" 0 differ"), "{said}{again:?}");
+    }
+
+    /// The way back of the newest run took what had been said of it right before, within what the forecast itself says
+    /// it may be off.
+    fn assert_back_as_forecast(&self) {
+        let reader = Store::open(&self.state()).unwrap().read_run(&self.run().parse().unwrap()).unwrap();
+        let facts = facts_of(&reader.tail(reader.head().unwrap().seq).unwrap()).unwrap();
+        let label = |name: &str| reader.meta().labels.get(name).cloned();
+        let set = serde_json::from_str(&label("set").unwrap()).unwrap();
+        let source = String::from_utf8(reader.runbook().unwrap()).unwrap();
+        let read = runbook::load_str("runbook.yaml", source, &Options { profile: label("profile"), set });
+        let plan = read.unwrap_or_else(|error| panic!("{}", error.render(false, 100))).plan;
+        let (said, took) = said_and_took(&plan, None, &facts);
+        let told = format!("said {}, took {took}", about(&said, true));
+        eprintln!("the way back: {told}");
+        assert!(took > Span::ZERO && !said.at_least && took <= said.latest(), "{told}");
     }
 
     /// Directories of labs among the temporary files.
@@ -234,6 +259,22 @@ fn the_switch_is_taken_back_without_loss() {
     assert_eq!(operator.leave(), 1);
     assert_eq!(place.lab_directories(), Vec::<String>::new());
     place.assert_intact();
+    place.assert_back_as_forecast();
+}
+
+#[test]
+fn the_way_back_takes_no_longer_than_was_said_from_earlier_steps_either() {
+    // Replication runs; and everything is ready for the switch. From behind the switch the test above goes back.
+    for from in [8, 13] {
+        let place = Place::new();
+        let mut operator = Operator::at(place.console(&QUICK));
+        assert_eq!(operator.drive(Goal::Step(from)), Stop::Reached, "{}", operator.last.text());
+        let taken = std::iter::from_fn(|| operator.take_back_first()).count();
+        assert!(taken > 1, "from step {from}: {taken}");
+        operator.end("r", "RUN ROLLED BACK");
+        assert_eq!(operator.leave(), 1);
+        place.assert_back_as_forecast();
+    }
 }
 
 #[test]
