@@ -110,7 +110,14 @@ pub fn doing(run: &Run, step: &Step) -> Estimate {
     if let Some(typical) = run.durations(&step.id).and_then(|durations| durations.doing.as_ref()) {
         return Estimate::measured(typical);
     }
-    step.expect.or_else(|| kept(step)).map_or_else(Estimate::unknown, Estimate::said)
+    step.expect.map_or_else(|| doing_at_most(step), Estimate::said)
+}
+
+/// How long doing a step takes where the runbook does not say: what its jobs let pass, and up to what they wait for at
+/// most. Nobody knows how long a job acts.
+fn doing_at_most(step: &Step) -> Estimate {
+    let kept = |job: &Job| if job.action.kept().is_some() { at_most(job) } else { Estimate::unknown() };
+    step.work.jobs.iter().map(kept).fold(Estimate::default(), Estimate::then)
 }
 
 /// How long taking a step back took in rehearsals that went back from the same step as this run. An undo that waits for
@@ -163,14 +170,6 @@ fn at_most(job: &Job) -> Estimate {
         Some(Kept::Wait(Wait::Until(until))) => Estimate::up_to(until.within),
         Some(Kept::Manual(_)) => Estimate::unknown(),
         None => job.action.limit().map_or_else(Estimate::unknown, Estimate::up_to),
-    }
-}
-
-/// The length of a step that only lets time pass.
-fn kept(step: &Step) -> Option<Span> {
-    match step.work.jobs.as_slice() {
-        [job] => job.action.length(),
-        _ => None,
     }
 }
 

@@ -184,6 +184,36 @@ fn without_rehearsals_the_runbooks_word_counts_and_what_it_does_not_say_is_said(
 }
 
 #[test]
+fn what_is_waited_for_may_take_as_long_as_it_may_where_the_runbook_says_no_more() {
+    let text = "
+title: t
+probes: { up: { kind: tcp, address: '127.0.0.1:1' } }
+phases:
+  - title: p
+    steps:
+      - { id: pass, title: Pass, action: { wait: { for: 10m } } }
+      - { id: await, title: Await, action: { wait: { until: { conditions: [up.open], within: 1h } } } }
+      - id: both
+        title: Both
+        action: { section: { steps: [
+          { title: pass, action: { wait: { for: 1m } } },
+          { title: await, action: { wait: { until: { conditions: [up.open], within: 5m } } } },
+        ] } }
+";
+    let mut story = Story::new(read(text, None));
+    assert_eq!(about(&story.rest(), true), "up to 1:16:00");
+    story.does("pass", 600);
+    assert_eq!(about(&story.rest(), true), "up to 1:06:00");
+    story.start("await");
+    story.wait(60);
+    assert_eq!(about(&story.rest(), true), "up to 1:05:00", "what was waited is over");
+    let said = read(&text.replace("id: await,", "id: await, expect: 2m,"), None);
+    assert_eq!(about(&Story::new(said).rest(), true), "up to 18:00");
+    let acts = read(&text.replace("{ wait: { for: 10m } }", "{ command: { run: act, limit: 10m } }"), None);
+    assert!(Story::new(acts).rest().at_least, "nobody knows how long a command acts");
+}
+
+#[test]
 fn steps_beside_one_another_take_as_long_as_the_longer() {
     let mut story = Story::new(read(RUNBOOK, None));
     story.measured(&[
