@@ -16,6 +16,7 @@ mod answers;
 pub mod board;
 pub mod customers;
 pub mod decide;
+pub mod document;
 pub mod due;
 pub mod durations;
 pub mod evidence;

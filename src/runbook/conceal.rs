@@ -14,6 +14,10 @@ const TELLING: [&str; 8] = ["password", "passwd", "passphrase", "secret", "token
 const TEMPLATE: &str = "{{";
 /// What a literal password stands behind in a connection string.
 const PASSWORD: &str = "password=";
+/// Where probes declare fields with their types.
+const FIELDS: &str = "fields";
+/// The types of fields.
+const TYPES: [&str; 5] = ["bool", "int", "float", "string", "any"];
 /// Where a literal secret may stand.
 const SECTIONS: [&str; 5] = ["vars", "targets", "probes", "phases", "profiles"];
 
@@ -70,10 +74,15 @@ fn holds_password(node: &Node) -> bool {
 }
 
 /// Calls `found` with every value under a key that marks a secret. The same few keys come again and again, so `known`
-/// remembers which of them do.
-fn named<'n>(node: &'n Node, known: &mut HashMap<&'n str, bool>, found: &mut impl FnMut(&Node)) {
+/// remembers which of them do. A type that a probe declares for a field is no secret, whatever the name of the field.
+fn named<'n>(node: &'n Node, known: &mut HashMap<&'n str, bool>, found: &mut dyn FnMut(&Node)) {
     for (key, value) in node.entries() {
         match &value.kind {
+            Kind::Map(_) if key.name == FIELDS => named(value, known, &mut |value: &Node| {
+                if !value.text().is_some_and(|text| TYPES.contains(&text)) {
+                    found(value);
+                }
+            }),
             Kind::List(_) | Kind::Map(_) => named(value, known, found),
             _ => {
                 if *known.entry(&key.name).or_insert_with(|| telling(&key.name)) {

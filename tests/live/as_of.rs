@@ -39,7 +39,7 @@ fn document() -> ProbeKind {
     ProbeKind::HttpJson(HttpJsonProbe {
         target: "web".into(),
         path: "/".to_owned(),
-        fields: BTreeMap::from([("n".to_owned(), FieldType::Int)]),
+        fields: BTreeMap::from([("n".to_owned(), FieldType::Int)]).into(),
         as_of: None,
         simulate: BTreeMap::new(),
     })
@@ -49,7 +49,7 @@ fn command(run: &str, of: FieldType) -> ProbeKind {
     ProbeKind::Command(CommandProbe {
         run: CommandLine::Shell(run.to_owned()),
         env: BTreeMap::new(),
-        fields: BTreeMap::from([("n".to_owned(), FieldType::Int), ("t".to_owned(), of)]),
+        fields: BTreeMap::from([("n".to_owned(), FieldType::Int), ("t".to_owned(), of)]).into(),
         as_of: Some("t".to_owned()),
         simulate: BTreeMap::new(),
     })

@@ -21,7 +21,7 @@ async fn a_probe_that_takes_longer_than_its_interval_is_fresh_all_the_while() {
     let probe = CommandProbe {
         run: CommandLine::Shell("sleep 2.3; echo '{\"n\": 1}'".to_owned()),
         env: BTreeMap::new(),
-        fields: BTreeMap::from([("n".to_owned(), FieldType::Int)]),
+        fields: BTreeMap::from([("n".to_owned(), FieldType::Int)]).into(),
         as_of: None,
         simulate: BTreeMap::new(),
     };
@@ -385,7 +385,7 @@ fn probe(text: &str) -> ProbeKind {
     ProbeKind::Command(CommandProbe {
         run: CommandLine::Shell(text.to_owned()),
         env: BTreeMap::new(),
-        fields: BTreeMap::from([("n".to_owned(), FieldType::Int), ("all".to_owned(), FieldType::Any)]),
+        fields: BTreeMap::from([("n".to_owned(), FieldType::Int), ("all".to_owned(), FieldType::Any)]).into(),
         as_of: None,
         simulate: BTreeMap::new(),
     })

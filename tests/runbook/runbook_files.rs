@@ -260,6 +260,27 @@ phases:
 }
 
 #[test]
+fn the_type_of_a_field_is_no_secret_whatever_the_field_is_called() {
+    let text = r#"
+title: T
+targets: { jobs: { http: { url: "https://jobs.example" } } }
+probes:
+  jobs: { kind: http.json, target: jobs, fields: { deploy_key: bool, token: { type: string, at: /token } } }
+  hook: { kind: command, run: ./hook, env: { HOOK_TOKEN: TOLD }, fields: { token_age: int, has_secret: bool } }
+phases:
+  - title: P
+    steps:
+      - { id: a, title: A, gates: [jobs.deploy_key && jobs.token == "" && hook.token_age < 3 && hook.has_secret], action: { manual: [look] } }
+"#;
+    let warnings = |text: &str| {
+        let loaded = runbook::load_str("r.yaml", text, &Options::default()).unwrap_or_else(|errors| panic!("{errors}"));
+        loaded.diagnostics("r.yaml").to_string().matches("a secret stands here in clear text").count()
+    };
+    assert_eq!(warnings(text), 1, "only what the command is given");
+    assert_eq!(warnings(&text.replace("TOLD", "string")), 1, "what a command is given is no type");
+}
+
+#[test]
 fn files_that_are_no_runbook_are_refused_with_a_reason() {
     let directory = tempfile::tempdir().unwrap();
     let load = |path: &Path| {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::core::document::DocumentFields;
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::record::{RecordChanges, WatchedRecord};
 use crate::core::simulate::{Change, Simulated};
@@ -282,6 +283,17 @@ pub fn declared_shape(fields: &BTreeMap<String, FieldType>) -> Shape {
     Shape::Record(fields.iter().map(|(name, &of)| Field::new(name, of.into(), "declared in the runbook")).collect())
 }
 
+/// The same of a JSON document, and complains about places that are none.
+pub fn check_document(fields: &DocumentFields, as_of: Option<&str>) -> Vec<Complaint> {
+    let mut found = check_declared(fields.types(), as_of);
+    let wrong = |at: &str| !at.starts_with('/') || at.replace("~0", "").replace("~1", "").contains('~');
+    for (name, _) in fields.places().iter().filter(|(_, at)| wrong(at)) {
+        let label = "expected a path such as `/data/in/0`, with `~1` for a `/` and `~0` for a `~` in a key";
+        found.push(Complaint::value(&["fields", name, "at"], "this is no place in a JSON document", label));
+    }
+    found
+}
+
 /// Complains about declared fields that no expression could name, and about an `as_of` that is none of them or cannot
 /// hold a time.
 pub fn check_declared(fields: &BTreeMap<String, FieldType>, as_of: Option<&str>) -> Vec<Complaint> {
@@ -292,7 +304,8 @@ pub fn check_declared(fields: &BTreeMap<String, FieldType>, as_of: Option<&str>)
     let wrong = fields.keys().filter(|name| !is_word(name));
     let complaint = |name: &String| {
         let label = "expected letters, digits and `_`, and no reserved word";
-        Complaint::key(&["fields", name], "this cannot name a field", label)
+        let complaint = Complaint::key(&["fields", name], "this cannot name a field", label);
+        complaint.help("name a column with `as`, and a JSON field as you like with its place: `value: { type: int, at: /data/in }`")
     };
     let mut found: Vec<Complaint> = wrong.map(complaint).collect();
     match as_of.map(|name| (name, fields.get(name))) {

@@ -103,7 +103,7 @@ fn json(target: &str, path: &str) -> ProbeKind {
     ProbeKind::HttpJson(HttpJsonProbe {
         target: target.into(),
         path: path.to_owned(),
-        fields: BTreeMap::from([("n".to_owned(), FieldType::Int)]),
+        fields: BTreeMap::from([("n".to_owned(), FieldType::Int)]).into(),
         as_of: None,
         simulate: BTreeMap::new(),
     })

@@ -410,5 +410,5 @@ async fn measure(shared: &Shared, probe: &CommandProbe) -> Result<Value, Failure
         return Err(Failure::new("the command printed more than 1 MiB"));
     }
     let json = declared::json(&out, "what the command printed", &shared.secrets)?;
-    declared::record(&json, &probe.fields, "field", &shared.secrets)
+    declared::document(&json, &probe.fields, &shared.secrets)
 }

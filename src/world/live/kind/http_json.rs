@@ -64,7 +64,7 @@ impl Measure for HttpJsonProbe {
             }
         };
         let json = declared::json(&answer.body, &format!("the answer of {place}"), &shared.secrets)?;
-        declared::record(&json, &self.fields, "field", &shared.secrets)
+        declared::document(&json, &self.fields, &shared.secrets)
     }
 
     fn as_of(&self, seen: &Value, kept: &KeptDocument) -> Result<Vec<AsOf>, Failure> {
