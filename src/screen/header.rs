@@ -118,7 +118,9 @@ impl Ahead {
         // A session that only watches has no steps ahead.
         let driven = !context.watching;
         Self {
-            rest: forecast::rest(plan, run, *now).filter(|rest| driven && rest.says_something()),
+            // The limit of one part says nothing about an end that nobody knows.
+            rest: forecast::rest(plan, run, *now)
+                .filter(|rest| driven && rest.says_something() && (rest.span > Span::ZERO || !rest.at_least)),
             pause: forecast::pause(plan, run, *now).filter(|_| driven),
             back: forecast::way(plan, run, *now, &way.steps),
             way,

@@ -195,10 +195,10 @@ phases:
       - { id: await, title: Await, action: { wait: { until: { conditions: [up.open], within: 1h } } } }
       - id: both
         title: Both
-        action: { section: { steps: [
+        section: { deadline: 10m, steps: [
           { title: pass, action: { wait: { for: 1m } } },
           { title: await, action: { wait: { until: { conditions: [up.open], within: 5m } } } },
-        ] } }
+        ] }
 ";
     let mut story = Story::new(read(text, None));
     assert_eq!(about(&story.rest(), true), "up to 1:16:00");
