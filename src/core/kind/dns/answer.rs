@@ -72,7 +72,7 @@ pub struct Answer {
     pub state: AnswerState,
     /// Whether a value in it is an old one and no new one.
     pub holds_old: bool,
-    /// The values, for the eye.
+    /// The values, for display.
     pub values: String,
     /// Seconds for which it may be kept: the largest TTL on the way from the name to the values.
     pub ttl: Option<i64>,

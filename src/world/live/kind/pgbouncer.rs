@@ -242,7 +242,7 @@ async fn run(shared: &Shared, action: &PgbouncerAction, report: &Reporter, mut s
 enum Unready {
     /// The wanted state is there already.
     Needless(String),
-    /// Something speaks against it.
+    /// It must not be sent.
     Refused(String),
 }
 

@@ -44,7 +44,7 @@ impl Measure for TlsProbe {
 
 /// What a connection was like.
 struct Connection {
-    /// Where it went.
+    /// The address it connected to.
     address: SocketAddr,
     /// How long it took to open.
     opened_in: Duration,
