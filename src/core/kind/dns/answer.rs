@@ -29,7 +29,7 @@ pub enum AnswerState {
     NotImp,
     /// The server does not answer for the zone, or does not resolve.
     Lame,
-    /// What came makes no sense.
+    /// The reply is not a valid answer.
     Invalid,
     /// No answer.
     Timeout,

@@ -75,7 +75,7 @@ impl TlsProbe {
 
         let found = in_time(deadline, tokio::net::lookup_host(endpoint)).await;
         let found: Vec<SocketAddr> = found
-            .ok_or_else(|| format!("nobody resolves {place} in time"))?
+            .ok_or_else(|| format!("{place} was not resolved in time"))?
             .map_err(|err| format!("{place} cannot be resolved: {}", secrets.tell(&err.to_string())))?
             .collect();
         let started = Instant::now();
