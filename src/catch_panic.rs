@@ -1,7 +1,7 @@
 //! Panics that end no more than the work they happen in.
 //!
-//! A probe with an error of ours in it is a probe that fails, not the end of the cockpit. What runs here is watched
-//! poll by poll; the terminal's panic hook asks [`noted`] and then leaves the terminal alone.
+//! A bug of ours in a probe makes that probe fail instead of ending the cockpit. What runs here is guarded poll by
+//! poll; the terminal's panic hook asks [`noted`] and then leaves the terminal alone.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -64,14 +64,14 @@ pub async fn catch_panic<F: Future>(work: F) -> Result<F::Output, Panicked> {
     .await
 }
 
-/// From here on caught panics print nothing: what they say may hold a secret, and is told by whoever catches them.
+/// From here on caught panics print nothing: their text may hold a secret, and whoever catches them reports them.
 pub fn silence_caught_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             if !noted(info) {
-                // Its text may hold anything; the place is ours.
+                // The panic's text may hold anything; the place in the source is harmless.
                 error!(place = info.location().map(ToString::to_string), "a panic");
                 previous(info);
             }

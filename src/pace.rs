@@ -106,7 +106,7 @@ impl Pace {
         self.state().leap
     }
 
-    /// Ends a leap at this moment: from here time goes on at its pace, or stands still again.
+    /// Ends a leap at this moment: from here time passes at its pace, or is paused again.
     pub fn arrived(&self, at: At) {
         let mut state = self.state();
         state.leap = None;
@@ -118,7 +118,7 @@ impl Pace {
         self.state().target()
     }
 
-    /// The real time until shown time comes to `at`; `None` while it stands still.
+    /// The real time until shown time reaches `at`; `None` while it is paused.
     pub fn until(&self, at: At) -> Option<Duration> {
         let state = self.state();
         let speed = SPEEDS.get(state.speed).copied().unwrap_or(1);
@@ -164,9 +164,9 @@ pub enum TimeControl {
     Faster,
     /// The next lower speed.
     Slower,
-    /// Let time stand still, or go on.
+    /// Pauses time, or lets it go on.
     Pause,
-    /// On to where something happens next.
+    /// Goes on to where something happens next.
     FastForward,
     /// To the next decision of a person.
     NextDecision,

@@ -115,7 +115,7 @@ impl RunView {
         }
     }
 
-    /// Takes these for the servers of the run: for a replay that plays readings on a run that is further on.
+    /// Replaces the servers of the run, for a replay that plays readings on a run that is further on.
     pub(crate) fn set_servers(&mut self, servers: Servers) {
         self.run.set_servers(servers);
     }

@@ -26,7 +26,8 @@ pub const OPENED: &str = ">opened";
 /// Source of the samples that hold what jobs printed.
 pub const OUTPUT: &str = ">output";
 
-/// Readings after which the board is kept again: a replay looks at no more than these to know it at any moment.
+/// Readings after which the board is stored again, so that a replay needs at most these to know the board at any
+/// moment.
 const BOARD_EVERY: u32 = 500;
 
 /// Lines that may wait to be kept: as many as are on screen at most.

@@ -12,20 +12,20 @@ use crate::core::fact::Mode;
 use crate::journal::{LockState, Reader, RunSummary, Store};
 use crate::lab::{self, Attachment, Lab, LabOptions, clean, find, stop};
 
-/// What is said of a lab that outlives its cockpit.
+/// The message about a lab that outlives its cockpit.
 pub(super) fn goes_on(state: &Path, complete: bool) -> String {
     let program = program(state);
     let on = if complete { String::new() } else { format!(": `{program} resume` goes on in it") };
     format!("the lab goes on for 15 minutes{on}; `{program} lab --down` ends it")
 }
 
-/// The profile that fits the lab.
+/// The profile that is made for the lab.
 const PROFILE: &str = "lab";
 
 fn options(state: &Path, one_address: bool) -> Result<LabOptions, CliError> {
     let mut options = LabOptions::new(state);
     options.program = Some(drive::own_path()?);
-    // The runbook sets replication up itself: that is part of what is driven.
+    // The runbook itself sets up replication.
     options.replication = false;
     options.one_address = one_address;
     Ok(options)
@@ -45,7 +45,7 @@ fn vars(lab: &Lab) -> Vec<(String, String)> {
     runbook_vars(|name| lab.vars.get(name).cloned().unwrap_or_default())
 }
 
-/// Addresses like those of a lab, to read a runbook with before there is one.
+/// Placeholder addresses for reading a runbook before a lab exists.
 fn stand_ins() -> Vec<(String, String)> {
     runbook_vars(|name| match name {
         "old_db" | "new_db" => "host=127.0.0.1 user=gonogo dbname=shop".to_owned(),
@@ -89,8 +89,8 @@ fn runbook_vars(of: impl Fn(&str) -> String) -> Vec<(String, String)> {
     .to_vec()
 }
 
-/// The lab to drive in, and whether it was up already. One in which a run was begun is no fresh world: that run can
-/// be gone on with, or the lab ended, but another run would find what it left.
+/// A fresh lab, and whether it was running already. A lab in which a run was begun is not fresh: that run can be
+/// resumed, or the lab ended, but another run would find what it left.
 fn fresh(state: &Path, one_address: bool) -> Result<(Lab, bool), CliError> {
     let Some(lab) = find(state) else { return Ok((start(state, one_address)?, false)) };
     let lab_run = |run: &RunSummary| {
@@ -106,7 +106,7 @@ fn fresh(state: &Path, one_address: bool) -> Result<(Lab, bool), CliError> {
     }
 }
 
-/// Why there is no fresh lab, and what to do about it.
+/// The message that says why there is no fresh lab, and what to do about it.
 fn still_up(run: &RunSummary, ended: bool) -> String {
     let name = run.id.short();
     match &run.driver {
@@ -126,9 +126,9 @@ fn still_up(run: &RunSummary, ended: bool) -> String {
     }
 }
 
-/// Drives the runbook in a fresh lab, and takes the lab down when the cockpit is left unless it was up before.
+/// Drives the runbook in a fresh lab, and ends the lab when the cockpit is left unless it was running before.
 pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool, one_address: bool) -> Outcome {
-    // Whether the runbook is good and somebody can see it is known before anything is started.
+    // Faults of the runbook and of the terminal are found before anything is started.
     let mut args = runbook.clone();
     if let Some(other) = args.profile.as_deref().filter(|profile| *profile != PROFILE) {
         return Err(CliError::usage(format!(
@@ -139,7 +139,7 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool,
     let own = std::mem::take(&mut args.set);
     args.set = stand_ins();
     args.set.extend(own.iter().cloned());
-    // Before there is anything that would have to be taken down again.
+    // Checked before anything runs that would have to be ended again.
     loopback::only(&super::check::read(&args, look.color)?.plan)?;
     drive::Seat::check(look)?;
     let (lab, was_up) = fresh(state, one_address)?;
@@ -149,7 +149,7 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool,
     let attachment = lab.attach().map_err(CliError::outside)?;
     let result = drive::start(state, look, &args, Mode::Lab);
     drop(attachment);
-    // A lost terminal is no wish to end anything.
+    // A lost terminal does not mean that the operator wants to end the lab.
     let taken_away = matches!(result, Ok(status) if status == CockpitExit::Detached(String::new()).code());
     if keep || was_up || taken_away {
         say(&goes_on(state, matches!(result, Ok(0))));
@@ -166,8 +166,7 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool,
     result
 }
 
-/// Keeps the lab of a lab run alive while that run is resumed in it. Nothing of a run can be gone on with when its
-/// world is gone.
+/// Keeps the lab of a run alive while that run is resumed in it. Without its lab a lab run cannot be resumed.
 pub(super) fn attach_if_lab(state: &Path, reader: &Reader) -> Result<Option<Attachment>, CliError> {
     let meta = reader.meta();
     if meta.labels.get(MODE).map(String::as_str) != Some(Mode::Lab.as_str()) {

@@ -1,4 +1,4 @@
-//! The command line: what can be asked, and how the answer ends the program.
+//! The command line: its arguments, its commands and its exit statuses.
 
 mod baseline;
 mod bundled;
@@ -76,7 +76,7 @@ pub struct Cli {
     /// When to use colours
     #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto)]
     color: ColorChoice,
-    /// Drive by lines instead of a screen: for screen readers, pipes, CI and dead terminals; `help` lists the commands
+    /// Drive by lines instead of a screen: for screen readers, pipes, CI and terminals that cannot show it; `help` lists the commands
     #[arg(long, global = true)]
     plain: bool,
     /// Append to a file what gonogo itself does, for a report of a fault; the variable `GONOGO_LOG` says how much [default: info]
@@ -91,14 +91,14 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// How the operator wants to be spoken to.
+/// How output is shown to the operator.
 #[derive(Clone, Copy, Debug)]
 struct Look {
     color: ColorChoice,
     plain: bool,
 }
 
-/// A runbook and what of it is in force.
+/// A runbook and the settings it is read with.
 #[derive(Clone, Debug, Args)]
 pub struct RunbookArgs {
     /// The runbook
@@ -246,7 +246,7 @@ enum Command {
 }
 
 impl Command {
-    /// Its word, for the diagnostic log. What it is given is left out.
+    /// The command's name for the diagnostic log. Its arguments are left out.
     fn name(&self) -> &'static str {
         match self {
             Command::Check(_) => "check",
@@ -271,7 +271,7 @@ impl Command {
     }
 }
 
-/// What went wrong, and with which exit status the program ends.
+/// An error with the exit status that the program ends with.
 #[derive(Debug)]
 pub struct CliError {
     status: u8,

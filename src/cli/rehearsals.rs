@@ -1,4 +1,4 @@
-//! `rehearsals`, and the demand for them before a live run.
+//! `rehearsals`, and the check for required rehearsals before a live run.
 
 use std::path::Path;
 
@@ -17,13 +17,14 @@ use crate::rehearsal::ledger::{Rehearsal, demand_status};
 use crate::term::ColorChoice;
 use crate::text::clean;
 
-/// Label of a run on real servers that is a rehearsal: its profile lifts the demand for rehearsals.
+/// Label of a run on real servers that counts as a rehearsal, because its profile requires none.
 pub(super) const REHEARSAL: &str = "rehearsal";
 
 /// The shortest reason for driving without rehearsals, in characters.
 const REASON_MIN: usize = crate::core::decide::REASON_MIN;
 
-/// Whether driving this plan is a rehearsal on real servers: its profile lifts the demand that the runbook makes.
+/// Whether driving this plan is a rehearsal on real servers: its profile lifts the runbook's requirement for
+/// rehearsals.
 pub(super) fn is_rehearsal(args: &RunbookArgs, plan: &Plan, color: ColorChoice) -> Result<bool, CliError> {
     if args.profile.is_none() || plan.rehearsals.is_some() {
         return Ok(false);
@@ -42,7 +43,7 @@ pub(super) struct OnRecord {
     pub(super) real: bool,
 }
 
-/// The run as a rehearsal, if it is one that is wanted. What cannot be read or was changed is none.
+/// The run as a rehearsal, if it is one that is wanted. A run that cannot be read or was changed does not count.
 pub(super) fn rehearsal_of(store: &Store, id: &RunId, wanted: impl Fn(&RunMeta) -> bool) -> Option<OnRecord> {
     let reader = store.read_run(id).ok()?;
     let labels = &reader.meta().labels;
@@ -51,7 +52,7 @@ pub(super) fn rehearsal_of(store: &Store, id: &RunId, wanted: impl Fn(&RunMeta) 
         return None;
     }
     let facts = facts_of(&reader.tail(reader.head().ok()?.seq).ok()?).ok()?;
-    // Labels are outside the chain: what the facts say counts.
+    // Labels are outside the chain, so the facts decide.
     let opened = facts.iter().find_map(|recorded| match &recorded.fact {
         Fact::RunOpened { mode, .. } => Some(*mode),
         _ => None,
@@ -76,8 +77,8 @@ fn on_record(store: &Store) -> Result<Vec<(Rehearsal, Plan, Reader)>, CliError> 
     Ok(found)
 }
 
-/// Rehearsals that may count for a plan. One on real servers, made with the very same file and vars, counts although
-/// its profile gives another plan.
+/// Rehearsals that may count for a plan. One on real servers with the same file and vars counts although its profile
+/// gives another plan.
 fn counting(
     found: &[(Rehearsal, Plan, Reader)],
     plan: &Plan,
@@ -97,7 +98,7 @@ fn counting(
     Ok(rehearsals.collect())
 }
 
-/// What a live run of this plan must record about its rehearsals; or why it may not begin.
+/// What a live run of this plan must record about its rehearsals, or why it may not begin.
 pub(super) fn demanded(
     store: &Store,
     plan: &Plan,

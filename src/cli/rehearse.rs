@@ -38,8 +38,8 @@ use crate::scenario::{self, End, Scenario};
 use crate::term::Charset;
 use crate::world::sim::{SimOptions, SimWorld};
 
-/// When a rehearsal begins on its own clock, unless the runbook has a window: a Saturday night, long ago enough not to
-/// be taken for today.
+/// When a rehearsal begins on its own clock, unless the runbook has a window: a Saturday night, far enough in the past
+/// not to be mistaken for today.
 const START: At = At(1_767_405_600_000);
 
 /// What to rehearse, and how.
@@ -84,7 +84,7 @@ fn speed(text: &str) -> Result<u32, String> {
 }
 
 impl RehearseArgs {
-    /// The rehearsal of this runbook with nothing said.
+    /// The rehearsal of this runbook with default options.
     pub(super) fn of(runbook: RunbookArgs) -> Self {
         Self {
             runbook,
@@ -160,7 +160,7 @@ fn scenario_of(asked: &str, plan: &Plan) -> Result<Scenario, CliError> {
     scenario::load_str(&name, &text, plan).map_err(|faults| CliError::usage(faults.render(false, 100)))
 }
 
-/// The text of a file that is not one of the bundled names.
+/// The text of a file, for a name that is not bundled.
 fn text_of<'a>(asked: &str, what: &str, names: impl Iterator<Item = &'a str>) -> Result<String, CliError> {
     let path = PathBuf::from(asked);
     if !path.exists() {
@@ -234,14 +234,14 @@ struct Summary<'a> {
     ended: End,
     expected: Vec<End>,
     as_expected: bool,
-    /// Why it was given up without an end, if it was.
+    /// Why it was abandoned without an end, if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     given_up: Option<String>,
     #[serde(flatten)]
     debrief: &'a Debrief,
 }
 
-/// Its operator looks at no forecast: what it does follows from the seed alone, and so does its journal.
+/// The automatic operator uses no forecast: what it does follows from the seed alone, and so does its journal.
 fn automatic(state: &Path, args: &RehearseArgs, setting: &Setting) -> Outcome {
     let (policy_name, policy) = policy_of(args, &setting.plan)?;
     let rolls_back = policy.roll_back_after.is_some();
@@ -287,7 +287,7 @@ fn automatic(state: &Path, args: &RehearseArgs, setting: &Setting) -> Outcome {
     Ok(u8::from(!as_expected))
 }
 
-/// How the run should end: as the scenarios say of this policy, and as was asked for where the operator takes everything
+/// How the run should end: as the scenarios say for this policy, or as was requested when the operator takes everything
 /// back or nothing goes wrong.
 fn expected(setting: &Setting, careless: bool, rolls_back: bool) -> Vec<End> {
     let by_scenario = |(_, scenario): &(String, Scenario)| {
@@ -322,7 +322,7 @@ fn say_debrief(setting: &Setting, debrief: &Debrief, charset: Charset) {
     }
 }
 
-/// What can be done with a rehearsal that is over.
+/// The commands for a rehearsal that is over.
 fn ways(
     state: &Path,
     id: &RunId,
@@ -365,7 +365,7 @@ fn ways(
     ways
 }
 
-/// A person in front of a simulated world, over as many cockpits as the scenario takes.
+/// Lets a person rehearse, over as many cockpits as the scenario takes away.
 fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> Outcome {
     let seat = Seat::check(look)?;
     let store = Store::open(state)?;
@@ -397,7 +397,7 @@ fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> 
             seat.take(engine, id.short().to_owned(), false, &mut input).await
         })?;
         let struck = engine.cockpit_fault();
-        // Only a disk that the scenario has filled is waited for; any other fault ends it.
+        // Only a disk that the scenario has filled is waited for; any other fault ends the rehearsal.
         let faulted = engine.engine().fault().is_some() && world.disk().is_full();
         if struck.is_none() && !faulted {
             last_word(&exit, engine.engine(), &id, state, seat.charset());
@@ -431,13 +431,13 @@ fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> 
     Ok(exit.code())
 }
 
-/// The scenario has taken the cockpit. Somebody comes back to it, as with `gonogo resume`.
+/// Resumes after the scenario has taken the cockpit, as `gonogo resume` does.
 fn come_back(world: &Handle, struck: bool, seat: Seat, input: &mut StandardInput) -> Result<(), CliError> {
     let why = if struck { "your cockpit is gone: the scenario took it" } else { "the journal's disk was full" };
     say(&format!("{why}. In a real run you would now type: gonogo resume"));
     if std::io::stdin().is_terminal() {
         say("press enter to resume");
-        // Whatever it is: the answer is to go on.
+        // Any key or line means to go on.
         match seat {
             Seat::Streams(_) => input.get()?.wait_for_line(),
             Seat::Terminal(_) => drop(std::io::stdin().lock().read_line(&mut String::new())),

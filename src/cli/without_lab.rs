@@ -1,4 +1,4 @@
-//! What the command line says about the lab in a build without one.
+//! The lab commands in a build without the lab.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use super::{CliError, Look, Outcome, RunbookArgs};
 use crate::core::fact::Mode;
 use crate::journal::Reader;
 
-/// What a lab run needs, as [`attach_if_lab`] promises it. There is none in this build.
+/// Stands for what [`attach_if_lab`] returns in a build with the lab; it has no value.
 pub(super) enum Attachment {}
 
 fn no_lab() -> CliError {

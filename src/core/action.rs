@@ -86,7 +86,7 @@ impl From<Checklist> for ChecklistForm {
     }
 }
 
-/// An action that never leaves the program: the core keeps it alone.
+/// An action that touches nothing outside: the core carries it out by itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kept<'a> {
     /// A checklist for people.
@@ -135,7 +135,7 @@ macro_rules! define {
                 }
             }
 
-            /// What its kind tells about it; `None` when the core keeps it ([`Self::kept`]).
+            /// What its kind tells about it; `None` when the core carries it out itself ([`Self::kept`]).
             pub fn spec(&self) -> Option<&dyn ActionSpec> {
                 match self {
                     Action::Manual(_) | Action::Wait(_) | Action::Soak(_) => None,
@@ -143,7 +143,7 @@ macro_rules! define {
                 }
             }
 
-            /// The action as the core keeps it; `None` when it leaves the program.
+            /// The action as the core carries it out; `None` when it leaves the program.
             pub fn kept(&self) -> Option<Kept<'_>> {
                 match self {
                     Action::Manual(list) => Some(Kept::Manual(&list.items)),
@@ -158,8 +158,8 @@ macro_rules! define {
 kinds!(define);
 
 impl Action {
-    /// Whether anything outside is touched. Checklists, waits and soaks are kept by the core alone, so after
-    /// a crash they go on where they were; everything else is IN DOUBT.
+    /// Whether it touches anything outside. The core alone carries out checklists, waits and soaks, so after a crash
+    /// they go on where they were; everything else is IN DOUBT.
     pub fn leaves_the_program(&self) -> bool {
         self.spec().is_some()
     }
@@ -190,7 +190,7 @@ impl Action {
         self.spec().map(ActionSpec::addresses).unwrap_or_default()
     }
 
-    /// The longest the action may take by its own account.
+    /// The longest the action may take, as it states itself.
     pub fn limit(&self) -> Option<Span> {
         self.spec().map(ActionSpec::limit).or_else(|| self.waits_within())
     }
@@ -204,7 +204,7 @@ impl Action {
         }
     }
 
-    /// What it changes in a rehearsal by its own account.
+    /// What it changes in a rehearsal, as the action itself declares.
     pub fn simulate(&self) -> &[Change] {
         match self {
             Action::Manual(list) => &list.simulate,
@@ -217,7 +217,7 @@ impl Action {
         self.spec().and_then(ActionSpec::records)
     }
 
-    /// Whether customers are led elsewhere by it: it gives a DNS record other values.
+    /// Whether it sends customers elsewhere, because it gives a DNS record other values.
     pub fn moves_a_record(&self) -> bool {
         self.records().is_some_and(|records| records.changes.iter().any(|change| change.from != change.to))
             || self.simulate().iter().any(|change| matches!(change, Change::Point(_)))

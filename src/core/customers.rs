@@ -1,4 +1,4 @@
-//! Which record customers follow in a rehearsal: told by what the runbook says, never by how its probes are called.
+//! Which DNS record customers follow in a rehearsal. The contents of the runbook decide, never the names of its probes.
 
 use super::action::Action;
 use super::ids::ProbeId;

@@ -1,4 +1,4 @@
-//! When time alone will next change something: what a driver may sleep for, and a simulated world leap over.
+//! When time alone will next change something: until then a driver may sleep, and a simulated world may skip ahead.
 
 use super::action::{Action, Kept, Wait};
 use super::board::Board;

@@ -280,7 +280,7 @@ pub enum Fact {
         /// What went wrong.
         why: String,
     },
-    /// A result came that nobody waits for any more. It changes nothing.
+    /// A result arrived that nothing waits for any more. It changes nothing.
     LateResultIgnored {
         /// Which job.
         key: JobKey,

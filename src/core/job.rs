@@ -30,8 +30,8 @@ impl Direction {
     }
 }
 
-/// Names one job of one attempt. Nothing else may answer for it: results carry this key, and the result of an
-/// old attempt changes nothing. It is also the idempotency key handed to commands.
+/// Names one job of one attempt. Results carry this key, so the result of an old attempt changes nothing. It is also
+/// the idempotency key handed to commands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JobKey {
     /// The step.

@@ -1,5 +1,5 @@
-//! What is worth looking up for while time passes: gates and checks where the run is, dates that were promised. And what
-//! the run waits for when nothing happens by itself.
+//! What is worth stopping for while a rehearsal skips ahead (gates and checks where the run is, dates that were
+//! promised), and what the run waits for when nothing happens by itself.
 
 use super::action::Action;
 use super::evidence::{Evidence, Verdict};
@@ -12,12 +12,12 @@ use super::status::here;
 use super::time::{At, Span};
 use super::{board::Board, progress};
 
-/// How things stand where the run is, as far as nobody decides them.
+/// The state of gates, checks and dates where the run is, apart from what operators decide.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outlook {
     step: Option<StepId>,
     stations: Vec<Station>,
-    /// Whether the stakeholders should have been told something by now.
+    /// Whether a status update to the stakeholders is due.
     update_due: bool,
     /// Whether the step takes longer than it may.
     overdue: bool,
@@ -65,7 +65,7 @@ impl Outlook {
         }
     }
 
-    /// What has changed since an earlier look, in one sentence; `None` when it is nothing, or what facts tell.
+    /// What has changed since an earlier look, in one sentence; `None` when nothing has, or only what facts report.
     pub fn change_since(&self, before: &Outlook) -> Option<String> {
         if self.step == before.step {
             let pairs = self.stations.iter().filter_map(|station| {
@@ -103,7 +103,7 @@ fn stations(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Vec<
     }
 }
 
-/// When the stakeholders should hear something next; past when they should have. `None` when nothing was promised.
+/// When the next status update to the stakeholders is due; in the past when it is late. `None` when none was promised.
 pub fn update_due_at(plan: &Plan, run: &Run) -> Option<At> {
     let comms = plan.comms.as_ref().filter(|_| run.ended.is_none())?;
     Some(run.last_update?.plus(comms.every))
@@ -116,7 +116,7 @@ fn overdue_at(run: &Run, step: Option<&Step>) -> Option<At> {
     Some(run.step(&step.id).started?.plus(step.max?))
 }
 
-/// The next moment after now at which a date is missed that nothing in the world depends on.
+/// The next moment after now at which a date is missed that nothing in the simulated world depends on.
 pub fn next_date(plan: &Plan, run: &Run, now: At) -> Option<At> {
     let dates = [update_due_at(plan, run), overdue_at(run, here(plan, run))];
     dates.into_iter().flatten().filter(|at| *at > now).min()
@@ -131,8 +131,8 @@ pub fn moves_by_itself(plan: &Plan, run: &Run) -> bool {
     })
 }
 
-/// What the run waits for its operator to do, when nothing else can bring it on. `None` while something is under way, or
-/// a gate of the next step is shut: that may open by itself.
+/// What the run needs from its operator, when nothing else can move it on. `None` while something is under way, or
+/// while a gate of the next step is shut: that may open by itself.
 pub fn waits_for(plan: &Plan, run: &Run, board: &Board, now: At) -> Option<String> {
     if run.ended.is_some() {
         return Some("the run is over".to_owned());

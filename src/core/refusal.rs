@@ -6,7 +6,7 @@ use super::ids::{StepId, Who};
 use super::plan::Plan;
 use super::time::Span;
 
-/// What can be done instead of what was refused. Which key or order does it is known to the front end only.
+/// What can be done instead of what was refused. Only the front end knows which key or order does it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
     /// Wait until it is over.
@@ -122,9 +122,9 @@ pub enum Refusal {
     PointOfNoReturn(StepId),
     /// There is no way back in the runbook.
     NoUndo(StepId),
-    /// There is nothing to take back.
+    /// The step leaves nothing behind, so there is nothing to take back.
     LeavesNothing(StepId),
-    /// The runbook's own way comes first.
+    /// The runbook's own undo has not been tried; it comes first.
     UndoNotTried(StepId),
     /// Something later rests on it.
     NeededBy {
@@ -160,8 +160,8 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The sentence for people who see the plan, and know its steps by number and title. `advise` puts an advice about a
-    /// step into words, with the key or order that follows it.
+    /// The sentence for the operator, with steps by number and title. `advise` words an advice about a step, with the
+    /// key or order that follows it.
     pub fn told(&self, plan: &Plan, advise: &dyn Fn(&StepId, Advice) -> String) -> String {
         self.sentence(&|id| plan.named(id), advise)
     }

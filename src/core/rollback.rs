@@ -34,9 +34,9 @@ pub struct Back {
     pub in_doubt: bool,
 }
 
-/// Plans the way back from the present state. Steps come in the reverse of the order in which they were
-/// started, except that nothing is taken back before what rests on it: a step that was skipped first and done
-/// later is older than what needs it.
+/// Plans the way back from the present state. Steps come in the reverse of the order in which they were started, except
+/// that a step is taken back only after all that need it: one that was skipped first and done later can be newer than a
+/// step that needs it.
 pub fn way_back(plan: &Plan, run: &Run) -> WayBack {
     let mut way = WayBack::default();
     for id in back_in_order(plan, run) {
@@ -71,7 +71,7 @@ pub fn is_going_back(run: &Run) -> bool {
     run.touched().filter_map(|(_, step)| step.undo_started).max() > forward
 }
 
-/// The step that was last begun to be taken back, whatever came of it.
+/// The step whose undo began last, whatever its result.
 pub fn newest_back(run: &Run) -> Option<&StepId> {
     let back = run.touched().filter_map(|(id, step)| step.undo_started.map(|at| (at, id)));
     back.max_by_key(|(at, _)| *at).map(|(_, id)| id)
@@ -87,7 +87,7 @@ pub fn to_be_stopped_before(plan: &Plan, run: &Run, id: &StepId) -> Option<StepI
 fn back_in_order<'a>(plan: &'a Plan, run: &'a Run) -> Vec<&'a StepId> {
     let mut seen = BTreeSet::new();
     let mut ordered = Vec::new();
-    // A depth-first walk with a stack of its own: a step leaves when all that rest on it have left.
+    // A depth-first walk on an explicit stack: a step leaves when all that need it have left.
     let mut stack: Vec<(&StepId, bool)> = Vec::new();
     for id in run.newest_first() {
         stack.push((id, false));
@@ -104,12 +104,13 @@ fn back_in_order<'a>(plan: &'a Plan, run: &'a Run) -> Vec<&'a StepId> {
     ordered
 }
 
-/// The job with which taking a step back goes on: the first that no earlier try has done, or the waits right before
-/// it, since what was true then may not be true any more. 0 for a first try.
+/// The job with which taking a step back goes on: the first that no earlier attempt has done, or the waits right before
+/// it, since their conditions may no longer hold. 0 for a first attempt.
 pub fn goes_on_with(plan: &Plan, run: &Run, id: &StepId) -> u16 {
     let Some(undo) = plan.step(id).and_then(|step| step.undo.as_ref()) else { return 0 };
     let done = usize::from(run.step(id).undo_done());
-    // Everything done and not undone: nobody knows what is left, so all of it is looked at again.
+    // When every job is done and the step is still not undone, what is left is unknown, so the undo starts again from
+    // its first job.
     let done = undo.jobs.get(..done).filter(|done| done.len() < undo.jobs.len()).unwrap_or_default();
     let waits = done.iter().rev().take_while(|job| matches!(job.action.kept(), Some(Kept::Wait(_)))).count();
     u16::try_from(done.len() - waits).unwrap_or(0)
@@ -125,7 +126,7 @@ pub fn needed_by(plan: &Plan, run: &Run, id: &StepId) -> Vec<StepId> {
     plan.resting_on(id).into_iter().filter(rests).collect()
 }
 
-/// Whether a step keeps a run from being called rolled back.
+/// Whether a step keeps a run from ending as rolled back.
 pub(super) fn is_in_the_way_of_having_rolled_back(run: &Run, step: &Step) -> bool {
     matches!(run.phase(&step.id), StepProgress::Running(_)) || (run.has_effect(&step.id) && !step.leaves_nothing())
 }

@@ -79,7 +79,7 @@ impl Run {
         &self.servers
     }
 
-    /// Takes these for its servers: for a replay that judges readings of an earlier time.
+    /// Replaces the servers of the run, for a replay that judges readings of an earlier time.
     pub fn set_servers(&mut self, servers: Servers) {
         self.servers = servers;
     }
@@ -107,7 +107,7 @@ impl Run {
         self.order.iter().rev()
     }
 
-    /// Whether the step no longer holds back those that need it.
+    /// Whether the step no longer keeps those that need it waiting.
     pub fn is_settled(&self, id: &StepId) -> bool {
         matches!(self.phase(id), StepProgress::Done { .. } | StepProgress::Skipped { .. })
     }
@@ -178,15 +178,16 @@ impl Run {
                     let step = self.steps.entry(id.clone()).or_insert_with(|| UNTOUCHED.clone());
                     step.apply(plan, at, id, fact, &mut self.writes);
                     if !was_undone && matches!(self.phase(id), StepProgress::Undone { .. }) {
-                        self.no_longer_done_either(plan, at, id);
+                        self.reopen_dependents_without_effect(plan, at, id);
                     }
                 }
             }
         }
     }
 
-    /// A soak promises that its guards were watched all the time, and what is awaited can only come true while
-    /// somebody looks: time without a driver, or with one asleep, counts for neither.
+    /// Leaves out time in which nobody watched, because no driver was there or its machine slept. A soak promises that
+    /// its guards were watched all the time, and a wait can end only while somebody looks, so such time counts for
+    /// neither.
     fn leave_unwatched_time_out(&mut self, plan: &Plan, at: At, away: Span) {
         for step in self.steps.values_mut() {
             match &mut step.phase {
@@ -205,9 +206,9 @@ impl Run {
         }
     }
 
-    /// What rested on a step that is taken back and leaves nothing to take back itself (a check, a wait, a
-    /// checklist) holds no longer: driving forward again does it again.
-    fn no_longer_done_either(&mut self, plan: &Plan, at: At, id: &StepId) {
+    /// Reopens steps that need a step that was taken back and that have no effect of their own (a check, a wait, a
+    /// checklist): going forward does them again.
+    fn reopen_dependents_without_effect(&mut self, plan: &Plan, at: At, id: &StepId) {
         for id in plan.resting_on(id) {
             if let Some(resting) = self.steps.get_mut(&id)
                 && matches!(resting.phase, StepProgress::Done { .. })

@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct At(pub i64);
 
 impl At {
-    /// Later than every moment: what has not happened.
+    /// Later than every moment: stands for what never happens.
     pub const NEVER: At = At(i64::MAX);
 
     /// Time from `earlier` to here; zero if `earlier` is later.

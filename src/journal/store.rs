@@ -132,7 +132,7 @@ impl Store {
         let drafting = drafts::keep(&self.runs);
         let draft = RunDir { id: id.clone(), path: drafts::path(&self.runs, id, holder) };
         let lock = build(&draft, new, holder).inspect_err(|_| {
-            // The reason is on its way to the operator; what is left of the draft is only litter.
+            // The error goes to the operator; what is left of the draft may stay.
             let _ = fs::remove_dir_all(&draft.path);
         })?;
         fs::rename(&draft.path, &dir.path).map_err(|cause| {

@@ -12,7 +12,7 @@ use crate::core::state::Run;
 use crate::core::status::{picture, stop_word};
 use crate::core::time::{At, Span};
 
-/// How long a question is taken to have been on screen: no fact says it.
+/// Time for which a question is assumed to have been on screen; no fact records it.
 const LONG_SHOWN: Span = Span(60_000);
 
 /// What was asked for. The picture it was asked on is not recorded.
@@ -186,7 +186,7 @@ impl Question<'_> {
         command.into_iter().map(|command| Input::Operator { by: by.clone(), command }).collect()
     }
 
-    /// The confirmation as it must have been: made on the picture of that moment, long enough on screen.
+    /// The confirmation as it must have been: made on the picture of that moment, after long enough on screen.
     fn confirmation(&self, step: &Step, typed: String, second: Option<Who>, board: &Board, at: At) -> Confirmation {
         Confirmation {
             step: step.id.clone(),
@@ -202,14 +202,14 @@ fn testified(evidence: Vec<(ConditionId, Evidence)>) -> Ground {
     Ground::Evidence(evidence, Baselines::new())
 }
 
-/// Whether the core keeps this job itself, and then whether readings matter to how it ends.
+/// Whether the core carries out this job itself, and then whether readings decide how it ends.
 fn kept_by_the_core(plan: &Plan, key: &JobKey) -> Option<bool> {
     let kept = plan.action(key)?.kept()?;
     Some(!matches!(kept, Kept::Wait(Wait::For(_))))
 }
 
-/// The stations of the poll before a start, without those that are no conditions: the window of the change is judged
-/// by the clock, and what is counted by what it is counted from.
+/// The gates of a start, without those that are not conditions: the window of the change is judged by the clock, and
+/// counted numbers by their baselines.
 fn of_poll(plan: &Plan, step: &Step, evidence: Vec<Evidence>) -> Vec<(ConditionId, Evidence)> {
     let skip = usize::from(plan.window.is_some());
     let gates = step.gates.iter().map(|gate| gate.condition);

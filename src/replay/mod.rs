@@ -31,7 +31,7 @@ use crate::session::RunSession;
 /// Time between two looks at what has happened meanwhile.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// More shown time than this is not played through: the frame is put where it should be.
+/// A longer stretch of shown time is not played through: the frame jumps to its place.
 const FAR: Span = Span::secs(300);
 
 /// A recorded run that is played.
@@ -44,7 +44,8 @@ pub struct Replay {
     /// Why nothing further can be shown.
     fault: Option<String>,
     left: bool,
-    /// The moment of the fact that was gone to last: later, its decision is already the one before.
+    /// The moment of the fact that was last gone to. Once time has moved past it, that fact's decision counts as the
+    /// previous one.
     landed: At,
 }
 
@@ -134,7 +135,7 @@ impl Replay {
         }
     }
 
-    /// Lets time stand still at this moment.
+    /// Stops time at this moment.
     fn stop(&self, at: At) {
         if !self.pace.view().paused {
             self.pace.toggle();
@@ -148,7 +149,7 @@ impl RunSession for Replay {
         &self.frame.view
     }
 
-    /// The record speaks of facts; what was on its way to the disk is in none of them.
+    /// A record holds only what was durable, so nothing is on its way to the disk here.
     fn status(&self) -> SessionStatus<'_> {
         let place = PlaybackPosition {
             fact: self.frame.view.seq(),
@@ -163,7 +164,7 @@ impl RunSession for Replay {
         }
     }
 
-    /// Nothing comes of it: front ends refuse it before it gets here, and here is nothing to do it with.
+    /// Does nothing: front ends refuse commands in a replay, and there is no executor to carry one out.
     fn command(&mut self, _command: Command) {}
 
     fn control_time(&mut self, control: TimeControl) -> Result<(), String> {
@@ -209,7 +210,7 @@ impl RunSession for Replay {
             return Turn::Left;
         }
         if self.pace.view().paused {
-            // Only a key goes on from here, and whoever presses one drops this wait.
+            // Only a key can continue from here, and a key press drops this wait.
             self.pace.changed().await;
         } else {
             sleep(FRAME).await;

@@ -212,13 +212,13 @@ impl Recording {
         before.or_else(|| self.facts.iter().find(starts)).map(|recorded| self.end_of_decision(recorded.seq))
     }
 
-    /// Whether the record says too little about readings to hold evidence against them.
+    /// Whether the record says too little about readings to compare evidence with them.
     pub fn lacks_readings(&self) -> bool {
         self.inexact
     }
 
-    /// Whether readings that this fact rests on may have gone with the driver: it did not leave in an orderly manner,
-    /// and nothing that arrived after the fact is in the record.
+    /// Whether readings that this fact rests on may have been lost with the driver: it did not leave in an orderly
+    /// manner, and nothing that arrived after the fact is in the record.
     ///
     /// # Errors
     ///

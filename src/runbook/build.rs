@@ -25,7 +25,7 @@ use super::needs;
 use super::substance::Substance;
 use super::tree::Node;
 
-/// Makes the plan, or tells every fault.
+/// Makes the plan, or reports every fault.
 pub(super) fn plan(
     runbook: &Runbook,
     root: &Node,
@@ -81,7 +81,7 @@ pub(super) fn plan(
 /// Baselines count as they are: another one makes another plan.
 fn digest(resolved: &impl Serialize, baselines: &BTreeMap<ProbeId, Arc<str>>) -> String {
     let mut hashing = BufWriter::new(Hashing(Sha256::new()));
-    // Nothing in a runbook fails to be written as JSON, and hashing does not fail.
+    // Every runbook can be written as JSON, and hashing cannot fail.
     let _ = serde_json::to_writer(&mut hashing, resolved);
     if !baselines.is_empty() {
         let _ = serde_json::to_writer(&mut hashing, baselines);
@@ -115,7 +115,7 @@ fn work(targets: &Targets, jobs: Vec<Job>, deadline: Option<Span>, section: bool
     work
 }
 
-/// A step before its needs are linked: the plan's step with the places needed for that.
+/// A step before its needs are linked: the plan's step, and the places for faults in its needs.
 pub(super) struct Draft {
     pub step: Step,
     /// Where its id stands.
@@ -133,7 +133,7 @@ struct Builder<'r> {
     shapes: BTreeMap<ProbeId, Shape>,
     conditions: Vec<Condition>,
     known: HashMap<String, Result<ConditionId, Vec<ExprError>>>,
-    /// Who asks the conditions compiled now.
+    /// The step for which conditions are being compiled.
     asker: Asker,
     faults: Vec<Diagnostic>,
 }
@@ -200,7 +200,7 @@ impl<'r> Builder<'r> {
             let label = "expected `free`, `lossless` or `lossy`";
             self.fault("a step with an undo cannot be irreversible", node.path(&["reversibility"]).mark, label);
         }
-        // A cost that is not written down was forgotten, and the step would be missing on the way back.
+        // A missing reversibility is taken for forgotten: without it the step would be missing on the way back.
         let changes = work.jobs.iter().any(|job| job.action.leaves_the_program());
         if changes && undo.is_none() && node.get("reversibility").is_none() {
             let fault = Diagnostic::new(format!(
@@ -334,7 +334,7 @@ impl<'r> Builder<'r> {
         }
     }
 
-    /// A condition of a member's undo, as the undo of the whole step asks it.
+    /// Compiles a condition of a member's undo again, for the undo of the whole step.
     fn asked_anew(&mut self, id: ConditionId, node: &Node) -> ConditionId {
         let counting = self.conditions.get(id.0).filter(|condition| condition.counts());
         let Some(text) = counting.map(|condition| condition.source().to_owned()) else { return id };
@@ -407,9 +407,9 @@ impl<'r> Builder<'r> {
         guards
     }
 
-    /// Compiles an expression once; its faults are told wherever it stands.
+    /// Compiles an expression once; its faults are reported wherever it stands.
     fn condition(&mut self, text: &str, node: &Node) -> Option<ConditionId> {
-        // Growth is counted from the beginning of the step that asks, so each step has a condition of its own.
+        // Growth is counted from the beginning of the step that asks, so each step needs a condition of its own.
         let counts = text.contains("increase");
         let key = if counts { format!("{text} {} {}", self.asker.step, self.asker.undo) } else { text.to_owned() };
         let known = if let Some(known) = self.known.get(&key) {
@@ -452,8 +452,7 @@ fn expression<'n, 's>(node: &'n Node<'s>) -> &'n Node<'s> {
     node.get("that").unwrap_or(node)
 }
 
-/// What takes a section back: its members' undos in reverse order. None when something that was done outside
-/// would stay.
+/// The undo of a section: its members' undos in reverse order. `None` when a change made outside would remain.
 fn reversed(targets: &Targets, forward: &Work) -> Option<Work> {
     let stays = |job: &&Job| job.undo.is_none() && job.action.leaves_the_program();
     if forward.jobs.iter().any(|job| stays(&job)) {

@@ -1,4 +1,4 @@
-//! Warnings: what a runbook may say, but should not without a thought.
+//! Warnings: what a runbook is allowed to say but probably should not.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use super::template::Used;
 use super::tree::Node;
 use super::unrehearsed::conditions;
 
-/// Warnings after which no further steps are looked at: nobody reads more.
+/// Warnings after which no further steps are checked, since nobody reads more.
 const ENOUGH: usize = 1_000;
 
 /// Everything worth a second look.
@@ -44,7 +44,7 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
     found
 }
 
-/// Conditions on what resolvers say of a record, where none is to be asked: they are never GO.
+/// Warns of conditions on resolvers where the target lists none: they are never GO.
 fn without_resolvers(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
     let asks_nobody = |id: &ProbeId| {
         let record = plan.probes.get(id).and_then(|probe| probe.kind.record());
@@ -101,7 +101,8 @@ fn step(step: &Step, node: &Node, found: &mut Vec<Diagnostic>) {
             );
         }
     }
-    // People, time, an exit status, an HTTP status and an expected result tell by themselves.
+    // For these actions the result itself shows success: people, time, an exit status, an HTTP status, an expected
+    // result.
     let tells = step.action.as_ref().is_some_and(Action::tells_by_itself);
     if step.verify.is_empty() && !tells {
         warn(format!("nothing tells whether `{id}` worked"), mark, "no verify", "add `verify:`");
@@ -123,7 +124,7 @@ fn actions<'a, 'n>(step: &'a Step, node: &'n Node<'n>) -> Vec<(&'a Action, bool,
     alone.chain(of_section).collect()
 }
 
-/// Warns where nothing tells which of several records the customers of a rehearsal follow.
+/// Warns where nothing says which of several records the customers of a rehearsal follow.
 fn customers(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
     let followed = followed(plan);
     let [(first, taken), others @ ..] = followed.as_slice() else { return };
@@ -181,13 +182,13 @@ fn unused(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used, found: &mut 
     }
 }
 
-/// A limit that somebody wrote and that is longer than a reading stays good: whoever wrote it must know what gates see
-/// while a measurement lasts, and how old what they see may be.
+/// Warns of a limit that was written out and is longer than a reading stays fresh: gates are UNKNOWN during such a
+/// measurement, and its reading may be old and still count.
 fn long_limits(runbook: &Runbook, root: &Node, found: &mut Vec<Diagnostic>) {
     for (id, probe) in &runbook.probes {
         let Some(limit) = root.path(&["probes"]).get(id).and_then(|node| node.get("limit")) else { continue };
         let stale_after = probe.stale_after(Span::ZERO);
-        // A reading of many measurements does not wait for any one of them.
+        // A reading over many measurements does not depend on any single one.
         if probe.limit <= stale_after || probe.kind.window() > 1 {
             continue;
         }

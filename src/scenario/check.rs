@@ -1,4 +1,4 @@
-//! Holds a scenario against a plan: unknown names, impossible times, faults that nothing in the plan can have.
+//! Checks a scenario against a plan: unknown names, impossible times, faults that nothing in the plan can have.
 
 use crate::core::ids::{ProbeId, StepId};
 use crate::core::nearest::suggestion;

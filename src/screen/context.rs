@@ -16,7 +16,7 @@ use crate::history::{History, OutputTail};
 use crate::pace::ShownTime;
 use crate::run_view::RunView;
 
-/// What is to be said about a session besides its run.
+/// What a session adds to a screen besides its run.
 #[derive(Clone, Debug)]
 pub struct SessionStatus<'a> {
     /// Who sits here.
@@ -29,16 +29,16 @@ pub struct SessionStatus<'a> {
     pub fault: Option<&'a str>,
     /// Whether a decision is on its way to the disk.
     pub recording: bool,
-    /// Since when the journal owes an answer, when that is longer than it should be.
+    /// Since when an answer of the journal is overdue; `None` while it is not.
     pub silent: Option<At>,
     /// Whether the session is on its way out.
     pub leaving: bool,
-    /// How time passes, where it is not the time of the world.
+    /// How time passes, where it is not real time.
     pub shown_time: Option<ShownTime>,
 }
 
 impl<'a> SessionStatus<'a> {
-    /// A session in which all is well and time is the world's own.
+    /// A session in which all is well and time is real time.
     pub fn new(who: &'a Who, now: At) -> Self {
         Self { who, now, refusal: None, fault: None, recording: false, silent: None, leaving: false, shown_time: None }
     }
@@ -81,13 +81,13 @@ pub struct ViewContext<'a> {
     pub fault: Option<&'a str>,
     /// Whether a decision is on its way to the disk.
     pub recording: bool,
-    /// Since when the journal owes an answer, when that is longer than it should be.
+    /// Since when an answer of the journal is overdue; `None` while it is not.
     pub silent: Option<At>,
     /// Whether this cockpit is on its way out.
     pub leaving: bool,
     /// Panes only, no steps.
     pub watching: bool,
-    /// How time passes, where it is not the time of the world.
+    /// How time passes, where it is not real time.
     pub shown_time: Option<ShownTime>,
     /// What the operator is looking at and typing.
     pub ui: &'a UiState,

@@ -29,7 +29,7 @@ pub(super) fn detail(context: &ViewContext, whole: bool) -> Detail {
     let asked = context.ui.prompt.as_ref().map(|prompt| &prompt.ask);
     let confirming = matches!(asked, Some(Ask::Start { .. } | Ask::OverrideReason(_)));
     let taking_back = matches!(asked, Some(Ask::Undo { .. })).then_some(step.undo.as_ref()).flatten();
-    // What is being confirmed, and on what, comes first while it is asked. That gates are shut comes before that.
+    // While a question is open, what is being confirmed and its gates come first, shut gates before everything.
     if confirming {
         let over = !matches!(asked, Some(Ask::Start { reason: None, .. }));
         if over {
@@ -44,7 +44,7 @@ pub(super) fn detail(context: &ViewContext, whole: bool) -> Detail {
     if let Some(work) = taking_back {
         blocks.push(will_take_back(work));
     }
-    // What is awaited now comes before what was to be read before.
+    // What is awaited now comes before the instructions.
     let watched =
         matches!(state, StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying);
     if let StepProgress::Running(running) = &progress.phase {
@@ -319,7 +319,8 @@ fn boards(context: &ViewContext, step: &Step, state: StepState, blocks: &mut Vec
     }
 }
 
-/// What will be verified, of a step whose work is not over: a NO-GO beside it would be no news and look like trouble.
+/// What will be verified, for a step whose work is not over: a NO-GO beside it would mean nothing yet and look like a
+/// fault.
 fn afterwards(step: &Step, state: StepState, blocks: &mut Vec<Block>) {
     let before = [StepState::Waiting, StepState::Gated, StepState::Ready, StepState::Running, StepState::Undone];
     if step.verify.is_empty() || !before.contains(&state) {
@@ -336,8 +337,8 @@ fn board(heading: &str, rows: &[Evidence]) -> Block {
     Block::Board { heading: heading.to_owned(), rows: rows.iter().map(gate_row).collect() }
 }
 
-/// `lag.streaming = true, lag.seconds = 6 ms` without the probe's name where only one is read: the gate's own name says
-/// what it is about, and the column is narrow. No value is told twice.
+/// `lag.streaming = true, lag.seconds = 6 ms`, without the probe's name where only one is read, since the gate's own
+/// name says what it is about and the column is narrow. No value is shown twice.
 fn brief<'a>(told: impl Iterator<Item = &'a str>) -> String {
     let mut values: Vec<&str> = Vec::new();
     for value in told.flat_map(|actual| actual.split(", ")).filter(|value| !value.is_empty()) {
@@ -369,7 +370,7 @@ pub(super) fn gate_row(gate: &Evidence) -> GateRow {
     };
     let verdict = gate.assessment.verdict;
     GateRow {
-        // GO that has not held long enough is not yet a GO for the operator; the word says so by its hold.
+        // A GO that has not held long enough does not open the gate yet; the hold beside it says so.
         verdict,
         name: clean(&gate.name).into_owned(),
         now: clean(&actual.join(", ")).into_owned(),
@@ -381,7 +382,7 @@ pub(super) fn gate_row(gate: &Evidence) -> GateRow {
     }
 }
 
-/// What the step will do; of what is done the operator sees it on asking only.
+/// What the step will do. For a step that is done it is shown only on request.
 fn preview(context: &ViewContext, step: &Step, state: StepState, whole: bool, blocks: &mut Vec<Block>) {
     if whole || !matches!(state, StepState::Done | StepState::Skipped | StepState::Verifying) {
         let mut block = will_do(context, step, whole);
@@ -424,7 +425,7 @@ fn will_take_back(work: &Work) -> Block {
     Block::Lines { heading: format!("TAKING IT BACK WILL DO · {what}"), lines }
 }
 
-/// The jobs of a section by name: what each does in full is too long to be seen at once.
+/// The jobs of a section by title: all statements at once would be too long to read.
 fn jobs(work: &Work) -> Vec<Text> {
     let name = |(at, job): (usize, &Job)| {
         Text::plain(format!("{}. {}", at + 1, clean(&job.title))).and(Role::Dim, format!(" · {}", job.action.kind()))

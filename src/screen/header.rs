@@ -1,4 +1,4 @@
-//! The header: what must be true to the operator's eye at any moment.
+//! The header: what the operator must be able to see at any moment.
 
 use super::keys::KeyAction;
 use super::naming::name_of;
@@ -54,7 +54,7 @@ fn mode(context: &ViewContext) -> String {
     }
 }
 
-/// What the disk was too slow for: the panes show it now, a replay will not.
+/// How many readings the disk was too slow to keep: the panes show them now, a replay will not.
 fn unkept(context: &ViewContext) -> Text {
     match context.samples_dropped {
         0 => Text::default(),
@@ -100,7 +100,7 @@ fn alarm(context: &ViewContext) -> Option<String> {
     }
 }
 
-/// The forecast and the way back, computed once for a picture.
+/// The forecast and the way back, computed once per picture.
 struct Ahead {
     /// The rest of the work.
     rest: Option<Estimate>,
@@ -115,7 +115,7 @@ impl Ahead {
     fn of(context: &ViewContext) -> Self {
         let ViewContext { plan, run, now, .. } = context;
         let way = way_back(plan, run);
-        // Whoever only watches has nothing ahead.
+        // A session that only watches has no steps ahead.
         let driven = !context.watching;
         Self {
             rest: forecast::rest(plan, run, *now).filter(|rest| driven && rest.says_something()),
@@ -179,14 +179,14 @@ fn update(context: &ViewContext) -> Text {
     }
 }
 
-/// How much is told where there is little room.
+/// How much detail is shown where there is little room.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Told {
     /// Everything.
     Whole,
     /// Without spreads.
     Brief,
-    /// What has happened, and of the forecast what needs the operator.
+    /// What has happened, and of the forecast only what needs the operator.
     Bare,
 }
 
@@ -256,7 +256,7 @@ fn customers(context: &ViewContext) -> Text {
         _ => return label.and(Role::Unknown, "no reading"),
     };
     let read = match (ended, context.board.latest(probe).and_then(|latest| latest.good.as_ref())) {
-        // What was recorded with the end of the run is as old as the end.
+        // What was recorded with the end of the run has the age of that end.
         (Some(_), _) => run_ended_at(context).map(|at| format!(" as of {} UTC", words::utc(at))),
         (None, Some((at, _))) => Some(format!(" · {}", words::age(context.now.since(*at)))),
         (None, None) => None,

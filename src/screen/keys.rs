@@ -1,6 +1,6 @@
-//! Every key and every order, once: footer, help, advice and the handling of keys all come from this table.
+//! The table of every key and every order. Footer, help, advice and the handling of keys all come from it.
 //!
-//! A key is named here without the terminal's library; [`crate::ui::keys`] turns a key press into one. An order is the
+//! Keys are named here independently of the terminal library; [`crate::ui::keys`] converts key presses. An order is the
 //! line that does the same in the plain mode.
 
 use std::fmt;
@@ -68,9 +68,9 @@ pub enum KeyAction {
     Faster,
     /// Let time pass slower.
     Slower,
-    /// Let time stand still, or go on.
+    /// Pauses time, or lets it go on.
     Pause,
-    /// On to where something happens next.
+    /// Goes on to where something happens next.
     FastForward,
     /// To the next decision of a replayed run.
     NextDecision,
@@ -94,7 +94,7 @@ impl KeyAction {
         KEYS.iter().find(|def| def.action == self)
     }
 
-    /// The key that is told for it: `enter`. Empty when it has none.
+    /// The key that is shown for it: `enter`. Empty when it has none.
     pub fn key(self) -> String {
         self.def().map(KeyDef::key).unwrap_or_default()
     }
@@ -167,7 +167,7 @@ impl fmt::Display for KeyPress {
 
 /// An action with its keys, its order and its words.
 pub struct KeyDef {
-    /// The keys that do it; the first is the one that is told.
+    /// The keys that do it; the first is the one that is shown.
     pub binding: &'static [KeyPress],
     /// What it does.
     pub action: KeyAction,
@@ -175,7 +175,7 @@ pub struct KeyDef {
     pub order: &'static str,
     /// One word for the footer; empty when it is not shown there.
     pub label: &'static str,
-    /// One line for the help; empty when another row tells it.
+    /// One line for the help; empty when another row covers it.
     pub help: &'static str,
 }
 

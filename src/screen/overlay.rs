@@ -23,7 +23,7 @@ pub(super) fn sheet(context: &ViewContext, panes: &[super::Pane], offers: &[Offe
     Some(Sheet { title, body, scroll: context.ui.overlay_scroll })
 }
 
-/// The way back step by step, and how to go it.
+/// The way back step by step, and how to take it.
 pub(crate) fn back_lines(context: &ViewContext) -> Vec<Text> {
     let way = way_back(context.plan, context.run);
     let mut lines = Vec::new();
@@ -90,13 +90,13 @@ pub(crate) fn back_lines(context: &ViewContext) -> Vec<Text> {
         lines.push(Text::new(Role::NoGo, ends));
     }
     lines.push(Text::default());
-    lines.extend(how_to_go(context, &way));
+    lines.extend(next_instruction(context, &way));
     lines.extend(way.steps.iter().flat_map(|back| every_statement(context, &back.step)));
     lines
 }
 
-/// What to do for the next step of the way back.
-fn how_to_go(context: &ViewContext, way: &WayBack) -> Vec<Text> {
+/// How to take the next step of the way back.
+fn next_instruction(context: &ViewContext, way: &WayBack) -> Vec<Text> {
     let mut lines = Vec::new();
     let Some(first) = way.steps.first() else { return lines };
     if let Some(stop) = to_be_stopped_before(context.plan, context.run, &first.step) {

@@ -57,7 +57,7 @@ pub(crate) fn here<'a>(context: &'a ViewContext) -> Option<&'a Step> {
     steps::here(context)
 }
 
-/// The last line but one: what is asked, what was refused, or what to do next.
+/// The last line but one: the open question, the refusal, or what to do next.
 fn conversation(context: &ViewContext, offers: &[Offer]) -> Text {
     let UiState { prompt, notice, .. } = context.ui;
     if let Some(prompt) = prompt {
@@ -91,7 +91,7 @@ fn conversation(context: &ViewContext, offers: &[Offer]) -> Text {
     offered(context, lead(context), offers)
 }
 
-/// A line with what brings the run on from here, each with its key or order.
+/// A line that lists what moves the run on from here, each with its key or order.
 fn offered(context: &ViewContext, lead: Text, offers: &[Offer]) -> Text {
     offers.iter().filter(|offer| offer.next).fold(lead, |text, offer| {
         match name_of(context, offer.action, offer.step) {
@@ -103,7 +103,7 @@ fn offered(context: &ViewContext, lead: Text, offers: &[Offer]) -> Text {
     })
 }
 
-/// Where things stand, in a few words.
+/// The state of the run in a few words.
 fn lead(context: &ViewContext) -> Text {
     if context.watching {
         return Text::new(Role::Dim, "watching: nothing is done from here");
@@ -205,7 +205,7 @@ fn question(context: &ViewContext, prompt: &Prompt) -> Text {
     ask.and(Role::Plain, " › ").and(Role::Strong, clean(&prompt.typed).into_owned()).and(Role::Here, "▏")
 }
 
-/// ` on GO ×6`: how the poll stands while the word is typed. Its board may be longer than the room for it.
+/// ` on GO ×6`: the verdicts of the gates while the word is typed. The board itself may not fit on the screen then.
 fn on_go(context: &ViewContext, id: &crate::core::ids::StepId) -> String {
     let Some(step) = context.plan.step(id) else { return String::new() };
     let gates = gates(context.plan, context.board, context.now, step);

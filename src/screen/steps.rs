@@ -10,7 +10,7 @@ pub(super) fn here<'a>(context: &'a ViewContext) -> Option<&'a Step> {
     status::here(context.plan, context.run)
 }
 
-/// The step the cursor is on. While a question is open it is the step that is asked about; the cursor comes back.
+/// The step the cursor is on. While a question is open it is the step of the question; afterwards the cursor is back.
 pub(super) fn selected<'a>(context: &'a ViewContext) -> Option<&'a Step> {
     let asked = context.ui.prompt.as_ref().and_then(|prompt| prompt.ask.step());
     asked.or(context.ui.selected.as_ref()).and_then(|id| context.plan.step(id)).or_else(|| here(context))

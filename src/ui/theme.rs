@@ -47,7 +47,7 @@ const BLUE: Color = Color::Rgb(0x00, 0x72, 0xB2);
 const ORANGE: Color = Color::Rgb(0xE6, 0x9F, 0x00);
 
 impl Theme {
-    /// The style of a role. Red is kept for what needs the operator.
+    /// The style of a role. Red is used only for what needs the operator.
     pub fn style(self, role: Role) -> Style {
         let weight = match role {
             Role::Plain => Style::new(),
@@ -96,7 +96,7 @@ impl Theme {
         }
     }
 
-    /// Borders differ by mode as well, so that no screen of one can be taken for the other.
+    /// Borders differ by mode as well, so that the screen of one mode cannot be mistaken for another's.
     pub fn border(self, mode: ScreenMode) -> border::Set<'static> {
         const ASCII_LIVE: border::Set = border::Set {
             top_left: "#",

@@ -1,4 +1,4 @@
-//! Going on to where something happens next: it stops there, says what it did, and burns no time for nothing.
+//! Going on to where something happens next: it stops there, says what happened, and never passes time for nothing.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ impl Rehearsal {
         Self { plan, engine, world: handle, runtime }
     }
 
-    /// Goes on; what it came to, and how much time has passed.
+    /// Goes on; returns the report and how much time has passed.
     fn fast_forward(&mut self) -> (String, Span) {
         let from = self.engine.now();
         self.engine.control_time(TimeControl::FastForward).unwrap();
@@ -87,7 +87,7 @@ impl Rehearsal {
 }
 
 #[test]
-fn the_playbook_is_gone_through_from_date_to_date_and_nobody_is_left_without_news() {
+fn going_on_stops_at_every_date_of_the_playbook_and_every_status_update_is_sent() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbook.yaml");
     let mut rehearsal = Rehearsal::of(&std::fs::read_to_string(path).unwrap(), None);
     let mut operator = AutoOperator::new(Policy { reaction: Span::ZERO, ..Policy::good() });
@@ -110,7 +110,7 @@ fn the_playbook_is_gone_through_from_date_to_date_and_nobody_is_left_without_new
             rehearsal.engine.command(Command::StatusUpdate { text: "still at it, all is well".to_owned() });
             rehearsal.engine.settle();
         }
-        // A careful reader looks for a moment before typing.
+        // A careful reader waits for a moment before typing.
         if said.starts_with("nothing happens by itself") {
             match world.advance(rehearsal.engine.now().plus(Span(500))) {
                 Some(event) => rehearsal.engine.deliver(event),
@@ -139,7 +139,7 @@ phases:
 ";
 
 #[test]
-fn where_everything_waits_for_the_operator_no_time_is_burnt() {
+fn no_time_passes_where_everything_waits_for_the_operator() {
     let mut rehearsal = Rehearsal::of(WAITING, None);
     let (said, passed) = rehearsal.fast_forward();
     assert_eq!(said, "nothing happens by itself now: step 1 waits for you to start it");
@@ -177,7 +177,7 @@ fn a_pause_stays_a_pause_and_time_stands_where_it_has_come_to() {
     assert_eq!(said, "on by 1:30:00: 2 Wait done; time stands still");
     assert!(rehearsal.engine.pace().view().paused);
     assert_eq!(rehearsal.engine.pace().target(), START.plus(passed));
-    // And without a pause nothing is said of one.
+    // Without a pause the report does not mention one.
     rehearsal.engine.control_time(TimeControl::Pause).unwrap();
     assert_eq!(rehearsal.fast_forward().0, "nothing happens by itself now: every step is done; you end the run");
 }

@@ -1,5 +1,4 @@
-//! Readings that tell of an earlier moment than the one they were taken at, and answers of which nobody can say what
-//! they tell.
+//! Readings that describe an earlier moment than the one they were taken at, and answers whose meaning is unclear.
 
 use std::collections::BTreeMap;
 

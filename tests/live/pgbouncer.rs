@@ -324,12 +324,12 @@ async fn a_command_without_an_answer_is_looked_at_again() {
         (PgbouncerCommand::Resume, "RESUME", "paused = 0"),
     ] {
         for closes in [true, false] {
-            // From the second time on it is so already, unless it is taken back first.
+            // Otherwise it would be so already.
             let back = match command {
                 PgbouncerCommand::Disable => PgbouncerCommand::Enable,
                 PgbouncerCommand::Enable => PgbouncerCommand::Disable,
                 PgbouncerCommand::Kill => PgbouncerCommand::Resume,
-                _ => PgbouncerCommand::Pause,
+                _ => PgbouncerCommand::Kill,
             };
             succeeded(&pooler.setting().stage().run(on_shop(back)).await);
             let port = without_an_answer_to(keyword, pooler.port, closes).await;

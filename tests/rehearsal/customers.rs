@@ -1,4 +1,4 @@
-//! Whom the customers of a rehearsal follow, and what keeps them waiting.
+//! Which record the customers of a rehearsal follow, and what makes them wait.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What the debrief of a rehearsal by hand says, from facts alone and from how the world really stands.
+//! What the debrief of a rehearsal by hand says, from facts alone and from the true state of the world.
 
 use std::ops::Range;
 

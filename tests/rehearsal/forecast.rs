@@ -559,7 +559,7 @@ fn rehearsals_feed_the_forecast_of_a_run_and_its_replay() {
     let verified = place.gonogo(&["replay", "--verify"], "");
     assert_eq!(verified.status.code(), Some(0), "{}", text(&verified));
 
-    // Of a step that was changed nobody knows any more than the runbook says.
+    // For a step that was changed, only the runbook's expectation is known.
     place.write("runbook.yaml", &REHEARSED.replace("[\"true\"]", "[\"true\", \"now\"]"));
     let changed = text(&place.gonogo(&["plan", &runbook], ""));
     assert!(!changed.contains("expect 50 s, rehearsed") && changed.contains("expect 1:30, rehearsed"), "{changed}");

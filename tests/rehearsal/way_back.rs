@@ -88,7 +88,7 @@ fn after_rehearsals_the_way_back_takes_what_they_took() {
         let [gone, first, second] = [1, 2, 3].map(|seed| rolled_back(&plan, &id, seed));
         let learned = learned(&plan, [first.as_slice(), &second]);
         let (said, took) = said_and_took(&plan, learned.as_ref(), &gone);
-        // Two rehearsals know little of how far a third strays.
+        // Two rehearsals say little about the spread of a third.
         let strays = said.spread().unwrap().0 * 3 + 50;
         let near = took.0.abs_diff(said.span.0) <= strays;
         let within = said.longer_by > Span::ZERO && took <= said.latest();
@@ -102,7 +102,7 @@ fn a_way_back_from_where_nobody_had_followed_says_nothing_about_one_from_where_a
     let (early, late) = ("flip-dns".into(), "restore-ttl".into());
     let quick = rolled_back(&plan, &early, 1);
     let learned = learned(&plan, [quick.as_slice()]);
-    // Whether a resolver has the record of an hour already is a matter of luck.
+    // Whether a resolver has cached the record with a TTL of an hour already is random.
     let slow = |seed| {
         let (said, took) = said_and_took(&plan, learned.as_ref(), &rolled_back(&plan, &late, seed));
         (took > Span::secs(3_500)).then_some((said, took))
@@ -138,7 +138,7 @@ phases:
     };
     assert_eq!(said(text), "up to 1:12:00", "with nothing expected the command may take all of its limit");
     assert_eq!(said(&(text.to_owned() + "        expect: 5s\n")), "up to 1:10:05");
-    // What doing the step only lets pass is no part of taking it back.
+    // Time that doing the step only lets pass is not part of taking it back.
     let waits = text.replace("command: { run: a, limit: 1m }", "wait: { for: 30s }") + "        expect: 35s\n";
     assert_eq!(said(&waits), "up to 1:10:05");
     let known = text.replace("{ wait: { until: { conditions: [up.open], within: 1h } } }", "{ wait: { for: 1s } }");

@@ -1,5 +1,5 @@
-//! Runbooks: good ones become plans, broken ones are told everything that is wrong with them, and monsters are
-//! refused before they cost anything.
+//! Runbooks: good ones become plans, all faults of broken ones are reported, and texts made to exhaust the reader are
+//! refused early.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -293,8 +293,8 @@ fn files_that_are_no_runbook_are_refused_with_a_reason() {
 /// How long a busy machine may take over anything.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A refusal of `text`. It comes at all: a monster may not keep its reader busy for good. How long it takes is
-/// measured by `benches/runbook`.
+/// A refusal of `text`. That it comes at all is what is tested: no text may keep its reader busy for ever. How long it
+/// takes is measured by `benches/runbook`.
 fn refused(name: &'static str, text: String) -> String {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || drop(tell.send(runbook::load_str(name, text, &Options::default()))));

@@ -351,7 +351,7 @@ fn no_key_is_ignored_in_any_state() {
             for ui in ui_states(&step.id) {
                 for key in &keys {
                     let mut ui = ui.clone();
-                    // Again and again: what has come to its end must say so.
+                    // Pressed repeatedly, so that a key that has reached its end must say so.
                     for _ in 0..4 {
                         stage.pressed(&mut ui, *key);
                     }
@@ -504,7 +504,7 @@ fn what_is_typed_into_a_question_that_did_not_come_up_does_nothing() {
         let (stage, mut ui) = staged(&plan, state);
         stage.pressed(&mut ui, ENTER);
         assert!(stage.says(&ui).starts_with("refused: "), "{state:?}: {}", stage.says(&ui));
-        // Every one of these is a command of its own.
+        // Every one of these letters is a command by itself.
         for ch in "msnuoexvdqbz 1?gk".chars() {
             assert_eq!(stage.pressed(&mut ui, letter(ch)), None);
             assert!(ui.prompt.is_none() && ui.overlay.is_none(), "{state:?}: {ch} acted: {ui:#?}");
@@ -589,7 +589,7 @@ fn after_a_refusal_a_pause_or_a_key_that_is_not_for_typing_gives_the_keys_back()
 }
 
 #[test]
-fn a_question_is_read_in_the_time_of_whoever_sits_there() {
+fn a_question_is_timed_in_real_time() {
     let plan = plan("proofs/branches.yaml");
     let (stage, mut ui) = staged(&plan, StepState::Running);
     stage.pressed(&mut ui, letter('x'));
@@ -676,7 +676,7 @@ fn a_wrong_answer_stays_in_its_question() {
         (StepState::Gated, |id, _| Ask::SkipReason(id), "too short", "a reason of at least"),
         (StepState::Gated, |id, _| Ask::OverrideReason(id), "short", "a reason of at least"),
         (StepState::Running, |step, seen| Ask::Stop { step, seen }, "stopp", "to confirm, not"),
-        // On its way back it takes more than a habit.
+        // Stopping an undo takes the step's own name.
         (StepState::Reverting, |step, seen| Ask::Stop { step, seen }, "stop", "to confirm, not"),
         (
             StepState::InDoubt,
@@ -693,7 +693,7 @@ fn a_wrong_answer_stays_in_its_question() {
         ui.prompt = Some(Prompt { ask: ask.clone(), typed: String::new(), shown: Some(Span::ZERO) });
         assert_eq!(stage.types(&mut ui, &format!("{typed}\n")), []);
         let prompt = ui.prompt.clone().expect("the question stays");
-        // A wrong word is typed anew, a reason is mended.
+        // A wrong word is typed again, a reason is corrected.
         let kept = if said.starts_with("to confirm") { "" } else { typed };
         assert_eq!((prompt.ask, prompt.typed.as_str()), (ask, kept));
         assert!(stage.says(&ui).contains(said) && stage.says(&ui).contains(typed), "{}", stage.says(&ui));
@@ -840,7 +840,7 @@ fn a_place_typed_where_there_is_no_way_to_it_does_nothing() {
 }
 
 #[test]
-fn keys_of_time_are_no_keys_while_something_is_typed_in_vain() {
+fn keys_of_time_do_nothing_while_typing_after_a_refusal() {
     let plan = plan("proofs/branches.yaml");
     let (mut stage, mut ui) = staged(&plan, StepState::Gated);
     stage.shown_time = Some(shown_time(None));

@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::wishes::Wishes;
 
-/// Wishes after which the rest is left to a sensible operator, so that every run comes to an end.
+/// Commands after which the rest is left to a sensible operator, so that every run comes to an end.
 const PATIENCE: u32 = 120;
 
 pub struct Monkey {

@@ -1,4 +1,4 @@
-//! What the operator wished for, and whether it must be refused: an account of its own, kept beside the core's.
+//! The operator's commands, and whether each must be refused: an account kept independently of the core's.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -14,10 +14,24 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("diagnostics", &["diagnostics", "text"]),
     (
         "world",
-        &["world", "core", "clock", "catch_panic", "diagnostics", "latency", "record_data", "scenario", "system", "text"],
+        &[
+            "world",
+            "core",
+            "clock",
+            "catch_panic",
+            "diagnostics",
+            "latency",
+            "record_data",
+            "scenario",
+            "system",
+            "text",
+        ],
     ),
     // What touches the outside knows nothing of what is made up for a rehearsal.
-    ("world/live", &["world", "core", "clock", "catch_panic", "diagnostics", "latency", "record_data", "system", "text"]),
+    (
+        "world/live",
+        &["world", "core", "clock", "catch_panic", "diagnostics", "latency", "record_data", "system", "text"],
+    ),
     (
         "rehearsal",
         &[

@@ -61,7 +61,7 @@ impl ProbeSpec for CommandProbe {
         Vec::new()
     }
 
-    /// None: nobody can tell what a program reaches.
+    /// None: what a program connects to cannot be known.
     fn addresses(&self) -> Vec<&str> {
         Vec::new()
     }
@@ -147,7 +147,7 @@ impl ActionSpec for CommandAction {
         Vec::new()
     }
 
-    /// None: nobody can tell what a program reaches.
+    /// None: what a program connects to cannot be known.
     fn addresses(&self) -> Vec<&str> {
         Vec::new()
     }
@@ -192,7 +192,7 @@ impl ActionSpec for CommandAction {
         &self.simulate
     }
 
-    /// Its watcher writes down who runs it and how it ended.
+    /// The shim that runs it records its process and how it ended.
     fn leaves_a_trace(&self) -> bool {
         true
     }

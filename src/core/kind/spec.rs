@@ -89,7 +89,7 @@ pub struct RehearsedChanges<'a> {
     pub records: Vec<RecordChanges<'a>>,
 }
 
-/// The course of one number that a pane draws.
+/// One number over time that a pane draws.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Curve {
     /// Its name on the screen.
@@ -115,8 +115,8 @@ pub trait ProbeSpec {
     /// What is wrong with it beyond what its types say. References to targets are checked elsewhere.
     fn check(&self, context: &CheckContext<'_>) -> Vec<Complaint>;
 
-    /// Who was asked, for the sentence about a silence: `no answer from … within 5s`. Its targets, or else its addresses;
-    /// a kind with neither says it itself.
+    /// Who was asked, for the sentence `no answer from … within 5s`: its targets, or else its addresses; a kind with
+    /// neither answers this itself.
     fn asked(&self) -> String {
         let targets: Vec<String> = self.targets().iter().map(|used| used.id.to_string()).collect();
         if targets.is_empty() { self.addresses().join(" and ") } else { targets.join(" and ") }
@@ -132,7 +132,7 @@ pub trait ProbeSpec {
         None
     }
 
-    /// The numbers whose course its pane draws.
+    /// The numbers that its pane draws over time.
     fn curves(&self) -> Vec<Curve> {
         Vec::new()
     }
@@ -170,7 +170,7 @@ pub trait ProbeSpec {
         Vec::new()
     }
 
-    /// What it asks web services for, and the baseline it is held against.
+    /// What it asks web services for, and the baseline it is compared with.
     fn requests(&self) -> Option<AskedRequests<'_>> {
         None
     }
@@ -220,7 +220,7 @@ pub trait ActionSpec {
     /// when one of them is not on this machine.
     fn addresses(&self) -> Vec<&str>;
 
-    /// The longest it may take by its own account.
+    /// The longest it may take, as it states itself.
     fn limit(&self) -> Span;
 
     /// Exactly what it will do and where, line by line. Secrets appear as `«secret:name»`.

@@ -1,4 +1,4 @@
-//! The reader held against a whole YAML implementation: same values, same places.
+//! The reader compared with a complete YAML implementation: same values, same places.
 
 use proptest::prelude::*;
 use serde::de::{MapAccess, SeqAccess, Visitor};
@@ -170,7 +170,7 @@ fn what_has_no_meaning_here_is_refused() {
     }
 }
 
-/// What a nest of anchors comes to is counted, not only what is written.
+/// Copies made by nested aliases count, not only the text as written.
 #[test]
 fn copies_are_paid_for() {
     let text = "x".repeat(1 << 20);

@@ -29,7 +29,7 @@ impl Picture for HttpProbe {
 }
 
 fn latency<'a>(sides: impl Iterator<Item = &'a str> + Clone, value: &Value) -> Vec<Text> {
-    // As narrow as it may be: a table that is broken over lines is no table.
+    // As narrow as possible: a table whose rows are wrapped cannot be read.
     let name = sides.clone().map(crate::text::width).max().unwrap_or(0).max(2);
     let mut lines = vec![Text::new(
         Role::Dim,

@@ -17,7 +17,7 @@ const MOST_ITEMS: usize = 1_000;
 /// Longest text kept of a field, in characters.
 const LONGEST_TEXT: usize = 4_096;
 
-/// JSON in which every object has each key once. Which of two values counts is for nobody to guess.
+/// JSON in which every object has each key once. With duplicate keys it would be unclear which value counts.
 struct Unambiguous(Json);
 
 impl<'de> Deserialize<'de> for Unambiguous {
@@ -77,14 +77,14 @@ impl<'de> Deserialize<'de> for Unambiguous {
     }
 }
 
-/// Reads a JSON text, `what` in a sentence, in which no key stands twice.
+/// Reads a JSON text in which no key stands twice; `what` names the text in messages.
 pub(super) fn json(text: &[u8], what: &str, secrets: &Secrets) -> Result<Json, Failure> {
     serde_json::from_slice(text).map(|Unambiguous(json)| json).map_err(|err| {
         Failure::new(format!("{what} cannot be used as JSON: {}", secrets.tell_brief(&err.to_string(), 200)))
     })
 }
 
-/// What `field` of a record says of when the record was so: text as RFC 3339, or seconds since 1970.
+/// The moment that `field` gives for the record: text as RFC 3339, or seconds since 1970.
 #[allow(clippy::cast_possible_truncation)] // saturates, and is then out of range
 pub(super) fn as_of(record: &Value, field: &str) -> Result<AsOf, Failure> {
     let value = record.at(field).unwrap_or(&Value::Null);

@@ -18,7 +18,7 @@ use crate::core::reading::Failure;
 /// Longest time until every probe has been asked for the first time.
 const SPREAD: Duration = Duration::from_secs(1);
 
-/// Ticks at fixed instants. Ticks that are over when they are asked for are skipped, never made up for.
+/// Ticks at fixed instants. Ticks that were missed are skipped, never made up for.
 #[derive(Debug)]
 pub(super) struct Timetable {
     next: Instant,
@@ -31,7 +31,7 @@ impl Timetable {
         Self { next: first, every: every.max(Duration::from_millis(1)) }
     }
 
-    /// The next tick that is not over by a whole interval.
+    /// The next tick that was not missed by a whole interval.
     pub(super) fn next(&mut self) -> Instant {
         let late = Instant::now().saturating_duration_since(self.next);
         let skipped = u32::try_from(late.as_nanos() / self.every.as_nanos().max(1)).unwrap_or(u32::MAX);
@@ -41,7 +41,7 @@ impl Timetable {
         tick
     }
 
-    /// The tick after the one given last.
+    /// The tick after the newest one.
     pub(super) fn peek(&self) -> Instant {
         self.next
     }
@@ -70,7 +70,7 @@ pub(super) fn start(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
     }
 }
 
-/// Begins `work` again after it has panicked, one interval later and with nothing remembered. `tell` is told.
+/// Restarts `work` after a panic, one interval later and with an empty memory. `tell` gets the panic's text.
 async fn endure<F: Future<Output = ()>>(
     mut first: Instant,
     every: Duration,

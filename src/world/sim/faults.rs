@@ -1,4 +1,4 @@
-//! Faults begin and end: each changes the world in its own way and says so.
+//! Begins and ends faults: each changes the world in its own way and reports it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::web::Sick;
 use super::{Coming, Mute, SimWorld};
 
 impl SimWorld {
-    /// The event of that number happens, if it still can.
+    /// Begins the event of that number, if it still can happen.
     pub(super) fn fault_begins(&mut self, number: usize) {
         let Some(event) = self.troubles.event(number).cloned() else { return };
         let now = self.now();
@@ -157,7 +157,7 @@ impl SimWorld {
         }
     }
 
-    /// The event of that number is over.
+    /// Ends the event of that number.
     pub(super) fn fault_ends(&mut self, number: usize) {
         let Some(event) = self.troubles.any_event(number).cloned() else { return };
         let now = self.now();
@@ -191,7 +191,7 @@ impl SimWorld {
         self.troubles.tell(now, number, kind, format!("`{}` is over", event.fault.word()), Touches::default());
     }
 
-    /// What a fault that has just begun touches.
+    /// What a fault that has just begun affects.
     fn touched(&self, fault: &Fault, link: Option<ProbeId>) -> Touches {
         let kinds = |kinds: &[&str]| {
             let of = |(_, probe): &(&ProbeId, &Probe)| kinds.contains(&probe.kind.name());
@@ -230,7 +230,7 @@ impl SimWorld {
         self.troubles.doom(&plan, number, fault)
     }
 
-    /// The replication that is meant: of several, one that is there.
+    /// The replication that a scenario means: of several, one that has been set up.
     fn link(&mut self, name: &str) -> Option<&mut Link> {
         let meant = select::replications(&self.plan, name);
         let is = |id: &&ProbeId, what: fn(&Link) -> bool| self.model.links.get(*id).is_some_and(what);
@@ -247,7 +247,7 @@ impl SimWorld {
         }
     }
 
-    /// The probe that is meant: of several replications, the one that flows.
+    /// The probe that a scenario means: of several replications, the one that streams.
     fn probe(&mut self, name: &str) -> Option<ProbeId> {
         let meant = select::probes(&self.plan, name);
         let flows = |id: &&ProbeId| self.model.links.get(*id).is_some_and(Link::flows);
@@ -266,7 +266,7 @@ impl SimWorld {
         Some(name.clone())
     }
 
-    /// One field or probe is read as a scenario says.
+    /// Falsifies one field, or all readings of a probe, as a scenario says.
     fn misread(&mut self, number: usize, path: &str, read: &Misread) {
         let (name, field) = path.split_once('.').map_or((path, None), |(name, field)| (name, Some(field)));
         let id = ProbeId::from(name);
@@ -282,20 +282,20 @@ impl SimWorld {
         self.muted.extend(mute.map(|mute| (number, id, mute)));
     }
 
-    /// The values that a lying probe puts in.
+    /// The false values that a lying probe reports.
     fn literals(&self, id: &ProbeId, says: &BTreeMap<String, Literal>) -> BTreeMap<String, Value> {
         let Some(probe) = self.plan.probes.get(id) else { return BTreeMap::new() };
         says.iter().filter_map(|(path, literal)| Some((path.clone(), literal_at(probe, path, literal)?))).collect()
     }
 }
 
-/// The value that is written down for a path of a probe's readings.
+/// The value that a scenario gives for a path of a probe's readings.
 fn literal_at(probe: &Probe, path: &str, literal: &Literal) -> Option<Value> {
     literal.value(reads::single(&reads::lead(&probe.kind.shape(), path).ok()?)?)
 }
 
-/// A reading with some values put in. What the reading has no place for, such as the third of two resolvers, is left out: a
-/// probe never reports what it did not promise.
+/// A reading with some values replaced. A path that the reading does not have, such as the third of two resolvers, is
+/// left out, since a probe never reports what it did not declare.
 pub(super) fn misread(value: &Value, says: &BTreeMap<String, Value>, probe: &Probe) -> Value {
     let shape = probe.kind.shape();
     let mut value = value.clone();
@@ -308,7 +308,7 @@ pub(super) fn misread(value: &Value, says: &BTreeMap<String, Value>, probe: &Pro
     value
 }
 
-/// What is told of one field that is read otherwise.
+/// Describes how one field is falsified.
 fn reads_as(path: &str, read: &Misread) -> String {
     match read {
         Misread::Failing(failing) => format!("{path} fails: {}", failing.fails),

@@ -1,4 +1,4 @@
-//! What a measurement sees of the simulated world, in the shape its probe promises.
+//! What a measurement sees of the simulated world, in its probe's declared shape.
 
 use crate::core::ids::ProbeId;
 use crate::core::probe::Probe;

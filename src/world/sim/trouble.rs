@@ -1,4 +1,4 @@
-//! What scenarios make of the world: which fault begins when, on what, and what must be told.
+//! The scenarios at work: which fault begins when, what it affects, and what is reported of it.
 
 use std::collections::BTreeSet;
 
@@ -21,11 +21,11 @@ pub struct Incident {
     pub kind: IncidentKind,
     /// One sentence for the debrief.
     pub sentence: String,
-    /// What it touches, as far as that is known.
+    /// What it affects, as far as that is known.
     pub touches: Touches,
 }
 
-/// What a fault touches directly. Empty when it touches everything, or nothing of the plan.
+/// What a fault affects directly. Empty when it affects everything, or nothing of the plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Touches {
     /// Probes that see it.
@@ -34,7 +34,7 @@ pub struct Touches {
     pub steps: BTreeSet<StepId>,
 }
 
-/// What the session must do itself, or only tell.
+/// What the session must carry out itself, or only report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IncidentKind {
     /// A fault began. Nothing is to be done.
@@ -71,7 +71,7 @@ pub(super) enum Fate {
     Fails(String),
     /// It does not end by itself.
     Hangs,
-    /// Nobody knows whether it took effect; whether it did.
+    /// Its outcome is unknown; whether it took effect.
     Unknown(bool),
 }
 
@@ -84,7 +84,7 @@ struct Armed {
     fired: bool,
 }
 
-/// Jobs of a step that will go wrong.
+/// Jobs of a step for which a fault is planned.
 #[derive(Clone, Debug)]
 struct Doomed {
     fault: usize,
@@ -101,7 +101,7 @@ pub(super) struct Troubles {
     armed: Vec<Armed>,
     under_way: BTreeSet<StepId>,
     doomed: Vec<Doomed>,
-    /// Updates that are refused: fault, tries left, and what is said.
+    /// Updates that are refused: fault, attempts left, and the server's message.
     pub refused: Vec<(usize, Option<u32>, String)>,
     /// Updates that are late: fault and by how much.
     pub delayed: Vec<(usize, Span)>,
@@ -154,7 +154,7 @@ impl Troubles {
         found
     }
 
-    /// Events that a fact of the run brings about.
+    /// Events that wait for this fact of the run.
     pub(super) fn saw(&mut self, at: At, fact: &Fact) -> Vec<(usize, At)> {
         let Some(step) = fact.step() else { return Vec::new() };
         let moments: &[Happening] = match fact {
@@ -177,7 +177,7 @@ impl Troubles {
         self.moment(at, step, moments)
     }
 
-    /// A job is about to begin: its step is under way, whether its fact was told yet or not.
+    /// Events that wait for a job about to begin: its step is under way, whether or not its fact was reported yet.
     pub(super) fn starts(&mut self, at: At, key: &JobKey) -> Vec<(usize, At)> {
         match key.direction {
             Direction::Do => {
@@ -222,12 +222,12 @@ impl Troubles {
         Some(title)
     }
 
-    /// The step whose job was doomed last.
+    /// The step with the newest planned fault.
     pub(super) fn doomed_last(&self) -> Option<StepId> {
         self.doomed.last().map(|doomed| doomed.step.clone())
     }
 
-    /// What becomes of a job that begins now.
+    /// The fate of a job that begins now.
     pub(super) fn fate(&mut self, key: &JobKey) -> Fate {
         let hit = self.doomed.iter_mut().find(|doomed| {
             key.direction == Direction::Do && doomed.step == key.step && doomed.job == key.job && doomed.tries > 0
@@ -252,7 +252,7 @@ impl Troubles {
         self.delayed.iter().map(|(_, by)| *by).max().unwrap_or(Span::ZERO)
     }
 
-    /// Ends what belongs to a fault.
+    /// Ends the effects of a fault.
     pub(super) fn end(&mut self, number: usize) {
         self.doomed.retain(|doomed| doomed.fault != number);
         self.refused.retain(|(fault, ..)| *fault != number);
@@ -266,12 +266,12 @@ impl Troubles {
         self.incidents.push(Incident { at, scenario, kind, sentence, touches });
     }
 
-    /// What was told since the last time.
+    /// The incidents since the last call.
     pub(super) fn take(&mut self) -> Vec<Incident> {
         std::mem::take(&mut self.incidents)
     }
 
-    /// Whether something is to be told.
+    /// Whether there are incidents to report.
     pub(super) fn has_told(&self) -> bool {
         !self.incidents.is_empty()
     }

@@ -1,4 +1,4 @@
-//! The web services: how long they take and how often they fail.
+//! The web services: their latency and their rate of errors.
 
 use std::collections::BTreeMap;
 
@@ -19,9 +19,9 @@ use super::plans;
 
 /// Milliseconds of a median answer.
 const BASE_MS: f64 = 46.0;
-/// The new environment is faster once it is warm.
+/// The new environment is faster once its caches are warm.
 const BETTER: f64 = 0.75;
-/// How much slower a service with cold caches is, and how many seconds it takes until a third of that is left.
+/// How much slower a service with cold caches is, and the seconds after which a third of that remains.
 const COLD: f64 = 1.6;
 const WARMING_S: f64 = 25.0;
 /// Spread of answers.
@@ -30,7 +30,7 @@ const SPREAD: f64 = 0.22;
 const DNS_SHARE: f64 = 0.04;
 const CONNECT_SHARE: f64 = 0.12;
 const TLS_SHARE: f64 = 0.24;
-/// From here on customers lose their patience with slow answers, and here all of them have, in milliseconds.
+/// Latency from which the first customers give up, and from which all do, in milliseconds.
 const SLOW_MS: f64 = 5_000.0;
 const TOO_SLOW_MS: f64 = 10_000.0;
 /// Warm enough.
@@ -57,9 +57,9 @@ struct Service {
 #[derive(Clone, Debug)]
 pub(super) struct Web {
     services: BTreeMap<TargetId, Service>,
-    /// When something last became slower, faster, better or worse.
+    /// When the latency or the errors of a service last changed.
     changed: At,
-    /// The longest time a window of answers looks back.
+    /// The longest time that a window of answers covers.
     longest: Span,
 }
 
@@ -67,7 +67,7 @@ pub(super) struct Web {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Windows {
     series: BTreeMap<String, RequestSeries>,
-    /// What the sides are held against; opened at the first look.
+    /// The baseline that the sides are compared with; opened at the first measurement.
     baseline: Option<BaselineWatch>,
 }
 
@@ -101,7 +101,7 @@ impl Web {
         Self { services: services.collect(), changed, longest }
     }
 
-    /// Customers come to a side that had none: its caches are cold.
+    /// Customers come to a side that had none, so its caches are cold.
     pub(super) fn chill(&mut self, side: Side, now: At) {
         for service in self.services.values_mut().filter(|service| service.side == Some(side)) {
             service.cold_since = Some(now);
@@ -116,7 +116,7 @@ impl Web {
         self.services.values().all(warm) && now.since(self.changed) >= self.longest
     }
 
-    /// Makes a side sick, or well again (`None`), on account of the fault of that number.
+    /// Applies the fault of that number to a side, or ends it (`None`).
     pub(super) fn sicken(&mut self, side: Side, fault: usize, sick: Option<Sick>, now: At) {
         for service in self.services.values_mut().filter(|service| service.side == Some(side)) {
             let before = service.sick.clone();
@@ -160,7 +160,7 @@ impl Web {
         dice: &mut Dice,
     ) -> Value {
         let length = usize::try_from(probe.window).unwrap_or(usize::MAX).max(1);
-        // Enough to fill the window of a judgement that was begun before.
+        // Enough to fill the window of a judgement that began earlier.
         let enough = usize::try_from(probe.window()).unwrap_or(usize::MAX).max(1);
         let Windows { series: all, baseline } = windows;
         let figures = probe.sides.iter().map(|(name, side)| {
@@ -183,7 +183,7 @@ impl Web {
                     watch.take(name, probe.request_name(), took, now);
                 }
             }
-            // Time that was leapt over was like the time before it.
+            // Time that was skipped was like the time before it.
             let rest = u64::try_from(count - looked_at).unwrap_or(u64::MAX);
             series.count(rest, self.expected_failures(target, rest));
             (name.clone(), series.figures(at_micros(now)))
@@ -192,8 +192,8 @@ impl Web {
         judged_reading(figures, baseline.as_ref(), probe.request_name(), now)
     }
 
-    /// Milliseconds of a request to a service that answers as it did when its baseline was recorded, but for what is wrong
-    /// with it now. Busy hours are in the recording.
+    /// Milliseconds of a request to a service that answers as in the recording of its baseline, apart from its present
+    /// faults. The recording includes busy hours.
     #[allow(clippy::cast_precision_loss)] // microseconds of a request
     fn request_like(&self, recorded: &LatencySamples, target: &TargetId, now: At, times: f64, dice: &mut Dice) -> f64 {
         let micros = recorded.quantile(dice.between(0.0, 1.0)).unwrap_or(0) as f64;
@@ -255,7 +255,7 @@ impl Service {
         self.cold_since.map_or(0.0, |since| COLD * (-now.since(since).as_secs_f64() / WARMING_S).exp())
     }
 
-    /// How many times longer its faults make an answer.
+    /// By what factor its faults slow an answer.
     fn slow(&self) -> f64 {
         let slow = self.sick.iter().map(|(_, sick)| match sick {
             Sick::Slow(times) => *times,
@@ -265,12 +265,12 @@ impl Service {
     }
 
     fn median(&self, now: At, times: f64) -> f64 {
-        // Busy hours are a little slower; a surge of customers more so.
+        // Answers are a little slower in busy hours, and more so during a surge of customers.
         let busy = 1.0 + 0.15 * (hour(now) - 1.0) + 0.12 * (times - 1.0).max(0.0);
         self.base_ms * busy * (1.0 + self.cold(now)) * self.slow()
     }
 
-    /// How many times longer an answer takes than when all is well at this hour.
+    /// By what factor an answer is slower than without faults at this hour.
     fn burden(&self, now: At, times: f64) -> f64 {
         (1.0 + 0.12 * (times - 1.0).max(0.0)) * (1.0 + self.cold(now)) * self.slow()
     }

@@ -1,4 +1,4 @@
-//! What a half-done section and a step taken back mean for the rest.
+//! What a half-done section and a step taken back mean for other steps.
 
 use gonogo::core::fact::Finding;
 use gonogo::core::ids::{Attempt, StepId};

@@ -34,7 +34,7 @@ pub struct Outside {
     pub unrecorded: Vec<JobKey>,
     /// Jobs that were told to stop.
     pub stops: Vec<JobKey>,
-    /// Jobs that do not end before they are let go.
+    /// Jobs that do not end before they are released.
     pub held: BTreeSet<JobKey>,
     /// Whether jobs are held.
     pub hold: bool,
@@ -58,7 +58,7 @@ impl Outside {
         self.events.push_back(WorldEvent::Ended { key, outcome, took: Span(5) });
     }
 
-    /// Lets go of every held job.
+    /// Releases every held job.
     pub fn release(&mut self) {
         for key in std::mem::take(&mut self.held) {
             self.end(key);
@@ -85,7 +85,7 @@ impl TestWorld {
 
 impl World for TestWorld {
     fn watch(&mut self) {
-        // Answers of an earlier cockpit's jobs have nobody to go to.
+        // Answers of an earlier cockpit's jobs reach nobody.
         self.outside.lock().unwrap().events.clear();
     }
 

@@ -23,7 +23,7 @@ use gonogo::core::value::Value;
 
 use super::oracle::{Oracle, Round, Seen, grows};
 
-/// How often things happened over all cases: a proof about nothing is none.
+/// How often things happened over all cases, since a rule that was never exercised is not proven.
 #[derive(Debug, Default)]
 pub struct Counts(pub BTreeMap<&'static str, u64>);
 
@@ -40,7 +40,7 @@ pub struct Harness<'a> {
     pub now: At,
     pub facts: Vec<Recorded>,
     pub oracle: Oracle,
-    /// The run as somebody would have it who reads the stored facts.
+    /// The run as a reader of the stored facts reconstructs it.
     replayed: Run,
     /// Jobs that left the program and have not answered.
     pub in_world: BTreeSet<JobKey>,
@@ -300,7 +300,7 @@ impl<'a> Harness<'a> {
         }
     }
 
-    /// Asks the core, as the driver does, and holds its answer against the rules.
+    /// Asks the core, as the driver does, and checks its answer against the rules.
     #[allow(clippy::needless_pass_by_value)] // an input is used up by being decided on
     fn input(&mut self, input: Input) -> Result<(), Refusal> {
         self.board.refresh(self.plan, &self.run, self.now);
@@ -491,7 +491,7 @@ impl<'a> Harness<'a> {
                 shut.push(gate);
             }
         }
-        // What would end the step at once never lets it begin, whatever the reason.
+        // A condition that would end the step at once never lets it begin, whatever reason is given.
         let mut unclear = Vec::new();
         for guard in &step.guards {
             let source = self.plan.condition(guard.condition).unwrap().source();
@@ -627,7 +627,7 @@ impl<'a> Harness<'a> {
         });
     }
 
-    /// I6: the answer of a job nobody waits for is written down, and that is all.
+    /// I6: an answer that no job waits for is recorded, and changes nothing else.
     fn late_changes_nothing(&mut self, key: &JobKey, decision: &Decision) {
         let awaited = match self.run.phase(&key.step) {
             StepProgress::Running(running) => running.key == *key,
@@ -862,7 +862,7 @@ impl<'a> Harness<'a> {
         self.counts.add(if step.verify.is_empty() { "done" } else { "done with checks" });
     }
 
-    /// A section goes back over exactly what it had begun, the newest first, and says truly whether nothing is left.
+    /// A section takes back exactly the jobs it had begun, the newest first, and says truly whether nothing is left.
     fn failed_rightly(&mut self, id: &StepId, why: &str, reverted: bool) {
         assert!(!why.trim().is_empty(), "{id} failed without a word");
         let step = self.plan.step(id).unwrap();
@@ -937,7 +937,7 @@ impl<'a> Harness<'a> {
         let undoing = |id: &&StepId| matches!(self.run.phase(id), StepProgress::Running(running) if running.key.direction == Direction::Undo);
         if !listed.iter().any(undoing) {
             assert_eq!(takes.span.0, expects.iter().flatten().map(|span| span.0).sum::<u64>());
-            // What says no time has a longest time at best.
+            // A step without an expected time has an upper limit at best.
             assert_eq!(takes.at_least || takes.only_bounded, expects.iter().any(Option::is_none));
         }
         for id in &listed {

@@ -187,7 +187,7 @@ fn assert_back_without_loss(world: &World) {
     let missing = world.missing();
     assert_eq!(missing.missing_in_old, 0, "{missing:?}");
     assert_eq!(world.address().0, world.var("old_address"));
-    // Customers come back as their resolvers forget.
+    // Customers come back as the old answers in their resolvers expire.
     let customers = eventually("customers are served by the old web service", Duration::from_secs(30), || {
         let customers = world.customers();
         (customers.new_web == 0 && customers.old_web > 0).then_some(customers)
@@ -327,7 +327,7 @@ fn number<T: std::str::FromStr>(name: &str, usual: T) -> T {
 
 #[test]
 fn killed_at_random_nothing_is_lost_or_repeated() {
-    // A long test looks for new moments, a short one keeps to its own.
+    // A long test uses a random seed, a short one always the same.
     let seed = if std::env::var_os("GONOGO_KILLS").is_some() { rand::random() } else { 11 };
     crashes::kill_and_resume(number("GONOGO_KILLS", 8), number("GONOGO_SEED", seed));
 }

@@ -47,7 +47,7 @@ fn a_replay_calls_no_network_and_starts_nothing() {
         for line in trace.lines() {
             let forks = ["fork(", "clone(", "clone3("].iter().any(|call| line.contains(call));
             assert!(!forks || line.contains("CLONE_THREAD") || line.contains("resumed"), "a process: {line}");
-            // A pair of ends of its own is how a thread wakes another; it leads nowhere.
+            // A socket pair within the process wakes a thread; it leads nowhere outside.
             for call in [" socket(", " connect(", " bind(", " listen(", " accept", "AF_INET"] {
                 assert!(!line.contains(call), "{args:?} calls the network: {line}");
             }

@@ -1,4 +1,4 @@
-//! What one name server answers, held against the old and the new values.
+//! What one name server answers, compared with the old and the new values.
 
 use std::collections::BTreeSet;
 

@@ -12,10 +12,10 @@ use tokio::sync::OnceCell;
 
 use crate::catch_panic::catch_panic_now;
 
-/// Bytes of a file with authorities that are read: all those of a system together need a tenth of it.
+/// Most bytes that are read of a file with authorities; all authorities of a system together need a tenth of it.
 const LARGEST: u64 = 4 * 1024 * 1024;
 
-/// Client settings that trust what the system trusts. Made once.
+/// Client settings that trust the system's authorities. Made once.
 pub(in crate::world::live) async fn system() -> Result<Arc<ClientConfig>, String> {
     static SYSTEM: OnceCell<Arc<ClientConfig>> = OnceCell::const_new();
     SYSTEM.get_or_try_init(|| async { config(system_roots().await?) }).await.cloned()
@@ -55,12 +55,12 @@ pub(in crate::world::live) async fn authority_roots(path: &str) -> Result<Arc<Ro
     read.await.map_err(|err| format!("the certificate authority in {path} cannot be used: {err}"))
 }
 
-/// The cryptography that every connection uses.
+/// The cryptography library behind every connection.
 pub(in crate::world::live) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// Work for a thread that may wait.
+/// Runs work on a thread that may block.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
     let done = tokio::task::spawn_blocking(move || catch_panic_now(work)).await.map_err(|err| err.to_string())?;
     done.map_err(|panicked| format!("internal error: {panicked}"))?

@@ -159,7 +159,7 @@ fn a_ttl_that_does_not_count_down_promises_nothing() {
         assert_eq!(field(&reading, name), &Value::Null, "{name}");
     }
     assert_eq!(field(&reading, "old"), &Value::Int(1));
-    // Whoever has the record at first hand always tells its full TTL.
+    // An authoritative server always answers with the record's full TTL.
     let mut of = known(1, 1);
     for now in 0..20 {
         of.authority_said(0, at(now), answer(Old, 60));

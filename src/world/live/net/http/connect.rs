@@ -87,7 +87,7 @@ impl Endpoint {
         Ok(Self { url, connect, place })
     }
 
-    /// What `connect` stands for now, as the system of this machine knows it.
+    /// The addresses that `connect` resolves to now, according to this machine's system.
     pub(super) async fn addresses(&self, secrets: &Secrets, trace: &mut Trace) -> Result<Vec<SocketAddr>, Broken> {
         if let Ok(address) = self.connect.parse() {
             return Ok(vec![address]);
@@ -153,7 +153,7 @@ async fn reach(addresses: &[SocketAddr]) -> std::io::Result<TcpStream> {
     TcpStream::connect(addresses).await
 }
 
-/// Whether an error is about this machine and says nothing of the other side: no descriptor, no memory or no port is left.
+/// Whether an error is about this machine and not the other side: no descriptor, memory or port is left.
 fn is_local(err: &std::io::Error) -> bool {
     let code = err.raw_os_error().map(Errno::from_raw_os_error);
     matches!(code, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL))

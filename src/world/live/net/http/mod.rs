@@ -21,7 +21,7 @@ use crate::core::latency::RequestFailure;
 use crate::core::target::Http;
 use crate::world::live::secrets::Secrets;
 
-/// Bytes of a body that are read. The rest is not waited for.
+/// Most bytes of a body that are read; the rest is not waited for.
 const LARGEST_BODY: usize = 1024 * 1024;
 
 /// What is asked.
@@ -43,13 +43,13 @@ pub(in crate::world::live) struct HttpAnswer {
     pub(in crate::world::live) body: Vec<u8>,
     /// The body is longer than what was read.
     pub(in crate::world::live) cut: bool,
-    /// What the other side says about trying again, as it says it. Foreign.
+    /// The value of its `Retry-After` header. Foreign.
     pub(in crate::world::live) retry_after: Option<String>,
-    /// How many seconds old it is by the word of a cache. Foreign.
+    /// The value of its `Age` header: its age in seconds according to a cache. Foreign.
     pub(in crate::world::live) age: Option<String>,
 }
 
-/// How far an exchange has come. It is filled in on the way, so that it tells something of one that was cut short, too.
+/// How far an exchange has come. It is filled in on the way, so that one that was cut short can be reported, too.
 #[derive(Clone, Debug, Default)]
 pub(in crate::world::live) struct Trace {
     /// Looking the name up; none when the address is given, or on a kept connection.
@@ -60,9 +60,9 @@ pub(in crate::world::live) struct Trace {
     pub(in crate::world::live) tls: Option<Duration>,
     /// From the request to the answer's head.
     pub(in crate::world::live) first_byte: Option<Duration>,
-    /// What the name stands for, when it was looked up.
+    /// The addresses of the name, when it was looked up.
     pub(in crate::world::live) candidates: Vec<SocketAddr>,
-    /// What the request is sent to, once there is a connection.
+    /// The address the request is sent to, once there is a connection.
     pub(in crate::world::live) address: Option<SocketAddr>,
     /// The request may have reached the other side.
     pub(in crate::world::live) sent: bool,
@@ -87,7 +87,7 @@ impl Broken {
     }
 }
 
-/// Every address that the host of a target stands for now.
+/// Every address that the host of a target resolves to now.
 pub(in crate::world::live) async fn look_up(
     id: &TargetId,
     target: &Http,
@@ -122,7 +122,7 @@ pub(in crate::world::live) async fn exchange(
         trace.sent = true;
         trace.address = Some(connection.address());
         match send(request, connection, kept, trace, &endpoint, secrets).await {
-            // Servers close idle connections; a question that changes nothing is asked again on a new one.
+            // Servers close idle connections, so a request that changes nothing is repeated on a new one.
             Err(broken) if broken.stale && ask.method == Method::Get => {}
             done => return done,
         }
