@@ -91,7 +91,7 @@ pub fn noted(info: &PanicHookInfo<'_>) -> bool {
 fn panicked(payload: &(dyn Any + Send)) -> Panicked {
     let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let place = PLACE.take().map_or_else(String::new, |place| format!(" at {place}"));
-    Panicked(format!("{}{place}", text.unwrap_or("a panic without a word")))
+    Panicked(format!("{}{place}", text.unwrap_or("a panic without a message")))
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ struct Placed {
 }
 
 /// Reads when a sample arrived and behind which fact. For a sample of an earlier version the error says when it arrived,
-/// as nearly as its measurement tells.
+/// as estimated from its measurement.
 ///
 /// # Errors
 ///

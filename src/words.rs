@@ -328,7 +328,7 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
                 Adoption::Running => "is still running".to_owned(),
                 Adoption::Ended { outcome: how, .. } => format!("ended meanwhile: {}", outcome(how)),
                 Adoption::NeverStarted => "never started".to_owned(),
-                Adoption::Untraceable => "leaves no trace to look for".to_owned(),
+                Adoption::Untraceable => "leaves no trace that could be found".to_owned(),
             };
             ("job".to_owned(), format!("{} {found}", job(plan, key)))
         }

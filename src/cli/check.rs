@@ -50,7 +50,7 @@ fn read_with(args: &RunbookArgs, color: ColorChoice, with_baselines: bool) -> Re
         let text = faults.render(colours(color), COLUMNS);
         let unreached = faults
             .unreached
-            .map_or_else(String::new, |unreached| format!("not checked yet, until these are mended: {unreached}\n"));
+            .map_or_else(String::new, |unreached| format!("not checked until these are corrected: {unreached}\n"));
         CliError::usage(text + &unreached)
     })
 }

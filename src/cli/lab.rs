@@ -46,7 +46,7 @@ fn vars(lab: &Lab) -> Vec<(String, String)> {
 }
 
 /// Placeholder addresses for reading a runbook before a lab exists.
-fn stand_ins() -> Vec<(String, String)> {
+fn placeholder_vars() -> Vec<(String, String)> {
     runbook_vars(|name| match name {
         "old_db" | "new_db" => "host=127.0.0.1 user=gonogo dbname=shop".to_owned(),
         "old_db_port" | "new_db_port" => "5432".to_owned(),
@@ -137,7 +137,7 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool,
     }
     args.profile = Some(PROFILE.to_owned());
     let own = std::mem::take(&mut args.set);
-    args.set = stand_ins();
+    args.set = placeholder_vars();
     args.set.extend(own.iter().cloned());
     // Checked before anything runs that would have to be ended again.
     loopback::only(&super::check::read(&args, look.color)?.plan)?;

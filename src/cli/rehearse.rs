@@ -57,7 +57,7 @@ pub(super) struct RehearseArgs {
     /// List the bundled scenarios that fit the runbook, each with its lesson
     #[arg(long, conflicts_with_all = ["scenario", "surprise", "auto"])]
     list: bool,
-    /// Where chance begins; the same seed gives the same rehearsal [default: by chance, and told]
+    /// Seed of the random numbers; the same seed gives the same rehearsal [default: random, and printed]
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
     /// How many times faster than real time it begins: 1, 2, 5, 10, 30, 60, 120, 300 or 1000; + and - change it
@@ -144,7 +144,7 @@ fn setting(loaded: Loaded, args: &RehearseArgs) -> Result<Setting, CliError> {
         let fitting = scenario::fitting(&plan);
         let at = usize::try_from(seed).unwrap_or(0).checked_rem(fitting.len()).unwrap_or(0);
         let Some((name, chosen)) = fitting.into_iter().nth(at) else {
-            return Err(CliError::usage("no bundled scenario fits this runbook: there is nothing to be surprised by"));
+            return Err(CliError::usage("no bundled scenario fits this runbook"));
         };
         scenarios.push((name.to_owned(), chosen));
     }

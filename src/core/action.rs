@@ -33,7 +33,7 @@ pub struct WaitUntil {
     pub within: Span,
 }
 
-/// Lets time pass under guard.
+/// Lets time pass while guards are watched.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Soak {
     /// How long.
@@ -47,7 +47,7 @@ pub struct Soak {
 pub struct Checklist {
     /// What is to be done, each on its own.
     pub items: Vec<String>,
-    /// What the hand changes in a rehearsal, once every item is acknowledged.
+    /// What people change in a rehearsal, once every item is acknowledged.
     pub simulate: Vec<Change>,
 }
 
@@ -66,7 +66,7 @@ enum ChecklistForm {
 struct SimulatedChecklist {
     /// What is to be done, each on its own.
     items: Vec<String>,
-    /// What the hand changes in a rehearsal, once every item is acknowledged.
+    /// What people change in a rehearsal, once every item is acknowledged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     simulate: Vec<Change>,
 }
@@ -93,7 +93,7 @@ pub enum Kept<'a> {
     Manual(&'a [String]),
     /// A wait for a time or for conditions.
     Wait(&'a Wait),
-    /// Time under guard.
+    /// Time that passes while guards are watched.
     Soak(&'a Soak),
 }
 

@@ -191,11 +191,11 @@ pub enum Fact {
         /// Checks as they stood.
         evidence: Vec<Evidence>,
     },
-    /// Nobody knows whether a job took effect.
+    /// It is unknown whether a job took effect.
     LeftInDoubt {
         /// Which.
         key: JobKey,
-        /// Why nobody knows.
+        /// Why it is unknown.
         why: String,
     },
     /// A job of an earlier cockpit was looked for.

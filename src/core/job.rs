@@ -65,7 +65,7 @@ pub enum Outcome {
         /// What failed, where, and the last words of the other side. Cleaned, secrets masked.
         what: String,
     },
-    /// Nobody knows: the connection broke after the request left, or the cockpit died meanwhile.
+    /// Unknown: the connection broke after the request left, or the cockpit died meanwhile.
     Unknown {
         /// Why it cannot be known.
         why: String,
@@ -87,7 +87,7 @@ pub enum Adoption {
     },
     /// It never started: no trace of a process.
     NeverStarted,
-    /// Nothing can be told: not a kind of action that leaves a trace.
+    /// Nothing can be found out: this kind of action leaves no trace.
     Untraceable,
 }
 

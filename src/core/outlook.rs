@@ -149,7 +149,7 @@ pub fn waits_for(plan: &Plan, run: &Run, board: &Board, now: At) -> Option<Strin
     let number = step.number;
     match run.phase(&step.id) {
         StepProgress::Running(_) => Some(format!("the checklist of step {number} waits for you")),
-        StepProgress::InDoubt { .. } => Some(format!("step {number} is in doubt and waits for your word")),
+        StepProgress::InDoubt { .. } => Some(format!("step {number} is in doubt; say what became of it")),
         StepProgress::Pending | StepProgress::Undone { .. } | StepProgress::Failed { .. } => {
             let open = poll(plan, board, now, step).iter().all(|station| station.evidence.open());
             let failed = matches!(run.phase(&step.id), StepProgress::Failed { .. });

@@ -63,7 +63,7 @@ macro_rules! define {
         $(probe $probe:ident($probe_type:ident) $probe_word:literal $(pane $pane:ident)?)?
         $(action $action:ident($action_type:ident) $action_word:literal)?
     })*) => {
-        /// The kinds of probe. What a kind tells about itself is asked through [`ProbeSpec`].
+        /// The kinds of probe. [`ProbeSpec`] gives the properties of a kind.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(tag = "kind")]
         #[allow(missing_docs)] // the type of each kind says what it is

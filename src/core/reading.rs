@@ -22,7 +22,7 @@ pub struct Reading {
     pub as_of: Option<At>,
     /// What was seen, or why nothing was.
     pub result: Result<Value, Failure>,
-    /// Who answered, where that can be told.
+    /// Which servers answered, where that is known.
     #[serde(default, skip_serializing_if = "Servers::is_empty")]
     pub servers: Servers,
 }

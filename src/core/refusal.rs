@@ -180,7 +180,7 @@ impl Refusal {
             }
             Self::GateShut { step: id, shut } => format!("{} is gated: {}", step(id), shut.join("; ")),
             Self::GuardBroken { step: id, broken } => format!(
-                "{} would end as soon as it began: guard {broken}; a broken guard cannot be overridden, mend it first",
+                "{} would end as soon as it began: guard {broken}; a broken guard cannot be overridden; correct the cause first",
                 step(id)
             ),
             Self::OverrideForbidden { gate } => {

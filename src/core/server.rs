@@ -16,7 +16,7 @@ use super::ids::TargetId;
 #[serde(transparent)]
 pub struct ServerIdentity(BTreeMap<String, String>);
 
-/// The servers behind targets, as far as they told who they are.
+/// The servers behind targets, as far as their identities are known.
 pub type Servers = BTreeMap<TargetId, ServerIdentity>;
 
 impl ServerIdentity {

@@ -135,9 +135,9 @@ pub enum StepProgress {
     InDoubt {
         /// Since when.
         at: At,
-        /// The job nobody knows about.
+        /// The job whose result is unknown.
         key: JobKey,
-        /// Why nobody knows.
+        /// Why it is unknown.
         why: String,
     },
     /// Left out with a reason.

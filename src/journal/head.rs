@@ -39,7 +39,7 @@ pub(super) fn read(dir: &Path) -> Result<Option<Head>, JournalError> {
 
 /// Writes the copy now, unless there is a newer one. Drivers under different leases do not get into each other's way.
 pub(super) fn write(dir: &Path, head: Head, epoch: i64) -> Result<(), JournalError> {
-    // Whatever cannot be read is replaced: whether it may be was judged when the journal was opened.
+    // A copy that cannot be read is replaced; opening the journal has checked it already.
     if read(dir).is_ok_and(|there| there.is_some_and(|there| there.seq > head.seq)) {
         return Ok(());
     }

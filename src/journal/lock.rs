@@ -66,7 +66,7 @@ impl Holder {
         }
     }
 
-    /// Whether the process can be seen to be gone. On another machine that cannot be told.
+    /// Whether the process is known to be gone. For another machine that cannot be known.
     fn is_gone(&self) -> bool {
         self.host == host()
             && rustix::process::Pid::from_raw(self.pid)

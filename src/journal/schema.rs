@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
 use super::JournalError;
 
-/// "gngo" in ASCII: `SQLite`'s `application_id`, by which a foreign database is told apart
+/// "gngo" in ASCII: `SQLite`'s `application_id`, by which a foreign database is recognized
 /// (<https://sqlite.org/pragma.html#pragma_application_id>).
 const APPLICATION_ID: i64 = 0x676e_676f;
 

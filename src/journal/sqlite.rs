@@ -204,7 +204,7 @@ impl Ledger for Journal {
         if self.pages < TIDY_PAGES {
             return Ok(());
         }
-        // PASSIVE waits for nobody; what a reader still needs is folded in next time.
+        // PASSIVE does not wait; pages that a reader still needs are written back next time.
         let folded = self
             .conn
             .prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")

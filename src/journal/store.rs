@@ -193,8 +193,8 @@ impl Store {
         }
     }
 
-    /// The newest run that is wanted. Names tell the minute; what was begun in the same one is told apart by the
-    /// journals. Runs that cannot be read are passed over.
+    /// The newest run that `wanted` accepts. Names give the minute; runs of the same minute are ordered by their
+    /// journals. Runs that cannot be read are skipped.
     pub fn newest(&self, wanted: impl Fn(&Reader) -> bool) -> Result<Option<RunId>, JournalError> {
         let mut newest: Option<(Timestamp, RunId)> = None;
         for id in self.ids()?.into_iter().rev() {

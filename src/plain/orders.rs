@@ -140,7 +140,7 @@ pub(super) enum Order {
     /// let time pass slower
     #[command(visible_alias = "-")]
     Slower,
-    /// let time stand still, or go on
+    /// pause time, or let it continue
     #[command(visible_alias = "w")]
     Pause,
     /// on to where something happens next

@@ -104,7 +104,7 @@ impl Question<'_> {
             }
             Fact::RunEnded { by, how, .. } => (operator(by, Command::End { how }), Ground::Bare),
             Fact::DoubtResolved { key, finding, by, reason, evidence } => {
-                let ground = testified(of_checks(self.plan, &key.step, evidence));
+                let ground = recorded_evidence(of_checks(self.plan, &key.step, evidence));
                 (RecordedRequest::Resolve { step: key.step, finding, by, reason }, ground)
             }
             Fact::StopRequested { step, why: StopWhy::Operator(by), .. } => {
@@ -112,7 +112,7 @@ impl Question<'_> {
             }
             Fact::StopRequested { why: StopWhy::Deadline(_), .. } => (input(Input::Tick), Ground::Bare),
             Fact::StopRequested { step, why: StopWhy::Guard(_), evidence, .. } => {
-                (input(Input::Tick), testified(of_guards(self.plan, &step, evidence)))
+                (input(Input::Tick), recorded_evidence(of_guards(self.plan, &step, evidence)))
             }
             Fact::JobEnded { key, outcome, took } => match kept_by_the_core(self.plan, &key) {
                 Some(true) => (input(Input::Tick), Ground::Readings),
@@ -124,7 +124,7 @@ impl Question<'_> {
                 (input(Input::JobEnded { key, outcome, took: Span::ZERO }), Ground::Bare)
             }
             Fact::StepDone { step, evidence, .. } => {
-                (input(Input::Tick), testified(of_checks(self.plan, &step, evidence)))
+                (input(Input::Tick), recorded_evidence(of_checks(self.plan, &step, evidence)))
             }
             Fact::StepFailed { step, evidence, .. } => {
                 let mut known = of_checks(self.plan, &step, evidence.clone());
@@ -132,7 +132,10 @@ impl Question<'_> {
                     known = of_guards(self.plan, &step, evidence);
                 }
                 // By itself, or because somebody stopped the watching.
-                (RecordedRequest::Stop { step, by: self.run.driver.clone(), or_by_itself: true }, testified(known))
+                (
+                    RecordedRequest::Stop { step, by: self.run.driver.clone(), or_by_itself: true },
+                    recorded_evidence(known),
+                )
             }
             _ => return None,
         })
@@ -198,7 +201,7 @@ impl Question<'_> {
     }
 }
 
-fn testified(evidence: Vec<(ConditionId, Evidence)>) -> Ground {
+fn recorded_evidence(evidence: Vec<(ConditionId, Evidence)>) -> Ground {
     Ground::Evidence(evidence, Baselines::new())
 }
 

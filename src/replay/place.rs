@@ -45,7 +45,7 @@ pub(super) fn read(text: &str, recording: &Recording) -> Result<Destination, Str
 }
 
 fn unreadable(text: &str) -> String {
-    format!("\"{text}\" is no place in a run: write T+1:02:03, 02:14:07 (UTC), a fact's number or a step")
+    format!("\"{text}\" is not a place in a run: write T+1:02:03, 02:14:07 (UTC), a fact's number or a step")
 }
 
 fn within(recording: &Recording, at: At, text: &str) -> Result<Destination, String> {

@@ -71,7 +71,7 @@ pub fn verify(recording: &Recording) -> Result<Report, JournalError> {
     again.report.facts = facts.len();
     let mut rest = facts;
     while let Some(first) = rest.first() {
-        let told = again.once_more(first, rest)?.clamp(1, rest.len());
+        let told = again.decide_again(first, rest)?.clamp(1, rest.len());
         let (decided, later) = rest.split_at(told);
         for recorded in decided {
             again.run.apply(again.plan, recorded.at, &recorded.fact);
@@ -104,7 +104,7 @@ impl Again<'_> {
     }
 
     /// Makes the decision again that began with this fact; says how many facts it has.
-    fn once_more(&mut self, first: &Recorded, rest: &[Recorded]) -> Result<usize, JournalError> {
+    fn decide_again(&mut self, first: &Recorded, rest: &[Recorded]) -> Result<usize, JournalError> {
         if first.at < self.run.last {
             self.differs(first, "it was decided before the fact before it");
         }
@@ -164,7 +164,7 @@ impl Again<'_> {
             return Ok(1);
         };
         if let Ground::Evidence(evidence, _) | Ground::Soak(_, evidence, _) = &ground {
-            self.weigh(first, evidence)?;
+            self.check_evidence(first, evidence)?;
         }
         let board = match &ground {
             Ground::Bare => Board::new(self.plan, first.at),
@@ -282,7 +282,7 @@ impl Again<'_> {
     }
 
     /// Compares evidence with its own terms and with the recorded readings.
-    fn weigh(&mut self, first: &Recorded, evidence: &[(ConditionId, Evidence)]) -> Result<(), JournalError> {
+    fn check_evidence(&mut self, first: &Recorded, evidence: &[(ConditionId, Evidence)]) -> Result<(), JournalError> {
         for (id, told) in evidence {
             let terms = self.plan.condition(*id).and_then(|condition| condition.recount(&told.assessment.terms));
             match terms {
@@ -316,7 +316,7 @@ impl Again<'_> {
         // A step's conditions at its start are judged as if it had begun, on what it counts from.
         let mut run = None;
         if let Some((step, undo, baselines)) = begins {
-            lost |= !gone && self.weigh_baselines(first, &board, step, undo, baselines);
+            lost |= !gone && self.check_baselines(first, &board, step, undo, baselines);
             run.insert(self.run.clone()).apply(self.plan, first.at, &first.fact);
         }
         for (id, told) in evidence {
@@ -350,7 +350,7 @@ impl Again<'_> {
     }
 
     /// Compares the baselines of growth with the recorded readings; says whether any of those are lost.
-    fn weigh_baselines(
+    fn check_baselines(
         &mut self,
         first: &Recorded,
         board: &Board,

@@ -317,7 +317,7 @@ impl<'r> Builder<'r> {
                     jobs.push(Job { writes: member.writes, ..job });
                 }
                 if undo.section.deadline.is_some() {
-                    let message = "a way back has no deadline: nothing would take back what is half taken back";
+                    let message = "an undo has no deadline: nothing would take back an undo that was done in part";
                     let label = "leave it out; give each action its own `limit` or `within`";
                     self.fault(message, node.path(&["undo", "section"]).key("deadline"), label);
                 }
@@ -326,7 +326,7 @@ impl<'r> Builder<'r> {
             None if forward.section => {
                 let mut back = reversed(&self.targets, forward)?;
                 for id in back.jobs.iter_mut().flat_map(|job| &mut job.until) {
-                    *id = self.asked_anew(*id, node);
+                    *id = self.condition_of_undo(*id, node);
                 }
                 Some(back)
             }
@@ -335,7 +335,7 @@ impl<'r> Builder<'r> {
     }
 
     /// Compiles a condition of a member's undo again, for the undo of the whole step.
-    fn asked_anew(&mut self, id: ConditionId, node: &Node) -> ConditionId {
+    fn condition_of_undo(&mut self, id: ConditionId, node: &Node) -> ConditionId {
         let counting = self.conditions.get(id.0).filter(|condition| condition.counts());
         let Some(text) = counting.map(|condition| condition.source().to_owned()) else { return id };
         self.condition(&text, node).unwrap_or(id)

@@ -82,7 +82,7 @@ fn step(step: &Step, node: &Node, found: &mut Vec<Diagnostic>) {
     for (gate, node) in step.gates.iter().zip(node.path(&["gates"]).items()) {
         let lasting = matches!(gate, Shorthand::Full(gate) if gate.hold.millis() > 0);
         if !lasting {
-            let help = "add `hold: 5s`, so that a lucky moment does not open it";
+            let help = "add `hold: 5s`, so that a single good reading does not open it";
             warn(
                 format!("a gate of `{id}` opens on a single reading"),
                 node.get("that").unwrap_or(node).mark,
@@ -105,10 +105,10 @@ fn step(step: &Step, node: &Node, found: &mut Vec<Diagnostic>) {
     // result.
     let tells = step.action.as_ref().is_some_and(Action::tells_by_itself);
     if step.verify.is_empty() && !tells {
-        warn(format!("nothing tells whether `{id}` worked"), mark, "no verify", "add `verify:`");
+        warn(format!("nothing shows whether `{id}` worked"), mark, "no verify", "add `verify:`");
     }
     if step.expect.is_none() {
-        warn(format!("nobody knows how long `{id}` takes"), mark, "no expect", "add `expect:`, the forecast needs it");
+        warn(format!("it is unknown how long `{id}` takes"), mark, "no expect", "add `expect:`, the forecast needs it");
     }
 }
 
@@ -129,7 +129,7 @@ fn customers(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
     let followed = followed(plan);
     let [(first, taken), others @ ..] = followed.as_slice() else { return };
     let Some((other, another)) = others.first() else { return };
-    let message = format!("nothing tells whether customers follow {} or {}", taken.name, another.name);
+    let message = format!("it is unclear whether customers follow {} or {}", taken.name, another.name);
     let label = format!("a rehearsal takes the record of `{first}`");
     let help =
         format!("say `simulate: {{ customers: true }}` on the probe of the one they follow, `{first}` or `{other}`");
@@ -146,7 +146,7 @@ fn owner(runbook: &Runbook, owner: Option<&str>, node: &Node, found: &mut Vec<Di
     if runbook.roles.is_empty() || runbook.roles.contains_key(owner) || runbook.roles.values().any(|who| who == owner) {
         return;
     }
-    let warning = Diagnostic::new(format!("`{owner}` has no part in `roles`"));
+    let warning = Diagnostic::new(format!("`{owner}` is not in `roles`"));
     let help = suggestion(owner, runbook.roles.keys().map(String::as_str));
     found.push(warning.at(node.path(&["owner"]).mark, "neither a role nor a person in one").help(help));
 }
@@ -195,7 +195,7 @@ fn long_limits(runbook: &Runbook, root: &Node, found: &mut Vec<Diagnostic>) {
         let message = format!("one measurement of `{id}` may last longer than its readings stay good");
         let label = format!("readings of quick measurements are stale after {stale_after}");
         let help = format!(
-            "gates see UNKNOWN while a measurement lasts longer than that, and what took {} may be {} old and still count: shorten `limit`, or measure less often with `every`",
+            "gates are UNKNOWN while a measurement lasts longer than that, and a reading that took {} may be {} old and still count: shorten `limit`, or measure less often with `every`",
             probe.limit,
             probe.stale_after(probe.limit)
         );

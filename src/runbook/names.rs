@@ -65,7 +65,7 @@ pub(super) fn check(runbook: &Runbook, root: &Node, shapes: &BTreeMap<ProbeId, S
             SecretSource::Command(argv) => argv.is_empty(),
         };
         if empty {
-            fault(format!("the secret `{name}` comes from nowhere"), node.mark, "expected a name, a path or a command");
+            fault(format!("the secret `{name}` has no source"), node.mark, "expected a name, a path or a command");
         }
     }
     for (name, target) in &runbook.targets {
@@ -89,7 +89,7 @@ fn customers(runbook: &Runbook, root: &Node, shapes: &BTreeMap<ProbeId, Shape>, 
     let missing: Vec<String> =
         ["failed", "longest_pause_ms"].iter().filter(|field| lacks(field)).map(|field| format!("`{field}`")).collect();
     if !missing.is_empty() {
-        let fault = Diagnostic::new(format!("the probe `{customers}` cannot speak for the customers"));
+        let fault = Diagnostic::new(format!("the probe `{customers}` cannot report what customers see"));
         faults.push(fault.at(mark, format!("expected its reading to have {}", missing.join(" and "))));
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn probe(runbook: &Runbook, probe: &Probe, node: &Node, faults: &mut 
             .keys()
             .find(|other| key.name.strip_prefix(other.as_str()).is_some_and(|rest| rest.starts_with('.')));
         if let Some(whole) = whole {
-            let fault = Diagnostic::new(format!("`{whole}` is told as a whole and in parts"));
+            let fault = Diagnostic::new(format!("`{whole}` is given as a whole and in parts"));
             faults.push(fault.at(key.mark, format!("expected either `{whole}` or its parts")));
         }
         match declared.get(key.name.as_ref()) {
@@ -53,7 +53,7 @@ fn source(runbook: &Runbook, source: &Source, of: FieldType, node: &Node, faults
             kind(runbook, through, "postgres.replication", node.path(&["through"]).mark, faults);
         }
         _ => {
-            let fault = Diagnostic::new("nothing tells where the field comes from");
+            let fault = Diagnostic::new("the field has no source");
             faults.push(fault.at(node.mark, "expected either `is`, or `copies` with `through`"));
         }
     }

@@ -251,7 +251,7 @@ impl<'s> Reader<'s> {
             return Err(too_much(mark));
         }
         let Some(node) = self.anchors.remove(&anchor) else {
-            return Err(fault(mark, "this alias stands inside of what it names"));
+            return Err(fault(mark, "this alias stands inside its own anchor"));
         };
         let copy = self.copy(&node, Some(mark), depth);
         self.anchors.insert(anchor, node);

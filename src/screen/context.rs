@@ -94,7 +94,7 @@ pub struct ViewContext<'a> {
 }
 
 impl<'a> ViewContext<'a> {
-    /// Brings together what a screen shows. Times of day are told in `zone`.
+    /// Brings together what a screen shows. Times of day are shown in `zone`.
     pub fn new(
         view: &'a RunView,
         status: SessionStatus<'a>,

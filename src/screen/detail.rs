@@ -293,7 +293,7 @@ fn boards(context: &ViewContext, step: &Step, state: StepState, blocks: &mut Vec
     if before {
         let rows = gates(context.plan, context.board, context.now, step);
         if rows.is_empty() {
-            let lines = vec![Text::new(Role::Dim, "no gates: your word is enough")];
+            let lines = vec![Text::new(Role::Dim, "no gates: confirm to start it")];
             blocks.push(Block::Lines { heading: "GO/NO-GO".to_owned(), lines });
         } else {
             let shut: Vec<String> = rows.iter().filter(|gate| !gate.open()).map(shut_sentence).collect();

@@ -180,7 +180,7 @@ pub struct KeyDef {
 }
 
 impl KeyDef {
-    /// The key that is told.
+    /// The key that is shown.
     pub fn key(&self) -> String {
         self.binding.first().map(KeyPress::to_string).unwrap_or_default()
     }
@@ -306,7 +306,7 @@ pub const KEYS: &[KeyDef] = &[
         "in a rehearsal or a replay: let time pass faster",
     ),
     def(&[KeyPress::Char('-')], KeyAction::Slower, "slower", "slower", "the same: slower"),
-    def(&[KeyPress::Char('w')], KeyAction::Pause, "pause", "pause", "the same: let time stand still, or go on"),
+    def(&[KeyPress::Char('w')], KeyAction::Pause, "pause", "pause", "the same: pause time, or let it continue"),
     def(
         &[KeyPress::Char('f')],
         KeyAction::FastForward,

@@ -236,7 +236,7 @@ impl Session {
 
     /// Lends the terminal to the shell and stops this process group until `SIGCONT`.
     pub(super) fn suspend(&self) -> Result<(), TermError> {
-        somebody_could_continue_us()?;
+        check_job_control()?;
         self.give_back(Hold::Lent);
         stop_group()
     }
@@ -244,14 +244,14 @@ impl Session {
 
 /// A process group in the same position as its session leader has no job-control shell above it, and the kernel
 /// discards `SIGTSTP` there for the same reason (POSIX: orphaned process group).
-fn somebody_could_continue_us() -> Result<(), TermError> {
+fn check_job_control() -> Result<(), TermError> {
     let leader = rustix::process::getsid(None).map_err(TermError::device)?;
     if leader == rustix::process::getpgrp() { Err(TermError::NoJobControl) } else { Ok(()) }
 }
 
 /// Stops this process group until `SIGCONT`, where somebody could send that.
 pub(crate) fn stop_group() -> Result<(), TermError> {
-    somebody_could_continue_us()?;
+    check_job_control()?;
     rustix::process::kill_current_process_group(rustix::process::Signal::STOP).map_err(TermError::device)
 }
 

@@ -47,7 +47,7 @@ pub fn press(context: &ViewContext, ui: &mut UiState, key: KeyEvent) -> Option<R
         return None;
     }
     let before = ui.clone();
-    let request = dealt_with(context, ui, key);
+    let request = handle(context, ui, key);
     // A key that changes nothing says so: people press a key that seems dead again, and harder.
     if request.is_none() && *ui == before {
         let further = meaning(key).filter(|_| ui.prompt.is_none()).and_then(nowhere_further);
@@ -95,7 +95,7 @@ fn nowhere_further(does: KeyAction) -> Option<&'static str> {
     }
 }
 
-fn dealt_with(context: &ViewContext, ui: &mut UiState, key: KeyEvent) -> Option<Request> {
+fn handle(context: &ViewContext, ui: &mut UiState, key: KeyEvent) -> Option<Request> {
     if ui.prompt.is_some() {
         return answer(context, ui, key);
     }

@@ -45,7 +45,7 @@ impl<'s, 'v> Scope<'s, 'v> {
     pub(super) fn value(&mut self, node: &'s ExprNode) -> Answer<'v> {
         self.steps += 1;
         if self.steps > STEPS {
-            return Err(UnknownReason("the lists are too long to be looked through".to_owned()));
+            return Err(UnknownReason("the lists are too long to be searched".to_owned()));
         }
         let value = self.raw(node)?;
         match &*value {
@@ -245,7 +245,7 @@ impl<'s, 'v> Scope<'s, 'v> {
         };
         if grown.number().is_some_and(|grown| grown < 0.0) {
             let then = &baseline.value;
-            return Err(UnknownReason(format!("{name} went back from {then} to {}: it is counted anew", &*present)));
+            return Err(UnknownReason(format!("{name} went back from {then} to {}: it was reset", &*present)));
         }
         Ok(grown)
     }

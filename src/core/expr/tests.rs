@@ -130,7 +130,7 @@ fn growth_counts_from_its_baseline_and_from_nothing_else() {
     for (then, now, why) in [
         (None, Some(41), "lag.bytes is not counted yet"),
         (Some(41), None, "lag.bytes is null"),
-        (Some(41), Some(2), "lag.bytes went back from 41 to 2: it is counted anew"),
+        (Some(41), Some(2), "lag.bytes went back from 41 to 2: it was reset"),
     ] {
         let found = grown(then, now);
         assert_eq!((found.verdict, found.terms[0].why.as_deref()), (Verdict::Unknown, Some(why)));

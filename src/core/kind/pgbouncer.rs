@@ -35,7 +35,7 @@ pub struct PgbouncerProbe {
 /// `pgbouncer`: `dsn: "host=pooler.example.com port=6432 user=admin dbname=pgbouncer"`. The pooler is looked at
 /// before the command and after it, also after one that was stopped or had no answer; that it gave no error is not
 /// enough. A pause that is stopped or passes its limit is taken back with RESUME, since `PgBouncer` keeps holding clients
-/// back when whoever asked for the pause is gone. `gonogo check` warns of a step that pauses, kills or disables and has no
+/// back when the connection that asked is gone. `gonogo check` warns of a step that pauses, kills or disables and has no
 /// `undo`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PgbouncerAction {
@@ -208,7 +208,7 @@ impl ProbeDoc for PgbouncerProbe {
                 Shape::Bool,
                 "whether new clients are refused. Of several databases: whether all are",
             )
-            .null("this version does not tell"),
+            .null("this version does not report it"),
             Field::new("clients_active", Shape::Int, "clients with a server connection, and idle ones").unit("clients"),
             Field::new("clients_waiting", Shape::Int, "clients that wait for a server connection").unit("clients"),
             Field::new("servers_active", Shape::Int, "server connections in use; a pause waits for them")

@@ -1,4 +1,4 @@
-//! What every kind of probe and action tells about itself, so that the rest of the program asks and never matches.
+//! What every kind of probe and action says about itself, so that no other code needs to match on kinds.
 
 use std::collections::BTreeMap;
 
@@ -98,7 +98,7 @@ pub struct Curve {
     pub path: String,
 }
 
-/// What a kind of probe tells about one probe of a runbook.
+/// What a kind of probe says about one probe of a runbook.
 ///
 /// Methods without a default must be answered by every kind. The others describe what only some kinds have.
 pub trait ProbeSpec {
@@ -209,7 +209,7 @@ pub struct WatchedReplication<'a> {
     pub logical: bool,
 }
 
-/// What a kind of action tells about one action of a runbook.
+/// What a kind of action says about one action of a runbook.
 ///
 /// Methods without a default must be answered by every kind. The others describe what only some kinds have.
 pub trait ActionSpec {
@@ -229,7 +229,7 @@ pub trait ActionSpec {
     /// What decides whether it has succeeded, and how long it may take: `10m`, `good with exit status 0`.
     fn terms(&self) -> Vec<String>;
 
-    /// Whether its result alone tells that it did what was wanted. If not, a step without `verify` is warned of.
+    /// Whether its result alone shows that it did what was wanted. If not, `check` warns of a step without `verify`.
     fn tells_by_itself(&self) -> bool;
 
     /// What is wrong with it beyond what its types say. References to targets are checked elsewhere.

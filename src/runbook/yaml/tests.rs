@@ -160,7 +160,7 @@ fn what_has_no_meaning_here_is_refused() {
         ("a: 1e999", "finite"),
         ("a: !secret x", "no such tag"),
         ("a: !!int x", "not what its tag says"),
-        ("a: &a [*a]", "inside of what it names"),
+        ("a: &a [*a]", "inside its own anchor"),
         ("? [a]\n: b", "as the key"),
         ("~: b", "as the key"),
         ("<<: 5", "to merge"),

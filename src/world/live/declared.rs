@@ -94,8 +94,9 @@ pub(super) fn as_of(record: &Value, field: &str) -> Result<AsOf, Failure> {
         Value::Float(seconds) if seconds.is_finite() => Timestamp::from_millisecond((seconds * 1_000.0) as i64).ok(),
         _ => None,
     };
-    let wrong =
-        || format!("`{field}` is {value}, and no time with a zone or seconds since 1970: nobody knows how old this is");
+    let wrong = || {
+        format!("`{field}` is {value}, which is not a time with a zone or seconds since 1970, so its age is unknown")
+    };
     moment.map(AsOf::Moment).ok_or_else(|| Failure::new(wrong()))
 }
 

@@ -65,13 +65,13 @@ pub(super) fn start(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
                 let now = Instant::now();
                 shared.reading(&id, &probe, now, now, Err(failure));
             };
-            endure(now + phase, every, work, tell).await;
+            restart_after_panics(now + phase, every, work, tell).await;
         });
     }
 }
 
 /// Restarts `work` after a panic, one interval later and with an empty memory. `tell` gets the panic's text.
-async fn endure<F: Future<Output = ()>>(
+async fn restart_after_panics<F: Future<Output = ()>>(
     mut first: Instant,
     every: Duration,
     work: impl Fn(Instant) -> F,
@@ -119,7 +119,8 @@ mod tests {
             async move { assert!(times == 3, "no memory of {times}") }
         };
         let every = Duration::from_millis(20);
-        endure(Instant::now(), every, work, |panicked| told.lock().unwrap().push(panicked.to_string())).await;
+        restart_after_panics(Instant::now(), every, work, |panicked| told.lock().unwrap().push(panicked.to_string()))
+            .await;
         let told = told.into_inner().unwrap();
         assert!(told.len() == 2 && told[0].contains("no memory of 1"), "{told:?}");
         let begun = begun.into_inner().unwrap();

@@ -96,7 +96,7 @@ impl Customers {
     }
 
     /// Whether somebody waits to write and has not yet given up. Those who gave up change nothing any more.
-    pub(super) fn somebody_hopes(&self, now: At) -> bool {
+    pub(super) fn somebody_waits_to_write(&self, now: At) -> bool {
         let hopes = |since: At| now.since(since).0 + 100 < PATIENCE.0;
         self.waiting.iter().filter_map(|waiting| waiting.since).any(hopes)
     }

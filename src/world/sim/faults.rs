@@ -14,7 +14,7 @@ use crate::scenario::{reads, select};
 use crate::world::shape::mismatch;
 
 use super::link::Link;
-use super::names::Ill;
+use super::names::ResolverFault;
 use super::trouble::{IncidentKind, Touches};
 use super::web::Sick;
 use super::{Coming, Mute, SimWorld};
@@ -72,20 +72,20 @@ impl SimWorld {
                 began(sentence)
             }
             Fault::ResolverStuck(of) => {
-                let name = self.ail(&of.resolver, number, Ill::Stuck)?;
+                let name = self.set_fault(&of.resolver, number, ResolverFault::Stuck)?;
                 began(format!("{name} goes on giving the answer it had"))
             }
             Fault::ResolverStale(of) => {
-                let name = self.ail(&of.resolver, number, Ill::Stale)?;
+                let name = self.set_fault(&of.resolver, number, ResolverFault::Stale)?;
                 began(format!("{name} gives a stale answer"))
             }
             Fault::ResolverDead(of) => {
-                let name = self.ail(&of.resolver, number, Ill::Dead)?;
+                let name = self.set_fault(&of.resolver, number, ResolverFault::Dead)?;
                 began(format!("{name} does not answer"))
             }
             Fault::ResolverHolds(of) => {
                 let least = u32::try_from(of.least.0 / 1_000).unwrap_or(u32::MAX);
-                let name = self.ail(&of.resolver, number, Ill::Floor(least))?;
+                let name = self.set_fault(&of.resolver, number, ResolverFault::Floor(least))?;
                 began(format!("{name} keeps every answer for at least {}", of.least))
             }
             Fault::Slow(of) => {
@@ -166,7 +166,7 @@ impl SimWorld {
         self.model.crowd.retain(|(fault, _)| *fault != number);
         self.muted.retain(|(fault, ..)| *fault != number);
         for (zone, name) in self.model.names.resolvers() {
-            self.model.names.ail(&zone, &name, number, None);
+            self.model.names.set_fault(&zone, &name, number, None);
         }
         for side in [Side::Old, Side::New] {
             self.model.web.sicken(side, number, None, now);
@@ -258,11 +258,11 @@ impl SimWorld {
         meant.get(at).cloned()
     }
 
-    fn ail(&mut self, name: &str, number: usize, ill: Ill) -> Option<String> {
+    fn set_fault(&mut self, name: &str, number: usize, ill: ResolverFault) -> Option<String> {
         let meant = select::resolvers(&self.plan, name);
         let at = self.dice.pick(meant.len());
         let (zone, name) = meant.get(at)?;
-        self.model.names.ail(zone, name, number, Some(ill));
+        self.model.names.set_fault(zone, name, number, Some(ill));
         Some(name.clone())
     }
 

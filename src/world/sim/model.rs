@@ -173,7 +173,7 @@ impl Model {
     /// Whether something is still changing towards its final state.
     fn is_busy(&self) -> bool {
         self.links.values().any(|link| link.quiet_for(self.now) < Span(u64::MAX))
-            || self.customers.somebody_hopes(self.now)
+            || self.customers.somebody_waits_to_write(self.now)
             || !self.web.is_steady(self.now)
     }
 
@@ -224,7 +224,7 @@ impl Model {
         // A final state counts only after every probe has measured it.
         let rests = self.is_busy() || self.now.since(self.busy) >= self.settling;
         let links = self.links.values().map(|link| link.quiet_for(self.now)).min().unwrap_or(Span(u64::MAX));
-        let customers = !self.customers.somebody_hopes(self.now);
+        let customers = !self.customers.somebody_waits_to_write(self.now);
         if self.now < self.unsettled
             || !rests
             || links == Span::ZERO

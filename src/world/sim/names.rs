@@ -45,7 +45,7 @@ struct Cached {
 
 /// What is wrong with a resolver.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Ill {
+pub(super) enum ResolverFault {
     /// It repeats the answer it had.
     Stuck,
     /// It repeats the answer it had and marks it as stale.
@@ -62,7 +62,7 @@ struct Resolver {
     /// Longest time it keeps an answer, in seconds.
     cap: u32,
     caches: Vec<BTreeMap<RecordKey, Cached>>,
-    ill: Vec<(usize, Ill)>,
+    ill: Vec<(usize, ResolverFault)>,
     dice: Dice,
 }
 
@@ -181,7 +181,7 @@ impl Names {
     }
 
     /// Applies the fault of that number to a resolver, or ends it (`None`).
-    pub(super) fn ail(&mut self, zone: &TargetId, name: &str, fault: usize, ill: Option<Ill>) {
+    pub(super) fn set_fault(&mut self, zone: &TargetId, name: &str, fault: usize, ill: Option<ResolverFault>) {
         let resolvers = self.zones.get_mut(zone).into_iter().flat_map(|zone| &mut zone.resolvers);
         for resolver in resolvers.filter(|resolver| resolver.name == name) {
             resolver.ill.retain(|(of, _)| *of != fault);
@@ -339,21 +339,21 @@ impl Resolver {
         Self { name: name.to_owned(), cap, caches, ill: Vec::new(), dice }
     }
 
-    fn is(&self, ill: impl Fn(Ill) -> bool) -> bool {
+    fn is(&self, ill: impl Fn(ResolverFault) -> bool) -> bool {
         self.ill.iter().any(|(_, is)| ill(*is))
     }
 
     fn kept(&self, ttl: u32) -> u32 {
         let floor = self.ill.iter().filter_map(|(_, ill)| match ill {
-            Ill::Floor(floor) => Some(*floor),
-            Ill::Stuck | Ill::Stale | Ill::Dead => None,
+            ResolverFault::Floor(floor) => Some(*floor),
+            ResolverFault::Stuck | ResolverFault::Stale | ResolverFault::Dead => None,
         });
         ttl.min(self.cap).max(floor.max().unwrap_or(0))
     }
 
     /// Whether the resolver does not answer. Its customers keep the last answer.
     fn remembers(&self) -> bool {
-        self.is(|ill| matches!(ill, Ill::Stuck | Ill::Stale | Ill::Dead))
+        self.is(|ill| matches!(ill, ResolverFault::Stuck | ResolverFault::Stale | ResolverFault::Dead))
     }
 
     fn next_change(&self, zone: &Zone) -> Option<At> {
@@ -393,10 +393,10 @@ impl Resolver {
     fn answer(&self, now: At, key: &RecordKey, dice: &mut Dice) -> Option<(&Cached, i64, &'static str)> {
         let met = dice.pick(self.caches.len());
         let cached = self.caches.get(met)?.get(key)?;
-        if self.is(|ill| ill == Ill::Dead) {
+        if self.is(|ill| ill == ResolverFault::Dead) {
             return None;
         }
-        if self.is(|ill| ill == Ill::Stale) {
+        if self.is(|ill| ill == ResolverFault::Stale) {
             return Some((cached, STALE_TTL, "EDE 3 (stale answer)"));
         }
         let left = i64::try_from(cached.expires.since(now).0 / 1_000).unwrap_or(i64::MAX);

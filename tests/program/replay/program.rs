@@ -102,7 +102,7 @@ fn what_cannot_be_replayed_says_why() {
         (&["replay", "beef", "--plain"][..], 2, "no run \"beef\""),
         (&["replay", "7f3a", "--plain", "--at", "T+99:00:00"], 2, "outside the recording"),
         (&["replay", "7f3a", "--plain", "--at", "cpoy"], 2, "did you mean `copy`"),
-        (&["replay", "7f3a", "--plain", "--at", "1:2:3:4"], 2, "is no place in a run"),
+        (&["replay", "7f3a", "--plain", "--at", "1:2:3:4"], 2, "is not a place in a run"),
         (&["replay", "7f3a", "--plain", "--at", "99999"], 2, "there is no fact 99999"),
     ] {
         let (output, text) = run(&story, &[], args);

@@ -59,7 +59,7 @@ impl AnswerState {
         }
     }
 
-    /// Whether it says what the record is at this server, whatever that is.
+    /// Whether it shows the values of the record at this server: old, new or other.
     pub fn tells(self) -> bool {
         matches!(self, Self::New | Self::Old | Self::Mixed | Self::Stale | Self::Other | Self::Negative)
     }
@@ -78,14 +78,14 @@ pub struct Answer {
     pub ttl: Option<i64>,
     /// What else the server said, such as an extended error, or why there is no answer.
     pub note: String,
-    /// The instance that answered (NSID, RFC 5001); empty when it was not told.
+    /// The instance that answered (NSID, RFC 5001); empty when it was not given.
     pub instance: String,
     /// Whether the server has it at first hand (the AA bit) and not from a cache.
     pub is_authoritative: bool,
 }
 
 impl Answer {
-    /// An answer that tells nothing of the record.
+    /// An answer that says nothing about the record.
     pub fn without_values(state: AnswerState, note: impl Into<String>) -> Self {
         Self {
             state,

@@ -53,8 +53,8 @@ pub struct Propagation {
 }
 
 impl Propagation {
-    /// Nothing has been heard yet. `stands` is how long an answer counts; `old_ttl` is the largest TTL, in seconds, that
-    /// the old values had before anybody looked, when the runbook tells it.
+    /// The state before any answer. `stands` is how long an answer counts; `old_ttl` is the largest TTL, in seconds, that
+    /// the old values had before the probe started, if the runbook gives it.
     pub fn new<'a>(
         now: At,
         stands: Span,
@@ -269,7 +269,7 @@ impl Counts {
         Self { old, new, unclear: total.saturating_sub(old + new), silent: count(&|seen| !seen.state.tells()), total }
     }
 
-    /// The count, unless there is nobody to be counted.
+    /// The count; `None` when there are no resolvers.
     fn any(&self, count: u64) -> Option<u64> {
         (self.total > 0).then_some(count)
     }

@@ -202,7 +202,7 @@ async fn statements_on(
             }
         }
     }
-    if let Some(what) = expected.and_then(|expected| disappointed(expected, &last, shared)) {
+    if let Some(what) = expected.and_then(|expected| unmet_expectation(expected, &last, shared)) {
         return progress.taken_back(session, format!("{}: {what}", session.place())).await;
     }
     if sql.transaction {
@@ -384,7 +384,7 @@ impl Progress<'_> {
     }
 }
 
-fn disappointed(expected: &SqlExpect, answer: &Answer, shared: &Shared) -> Option<String> {
+fn unmet_expectation(expected: &SqlExpect, answer: &Answer, shared: &Shared) -> Option<String> {
     match expected {
         SqlExpect::Rows(rows) => (answer.count != *rows).then(|| format!("expected {rows} rows, got {}", answer.count)),
         SqlExpect::Value(text) => {

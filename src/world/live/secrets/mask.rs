@@ -57,8 +57,8 @@ impl Masker {
         String::from_utf8(out).unwrap_or_else(|bad| String::from_utf8_lossy(bad.as_bytes()).into_owned())
     }
 
-    /// Writes `bytes` to `out` with secrets replaced, up to the first match that starts at or after `until`. Returns
-    /// how many bytes were processed.
+    /// Writes `bytes` up to `until` to `out` with secrets replaced; a secret that starts before `until` is replaced as a
+    /// whole. Returns how many bytes were processed.
     fn replace(&self, bytes: &[u8], until: usize, out: &mut Vec<u8>) -> usize {
         let mut done = 0;
         if let Some(inner) = &self.0 {

@@ -70,7 +70,7 @@ impl Secrets {
         self.prime_environment();
         let files = self.files();
         if !files.is_empty() {
-            let values = aside(move || Ok(read_regular(files))).await;
+            let values = read_in_thread(move || Ok(read_regular(files))).await;
             self.remember_all(values.unwrap_or_default());
         }
     }
@@ -153,7 +153,7 @@ impl Secrets {
             }
             SecretSource::File(path) => {
                 let own = path.clone();
-                let read = aside(move || read_file(&own).map_err(|err| err.to_string())).await;
+                let read = read_in_thread(move || read_file(&own).map_err(|err| err.to_string())).await;
                 read.map_err(|err| format!("secret `{id}`: {path}: {err}"))?
             }
             SecretSource::Command(words) => {
@@ -205,7 +205,9 @@ impl Secrets {
 }
 
 /// Reads on a thread that may block, and gives up when that takes too long.
-async fn aside<T: Send + 'static>(read: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+async fn read_in_thread<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
     match tokio::time::timeout(FILE_LIMIT, tokio::task::spawn_blocking(move || catch_panic_now(read))).await {
         Ok(Ok(Ok(read))) => read,
         // The panic's text may hold the secret.
