@@ -33,7 +33,7 @@ use crate::rehearsal::operator::AutoOperator;
 use crate::rehearsal::policy::{Policy, load_str as load_policy};
 use crate::rehearsal::world::Handle;
 use crate::runbook::Loaded;
-use crate::sample_log::reading_of;
+use crate::sample_log::{SamplesByProbe, reading_of};
 use crate::scenario::{self, End, Scenario};
 use crate::term::Charset;
 use crate::world::sim::{SimOptions, SimWorld};
@@ -255,10 +255,8 @@ fn automatic(state: &Path, args: &RehearseArgs, setting: &Setting) -> Outcome {
     rehearsed.keep(&mut store.create_run(&id, &new_run(setting, args, now)?, &holder)?)?;
     let facts = facts_of(&rehearsed.records).map_err(CliError::outside)?;
     let samples = rehearsed.contents.contents().samples;
-    let among = |probe: &ProbeId, range: Range<i64>| {
-        let meant = samples.iter().filter(|of| range.contains(&of.at_ms) && of.source == probe.as_str());
-        meant.filter_map(reading_of).collect()
-    };
+    let sorted = SamplesByProbe::new(&samples);
+    let among = |probe: &ProbeId, range: Range<i64>| sorted.readings(probe, range);
     let debrief = told(&setting.plan, &facts, &rehearsed.world, &among);
     let ended = debrief.end();
     let expected = expected(setting, policy_name == "careless", rolls_back);

@@ -29,8 +29,6 @@ pub struct Board {
     /// The servers that answered last.
     #[serde(default, skip_serializing_if = "Servers::is_empty")]
     answered: Servers,
-    #[serde(skip)]
-    readers: BTreeMap<ProbeId, Vec<ConditionId>>,
     /// Recorded answers of conditions, which count instead of readings: for a decision that is made again on its
     /// evidence.
     #[serde(skip)]
@@ -92,8 +90,8 @@ impl Board {
             .conditions
             .iter()
             .map(|condition| {
-                let nothing = condition.evaluate(&|_| Sight::Missing, &Baselines::new());
-                Streak { verdict: nothing.verdict, since: now }
+                let verdict = condition.verdict(&|_| Sight::Missing, &Baselines::new());
+                Streak { verdict, since: now }
             })
             .collect();
         Self {
@@ -101,7 +99,6 @@ impl Board {
             runs,
             begun: now,
             answered: Servers::new(),
-            readers: readers(plan),
             testimony: BTreeMap::new(),
             counted_from: None,
         }
@@ -137,7 +134,7 @@ impl Board {
 
     /// Returns a board that was read back, if it belongs to this plan; `None` when it is of another plan.
     pub fn restored(self, plan: &Plan) -> Option<Self> {
-        (self.runs.len() == plan.conditions.len()).then(|| Self { readers: readers(plan), ..self })
+        (self.runs.len() == plan.conditions.len()).then_some(self)
     }
 
     /// Takes in a reading that arrived at `now`.
@@ -177,8 +174,8 @@ impl Board {
         for (target, server) in &reading.servers {
             self.answered.insert(target.clone(), server.clone());
         }
-        for id in self.readers.get(&reading.probe).cloned().unwrap_or_default() {
-            self.judge(plan, run, now, id, now);
+        for id in plan.readers.get(&reading.probe).into_iter().flatten() {
+            self.judge(plan, run, now, *id, now);
         }
     }
 
@@ -201,23 +198,20 @@ impl Board {
     /// Lets time pass: streaks whose readings have become stale end, at the moment they did, and growth is counted
     /// from what the run says now.
     pub fn refresh(&mut self, plan: &Plan, run: &Run, now: At) {
-        let nothing_stale = plan.probes.keys().all(|probe| self.is_fresh(plan, now, probe));
-        for at in 0..self.runs.len() {
-            let id = ConditionId(at);
-            let decided = self.runs.get(at).is_some_and(|streak| streak.verdict != Verdict::Unknown);
-            let constant = plan.condition(id).is_none_or(|condition| condition.probes().is_empty());
-            if !nothing_stale && decided && !constant && !self.all_fresh(plan, now, id) {
-                let since = self.went_stale(plan, run, now, id);
-                self.judge(plan, run, now, id, since);
-            } else if plan.condition(id).is_some_and(Condition::counts) {
-                self.judge(plan, run, now, id, now);
+        for (probe, readers) in &plan.readers {
+            if self.is_fresh(plan, now, probe) {
+                continue;
+            }
+            for id in readers {
+                if self.runs.get(id.0).is_some_and(|streak| streak.verdict != Verdict::Unknown) {
+                    let since = self.went_stale(plan, run, now, *id);
+                    self.judge(plan, run, now, *id, since);
+                }
             }
         }
-    }
-
-    fn all_fresh(&self, plan: &Plan, now: At, id: ConditionId) -> bool {
-        plan.condition(id)
-            .is_some_and(|condition| condition.probes().iter().all(|probe| self.is_fresh(plan, now, probe)))
+        for id in &plan.counting {
+            self.judge(plan, run, now, *id, now);
+        }
     }
 
     fn is_fresh(&self, plan: &Plan, now: At, probe: &ProbeId) -> bool {
@@ -470,15 +464,4 @@ pub fn counting(number: &str) -> String {
 /// What growth is counted from since the asking step began.
 fn counted_since<'r>(plan: &Plan, run: &'r Run, id: ConditionId) -> Option<&'r Baselines> {
     run.baselines(plan.condition(id)?.asker()?)
-}
-
-/// The conditions that read each probe.
-fn readers(plan: &Plan) -> BTreeMap<ProbeId, Vec<ConditionId>> {
-    let mut readers: BTreeMap<ProbeId, Vec<ConditionId>> = BTreeMap::new();
-    for (at, condition) in plan.conditions.iter().enumerate() {
-        for probe in condition.probes() {
-            readers.entry(probe.clone()).or_default().push(ConditionId(at));
-        }
-    }
-    readers
 }

@@ -5,7 +5,6 @@ use super::board::Board;
 use super::job::Direction;
 use super::plan::{Plan, Step};
 use super::state::{Run, Running, StepProgress};
-use super::status::unmet;
 use super::time::{At, Span};
 
 /// The earliest moment after `now` at which something is due although no reading, outcome or wish arrives: a wait or
@@ -20,8 +19,9 @@ pub fn next_due(plan: &Plan, run: &Run, board: &Board, now: At) -> At {
         due.consider(window.opens);
         due.consider(window.closes);
     }
-    for step in &plan.steps {
-        match run.phase(&step.id) {
+    for (id, progress) in run.under_way() {
+        let Some(step) = plan.step(id) else { continue };
+        match &progress.phase {
             StepProgress::Running(running) => of_running(plan, run, board, step, running, &mut due),
             StepProgress::Verifying { since } => {
                 for check in &step.verify {
@@ -33,15 +33,11 @@ pub fn next_due(plan: &Plan, run: &Run, board: &Board, now: At) -> At {
                 }
                 of_guards(board, step, &mut due);
             }
-            StepProgress::Pending | StepProgress::Failed { .. } | StepProgress::Undone { .. }
-                if unmet(run, step).is_empty() =>
-            {
-                for gate in &step.gates {
-                    holds(board, gate.condition, gate.hold, &mut due);
-                }
-            }
             _ => {}
         }
+    }
+    for gate in run.startable(plan).into_iter().flat_map(|step| &step.gates) {
+        holds(board, gate.condition, gate.hold, &mut due);
     }
     due.at
 }

@@ -119,7 +119,7 @@ pub fn doing(run: &Run, step: &Step) -> Estimate {
 pub fn undoing_measured<'a>(run: &'a Run, step: &Step) -> Option<&'a Typical> {
     let durations = run.durations(&step.id)?;
     if step.waits_to_be_undone() {
-        return durations.undoing_from.get(run.newest_first().next()?);
+        return durations.undoing_from.get(run.started_last()?);
     }
     durations.undoing.as_ref()
 }

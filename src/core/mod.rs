@@ -22,6 +22,7 @@ pub mod evidence;
 pub mod expr;
 pub mod fact;
 pub mod forecast;
+mod frontier;
 pub mod ids;
 pub mod input;
 pub mod job;

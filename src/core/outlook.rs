@@ -124,7 +124,7 @@ pub fn next_date(plan: &Plan, run: &Run, now: At) -> Option<At> {
 
 /// Whether something is under way that ends by itself: anything but a checklist.
 pub fn moves_by_itself(plan: &Plan, run: &Run) -> bool {
-    run.touched().any(|(_, step)| match &step.phase {
+    run.under_way().any(|(_, step)| match &step.phase {
         StepProgress::Running(running) => plan.action(&running.key).and_then(Action::checklist).is_none(),
         StepProgress::Verifying { .. } => true,
         _ => false,

@@ -58,6 +58,10 @@ pub struct Plan {
     pub index: BTreeMap<StepId, usize>,
     /// For each step that others need: those that do so directly, in the order of the runbook.
     pub needing: BTreeMap<StepId, Vec<StepId>>,
+    /// For each probe: the conditions that read it.
+    pub readers: BTreeMap<ProbeId, Vec<ConditionId>>,
+    /// Conditions that count the growth of a number.
+    pub counting: Vec<ConditionId>,
 }
 
 impl Plan {

@@ -288,7 +288,7 @@ pub(super) fn tick(plan: &Plan, run: &Run, board: &Board, now: At) -> Decision {
     if !facts.is_empty() {
         return Decision { facts, effects: Vec::new() };
     }
-    for (id, progress) in run.touched() {
+    for (id, progress) in run.under_way() {
         let Some(step) = plan.step(id) else { continue };
         let decision = match &progress.phase {
             StepProgress::Running(running) => guard_broken(plan, run, board, now, step, running)

@@ -39,36 +39,53 @@ pub struct Back {
 /// step that needs it.
 pub fn way_back(plan: &Plan, run: &Run) -> WayBack {
     let mut way = WayBack::default();
-    for id in back_in_order(plan, run) {
-        let Some(step) = plan.step(id) else { continue };
+    for stage in stages(plan, run) {
+        match stage {
+            Ok(back) => {
+                way.cost = way.cost.max(back.cost);
+                way.steps.push(back);
+            }
+            Err(blocked_by) => {
+                way.blocked_by = Some(blocked_by.clone());
+                break;
+            }
+        }
+    }
+    way
+}
+
+/// The first step of the [`way_back`], without planning the rest: the step that cannot be taken back if the way ends
+/// there, `None` if there is nothing left to take back.
+pub fn first_back<'a>(plan: &'a Plan, run: &'a Run) -> Option<Result<Back, &'a StepId>> {
+    stages(plan, run).next()
+}
+
+/// What is taken back, in order; a step that cannot be is an error, and the way ends there.
+fn stages<'a>(plan: &'a Plan, run: &'a Run) -> impl Iterator<Item = Result<Back, &'a StepId>> {
+    let steps = back_in_order(plan, run).filter_map(|id| plan.step(id));
+    steps.filter(|step| step.reversibility == Reversibility::None || !step.leaves_nothing()).map(|step| {
         if step.reversibility == Reversibility::None {
-            way.blocked_by = Some(id.clone());
-            break;
+            return Err(&step.id);
         }
-        if step.leaves_nothing() {
-            continue;
-        }
-        way.cost = way.cost.max(step.reversibility);
-        way.steps.push(Back {
-            step: id.clone(),
+        Ok(Back {
+            step: step.id.clone(),
             cost: step.reversibility,
             has_undo: step.undo.is_some(),
             until: step.undo_until.clone(),
-            in_doubt: matches!(run.phase(id), StepProgress::InDoubt { .. }),
-        });
-    }
-    way
+            in_doubt: matches!(run.phase(&step.id), StepProgress::InDoubt { .. }),
+        })
+    })
 }
 
 /// Whether the run is on its way back: the newest thing that was begun takes something back, or a section does so with
 /// itself.
 pub fn is_going_back(run: &Run) -> bool {
     let reverts = |phase: &StepProgress| matches!(phase, StepProgress::Running(running) if running.key.direction != Direction::Do);
-    if run.touched().any(|(_, step)| reverts(&step.phase)) {
+    if run.under_way().any(|(_, step)| reverts(&step.phase)) {
         return true;
     }
-    let forward = run.touched().filter_map(|(_, step)| step.started).max();
-    run.touched().filter_map(|(_, step)| step.undo_started).max() > forward
+    let (forward, back) = run.last_turns();
+    back > forward
 }
 
 /// The step whose undo began last, whatever its result.
@@ -84,24 +101,26 @@ pub fn to_be_stopped_before(plan: &Plan, run: &Run, id: &StepId) -> Option<StepI
 }
 
 /// Steps with an effect in the order in which they go back: the newest first, but each after all that rest on it.
-fn back_in_order<'a>(plan: &'a Plan, run: &'a Run) -> Vec<&'a StepId> {
+/// Where nothing with an effect rests, nobody looks.
+fn back_in_order<'a>(plan: &'a Plan, run: &'a Run) -> impl Iterator<Item = &'a StepId> {
     let mut seen = BTreeSet::new();
-    let mut ordered = Vec::new();
+    let mut newest_first = run.effects_newest_first(plan);
     // A depth-first walk on an explicit stack: a step leaves when all that need it have left.
     let mut stack: Vec<(&StepId, bool)> = Vec::new();
-    for id in run.newest_first() {
-        stack.push((id, false));
-        while let Some((id, rested)) = stack.pop() {
-            if rested {
-                ordered.push(id);
-            } else if seen.insert(id) {
-                stack.push((id, true));
-                stack.extend(plan.needing(id).iter().map(|other| (other, false)));
+    let in_order = std::iter::from_fn(move || {
+        loop {
+            match stack.pop() {
+                Some((id, true)) => return Some(id),
+                Some((id, false)) if seen.insert(id) => {
+                    stack.push((id, true));
+                    stack.extend(run.effects_above(plan, id).map(|other| (other, false)));
+                }
+                Some(_) => {}
+                None => stack.push((newest_first.next()?, false)),
             }
         }
-    }
-    ordered.retain(|id| run.has_effect(id));
-    ordered
+    });
+    in_order.filter(|id| run.has_effect(id))
 }
 
 /// The job with which taking a step back goes on: the first that no earlier attempt has done, or the waits right before
@@ -120,10 +139,9 @@ pub fn goes_on_with(plan: &Plan, run: &Run, id: &StepId) -> u16 {
 /// would have to be taken back.
 pub fn needed_by(plan: &Plan, run: &Run, id: &StepId) -> Vec<StepId> {
     let rests = |id: &StepId| {
-        matches!(run.phase(id), StepProgress::Running(_))
-            || (run.has_effect(id) && plan.step(id).is_some_and(|step| !step.leaves_nothing()))
+        matches!(run.phase(id), StepProgress::Running(_)) || plan.step(id).is_some_and(|step| !step.leaves_nothing())
     };
-    plan.resting_on(id).into_iter().filter(rests).collect()
+    run.effects_resting_on(plan, id).into_iter().filter(rests).collect()
 }
 
 /// Whether a step keeps a run from ending as rolled back.

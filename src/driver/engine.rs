@@ -353,7 +353,7 @@ impl<W: World> Engine<W> {
     /// Whether something is under way that time alone can change: then timers are checked often.
     fn is_under_way(&self) -> bool {
         self.run()
-            .touched()
+            .under_way()
             .any(|(_, step)| matches!(step.phase, StepProgress::Running(_) | StepProgress::Verifying { .. }))
     }
 
@@ -361,7 +361,7 @@ impl<W: World> Engine<W> {
     /// which must not be left half way. Checklists, waits and soaks go on with the next driver.
     pub fn must_finish(&self) -> bool {
         let plan = self.view.plan();
-        self.run().touched().any(|(_, step)| match &step.phase {
+        self.run().under_way().any(|(_, step)| match &step.phase {
             StepProgress::Running(running) => {
                 plan.action(&running.key).is_some_and(Action::leaves_the_program)
                     || plan.work(&running.key).is_some_and(|work| work.section)
@@ -372,7 +372,7 @@ impl<W: World> Engine<W> {
 
     /// Whether a job in the world has not ended yet, as far as is known, recorded or not.
     fn awaits_the_world(&self) -> bool {
-        self.run().touched().any(|(_, step)| match &step.phase {
+        self.run().under_way().any(|(_, step)| match &step.phase {
             StepProgress::Running(Running { key, .. }) => {
                 self.view.plan().action(key).is_some_and(Action::leaves_the_program) && !self.queue.has_end_of(key)
             }

@@ -50,6 +50,14 @@ pub(super) fn plan(
             needing.entry(need.clone()).or_default().push(step.id.clone());
         }
     }
+    let mut readers: BTreeMap<ProbeId, Vec<ConditionId>> = BTreeMap::new();
+    for (at, condition) in builder.conditions.iter().enumerate() {
+        for probe in condition.probes() {
+            readers.entry(probe.clone()).or_default().push(ConditionId(at));
+        }
+    }
+    let counts = |(at, condition): (usize, &Condition)| condition.counts().then_some(ConditionId(at));
+    let counting = builder.conditions.iter().enumerate().filter_map(counts).collect();
     let mut plan = Plan {
         title: runbook.title.clone(),
         owner: runbook.owner.clone(),
@@ -71,6 +79,8 @@ pub(super) fn plan(
         substance: String::new(),
         index,
         needing,
+        readers,
+        counting,
     };
     plan.substance = digest(&Substance::of(&plan), &plan.baselines);
     Ok(plan)

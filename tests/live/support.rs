@@ -72,6 +72,8 @@ impl Setting {
             substance: String::new(),
             index: BTreeMap::new(),
             needing: BTreeMap::new(),
+            readers: BTreeMap::new(),
+            counting: Vec::new(),
         }
     }
 

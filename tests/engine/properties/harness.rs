@@ -15,9 +15,9 @@ use gonogo::core::probe::Probe;
 use gonogo::core::reading::Reading;
 use gonogo::core::recover::take_over;
 use gonogo::core::refusal::Refusal;
-use gonogo::core::rollback::way_back;
+use gonogo::core::rollback::{first_back, needed_by, way_back};
 use gonogo::core::state::{Run, StepProgress};
-use gonogo::core::status::picture;
+use gonogo::core::status::{picture, unmet};
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 
@@ -360,6 +360,7 @@ impl<'a> Harness<'a> {
                 Effect::AdoptJob(key) => self.adopting.push_back(key),
             }
         }
+        self.the_frontier_holds();
         self.the_way_back_holds();
         self.the_write_pause_holds();
     }
@@ -917,6 +918,43 @@ impl<'a> Harness<'a> {
     /// Whether `step` needs `base`, directly or through others.
     fn needs(&self, step: &StepId, base: &StepId) -> bool {
         self.plan.step(step).unwrap().needs.iter().any(|need| need == base || self.needs(need, base))
+    }
+
+    /// What is kept as facts arrive is what would be found among all steps.
+    fn the_frontier_holds(&self) {
+        let is_under_way = |phase: &StepProgress| {
+            matches!(phase, StepProgress::Running(_) | StepProgress::Verifying { .. } | StepProgress::InDoubt { .. })
+        };
+        let touched = self.run.touched().filter(|(_, progress)| is_under_way(&progress.phase));
+        assert!(self.run.under_way().map(|(id, _)| id).eq(touched.map(|(id, _)| id)));
+        let idle = |step: &&Step| !self.run.is_settled(&step.id) && !is_under_way(self.run.phase(&step.id));
+        let startable: Vec<&StepId> = self
+            .plan
+            .steps
+            .iter()
+            .filter(idle)
+            .filter(|step| unmet(&self.run, step).is_empty())
+            .map(|s| &s.id)
+            .collect();
+        let kept = self.run.startable(self.plan);
+        assert_eq!(kept.iter().map(|step| &step.id).collect::<Vec<_>>(), startable);
+        assert_eq!(self.run.first_startable(self.plan).map(|step| &step.id), startable.first().copied());
+        let first = match first_back(self.plan, &self.run) {
+            Some(Ok(back)) => (Some(back.step), None),
+            Some(Err(blocked)) => (None, Some(blocked.clone())),
+            None => (None, None),
+        };
+        let way = way_back(self.plan, &self.run);
+        let blocked = way.blocked_by.filter(|_| way.steps.is_empty());
+        assert_eq!(first, (way.steps.into_iter().next().map(|back| back.step), blocked));
+        for step in &self.plan.steps {
+            let rests = |id: &StepId| {
+                matches!(self.run.phase(id), StepProgress::Running(_))
+                    || self.has_effect(id) && self.plan.step(id).is_some_and(|step| !leaves_nothing(step))
+            };
+            let resting: Vec<StepId> = self.plan.resting_on(&step.id).into_iter().filter(rests).collect();
+            assert_eq!(needed_by(self.plan, &self.run, &step.id), resting, "{}", step.id);
+        }
     }
 
     /// P6.
