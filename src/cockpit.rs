@@ -75,7 +75,7 @@ pub struct Cockpit<S> {
     /// Whether the picture may be out of date, and when it may be drawn next.
     dirty: bool,
     next_frame: Instant,
-    /// When somebody sat down here.
+    /// When this cockpit was opened.
     seated: Instant,
     /// The notice on screen, and since when.
     said: Option<(String, Instant)>,

@@ -25,6 +25,13 @@ use crate::world::World;
 /// The operator's time zone. It is read once, because drawing must not wait for a file.
 static ZONE: LazyLock<TimeZone> = LazyLock::new(TimeZone::system);
 
+/// Starts to look up the operator's time zone in the background: that goes through all of the system's zones, and the
+/// first picture need not wait for it if a run is opened meanwhile.
+pub fn look_up_time_zone() {
+    // Without this thread the zone is looked up when it is first needed.
+    let _ = std::thread::Builder::new().name("time zone".to_owned()).spawn(|| drop(LazyLock::force(&ZONE).clone()));
+}
+
 /// The session behind a front end.
 pub trait RunSession {
     /// The run as a screen shows it.

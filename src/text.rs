@@ -30,7 +30,7 @@ enum Kind {
     /// Blank of one column.
     Space,
     Tab,
-    /// Stacks on the character before.
+    /// A mark that is drawn on the character before it.
     Mark,
     /// Chooses between text and emoji form (U+FE0E, U+FE0F).
     Presentation,

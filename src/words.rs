@@ -166,7 +166,7 @@ pub fn failure_cause(cause: &FailureCause) -> String {
         FailureCause::Recorded(why) => clean(why).into_owned(),
         FailureCause::UndoFailed(why) => format!("undo failed: {}", clean(why)),
         FailureCause::EarlierTryLeft { reason } => {
-            format!("this try did not happen ({}), but an earlier one left something behind", clean(reason))
+            format!("this attempt did not happen ({}), but an earlier one left something behind", clean(reason))
         }
         FailureCause::PartlyTakenBack { job, reason } => format!("taken back up to job {job}: {}", clean(reason)),
         FailureCause::HalfDone { reason } => format!("found half done: {}", clean(reason)),
@@ -284,7 +284,7 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
                 None if evidence.is_empty() => "(no gates)".to_owned(),
                 None => format!("on GO ×{}", evidence.len()),
             };
-            let again = if attempt.0 > 1 { format!(", try {attempt}") } else { String::new() };
+            let again = if attempt.0 > 1 { format!(", attempt {attempt}") } else { String::new() };
             (by.to_string(), format!("confirmed {} {how}{again}", step(id)))
         }
         Fact::BaselineTaken { step: id, number, baseline, .. } => {

@@ -238,6 +238,7 @@ pub(super) enum Seat {
 
 impl Seat {
     pub(super) fn check(look: Look) -> Result<Self, CliError> {
+        crate::session::look_up_time_zone();
         if look.plain {
             return Ok(Self::Streams(Charset::detect()));
         }

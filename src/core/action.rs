@@ -228,6 +228,11 @@ impl Action {
         self.spec().is_some_and(ActionSpec::leaves_a_trace)
     }
 
+    /// What stays as it has left it until another action ends it, when the way back must not forget that.
+    pub fn leaves_in_force(&self) -> Option<&'static str> {
+        self.spec().and_then(ActionSpec::leaves_in_force)
+    }
+
     /// Whether its result alone shows that it did what was wanted.
     pub fn tells_by_itself(&self) -> bool {
         self.spec().is_none_or(ActionSpec::tells_by_itself)

@@ -105,7 +105,7 @@ pub struct Evidence {
     pub name: String,
     /// The rule as written.
     pub rule: String,
-    /// What it came to.
+    /// Its result.
     pub assessment: Assessment,
     /// For how long it had been GO without a break.
     pub held: Option<Span>,

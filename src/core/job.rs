@@ -38,7 +38,7 @@ pub struct JobKey {
     pub step: StepId,
     /// Forward or back.
     pub direction: Direction,
-    /// Which try.
+    /// Which attempt.
     pub attempt: Attempt,
     /// Position within the section, from 0; 0 for a single action.
     pub job: u16,

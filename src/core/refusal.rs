@@ -149,7 +149,7 @@ pub enum Refusal {
     },
     /// Every server is the one that the run has met.
     NoOtherServer,
-    /// It would say nothing.
+    /// The text is empty.
     EmptyText,
     /// The journal has failed.
     JournalFaulted(String),

@@ -18,11 +18,11 @@ pub struct StepRun {
     pub phase: StepProgress,
     /// What the newest attempt was to do.
     pub course: Course,
-    /// Number of tries at its work.
+    /// Number of attempts at its work.
     pub attempt: Attempt,
-    /// Number of tries at undoing it.
+    /// Number of attempts at undoing it.
     pub undo_attempt: Attempt,
-    /// When its newest try began.
+    /// When its newest attempt began.
     pub started: Option<At>,
     /// When its newest undo began; if it was taken back by hand, when that was reported.
     pub undo_started: Option<At>,
@@ -32,11 +32,11 @@ pub struct StepRun {
     pub items: BTreeSet<u16>,
     /// Reason of the override with which it was started, shown to the end.
     pub overridden: Option<String>,
-    /// Number of jobs of its work that the newest try has begun.
+    /// Number of jobs of its work that the newest attempt has begun.
     pub begun: u16,
     /// Why what is under way was told to stop. It survives a crash, so that a stopped job does not go on.
     pub stopping: Option<StopWhy>,
-    /// What the newest try counts growth from.
+    /// What the newest attempt counts growth from.
     pub baselines: Baselines,
     /// What its newest undo counts growth from.
     pub undo_baselines: Baselines,
@@ -86,7 +86,7 @@ pub enum Course {
     },
 }
 
-/// What a job came to.
+/// The result of a job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobResult {
     /// Which.
@@ -98,7 +98,7 @@ pub struct JobResult {
 }
 
 impl Default for Attempt {
-    /// No try yet.
+    /// No attempt yet.
     fn default() -> Self {
         Attempt(0)
     }
@@ -146,7 +146,7 @@ pub enum StepProgress {
         at: At,
         /// Why.
         reason: String,
-        /// Whether an earlier try, which had failed, has left something in the world.
+        /// Whether an earlier attempt, which had failed, has left something in the world.
         effect: bool,
     },
     /// Taken back.
@@ -163,7 +163,7 @@ pub enum FailureCause {
     Recorded(String),
     /// Taking it back failed, as it was recorded.
     UndoFailed(String),
-    /// The operator found that this try did not happen; an earlier one has left something behind.
+    /// The operator found that this attempt did not happen; an earlier one has left something behind.
     EarlierTryLeft {
         /// How the operator knows.
         reason: String,
@@ -183,7 +183,7 @@ pub enum FailureCause {
 }
 
 impl StepRun {
-    /// Why the newest try goes, or went, back by itself.
+    /// Why the newest attempt goes, or went, back by itself.
     pub fn reverting(&self) -> Option<&str> {
         match &self.course {
             Course::Reverting { why } => Some(why),

@@ -61,7 +61,7 @@ impl<W: Write> Lines<W> {
 }
 
 impl<W: Write> Write for Lines<W> {
-    /// Takes one line, whole.
+    /// Takes one complete line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.tell_lost();
         if !self.put(line) {

@@ -6,7 +6,7 @@ use textwrap::{Options, fill};
 
 use super::{Column, PagePart, ReferencePage, Subject, pages};
 
-/// How a page is set.
+/// How a page is laid out.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
     /// Columns of a line. Examples are not wrapped: they are there to be copied.

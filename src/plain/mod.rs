@@ -56,7 +56,7 @@ pub fn printable(line: &str, charset: Charset) -> String {
     }
 }
 
-/// Where the printing stands.
+/// The state of printing.
 enum Printing {
     /// Everything handed over has been printed.
     Idle,

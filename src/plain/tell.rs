@@ -66,7 +66,7 @@ impl Told {
 pub(super) enum Depth {
     /// Where it stands, and its gates.
     State,
-    /// All but a long preview.
+    /// Everything except a long preview.
     Most,
     /// All.
     Whole,

@@ -201,7 +201,7 @@ impl Recording {
         before.map(|recorded| self.end_of_decision(recorded.seq)).find(|end| *end < seq || passed && *end == seq)
     }
 
-    /// Where a step began: its newest try up to this place, else its first one.
+    /// Where a step began: its newest attempt up to this place, else its first one.
     pub(super) fn start_of(&self, step: &StepId, seq: u64) -> Option<u64> {
         let starts = |recorded: &&Recorded| match &recorded.fact {
             Fact::StepStarted { step: started, .. } => started == step,

@@ -21,7 +21,7 @@ pub(super) enum NamedFiles<'a> {
     Beside(&'a Path),
     /// From these kept copies, by the name of the probe.
     Kept(&'a BTreeMap<ProbeId, Arc<str>>),
-    /// They are not wanted.
+    /// They are not read.
     Ignored,
 }
 

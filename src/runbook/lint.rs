@@ -91,6 +91,16 @@ fn step(step: &Step, node: &Node, found: &mut Vec<Diagnostic>) {
             );
         }
     }
+    for (action, undo, node) in actions(step, node) {
+        if let Some(lasts) = action.leaves_in_force().filter(|_| !undo) {
+            warn(
+                format!("the way back of `{id}` forgets that {lasts}"),
+                node.mark,
+                "no undo",
+                "add `undo:`, which ends it",
+            );
+        }
+    }
     // For these actions the result itself shows success: people, time, an exit status, an HTTP status, an expected
     // result.
     let tells = step.action.as_ref().is_some_and(Action::tells_by_itself);
@@ -100,6 +110,18 @@ fn step(step: &Step, node: &Node, found: &mut Vec<Diagnostic>) {
     if step.expect.is_none() {
         warn(format!("it is unknown how long `{id}` takes"), mark, "no expect", "add `expect:`, the forecast needs it");
     }
+}
+
+/// The actions of a step, each with whether it has an undo and with its place.
+fn actions<'a, 'n>(step: &'a Step, node: &'n Node<'n>) -> Vec<(&'a Action, bool, &'n Node<'n>)> {
+    let own = step.undo.is_some();
+    let members = step.section.iter().flat_map(|section| &section.steps);
+    let places = node.path(&["section", "steps"]).items();
+    let alone = step.action.iter().map(|action| (action, own, node.path(&["action"])));
+    let of_section = members
+        .zip(places)
+        .map(|(member, place)| (&member.action, own || member.undo.is_some(), place.path(&["action"])));
+    alone.chain(of_section).collect()
 }
 
 /// Warns where nothing says which of several records the customers of a rehearsal follow.

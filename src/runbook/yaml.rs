@@ -54,7 +54,7 @@ struct Reader<'s> {
     aliases: usize,
     copies: usize,
     copied_text: usize,
-    /// Keys that are there twice.
+    /// Faults for duplicate keys.
     twice: Vec<Diagnostic>,
 }
 

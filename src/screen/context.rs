@@ -19,7 +19,7 @@ use crate::run_view::RunView;
 /// What a session adds to a screen besides its run.
 #[derive(Clone, Debug)]
 pub struct SessionStatus<'a> {
-    /// Who sits here.
+    /// The operator at this cockpit.
     pub who: &'a Who,
     /// The moment that is shown.
     pub now: At,
@@ -69,7 +69,7 @@ pub struct ViewContext<'a> {
     pub samples_dropped: u64,
     /// The run's short name.
     pub run_name: &'a str,
-    /// Who sits here.
+    /// The operator at this cockpit.
     pub who: &'a Who,
     /// The moment.
     pub now: At,

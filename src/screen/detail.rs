@@ -116,7 +116,7 @@ fn state_line(context: &ViewContext, step: &Step, state: StepState, progress: &S
         StepProgress::Failed { why, reverted, .. } => {
             let rest = match (*reverted, progress.left) {
                 (true, _) => " · it took itself back",
-                (false, true) => " · an earlier try left something, too",
+                (false, true) => " · an earlier attempt left something, too",
                 (false, false) => "",
             };
             format!(": {}{rest}", words::failure_cause(why))

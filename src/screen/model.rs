@@ -177,7 +177,7 @@ pub struct GateRow {
     pub verdict: Verdict,
     /// In the runbook's words.
     pub name: String,
-    /// What it met.
+    /// The values that its readings have now.
     pub now: String,
     /// Age of the oldest reading behind it.
     pub age: String,

@@ -127,7 +127,7 @@ fn every_statement(context: &ViewContext, id: &StepId) -> Vec<Text> {
     [Text::default(), heading].into_iter().chain(statements).collect()
 }
 
-/// `, going on with job 3 of 7 "drain"` for a step that an earlier try has taken back in part.
+/// `, going on with job 3 of 7 "drain"` for a step that an earlier attempt has taken back in part.
 pub(super) fn going_on(context: &ViewContext, step: &StepId) -> String {
     let from = usize::from(goes_on_with(context.plan, context.run, step));
     let jobs = context.plan.step(step).and_then(|step| step.undo.as_ref()).map_or(&[][..], |undo| &undo.jobs);

@@ -16,7 +16,7 @@ pub enum Interest {
     Read,
     /// Room to write.
     Write,
-    /// Nothing but the end.
+    /// Only a hang-up.
     HangUp,
 }
 

@@ -104,7 +104,7 @@ pub enum Signal {
     Hangup,
 }
 
-/// What became of a frame.
+/// What happened to a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Drawn {

@@ -25,10 +25,10 @@ const RESET_PATIENCE: Duration = Duration::from_millis(100);
 /// How often the signal thread tries again to hand over an event nobody takes.
 const SEND_TICK: Duration = Duration::from_millis(20);
 
-/// Whose the terminal is.
+/// Who has the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hold {
-    /// Ours: raw mode is on.
+    /// This process: raw mode is on.
     Ours,
     /// The shell's until `SIGCONT` (Ctrl-Z).
     Lent,
@@ -100,7 +100,7 @@ impl Session {
         self.hold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whose the terminal is now.
+    /// Who has the terminal now.
     pub(super) fn holder(&self) -> Hold {
         *self.hold()
     }

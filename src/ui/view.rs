@@ -27,7 +27,7 @@ pub fn list_rows(cols: u16, rows: u16) -> usize {
     usize::from(layout(area).steps.height.saturating_sub(2).max(1))
 }
 
-/// Where everything goes.
+/// The areas of the screen.
 struct Areas {
     header: Rect,
     steps: Rect,

@@ -348,7 +348,7 @@ fn only_tries_that_went_well_are_measured() {
     story.does("right", 40);
     story.does("switch", 4);
     story.undoes("switch", 6);
-    // The first try at taking it back fails, the second goes on behind it: neither is the time of a whole undo.
+    // The first attempt at taking it back fails, the second goes on behind it: neither is the time of a whole undo.
     let attempt = story.starts_undo("left");
     story.wait(100);
     story.tell(Fact::UndoFailed { step: "left".into(), attempt, why: "no".to_owned() });

@@ -232,6 +232,7 @@ secrets: { spare: { env: X } }
 targets:
   db: { postgres: { dsn: "host=db user=a password=hunter2" } }
   web: { http: { url: "https://a:hunter2@web.example", headers: { X-Api-Token: abc } } }
+  pooler: { postgres: { dsn: "host=pooler user=admin dbname=pgbouncer" } }
 probes:
   port: { kind: tcp, address: "db:5432" }
   idle: { kind: tcp, address: "db:5432" }
@@ -250,6 +251,26 @@ phases:
         title: B
         action: { command: { run: drop } }
         reversibility: none
+        verify: [port.open]
+        expect: 5s
+      - id: hold-back
+        title: Hold clients back
+        action: { pgbouncer: { target: pooler, do: pause, database: shop } }
+        reversibility: none
+        confirm: id
+        expect: 5s
+      - id: switch
+        title: Switch
+        section:
+          deadline: 30s
+          steps:
+            - { title: close, action: { pgbouncer: { target: pooler, do: disable, database: shop } } }
+            - title: pause
+              action: { pgbouncer: { target: pooler, do: pause, database: shop } }
+              undo: { pgbouncer: { target: pooler, do: resume, database: shop } }
+            - { title: go on, action: { pgbouncer: { target: pooler, do: resume, database: shop } } }
+        reversibility: none
+        confirm: id
         verify: [port.open]
         expect: 5s
 "#;

@@ -246,6 +246,12 @@ pub trait ActionSpec {
         None
     }
 
+    /// What stays as it has left it until another action ends it, when that must not be forgotten on the way back:
+    /// `clients are held back until RESUME`.
+    fn leaves_in_force(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Whether it leaves a trace outside by which a later cockpit finds it and learns how it ended.
     fn leaves_a_trace(&self) -> bool {
         false

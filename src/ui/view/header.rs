@@ -174,7 +174,7 @@ impl Canvas<'_> {
             } else if at == 0
                 && let Some(line) = lines.first_mut()
             {
-                // Cut rather than left out.
+                // Shortened, since leaving it out is worse.
                 cut = true;
                 let role = part.0.last().map_or(Role::Plain, |piece| piece.role);
                 let text = fit(&part.to_plain(), columns.saturating_sub(line.width() + 2));

@@ -23,7 +23,7 @@ struct Copied {
     travelling: VecDeque<(f64, At, Value)>,
 }
 
-/// All fields of our own.
+/// All fields that the runbook defines.
 #[derive(Clone, Debug)]
 pub(super) struct Fields {
     origins: Origins,

@@ -189,7 +189,8 @@ impl SimWorld {
     }
 
     /// Until when nothing in the world changes by itself or by a scenario, so that probes would only repeat themselves.
-    /// The present moment when something is under way. Repeated measurements do not count.
+    /// The present moment when something is under way. Repeated measurements do not count, except where what one sees
+    /// changes with time alone.
     pub fn quiet_until(&self) -> At {
         let now = self.now();
         if self.troubles.has_told() {
@@ -197,7 +198,8 @@ impl SimWorld {
         }
         let coming = self.queue.iter().filter(|(_, coming)| !matches!(coming, Coming::Measured(..)));
         let coming = coming.map(|((at, _), _)| *at).next().unwrap_or(At::NEVER);
-        coming.min(self.model.quiet_until()).max(now)
+        let with_time = self.watch.values().map(|watched| watched.next_change(now)).min().unwrap_or(At::NEVER);
+        coming.min(self.model.quiet_until()).min(with_time).max(now)
     }
 
     /// Takes the cockpit away: nobody measures any more. Commands go on; of other jobs under way no result is reported,

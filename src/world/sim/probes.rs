@@ -33,6 +33,11 @@ impl Watched {
         Span((ms.max(1.0) as u64).min(probe.limit.0))
     }
 
+    /// When what it sees changes with time alone.
+    pub(super) fn next_change(&self, now: At) -> At {
+        self.observer.next_change(now)
+    }
+
     /// What it sees now; `times` measurements have been made since the last.
     pub(super) fn sees(
         &mut self,

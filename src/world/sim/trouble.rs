@@ -202,7 +202,7 @@ impl Troubles {
         (!ended).then_some(&armed.event)
     }
 
-    /// Dooms jobs of a step.
+    /// Plans a fault for jobs of a step.
     pub(super) fn doom(&mut self, plan: &Plan, number: usize, fault: &Fault) -> Option<String> {
         let armed = self.armed.get(number)?;
         let (named, position) = fault.job()?;

@@ -44,7 +44,7 @@ pub struct Outside {
 }
 
 impl Outside {
-    /// How a job ends: everything goes well, but the section's second job in its first try.
+    /// How a job ends: everything goes well, but the section's second job in its first attempt.
     pub fn outcome(key: &JobKey) -> Outcome {
         let second = key.step.as_str() == "section" && key.job == 1 && key.attempt.0 == 1;
         if second && key.direction == Direction::Do {

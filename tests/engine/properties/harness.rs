@@ -54,13 +54,13 @@ pub struct Harness<'a> {
     open: BTreeSet<StepId>,
     /// Since when a step's checks are being watched, by the facts alone.
     verifying: BTreeMap<StepId, At>,
-    /// Jobs a section began in its newest try, forward and back, with the cause of going back.
+    /// Jobs a section began in its newest attempt, forward and back, with the cause of going back.
     sections: BTreeMap<StepId, Section>,
     /// Soaks under way: up to when they were looked at, and for how long every guard was GO.
     soaks: BTreeMap<StepId, (At, Span)>,
     /// What each step has left in the world, by the facts alone.
     traces: BTreeMap<StepId, Trace>,
-    /// Steps whose newest try did its work to the end.
+    /// Steps whose newest attempt did its work to the end.
     worked: BTreeSet<StepId>,
     /// Steps that were told to stop and have not come to an end, or begun to go back.
     stopped: BTreeSet<StepId>,
@@ -68,7 +68,7 @@ pub struct Harness<'a> {
     pub counts: &'a mut Counts,
 }
 
-/// What tries of a step may have left in the world.
+/// What attempts of a step may have left in the world.
 #[derive(Clone, Copy, Default)]
 struct Trace {
     earlier: bool,

@@ -119,7 +119,7 @@ enum Op {
     Adopt(u8, Ends),
     /// Everything goes well for one step, but for the job of that number.
     Onward(u8, Option<(u8, Ends)>),
-    /// A step fails, is tried again, and that try is lost in a crash and found not to have happened.
+    /// A step fails, is tried again, and that attempt is lost in a crash and found not to have happened.
     Relapse(u8),
     /// A step is started over whatever gate is shut.
     Over(u8),

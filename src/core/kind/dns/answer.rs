@@ -29,7 +29,7 @@ pub enum AnswerState {
     NotImp,
     /// The server does not answer for the zone, or does not resolve.
     Lame,
-    /// What came makes no sense.
+    /// The reply is not a valid answer.
     Invalid,
     /// No answer.
     Timeout,
@@ -72,7 +72,7 @@ pub struct Answer {
     pub state: AnswerState,
     /// Whether a value in it is an old one and no new one.
     pub holds_old: bool,
-    /// The values, for the eye.
+    /// The values, for display.
     pub values: String,
     /// Seconds for which it may be kept: the largest TTL on the way from the name to the values.
     pub ttl: Option<i64>,

@@ -164,7 +164,7 @@ async fn guard(
 
 fn hit(group: Option<i32>, signal: Signal) {
     if let Some(group) = group.and_then(Pid::from_raw) {
-        // Gone already is as good.
+        // A process that is gone already is fine.
         let _ = kill_process_group(group, signal);
     }
 }

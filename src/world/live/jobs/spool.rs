@@ -155,7 +155,7 @@ impl Spool {
         }
     }
 
-    /// Replaces who watches.
+    /// Replaces the recorded watcher.
     pub(in crate::world::live) fn update(&self, traces: &Traces) -> io::Result<()> {
         self.replace("pid", &serde_json::to_vec(traces)?)
     }

@@ -40,7 +40,7 @@ pub(in crate::world::live) fn end(spool: &Spool) -> String {
 /// Whether the process group ended in time.
 fn end_group(leader: &Process) -> bool {
     let Some(group) = Pid::from_raw(leader.pid) else { return true };
-    // Gone already is as good.
+    // A process that is gone already is fine.
     let _ = kill_process_group(group, Signal::TERM);
     let asked = Instant::now();
     while asked.elapsed() < PATIENCE {

@@ -206,7 +206,7 @@ impl Watched<'_> {
 
     fn signal(&self, signal: Signal) {
         if let Some(pid) = self.watcher.and_then(Pid::from_raw) {
-            // Gone already is as good.
+            // A process that is gone already is fine.
             let _ = kill_process(pid, signal);
         }
     }

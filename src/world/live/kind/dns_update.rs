@@ -189,7 +189,7 @@ async fn judge(
 ) -> Outcome {
     let answer = match Message::from_vec(bytes) {
         Ok(answer) if answer.metadata.id == id => answer,
-        _ => return Outcome::Unknown { why: format!("{place} gave an answer that makes no sense") },
+        _ => return Outcome::Unknown { why: format!("{place} gave an answer that is not valid") },
     };
     let refused = |what: String| Outcome::Failed { what: format!("{place} {what}; nothing was changed") };
     let genuine = verifier.map(|mut verifier| verifier.verify(bytes).is_ok());

@@ -225,7 +225,7 @@ async fn run(shared: &Shared, action: &PgbouncerAction, report: &Reporter, mut s
                 lease.give_back();
                 return outcome;
             }
-            Err(err) => return refused(shared, action, session, &err),
+            Err(err) => return refused(shared, action, session, &err).await,
         },
         () = tokio::time::sleep(limit) => format!("it was not complete within {}", action.limit),
         () = wait_for_stop(&mut stop) => "it was stopped".to_owned(),
@@ -235,14 +235,37 @@ async fn run(shared: &Shared, action: &PgbouncerAction, report: &Reporter, mut s
     if action.command == PgbouncerCommand::Pause {
         return take_back(shared, action, &place, &cut).await;
     }
-    Outcome::Unknown { why: format!("{command} was sent to {place}, then {cut}; {}", words(action)) }
+    looked_at(shared, action, format!("{command} was sent to {place}, then {cut}")).await
+}
+
+/// What has become of a command whose answer never came, as the console shows it now. It has worked when what it is for is
+/// so; what is not so may still come, since the pooler has the command.
+async fn looked_at(shared: &Shared, action: &PgbouncerAction, what: String) -> Outcome {
+    let Some(((column, wanted), database)) = action.command.effect().zip(action.database.as_deref()) else {
+        return Outcome::Unknown { why: format!("{what}; {}", words(action)) };
+    };
+    let says = tokio::time::timeout(AFTERWARDS, async {
+        let lease = lease(shared, &action.target, ACT).await?;
+        let says = Console::on(shared, &lease).await?.says(database, column).await?;
+        lease.give_back();
+        Ok::<_, String>(says)
+    });
+    match says.await.unwrap_or_else(|_| Err("no answer".to_owned())) {
+        Ok(is) if is == wanted => {
+            Outcome::Succeeded { summary: format!("{what}; it has worked all the same: {column} = {}", u8::from(is)) }
+        }
+        Ok(is) => {
+            Outcome::Unknown { why: format!("{what}; {column} = {} a moment later; {}", u8::from(is), words(action)) }
+        }
+        Err(why) => Outcome::Unknown { why: format!("{what}, and nothing could be seen: {why}; {}", words(action)) },
+    }
 }
 
 /// Why a command is not sent.
 enum Unready {
     /// The wanted state is there already.
     Needless(String),
-    /// Something speaks against it.
+    /// It must not be sent.
     Refused(String),
 }
 
@@ -328,7 +351,12 @@ async fn done_well(
 }
 
 /// The command ended with an error.
-fn refused(shared: &Shared, action: &PgbouncerAction, session: &PgSession, err: &tokio_postgres::Error) -> Outcome {
+async fn refused(
+    shared: &Shared,
+    action: &PgbouncerAction,
+    session: &PgSession,
+    err: &tokio_postgres::Error,
+) -> Outcome {
     let (command, why) = (action.text(), session.explain(err, &shared.secrets));
     match err.as_db_error() {
         Some(said) if said.severity() != "FATAL" => {
@@ -339,7 +367,11 @@ fn refused(shared: &Shared, action: &PgbouncerAction, session: &PgSession, err: 
             };
             Outcome::Failed { what: format!("{command} failed: {why}{rights}; nothing was changed") }
         }
-        _ => Outcome::Unknown { why: format!("{command} was sent, then: {why}; {}", words(action)) },
+        // A pause may be under way still, which SHOW DATABASES tells as paused from its beginning.
+        _ if action.command == PgbouncerCommand::Pause => {
+            Outcome::Unknown { why: format!("{command} was sent, then: {why}; {}", words(action)) }
+        }
+        _ => looked_at(shared, action, format!("{command} was sent, then: {why}")).await,
     }
 }
 

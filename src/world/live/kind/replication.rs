@@ -44,7 +44,7 @@ const SUBSCRIPTION: &str = "select c.subenabled as enabled, c.subslotname::text 
       from pg_stat_subscription s group by 1, 2) x on x.subname = c.subname \
     where c.subname = $1 and c.subdbid = (select oid from pg_database where datname = current_database())";
 
-/// From version 15 on.
+/// The error counts, from PostgreSQL 15 on.
 const ERRORS: &str = "select (apply_error_count + sync_error_count)::int8 as errors \
     from pg_stat_subscription_stats where subname = $1";
 

@@ -27,7 +27,7 @@ impl Measure for TcpProbe {
         let deadline = Instant::now() + limit.mul_f64(0.9).saturating_sub(LOOK.min(limit / 4));
         let found = timeout_at(deadline, tokio::net::lookup_host(&self.address)).await;
         let found: Vec<SocketAddr> = found
-            .map_err(|_| Failure::new(format!("nobody resolves {} in time", self.address)))?
+            .map_err(|_| Failure::new(format!("{} was not resolved in time", self.address)))?
             .map_err(|err| {
                 Failure::new(format!("{} cannot be resolved: {}", self.address, shared.secrets.tell(&err.to_string())))
             })?

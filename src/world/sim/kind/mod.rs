@@ -13,7 +13,7 @@ use crate::core::job::{Outcome, Stream};
 use crate::core::kind::spec::{ActionSpec, ProbeSpec};
 use crate::core::kind::{self, kinds};
 use crate::core::probe::ProbeKind;
-use crate::core::time::Span;
+use crate::core::time::{At, Span};
 use crate::core::value::{FieldType, Value};
 
 /// One measurement at its end.
@@ -66,6 +66,13 @@ pub(super) trait Observe {
 
     /// What it sees, in the shape its kind declares, or why it sees nothing.
     fn sees(&self, look: Look<'_>, memory: &mut Self::Memory) -> Result<Value, String>;
+
+    /// When what it sees is different because time has passed, though nothing happened: the next change of a figure that
+    /// counts down, say. Quiet time is leapt over at most up to there. For a figure that changes all the time, the next
+    /// moment at which a condition on it may turn.
+    fn next_change(&self, _now: At, _memory: &Self::Memory) -> At {
+        At::NEVER
+    }
 }
 
 /// The time that a step expects for one of its jobs.
@@ -154,6 +161,13 @@ macro_rules! dispatch {
             pub(super) fn takes(&self, model: &Model, dice: &mut Dice) -> f64 {
                 match self {
                     $($(Observer::$probe(of, _) => of.takes(model, dice),)?)*
+                }
+            }
+
+            /// When what it sees changes with time alone.
+            pub(super) fn next_change(&self, now: At) -> At {
+                match self {
+                    $($(Observer::$probe(of, memory) => of.next_change(now, memory),)?)*
                 }
             }
 

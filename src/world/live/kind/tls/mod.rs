@@ -44,7 +44,7 @@ impl Measure for TlsProbe {
 
 /// What a connection was like.
 struct Connection {
-    /// Where it went.
+    /// The address it connected to.
     address: SocketAddr,
     /// How long it took to open.
     opened_in: Duration,
@@ -75,7 +75,7 @@ impl TlsProbe {
 
         let found = in_time(deadline, tokio::net::lookup_host(endpoint)).await;
         let found: Vec<SocketAddr> = found
-            .ok_or_else(|| format!("nobody resolves {place} in time"))?
+            .ok_or_else(|| format!("{place} was not resolved in time"))?
             .map_err(|err| format!("{place} cannot be resolved: {}", secrets.tell(&err.to_string())))?
             .collect();
         let started = Instant::now();
