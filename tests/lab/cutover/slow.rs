@@ -118,7 +118,9 @@ impl Talk {
 /// p95 and the share of errors of a side, as a pane or a line tells them: `new   402  405  410   0.0%  300`.
 fn figures(rows: &[String], side: &str) -> Option<(String, String)> {
     rows.iter().find_map(|row| {
-        let mut words = row.split_whitespace().skip_while(|word| *word != side).skip(1);
+        // Panes have borders.
+        let words = row.split(|c: char| c.is_whitespace() || c == '│').filter(|word| !word.is_empty());
+        let mut words = words.skip_while(|word| *word != side).skip(1);
         let (_, p95, _, errors) = (words.next()?, words.next()?, words.next()?, words.next()?);
         errors.ends_with('%').then(|| (p95.to_owned(), errors.to_owned()))
     })
