@@ -228,7 +228,7 @@ impl<S: RunSession> Cockpit<S> {
     }
 
     fn pressed(&mut self, terminal: &mut Terminal, key: KeyEvent) -> bool {
-        self.ui.sat = self.sat();
+        self.ui.open_for = self.open_for();
         let size = terminal.size();
         let cramped = size.width < view::CONFIRM_SIZE.0 || size.height < view::CONFIRM_SIZE.1;
         let confirms = matches!(
@@ -270,7 +270,7 @@ impl<S: RunSession> Cockpit<S> {
     }
 
     /// For how long the cockpit has been open, in real time.
-    fn sat(&self) -> Span {
+    fn open_for(&self) -> Span {
         Span::of(self.seated.elapsed())
     }
 
@@ -313,14 +313,14 @@ impl<S: RunSession> Cockpit<S> {
             return;
         }
         let theme = self.theme;
-        let sat = self.sat();
+        let open_for = self.open_for();
         let mut furthest = u16::MAX;
         match terminal.draw(|frame| furthest = view::draw(frame, &screen, theme)) {
             Drawn::Sent | Drawn::Unchanged => {
                 self.shown = Some(screen);
                 self.ui.reaches(furthest);
                 if let Some(prompt) = self.ui.prompt.as_mut().filter(|prompt| prompt.shown.is_none()) {
-                    prompt.shown = Some(sat);
+                    prompt.shown = Some(open_for);
                 }
             }
             // The terminal says when it has room again, or that it is gone.

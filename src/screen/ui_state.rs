@@ -35,7 +35,7 @@ pub struct UiState {
     pub refused: Option<LocalRefusal>,
     /// For how long the interface has been open, in real time: people read and type in real time, whatever the run's
     /// clock does.
-    pub sat: Span,
+    pub open_for: Span,
     /// Set when a question did not come up, so that what was meant to be typed into it does not become commands.
     pub quiet: Option<Quiet>,
     /// Who shows the screen: keys and orders are named accordingly.
@@ -83,7 +83,7 @@ impl Default for UiState {
             prompt: None,
             notice: None,
             refused: None,
-            sat: Span::ZERO,
+            open_for: Span::ZERO,
             quiet: None,
             front_end: FrontEnd::Keys,
         }
@@ -121,8 +121,8 @@ pub struct Prompt {
     pub ask: Ask,
     /// What has been typed.
     pub typed: String,
-    /// Since when the question has been on screen, by [`UiState::sat`]; `None` until a picture with it has left for the
-    /// terminal. Until then every answer is too soon.
+    /// Since when the question has been on screen, by [`UiState::open_for`]; `None` until a picture with it has left for
+    /// the terminal. Until then every answer is too soon.
     pub shown: Option<Span>,
 }
 

@@ -217,7 +217,7 @@ enum Answer {
 
 fn answer_to(context: &ViewContext, prompt: &Prompt) -> Answer {
     let Prompt { ask, typed, shown } = prompt;
-    let shown = shown.map_or(Span::ZERO, |since| context.ui.sat.left_after(since));
+    let shown = shown.map_or(Span::ZERO, |since| context.ui.open_for.left_after(since));
     let typed = || typed.clone();
     let confirmation = |step: &StepId, typed: String, second: Option<Who>, seen: &Picture| Confirmation {
         step: step.clone(),

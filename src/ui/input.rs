@@ -62,7 +62,7 @@ pub fn press(context: &ViewContext, ui: &mut UiState, key: KeyEvent) -> Option<R
 /// for typing.
 fn typed_after_refusal(ui: &mut UiState, key: KeyEvent) -> bool {
     let Some(quiet) = ui.quiet.take() else { return false };
-    if ui.prompt.is_some() || ui.sat.left_after(quiet.since) >= PAUSE {
+    if ui.prompt.is_some() || ui.open_for.left_after(quiet.since) >= PAUSE {
         return false;
     }
     let control = key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
@@ -75,7 +75,7 @@ fn typed_after_refusal(ui: &mut UiState, key: KeyEvent) -> bool {
     if !taken {
         return false;
     }
-    ui.quiet = (!ends).then_some(Quiet { since: ui.sat, typed: true });
+    ui.quiet = (!ends).then_some(Quiet { since: ui.open_for, typed: true });
     ui.notice = Some(if ends {
         "what you typed after the refusal did nothing; keys work again".to_owned()
     } else {
@@ -113,7 +113,7 @@ fn handle(context: &ViewContext, ui: &mut UiState, key: KeyEvent) -> Option<Requ
         if does.is_about_time() {
             ui.refused = Some(LocalRefusal { command: None, why: why.to_owned() });
             // A place would have been typed next.
-            ui.quiet = (does == KeyAction::Place).then_some(Quiet { since: ui.sat, typed: false });
+            ui.quiet = (does == KeyAction::Place).then_some(Quiet { since: ui.open_for, typed: false });
         } else {
             ui.notice = Some(why.to_owned());
         }
@@ -342,7 +342,7 @@ fn open(context: &ViewContext, ui: &mut UiState, does: KeyAction, step: &Step, q
 /// Notes that a question did not come up, or was closed because its answer was refused.
 pub(super) fn not_asked(context: &ViewContext, ui: &mut UiState, command: Option<Command>, refusal: &Refusal) {
     ui.refused = Some(LocalRefusal { command, why: told(context, refusal) });
-    ui.quiet = Some(Quiet { since: ui.sat, typed: false });
+    ui.quiet = Some(Quiet { since: ui.open_for, typed: false });
 }
 
 /// Asks for the word that starts a step, over its shut gates with a `reason`.

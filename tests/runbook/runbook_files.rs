@@ -329,7 +329,7 @@ fn refused(name: &'static str, text: String) -> String {
 }
 
 #[test]
-fn monsters_are_refused() {
+fn texts_made_to_exhaust_the_reader_are_refused() {
     for (name, text) in crate::monsters::all() {
         let told = refused(name, text);
         assert!(told.contains("error"), "{name}: {told}");

@@ -486,7 +486,7 @@ fn somebody_who_only_watches_can_leave() {
 fn staged(plan: &Arc<Plan>, state: StepState) -> (Stage<'_>, UiState) {
     let step = subject(plan, state);
     let (run, board) = reach(plan, step, state);
-    let ui = UiState { selected: Some(step.id.clone()), sat: Span::secs(60), ..UiState::default() };
+    let ui = UiState { selected: Some(step.id.clone()), open_for: Span::secs(60), ..UiState::default() };
     (Stage::new(plan, run, board), ui)
 }
 
@@ -575,7 +575,7 @@ fn after_a_refusal_a_pause_or_a_key_that_is_not_for_typing_gives_the_keys_back()
         stage.pressed(&mut ui, letter('m'));
         match way {
             Some(key) => assert_eq!(stage.pressed(&mut ui, key), None),
-            None => ui.sat.0 += 1_500,
+            None => ui.open_for.0 += 1_500,
         }
         stage.pressed(&mut ui, letter('n'));
         assert!(ui.prompt.is_some(), "{way:?}");
@@ -593,12 +593,12 @@ fn a_question_is_timed_in_real_time() {
     let plan = plan("proofs/branches.yaml");
     let (stage, mut ui) = staged(&plan, StepState::Running);
     stage.pressed(&mut ui, letter('x'));
-    ui.prompt.as_mut().unwrap().shown = Some(ui.sat);
+    ui.prompt.as_mut().unwrap().shown = Some(ui.open_for);
     // The run's clock stands still, as in a rehearsal that pauses.
-    ui.sat.0 += 299;
+    ui.open_for.0 += 299;
     assert_eq!(stage.types(&mut ui, "stop\n"), []);
     assert!(stage.says(&ui).contains("on screen for only 299 ms"), "{}", stage.says(&ui));
-    ui.sat.0 += 1;
+    ui.open_for.0 += 1;
     assert!(matches!(stage.types(&mut ui, "\n")[..], [Request::Command(Command::Stop(_))]));
 }
 
@@ -1046,7 +1046,7 @@ fn what_is_advised_is_not_refused() {
         for step in &plan.steps {
             let (run, board) = reach(&plan, step, state);
             let stage = Stage::new(&plan, run, board);
-            let ui = UiState { selected: Some(step.id.clone()), sat: Span::secs(60), ..UiState::default() };
+            let ui = UiState { selected: Some(step.id.clone()), open_for: Span::secs(60), ..UiState::default() };
             for key in
                 [ENTER, letter('o'), letter('s'), letter('u'), letter('h'), letter('x'), letter('v'), letter('d')]
             {

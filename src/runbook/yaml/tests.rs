@@ -172,7 +172,7 @@ fn what_has_no_meaning_here_is_refused() {
 
 /// Copies made by nested aliases count, not only the text as written.
 #[test]
-fn copies_are_paid_for() {
+fn copies_count_against_the_budget() {
     let text = "x".repeat(1 << 20);
     let twice = format!("a: &a {text}\nb: [*a, *a]\n");
     assert!(parse(&twice).is_ok());

@@ -98,15 +98,15 @@ impl SimWorld {
                 began(format!("the {} environment answers {share:.0} % with {}", of.side.as_str(), of.status))
             }
             Fault::Fails(_) => {
-                let title = self.doom(number, fault)?;
+                let title = self.plan_fault(number, fault)?;
                 began(format!("\"{title}\" fails"))
             }
             Fault::Hangs(_) => {
-                let title = self.doom(number, fault)?;
+                let title = self.plan_fault(number, fault)?;
                 began(format!("\"{title}\" hangs"))
             }
             Fault::Unknown(of) => {
-                let title = self.doom(number, fault)?;
+                let title = self.plan_fault(number, fault)?;
                 let effect = if of.happened { "but takes effect" } else { "and takes no effect" };
                 began(format!("\"{title}\" loses its answer {effect}"))
             }
@@ -215,7 +215,7 @@ impl SimWorld {
             _ => BTreeSet::new(),
         };
         let steps = match fault {
-            Fault::Fails(_) | Fault::Hangs(_) | Fault::Unknown(_) => self.troubles.doomed_last().into_iter().collect(),
+            Fault::Fails(_) | Fault::Hangs(_) | Fault::Unknown(_) => self.troubles.last_planned().into_iter().collect(),
             Fault::UpdatesRefused(_) | Fault::UpdatesDelayed(_) => {
                 let updates = |step: &&Step| step.work.jobs.iter().any(|job| job.action.records().is_some());
                 self.plan.steps.iter().filter(updates).map(|step| step.id.clone()).collect()
@@ -225,9 +225,9 @@ impl SimWorld {
         Touches { probes, steps }
     }
 
-    fn doom(&mut self, number: usize, fault: &Fault) -> Option<String> {
+    fn plan_fault(&mut self, number: usize, fault: &Fault) -> Option<String> {
         let plan = Arc::clone(&self.plan);
-        self.troubles.doom(&plan, number, fault)
+        self.troubles.plan_fault(&plan, number, fault)
     }
 
     /// The replication that a scenario means: of several, one that has been set up.

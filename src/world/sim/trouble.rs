@@ -84,9 +84,9 @@ struct Armed {
     fired: bool,
 }
 
-/// Jobs of a step for which a fault is planned.
+/// A fault that is planned for a job of a step.
 #[derive(Clone, Debug)]
-struct Doomed {
+struct PlannedFault {
     fault: usize,
     step: StepId,
     job: u16,
@@ -100,7 +100,7 @@ pub(super) struct Troubles {
     titles: Vec<String>,
     armed: Vec<Armed>,
     under_way: BTreeSet<StepId>,
-    doomed: Vec<Doomed>,
+    planned: Vec<PlannedFault>,
     /// Updates that are refused: fault, attempts left, and the server's message.
     pub refused: Vec<(usize, Option<u32>, String)>,
     /// Updates that are late: fault and by how much.
@@ -122,7 +122,7 @@ impl Troubles {
             titles: scenarios.iter().map(|scenario| scenario.title.clone()).collect(),
             armed,
             under_way: BTreeSet::new(),
-            doomed: Vec::new(),
+            planned: Vec::new(),
             refused: Vec::new(),
             delayed: Vec::new(),
             incidents: Vec::new(),
@@ -203,7 +203,7 @@ impl Troubles {
     }
 
     /// Plans a fault for jobs of a step.
-    pub(super) fn doom(&mut self, plan: &Plan, number: usize, fault: &Fault) -> Option<String> {
+    pub(super) fn plan_fault(&mut self, plan: &Plan, number: usize, fault: &Fault) -> Option<String> {
         let armed = self.armed.get(number)?;
         let (named, position) = fault.job()?;
         let step = match named {
@@ -218,23 +218,23 @@ impl Troubles {
             _ => return None,
         };
         let title = step.work.jobs.get(usize::from(job)).map(|job| job.title.clone()).unwrap_or_default();
-        self.doomed.push(Doomed { fault: number, step: step.id.clone(), job, tries: tries.unwrap_or(1), fate });
+        self.planned.push(PlannedFault { fault: number, step: step.id.clone(), job, tries: tries.unwrap_or(1), fate });
         Some(title)
     }
 
     /// The step with the newest planned fault.
-    pub(super) fn doomed_last(&self) -> Option<StepId> {
-        self.doomed.last().map(|doomed| doomed.step.clone())
+    pub(super) fn last_planned(&self) -> Option<StepId> {
+        self.planned.last().map(|planned| planned.step.clone())
     }
 
     /// The fate of a job that begins now.
     pub(super) fn fate(&mut self, key: &JobKey) -> Fate {
-        let hit = self.doomed.iter_mut().find(|doomed| {
-            key.direction == Direction::Do && doomed.step == key.step && doomed.job == key.job && doomed.tries > 0
+        let hit = self.planned.iter_mut().find(|planned| {
+            key.direction == Direction::Do && planned.step == key.step && planned.job == key.job && planned.tries > 0
         });
-        hit.map_or(Fate::Well, |doomed| {
-            doomed.tries -= 1;
-            doomed.fate.clone()
+        hit.map_or(Fate::Well, |planned| {
+            planned.tries -= 1;
+            planned.fate.clone()
         })
     }
 
@@ -254,7 +254,7 @@ impl Troubles {
 
     /// Ends the effects of a fault.
     pub(super) fn end(&mut self, number: usize) {
-        self.doomed.retain(|doomed| doomed.fault != number);
+        self.planned.retain(|planned| planned.fault != number);
         self.refused.retain(|(fault, ..)| *fault != number);
         self.delayed.retain(|(fault, _)| *fault != number);
     }

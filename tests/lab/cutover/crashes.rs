@@ -187,7 +187,7 @@ impl Crashes {
                 // Not always at the first that comes.
                 delicate.retain(|_, _| self.rng.random());
                 let back = Duration::from_millis(self.rng.random_range(5..1_500));
-                let mut operator = Operator::doomed(console, moment, delicate, back);
+                let mut operator = Operator::to_be_killed(console, moment, delicate, back);
                 if self.rng.random() {
                     let soon = Duration::from_millis(self.rng.random_range(0..60));
                     operator.stopping = Some((self.switch, soon));

@@ -145,7 +145,7 @@ impl Operator {
 
     /// The same, where the cockpit will be killed; sooner when one of the `delicate` steps is started, or a step is
     /// begun to be taken back.
-    pub fn doomed(
+    pub fn to_be_killed(
         console: Console,
         moment: Moment,
         delicate: BTreeMap<usize, Duration>,
