@@ -209,7 +209,10 @@ phases:
     assert_eq!(about(&story.rest(), true), "up to 1:05:00", "what was waited is over");
     let said = read(&text.replace("id: await,", "id: await, expect: 2m,"), None);
     assert_eq!(about(&Story::new(said).rest(), true), "up to 18:00");
-    let acts = read(&text.replace("{ wait: { for: 10m } }", "{ command: { run: act, limit: 10m } }, reversibility: free"), None);
+    let acts = read(
+        &text.replace("{ wait: { for: 10m } }", "{ command: { run: act, limit: 10m } }, reversibility: free"),
+        None,
+    );
     assert!(Story::new(acts).rest().at_least, "nobody knows how long a command acts");
 }
 
