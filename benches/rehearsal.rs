@@ -5,7 +5,7 @@
 //! stands the cost of a step as a ratio to the cost in the smallest runbook of the same kind: 1 when it grows linearly.
 //! Each time is the best of three. The promise: 2,000 steps within 1 s. Loading, the rehearsal and the debrief count; the
 //! journal is kept in memory.
-#![allow(clippy::unwrap_used, reason = "a benchmark ends at what it did not expect")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a benchmark ends at what it did not expect")]
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ fn main() {
         ("checklists", "action: { manual: [\"do it\"] }", false),
         (
             "gated commands",
-            "gates: [{ that: port.open, hold: 5s }]\n        action: { command: { run: [./do] } }",
+            "gates: [{ that: port.open, hold: 5s }]\n        action: { command: { run: [./do] } }\n        reversibility: free",
             false,
         ),
         (
@@ -59,7 +59,7 @@ fn main() {
 
 fn once(text: &str, steps: usize, back: bool) -> Duration {
     let began = Instant::now();
-    let plan = Arc::new(load_str("long", text, &Options::default()).unwrap().plan);
+    let plan = Arc::new(load_str("long", text, &Options::default()).unwrap_or_else(|errors| panic!("{errors}")).plan);
     let mut policy = Policy::good();
     if back {
         policy.roll_back_after = plan.steps.last().map(|step| step.id.clone());
