@@ -29,8 +29,18 @@ pub struct WaitUntil {
     /// Expressions over probe readings; all must be GO at the same time.
     #[schemars(length(min = 1))]
     pub conditions: Vec<String>,
-    /// Longest wait; then the action fails.
+    /// For how long all of them must be GO without a break. What was so before the wait began does not count. 0 when absent.
+    #[serde(default, skip_serializing_if = "Span::is_zero")]
+    pub hold: Span,
+    /// Until when they must be GO; then the action fails, unless all of them are and only `hold` is not over yet.
     pub within: Span,
+}
+
+impl WaitUntil {
+    /// The longest it may last.
+    pub fn longest(&self) -> Span {
+        Span(self.within.0.saturating_add(self.hold.0))
+    }
 }
 
 /// Lets time pass while guards are watched.
@@ -175,7 +185,7 @@ impl Action {
     /// The longest it may wait for conditions, when that is what it does.
     pub fn waits_within(&self) -> Option<Span> {
         match self.kept() {
-            Some(Kept::Wait(Wait::Until(until))) => Some(until.within),
+            Some(Kept::Wait(Wait::Until(until))) => Some(until.longest()),
             _ => None,
         }
     }
@@ -263,6 +273,9 @@ impl Action {
             Some(Kept::Wait(Wait::Until(until))) => {
                 let mut lines = vec![format!("wait at most {} until", until.within)];
                 lines.extend(until.conditions.iter().map(|condition| format!("  {condition}")));
+                if !until.hold.is_zero() {
+                    lines.push(format!("  for {} without a break", until.hold));
+                }
                 lines
             }
             Some(Kept::Soak(soak)) => vec![format!("watch for {} while every guard stays GO", soak.length)],

@@ -45,7 +45,14 @@ pub fn next_due(plan: &Plan, run: &Run, board: &Board, now: At) -> At {
 fn of_running(plan: &Plan, run: &Run, board: &Board, step: &Step, running: &Running, due: &mut Earliest) {
     match plan.action(&running.key).and_then(Action::kept) {
         Some(Kept::Wait(Wait::For(span))) => due.consider(running.since.plus(*span)),
-        Some(Kept::Wait(Wait::Until(until))) => due.consider(running.since.plus(until.within)),
+        Some(Kept::Wait(Wait::Until(until))) => {
+            due.consider(running.since.plus(until.within));
+            due.consider(running.since.plus(until.longest()));
+            due.consider(running.since.plus(until.hold));
+            for id in plan.until(&running.key) {
+                holds(board, *id, until.hold, due);
+            }
+        }
         Some(Kept::Soak(soak)) => due.consider(running.since.plus(soak.length)),
         Some(Kept::Manual(_)) | None => {}
     }

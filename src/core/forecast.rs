@@ -167,7 +167,7 @@ fn at_most(job: &Job) -> Estimate {
     match job.action.kept() {
         Some(Kept::Wait(Wait::For(length))) => Estimate::said(*length),
         Some(Kept::Soak(soak)) => Estimate::said(soak.length),
-        Some(Kept::Wait(Wait::Until(until))) => Estimate::up_to(until.within),
+        Some(Kept::Wait(Wait::Until(until))) => Estimate::up_to(until.longest()),
         Some(Kept::Manual(_)) => Estimate::unknown(),
         None => job.action.limit().map_or_else(Estimate::unknown, Estimate::up_to),
     }

@@ -378,10 +378,14 @@ fn kept_job_due(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, run
         }
         Kept::Wait(Wait::Until(until)) => {
             let conditions = plan.until(&running.key);
-            if conditions.iter().all(|id| board.is_go_since(plan, run, now, *id, running.since)) {
+            let is_go = conditions.iter().all(|id| board.is_go_since(plan, run, now, *id, running.since));
+            let held = conditions.iter().map(|id| board.held(now, *id).unwrap_or(Span::ZERO)).min();
+            // What was so before the wait began says nothing about what it waits for.
+            let held = held.unwrap_or(Span::ZERO).min(passed);
+            if is_go && held >= until.hold {
                 return Some(succeeded(plan, run, running, format!("true after {passed}"), passed));
             }
-            if passed < until.within {
+            if passed < until.within || (is_go && passed < until.longest()) {
                 return None;
             }
             let open: Vec<String> = conditions
@@ -391,7 +395,11 @@ fn kept_job_due(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, run
                 .filter(|term| term.verdict != Verdict::Go)
                 .map(|term| term.why.unwrap_or_else(|| format!("{} but {}", term.text, term.actual)))
                 .collect();
-            let what = format!("not true within {}: {}", until.within, open.join("; "));
+            let what = if open.is_empty() {
+                format!("not true for {} within {}", until.hold, until.longest())
+            } else {
+                format!("not true within {}: {}", until.within, open.join("; "))
+            };
             Some(ended(plan, run, running, Outcome::Failed { what }, passed))
         }
         Kept::Soak(soak) => soaked(plan, run, board, now, step, running, soak.length),

@@ -66,6 +66,11 @@ impl Span {
         Self(secs.saturating_mul(1_000))
     }
 
+    /// Whether it has no length.
+    pub fn is_zero(&self) -> bool {
+        self.0 == 0
+    }
+
     /// Length in milliseconds.
     pub const fn millis(self) -> u64 {
         self.0

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::core::action::Action;
+use crate::core::action::{Action, Kept, Wait};
 use crate::core::customers::followed;
 use crate::core::ids::ProbeId;
 use crate::core::kind::dns::OF_RESOLVERS;
@@ -13,7 +13,7 @@ use crate::core::time::Span;
 
 use super::conceal;
 use super::diagnostic::{Diagnostic, Mark};
-use super::model::{Runbook, Shorthand, Step};
+use super::model::{Runbook, Shorthand, Step, Undo};
 use super::template::Used;
 use super::tree::Node;
 use super::unrehearsed::conditions;
@@ -37,11 +37,40 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
             owner(runbook, step.owner.as_deref(), node, &mut found);
         }
     }
+    sampled_waits(runbook, plan, root, &mut found);
     found.extend(super::unrehearsed::warnings(plan, root));
     without_resolvers(plan, root, &mut found);
     customers(plan, root, &mut found);
     found.sort_by_key(|warning| warning.at.as_ref().map(|(mark, _)| *mark));
     found
+}
+
+/// Waits without a hold for what resolvers say: several caches may stand behind one address, and each answer is of one of them.
+fn sampled_waits(runbook: &Runbook, plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
+    let sampled = |text: &str| {
+        let condition = plan.conditions.iter().find(|condition| condition.source() == text)?;
+        condition.fields().into_iter().find_map(|(probe, field)| {
+            plan.probes.get(&probe)?.kind.record()?;
+            let field = field.filter(|field| OF_RESOLVERS.contains(&field.as_str()) || field == "resolvers")?;
+            Some(format!("{probe}.{field}"))
+        })
+    };
+    let steps = runbook.phases.iter().zip(root.path(&["phases"]).items());
+    let steps = steps.flat_map(|(phase, node)| phase.steps.iter().zip(node.path(&["steps"]).items()));
+    for (step, node) in steps {
+        let forward = actions(step, node).into_iter().map(|(action, _, node)| (action, node));
+        for (action, node) in forward.chain(undos(step, node)) {
+            let Some(Kept::Wait(Wait::Until(until))) = action.kept() else { continue };
+            let places = node.path(&["wait", "until", "conditions"]).items();
+            let first = until.conditions.iter().zip(places).find_map(|(text, place)| Some((sampled(text)?, place)));
+            if let Some((reading, place)) = first.filter(|_| until.hold.is_zero()) {
+                let warning = Diagnostic::new(format!("`{}` stops waiting at the first lucky answer", step.id));
+                let label = format!("`{reading}` comes from samples, and there is no hold");
+                let help = "add `hold: 10s` beside `within`: several caches may stand behind one address";
+                found.push(warning.at(place.mark, label).help(Some(help.to_owned())));
+            }
+        }
+    }
 }
 
 /// Warns of conditions on resolvers where the target lists none: they are never GO.
@@ -112,16 +141,36 @@ fn step(step: &Step, node: &Node, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The actions of a step, each with whether it has an undo and with its place.
+/// The actions of a step with their places, and whether each has an undo.
 fn actions<'a, 'n>(step: &'a Step, node: &'n Node<'n>) -> Vec<(&'a Action, bool, &'n Node<'n>)> {
     let own = step.undo.is_some();
-    let members = step.section.iter().flat_map(|section| &section.steps);
-    let places = node.path(&["section", "steps"]).items();
     let alone = step.action.iter().map(|action| (action, own, node.path(&["action"])));
-    let of_section = members
-        .zip(places)
-        .map(|(member, place)| (&member.action, own || member.undo.is_some(), place.path(&["action"])));
-    alone.chain(of_section).collect()
+    let members = step.section.iter().flat_map(|section| &section.steps);
+    let members = members.zip(node.path(&["section", "steps"]).items());
+    let members =
+        members.map(|(member, place)| (&member.action, own || member.undo.is_some(), place.path(&["action"])));
+    alone.chain(members).collect()
+}
+
+/// The actions that take a step back, with their places.
+fn undos<'a, 'n>(step: &'a Step, node: &'n Node<'n>) -> Vec<(&'a Action, &'n Node<'n>)> {
+    let own: Vec<(&Action, &Node)> = match &step.undo {
+        None => Vec::new(),
+        Some(Undo::Action(action)) => vec![(action, node.path(&["undo"]))],
+        Some(Undo::Section(undo)) => {
+            let places = node.path(&["undo", "section", "steps"]).items();
+            undo.section
+                .steps
+                .iter()
+                .zip(places)
+                .map(|(member, place)| (&member.action, place.path(&["action"])))
+                .collect()
+        }
+    };
+    let members = step.section.iter().flat_map(|section| &section.steps);
+    let members = members.zip(node.path(&["section", "steps"]).items());
+    let members = members.filter_map(|(member, place)| Some((member.undo.as_ref()?, place.path(&["undo"]))));
+    own.into_iter().chain(members).collect()
 }
 
 /// Warns where nothing says which of several records the customers of a rehearsal follow.

@@ -200,7 +200,7 @@ fn under_way(context: &ViewContext, running: &Running, progress: &StepRun, block
             lines.push(progress_line("waiting", passed, Some(*span)));
         }
         Some(Kept::Wait(Wait::Until(until))) => {
-            lines.push(progress_line("waiting, at most", passed, Some(until.within)));
+            lines.push(progress_line("waiting, at most", passed, Some(until.longest())));
         }
         None => lines.extend(action.map(|action| progress_line(action.kind(), passed, action.limit()))),
     }
@@ -227,16 +227,21 @@ fn under_way(context: &ViewContext, running: &Running, progress: &StepRun, block
     blocks.push(Block::Lines { heading: heading.to_owned(), lines });
     let awaited = context.plan.until(&running.key);
     if !awaited.is_empty() {
-        let rows: Vec<Evidence> = awaited.iter().filter_map(|id| awaits(context, *id)).collect();
+        let hold = match action.and_then(Action::kept) {
+            Some(Kept::Wait(Wait::Until(until))) => until.hold,
+            _ => Span::ZERO,
+        };
+        let rows: Vec<Evidence> = awaited.iter().filter_map(|id| awaits(context, *id, (hold, passed))).collect();
         blocks.push(board("WAITING FOR", &rows));
     }
 }
 
-/// A condition that is waited for, as it stands now.
-fn awaits(context: &ViewContext, id: ConditionId) -> Option<Evidence> {
+/// A condition that must be GO for `needed`, as it stands now after the wait has lasted `passed`.
+fn awaits(context: &ViewContext, id: ConditionId, (needed, passed): (Span, Span)) -> Option<Evidence> {
     let rule = context.plan.condition(id)?.source().to_owned();
     let assessment = context.board.assess(context.plan, context.run, context.now, id);
-    Some(Evidence { name: rule.clone(), rule, assessment, held: None, needed: Span::ZERO })
+    let held = context.board.held(context.now, id).filter(|_| !needed.is_zero()).map(|held| held.min(passed));
+    Some(Evidence { name: rule.clone(), rule, assessment, held, needed })
 }
 
 fn progress_line(what: &str, passed: Span, of: Option<Span>) -> Text {

@@ -233,7 +233,9 @@ targets:
   db: { postgres: { dsn: "host=db user=a password=hunter2" } }
   web: { http: { url: "https://a:hunter2@web.example", headers: { X-Api-Token: abc } } }
   pooler: { postgres: { dsn: "host=pooler user=admin dbname=pgbouncer" } }
+  zone: { dns: { zone: example.com, authoritative: [192.0.2.53], resolvers: { a: 192.0.2.1 } } }
 probes:
+  name: { kind: dns, target: zone, name: app.example.com, old: [192.0.2.10], new: [192.0.2.20] }
   port: { kind: tcp, address: "db:5432" }
   idle: { kind: tcp, address: "db:5432" }
   slow: { kind: tcp, address: "db:5432", every: 2s, limit: 30s }
@@ -258,6 +260,16 @@ phases:
         action: { pgbouncer: { target: pooler, do: pause, database: shop } }
         reversibility: none
         confirm: id
+        expect: 5s
+      - id: follow
+        title: Follow
+        action: { wait: { until: { conditions: [port.open, name.new == name.total], within: 1h } } }
+        undo:
+          section:
+            steps:
+              - { title: back, action: { wait: { until: { conditions: ["name.resolvers.all(r, r.state == 'old')"], within: 1h } } } }
+              - { title: held, action: { wait: { until: { conditions: [name.old == name.total], hold: 5s, within: 1h } } } }
+        reversibility: free
         expect: 5s
       - id: switch
         title: Switch

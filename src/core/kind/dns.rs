@@ -156,7 +156,7 @@ phases:
       - id: propagated
         title: Wait for the resolvers
         needs: [move-record]
-        action: { wait: { until: { conditions: [app.new == app.total], within: 1h } } }
+        action: { wait: { until: { conditions: [app.new == app.total], hold: 10s, within: 1h } } }
         expect: 5m
         reversibility: free
       - id: caches
