@@ -123,7 +123,7 @@ impl App {
                     let _ = std::thread::spawn(|| panic!("asked to panic on a worker")).join();
                 }
                 KeyCode::Char('c') => {
-                    let caught = gonogo::contain::contain_now(|| panic!("asked to panic, contained"));
+                    let caught = gonogo::catch_panic::catch_panic_now(|| panic!("asked to panic, contained"));
                     self.last = caught.map_or_else(|panicked| panicked.to_string(), |()| "no panic".to_owned());
                 }
                 KeyCode::Char('b') => {

@@ -28,16 +28,16 @@ enum Source {
     Virtual(Arc<Simulated>),
 }
 
-/// For how long the machine has slept since the start, as far as anybody looked.
+/// How long the machine has slept since the start, as far as was noticed.
 #[derive(Debug)]
 struct Sleep {
-    /// By how much the clock that sleeps with the machine was behind the other at the start, in milliseconds.
+    /// By how much the clock that stops during sleep was behind the other at the start, in milliseconds.
     before: i64,
     /// When more sleep was noticed, and the sum so far in milliseconds. The sum only grows.
     noticed: Vec<(Instant, i64)>,
 }
 
-/// Shorter sleep is the difference of two readings, in milliseconds.
+/// A smaller difference is measurement noise between two clocks, in milliseconds.
 const DOZE_MS: i64 = 100;
 
 impl Sleep {
@@ -49,8 +49,8 @@ impl Sleep {
         }
     }
 
-    /// The sleep before an instant. One between a sleep and its notice counts as before it: rather too old than too
-    /// young.
+    /// The sleep before an instant. An instant between a sleep and its notice counts as before the sleep, which makes a
+    /// reading too old rather than too fresh.
     fn until(&self, instant: Instant) -> i64 {
         self.noticed.iter().rev().find(|(noticed, _)| *noticed <= instant).map_or(0, |(_, sum)| *sum)
     }

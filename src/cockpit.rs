@@ -1,8 +1,8 @@
 //! The cockpit: one session, one state of the interface, one terminal.
 //!
-//! Keys come first, then what the session says, then the picture. A picture is drawn at once after a key, else at
-//! most a few times a second, and only when the screen value has changed. When the terminal goes away only the
-//! picture is lost: what is under way finishes and is recorded.
+//! Keys are handled first, then the session's events, then the picture. A picture is drawn at once after a key, else at
+//! most a few times a second, and only when the screen value has changed. When the terminal goes away only the picture
+//! is lost: what is under way finishes and is recorded.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use crate::ui::view;
 const BUSY_FRAME: Duration = Duration::from_millis(100);
 const CALM_FRAME: Duration = Duration::from_millis(500);
 
-/// A link is slow when it takes this long to take a picture; then pictures come half as often.
+/// A terminal is slow when it takes this long to accept a picture; then pictures come half as often.
 const SLOW_FLUSH: Duration = Duration::from_millis(100);
 
 /// How long a notice stays: long enough to be read twice.
@@ -60,7 +60,7 @@ impl CockpitExit {
     }
 }
 
-/// A session with somebody in front of it.
+/// A session with a terminal and an operator in front of it.
 pub struct Cockpit<S> {
     session: S,
     ui: UiState,
@@ -68,14 +68,14 @@ pub struct Cockpit<S> {
     run_name: String,
     watching: bool,
     shown: Option<Screen>,
-    /// Why the run had to be left, when that was not the operator's wish.
+    /// Why the run had to be left, when the operator did not ask for it.
     taken_away: Option<String>,
     /// Whether the terminal is gone.
     alone: bool,
     /// Whether the picture may be out of date, and when it may be drawn next.
     dirty: bool,
     next_frame: Instant,
-    /// When somebody sat down here.
+    /// When this cockpit was opened.
     seated: Instant,
     /// The notice on screen, and since when.
     said: Option<(String, Instant)>,
@@ -115,7 +115,7 @@ impl<S: RunSession> Cockpit<S> {
         }
     }
 
-    /// Runs until the run is left. Gives the session back for a last word about it.
+    /// Runs until the run is left. Returns the session, for a last message about it.
     pub async fn run(mut self, mut terminal: Terminal, mut events: Events) -> (CockpitExit, S) {
         loop {
             if !self.alone && self.dirty && Instant::now() >= self.next_frame {
@@ -143,10 +143,10 @@ impl<S: RunSession> Cockpit<S> {
         (exit, self.session)
     }
 
-    /// Takes in what has come meanwhile without waiting for more: a key that is held down must not starve what it is
-    /// about. Says whether the session has been left.
+    /// Takes in what has arrived meanwhile without waiting for more, so that a key that is held down does not starve
+    /// the run. Says whether the session has been left.
     async fn catch_up(&mut self) -> bool {
-        // Other tasks first: what the session has to say comes from them.
+        // Other tasks first: the session's events come from them.
         tokio::task::yield_now().await;
         for _ in 0..CATCH_UP {
             tokio::select! {
@@ -203,7 +203,7 @@ impl<S: RunSession> Cockpit<S> {
                     Signal::Interrupt => "SIGINT",
                     Signal::Hangup => "SIGHUP",
                 };
-                // Whoever still sits here can watch what finishes, or stop it.
+                // Somebody may still be here to watch what finishes, or to stop it.
                 self.draw_now();
                 return self.leave(name.to_owned());
             }
@@ -228,7 +228,7 @@ impl<S: RunSession> Cockpit<S> {
     }
 
     fn pressed(&mut self, terminal: &mut Terminal, key: KeyEvent) -> bool {
-        self.ui.sat = self.sat();
+        self.ui.open_for = self.open_for();
         let size = terminal.size();
         let cramped = size.width < view::CONFIRM_SIZE.0 || size.height < view::CONFIRM_SIZE.1;
         let confirms = matches!(
@@ -253,8 +253,8 @@ impl<S: RunSession> Cockpit<S> {
             Some(Request::Command(command)) => self.session.command(command),
             Some(Request::Leave) if self.watching => return true,
             Some(Request::Leave) => self.session.leave("the operator left".to_owned()),
-            Some(Request::Steer(steer)) => {
-                self.ui.notice = self.session.steer(steer).err();
+            Some(Request::TimeControl(control)) => {
+                self.ui.notice = self.session.control_time(control).err();
                 if self.ui.notice.is_some() {
                     // The operator can correct a place that does not exist.
                     self.ui.prompt = before.prompt;
@@ -269,12 +269,12 @@ impl<S: RunSession> Cockpit<S> {
         false
     }
 
-    /// For how long somebody has sat here.
-    fn sat(&self) -> Span {
+    /// For how long the cockpit has been open, in real time.
+    fn open_for(&self) -> Span {
         Span::of(self.seated.elapsed())
     }
 
-    /// Stops the program until the shell continues it, by key or by signal. A stopped cockpit watches nothing.
+    /// Stops the program until the shell continues it, by key or by signal. A stopped cockpit cannot watch the run.
     fn suspend(&mut self, terminal: &Terminal) {
         if self.session.must_finish() {
             let key = KeyAction::Stop.key();
@@ -304,7 +304,7 @@ impl<S: RunSession> Cockpit<S> {
         self.forget_notice();
         let screen = project(&self.session.context(&self.ui, &self.run_name, self.watching));
         self.ui.list_top = screen.steps.top;
-        let moving = self.session.status().passing.is_some_and(|passing| !passing.pace.paused);
+        let moving = self.session.status().shown_time.is_some_and(|shown_time| !shown_time.pace.paused);
         let frame = if moving || self.session.run().is_busy() { BUSY_FRAME } else { CALM_FRAME };
         let frame = if terminal.flush_time() > SLOW_FLUSH { frame * 2 } else { frame };
         self.next_frame = Instant::now() + frame;
@@ -313,14 +313,14 @@ impl<S: RunSession> Cockpit<S> {
             return;
         }
         let theme = self.theme;
-        let sat = self.sat();
+        let open_for = self.open_for();
         let mut furthest = u16::MAX;
         match terminal.draw(|frame| furthest = view::draw(frame, &screen, theme)) {
             Drawn::Sent | Drawn::Unchanged => {
                 self.shown = Some(screen);
                 self.ui.reaches(furthest);
                 if let Some(prompt) = self.ui.prompt.as_mut().filter(|prompt| prompt.shown.is_none()) {
-                    prompt.shown = Some(sat);
+                    prompt.shown = Some(open_for);
                 }
             }
             // The terminal says when it has room again, or that it is gone.

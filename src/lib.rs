@@ -1,9 +1,9 @@
 //! gonogo: a terminal cockpit for migration day.
 
+pub mod catch_panic;
 pub mod cli;
 pub mod clock;
 pub mod cockpit;
-pub mod contain;
 pub mod core;
 pub mod diagnostics;
 pub mod driver;

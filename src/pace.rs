@@ -106,7 +106,7 @@ impl Pace {
         self.state().leap
     }
 
-    /// Ends a leap at this moment: from here time goes on at its pace, or stands still again.
+    /// Ends a leap at this moment: from here time passes at its pace, or is paused again.
     pub fn arrived(&self, at: At) {
         let mut state = self.state();
         state.leap = None;
@@ -118,7 +118,7 @@ impl Pace {
         self.state().target()
     }
 
-    /// The real time until shown time comes to `at`; `None` while it stands still.
+    /// The real time until shown time reaches `at`; `None` while it is paused.
     pub fn until(&self, at: At) -> Option<Duration> {
         let state = self.state();
         let speed = SPEEDS.get(state.speed).copied().unwrap_or(1);
@@ -139,7 +139,7 @@ impl Pace {
 
 /// How time passes in a rehearsal or a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Passing {
+pub struct ShownTime {
     /// How fast.
     pub pace: PaceView,
     /// Where a replay stands. None for a rehearsal: it only goes forward.
@@ -159,15 +159,15 @@ pub struct PlaybackPosition {
 
 /// What an operator can do to the time that is shown. It never changes a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Steer {
+pub enum TimeControl {
     /// The next higher speed.
     Faster,
     /// The next lower speed.
     Slower,
-    /// Let time stand still, or go on.
+    /// Pauses time, or lets it go on.
     Pause,
-    /// On to where something happens next.
-    Onward,
+    /// Goes on to where something happens next.
+    FastForward,
     /// To the next decision of a person.
     NextDecision,
     /// To the decision before.
@@ -187,11 +187,13 @@ pub const NO_PACE: &str = "time passes by itself here: only a rehearsal or a rep
 pub const ONLY_FORWARD: &str = "only a replay can jump: a rehearsal can only go on to where something happens next";
 
 /// Changes speed or pause, which work the same in a rehearsal and a replay. `None` for anything else.
-pub fn paced(pace: &Pace, steer: &Steer) -> Option<Result<(), String>> {
-    match steer {
-        Steer::Faster => Some(pace.faster().then_some(()).ok_or_else(|| "this is the highest speed".to_owned())),
-        Steer::Slower => Some(pace.slower().then_some(()).ok_or_else(|| "this is the time as it passed".to_owned())),
-        Steer::Pause => {
+pub fn paced(pace: &Pace, control: &TimeControl) -> Option<Result<(), String>> {
+    match control {
+        TimeControl::Faster => Some(pace.faster().then_some(()).ok_or_else(|| "this is the highest speed".to_owned())),
+        TimeControl::Slower => {
+            Some(pace.slower().then_some(()).ok_or_else(|| "this is the time as it passed".to_owned()))
+        }
+        TimeControl::Pause => {
             pace.toggle();
             Some(Ok(()))
         }

@@ -1,4 +1,5 @@
-//! Values of DNS records: from the text of a runbook to data, and from data to the one text by which they are compared.
+//! Values of DNS records: parses the text of a runbook to data, and writes data as the one text by which values are
+//! compared.
 
 use hickory_proto::rr::rdata::{CNAME, NS, PTR, TXT};
 use hickory_proto::rr::{Name, RData, RecordType as Type};

@@ -1,4 +1,4 @@
-//! A run as a screen shows it, and the one way in which whatever happens changes it.
+//! A run as a screen shows it, and the one function through which every event changes it.
 //!
 //! The driver hands in what it records and hears; a replay hands in what was recorded. Both hand it to a [`RunView`],
 //! so a replay shows what the live screen showed.
@@ -115,7 +115,7 @@ impl RunView {
         }
     }
 
-    /// Takes these for the servers of the run: for a replay that plays readings on a run that is further on.
+    /// Replaces the servers of the run, for a replay that plays readings on a run that is further on.
     pub(crate) fn set_servers(&mut self, servers: Servers) {
         self.run.set_servers(servers);
     }

@@ -3,7 +3,8 @@
 //! They are each reading as it arrived, the board at intervals, and what jobs printed, in the order of arrival. No
 //! decision rests on them and they may be lost: facts carry their own evidence.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +27,8 @@ pub const OPENED: &str = ">opened";
 /// Source of the samples that hold what jobs printed.
 pub const OUTPUT: &str = ">output";
 
-/// Readings after which the board is kept again: a replay looks at no more than these to know it at any moment.
+/// Readings after which the board is stored again, so that a replay needs at most these to know the board at any
+/// moment.
 const BOARD_EVERY: u32 = 500;
 
 /// Lines that may wait to be kept: as many as are on screen at most.
@@ -94,7 +96,7 @@ struct Placed {
 }
 
 /// Reads when a sample arrived and behind which fact. For a sample of an earlier version the error says when it arrived,
-/// as nearly as its measurement tells.
+/// as estimated from its measurement.
 ///
 /// # Errors
 ///
@@ -117,6 +119,31 @@ pub fn reading_of(sample: &Sample) -> Option<(At, Reading, bool)> {
     let kept: KeptReading = serde_json::from_str(&sample.body).ok()?;
     let quiet = kept.lapse.is_some();
     Some((arrived(sample), kept.reading(), quiet))
+}
+
+/// Samples by what they are of and when they were taken, for somebody who asks for few of them at a time, and often.
+pub struct SamplesByProbe<'a>(BTreeMap<&'a str, Vec<&'a Sample>>);
+
+impl<'a> SamplesByProbe<'a> {
+    /// Sorts samples. Those of one moment stay in their order.
+    pub fn new(samples: &'a [Sample]) -> Self {
+        let mut sorted: BTreeMap<&str, Vec<&Sample>> = BTreeMap::new();
+        for sample in samples {
+            sorted.entry(&sample.source).or_default().push(sample);
+        }
+        for of_probe in sorted.values_mut() {
+            of_probe.sort_by_key(|sample| sample.at_ms);
+        }
+        Self(sorted)
+    }
+
+    /// The readings of a probe taken in a range of Unix milliseconds, as [`reading_of`] tells them.
+    pub fn readings(&self, probe: &ProbeId, range: Range<i64>) -> Vec<(At, Reading, bool)> {
+        let of_probe = self.0.get(probe.as_str()).map(Vec::as_slice).unwrap_or_default();
+        let first = of_probe.partition_point(|sample| sample.at_ms < range.start);
+        let meant = of_probe.iter().skip(first).take_while(|sample| sample.at_ms < range.end);
+        meant.filter_map(|sample| reading_of(sample)).collect()
+    }
 }
 
 #[derive(Serialize)]

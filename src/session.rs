@@ -1,7 +1,7 @@
-//! What a front end sits in front of: a run that is driven, a rehearsal, or a replay.
+//! The session behind a front end: a run that is driven, a rehearsal, or a replay.
 //!
-//! A front end looks at the view and the status, hands in what the operator wants, and waits for the next turn. Whether
-//! anything comes of it is not its business: an engine decides, a replay has nothing to decide with.
+//! A front end looks at the view and the status, hands in commands, and waits for the next turn. What becomes of a
+//! command is up to the session: an engine decides, a replay does nothing.
 
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -16,7 +16,7 @@ use crate::core::refusal::Refusal;
 use crate::core::state::Run;
 use crate::core::time::At;
 use crate::driver::{Engine, Turn};
-use crate::pace::{NO_PACE, ONLY_FORWARD, Passing, Steer, paced};
+use crate::pace::{NO_PACE, ONLY_FORWARD, ShownTime, TimeControl, paced};
 use crate::rehearsal::engine::RehearsalEngine;
 use crate::run_view::RunView;
 use crate::screen::{SessionStatus, UiState, ViewContext};
@@ -25,12 +25,19 @@ use crate::world::World;
 /// The operator's time zone. It is read once, because drawing must not wait for a file.
 static ZONE: LazyLock<TimeZone> = LazyLock::new(TimeZone::system);
 
-/// What a front end sits in front of.
+/// Starts to look up the operator's time zone in the background: that goes through all of the system's zones, and the
+/// first picture need not wait for it if a run is opened meanwhile.
+pub fn look_up_time_zone() {
+    // Without this thread the zone is looked up when it is first needed.
+    let _ = std::thread::Builder::new().name("time zone".to_owned()).spawn(|| drop(LazyLock::force(&ZONE).clone()));
+}
+
+/// The session behind a front end.
 pub trait RunSession {
     /// The run as a screen shows it.
     fn view(&self) -> &RunView;
 
-    /// What is to be said about the session besides the run.
+    /// The state of the session besides its run.
     fn status(&self) -> SessionStatus<'_>;
 
     /// Whether something is under way that is waited for before leaving.
@@ -44,14 +51,14 @@ pub trait RunSession {
     /// Forgets the newest refusal: the operator has seen it.
     fn dismiss_refusal(&mut self) {}
 
-    /// Hands in what the operator wants of the time.
+    /// Hands in a request about the time that is shown.
     ///
     /// # Errors
     ///
-    /// One sentence: why it does not go further, or where it cannot go.
-    fn steer(&mut self, steer: Steer) -> Result<(), String>;
+    /// One sentence: why time cannot move like that.
+    fn control_time(&mut self, control: TimeControl) -> Result<(), String>;
 
-    /// What going on to where something happens next came to, once.
+    /// The report of how going on to the next event ended, once.
     fn take_report(&mut self) -> Option<String> {
         None
     }
@@ -102,7 +109,7 @@ pub trait RunSession {
         self.status().is_replay()
     }
 
-    /// What a screen is made from, with the state of the interface in front of it.
+    /// What a screen is made from, together with the state of the interface.
     fn context<'a>(&'a self, ui: &'a UiState, run_name: &'a str, watching: bool) -> ViewContext<'a> {
         ViewContext::new(self.view(), self.status(), ui, run_name, ZONE.clone()).watching(watching)
     }
@@ -136,7 +143,7 @@ impl<W: World> RunSession for Engine<W> {
         Engine::dismiss_refusal(self);
     }
 
-    fn steer(&mut self, _: Steer) -> Result<(), String> {
+    fn control_time(&mut self, _: TimeControl) -> Result<(), String> {
         Err(NO_PACE.to_owned())
     }
 
@@ -155,8 +162,8 @@ impl RunSession for RehearsalEngine {
     }
 
     fn status(&self) -> SessionStatus<'_> {
-        let passing = Passing { pace: self.pace().view(), place: None };
-        SessionStatus { passing: Some(passing), ..self.engine().status() }
+        let shown_time = ShownTime { pace: self.pace().view(), place: None };
+        SessionStatus { shown_time: Some(shown_time), ..self.engine().status() }
     }
 
     fn must_finish(&self) -> bool {
@@ -171,20 +178,20 @@ impl RunSession for RehearsalEngine {
         RehearsalEngine::dismiss_refusal(self);
     }
 
-    fn steer(&mut self, steer: Steer) -> Result<(), String> {
-        if steer == Steer::Pause && self.is_going_on() {
-            // Whoever stops it on the way wants it to stand still there.
+    fn control_time(&mut self, control: TimeControl) -> Result<(), String> {
+        if control == TimeControl::Pause && self.is_going_on() {
+            // An operator who stops it on the way wants it paused there.
             self.halt();
             if !self.pace().view().paused {
                 self.pace().toggle();
             }
             return Ok(());
         }
-        if steer == Steer::Onward {
+        if control == TimeControl::FastForward {
             self.go_on();
             return Ok(());
         }
-        paced(self.pace(), &steer).unwrap_or_else(|| Err(ONLY_FORWARD.to_owned()))
+        paced(self.pace(), &control).unwrap_or_else(|| Err(ONLY_FORWARD.to_owned()))
     }
 
     fn take_report(&mut self) -> Option<String> {

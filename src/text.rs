@@ -1,4 +1,4 @@
-//! Foreign text made fit for a terminal: cleaned, measured, cut and wrapped.
+//! Foreign text made safe for a terminal: cleaned, measured, cut and wrapped.
 //!
 //! Whatever comes from a runbook, a command, a server, DNS or the clipboard goes through
 //! [`clean`] (or [`clean_bytes`]) where it enters the program. ratatui is no safeguard: its lists,
@@ -19,10 +19,10 @@ const TAB_WIDTH: usize = 8;
 const MAX_MARKS: usize = 4;
 /// Stands for what was cut off.
 const ELLIPSIS: &str = "…";
-/// What a mark without a character to sit on is put on, as in the Unicode charts.
+/// The base for a mark that has no character to stand on, as in the Unicode charts.
 const DOTTED_CIRCLE: char = '◌';
 
-/// What a character is to a terminal.
+/// How a character behaves on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// Shown as it is.
@@ -30,7 +30,7 @@ enum Kind {
     /// Blank of one column.
     Space,
     Tab,
-    /// Stacks on the character before.
+    /// A mark that is drawn on the character before it.
     Mark,
     /// Chooses between text and emoji form (U+FE0E, U+FE0F).
     Presentation,
@@ -40,7 +40,8 @@ enum Kind {
 
 fn kind(c: char) -> Kind {
     match c {
-        // ASCII, and lines, blocks, shapes and braille as charts use them: fast, for they are many.
+        // ASCII, and lines, blocks, shapes and braille as charts use them: handled first, since most text is made of
+        // them.
         ' '..='~' | '\u{2500}'..='\u{28ff}' => return Kind::Plain,
         '\t' => return Kind::Tab,
         // Terminals disagree about the width of the emoji form.
@@ -348,7 +349,7 @@ mod tests {
         assert_eq!(wrap("", 5), [""]);
     }
 
-    /// Text with a good share of what is dangerous.
+    /// Text with a high share of dangerous characters.
     fn hostile() -> impl Strategy<Value = String> {
         let nasty = prop::sample::select(vec![
             '\u{1b}',

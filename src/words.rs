@@ -1,4 +1,4 @@
-//! How numbers, sizes, times and facts are put into words. One way each, everywhere.
+//! How numbers, sizes, times and facts are written: one way each, everywhere.
 
 use jiff::tz::TimeZone;
 
@@ -47,7 +47,7 @@ pub fn millis(ms: f64) -> String {
 
 /// An age beside a number: never more than a few characters.
 pub fn age(span: Span) -> String {
-    // Whole seconds: a picture in which nothing happens must not change ten times a second.
+    // Whole seconds, so that a picture in which nothing happens does not change ten times a second.
     match span.0 {
         0..1_000 => "<1 s".to_owned(),
         ms @ 1_000..10_000 => format!("{} s", ms / 1_000),
@@ -86,10 +86,10 @@ pub fn clock(at: At, zone: &TimeZone) -> String {
     if local.offset().is_zero() { utc } else { format!("{} / {utc}", local.strftime("%H:%M:%S %Z")) }
 }
 
-/// How long something should take: `51:07 ± 4:10`; `about 30 s` where the runbook's word or a single measurement is all
-/// there is; `up to 1:20:24` where of a part only the longest time is known, and `59:54, up to 1:20:24` where it was
-/// measured and may still wait for that long; `at least 30 s` where not even that is known of all of it. A spread that
-/// would not change what is shown is left out.
+/// How long something should take: `51:07 ± 4:10`; `about 30 s` where only the runbook or a single measurement says it;
+/// `up to 1:20:24` where for a part only the longest time is known, and `59:54, up to 1:20:24` where a part was
+/// measured and may still wait for that long; `at least 30 s` where a part is unknown. A spread that would not change
+/// what is shown is left out.
 pub fn about(estimate: &Estimate, with_spread: bool) -> String {
     let shown = estimate.span;
     match (estimate.at_least, estimate.longer_by) {
@@ -166,7 +166,7 @@ pub fn failure_cause(cause: &FailureCause) -> String {
         FailureCause::Recorded(why) => clean(why).into_owned(),
         FailureCause::UndoFailed(why) => format!("undo failed: {}", clean(why)),
         FailureCause::EarlierTryLeft { reason } => {
-            format!("this try did not happen ({}), but an earlier one left something behind", clean(reason))
+            format!("this attempt did not happen ({}), but an earlier one left something behind", clean(reason))
         }
         FailureCause::PartlyTakenBack { job, reason } => format!("taken back up to job {job}: {}", clean(reason)),
         FailureCause::HalfDone { reason } => format!("found half done: {}", clean(reason)),
@@ -187,7 +187,7 @@ pub fn run_state(plan: &Plan, run: &Run) -> String {
     if let Some((_, how)) = &run.ended {
         return format!("{}{}", ending(how), exceptions(plan, run));
     }
-    // A rehearsal ends with its cockpit: nobody goes on with it.
+    // A rehearsal ends with its cockpit: it cannot be resumed.
     if run.mode == Some(Mode::Rehearsal) {
         let settled = plan.steps.iter().filter(|step| run.is_settled(&step.id)).count();
         return format!("not finished: {settled} of {}", count(plan.steps.len(), "step"));
@@ -219,7 +219,7 @@ fn place(plan: &Plan, run: &Run) -> String {
     }
 }
 
-/// What makes a run less than it seems: `, 1 overridden, 2 skipped`.
+/// What qualifies the state of a run: `, 1 overridden, 2 skipped`.
 fn exceptions(plan: &Plan, run: &Run) -> String {
     let overridden = plan.steps.iter().filter(|step| run.step(&step.id).overridden.is_some()).count();
     let skipped = plan.steps.iter().filter(|step| matches!(run.phase(&step.id), StepProgress::Skipped { .. })).count();
@@ -284,7 +284,7 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
                 None if evidence.is_empty() => "(no gates)".to_owned(),
                 None => format!("on GO ×{}", evidence.len()),
             };
-            let again = if attempt.0 > 1 { format!(", try {attempt}") } else { String::new() };
+            let again = if attempt.0 > 1 { format!(", attempt {attempt}") } else { String::new() };
             (by.to_string(), format!("confirmed {} {how}{again}", step(id)))
         }
         Fact::BaselineTaken { step: id, number, baseline, .. } => {
@@ -328,7 +328,7 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
                 Adoption::Running => "is still running".to_owned(),
                 Adoption::Ended { outcome: how, .. } => format!("ended meanwhile: {}", outcome(how)),
                 Adoption::NeverStarted => "never started".to_owned(),
-                Adoption::Untraceable => "leaves no trace to look for".to_owned(),
+                Adoption::Untraceable => "leaves no trace that could be found".to_owned(),
             };
             ("job".to_owned(), format!("{} {found}", job(plan, key)))
         }

@@ -7,8 +7,8 @@ use crate::core::action::Action;
 use crate::core::fact::Fact;
 use crate::core::forecast;
 use crate::core::plan::{Confirm, Plan, Reversibility, Step, Work};
-use crate::core::standing::word;
 use crate::core::state::Run;
+use crate::core::status::word;
 use crate::core::time::{At, Span};
 use crate::journal::Store;
 use crate::runbook::{Loaded, Options, load, load_str, load_without_baselines, telling};
@@ -30,7 +30,7 @@ pub(super) fn read_without_baselines(args: &RunbookArgs, color: ColorChoice) -> 
 }
 
 fn read_with(args: &RunbookArgs, color: ColorChoice, with_baselines: bool) -> Result<Loaded, CliError> {
-    // Not by clap, whose error repeats the value.
+    // Checked here and not by clap, whose error repeats the value.
     if let Some((name, _)) = args.set.iter().find(|(name, _)| telling(name)) {
         return Err(CliError::usage(format!(
             "--set {}: its name says that it is a secret, but every user of this machine can see what stands on a \
@@ -50,7 +50,7 @@ fn read_with(args: &RunbookArgs, color: ColorChoice, with_baselines: bool) -> Re
         let text = faults.render(colours(color), COLUMNS);
         let unreached = faults
             .unreached
-            .map_or_else(String::new, |unreached| format!("not checked yet, until these are mended: {unreached}\n"));
+            .map_or_else(String::new, |unreached| format!("not checked until these are corrected: {unreached}\n"));
         CliError::usage(text + &unreached)
     })
 }
@@ -85,7 +85,7 @@ pub(super) fn check(args: &RunbookArgs, color: ColorChoice) -> Outcome {
 pub(super) fn plan(state: Option<&Path>, args: &RunbookArgs, color: ColorChoice) -> Outcome {
     let loaded = read(args, color)?;
     let plan = &loaded.plan;
-    // Only looked at: a plan is printed whether or not anything was ever rehearsed here.
+    // Read only, and optional: a plan is printed whether or not anything was ever rehearsed here.
     let store = state.filter(|state| state.join("runs").is_dir()).and_then(|state| Store::open(state).ok());
     let rehearsed = store.and_then(|store| durations::of(&store, plan, &loaded.source, args).fact());
     let mut run = Run::default();
@@ -112,7 +112,7 @@ pub(super) fn plan(state: Option<&Path>, args: &RunbookArgs, color: ColorChoice)
     Ok(0)
 }
 
-/// What rehearsals lead to expect of the whole.
+/// The forecast for the whole plan from rehearsals.
 fn forecast(plan: &Plan, run: &Run, rehearsed: &Fact) -> String {
     let rest = forecast::rest(plan, run, At(0)).map_or_else(String::new, |rest| words::about(&rest, true));
     let pause = forecast::pause(plan, run, At(0)).filter(forecast::Estimate::says_something);
@@ -129,7 +129,7 @@ fn line(label: &str, text: &str) {
     say(&format!("      {label:<7}{}", clean(text)));
 }
 
-/// Parts that are there, with commas.
+/// Joins the parts that are present with commas.
 fn joined(parts: impl IntoIterator<Item = Option<String>>) -> String {
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     if parts.is_empty() { String::new() } else { format!("  ({})", parts.join(", ")) }
@@ -193,7 +193,7 @@ fn print_step(plan: &Plan, run: &Run, step: &Step) {
     line("type", &format!("\"{}\"{two}", word(step)));
 }
 
-/// How long taking a step back takes: measured, else as far as the runbook says it.
+/// How long taking a step back takes: as measured, else as far as the runbook says.
 fn taking_back(plan: &Plan, run: &Run, step: &Step) -> Vec<String> {
     if step.undo.is_none() {
         return Vec::new();
@@ -210,7 +210,7 @@ fn taking_back(plan: &Plan, run: &Run, step: &Step) -> Vec<String> {
     told
 }
 
-/// What a work does, and within which limits.
+/// Prints what a step or its undo does, and its limits.
 fn print_work(label: &str, work: &Work) {
     if work.section {
         let deadline = work.deadline.map_or_else(String::new, |deadline| format!(", deadline {deadline}"));

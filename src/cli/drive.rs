@@ -1,4 +1,4 @@
-//! `run`, `resume` and `watch`: an engine, a world and somebody in front of it.
+//! `run`, `resume` and `watch`: an engine, a world and a front end.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub(super) fn own_path() -> Result<PathBuf, CliError> {
 }
 
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
-    crate::contain::keep_quiet();
+    crate::catch_panic::silence_caught_panics();
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -58,13 +58,13 @@ pub(super) fn run(state: &Path, look: Look, args: &RunbookArgs, without_rehearsa
     start_loaded(state, look, args, loaded, Mode::Live, checked, rehearsed)
 }
 
-/// Opens a new run and seats the operator.
+/// Opens a new run and starts its front end.
 #[cfg(feature = "lab")]
 pub(super) fn start(state: &Path, look: Look, args: &RunbookArgs, mode: Mode) -> Outcome {
     start_loaded(state, look, args, read(args, look.color)?, mode, None, false)
 }
 
-/// The same with the very runbook that was looked at before.
+/// The same with a runbook that was read already.
 fn start_loaded(
     state: &Path,
     look: Look,
@@ -113,10 +113,10 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
         )));
     }
     let seat = Seat::check(look)?;
-    // First of all: without its world there is nothing to open a cockpit on.
+    // Done first: without the run's world there is nothing to open a cockpit on.
     let attachment = super::lab::attach_if_lab(state, &store.read_run(&id)?)?;
     let holder = holder("gonogo resume");
-    // Checking the chain and reading what is in it each take their time: side by side the picture comes sooner.
+    // Checking the chain and reading its contents both take time; doing them in parallel shows the picture sooner.
     let (journal, story) = std::thread::scope(|scope| {
         let story = scope.spawn(|| Story::of(&store, &id));
         let journal = store.open_run(&id, &holder);
@@ -128,7 +128,7 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     }
     let Story { reader, plan, mut facts, head } =
         story.map_err(|_| CliError::outside("the run's record cannot be read"))??;
-    // Nobody else writes any more. What was read before the lock was ours may have been overtaken.
+    // Only this process writes from here on. What was read before it had the lock may be out of date.
     if head != Some(journal.head()) {
         facts = recorded(&reader)?.0;
     }
@@ -139,7 +139,7 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
         )));
     }
     let head = journal.head();
-    // A quiet soak decides nothing for hours, but its readings tell that somebody watched.
+    // A quiet soak decides nothing for hours, but its readings show that somebody watched.
     let decided = facts.last().map_or(At(0), |recorded| recorded.at);
     let last = reader.newest_sample()?.map_or(decided, |sampled| decided.max(At(sampled)));
     let clock = Clock::start(last);
@@ -152,12 +152,12 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     Ok(exit.code())
 }
 
-/// What a run's journal tells a driver who takes it over.
+/// What a driver that takes over a run needs from its journal.
 struct Story {
     reader: Reader,
     plan: Plan,
     facts: Vec<Recorded>,
-    /// Where the chain ended when it was read; none when there is nothing in it.
+    /// The end of the chain when it was read; `None` when the chain is empty.
     head: Option<Head>,
 }
 
@@ -177,13 +177,13 @@ fn recorded(reader: &Reader) -> Result<(Vec<Recorded>, Option<Head>), CliError> 
     Ok((facts_of(&records).map_err(CliError::outside)?, head))
 }
 
-/// Whether a run took place in a simulated world, which is gone with the cockpit.
+/// Whether a run took place in a simulated world, which ended with its cockpit.
 fn is_simulated(reader: &Reader) -> bool {
     reader.meta().labels.get(MODE).map(String::as_str) == Some(Mode::Rehearsal.as_str())
 }
 
-/// The newest run that nobody has ended and that can be gone on with. Facts may follow an end, as when somebody looks at
-/// an ended run again. A run that cannot be read is passed over.
+/// The newest unfinished run that can be resumed. Facts may follow the end of a run, as when an ended run is opened
+/// again. A run that cannot be read is skipped.
 fn newest_unfinished(state: &Path, store: &Store) -> Result<RunId, CliError> {
     let goes_on = |reader: &Reader| {
         matches!((reader.has_kind("run_opened"), reader.has_kind("run_ended")), (Ok(true), Ok(false)))
@@ -195,7 +195,7 @@ fn newest_unfinished(state: &Path, store: &Store) -> Result<RunId, CliError> {
     })
 }
 
-/// The newest rehearsal, if its cockpit was killed: it was not left, and it has no driver.
+/// The newest rehearsal, if its cockpit was killed: nobody left it, and it has no driver.
 pub(super) fn cut_off(state: &Path, store: &Store) -> Option<String> {
     let id = store.newest(is_simulated).ok()??;
     let last = store.read_run(&id).ok()?.tail(1).ok()?.pop()?;
@@ -213,7 +213,7 @@ pub(super) fn has_ended(store: &Store, id: &RunId) -> Result<bool, CliError> {
     Ok(reader.has_kind("run_ended")?)
 }
 
-/// The reader of the standard input, one for as many cockpits as there are. It begins when it is first needed.
+/// The reader of the standard input, shared by all cockpits of this process. It starts when it is first needed.
 #[derive(Default)]
 pub(super) struct StandardInput(Option<LineInput>);
 
@@ -227,17 +227,18 @@ impl StandardInput {
     }
 }
 
-/// Where the operator sits, found usable before anything is started.
+/// The operator's front end, checked for usability before anything is started.
 #[derive(Clone, Copy)]
 pub(super) enum Seat {
     /// At a terminal.
     Terminal(TerminalOptions),
-    /// At the other end of the standard streams.
+    /// The standard streams.
     Streams(Charset),
 }
 
 impl Seat {
     pub(super) fn check(look: Look) -> Result<Self, CliError> {
+        crate::session::look_up_time_zone();
         if look.plain {
             return Ok(Self::Streams(Charset::detect()));
         }
@@ -294,13 +295,13 @@ fn drive(
         let engine = engine(plan, who(holder), epoch, opening, world, Box::new(journal), clock)?;
         seat.take(engine, id.short().to_owned(), false, &mut StandardInput::default()).await
     })?;
-    // The run's folder lies in that of all runs, and that in the state directory.
+    // The run's folder lies in the folder of all runs, and that one in the state directory.
     let state = run_dir.ancestors().nth(2).unwrap_or(&run_dir).to_owned();
     farewell::last_word(&exit, &engine, id, &state, seat.charset());
     if !matches!(exit, CockpitExit::Faulted(_)) {
         farewell::say_ways(&farewell::ways(&state, &engine, id), seat.charset());
     }
-    // What children print goes on in their own session; nothing of ours is left to wait for.
+    // Commands go on in their own sessions, so nothing of this process needs to be waited for.
     runtime.shutdown_background();
     Ok(exit)
 }
@@ -319,7 +320,7 @@ fn engine<W: World>(
     Engine::open(plan, who, epoch, opening, world, journal, clock).map_err(CliError::usage)
 }
 
-/// Panes only: the world is watched, nothing is recorded and nothing can be done.
+/// Panes only: probes measure, nothing is recorded and nothing can be done.
 pub(super) fn watch(look: Look, args: &RunbookArgs) -> Outcome {
     let loaded = read(args, look.color)?;
     let seat = Seat::check(look)?;
@@ -327,7 +328,7 @@ pub(super) fn watch(look: Look, args: &RunbookArgs) -> Outcome {
     let clock = Clock::start(At(0));
     let id = RunId::new(Timestamp::now(), rand::random());
     let runtime = runtime()?;
-    // Only actions write, and this world has none.
+    // Only actions write files, and this world has none.
     let run_dir = std::env::temp_dir();
     let live = LiveOptions {
         run_dir: run_dir.clone(),

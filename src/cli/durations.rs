@@ -10,14 +10,14 @@ use crate::journal::{Digest, Reader, Store};
 use crate::rehearsal::durations::{Gathered, MeasuredRehearsal};
 use crate::runbook::{Options, load_kept};
 
-/// Newest rehearsals that are measured: a forecast speaks of how things go now.
+/// Number of the newest rehearsals that are measured, since a forecast should describe the present.
 const NEWEST: usize = 20;
 
-/// Newest runs that are looked at to find them: a long history must not keep a run from starting.
+/// Number of the newest runs that are searched for them: a long history must not delay the start of a run.
 const LOOKED_AT: usize = 200;
 
-/// Measures the newest rehearsals of this runbook. Those that cannot be read count for nothing, whatever the reason: no
-/// run is refused for want of a forecast.
+/// Measures the newest rehearsals of this runbook. Those that cannot be read are left out, whatever the reason: a
+/// missing forecast is no reason to refuse a run.
 pub(super) fn of(store: &Store, plan: &Plan, source: &str, args: &RunbookArgs) -> Gathered {
     let mut present = Present {
         plan,
@@ -39,12 +39,12 @@ pub(super) fn of(store: &Store, plan: &Plan, source: &str, args: &RunbookArgs) -
     gathered
 }
 
-/// The plan that durations are wanted for.
+/// The plan that durations are wanted for, and what was read to compare with it.
 struct Present<'a> {
     plan: &'a Plan,
     runbook: Digest,
     options: Options,
-    /// Plans that were read on the way: most rehearsals are of a few versions of a runbook.
+    /// Plans that were read already, since most rehearsals use a few versions of a runbook.
     plans: Vec<(Digest, Options, Option<Rc<Plan>>)>,
 }
 
@@ -65,7 +65,7 @@ impl Present<'_> {
         Some(())
     }
 
-    /// A rehearsal's copy of its runbook; none when this version, or this profile, does not read it.
+    /// A rehearsal's copy of its runbook; `None` when this version or this profile cannot read it.
     fn read(&mut self, reader: &Reader, options: Options) -> Option<Rc<Plan>> {
         let runbook = reader.meta().runbook;
         if let Some((.., plan)) = self.plans.iter().find(|(of, with, _)| *of == runbook && *with == options) {

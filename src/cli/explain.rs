@@ -12,7 +12,7 @@ const COLUMNS: usize = 100;
 /// Longer lines are hard to read.
 const WIDEST: usize = 100;
 
-/// Takes any text, and knows the words for completions.
+/// Accepts any text, and completes known words.
 #[derive(Clone, Debug)]
 pub(super) struct Word;
 

@@ -1,4 +1,4 @@
-//! What is left on the terminal when a cockpit has been left: where the run stands, and what can be done with it.
+//! What is printed when a cockpit has been left: the state of the run, and what can be done next.
 
 use std::path::Path;
 
@@ -14,13 +14,13 @@ use crate::text;
 use crate::words;
 use crate::world::World;
 
-/// Digits of the chain's head that are enough to find a cut-off end.
+/// Number of digits of the chain's head that are enough to notice a cut-off end.
 const HEAD: usize = 16;
 
-/// Narrower than that nothing is wrapped.
+/// On narrower terminals nothing is wrapped.
 const NARROWEST: usize = 20;
 
-/// Where the run stands and how to go on.
+/// Prints the state of the run and how to go on.
 pub(super) fn last_word<W: World>(exit: &CockpitExit, engine: &Engine<W>, id: &RunId, state: &Path, charset: Charset) {
     let tell = |text: &str| tell(text, charset);
     let run = engine.run();
@@ -29,7 +29,7 @@ pub(super) fn last_word<W: World>(exit: &CockpitExit, engine: &Engine<W>, id: &R
     let run_name = id.short();
     let on = match run.mode {
         Some(Mode::Rehearsal) => "; a rehearsal ends with its cockpit".to_owned(),
-        // Whether there is still a lab to go on in is said by whoever knows.
+        // Whether the lab can still be resumed is printed by the lab command.
         Some(Mode::Lab) => String::new(),
         _ => format!("; go on with: {} resume {run_name}", program(state)),
     };
@@ -64,7 +64,7 @@ pub(super) fn last_word<W: World>(exit: &CockpitExit, engine: &Engine<W>, id: &R
     }
 }
 
-/// The command with which this program finds this state directory again.
+/// The command line that runs this program with this state directory.
 pub(super) fn program(state: &Path) -> String {
     if state_dir(None).is_ok_and(|usual| usual == state) {
         "gonogo".to_owned()
@@ -73,13 +73,13 @@ pub(super) fn program(state: &Path) -> String {
     }
 }
 
-/// How a run can be looked at again: what for, and the command.
+/// The commands that show a run again, each with its purpose.
 pub(super) fn looks(state: &Path, id: &RunId) -> Vec<(&'static str, String)> {
     let (program, name) = (program(state), id.short());
     vec![("look at it again", format!("{program} replay {name}")), ("whole log", format!("{program} log {name}"))]
 }
 
-/// What can be done with the record of a run.
+/// The commands for the record of a run.
 pub(super) fn ways<W: World>(state: &Path, engine: &Engine<W>, id: &RunId) -> Vec<(&'static str, String)> {
     let mut ways = looks(state, id);
     if let Some(head) = engine.head() {
@@ -89,7 +89,7 @@ pub(super) fn ways<W: World>(state: &Path, engine: &Engine<W>, id: &RunId) -> Ve
     ways
 }
 
-/// Says what can be done, a command a line. Commands are not wrapped: they are there to be copied.
+/// Prints the commands, one a line. They are not wrapped, so that they can be copied.
 pub(super) fn say_ways(ways: &[(&'static str, String)], charset: Charset) {
     let widest = ways.iter().map(|(what, _)| what.len() + 1).max().unwrap_or(0);
     for (what, command) in ways {
@@ -97,7 +97,7 @@ pub(super) fn say_ways(ways: &[(&'static str, String)], charset: Charset) {
     }
 }
 
-/// Says a line, wrapped to the terminal where there is one.
+/// Prints a line, wrapped to the terminal where there is one.
 pub(super) fn tell(line: &str, charset: Charset) {
     let line = printable(line, charset);
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
@@ -107,7 +107,7 @@ pub(super) fn tell(line: &str, charset: Charset) {
     }
 }
 
-/// A word as a shell takes it.
+/// Quotes a word for a shell where that is needed.
 pub(super) fn quoted(word: &str) -> String {
     let plain = |ch: char| ch.is_ascii_alphanumeric() || "_-./:=@%+,".contains(ch);
     if !word.is_empty() && word.chars().all(plain) {
@@ -117,7 +117,7 @@ pub(super) fn quoted(word: &str) -> String {
     }
 }
 
-/// Breaks a clean line at words, with what follows further in than its beginning. A number and its unit stay together.
+/// Breaks a clean line at words and indents the continuation. A number and its unit stay together.
 fn wrapped(line: &str, columns: usize) -> Vec<String> {
     let indent = line.len() - line.trim_start().len();
     let hang = if line.starts_with("T+") { 8 } else { indent + 2 }.min(columns / 2);
@@ -136,7 +136,7 @@ fn wrapped(line: &str, columns: usize) -> Vec<String> {
         if text::width(&word) <= room {
             now.push_str(&word);
         } else {
-            // Longer than a line: it has to be broken somewhere.
+            // The word is longer than a line, so it must be broken.
             let mut pieces = text::wrap(&word, room.min(columns - hang)).into_iter();
             now.push_str(&pieces.next().unwrap_or_default());
             for piece in pieces {
@@ -150,7 +150,7 @@ fn wrapped(line: &str, columns: usize) -> Vec<String> {
     lines
 }
 
-/// What must not be broken: words, numbers with their units, and spaces that are more than one.
+/// The parts that must not be broken: words, numbers with their units, and runs of spaces.
 fn words_of(line: &str) -> Vec<String> {
     const UNITS: [&str; 9] = ["ms", "s", "%", "B", "KiB", "MiB", "GiB", "TiB", "rows"];
     let mut found: Vec<String> = Vec::new();

@@ -6,35 +6,37 @@ use tracing::info;
 
 use super::farewell::program;
 use super::records::MODE;
-use super::{CliError, Look, Outcome, RunbookArgs, drive, loopback, say};
+use super::{CliError, LabKind, Look, Outcome, RunbookArgs, drive, loopback, say};
 use crate::cockpit::CockpitExit;
 use crate::core::fact::Mode;
+use crate::core::time::Span;
 use crate::journal::{LockState, Reader, RunSummary, Store};
-use crate::lab::{self, Attachment, Lab, LabOptions, clean, find, stop};
+use crate::lab::{self, Attachment, Lab, LabOptions, LabSide, clean, find, stop};
 
-/// What is said of a lab that outlives its cockpit.
+/// The message about a lab that outlives its cockpit.
 pub(super) fn goes_on(state: &Path, complete: bool) -> String {
     let program = program(state);
     let on = if complete { String::new() } else { format!(": `{program} resume` goes on in it") };
     format!("the lab goes on for 15 minutes{on}; `{program} lab --down` ends it")
 }
 
-/// The profile that fits the lab.
+/// The profile that is made for the lab.
 const PROFILE: &str = "lab";
 
-fn options(state: &Path, one_address: bool) -> Result<LabOptions, CliError> {
+fn options(state: &Path, kind: LabKind) -> Result<LabOptions, CliError> {
     let mut options = LabOptions::new(state);
     options.program = Some(drive::own_path()?);
-    // The runbook sets replication up itself: that is part of what is driven.
+    // The runbook itself sets up replication.
     options.replication = false;
-    options.one_address = one_address;
+    options.one_address = kind.one_address;
+    options.slow = kind.slow.unwrap_or_default().to_std();
     Ok(options)
 }
 
-fn start(state: &Path, one_address: bool) -> Result<Lab, CliError> {
+fn start(state: &Path, kind: LabKind) -> Result<Lab, CliError> {
     clean(state).map_err(CliError::outside)?;
     say("starting a disposable world on loopback...");
-    let lab = crate::lab::start(&options(state, one_address)?, &mut |line: &str| say(&format!("  {line}")))
+    let lab = crate::lab::start(&options(state, kind)?, &mut |line: &str| say(&format!("  {line}")))
         .map_err(CliError::outside)?;
     info!(process = lab.pid, dir = %lab.dir.display(), "the lab is up");
     Ok(lab)
@@ -45,8 +47,8 @@ fn vars(lab: &Lab) -> Vec<(String, String)> {
     runbook_vars(|name| lab.vars.get(name).cloned().unwrap_or_default())
 }
 
-/// Addresses like those of a lab, to read a runbook with before there is one.
-fn stand_ins() -> Vec<(String, String)> {
+/// Placeholder addresses for reading a runbook before a lab exists.
+fn placeholder_vars() -> Vec<(String, String)> {
     runbook_vars(|name| match name {
         "old_db" | "new_db" => "host=127.0.0.1 user=gonogo dbname=shop".to_owned(),
         "old_db_port" | "new_db_port" => "5432".to_owned(),
@@ -89,10 +91,10 @@ fn runbook_vars(of: impl Fn(&str) -> String) -> Vec<(String, String)> {
     .to_vec()
 }
 
-/// The lab to drive in, and whether it was up already. One in which a run was begun is no fresh world: that run can
-/// be gone on with, or the lab ended, but another run would find what it left.
-fn fresh(state: &Path, one_address: bool) -> Result<(Lab, bool), CliError> {
-    let Some(lab) = find(state) else { return Ok((start(state, one_address)?, false)) };
+/// A fresh lab, and whether it was running already. A lab in which a run was begun is not fresh: that run can be
+/// resumed, or the lab ended, but another run would find what it left.
+fn fresh(state: &Path, kind: LabKind) -> Result<(Lab, bool), CliError> {
+    let Some(lab) = find(state) else { return Ok((start(state, kind)?, false)) };
     let lab_run = |run: &RunSummary| {
         run.journal.as_ref().is_ok_and(|journal| {
             journal.meta.created_at >= lab.started_at
@@ -106,7 +108,7 @@ fn fresh(state: &Path, one_address: bool) -> Result<(Lab, bool), CliError> {
     }
 }
 
-/// Why there is no fresh lab, and what to do about it.
+/// The message that says why there is no fresh lab, and what to do about it.
 fn still_up(run: &RunSummary, ended: bool) -> String {
     let name = run.id.short();
     match &run.driver {
@@ -126,9 +128,26 @@ fn still_up(run: &RunSummary, ended: bool) -> String {
     }
 }
 
-/// Drives the runbook in a fresh lab, and takes the lab down when the cockpit is left unless it was up before.
-pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool, one_address: bool) -> Outcome {
-    // Whether the runbook is good and somebody can see it is known before anything is started.
+/// Makes the new environment of a running lab as slow as the command line says. `None` when it says nothing of that, or
+/// when no lab is running: then one is started.
+fn slowed(state: &Path, kind: LabKind) -> Result<Option<u8>, CliError> {
+    let Some((by, lab)) = kind.slow.zip(find(state)) else { return Ok(None) };
+    lab.slow_down(LabSide::New, by.to_std()).map_err(CliError::outside)?;
+    info!(%by, "the new environment of the lab was slowed down");
+    say(&if by == Span::ZERO {
+        "the lab's new environment answers as fast as it can".to_owned()
+    } else {
+        format!("the lab's new environment answers {by} later from now on; `--slow 0s` ends that")
+    });
+    Ok(Some(0))
+}
+
+/// Drives the runbook in a fresh lab, and ends the lab when the cockpit is left unless it was running before.
+pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool, kind: LabKind) -> Outcome {
+    if let Some(status) = slowed(state, kind)? {
+        return Ok(status);
+    }
+    // Faults of the runbook and of the terminal are found before anything is started.
     let mut args = runbook.clone();
     if let Some(other) = args.profile.as_deref().filter(|profile| *profile != PROFILE) {
         return Err(CliError::usage(format!(
@@ -137,19 +156,19 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool,
     }
     args.profile = Some(PROFILE.to_owned());
     let own = std::mem::take(&mut args.set);
-    args.set = stand_ins();
+    args.set = placeholder_vars();
     args.set.extend(own.iter().cloned());
-    // Before there is anything that would have to be taken down again.
+    // Checked before anything runs that would have to be ended again.
     loopback::only(&super::check::read(&args, look.color)?.plan)?;
     drive::Seat::check(look)?;
-    let (lab, was_up) = fresh(state, one_address)?;
+    let (lab, was_up) = fresh(state, kind)?;
     let mut set = vars(&lab);
     set.extend(own);
     args.set = set;
     let attachment = lab.attach().map_err(CliError::outside)?;
     let result = drive::start(state, look, &args, Mode::Lab);
     drop(attachment);
-    // A lost terminal is no wish to end anything.
+    // A lost terminal does not mean that the operator wants to end the lab.
     let taken_away = matches!(result, Ok(status) if status == CockpitExit::Detached(String::new()).code());
     if keep || was_up || taken_away {
         say(&goes_on(state, matches!(result, Ok(0))));
@@ -166,8 +185,7 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool,
     result
 }
 
-/// Keeps the lab of a lab run alive while that run is resumed in it. Nothing of a run can be gone on with when its
-/// world is gone.
+/// Keeps the lab of a run alive while that run is resumed in it. Without its lab a lab run cannot be resumed.
 pub(super) fn attach_if_lab(state: &Path, reader: &Reader) -> Result<Option<Attachment>, CliError> {
     let meta = reader.meta();
     if meta.labels.get(MODE).map(String::as_str) != Some(Mode::Lab.as_str()) {
@@ -187,8 +205,8 @@ pub(super) fn attach_if_lab(state: &Path, reader: &Reader) -> Result<Option<Atta
     )))
 }
 
-pub(super) fn up(state: &Path, one_address: bool) -> Outcome {
-    let lab = start(state, one_address)?;
+pub(super) fn up(state: &Path, kind: LabKind) -> Outcome {
+    let lab = start(state, kind)?;
     for (name, value) in vars(&lab) {
         say(&format!("{name}={value}"));
     }

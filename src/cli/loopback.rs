@@ -1,6 +1,6 @@
-//! The lab is this machine: whatever a lab run connects to by itself must be on loopback.
+//! Keeps a lab run on this machine: every address that it connects to by itself must be on loopback.
 //!
-//! Commands are the exception: nobody can tell what a program reaches. So is the text of SQL statements.
+//! Commands and the text of SQL statements are exceptions, since what they reach cannot be known.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,7 +11,7 @@ use crate::core::plan::Plan;
 use crate::core::target::{Http, Target};
 use crate::text::clean;
 
-/// Refuses a plan that leaves this machine, naming each place where it does.
+/// Refuses a plan that connects to other machines, and names each place where it does.
 pub(super) fn only(plan: &Plan) -> Result<(), CliError> {
     let strangers = strangers(plan);
     if strangers.is_empty() {
@@ -24,7 +24,7 @@ pub(super) fn only(plan: &Plan) -> Result<(), CliError> {
     )))
 }
 
-/// Every address that is not on loopback, or cannot be told, with whose it is.
+/// Every address that is not on loopback, or is unknown, with its owner.
 fn strangers(plan: &Plan) -> Vec<String> {
     let mut found = Vec::new();
     let mut check = |whose: String, address: &str, at_home: bool| {
@@ -40,6 +40,10 @@ fn strangers(plan: &Plan) -> Vec<String> {
             Target::Http(http) => {
                 let (address, at_home) = web(http);
                 check(format!("the web service `{id}`"), address, at_home);
+                if let Some(proxy) = &http.proxy {
+                    let here = url::Url::parse(&proxy.url).is_ok_and(|url| url.host_str().is_some_and(is_here));
+                    check(format!("the proxy of `{id}`"), &proxy.url, here);
+                }
             }
             Target::Dns(dns) => {
                 for address in &dns.authoritative {
@@ -66,7 +70,7 @@ fn strangers(plan: &Plan) -> Vec<String> {
     found
 }
 
-/// Where a web service is connected to.
+/// The host that a web service is reached at.
 fn web(http: &Http) -> (&str, bool) {
     if let Some(connect) = &http.connect {
         return (connect, is_here(connect));
@@ -82,7 +86,7 @@ fn is_database_here(dsn: &str) -> bool {
         Host::Unix(_) => true,
     });
     let addresses = config.get_hostaddrs();
-    // `hostaddr` is what is connected to; `host` is then only a name.
+    // `hostaddr` is the address that is used; `host` is then only a name.
     if addresses.is_empty() {
         hosts && !config.get_hosts().is_empty()
     } else {

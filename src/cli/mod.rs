@@ -1,4 +1,4 @@
-//! The command line: what can be asked, and how the answer ends the program.
+//! The command line: its arguments, its commands and its exit statuses.
 
 mod baseline;
 mod bundled;
@@ -28,6 +28,7 @@ use tracing::{error, info};
 
 #[cfg(not(feature = "lab"))]
 use self::without_lab as lab;
+use crate::core::time::Span;
 use crate::diagnostics::DiagnosticLog;
 use crate::term::ColorChoice;
 use crate::text::clean;
@@ -76,7 +77,7 @@ pub struct Cli {
     /// When to use colours
     #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto)]
     color: ColorChoice,
-    /// Drive by lines instead of a screen: for screen readers, pipes, CI and dead terminals; `help` lists the commands
+    /// Drive by lines instead of a screen: for screen readers, pipes, CI and terminals that cannot show it; `help` lists the commands
     #[arg(long, global = true)]
     plain: bool,
     /// Append to a file what gonogo itself does, for a report of a fault; the variable `GONOGO_LOG` says how much [default: info]
@@ -91,14 +92,14 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// How the operator wants to be spoken to.
+/// How output is shown to the operator.
 #[derive(Clone, Copy, Debug)]
 struct Look {
     color: ColorChoice,
     plain: bool,
 }
 
-/// A runbook and what of it is in force.
+/// A runbook and the settings it is read with.
 #[derive(Clone, Debug, Args)]
 pub struct RunbookArgs {
     /// The runbook
@@ -172,6 +173,10 @@ enum Command {
         /// Let every server listen on 127.0.0.1, as where no other loopback address exists (macOS)
         #[arg(long, conflicts_with = "down")]
         one_address: bool,
+        /// Let the new environment answer this much later, such as `300ms`; in a lab that is up, from now on and without
+        /// a cockpit (`0s` makes both equal again)
+        #[arg(long, value_name = "TIME", conflicts_with = "down")]
+        slow: Option<Span>,
         /// Keep the lab running after the cockpit is left
         #[arg(long)]
         keep: bool,
@@ -246,7 +251,7 @@ enum Command {
 }
 
 impl Command {
-    /// Its word, for the diagnostic log. What it is given is left out.
+    /// The command's name for the diagnostic log. Its arguments are left out.
     fn name(&self) -> &'static str {
         match self {
             Command::Check(_) => "check",
@@ -271,7 +276,7 @@ impl Command {
     }
 }
 
-/// What went wrong, and with which exit status the program ends.
+/// An error with the exit status that the program ends with.
 #[derive(Debug)]
 pub struct CliError {
     status: u8,
@@ -297,6 +302,16 @@ impl From<crate::journal::JournalError> for CliError {
 }
 
 type Outcome = Result<u8, CliError>;
+
+/// What is said of the lab that is wanted.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "lab"), allow(dead_code, reason = "a build without a lab only refuses it"))]
+struct LabKind {
+    /// Whether every server listens on 127.0.0.1.
+    one_address: bool,
+    /// How much later the new environment answers than it could.
+    slow: Option<Span>,
+}
 
 /// Runs the program.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -354,9 +369,9 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Baseline { command }) => baseline::baseline(&command, color),
         Some(Command::Watch(args)) => drive::watch(look, &args),
         Some(Command::Lab { down: true, .. }) => lab::down(&state()?),
-        Some(Command::Lab { up: true, one_address, .. }) => lab::up(&state()?, one_address),
-        Some(Command::Lab { runbook, keep, one_address, .. }) => {
-            lab::drive(&state()?, look, &runbook, keep, one_address)
+        Some(Command::Lab { up: true, one_address, slow, .. }) => lab::up(&state()?, LabKind { one_address, slow }),
+        Some(Command::Lab { runbook, keep, one_address, slow, .. }) => {
+            lab::drive(&state()?, look, &runbook, keep, LabKind { one_address, slow })
         }
         Some(Command::Verify { run, head }) => records::verify(&state()?, &run, head.as_deref()),
         Some(Command::Replay { run, verify: true, .. }) => replay::verify(&state()?, run.as_deref()),

@@ -1,4 +1,4 @@
-//! `runs`, `log` and `verify`: what was recorded.
+//! `runs`, `log` and `verify`: the recorded runs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::sample_log::unkept;
 use crate::text::{clean, json as shown_json};
 use crate::words;
 
-/// Labels under which a run notes how its runbook was read.
+/// Labels under which a run records how its runbook was read.
 pub(super) const PROFILE: &str = "profile";
 /// The `--set` pairs as JSON.
 pub(super) const SET: &str = "set";
@@ -87,7 +87,7 @@ pub(super) fn runs(state: &Path) -> Outcome {
                 let state = store.read_run(&run.id).map_err(CliError::from).and_then(|reader| state_of(&reader));
                 let mode = clean(journal.meta.labels.get(MODE).map_or("", String::as_str));
                 let last = journal.last.as_ref();
-                // A run whose runbook this version does not read still has its last fact.
+                // For a run whose runbook this version cannot read, its last fact is shown.
                 let state = state.unwrap_or_else(|_| last.map_or_else(String::new, |(_, kind)| kind.replace('_', " ")));
                 let last = last.map_or_else(String::new, |(at, _)| format!(", last {}", words::day(At(*at))));
                 let facts = words::count(usize::try_from(journal.head.seq).unwrap_or(usize::MAX), "fact");
@@ -104,7 +104,7 @@ pub(super) fn runs(state: &Path) -> Outcome {
     Ok(0)
 }
 
-/// Where a run stands, in words.
+/// The state of a run, in words.
 fn state_of(reader: &Reader) -> Result<String, CliError> {
     let plan = plan_of(reader)?;
     let facts = facts_of(&reader.tail(reader.head()?.seq)?).map_err(CliError::outside)?;
@@ -162,7 +162,7 @@ pub(super) fn verify(state: &Path, asked: &str, head: Option<&str>) -> Outcome {
     if intact {
         say("  the chain holds the facts and the runbook; samples and labels are outside it and are not checked");
     }
-    // That readings are missing is no damage: it was known when it happened.
+    // Missing readings are not damage: the loss was recorded when it happened.
     if let Ok(unkept @ 1..) = unkept(&reader) {
         tell(&format!("  {}: the disk was too slow for them", words::unkept(unkept)));
     }

@@ -1,4 +1,4 @@
-//! `rehearsals`, and the demand for them before a live run.
+//! `rehearsals`, and the check for required rehearsals before a live run.
 
 use std::path::Path;
 
@@ -13,17 +13,18 @@ use crate::core::time::{At, Span};
 use crate::driver::facts_of;
 use crate::journal::{Reader, RunId, RunMeta, Store, verify};
 use crate::rehearsal::compare::changes;
-use crate::rehearsal::ledger::{Rehearsal, standing};
+use crate::rehearsal::ledger::{Rehearsal, demand_status};
 use crate::term::ColorChoice;
 use crate::text::clean;
 
-/// Label of a run on real servers that is a rehearsal: its profile lifts the demand for rehearsals.
+/// Label of a run on real servers that counts as a rehearsal, because its profile requires none.
 pub(super) const REHEARSAL: &str = "rehearsal";
 
 /// The shortest reason for driving without rehearsals, in characters.
 const REASON_MIN: usize = crate::core::decide::REASON_MIN;
 
-/// Whether driving this plan is a rehearsal on real servers: its profile lifts the demand that the runbook makes.
+/// Whether driving this plan is a rehearsal on real servers: its profile lifts the runbook's requirement for
+/// rehearsals.
 pub(super) fn is_rehearsal(args: &RunbookArgs, plan: &Plan, color: ColorChoice) -> Result<bool, CliError> {
     if args.profile.is_none() || plan.rehearsals.is_some() {
         return Ok(false);
@@ -42,7 +43,7 @@ pub(super) struct OnRecord {
     pub(super) real: bool,
 }
 
-/// The run as a rehearsal, if it is one that is wanted. What cannot be read or was changed is none.
+/// The run as a rehearsal, if it is one that is wanted. A run that cannot be read or was changed does not count.
 pub(super) fn rehearsal_of(store: &Store, id: &RunId, wanted: impl Fn(&RunMeta) -> bool) -> Option<OnRecord> {
     let reader = store.read_run(id).ok()?;
     let labels = &reader.meta().labels;
@@ -51,7 +52,7 @@ pub(super) fn rehearsal_of(store: &Store, id: &RunId, wanted: impl Fn(&RunMeta) 
         return None;
     }
     let facts = facts_of(&reader.tail(reader.head().ok()?.seq).ok()?).ok()?;
-    // Labels are outside the chain: what the facts say counts.
+    // Labels are outside the chain, so the facts decide.
     let opened = facts.iter().find_map(|recorded| match &recorded.fact {
         Fact::RunOpened { mode, .. } => Some(*mode),
         _ => None,
@@ -76,8 +77,8 @@ fn on_record(store: &Store) -> Result<Vec<(Rehearsal, Plan, Reader)>, CliError> 
     Ok(found)
 }
 
-/// Rehearsals that may count for a plan. One on real servers, made with the very same file and vars, counts although
-/// its profile gives another plan.
+/// Rehearsals that may count for a plan. One on real servers with the same file and vars counts although its profile
+/// gives another plan.
 fn counting(
     found: &[(Rehearsal, Plan, Reader)],
     plan: &Plan,
@@ -97,7 +98,7 @@ fn counting(
     Ok(rehearsals.collect())
 }
 
-/// What a live run of this plan must record about its rehearsals; or why it may not begin.
+/// What a live run of this plan must record about its rehearsals, or why it may not begin.
 pub(super) fn demanded(
     store: &Store,
     plan: &Plan,
@@ -108,10 +109,10 @@ pub(super) fn demanded(
 ) -> Result<Option<Fact>, CliError> {
     let Some(demand) = &plan.rehearsals else { return Ok(None) };
     let found = on_record(store)?;
-    let standing = standing(demand, plan, &counting(&found, plan, source, set)?, Timestamp::now());
-    let counted = standing.counted.iter().map(ToString::to_string).collect();
+    let status = demand_status(demand, plan, &counting(&found, plan, source, set)?, Timestamp::now());
+    let counted = status.counted.iter().map(ToString::to_string).collect();
     let overridden = match without {
-        _ if standing.missing.is_empty() => None,
+        _ if status.missing.is_empty() => None,
         Some(reason) if reason.trim().chars().count() >= REASON_MIN => Some(reason.trim().to_owned()),
         Some(_) => {
             return Err(CliError::usage(format!(
@@ -122,9 +123,9 @@ pub(super) fn demanded(
         None => {
             let mut lines =
                 vec!["refused: the runbook demands rehearsals before a live run, and this is missing:".to_owned()];
-            lines.extend(standing.missing.iter().map(|missing| format!("  {missing}")));
+            lines.extend(status.missing.iter().map(|missing| format!("  {missing}")));
             if let Some((last, old, _)) = found.iter().rev().find(|(last, _, _)| last.substance != plan.substance)
-                && standing.counted.is_empty()
+                && status.counted.is_empty()
                 && old.title == plan.title
             {
                 lines.push(format!("changed since the rehearsal {}:", last.run.short()));
@@ -135,7 +136,7 @@ pub(super) fn demanded(
             return Err(CliError::usage(lines.join("\n")));
         }
     };
-    Ok(Some(Fact::RehearsalsChecked { counted, missing: standing.missing, overridden, by: by.clone() }))
+    Ok(Some(Fact::RehearsalsChecked { counted, missing: status.missing, overridden, by: by.clone() }))
 }
 
 /// Lists the rehearsals of a runbook, and what a live run would still need.
@@ -171,12 +172,12 @@ pub(super) fn list(state: &Path, look: Look, args: &RunbookArgs) -> Outcome {
     match &plan.rehearsals {
         None => say("the runbook demands none before a live run"),
         Some(demand) => {
-            let standing = standing(demand, plan, &candidates, Timestamp::now());
-            if standing.missing.is_empty() {
-                let counted = crate::words::count(standing.counted.len(), "rehearsal");
+            let status = demand_status(demand, plan, &candidates, Timestamp::now());
+            if status.missing.is_empty() {
+                let counted = crate::words::count(status.counted.len(), "rehearsal");
                 say(&format!("the demand is met: {counted} of this plan"));
             } else {
-                say(&format!("a live run still needs: {}", standing.missing.join("; ")));
+                say(&format!("a live run still needs: {}", status.missing.join("; ")));
                 return Ok(1);
             }
         }

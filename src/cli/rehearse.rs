@@ -33,13 +33,13 @@ use crate::rehearsal::operator::AutoOperator;
 use crate::rehearsal::policy::{Policy, load_str as load_policy};
 use crate::rehearsal::world::Handle;
 use crate::runbook::Loaded;
-use crate::sample_log::reading_of;
+use crate::sample_log::{SamplesByProbe, reading_of};
 use crate::scenario::{self, End, Scenario};
 use crate::term::Charset;
 use crate::world::sim::{SimOptions, SimWorld};
 
-/// When a rehearsal begins on its own clock, unless the runbook has a window: a Saturday night, long ago enough not to
-/// be taken for today.
+/// When a rehearsal begins on its own clock, unless the runbook has a window: a Saturday night, far enough in the past
+/// not to be mistaken for today.
 const START: At = At(1_767_405_600_000);
 
 /// What to rehearse, and how.
@@ -57,7 +57,7 @@ pub(super) struct RehearseArgs {
     /// List the bundled scenarios that fit the runbook, each with its lesson
     #[arg(long, conflicts_with_all = ["scenario", "surprise", "auto"])]
     list: bool,
-    /// Where chance begins; the same seed gives the same rehearsal [default: by chance, and told]
+    /// Seed of the random numbers; the same seed gives the same rehearsal [default: random, and printed]
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
     /// How many times faster than real time it begins: 1, 2, 5, 10, 30, 60, 120, 300 or 1000; + and - change it
@@ -84,7 +84,7 @@ fn speed(text: &str) -> Result<u32, String> {
 }
 
 impl RehearseArgs {
-    /// The rehearsal of this runbook with nothing said.
+    /// The rehearsal of this runbook with default options.
     pub(super) fn of(runbook: RunbookArgs) -> Self {
         Self {
             runbook,
@@ -144,7 +144,7 @@ fn setting(loaded: Loaded, args: &RehearseArgs) -> Result<Setting, CliError> {
         let fitting = scenario::fitting(&plan);
         let at = usize::try_from(seed).unwrap_or(0).checked_rem(fitting.len()).unwrap_or(0);
         let Some((name, chosen)) = fitting.into_iter().nth(at) else {
-            return Err(CliError::usage("no bundled scenario fits this runbook: there is nothing to be surprised by"));
+            return Err(CliError::usage("no bundled scenario fits this runbook"));
         };
         scenarios.push((name.to_owned(), chosen));
     }
@@ -160,7 +160,7 @@ fn scenario_of(asked: &str, plan: &Plan) -> Result<Scenario, CliError> {
     scenario::load_str(&name, &text, plan).map_err(|faults| CliError::usage(faults.render(false, 100)))
 }
 
-/// The text of a file that is not one of the bundled names.
+/// The text of a file, for a name that is not bundled.
 fn text_of<'a>(asked: &str, what: &str, names: impl Iterator<Item = &'a str>) -> Result<String, CliError> {
     let path = PathBuf::from(asked);
     if !path.exists() {
@@ -234,14 +234,14 @@ struct Summary<'a> {
     ended: End,
     expected: Vec<End>,
     as_expected: bool,
-    /// Why it was given up without an end, if it was.
+    /// Why it was abandoned without an end, if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     given_up: Option<String>,
     #[serde(flatten)]
     debrief: &'a Debrief,
 }
 
-/// Its operator looks at no forecast: what it does follows from the seed alone, and so does its journal.
+/// The automatic operator uses no forecast: what it does follows from the seed alone, and so does its journal.
 fn automatic(state: &Path, args: &RehearseArgs, setting: &Setting) -> Outcome {
     let (policy_name, policy) = policy_of(args, &setting.plan)?;
     let rolls_back = policy.roll_back_after.is_some();
@@ -255,10 +255,8 @@ fn automatic(state: &Path, args: &RehearseArgs, setting: &Setting) -> Outcome {
     rehearsed.keep(&mut store.create_run(&id, &new_run(setting, args, now)?, &holder)?)?;
     let facts = facts_of(&rehearsed.records).map_err(CliError::outside)?;
     let samples = rehearsed.contents.contents().samples;
-    let among = |probe: &ProbeId, range: Range<i64>| {
-        let meant = samples.iter().filter(|of| range.contains(&of.at_ms) && of.source == probe.as_str());
-        meant.filter_map(reading_of).collect()
-    };
+    let sorted = SamplesByProbe::new(&samples);
+    let among = |probe: &ProbeId, range: Range<i64>| sorted.readings(probe, range);
     let debrief = told(&setting.plan, &facts, &rehearsed.world, &among);
     let ended = debrief.end();
     let expected = expected(setting, policy_name == "careless", rolls_back);
@@ -287,7 +285,7 @@ fn automatic(state: &Path, args: &RehearseArgs, setting: &Setting) -> Outcome {
     Ok(u8::from(!as_expected))
 }
 
-/// How the run should end: as the scenarios say of this policy, and as was asked for where the operator takes everything
+/// How the run should end: as the scenarios say for this policy, or as was requested when the operator takes everything
 /// back or nothing goes wrong.
 fn expected(setting: &Setting, careless: bool, rolls_back: bool) -> Vec<End> {
     let by_scenario = |(_, scenario): &(String, Scenario)| {
@@ -322,7 +320,7 @@ fn say_debrief(setting: &Setting, debrief: &Debrief, charset: Charset) {
     }
 }
 
-/// What can be done with a rehearsal that is over.
+/// The commands for a rehearsal that is over.
 fn ways(
     state: &Path,
     id: &RunId,
@@ -365,7 +363,7 @@ fn ways(
     ways
 }
 
-/// A person in front of a simulated world, over as many cockpits as the scenario takes.
+/// Lets a person rehearse, over as many cockpits as the scenario takes away.
 fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> Outcome {
     let seat = Seat::check(look)?;
     let store = Store::open(state)?;
@@ -397,7 +395,7 @@ fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> 
             seat.take(engine, id.short().to_owned(), false, &mut input).await
         })?;
         let struck = engine.cockpit_fault();
-        // Only a disk that the scenario has filled is waited for; any other fault ends it.
+        // Only a disk that the scenario has filled is waited for; any other fault ends the rehearsal.
         let faulted = engine.engine().fault().is_some() && world.disk().is_full();
         if struck.is_none() && !faulted {
             last_word(&exit, engine.engine(), &id, state, seat.charset());
@@ -431,13 +429,13 @@ fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> 
     Ok(exit.code())
 }
 
-/// The scenario has taken the cockpit. Somebody comes back to it, as with `gonogo resume`.
+/// Resumes after the scenario has taken the cockpit, as `gonogo resume` does.
 fn come_back(world: &Handle, struck: bool, seat: Seat, input: &mut StandardInput) -> Result<(), CliError> {
     let why = if struck { "your cockpit is gone: the scenario took it" } else { "the journal's disk was full" };
     say(&format!("{why}. In a real run you would now type: gonogo resume"));
     if std::io::stdin().is_terminal() {
         say("press enter to resume");
-        // Whatever it is: the answer is to go on.
+        // Any key or line means to go on.
         match seat {
             Seat::Streams(_) => input.get()?.wait_for_line(),
             Seat::Terminal(_) => drop(std::io::stdin().lock().read_line(&mut String::new())),

@@ -12,7 +12,7 @@ use crate::plain::printable;
 use crate::replay::{Recording, Replay, verify as decide_again};
 use crate::text::clean;
 
-/// A clock and the terminal's signals: all that a replay waits for.
+/// A runtime with a clock and the terminal's signals, which is all that a replay waits for.
 fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

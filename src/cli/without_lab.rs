@@ -1,13 +1,13 @@
-//! What the command line says about the lab in a build without one.
+//! The lab commands in a build without the lab.
 
 use std::path::Path;
 
 use super::records::MODE;
-use super::{CliError, Look, Outcome, RunbookArgs};
+use super::{CliError, LabKind, Look, Outcome, RunbookArgs};
 use crate::core::fact::Mode;
 use crate::journal::Reader;
 
-/// What a lab run needs, as [`attach_if_lab`] promises it. There is none in this build.
+/// Stands for what [`attach_if_lab`] returns in a build with the lab; it has no value.
 pub(super) enum Attachment {}
 
 fn no_lab() -> CliError {
@@ -18,7 +18,7 @@ pub(super) fn goes_on(_state: &Path, _complete: bool) -> String {
     String::new()
 }
 
-pub(super) fn drive(_state: &Path, _look: Look, _runbook: &RunbookArgs, _keep: bool, _one_address: bool) -> Outcome {
+pub(super) fn drive(_state: &Path, _look: Look, _runbook: &RunbookArgs, _keep: bool, _kind: LabKind) -> Outcome {
     Err(no_lab())
 }
 
@@ -30,7 +30,7 @@ pub(super) fn attach_if_lab(_state: &Path, reader: &Reader) -> Result<Option<Att
     Ok(None)
 }
 
-pub(super) fn up(_state: &Path, _one_address: bool) -> Outcome {
+pub(super) fn up(_state: &Path, _kind: LabKind) -> Outcome {
     Err(no_lab())
 }
 

@@ -29,11 +29,21 @@ pub struct WaitUntil {
     /// Expressions over probe readings; all must be GO at the same time.
     #[schemars(length(min = 1))]
     pub conditions: Vec<String>,
-    /// Longest wait; then the action fails.
+    /// For how long all of them must be GO without a break. What was so before the wait began does not count. 0 when absent.
+    #[serde(default, skip_serializing_if = "Span::is_zero")]
+    pub hold: Span,
+    /// Until when they must be GO; then the action fails, unless all of them are and only `hold` is not over yet.
     pub within: Span,
 }
 
-/// Lets time pass under guard.
+impl WaitUntil {
+    /// The longest it may last.
+    pub fn longest(&self) -> Span {
+        Span(self.within.0.saturating_add(self.hold.0))
+    }
+}
+
+/// Lets time pass while guards are watched.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Soak {
     /// How long.
@@ -47,7 +57,7 @@ pub struct Soak {
 pub struct Checklist {
     /// What is to be done, each on its own.
     pub items: Vec<String>,
-    /// What the hand changes in a rehearsal, once every item is acknowledged.
+    /// What people change in a rehearsal, once every item is acknowledged.
     pub simulate: Vec<Change>,
 }
 
@@ -66,7 +76,7 @@ enum ChecklistForm {
 struct SimulatedChecklist {
     /// What is to be done, each on its own.
     items: Vec<String>,
-    /// What the hand changes in a rehearsal, once every item is acknowledged.
+    /// What people change in a rehearsal, once every item is acknowledged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     simulate: Vec<Change>,
 }
@@ -86,14 +96,14 @@ impl From<Checklist> for ChecklistForm {
     }
 }
 
-/// An action that never leaves the program: the core keeps it alone.
+/// An action that touches nothing outside: the core carries it out by itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kept<'a> {
     /// A checklist for people.
     Manual(&'a [String]),
     /// A wait for a time or for conditions.
     Wait(&'a Wait),
-    /// Time under guard.
+    /// Time that passes while guards are watched.
     Soak(&'a Soak),
 }
 
@@ -135,7 +145,7 @@ macro_rules! define {
                 }
             }
 
-            /// What its kind tells about it; `None` when the core keeps it ([`Self::kept`]).
+            /// What its kind tells about it; `None` when the core carries it out itself ([`Self::kept`]).
             pub fn spec(&self) -> Option<&dyn ActionSpec> {
                 match self {
                     Action::Manual(_) | Action::Wait(_) | Action::Soak(_) => None,
@@ -143,7 +153,7 @@ macro_rules! define {
                 }
             }
 
-            /// The action as the core keeps it; `None` when it leaves the program.
+            /// The action as the core carries it out; `None` when it leaves the program.
             pub fn kept(&self) -> Option<Kept<'_>> {
                 match self {
                     Action::Manual(list) => Some(Kept::Manual(&list.items)),
@@ -158,8 +168,8 @@ macro_rules! define {
 kinds!(define);
 
 impl Action {
-    /// Whether anything outside is touched. Checklists, waits and soaks are kept by the core alone, so after
-    /// a crash they go on where they were; everything else is IN DOUBT.
+    /// Whether it touches anything outside. The core alone carries out checklists, waits and soaks, so after a crash
+    /// they go on where they were; everything else is IN DOUBT.
     pub fn leaves_the_program(&self) -> bool {
         self.spec().is_some()
     }
@@ -175,7 +185,7 @@ impl Action {
     /// The longest it may wait for conditions, when that is what it does.
     pub fn waits_within(&self) -> Option<Span> {
         match self.kept() {
-            Some(Kept::Wait(Wait::Until(until))) => Some(until.within),
+            Some(Kept::Wait(Wait::Until(until))) => Some(until.longest()),
             _ => None,
         }
     }
@@ -190,7 +200,7 @@ impl Action {
         self.spec().map(ActionSpec::addresses).unwrap_or_default()
     }
 
-    /// The longest the action may take by its own account.
+    /// The longest the action may take, as it states itself.
     pub fn limit(&self) -> Option<Span> {
         self.spec().map(ActionSpec::limit).or_else(|| self.waits_within())
     }
@@ -204,7 +214,7 @@ impl Action {
         }
     }
 
-    /// What it changes in a rehearsal by its own account.
+    /// What it changes in a rehearsal, as the action itself declares.
     pub fn simulate(&self) -> &[Change] {
         match self {
             Action::Manual(list) => &list.simulate,
@@ -217,7 +227,7 @@ impl Action {
         self.spec().and_then(ActionSpec::records)
     }
 
-    /// Whether customers are led elsewhere by it: it gives a DNS record other values.
+    /// Whether it sends customers elsewhere, because it gives a DNS record other values.
     pub fn moves_a_record(&self) -> bool {
         self.records().is_some_and(|records| records.changes.iter().any(|change| change.from != change.to))
             || self.simulate().iter().any(|change| matches!(change, Change::Point(_)))
@@ -226,6 +236,11 @@ impl Action {
     /// Whether it leaves a trace outside by which a later cockpit finds it.
     pub fn leaves_a_trace(&self) -> bool {
         self.spec().is_some_and(ActionSpec::leaves_a_trace)
+    }
+
+    /// What stays as it has left it until another action ends it, when the way back must not forget that.
+    pub fn leaves_in_force(&self) -> Option<&'static str> {
+        self.spec().and_then(ActionSpec::leaves_in_force)
     }
 
     /// Whether its result alone shows that it did what was wanted.
@@ -258,6 +273,9 @@ impl Action {
             Some(Kept::Wait(Wait::Until(until))) => {
                 let mut lines = vec![format!("wait at most {} until", until.within)];
                 lines.extend(until.conditions.iter().map(|condition| format!("  {condition}")));
+                if !until.hold.is_zero() {
+                    lines.push(format!("  for {} without a break", until.hold));
+                }
                 lines
             }
             Some(Kept::Soak(soak)) => vec![format!("watch for {} while every guard stays GO", soak.length)],

@@ -1,7 +1,7 @@
 //! The board: the newest readings, and since when each condition has been GO.
 //!
-//! Readings are many and may be lost, so they are no facts. The board is what gates are judged on; what it
-//! showed at the moment of a decision is copied into that decision's facts as evidence.
+//! Readings are many and may be lost, so they are not facts. Gates are judged on the board; what it showed at the
+//! moment of a decision is copied into that decision's facts as evidence.
 
 use std::collections::BTreeMap;
 
@@ -18,23 +18,22 @@ use super::state::Run;
 use super::time::{At, Span};
 use super::value::Value;
 
-/// The newest of what probes saw.
+/// Holds the newest reading of each probe, and since when each condition has given its answer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Board {
     probes: BTreeMap<ProbeId, Latest>,
     runs: Vec<Streak>,
-    /// What was measured before this says nothing.
+    /// Measurements that began before this moment are ignored.
     #[serde(default)]
     begun: At,
     /// The servers that answered last.
     #[serde(default, skip_serializing_if = "Servers::is_empty")]
     answered: Servers,
-    #[serde(skip)]
-    readers: BTreeMap<ProbeId, Vec<ConditionId>>,
-    /// What is taken for granted of conditions, when a decision is made again on its recorded evidence.
+    /// Recorded answers of conditions, which count instead of readings: for a decision that is made again on its
+    /// evidence.
     #[serde(skip)]
     testimony: BTreeMap<ConditionId, (Assessment, Option<Span>)>,
-    /// What growth would be counted from, when that is taken for granted, too.
+    /// Recorded baselines of growth, which count in the same way.
     #[serde(skip)]
     counted_from: Option<Baselines>,
 }
@@ -42,7 +41,7 @@ pub struct Board {
 /// What is known of one probe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Latest {
-    /// The newest good reading, with the moment of which it tells.
+    /// The newest good reading, with the moment it describes.
     pub good: Option<(At, Value)>,
     /// The newest failure, if the newest measurement failed, and since when the probe has been failing.
     pub failure: Option<(At, Failure)>,
@@ -72,7 +71,7 @@ struct Streak {
     since: At,
 }
 
-/// How old a number is, in the only terms that matter for showing it. [`Probe::stale_after`] says how the rounds are
+/// How old a number is, in three classes: they decide how it is shown. [`Probe::stale_after`] says how the rounds are
 /// counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
@@ -91,8 +90,8 @@ impl Board {
             .conditions
             .iter()
             .map(|condition| {
-                let nothing = condition.evaluate(&|_| Sight::Missing, &Baselines::new());
-                Streak { verdict: nothing.verdict, since: now }
+                let verdict = condition.verdict(&|_| Sight::Missing, &Baselines::new());
+                Streak { verdict, since: now }
             })
             .collect();
         Self {
@@ -100,14 +99,13 @@ impl Board {
             runs,
             begun: now,
             answered: Servers::new(),
-            readers: readers(plan),
             testimony: BTreeMap::new(),
             counted_from: None,
         }
     }
 
-    /// A board that knows of these conditions what was recorded of them at `now`, and nothing else; growth would be
-    /// counted from these numbers. What was NO-GO had been so for as long as anybody asks: evidence does not say since
+    /// Builds a board that knows only what was recorded of these conditions at `now`; growth would be counted from
+    /// these numbers. A NO-GO counts as having lasted for as long as anybody asks, since evidence does not say since
     /// when.
     pub fn testifying(plan: &Plan, now: At, evidence: &[(ConditionId, Evidence)], counted_from: &Baselines) -> Self {
         let mut board = Self { counted_from: Some(counted_from.clone()), ..Self::new(plan, now) };
@@ -125,7 +123,7 @@ impl Board {
         board
     }
 
-    /// The same board, with it known since when a condition has answered as it does.
+    /// The same board, with a recorded start of a condition's present answer.
     #[must_use]
     pub fn known_since(mut self, id: ConditionId, verdict: Verdict, since: At) -> Self {
         if let Some(streak) = self.runs.get_mut(id.0) {
@@ -134,9 +132,9 @@ impl Board {
         self
     }
 
-    /// A board that was written down, for the plan it was written down with. `None` when it is of another plan.
+    /// Returns a board that was read back, if it belongs to this plan; `None` when it is of another plan.
     pub fn restored(self, plan: &Plan) -> Option<Self> {
-        (self.runs.len() == plan.conditions.len()).then(|| Self { readers: readers(plan), ..self })
+        (self.runs.len() == plan.conditions.len()).then_some(self)
     }
 
     /// Takes in a reading that arrived at `now`.
@@ -157,7 +155,7 @@ impl Board {
         }
         latest.at = reading.at;
         latest.took = reading.took;
-        // What another server says is no reading of the one that the run is about.
+        // A reading of another server says nothing about the server of this run.
         let failure = match &reading.result {
             Ok(_) => run.not_of_its_servers(&reading.servers).map(Failure::new),
             Err(failure) => Some(failure.clone()),
@@ -176,13 +174,13 @@ impl Board {
         for (target, server) in &reading.servers {
             self.answered.insert(target.clone(), server.clone());
         }
-        for id in self.readers.get(&reading.probe).cloned().unwrap_or_default() {
-            self.judge(plan, run, now, id, now);
+        for id in plan.readers.get(&reading.probe).into_iter().flatten() {
+            self.judge(plan, run, now, *id, now);
         }
     }
 
-    /// Takes in what every measurement of a quiet time has seen: nothing else in between, up to `now`. Only a
-    /// simulated world can say so. What was fresh when it began has been fresh all along.
+    /// Takes in the readings of a quiet time, in which every measurement up to `now` has seen the same. Only a
+    /// simulated world can say so. What was fresh when the quiet time began has been fresh throughout.
     pub fn sustain(&mut self, plan: &Plan, run: &Run, now: At, readings: &[Reading]) {
         for reading in readings.iter().filter(|reading| reading.at <= now) {
             if let Some(latest) = self.probes.get_mut(&reading.probe) {
@@ -200,31 +198,28 @@ impl Board {
     /// Lets time pass: streaks whose readings have become stale end, at the moment they did, and growth is counted
     /// from what the run says now.
     pub fn refresh(&mut self, plan: &Plan, run: &Run, now: At) {
-        let nothing_stale = plan.probes.keys().all(|probe| self.is_fresh(plan, now, probe));
-        for at in 0..self.runs.len() {
-            let id = ConditionId(at);
-            let decided = self.runs.get(at).is_some_and(|streak| streak.verdict != Verdict::Unknown);
-            let constant = plan.condition(id).is_none_or(|condition| condition.probes().is_empty());
-            if !nothing_stale && decided && !constant && !self.all_fresh(plan, now, id) {
-                let since = self.went_stale(plan, run, now, id);
-                self.judge(plan, run, now, id, since);
-            } else if plan.condition(id).is_some_and(Condition::counts) {
-                self.judge(plan, run, now, id, now);
+        for (probe, readers) in &plan.readers {
+            if self.is_fresh(plan, now, probe) {
+                continue;
+            }
+            for id in readers {
+                if self.runs.get(id.0).is_some_and(|streak| streak.verdict != Verdict::Unknown) {
+                    let since = self.went_stale(plan, run, now, *id);
+                    self.judge(plan, run, now, *id, since);
+                }
             }
         }
-    }
-
-    fn all_fresh(&self, plan: &Plan, now: At, id: ConditionId) -> bool {
-        plan.condition(id)
-            .is_some_and(|condition| condition.probes().iter().all(|probe| self.is_fresh(plan, now, probe)))
+        for id in &plan.counting {
+            self.judge(plan, run, now, *id, now);
+        }
     }
 
     fn is_fresh(&self, plan: &Plan, now: At, probe: &ProbeId) -> bool {
         matches!(self.sight(plan, now, probe), Sight::Fresh { .. })
     }
 
-    /// Since when a condition has not been what its streak says, because readings went stale: whoever looks late must
-    /// not take the time before for watched.
+    /// The moment from which a streak no longer counts because its readings went stale: whoever looks late must not
+    /// count the time before as watched.
     fn went_stale(&self, plan: &Plan, run: &Run, now: At, id: ConditionId) -> At {
         let (Some(condition), Some(streak)) = (plan.condition(id), self.runs.get(id.0)) else { return now };
         let stale = |probe: &ProbeId| {
@@ -461,7 +456,7 @@ impl Board {
     }
 }
 
-/// The name under which the poll asks whether a number is known whose growth a step counts.
+/// Names the gate that asks for a fresh reading of a number whose growth a step counts.
 pub fn counting(number: &str) -> String {
     format!("counting {number}")
 }
@@ -469,15 +464,4 @@ pub fn counting(number: &str) -> String {
 /// What growth is counted from since the asking step began.
 fn counted_since<'r>(plan: &Plan, run: &'r Run, id: ConditionId) -> Option<&'r Baselines> {
     run.baselines(plan.condition(id)?.asker()?)
-}
-
-/// The conditions that read each probe.
-fn readers(plan: &Plan) -> BTreeMap<ProbeId, Vec<ConditionId>> {
-    let mut readers: BTreeMap<ProbeId, Vec<ConditionId>> = BTreeMap::new();
-    for (at, condition) in plan.conditions.iter().enumerate() {
-        for probe in condition.probes() {
-            readers.entry(probe.clone()).or_default().push(ConditionId(at));
-        }
-    }
-    readers
 }

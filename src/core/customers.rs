@@ -1,4 +1,4 @@
-//! Which record customers follow in a rehearsal: told by what the runbook says, never by how its probes are called.
+//! Which DNS record customers follow in a rehearsal. The contents of the runbook decide, never the names of its probes.
 
 use super::action::Action;
 use super::ids::ProbeId;
@@ -9,7 +9,7 @@ use super::simulate::Change;
 use super::target::Target;
 
 /// The records that may lead the customers, each with a probe that watches it, in the order of their names. Only one is
-/// left where the runbook tells: by `simulate: { customers: true }`, else by an `http` target with the record's name in its
+/// left where the runbook decides it: by `simulate: { customers: true }`, else by an `http` target with the record's name in its
 /// URL or one of its addresses, else by an action that changes the record.
 pub fn followed(plan: &Plan) -> Vec<(&ProbeId, WatchedRecord<'_>)> {
     let mut found: Vec<(&ProbeId, WatchedRecord<'_>)> = Vec::new();

@@ -11,10 +11,10 @@ use super::poll::{Station, poll};
 use super::progress;
 use super::refusal::{Advice, Refusal};
 use super::server::Stranger;
-use super::standing::{
+use super::state::{Course, Run, StepProgress};
+use super::status::{
     StepState, difference, may_be_verified_again, picture, step_state, stop_word, undo_word, unmet, word,
 };
-use super::state::{Course, Run, StepProgress};
 use super::time::{At, Span};
 
 /// Shortest reason that is accepted, in characters.
@@ -26,7 +26,7 @@ pub const ARMING: Span = Span(300);
 /// Most characters of a wrong word that a refusal repeats.
 const ECHOED: usize = 40;
 
-/// Decides on one input. Changes nothing: the facts of the decision do, once they are durable.
+/// Decides on one input. It changes nothing itself: the facts of the decision do, once they are durable.
 ///
 /// # Errors
 ///
@@ -151,7 +151,7 @@ impl Operator<'_> {
         Refusal::WrongState { step: step.id.clone(), state: self.state(step).as_str(), why, advice }
     }
 
-    /// The confirmation is made on the present picture, deliberately, with the right word.
+    /// Checks that a confirmation was made on the present picture, not too quickly, and with the right word.
     fn confirmed(&self, step: &Step, confirmation: &Confirmation, expected: &str) -> Result<(), Refusal> {
         self.unchanged(step, &confirmation.seen, false)?;
         if confirmation.shown < ARMING {
@@ -166,7 +166,7 @@ impl Operator<'_> {
         Ok(())
     }
 
-    /// What was seen is what is. Gates matter to a start only.
+    /// Refuses when the step no longer looks as it was shown. Gates matter only to a start.
     fn unchanged(&self, step: &Step, seen: &Picture, gates: bool) -> Result<(), Refusal> {
         let present = picture(self.plan, self.run, self.board, self.now, step);
         match difference(seen, &present, gates) {
@@ -308,7 +308,7 @@ impl Operator<'_> {
         reason_of(reason)?;
         let of = self.plan.work(key).map_or(1, |work| work.jobs.len());
         let job = usize::from(key.job) + 1;
-        // A way back goes on behind what happened; work that was cut off does not.
+        // An undo goes on after a job that happened; work that was cut off does not.
         if finding == Finding::Happened && job < of && key.direction != Direction::Undo {
             return Err(Refusal::OnlyPartCanHaveHappened { job, of });
         }
@@ -439,7 +439,7 @@ fn back(step: &Step) -> Option<Advice> {
     }
 }
 
-/// Whether a step was last on its way back and did not get there.
+/// Whether the newest undo of a step began and failed.
 fn undo_failed(run: &Run, id: &StepId) -> bool {
     let progress = run.step(id);
     matches!(progress.phase, StepProgress::Failed { reverted: false, .. })

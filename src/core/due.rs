@@ -1,10 +1,9 @@
-//! When time alone will next change something: what a driver may sleep for, and a simulated world leap over.
+//! When time alone will next change something: until then a driver may sleep, and a simulated world may skip ahead.
 
 use super::action::{Action, Kept, Wait};
 use super::board::Board;
 use super::job::Direction;
 use super::plan::{Plan, Step};
-use super::standing::unmet;
 use super::state::{Run, Running, StepProgress};
 use super::time::{At, Span};
 
@@ -20,8 +19,9 @@ pub fn next_due(plan: &Plan, run: &Run, board: &Board, now: At) -> At {
         due.consider(window.opens);
         due.consider(window.closes);
     }
-    for step in &plan.steps {
-        match run.phase(&step.id) {
+    for (id, progress) in run.under_way() {
+        let Some(step) = plan.step(id) else { continue };
+        match &progress.phase {
             StepProgress::Running(running) => of_running(plan, run, board, step, running, &mut due),
             StepProgress::Verifying { since } => {
                 for check in &step.verify {
@@ -33,15 +33,11 @@ pub fn next_due(plan: &Plan, run: &Run, board: &Board, now: At) -> At {
                 }
                 of_guards(board, step, &mut due);
             }
-            StepProgress::Pending | StepProgress::Failed { .. } | StepProgress::Undone { .. }
-                if unmet(run, step).is_empty() =>
-            {
-                for gate in &step.gates {
-                    holds(board, gate.condition, gate.hold, &mut due);
-                }
-            }
             _ => {}
         }
+    }
+    for gate in run.startable(plan).into_iter().flat_map(|step| &step.gates) {
+        holds(board, gate.condition, gate.hold, &mut due);
     }
     due.at
 }
@@ -49,7 +45,14 @@ pub fn next_due(plan: &Plan, run: &Run, board: &Board, now: At) -> At {
 fn of_running(plan: &Plan, run: &Run, board: &Board, step: &Step, running: &Running, due: &mut Earliest) {
     match plan.action(&running.key).and_then(Action::kept) {
         Some(Kept::Wait(Wait::For(span))) => due.consider(running.since.plus(*span)),
-        Some(Kept::Wait(Wait::Until(until))) => due.consider(running.since.plus(until.within)),
+        Some(Kept::Wait(Wait::Until(until))) => {
+            due.consider(running.since.plus(until.within));
+            due.consider(running.since.plus(until.longest()));
+            due.consider(running.since.plus(until.hold));
+            for id in plan.until(&running.key) {
+                holds(board, *id, until.hold, due);
+            }
+        }
         Some(Kept::Soak(soak)) => due.consider(running.since.plus(soak.length)),
         Some(Kept::Manual(_)) | None => {}
     }

@@ -1,4 +1,4 @@
-//! How long a step took in rehearsals: the middle of what was measured, and how far it strayed from there.
+//! How long a step took in rehearsals: the median of what was measured, and its spread.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize};
 use super::ids::StepId;
 use super::time::Span;
 
-/// Parts of a hundred of the measurements that may lie below, and as many above, what a spread covers.
+/// Percentiles that a spread leaves out at each end.
 const OUTSIDE: usize = 10;
 
-/// Fewer measurements than this say nothing about how far they stray.
+/// Fewer measurements than this have no spread.
 const ENOUGH: usize = 2;
 
-/// What is typical of several measurements of one thing.
+/// Summarizes several measurements of one thing: median, spread and count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Typical {
-    /// The one in the middle; with an even number the longer of the two.
+    /// The median; with an even number of measurements the longer of the two in the middle.
     pub middle: Span,
-    /// How far from the middle most of them lay: the farther of the tenth and the ninetieth percentile. Absent with one
-    /// measurement, which cannot stray.
+    /// How far most of them lay from the median: the distance to the tenth or the ninetieth percentile, whichever is
+    /// farther. Absent with a single measurement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spread: Option<Span>,
     /// How many there were.
@@ -29,12 +29,12 @@ pub struct Typical {
 }
 
 impl Typical {
-    /// What is typical of these; nothing of none.
+    /// Summarizes these measurements; `None` when there are none.
     pub fn of(mut measured: Vec<Span>, real: bool) -> Option<Self> {
         measured.sort_unstable();
         let count = measured.len();
         let middle = *measured.get(count / 2)?;
-        // By nearest rank: a spread ends at something that was measured.
+        // By nearest rank, so that a spread ends at a value that was measured.
         let rank = |percent: usize| measured.get((count * percent).div_ceil(100).saturating_sub(1)).copied();
         let low = rank(OUTSIDE).unwrap_or(middle);
         let high = rank(100 - OUTSIDE).unwrap_or(middle);
@@ -52,8 +52,8 @@ pub struct Durations {
     /// From the start of its undo until it is taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undoing: Option<Typical>,
-    /// The same, by the step that had been begun last when it went back, for an undo that waits for something to come
-    /// true: how long that takes depends on how far the run had come.
+    /// How long its undo took, by the newest step that had begun when the run went back. Only for an undo that waits
+    /// for a condition: how long that takes depends on how far the run had come.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub undoing_from: BTreeMap<StepId, Typical>,
     /// For how long its own jobs keep customers from writing while it is done.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::time::{At, Span};
 use super::value::Value;
 
-/// The answer of a station in the poll. No answer is not a GO.
+/// The answer of a gate, check or guard. No answer is not a GO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING-KEBAB-CASE")]
 pub enum Verdict {
@@ -85,8 +85,8 @@ pub struct Term {
     pub age: Option<Span>,
 }
 
-/// What a number was when counting its growth began. It is kept with the fact that began it, so that growth means
-/// the same after a restart.
+/// A number at the moment from which its growth is counted. It is kept with the fact that began the counting, so that
+/// growth means the same after a restart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
     /// The number.
@@ -105,7 +105,7 @@ pub struct Evidence {
     pub name: String,
     /// The rule as written.
     pub rule: String,
-    /// What it came to.
+    /// Its result.
     pub assessment: Assessment,
     /// For how long it had been GO without a break.
     pub held: Option<Span>,

@@ -77,7 +77,7 @@ pub enum Fact {
     StepStarted {
         /// Which.
         step: StepId,
-        /// Which try.
+        /// Which attempt.
         attempt: Attempt,
         /// Who confirmed.
         by: Who,
@@ -91,7 +91,7 @@ pub enum Fact {
         overridden: Option<String>,
         /// Digest of the preview that was on screen.
         preview: String,
-        /// Numbers whose growth this try counts, as they were at this moment.
+        /// Numbers whose growth this attempt counts, as they were at this moment.
         #[serde(default, skip_serializing_if = "Baselines::is_empty")]
         baselines: Baselines,
     },
@@ -124,7 +124,7 @@ pub enum Fact {
     ItemAcknowledged {
         /// Which step.
         step: StepId,
-        /// Which try.
+        /// Which attempt.
         attempt: Attempt,
         /// Position in the list, from 0.
         item: u16,
@@ -135,7 +135,7 @@ pub enum Fact {
     StopRequested {
         /// Which.
         step: StepId,
-        /// Which try.
+        /// Which attempt.
         attempt: Attempt,
         /// Why.
         why: StopWhy,
@@ -146,7 +146,7 @@ pub enum Fact {
     SoakInterrupted {
         /// Which step.
         step: StepId,
-        /// Which try.
+        /// Which attempt.
         attempt: Attempt,
         /// Since when the guard has not been GO: never later than this fact.
         since: At,
@@ -157,14 +157,14 @@ pub enum Fact {
     SoakContinued {
         /// Which step.
         step: StepId,
-        /// Which try.
+        /// Which attempt.
         attempt: Attempt,
     },
     /// A section began to take back what it had done.
     SectionReverting {
         /// Which step.
         step: StepId,
-        /// Which try.
+        /// Which attempt.
         attempt: Attempt,
         /// What went wrong.
         why: String,
@@ -173,7 +173,7 @@ pub enum Fact {
     StepDone {
         /// Which.
         step: StepId,
-        /// Which try.
+        /// Which attempt.
         attempt: Attempt,
         /// Its checks as they stood.
         evidence: Vec<Evidence>,
@@ -182,7 +182,7 @@ pub enum Fact {
     StepFailed {
         /// Which.
         step: StepId,
-        /// Which try.
+        /// Which attempt.
         attempt: Attempt,
         /// What went wrong, in one sentence.
         why: String,
@@ -191,11 +191,11 @@ pub enum Fact {
         /// Checks as they stood.
         evidence: Vec<Evidence>,
     },
-    /// Nobody knows whether a job took effect.
+    /// It is unknown whether a job took effect.
     LeftInDoubt {
         /// Which.
         key: JobKey,
-        /// Why nobody knows.
+        /// Why it is unknown.
         why: String,
     },
     /// A job of an earlier cockpit was looked for.
@@ -222,7 +222,7 @@ pub enum Fact {
     VerifyingAgain {
         /// Which.
         step: StepId,
-        /// Which try.
+        /// Which attempt.
         attempt: Attempt,
         /// Who asked.
         by: Who,
@@ -240,9 +240,9 @@ pub enum Fact {
     UndoStarted {
         /// Which.
         step: StepId,
-        /// Which try at undoing.
+        /// Which attempt at undoing.
         attempt: Attempt,
-        /// The job it begins with, from 0: those before were done by earlier tries.
+        /// The job it begins with, from 0: those before were done by earlier attempts.
         #[serde(default, skip_serializing_if = "is_first")]
         from: u16,
         /// Who confirmed.
@@ -251,7 +251,7 @@ pub enum Fact {
         typed: String,
         /// Digest of the preview that was on screen.
         preview: String,
-        /// Numbers whose growth this try counts, as they were at this moment.
+        /// Numbers whose growth this attempt counts, as they were at this moment.
         #[serde(default, skip_serializing_if = "Baselines::is_empty")]
         baselines: Baselines,
     },
@@ -259,7 +259,7 @@ pub enum Fact {
     StepUndone {
         /// Which.
         step: StepId,
-        /// Which try at undoing.
+        /// Which attempt at undoing.
         attempt: Attempt,
     },
     /// Somebody took a step back by hand, since the runbook has no undo for it or the undo failed.
@@ -275,12 +275,12 @@ pub enum Fact {
     UndoFailed {
         /// Which.
         step: StepId,
-        /// Which try at undoing.
+        /// Which attempt at undoing.
         attempt: Attempt,
         /// What went wrong.
         why: String,
     },
-    /// A result came that nobody waits for any more. It changes nothing.
+    /// A result arrived that nothing waits for any more. It changes nothing.
     LateResultIgnored {
         /// Which job.
         key: JobKey,

@@ -1,8 +1,8 @@
 //! The forecast: how long the rest should take, how long writes should pause, how long the way back is from here.
 //!
-//! A step takes as long as it took in rehearsals, else as long as the runbook expects, else at most as long as its limits
-//! allow, else nobody knows. Times add up; spreads add up by their squares, since steps are late or early independently of
-//! one another. Time between steps, in which an operator looks, thinks and types, is nobody's: it is in no forecast.
+//! A step takes as long as it took in rehearsals, else as long as the runbook expects, else at most as long as its
+//! limits allow, else it is unknown. Times add up; spreads add up by their squares, since steps are late or early
+//! independently of one another. Time between steps, in which an operator looks, thinks and types, is in no forecast.
 
 use super::action::{Action, Kept, Wait};
 use super::durations::Typical;
@@ -17,13 +17,14 @@ use super::time::{At, Span};
 pub struct Estimate {
     /// As far as it is known.
     pub span: Span,
-    /// How much longer parts may take that wait for a condition, or of which the runbook says no more than their limit.
+    /// How much longer it may take: parts that wait for a condition, and parts of which the runbook states only a
+    /// limit.
     pub longer_by: Span,
-    /// Whether a part of it has nothing but a longest time: it may be short, or take all of [`Self::longer_by`].
+    /// Whether a part of it has only an upper limit: it may be short, or take all of [`Self::longer_by`].
     pub only_bounded: bool,
     /// Sum of the squares of its parts' spreads in milliseconds; absent when no part has one.
     squares: Option<u128>,
-    /// Whether a part of it has no spread: it rests on the runbook's word or on one measurement.
+    /// Whether a part of it has no spread: it rests on the runbook alone or on one measurement.
     pub about: bool,
     /// Whether a part of it is unknown, or takes longer than it should already: it takes at least this long.
     pub at_least: bool,
@@ -49,7 +50,7 @@ impl Estimate {
         Self { at_least: true, ..Self::default() }
     }
 
-    /// Whether it comes to anything that can be told.
+    /// Whether any of it is known, so that it is worth showing.
     pub fn says_something(&self) -> bool {
         self.span > Span::ZERO || self.longer_by > Span::ZERO
     }
@@ -87,13 +88,13 @@ impl Estimate {
         }
     }
 
-    /// The whole of it, when this much has passed already.
+    /// The whole of it, when this much time has already passed.
     #[must_use]
     pub fn after(self, passed: Span) -> Self {
         Self { span: Span(self.span.0.saturating_add(passed.0)), ..self }
     }
 
-    /// What is left of it after this time. What should be over by now takes nobody knows how long.
+    /// What is left of it after this time. What should be over by now takes an unknown time.
     fn left_after(self, done: Span) -> Self {
         if done > self.latest() {
             return Self::unknown();
@@ -109,34 +110,41 @@ pub fn doing(run: &Run, step: &Step) -> Estimate {
     if let Some(typical) = run.durations(&step.id).and_then(|durations| durations.doing.as_ref()) {
         return Estimate::measured(typical);
     }
-    step.expect.or_else(|| kept(step)).map_or_else(Estimate::unknown, Estimate::said)
+    step.expect.map_or_else(|| doing_at_most(step), Estimate::said)
 }
 
-/// How long taking a step back took in rehearsals that went back from where the run goes back from. An undo that waits
-/// for something to come true takes seconds when little has been done, and an hour when customers have followed: what
-/// it took from elsewhere says nothing.
+/// How long doing a step takes where the runbook does not say: what its jobs let pass, and up to what they wait for at
+/// most. Nobody knows how long a job acts.
+fn doing_at_most(step: &Step) -> Estimate {
+    let kept = |job: &Job| if job.action.kept().is_some() { at_most(job) } else { Estimate::unknown() };
+    step.work.jobs.iter().map(kept).fold(Estimate::default(), Estimate::then)
+}
+
+/// How long taking a step back took in rehearsals that went back from the same step as this run. An undo that waits for
+/// a condition takes seconds when little has been done, and an hour when customers have followed, so measurements from
+/// elsewhere do not count.
 pub fn undoing_measured<'a>(run: &'a Run, step: &Step) -> Option<&'a Typical> {
     let durations = run.durations(&step.id)?;
     if step.waits_to_be_undone() {
-        return durations.undoing_from.get(run.newest_first().next()?);
+        return durations.undoing_from.get(run.started_last()?);
     }
     durations.undoing.as_ref()
 }
 
-/// How long taking a step back should take: as in rehearsals, where it waits for something for no longer than it may.
-/// Without a measurement: what its undo lets pass, up to what that waits for at most, and for the rest as long as the
-/// step's doing is expected to act, or up to the limits of what is done.
+/// How long taking a step back should take: as in rehearsals, or longer up to the limit of what it waits for. Without a
+/// measurement: the times that its undo lets pass, up to the limits of what it waits for; for its other jobs the time
+/// that the step itself is expected to act, or their limits.
 pub fn undoing(plan: &Plan, run: &Run, step: &Step) -> Estimate {
     let goes_on_with = usize::from(goes_on_with(plan, run, &step.id));
     let said = undoing_as_said(step, goes_on_with);
     let Some(typical) = undoing_measured(run, step).filter(|_| goes_on_with == 0) else { return said };
     let measured = Estimate::measured(typical);
-    // How long others remember what was differs each time, more than a few rehearsals show.
+    // How long caches keep old answers varies more than a few rehearsals show.
     let longer_by = if step.waits_to_be_undone() { said.latest().left_after(measured.latest()) } else { Span::ZERO };
     Estimate { longer_by, ..measured }
 }
 
-/// The same as the runbook says it, from the given job of the undo on.
+/// The same according to the runbook, from the given job of the undo on.
 fn undoing_as_said(step: &Step, from: usize) -> Estimate {
     let Some(undo) = &step.undo else { return Estimate::unknown() };
     let jobs = undo.jobs.get(from..).unwrap_or_default();
@@ -145,7 +153,7 @@ fn undoing_as_said(step: &Step, from: usize) -> Estimate {
     let together = |jobs: Vec<&Job>| jobs.into_iter().map(at_most).fold(Estimate::default(), Estimate::then);
     let acting = match step.expect {
         _ if acting.is_empty() => Estimate::default(),
-        // What its doing only lets pass is no part of what it acts.
+        // Time that the step only lets pass is not time in which it acts.
         Some(expect) => {
             Estimate::said(step.work.jobs.iter().filter_map(|job| job.action.length()).fold(expect, Span::left_after))
         }
@@ -154,22 +162,14 @@ fn undoing_as_said(step: &Step, from: usize) -> Estimate {
     acting.then(together(waiting))
 }
 
-/// How long a job takes as far as its own action says it.
+/// How long a job takes at most, as its own action states it.
 fn at_most(job: &Job) -> Estimate {
     match job.action.kept() {
         Some(Kept::Wait(Wait::For(length))) => Estimate::said(*length),
         Some(Kept::Soak(soak)) => Estimate::said(soak.length),
-        Some(Kept::Wait(Wait::Until(until))) => Estimate::up_to(until.within),
+        Some(Kept::Wait(Wait::Until(until))) => Estimate::up_to(until.longest()),
         Some(Kept::Manual(_)) => Estimate::unknown(),
         None => job.action.limit().map_or_else(Estimate::unknown, Estimate::up_to),
-    }
-}
-
-/// The length of a step that is nothing but a time to let pass.
-fn kept(step: &Step) -> Option<Span> {
-    match step.work.jobs.as_slice() {
-        [job] => job.action.length(),
-        _ => None,
     }
 }
 
@@ -200,7 +200,7 @@ pub fn rest(plan: &Plan, run: &Run, now: At) -> Option<Estimate> {
     let mut ends: Vec<Option<Estimate>> = vec![None; plan.steps.len()];
     let mut longest = Estimate::default();
     let mut at_least = false;
-    // Steps mostly come after what they need. Those that do not make their needs first, on a stack of their own.
+    // Steps mostly come after what they need. Where they do not, the needs are computed first, on an explicit stack.
     let mut stack: Vec<usize> = Vec::new();
     for first in 0..plan.steps.len() {
         stack.push(first);
@@ -211,7 +211,7 @@ pub fn rest(plan: &Plan, run: &Run, now: At) -> Option<Estimate> {
                 continue;
             };
             let settled = run.is_settled(&step.id);
-            // What a settled step needed holds nothing up any more.
+            // A settled step no longer waits for what it needed.
             let needs = step.needs.iter().filter(|_| !settled).filter_map(|need| plan.index.get(need).copied());
             let mut begins = Estimate::default();
             let waits = stack.len();
@@ -267,8 +267,9 @@ fn pausing(step: &Step, stopped: bool) -> (Pausing, bool) {
     }
 }
 
-/// How long writes should still pause from here, in all pauses that lie ahead; nothing when none does. Where writes stay
-/// stopped from one step to the next, an operator's time lies between: it takes at least this long.
+/// How long writes should still pause from here, in all pauses that lie ahead; `None` when there is none. Where writes
+/// stay stopped from one step to the next, the time the operator takes between them is unknown: the pause takes at
+/// least this long.
 pub fn pause(plan: &Plan, run: &Run, now: At) -> Option<Estimate> {
     if run.ended.is_some() || is_going_back(run) {
         return None;

@@ -70,7 +70,7 @@ name_type!(
     SecretId
 );
 
-/// Counts the tries at a step's action or at its undo, from 1. A late result of an old attempt changes nothing.
+/// Counts the attempts at a step's action or at its undo, from 1. A late result of an old attempt changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Attempt(pub u32);

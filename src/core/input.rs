@@ -127,8 +127,8 @@ pub struct Confirmation {
     pub second: Option<Who>,
     /// What the screen showed.
     pub seen: Picture,
-    /// For how long it had shown the question, in the time of whoever sat in front of it: a rehearsal's time may stand
-    /// still or run ahead.
+    /// For how long it had shown the question, in the real time of the person in front of it: a rehearsal's time may
+    /// stand still or run ahead.
     pub shown: Span,
 }
 

@@ -30,15 +30,15 @@ impl Direction {
     }
 }
 
-/// Names one job of one attempt. Nothing else may answer for it: results carry this key, and the result of an
-/// old attempt changes nothing. It is also the idempotency key handed to commands.
+/// Names one job of one attempt. Results carry this key, so the result of an old attempt changes nothing. It is also
+/// the idempotency key handed to commands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JobKey {
     /// The step.
     pub step: StepId,
     /// Forward or back.
     pub direction: Direction,
-    /// Which try.
+    /// Which attempt.
     pub attempt: Attempt,
     /// Position within the section, from 0; 0 for a single action.
     pub job: u16,
@@ -65,7 +65,7 @@ pub enum Outcome {
         /// What failed, where, and the last words of the other side. Cleaned, secrets masked.
         what: String,
     },
-    /// Nobody knows: the connection broke after the request left, or the cockpit died meanwhile.
+    /// Unknown: the connection broke after the request left, or the cockpit died meanwhile.
     Unknown {
         /// Why it cannot be known.
         why: String,
@@ -87,7 +87,7 @@ pub enum Adoption {
     },
     /// It never started: no trace of a process.
     NeverStarted,
-    /// Nothing can be told: not a kind of action that leaves a trace.
+    /// Nothing can be found out: this kind of action leaves no trace.
     Untraceable,
 }
 

@@ -4,8 +4,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use hdrhistogram::Histogram;
-
 use super::value::Value;
 
 /// A request that is not answered for this long counts as failed while it is in flight, in microseconds, unless
@@ -29,8 +27,17 @@ pub struct RequestSample {
     pub address: Option<String>,
     /// Every `address:port` that the name stood for. Empty when it was not looked up.
     pub candidates: Vec<String>,
+    /// Addresses of the name that were tried before that one and could not be reached, each with why: `192.0.2.1:443 refused`.
+    pub unreached: Vec<String>,
     /// The protocol of the answer: `HTTP/1.1`, `HTTP/2`.
     pub protocol: Option<&'static str>,
+}
+
+impl RequestSample {
+    /// Whether it took longer than `over` microseconds, or nobody knows how long it would have taken.
+    fn is_slow(&self, over: u64) -> bool {
+        self.took > over || self.outcome != RequestOutcome::Success
+    }
 }
 
 /// How a request ended.
@@ -55,6 +62,8 @@ pub enum RequestFailure {
     Unreachable,
     /// No connection was made in time.
     ConnectTimeout,
+    /// The proxy did not lead on to the service.
+    Proxy,
     /// TLS failed.
     Tls,
     /// Nothing was answered in time.
@@ -96,6 +105,7 @@ impl RequestFailure {
             RequestFailure::Refused => "refused",
             RequestFailure::Unreachable => "unreachable",
             RequestFailure::ConnectTimeout => "connect_timeout",
+            RequestFailure::Proxy => "proxy",
             RequestFailure::Tls => "tls",
             RequestFailure::Silent => "timeout",
             RequestFailure::Unfinished => "unfinished",
@@ -151,7 +161,8 @@ pub struct RequestSeries {
     next: u64,
     requests: u64,
     failed: u64,
-    since_start: Option<Histogram<u64>>,
+    /// The time in microseconds from which a request counts as slow, and how many were.
+    slow: Option<(u64, u64)>,
     address: Option<String>,
     /// When the request was sent that `address` is known from.
     address_of: u64,
@@ -173,14 +184,19 @@ impl RequestSeries {
             next: 0,
             requests: 0,
             failed: 0,
-            // It grows as needed; three digits are what a baseline keeps, too.
-            since_start: Histogram::new(3).ok(),
+            slow: None,
             address: None,
             address_of: 0,
             candidates: Vec::new(),
             address_changes: 0,
             moved: String::new(),
         }
+    }
+
+    /// The same, counting requests that take longer than `over` microseconds.
+    #[must_use]
+    pub fn counting_slow(self, over: Option<u64>) -> Self {
+        Self { slow: over.map(|over| (over, 0)), ..self }
     }
 
     /// Takes note of a request that is meant to be sent at `intended`.
@@ -197,11 +213,9 @@ impl RequestSeries {
             return;
         }
         self.requests += 1;
-        match (&sample.outcome, &mut self.since_start) {
-            (RequestOutcome::Failure(..), _) => self.failed += 1,
-            // One that grows takes every value up to 2^63.
-            (RequestOutcome::Success, Some(histogram)) => drop(histogram.record(sample.took)),
-            (RequestOutcome::Success, None) => {}
+        self.failed += u64::from(sample.outcome != RequestOutcome::Success);
+        if let Some((over, slow)) = &mut self.slow {
+            *slow += u64::from(sample.is_slow(*over));
         }
         self.note_address(&sample);
         while self.window.len() >= self.length {
@@ -214,6 +228,12 @@ impl RequestSeries {
     pub fn count(&mut self, requests: u64, failed: u64) {
         self.requests = self.requests.saturating_add(requests);
         self.failed = self.failed.saturating_add(failed);
+        // As many of them are slow as of those in the window.
+        if let Some((over, slow)) = &mut self.slow {
+            let (over, of) = (*over, (self.window.len() as u64).max(1));
+            let seen = self.window.iter().filter(|sample| sample.is_slow(over)).count() as u64;
+            *slow = slow.saturating_add(requests.saturating_mul(seen) / of);
+        }
     }
 
     /// A name that stands for several addresses has not moved when another of them is used.
@@ -247,21 +267,6 @@ impl RequestSeries {
     /// Whether a request that was meant to be sent at `since` or later is in flight.
     pub fn waits_since(&self, since: u64) -> bool {
         self.in_flight.values().any(|intended| *intended >= since)
-    }
-
-    /// The newest settled requests, in the order in which they were settled.
-    pub fn samples(&self) -> impl DoubleEndedIterator<Item = &RequestSample> + ExactSizeIterator {
-        self.window.iter()
-    }
-
-    /// Settled requests since measuring began, and how many of them failed.
-    pub fn totals(&self) -> (u64, u64) {
-        (self.requests, self.failed)
-    }
-
-    /// The times of all successes since measuring began, in microseconds.
-    pub fn since_start(&self) -> Option<&Histogram<u64>> {
-        self.since_start.as_ref()
     }
 
     /// The figures as they stand at `now`, as a reading of the `http` probe gives them for one side.
@@ -305,9 +310,19 @@ impl RequestSeries {
             ("address", self.address.clone().into()),
             ("address_changes", self.address_changes.into()),
             ("moved", self.moved.clone().into()),
+            ("unreached", newest.map_or_else(String::new, |newest| newest.unreached.join(", ")).into()),
             ("protocol", newest.and_then(|newest| newest.protocol).into()),
             ("phases", self.phases()),
-            ("total", Value::map([("requests", self.requests.into()), ("failed", self.failed.into())])),
+            ("total", self.total()),
+        ])
+    }
+
+    /// Counts since measuring began, of which conditions take the growth since a step began.
+    fn total(&self) -> Value {
+        Value::map([
+            ("requests", self.requests.into()),
+            ("failed", self.failed.into()),
+            ("slow", self.slow.map(|(_, slow)| slow).into()),
         ])
     }
 
@@ -392,6 +407,7 @@ mod tests {
             phases: RequestPhases { first_byte: Some(took), ..RequestPhases::default() },
             address: Some("192.0.2.1:80".to_owned()),
             candidates: Vec::new(),
+            unreached: Vec::new(),
             protocol: Some("HTTP/1.1"),
         }
     }
@@ -434,6 +450,20 @@ mod tests {
         samples.extend((0..10).map(|at| failure(at, 5_000 * MS, RequestFailure::Silent)));
         let figures = series(samples).figures(0);
         assert_eq!((number(&figures, "p50"), number(&figures, "p95")), (Some(20.0), Some(5_000.0)));
+    }
+
+    #[test]
+    fn slow_requests_are_counted_and_failed_ones_are_among_them() {
+        let mut series = RequestSeries::new("shop", 4, 5_000 * MS).counting_slow(Some(300 * MS));
+        let fast = success(0, 300 * MS);
+        for sample in [fast.clone(), success(0, 301 * MS), failure(0, MS, RequestFailure::Refused), fast] {
+            let number = series.begin(0);
+            series.settle(number, sample);
+        }
+        assert_eq!(number(&series.figures(0), "total.slow"), Some(2.0));
+        series.count(100, 0);
+        assert_eq!(number(&series.figures(0), "total.slow"), Some(52.0));
+        assert_eq!(RequestSeries::new("shop", 4, MS).figures(0).at("total.slow"), Some(&Value::Null));
     }
 
     #[test]
@@ -495,6 +525,5 @@ mod tests {
         let figures = series.figures(0);
         assert_eq!(number(&figures, "errors"), Some(0.0));
         assert_eq!((number(&figures, "total.requests"), number(&figures, "total.failed")), (Some(105.0), Some(5.0)));
-        assert_eq!(series.since_start().map(Histogram::len), Some(100));
     }
 }

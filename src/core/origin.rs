@@ -1,4 +1,4 @@
-//! Where the fields of our own come from in a rehearsal: as the runbook declares them, or else so that its own
+//! Where the fields that a runbook defines get their values in a rehearsal: as it declares, or else such that its own
 //! conditions are GO.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,7 @@ use super::value::{FieldType, Value};
 pub enum Origin {
     /// A quantity of the simulated world.
     Quantity(Quantity),
-    /// What another field has, as far as it has come through a replication.
+    /// The value of another field, as far as it has arrived through a replication.
     Copy {
         /// Whose field.
         probe: ProbeId,
@@ -30,10 +30,11 @@ pub enum Origin {
     Fixed(Value),
 }
 
-/// All fields of our own, by probe and name, or by path (`stats.depth`) where the runbook tells of parts of a field.
+/// All fields that the runbook defines, by probe and name, or by path (`stats.depth`) where it declares parts of a
+/// field.
 pub type Origins = BTreeMap<ProbeId, BTreeMap<String, Origin>>;
 
-/// The origins of every field of our own in the plan.
+/// The origins of every field that the plan's runbook defines.
 pub fn origins(plan: &Plan) -> Origins {
     let wishes: Vec<Wish> = plan.conditions.iter().flat_map(super::expr::Condition::wishes).collect();
     let changed = changed(plan);
@@ -49,7 +50,7 @@ pub fn origins(plan: &Plan) -> Origins {
             .filter_map(|path| Some((path, declared_type(fields, path)?)))
             .collect();
         let in_parts = |name: &str| parts.keys().any(|part| part.split('.').next() == Some(name));
-        // A field that is told part by part is no more than its parts.
+        // A field that is declared part by part has no value besides its parts.
         let whole = fields.iter().filter(|(name, _)| declared.contains_key(*name) || !in_parts(name));
         let whole = whole.map(|(name, &of)| (name.as_str(), of));
         let of = whole.chain(parts.iter().map(|(path, &of)| (*path, of))).map(|(name, of)| {
@@ -122,7 +123,7 @@ fn plain(of: FieldType) -> Value {
     }
 }
 
-/// A value with which every wish is met; with which most are, when they contradict each other.
+/// A value that meets every wish, or most of them when they contradict each other.
 fn inferred(of: FieldType, wishes: &[&Wanted]) -> Value {
     let mut candidates = vec![plain(of)];
     candidates.extend(wishes.iter().filter_map(|wanted| candidate(of, wanted)));
@@ -161,7 +162,7 @@ fn candidate(of: FieldType, wanted: &Wanted) -> Option<Value> {
 }
 
 fn meets(value: &Value, wanted: &Wanted) -> bool {
-    // Nothing is never what was asked for.
+    // Null is never what was asked for.
     if *value == Value::Null {
         return false;
     }

@@ -1,5 +1,5 @@
-//! What is worth looking up for while time passes: gates and checks where the run is, dates that were promised. And what
-//! the run waits for when nothing happens by itself.
+//! What is worth stopping for while a rehearsal skips ahead (gates and checks where the run is, dates that were
+//! promised), and what the run waits for when nothing happens by itself.
 
 use super::action::Action;
 use super::evidence::{Evidence, Verdict};
@@ -7,17 +7,17 @@ use super::ids::StepId;
 use super::plan::{Plan, Step};
 use super::poll::poll;
 use super::rollback::{is_going_back, way_back};
-use super::standing::here;
 use super::state::{Run, StepProgress};
+use super::status::here;
 use super::time::{At, Span};
 use super::{board::Board, progress};
 
-/// How things stand where the run is, as far as nobody decides them.
+/// The state of gates, checks and dates where the run is, apart from what operators decide.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outlook {
     step: Option<StepId>,
     stations: Vec<Station>,
-    /// Whether the stakeholders should have been told something by now.
+    /// Whether a status update to the stakeholders is due.
     update_due: bool,
     /// Whether the step takes longer than it may.
     overdue: bool,
@@ -65,7 +65,7 @@ impl Outlook {
         }
     }
 
-    /// What has changed since an earlier look, in one sentence; `None` when it is nothing, or what facts tell.
+    /// What has changed since an earlier look, in one sentence; `None` when nothing has, or only what facts report.
     pub fn change_since(&self, before: &Outlook) -> Option<String> {
         if self.step == before.step {
             let pairs = self.stations.iter().filter_map(|station| {
@@ -103,7 +103,7 @@ fn stations(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Vec<
     }
 }
 
-/// When the stakeholders should hear something next; past when they should have. `None` when nothing was promised.
+/// When the next status update to the stakeholders is due; in the past when it is late. `None` when none was promised.
 pub fn update_due_at(plan: &Plan, run: &Run) -> Option<At> {
     let comms = plan.comms.as_ref().filter(|_| run.ended.is_none())?;
     Some(run.last_update?.plus(comms.every))
@@ -116,7 +116,7 @@ fn overdue_at(run: &Run, step: Option<&Step>) -> Option<At> {
     Some(run.step(&step.id).started?.plus(step.max?))
 }
 
-/// The next moment after now at which a date is missed that nothing in the world depends on.
+/// The next moment after now at which a date is missed that nothing in the simulated world depends on.
 pub fn next_date(plan: &Plan, run: &Run, now: At) -> Option<At> {
     let dates = [update_due_at(plan, run), overdue_at(run, here(plan, run))];
     dates.into_iter().flatten().filter(|at| *at > now).min()
@@ -124,15 +124,15 @@ pub fn next_date(plan: &Plan, run: &Run, now: At) -> Option<At> {
 
 /// Whether something is under way that ends by itself: anything but a checklist.
 pub fn moves_by_itself(plan: &Plan, run: &Run) -> bool {
-    run.touched().any(|(_, step)| match &step.phase {
+    run.under_way().any(|(_, step)| match &step.phase {
         StepProgress::Running(running) => plan.action(&running.key).and_then(Action::checklist).is_none(),
         StepProgress::Verifying { .. } => true,
         _ => false,
     })
 }
 
-/// What the run waits for its operator to do, when nothing else can bring it on. `None` while something is under way, or
-/// a gate of the next step is shut: that may open by itself.
+/// What the run needs from its operator, when nothing else can move it on. `None` while something is under way, or
+/// while a gate of the next step is shut: that may open by itself.
 pub fn waits_for(plan: &Plan, run: &Run, board: &Board, now: At) -> Option<String> {
     if run.ended.is_some() {
         return Some("the run is over".to_owned());
@@ -149,7 +149,7 @@ pub fn waits_for(plan: &Plan, run: &Run, board: &Board, now: At) -> Option<Strin
     let number = step.number;
     match run.phase(&step.id) {
         StepProgress::Running(_) => Some(format!("the checklist of step {number} waits for you")),
-        StepProgress::InDoubt { .. } => Some(format!("step {number} is in doubt and waits for your word")),
+        StepProgress::InDoubt { .. } => Some(format!("step {number} is in doubt; say what became of it")),
         StepProgress::Pending | StepProgress::Undone { .. } | StepProgress::Failed { .. } => {
             let open = poll(plan, board, now, step).iter().all(|station| station.evidence.open());
             let failed = matches!(run.phase(&step.id), StepProgress::Failed { .. });

@@ -1,4 +1,4 @@
-//! The plan: a runbook that was found good. Nothing edits it during a run.
+//! The plan: a validated runbook. Nothing edits it during a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -51,13 +51,17 @@ pub struct Plan {
     pub conditions: Vec<Condition>,
     /// SHA-256 over the whole resolved plan, in hexadecimal: two plans with one digest do the same.
     pub digest: String,
-    /// SHA-256 over what of it is done and judged, in hexadecimal: rehearsals of a plan count for every plan with the same.
-    /// Titles, names, instructions, dates, people and expected times are not in it.
+    /// SHA-256 over the parts that are executed and judged, in hexadecimal: a rehearsal counts for every plan with the
+    /// same value. Titles, names, instructions, dates, people and expected times are not in it.
     pub substance: String,
     /// Steps by id.
     pub index: BTreeMap<StepId, usize>,
     /// For each step that others need: those that do so directly, in the order of the runbook.
     pub needing: BTreeMap<StepId, Vec<StepId>>,
+    /// For each probe: the conditions that read it.
+    pub readers: BTreeMap<ProbeId, Vec<ConditionId>>,
+    /// Conditions that count the growth of a number.
+    pub counting: Vec<ConditionId>,
 }
 
 impl Plan {
@@ -195,7 +199,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// Whether customers may be kept from writing by something that is left of it.
+    /// Whether its effect, or a part of it, may keep customers from writing.
     pub fn stops_writes(&self) -> bool {
         matches!(self.writes, Some(WriteMark::Stop | WriteMark::Pause))
             || self.work.jobs.iter().any(|job| job.writes == Some(WriteEdge::Stop))
@@ -206,7 +210,7 @@ impl Step {
         self.undo.is_none() && self.reversibility == Reversibility::Free
     }
 
-    /// Whether taking it back waits for something to come true.
+    /// Whether taking it back waits for a condition.
     pub fn waits_to_be_undone(&self) -> bool {
         self.undo.iter().flat_map(|undo| &undo.jobs).any(|job| job.action.waits_within().is_some())
     }
@@ -282,8 +286,8 @@ pub struct Work {
 }
 
 impl Work {
-    /// Jobs on these targets, with their preview. The digest is whoever's who can compute one. A section with a
-    /// deadline is one that takes itself back; its preview says how.
+    /// Builds the work from jobs on these targets, with their preview. The digest is empty: a caller that can compute
+    /// SHA-256 sets it. A section with a deadline takes itself back when it fails; its preview says how.
     pub fn new(jobs: Vec<Job>, deadline: Option<Span>, section: bool, targets: &BTreeMap<TargetId, Target>) -> Self {
         let mut work = Self { jobs, deadline, section, preview: Vec::new(), digest: String::new() };
         work.preview = work.will_do(targets).into_iter().chain(work.will_take_back(targets)).collect();
@@ -316,10 +320,10 @@ impl Work {
     }
 
     /// The jobs of a section, by number from 1, in the order in which it takes them back when it fails, is stopped or
-    /// runs out of time: the last first, of those it has begun. One without an undo stays as it is. Jobs that leave
-    /// nothing behind are left out, and so is everything of what does not take itself back.
+    /// runs out of time: the last begun first. One without an undo stays as it is. Jobs that leave nothing behind are
+    /// left out. Empty for work that does not take itself back.
     pub fn going_back(&self) -> impl Iterator<Item = (usize, &Job)> {
-        // The undo of a step has no deadline: nothing would take that back.
+        // The undo of a step has no deadline, since nothing would take the undo back.
         let jobs = if self.section && self.deadline.is_some() { self.jobs.as_slice() } else { &[] };
         let numbered = jobs.iter().enumerate().rev().map(|(at, job)| (at + 1, job));
         numbered.filter(|(_, job)| job.undo.is_some() || job.action.leaves_the_program())

@@ -38,9 +38,10 @@ impl Probe {
     /// Age from which a reading is stale and no longer opens a gate, counted like every age from the moment its
     /// measurement was meant to begin. `took` is how long the measurement lasted.
     ///
-    /// What a measurement lasted is no silence: after its end a reading is good for two rounds, in which the next one
-    /// can be begun and ended. A round is the interval, or as long as the measurement lasted, and at least one second.
-    /// A measurement that ended later than its limit (the machine was held up) gains nothing by that.
+    /// A long measurement alone does not make a reading stale: after its end a reading is good for two rounds, in which
+    /// the next one can be begun and ended. A round is the interval, or as long as the measurement lasted, and at least
+    /// one second. A measurement that ended later than its limit (the machine was held up) is not good for longer
+    /// because of that.
     pub fn stale_after(&self, took: Span) -> Span {
         self.rounds(2, took)
     }
@@ -62,7 +63,7 @@ macro_rules! define {
         $(probe $probe:ident($probe_type:ident) $probe_word:literal $(pane $pane:ident)?)?
         $(action $action:ident($action_type:ident) $action_word:literal)?
     })*) => {
-        /// The kinds of probe. What a kind tells about itself is asked through [`ProbeSpec`].
+        /// The kinds of probe. [`ProbeSpec`] gives the properties of a kind.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(tag = "kind")]
         #[allow(missing_docs)] // the type of each kind says what it is

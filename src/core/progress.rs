@@ -26,7 +26,7 @@ pub(super) fn begin(
     (Fact::JobStarted { key: key.clone() }, leaves.then_some(Effect::StartJob(key)))
 }
 
-/// A step's checks as they stand. Before its work has ended they are judged without looking back.
+/// A step's checks as they stand. Before its work has ended they are judged on all readings, old ones too.
 pub fn checks(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Vec<Evidence> {
     let since = match run.phase(&step.id) {
         StepProgress::Verifying { since } => *since,
@@ -35,12 +35,12 @@ pub fn checks(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Ve
     step.verify.iter().map(|check| board.check(plan, run, now, check, since)).collect()
 }
 
-/// A job that the core keeps itself ended well.
+/// Decides on the success of a job that the core carries out itself.
 pub(super) fn succeeded(plan: &Plan, run: &Run, running: &Running, summary: String, took: Span) -> Decision {
     ended(plan, run, running, Outcome::Succeeded { summary }, took)
 }
 
-/// A job of a step's work, or of its undo, ended well: the next one begins, or the work is over.
+/// Decides on the success of a job of a step's work or undo: the next one begins, or the work is over.
 fn after_success(plan: &Plan, running: &Running, summary: String, took: Span) -> Decision {
     let key = &running.key;
     let ended = Fact::JobEnded { key: key.clone(), outcome: Outcome::Succeeded { summary }, took };
@@ -67,7 +67,7 @@ pub(super) fn job_ended(plan: &Plan, run: &Run, now: At, key: &JobKey, outcome: 
     let running = match run.phase(&key.step) {
         StepProgress::Running(running) if running.key == *key && run.ended.is_none() => running,
         StepProgress::InDoubt { key: doubtful, .. } if doubtful == key && run.ended.is_none() => {
-            // A job found running by `resume` would be Running; an answer to a doubt is as good as an adoption.
+            // An answer about a job in doubt counts like finding it ended.
             let adoption = Adoption::Ended { outcome, took };
             return job_adopted(plan, run, now, key.clone(), adoption);
         }
@@ -83,8 +83,8 @@ fn ended(plan: &Plan, run: &Run, running: &Running, outcome: Outcome, took: Span
     let key = &running.key;
     let job_ended = |outcome| Fact::JobEnded { key: key.clone(), outcome, took };
     match (key.direction, outcome) {
-        // What was told to stop is over, however it ended.
-        // What may have taken effect does not become a failure by having been told to stop.
+        // Work that was told to stop is over, however it ended. Only a single action whose outcome is unknown stays in
+        // doubt: it may have taken effect.
         (Direction::Do, outcome)
             if running.stopping.is_some() && (is_section(plan, key) || !matches!(outcome, Outcome::Unknown { .. })) =>
         {
@@ -208,7 +208,7 @@ fn revert_below(plan: &Plan, run: &Run, key: &JobKey, cause: String, decision: &
         decision.effects.extend(effect);
         return;
     }
-    // What was never begun has left nothing, whether it could be taken back or not.
+    // A job that was never begun has left nothing, whether it could be taken back or not.
     let begun = usize::from(run.step(&key.step).begun);
     let nothing_left = plan.work(key).is_some_and(|work| {
         work.jobs.iter().take(begun).all(|job| job.undo.is_some() || !job.action.leaves_the_program())
@@ -251,7 +251,7 @@ pub(super) fn job_adopted(plan: &Plan, run: &Run, now: At, key: JobKey, adoption
     decision
 }
 
-/// Tells a running job to stop. What the core keeps itself ends at once; the world answers in its own time.
+/// Tells a running job to stop. What the core carries out itself ends at once; the world answers when it can.
 pub(super) fn stop(
     plan: &Plan,
     run: &Run,
@@ -288,7 +288,7 @@ pub(super) fn tick(plan: &Plan, run: &Run, board: &Board, now: At) -> Decision {
     if !facts.is_empty() {
         return Decision { facts, effects: Vec::new() };
     }
-    for (id, progress) in run.touched() {
+    for (id, progress) in run.under_way() {
         let Some(step) = plan.step(id) else { continue };
         let decision = match &progress.phase {
             StepProgress::Running(running) => guard_broken(plan, run, board, now, step, running)
@@ -306,7 +306,7 @@ pub(super) fn tick(plan: &Plan, run: &Run, board: &Board, now: At) -> Decision {
     Decision::default()
 }
 
-/// A number whose growth is counted, but which gave no reading when its step began, is counted from its first.
+/// A counted number that gave no reading when its step began is counted from its first reading.
 fn baseline_known(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Option<Decision> {
     let undo = match run.phase(&step.id) {
         StepProgress::Running(running) => running.key.direction == Direction::Undo,
@@ -328,7 +328,7 @@ fn baseline_known(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -
 fn broken<'a>(plan: &Plan, run: &Run, board: &Board, now: At, step: &'a Step) -> Option<(&'a Guard, Evidence)> {
     step.guards.iter().find_map(|guard| {
         board.broken_for(now, guard.condition).filter(|span| *span >= guard.tolerate)?;
-        // The streak may be from before this try, and growth is counted anew.
+        // The streak may be from before this attempt, and growth is counted anew.
         let evidence = board.guard(plan, run, now, guard);
         (evidence.assessment.verdict == Verdict::NoGo).then_some((guard, evidence))
     })
@@ -360,7 +360,7 @@ fn deadline_passed(plan: &Plan, run: &Run, now: At, running: &Running) -> Option
 }
 
 fn passed_deadline(plan: &Plan, run: &Run, now: At, running: &Running) -> Option<Span> {
-    // An undo is not stopped half way by a clock: nothing would take it back.
+    // No deadline stops an undo half way: nothing would take that back.
     if running.stopping.is_some() || running.key.direction != Direction::Do {
         return None;
     }
@@ -369,7 +369,7 @@ fn passed_deadline(plan: &Plan, run: &Run, now: At, running: &Running) -> Option
     (now.since(started) >= deadline).then_some(deadline)
 }
 
-/// Waits and soaks are kept here, so that a restart cannot lose or repeat them.
+/// Waits and soaks are timed by the core, so a restart neither loses nor repeats them.
 fn kept_job_due(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, running: &Running) -> Option<Decision> {
     let passed = running.passed(now);
     match plan.action(&running.key)?.kept()? {
@@ -378,10 +378,14 @@ fn kept_job_due(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, run
         }
         Kept::Wait(Wait::Until(until)) => {
             let conditions = plan.until(&running.key);
-            if conditions.iter().all(|id| board.is_go_since(plan, run, now, *id, running.since)) {
+            let is_go = conditions.iter().all(|id| board.is_go_since(plan, run, now, *id, running.since));
+            let held = conditions.iter().map(|id| board.held(now, *id).unwrap_or(Span::ZERO)).min();
+            // What was so before the wait began says nothing about what it waits for.
+            let held = held.unwrap_or(Span::ZERO).min(passed);
+            if is_go && held >= until.hold {
                 return Some(succeeded(plan, run, running, format!("true after {passed}"), passed));
             }
-            if passed < until.within {
+            if passed < until.within || (is_go && passed < until.longest()) {
                 return None;
             }
             let open: Vec<String> = conditions
@@ -391,7 +395,11 @@ fn kept_job_due(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, run
                 .filter(|term| term.verdict != Verdict::Go)
                 .map(|term| term.why.unwrap_or_else(|| format!("{} but {}", term.text, term.actual)))
                 .collect();
-            let what = format!("not true within {}: {}", until.within, open.join("; "));
+            let what = if open.is_empty() {
+                format!("not true for {} within {}", until.hold, until.longest())
+            } else {
+                format!("not true within {}: {}", until.within, open.join("; "))
+            };
             Some(ended(plan, run, running, Outcome::Failed { what }, passed))
         }
         Kept::Soak(soak) => soaked(plan, run, board, now, step, running, soak.length),
@@ -399,8 +407,8 @@ fn kept_job_due(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, run
     }
 }
 
-/// A soak is over when it was watched for `length` with every guard GO. Time in which one is not does not count, and
-/// both ends of such a time are facts.
+/// Decides whether a soak is over: it was watched for `length` with every guard GO. Time in which a guard is not GO
+/// does not count; both ends of such a time are facts.
 fn soaked(
     plan: &Plan,
     run: &Run,

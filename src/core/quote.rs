@@ -1,8 +1,8 @@
-//! Texts quoted for the place they are put into, and the placeholders of secrets, which are put there late.
+//! Texts quoted for the place they are put into, and placeholders of secrets, which are filled in late.
 //!
-//! A plan holds no secret: where one belongs stands `«secret:NAME»`. Quotes that are written around it would not
-//! hold a value that has quotes in it, so the placeholder says how the value is escaped when it comes:
-//! `«secret:NAME|conninfo|literal»`, from the inside out.
+//! A plan holds no secret, only the placeholder `«secret:NAME»`. Quotes around it would not protect a value that has
+//! quotes in it, so the placeholder says how its value is to be escaped: `«secret:NAME|conninfo|literal»`, from the
+//! inside out.
 
 const OPEN: &str = "«secret:";
 const CLOSE: char = '»';
@@ -32,8 +32,8 @@ impl Quoting {
         }
     }
 
-    /// `text` with its quotes, whatever is in it and however the server reads backslashes. Placeholders in it stay,
-    /// and note how their values are to be escaped.
+    /// Quotes `text`, whatever is in it and however the server reads backslashes. Placeholders in it stay, and note how
+    /// their values are to be escaped.
     pub fn quote(self, text: &str) -> String {
         match self {
             Quoting::Conninfo => format!("'{}'", self.between(text)),
@@ -46,7 +46,7 @@ impl Quoting {
         }
     }
 
-    /// `text` as it stands between the quotes: of a literal, those of `E'…'`.
+    /// Escapes `text` as it stands between the quotes; for a literal those of `E'…'`.
     pub fn escape(self, text: &str) -> String {
         match self {
             Quoting::Conninfo => text.replace('\\', r"\\").replace('\'', r"\'"),
@@ -72,12 +72,12 @@ impl Quoting {
 pub struct Placeholder<'t> {
     /// The secret's name in the runbook.
     pub name: &'t str,
-    /// Words of quotings, each behind a `|`.
+    /// Names of quotings, each after a `|`.
     quotings: &'t str,
 }
 
 impl<'t> Placeholder<'t> {
-    /// That of a secret which is put in as it is.
+    /// The placeholder of a secret whose value is not quoted.
     pub fn plain(name: &'t str) -> Self {
         Self { name, quotings: "" }
     }
@@ -90,12 +90,12 @@ impl<'t> Placeholder<'t> {
         Some((before, Self { name, quotings }, after))
     }
 
-    /// Whether `text` has the beginning of one.
+    /// Whether `text` contains the start of a placeholder.
     pub fn begins_in(text: &str) -> bool {
         text.contains(OPEN)
     }
 
-    /// The same, put into one more pair of quotes.
+    /// The same placeholder inside one more pair of quotes.
     fn and(self, quoting: Quoting) -> String {
         format!("{OPEN}{}{}{AND}{}{CLOSE}", self.name, self.quotings, quoting.word())
     }
@@ -105,7 +105,7 @@ impl<'t> Placeholder<'t> {
         self.quotings().last().flatten()
     }
 
-    /// `value` as it belongs in the placeholder's place. `None` when the placeholder asks for a quoting there is not.
+    /// Returns `value` escaped for the placeholder's place; `None` when the placeholder names an unknown quoting.
     pub fn fill(self, value: &str) -> Option<String> {
         self.quotings().try_fold(value.to_owned(), |value, quoting| Some(quoting?.escape(&value)))
     }

@@ -12,29 +12,29 @@ use super::value::Value;
 pub struct Reading {
     /// Which probe.
     pub probe: ProbeId,
-    /// The instant the measurement was *meant* to begin: a stall makes a reading old, never fresh. The age of a reading
-    /// counts from here: what it tells may have been so then and no longer.
+    /// The instant at which the measurement was *meant* to begin, so that a stall makes a reading older, never fresher.
+    /// The age of a reading counts from here, since what it says may have changed right after.
     pub at: At,
     /// How long the measurement took from that instant to its end.
     pub took: Span,
-    /// When what was seen was so, where the other side says that it tells of an earlier moment.
+    /// The moment that the reading describes, where the other side says that it is an earlier one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<At>,
     /// What was seen, or why nothing was.
     pub result: Result<Value, Failure>,
-    /// Who answered, where that can be told.
+    /// Which servers answered, where that is known.
     #[serde(default, skip_serializing_if = "Servers::is_empty")]
     pub servers: Servers,
 }
 
 impl Reading {
-    /// The moment of which the reading tells: no later than the beginning of its measurement.
+    /// The moment that the reading describes: no later than the beginning of its measurement.
     pub fn tells_of(&self) -> At {
         self.as_of.map_or(self.at, |as_of| as_of.min(self.at))
     }
 }
 
-/// Why a probe has no value: a sentence for the operator, in terms of what was asked of whom.
+/// Why a probe has no value: a sentence for the operator that says what was asked of whom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{what}")]
 pub struct Failure {

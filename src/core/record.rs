@@ -110,7 +110,7 @@ impl WatchedRecord<'_> {
     }
 }
 
-/// What a rehearsal must be told about a record.
+/// What a rehearsal needs to know about a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RehearsedRecord {
     /// TTL in seconds until something changes it. When absent, the one that the undo of its `dns.update` goes back to,

@@ -1,4 +1,4 @@
-//! What a resumed run must say before anything else.
+//! How a resumed run begins: what its new driver records and looks for first.
 
 use super::fact::Fact;
 use super::ids::Who;

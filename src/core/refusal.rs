@@ -6,7 +6,7 @@ use super::ids::{StepId, Who};
 use super::plan::Plan;
 use super::time::Span;
 
-/// What can be done instead of what was refused. Which key or order does it is known to the front end only.
+/// What can be done instead of what was refused. Only the front end knows which key or order does it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
     /// Wait until it is over.
@@ -122,9 +122,9 @@ pub enum Refusal {
     PointOfNoReturn(StepId),
     /// There is no way back in the runbook.
     NoUndo(StepId),
-    /// There is nothing to take back.
+    /// The step leaves nothing behind, so there is nothing to take back.
     LeavesNothing(StepId),
-    /// The runbook's own way comes first.
+    /// The runbook's own undo has not been tried; it comes first.
     UndoNotTried(StepId),
     /// Something later rests on it.
     NeededBy {
@@ -149,7 +149,7 @@ pub enum Refusal {
     },
     /// Every server is the one that the run has met.
     NoOtherServer,
-    /// It would say nothing.
+    /// The text is empty.
     EmptyText,
     /// The journal has failed.
     JournalFaulted(String),
@@ -160,8 +160,8 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The sentence for people who see the plan, and know its steps by number and title. `advise` puts an advice about a
-    /// step into words, with the key or order that follows it.
+    /// The sentence for the operator, with steps by number and title. `advise` words an advice about a step, with the
+    /// key or order that follows it.
     pub fn told(&self, plan: &Plan, advise: &dyn Fn(&StepId, Advice) -> String) -> String {
         self.sentence(&|id| plan.named(id), advise)
     }
@@ -180,7 +180,7 @@ impl Refusal {
             }
             Self::GateShut { step: id, shut } => format!("{} is gated: {}", step(id), shut.join("; ")),
             Self::GuardBroken { step: id, broken } => format!(
-                "{} would end as soon as it began: guard {broken}; a broken guard cannot be overridden, mend it first",
+                "{} would end as soon as it began: guard {broken}; a broken guard cannot be overridden; correct the cause first",
                 step(id)
             ),
             Self::OverrideForbidden { gate } => {

@@ -34,44 +34,61 @@ pub struct Back {
     pub in_doubt: bool,
 }
 
-/// Plans the way back from the present state. Steps come in the reverse of the order in which they were
-/// started, except that nothing is taken back before what rests on it: a step that was skipped first and done
-/// later is older than what needs it.
+/// Plans the way back from the present state. Steps come in the reverse of the order in which they were started, except
+/// that a step is taken back only after all that need it: one that was skipped first and done later can be newer than a
+/// step that needs it.
 pub fn way_back(plan: &Plan, run: &Run) -> WayBack {
     let mut way = WayBack::default();
-    for id in back_in_order(plan, run) {
-        let Some(step) = plan.step(id) else { continue };
+    for stage in stages(plan, run) {
+        match stage {
+            Ok(back) => {
+                way.cost = way.cost.max(back.cost);
+                way.steps.push(back);
+            }
+            Err(blocked_by) => {
+                way.blocked_by = Some(blocked_by.clone());
+                break;
+            }
+        }
+    }
+    way
+}
+
+/// The first step of the [`way_back`], without planning the rest: the step that cannot be taken back if the way ends
+/// there, `None` if there is nothing left to take back.
+pub fn first_back<'a>(plan: &'a Plan, run: &'a Run) -> Option<Result<Back, &'a StepId>> {
+    stages(plan, run).next()
+}
+
+/// What is taken back, in order; a step that cannot be is an error, and the way ends there.
+fn stages<'a>(plan: &'a Plan, run: &'a Run) -> impl Iterator<Item = Result<Back, &'a StepId>> {
+    let steps = back_in_order(plan, run).filter_map(|id| plan.step(id));
+    steps.filter(|step| step.reversibility == Reversibility::None || !step.leaves_nothing()).map(|step| {
         if step.reversibility == Reversibility::None {
-            way.blocked_by = Some(id.clone());
-            break;
+            return Err(&step.id);
         }
-        if step.leaves_nothing() {
-            continue;
-        }
-        way.cost = way.cost.max(step.reversibility);
-        way.steps.push(Back {
-            step: id.clone(),
+        Ok(Back {
+            step: step.id.clone(),
             cost: step.reversibility,
             has_undo: step.undo.is_some(),
             until: step.undo_until.clone(),
-            in_doubt: matches!(run.phase(id), StepProgress::InDoubt { .. }),
-        });
-    }
-    way
+            in_doubt: matches!(run.phase(&step.id), StepProgress::InDoubt { .. }),
+        })
+    })
 }
 
 /// Whether the run is on its way back: the newest thing that was begun takes something back, or a section does so with
 /// itself.
 pub fn is_going_back(run: &Run) -> bool {
     let reverts = |phase: &StepProgress| matches!(phase, StepProgress::Running(running) if running.key.direction != Direction::Do);
-    if run.touched().any(|(_, step)| reverts(&step.phase)) {
+    if run.under_way().any(|(_, step)| reverts(&step.phase)) {
         return true;
     }
-    let forward = run.touched().filter_map(|(_, step)| step.started).max();
-    run.touched().filter_map(|(_, step)| step.undo_started).max() > forward
+    let (forward, back) = run.last_turns();
+    back > forward
 }
 
-/// The step that was last begun to be taken back, whatever came of it.
+/// The step whose undo began last, whatever its result.
 pub fn newest_back(run: &Run) -> Option<&StepId> {
     let back = run.touched().filter_map(|(id, step)| step.undo_started.map(|at| (at, id)));
     back.max_by_key(|(at, _)| *at).map(|(_, id)| id)
@@ -84,32 +101,35 @@ pub fn to_be_stopped_before(plan: &Plan, run: &Run, id: &StepId) -> Option<StepI
 }
 
 /// Steps with an effect in the order in which they go back: the newest first, but each after all that rest on it.
-fn back_in_order<'a>(plan: &'a Plan, run: &'a Run) -> Vec<&'a StepId> {
+/// Where nothing with an effect rests, nobody looks.
+fn back_in_order<'a>(plan: &'a Plan, run: &'a Run) -> impl Iterator<Item = &'a StepId> {
     let mut seen = BTreeSet::new();
-    let mut ordered = Vec::new();
-    // A depth-first walk with a stack of its own: a step leaves when all that rest on it have left.
+    let mut newest_first = run.effects_newest_first(plan);
+    // A depth-first walk on an explicit stack: a step leaves when all that need it have left.
     let mut stack: Vec<(&StepId, bool)> = Vec::new();
-    for id in run.newest_first() {
-        stack.push((id, false));
-        while let Some((id, rested)) = stack.pop() {
-            if rested {
-                ordered.push(id);
-            } else if seen.insert(id) {
-                stack.push((id, true));
-                stack.extend(plan.needing(id).iter().map(|other| (other, false)));
+    let in_order = std::iter::from_fn(move || {
+        loop {
+            match stack.pop() {
+                Some((id, true)) => return Some(id),
+                Some((id, false)) if seen.insert(id) => {
+                    stack.push((id, true));
+                    stack.extend(run.effects_above(plan, id).map(|other| (other, false)));
+                }
+                Some(_) => {}
+                None => stack.push((newest_first.next()?, false)),
             }
         }
-    }
-    ordered.retain(|id| run.has_effect(id));
-    ordered
+    });
+    in_order.filter(|id| run.has_effect(id))
 }
 
-/// The job with which taking a step back goes on: the first that no earlier try has done, or the waits right before
-/// it, since what was true then may not be true any more. 0 for a first try.
+/// The job with which taking a step back goes on: the first that no earlier attempt has done, or the waits right before
+/// it, since their conditions may no longer hold. 0 for a first attempt.
 pub fn goes_on_with(plan: &Plan, run: &Run, id: &StepId) -> u16 {
     let Some(undo) = plan.step(id).and_then(|step| step.undo.as_ref()) else { return 0 };
     let done = usize::from(run.step(id).undo_done());
-    // Everything done and not undone: nobody knows what is left, so all of it is looked at again.
+    // When every job is done and the step is still not undone, what is left is unknown, so the undo starts again from
+    // its first job.
     let done = undo.jobs.get(..done).filter(|done| done.len() < undo.jobs.len()).unwrap_or_default();
     let waits = done.iter().rev().take_while(|job| matches!(job.action.kept(), Some(Kept::Wait(_)))).count();
     u16::try_from(done.len() - waits).unwrap_or(0)
@@ -119,13 +139,12 @@ pub fn goes_on_with(plan: &Plan, run: &Run, id: &StepId) -> u16 {
 /// would have to be taken back.
 pub fn needed_by(plan: &Plan, run: &Run, id: &StepId) -> Vec<StepId> {
     let rests = |id: &StepId| {
-        matches!(run.phase(id), StepProgress::Running(_))
-            || (run.has_effect(id) && plan.step(id).is_some_and(|step| !step.leaves_nothing()))
+        matches!(run.phase(id), StepProgress::Running(_)) || plan.step(id).is_some_and(|step| !step.leaves_nothing())
     };
-    plan.resting_on(id).into_iter().filter(rests).collect()
+    run.effects_resting_on(plan, id).into_iter().filter(rests).collect()
 }
 
-/// Whether a step keeps a run from being called rolled back.
+/// Whether a step keeps a run from ending as rolled back.
 pub(super) fn is_in_the_way_of_having_rolled_back(run: &Run, step: &Step) -> bool {
     matches!(run.phase(&step.id), StepProgress::Running(_)) || (run.has_effect(&step.id) && !step.leaves_nothing())
 }

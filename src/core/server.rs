@@ -1,7 +1,8 @@
-//! Who answered: which server a reading is from, and how another one is told from it.
+//! Which server answered a reading, and how another server is told apart from it.
 //!
-//! A name can lead elsewhere from one moment to the next: a failover, a restore, a changed record. A reading of another
-//! server says nothing about the one that gates have looked at, so it opens nothing until the operator accepts it.
+//! A name can lead to another server from one moment to the next: a failover, a restore, a changed record. A reading of
+//! another server says nothing about the one that gates have looked at, so it opens nothing until the operator accepts
+//! it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,12 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::TargetId;
 
-/// What makes a server this one and no other: aspects by name, such as `system identifier` and `started`.
+/// What tells one server from every other: aspects by name, such as `system identifier` and `started`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ServerIdentity(BTreeMap<String, String>);
 
-/// The servers behind targets, as far as they told who they are.
+/// The servers behind targets, as far as their identities are known.
 pub type Servers = BTreeMap<TargetId, ServerIdentity>;
 
 impl ServerIdentity {
@@ -25,8 +26,8 @@ impl ServerIdentity {
         Self(known.collect())
     }
 
-    /// How the server that answers now differs from this one, in words; `None` when it is the same. An aspect that is no
-    /// longer told is a difference: nobody knows then.
+    /// How the server that answers now differs from this one, in words; `None` when it is the same. An aspect that is
+    /// no longer reported counts as a difference, since it may have changed.
     pub fn difference(&self, now: &Self) -> Option<String> {
         let names: BTreeSet<&String> = self.0.keys().chain(now.0.keys()).collect();
         let told: Vec<String> = names

@@ -1,8 +1,8 @@
-//! What a runbook says about its rehearsal: what an action changes in the simulated world, and where the fields of
-//! our own that probes report come from there.
+//! What a runbook says about its rehearsal: what an action changes in the simulated world, and where the fields that
+//! the runbook defines get their values there.
 //!
-//! `dns.update`, `wait` and `soak` need no word: what they do is known. SQL, commands, HTTP requests and what people do by
-//! hand are text to us, so the runbook says what they mean.
+//! `dns.update`, `wait` and `soak` need no declaration, since what they do is known. SQL, commands, HTTP requests and
+//! checklists are only text to gonogo, so the runbook says what they change.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,8 +17,8 @@ use super::value::{FieldType, Value};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
-    /// Applications can no longer write to this `postgres` target; replication goes on. Or this `http` target turns writes
-    /// away, as in a maintenance mode; what reads goes on. Customers wait and try again for a while.
+    /// Applications can no longer write to this `postgres` target; replication goes on. Or this `http` target refuses
+    /// writes, as in a maintenance mode; reads go on. Customers wait and try again for a while.
     Fence(TargetId),
     /// Applications can write to this `postgres` target, or through this `http` target, again.
     Open(TargetId),
@@ -26,11 +26,11 @@ pub enum Change {
     Use(TargetId),
     /// Replication of this `postgres.replication` probe begins with a first copy of every table, then streams.
     Replicate(ProbeId),
-    /// Replication of this `postgres.replication` probe streams without a first copy, from where it stood.
+    /// Replication of this `postgres.replication` probe streams without a first copy, from its last position.
     Follow(ProbeId),
-    /// Replication of this `postgres.replication` probe stands still and keeps its place.
+    /// Replication of this `postgres.replication` probe is stopped and keeps its position.
     Pause(ProbeId),
-    /// Replication of this `postgres.replication` probe is gone, with its place.
+    /// Replication of this `postgres.replication` probe is removed, with its position.
     Drop(ProbeId),
     /// The record of a `dns` probe is changed by other means than `dns.update`.
     Point(Point),
@@ -126,7 +126,7 @@ impl Literal {
             (Literal::Int(n), FieldType::Float) => Value::Float(*n as f64),
             (Literal::Float(x), FieldType::Float | FieldType::Any) => Value::Float(*x),
             (Literal::Text(text), FieldType::String | FieldType::Any) => Value::Text(text.clone()),
-            // A template gives text; what it says counts.
+            // A template gives text, which is parsed.
             (Literal::Text(text), FieldType::Int) => Value::Int(text.trim().parse().ok()?),
             (Literal::Text(text), FieldType::Float) => Value::Float(text.trim().parse().ok()?),
             (Literal::Text(text), FieldType::Bool) => Value::Bool(text.trim().parse().ok()?),
@@ -144,7 +144,7 @@ pub fn declared_type(fields: &BTreeMap<String, FieldType>, path: &str) -> Option
     }
 }
 
-/// Where a field of our own comes from in a rehearsal: a value, or a quantity of the simulated world.
+/// Where a field that the runbook defines gets its value in a rehearsal: a value, or a quantity of the simulated world.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Simulated {

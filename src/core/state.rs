@@ -1,6 +1,6 @@
 //! The state of a run: a fold of its facts and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::action::{Action, Kept, Wait};
@@ -8,6 +8,7 @@ use super::durations::Durations;
 use super::evidence::Baselines;
 use super::expr::Asker;
 use super::fact::{Ending, Fact, Mode};
+use super::frontier::{Changed, Frontier, Readiness};
 use super::ids::{StepId, Who};
 use super::plan::{Plan, Step};
 use super::server::Servers;
@@ -46,8 +47,14 @@ pub struct Run {
     pub last: At,
     /// Number of facts.
     pub facts: u64,
-    /// Steps in the order in which they were last started: the way back is its reverse.
-    order: Vec<StepId>,
+    /// What is under way, what could begin, and what would be taken back.
+    frontier: Frontier,
+    /// The step that was started last.
+    newest: Option<StepId>,
+    /// When a step was last begun.
+    last_start: Option<At>,
+    /// When one was last begun to be taken back.
+    last_undo: Option<At>,
     /// How long steps took in rehearsals, as far as that was known when the run began.
     durations: Arc<BTreeMap<StepId, Durations>>,
     /// The servers that this run is about, as they were met or accepted.
@@ -79,7 +86,7 @@ impl Run {
         &self.servers
     }
 
-    /// Takes these for its servers: for a replay that judges readings of an earlier time.
+    /// Replaces the servers of the run, for a replay that judges readings of an earlier time.
     pub fn set_servers(&mut self, servers: Servers) {
         self.servers = servers;
     }
@@ -102,12 +109,59 @@ impl Run {
         self.steps.iter()
     }
 
-    /// Started steps, the newest first: the order in which they would be taken back.
-    pub fn newest_first(&self) -> impl Iterator<Item = &StepId> {
-        self.order.iter().rev()
+    /// The step that was started last, whatever became of it.
+    pub fn started_last(&self) -> Option<&StepId> {
+        self.newest.as_ref()
     }
 
-    /// Whether the step no longer holds back those that need it.
+    /// Steps that are running, verifying or in doubt, by name.
+    pub fn under_way(&self) -> impl Iterator<Item = (&StepId, &StepRun)> {
+        self.frontier.under_way().filter_map(|id| Some((id, self.steps.get(id)?)))
+    }
+
+    /// Steps that are neither under way nor settled and wait for no other, in the order of the plan. Their gates may
+    /// be shut.
+    pub fn startable<'p>(&self, plan: &'p Plan) -> Vec<&'p Step> {
+        self.frontier.open(plan)
+    }
+
+    /// The first of [`Run::startable`].
+    pub fn first_startable<'p>(&self, plan: &'p Plan) -> Option<&'p Step> {
+        self.frontier.first_open(plan)
+    }
+
+    /// When a step was last begun, and when one was last begun to be taken back.
+    pub(super) fn last_turns(&self) -> (Option<At>, Option<At>) {
+        (self.last_start, self.last_undo)
+    }
+
+    /// What was started and has an effect, or has one resting on it, the newest first.
+    pub(super) fn effects_newest_first<'r>(&'r self, plan: &'r Plan) -> impl Iterator<Item = &'r StepId> {
+        self.frontier.roots(plan)
+    }
+
+    /// Steps that need this one directly and have an effect, or have one resting on them.
+    pub(super) fn effects_above<'r>(
+        &'r self,
+        plan: &'r Plan,
+        id: &StepId,
+    ) -> impl DoubleEndedIterator<Item = &'r StepId> {
+        self.frontier.live_above(plan, id)
+    }
+
+    /// Every step with an effect that needs this one, directly or through others.
+    pub(super) fn effects_resting_on(&self, plan: &Plan, id: &StepId) -> Vec<StepId> {
+        let mut seen = BTreeSet::from([id]);
+        let mut found = vec![id];
+        let mut at = 0;
+        while let Some(base) = found.get(at).copied() {
+            found.extend(self.effects_above(plan, base).filter(|other| seen.insert(*other)));
+            at += 1;
+        }
+        found.into_iter().skip(1).filter(|id| self.has_effect(id)).cloned().collect()
+    }
+
+    /// Whether the step no longer keeps those that need it waiting.
     pub fn is_settled(&self, id: &StepId) -> bool {
         matches!(self.phase(id), StepProgress::Done { .. } | StepProgress::Skipped { .. })
     }
@@ -133,7 +187,7 @@ impl Run {
 
     /// Whether any job is under way.
     pub fn is_busy(&self) -> bool {
-        self.steps.values().any(|step| matches!(step.phase, StepProgress::Running(_)))
+        self.under_way().any(|(_, step)| matches!(step.phase, StepProgress::Running(_)))
     }
 
     /// Folds one fact in. Total: a fact that does not fit the state changes what it can and never fails, since
@@ -171,22 +225,26 @@ impl Run {
             _ => {
                 if let Some(id) = fact.step() {
                     let was_undone = matches!(self.phase(id), StepProgress::Undone { .. });
-                    if matches!(fact, Fact::StepStarted { .. }) {
-                        self.order.retain(|other| other != id);
-                        self.order.push(id.clone());
+                    let started = matches!(fact, Fact::StepStarted { .. });
+                    if started {
+                        self.newest = Some(id.clone());
                     }
                     let step = self.steps.entry(id.clone()).or_insert_with(|| UNTOUCHED.clone());
                     step.apply(plan, at, id, fact, &mut self.writes);
+                    self.last_start = self.last_start.max(step.started);
+                    self.last_undo = self.last_undo.max(step.undo_started);
+                    self.has_changed(plan, id, started);
                     if !was_undone && matches!(self.phase(id), StepProgress::Undone { .. }) {
-                        self.no_longer_done_either(plan, at, id);
+                        self.reopen_dependents_without_effect(plan, at, id);
                     }
                 }
             }
         }
     }
 
-    /// A soak promises that its guards were watched all the time, and what is awaited can only come true while
-    /// somebody looks: time without a driver, or with one asleep, counts for neither.
+    /// Leaves out time in which nobody watched, because no driver was there or its machine slept. A soak promises that
+    /// its guards were watched all the time, and a wait can end only while somebody looks, so such time counts for
+    /// neither.
     fn leave_unwatched_time_out(&mut self, plan: &Plan, at: At, away: Span) {
         for step in self.steps.values_mut() {
             match &mut step.phase {
@@ -205,17 +263,31 @@ impl Run {
         }
     }
 
-    /// What rested on a step that is taken back and leaves nothing to take back itself (a check, a wait, a
-    /// checklist) holds no longer: driving forward again does it again.
-    fn no_longer_done_either(&mut self, plan: &Plan, at: At, id: &StepId) {
-        for id in plan.resting_on(id) {
+    /// Reopens steps that need a step that was taken back and that have no effect of their own (a check, a wait, a
+    /// checklist): going forward does them again.
+    fn reopen_dependents_without_effect(&mut self, plan: &Plan, at: At, id: &StepId) {
+        for id in self.effects_resting_on(plan, id) {
             if let Some(resting) = self.steps.get_mut(&id)
                 && matches!(resting.phase, StepProgress::Done { .. })
                 && plan.step(&id).is_some_and(Step::leaves_nothing)
             {
                 resting.phase = StepProgress::Undone { at };
                 resting.left = false;
+                self.has_changed(plan, &id, false);
             }
         }
+    }
+
+    /// Keeps the frontier up to date with a step.
+    fn has_changed(&mut self, plan: &Plan, id: &StepId, started: bool) {
+        let readiness = match self.phase(id) {
+            StepProgress::Running(_) | StepProgress::Verifying { .. } | StepProgress::InDoubt { .. } => {
+                Readiness::UnderWay
+            }
+            _ if self.is_settled(id) => Readiness::Settled,
+            _ => Readiness::Idle,
+        };
+        let changed = Changed { readiness, effect: self.has_effect(id), started };
+        self.frontier.update(plan, id, changed);
     }
 }

@@ -16,34 +16,34 @@ use super::write_pause::WritePause;
 pub struct StepRun {
     /// Where it stands.
     pub phase: StepProgress,
-    /// What the newest try came to do.
+    /// What the newest attempt was to do.
     pub course: Course,
-    /// Number of tries at its work.
+    /// Number of attempts at its work.
     pub attempt: Attempt,
-    /// Number of tries at undoing it.
+    /// Number of attempts at undoing it.
     pub undo_attempt: Attempt,
-    /// When its newest try began.
+    /// When its newest attempt began.
     pub started: Option<At>,
-    /// When its newest undo began; by hand, when it was said to be done.
+    /// When its newest undo began; if it was taken back by hand, when that was reported.
     pub undo_started: Option<At>,
-    /// When its newest try left its last job, verified or not.
+    /// When the last job of its newest attempt ended, verified or not.
     pub ended: Option<At>,
     /// Items of its checklist that are done.
     pub items: BTreeSet<u16>,
     /// Reason of the override with which it was started, shown to the end.
     pub overridden: Option<String>,
-    /// Number of jobs of its work that the newest try has begun.
+    /// Number of jobs of its work that the newest attempt has begun.
     pub begun: u16,
-    /// Why what is under way was told to stop. It outlives a crash: what was to stop does not go on.
+    /// Why what is under way was told to stop. It survives a crash, so that a stopped job does not go on.
     pub stopping: Option<StopWhy>,
-    /// What the newest try counts growth from.
+    /// What the newest attempt counts growth from.
     pub baselines: Baselines,
     /// What its newest undo counts growth from.
     pub undo_baselines: Baselines,
-    /// Whether an earlier try left something in the world. Only taking the step back ends that, whatever becomes of
-    /// later tries.
+    /// Whether an earlier attempt left something in the world. Only taking the step back ends that, whatever happens in
+    /// later attempts.
     pub left: bool,
-    /// What each job of the newest try, or of its newest undo, came to.
+    /// The result of each job of the newest attempt, or of its newest undo.
     pub results: Vec<JobResult>,
 }
 
@@ -66,13 +66,13 @@ pub(super) static UNTOUCHED: StepRun = StepRun {
     results: Vec::new(),
 };
 
-/// What the newest try of a step came to do: one of these at a time. It outlives a crash.
+/// What the newest attempt of a step was to do, one of these at a time. It survives a crash.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Course {
     /// Its work, which is not done or did not end well.
     #[default]
     Working,
-    /// Its work, which ended well: its checks say something about it.
+    /// Its work, which ended well, so its checks are meaningful.
     Worked,
     /// It is a section and goes, or went, back by itself.
     Reverting {
@@ -81,12 +81,12 @@ pub enum Course {
     },
     /// Somebody takes it back, or tried to.
     TakingBack {
-        /// Number of jobs of its undo that are done: a further try goes on behind them.
+        /// Number of jobs of its undo that are done; another attempt goes on after them.
         done: u16,
     },
 }
 
-/// What a job came to.
+/// The result of a job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobResult {
     /// Which.
@@ -98,7 +98,7 @@ pub struct JobResult {
 }
 
 impl Default for Attempt {
-    /// No try yet.
+    /// No attempt yet.
     fn default() -> Self {
         Attempt(0)
     }
@@ -135,9 +135,9 @@ pub enum StepProgress {
     InDoubt {
         /// Since when.
         at: At,
-        /// The job nobody knows about.
+        /// The job whose result is unknown.
         key: JobKey,
-        /// Why nobody knows.
+        /// Why it is unknown.
         why: String,
     },
     /// Left out with a reason.
@@ -146,7 +146,7 @@ pub enum StepProgress {
         at: At,
         /// Why.
         reason: String,
-        /// Whether an earlier try, which had failed, has left something in the world.
+        /// Whether an earlier attempt, which had failed, has left something in the world.
         effect: bool,
     },
     /// Taken back.
@@ -163,7 +163,7 @@ pub enum FailureCause {
     Recorded(String),
     /// Taking it back failed, as it was recorded.
     UndoFailed(String),
-    /// The operator found that this try did not happen; an earlier one has left something behind.
+    /// The operator found that this attempt did not happen; an earlier one has left something behind.
     EarlierTryLeft {
         /// How the operator knows.
         reason: String,
@@ -183,7 +183,7 @@ pub enum FailureCause {
 }
 
 impl StepRun {
-    /// Why the newest try goes, or went, back by itself.
+    /// Why the newest attempt goes, or went, back by itself.
     pub fn reverting(&self) -> Option<&str> {
         match &self.course {
             Course::Reverting { why } => Some(why),
@@ -298,7 +298,7 @@ impl StepRun {
                 if let StepProgress::Running(running) = &mut self.phase {
                     running.stopping = None;
                 }
-                // It may go back after its work was done, when writes flowed again.
+                // A section may go back after its work was done and writes flowed again.
                 if marks == Some(WriteMark::Pause) {
                     writes.stop(at);
                 }
@@ -311,7 +311,7 @@ impl StepRun {
             }
             Fact::StepFailed { why, reverted, .. } => {
                 self.ended = Some(at);
-                // What went back in this try may still be there from an earlier one.
+                // What this attempt took back may still be there from an earlier one.
                 let reverted = *reverted && !self.left;
                 self.phase = StepProgress::Failed { at, why: FailureCause::Recorded(why.clone()), reverted };
                 if reverted && stops_writes {
@@ -385,7 +385,7 @@ impl StepRun {
     }
 }
 
-/// Where a step stands after the operator said what became of its job.
+/// The state of a step after the operator said what became of its job.
 fn resolved(at: At, key: &JobKey, last: bool, finding: Finding, reason: &str, left: bool) -> StepProgress {
     let reason = reason.to_owned();
     let failed = |why| StepProgress::Failed { at, why, reverted: false };

@@ -1,6 +1,6 @@
 //! What a word, an address or a name in a runbook may look like.
 
-/// Words that CEL keeps for itself (its language definition, "Syntax").
+/// Words that CEL reserves (its language definition, "Syntax").
 const RESERVED: [&str; 21] = [
     "as",
     "break",

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ids::TargetId;
+use super::simulate::Literal;
 
 /// A database, a DNS zone or a web service, named once and used by probes and actions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -42,10 +43,9 @@ impl Target {
             },
             Target::Http(http) => {
                 let url = without_user(&http.url);
-                match &http.connect {
-                    Some(connect) => format!("{url} by way of {connect}"),
-                    None => url,
-                }
+                let connect = http.connect.iter().map(|connect| format!(" by way of {connect}"));
+                let proxy = http.proxy.iter().map(|proxy| format!(" through {}", without_user(&proxy.url)));
+                std::iter::once(url).chain(connect).chain(proxy).collect()
             }
         }
     }
@@ -60,6 +60,31 @@ pub fn place(id: &TargetId, targets: &BTreeMap<TargetId, Target>) -> String {
 }
 
 impl Http {
+    /// A service at that address, with defaults for everything else.
+    pub fn of(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            connect: None,
+            headers: BTreeMap::new(),
+            ca: None,
+            client_certificate: None,
+            basic_auth: None,
+            proxy: None,
+            version: None,
+        }
+    }
+
+    /// The version of HTTP that is spoken; `None` when what is written is none.
+    pub fn spoken(&self) -> Option<HttpVersion> {
+        let Some(version) = &self.version else { return Some(HttpVersion::default()) };
+        match version.to_string().trim_matches('"') {
+            "1.1" => Some(HttpVersion::One),
+            "2" => Some(HttpVersion::Two),
+            "auto" => Some(HttpVersion::Auto),
+            _ => None,
+        }
+    }
+
     /// The host in its URL, without port and brackets; `None` when there is none.
     pub fn host(&self) -> Option<&str> {
         let (_, rest) = self.url.split_once("://")?;
@@ -204,6 +229,62 @@ pub struct Http {
     /// Headers sent with every request.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// File with the certificate authority in PEM that is trusted in place of those of the system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// The certificate that is shown when the service asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<ClientCertificate>,
+    /// User and password that are sent with every request (RFC 7617).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basic_auth: Option<BasicAuth>,
+    /// The HTTP proxy that everything goes through: `CONNECT` for https, absolute addresses for http. None is taken from the
+    /// environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<HttpProxy>,
+    /// The version of HTTP: `1.1`, `2`, or `auto` for what the server prefers (over TLS; plain HTTP is then 1.1). 1.1 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Literal>,
+}
+
+/// A certificate of one's own, with its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClientCertificate {
+    /// File with the certificate in PEM, and after it those that lead to its authority.
+    pub certificate: String,
+    /// File with its private key in PEM.
+    pub key_file: String,
+}
+
+/// A user and the password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BasicAuth {
+    /// The user.
+    pub user: String,
+    /// The password, normally `{{ secrets.NAME }}`.
+    pub password: String,
+}
+
+/// An HTTP proxy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HttpProxy {
+    /// Its address, for example `http://proxy.example.com:3128`.
+    pub url: String,
+    /// User and password that it asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basic_auth: Option<BasicAuth>,
+}
+
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// HTTP/1.1.
+    #[default]
+    One,
+    /// HTTP/2; without TLS by prior knowledge (RFC 9113 §3.3).
+    Two,
+    /// What client and server agree on in the TLS handshake (RFC 7301).
+    Auto,
 }
 
 #[cfg(test)]

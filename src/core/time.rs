@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct At(pub i64);
 
 impl At {
-    /// Later than every moment: what has not happened.
+    /// Later than every moment: stands for what never happens.
     pub const NEVER: At = At(i64::MAX);
 
     /// Time from `earlier` to here; zero if `earlier` is later.
@@ -64,6 +64,11 @@ impl Span {
     #[must_use]
     pub const fn secs(secs: u64) -> Self {
         Self(secs.saturating_mul(1_000))
+    }
+
+    /// Whether it has no length.
+    pub fn is_zero(&self) -> bool {
+        self.0 == 0
     }
 
     /// Length in milliseconds.

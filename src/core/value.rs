@@ -1,4 +1,4 @@
-//! Values inside readings, and the shapes they are promised to have.
+//! Values inside readings, and the shapes that are declared for them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,8 +35,8 @@ impl Value {
         })
     }
 
-    /// Puts a value where `path` leads: keys of records and positions (from 0) in lists. What is null on the way becomes a
-    /// record. Whether there was such a place.
+    /// Puts a value at `path`: keys of records and positions (from 0) in lists. A null on the way becomes a record.
+    /// Returns whether there was such a place.
     pub fn put(&mut self, path: &str, value: Value) -> bool {
         let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
         if *self == Value::Null {
@@ -144,8 +144,8 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
-/// The type a value is promised to have, known before any probe has run, so that `lag.byte` is an error when
-/// the runbook is checked and not at three in the morning.
+/// The declared type of a value, known before any probe has run, so that a mistake like `lag.byte` is found when the
+/// runbook is checked and not during the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// True or false.
@@ -160,7 +160,7 @@ pub enum Shape {
     List(Box<Shape>),
     /// Named fields, all of which are known.
     Record(Vec<Field>),
-    /// Not known before it is measured: nothing is checked.
+    /// Not known before it is measured, so nothing is checked.
     Any,
 }
 

@@ -2,7 +2,7 @@
 
 use super::time::{At, Span};
 
-/// The write pause by the cockpit's own facts. Customers may see a longer one, which their probe measures.
+/// The write pause according to the run's own facts. Customers may see a longer one, which their probe measures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WritePause {
     /// Since when writes have been stopped.

@@ -1,4 +1,4 @@
-//! How the fields of an event are written: masked, harmless, bounded and quoted where they hold a space.
+//! How the fields of an event are written: masked, cleaned, bounded, and quoted where they hold a space.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ pub(super) fn masked() -> impl for<'writer> FormatFields<'writer> + Send + Sync 
 }
 
 fn write(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
-    // Masked first: a secret in the form that cleaning or quoting gives it may not be known.
+    // Masked first: cleaning or quoting can change a secret so that it is no longer recognized.
     let text = fit(&clean(&super::masked(&format!("{value:?}"))));
     if field.name() == "message" {
         return write!(writer, "{text}");
@@ -30,7 +30,7 @@ fn write(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt:
     }
 }
 
-/// Whether it is one string in quotes already, as strings are written that were not asked to be shown.
+/// Whether the text is one quoted string already, as strings with `Debug` formatting are.
 fn is_quoted(text: &str) -> bool {
     let inside = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
     inside.is_some_and(|inside| !inside.replace(r"\\", "").replace(r#"\""#, "").contains('"'))

@@ -1,4 +1,4 @@
-//! The file of the log, and what could not be written to it.
+//! The file of the log, and the count of lines that could not be written to it.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -8,15 +8,16 @@ use tracing_appender::non_blocking::ErrorCounter;
 
 use super::QueueCounter;
 
-/// Writes whole lines. It never fails: what cannot be written is counted, and told as soon as something can be.
+/// Writes whole lines. It never fails: lines that cannot be written are counted, and the count is written as soon as
+/// possible.
 #[derive(Debug)]
 pub(super) struct Lines<W> {
     file: W,
-    /// Lines that found no room in the queue, all of them since the start.
+    /// Lines that the queue had no room for, since the start.
     queue: QueueCounter,
-    /// How many of those have been told.
+    /// How many of those have been reported.
     told: usize,
-    /// Lines that the file did not take and that have not been told.
+    /// Lines that could not be written to the file and have not been reported.
     unwritten: usize,
     /// Whether the last line was cut off by a failure.
     torn: bool,
@@ -27,12 +28,12 @@ impl<W: Write> Lines<W> {
         Self { file, queue: Arc::default(), told: 0, unwritten: 0, torn: false }
     }
 
-    /// Where the counter of the queue belongs once there is one.
+    /// The place for the queue's counter, which is set once there is a queue.
     pub(super) fn counter(&self) -> QueueCounter {
         Arc::clone(&self.queue)
     }
 
-    /// Says how many lines are missing here, if some are.
+    /// Writes how many lines are missing here, if any are.
     fn tell_lost(&mut self) {
         let dropped = self.queue.get().map_or(0, ErrorCounter::dropped_lines);
         let lost = dropped.saturating_sub(self.told).saturating_add(self.unwritten);
@@ -53,14 +54,14 @@ impl<W: Write> Lines<W> {
         } else {
             self.file.write_all(line)
         };
-        // Nobody knows how much of it has arrived.
+        // How much of it was written is unknown.
         self.torn = written.is_err();
         written.is_ok()
     }
 }
 
 impl<W: Write> Write for Lines<W> {
-    /// Takes one line, whole.
+    /// Takes one complete line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.tell_lost();
         if !self.put(line) {
@@ -69,7 +70,7 @@ impl<W: Write> Write for Lines<W> {
         Ok(line.len())
     }
 
-    /// Called when nothing waits any more, and at the end.
+    /// Called when the queue is empty, and at the end.
     fn flush(&mut self) -> io::Result<()> {
         self.tell_lost();
         Ok(())
@@ -80,7 +81,7 @@ impl<W: Write> Write for Lines<W> {
 mod tests {
     use super::*;
 
-    /// A file on a disk that has room for some bytes.
+    /// A file on a disk with room for a limited number of bytes.
     #[derive(Default)]
     struct Disk {
         text: Vec<u8>,
@@ -120,7 +121,7 @@ mod tests {
         assert_eq!(told[3..], ["four", "five"]);
     }
 
-    /// A file that takes nothing until it is let.
+    /// A file that accepts nothing until it is told to.
     struct Slow(std::sync::mpsc::Receiver<()>, std::sync::mpsc::Sender<Vec<u8>>);
 
     impl Write for Slow {
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn lines_without_room_in_the_queue_are_told_even_if_nothing_follows() {
-        // A queue whose thread cannot take anything while the file waits.
+        // A queue whose thread waits for the file and takes nothing meanwhile.
         let (gate, opened) = std::sync::mpsc::channel::<()>();
         let (sent, all) = std::sync::mpsc::channel();
         let lines = Lines::new(Slow(opened, sent));
@@ -147,7 +148,7 @@ mod tests {
         for n in 0..50 {
             queue.write_all(format!("line {n}\n").as_bytes()).unwrap();
         }
-        // Whoever logs was not held up; now the disk answers.
+        // Logging did not wait; now the disk responds.
         let lost = queue.error_counter().dropped_lines();
         assert!((45..50).contains(&lost), "{lost}");
         drop((gate, queue, worker));

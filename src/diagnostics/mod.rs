@@ -1,8 +1,8 @@
 //! Writes the diagnostic log (`--log FILE`): what gonogo itself does, for a report of a fault.
 //!
-//! It is off by default and is not the record of a run: the journal is. Lines are made where something happens, with
-//! `tracing`, and written by a thread of their own from a bounded queue. So a full or dead disk costs lines, which are
-//! counted, and never time. Every field is masked and cleaned here, whoever logs it.
+//! It is off by default and is not the record of a run; the journal is. Lines are made where something happens, with
+//! `tracing`, and written by a thread of their own from a bounded queue. A full or dead disk therefore loses lines,
+//! which are counted, but never delays anything. Every field is masked and cleaned here, whatever code logs it.
 
 mod fields;
 mod lines;
@@ -25,16 +25,16 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use self::lines::Lines;
 use crate::text::clean;
 
-/// The environment variable that says what is logged, in the syntax of `tracing_subscriber::EnvFilter`.
+/// The environment variable that selects what is logged, in the syntax of `tracing_subscriber::EnvFilter`.
 pub const FILTER: &str = "GONOGO_LOG";
 
-/// Events of other packages are not logged: what they say of a connection may hold what is sent over it.
+/// Events of other packages are not logged: those about a connection may contain what is sent over it.
 const OWN_TARGET: &str = "gonogo";
 
 /// Lines that may wait for the disk; more are dropped and counted.
 const WAITING: usize = 8_192;
 
-/// Masks text: what is secret in it is replaced.
+/// Replaces secrets in a text.
 type Mask = Box<dyn Fn(&str) -> String + Send + Sync>;
 
 static MASK: RwLock<Option<Mask>> = RwLock::new(None);
@@ -68,8 +68,8 @@ pub struct DiagnosticLog {
 }
 
 impl DiagnosticLog {
-    /// Begins to log to `path`, which is appended to; a new file is readable by its owner only. What is logged follows
-    /// from [`FILTER`], `info` without it.
+    /// Begins to log to `path`, which is appended to; a new file is readable by its owner only. [`FILTER`] selects what
+    /// is logged, `info` without it.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl DiagnosticLog {
             .buffered_lines_limit(WAITING)
             .thread_name("diagnostics")
             .finish(lines);
-        // The counter is part of the queue, which is made for its writer: the writer gets it afterwards.
+        // The queue's counter exists only after its writer was handed over, so the writer gets it here.
         let _ = counter.set(queue.error_counter());
         let layer = tracing_subscriber::fmt::layer()
             .with_writer(queue)
@@ -115,14 +115,14 @@ fn is_own_target(target: &str) -> bool {
     target.strip_prefix(OWN_TARGET).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
-/// Reads the filter. A name that no event can have is an error and not a log that stays empty.
+/// Reads the filter. A target that no event can have is an error, since the log would stay empty.
 fn filter(text: Result<String, VarError>) -> Result<EnvFilter, DiagnosticsError> {
     let text = match text {
         Ok(text) => text,
         Err(VarError::NotPresent) => String::new(),
         Err(VarError::NotUnicode(_)) => return Err(DiagnosticsError::Filter("it is not UTF-8".to_owned())),
     };
-    // Spans have no names here that a filter could ask for, so each part is a level or begins with a target.
+    // Spans have no names here, so each part of a filter is a level or begins with a target.
     let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
     for part in &parts {
         let target = part.split(['=', '[']).next().unwrap_or_default();
@@ -136,7 +136,7 @@ fn filter(text: Result<String, VarError>) -> Result<EnvFilter, DiagnosticsError>
 }
 
 fn open(path: &Path) -> Result<File, DiagnosticsError> {
-    // Without waiting: the other end of a pipe may never come.
+    // Opened without waiting, since the other end of a pipe may never be opened.
     let flags = rustix::fs::OFlags::NONBLOCK.union(rustix::fs::OFlags::NOCTTY).bits();
     let file = OpenOptions::new()
         .append(true)

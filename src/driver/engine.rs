@@ -29,10 +29,10 @@ use crate::journal::{Ack, Digest, Notice, Record, Recorder};
 use crate::run_view::{RunView, ViewEvent};
 use crate::world::{World, WorldEvent};
 
-/// How often time is looked at while something is under way.
+/// How often timers are checked while something is under way.
 const BUSY_TICK: Duration = Duration::from_millis(50);
 
-/// How often it is looked at while nothing is.
+/// How often they are checked while nothing is.
 const IDLE_TICK: Duration = Duration::from_secs(1);
 
 /// The result of one turn of the engine.
@@ -60,7 +60,7 @@ pub struct Engine<W> {
     leaving: Option<String>,
     left: bool,
     world_ended: bool,
-    /// When time is looked at next.
+    /// When timers are checked next.
     due: Instant,
 }
 
@@ -132,7 +132,7 @@ impl<W: World> Engine<W> {
         }
         tokio::select! {
             biased;
-            // What has ended would answer at once, again and again, and starve the rest.
+            // A channel that has ended would answer at once, every time, and starve the other branches.
             notice = self.journal.notice(), if !self.journal.has_ended() => self.noticed(notice),
             event = self.world.next(), if !self.world_ended => self.happened(event),
             () = sleep_until(self.due) => {}
@@ -233,7 +233,7 @@ impl<W: World> Engine<W> {
     fn happened(&mut self, event: Option<WorldEvent>) {
         match event {
             Some(WorldEvent::Reading(reading)) => {
-                // What time alone has changed is decided first: a late reading must not hide the gap before it.
+                // What time alone has changed is decided first, so that a late reading cannot hide the gap before it.
                 self.pump();
                 let now = self.clock.now();
                 self.journal.reading(now, &reading);
@@ -266,7 +266,8 @@ impl<W: World> Engine<W> {
         let dropped = self.journal.output_in_time(now);
         self.view.update(now, ViewEvent::SamplesDropped(dropped));
         if let Some(since) = self.silent_since() {
-            // The operator asked for it before the silence. Carried out after it, it would come as a surprise.
+            // The operator asked for it before the journal fell silent. Carried out afterwards, it would come as a
+            // surprise.
             self.queue.refuse_operator(now, &Refusal::JournalSilent(now.since(since)));
             if self.leaving.is_some() && !self.awaits_the_world() {
                 self.leave_unrecorded(now.since(since));
@@ -288,13 +289,13 @@ impl<W: World> Engine<W> {
     }
 
     fn next_decision(&mut self, now: At) -> Option<Decision> {
-        // First of all: what was seen and wished for while nobody watched is not decided on.
+        // A lapse is recorded before anything else is decided, since it voids readings and commands from before it.
         if let Some(fact) = self.watchdog.take_lapse() {
             return Some(Decision { facts: vec![fact], effects: Vec::new() });
         }
         if let Some(by_ms) = self.watchdog.wall_clock_jump(&self.clock) {
             warn!(by_ms, "the wall clock was set");
-            // What was seen before may be older than it looks.
+            // Readings from before the jump may be older than their age says.
             if by_ms > 0 {
                 self.forget_the_board(now, "the clock jumped forward".to_owned());
             }
@@ -313,8 +314,8 @@ impl<W: World> Engine<W> {
         decision.ok().filter(|decision| !decision.is_empty())
     }
 
-    /// When nobody has watched for too long, nothing that was seen before counts any more: every hold starts over, and
-    /// what the operator wanted on the picture of then is refused.
+    /// Checks for a gap in watching. After too long a gap every earlier reading is void: every hold starts over, and
+    /// commands given on the picture from before are refused.
     fn look(&mut self, now: At) {
         let gap = self.watchdog.look(now);
         if let Some(gap) = gap.filter(|_| self.view.run().ended.is_none()) {
@@ -349,10 +350,10 @@ impl<W: World> Engine<W> {
         }
     }
 
-    /// Whether something is under way that time alone can change: then time is looked at often.
+    /// Whether something is under way that time alone can change: then timers are checked often.
     fn is_under_way(&self) -> bool {
         self.run()
-            .touched()
+            .under_way()
             .any(|(_, step)| matches!(step.phase, StepProgress::Running(_) | StepProgress::Verifying { .. }))
     }
 
@@ -360,7 +361,7 @@ impl<W: World> Engine<W> {
     /// which must not be left half way. Checklists, waits and soaks go on with the next driver.
     pub fn must_finish(&self) -> bool {
         let plan = self.view.plan();
-        self.run().touched().any(|(_, step)| match &step.phase {
+        self.run().under_way().any(|(_, step)| match &step.phase {
             StepProgress::Running(running) => {
                 plan.action(&running.key).is_some_and(Action::leaves_the_program)
                     || plan.work(&running.key).is_some_and(|work| work.section)
@@ -371,7 +372,7 @@ impl<W: World> Engine<W> {
 
     /// Whether a job in the world has not ended yet, as far as is known, recorded or not.
     fn awaits_the_world(&self) -> bool {
-        self.run().touched().any(|(_, step)| match &step.phase {
+        self.run().under_way().any(|(_, step)| match &step.phase {
             StepProgress::Running(Running { key, .. }) => {
                 self.view.plan().action(key).is_some_and(Action::leaves_the_program) && !self.queue.has_end_of(key)
             }
@@ -439,7 +440,7 @@ impl<W: World> Engine<W> {
         self.queue.pending().is_some()
     }
 
-    /// Since when the journal owes an answer, once that is longer than it should be: nothing can be decided meanwhile.
+    /// Since when an answer of the journal is overdue; nothing can be decided meanwhile. `None` while it is not.
     pub fn silent_since(&self) -> Option<At> {
         let pending = self.queue.pending().filter(|_| self.fault.is_none())?;
         Watchdog::is_silence(self.clock.now().since(pending.at)).then_some(pending.at)

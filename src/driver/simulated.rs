@@ -6,7 +6,7 @@ use crate::run_view::ViewEvent;
 use crate::world::SimulatedTime;
 
 impl<W: SimulatedTime> Engine<W> {
-    /// Takes gaps between two looks for granted: simulated time passes in leaps, and stands still while the journal works.
+    /// Ignores gaps between two looks: simulated time passes in leaps, and stands still while the journal works.
     #[must_use]
     pub fn ignoring_gaps(mut self) -> Self {
         self.watchdog.ignore_gaps();

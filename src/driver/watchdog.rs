@@ -18,7 +18,7 @@ const SILENCE: Span = Span(3_000);
 /// Watches over the looks of an engine, its clock and its journal.
 #[derive(Debug)]
 pub(super) struct Watchdog {
-    /// Whether gaps between two looks mean anything. In simulated time they do not.
+    /// Whether gaps between two looks are reported. In simulated time they mean nothing.
     minds_gaps: bool,
     /// When the engine last looked.
     looked: At,
@@ -34,7 +34,7 @@ impl Watchdog {
         Self { minds_gaps: true, looked: now, unwatched: Span::ZERO, drift: clock.wall_drift() }
     }
 
-    /// Stops minding gaps: time that is simulated passes in leaps, and stands still while the journal works.
+    /// Stops reporting gaps: simulated time passes in leaps, and stands still while the journal works.
     pub(super) fn ignore_gaps(&mut self) {
         self.minds_gaps = false;
     }
@@ -56,8 +56,8 @@ impl Watchdog {
         (away > Span::ZERO).then_some(Fact::WatchLapsed { away })
     }
 
-    /// By how many milliseconds the wall clock was set since the last call, if that is worth recording: somebody set it,
-    /// or a machine whose clocks do not tell has slept.
+    /// By how many milliseconds the wall clock was set since the last call, if that is worth recording: somebody set
+    /// it, or the machine slept and its clocks do not report it.
     pub(super) fn wall_clock_jump(&mut self, clock: &Clock) -> Option<i64> {
         let drift = clock.wall_drift();
         let by_ms = drift - self.drift;
@@ -68,13 +68,14 @@ impl Watchdog {
         Some(by_ms)
     }
 
-    /// Whether a journal that has owed an answer for so long is taken to be silent.
+    /// Whether the journal counts as silent after owing an answer for so long.
     pub(super) fn is_silence(waited: Span) -> bool {
         waited >= SILENCE
     }
 
-    /// Whether the start of a job has waited too long for its record: a disk that hung, a machine that slept. What was GO
-    /// then may not be GO now. What a section takes back by itself is as right then as before.
+    /// Whether the start of a job has waited too long for its record, because a disk hung or the machine slept: what
+    /// was GO then may not be GO now. Jobs by which a section takes itself back are exempt, since they are right at any
+    /// time.
     pub(super) fn is_too_late(&self, key: &JobKey, waited: Span) -> bool {
         self.minds_gaps && waited >= SILENCE && key.direction != Direction::Revert
     }

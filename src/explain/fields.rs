@@ -119,7 +119,7 @@ fn type_of(schema: &Value, of: &Value) -> String {
     }
 }
 
-/// Where a template may stand instead of a value; that is true everywhere and not worth a word.
+/// Whether this alternative is a template. A template may stand for any value, so tables do not mention it.
 fn is_template(option: &Value) -> bool {
     option.get("pattern").and_then(Value::as_str).is_some_and(|pattern| pattern.contains(r"\{\{"))
 }

@@ -27,15 +27,15 @@ pub const GLOSSARY: &[(&str, &str)] = &[
     ("customers", "The probe that reports what customers see: failed requests and the longest pause."),
     (
         "debrief",
-        "What is said at the end of a rehearsal: what went wrong, when it showed, what was done, and what would have been lost.",
+        "The report at the end of a rehearsal: what went wrong, when it showed, what was done, and what would have been lost.",
     ),
     (
         "digest",
-        "A short fingerprint of a text. The digest of a runbook tells whether a rehearsal was of this very plan; the digest of a preview stands in the journal beside the confirmation.",
+        "A short fingerprint of a text. The digest of a runbook shows whether a rehearsal was of exactly this plan; the digest of a preview is recorded in the journal with the confirmation.",
     ),
     (
         "driver",
-        "Whoever drives a run. There is one at a time: a second one is refused, and a driver who lost the run writes nothing more.",
+        "The person or program that drives a run. There is one at a time: a second one is refused, and a driver who lost the run writes nothing more.",
     ),
     (
         "evidence",
@@ -63,7 +63,7 @@ pub const GLOSSARY: &[(&str, &str)] = &[
     ),
     (
         "go",
-        "A gate is GO when its condition is true, from fresh readings, for as long as it must hold. NO-GO means that it is false. UNKNOWN means that nobody can tell. Only GO opens a gate.",
+        "A gate is GO when its condition is true, from fresh readings, for as long as it must hold. NO-GO means that it is false. UNKNOWN means that it cannot be known. Only GO opens a gate.",
     ),
     (
         "guard",
@@ -146,18 +146,18 @@ pub const GLOSSARY: &[(&str, &str)] = &[
     ),
     (
         "simulate",
-        "What an action changes in a rehearsal, or where the fields of a probe come from there. `gonogo check` says where it is missing.",
+        "What an action changes in a rehearsal, or where the fields of a probe get their values there. `gonogo check` says where it is missing.",
     ),
     (
         "stale",
-        "A reading is stale when two intervals of its probe (at least two seconds) have passed since its measurement ended and no newer one has. Where a measurement lasts longer than the interval, twice that time counts instead. A stale reading counts as UNKNOWN. After five intervals its number is no longer shown. The age beside a number counts from the moment its measurement began, or from the earlier one that it tells of (`as_of`).",
+        "A reading is stale when two intervals of its probe (at least two seconds) have passed since its measurement ended and no newer one has. Where a measurement lasts longer than the interval, twice that time counts instead. A stale reading counts as UNKNOWN. After five intervals its number is no longer shown. The age beside a number counts from the moment its measurement began, or from the earlier moment that it describes (`as_of`).",
     ),
     ("step", "The unit that is confirmed, done, checked and taken back. It has one action or one section."),
     ("target", "A database, a DNS zone or a web service, named once and used by probes and actions."),
     ("undo", "What takes a step back. Without one it must be taken back by hand, which `h` (`by-hand`) records."),
     (
         "unknown",
-        "Nobody can tell whether a condition holds: a reading is missing, stale, failed or null. UNKNOWN never opens a gate.",
+        "It cannot be known whether a condition holds: a reading is missing, stale, failed or null. UNKNOWN never opens a gate.",
     ),
     ("vars", "Values of a runbook, used as `{{ vars.NAME }}`. `--set NAME=VALUE` replaces one."),
     (

@@ -17,7 +17,7 @@ const READINGS: &[Column] = &[
     Column::long("null when", "null when "),
 ];
 
-/// Actions that never leave the program, which no list of kinds has: word and example.
+/// Actions that never leave the program, which are not in the list of kinds: word and example.
 const OWN: &[(&str, &str)] = &[
     ("manual", include_str!("own/manual.yaml")),
     ("wait", include_str!("own/wait.yaml")),
@@ -83,7 +83,7 @@ fn blocks(entry: &KindEntry, titled: bool, schema: &Value) -> Vec<PagePart> {
     blocks
 }
 
-/// An action of the core's own.
+/// The page of an action that the core carries out itself.
 fn own(word: &'static str, example: &'static str, schema: &Value) -> ReferencePage {
     let of = action_option(schema, word);
     let text = of.map(description).unwrap_or_default();

@@ -60,7 +60,7 @@ fn block(block: &PagePart) -> String {
     }
 }
 
-/// A table without the columns in which nothing stands.
+/// A table without its empty columns.
 fn table(columns: &[Column], rows: &[Vec<String>]) -> String {
     let used: Vec<usize> = (0..columns.len())
         .filter(|at| rows.iter().any(|row| row.get(*at).is_some_and(|text| !text.is_empty())))

@@ -1,4 +1,4 @@
-//! The reference: a page for each kind of probe and action, and for each word of the language.
+//! The reference: a page for each kind of probe and action, and for each term of the language.
 //!
 //! Pages are made from the types: fields from the JSON Schema of runbooks, readings, example and rights from the catalog of
 //! kinds. The same pages stand below `docs/` and in the terminal (`gonogo explain`), so that they cannot contradict each other.
@@ -61,7 +61,7 @@ pub enum PagePart {
     Heading(u8, String),
     /// A paragraph.
     Text(String),
-    /// Named things with what there is to say of each. A row has as many cells as there are columns.
+    /// Named things with their descriptions. A row has as many cells as there are columns.
     Rows(&'static [Column], Vec<Vec<String>>),
     /// Text that is shown as it is.
     Code(&'static str),
@@ -72,7 +72,7 @@ pub enum PagePart {
 pub struct Column {
     /// Heading in a table.
     pub head: &'static str,
-    /// What stands before the cell where there is no table.
+    /// The text before the cell where there is no table.
     pub before: &'static str,
     /// Whether the cell is a sentence, which gets lines of its own where there is no table.
     pub long: bool,

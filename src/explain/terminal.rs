@@ -1,4 +1,4 @@
-//! The reference on lines: wrapped to the width of a terminal, plain when it is piped.
+//! The reference as lines for a terminal: wrapped to its width, plain when it is piped.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use textwrap::{Options, fill};
 
 use super::{Column, PagePart, ReferencePage, Subject, pages};
 
-/// How a page is set.
+/// How a page is laid out.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
     /// Columns of a line. Examples are not wrapped: they are there to be copied.
@@ -85,12 +85,12 @@ fn entry(columns: &[Column], row: &[String], layout: Layout) -> String {
     text
 }
 
-/// A sentence without strong words; what is code keeps its signs, so that `that` can be told from the word.
+/// A sentence without Markdown's strong marks; code keeps its backticks, so that `that` can be told from the word.
 fn plain(text: &str) -> String {
     text.replace("**", "")
 }
 
-/// A name without the signs of Markdown.
+/// A name without Markdown's marks.
 fn bare(text: &str) -> String {
     plain(text).replace('`', "")
 }

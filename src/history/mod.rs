@@ -1,4 +1,4 @@
-//! History: the numbers that were measured and the lines that were printed lately, for panes. The journal is the record.
+//! History: recent measurements and output lines, for panes. It is not the record; the journal is.
 
 mod output;
 mod series;

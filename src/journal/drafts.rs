@@ -24,8 +24,8 @@ pub(super) fn keep(runs: &Path) -> Option<File> {
     Some(runs)
 }
 
-/// Takes away what killed starts have left, unless somebody is making a run just now. It is only litter: what cannot be
-/// taken away stays until the next time.
+/// Removes what killed starts have left, unless somebody is creating a run just now. Nothing depends on it: what cannot
+/// be removed stays until the next time.
 pub(super) fn sweep(runs: &Path) {
     let Ok(alone) = File::open(runs) else { return };
     if alone.try_lock().is_err() {

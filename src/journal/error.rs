@@ -131,7 +131,7 @@ impl JournalError {
     pub(super) fn database(doing: &'static str, path: impl Into<PathBuf>, cause: rusqlite::Error) -> Self {
         let path = path.into();
         if cause.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) {
-            return Self::NotAJournal { path, why: "it is no database".to_owned() };
+            return Self::NotAJournal { path, why: "it is not a database".to_owned() };
         }
         Self::Database { doing, path, cause: Arc::new(cause) }
     }

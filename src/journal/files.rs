@@ -30,14 +30,14 @@ pub(super) fn ensure_dir(path: &Path) -> Result<(), JournalError> {
         ensure_dir(parent)?;
     }
     match create_dir(path) {
-        // Another process made it in between: as good.
+        // Another process made it in between, which is fine.
         Err(JournalError::Io { cause, .. }) if cause.kind() == io::ErrorKind::AlreadyExists => {}
         other => other?,
     }
     sync_dir(parent.unwrap_or(Path::new(".")))
 }
 
-/// Takes group and world off a directory of ours that lets them in.
+/// Removes the access of group and others from a directory of ours.
 pub(super) fn tighten_dir(path: &Path) -> Result<(), JournalError> {
     let mode = fs::metadata(path).map_err(|cause| JournalError::io("look at", path, cause))?.permissions().mode();
     if mode.trailing_zeros() >= 6 {

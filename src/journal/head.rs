@@ -1,11 +1,10 @@
-//! A copy of the chain's head beside the journal, by which records cut off the end are missed.
+//! A copy of the chain's head beside the journal: it shows when records were cut off the end.
 //!
-//! Kept by a thread of its own, because replacing a file durably takes two syncs more. The copy
-//! follows the journal and is never ahead of it: at once after a lone decision, once a second in a
-//! burst, and always when the journal is closed. A driver that was ousted without noticing keeps
-//! its copy to itself: it never puts an older head in place of a newer one. Measured with `benches/journal.rs`: following
-//! every record of a burst doubles the time of any sync on that disk (p50 0.33 against 0.17 ms);
-//! once a second it cannot be seen.
+//! Kept by a thread of its own, because replacing a file durably takes two more syncs. The copy follows the journal and
+//! is never ahead of it: at once after a single decision, once a second in a burst, and always when the journal is
+//! closed. A driver that was replaced without noticing never puts an older head in place of a newer one. Measured with
+//! `benches/journal.rs`: following every record of a burst doubles the time of any sync on that disk (p50 0.33 against
+//! 0.17 ms); once a second has no measurable effect.
 
 use std::{
     fs, io,
@@ -19,7 +18,7 @@ use super::{Head, JournalError, files};
 
 const NAME: &str = "head";
 
-/// What the copy is called before it is in place; the lease follows.
+/// Name of the copy before it is in place, followed by the number of the lease.
 const DRAFT: &str = "head.new.";
 
 /// Least time between two writes of the copy: in a burst they would compete with the journal for
@@ -40,7 +39,7 @@ pub(super) fn read(dir: &Path) -> Result<Option<Head>, JournalError> {
 
 /// Writes the copy now, unless there is a newer one. Drivers under different leases do not get into each other's way.
 pub(super) fn write(dir: &Path, head: Head, epoch: i64) -> Result<(), JournalError> {
-    // Whatever cannot be read is replaced: whether it may be was judged when the journal was opened.
+    // A copy that cannot be read is replaced; opening the journal has checked it already.
     if read(dir).is_ok_and(|there| there.is_some_and(|there| there.seq > head.seq)) {
         return Ok(());
     }
@@ -50,9 +49,9 @@ pub(super) fn write(dir: &Path, head: Head, epoch: i64) -> Result<(), JournalErr
     files::replace(dir, NAME, &format!("{DRAFT}{epoch}"), &line)
 }
 
-/// Removes what earlier drivers that were killed had not put in place.
+/// Removes drafts of earlier drivers that were killed before they put them in place.
 fn remove_drafts(dir: &Path) {
-    // Litter that nobody reads: what cannot be removed stays.
+    // Nobody reads these files, so one that cannot be removed may stay.
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry.file_name().to_str().is_some_and(|name| name.starts_with(DRAFT)) {
             let _ = fs::remove_file(entry.path());
@@ -174,7 +173,7 @@ mod tests {
         std::thread::scope(|scope| {
             for epoch in 1..=2 {
                 let dir = dir.path();
-                // The first was ousted at its tenth record.
+                // The first was replaced at its tenth record.
                 let of = move |n: u64| if epoch == 1 { n.min(10) } else { n + 10 };
                 scope.spawn(move || {
                     for n in 1..=200 {

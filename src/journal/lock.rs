@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{JournalError, RunId, files};
 use crate::text::clean;
 
-/// Longest text the lock file may hold: it is read by others, and may be anybody's.
+/// Longest text the lock file may hold: others read it, and anybody may have written it.
 const NOTE_LIMIT: u64 = 64 << 10;
 
 /// How long to wait for a lock whose holder has not signed. Covers a holder between taking the
@@ -66,7 +66,7 @@ impl Holder {
         }
     }
 
-    /// Whether the process can be seen to be gone. On another machine that cannot be told.
+    /// Whether the process is known to be gone. For another machine that cannot be known.
     fn is_gone(&self) -> bool {
         self.host == host()
             && rustix::process::Pid::from_raw(self.pid)

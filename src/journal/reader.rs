@@ -11,8 +11,8 @@ use super::{
     sqlite::digest,
 };
 
-/// Rows per query. No read transaction stays open between queries, so that a slow reader never
-/// keeps the driver's log from being folded.
+/// Rows per query. No read transaction stays open between queries, so that a slow reader never keeps the driver's
+/// write-ahead log from being checkpointed.
 const CHUNK: i64 = 512;
 
 const COLUMNS: &str = "seq, at_ms, kind, version, body, hash";

@@ -1,4 +1,5 @@
-//! Who takes decisions and samples off the driver's hands: a thread of its own, or nobody but the driver.
+//! How the driver hands over decisions and samples: to a thread of its own, or written at once on the driver's own
+//! thread.
 
 use tokio::sync::mpsc;
 
@@ -15,7 +16,7 @@ pub trait Recorder: Send {
     /// Hands over a sample. Samples may be lost, decisions may not.
     fn sample(&mut self, sample: Sample);
 
-    /// How many samples were not kept: no room, or no journal. They may be lost, but not in silence.
+    /// How many samples were not kept: no room, or no journal. They may be lost, but the loss is counted.
     fn samples_dropped(&self) -> u64;
 
     /// Gives up on a disk that does not answer: dropping the recorder no longer waits for it.

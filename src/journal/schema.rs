@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
 use super::JournalError;
 
-/// "gngo" in ASCII: `SQLite`'s `application_id`, by which a foreign database is told apart
+/// "gngo" in ASCII: `SQLite`'s `application_id`, by which a foreign database is recognized
 /// (<https://sqlite.org/pragma.html#pragma_application_id>).
 const APPLICATION_ID: i64 = 0x676e_676f;
 
@@ -102,10 +102,10 @@ fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
         Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
     };
-    // Never CREATE: files are made by us, with their mode. Never URI: a path is a path.
+    // Without CREATE, since we make files ourselves, with their mode. Without URI, so that a path is only a path.
     let conn = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(std::time::Duration::from_millis(BUSY_MS.into()))?;
-    // The file may have been prepared by somebody else: its schema gets no powers.
+    // The file may come from somebody else, so nothing in its schema is trusted to run.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     conn.pragma_update(None, "cell_size_check", true)?;
@@ -117,8 +117,8 @@ fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
 fn make_durable(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "journal_mode", "wal")?;
     conn.pragma_update(None, "synchronous", "full")?;
-    // Checkpoints are ours to time (see `Journal::tidy`): SQLite's own would delay an
-    // acknowledgement, and it swallows their errors.
+    // We choose when to checkpoint (see `Journal::tidy`): SQLite's automatic checkpoints would delay an
+    // acknowledgement, and their errors are swallowed.
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
     conn.pragma_update(None, "journal_size_limit", 16 << 20)?;
     let mode: String = conn.pragma_query_value(None, "journal_mode", |row| row.get(0))?;

@@ -71,7 +71,7 @@ impl Journal {
         &self.dir
     }
 
-    /// What was found beside the record when it was opened, in one line: nothing rests on it, but somebody should know.
+    /// A warning from opening the journal, in one line. The record is whole without it, but somebody should know.
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
     }
@@ -131,8 +131,8 @@ impl Journal {
 
     /// Ends the journal: from here every call gives this error.
     fn finish(&mut self, end: JournalError) -> JournalError {
-        // Closing would otherwise write once more: fold the log into the database and delete it.
-        // Should this setting fail the close is as safe as SQLite makes it.
+        // Closing would otherwise write once more, to fold the log into the database and delete it. If this setting
+        // fails, the close is as safe as SQLite makes it.
         let _ = self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
         self.end = Some(end.clone());
         end
@@ -204,7 +204,7 @@ impl Ledger for Journal {
         if self.pages < TIDY_PAGES {
             return Ok(());
         }
-        // PASSIVE waits for nobody; what a reader still needs is folded in next time.
+        // PASSIVE does not wait; pages that a reader still needs are written back next time.
         let folded = self
             .conn
             .prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")

@@ -132,7 +132,7 @@ impl Store {
         let drafting = drafts::keep(&self.runs);
         let draft = RunDir { id: id.clone(), path: drafts::path(&self.runs, id, holder) };
         let lock = build(&draft, new, holder).inspect_err(|_| {
-            // The reason is on its way to the operator; what is left of the draft is only litter.
+            // The error goes to the operator; what is left of the draft may stay.
             let _ = fs::remove_dir_all(&draft.path);
         })?;
         fs::rename(&draft.path, &dir.path).map_err(|cause| {
@@ -193,8 +193,8 @@ impl Store {
         }
     }
 
-    /// The newest run that is wanted. Names tell the minute; what was begun in the same one is told apart by the
-    /// journals. Runs that cannot be read are passed over.
+    /// The newest run that `wanted` accepts. Names give the minute; runs of the same minute are ordered by their
+    /// journals. Runs that cannot be read are skipped.
     pub fn newest(&self, wanted: impl Fn(&Reader) -> bool) -> Result<Option<RunId>, JournalError> {
         let mut newest: Option<(Timestamp, RunId)> = None;
         for id in self.ids()?.into_iter().rev() {

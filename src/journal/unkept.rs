@@ -1,9 +1,9 @@
-//! The ledger of those who only look: it answers like a journal and keeps nothing.
+//! A ledger for those who only watch: it answers like a journal and stores nothing.
 
 use super::{Head, JournalError, Ledger, NewRecord, Record, RunId, Sample};
 
-/// Chains what it is given, so that everything above it works as ever, and forgets it at once: somebody may look on for
-/// days.
+/// Chains the records it is given, so that its callers work as usual, and drops them at once, since somebody may watch
+/// for days.
 #[derive(Debug)]
 pub struct Unkept {
     head: Head,

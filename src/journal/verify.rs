@@ -11,7 +11,7 @@ use rusqlite::Row;
 use super::{Digest, Head, JournalError, NotedHead, Reader, RunId, chain, head::read as read_head, sqlite::digest};
 use crate::text::clean;
 
-/// After so many findings the rest is left unsaid: the journal is beyond naming its damage.
+/// Most findings that are listed. A journal with more is too damaged for a longer list to help.
 const FINDINGS: usize = 64;
 
 /// How far a renumbering of later records is looked for.
@@ -221,7 +221,7 @@ pub fn verify(reader: &Reader, expected: Option<&NotedHead>) -> Result<VerifyRep
         Some(noted) if noted.seq == 0 => behind(head.seq),
         Some(noted) if hash_at(noted.seq) == Some(noted.hash) => behind(head.seq - noted.seq),
         Some(noted) => {
-            // A damaged record is named already; this is for a chain that fits in itself.
+            // A damaged record is reported already; this is for a chain that is consistent in itself.
             if findings.is_empty() {
                 findings.push(Damage::Rewritten { seq: noted.seq, noted: noted.hash });
             }
@@ -325,7 +325,7 @@ impl<'a> Walk<'a> {
             place: 1,
             before: Some(Head::genesis(run).hash),
         };
-        // A forged number may be anything; what stands out there was not written there.
+        // A forged number may be anything; a record that far out was not written there.
         let last = links.last().map_or(0, |link| link.seq.min(FARTHEST));
         while walk.place + walk.offset <= last {
             if walk.findings.len() >= FINDINGS {
@@ -355,7 +355,8 @@ impl<'a> Walk<'a> {
     fn step(&mut self) {
         let here = self.at(self.place + self.offset);
         let Some(before) = self.before else {
-            // After a gap nothing says what the record builds on; it vouches for the next one.
+            // After a gap nothing shows what this record builds on, so it is accepted and the next one is checked
+            // against it.
             match here {
                 Some((index, link)) => self.accept(index, link.hash),
                 None => self.skip_gap(),
@@ -370,7 +371,7 @@ impl<'a> Walk<'a> {
         if let Some((index, link)) = self.search(&before) {
             self.moved.push((self.place, link.seq));
             self.accept(index, link.hash);
-            // Do the records after it stand just as far off? Then they were pushed along.
+            // If the next record is off by the same distance, an insertion shifted all later ones.
             let shift = link.seq.saturating_sub(self.place - 1);
             if self.at(self.place.saturating_add(shift)).is_some_and(|(_, next)| next.builds_on(&link.hash, self.place))
             {
@@ -391,7 +392,7 @@ impl<'a> Walk<'a> {
             .map(|(index, (link, _))| (index, *link))
     }
 
-    /// A record stands here that was not written here, and the right one is nowhere.
+    /// Reports the wrong record at this place; the one that belongs here is nowhere.
     fn name_misfit(&mut self, index: usize, link: Link, before: Digest) {
         let next = self.links.get(index + 1);
         if let Some(next) = next.filter(|next| next.seq == link.seq + 1) {
@@ -428,7 +429,7 @@ impl<'a> Walk<'a> {
             .zip(&self.taken)
             .find(|(link, taken)| !**taken && (here + 1..=FARTHEST).contains(&link.seq))
             .map(|(link, _)| link.seq - self.offset);
-        // Without one this place is the end, and all that is left stands elsewhere.
+        // Without a next record this place is the end, and all that is left stands elsewhere.
         match next {
             Some(next) => {
                 self.findings.push(Damage::Missing { from: self.place, to: next - 1 });
@@ -445,7 +446,7 @@ impl<'a> Walk<'a> {
                 self.findings.push(Damage::Inserted { seq: link.seq });
             }
         }
-        // Records pushed along by an insertion are still in order: that is said once, above.
+        // Records shifted by an insertion are still in order, and the insertion is reported above.
         let in_order = self.moved.is_sorted_by_key(|(_, found_at)| *found_at);
         if !in_order || self.findings.is_empty() {
             self.findings

@@ -112,7 +112,7 @@ impl Writer {
         if first {
             queue.since = Some(Instant::now());
         }
-        // In between nothing is due: no need to wake the thread for every sample.
+        // In between no sample is due, so the thread need not wake for each.
         let wake = first || queue.samples.len() == SAMPLE_BATCH;
         drop(queue);
         if wake {
@@ -125,8 +125,8 @@ impl Writer {
         self.shared.queue().dropped
     }
 
-    /// Gives the thread up to its disk: dropping this no longer waits for it. What was handed over is written if the
-    /// disk comes back before the process ends.
+    /// Stops waiting for a thread whose disk hangs: dropping this no longer waits for it. What was handed over is
+    /// written if the disk comes back before the process ends.
     pub fn abandon(&mut self) {
         self.shared.queue().closing = true;
         self.shared.changed.notify_one();

@@ -194,7 +194,7 @@ enum Outcome {
 /// Why one try did not succeed.
 enum Setback {
     /// Worth another try.
-    Passing(String),
+    Transient(String),
     /// Not worth one.
     Final(String),
 }
@@ -268,10 +268,10 @@ impl Customer {
             match tokio::time::timeout_at(deadline, self.attempt(turn, order)).await {
                 Ok(Ok(web)) => return Outcome::Answered(web),
                 Ok(Err(Setback::Final(reason))) => return Outcome::Failed(reason),
-                Ok(Err(Setback::Passing(why))) if Instant::now() + RETRY_INTERVAL < deadline => {
+                Ok(Err(Setback::Transient(why))) if Instant::now() + RETRY_INTERVAL < deadline => {
                     reason = why;
                 }
-                Ok(Err(Setback::Passing(why))) => return Outcome::Failed(why),
+                Ok(Err(Setback::Transient(why))) => return Outcome::Failed(why),
                 Err(_) => {
                     return Outcome::Failed(format!("out of patience; before that: {reason}"));
                 }
@@ -284,28 +284,29 @@ impl Customer {
     /// One try on a fresh connection: a kept one would never notice that DNS moved.
     async fn attempt(&mut self, turn: u64, order: Option<Uuid>) -> Result<LabSide, Setback> {
         let address = self.resolve().await?;
-        let passing = |what: &str, error: &dyn std::error::Error| Setback::Passing(format!("{what}: {error}"));
-        let web = self.webs.get(&address).ok_or_else(|| Setback::Passing(format!("no web service at {address}")))?;
-        let stream = TcpStream::connect(web).await.map_err(|error| passing("cannot connect", &error))?;
+        let transient = |what: &str, error: &dyn std::error::Error| Setback::Transient(format!("{what}: {error}"));
+        let web = self.webs.get(&address).ok_or_else(|| Setback::Transient(format!("no web service at {address}")))?;
+        let stream = TcpStream::connect(web).await.map_err(|error| transient("cannot connect", &error))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
-            .map_err(|error| passing("no HTTP", &error))?;
+            .map_err(|error| transient("no HTTP", &error))?;
         // Its errors come out of `send_request` too.
         tokio::spawn(connection);
         let response =
-            sender.send_request(self.message(turn, order)?).await.map_err(|error| passing("no answer", &error))?;
+            sender.send_request(self.message(turn, order)?).await.map_err(|error| transient("no answer", &error))?;
         let status = response.status();
         let web = match response.headers().get("x-shop-web").map(hyper::header::HeaderValue::as_bytes) {
             Some(b"old") => Ok(LabSide::Old),
             Some(b"new") => Ok(LabSide::New),
             _ => Err(Setback::Final("an answer from neither web service".into())),
         };
-        let body = response.into_body().collect().await.map_err(|error| passing("half an answer", &error))?.to_bytes();
+        let body =
+            response.into_body().collect().await.map_err(|error| transient("half an answer", &error))?.to_bytes();
         match status {
             StatusCode::OK if order.is_none() => web,
             StatusCode::CREATED if order.is_some() => web,
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-                Err(Setback::Passing(format!("{status} {}", String::from_utf8_lossy(&body))))
+                Err(Setback::Transient(format!("{status} {}", String::from_utf8_lossy(&body))))
             }
             _ => Err(Setback::Final(format!("{status} {}", String::from_utf8_lossy(&body)))),
         }
@@ -337,13 +338,13 @@ impl Customer {
         }
         let response = dns::ask(&self.provider, self.resolver, self.name.clone(), RecordType::A, true)
             .await
-            .map_err(|error| Setback::Passing(format!("cannot resolve: {error}")))?;
+            .map_err(|error| Setback::Transient(format!("cannot resolve: {error}")))?;
         let found = response.answers.iter().find_map(|record| match record.data {
             RData::A(address) => Some((address.0, record.ttl)),
             _ => None,
         });
         let (address, ttl) =
-            found.ok_or_else(|| Setback::Passing(format!("no address: {}", response.metadata.response_code)))?;
+            found.ok_or_else(|| Setback::Transient(format!("no address: {}", response.metadata.response_code)))?;
         self.known = Some((address, now + Duration::from_secs(ttl.into())));
         Ok(address)
     }

@@ -20,7 +20,7 @@ mod web;
 mod zone;
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read as _, Write as _};
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -93,6 +93,9 @@ pub struct LabOptions {
     /// addresses.
     #[serde(default)]
     pub one_address: bool,
+    /// How much later the new web service answers than it could.
+    #[serde(default)]
+    pub slow: Duration,
     /// How long the lab stays when no cockpit is attached.
     pub linger: Duration,
 }
@@ -109,6 +112,7 @@ impl LabOptions {
             ttl_seconds: 20,
             replication: true,
             one_address: false,
+            slow: Duration::ZERO,
             linger: Duration::from_mins(15),
         }
     }
@@ -183,6 +187,9 @@ pub enum LabError {
     /// The supervisor could not bring the lab up; the text is its own error.
     #[error("{0}")]
     Start(String),
+    /// The lab that is running does not know what was asked of it.
+    #[error("the lab does not follow: it is of another version of this program; end it with `gonogo lab --down`")]
+    NotHeard,
     /// Something did not happen in time.
     #[error("{what} within {limit:?}")]
     Timeout {
@@ -240,11 +247,40 @@ impl Lab {
             .map_err(LabError::io(format!("cannot attach to the lab at {}", self.attach_socket.display())))
     }
 
+    /// Lets a web service answer this much later than it could, from its next request on; with zero, as soon as it can.
+    pub fn slow_down(&self, side: LabSide, by: Duration) -> Result<(), LabError> {
+        let failed = || LabError::io("cannot tell the lab how slow to be");
+        let order = serde_json::to_string(&LabOrder::Slow { side, by })
+            .map_err(|source| LabError::Json { what: "what is asked of the lab", source })?;
+        let mut connection = UnixStream::connect(&self.attach_socket).map_err(failed())?;
+        connection.set_read_timeout(Some(ORDER_LIMIT)).map_err(failed())?;
+        connection.write_all(format!("{order}\n").as_bytes()).map_err(failed())?;
+        let mut answer = String::new();
+        BufReader::new(connection.take(ANSWER_LONGEST)).read_line(&mut answer).map_err(failed())?;
+        if answer.trim_end() == DONE { Ok(()) } else { Err(LabError::NotHeard) }
+    }
+
     fn from_state(dir: PathBuf, state: state::LabState) -> Self {
         let state::LabState { vars, pid, started_at, attach_socket, .. } = state;
         Self { vars, pid, dir, started_at, attach_socket }
     }
 }
+
+/// What can be asked of a running lab: one JSON object on a line of its own, through the socket to which cockpits attach.
+/// The lab answers with [`DONE`] on a line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum LabOrder {
+    /// A web service answers this much later than it could.
+    Slow { side: LabSide, by: Duration },
+}
+
+/// The lab's answer to an order that it has followed.
+const DONE: &str = "done";
+/// How long an answer may take.
+const ORDER_LIMIT: Duration = Duration::from_secs(10);
+/// Longest answer that is read, bytes.
+const ANSWER_LONGEST: u64 = 1_024;
 
 /// What the supervisor tells the process that started it, one JSON object per line on standard output.
 #[derive(Debug, Serialize, Deserialize)]

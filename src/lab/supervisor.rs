@@ -15,8 +15,8 @@ use std::time::Duration;
 use hickory_proto::rr::Name;
 use hickory_proto::rr::rdata::A;
 use hickory_server::Server;
-use tokio::io::AsyncReadExt;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::process::Child;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -29,9 +29,14 @@ use super::postgres::{self, ADMINISTRATOR, Cluster, Installation};
 use super::resolver::Resolver;
 use super::shop::{self, APPLICATION, DATABASE, Passwords};
 use super::state::{self, ClusterState, LabState, Lock, Paths};
-use super::web::WebService;
+use super::web::{Slowness, WebService};
 use super::zone::Zone;
-use super::{APP_NAME, LabError, LabOptions, LabSide, Message, NEW_ADDRESS, OLD_ADDRESS, TSIG_NAME, ZONE};
+use super::{
+    APP_NAME, DONE, LabError, LabOptions, LabOrder, LabSide, Message, NEW_ADDRESS, OLD_ADDRESS, TSIG_NAME, ZONE,
+};
+
+/// Most bytes of orders through one connection.
+const ORDERS_LONGEST: u64 = 64 * 1_024;
 
 /// Is the lab until it ends: the body of the hidden subcommand `lab-serve`.
 ///
@@ -139,8 +144,10 @@ impl World {
 
         progress("opening the shop");
         let database = |port, user| passwords.config(port, user, DATABASE);
-        for (side, listener) in [LabSide::Old, LabSide::New].into_iter().zip(web_listeners) {
-            let web = WebService::new(side, database(old_port, APPLICATION), database(new_port, APPLICATION));
+        let slowness = Arc::new([Duration::ZERO, options.slow].map(|by| Arc::new(Slowness::new(by))));
+        for ((side, listener), slow) in [LabSide::Old, LabSide::New].into_iter().zip(web_listeners).zip(&*slowness) {
+            let (old, new) = (database(old_port, APPLICATION), database(new_port, APPLICATION));
+            let web = WebService::new(side, old, new, Arc::clone(slow));
             self.tasks.spawn(web.serve(listener));
         }
         self.tasks.spawn(shop::heartbeat(database(old_port, ADMINISTRATOR)));
@@ -161,7 +168,7 @@ impl World {
             Control { memory, old: database(old_port, ADMINISTRATOR), new: database(new_port, ADMINISTRATOR) };
         self.tasks.spawn(control_server.serve(control_listener));
 
-        let attachments = self.accept_attachments(&state.attach_socket)?;
+        let attachments = self.accept_attachments(&state.attach_socket, slowness)?;
         state.vars = vars(&Facts {
             ports: [old_port, new_port],
             webs: &webs,
@@ -239,19 +246,25 @@ impl World {
         Ok((authoritative, addresses))
     }
 
-    /// Counts the open connections to the attachment socket.
-    fn accept_attachments(&mut self, socket: &std::path::Path) -> Result<watch::Receiver<usize>, LabError> {
+    /// Counts the open connections to the attachment socket, and follows the orders that come in through them.
+    fn accept_attachments(
+        &mut self,
+        socket: &std::path::Path,
+        slowness: Arc<[Arc<Slowness>; 2]>,
+    ) -> Result<watch::Receiver<usize>, LabError> {
         let listener =
             UnixListener::bind(socket).map_err(LabError::io(format!("cannot listen on {}", socket.display())))?;
         let (count, counted) = watch::channel(0_usize);
         self.tasks.spawn(async move {
-            while let Ok((mut connection, _)) = listener.accept().await {
+            while let Ok((connection, _)) = listener.accept().await {
                 let count = count.clone();
+                let slowness = Arc::clone(&slowness);
                 count.send_modify(|n| *n += 1);
                 tokio::spawn(async move {
-                    // Whatever is said is ignored; what counts is the end, however it comes.
-                    let mut ignored = [0; 64];
-                    while connection.read(&mut ignored).await.is_ok_and(|n| n > 0) {}
+                    // Its end counts, however it comes.
+                    if let Err(error) = follow(connection, &slowness).await {
+                        tracing::debug!(%error, "an attachment ended early");
+                    }
                     count.send_modify(|n| *n -= 1);
                 });
             }
@@ -274,6 +287,23 @@ impl World {
         // Last, since it says where the rest is: what could not be removed is found again by the next start.
         state::remove_dir(&self.paths.dir())
     }
+}
+
+/// Follows orders until the connection ends. What is no order is not answered.
+async fn follow(connection: UnixStream, [old, new]: &[Arc<Slowness>; 2]) -> io::Result<()> {
+    let (source, mut answers) = connection.into_split();
+    // A line that is too long ends the reading of lines, and with it the connection.
+    let mut lines = BufReader::new(source.take(ORDERS_LONGEST)).lines();
+    while let Some(line) = lines.next_line().await? {
+        let Ok(LabOrder::Slow { side, by }) = serde_json::from_str(&line) else { continue };
+        tracing::info!("the {side} web service answers {by:?} later than it could");
+        match side {
+            LabSide::Old => old.set(by),
+            LabSide::New => new.set(by),
+        }
+        answers.write_all(format!("{DONE}\n").as_bytes()).await?;
+    }
+    Ok(())
 }
 
 /// What [`vars`] are made of.

@@ -13,6 +13,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
@@ -44,6 +45,26 @@ pub(super) struct WebService {
     old: Config,
     new: Config,
     state: Mutex<LabState>,
+    slowness: Arc<Slowness>,
+}
+
+/// How much later a web service answers than it could. It may change at any time.
+#[derive(Debug)]
+pub(super) struct Slowness(watch::Sender<Duration>);
+
+impl Slowness {
+    pub(super) fn new(by: Duration) -> Self {
+        Self(watch::Sender::new(by))
+    }
+
+    /// Sets how much later requests are answered that come from now on.
+    pub(super) fn set(&self, by: Duration) {
+        self.0.send_replace(by);
+    }
+
+    fn get(&self) -> Duration {
+        *self.0.borrow()
+    }
 }
 
 struct LabState {
@@ -88,8 +109,8 @@ enum Failure {
 
 impl WebService {
     /// A service named `name` that starts on the database of the same side.
-    pub(super) fn new(name: LabSide, old: Config, new: Config) -> Self {
-        Self { name, old, new, state: Mutex::new(LabState { database: name, idle: Vec::new() }) }
+    pub(super) fn new(name: LabSide, old: Config, new: Config, slowness: Arc<Slowness>) -> Self {
+        Self { name, old, new, state: Mutex::new(LabState { database: name, idle: Vec::new() }), slowness }
     }
 
     /// Serves for ever.
@@ -108,6 +129,10 @@ impl WebService {
 
     async fn answer(&self, request: Request<Incoming>) -> Reply {
         let path = request.uri().path().to_owned();
+        // What is slow is the service of customers, not the switch of those who run it.
+        if !path.starts_with("/admin/") {
+            tokio::time::sleep(self.slowness.get()).await;
+        }
         match (request.method(), path.as_str()) {
             (&Method::GET, "/") => self.page().await,
             (&Method::GET, "/orders/recent") => self.recent_orders().await,

@@ -35,10 +35,10 @@ struct Watched {
     stands: Option<Judgement>,
 }
 
-/// What is known about one side.
+/// What is known about a side, or about one kind of request to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WatchedSide {
-    /// The worst of its requests.
+    /// How it compares with the baseline; the worst of the requests of a side.
     pub verdict: LatencyVerdict,
     /// Requests until the next judgement.
     pub next_in: u64,
@@ -100,6 +100,12 @@ impl BaselineWatch {
         self.nearest(now)?.requests.get(request)
     }
 
+    /// What is known about one kind of request to a side.
+    pub fn request(&self, side: &str, request: &str) -> Option<WatchedSide> {
+        let watched = self.series.get(&(side.to_owned(), request.to_owned()))?;
+        Some(watched.known(request, self.length))
+    }
+
     /// What is known about a side: the worst of its kinds of request. INCONCLUSIVE until each was judged once.
     pub fn side(&self, side: &str) -> Option<WatchedSide> {
         let of_side = self.series.iter().filter(|((of, _), _)| of == side);
@@ -138,29 +144,45 @@ impl BaselineWatch {
     }
 }
 
-/// A reading of the `http` probe: the figures of its sides, with what is known from the baseline beside them.
+/// A reading of the `http` probe: the figures of each kind of request on each of its sides, with what is known from the
+/// baseline beside them. In a `profile` they stand under the names of the requests; otherwise a side has one kind.
 pub fn judged_reading(
-    sides: impl IntoIterator<Item = (String, Value)>,
+    sides: impl IntoIterator<Item = (String, Vec<(String, Value)>)>,
+    profile: bool,
     watch: Option<&BaselineWatch>,
-    request: &str,
     now: At,
 ) -> Value {
-    let judged = |(side, mut figures): (String, Value)| {
-        let known = watch.and_then(|watch| watch.side(&side));
-        if let Value::Map(figures) = &mut figures {
-            let of = |field: fn(&WatchedSide) -> Value| known.as_ref().map_or(Value::Null, field);
-            figures.insert("verdict".to_owned(), of(|known| known.verdict.as_str().into()));
-            figures.insert("needs".to_owned(), of(|known| known.needs.into()));
-            figures.insert("next_in".to_owned(), of(|known| known.next_in.into()));
-            figures.insert("why".to_owned(), of(|known| known.why.clone().into()));
-            figures.insert("baseline".to_owned(), recorded(watch, request, now));
-        }
-        (side, figures)
-    };
-    let mut all: BTreeMap<String, Value> = sides.into_iter().map(judged).collect();
+    let mut all = BTreeMap::new();
+    for (side, requests) in sides {
+        let judged = requests.into_iter().map(|(request, mut figures)| {
+            put_known(&mut figures, watch.and_then(|watch| watch.request(&side, &request)).as_ref());
+            if let Value::Map(figures) = &mut figures {
+                figures.insert("baseline".to_owned(), recorded(watch, &request, now));
+            }
+            (request, figures)
+        });
+        let value = if profile {
+            let mut value = Value::map(judged);
+            put_known(&mut value, watch.and_then(|watch| watch.side(&side)).as_ref());
+            Some(value)
+        } else {
+            { judged }.next().map(|(_, figures)| figures)
+        };
+        all.extend(value.map(|value| (side, value)));
+    }
     let verdict = watch.map_or(Value::Null, |watch| watch.verdict().as_str().into());
     all.insert("verdict".to_owned(), verdict);
     Value::Map(all)
+}
+
+/// Puts beside figures what is known from the baseline, each null without one.
+fn put_known(figures: &mut Value, known: Option<&WatchedSide>) {
+    let Value::Map(figures) = figures else { return };
+    let of = |field: fn(&WatchedSide) -> Value| known.map_or(Value::Null, field);
+    figures.insert("verdict".to_owned(), of(|known| known.verdict.as_str().into()));
+    figures.insert("needs".to_owned(), of(|known| known.needs.into()));
+    figures.insert("next_in".to_owned(), of(|known| known.next_in.into()));
+    figures.insert("why".to_owned(), of(|known| known.why.clone().into()));
 }
 
 /// The figures of the recording that is used, each null without one.

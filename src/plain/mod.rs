@@ -1,8 +1,8 @@
-//! The cockpit without a screen: lines in, lines out. For screen readers, pipes, CI and terminals that are dead.
+//! The cockpit without a screen: lines in, lines out. For screen readers, pipes, CI and terminals that cannot show it.
 //!
-//! It tells what the screen would show when it changes, and never more than was asked for otherwise. What a step
-//! looked like when it was last *printed* is what a confirmation rests on: nobody confirms what nobody could read.
-//! Nothing here decides anything, and nothing here waits for a reader.
+//! It prints what the screen would show when that changes, and otherwise only what was asked for. A confirmation rests
+//! on what a step looked like when it was last *printed*, so nobody confirms what nobody could read. Nothing here
+//! decides anything, and nothing here waits for a reader.
 
 mod orders;
 mod streams;
@@ -24,7 +24,7 @@ use crate::core::plan::Step;
 use crate::core::refusal::Refusal;
 use crate::core::time::Span;
 use crate::driver::Turn;
-use crate::pace::Steer;
+use crate::pace::TimeControl;
 use crate::screen::offers::{REPLAYED, WATCHING};
 use crate::screen::{FrontEnd, Text, UiState, ViewContext, back_lines, next_item, told};
 use crate::session::RunSession;
@@ -40,13 +40,14 @@ use tell::{Depth, Told};
 /// Lines waiting to be printed beyond which no more orders are read.
 const QUEUE: usize = 2_000;
 
-/// After this long a batch that is still being printed is not waited for any more before orders are read.
+/// Time after which orders are read although a batch is still being printed.
 const SLOW_READER: Duration = Duration::from_secs(1);
 
-/// How long the last words may take to be printed.
+/// How long the last lines may take to be printed.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// A line fit for any output: nothing in it moves a cursor or ends the line, and it is ASCII where that is wanted.
+/// Makes a line fit for any output: nothing in it moves a cursor or ends the line, and it is ASCII where that is
+/// wanted.
 pub fn printable(line: &str, charset: Charset) -> String {
     let line = clean(line);
     match charset {
@@ -55,7 +56,7 @@ pub fn printable(line: &str, charset: Charset) -> String {
     }
 }
 
-/// Where the printing stands.
+/// The state of printing.
 enum Printing {
     /// Everything handed over has been printed.
     Idle,
@@ -116,7 +117,10 @@ impl<S: RunSession> PlainCockpit<S> {
         }
     }
 
-    /// Runs until the run is over or left. Gives back the session for a last word about it.
+    /// Runs until the run is over or left. Returns the session, for a last message about it.
+    /// Whether the next order is read now: one at a time, and only on a state that is recorded. An order counts as an
+    /// answer to what was printed, so that must be known to be printed first; but when the reader has stopped reading,
+    /// a step can still be stopped.
     ///
     /// # Errors
     ///
@@ -173,7 +177,7 @@ impl<S: RunSession> PlainCockpit<S> {
             && self.queue.len() < QUEUE
     }
 
-    /// Nobody is here any more: nothing new is started, what is under way finishes and is recorded.
+    /// Leaves because nobody is left: nothing new is started, what is under way finishes and is recorded.
     fn detach(&mut self, why: String) {
         warn!(why = %why, "nobody is here any more");
         self.session.leave(why.clone());
@@ -181,7 +185,7 @@ impl<S: RunSession> PlainCockpit<S> {
         self.done |= self.watching;
     }
 
-    /// Stops until the shell brings it back, unless something must be watched.
+    /// Stops until the shell continues it, unless something must be watched.
     fn stop(&mut self) {
         if self.session.must_finish() {
             self.say("not stopped: a job is under way and must be watched; `stop` ends the job");
@@ -246,7 +250,7 @@ impl<S: RunSession> PlainCockpit<S> {
             if self.printing.is_busy() {
                 match timeout(LAST_WORDS, printer.printed()).await {
                     Ok(Ok(())) => self.was_printed(Ok(())),
-                    // How the run was left is recorded; that nobody heard it changes nothing.
+                    // How the run was left is recorded, whether or not anybody read it here.
                     _ => return,
                 }
             }
@@ -265,8 +269,9 @@ impl<S: RunSession> PlainCockpit<S> {
                 }
                 self.listening = false;
                 if self.session.is_replay() && !self.session.status().leaving {
-                    // Nobody steers it any more: the rest is told at once. There is no further to go than the end.
-                    let _ = self.session.steer(Steer::End);
+                    // Without input nobody controls the pace, so the rest is told at once. Being at the end already is
+                    // no error.
+                    let _ = self.session.control_time(TimeControl::End);
                     self.report();
                 }
                 self.leave("the input ended");
@@ -291,8 +296,8 @@ impl<S: RunSession> PlainCockpit<S> {
     /// Carries out an order, or says in one sentence why not.
     fn carry_out(&mut self, order: Order) -> Result<(), String> {
         let Some(order) = self.look(order)? else { return Ok(()) };
-        if let Some(steer) = order.steer() {
-            return self.steer(steer);
+        if let Some(control) = order.control_time() {
+            return self.control_time(control);
         }
         if self.session.is_replay() {
             return Err(REPLAYED.to_owned());
@@ -347,10 +352,10 @@ impl<S: RunSession> PlainCockpit<S> {
             Order::Note { text: words } => (None, Command::Note { text: text(words) }),
             Order::Told { text: words } => (None, Command::StatusUpdate { text: text(words) }),
             Order::End { how, reason } => (None, Command::End { how: ending(how, text(reason))? }),
-            // Looked at or steered by above.
+            // These orders were carried out above.
             _ => return Ok(()),
         };
-        // A refusal of an earlier order must not get lost.
+        // A refusal of an earlier order must not be lost.
         self.take_refusal(None);
         self.session.command(command);
         self.take_refusal(step);
@@ -358,15 +363,15 @@ impl<S: RunSession> PlainCockpit<S> {
     }
 
     /// Changes how time passes, and says where that has led.
-    fn steer(&mut self, steer: Steer) -> Result<(), String> {
+    fn control_time(&mut self, control: TimeControl) -> Result<(), String> {
         let told = self.session.log().back().map(|recorded| recorded.seq);
-        self.session.steer(steer)?;
+        self.session.control_time(control)?;
         if self.session.log().back().map(|recorded| recorded.seq) < told {
-            // Back: what is told from here on has been told before.
+            // After going back, later facts are told again.
             self.told = Told::from(self.session.log().back().map(|recorded| recorded.seq));
         }
         let header = self.project(&orders_ui()).header;
-        self.say(format!("{} · {}", header.clock, header.passing.to_plain()));
+        self.say(format!("{} · {}", header.clock, header.shown_time.to_plain()));
         Ok(())
     }
 
@@ -410,7 +415,7 @@ impl<S: RunSession> PlainCockpit<S> {
         })
     }
 
-    /// A confirmation of what was printed, not of what is.
+    /// A confirmation of what was printed last, not of the present state.
     fn confirmation(&self, step: &str, typed: String, second: Option<String>) -> Result<Confirmation, String> {
         let step = self.find(step)?;
         let Some((seen, since)) = self.printed.get(&step.id).cloned() else {
@@ -420,8 +425,8 @@ impl<S: RunSession> PlainCockpit<S> {
         Ok(Confirmation { step: step.id.clone(), typed, second: second.map(Who), seen, shown })
     }
 
-    /// A confirmation of what was told last, whether or not anybody has read it: who has stopped reading can still stop
-    /// a step.
+    /// A confirmation of what was told last, read or not: a step can be stopped even when the reader has stopped
+    /// reading.
     fn confirmation_of_told(&self, step: &str, typed: String) -> Result<Confirmation, String> {
         let Printing::Busy { shown, since } = &self.printing else { return self.confirmation(step, typed, None) };
         let id = self.find(step)?.id.clone();
@@ -445,7 +450,7 @@ impl<S: RunSession> PlainCockpit<S> {
     }
 }
 
-/// What is looked at from here: everything, in a front end that is spoken to by orders.
+/// The state of the interface for orders: with no screen to select from, everything is in view.
 fn orders_ui() -> UiState {
     UiState { front_end: FrontEnd::Orders, ..UiState::default() }
 }

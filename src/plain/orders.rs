@@ -4,7 +4,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::core::fact::Finding;
 use crate::core::nearest::suggestion;
-use crate::pace::Steer;
+use crate::pace::TimeControl;
 
 /// A line.
 #[derive(Debug, Parser)]
@@ -140,12 +140,12 @@ pub(super) enum Order {
     /// let time pass slower
     #[command(visible_alias = "-")]
     Slower,
-    /// let time stand still, or go on
+    /// pause time, or let it continue
     #[command(visible_alias = "w")]
     Pause,
     /// on to where something happens next
     #[command(visible_alias = "f")]
-    Onward,
+    FastForward,
     /// in a replay: to the next decision
     #[command(visible_alias = "→")]
     Next,
@@ -176,15 +176,15 @@ pub(super) enum DoubtAnswer {
 
 impl Order {
     /// What the order wants of the time, if it is about time.
-    pub(super) fn steer(&self) -> Option<Steer> {
+    pub(super) fn control_time(&self) -> Option<TimeControl> {
         Some(match self {
-            Order::Faster => Steer::Faster,
-            Order::Slower => Steer::Slower,
-            Order::Pause => Steer::Pause,
-            Order::Onward => Steer::Onward,
-            Order::Next => Steer::NextDecision,
-            Order::Previous => Steer::PreviousDecision,
-            Order::At { place } => Steer::Place(place.clone()),
+            Order::Faster => TimeControl::Faster,
+            Order::Slower => TimeControl::Slower,
+            Order::Pause => TimeControl::Pause,
+            Order::FastForward => TimeControl::FastForward,
+            Order::Next => TimeControl::NextDecision,
+            Order::Previous => TimeControl::PreviousDecision,
+            Order::At { place } => TimeControl::Place(place.clone()),
             _ => return None,
         })
     }

@@ -1,5 +1,5 @@
-//! Lines in, lines out, signals: each with its own thread or task, so that neither a silent operator nor a reader
-//! who does not read ever holds up the run.
+//! Lines in, lines out, signals: each with its own thread or task, so that neither a silent operator nor a reader that
+//! does not read ever holds up the run.
 
 use std::io::{self, BufRead, Write};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -9,13 +9,14 @@ use tokio::sync::mpsc;
 
 use crate::text::clean_bytes;
 
-/// Longest line that is read, in bytes. A longer one is refused as a whole: half an order is not an order.
+/// Longest line that is read, in bytes. A longer one is refused as a whole, since part of an order could be another
+/// order.
 const LINE_MAX: u64 = 4_096;
 
 /// Lines that may wait to be carried out.
 const WAITING: usize = 64;
 
-/// What the input has to say.
+/// What the input thread reports.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard {
     /// A whole line, clean.
@@ -31,7 +32,7 @@ pub(super) enum Heard {
     Failed(String),
 }
 
-/// The one reader of an input. What one cockpit has not heard the next one hears: a second reader would compete for it.
+/// The one reader of an input. Several cockpits in a row share it, since a second reader would compete for the lines.
 #[derive(Debug)]
 pub struct LineInput {
     heard: mpsc::Receiver<Heard>,
@@ -50,8 +51,8 @@ impl LineInput {
         Ok(Self { heard, ended: false })
     }
 
-    /// What comes next; `None` when the thread has ended without a word. An end is heard by whoever listens. Cancel
-    /// safe.
+    /// What comes next; `None` when the thread has ended without saying so. The end of the input is reported to every
+    /// caller. Cancel safe.
     pub(super) async fn next(&mut self) -> Option<Heard> {
         if self.ended {
             return Some(Heard::Ended { torn: false });
@@ -120,7 +121,7 @@ impl Printer {
 
     /// Hands over a batch; only when the one before has been printed.
     pub(super) fn print(&self, lines: Vec<String>) {
-        // Were the thread gone, `printed` would say so.
+        // If the thread is gone, `printed` reports it.
         let _ = self.batches.try_send(lines);
     }
 
@@ -149,8 +150,8 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals over from the system. What was ignored when the program started (nohup, a background job of
-    /// a script) stays ignored.
+    /// Takes the signals over from the system. Signals that were ignored when the program started (nohup, a background
+    /// job of a script) stay ignored.
     pub(super) fn take() -> io::Result<Self> {
         let unless_ignored = |kind: SignalKind| {
             if crate::term::was_ignored(kind.as_raw_value()) { Ok(None) } else { signal(kind).map(Some) }

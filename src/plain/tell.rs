@@ -1,5 +1,5 @@
-//! What is told: every fact, the step where the run is when its picture changes, probes that begin or cease to fail,
-//! and what can be done next. Decides and orders nothing.
+//! What is printed without being asked for: every fact, the step where the run is when its picture changes, probes that
+//! begin or stop failing, and what can be done next. Decides and orders nothing.
 
 use crate::words;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use super::{PlainCockpit, Printing, orders_ui};
 use crate::core::ids::{ProbeId, StepId};
 use crate::core::input::Picture;
 use crate::core::plan::Step;
-use crate::core::standing::{StepState, picture, step_state};
+use crate::core::status::{StepState, picture, step_state};
 use crate::screen::keys::KeyAction;
 use crate::screen::offers::{Offer, all_settled, offers};
 use crate::screen::{Block, Overlay, Screen, Text, UiState, here, name_of, project};
@@ -66,7 +66,7 @@ impl Told {
 pub(super) enum Depth {
     /// Where it stands, and its gates.
     State,
-    /// All but a long preview.
+    /// Everything except a long preview.
     Most,
     /// All.
     Whole,
@@ -77,8 +77,8 @@ impl<S: RunSession> PlainCockpit<S> {
         project(&self.context(ui))
     }
 
-    /// Tells what has changed since it was told last. While something is being printed it waits: there will be less
-    /// to tell.
+    /// Tells what has changed since it was told last. While something is being printed it waits, since changes in
+    /// between need not be told.
     pub(super) fn report(&mut self) {
         if !matches!(self.printing, Printing::Idle) || !self.queue.is_empty() {
             return;
@@ -144,7 +144,7 @@ impl<S: RunSession> PlainCockpit<S> {
         self.say_all(lines);
     }
 
-    /// Probes that began or ceased to fail.
+    /// Tells which probes began to fail, or no longer do.
     fn probes(&mut self) {
         let mut changed = Vec::new();
         for probe in self.session.plan().probes.keys() {
@@ -182,7 +182,7 @@ impl<S: RunSession> PlainCockpit<S> {
         picture(self.session.plan(), self.session.run(), self.session.board(), self.session.now(), step)
     }
 
-    /// The step where the run is, when its picture is another than told.
+    /// Tells the step where the run is, when its picture differs from the one told last.
     fn step(&mut self) {
         let Some(step) = here(&self.context(&orders_ui())).cloned() else { return };
         let present = (step.id.clone(), self.picture(&step));
@@ -221,7 +221,7 @@ impl<S: RunSession> PlainCockpit<S> {
     pub(super) fn tell(&mut self, step: &Step, depth: Depth) {
         let overlay = (depth == Depth::Whole).then_some(Overlay::Step);
         let ui = UiState { selected: Some(step.id.clone()), overlay, ..orders_ui() };
-        // The picture first: were it newer than what is printed, it would promise too much.
+        // The picture is taken first: a picture newer than the printed lines would confirm more than was read.
         let picture = self.picture(step);
         let mut detail = self.project(&ui).detail;
         if depth == Depth::State {
@@ -247,7 +247,7 @@ impl<S: RunSession> PlainCockpit<S> {
         let orders = offers.iter().filter(|offer| offer.next).filter_map(|offer| {
             let order = name_of(&context, offer.action, offer.step)?;
             Some(match (offer.action, offer.step) {
-                // Which item it is: the order is the same for each of them.
+                // The item is named, since the order is the same for each of them.
                 (KeyAction::Tick, _) => format!("{order} ({})", offer.words),
                 // What is confirmed must have been told before.
                 (KeyAction::Undo | KeyAction::ByHand, Some(other)) if other.id != step.id => {

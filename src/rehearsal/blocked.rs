@@ -12,8 +12,8 @@ use crate::core::plan::{Plan, Step};
 use crate::core::poll::gates;
 use crate::core::reading::Reading;
 use crate::core::rollback::is_going_back;
-use crate::core::standing::unmet;
-use crate::core::state::{Run, StepProgress};
+use crate::core::state::Run;
+use crate::core::status::unmet;
 use crate::core::time::{At, Span};
 
 /// A shorter block is not counted.
@@ -135,11 +135,9 @@ fn windows<'p>(plan: &'p Plan, facts: &[Recorded]) -> Vec<Window<'p>> {
 
 /// The step that could begin now if its gates were open: the first of the plan, while nothing is under way.
 fn next<'p>(plan: &'p Plan, run: &Run) -> Option<&'p Step> {
-    let step = plan.steps.iter().find(|step| !run.is_settled(&step.id) && unmet(run, step).is_empty())?;
-    let idle = matches!(
-        run.phase(&step.id),
-        StepProgress::Pending | StepProgress::Failed { .. } | StepProgress::Undone { .. }
-    );
+    let step = run.first_startable(plan)?;
+    let under_way = run.under_way().filter_map(|(id, _)| plan.step(id)).filter(|step| unmet(run, step).is_empty());
+    let idle = under_way.map(|step| step.number).min().is_none_or(|first| step.number < first);
     idle.then_some(step)
 }
 

@@ -4,6 +4,8 @@ mod harm;
 mod lines;
 mod mishaps;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::automatic::AUTOMATIC;
@@ -213,16 +215,25 @@ fn updates(plan: &Plan, facts: &[Recorded], start: At, end: At) -> Option<Update
 }
 
 fn steps(plan: &Plan, facts: &[Recorded], run: &Run) -> Vec<StepEntry> {
-    let begun = |id: &StepId| {
-        facts.iter().rev().find_map(|recorded| match &recorded.fact {
-            Fact::StepStarted { step, .. } if step == id => Some(recorded.at),
-            _ => None,
-        })
-    };
+    // For each step the beginning of its newest try, and its end as soon as there is one.
+    let mut tries: BTreeMap<&StepId, (At, Option<At>)> = BTreeMap::new();
+    for recorded in facts {
+        match &recorded.fact {
+            Fact::StepStarted { step, .. } => {
+                tries.insert(step, (recorded.at, None));
+            }
+            Fact::StepDone { step, .. } | Fact::StepFailed { step, .. } => {
+                if let Some((_, ended)) = tries.get_mut(step) {
+                    ended.get_or_insert(recorded.at);
+                }
+            }
+            _ => {}
+        }
+    }
     plan.steps
         .iter()
         .filter_map(|step| {
-            let began = begun(&step.id);
+            let newest = tries.get(&step.id);
             let phase = run.phase(&step.id);
             let state = match phase {
                 StepProgress::Pending => return None,
@@ -234,20 +245,12 @@ fn steps(plan: &Plan, facts: &[Recorded], run: &Run) -> Vec<StepEntry> {
                 StepProgress::Skipped { .. } => "skipped",
                 StepProgress::Undone { .. } => "undone",
             };
-            let ended = began.and_then(|began| {
-                facts.iter().filter(|recorded| recorded.at >= began).find_map(|recorded| match &recorded.fact {
-                    Fact::StepDone { step: id, .. } | Fact::StepFailed { step: id, .. } if *id == step.id => {
-                        Some(recorded.at.since(began).0)
-                    }
-                    _ => None,
-                })
-            });
             Some(StepEntry {
                 step: step.id.clone(),
                 title: named(plan, &step.id),
                 state,
                 attempts: run.step(&step.id).attempt.0,
-                took_ms: ended,
+                took_ms: newest.and_then(|(began, ended)| Some(ended.as_ref()?.since(*began).0)),
                 expect_ms: step.expect.map(|span| span.0),
                 max_ms: step.max.map(|span| span.0),
             })

@@ -86,7 +86,7 @@ pub fn measure(plan: &Plan, facts: &[Recorded]) -> BTreeMap<StepId, Took> {
                 if let Some(since) = undoing.remove(step) {
                     let took = took.entry(step.clone()).or_default();
                     took.undoing.push(at.since(since));
-                    if let Some(from) = run.newest_first().next() {
+                    if let Some(from) = run.started_last() {
                         took.undoing_from.entry(from.clone()).or_default().push(at.since(since));
                     }
                 }

@@ -104,7 +104,7 @@ impl RehearsalEngine {
         if !outlook::moves_by_itself(plan, run) {
             return TO_A_GATE;
         }
-        let in_the_world = run.touched().any(|(_, step)| match &step.phase {
+        let in_the_world = run.under_way().any(|(_, step)| match &step.phase {
             StepProgress::Running(running) => plan.action(&running.key).is_some_and(Action::leaves_the_program),
             _ => false,
         });

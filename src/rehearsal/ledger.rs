@@ -144,7 +144,7 @@ fn went_back_in(facts: &[Recorded]) -> Option<Span> {
 
 /// What the ledger says about a plan that demands rehearsals.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct DemandStatus {
     /// Rehearsals that count.
     pub counted: Vec<RunId>,
     /// What is missing, one sentence each. Empty when the demand is met.
@@ -152,7 +152,7 @@ pub struct Standing {
 }
 
 /// Whether a demand is met by these rehearsals at that time.
-pub fn standing(demand: &Rehearsals, plan: &Plan, rehearsals: &[Rehearsal], now: Timestamp) -> Standing {
+pub fn demand_status(demand: &Rehearsals, plan: &Plan, rehearsals: &[Rehearsal], now: Timestamp) -> DemandStatus {
     let of_plan: Vec<&Rehearsal> =
         rehearsals.iter().filter(|rehearsal| rehearsal.substance == plan.substance).collect();
     let complete: Vec<&Rehearsal> = of_plan.iter().copied().filter(|rehearsal| rehearsal.is_complete()).collect();
@@ -188,7 +188,7 @@ pub fn standing(demand: &Rehearsals, plan: &Plan, rehearsals: &[Rehearsal], now:
     if demand.rollback && !counted.iter().any(|rehearsal| rehearsal.was_rolled_back()) {
         missing.push("none of them was rolled back after something had been done".to_owned());
     }
-    Standing { counted: counted.into_iter().map(|rehearsal| rehearsal.run.clone()).collect(), missing }
+    DemandStatus { counted: counted.into_iter().map(|rehearsal| rehearsal.run.clone()).collect(), missing }
 }
 
 #[cfg(test)]
@@ -234,7 +234,7 @@ mod tests {
             rehearsal(11, "another", Some(Ending::Completed)),
             rehearsal(12, &plan.substance, Some(Ending::Completed)),
         ];
-        let missing = standing(&demand, &plan, &made, now).missing;
+        let missing = demand_status(&demand, &plan, &made, now).missing;
         assert_eq!(
             missing,
             [
@@ -243,7 +243,7 @@ mod tests {
             ]
         );
         made.push(rehearsal(13, &plan.substance, Some(Ending::RolledBack)));
-        let met = standing(&demand, &plan, &made, now);
+        let met = demand_status(&demand, &plan, &made, now);
         assert!(met.missing.is_empty(), "{:?}", met.missing);
         assert_eq!(met.counted.len(), 2);
     }

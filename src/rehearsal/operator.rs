@@ -12,9 +12,9 @@ use crate::core::input::{Command, Confirmation, Input};
 use crate::core::job::{Direction, JobKey};
 use crate::core::plan::{Confirm, Plan, Reversibility, Step};
 use crate::core::poll::gates;
-use crate::core::rollback::{needed_by, way_back};
-use crate::core::standing::{picture, stop_word, undo_word, unmet, word};
+use crate::core::rollback::{first_back, way_back};
 use crate::core::state::{Run, Running, StepProgress};
+use crate::core::status::{picture, stop_word, undo_word, word};
 use crate::core::time::{At, Span};
 use crate::run_view::RunView;
 
@@ -100,12 +100,13 @@ impl AutoOperator {
             return None;
         }
         let reaction = self.policy.reaction;
-        for step in &plan.steps {
-            match run.phase(&step.id) {
+        let under_way = run.under_way().filter_map(|(id, progress)| Some((plan.step(id)?, progress)));
+        if let Some((step, progress)) = under_way.min_by_key(|(step, _)| step.number) {
+            match &progress.phase {
                 StepProgress::InDoubt { key, .. } => return Some(self.about_doubt(seen, step, key, look)),
                 StepProgress::Running(running) => {
                     if let Some(items) = plan.action(&running.key).and_then(Action::checklist) {
-                        let done = &run.step(&step.id).items;
+                        let done = &progress.items;
                         let item =
                             (0..items.len()).filter_map(|at| u16::try_from(at).ok()).find(|at| !done.contains(at));
                         return item.map(|item| Wish {
@@ -172,7 +173,7 @@ impl AutoOperator {
 
     fn forward(&mut self, seen: Seen) -> Option<Wish> {
         let Seen { plan, run, board, now } = seen;
-        let Some(step) = plan.steps.iter().find(|step| !run.is_settled(&step.id) && unmet(run, step).is_empty()) else {
+        let Some(step) = run.first_startable(plan) else {
             let open = plan.steps.iter().any(|step| !run.is_settled(&step.id));
             return (!open).then(|| self.end(Ending::Completed));
         };
@@ -231,12 +232,11 @@ impl AutoOperator {
 
     fn back(&mut self, seen: Seen) -> Option<Wish> {
         let Seen { plan, run, .. } = seen;
-        let way = way_back(plan, run);
-        let Some(next) = way.steps.iter().find(|back| needed_by(plan, run, &back.step).is_empty()) else {
-            return Some(match way.blocked_by {
-                None => self.end(Ending::RolledBack),
-                Some(step) => self.give_up(format!("{step} cannot be taken back any more")),
-            });
+        // Nothing is under way, so nothing else stands in the way of the first.
+        let next = match first_back(plan, run) {
+            None => return Some(self.end(Ending::RolledBack)),
+            Some(Err(step)) => return Some(self.give_up(format!("{step} cannot be taken back any more"))),
+            Some(Ok(next)) => next,
         };
         let step = plan.step(&next.step)?;
         let tries = run.step(&step.id).undo_attempt.0;

@@ -8,11 +8,11 @@ use crate::core::ids::{StepId, Who};
 use crate::core::input::{Command, Confirmation, Input};
 use crate::core::job::JobKey;
 use crate::core::plan::{ConditionId, Plan, Step};
-use crate::core::standing::{picture, stop_word};
 use crate::core::state::Run;
+use crate::core::status::{picture, stop_word};
 use crate::core::time::{At, Span};
 
-/// How long a question is taken to have been on screen: no fact says it.
+/// Time for which a question is assumed to have been on screen; no fact records it.
 const LONG_SHOWN: Span = Span(60_000);
 
 /// What was asked for. The picture it was asked on is not recorded.
@@ -104,7 +104,7 @@ impl Question<'_> {
             }
             Fact::RunEnded { by, how, .. } => (operator(by, Command::End { how }), Ground::Bare),
             Fact::DoubtResolved { key, finding, by, reason, evidence } => {
-                let ground = testified(of_checks(self.plan, &key.step, evidence));
+                let ground = recorded_evidence(of_checks(self.plan, &key.step, evidence));
                 (RecordedRequest::Resolve { step: key.step, finding, by, reason }, ground)
             }
             Fact::StopRequested { step, why: StopWhy::Operator(by), .. } => {
@@ -112,7 +112,7 @@ impl Question<'_> {
             }
             Fact::StopRequested { why: StopWhy::Deadline(_), .. } => (input(Input::Tick), Ground::Bare),
             Fact::StopRequested { step, why: StopWhy::Guard(_), evidence, .. } => {
-                (input(Input::Tick), testified(of_guards(self.plan, &step, evidence)))
+                (input(Input::Tick), recorded_evidence(of_guards(self.plan, &step, evidence)))
             }
             Fact::JobEnded { key, outcome, took } => match kept_by_the_core(self.plan, &key) {
                 Some(true) => (input(Input::Tick), Ground::Readings),
@@ -124,7 +124,7 @@ impl Question<'_> {
                 (input(Input::JobEnded { key, outcome, took: Span::ZERO }), Ground::Bare)
             }
             Fact::StepDone { step, evidence, .. } => {
-                (input(Input::Tick), testified(of_checks(self.plan, &step, evidence)))
+                (input(Input::Tick), recorded_evidence(of_checks(self.plan, &step, evidence)))
             }
             Fact::StepFailed { step, evidence, .. } => {
                 let mut known = of_checks(self.plan, &step, evidence.clone());
@@ -132,7 +132,10 @@ impl Question<'_> {
                     known = of_guards(self.plan, &step, evidence);
                 }
                 // By itself, or because somebody stopped the watching.
-                (RecordedRequest::Stop { step, by: self.run.driver.clone(), or_by_itself: true }, testified(known))
+                (
+                    RecordedRequest::Stop { step, by: self.run.driver.clone(), or_by_itself: true },
+                    recorded_evidence(known),
+                )
             }
             _ => return None,
         })
@@ -186,7 +189,7 @@ impl Question<'_> {
         command.into_iter().map(|command| Input::Operator { by: by.clone(), command }).collect()
     }
 
-    /// The confirmation as it must have been: made on the picture of that moment, long enough on screen.
+    /// The confirmation as it must have been: made on the picture of that moment, after long enough on screen.
     fn confirmation(&self, step: &Step, typed: String, second: Option<Who>, board: &Board, at: At) -> Confirmation {
         Confirmation {
             step: step.id.clone(),
@@ -198,18 +201,18 @@ impl Question<'_> {
     }
 }
 
-fn testified(evidence: Vec<(ConditionId, Evidence)>) -> Ground {
+fn recorded_evidence(evidence: Vec<(ConditionId, Evidence)>) -> Ground {
     Ground::Evidence(evidence, Baselines::new())
 }
 
-/// Whether the core keeps this job itself, and then whether readings matter to how it ends.
+/// Whether the core carries out this job itself, and then whether readings decide how it ends.
 fn kept_by_the_core(plan: &Plan, key: &JobKey) -> Option<bool> {
     let kept = plan.action(key)?.kept()?;
     Some(!matches!(kept, Kept::Wait(Wait::For(_))))
 }
 
-/// The stations of the poll before a start, without those that are no conditions: the window of the change is judged
-/// by the clock, and what is counted by what it is counted from.
+/// The gates of a start, without those that are not conditions: the window of the change is judged by the clock, and
+/// counted numbers by their baselines.
 fn of_poll(plan: &Plan, step: &Step, evidence: Vec<Evidence>) -> Vec<(ConditionId, Evidence)> {
     let skip = usize::from(plan.window.is_some());
     let gates = step.gates.iter().map(|gate| gate.condition);

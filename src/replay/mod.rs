@@ -23,7 +23,7 @@ use crate::core::input::Command;
 use crate::core::time::{At, Span};
 use crate::driver::Turn;
 use crate::journal::JournalError;
-use crate::pace::{Pace, Passing, PlaybackPosition, Steer, paced};
+use crate::pace::{Pace, PlaybackPosition, ShownTime, TimeControl, paced};
 use crate::run_view::RunView;
 use crate::screen::SessionStatus;
 use crate::session::RunSession;
@@ -31,7 +31,7 @@ use crate::session::RunSession;
 /// Time between two looks at what has happened meanwhile.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// More shown time than this is not played through: the frame is put where it should be.
+/// A longer stretch of shown time is not played through: the frame jumps to its place.
 const FAR: Span = Span::secs(300);
 
 /// A recorded run that is played.
@@ -44,7 +44,8 @@ pub struct Replay {
     /// Why nothing further can be shown.
     fault: Option<String>,
     left: bool,
-    /// The moment of the fact that was gone to last: later, its decision is already the one before.
+    /// The moment of the fact that was last gone to. Once time has moved past it, that fact's decision counts as the
+    /// previous one.
     landed: At,
 }
 
@@ -134,7 +135,7 @@ impl Replay {
         }
     }
 
-    /// Lets time stand still at this moment.
+    /// Stops time at this moment.
     fn stop(&self, at: At) {
         if !self.pace.view().paused {
             self.pace.toggle();
@@ -148,7 +149,7 @@ impl RunSession for Replay {
         &self.frame.view
     }
 
-    /// The record speaks of facts; what was on its way to the disk is in none of them.
+    /// A record holds only what was durable, so nothing is on its way to the disk here.
     fn status(&self) -> SessionStatus<'_> {
         let place = PlaybackPosition {
             fact: self.frame.view.seq(),
@@ -158,43 +159,45 @@ impl RunSession for Replay {
         SessionStatus {
             fault: self.fault.as_deref(),
             leaving: self.left,
-            passing: Some(Passing { pace: self.pace.view(), place: Some(place) }),
+            shown_time: Some(ShownTime { pace: self.pace.view(), place: Some(place) }),
             ..SessionStatus::new(&self.who, self.frame.now)
         }
     }
 
-    /// Nothing comes of it: front ends refuse it before it gets here, and here is nothing to do it with.
+    /// Does nothing: front ends refuse commands in a replay, and there is no executor to carry one out.
     fn command(&mut self, _command: Command) {}
 
-    fn steer(&mut self, steer: Steer) -> Result<(), String> {
-        if let Some(result) = paced(&self.pace, &steer) {
-            if steer == Steer::Pause && !self.pace.view().paused && self.frame.now >= self.recording.end() {
+    fn control_time(&mut self, control: TimeControl) -> Result<(), String> {
+        if let Some(result) = paced(&self.pace, &control) {
+            if control == TimeControl::Pause && !self.pace.view().paused && self.frame.now >= self.recording.end() {
                 self.stop(self.recording.end());
                 return Err("the recording ends here; it can only go back".to_owned());
             }
             return result;
         }
         let seq = self.frame.view.seq();
-        match steer {
-            Steer::Onward => match self.recording.next_fact(seq) {
+        match control {
+            TimeControl::FastForward => match self.recording.next_fact(seq) {
                 Some(next) => self.jump(next),
                 None => Err("the recording ends here; it can only go back".to_owned()),
             },
-            Steer::NextDecision => match self.recording.next_decision(seq) {
+            TimeControl::NextDecision => match self.recording.next_decision(seq) {
                 Some(next) => self.jump(next),
                 None => Err("nobody decided anything after this".to_owned()),
             },
-            Steer::PreviousDecision => match self.recording.previous_decision(seq, self.frame.now > self.landed) {
-                Some(previous) => self.jump(previous),
-                None => Err("nobody decided anything before this".to_owned()),
-            },
-            Steer::Step(step) => match self.recording.start_of(&step, seq) {
+            TimeControl::PreviousDecision => {
+                match self.recording.previous_decision(seq, self.frame.now > self.landed) {
+                    Some(previous) => self.jump(previous),
+                    None => Err("nobody decided anything before this".to_owned()),
+                }
+            }
+            TimeControl::Step(step) => match self.recording.start_of(&step, seq) {
                 Some(start) => self.jump(start),
                 None => Err(format!("\"{step}\" was never begun in this run")),
             },
-            Steer::Place(text) => self.go(&text),
-            Steer::End => self.jump(self.recording.last()),
-            Steer::Faster | Steer::Slower | Steer::Pause => Ok(()),
+            TimeControl::Place(text) => self.go(&text),
+            TimeControl::End => self.jump(self.recording.last()),
+            TimeControl::Faster | TimeControl::Slower | TimeControl::Pause => Ok(()),
         }
     }
 
@@ -207,7 +210,7 @@ impl RunSession for Replay {
             return Turn::Left;
         }
         if self.pace.view().paused {
-            // Only a key goes on from here, and whoever presses one drops this wait.
+            // Only a key can continue from here, and a key press drops this wait.
             self.pace.changed().await;
         } else {
             sleep(FRAME).await;

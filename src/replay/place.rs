@@ -45,7 +45,7 @@ pub(super) fn read(text: &str, recording: &Recording) -> Result<Destination, Str
 }
 
 fn unreadable(text: &str) -> String {
-    format!("\"{text}\" is no place in a run: write T+1:02:03, 02:14:07 (UTC), a fact's number or a step")
+    format!("\"{text}\" is not a place in a run: write T+1:02:03, 02:14:07 (UTC), a fact's number or a step")
 }
 
 fn within(recording: &Recording, at: At, text: &str) -> Result<Destination, String> {
@@ -77,7 +77,7 @@ fn first_at(opened: At, of_day: Span) -> At {
     const DAY: i64 = 86_400_000;
     let midnight = opened.0.div_euclid(DAY) * DAY;
     let at = At(midnight).plus(of_day);
-    // A whole second is written, a run may have begun within it.
+    // Times are written in whole seconds, but a run may have begun within one.
     if at.plus(Span(999)) < opened { At(at.0.saturating_add(DAY)) } else { at.max(opened) }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::core::fact::{Fact, FactError, Recorded, StopWhy};
 use crate::core::ids::StepId;
 use crate::core::plan::Plan;
+use crate::core::server::Servers;
 use crate::core::state::Run;
 use crate::core::time::{At, Span};
 use crate::journal::{Damage, JournalError, Reader, verify};
@@ -38,6 +39,8 @@ pub struct Recording {
     pub(super) facts: Vec<Recorded>,
     /// The run before every [`FOLD_EVERY`]th fact.
     pub(super) folds: Vec<Run>,
+    /// The servers of the run, with the number of the fact from which on they are these.
+    pub(super) servers: Vec<(u64, Servers)>,
     /// Numbers of the first sample and of the one after the last.
     pub(super) samples: (i64, i64),
     pub(super) end: At,
@@ -94,11 +97,15 @@ impl Recording {
         }
         let mut run = Run::default();
         let mut folds = Vec::with_capacity(facts.len() / FOLD_EVERY + 1);
+        let mut servers = Vec::new();
         for (at, recorded) in facts.iter().enumerate() {
             if at % FOLD_EVERY == 0 {
                 folds.push(run.clone());
             }
             run.apply(&plan, recorded.at, &recorded.fact);
+            if matches!(recorded.fact, Fact::ServerMet { .. } | Fact::ServerAccepted { .. }) {
+                servers.push((recorded.seq, run.servers().clone()));
+            }
         }
         if run.plan.as_ref().is_some_and(|digest| *digest != plan.digest) {
             notes.push("this gonogo reads the runbook differently from the one that recorded it".to_owned());
@@ -108,7 +115,7 @@ impl Recording {
             end = end.max(arrived(last));
         }
         let plan = Arc::new(plan);
-        Ok(Self { plan, reader, facts, folds, samples, end, inexact, damaged, notes })
+        Ok(Self { plan, reader, facts, folds, servers, samples, end, inexact, damaged, notes })
     }
 
     /// The plan.
@@ -194,7 +201,7 @@ impl Recording {
         before.map(|recorded| self.end_of_decision(recorded.seq)).find(|end| *end < seq || passed && *end == seq)
     }
 
-    /// Where a step began: its newest try up to this place, else its first one.
+    /// Where a step began: its newest attempt up to this place, else its first one.
     pub(super) fn start_of(&self, step: &StepId, seq: u64) -> Option<u64> {
         let starts = |recorded: &&Recorded| match &recorded.fact {
             Fact::StepStarted { step: started, .. } => started == step,
@@ -205,13 +212,13 @@ impl Recording {
         before.or_else(|| self.facts.iter().find(starts)).map(|recorded| self.end_of_decision(recorded.seq))
     }
 
-    /// Whether the record says too little about readings to hold evidence against them.
+    /// Whether the record says too little about readings to compare evidence with them.
     pub fn lacks_readings(&self) -> bool {
         self.inexact
     }
 
-    /// Whether readings that this fact rests on may have gone with the driver: it did not leave in an orderly manner,
-    /// and nothing that arrived after the fact is in the record.
+    /// Whether readings that this fact rests on may have been lost with the driver: it did not leave in an orderly
+    /// manner, and nothing that arrived after the fact is in the record.
     ///
     /// # Errors
     ///

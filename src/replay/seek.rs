@@ -9,7 +9,6 @@ use super::frame::{PlaybackFrame, board_of};
 use super::recording::{FOLD_EVERY, Recording};
 use crate::core::board::Board;
 use crate::core::fact::Fact;
-use crate::core::server::Servers;
 use crate::core::time::At;
 use crate::history::{History, OutputTail};
 use crate::journal::{JournalError, Sample};
@@ -197,35 +196,36 @@ impl Recording {
     /// servers that had been met or accepted then.
     fn play(&self, frame: &mut PlaybackFrame, from: i64) -> Result<(), JournalError> {
         let (mut from, next) = (from, frame.next);
-        let servers = frame.view.run().servers().clone();
-        let moves = !servers.is_empty();
+        let mut known = self.servers_behind(frame.view.seq());
+        let last_known = known;
         while from < next {
             let samples = self.reader.arrived(from, CHUNK)?;
             let Some((last, _)) = samples.last() else { break };
             from = last + 1;
             for (_, sample) in samples.iter().filter(|(id, _)| *id < next) {
-                if moves {
-                    frame.view.set_servers(self.servers_behind(self.arrival(sample).after));
+                if last_known > 0 {
+                    self.know_servers(frame, &mut known, self.servers_behind(self.arrival(sample).after));
                 }
                 frame.sample(arrived(sample), sample);
             }
         }
-        frame.view.set_servers(servers);
+        self.know_servers(frame, &mut known, last_known);
         frame.pass_to(frame.now);
         Ok(())
     }
 
-    /// The servers of the run behind this fact.
-    fn servers_behind(&self, seq: u64) -> Servers {
-        let upto = usize::try_from(seq).unwrap_or(usize::MAX).min(self.facts.len());
-        let mut servers = Servers::new();
-        for recorded in self.facts.get(..upto).unwrap_or_default() {
-            if let Fact::ServerMet { target, identity } | Fact::ServerAccepted { target, identity, .. } = &recorded.fact
-            {
-                servers.insert(target.clone(), identity.clone());
-            }
+    /// How many times servers had been met or accepted when this fact was durable.
+    fn servers_behind(&self, seq: u64) -> usize {
+        self.servers.partition_point(|(from, _)| *from <= seq)
+    }
+
+    /// Takes the run to the servers that were known after so many times.
+    fn know_servers(&self, frame: &mut PlaybackFrame, known: &mut usize, wanted: usize) {
+        if *known != wanted {
+            *known = wanted;
+            let servers = wanted.checked_sub(1).and_then(|newest| self.servers.get(newest));
+            frame.view.set_servers(servers.map(|(_, servers)| servers.clone()).unwrap_or_default());
         }
-        servers
     }
 
     /// Number of the first sample that does not fit: those that do come before all that do not.

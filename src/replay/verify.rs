@@ -1,8 +1,8 @@
 //! Makes every recorded decision again: facts are turned back into the inputs they answered, and the core decides on them
 //! in the state before, on the evidence that was recorded. What it decides must be what the journal says.
 //!
-//! Evidence is weighed twice: its terms must give its verdict, and where readings were recorded they must not say
-//! otherwise. What cannot be decided again is counted and named.
+//! Evidence is checked twice: its terms must give its verdict, and recorded readings must not contradict it. What
+//! cannot be decided again is counted and named.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -71,7 +71,7 @@ pub fn verify(recording: &Recording) -> Result<Report, JournalError> {
     again.report.facts = facts.len();
     let mut rest = facts;
     while let Some(first) = rest.first() {
-        let told = again.once_more(first, rest)?.clamp(1, rest.len());
+        let told = again.decide_again(first, rest)?.clamp(1, rest.len());
         let (decided, later) = rest.split_at(told);
         for recorded in decided {
             again.run.apply(again.plan, recorded.at, &recorded.fact);
@@ -104,7 +104,7 @@ impl Again<'_> {
     }
 
     /// Makes the decision again that began with this fact; says how many facts it has.
-    fn once_more(&mut self, first: &Recorded, rest: &[Recorded]) -> Result<usize, JournalError> {
+    fn decide_again(&mut self, first: &Recorded, rest: &[Recorded]) -> Result<usize, JournalError> {
         if first.at < self.run.last {
             self.differs(first, "it was decided before the fact before it");
         }
@@ -164,7 +164,7 @@ impl Again<'_> {
             return Ok(1);
         };
         if let Ground::Evidence(evidence, _) | Ground::Soak(_, evidence, _) = &ground {
-            self.weigh(first, evidence)?;
+            self.check_evidence(first, evidence)?;
         }
         let board = match &ground {
             Ground::Bare => Board::new(self.plan, first.at),
@@ -175,14 +175,14 @@ impl Again<'_> {
         self.compare(first, rest, &asked, &board, &ground)
     }
 
-    /// A board on which these guards of a soak have not been GO since then, and its others have.
+    /// A board on which these guards of a soak have not been GO since `since`, and its others have.
     fn soaking(&self, at: At, step: &StepId, evidence: &[(ConditionId, Evidence)], since: At) -> Board {
         let guards = self.plan.step(step).map(|step| step.guards.as_slice()).unwrap_or_default();
         let board = Board::testifying(self.plan, at, evidence, &Baselines::new());
         guards.iter().fold(board, |board, guard| {
             let told = evidence.iter().find(|(id, _)| *id == guard.condition);
             let verdict = told.map_or(Verdict::Go, |(_, told)| told.assessment.verdict);
-            // The fact names the first of them. None was broken long enough to end the step.
+            // The fact gives the start of the first of them. None was NO-GO long enough to end the step.
             let tolerated = at.before(guard.tolerate).plus(Span(1)).min(at);
             let since = if verdict == Verdict::NoGo { since.max(tolerated) } else { since };
             board.known_since(guard.condition, verdict, since)
@@ -265,7 +265,7 @@ impl Again<'_> {
         }
     }
 
-    /// What customers had seen at the end is a reading: it is recorded, not decided.
+    /// What customers had seen at the end is a reading, so it is taken as recorded.
     fn customers_as_recorded(&mut self, first: &Fact, facts: &mut [Fact]) {
         let (
             Fact::RunEnded { customers: recorded, customers_at: recorded_at, .. },
@@ -281,8 +281,8 @@ impl Again<'_> {
         }
     }
 
-    /// Holds evidence against itself and against the readings that were recorded.
-    fn weigh(&mut self, first: &Recorded, evidence: &[(ConditionId, Evidence)]) -> Result<(), JournalError> {
+    /// Compares evidence with its own terms and with the recorded readings.
+    fn check_evidence(&mut self, first: &Recorded, evidence: &[(ConditionId, Evidence)]) -> Result<(), JournalError> {
         for (id, told) in evidence {
             let terms = self.plan.condition(*id).and_then(|condition| condition.recount(&told.assessment.terms));
             match terms {
@@ -313,10 +313,10 @@ impl Again<'_> {
         let board = self.recording.board_before(first.seq, first.at)?;
         let mut lost = false;
         let gone = self.recording.may_lack_readings(first.seq)?;
-        // What a step counts from when it begins is judged as if it had begun.
+        // A step's conditions at its start are judged as if it had begun, on what it counts from.
         let mut run = None;
         if let Some((step, undo, baselines)) = begins {
-            lost |= !gone && self.weigh_baselines(first, &board, step, undo, baselines);
+            lost |= !gone && self.check_baselines(first, &board, step, undo, baselines);
             run.insert(self.run.clone()).apply(self.plan, first.at, &first.fact);
         }
         for (id, told) in evidence {
@@ -349,8 +349,8 @@ impl Again<'_> {
         Ok(())
     }
 
-    /// Holds what growth is counted from against the readings that were recorded; says whether any of them are lost.
-    fn weigh_baselines(
+    /// Compares the baselines of growth with the recorded readings; says whether any of those are lost.
+    fn check_baselines(
         &mut self,
         first: &Recorded,
         board: &Board,

@@ -1,4 +1,4 @@
-//! The baselines that probes name: read, and held against what the probe asks for.
+//! The baselines that probes name: reads them and checks that they fit what the probe asks for.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,9 +19,9 @@ use super::tree::Node;
 pub(super) enum NamedFiles<'a> {
     /// In this folder, unless their path is absolute.
     Beside(&'a Path),
-    /// A copy of each was kept, by the name of its probe.
+    /// From these kept copies, by the name of the probe.
     Kept(&'a BTreeMap<ProbeId, Arc<str>>),
-    /// They are not wanted.
+    /// They are not read.
     Ignored,
 }
 
@@ -37,7 +37,7 @@ impl NamedFiles<'_> {
         let path = folder.join(file);
         let said = |error: std::io::Error| format!("{}: {error}", path.display());
         let mut text = String::new();
-        // One byte more than allowed tells that it is too long.
+        // Reading one byte more than allowed shows that it is too long.
         let opened = File::open(&path).map_err(said)?;
         if !opened.metadata().map_err(said)?.is_file() {
             return Err(format!("{}: not a file", path.display()));
@@ -57,7 +57,7 @@ pub fn baseline_subject(title: &str, probe: &str, asked: &AskedRequests<'_>) -> 
     }
 }
 
-/// Reads every baseline that is named; what is wrong with one is told where it is named.
+/// Reads every baseline that is named; a fault in one is reported at the place that names it.
 pub(super) fn read(
     runbook: &Runbook,
     root: &Node,

@@ -25,7 +25,7 @@ use super::needs;
 use super::substance::Substance;
 use super::tree::Node;
 
-/// Makes the plan, or tells every fault.
+/// Makes the plan, or reports every fault.
 pub(super) fn plan(
     runbook: &Runbook,
     root: &Node,
@@ -50,6 +50,14 @@ pub(super) fn plan(
             needing.entry(need.clone()).or_default().push(step.id.clone());
         }
     }
+    let mut readers: BTreeMap<ProbeId, Vec<ConditionId>> = BTreeMap::new();
+    for (at, condition) in builder.conditions.iter().enumerate() {
+        for probe in condition.probes() {
+            readers.entry(probe.clone()).or_default().push(ConditionId(at));
+        }
+    }
+    let counts = |(at, condition): (usize, &Condition)| condition.counts().then_some(ConditionId(at));
+    let counting = builder.conditions.iter().enumerate().filter_map(counts).collect();
     let mut plan = Plan {
         title: runbook.title.clone(),
         owner: runbook.owner.clone(),
@@ -71,6 +79,8 @@ pub(super) fn plan(
         substance: String::new(),
         index,
         needing,
+        readers,
+        counting,
     };
     plan.substance = digest(&Substance::of(&plan), &plan.baselines);
     Ok(plan)
@@ -81,7 +91,7 @@ pub(super) fn plan(
 /// Baselines count as they are: another one makes another plan.
 fn digest(resolved: &impl Serialize, baselines: &BTreeMap<ProbeId, Arc<str>>) -> String {
     let mut hashing = BufWriter::new(Hashing(Sha256::new()));
-    // Nothing in a runbook fails to be written as JSON, and hashing does not fail.
+    // Every runbook can be written as JSON, and hashing cannot fail.
     let _ = serde_json::to_writer(&mut hashing, resolved);
     if !baselines.is_empty() {
         let _ = serde_json::to_writer(&mut hashing, baselines);
@@ -115,7 +125,7 @@ fn work(targets: &Targets, jobs: Vec<Job>, deadline: Option<Span>, section: bool
     work
 }
 
-/// A step before its needs are linked: the plan's step with the places needed for that.
+/// A step before its needs are linked: the plan's step, and the places for faults in its needs.
 pub(super) struct Draft {
     pub step: Step,
     /// Where its id stands.
@@ -133,7 +143,7 @@ struct Builder<'r> {
     shapes: BTreeMap<ProbeId, Shape>,
     conditions: Vec<Condition>,
     known: HashMap<String, Result<ConditionId, Vec<ExprError>>>,
-    /// Who asks the conditions compiled now.
+    /// The step for which conditions are being compiled.
     asker: Asker,
     faults: Vec<Diagnostic>,
 }
@@ -200,7 +210,7 @@ impl<'r> Builder<'r> {
             let label = "expected `free`, `lossless` or `lossy`";
             self.fault("a step with an undo cannot be irreversible", node.path(&["reversibility"]).mark, label);
         }
-        // A cost that is not written down was forgotten, and the step would be missing on the way back.
+        // A missing reversibility is taken for forgotten: without it the step would be missing on the way back.
         let changes = work.jobs.iter().any(|job| job.action.leaves_the_program());
         if changes && undo.is_none() && node.get("reversibility").is_none() {
             let fault = Diagnostic::new(format!(
@@ -317,7 +327,7 @@ impl<'r> Builder<'r> {
                     jobs.push(Job { writes: member.writes, ..job });
                 }
                 if undo.section.deadline.is_some() {
-                    let message = "a way back has no deadline: nothing would take back what is half taken back";
+                    let message = "an undo has no deadline: nothing would take back an undo that was done in part";
                     let label = "leave it out; give each action its own `limit` or `within`";
                     self.fault(message, node.path(&["undo", "section"]).key("deadline"), label);
                 }
@@ -326,7 +336,7 @@ impl<'r> Builder<'r> {
             None if forward.section => {
                 let mut back = reversed(&self.targets, forward)?;
                 for id in back.jobs.iter_mut().flat_map(|job| &mut job.until) {
-                    *id = self.asked_anew(*id, node);
+                    *id = self.condition_of_undo(*id, node);
                 }
                 Some(back)
             }
@@ -334,8 +344,8 @@ impl<'r> Builder<'r> {
         }
     }
 
-    /// A condition of a member's undo, as the undo of the whole step asks it.
-    fn asked_anew(&mut self, id: ConditionId, node: &Node) -> ConditionId {
+    /// Compiles a condition of a member's undo again, for the undo of the whole step.
+    fn condition_of_undo(&mut self, id: ConditionId, node: &Node) -> ConditionId {
         let counting = self.conditions.get(id.0).filter(|condition| condition.counts());
         let Some(text) = counting.map(|condition| condition.source().to_owned()) else { return id };
         self.condition(&text, node).unwrap_or(id)
@@ -407,9 +417,9 @@ impl<'r> Builder<'r> {
         guards
     }
 
-    /// Compiles an expression once; its faults are told wherever it stands.
+    /// Compiles an expression once; its faults are reported wherever it stands.
     fn condition(&mut self, text: &str, node: &Node) -> Option<ConditionId> {
-        // Growth is counted from the beginning of the step that asks, so each step has a condition of its own.
+        // Growth is counted from the beginning of the step that asks, so each step needs a condition of its own.
         let counts = text.contains("increase");
         let key = if counts { format!("{text} {} {}", self.asker.step, self.asker.undo) } else { text.to_owned() };
         let known = if let Some(known) = self.known.get(&key) {
@@ -452,8 +462,7 @@ fn expression<'n, 's>(node: &'n Node<'s>) -> &'n Node<'s> {
     node.get("that").unwrap_or(node)
 }
 
-/// What takes a section back: its members' undos in reverse order. None when something that was done outside
-/// would stay.
+/// The undo of a section: its members' undos in reverse order. `None` when a change made outside would remain.
 fn reversed(targets: &Targets, forward: &Work) -> Option<Work> {
     let stays = |job: &&Job| job.undo.is_none() && job.action.leaves_the_program();
     if forward.jobs.iter().any(|job| stays(&job)) {

@@ -1,4 +1,4 @@
-//! Finds secrets that stand in a runbook in clear text: to warn of them, and to keep excerpts from showing them.
+//! Finds secrets that stand in a runbook in clear text, to warn of them and to keep them out of excerpts.
 
 use std::collections::HashMap;
 
@@ -8,19 +8,23 @@ use super::diagnostic::Mark;
 use super::tree::{Kind, Node};
 use super::yaml;
 
-/// Parts of names that say that the value is a secret.
+/// Parts of names that mark their value as a secret.
 const TELLING: [&str; 8] = ["password", "passwd", "passphrase", "secret", "token", "credential", "api_key", "apikey"];
 /// What begins a template.
 const TEMPLATE: &str = "{{";
 /// What a literal password stands behind in a connection string.
 const PASSWORD: &str = "password=";
+/// Where probes declare fields with their types.
+const FIELDS: &str = "fields";
+/// The types of fields.
+const TYPES: [&str; 5] = ["bool", "int", "float", "string", "any"];
 /// Where a literal secret may stand.
 const SECTIONS: [&str; 5] = ["vars", "targets", "probes", "phases", "profiles"];
 
-/// Whether a name says that its value is a secret.
+/// Whether a name marks its value as a secret.
 pub(crate) fn telling(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('-', "_");
-    // Where a secret is kept is not the secret.
+    // A name of the place where a secret is kept is not a secret.
     if ["_dir", "_file", "_path"].iter().any(|place| name.ends_with(place)) {
         return false;
     }
@@ -29,7 +33,7 @@ pub(crate) fn telling(name: &str) -> bool {
         || name.ends_with("_key")
 }
 
-/// Where literal secrets stand in a runbook that was filled in, and what gives each away.
+/// Where literal secrets stand in a runbook that was filled in, and how each was recognized.
 pub(super) fn clear_text(root: &Node) -> Vec<(Mark, &'static str)> {
     let mut found = Vec::new();
     let profiles = root.get("profiles").map_or(&[][..], Node::entries);
@@ -51,7 +55,7 @@ pub(super) fn clear_text(root: &Node) -> Vec<(Mark, &'static str)> {
     for section in SECTIONS {
         if let Some(node) = root.get(section) {
             named(node, &mut HashMap::new(), &mut |value: &Node| {
-                // The whole of a secret comes from a template; a literal beside it is no less telling.
+                // A value with a placeholder takes its secret from a template; any other is written out here.
                 if value.text().is_some_and(|text| !text.is_empty() && !Placeholder::begins_in(text)) {
                     found.push((value.mark, "its key says that it is a secret"));
                 }
@@ -69,11 +73,16 @@ fn holds_password(node: &Node) -> bool {
     })
 }
 
-/// Calls `found` with every value under a key that tells a secret. The same few keys come again and again: `known` says
-/// which of them tell.
-fn named<'n>(node: &'n Node, known: &mut HashMap<&'n str, bool>, found: &mut impl FnMut(&Node)) {
+/// Calls `found` with every value under a key that marks a secret. The same few keys come again and again, so `known`
+/// remembers which of them do. A type that a probe declares for a field is no secret, whatever the name of the field.
+fn named<'n>(node: &'n Node, known: &mut HashMap<&'n str, bool>, found: &mut dyn FnMut(&Node)) {
     for (key, value) in node.entries() {
         match &value.kind {
+            Kind::Map(_) if key.name == FIELDS => named(value, known, &mut |value: &Node| {
+                if !value.text().is_some_and(|text| TYPES.contains(&text)) {
+                    found(value);
+                }
+            }),
             Kind::List(_) | Kind::Map(_) => named(value, known, found),
             _ => {
                 if *known.entry(&key.name).or_insert_with(|| telling(&key.name)) {
@@ -85,8 +94,8 @@ fn named<'n>(node: &'n Node, known: &mut HashMap<&'n str, bool>, found: &mut imp
     node.items().iter().for_each(|item| named(item, known, found));
 }
 
-/// What excerpts of a faulty source must not show. Nothing has looked at it as a runbook, and it may be no YAML at all:
-/// rather too much than too little.
+/// What excerpts of a faulty source must not show. The source was not checked and may not even be YAML, so this hides
+/// too much rather than too little.
 pub(super) fn places(source: &str) -> Vec<Mark> {
     let mut found = Vec::new();
     match yaml::parse(source) {
@@ -109,7 +118,7 @@ pub(super) fn places(source: &str) -> Vec<Mark> {
         let offset = done + at + PASSWORD.len();
         let value = source.get(offset..).unwrap_or_default();
         let len = match value.strip_prefix('\'') {
-            // Of a template that goes on with the secret.
+            // The quote ends a literal in a template that goes on with the secret: `{{ 'password=' ~ … }}`.
             Some(rest) if rest.starts_with(' ') => 0,
             Some(rest) => {
                 1 + end(rest, &['\'', '"']).max(rest.lines().next().and_then(|line| line.find('\'')).unwrap_or(0))
@@ -133,7 +142,7 @@ pub(super) fn places(source: &str) -> Vec<Mark> {
     found
 }
 
-/// The same for lines of what may be anything: all that stands behind a telling key.
+/// The same line by line, for text that may be anything: everything after a key that marks a secret.
 fn by_lines(source: &str, found: &mut Vec<Mark>) {
     // The indentation of a key whose value stands on the lines below it, and whether that may be a mapping.
     let mut below: Option<(usize, bool)> = None;
@@ -157,8 +166,8 @@ fn by_lines(source: &str, found: &mut Vec<Mark>) {
     }
 }
 
-/// Where the value begins that the `:` at `at` parts from its key, when the key tells a secret and the value is no
-/// collection, template or alias.
+/// Where the value begins after the `:` at `at`, when the key marks a secret and the value is not a collection,
+/// template or alias.
 fn value_of_telling(line: &str, at: usize) -> Option<usize> {
     let key = line.get(..at)?.trim_end_matches(['"', '\'']);
     let other = |(_, c): &(usize, char)| !(c.is_alphanumeric() || matches!(c, '_' | '-'));

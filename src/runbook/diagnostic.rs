@@ -1,6 +1,6 @@
 //! Diagnostics: what is wrong with a runbook, where, and what would be right.
 //!
-//! Texts and excerpts come from a file that may be hostile, so nothing leaves here with a control character.
+//! Texts and excerpts come from a file that may be hostile, so no control character is ever output.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub struct Diagnostic {
     pub message: String,
     /// Where, and what was expected there. Absent when the file could not be read at all.
     pub at: Option<(Mark, String)>,
-    /// Another place that has to do with it.
+    /// Another place that is part of the fault.
     pub also: Option<(Mark, String)>,
     /// What to do about it.
     pub help: Option<String>,
@@ -70,12 +70,12 @@ pub struct Diagnostics {
     pub errors: Vec<Diagnostic>,
     /// What should be looked at.
     pub warnings: Vec<Diagnostic>,
-    /// What has not been looked at yet, since the errors stand in the way.
+    /// What has not been checked yet because of these errors.
     pub unreached: Option<&'static str>,
     source: Arc<str>,
 }
 
-/// Most faults shown; whoever has more mends these first.
+/// Most faults shown; further ones appear once these are corrected.
 const SHOWN: usize = 50;
 
 /// Most bytes of source shown around a place. Columns past 65535 cannot be drawn, and nobody reads that far.
@@ -93,14 +93,14 @@ impl Diagnostics {
         found.concealing(&secrets)
     }
 
-    /// The same with stars for what stands at these places, so that no excerpt shows it.
+    /// The same with asterisks in these places, so that no excerpt shows what is there.
     #[must_use]
     pub(super) fn concealing(mut self, secrets: &[Mark]) -> Self {
         if !secrets.is_empty() {
             let mut bytes = self.source.as_bytes().to_vec();
             for Mark { offset, len } in secrets {
                 let end = (offset + len).min(bytes.len());
-                // Lines stay lines, or the places behind would no longer fit.
+                // Line breaks are kept, or later places would no longer fit.
                 let hidden = bytes.get_mut(*offset..end).unwrap_or_default().iter_mut();
                 hidden.filter(|byte| **byte != b'\n').for_each(|byte| *byte = b'*');
             }

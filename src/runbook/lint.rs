@@ -1,8 +1,8 @@
-//! Warnings: what a runbook may say, but should not without a thought.
+//! Warnings: what a runbook is allowed to say but probably should not.
 
 use std::collections::BTreeSet;
 
-use crate::core::action::Action;
+use crate::core::action::{Action, Kept, Wait};
 use crate::core::customers::followed;
 use crate::core::ids::ProbeId;
 use crate::core::kind::dns::OF_RESOLVERS;
@@ -13,13 +13,13 @@ use crate::core::time::Span;
 
 use super::conceal;
 use super::diagnostic::{Diagnostic, Mark};
-use super::model::{Runbook, Shorthand, Step};
+use super::model::{Runbook, Shorthand, Step, Undo};
 use super::names::complain;
 use super::template::Used;
 use super::tree::Node;
 use super::unrehearsed::conditions;
 
-/// Warnings after which no further steps are looked at: nobody reads more.
+/// Warnings after which no further steps are checked, since nobody reads more.
 const ENOUGH: usize = 1_000;
 
 /// Everything worth a second look.
@@ -41,14 +41,44 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
             owner(runbook, step.owner.as_deref(), node, &mut found);
         }
     }
+    sampled_waits(runbook, plan, root, &mut found);
     found.extend(super::unrehearsed::warnings(plan, root));
     without_resolvers(plan, root, &mut found);
+    thin_percentiles(plan, root, &mut found);
     customers(plan, root, &mut found);
     found.sort_by_key(|warning| warning.at.as_ref().map(|(mark, _)| *mark));
     found
 }
 
-/// Conditions on what resolvers say of a record, where none is to be asked: they are never GO.
+/// Waits without a hold for what resolvers say: several caches may stand behind one address, and each answer is of one of them.
+fn sampled_waits(runbook: &Runbook, plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
+    let sampled = |text: &str| {
+        let condition = plan.conditions.iter().find(|condition| condition.source() == text)?;
+        condition.fields().into_iter().find_map(|(probe, field)| {
+            plan.probes.get(&probe)?.kind.record()?;
+            let field = field.filter(|field| OF_RESOLVERS.contains(&field.as_str()) || field == "resolvers")?;
+            Some(format!("{probe}.{field}"))
+        })
+    };
+    let steps = runbook.phases.iter().zip(root.path(&["phases"]).items());
+    let steps = steps.flat_map(|(phase, node)| phase.steps.iter().zip(node.path(&["steps"]).items()));
+    for (step, node) in steps {
+        let forward = actions(step, node).into_iter().map(|(action, _, node)| (action, node));
+        for (action, node) in forward.chain(undos(step, node)) {
+            let Some(Kept::Wait(Wait::Until(until))) = action.kept() else { continue };
+            let places = node.path(&["wait", "until", "conditions"]).items();
+            let first = until.conditions.iter().zip(places).find_map(|(text, place)| Some((sampled(text)?, place)));
+            if let Some((reading, place)) = first.filter(|_| until.hold.is_zero()) {
+                let warning = Diagnostic::new(format!("`{}` stops waiting at the first lucky answer", step.id));
+                let label = format!("`{reading}` comes from samples, and there is no hold");
+                let help = "add `hold: 10s` beside `within`: several caches may stand behind one address";
+                found.push(warning.at(place.mark, label).help(Some(help.to_owned())));
+            }
+        }
+    }
+}
+
+/// Warns of conditions on resolvers where the target lists none: they are never GO.
 fn without_resolvers(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
     let asks_nobody = |id: &ProbeId| {
         let record = plan.probes.get(id).and_then(|probe| probe.kind.record());
@@ -72,6 +102,19 @@ fn without_resolvers(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
     });
 }
 
+/// Conditions on figures that are made of too few measurements.
+fn thin_percentiles(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
+    conditions(root.path(&["phases"]), &mut |node| {
+        let Some(text) = node.text() else { return };
+        let Some(condition) = plan.conditions.iter().find(|condition| condition.source() == text) else { return };
+        let warned =
+            condition.paths().into_iter().find_map(|(probe, path)| plan.probes.get(&probe)?.kind.path_warning(&path));
+        if let Some((message, help)) = warned {
+            found.push(Diagnostic::new(message).at(node.mark, "this condition asks for it").help(Some(help)));
+        }
+    });
+}
+
 fn step(step: &Step, node: &Node, found: &mut Vec<Diagnostic>) {
     let id = &step.id;
     let mark = node.path(&["id"]).mark;
@@ -86,7 +129,7 @@ fn step(step: &Step, node: &Node, found: &mut Vec<Diagnostic>) {
     for (gate, node) in step.gates.iter().zip(node.path(&["gates"]).items()) {
         let lasting = matches!(gate, Shorthand::Full(gate) if gate.hold.millis() > 0);
         if !lasting {
-            let help = "add `hold: 5s`, so that a lucky moment does not open it";
+            let help = "add `hold: 5s`, so that a single good reading does not open it";
             warn(
                 format!("a gate of `{id}` opens on a single reading"),
                 node.get("that").unwrap_or(node).mark,
@@ -95,22 +138,65 @@ fn step(step: &Step, node: &Node, found: &mut Vec<Diagnostic>) {
             );
         }
     }
-    // People, time, an exit status, an HTTP status and an expected result tell by themselves.
+    for (action, undo, node) in actions(step, node) {
+        if let Some(lasts) = action.leaves_in_force().filter(|_| !undo) {
+            warn(
+                format!("the way back of `{id}` forgets that {lasts}"),
+                node.mark,
+                "no undo",
+                "add `undo:`, which ends it",
+            );
+        }
+    }
+    // For these actions the result itself shows success: people, time, an exit status, an HTTP status, an expected
+    // result.
     let tells = step.action.as_ref().is_some_and(Action::tells_by_itself);
     if step.verify.is_empty() && !tells {
-        warn(format!("nothing tells whether `{id}` worked"), mark, "no verify", "add `verify:`");
+        warn(format!("nothing shows whether `{id}` worked"), mark, "no verify", "add `verify:`");
     }
     if step.expect.is_none() {
-        warn(format!("nobody knows how long `{id}` takes"), mark, "no expect", "add `expect:`, the forecast needs it");
+        warn(format!("it is unknown how long `{id}` takes"), mark, "no expect", "add `expect:`, the forecast needs it");
     }
 }
 
-/// Warns where nothing tells which of several records the customers of a rehearsal follow.
+/// The actions of a step with their places, and whether each has an undo.
+fn actions<'a, 'n>(step: &'a Step, node: &'n Node<'n>) -> Vec<(&'a Action, bool, &'n Node<'n>)> {
+    let own = step.undo.is_some();
+    let alone = step.action.iter().map(|action| (action, own, node.path(&["action"])));
+    let members = step.section.iter().flat_map(|section| &section.steps);
+    let members = members.zip(node.path(&["section", "steps"]).items());
+    let members =
+        members.map(|(member, place)| (&member.action, own || member.undo.is_some(), place.path(&["action"])));
+    alone.chain(members).collect()
+}
+
+/// The actions that take a step back, with their places.
+fn undos<'a, 'n>(step: &'a Step, node: &'n Node<'n>) -> Vec<(&'a Action, &'n Node<'n>)> {
+    let own: Vec<(&Action, &Node)> = match &step.undo {
+        None => Vec::new(),
+        Some(Undo::Action(action)) => vec![(action, node.path(&["undo"]))],
+        Some(Undo::Section(undo)) => {
+            let places = node.path(&["undo", "section", "steps"]).items();
+            undo.section
+                .steps
+                .iter()
+                .zip(places)
+                .map(|(member, place)| (&member.action, place.path(&["action"])))
+                .collect()
+        }
+    };
+    let members = step.section.iter().flat_map(|section| &section.steps);
+    let members = members.zip(node.path(&["section", "steps"]).items());
+    let members = members.filter_map(|(member, place)| Some((member.undo.as_ref()?, place.path(&["undo"]))));
+    own.into_iter().chain(members).collect()
+}
+
+/// Warns where nothing says which of several records the customers of a rehearsal follow.
 fn customers(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
     let followed = followed(plan);
     let [(first, taken), others @ ..] = followed.as_slice() else { return };
     let Some((other, another)) = others.first() else { return };
-    let message = format!("nothing tells whether customers follow {} or {}", taken.name, another.name);
+    let message = format!("it is unclear whether customers follow {} or {}", taken.name, another.name);
     let label = format!("a rehearsal takes the record of `{first}`");
     let help =
         format!("say `simulate: {{ customers: true }}` on the probe of the one they follow, `{first}` or `{other}`");
@@ -127,7 +213,7 @@ fn owner(runbook: &Runbook, owner: Option<&str>, node: &Node, found: &mut Vec<Di
     if runbook.roles.is_empty() || runbook.roles.contains_key(owner) || runbook.roles.values().any(|who| who == owner) {
         return;
     }
-    let warning = Diagnostic::new(format!("`{owner}` has no part in `roles`"));
+    let warning = Diagnostic::new(format!("`{owner}` is not in `roles`"));
     let help = suggestion(owner, runbook.roles.keys().map(String::as_str));
     found.push(warning.at(node.path(&["owner"]).mark, "neither a role nor a person in one").help(help));
 }
@@ -163,20 +249,20 @@ fn unused(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used, found: &mut 
     }
 }
 
-/// A limit that somebody wrote and that is longer than a reading stays good: whoever wrote it must know what gates see
-/// while a measurement lasts, and how old what they see may be.
+/// Warns of a limit that was written out and is longer than a reading stays fresh: gates are UNKNOWN during such a
+/// measurement, and its reading may be old and still count.
 fn long_limits(runbook: &Runbook, root: &Node, found: &mut Vec<Diagnostic>) {
     for (id, probe) in &runbook.probes {
         let Some(limit) = root.path(&["probes"]).get(id).and_then(|node| node.get("limit")) else { continue };
         let stale_after = probe.stale_after(Span::ZERO);
-        // A reading of many measurements does not wait for any one of them.
+        // A reading over many measurements does not depend on any single one.
         if probe.limit <= stale_after || probe.kind.window() > 1 {
             continue;
         }
         let message = format!("one measurement of `{id}` may last longer than its readings stay good");
         let label = format!("readings of quick measurements are stale after {stale_after}");
         let help = format!(
-            "gates see UNKNOWN while a measurement lasts longer than that, and what took {} may be {} old and still count: shorten `limit`, or measure less often with `every`",
+            "gates are UNKNOWN while a measurement lasts longer than that, and a reading that took {} may be {} old and still count: shorten `limit`, or measure less often with `every`",
             probe.limit,
             probe.stale_after(probe.limit)
         );

@@ -1,8 +1,8 @@
 //! Runbooks: from a YAML file to a [`Plan`], or everything that is wrong with it.
 //!
-//! The way of a file: [`yaml`] reads it into a [`tree`] with places; [`template`] applies the profile, `--set` and templates;
-//! [`validate`] holds it against the schema made from [`model`]'s types; [`build`] checks what types cannot
-//! say and makes the plan; [`lint`] looks for what is allowed but unwise. Each stage reports all it finds.
+//! A file is processed in stages: [`yaml`] reads it into a [`tree`] with places; [`template`] applies the profile,
+//! `--set` and templates; [`validate`] checks it against the schema made from [`model`]'s types; [`build`] checks what
+//! types cannot say and makes the plan; [`lint`] looks for what is allowed but unwise. Each stage reports all it finds.
 //! Nothing here touches a target, resolves a secret or starts anything.
 
 mod baselines;
@@ -62,7 +62,7 @@ pub struct Loaded {
     pub plan: Plan,
     /// The text it was read from.
     pub source: String,
-    /// What should be looked at, in the order of the text.
+    /// Warnings, in the order of the text.
     pub warnings: Vec<Diagnostic>,
     /// The profiles it has.
     pub profiles: Vec<String>,
@@ -80,7 +80,7 @@ pub fn load(path: &Path, options: &Options) -> Result<Loaded, Diagnostics> {
     load_file(path, options, NamedFiles::Beside(path.parent().unwrap_or(Path::new(""))))
 }
 
-/// Reads a runbook from a file without the baselines that its probes name: to record one, there need be none.
+/// Reads a runbook from a file without the baselines that its probes name, since recording the first one needs none.
 pub fn load_without_baselines(path: &Path, options: &Options) -> Result<Loaded, Diagnostics> {
     load_file(path, options, NamedFiles::Ignored)
 }
@@ -114,7 +114,7 @@ fn read(path: &Path) -> Result<String, Box<Diagnostic>> {
     if metadata.len() > LARGEST {
         return Err(too_large());
     }
-    // The length of a pipe or a device is not known before; one byte more than allowed tells.
+    // The length of a pipe or a device is not known beforehand; one byte more than allowed shows that it is too large.
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(|error| cannot(&error))?;
     if bytes.len() as u64 > LARGEST {
@@ -147,7 +147,7 @@ fn loaded(name: &str, source: String, options: &Options, files: NamedFiles<'_>) 
     match compile(&source, options, files) {
         Ok((plan, warnings, profiles)) => Ok(Loaded { plan, source, warnings, profiles }),
         Err((errors, unreached)) => {
-            // Warnings are not looked for any more, and what they would have hidden may stand beside a fault.
+            // Warnings are left out now, so what they would have concealed may be shown beside a fault.
             let placed = errors.iter().any(|error| error.at.is_some());
             let secrets = if placed { conceal::places(&source) } else { Vec::new() };
             let mut found = Diagnostics::new(name, &source, errors, Vec::new()).concealing(&secrets);
@@ -159,7 +159,7 @@ fn loaded(name: &str, source: String, options: &Options, files: NamedFiles<'_>) 
 
 type Compiled = (Plan, Vec<Diagnostic>, Vec<String>);
 
-/// What each stage leaves to those behind it, for whoever mends what it found.
+/// What has not been checked after each stage, for the message to whoever corrects its faults.
 const AFTER_TEXT: &str = "keys, types, names, conditions and the order of steps";
 const AFTER_TYPES: &str = "names, conditions and the order of steps";
 const AFTER_SALVAGE: &str = "what has to do with them, and what is allowed but unwise";
@@ -174,7 +174,7 @@ fn built(
 ) -> Result<(model::Runbook, Plan), Vec<Diagnostic>> {
     let mut runbook = model::Runbook::deserialize(root)
         .map_err(|error| vec![Diagnostic::new("the runbook does not fit the language").help(error.to_string())])?;
-    // What the vars came to is in the places that use them: they are no part of the plan.
+    // Values of vars have been filled in where they are used, so they are not part of the plan.
     runbook.vars.clear();
     let plan = build::plan(&runbook, root, source, options.profile.as_deref(), files)?;
     Ok((runbook, plan))

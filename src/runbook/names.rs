@@ -65,7 +65,7 @@ pub(super) fn check(runbook: &Runbook, root: &Node, shapes: &BTreeMap<ProbeId, S
             SecretSource::Command(argv) => argv.is_empty(),
         };
         if empty {
-            fault(format!("the secret `{name}` comes from nowhere"), node.mark, "expected a name, a path or a command");
+            fault(format!("the secret `{name}` has no source"), node.mark, "expected a name, a path or a command");
         }
     }
     for (name, target) in &runbook.targets {
@@ -89,7 +89,7 @@ fn customers(runbook: &Runbook, root: &Node, shapes: &BTreeMap<ProbeId, Shape>, 
     let missing: Vec<String> =
         ["failed", "longest_pause_ms"].iter().filter(|field| lacks(field)).map(|field| format!("`{field}`")).collect();
     if !missing.is_empty() {
-        let fault = Diagnostic::new(format!("the probe `{customers}` cannot speak for the customers"));
+        let fault = Diagnostic::new(format!("the probe `{customers}` cannot report what customers see"));
         faults.push(fault.at(mark, format!("expected its reading to have {}", missing.join(" and "))));
     }
 }
@@ -136,6 +136,20 @@ fn target(target: &Target, node: &Node, faults: &mut Vec<Diagnostic>) {
                     node.path(&["connect"]).mark,
                     "expected an address and a port",
                 );
+            }
+            if let Some(proxy) = &http.proxy
+                && !url::Url::parse(&proxy.url).is_ok_and(|url| url.scheme() == "http" && url.has_host())
+            {
+                let label = "expected something like `http://proxy.example.com:3128`";
+                fault(format!("`{}` is no address of a proxy", proxy.url), node.path(&["proxy", "url"]).mark, label);
+            }
+            if http.spoken().is_none() {
+                let mark = node.path(&["version"]).mark;
+                fault("there is no such version of HTTP".to_owned(), mark, "expected `1.1`, `2` or `auto`");
+            }
+            if http.basic_auth.is_some() && http.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization")) {
+                let label = "there is an `Authorization` among the `headers`, too";
+                fault("two ways to say who asks".to_owned(), node.key("basic_auth"), label);
             }
         }
     }

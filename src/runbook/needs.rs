@@ -1,4 +1,4 @@
-//! The graph of steps: what needs what, without unknown names, doubles or circles.
+//! The graph of steps: which step needs which, without unknown names, duplicates or circles.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::core::plan::Step;
 use super::build::Draft;
 use super::diagnostic::{Diagnostic, Mark};
 
-/// Links the drafts by their needs and tells what does not fit.
+/// Links the drafts by their needs and reports what does not fit.
 pub(super) fn link(drafts: Vec<Draft>, faults: &mut Vec<Diagnostic>) -> Vec<Step> {
     let mut places: HashMap<StepId, (usize, Mark)> = HashMap::new();
     for (at, draft) in drafts.iter().enumerate() {
@@ -46,7 +46,7 @@ pub(super) fn link(drafts: Vec<Draft>, faults: &mut Vec<Diagnostic>) -> Vec<Step
             }
         }
         if step.needs.len() == 1 && found.is_empty() && at > 0 {
-            // Linear by default: no place of its own, and never part of a circle by itself.
+            // The step before is the default: it has no place in the text, and never causes a circle by itself.
             found.push((at - 1, draft.id));
         }
         edges.push(found);

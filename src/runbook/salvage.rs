@@ -1,7 +1,8 @@
-//! What is good of a tree that does not fit the language, so that more than the first layer of faults is told at once.
+//! Keeps the valid part of a tree that does not fit the language, so that faults of later stages are reported at once,
+//! too.
 //!
-//! Only whole things are left out (a step, a gate, a probe, a target), never parts of them, and nothing is said about
-//! what names something left out: a second fault must never be the shadow of the first.
+//! Only whole things are left out (a step, a gate, a probe, a target), never parts of them, and references to something
+//! left out are not reported: a fault must never be only the consequence of another.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +11,10 @@ use super::schema::{RecordRule, Rule, rule};
 use super::tree::{Kind, Node};
 use super::validate::{WHOLE, against};
 
-/// Parts of a step that stand for themselves.
+/// Parts of a step that are left out on their own.
 const APART: [&str; 2] = ["gates", "verify"];
 
-/// The good part of a tree, and the names of what was left out.
+/// The valid part of a tree, and the names of what was left out.
 pub(super) struct Salvage<'s> {
     pub root: Node<'s>,
     lost: BTreeSet<String>,
@@ -84,7 +85,7 @@ fn is_faulty(node: &Node) -> bool {
 }
 
 impl Salvage<'_> {
-    /// Whether a fault is one of the good part alone.
+    /// Whether a fault has nothing to do with the parts that were left out.
     pub(super) fn stands(&self, fault: &Diagnostic, source: &str) -> bool {
         let place = |at: &Option<(Mark, String)>| {
             at.as_ref().and_then(|(mark, _)| source.get(mark.offset..mark.offset + mark.len)).map(str::to_owned)

@@ -1,5 +1,5 @@
-//! What a YAML scalar means: the core schema of YAML 1.2, with the slips of older versions kept as text
-//! (`yes`, `007`, `1_000`), so that nothing becomes a number or a truth that was not meant as one.
+//! The value of a YAML scalar: the core schema of YAML 1.2. What older versions read differently stays text (`yes`,
+//! `007`, `1_000`), so that nothing becomes a number or a boolean by accident.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ pub(super) fn resolve<'s>(text: Cow<'s, str>, plain: bool, tag: Option<&Tag>) ->
 }
 
 fn untagged(text: Cow<'_, str>) -> Result<Kind<'_>, &'static str> {
-    // The first letter sorts out nearly all texts.
+    // The first letter is enough to recognize nearly all texts.
     match text.as_bytes().first() {
         Some(b'0'..=b'9' | b'+' | b'-' | b'.') => Ok(number(&text)?.unwrap_or(Kind::Text(text))),
         Some(b't' | b'T' | b'f' | b'F') => Ok(truth(&text).map_or(Kind::Text(text), Kind::Bool)),
@@ -55,7 +55,7 @@ fn truth(text: &str) -> Option<bool> {
     }
 }
 
-/// A number, or nothing when it is a text after all.
+/// A number, or `None` when the scalar is text.
 fn number(text: &str) -> Result<Option<Kind<'static>>, &'static str> {
     let digits = unsigned(text);
     let zero_first = digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit());
@@ -99,7 +99,7 @@ fn float(text: &str) -> Result<Option<Kind<'static>>, &'static str> {
     }
     match text.parse::<f64>() {
         Ok(x) if x.is_finite() => Ok(Some(Kind::Float(x))),
-        // Not the words that Rust takes for it: `inf`, `infinity`, `nan`.
+        // Words that Rust would accept are excluded: `inf`, `infinity`, `nan`.
         Ok(_) if digits.starts_with(|digit: char| digit.is_ascii_digit()) => Err(ENDLESS),
         _ => Ok(None),
     }

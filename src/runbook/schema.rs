@@ -1,7 +1,7 @@
 //! The JSON Schema of the runbook language, made from the model's types, and the rules made from it.
 //!
-//! The schema serves editors; [`Rule`] is the same thing in the form in which [`super::validate`] asks it. A
-//! keyword that the rules do not know would be a check that editors make and we do not, so a test refuses it.
+//! The schema serves editors; [`Rule`] is the same in the form that [`super::validate`] uses. A keyword that the rules
+//! do not know would be checked by editors and not by us, so a test refuses it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -67,7 +67,7 @@ fn allow_templates(schema: &mut Value) {
     }
 }
 
-/// Closes every object, spreads out flattened enums and takes `null` away: a key without a value is a slip.
+/// Closes every object, expands flattened enums and removes `null`: a key without a value is taken for a mistake.
 fn tidy(schema: &mut Value, definitions: &Value) {
     if let Value::Array(items) = schema {
         for item in items {

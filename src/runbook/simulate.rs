@@ -1,4 +1,4 @@
-//! What a runbook says about its rehearsal, held against what it has: every name, field and value with its place.
+//! Checks what a runbook says about its rehearsal against the rest of it: every name, field and value, with its place.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub(super) fn probe(runbook: &Runbook, probe: &Probe, node: &Node, faults: &mut 
             .keys()
             .find(|other| key.name.strip_prefix(other.as_str()).is_some_and(|rest| rest.starts_with('.')));
         if let Some(whole) = whole {
-            let fault = Diagnostic::new(format!("`{whole}` is told as a whole and in parts"));
+            let fault = Diagnostic::new(format!("`{whole}` is given as a whole and in parts"));
             faults.push(fault.at(key.mark, format!("expected either `{whole}` or its parts")));
         }
         match declared.get(key.name.as_ref()) {
@@ -53,7 +53,7 @@ fn source(runbook: &Runbook, source: &Source, of: FieldType, node: &Node, faults
             kind(runbook, through, "postgres.replication", node.path(&["through"]).mark, faults);
         }
         _ => {
-            let fault = Diagnostic::new("nothing tells where the field comes from");
+            let fault = Diagnostic::new("the field has no source");
             faults.push(fault.at(node.mark, "expected either `is`, or `copies` with `through`"));
         }
     }
@@ -92,7 +92,7 @@ pub(super) fn action(runbook: &Runbook, action: &Action, node: &Node, faults: &m
     }
 }
 
-/// What can turn writes away: a database, or a web service in front of one.
+/// What can refuse writes: a database, or a web service in front of one.
 fn fenced(runbook: &Runbook, target: &TargetId, mark: Mark, faults: &mut Vec<Diagnostic>) {
     let is_web = runbook.targets.get(target.as_str()).is_some_and(|target| target.kind() == "http");
     reference(runbook, target, if is_web { "http" } else { "postgres" }, mark, faults);
@@ -124,7 +124,7 @@ fn kind(runbook: &Runbook, probe: &ProbeId, wanted: &str, mark: Mark, faults: &m
     }
 }
 
-/// The type of a field of our own that an action may change or another field copy.
+/// The type of a field that the runbook defines, which an action may change or another field may copy.
 fn field(runbook: &Runbook, name: &FieldRef, mark: Mark, faults: &mut Vec<Diagnostic>) -> Option<FieldType> {
     let Some((probe, field)) = name.parts() else {
         faults.push(Diagnostic::new(format!("`{name}` is not a field")).at(mark, "expected `PROBE.FIELD`"));

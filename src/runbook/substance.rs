@@ -1,5 +1,5 @@
-//! What of a plan counts for its rehearsals: everything that is done and everything that is judged. Titles, names,
-//! instructions, dates, people and expected times only inform, and may change after a rehearsal.
+//! The part of a plan that counts for its rehearsals: everything that is executed and everything that is judged.
+//! Titles, names, instructions, dates, people and expected times only inform, and may change after a rehearsal.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::core::probe::Probe;
 use crate::core::target::Target;
 use crate::core::time::Span;
 
-/// A plan without what only informs, to be written in a fixed order.
+/// A plan without its merely informative parts, to be written in a fixed order.
 #[derive(Serialize)]
 pub(super) struct Substance<'a> {
     write_pause_budget: Option<Span>,

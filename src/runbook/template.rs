@@ -16,7 +16,7 @@ use super::diagnostic::{Diagnostic, Mark};
 use super::schema::{Rule, rule};
 use super::tree::{Key, Kind, Node};
 
-/// Keys whose values go to the outside and are never shown before the placeholder is resolved.
+/// Keys whose values are sent outside and are never shown before their placeholders are resolved.
 const SECRET_KEYS: [&str; 6] = ["password", "secret", "headers", "env", "body", "statements"];
 
 /// Names that some template used.
@@ -89,7 +89,7 @@ fn profiles(root: &mut Node, chosen: Option<&str>, faults: &mut Vec<Diagnostic>)
     }
 }
 
-/// Puts the values of `--set` in place. Their letters are taken as they are, so the names are returned.
+/// Applies the values of `--set`. They are taken literally, so the names are returned.
 fn set(root: &mut Node, set: &[(String, String)], faults: &mut Vec<Diagnostic>) -> BTreeSet<String> {
     let mut done = BTreeSet::new();
     for (name, text) in set {
@@ -174,7 +174,7 @@ impl<'f> Renderer<'f> {
     fn node<'a>(&mut self, node: &'a mut Node<'_>, path: &mut Vec<&'a str>) {
         let mark = node.mark;
         if let Kind::Text(text) = &node.kind {
-            // Most texts have neither; a look at the bytes is cheaper than two searches.
+            // Most texts contain neither; one pass over the bytes is cheaper than two searches.
             if !text.bytes().any(|byte| byte == b'{' || !byte.is_ascii()) {
                 return;
             }
@@ -238,15 +238,15 @@ impl<'f> Renderer<'f> {
         }
     }
 
-    /// Says which secrets in a statement could leave their place: a value with a quote in it would end the literal
-    /// that somebody wrote around it, and go on as SQL.
+    /// Reports secrets in a statement that are not quoted: a quote inside the value would end the literal around it,
+    /// and the rest would run as SQL.
     fn quoted_for_sql(&mut self, filled: &str, template: &str, node: &Node) {
         let mut rest = filled;
         while let Some((before, secret, after)) = Placeholder::split(rest) {
             rest = after;
             let name = secret.name;
             let (message, label, help) = match secret.outermost() {
-                // The quotes of the filter end those around them.
+                // The quotes that the filter adds would end those around it.
                 Some(Quoting::Literal) if before.ends_with("' E'") => (
                     format!("the secret `{name}` stands in quotes twice"),
                     "expected no quotes around it",
@@ -320,7 +320,7 @@ impl<'f> Renderer<'f> {
 /// Why a secret is refused at a place, if it is.
 fn refused(path: &[&str]) -> Option<&'static str> {
     const SHOWN: &str = "this is shown and recorded";
-    // The name of a target or probe is free, so it says nothing about what stands under it.
+    // Targets and probes are named freely, so the name says nothing about what stands under it.
     let (["phases", inside @ ..] | ["targets" | "probes", _, inside @ ..] | ["profiles", _, "targets", _, inside @ ..]) =
         path
     else {

@@ -1,5 +1,5 @@
-//! The YAML text as a tree in which every key and value knows its place. Texts that stand in the source as they
-//! are stay there.
+//! The YAML text as a tree in which every key and value knows its place. Texts are borrowed from the source where they
+//! stand there unchanged.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use super::diagnostic::Mark;
 pub(crate) struct Node<'s> {
     pub kind: Kind<'s>,
     pub mark: Mark,
-    /// Whether a template was filled in: its letters are not those of the source.
+    /// Whether a template was filled in, so that the text differs from the source.
     pub rendered: bool,
 }
 
@@ -26,7 +26,7 @@ pub(crate) enum Kind<'s> {
     Text(Cow<'s, str>),
     List(Vec<Node<'s>>),
     Map(Vec<(Key<'s>, Node<'s>)>),
-    /// Already found faulty; nothing more is said about it.
+    /// Already reported; nothing more is said about it.
     Faulty,
 }
 
@@ -102,8 +102,8 @@ impl<'s> Node<'s> {
         }
     }
 
-    /// The place of `offset..offset+len` within the text of this scalar; all of it when its letters do not
-    /// stand in the source as they are (escapes, folding, templates).
+    /// The place of `offset..offset+len` within the text of this scalar; the whole scalar when its text differs from
+    /// the source (escapes, folding, templates).
     pub(crate) fn within(&self, source: &str, offset: usize, len: usize) -> Mark {
         let Some(text) = self.text().filter(|_| !self.rendered) else { return self.mark };
         for quote in [0, 1] {
@@ -149,7 +149,7 @@ impl<'de> IntoDeserializer<'de, Error> for &'de Node<'_> {
     }
 }
 
-/// Lets a checked tree be read into the model.
+/// Reads a checked tree into the model.
 impl<'de> Deserializer<'de> for &'de Node<'_> {
     type Error = Error;
 

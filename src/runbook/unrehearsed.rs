@@ -1,5 +1,5 @@
-//! Conditions that no rehearsal could meet, because nothing says what they mean there. Told when a runbook is
-//! checked, with what to declare, and not in the middle of a rehearsal.
+//! Conditions that no rehearsal could meet, because the runbook does not say where their values come from there. They
+//! are reported when a runbook is checked, with what to declare, and not in the middle of a rehearsal.
 
 use std::collections::{BTreeMap, BTreeSet};
 

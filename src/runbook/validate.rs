@@ -1,4 +1,4 @@
-//! Holds the tree against the schema's rules and says everything that does not fit.
+//! Checks the tree against the schema's rules and reports everything that does not fit.
 
 use std::sync::Arc;
 
@@ -25,12 +25,12 @@ pub(crate) fn against(root: &Node, rule: &Rule, whole: &str) -> Vec<Diagnostic> 
     faults
 }
 
-/// Whether a name is that of the whole and not of a key: keys have no article.
+/// Whether a name is that of the whole text and not of a key: keys have no article.
 fn is_whole(name: &str) -> bool {
     name.starts_with("the ")
 }
 
-/// `name` is what the value is called in messages: its key, mostly.
+/// `name` is what messages call the value: mostly its key.
 fn check(node: &Node, rule: &Rule, name: &str, faults: &mut Vec<Diagnostic>) {
     match (&node.kind, rule) {
         (Kind::Faulty, _)
@@ -168,7 +168,7 @@ fn owner(name: &str) -> String {
     }
 }
 
-/// The alternative with the value's own type is the one that was meant.
+/// Reports against the alternative that has the value's own type, since it was probably meant.
 fn either(node: &Node, rules: &[Arc<Rule>], whole: &Rule, name: &str, faults: &mut Vec<Diagnostic>) {
     let meant = rules.iter().find(|rule| {
         matches!(

@@ -1,6 +1,6 @@
 //! Reads YAML text into the tree, straight from the parser's events.
 //!
-//! Reading stops at budgets, not at exhaustion: what comes in may be a bomb.
+//! Reading is limited by budgets, since the text may be made to exhaust memory.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -15,7 +15,7 @@ use super::tree::{Key, Kind, Node};
 const DEPTH: usize = 48;
 /// Most keys, values and lists, aliases expanded.
 const NODES: usize = 300_000;
-/// Most values that anchors and aliases may come to, and most bytes of text in them.
+/// Most values that anchors and aliases may expand to, and most bytes of text in them.
 const COPIES: usize = 100_000;
 const COPIED_TEXT: usize = 8 * 1024 * 1024;
 /// Most aliases.
@@ -24,10 +24,10 @@ const ALIASES: usize = 1_000;
 /// Up to this many keys are compared one by one.
 const FEW: usize = 16;
 
-/// What stops the reading, boxed: it is large, and nearly never there.
+/// The error that stops reading; boxed, since it is large and rare.
 type Read<T> = Result<T, Box<Diagnostic>>;
 
-/// Reads one YAML document. Keys that are there twice are all told; anything else ends the reading.
+/// Reads one YAML document. All duplicate keys are reported; any other fault ends the reading.
 pub(crate) fn parse(source: &str) -> Result<Node<'_>, Vec<Diagnostic>> {
     if let Some(at) = source.find('\0') {
         let mark = Mark { offset: at, len: 1 };
@@ -45,16 +45,16 @@ fn fault(mark: Mark, reason: impl AsRef<str>) -> Box<Diagnostic> {
 struct Reader<'s> {
     source: &'s str,
     events: Parser<'s, StrInput<'s>>,
-    /// Entries and elements of what is still open, the innermost last: each collection is made in one piece.
+    /// Entries and elements of open collections, the innermost last; each collection is built in one piece.
     entries: Vec<(Key<'s>, Node<'s>)>,
     items: Vec<Node<'s>>,
-    /// What has a name, by the parser's number. Not there while it is still being read.
+    /// Anchored values, by the parser's number. One that is still being read is missing.
     anchors: HashMap<usize, Node<'s>>,
     nodes: usize,
     aliases: usize,
     copies: usize,
     copied_text: usize,
-    /// Keys that are there twice.
+    /// Faults for duplicate keys.
     twice: Vec<Diagnostic>,
 }
 
@@ -189,7 +189,7 @@ impl<'s> Reader<'s> {
         let mut entries: Vec<_> = self.entries.drain(first..).collect();
         self.tell_twice(&entries);
         if !merged.is_empty() {
-            // What is written out goes first, then what was merged first.
+            // Written entries come first, then merged ones in the order in which they were merged.
             let mut known: HashSet<Cow<'s, str>> = entries.iter().map(|(key, _)| key.name.clone()).collect();
             entries.extend(merged.into_iter().filter(|(key, _)| known.insert(key.name.clone())));
         }
@@ -221,7 +221,8 @@ impl<'s> Reader<'s> {
     }
 
     fn tell_twice(&mut self, entries: &[(Key<'s>, Node<'s>)]) {
-        // Nearly all mappings have a handful of keys: looking back is faster than hashing. Names can be many.
+        // Nearly all mappings have only a few keys, for which comparing is faster than hashing. Mappings of names can
+        // be large.
         let mut many = (entries.len() > FEW).then(HashMap::new);
         for (at, (key, _)) in entries.iter().enumerate() {
             let before = match &mut many {
@@ -235,7 +236,7 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// Keeps a copy of what has a name.
+    /// Keeps a copy of an anchored value.
     fn remember(&mut self, anchor: usize, node: &Node<'s>) -> Read<()> {
         if anchor != 0 {
             let copy = self.copy(node, None, 0)?;
@@ -250,14 +251,14 @@ impl<'s> Reader<'s> {
             return Err(too_much(mark));
         }
         let Some(node) = self.anchors.remove(&anchor) else {
-            return Err(fault(mark, "this alias stands inside of what it names"));
+            return Err(fault(mark, "this alias stands inside its own anchor"));
         };
         let copy = self.copy(&node, Some(mark), depth);
         self.anchors.insert(anchor, node);
         copy
     }
 
-    /// A copy that is paid for; with `alias` all of it stands where the alias does.
+    /// A copy, counted against the budget. With `alias` every place in it is that of the alias.
     fn copy(&mut self, node: &Node<'s>, alias: Option<Mark>, depth: usize) -> Read<Node<'s>> {
         let mark = alias.unwrap_or(node.mark);
         self.pay(mark, node.text().map_or(0, str::len), alias.is_some())?;

@@ -1,4 +1,4 @@
-//! Holds a scenario against a plan: unknown names, impossible times, faults that nothing in the plan can have.
+//! Checks a scenario against a plan: unknown names, impossible times, faults that nothing in the plan can have.
 
 use crate::core::ids::{ProbeId, StepId};
 use crate::core::nearest::suggestion;
@@ -70,7 +70,7 @@ fn step(plan: &Plan, name: &str, node: &Node, faults: &mut Vec<Diagnostic>) {
     }
     if let Some((_, kind)) = select::words(name) {
         let fault = Diagnostic::new(format!("the runbook has no step of the kind `{kind}`"));
-        faults.push(fault.at(node.mark, "nothing there for this to happen to"));
+        faults.push(fault.at(node.mark, "the plan has nothing that this could happen to"));
         return;
     }
     let fault = Diagnostic::new(format!("there is no step `{name}`")).at(node.mark, "unknown step");
@@ -181,7 +181,7 @@ fn missing(what: &str, name: &str, known: Vec<&str>, node: &Node, faults: &mut V
     let mark = node.path(&[what]).mark;
     if known.is_empty() || name.starts_with(select::ANY) && (name == select::ANY || name.contains(' ')) {
         let fault = Diagnostic::new(format!("the runbook has no such {what}"));
-        faults.push(fault.at(mark, "nothing there for this to happen to"));
+        faults.push(fault.at(mark, "the plan has nothing that this could happen to"));
     } else {
         let fault = Diagnostic::new(format!("there is no {what} `{name}`")).at(mark, format!("unknown {what}"));
         faults.push(fault.help(suggestion(name, known)));

@@ -1,7 +1,7 @@
 //! Scenarios: what goes wrong in a rehearsal, and when. YAML with a schema, read with the same care as a runbook.
 //!
-//! A scenario is checked against the plan it will be played on: a name that the plan does not have is an error with
-//! a place. Nothing here touches a file or a server; whoever has the text hands it in.
+//! A scenario is checked against the plan it will be played on: a name that the plan does not have is an error with a
+//! place. Nothing here touches a file or a server; the caller supplies the text.
 
 mod check;
 pub mod model;
@@ -103,7 +103,7 @@ fn compile(text: &str, plan: &Plan) -> Result<Scenario, Vec<Diagnostic>> {
     if faults.is_empty() { Ok(scenario) } else { Err(faults) }
 }
 
-/// The reader of trees was written for runbooks and says so.
+/// Words a fault of the tree reader, which was written for runbooks, for scenarios.
 fn about_scenarios(fault: Diagnostic) -> Diagnostic {
     let at = fault.at.map(|(mark, label)| (mark, label.replace("runbook", "scenario")));
     Diagnostic { message: fault.message.replace("runbook", "scenario"), at, ..fault }

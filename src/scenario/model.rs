@@ -52,7 +52,7 @@ pub enum End {
     /// It goes no further.
     Stuck,
     /// However it ended: customers' requests failed, their pause was longer than the budget, rows are missing, or the
-    /// world is not as the run says: something never took effect or did so twice, customers are where nobody serves.
+    /// world differs from the record: something never took effect or did so twice, or no service answers customers.
     Harm,
 }
 
@@ -73,7 +73,7 @@ pub struct Event {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct When {
-    /// So long after the beginning of the run.
+    /// Time from the beginning of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Span>,
     /// A step: its id, or `first` or `last` with a kind: `manual`, `command`, `sql`, `http`, `wait`, `soak`,
@@ -84,7 +84,7 @@ pub struct When {
     /// What happens to the step. `started` when absent.
     #[serde(default, rename = "is", skip_serializing_if = "Option::is_none")]
     pub is: Option<Happening>,
-    /// So long after that. For `running`, only if the step is still running then.
+    /// Time from that moment. For `running`, only if the step is still running then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Span>,
 }
@@ -130,7 +130,7 @@ pub enum Fault {
     ResolverStale(OfResolver),
     /// A resolver does not answer.
     ResolverDead(OfResolver),
-    /// A resolver keeps answers longer than it is told.
+    /// A resolver keeps answers longer than their TTL.
     ResolverHolds(ResolverHolds),
     /// A side answers slowly.
     Slow(Slow),
@@ -140,17 +140,17 @@ pub enum Fault {
     Fails(Fails),
     /// A job does not end by itself.
     Hangs(OfJob),
-    /// Nobody knows whether a job took effect.
+    /// It is unknown whether a job took effect.
     Unknown(Unknown),
     /// The name servers refuse updates.
     UpdatesRefused(Refused),
-    /// Updates of records take so much longer.
+    /// Updates of records take longer by this time.
     UpdatesDelayed(Delayed),
-    /// A probe goes on reporting good values while the truth is another.
+    /// A probe reports values that are not true.
     Lies(Lies),
     /// A probe does not answer.
     Silent(OfProbe),
-    /// Readings are other than the truth: for each field (`PROBE.FIELD`, deeper with further names and positions from 0:
+    /// Readings are falsified: for each field (`PROBE.FIELD`, deeper with further names and positions from 0:
     /// `dns.resolvers.0.fresh`) a value or null, for a whole probe (`PROBE`) how its measurements fail.
     Reads(BTreeMap<String, Misread>),
     /// The wall clock of the cockpit's machine is set.

@@ -1,4 +1,4 @@
-//! Readings that a scenario makes other than the truth, held against what each probe can report.
+//! Readings that a scenario falsifies, checked against what each probe can report.
 
 use std::collections::BTreeMap;
 

@@ -6,7 +6,7 @@ use crate::core::plan::{Plan, Step, WriteMark};
 use crate::core::simulate::Change;
 use crate::core::target::Target;
 
-/// The word for whatever there is.
+/// The word that matches everything of a kind.
 pub const ANY: &str = "any";
 
 /// Kinds of step that `first` and `last` can name.

@@ -13,13 +13,13 @@ use crate::core::refusal::Refusal;
 use crate::core::state::Run;
 use crate::core::time::At;
 use crate::history::{History, OutputTail};
-use crate::pace::Passing;
+use crate::pace::ShownTime;
 use crate::run_view::RunView;
 
-/// What is to be said about a session besides its run.
+/// What a session adds to a screen besides its run.
 #[derive(Clone, Debug)]
 pub struct SessionStatus<'a> {
-    /// Who sits here.
+    /// The operator at this cockpit.
     pub who: &'a Who,
     /// The moment that is shown.
     pub now: At,
@@ -29,23 +29,23 @@ pub struct SessionStatus<'a> {
     pub fault: Option<&'a str>,
     /// Whether a decision is on its way to the disk.
     pub recording: bool,
-    /// Since when the journal owes an answer, when that is longer than it should be.
+    /// Since when an answer of the journal is overdue; `None` while it is not.
     pub silent: Option<At>,
     /// Whether the session is on its way out.
     pub leaving: bool,
-    /// How time passes, where it is not the time of the world.
-    pub passing: Option<Passing>,
+    /// How time passes, where it is not real time.
+    pub shown_time: Option<ShownTime>,
 }
 
 impl<'a> SessionStatus<'a> {
-    /// A session in which all is well and time is the world's own.
+    /// A session in which all is well and time is real time.
     pub fn new(who: &'a Who, now: At) -> Self {
-        Self { who, now, refusal: None, fault: None, recording: false, silent: None, leaving: false, passing: None }
+        Self { who, now, refusal: None, fault: None, recording: false, silent: None, leaving: false, shown_time: None }
     }
 
     /// Whether this is a replay.
     pub fn is_replay(&self) -> bool {
-        self.passing.as_ref().is_some_and(|passing| passing.place.is_some())
+        self.shown_time.as_ref().is_some_and(|shown_time| shown_time.place.is_some())
     }
 }
 
@@ -69,7 +69,7 @@ pub struct ViewContext<'a> {
     pub samples_dropped: u64,
     /// The run's short name.
     pub run_name: &'a str,
-    /// Who sits here.
+    /// The operator at this cockpit.
     pub who: &'a Who,
     /// The moment.
     pub now: At,
@@ -81,20 +81,20 @@ pub struct ViewContext<'a> {
     pub fault: Option<&'a str>,
     /// Whether a decision is on its way to the disk.
     pub recording: bool,
-    /// Since when the journal owes an answer, when that is longer than it should be.
+    /// Since when an answer of the journal is overdue; `None` while it is not.
     pub silent: Option<At>,
     /// Whether this cockpit is on its way out.
     pub leaving: bool,
     /// Panes only, no steps.
     pub watching: bool,
-    /// How time passes, where it is not the time of the world.
-    pub passing: Option<Passing>,
+    /// How time passes, where it is not real time.
+    pub shown_time: Option<ShownTime>,
     /// What the operator is looking at and typing.
     pub ui: &'a UiState,
 }
 
 impl<'a> ViewContext<'a> {
-    /// Brings together what a screen shows. Times of day are told in `zone`.
+    /// Brings together what a screen shows. Times of day are shown in `zone`.
     pub fn new(
         view: &'a RunView,
         status: SessionStatus<'a>,
@@ -120,7 +120,7 @@ impl<'a> ViewContext<'a> {
             silent: status.silent,
             leaving: status.leaving,
             watching: false,
-            passing: status.passing,
+            shown_time: status.shown_time,
             ui,
         }
     }
@@ -133,6 +133,6 @@ impl<'a> ViewContext<'a> {
 
     /// Whether this is a replay.
     pub fn is_replay(&self) -> bool {
-        self.passing.as_ref().is_some_and(|passing| passing.place.is_some())
+        self.shown_time.as_ref().is_some_and(|shown_time| shown_time.place.is_some())
     }
 }

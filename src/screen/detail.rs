@@ -9,8 +9,8 @@ use crate::core::job::{Direction, JobKey};
 use crate::core::plan::{ConditionId, Job, Reversibility, Step, Work};
 use crate::core::poll::gates;
 use crate::core::progress::checks;
-use crate::core::standing::{StepState, step_state, unmet};
 use crate::core::state::{Running, StepProgress, StepRun};
+use crate::core::status::{StepState, step_state, unmet};
 use crate::core::time::{At, Span};
 use crate::text::clean;
 use crate::words;
@@ -29,7 +29,7 @@ pub(super) fn detail(context: &ViewContext, whole: bool) -> Detail {
     let asked = context.ui.prompt.as_ref().map(|prompt| &prompt.ask);
     let confirming = matches!(asked, Some(Ask::Start { .. } | Ask::OverrideReason(_)));
     let taking_back = matches!(asked, Some(Ask::Undo { .. })).then_some(step.undo.as_ref()).flatten();
-    // What is being confirmed, and on what, comes first while it is asked. That gates are shut comes before that.
+    // While a question is open, what is being confirmed and its gates come first, shut gates before everything.
     if confirming {
         let over = !matches!(asked, Some(Ask::Start { reason: None, .. }));
         if over {
@@ -44,7 +44,7 @@ pub(super) fn detail(context: &ViewContext, whole: bool) -> Detail {
     if let Some(work) = taking_back {
         blocks.push(will_take_back(work));
     }
-    // What is awaited now comes before what was to be read before.
+    // What is awaited now comes before the instructions.
     let watched =
         matches!(state, StepState::Running | StepState::Reverting | StepState::Undoing | StepState::Verifying);
     if let StepProgress::Running(running) = &progress.phase {
@@ -116,7 +116,7 @@ fn state_line(context: &ViewContext, step: &Step, state: StepState, progress: &S
         StepProgress::Failed { why, reverted, .. } => {
             let rest = match (*reverted, progress.left) {
                 (true, _) => " · it took itself back",
-                (false, true) => " · an earlier try left something, too",
+                (false, true) => " · an earlier attempt left something, too",
                 (false, false) => "",
             };
             format!(": {}{rest}", words::failure_cause(why))
@@ -200,7 +200,7 @@ fn under_way(context: &ViewContext, running: &Running, progress: &StepRun, block
             lines.push(progress_line("waiting", passed, Some(*span)));
         }
         Some(Kept::Wait(Wait::Until(until))) => {
-            lines.push(progress_line("waiting, at most", passed, Some(until.within)));
+            lines.push(progress_line("waiting, at most", passed, Some(until.longest())));
         }
         None => lines.extend(action.map(|action| progress_line(action.kind(), passed, action.limit()))),
     }
@@ -227,16 +227,21 @@ fn under_way(context: &ViewContext, running: &Running, progress: &StepRun, block
     blocks.push(Block::Lines { heading: heading.to_owned(), lines });
     let awaited = context.plan.until(&running.key);
     if !awaited.is_empty() {
-        let rows: Vec<Evidence> = awaited.iter().filter_map(|id| awaits(context, *id)).collect();
+        let hold = match action.and_then(Action::kept) {
+            Some(Kept::Wait(Wait::Until(until))) => until.hold,
+            _ => Span::ZERO,
+        };
+        let rows: Vec<Evidence> = awaited.iter().filter_map(|id| awaits(context, *id, (hold, passed))).collect();
         blocks.push(board("WAITING FOR", &rows));
     }
 }
 
-/// A condition that is waited for, as it stands now.
-fn awaits(context: &ViewContext, id: ConditionId) -> Option<Evidence> {
+/// A condition that must be GO for `needed`, as it stands now after the wait has lasted `passed`.
+fn awaits(context: &ViewContext, id: ConditionId, (needed, passed): (Span, Span)) -> Option<Evidence> {
     let rule = context.plan.condition(id)?.source().to_owned();
     let assessment = context.board.assess(context.plan, context.run, context.now, id);
-    Some(Evidence { name: rule.clone(), rule, assessment, held: None, needed: Span::ZERO })
+    let held = context.board.held(context.now, id).filter(|_| !needed.is_zero()).map(|held| held.min(passed));
+    Some(Evidence { name: rule.clone(), rule, assessment, held, needed })
 }
 
 fn progress_line(what: &str, passed: Span, of: Option<Span>) -> Text {
@@ -293,7 +298,7 @@ fn boards(context: &ViewContext, step: &Step, state: StepState, blocks: &mut Vec
     if before {
         let rows = gates(context.plan, context.board, context.now, step);
         if rows.is_empty() {
-            let lines = vec![Text::new(Role::Dim, "no gates: your word is enough")];
+            let lines = vec![Text::new(Role::Dim, "no gates: confirm to start it")];
             blocks.push(Block::Lines { heading: "GO/NO-GO".to_owned(), lines });
         } else {
             let shut: Vec<String> = rows.iter().filter(|gate| !gate.open()).map(shut_sentence).collect();
@@ -319,7 +324,8 @@ fn boards(context: &ViewContext, step: &Step, state: StepState, blocks: &mut Vec
     }
 }
 
-/// What will be verified, of a step whose work is not over: a NO-GO beside it would be no news and look like trouble.
+/// What will be verified, for a step whose work is not over: a NO-GO beside it would mean nothing yet and look like a
+/// fault.
 fn afterwards(step: &Step, state: StepState, blocks: &mut Vec<Block>) {
     let before = [StepState::Waiting, StepState::Gated, StepState::Ready, StepState::Running, StepState::Undone];
     if step.verify.is_empty() || !before.contains(&state) {
@@ -336,8 +342,8 @@ fn board(heading: &str, rows: &[Evidence]) -> Block {
     Block::Board { heading: heading.to_owned(), rows: rows.iter().map(gate_row).collect() }
 }
 
-/// `lag.streaming = true, lag.seconds = 6 ms` without the probe's name where only one is read: the gate's own name says
-/// what it is about, and the column is narrow. No value is told twice.
+/// `lag.streaming = true, lag.seconds = 6 ms`, without the probe's name where only one is read, since the gate's own
+/// name says what it is about and the column is narrow. No value is shown twice.
 fn brief<'a>(told: impl Iterator<Item = &'a str>) -> String {
     let mut values: Vec<&str> = Vec::new();
     for value in told.flat_map(|actual| actual.split(", ")).filter(|value| !value.is_empty()) {
@@ -369,7 +375,7 @@ pub(super) fn gate_row(gate: &Evidence) -> GateRow {
     };
     let verdict = gate.assessment.verdict;
     GateRow {
-        // GO that has not held long enough is not yet a GO for the operator; the word says so by its hold.
+        // A GO that has not held long enough does not open the gate yet; the hold beside it says so.
         verdict,
         name: clean(&gate.name).into_owned(),
         now: clean(&actual.join(", ")).into_owned(),
@@ -381,7 +387,7 @@ pub(super) fn gate_row(gate: &Evidence) -> GateRow {
     }
 }
 
-/// What the step will do; of what is done the operator sees it on asking only.
+/// What the step will do. For a step that is done it is shown only on request.
 fn preview(context: &ViewContext, step: &Step, state: StepState, whole: bool, blocks: &mut Vec<Block>) {
     if whole || !matches!(state, StepState::Done | StepState::Skipped | StepState::Verifying) {
         let mut block = will_do(context, step, whole);
@@ -424,7 +430,7 @@ fn will_take_back(work: &Work) -> Block {
     Block::Lines { heading: format!("TAKING IT BACK WILL DO · {what}"), lines }
 }
 
-/// The jobs of a section by name: what each does in full is too long to be seen at once.
+/// The jobs of a section by title: all statements at once would be too long to read.
 fn jobs(work: &Work) -> Vec<Text> {
     let name = |(at, job): (usize, &Job)| {
         Text::plain(format!("{}. {}", at + 1, clean(&job.title))).and(Role::Dim, format!(" · {}", job.action.kind()))

@@ -1,6 +1,6 @@
-//! Asking the core about a command without doing it: a decision is data, so this costs nothing.
+//! Asks the core about a command without doing it. A decision is data, so asking has no effect.
 //!
-//! Only what would be accepted is offered, a question comes up only when its answer would be enough, and a refusal is
+//! Only what would be accepted is offered, a question comes up only when its answer would be accepted, and a refusal is
 //! shown only for as long as it is true.
 
 use super::keys::KeyAction;
@@ -14,8 +14,8 @@ use crate::core::input::{Command, Confirmation, Input};
 use crate::core::plan::Step;
 use crate::core::refusal::Refusal;
 use crate::core::server::Stranger;
-use crate::core::standing::{picture, stop_word, undo_word, word};
 use crate::core::state::StepProgress;
+use crate::core::status::{picture, stop_word, undo_word, word};
 use crate::core::time::Span;
 
 /// A reason that is long enough.
@@ -71,9 +71,9 @@ pub(crate) fn accepting(context: &ViewContext) -> (Command, Vec<Stranger>) {
 pub(crate) fn accepted(context: &ViewContext, step: &Step, action: KeyAction) -> bool {
     match action {
         KeyAction::End => {
-            // A run that has not begun could be called rolled back; nobody means that.
+            // A run that has not begun would pass as rolled back, which nobody means.
             let undone = context.run.touched().any(|(_, step)| matches!(step.phase, StepProgress::Undone { .. }));
-            // Not by asking the core about every open step: this is looked at in every picture.
+            // The core is not asked about every open step, since this runs for every picture.
             context.plan.steps.iter().all(|step| context.run.is_settled(&step.id))
                 || undone && refusal_of(context, Command::End { how: Ending::RolledBack }).is_none()
         }

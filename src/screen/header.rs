@@ -1,4 +1,4 @@
-//! The header: what must be true to the operator's eye at any moment.
+//! The header: what the operator must be able to see at any moment.
 
 use super::keys::KeyAction;
 use super::naming::name_of;
@@ -29,7 +29,7 @@ pub(super) fn header(context: &ViewContext) -> Header {
         run: if context.watching { driver } else { format!("run {} · {driver}", context.run_name) },
         clock: format!("{}  {}", words::elapsed(until.since(opened)), words::clock(*now, &context.zone)),
         unkept: unkept(context),
-        passing: passing(context),
+        shown_time: shown_time(context),
         window: window(context, &ahead, false),
         update: update(context),
         pause: pause(context, &ahead, Told::Whole),
@@ -54,7 +54,7 @@ fn mode(context: &ViewContext) -> String {
     }
 }
 
-/// What the disk was too slow for: the panes show it now, a replay will not.
+/// How many readings the disk was too slow to keep: the panes show them now, a replay will not.
 fn unkept(context: &ViewContext) -> Text {
     match context.samples_dropped {
         0 => Text::default(),
@@ -66,14 +66,14 @@ fn unkept(context: &ViewContext) -> Text {
 const NOTE: usize = 48;
 
 /// The pace, and the place in a replay: `×60 · fact 41 of 212`.
-fn passing(context: &ViewContext) -> Text {
-    let Some(passing) = &context.passing else { return Text::default() };
-    let text = if passing.pace.paused {
-        Text::new(Role::Strong, format!("paused (×{})", passing.pace.speed))
+fn shown_time(context: &ViewContext) -> Text {
+    let Some(shown_time) = &context.shown_time else { return Text::default() };
+    let text = if shown_time.pace.paused {
+        Text::new(Role::Strong, format!("paused (×{})", shown_time.pace.speed))
     } else {
-        Text::new(Role::Active, format!("×{}", passing.pace.speed))
+        Text::new(Role::Active, format!("×{}", shown_time.pace.speed))
     };
-    let Some(place) = &passing.place else { return text };
+    let Some(place) = &shown_time.place else { return text };
     let text = text.and(Role::Plain, format!(" · fact {} of {}", place.fact, place.of));
     match &place.note {
         Some(note) => text.and(Role::Unknown, format!(" · {}", crate::text::fit(&clean(note), NOTE))),
@@ -100,7 +100,7 @@ fn alarm(context: &ViewContext) -> Option<String> {
     }
 }
 
-/// The forecast and the way back, computed once for a picture.
+/// The forecast and the way back, computed once per picture.
 struct Ahead {
     /// The rest of the work.
     rest: Option<Estimate>,
@@ -115,10 +115,12 @@ impl Ahead {
     fn of(context: &ViewContext) -> Self {
         let ViewContext { plan, run, now, .. } = context;
         let way = way_back(plan, run);
-        // Whoever only watches has nothing ahead.
+        // A session that only watches has no steps ahead.
         let driven = !context.watching;
         Self {
-            rest: forecast::rest(plan, run, *now).filter(|rest| driven && rest.says_something()),
+            // The limit of one part says nothing about an end that nobody knows.
+            rest: forecast::rest(plan, run, *now)
+                .filter(|rest| driven && rest.says_something() && (rest.span > Span::ZERO || !rest.at_least)),
             pause: forecast::pause(plan, run, *now).filter(|_| driven),
             back: forecast::way(plan, run, *now, &way.steps),
             way,
@@ -179,14 +181,14 @@ fn update(context: &ViewContext) -> Text {
     }
 }
 
-/// How much is told where there is little room.
+/// How much detail is shown where there is little room.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Told {
     /// Everything.
     Whole,
     /// Without spreads.
     Brief,
-    /// What has happened, and of the forecast what needs the operator.
+    /// What has happened, and of the forecast only what needs the operator.
     Bare,
 }
 
@@ -256,7 +258,7 @@ fn customers(context: &ViewContext) -> Text {
         _ => return label.and(Role::Unknown, "no reading"),
     };
     let read = match (ended, context.board.latest(probe).and_then(|latest| latest.good.as_ref())) {
-        // What was recorded with the end of the run is as old as the end.
+        // What was recorded with the end of the run has the age of that end.
         (Some(_), _) => run_ended_at(context).map(|at| format!(" as of {} UTC", words::utc(at))),
         (None, Some((at, _))) => Some(format!(" · {}", words::age(context.now.since(*at)))),
         (None, None) => None,

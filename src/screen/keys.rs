@@ -1,6 +1,6 @@
-//! Every key and every order, once: footer, help, advice and the handling of keys all come from this table.
+//! The table of every key and every order. Footer, help, advice and the handling of keys all come from it.
 //!
-//! A key is named here without the terminal's library; [`crate::ui::keys`] turns a key press into one. An order is the
+//! Keys are named here independently of the terminal library; [`crate::ui::keys`] converts key presses. An order is the
 //! line that does the same in the plain mode.
 
 use std::fmt;
@@ -68,10 +68,10 @@ pub enum KeyAction {
     Faster,
     /// Let time pass slower.
     Slower,
-    /// Let time stand still, or go on.
+    /// Pauses time, or lets it go on.
     Pause,
-    /// On to where something happens next.
-    Onward,
+    /// Goes on to where something happens next.
+    FastForward,
     /// To the next decision of a replayed run.
     NextDecision,
     /// To the decision before.
@@ -94,7 +94,7 @@ impl KeyAction {
         KEYS.iter().find(|def| def.action == self)
     }
 
-    /// The key that is told for it: `enter`. Empty when it has none.
+    /// The key that is shown for it: `enter`. Empty when it has none.
     pub fn key(self) -> String {
         self.def().map(KeyDef::key).unwrap_or_default()
     }
@@ -106,7 +106,7 @@ impl KeyAction {
 
     /// Whether it is about how fast time passes, which only rehearsals and replays can change.
     pub fn is_about_pace(self) -> bool {
-        matches!(self, Self::Faster | Self::Slower | Self::Pause | Self::Onward)
+        matches!(self, Self::Faster | Self::Slower | Self::Pause | Self::FastForward)
     }
 }
 
@@ -167,7 +167,7 @@ impl fmt::Display for KeyPress {
 
 /// An action with its keys, its order and its words.
 pub struct KeyDef {
-    /// The keys that do it; the first is the one that is told.
+    /// The keys that do it; the first is the one that is shown.
     pub binding: &'static [KeyPress],
     /// What it does.
     pub action: KeyAction,
@@ -175,12 +175,12 @@ pub struct KeyDef {
     pub order: &'static str,
     /// One word for the footer; empty when it is not shown there.
     pub label: &'static str,
-    /// One line for the help; empty when another row tells it.
+    /// One line for the help; empty when another row covers it.
     pub help: &'static str,
 }
 
 impl KeyDef {
-    /// The key that is told.
+    /// The key that is shown.
     pub fn key(&self) -> String {
         self.binding.first().map(KeyPress::to_string).unwrap_or_default()
     }
@@ -306,8 +306,14 @@ pub const KEYS: &[KeyDef] = &[
         "in a rehearsal or a replay: let time pass faster",
     ),
     def(&[KeyPress::Char('-')], KeyAction::Slower, "slower", "slower", "the same: slower"),
-    def(&[KeyPress::Char('w')], KeyAction::Pause, "pause", "pause", "the same: let time stand still, or go on"),
-    def(&[KeyPress::Char('f')], KeyAction::Onward, "onward", "onward", "the same: on to where something happens next"),
+    def(&[KeyPress::Char('w')], KeyAction::Pause, "pause", "pause", "the same: pause time, or let it continue"),
+    def(
+        &[KeyPress::Char('f')],
+        KeyAction::FastForward,
+        "fast-forward",
+        "fast-forward",
+        "the same: on to where something happens next",
+    ),
     def(&[KeyPress::Right], KeyAction::NextDecision, "next", "next", "in a replay: to the next decision"),
     def(&[KeyPress::Left], KeyAction::PreviousDecision, "previous", "previous", "in a replay: to the decision before"),
     def(&[KeyPress::Char('i')], KeyAction::Into, "", "into", "in a replay: to where the selected step began"),

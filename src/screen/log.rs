@@ -18,7 +18,7 @@ pub(super) fn log(context: &ViewContext, whole: bool) -> Vec<Text> {
         .take(wanted)
         .map(|recorded| {
             let (who, what) = words::fact(context.plan, &recorded.fact);
-            // Of another day with the day.
+            // Facts of another day are shown with the day.
             Text::new(Role::Dim, format!(" {} ", words::moment(recorded.at, recorded.at, context.now)))
                 .and(Role::Dim, crate::text::fit(&format!("{:<14}", clean(&who)), 14))
                 .and(Role::Plain, " ")

@@ -15,19 +15,19 @@ pub(super) fn lines(source: &str) -> Vec<Text> {
     page.lines
 }
 
-/// A page that is being set.
+/// The lines built so far, and the state of the parser between events.
 #[derive(Default)]
 struct Page {
     lines: Vec<Text>,
     /// The line that is being filled.
     line: Text,
-    /// Whether that line has nothing but the mark of its item.
+    /// Whether that line holds only the mark of its list item.
     marked: bool,
-    /// For each list around the next word: the number of its next item, or none for bullets.
+    /// For each list around the next word: the number of its next item; `None` for bullets.
     lists: Vec<Option<u64>>,
     /// How many headings and emphases are around the next word.
     strong: usize,
-    /// The code block that is being read. It comes in pieces that are no lines.
+    /// The code block that is being read. It arrives in pieces that are not lines.
     code: Option<String>,
     /// Links around the next word: where each leads, and its text up to now.
     links: Vec<(String, String)>,
@@ -74,7 +74,7 @@ impl Page {
             }
             Tag::Item => self.mark_item(),
             Tag::CodeBlock(_) => {
-                // In a tight list nothing else ends the sentence before it.
+                // In a tight list nothing else ends the line before this block.
                 self.end_line();
                 self.code = Some(String::new());
             }
@@ -103,7 +103,7 @@ impl Page {
             }
             TagEnd::Link | TagEnd::Image => {
                 let Some((to, text)) = self.links.pop() else { return };
-                // A bare address, of a page or of a person, says itself where it leads.
+                // A bare address, of a page or of a person, already shows where it leads.
                 if !to.is_empty() && to != text && to.strip_prefix("mailto:") != Some(text.as_str()) {
                     self.say(Role::Dim, &format!(" ({to})"));
                 }
@@ -139,7 +139,7 @@ impl Page {
         self.marked = false;
     }
 
-    /// A block begins on a line of its own, or behind the mark of its item.
+    /// Begins a block on a line of its own, or right after the mark of its item.
     fn begin_block(&mut self) {
         if !self.marked {
             self.end_line();

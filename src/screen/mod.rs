@@ -24,7 +24,7 @@ mod ui_state;
 pub use context::{SessionStatus, ViewContext};
 pub(crate) use detail::state_role;
 pub(crate) use dry_run::{accepting, command_of, full_confirmation, next_item, refusal_of};
-pub use model::{Block, Brief, Detail, GateRow, Guise, Header, Pane, Row, Screen, Sheet, SheetBody, Steps};
+pub use model::{Block, Brief, Detail, GateRow, Header, Pane, Row, Screen, ScreenMode, Sheet, SheetBody, Steps};
 pub use naming::FrontEnd;
 pub(crate) use naming::{name_of, told};
 pub(crate) use overlay::back_lines;

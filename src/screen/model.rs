@@ -6,11 +6,11 @@ use super::ui_state::Focus;
 use crate::core::evidence::Verdict;
 use crate::core::fact::Mode;
 use crate::core::ids::ProbeId;
-use crate::core::standing::StepState;
+use crate::core::status::StepState;
 
-/// What a screen is a screen of: no two of them may be taken for each other.
+/// Which kind of run a screen shows. No two kinds may look alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Guise {
+pub enum ScreenMode {
     /// Panes only.
     Watch,
     /// A run in a world.
@@ -22,8 +22,8 @@ pub enum Guise {
 /// The whole screen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Screen {
-    /// What this is a screen of.
-    pub mode: Guise,
+    /// Which kind of run this screen shows.
+    pub mode: ScreenMode,
     /// What never scrolls.
     pub header: Header,
     /// The list of steps.
@@ -63,8 +63,8 @@ pub struct Header {
     pub clock: String,
     /// That the record lacks readings; empty when it does not.
     pub unkept: Text,
-    /// The pace of the time and the place in a replay; empty where time is the world's own.
-    pub passing: Text,
+    /// The pace of time and the place in a replay; empty where time is real time.
+    pub shown_time: Text,
     /// Window and forecast.
     pub window: Text,
     /// When the next status update is due.
@@ -77,7 +77,7 @@ pub struct Header {
     pub customers: Text,
     /// The same in fewer words, for where there is little room.
     pub brief: Brief,
-    /// Something that overrules everything: the journal has failed, the driver is leaving.
+    /// A warning that replaces other text: the journal has failed, the driver is leaving.
     pub alarm: Option<String>,
 }
 
@@ -177,7 +177,7 @@ pub struct GateRow {
     pub verdict: Verdict,
     /// In the runbook's words.
     pub name: String,
-    /// What it met.
+    /// The values that its readings have now.
     pub now: String,
     /// Age of the oldest reading behind it.
     pub age: String,
@@ -198,7 +198,7 @@ pub struct Pane {
     pub summary: Text,
     /// The lines, the most important first.
     pub lines: Vec<Text>,
-    /// Courses to draw below, each with its name.
+    /// Numbers over time to draw below, each with its name.
     pub courses: Vec<(String, Vec<Option<f64>>)>,
 }
 

@@ -1,13 +1,13 @@
 //! How a front end names what can be done: the cockpit its keys, the plain mode its orders.
 //!
-//! The core and the texts of the screen know actions only, so that nobody is told to press a key on a line.
+//! The core and the texts of the screen know only actions, so that the plain mode never tells anybody to press a key.
 
 use super::ViewContext;
 use super::keys::KeyAction;
 use crate::core::ids::StepId;
 use crate::core::plan::{Confirm, Step};
 use crate::core::refusal::{Advice, Refusal};
-use crate::core::standing::{stop_word, undo_word, word};
+use crate::core::status::{stop_word, undo_word, word};
 
 /// Who shows the screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

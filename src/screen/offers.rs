@@ -1,6 +1,6 @@
-//! What can be done now: the one list from which footer, help, the conversation and the plain mode tell it.
+//! What can be done now: the one list behind the footer, the help, the conversation and the plain mode.
 //!
-//! Only what would be accepted is offered: every action of the run is asked of the core first, which costs nothing.
+//! Only what would be accepted is offered: the core is asked about every action first, which has no effect.
 
 use std::borrow::Cow;
 
@@ -9,13 +9,13 @@ use super::keys::{KEYS, KeyAction};
 use super::{Ask, Focus, Overlay, ViewContext, here, selected};
 use crate::core::plan::Step;
 use crate::core::rollback::{WayBack, is_going_back, to_be_stopped_before, way_back};
-use crate::core::standing::StepState;
 use crate::core::state::Course;
+use crate::core::status::StepState;
 use crate::pace::{NO_PACE, ONLY_FORWARD};
 use crate::text::clean;
 
-/// How many offers about the step come before the keys that show it: a narrow footer ends early, and the conversation
-/// names them all.
+/// How many offers about the step come before the keys that show it: a narrow footer shows only the first few, and the
+/// conversation names them all.
 const BEFORE_VIEWS: usize = 3;
 
 /// Something that can be done now.
@@ -27,7 +27,7 @@ pub struct Offer<'a> {
     pub step: Option<&'a Step>,
     /// What it does, in a few words.
     pub words: Cow<'static, str>,
-    /// Whether it brings the run on from here: it is told in the conversation, too.
+    /// Whether it moves the run on from here; then the conversation names it, too.
     pub next: bool,
 }
 
@@ -36,7 +36,7 @@ impl<'a> Offer<'a> {
         Self { action, step, words: words.into(), next: true }
     }
 
-    /// What can be done besides. The table has its words.
+    /// An offer with the words of the table, for what does not move the run on.
     fn other(action: KeyAction, step: Option<&'a Step>) -> Self {
         Self { action, step, words: Cow::Borrowed(""), next: false }
     }
@@ -50,7 +50,7 @@ pub const REPLAYED: &str = "this is a replay: what has happened cannot be change
 /// Why an action cannot be done in this kind of session, whatever the state of the run. `None` when it can.
 pub fn not_here(context: &ViewContext, action: KeyAction) -> Option<&'static str> {
     if action.is_about_time() {
-        return match context.passing {
+        return match context.shown_time {
             None => Some(NO_PACE),
             Some(_) if !action.is_about_pace() && !context.is_replay() => Some(ONLY_FORWARD),
             Some(_) => None,
@@ -82,7 +82,7 @@ pub fn offers<'a>(context: &'a ViewContext) -> Vec<Offer<'a>> {
     offers.splice(at..at, views.into_iter().filter(|view| available(context, view.step, view.action)));
     let mut others = OTHERS;
     if context.is_replay() {
-        // What a replay is for comes first.
+        // What replays are for, moving in time, comes first.
         others.sort_by_key(|action| !action.is_about_time());
     }
     for action in others {
@@ -97,7 +97,7 @@ pub fn offers<'a>(context: &'a ViewContext) -> Vec<Offer<'a>> {
     offers
 }
 
-/// What is offered besides what brings the run on, in the order in which it is of use.
+/// What is offered besides what moves the run on, the most useful first.
 const OTHERS: [KeyAction; 26] = [
     KeyAction::AcceptServers,
     KeyAction::Tick,
@@ -115,7 +115,7 @@ const OTHERS: [KeyAction; 26] = [
     KeyAction::NextDecision,
     KeyAction::Into,
     KeyAction::Place,
-    KeyAction::Onward,
+    KeyAction::FastForward,
     KeyAction::Pause,
     KeyAction::Faster,
     KeyAction::Slower,
@@ -141,7 +141,7 @@ fn available(context: &ViewContext, step: Option<&Step>, action: KeyAction) -> b
         KeyAction::Here => step.zip(here(context)).is_some_and(|(step, here)| step.id != here.id),
         KeyAction::WayBack if context.is_replay() => true,
         _ if context.watching || context.run.ended.is_some() || context.fault.is_some() => false,
-        // On the way out nothing new is started; what is under way can still be stopped.
+        // While leaving, nothing new is started; what is under way can still be stopped.
         _ if context.leaving && action != KeyAction::Stop => false,
         KeyAction::WayBack => way_back(context.plan, context.run) != WayBack::default(),
         KeyAction::Note => true,
@@ -157,7 +157,7 @@ fn overdue(context: &ViewContext) -> bool {
     every.zip(context.run.last_update).is_some_and(|(every, last)| context.now.since(last) >= every)
 }
 
-/// What would bring the run on from here, if it is accepted, the most useful first.
+/// What would move the run on from here, if it is accepted, the most useful first.
 fn next<'a>(context: &'a ViewContext, selected: Option<(&'a Step, StepState)>) -> Vec<Offer<'a>> {
     let leave = || Offer::next(KeyAction::Leave, None, "leave");
     if context.watching {
@@ -173,7 +173,7 @@ fn next<'a>(context: &'a ViewContext, selected: Option<(&'a Step, StepState)>) -
         } else {
             vec![
                 Offer::next(KeyAction::NextDecision, None, "the next decision"),
-                Offer::next(KeyAction::Onward, None, "what happens next"),
+                Offer::next(KeyAction::FastForward, None, "what happens next"),
                 Offer::next(KeyAction::Pause, None, "stop and go"),
             ]
         };
@@ -191,7 +191,7 @@ fn next<'a>(context: &'a ViewContext, selected: Option<(&'a Step, StepState)>) -
     offers
 }
 
-/// What would bring a step on, if it is accepted.
+/// What would move a step on, if it is accepted.
 fn of_step<'a>(context: &'a ViewContext, step: &'a Step, state: StepState) -> Vec<Offer<'a>> {
     let here = (KeyAction::Here, "go to where the run is");
     let offer = |(action, words)| Offer::next(action, Some(step), Cow::Borrowed(words));
@@ -201,7 +201,7 @@ fn of_step<'a>(context: &'a ViewContext, step: &'a Step, state: StepState) -> Ve
         StepState::Gated => offers(&[(KeyAction::Override, "override"), (KeyAction::Skip, "skip it (reason)")]),
         StepState::Waiting => offers(&[here, (KeyAction::Skip, "skip it (reason)")]),
         StepState::Running if let Some(items) = checklist(context, step) => {
-            // The item by name: where steps and detail share one place it may not be in view.
+            // The item is named, since it may not be in view where steps and detail share one place.
             let item = items.get(usize::from(next_item(context, &step.id))).map(String::as_str).unwrap_or_default();
             let tick = format!("tick the next item: {}", clean(item));
             vec![Offer::next(KeyAction::Tick, Some(step), tick), offer((KeyAction::Stop, "stop it"))]
@@ -210,7 +210,7 @@ fn of_step<'a>(context: &'a ViewContext, step: &'a Step, state: StepState) -> Ve
             offers(&[(KeyAction::Stop, "stop it")])
         }
         StepState::Failed => {
-            // What could not be taken back is half way back: going on with that comes first.
+            // A step whose undo failed is half way back: continuing the undo comes first.
             let half_way = matches!(context.run.step(&step.id).course, Course::TakingBack { .. });
             let undo = if half_way { "go on taking it back" } else { "take it back" };
             let mut offers: Vec<Offer> = offers(&[
@@ -257,7 +257,7 @@ pub(crate) fn all_settled(context: &ViewContext) -> bool {
 
 /// Whether a replay has come to the end of its recording.
 pub(crate) fn replay_ended(context: &ViewContext) -> bool {
-    let place = context.passing.as_ref().and_then(|passing| passing.place.as_ref());
+    let place = context.shown_time.as_ref().and_then(|shown_time| shown_time.place.as_ref());
     place.is_some_and(|place| place.fact >= place.of)
 }
 
@@ -301,7 +301,7 @@ pub(super) fn footer(context: &ViewContext, offers: &[Offer]) -> Vec<KeyHint> {
     offers.iter().map(hint).filter(|hint| !hint.label.is_empty()).collect()
 }
 
-/// What goes the next step of the way back, while the sheet that shows it is open.
+/// The key for the next step of the way back, while the sheet that shows it is open.
 fn on_the_way_back(context: &ViewContext) -> Option<KeyHint> {
     let way = way_back(context.plan, context.run);
     let first = way.steps.first().and_then(|back| context.plan.step(&back.step));

@@ -23,7 +23,7 @@ pub(super) fn sheet(context: &ViewContext, panes: &[super::Pane], offers: &[Offe
     Some(Sheet { title, body, scroll: context.ui.overlay_scroll })
 }
 
-/// The way back step by step, and how to go it.
+/// The way back step by step, and how to take it.
 pub(crate) fn back_lines(context: &ViewContext) -> Vec<Text> {
     let way = way_back(context.plan, context.run);
     let mut lines = Vec::new();
@@ -90,13 +90,13 @@ pub(crate) fn back_lines(context: &ViewContext) -> Vec<Text> {
         lines.push(Text::new(Role::NoGo, ends));
     }
     lines.push(Text::default());
-    lines.extend(how_to_go(context, &way));
+    lines.extend(next_instruction(context, &way));
     lines.extend(way.steps.iter().flat_map(|back| every_statement(context, &back.step)));
     lines
 }
 
-/// What to do for the next step of the way back.
-fn how_to_go(context: &ViewContext, way: &WayBack) -> Vec<Text> {
+/// How to take the next step of the way back.
+fn next_instruction(context: &ViewContext, way: &WayBack) -> Vec<Text> {
     let mut lines = Vec::new();
     let Some(first) = way.steps.first() else { return lines };
     if let Some(stop) = to_be_stopped_before(context.plan, context.run, &first.step) {
@@ -127,7 +127,7 @@ fn every_statement(context: &ViewContext, id: &StepId) -> Vec<Text> {
     [Text::default(), heading].into_iter().chain(statements).collect()
 }
 
-/// `, going on with job 3 of 7 "drain"` for a step that an earlier try has taken back in part.
+/// `, going on with job 3 of 7 "drain"` for a step that an earlier attempt has taken back in part.
 pub(super) fn going_on(context: &ViewContext, step: &StepId) -> String {
     let from = usize::from(goes_on_with(context.plan, context.run, step));
     let jobs = context.plan.step(step).and_then(|step| step.undo.as_ref()).map_or(&[][..], |undo| &undo.jobs);
@@ -156,7 +156,7 @@ fn help_lines(offers: &[Offer]) -> Vec<Text> {
         ("UNKNOWN", "readings are missing, stale or failing; it never opens a gate"),
         ("waiting", "a step it needs is not done"),
         ("gated", "a gate is shut; the detail says what would open it"),
-        ("ready", "every gate is GO: your word starts it"),
+        ("ready", "every gate is GO: confirm to start it"),
         ("verifying", "its work is over, its checks are being watched"),
         ("in doubt", "it may have run: nothing happens until you say what became of it"),
         ("hold", "how long a condition must stay GO without a break"),
@@ -165,10 +165,10 @@ fn help_lines(offers: &[Offer]) -> Vec<Text> {
         ("section", "jobs back to back after one confirmation; it undoes itself when one fails"),
         (
             "forecast",
-            "how long the steps that are left take, without the time between them; ± is how far rehearsals strayed",
+            "how long the steps that are left take, without the time between them; ± is the spread of rehearsals",
         ),
-        ("about", "not rehearsed, or once only: the runbook's own word counts, too"),
-        ("at least", "nobody knows how long some of it takes, or it is late already"),
+        ("about", "not rehearsed, or only once: it rests on the runbook, too"),
+        ("at least", "some of it has an unknown length, or it is late already"),
         ("free", "taking a step back costs nothing: nobody notices"),
         ("lossless", "taking it back costs an effort or a pause, but no data"),
         ("lossy", "taking it back loses data written since"),

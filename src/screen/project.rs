@@ -5,13 +5,14 @@ use super::naming::{name_of, told};
 use super::offers::{Offer, all_settled, footer, offers, replay_ended};
 use super::overlay::going_on;
 use super::{
-    Ask, Guise, Overlay, Prompt, Role, Screen, Text, UiState, ViewContext, detail, header, log, overlay, pane, steps,
+    Ask, Overlay, Prompt, Role, Screen, ScreenMode, Text, UiState, ViewContext, detail, header, log, overlay, pane,
+    steps,
 };
 use crate::core::evidence::shut_sentence;
 use crate::core::fact::Mode;
 use crate::core::plan::Step;
 use crate::core::poll::gates;
-use crate::core::standing::{STOP_WORD, StepState, step_state, stop_word, undo_word, word};
+use crate::core::status::{STOP_WORD, StepState, step_state, stop_word, undo_word, word};
 use crate::text::clean;
 use crate::words;
 
@@ -22,7 +23,7 @@ pub fn project(context: &ViewContext) -> Screen {
     let whole_step = context.ui.overlay == Some(Overlay::Step);
     let offers = offers(context);
     Screen {
-        mode: guise(context),
+        mode: screen_mode(context),
         header: header::header(context),
         steps: steps::steps(context),
         detail: detail::detail(context, whole_step),
@@ -37,11 +38,11 @@ pub fn project(context: &ViewContext) -> Screen {
     }
 }
 
-fn guise(context: &ViewContext) -> Guise {
+fn screen_mode(context: &ViewContext) -> ScreenMode {
     match context.run.mode {
-        _ if context.is_replay() => Guise::Replay,
-        Some(mode) => Guise::Run(mode),
-        None => Guise::Watch,
+        _ if context.is_replay() => ScreenMode::Replay,
+        Some(mode) => ScreenMode::Run(mode),
+        None => ScreenMode::Watch,
     }
 }
 
@@ -56,7 +57,7 @@ pub(crate) fn here<'a>(context: &'a ViewContext) -> Option<&'a Step> {
     steps::here(context)
 }
 
-/// The last line but one: what is asked, what was refused, or what to do next.
+/// The last line but one: the open question, the refusal, or what to do next.
 fn conversation(context: &ViewContext, offers: &[Offer]) -> Text {
     let UiState { prompt, notice, .. } = context.ui;
     if let Some(prompt) = prompt {
@@ -90,7 +91,7 @@ fn conversation(context: &ViewContext, offers: &[Offer]) -> Text {
     offered(context, lead(context), offers)
 }
 
-/// A line with what brings the run on from here, each with its key or order.
+/// A line that lists what moves the run on from here, each with its key or order.
 fn offered(context: &ViewContext, lead: Text, offers: &[Offer]) -> Text {
     offers.iter().filter(|offer| offer.next).fold(lead, |text, offer| {
         match name_of(context, offer.action, offer.step) {
@@ -102,7 +103,7 @@ fn offered(context: &ViewContext, lead: Text, offers: &[Offer]) -> Text {
     })
 }
 
-/// Where things stand, in a few words.
+/// The state of the run in a few words.
 fn lead(context: &ViewContext) -> Text {
     if context.watching {
         return Text::new(Role::Dim, "watching: nothing is done from here");
@@ -204,7 +205,7 @@ fn question(context: &ViewContext, prompt: &Prompt) -> Text {
     ask.and(Role::Plain, " › ").and(Role::Strong, clean(&prompt.typed).into_owned()).and(Role::Here, "▏")
 }
 
-/// ` on GO ×6`: how the poll stands while the word is typed. Its board may be longer than the room for it.
+/// ` on GO ×6`: the verdicts of the gates while the word is typed. The board itself may not fit on the screen then.
 fn on_go(context: &ViewContext, id: &crate::core::ids::StepId) -> String {
     let Some(step) = context.plan.step(id) else { return String::new() };
     let gates = gates(context.plan, context.board, context.now, step);

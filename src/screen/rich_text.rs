@@ -29,7 +29,7 @@ pub enum Role {
     Lab,
     /// The word of a simulated world.
     Rehearsal,
-    /// The word of what is over.
+    /// The word of a replay.
     Replay,
 }
 

@@ -2,15 +2,15 @@
 
 use super::{Row, Steps, ViewContext};
 use crate::core::plan::Step;
-use crate::core::standing::{self, step_state};
+use crate::core::status::{self, step_state};
 use crate::text::clean;
 
 /// The step where the run is.
 pub(super) fn here<'a>(context: &'a ViewContext) -> Option<&'a Step> {
-    standing::here(context.plan, context.run)
+    status::here(context.plan, context.run)
 }
 
-/// The step the cursor is on. While a question is open it is the step that is asked about; the cursor comes back.
+/// The step the cursor is on. While a question is open it is the step of the question; afterwards the cursor is back.
 pub(super) fn selected<'a>(context: &'a ViewContext) -> Option<&'a Step> {
     let asked = context.ui.prompt.as_ref().and_then(|prompt| prompt.ask.step());
     asked.or(context.ui.selected.as_ref()).and_then(|id| context.plan.step(id)).or_else(|| here(context))

@@ -1,4 +1,4 @@
-//! What the operator is looking at and typing: the state of the interface, which is no part of the run.
+//! What the operator is looking at and typing: the state of the interface, which is not part of the run.
 
 use super::naming::FrontEnd;
 use crate::core::fact::Finding;
@@ -7,10 +7,11 @@ use crate::core::input::{Command, Picture};
 use crate::core::server::Stranger;
 use crate::core::time::Span;
 
-/// What the operator is looking at and typing: state of the interface that is no part of the run.
+/// The state of the interface: what is selected, scrolled, open and typed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UiState {
-    /// The selected step, kept by id so that nothing slides under the cursor. `None` follows the run.
+    /// The selected step, kept by id so that the selection never moves to another step by itself. `None` follows the
+    /// run.
     pub selected: Option<StepId>,
     /// Which half shows when there is room for one only, and which one scrolls.
     pub focus: Focus,
@@ -24,23 +25,24 @@ pub struct UiState {
     pub overlay: Option<Overlay>,
     /// First line of the overlay that is shown.
     pub overlay_scroll: u16,
-    /// How far what scrolls can be scrolled, as the last picture had it.
+    /// How far the scrolled part can be scrolled, as the last picture had it.
     pub furthest: u16,
     /// What is being asked.
     pub prompt: Option<Prompt>,
-    /// Something to say that is no refusal of the core.
+    /// A message that is not a refusal of the core.
     pub notice: Option<String>,
     /// What was refused last, until the next key or until it would be accepted.
     pub refused: Option<LocalRefusal>,
-    /// For how long somebody has sat here: the time in which people read and type, whatever the run's clock does.
-    pub sat: Span,
-    /// Set by a question that did not come up: what was going to be typed into it must not become commands.
+    /// For how long the interface has been open, in real time: people read and type in real time, whatever the run's
+    /// clock does.
+    pub open_for: Span,
+    /// Set when a question did not come up, so that what was meant to be typed into it does not become commands.
     pub quiet: Option<Quiet>,
     /// Who shows the screen: keys and orders are named accordingly.
     pub front_end: FrontEnd,
 }
 
-/// Something that was refused here, before it went to the driver.
+/// Something that the interface refused before it went to the driver.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LocalRefusal {
     /// What was wanted, to ask again whether it is still refused. Without it the refusal stands until the next key.
@@ -49,17 +51,17 @@ pub struct LocalRefusal {
     pub why: String,
 }
 
-/// For how long letters are no commands.
+/// A time in which letters are not commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quiet {
-    /// When the last key was pressed that counts as typed into the question that did not come up.
+    /// When the last key was pressed that was meant for the question that did not come up.
     pub since: Span,
-    /// Whether anything was typed: then enter belongs to it, too.
+    /// Whether anything was typed; then the next enter belongs to it, too.
     pub typed: bool,
 }
 
 impl UiState {
-    /// What scrolls goes so far: what was scrolled beyond that is not.
+    /// Notes how far the scrolled part can be scrolled, and limits the present position to it.
     pub fn reaches(&mut self, furthest: u16) {
         let at = if self.overlay.is_some() { &mut self.overlay_scroll } else { &mut self.detail_scroll };
         *at = (*at).min(furthest);
@@ -81,7 +83,7 @@ impl Default for UiState {
             prompt: None,
             notice: None,
             refused: None,
-            sat: Span::ZERO,
+            open_for: Span::ZERO,
             quiet: None,
             front_end: FrontEnd::Keys,
         }
@@ -119,8 +121,8 @@ pub struct Prompt {
     pub ask: Ask,
     /// What has been typed.
     pub typed: String,
-    /// Since when the question has been on screen, by [`UiState::sat`]; `None` until a picture with it has left for the
-    /// terminal: every answer is too soon until then.
+    /// Since when the question has been on screen, by [`UiState::open_for`]; `None` until a picture with it has left for
+    /// the terminal. Until then every answer is too soon.
     pub shown: Option<Span>,
 }
 

@@ -1,5 +1,5 @@
-//! What differs between operating systems: one module a concern, each with the reason. Nothing else in the program asks
-//! which system it runs on, so whoever takes it to another one finds everything here.
+//! Differences between operating systems: one module per concern, each with the reason. Nothing else in the program
+//! asks which system it runs on, so that a port to another one finds everything here.
 
 pub mod clock;
 pub mod process;

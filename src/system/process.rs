@@ -1,22 +1,23 @@
-//! Tells one process from a later one with the same number.
+//! Distinguishes a process from a later one with the same number.
 //!
-//! Linux tells in `/proc` when a process began and how it was called. Elsewhere there is no `/proc`: when a process began
-//! is not known, so a number that is in use may belong to another, and how it was called is asked of `ps`.
+//! Linux shows in `/proc` when a process began and its command line. Other systems have no `/proc`: when a process
+//! began is unknown there, so a number in use may belong to another process, and `ps` gives the command line.
 
 use std::fs;
 
-/// Whether [`born`] tells of every process that is there. If so, a process it does not tell of is gone.
+/// Whether [`born`] works for every existing process. If so, a process without a result is gone.
 pub const TELLS_BIRTH: bool = cfg!(target_os = "linux");
 
-/// When a process began, as a text that is equal only for the same process: the boot's id and the start in clock ticks
-/// since then (`proc(5)`, field 22). `None` for one that has ended, a zombie too, and where the system does not tell.
+/// Identifies a process by a text that is equal only for the same process: the boot's id and the start in clock ticks
+/// since then (`proc(5)`, field 22). `None` for one that has ended, also as a zombie, and where the system does not
+/// offer it.
 pub fn born(pid: i32) -> Option<String> {
     if !TELLS_BIRTH {
         return None;
     }
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in the second field may hold anything, also blanks and brackets.
+    // The name in the second field may contain anything, including blanks and brackets.
     let (_, rest) = line.rsplit_once(')')?;
     let mut fields = rest.split_whitespace();
     if matches!(fields.next(), Some("Z" | "X")) {

@@ -1,7 +1,7 @@
 //! Waits for the terminal.
 //!
-//! `poll` on macOS does not take terminals, so that there `select` must be used; `filedescriptor` knows which. `select`
-//! does not tell that a terminal has hung up: there the reader notices, when it reads the end.
+//! `poll` on macOS does not accept terminals, so `select` must be used there; `filedescriptor` chooses. `select` does
+//! not report a hang-up: there the reader notices it at the end of the input.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
@@ -16,7 +16,7 @@ pub enum Interest {
     Read,
     /// Room to write.
     Write,
-    /// Nothing but the end.
+    /// Only a hang-up.
     HangUp,
 }
 
@@ -27,7 +27,7 @@ pub enum Wakeup {
     Stopped,
     /// The terminal hung up or failed.
     HungUp,
-    /// What was waited for is there.
+    /// The awaited event is there.
     Ready,
     /// The limit has passed, or a signal came.
     Nothing,
@@ -50,7 +50,7 @@ pub fn wait(
         Interest::HangUp => 0,
     };
     let waiting = |fd: BorrowedFd<'_>, events| pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
-    // Nobody writes there: what can be read is the end.
+    // Nobody writes to this pipe, so it becomes readable only when it is closed.
     let mut fds = vec![waiting(terminal, events)];
     fds.extend(stop.map(|stop| waiting(stop, POLLIN)));
     match poll(&mut fds, limit) {

@@ -6,10 +6,10 @@
 /// The user's wish (`--color`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum ColorChoice {
-    /// As the terminal and `NO_COLOR` say.
+    /// As the terminal and `NO_COLOR` ask.
     #[default]
     Auto,
-    /// Colours even where `NO_COLOR` or `TERM` speak against it.
+    /// Colours even where `NO_COLOR` or `TERM` ask for none.
     Always,
     /// No colours; bold, reverse and underline remain.
     Never,

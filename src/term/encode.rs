@@ -1,4 +1,4 @@
-//! From ratatui's buffers to the bytes of one frame.
+//! Encodes ratatui's buffers into the bytes of one frame.
 //!
 //! A backend that writes nowhere: it collects what a draw changed, so that the frame can go to the
 //! writer as one string, bracketed by synchronized output (DEC private mode 2026), or not at all
@@ -33,7 +33,7 @@ pub(super) struct Encoder {
     charset: Charset,
     body: Vec<u8>,
     clear: bool,
-    /// Where the cursor is to be seen after the frame, and where it is seen now.
+    /// Where the cursor should be visible after the frame, and where it is visible now.
     cursor: Option<Position>,
     cursor_now: Option<Position>,
 }
@@ -139,7 +139,7 @@ impl Backend for Encoder {
     }
 
     fn set_cursor_position<P: Into<Position>>(&mut self, position: P) -> io::Result<()> {
-        // Only a cursor that is shown has a place: cells are addressed absolutely.
+        // Only a visible cursor has a position: cells are addressed absolutely.
         if let Some(cursor) = &mut self.cursor {
             *cursor = position.into();
         }
@@ -170,8 +170,8 @@ impl Backend for Encoder {
     }
 }
 
-/// The cell as this terminal can show it. The last gate for text that nobody cleaned: a symbol
-/// that could do more than fill its cell is replaced.
+/// The cell as this terminal can show it. This is the last check for text that was not cleaned: a symbol that could do
+/// more than fill its cell is replaced.
 fn showable(cell: &Cell, colors: ColorSupport, charset: Charset) -> Cow<'_, Cell> {
     let symbol = cell.symbol();
     let safe = text::is_safe_symbol(symbol);
@@ -197,12 +197,12 @@ fn showable(cell: &Cell, colors: ColorSupport, charset: Charset) -> Cow<'_, Cell
     Cow::Owned(cell)
 }
 
-/// A stand-in for any symbol, as wide as ratatui takes it to be.
+/// A replacement for any symbol, with the width that ratatui assumes.
 fn unknown(symbol: &str) -> &'static str {
     if symbol.width() == 2 { "??" } else { "?" }
 }
 
-/// A stand-in of the same width for a symbol that an ASCII terminal cannot show.
+/// A replacement of the same width for a symbol that an ASCII terminal cannot show.
 fn ascii(symbol: &str) -> &'static str {
     match symbol.chars().next() {
         Some('─' | '━' | '═' | '╌' | '┄' | '–' | '—' | '⎯') => "-",

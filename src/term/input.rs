@@ -1,4 +1,4 @@
-//! Reading keys, and noticing that the terminal is gone.
+//! Reads keys, and notices when the terminal is gone.
 //!
 //! Two threads, both waiting for the device ([`crate::system::terminal`]): the reader, which turns bytes into
 //! events, and the watchdog, which asks for no input and so wakes only when the terminal hangs up,
@@ -21,13 +21,12 @@ use super::session::Session;
 use super::{Lost, TermEvent, keys};
 use crate::system::terminal::{self, Interest, Wakeup};
 
-/// How long the rest of an escape sequence may take before a lone ESC counts as the Escape key.
-/// A sequence that an ssh link tears apart must not turn into Escape and a letter that commands
-/// something.
+/// How long the rest of an escape sequence may take before a lone ESC counts as the Escape key. A sequence that arrives
+/// split over ssh must not become Escape and a letter that is a command.
 const SEQUENCE_PATIENCE: Duration = Duration::from_millis(30);
-/// How often a reader that has no right to the terminal looks again.
+/// How often a reader in the background checks whether it may read the terminal again.
 const BACKGROUND_TICK: Duration = Duration::from_millis(250);
-/// Readable, yet nothing to read, this many times running: the end of the file.
+/// This many reads without data although the device was readable mean the end of the file.
 const EMPTY_READS: u8 = 8;
 /// Unfinished input beyond this is split (a paste) or thrown away (anything else).
 const PENDING_LIMIT: usize = 1 << 20;
@@ -35,7 +34,7 @@ const PENDING_LIMIT: usize = 1 << 20;
 const PASTE_START: &[u8] = b"\x1b[200~";
 const PASTE_END: &[u8] = b"\x1b[201~";
 
-/// What a wait on the device ended with.
+/// Why a wait on the device ended.
 enum Wake {
     Readable,
     TimedOut,
@@ -97,7 +96,7 @@ fn wait(session: &Session, stop: &PipeReader, interest: Interest, limit: Option<
             Ok(Wakeup::Stopped) => return Wake::Stop,
             Ok(Wakeup::HungUp) => return Wake::Gone(Lost::HungUp),
             Ok(Wakeup::Ready) => return Wake::Readable,
-            // Without a limit it was a signal.
+            // Without a limit only a signal ends the wait like this.
             Ok(Wakeup::Nothing) if limit.is_none() => {}
             Ok(Wakeup::Nothing) => return Wake::TimedOut,
             Err(error) => return Wake::Gone(Lost::Failed { os_error: error.raw_os_error().unwrap_or_default() }),
@@ -105,7 +104,7 @@ fn wait(session: &Session, stop: &PipeReader, interest: Interest, limit: Option<
     }
 }
 
-/// Turns bytes into events, as much as has come.
+/// Turns bytes into events as they arrive.
 #[derive(Debug, Default)]
 struct Decoder {
     parser: termina::Parser,

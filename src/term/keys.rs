@@ -1,5 +1,5 @@
-//! Keys and pastes as the rest of the program sees them: crossterm's types, which ratatui's
-//! world speaks, from termina's, whose parser reads them.
+//! Keys and pastes as the rest of the program sees them: converts termina's types, which its parser returns, into
+//! crossterm's, which ratatui uses.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyEventState, KeyModifiers, MediaKeyCode, ModifierKeyCode};
 use termina::event as termina_event;
@@ -17,7 +17,7 @@ pub(super) fn from_termina(key: termina_event::KeyEvent) -> Option<KeyEvent> {
     Some(KeyEvent { code: code(key.code)?, modifiers: modifiers(key.modifiers), kind, state: state(key.state) })
 }
 
-/// Pasted text: one kind of line end, everything else that is not text made visible.
+/// Pasted text with `\n` as its only line end and everything else that is not text made visible.
 pub(super) fn pasted(pasted: &str) -> String {
     pasted.replace("\r\n", "\n").replace('\r', "\n").split('\n').map(text::clean).collect::<Vec<_>>().join("\n")
 }

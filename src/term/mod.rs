@@ -42,7 +42,7 @@ use session::{Hold, Session};
 use tty::Tty;
 use writer::Room;
 
-/// What the terminal has to say, in order.
+/// Events of the terminal, in order.
 pub type Events = mpsc::Receiver<TermEvent>;
 
 /// Something that happened at the terminal.
@@ -54,7 +54,7 @@ pub enum TermEvent {
     /// Text was pasted: lines ended by `\n`, otherwise clean as by [`crate::text::clean`]. More
     /// than 1 MiB comes in several parts.
     Paste(String),
-    /// The window has this size now. Drawing looks for itself; this is the wake-up.
+    /// The window has this size now. Drawing asks for the size itself; this event only causes it.
     Resize {
         /// Width in columns, from 1.
         cols: u16,
@@ -104,17 +104,17 @@ pub enum Signal {
     Hangup,
 }
 
-/// What became of a frame.
+/// What happened to a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Drawn {
     /// It was handed to the writer.
     Sent,
-    /// It is what the terminal shows already; nothing was written.
+    /// It equals what the terminal shows; nothing was written.
     Unchanged,
     /// An earlier one is still being written; nothing was rendered. [`TermEvent::Writable`] comes.
     Busy,
-    /// The terminal is lent to the shell ([`TermEvent::Resumed`] comes), given back or gone.
+    /// The terminal is in the shell's hands ([`TermEvent::Resumed`] comes), given back or gone.
     Away,
 }
 
@@ -150,20 +150,20 @@ impl TermError {
 pub struct TerminalOptions {
     /// Without colours, they are taken out of every frame; attributes stay.
     pub colors: ColorSupport,
-    /// On an ASCII terminal everything else is replaced by stand-ins of the same width.
+    /// On an ASCII terminal all other characters are replaced by ones of the same width.
     pub charset: Charset,
     /// How many events may wait to be taken, at least 1.
     pub event_capacity: usize,
 }
 
 impl TerminalOptions {
-    /// As the environment of this process and the user's wish say.
+    /// Chooses from the environment of this process and the user's wish.
     pub fn detect(choice: ColorChoice) -> Self {
         Self { colors: ColorSupport::detect(choice), charset: Charset::detect(), event_capacity: 256 }
     }
 }
 
-/// The terminal, held. Dropping it gives it back.
+/// The terminal in use. Dropping it gives it back.
 #[derive(Debug)]
 pub struct Terminal {
     session: Arc<Session>,
@@ -192,7 +192,7 @@ impl Terminal {
             options,
             size,
         };
-        // From here on an error drops `terminal`, which restores.
+        // From here on an error drops `terminal`, which restores the settings.
         let stop = Arc::new(stop);
         let watchdog_stop = Arc::clone(&stop);
         terminal.spawn("term-read", move |session| input::read(session, &stop))?;
@@ -225,7 +225,7 @@ impl Terminal {
         if first || repaint || size != self.size {
             self.size = size;
             self.screen.backend_mut().set_size(size);
-            // Clears, and forgets what was there.
+            // Clears the screen and the memory of its contents.
             let _ = self.screen.resize(Rect::from((ratatui::layout::Position::ORIGIN, size)));
         }
         if self.screen.draw(render).is_err() {
@@ -261,7 +261,7 @@ impl Terminal {
         self.session.tty.size().into()
     }
 
-    /// What the terminal is used with.
+    /// The options it is used with.
     pub fn options(&self) -> TerminalOptions {
         self.options
     }

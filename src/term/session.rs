@@ -1,4 +1,4 @@
-//! One use of the terminal, from taking it to giving it back, as its threads share it.
+//! One use of the terminal, from taking it to giving it back, shared by its threads.
 //!
 //! Owns the order in which modes are set and undone, and who may do so: the owner, the panic
 //! hook and the signal thread all go through [`Session::give_back`], which does its work once.
@@ -20,26 +20,26 @@ use super::{Lost, TermError, TermEvent};
 
 /// How long giving the terminal back waits for a frame in flight.
 const FRAME_PATIENCE: Duration = Duration::from_millis(200);
-/// How long giving the terminal back waits for its few last bytes to be taken.
+/// How long giving the terminal back waits for its last few bytes to be written.
 const RESET_PATIENCE: Duration = Duration::from_millis(100);
 /// How often the signal thread tries again to hand over an event nobody takes.
 const SEND_TICK: Duration = Duration::from_millis(20);
 
-/// Whose the terminal is.
+/// Who has the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hold {
-    /// Ours: raw mode is on.
+    /// This process: raw mode is on.
     Ours,
     /// The shell's until `SIGCONT` (Ctrl-Z).
     Lent,
-    /// The shell's still: continued, but in the background.
+    /// With the shell: continued, but in the background.
     Background,
     /// Given back for good.
     Returned,
 }
 
 impl Hold {
-    /// Whether somebody else has the terminal for a while.
+    /// Whether the terminal is with another process for a while.
     pub(super) fn is_lent(self) -> bool {
         matches!(self, Self::Lent | Self::Background)
     }
@@ -61,7 +61,7 @@ pub(super) struct Session {
     stop: Mutex<Option<PipeWriter>>,
 }
 
-/// The session in being, for the panic hook and the signal thread.
+/// The current session, for the panic hook and the signal thread.
 static CURRENT: Mutex<Weak<Session>> = Mutex::new(Weak::new());
 static HOOK: Once = Once::new();
 
@@ -89,7 +89,7 @@ impl Session {
         Ok(session)
     }
 
-    /// The session in being, if the terminal is not given back.
+    /// The current session, unless the terminal was given back.
     pub(super) fn current() -> Option<Arc<Self>> {
         let session = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).upgrade()?;
         let returned = *session.hold() == Hold::Returned;
@@ -100,7 +100,7 @@ impl Session {
         self.hold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whose the terminal is now.
+    /// Who has the terminal now.
     pub(super) fn holder(&self) -> Hold {
         *self.hold()
     }
@@ -109,7 +109,7 @@ impl Session {
     /// back belongs to the shell, and reading from the background would stop the process
     /// (SIGTTIN). `None` if it is not ours.
     pub(super) fn read(&self, buffer: &mut [u8]) -> Option<Result<usize, Errno>> {
-        // Held while reading, which does not wait, so that it cannot be given back meanwhile.
+        // The lock is held while reading, which does not wait, so that the terminal cannot be given back meanwhile.
         let hold = self.hold();
         (*hold == Hold::Ours && self.tty.is_foreground()).then(|| self.tty.read(buffer))
     }
@@ -152,7 +152,7 @@ impl Session {
         }
     }
 
-    /// Books the loss of the terminal and tells the owner, once.
+    /// Records the loss of the terminal and tells the owner, once.
     pub(super) fn lose(&self, why: Lost) {
         if self.lost.set(why).is_ok() && self.holder() != Hold::Returned {
             warn!(why = %why, "the terminal is lost");
@@ -171,8 +171,8 @@ impl Session {
         if was_ours {
             let rest = self.writer.close(FRAME_PATIENCE);
             let on_screen = self.writer.take_on_screen();
-            // In the background the shell has the terminal and has set it to its liking;
-            // touching it would stop this process (SIGTTOU).
+            // In the background the shell has the terminal and has changed its settings; touching it would stop this
+            // process (SIGTTOU).
             if self.tty.is_foreground() {
                 self.reset(rest, on_screen, to);
             }
@@ -188,16 +188,16 @@ impl Session {
     }
 
     fn reset(&self, rest: Rest, on_screen: bool, to: Hold) {
-        // Settings first: they need no cooperation of the terminal. And keys typed from the
-        // moment the shell's screen is seen are the shell's.
+        // Settings first, since they do not depend on the terminal's cooperation. Keys typed after the shell's screen
+        // is back are left to the shell.
         if to == Hold::Returned {
             self.tty.discard_input();
         }
         self.tty.set_original();
         if on_screen && rest != Rest::Stuck {
             if rest == Rest::Cut {
-                // The terminal does not read. Drop what it has not taken, so that the reset
-                // fits into the kernel's buffer and is there when it reads again.
+                // The terminal does not read. Its pending output is dropped, so that the reset fits into the kernel's
+                // buffer and is there when it reads again.
                 self.tty.discard_output();
             }
             let bytes = encode::leave_bytes(rest == Rest::Cut);
@@ -205,8 +205,8 @@ impl Session {
         }
     }
 
-    /// Takes the terminal again after it was lent, or after the process was stopped behind our
-    /// back. False if that is not possible yet, because the process is in the background.
+    /// Takes the terminal again after it was with the shell, or after the process was stopped without notice. False if
+    /// that is not possible yet, because the process is in the background.
     pub(super) fn take_again(&self) -> bool {
         let mut hold = self.hold();
         if *hold == Hold::Returned || self.lost.get().is_some() {
@@ -217,8 +217,8 @@ impl Session {
             return false;
         }
         if *hold != Hold::Ours || !self.tty.is_raw() {
-            // Lent until now, or stopped by a signal that cannot be caught, so that the shell
-            // had to take the terminal as it was.
+            // Either the terminal was with the shell until now, or a signal that cannot be caught stopped this process
+            // and the shell had to take the terminal as it was.
             self.writer.close(FRAME_PATIENCE);
             let _ = self.tty.set_raw();
             self.writer.reopen();
@@ -236,7 +236,7 @@ impl Session {
 
     /// Lends the terminal to the shell and stops this process group until `SIGCONT`.
     pub(super) fn suspend(&self) -> Result<(), TermError> {
-        somebody_could_continue_us()?;
+        check_job_control()?;
         self.give_back(Hold::Lent);
         stop_group()
     }
@@ -244,24 +244,24 @@ impl Session {
 
 /// A process group in the same position as its session leader has no job-control shell above it, and the kernel
 /// discards `SIGTSTP` there for the same reason (POSIX: orphaned process group).
-fn somebody_could_continue_us() -> Result<(), TermError> {
+fn check_job_control() -> Result<(), TermError> {
     let leader = rustix::process::getsid(None).map_err(TermError::device)?;
     if leader == rustix::process::getpgrp() { Err(TermError::NoJobControl) } else { Ok(()) }
 }
 
 /// Stops this process group until `SIGCONT`, where somebody could send that.
 pub(crate) fn stop_group() -> Result<(), TermError> {
-    somebody_could_continue_us()?;
+    check_job_control()?;
     rustix::process::kill_current_process_group(rustix::process::Signal::STOP).map_err(TermError::device)
 }
 
-/// Gives the terminal back before the message is printed, on whichever thread it happens, then
-/// lets the hook that was there speak. The owner hears of it as a lost terminal: a panic on a
-/// worker does not end the process by itself. A panic that is contained is told by whoever caught it.
+/// Gives the terminal back before the panic message is printed, on whichever thread it happens, then calls the hook
+/// that was there before. The owner gets it as a lost terminal, since a panic on a worker does not end the process by
+/// itself. A contained panic is reported by the code that caught it.
 fn install_panic_hook() {
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if crate::contain::noted(info) {
+        if crate::catch_panic::noted(info) {
             return;
         }
         if let Some(session) = Session::current() {

@@ -1,7 +1,7 @@
 //! Signals as events.
 //!
-//! One thread for the life of the process: a handler once installed cannot be taken back safely,
-//! so that when no terminal is held it does by hand what the system would have done.
+//! One thread for the life of the process, since a handler cannot be removed safely once it is installed. While no
+//! terminal is held, the thread does what the system would do by default.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -58,7 +58,7 @@ fn in_background() -> bool {
 
 fn handle(signal: i32) {
     let Some(session) = Session::current() else {
-        // Nobody holds the terminal: what would have happened without us.
+        // No terminal is held, so the default action is taken.
         let _ = signal_hook::low_level::emulate_default_handler(signal);
         return;
     };
@@ -73,7 +73,7 @@ fn handle(signal: i32) {
             let (cols, rows) = session.tty.size();
             session.send_while_held(TermEvent::Resize { cols, rows });
         }
-        // Whether this is the time for it is not known here.
+        // The receiver decides whether it may stop now.
         SIGTSTP => session.send_while_held(TermEvent::StopAsked),
         SIGCONT => {
             session.take_again();
@@ -82,9 +82,9 @@ fn handle(signal: i32) {
     }
 }
 
-/// Whether a signal is ignored by this process. Asked before a handler is set, this is what whoever started the
-/// process wished (nohup, a background job of a script), and that is respected. The end of the terminal itself is
-/// noticed all the same.
+/// Whether this process ignores a signal. Asked before a handler is set, the answer is the wish of whoever started the
+/// process (nohup, a background job of a script), and it is respected. The loss of the terminal itself is noticed in
+/// any case.
 pub(crate) fn is_ignored(signal: i32) -> bool {
     // proc_pid_status(5): SigIgn is a mask in hexadecimal, bit 0 is signal 1 (SIGHUP).
     std::fs::read_to_string("/proc/self/status")

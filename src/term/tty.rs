@@ -17,13 +17,13 @@ use rustix::termios::{
 use super::TermError;
 use crate::system::terminal::{self, Interest, Wakeup};
 
-/// What a device without a size of its own (serial lines, some expect scripts: 0×0) is taken for.
+/// The size assumed for a device that reports none (serial lines, some expect scripts: 0×0).
 const FALLBACK_SIZE: (u16, u16) = (80, 24);
-/// Larger windows are drawn up to here; keeps a hostile size (65535×65535) from eating memory.
+/// Largest size that is drawn, so that a hostile size (65535×65535) does not exhaust memory.
 const MAX_SIZE: (u16, u16) = (1000, 500);
 /// Bytes per `write` where the descriptor blocks; small, so that a write after `POLLOUT` fits.
 const BLOCKING_CHUNK: usize = 512;
-/// How often a writer that waits for room looks whether it should give up.
+/// How often a writer that waits for room checks whether it should give up.
 pub(super) const GIVE_UP_TICK: Duration = Duration::from_millis(50);
 
 /// An open terminal and the settings it had when it was opened.
@@ -40,7 +40,7 @@ pub(super) struct Tty {
 pub(super) enum Written {
     /// Every byte was taken.
     All,
-    /// It was called off with this many bytes taken.
+    /// Writing was cancelled after this many bytes.
     Partly(usize),
     /// The device failed.
     Failed(Errno),
@@ -64,7 +64,7 @@ impl Tty {
         let own = candidate
             .and_then(|fd| ttyname(fd, Vec::new()).ok())
             .and_then(|name| rustix::fs::open(name, flags, Mode::empty()).ok())
-            // After `su` the device belongs to somebody else; /dev/tty is open to all.
+            // After `su` the device belongs to another user; /dev/tty is open to all.
             .or_else(|| rustix::fs::open("/dev/tty", flags, Mode::empty()).ok());
         let (fd, nonblocking) = match (own, candidate) {
             (Some(fd), _) => (fd, true),
@@ -84,7 +84,7 @@ impl Tty {
         let mut raw = self.original.clone();
         raw.make_raw();
         if !self.nonblocking {
-            // A read must not wait even if the bytes that poll promised are gone.
+            // A read must not wait even if the bytes that poll reported are gone.
             raw.special_codes[SpecialCodeIndex::VMIN] = 0;
             raw.special_codes[SpecialCodeIndex::VTIME] = 0;
         }
@@ -126,7 +126,7 @@ impl Tty {
         tcgetpgrp(&self.fd).map_or(true, |group| group == rustix::process::getpgrp())
     }
 
-    /// Reads what is there; `Ok(0)` means nothing now.
+    /// Reads what is available; `Ok(0)` means nothing at present.
     pub(super) fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
         match retry(|| rustix::io::read(&self.fd, &mut *buffer)) {
             Err(Errno::AGAIN) => Ok(0),

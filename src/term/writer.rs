@@ -1,8 +1,8 @@
 //! The only thread that writes frames to the terminal.
 //!
-//! At most one frame is in flight; there is no queue. A caller that comes while it is being
-//! written is told so and gets [`TermEvent::Writable`] when it is done, to draw the picture of
-//! *then*. So a terminal that stops reading costs one frame of memory and stalls nobody.
+//! At most one frame is in flight; there is no queue. A caller that draws meanwhile is refused and gets
+//! [`TermEvent::Writable`] when the frame is done, to draw the newest picture then. So a terminal that stops reading
+//! costs one frame of memory and blocks nobody.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -30,7 +30,7 @@ struct State {
     /// When the frame in flight was handed over.
     in_flight: Option<Instant>,
     last: Duration,
-    /// A caller was turned away while a frame was in flight.
+    /// A caller was refused while a frame was in flight.
     owed: bool,
     gate: Gate,
     /// The last frame was cut off: the terminal holds an unfinished one.
@@ -58,11 +58,11 @@ pub(super) enum Room {
     Free { first: bool },
     /// One is in flight; a [`TermEvent::Writable`] will come.
     Busy,
-    /// The terminal is not ours at present.
+    /// The terminal is not in our hands at present.
     Closed,
 }
 
-/// How the writing of frames came to rest.
+/// The state in which writing ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rest {
     /// All that was handed over was written.
@@ -116,7 +116,7 @@ impl TerminalWriter {
         state.in_flight.map_or(state.last, |start| state.last.max(start.elapsed()))
     }
 
-    /// Takes no more frames and waits up to `limit` for the one in flight, then calls it off.
+    /// Takes no more frames and waits up to `limit` for the one in flight, then cancels it.
     pub(super) fn close(&self, limit: Duration) -> Rest {
         let mut state = self.lock();
         if state.gate == Gate::Open {
@@ -175,7 +175,7 @@ impl TerminalWriter {
         }
     }
 
-    /// Books the end of a frame; true if a caller waits to draw.
+    /// Records the end of a frame; true if a caller waits to draw.
     fn finish(&self, mut frame: Vec<u8>, whole: bool) -> bool {
         frame.clear();
         if frame.capacity() > SPARE_LIMIT {

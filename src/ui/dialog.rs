@@ -9,9 +9,9 @@ use crate::core::ids::{StepId, Who};
 use crate::core::input::{Command, Confirmation, Picture};
 use crate::core::plan::Confirm;
 use crate::core::refusal::Refusal;
-use crate::core::standing::word;
+use crate::core::status::word;
 use crate::core::time::Span;
-use crate::pace::Steer;
+use crate::pace::TimeControl;
 use crate::screen::keys::KeyAction;
 use crate::screen::{Ask, Overlay, Prompt, UiState, ViewContext, full_confirmation, here, refusal_of, told};
 
@@ -86,7 +86,7 @@ pub(super) fn answer(context: &ViewContext, ui: &mut UiState, key: KeyEvent) -> 
         }
         KeyCode::Char(ch) if !control => chosen(context, ui, ch),
         KeyCode::Enter if takes_text(&prompt.ask) => sent(context, ui),
-        // What is confirmed can be read to its end before it is.
+        // What is confirmed can be scrolled to its end before it is confirmed.
         KeyCode::Up | KeyCode::Down | KeyCode::PageUp | KeyCode::PageDown => {
             scroll(ui, meaning(key).map_or(0, |does| steps_of(ui, does)));
             None
@@ -136,14 +136,15 @@ fn chosen(context: &ViewContext, ui: &mut UiState, ch: char) -> Option<Request> 
     None
 }
 
-/// The typed answer is sent. What can be mended stays in the question, with what is wrong beside it.
+/// Sends the typed answer. An answer that can be corrected stays in the question, with its fault beside it.
 fn sent(context: &ViewContext, ui: &mut UiState) -> Option<Request> {
     let prompt = ui.prompt.take()?;
     let command = match answer_to(context, &prompt) {
         Answer::Send(command) => command,
         Answer::AskOn(command, next) => match refusal_of(context, command) {
             None => {
-                // The second person reads the same question on; the word for an overridden gate is a new one.
+                // The second person reads on in the same question, so its time goes on; the word for an overridden gate
+                // is a new question.
                 match &next {
                     Ask::Start { word: Some(_), .. } => {
                         ui.prompt = Some(Prompt { ask: next, typed: String::new(), shown: prompt.shown });
@@ -154,7 +155,7 @@ fn sent(context: &ViewContext, ui: &mut UiState) -> Option<Request> {
             }
             Some(refusal) => return turned_down(context, ui, prompt, &refusal),
         },
-        Answer::Steer(steer) => return Some(Request::Steer(steer)),
+        Answer::TimeControl(control) => return Some(Request::TimeControl(control)),
         Answer::Nothing => return None,
     };
     match refusal_of(context, command.clone()) {
@@ -178,7 +179,7 @@ fn sent(context: &ViewContext, ui: &mut UiState) -> Option<Request> {
 fn turned_down(context: &ViewContext, ui: &mut UiState, mut prompt: Prompt, refusal: &Refusal) -> Option<Request> {
     if mendable(refusal) {
         ui.notice = Some(told(context, refusal));
-        // A wrong word is typed anew; a reason is mended.
+        // A wrong word is typed again; a reason is corrected.
         if matches!(refusal, Refusal::WrongWord { .. }) {
             prompt.typed.clear();
         }
@@ -206,17 +207,17 @@ fn mendable(refusal: &Refusal) -> bool {
 enum Answer {
     /// This is what was wanted.
     Send(Command),
-    /// If this would be accepted, the next question.
+    /// If this would be accepted, ask the next question.
     AskOn(Command, Ask),
-    /// Nothing of the run, but of its time.
-    Steer(Steer),
-    /// It was no question that is answered by typing.
+    /// Nothing of the run, but of the time that is shown.
+    TimeControl(TimeControl),
+    /// The question is not answered by typing.
     Nothing,
 }
 
 fn answer_to(context: &ViewContext, prompt: &Prompt) -> Answer {
     let Prompt { ask, typed, shown } = prompt;
-    let shown = shown.map_or(Span::ZERO, |since| context.ui.sat.left_after(since));
+    let shown = shown.map_or(Span::ZERO, |since| context.ui.open_for.left_after(since));
     let typed = || typed.clone();
     let confirmation = |step: &StepId, typed: String, second: Option<Who>, seen: &Picture| Confirmation {
         step: step.clone(),
@@ -233,7 +234,7 @@ fn answer_to(context: &ViewContext, prompt: &Prompt) -> Answer {
         Ask::Start { step, seen, reason, word: None } => {
             let two = context.plan.step(step).is_some_and(|step| step.confirm == Confirm::TwoPerson);
             if two {
-                // A wrong word is told before somebody else is called.
+                // A wrong word is refused before a second person is asked for.
                 let somebody = Some(Who("somebody else".to_owned()));
                 let command = with_reason(confirmation(step, typed(), somebody, seen), reason);
                 let next =
@@ -261,7 +262,7 @@ fn answer_to(context: &ViewContext, prompt: &Prompt) -> Answer {
         Ask::DoubtReason { step, finding, seen } => {
             Command::Resolve { step: step.clone(), finding: *finding, reason: typed(), seen: seen.clone() }
         }
-        Ask::Place => return Answer::Steer(Steer::Place(typed())),
+        Ask::Place => return Answer::TimeControl(TimeControl::Place(typed())),
         Ask::AcceptServers(seen) => Command::AcceptServers { seen: seen.clone(), reason: typed() },
         Ask::Note => Command::Note { text: typed() },
         Ask::Status => Command::StatusUpdate { text: typed() },

@@ -8,9 +8,9 @@ use crate::core::input::Command;
 use crate::core::plan::Step;
 use crate::core::refusal::Refusal;
 use crate::core::rollback::{is_going_back, to_be_stopped_before, way_back};
-use crate::core::standing::{StepState, picture, word};
+use crate::core::status::{StepState, picture, word};
 use crate::core::time::Span;
-use crate::pace::Steer;
+use crate::pace::TimeControl;
 use crate::screen::keys::KeyAction;
 use crate::screen::offers::not_here;
 use crate::screen::{
@@ -18,7 +18,7 @@ use crate::screen::{
     next_item, refusal_of, selected, told,
 };
 
-/// What a key asks of the cockpit.
+/// What a key asks the cockpit to do.
 #[derive(Debug, PartialEq)]
 pub enum Request {
     /// A command for the driver.
@@ -29,17 +29,17 @@ pub enum Request {
     Suspend,
     /// Draw everything anew.
     Redraw,
-    /// Something of the time that passes.
-    Steer(Steer),
+    /// A change of how time passes.
+    TimeControl(TimeControl),
 }
 
-/// How long nothing must have been typed after a refused question until letters are commands again.
+/// Time without typing after a refused question, after which letters are commands again.
 const PAUSE: Span = Span(1_500);
 
 /// Deals with a key press. `context` is what was on screen when it was pressed.
 pub fn press(context: &ViewContext, ui: &mut UiState, key: KeyEvent) -> Option<Request> {
     ui.notice = None;
-    if typed_in_vain(ui, key) {
+    if typed_after_refusal(ui, key) {
         return None;
     }
     let shown = ui.refused.take();
@@ -47,21 +47,22 @@ pub fn press(context: &ViewContext, ui: &mut UiState, key: KeyEvent) -> Option<R
         return None;
     }
     let before = ui.clone();
-    let request = dealt_with(context, ui, key);
-    // Whatever changes nothing says so: a key that seems dead makes people press it again, harder.
+    let request = handle(context, ui, key);
+    // A key that changes nothing says so: people press a key that seems dead again, and harder.
     if request.is_none() && *ui == before {
-        let further = meaning(key).filter(|_| ui.prompt.is_none()).and_then(end_of_the_way);
+        let further = meaning(key).filter(|_| ui.prompt.is_none()).and_then(nowhere_further);
         let said = further.map_or_else(|| format!("{} changes nothing here", name(key)), str::to_owned);
         ui.notice = Some(said);
     }
     request
 }
 
-/// Whoever presses `enter` and types on without looking has typed into a question that did not come up. Those keys
-/// do nothing but say so, up to the enter that ends them, a pause, or any key that is not for typing.
-fn typed_in_vain(ui: &mut UiState, key: KeyEvent) -> bool {
+/// Catches keys that were typed into a question that did not come up, as by somebody who presses `enter` and types on
+/// without looking. Those keys do nothing but say so, up to the enter that ends them, a pause, or any key that is not
+/// for typing.
+fn typed_after_refusal(ui: &mut UiState, key: KeyEvent) -> bool {
     let Some(quiet) = ui.quiet.take() else { return false };
-    if ui.prompt.is_some() || ui.sat.left_after(quiet.since) >= PAUSE {
+    if ui.prompt.is_some() || ui.open_for.left_after(quiet.since) >= PAUSE {
         return false;
     }
     let control = key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
@@ -74,7 +75,7 @@ fn typed_in_vain(ui: &mut UiState, key: KeyEvent) -> bool {
     if !taken {
         return false;
     }
-    ui.quiet = (!ends).then_some(Quiet { since: ui.sat, typed: true });
+    ui.quiet = (!ends).then_some(Quiet { since: ui.open_for, typed: true });
     ui.notice = Some(if ends {
         "what you typed after the refusal did nothing; keys work again".to_owned()
     } else {
@@ -84,8 +85,8 @@ fn typed_in_vain(ui: &mut UiState, key: KeyEvent) -> bool {
     true
 }
 
-/// What to say when a key that moves has nowhere to go.
-fn end_of_the_way(does: KeyAction) -> Option<&'static str> {
+/// The message for a key that moves, when there is nowhere further to go.
+fn nowhere_further(does: KeyAction) -> Option<&'static str> {
     match does {
         KeyAction::Up | KeyAction::PageUp | KeyAction::First => Some("this is the top"),
         KeyAction::Down | KeyAction::PageDown | KeyAction::Last => Some("this is the end"),
@@ -94,7 +95,7 @@ fn end_of_the_way(does: KeyAction) -> Option<&'static str> {
     }
 }
 
-fn dealt_with(context: &ViewContext, ui: &mut UiState, key: KeyEvent) -> Option<Request> {
+fn handle(context: &ViewContext, ui: &mut UiState, key: KeyEvent) -> Option<Request> {
     if ui.prompt.is_some() {
         return answer(context, ui, key);
     }
@@ -111,41 +112,41 @@ fn dealt_with(context: &ViewContext, ui: &mut UiState, key: KeyEvent) -> Option<
     if let Some(why) = not_here(context, does) {
         if does.is_about_time() {
             ui.refused = Some(LocalRefusal { command: None, why: why.to_owned() });
-            // A place would have been typed.
-            ui.quiet = (does == KeyAction::Place).then_some(Quiet { since: ui.sat, typed: false });
+            // A place would have been typed next.
+            ui.quiet = (does == KeyAction::Place).then_some(Quiet { since: ui.open_for, typed: false });
         } else {
             ui.notice = Some(why.to_owned());
         }
         return None;
     }
     if does.is_about_time() {
-        return steered(context, ui, does);
+        return time_control(context, ui, does);
     }
     act(context, ui, does)
 }
 
 /// Deals with a key that is about time.
-fn steered(context: &ViewContext, ui: &mut UiState, does: KeyAction) -> Option<Request> {
-    let steer = match does {
-        KeyAction::Faster => Steer::Faster,
-        KeyAction::Slower => Steer::Slower,
-        KeyAction::Pause => Steer::Pause,
-        KeyAction::NextDecision => Steer::NextDecision,
-        KeyAction::PreviousDecision => Steer::PreviousDecision,
+fn time_control(context: &ViewContext, ui: &mut UiState, does: KeyAction) -> Option<Request> {
+    let control = match does {
+        KeyAction::Faster => TimeControl::Faster,
+        KeyAction::Slower => TimeControl::Slower,
+        KeyAction::Pause => TimeControl::Pause,
+        KeyAction::NextDecision => TimeControl::NextDecision,
+        KeyAction::PreviousDecision => TimeControl::PreviousDecision,
         KeyAction::Into => {
             let Some((step, _)) = selected(context) else {
                 ui.notice = Some("this runbook has no steps".to_owned());
                 return None;
             };
-            Steer::Step(step.id.clone())
+            TimeControl::Step(step.id.clone())
         }
         KeyAction::Place => {
             ask(ui, Ask::Place);
             return None;
         }
-        _ => Steer::Onward,
+        _ => TimeControl::FastForward,
     };
-    Some(Request::Steer(steer))
+    Some(Request::TimeControl(control))
 }
 
 pub(super) fn name(key: KeyEvent) -> String {
@@ -208,7 +209,7 @@ pub(super) fn steps_of(ui: &UiState, does: KeyAction) -> i64 {
     }
 }
 
-/// Scrolls the sheet that is open, else the detail.
+/// Scrolls the open sheet, else the detail.
 pub(super) fn scroll(ui: &mut UiState, by: i64) {
     // The log counts from its end, where it opens.
     let by = if ui.overlay == Some(Overlay::Log) { by.saturating_neg() } else { by };
@@ -260,7 +261,7 @@ fn opened(context: &ViewContext, ui: &mut UiState, does: KeyAction) -> bool {
     true
 }
 
-/// Keys that want something of the run.
+/// Handles keys that ask something of the run.
 fn act(context: &ViewContext, ui: &mut UiState, does: KeyAction) -> Option<Request> {
     match does {
         KeyAction::Leave => {
@@ -286,7 +287,7 @@ fn act(context: &ViewContext, ui: &mut UiState, does: KeyAction) -> Option<Reque
                 ui.notice = Some("there is nothing to take back".to_owned());
                 return None;
             };
-            // What is under way on top of it comes first.
+            // A step under way that needs this one must be stopped first.
             let stop = to_be_stopped_before(context.plan, context.run, first);
             let step = context.plan.step(stop.as_ref().unwrap_or(first))?;
             return act_on_step(context, ui, does, step);
@@ -296,11 +297,12 @@ fn act(context: &ViewContext, ui: &mut UiState, does: KeyAction) -> Option<Reque
                 ui.notice = Some("this runbook has no steps".to_owned());
                 return None;
             };
-            // What is taken back is left behind: the same key goes the next step of the way.
-            let onward = matches!(does, KeyAction::Undo | KeyAction::ByHand)
+            // After a step was taken back, the same key goes on to the next step of the way back.
+            let goes_on = matches!(does, KeyAction::Undo | KeyAction::ByHand)
                 && state == StepState::Undone
                 && is_going_back(context.run);
-            let next = onward.then(|| way_back(context.plan, context.run)).and_then(|way| way.steps.into_iter().next());
+            let next =
+                goes_on.then(|| way_back(context.plan, context.run)).and_then(|way| way.steps.into_iter().next());
             let step = next.and_then(|next| context.plan.step(&next.step)).unwrap_or(step);
             return act_on_step(context, ui, does, step);
         }
@@ -337,10 +339,10 @@ fn open(context: &ViewContext, ui: &mut UiState, does: KeyAction, step: &Step, q
     }
 }
 
-/// A question did not come up, or has gone with its answer refused.
+/// Notes that a question did not come up, or was closed because its answer was refused.
 pub(super) fn not_asked(context: &ViewContext, ui: &mut UiState, command: Option<Command>, refusal: &Refusal) {
     ui.refused = Some(LocalRefusal { command, why: told(context, refusal) });
-    ui.quiet = Some(Quiet { since: ui.sat, typed: false });
+    ui.quiet = Some(Quiet { since: ui.open_for, typed: false });
 }
 
 /// Asks for the word that starts a step, over its shut gates with a `reason`.
@@ -364,7 +366,8 @@ fn undo(context: &ViewContext, ui: &mut UiState, step: &Step) {
 
 /// Sends a command that nothing is typed for, or says at once why not.
 pub(super) fn send(context: &ViewContext, ui: &mut UiState, command: Command) -> Option<Request> {
-    // While a decision is on its way to the disk the present picture is the one before it: the driver judges in turn.
+    // While a decision is on its way to the disk, the present picture is from before it, so the driver judges the
+    // command in turn.
     match refusal_of(context, command.clone()).filter(|_| !context.recording) {
         Some(refusal) => {
             ui.refused = Some(LocalRefusal { command: Some(command), why: told(context, &refusal) });

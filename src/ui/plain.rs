@@ -1,7 +1,7 @@
-//! The same screen as lines: for screen readers, pipes and dead terminals.
+//! The same screen as lines: for screen readers, pipes and terminals that cannot show it.
 //!
-//! No cursor movement, no colour, no drawing characters. What is foreign in a screen is clean already;
-//! [`ascii`] is for places that cannot show more than ASCII.
+//! No cursor movement, no colour, no drawing characters. Foreign text in a screen is clean already; [`ascii`] is for
+//! places that cannot show more than ASCII.
 
 use crate::screen::{Block, Detail, GateRow, Header, Pane, Row, Screen, Text};
 
@@ -28,8 +28,8 @@ pub fn header_lines(screen: &Screen) -> Vec<String> {
     let header = &screen.header;
     let mut lines = vec![format!("{} · {} · {} · {}", header.mode, header.title, header.run, header.clock)];
     lines.extend(header.alarm.clone());
-    let Header { unkept, passing, window, update, pause, back, customers, .. } = header;
-    lines.extend([unkept, passing, window, update, pause, back, customers].map(Text::to_plain));
+    let Header { unkept, shown_time, window, update, pause, back, customers, .. } = header;
+    lines.extend([unkept, shown_time, window, update, pause, back, customers].map(Text::to_plain));
     filled(lines)
 }
 
@@ -64,13 +64,14 @@ pub fn pane_lines(pane: &Pane) -> Vec<String> {
     filled(lines)
 }
 
-/// Nobody wants to hear an empty line.
+/// Empty lines mean nothing to a listener, so they are left out.
 fn filled(mut lines: Vec<String>) -> Vec<String> {
     lines.retain(|line| !line.trim().is_empty());
     lines
 }
 
-/// The line in ASCII: signs that gonogo uses become their nearest, everything else its code point, `\u{e9}`.
+/// The line in ASCII: gonogo's own symbols become their nearest ASCII form, every other character its code point,
+/// `\u{e9}`.
 pub fn ascii(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     for c in line.chars() {

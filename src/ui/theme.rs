@@ -6,8 +6,8 @@ use ratatui::symbols::border;
 
 use crate::core::evidence::Verdict;
 use crate::core::fact::Mode;
-use crate::core::standing::StepState;
-use crate::screen::{Guise, Role};
+use crate::core::status::StepState;
+use crate::screen::{Role, ScreenMode};
 
 /// Which colours the terminal can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ const BLUE: Color = Color::Rgb(0x00, 0x72, 0xB2);
 const ORANGE: Color = Color::Rgb(0xE6, 0x9F, 0x00);
 
 impl Theme {
-    /// The style of a role. Red is kept for what needs the operator.
+    /// The style of a role. Red is used only for what needs the operator.
     pub fn style(self, role: Role) -> Style {
         let weight = match role {
             Role::Plain => Style::new(),
@@ -86,18 +86,18 @@ impl Theme {
     }
 
     /// The role of the mode's word.
-    pub fn mode_role(mode: Guise) -> Role {
+    pub fn mode_role(mode: ScreenMode) -> Role {
         match mode {
-            Guise::Run(Mode::Live) => Role::Live,
-            Guise::Run(Mode::Lab) => Role::Lab,
-            Guise::Run(Mode::Rehearsal) => Role::Rehearsal,
-            Guise::Replay => Role::Replay,
-            Guise::Watch => Role::Strong,
+            ScreenMode::Run(Mode::Live) => Role::Live,
+            ScreenMode::Run(Mode::Lab) => Role::Lab,
+            ScreenMode::Run(Mode::Rehearsal) => Role::Rehearsal,
+            ScreenMode::Replay => Role::Replay,
+            ScreenMode::Watch => Role::Strong,
         }
     }
 
-    /// Borders differ by mode as well, so that no screen of one can be taken for the other.
-    pub fn border(self, mode: Guise) -> border::Set<'static> {
+    /// Borders differ by mode as well, so that the screen of one mode cannot be mistaken for another's.
+    pub fn border(self, mode: ScreenMode) -> border::Set<'static> {
         const ASCII_LIVE: border::Set = border::Set {
             top_left: "#",
             top_right: "#",
@@ -153,15 +153,15 @@ impl Theme {
             ..border::PLAIN
         };
         match (self.glyphs, mode) {
-            (Glyphs::Ascii, Guise::Run(Mode::Live)) => ASCII_LIVE,
-            (Glyphs::Ascii, Guise::Run(Mode::Rehearsal)) => ASCII_REHEARSAL,
-            (Glyphs::Ascii, Guise::Replay) => ASCII_REPLAY,
-            (Glyphs::Ascii, Guise::Run(Mode::Lab) | Guise::Watch) => ASCII,
-            (Glyphs::Unicode, Guise::Run(Mode::Live)) => border::DOUBLE,
-            (Glyphs::Unicode, Guise::Run(Mode::Lab)) => border::PLAIN,
-            (Glyphs::Unicode, Guise::Run(Mode::Rehearsal)) => DASHED,
-            (Glyphs::Unicode, Guise::Replay) => HEAVY_DASHED,
-            (Glyphs::Unicode, Guise::Watch) => border::ROUNDED,
+            (Glyphs::Ascii, ScreenMode::Run(Mode::Live)) => ASCII_LIVE,
+            (Glyphs::Ascii, ScreenMode::Run(Mode::Rehearsal)) => ASCII_REHEARSAL,
+            (Glyphs::Ascii, ScreenMode::Replay) => ASCII_REPLAY,
+            (Glyphs::Ascii, ScreenMode::Run(Mode::Lab) | ScreenMode::Watch) => ASCII,
+            (Glyphs::Unicode, ScreenMode::Run(Mode::Live)) => border::DOUBLE,
+            (Glyphs::Unicode, ScreenMode::Run(Mode::Lab)) => border::PLAIN,
+            (Glyphs::Unicode, ScreenMode::Run(Mode::Rehearsal)) => DASHED,
+            (Glyphs::Unicode, ScreenMode::Replay) => HEAVY_DASHED,
+            (Glyphs::Unicode, ScreenMode::Watch) => border::ROUNDED,
         }
     }
 

@@ -11,14 +11,14 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block as Frame_, Clear, Paragraph};
 
 use super::theme::{Glyphs, Theme};
-use crate::core::standing::StepState;
+use crate::core::status::StepState;
 use crate::screen::keys::KeyAction;
 use crate::screen::offers::KeyHint;
 use crate::screen::{Block, Detail, Focus, Pane, Role, Row, Screen, Sheet, SheetBody, Text};
 use crate::text::{fit, width};
 use flow::fit_middle;
 
-/// Below this nothing can be confirmed: the operator could not see on what.
+/// Below this size nothing can be confirmed, since the operator could not see what it rests on.
 pub const CONFIRM_SIZE: (u16, u16) = (60, 16);
 
 /// Rows the step list has at this size, so that the projection builds no others.
@@ -27,7 +27,7 @@ pub fn list_rows(cols: u16, rows: u16) -> usize {
     usize::from(layout(area).steps.height.saturating_sub(2).max(1))
 }
 
-/// Where everything goes.
+/// The areas of the screen.
 struct Areas {
     header: Rect,
     steps: Rect,
@@ -80,7 +80,7 @@ fn layout(area: Rect) -> Areas {
     Areas { header, steps, detail, panes, tails, conversation, footer, single: false }
 }
 
-/// Draws the whole screen. Says how far what scrolls can be scrolled.
+/// Draws the whole screen. Returns how far the scrolled part can be scrolled.
 pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) -> u16 {
     let area = frame.area();
     if area.width < CONFIRM_SIZE.0 || area.height < CONFIRM_SIZE.1 {
@@ -105,13 +105,13 @@ pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) -> u16 {
         canvas.conversation(frame, areas.conversation);
         return furthest;
     }
-    // Whoever is asked about a step sees the step.
+    // While a question is open, its step is shown.
     let detail = screen.focus == Focus::Detail || screen.asking;
     if !areas.single || !detail {
         canvas.steps(frame, areas.steps);
     }
     let furthest = if !areas.single || detail {
-        // While something is asked, letters are its answer.
+        // While a question is open, letters are part of its answer.
         let down = KeyAction::Down.key();
         let keys = if screen.asking {
             format!("{}{down}", KeyAction::Up.key())
@@ -140,14 +140,14 @@ fn tiny(frame: &mut Frame, screen: &Screen, theme: Theme, area: Rect) {
         canvas.line(
             &Text::new(Theme::mode_role(screen.mode), header.mode.clone()).and(Role::Plain, format!(" {}", header.run)),
         ),
-        canvas.line(&header.passing),
+        canvas.line(&header.shown_time),
         canvas.line(&Text::plain(screen.detail.title.clone())),
         canvas.line(&screen.detail.state),
         canvas.line(&header.pause),
         canvas.line(&header.back),
         canvas.line(&Text::new(Role::Dim, format!("confirming needs {}×{}", CONFIRM_SIZE.0, CONFIRM_SIZE.1))),
     ];
-    if header.passing.0.is_empty() {
+    if header.shown_time.0.is_empty() {
         lines.remove(1);
     }
     if let Some(alarm) = &header.alarm {
@@ -196,7 +196,7 @@ impl Canvas<'_> {
         text.0.extend(self.screen.conversation.0.iter().cloned());
         let mut lines = self.wrapped(&text, usize::from(area.width), 2);
         let most = usize::from(frame.area().height / 2).max(1);
-        // Where the operator types is at the end.
+        // What the operator types is at the end.
         lines.drain(..lines.len().saturating_sub(most));
         let rows = u16::try_from(lines.len()).unwrap_or(area.height).max(area.height);
         let area = Rect { y: area.bottom().saturating_sub(rows), height: rows, ..area };
@@ -276,7 +276,7 @@ impl Canvas<'_> {
         }
     }
 
-    /// The detail from its scroll on, with the keys that lead further. Says how far that goes.
+    /// The detail from its scroll position, with the keys that scroll on. Returns how far it can be scrolled.
     fn detail(&self, frame: &mut Frame, area: Rect, detail: &Detail, keys: &str) -> u16 {
         let status =
             (!detail.right.is_empty()).then(|| Line::from(self.span(Role::Dim, format!(" {} ", detail.right))));
@@ -370,7 +370,7 @@ impl Canvas<'_> {
                 let mut line = Line::from(self.span(Role::Title, format!(" {title}{gap}")));
                 line.spans.extend(self.line(&pane.status).spans);
                 line.spans.push(Span::raw("  "));
-                // Values come first; prose that does not fit keeps its end, where the address and the reason are.
+                // Values come first. Prose that does not fit keeps its end, where the address and the reason are.
                 let room = columns.saturating_sub(line.width());
                 let summary = if pane.summary.width() > room {
                     let text = fit_middle(&pane.summary.to_plain(), room);
@@ -407,7 +407,7 @@ impl Canvas<'_> {
         frame.render_widget(Paragraph::new(lines), area);
     }
 
-    /// A sheet over everything but the header. Says how far it can be scrolled.
+    /// A sheet over everything but the header. Returns how far it can be scrolled.
     fn sheet(&self, frame: &mut Frame, area: Rect, sheet: &Sheet) -> u16 {
         frame.render_widget(Clear, area);
         match &sheet.body {
@@ -422,7 +422,7 @@ impl Canvas<'_> {
                 0
             }
             SheetBody::Log => {
-                // What happened last is at the end, where the sheet opens.
+                // The newest entries are at the end, where the sheet opens.
                 let (output, journal) = (Text::new(Role::Title, "OUTPUT"), Text::new(Role::Title, "JOURNAL"));
                 let mut lines: Vec<&Text> = Vec::new();
                 if !self.screen.output.is_empty() {
@@ -438,11 +438,11 @@ impl Canvas<'_> {
         }
     }
 
-    /// Lines in a frame. A tail counts its scroll from the end. Says how far it can be scrolled.
+    /// Lines in a frame. A tail counts its scroll from the end. Returns how far it can be scrolled.
     fn scrolled(&self, frame: &mut Frame, area: Rect, title: &str, lines: &[&Text], scroll: u16, tail: bool) -> u16 {
         let height = usize::from(area.height.saturating_sub(2));
         let columns = usize::from(area.width.saturating_sub(2));
-        // Broken here and not by the widget: else the end of a long sheet could not be reached.
+        // Wrapped here and not by the widget, so that the end of a long sheet can be reached.
         let lines: Vec<Line> = lines.iter().flat_map(|line| self.wrapped(line, columns, 2)).collect();
         let last = lines.len().saturating_sub(height);
         let from = if tail { last.saturating_sub(usize::from(scroll)) } else { usize::from(scroll).min(last) };
@@ -462,7 +462,7 @@ fn state_role(state: StepState) -> Role {
     crate::screen::state_role(state)
 }
 
-/// The course of a number in eighths of a row, or in ASCII. Gaps stay gaps.
+/// A sparkline of a number in eighths of a row, or in ASCII. Gaps stay gaps.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped to the number of levels
 fn spark(values: &[Option<f64>], columns: usize, glyphs: Glyphs) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];

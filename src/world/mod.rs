@@ -65,14 +65,14 @@ pub trait World: Send {
     /// Looks for a job of an earlier cockpit. [`WorldEvent::Adopted`] follows and, if it is still running,
     /// later [`WorldEvent::Ended`].
     fn adopt(&mut self, key: JobKey, action: &Action);
-    /// From here on the server behind this target is expected to be this one: an action that finds another one there does
-    /// nothing and fails. A world whose servers have no identity ignores it.
+    /// Tells the world which server to expect behind this target: an action that finds another one there does nothing
+    /// and fails. A world whose servers have no identity ignores it.
     fn expect(&mut self, _target: &TargetId, _server: &ServerIdentity) {}
     /// The next event, or `None` when the world is closed. Cancel safe.
     fn next(&mut self) -> impl Future<Output = Option<WorldEvent>> + Send;
 }
 
-/// A world whose time is made up: it passes in leaps, and only when somebody lets it.
+/// A world whose time is simulated: it passes in leaps, and only when its caller moves it.
 ///
 /// Only such a world can say that nothing happened for hours
 /// ([`Engine::pass_quiet_time`](crate::driver::Engine::pass_quiet_time)). No real world implements this.

@@ -1,7 +1,7 @@
-//! Whether a value has the shape that was promised for it.
+//! Checks that a value has its declared shape.
 //!
-//! Every world is held to it: expressions were checked against the shape when the runbook was loaded, so a
-//! reading that breaks it must never get in.
+//! It applies to every world: expressions were checked against the shape when the runbook was loaded, so a reading that
+//! breaks it must never get in.
 
 use crate::core::value::{Shape, Value};
 
@@ -50,7 +50,7 @@ fn place(path: &[String], last: &str) -> String {
     if words.is_empty() { "the value".to_owned() } else { words.join(".") }
 }
 
-/// The word for what a value is.
+/// The word for the type of a value.
 pub fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "nothing",

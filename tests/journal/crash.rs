@@ -221,7 +221,7 @@ fn full_disk_at_every_write() {
     at_every("append", "ftruncate", "error=ENOSPC", 1);
 }
 
-/// A kill alone leaves the page cache to the kernel; this is about power.
+/// A kill leaves the page cache to the kernel; this test is about power failures.
 #[test]
 fn every_decision_is_synced_before_it_is_acknowledged() {
     let state = State::new();

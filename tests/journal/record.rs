@@ -221,7 +221,7 @@ fn a_driver_that_lost_its_lease_cannot_write() {
 fn a_driver_that_lost_its_lease_does_not_put_its_head_in_place_of_the_newer_one() {
     let state = State::new();
     let mut ousted = state.create();
-    // In a burst: the copy of the head rests, and is still to be written when the journal is closed.
+    // In a burst: writing the copy of the head is delayed, and it is still unwritten when the journal is closed.
     for n in 1..=3 {
         ousted.append(&[new_record(n)]).unwrap();
     }

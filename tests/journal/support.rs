@@ -35,7 +35,7 @@ impl State {
         names
     }
 
-    /// A connection that obeys no rule of ours.
+    /// A connection that obeys none of our rules.
     pub fn raw(&self) -> Connection {
         let dir = self.store.read_run(&run()).unwrap().dir().clone();
         Connection::open(dir.journal()).unwrap()

@@ -22,7 +22,7 @@ fn check(state: &State) -> VerifyReport {
     verify(&state.store.read_run(&run()).unwrap(), None).unwrap()
 }
 
-/// Runs statements on the database behind the journal's back and verifies.
+/// Runs statements directly on the database, past the journal, and verifies.
 fn after(statements: &str) -> Vec<Damage> {
     let state = filled();
     state.raw().execute_batch(statements).unwrap();
@@ -225,7 +225,7 @@ fn a_changed_runbook_is_found() {
     assert_eq!(findings, [Damage::Runbook]);
 }
 
-/// Whoever saves the copy from an editor must not find their run undrivable on the night.
+/// Saving the copy in an editor must not make a run impossible to drive.
 #[test]
 fn a_changed_copy_of_the_runbook_is_a_finding_and_no_reason_not_to_drive() {
     let state = filled();

@@ -1,4 +1,4 @@
-//! The journal's thread: order, durability of what is acknowledged, and samples that give way.
+//! The journal's thread: order, durability of what is acknowledged, and samples that are dropped under load.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 

@@ -306,7 +306,7 @@ fn an_update_moves_the_customers(world: &World) {
     assert_eq!(world.move_address(&old, &new), ResponseCode::NoError);
     assert_eq!(address("dns_authoritative"), new);
     for resolver in ["resolver_a", "resolver_b", "resolver_c"] {
-        // What is remembered only grows older, so it is forgotten within the TTL.
+        // Cached answers only grow older, so they expire within the TTL.
         let mut promised = 3;
         eventually("the resolvers' move", || {
             let answer = world.ask(resolver, "app.shop.test.");

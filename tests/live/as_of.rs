@@ -1,5 +1,4 @@
-//! Readings that tell of an earlier moment than the one they were taken at, and answers of which nobody can say what
-//! they tell.
+//! Readings that describe an earlier moment than the one they were taken at, and answers whose meaning is unclear.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +39,7 @@ fn document() -> ProbeKind {
     ProbeKind::HttpJson(HttpJsonProbe {
         target: "web".into(),
         path: "/".to_owned(),
-        fields: BTreeMap::from([("n".to_owned(), FieldType::Int)]),
+        fields: BTreeMap::from([("n".to_owned(), FieldType::Int)]).into(),
         as_of: None,
         simulate: BTreeMap::new(),
     })
@@ -50,7 +49,7 @@ fn command(run: &str, of: FieldType) -> ProbeKind {
     ProbeKind::Command(CommandProbe {
         run: CommandLine::Shell(run.to_owned()),
         env: BTreeMap::new(),
-        fields: BTreeMap::from([("n".to_owned(), FieldType::Int), ("t".to_owned(), of)]),
+        fields: BTreeMap::from([("n".to_owned(), FieldType::Int), ("t".to_owned(), of)]).into(),
         as_of: Some("t".to_owned()),
         simulate: BTreeMap::new(),
     })
@@ -96,7 +95,7 @@ async fn a_command_says_of_when_its_answer_is() {
         assert!(ahead.contains("from now: the clocks differ"), "{text}: {ahead}");
     }
     let unknown = seen(probe(command(r#"echo '{"n": 1, "t": "yesterday"}'"#, FieldType::String))).await;
-    assert!(unknown.contains("nobody knows how old this is"), "{unknown}");
+    assert!(unknown.contains("so its age is unknown"), "{unknown}");
 }
 
 #[tokio::test]
@@ -104,7 +103,7 @@ async fn the_age_that_a_cache_gives_counts_and_a_part_is_not_the_whole() {
     for (answer, says) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\nAge: 0\r\n\r\n{\"n\": 1}", "fresh"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\nAge: 3600\r\n\r\n{\"n\": 1}", "stale for 3"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\nAge: some\r\n\r\n{\"n\": 1}", "nobody knows how old it is"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\nAge: some\r\n\r\n{\"n\": 1}", "so its age is unknown"),
         ("HTTP/1.1 206 Partial Content\r\nContent-Length: 8\r\n\r\n{\"n\": 1}", "answers with a part of the document"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"n\": 9, \"n\": 1}", "it has `n` twice"),
     ] {
@@ -126,7 +125,7 @@ async fn a_query_says_of_when_its_row_is_and_names_each_column_once() {
         ("select 1 as n, now() as t", "fresh"),
         ("select 1 as n, now() - interval '1 hour' as t", "stale for 3"),
         ("select 1 as n, now() + interval '1 hour' as t", "from now: the clocks differ"),
-        ("select 1 as n, now()::timestamp as t", "nobody knows how old this is"),
+        ("select 1 as n, now()::timestamp as t", "so its age is unknown"),
         ("select 9 as n, 1 as n, now() as t", "it has `n` twice"),
     ] {
         let kind = ProbeKind::Sql(SqlProbe {

@@ -21,7 +21,7 @@ async fn a_probe_that_takes_longer_than_its_interval_is_fresh_all_the_while() {
     let probe = CommandProbe {
         run: CommandLine::Shell("sleep 2.3; echo '{\"n\": 1}'".to_owned()),
         env: BTreeMap::new(),
-        fields: BTreeMap::from([("n".to_owned(), FieldType::Int)]),
+        fields: BTreeMap::from([("n".to_owned(), FieldType::Int)]).into(),
         as_of: None,
         simulate: BTreeMap::new(),
     };
@@ -245,7 +245,7 @@ async fn a_command_outlives_a_killed_cockpit() {
             assert_eq!(succeeded(&stage.ended(&key).await), "exit 0");
             assert_eq!(stage.lines(), ["first", "last"]);
         } else {
-            // Nobody is there, and the limit holds all the same.
+            // Without a cockpit the limit is enforced all the same.
             let end = stage.output("long.do.1.0.exit");
             until("ended", || end.exists()).await;
             stage.world.adopt(key.clone(), &action);
@@ -318,7 +318,7 @@ async fn without_its_watcher_a_command_is_ended_and_has_time_to_tidy_up() {
 }
 
 #[tokio::test]
-async fn a_killed_watcher_leaves_it_unknown_and_a_recycled_pid_fools_nobody() {
+async fn a_killed_watcher_leaves_it_unknown_and_a_reused_pid_is_not_mistaken_for_it() {
     let setting = Setting::default();
     let mut stage = setting.stage();
     let key = key("long");
@@ -385,7 +385,7 @@ fn probe(text: &str) -> ProbeKind {
     ProbeKind::Command(CommandProbe {
         run: CommandLine::Shell(text.to_owned()),
         env: BTreeMap::new(),
-        fields: BTreeMap::from([("n".to_owned(), FieldType::Int), ("all".to_owned(), FieldType::Any)]),
+        fields: BTreeMap::from([("n".to_owned(), FieldType::Int), ("all".to_owned(), FieldType::Any)]).into(),
         as_of: None,
         simulate: BTreeMap::new(),
     })

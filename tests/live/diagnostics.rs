@@ -1,4 +1,4 @@
-//! The diagnostic log of the real program: what is in it, what never is, and what it costs.
+//! The diagnostic log of the real program: what it contains, what it never contains, and what it costs.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -27,7 +27,7 @@ const CANARIES: [(&str, &str); 6] = [
     ("tsig", KEY),
 ];
 
-/// Everything fails in words that repeat the secret, as far as the other side lets it.
+/// Every action fails with a message that repeats the secret, as far as the other side does so.
 const STORY: &str = r#"
 title: Everything tells its secret
 secrets:
@@ -216,7 +216,7 @@ async fn no_secret_is_in_the_log_whatever_is_logged() {
             assert!(!log.contains(&spelling), "{name} in {log}");
         }
     }
-    // They were there to be found: each of these repeats what it was given.
+    // The secrets could be found: each of these repeats what it was given.
     for name in ["env", "header", "body", "statement"] {
         assert!(log.contains(&format!("«secret:{name}»")), "{name} in {log}");
     }

@@ -208,7 +208,7 @@ async fn a_change_is_followed_from_the_authority_to_the_cache() {
     let value = stage.value("app", |value| value.at("authoritative_new") == Some(&Value::Bool(true))).await;
     assert_eq!(of(&value, "resolvers", 0, "state"), &text("old"));
     assert!(of(&value, "resolvers", 0, "ttl").int().unwrap() <= 4);
-    // The silent resolver may hold anything for any time: nobody knows the longest.
+    // The silent resolver may hold anything for any time, so the longest remaining time is unknown.
     assert_eq!(value.at("max_ttl"), Some(&Value::Null));
     let value = stage.value("app", |value| value.at("new") == Some(&Value::Int(1))).await;
     assert_eq!(of(&value, "resolvers", 0, "fresh"), &Value::Bool(true));

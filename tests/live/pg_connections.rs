@@ -1,44 +1,25 @@
 //! Where connections to PostgreSQL lead, what they say, and what they leave behind.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use gonogo::core::action::Action;
 use gonogo::core::ids::TargetId;
-use gonogo::core::kind::sql::{OnWarning, SqlAction, SqlProbe};
+use gonogo::core::kind::sql::{OnWarning, SqlAction};
 use gonogo::core::probe::ProbeKind;
 use gonogo::core::reading::Reading;
 use gonogo::core::target::{Postgres, Target, Tls};
-use gonogo::core::time::Span;
 use gonogo::core::value::{FieldType, Value};
 use gonogo::world::World as _;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::pg::Cluster;
 use crate::pgbouncer::Pooler;
+use crate::sql::{probe, sql};
 use crate::support::{Setting, failed, succeeded};
 
-fn sql(statements: &[&str]) -> SqlAction {
-    SqlAction {
-        target: "db".into(),
-        statements: statements.iter().map(|text| (*text).to_owned()).collect(),
-        transaction: false,
-        expect: None,
-        limit: Span::secs(20),
-        warnings: OnWarning::Show,
-        simulate: Vec::new(),
-    }
-}
-
 fn text_probe(query: &str) -> ProbeKind {
-    ProbeKind::Sql(SqlProbe {
-        target: "db".into(),
-        query: query.to_owned(),
-        fields: BTreeMap::from([("x".to_owned(), FieldType::String)]),
-        as_of: None,
-        simulate: BTreeMap::new(),
-    })
+    probe(query, &[("x", FieldType::String)])
 }
 
 fn target(dsn: String) -> Target {
@@ -100,7 +81,7 @@ async fn nothing_is_written_to_a_server_that_the_address_has_left() {
     succeeded(&stage.run(Action::Sql(sql(&["insert into t values (2)"]))).await);
     assert_eq!(old.text("select string_agg(x::text, ' ') from t").await.as_deref(), Some("1"));
     assert_eq!(new.text("select string_agg(x::text, ' ') from t").await.as_deref(), Some("2"));
-    // After a step the probes look anew, too.
+    // After a step the probes connect anew, too.
     stage.value("where", |value| reads(value, "new")).await;
 }
 
@@ -144,7 +125,7 @@ async fn a_fence_is_seen_as_the_database_has_it_and_not_as_our_own_session_does(
     let cluster = Cluster::start().await;
     let ask = text_probe("select current_setting('default_transaction_read_only') as x");
     let dsn = format!("host=127.0.0.1 port={} user=postgres dbname=postgres", cluster.port);
-    // A session that says it is read only would not be let in by this.
+    // A session that reports itself as read only would fail this check.
     let mut stage = Setting::default()
         .target("db", target(format!("{dsn} target_session_attrs=read-write")))
         .probe("fence", ask)
@@ -161,7 +142,7 @@ async fn a_fence_is_seen_as_the_database_has_it_and_not_as_our_own_session_does(
         .stage();
     stage.world.watch();
     stage.value("fence", |value| reads(value, "on")).await;
-    // The fence does not catch who has to take it away.
+    // The fence does not stop the role that has to remove it.
     let open = sql(&["alter database postgres reset default_transaction_read_only"]);
     succeeded(&stage.run(Action::Sql(open)).await);
     stage.value("fence", |value| reads(value, "off")).await;

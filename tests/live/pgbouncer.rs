@@ -12,6 +12,8 @@ use gonogo::core::time::Span;
 use gonogo::core::value::Value;
 use gonogo::world::World as _;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_postgres::{Client, NoTls};
 
 use crate::pg::{Cluster, as_postgres};
@@ -268,4 +270,77 @@ async fn a_console_that_dies_under_a_pause_leaves_it_unknown_with_words_to_look(
     );
     let outcome = stage.run(on_shop(PgbouncerCommand::Resume)).await;
     assert!(failed(&outcome).ends_with("nothing was changed"), "{outcome:?}");
+}
+
+/// A port that leads to the pooler and keeps its answer to `command` back: it closes the connection instead, or is silent.
+async fn without_an_answer_to(command: &'static str, pooler: u16, closes: bool) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(("127.0.0.1", pooler)).await.unwrap();
+            tokio::spawn(async move {
+                let ((mut from, mut to), (mut back, mut forth)) = (client.into_split(), server.into_split());
+                let (sent, mut was_sent) = tokio::sync::watch::channel(false);
+                let asked = async {
+                    let mut bytes = vec![0; 4096];
+                    while let Ok(count @ 1..) = from.read(&mut bytes).await {
+                        if bytes[..count].windows(command.len()).any(|window| window == command.as_bytes()) {
+                            sent.send_replace(true);
+                        }
+                        if forth.write_all(&bytes[..count]).await.is_err() {
+                            break;
+                        }
+                    }
+                };
+                let answered = async {
+                    let mut bytes = vec![0; 4096];
+                    while let Ok(count @ 1..) = back.read(&mut bytes).await {
+                        if *was_sent.borrow_and_update() {
+                            break;
+                        }
+                        if to.write_all(&bytes[..count]).await.is_err() {
+                            break;
+                        }
+                    }
+                    if !closes {
+                        std::future::pending::<()>().await;
+                    }
+                };
+                tokio::select! { () = asked => {} () = answered => {} }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_command_without_an_answer_is_looked_at_again() {
+    let pooler = Pooler::start().await;
+    for (command, keyword, column) in [
+        (PgbouncerCommand::Disable, "DISABLE", "disabled = 1"),
+        (PgbouncerCommand::Enable, "ENABLE", "disabled = 0"),
+        (PgbouncerCommand::Kill, "KILL", "paused = 1"),
+        (PgbouncerCommand::Resume, "RESUME", "paused = 0"),
+    ] {
+        for closes in [true, false] {
+            // Otherwise it would be so already.
+            let back = match command {
+                PgbouncerCommand::Disable => PgbouncerCommand::Enable,
+                PgbouncerCommand::Enable => PgbouncerCommand::Disable,
+                PgbouncerCommand::Kill => PgbouncerCommand::Resume,
+                _ => PgbouncerCommand::Kill,
+            };
+            succeeded(&pooler.setting().stage().run(on_shop(back)).await);
+            let port = without_an_answer_to(keyword, pooler.port, closes).await;
+            let dsn = format!("host=127.0.0.1 port={port} user=admin dbname=pgbouncer");
+            let target = Target::Postgres(Postgres { dsn, password: None, tls: Tls::Disable, ca: None });
+            let mut stage = Setting::default().target("pooler", target).stage();
+            let action = PgbouncerAction { limit: Span(1_500), ..act(command, Some("shop")) };
+            let outcome = stage.run(Action::Pgbouncer(action)).await;
+            let said = succeeded(&outcome);
+            assert!(said.starts_with(&format!("{keyword} \"shop\" was sent")), "{said}");
+            assert!(said.ends_with(&format!("it has worked all the same: {column}")), "{said}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Secrets of every letter in SQL and in connection strings, from the runbook to the server.
+//! Secrets with every character in SQL and in connection strings, from the runbook to the server.
 
 use gonogo::core::action::Action;
 use gonogo::core::plan::Plan;
@@ -7,7 +7,7 @@ use gonogo::runbook::{Options, load_str};
 use crate::pg::Cluster;
 use crate::support::{Stage, failed, succeeded};
 
-/// Ends a literal, escapes what ends it, parts words, and goes on as SQL.
+/// It ends a literal, escapes what ends it, splits words, and goes on as SQL.
 const PASSWORD: &str = r#"it's \ "a"; drop table precious; -- \"#;
 
 fn plan(cluster: &Cluster, secret: &std::path::Path) -> Plan {

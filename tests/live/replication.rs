@@ -58,7 +58,7 @@ async fn pair() -> (Cluster, Cluster, JoinSet<()>) {
 }
 
 #[tokio::test]
-async fn logical_replication_in_good_and_bad_days() {
+async fn logical_replication_healthy_and_broken() {
     let (old, new, _heartbeat) = pair().await;
     let mut stage = Setting::default()
         .target("old", old.target())

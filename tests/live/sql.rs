@@ -14,7 +14,7 @@ use gonogo::world::World as _;
 use crate::pg::Cluster;
 use crate::support::{Setting, certificates, failed, free_port, key, succeeded, unknown};
 
-fn probe(query: &str, fields: &[(&str, FieldType)]) -> ProbeKind {
+pub fn probe(query: &str, fields: &[(&str, FieldType)]) -> ProbeKind {
     ProbeKind::Sql(SqlProbe {
         target: "db".into(),
         query: query.to_owned(),
@@ -24,7 +24,7 @@ fn probe(query: &str, fields: &[(&str, FieldType)]) -> ProbeKind {
     })
 }
 
-fn sql(statements: &[&str]) -> SqlAction {
+pub fn sql(statements: &[&str]) -> SqlAction {
     SqlAction {
         target: "db".into(),
         statements: statements.iter().map(|text| (*text).to_owned()).collect(),

@@ -1,4 +1,4 @@
-//! A stage for the live world: a plan made of targets, probes and secrets, and a way to wait for its events.
+//! The setup for tests of the live world: a plan made of targets, probes and secrets, and a way to wait for its events.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -72,6 +72,8 @@ impl Setting {
             substance: String::new(),
             index: BTreeMap::new(),
             needing: BTreeMap::new(),
+            readers: BTreeMap::new(),
+            counting: Vec::new(),
         }
     }
 

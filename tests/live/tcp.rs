@@ -30,9 +30,9 @@ async fn server(with: impl Fn(TcpStream) -> Option<TcpStream> + Send + Sync + 's
 
 /// An address whose SYN nobody answers: a listener that accepts nothing and whose queue is full, since Linux then drops
 /// what comes. The sockets keep it so.
-async fn silent() -> (String, TcpListener, Vec<TcpStream>) {
+pub async fn silent(at: &str) -> (String, TcpListener, Vec<TcpStream>) {
     let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    socket.bind(at.parse().unwrap()).unwrap();
     let listener = socket.listen(1).unwrap();
     let address = listener.local_addr().unwrap();
     let mut clients = Vec::new();
@@ -92,7 +92,7 @@ async fn what_accepts_and_closes_or_resets_at_once_is_not_open() {
 
 #[tokio::test]
 async fn a_port_that_gives_no_answer_is_a_reading_and_a_fresh_one() {
-    let (address, _listener, _clients) = silent().await;
+    let (address, _listener, _clients) = silent("127.0.0.1:0").await;
     let (reading, setting) = read(address).await;
     let seen = reading.result.clone().unwrap();
     assert_eq!(word(&seen), (false, "filtered".to_owned()), "{seen:?}");

@@ -1,4 +1,5 @@
-//! The certificate probe against servers that are good, bad and none at all. The certificates are made by openssl.
+//! The certificate probe against servers with good certificates, with bad ones, and without TLS. The certificates are
+//! made by openssl.
 
 use std::fmt::Write as _;
 use std::path::Path;

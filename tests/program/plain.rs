@@ -387,7 +387,7 @@ fn what_was_not_printed_cannot_be_confirmed() {
     let mut talk = place.run();
     place.flag(false);
     talk.wait("step 1 · First: GATED");
-    // The second step is not where the run is: it is not told anew by itself.
+    // The second step is not where the run is, so it is not told again by itself.
     talk.say("show second");
     talk.wait("step 2 · Second: GATED");
     talk.wait("next: wait for its gates");

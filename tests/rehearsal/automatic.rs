@@ -40,7 +40,7 @@ phases:
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever moment a gate opens at: it is not slept through.
+    /// A gate's opening is noticed at whatever moment it happens.
     #[test]
     fn a_gate_that_has_held_is_not_waited_for_any_longer(
         hold in 0_u64..60_000,

@@ -1,4 +1,4 @@
-//! Whom the customers of a rehearsal follow, and what keeps them waiting.
+//! Which record the customers of a rehearsal follow, and what makes them wait.
 
 use std::sync::Arc;
 
@@ -115,7 +115,7 @@ fn customers_follow_what_the_runbook_says_however_its_probes_are_called() {
 fn when_nothing_tells_whom_customers_follow_check_says_so_and_names_decide_nothing() {
     for (first, second) in [("a", "b"), ("b", "a")] {
         let (plan, warned) = records(first, second, "", "elsewhere.example.net");
-        assert_eq!(warned, ["nothing tells whether customers follow api.example.com or shop.example.com"]);
+        assert_eq!(warned, ["it is unclear whether customers follow api.example.com or shop.example.com"]);
         assert!(on_old_after(&plan, "move-api").abs() < 1e-9, "{first} {second}");
     }
 }

@@ -1,4 +1,4 @@
-//! What the debrief of a rehearsal by hand says, from facts alone and from how the world really stands.
+//! What the debrief of a rehearsal by hand says, from facts alone and from the true state of the world.
 
 use std::ops::Range;
 
@@ -75,7 +75,7 @@ fn done(step: &str, from: i64, to: i64) -> Vec<(i64, Fact)> {
 
 /// The world in which the first step's effect stands.
 fn changed() -> Truth {
-    Truth { standing: [("change".into(), 0)].into_iter().collect(), ..Truth::default() }
+    Truth { effects_in_place: [("change".into(), 0)].into_iter().collect(), ..Truth::default() }
 }
 
 #[test]

@@ -184,6 +184,39 @@ fn without_rehearsals_the_runbooks_word_counts_and_what_it_does_not_say_is_said(
 }
 
 #[test]
+fn what_is_waited_for_may_take_as_long_as_it_may_where_the_runbook_says_no_more() {
+    let text = "
+title: t
+probes: { up: { kind: tcp, address: '127.0.0.1:1' } }
+phases:
+  - title: p
+    steps:
+      - { id: pass, title: Pass, action: { wait: { for: 10m } } }
+      - { id: await, title: Await, action: { wait: { until: { conditions: [up.open], within: 1h } } } }
+      - id: both
+        title: Both
+        section: { deadline: 10m, steps: [
+          { title: pass, action: { wait: { for: 1m } } },
+          { title: await, action: { wait: { until: { conditions: [up.open], within: 5m } } } },
+        ] }
+";
+    let mut story = Story::new(read(text, None));
+    assert_eq!(about(&story.rest(), true), "up to 1:16:00");
+    story.does("pass", 600);
+    assert_eq!(about(&story.rest(), true), "up to 1:06:00");
+    story.start("await");
+    story.wait(60);
+    assert_eq!(about(&story.rest(), true), "up to 1:05:00", "what was waited is over");
+    let said = read(&text.replace("id: await,", "id: await, expect: 2m,"), None);
+    assert_eq!(about(&Story::new(said).rest(), true), "up to 18:00");
+    let acts = read(
+        &text.replace("{ wait: { for: 10m } }", "{ command: { run: act, limit: 10m } }, reversibility: free"),
+        None,
+    );
+    assert!(Story::new(acts).rest().at_least, "nobody knows how long a command acts");
+}
+
+#[test]
 fn steps_beside_one_another_take_as_long_as_the_longer() {
     let mut story = Story::new(read(RUNBOOK, None));
     story.measured(&[
@@ -318,7 +351,7 @@ fn only_tries_that_went_well_are_measured() {
     story.does("right", 40);
     story.does("switch", 4);
     story.undoes("switch", 6);
-    // The first try at taking it back fails, the second goes on behind it: neither is the time of a whole undo.
+    // The first attempt at taking it back fails, the second goes on behind it: neither is the time of a whole undo.
     let attempt = story.starts_undo("left");
     story.wait(100);
     story.tell(Fact::UndoFailed { step: "left".into(), attempt, why: "no".to_owned() });
@@ -559,7 +592,7 @@ fn rehearsals_feed_the_forecast_of_a_run_and_its_replay() {
     let verified = place.gonogo(&["replay", "--verify"], "");
     assert_eq!(verified.status.code(), Some(0), "{}", text(&verified));
 
-    // Of a step that was changed nobody knows any more than the runbook says.
+    // For a step that was changed, only the runbook's expectation is known.
     place.write("runbook.yaml", &REHEARSED.replace("[\"true\"]", "[\"true\", \"now\"]"));
     let changed = text(&place.gonogo(&["plan", &runbook], ""));
     assert!(!changed.contains("expect 50 s, rehearsed") && changed.contains("expect 1:30, rehearsed"), "{changed}");

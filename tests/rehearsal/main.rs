@@ -9,6 +9,7 @@ mod documentation;
 #[path = "../support/facts.rs"]
 mod facts;
 mod forecast;
+mod latency;
 mod readings;
 mod scenarios;
 mod simulated;

@@ -198,3 +198,35 @@ fn a_runbook_whose_only_way_is_by_hand_meets_its_own_rehearsals() {
     let (.., end) = play(&nothing, Vec::new(), policy, 1);
     assert_ne!(end, End::Complete);
 }
+
+#[test]
+fn a_figure_that_changes_with_time_alone_is_looked_at_when_it_turns_however_far_a_rehearsal_leaps() {
+    let text = OWN.replace("  name:", "  web: { kind: tls, address: \"shop.example.com:443\" }\n  name:");
+    let plan = plan(&text);
+    let mut world = SimWorld::new(plan, SimOptions { seed: 7, start: START, scenarios: Vec::new() });
+    world.watch();
+    let mut days = Vec::new();
+    let mut valid = Vec::new();
+    let end = START.plus(Span::secs(82 * 24 * 60 * 60));
+    while world.now() < end {
+        let mut readings = world.lapse(end);
+        if readings.is_empty() {
+            // Something is under way: on to the next event.
+            readings.extend(world.step().and_then(|event| match event {
+                WorldEvent::Reading(reading) => Some(reading),
+                _ => None,
+            }));
+        }
+        for reading in readings.into_iter().filter(|reading| reading.probe == ProbeId::from("web")) {
+            let value = reading.result.expect("a reading");
+            let Some(Value::Float(left)) = value.at("days_left") else { panic!("{value:?}") };
+            days.push(left.ceil());
+            valid.push(value.at("valid") == Some(&Value::Bool(true)));
+        }
+    }
+    days.dedup();
+    assert!(days.windows(2).all(|pair| pair[0] - pair[1] <= 1.0), "no day was leapt over: {days:?}");
+    assert_eq!(days.first(), Some(&80.0));
+    valid.dedup();
+    assert_eq!(valid, [true, false], "it expires");
+}

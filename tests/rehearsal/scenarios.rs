@@ -75,7 +75,7 @@ fn the_playbook_goes_back_to_its_beginning_from_every_step_that_can_be_taken_bac
     }
 }
 
-/// A word of the harm that only this scenario's own trouble can bring about.
+/// A word in the reported harm that only this scenario's own fault can cause.
 fn cause(scenario: &str) -> &'static str {
     match scenario {
         "apply-worker-dies" | "probe-lies" | "sql-fails" | "cockpit-killed" | "disk-full" | "terminal-lost" => {
@@ -180,7 +180,7 @@ fn a_debrief_names_steps_as_the_screen_does() {
 }
 
 #[test]
-fn nobody_blames_a_program_for_what_only_people_can_tell_but_it_is_said() {
+fn an_automatic_operator_is_not_blamed_for_missing_status_updates_but_they_are_mentioned() {
     let (_, told, _) = play(&playbook(), Vec::new(), Policy::good(), 1);
     let lines = told.lines().join("\n");
     assert!(lines.contains("an automatic operator gives none; the runbook asks for one every 1:00:00"), "{lines}");
@@ -351,7 +351,7 @@ fn the_same_seed_gives_the_same_journal() {
     assert_eq!(first, facts());
 }
 
-/// A title moves no cursor and turns no line, not even out of JSON.
+/// A title cannot move the cursor or reverse the line, not even in JSON.
 #[test]
 fn json_for_a_terminal_holds_nothing_hidden() {
     let place = Place::new();
@@ -441,7 +441,7 @@ fn a_rehearsal_works_where_there_is_no_network_and_no_process_can_be_started() {
         let output = gonogo(args);
         assert!(output.status.success(), "{args:?}: {}", text(&output));
     }
-    // What does need the world shows that it is not to be had here.
+    // A command that needs a network or processes shows that there are none here.
     let checked = gonogo(&["lab", "--up"]);
     assert!(!checked.status.success(), "{}", text(&checked));
 }

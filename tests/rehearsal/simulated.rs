@@ -1,4 +1,4 @@
-//! What is true of the simulated world whatever is done to it.
+//! What holds for the simulated world whatever is done to it.
 
 #![allow(clippy::cast_possible_truncation)] // small numbers
 
@@ -79,7 +79,7 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     proptest::collection::vec(deed, 1..60)
 }
 
-/// Does the deeds and gives everything the world told, with the number of starts of each job.
+/// Carries out the actions and returns everything the world reported, with the number of starts of each job.
 fn live(plan: &Arc<Plan>, seed: u64, which: &[usize], deeds: &[Deed]) -> (Vec<(At, String)>, BTreeMap<JobKey, i32>) {
     let mut world = world(plan, seed, scenarios(plan, which));
     let jobs = jobs(plan);

@@ -1,14 +1,12 @@
 //! The forecast of the way back against what the way back took, from every step of the bundled runbook.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use gonogo::core::fact::{Fact, Recorded};
-use gonogo::core::forecast::{self, Estimate};
+use gonogo::core::forecast;
 use gonogo::core::ids::StepId;
 use gonogo::core::plan::{Plan, Reversibility};
-use gonogo::core::rollback::way_back;
 use gonogo::core::state::Run;
 use gonogo::core::time::{At, Span};
 use gonogo::driver::facts_of;
@@ -19,6 +17,11 @@ use gonogo::rehearsal::policy::Policy;
 use gonogo::runbook::{self, Options};
 use gonogo::words::about;
 use gonogo::world::sim::SimOptions;
+
+#[path = "../support/way_back.rs"]
+mod support;
+
+use support::said_and_took;
 
 fn playbook() -> Arc<Plan> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbook.yaml");
@@ -38,30 +41,6 @@ fn learned<'a>(plan: &Plan, rehearsals: impl IntoIterator<Item = &'a [Recorded]>
         gathered.add(MeasuredRehearsal { name: "7a11", real: false, plan, as_now: None, facts }, plan);
     }
     gathered.fact()
-}
-
-/// What the screen says of the way back right before it begins, and what it took: the time in which something is taken
-/// back, since the forecast leaves out the operator's.
-fn said_and_took(plan: &Plan, learned: Option<&Fact>, facts: &[Recorded]) -> (Estimate, Span) {
-    let begins = facts.iter().position(|recorded| matches!(recorded.fact, Fact::UndoStarted { .. })).unwrap();
-    let mut run = Run::default();
-    if let Some(learned) = learned {
-        run.apply(plan, facts[0].at, learned);
-    }
-    for recorded in &facts[..begins] {
-        run.apply(plan, recorded.at, &recorded.fact);
-    }
-    let said = forecast::way(plan, &run, facts[begins].at, &way_back(plan, &run).steps);
-    let mut begun: BTreeMap<&StepId, At> = BTreeMap::new();
-    let mut took = Span::ZERO;
-    for recorded in &facts[begins..] {
-        match &recorded.fact {
-            Fact::UndoStarted { step, .. } => drop(begun.insert(step, recorded.at)),
-            Fact::StepUndone { step, .. } => took = Span(took.0 + recorded.at.since(begun[step]).0),
-            _ => {}
-        }
-    }
-    (said, took)
 }
 
 /// Steps after which something can be taken back, and everything that was done.
@@ -88,7 +67,7 @@ fn after_rehearsals_the_way_back_takes_what_they_took() {
         let [gone, first, second] = [1, 2, 3].map(|seed| rolled_back(&plan, &id, seed));
         let learned = learned(&plan, [first.as_slice(), &second]);
         let (said, took) = said_and_took(&plan, learned.as_ref(), &gone);
-        // Two rehearsals know little of how far a third strays.
+        // Two rehearsals say little about the spread of a third.
         let strays = said.spread().unwrap().0 * 3 + 50;
         let near = took.0.abs_diff(said.span.0) <= strays;
         let within = said.longer_by > Span::ZERO && took <= said.latest();
@@ -102,7 +81,7 @@ fn a_way_back_from_where_nobody_had_followed_says_nothing_about_one_from_where_a
     let (early, late) = ("flip-dns".into(), "restore-ttl".into());
     let quick = rolled_back(&plan, &early, 1);
     let learned = learned(&plan, [quick.as_slice()]);
-    // Whether a resolver has the record of an hour already is a matter of luck.
+    // Whether a resolver has cached the record with a TTL of an hour already is random.
     let slow = |seed| {
         let (said, took) = said_and_took(&plan, learned.as_ref(), &rolled_back(&plan, &late, seed));
         (took > Span::secs(3_500)).then_some((said, took))
@@ -138,7 +117,7 @@ phases:
     };
     assert_eq!(said(text), "up to 1:12:00", "with nothing expected the command may take all of its limit");
     assert_eq!(said(&(text.to_owned() + "        expect: 5s\n")), "up to 1:10:05");
-    // What doing the step only lets pass is no part of taking it back.
+    // Time that doing the step only lets pass is not part of taking it back.
     let waits = text.replace("command: { run: a, limit: 1m }", "wait: { for: 30s }") + "        expect: 35s\n";
     assert_eq!(said(&waits), "up to 1:10:05");
     let known = text.replace("{ wait: { until: { conditions: [up.open], within: 1h } } }", "{ wait: { for: 1s } }");

@@ -1,5 +1,5 @@
-//! Runbooks: good ones become plans, broken ones are told everything that is wrong with them, and monsters are
-//! refused before they cost anything.
+//! Runbooks: good ones become plans, all faults of broken ones are reported, and texts made to exhaust the reader are
+//! refused early.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -232,19 +232,25 @@ secrets: { spare: { env: X } }
 targets:
   db: { postgres: { dsn: "host=db user=a password=hunter2" } }
   web: { http: { url: "https://a:hunter2@web.example", headers: { X-Api-Token: abc } } }
+  shop: { http: { url: "https://shop.example" } }
+  pooler: { postgres: { dsn: "host=pooler user=admin dbname=pgbouncer" } }
+  zone: { dns: { zone: example.com, authoritative: [192.0.2.53], resolvers: { a: 192.0.2.1 } } }
 probes:
+  name: { kind: dns, target: zone, name: app.example.com, old: [192.0.2.10], new: [192.0.2.20] }
   port: { kind: tcp, address: "db:5432" }
   idle: { kind: tcp, address: "db:5432" }
   slow: { kind: tcp, address: "db:5432", every: 2s, limit: 30s }
   calm: { kind: tcp, address: "db:5432", every: 15s, limit: 30s }
-  acting: { kind: http, sides: { web: web }, path: /orders, method: POST, body: "{}" }
+  acting: { kind: http, sides: { web: shop }, path: /orders, method: POST, body: "{}" }
+  thin: { kind: http, sides: { web: shop }, window: 99, requests: { home: { path: / }, order: { path: /, method: PUT } } }
+  long: { kind: http, sides: { web: shop }, every: 10s, limit: 3s, window: 200 }
 phases:
   - title: P
     steps:
       - id: a
         title: A
         owner: Bob
-        gates: [port.open, slow.open && calm.open, acting.web.errors == 0.0]
+        gates: [port.open, slow.open && calm.open, acting.web.errors == 0.0, "thin.web.home.p99 < 300.0 && thin.web.home.p95 < 90.0", long.web.p99 < 1.0]
         action: { command: { run: drop, env: { DB_PASSWORD: hunter2 } } }
         reversibility: free
       - id: b
@@ -253,11 +259,62 @@ phases:
         reversibility: none
         verify: [port.open]
         expect: 5s
+      - id: hold-back
+        title: Hold clients back
+        action: { pgbouncer: { target: pooler, do: pause, database: shop } }
+        reversibility: none
+        confirm: id
+        expect: 5s
+      - id: follow
+        title: Follow
+        action: { wait: { until: { conditions: [port.open, name.new == name.total], within: 1h } } }
+        undo:
+          section:
+            steps:
+              - { title: back, action: { wait: { until: { conditions: ["name.resolvers.all(r, r.state == 'old')"], within: 1h } } } }
+              - { title: held, action: { wait: { until: { conditions: [name.old == name.total], hold: 5s, within: 1h } } } }
+        reversibility: free
+        expect: 5s
+      - id: switch
+        title: Switch
+        section:
+          deadline: 30s
+          steps:
+            - { title: close, action: { pgbouncer: { target: pooler, do: disable, database: shop } } }
+            - title: pause
+              action: { pgbouncer: { target: pooler, do: pause, database: shop } }
+              undo: { pgbouncer: { target: pooler, do: resume, database: shop } }
+            - { title: go on, action: { pgbouncer: { target: pooler, do: resume, database: shop } } }
+        reversibility: none
+        confirm: id
+        verify: [port.open]
+        expect: 5s
 "#;
     let loaded = runbook::load_str("r.yaml", text, &Options::default()).unwrap();
     insta::assert_snapshot!(loaded.diagnostics("r.yaml"));
     let shown = loaded.diagnostics("r.yaml").render(true, 100);
     assert!(!shown.contains("hunter2") && !shown.contains("abc"), "excerpts show a secret: {shown}");
+}
+
+#[test]
+fn the_type_of_a_field_is_no_secret_whatever_the_field_is_called() {
+    let text = r#"
+title: T
+targets: { jobs: { http: { url: "https://jobs.example" } } }
+probes:
+  jobs: { kind: http.json, target: jobs, fields: { deploy_key: bool, token: { type: string, at: /token } } }
+  hook: { kind: command, run: ./hook, env: { HOOK_TOKEN: TOLD }, fields: { token_age: int, has_secret: bool } }
+phases:
+  - title: P
+    steps:
+      - { id: a, title: A, gates: [jobs.deploy_key && jobs.token == "" && hook.token_age < 3 && hook.has_secret], action: { manual: [look] } }
+"#;
+    let warnings = |text: &str| {
+        let loaded = runbook::load_str("r.yaml", text, &Options::default()).unwrap_or_else(|errors| panic!("{errors}"));
+        loaded.diagnostics("r.yaml").to_string().matches("a secret stands here in clear text").count()
+    };
+    assert_eq!(warnings(text), 1, "only what the command is given");
+    assert_eq!(warnings(&text.replace("TOLD", "string")), 1, "what a command is given is no type");
 }
 
 #[test]
@@ -273,8 +330,8 @@ fn files_that_are_no_runbook_are_refused_with_a_reason() {
 /// How long a busy machine may take over anything.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A refusal of `text`. It comes at all: a monster may not keep its reader busy for good. How long it takes is
-/// measured by `benches/runbook`.
+/// A refusal of `text`. That it comes at all is what is tested: no text may keep its reader busy for ever. How long it
+/// takes is measured by `benches/runbook`.
 fn refused(name: &'static str, text: String) -> String {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || drop(tell.send(runbook::load_str(name, text, &Options::default()))));
@@ -288,7 +345,7 @@ fn refused(name: &'static str, text: String) -> String {
 }
 
 #[test]
-fn monsters_are_refused() {
+fn texts_made_to_exhaust_the_reader_are_refused() {
     for (name, text) in crate::monsters::all() {
         let told = refused(name, text);
         assert!(told.contains("error"), "{name}: {told}");

@@ -1,4 +1,4 @@
-//! Scenarios: the bundled ones fit the bundled runbook, broken ones are told everything that is wrong with them.
+//! Scenarios: the bundled ones fit the bundled runbook, and all faults of broken ones are reported.
 
 use std::fs;
 use std::path::PathBuf;

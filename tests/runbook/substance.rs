@@ -1,4 +1,4 @@
-//! What of a runbook counts for its rehearsals: what only informs may change, everything else may not.
+//! The part of a runbook that counts for its rehearsals: what only informs may change, everything else may not.
 
 use gonogo::core::plan::Plan;
 use gonogo::runbook::{Options, load_str};

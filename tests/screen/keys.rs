@@ -18,11 +18,11 @@ use gonogo::core::plan::{Plan, Step};
 use gonogo::core::reading::Reading;
 use gonogo::core::refusal::Refusal;
 use gonogo::core::server::Servers;
-use gonogo::core::standing::{StepState, picture, step_state};
 use gonogo::core::state::Run;
+use gonogo::core::status::{StepState, picture, step_state};
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
-use gonogo::pace::{PaceView, Passing, PlaybackPosition, Steer};
+use gonogo::pace::{PaceView, PlaybackPosition, ShownTime, TimeControl};
 use gonogo::run_view::{RunView, ViewEvent};
 use gonogo::runbook::{self, Options};
 use gonogo::screen::keys::{KEYS, KeyAction, KeyPress};
@@ -161,14 +161,14 @@ struct Stage<'a> {
     who: Who,
     refusal: Option<Refusal>,
     watching: bool,
-    passing: Option<Passing>,
+    shown_time: Option<ShownTime>,
     now: At,
 }
 
 impl<'a> Stage<'a> {
     fn new(plan: &'a Arc<Plan>, run: Run, board: Board) -> Self {
         let view = RunView::new(Arc::clone(plan), run, &[], board);
-        Self { plan, view, who: me(), refusal: None, watching: false, passing: None, now: NOW }
+        Self { plan, view, who: me(), refusal: None, watching: false, shown_time: None, now: NOW }
     }
 
     fn comes_to(&mut self, (run, board): (Run, Board)) {
@@ -178,7 +178,7 @@ impl<'a> Stage<'a> {
     fn context<'s>(&'s self, ui: &'s UiState) -> ViewContext<'s> {
         let status = SessionStatus {
             refusal: self.refusal.as_ref(),
-            passing: self.passing.clone(),
+            shown_time: self.shown_time.clone(),
             ..SessionStatus::new(&self.who, self.now)
         };
         ViewContext::new(&self.view, status, ui, "7f3a", jiff::tz::TimeZone::UTC).watching(self.watching)
@@ -343,15 +343,15 @@ fn no_key_is_ignored_in_any_state() {
         let step = subject(&plan, state);
         let (run, board) = reach(&plan, step, state);
         let mut stage = Stage::new(&plan, run, board);
-        for (watching, passing) in
-            [(false, None), (true, None), (false, Some(passing(None))), (false, Some(passing(Some(place()))))]
+        for (watching, shown_time) in
+            [(false, None), (true, None), (false, Some(shown_time(None))), (false, Some(shown_time(Some(place()))))]
         {
             stage.watching = watching;
-            stage.passing = passing;
+            stage.shown_time = shown_time;
             for ui in ui_states(&step.id) {
                 for key in &keys {
                     let mut ui = ui.clone();
-                    // Again and again: what has come to its end must say so.
+                    // Pressed repeatedly, so that a key that has reached its end must say so.
                     for _ in 0..4 {
                         stage.pressed(&mut ui, *key);
                     }
@@ -486,7 +486,7 @@ fn somebody_who_only_watches_can_leave() {
 fn staged(plan: &Arc<Plan>, state: StepState) -> (Stage<'_>, UiState) {
     let step = subject(plan, state);
     let (run, board) = reach(plan, step, state);
-    let ui = UiState { selected: Some(step.id.clone()), sat: Span::secs(60), ..UiState::default() };
+    let ui = UiState { selected: Some(step.id.clone()), open_for: Span::secs(60), ..UiState::default() };
     (Stage::new(plan, run, board), ui)
 }
 
@@ -504,7 +504,7 @@ fn what_is_typed_into_a_question_that_did_not_come_up_does_nothing() {
         let (stage, mut ui) = staged(&plan, state);
         stage.pressed(&mut ui, ENTER);
         assert!(stage.says(&ui).starts_with("refused: "), "{state:?}: {}", stage.says(&ui));
-        // Every one of these is a command of its own.
+        // Every one of these letters is a command by itself.
         for ch in "msnuoexvdqbz 1?gk".chars() {
             assert_eq!(stage.pressed(&mut ui, letter(ch)), None);
             assert!(ui.prompt.is_none() && ui.overlay.is_none(), "{state:?}: {ch} acted: {ui:#?}");
@@ -575,7 +575,7 @@ fn after_a_refusal_a_pause_or_a_key_that_is_not_for_typing_gives_the_keys_back()
         stage.pressed(&mut ui, letter('m'));
         match way {
             Some(key) => assert_eq!(stage.pressed(&mut ui, key), None),
-            None => ui.sat.0 += 1_500,
+            None => ui.open_for.0 += 1_500,
         }
         stage.pressed(&mut ui, letter('n'));
         assert!(ui.prompt.is_some(), "{way:?}");
@@ -589,16 +589,16 @@ fn after_a_refusal_a_pause_or_a_key_that_is_not_for_typing_gives_the_keys_back()
 }
 
 #[test]
-fn a_question_is_read_in_the_time_of_whoever_sits_there() {
+fn a_question_is_timed_in_real_time() {
     let plan = plan("proofs/branches.yaml");
     let (stage, mut ui) = staged(&plan, StepState::Running);
     stage.pressed(&mut ui, letter('x'));
-    ui.prompt.as_mut().unwrap().shown = Some(ui.sat);
+    ui.prompt.as_mut().unwrap().shown = Some(ui.open_for);
     // The run's clock stands still, as in a rehearsal that pauses.
-    ui.sat.0 += 299;
+    ui.open_for.0 += 299;
     assert_eq!(stage.types(&mut ui, "stop\n"), []);
     assert!(stage.says(&ui).contains("on screen for only 299 ms"), "{}", stage.says(&ui));
-    ui.sat.0 += 1;
+    ui.open_for.0 += 1;
     assert!(matches!(stage.types(&mut ui, "\n")[..], [Request::Command(Command::Stop(_))]));
 }
 
@@ -676,7 +676,7 @@ fn a_wrong_answer_stays_in_its_question() {
         (StepState::Gated, |id, _| Ask::SkipReason(id), "too short", "a reason of at least"),
         (StepState::Gated, |id, _| Ask::OverrideReason(id), "short", "a reason of at least"),
         (StepState::Running, |step, seen| Ask::Stop { step, seen }, "stopp", "to confirm, not"),
-        // On its way back it takes more than a habit.
+        // Stopping an undo takes the step's own name.
         (StepState::Reverting, |step, seen| Ask::Stop { step, seen }, "stop", "to confirm, not"),
         (
             StepState::InDoubt,
@@ -693,7 +693,7 @@ fn a_wrong_answer_stays_in_its_question() {
         ui.prompt = Some(Prompt { ask: ask.clone(), typed: String::new(), shown: Some(Span::ZERO) });
         assert_eq!(stage.types(&mut ui, &format!("{typed}\n")), []);
         let prompt = ui.prompt.clone().expect("the question stays");
-        // A wrong word is typed anew, a reason is mended.
+        // A wrong word is typed again, a reason is corrected.
         let kept = if said.starts_with("to confirm") { "" } else { typed };
         assert_eq!((prompt.ask, prompt.typed.as_str()), (ask, kept));
         assert!(stage.says(&ui).contains(said) && stage.says(&ui).contains(typed), "{}", stage.says(&ui));
@@ -701,7 +701,7 @@ fn a_wrong_answer_stays_in_its_question() {
     let (stage, mut ui) = staged(&plan, StepState::Ready);
     stage.pressed(&mut ui, ENTER);
     ui.prompt.as_mut().unwrap().shown = Some(Span::ZERO);
-    let word = gonogo::core::standing::word(subject(&plan, StepState::Ready)).to_owned();
+    let word = gonogo::core::status::word(subject(&plan, StepState::Ready)).to_owned();
     assert_eq!(stage.types(&mut ui, &format!("{word}x\n")), []);
     assert!(stage.says(&ui).contains("to confirm, not"), "{}", stage.says(&ui));
     let done = stage.types(&mut ui, &format!("{}\n", word.to_uppercase()));
@@ -762,8 +762,8 @@ fn the_footer_offers_only_what_would_be_accepted() {
     }
 }
 
-fn passing(place: Option<PlaybackPosition>) -> Passing {
-    Passing { pace: PaceView { speed: 60, paused: false }, place }
+fn shown_time(place: Option<PlaybackPosition>) -> ShownTime {
+    ShownTime { pace: PaceView { speed: 60, paused: false }, place }
 }
 
 fn place() -> PlaybackPosition {
@@ -782,21 +782,26 @@ fn time_is_steered_only_where_it_has_a_pace_and_back_only_in_a_replay() {
     let plan = plan("proofs/branches.yaml");
     let (run, board) = reach(&plan, subject(&plan, StepState::Ready), StepState::Ready);
     let mut stage = Stage::new(&plan, run, board);
-    let anywhere = [('+', Steer::Faster), ('-', Steer::Slower), ('w', Steer::Pause), ('f', Steer::Onward)];
+    let anywhere = [
+        ('+', TimeControl::Faster),
+        ('-', TimeControl::Slower),
+        ('w', TimeControl::Pause),
+        ('f', TimeControl::FastForward),
+    ];
     for (key, _) in &anywhere {
         assert!(answer(&stage, KeyCode::Char(*key)).is_err_and(|why| why.contains("pace")), "{key}");
     }
-    stage.passing = Some(passing(None));
-    for (key, steer) in &anywhere {
-        assert_eq!(answer(&stage, KeyCode::Char(*key)), Ok(Request::Steer(steer.clone())));
+    stage.shown_time = Some(shown_time(None));
+    for (key, control) in &anywhere {
+        assert_eq!(answer(&stage, KeyCode::Char(*key)), Ok(Request::TimeControl(control.clone())));
     }
     for code in [KeyCode::Right, KeyCode::Left, KeyCode::Char('i'), KeyCode::Char('t')] {
         assert!(answer(&stage, code).is_err_and(|why| why.contains("only a replay")), "{code:?}");
     }
-    stage.passing = Some(passing(Some(place())));
-    assert_eq!(answer(&stage, KeyCode::Right), Ok(Request::Steer(Steer::NextDecision)));
-    assert_eq!(answer(&stage, KeyCode::Left), Ok(Request::Steer(Steer::PreviousDecision)));
-    assert!(matches!(answer(&stage, KeyCode::Char('i')), Ok(Request::Steer(Steer::Step(_)))));
+    stage.shown_time = Some(shown_time(Some(place())));
+    assert_eq!(answer(&stage, KeyCode::Right), Ok(Request::TimeControl(TimeControl::NextDecision)));
+    assert_eq!(answer(&stage, KeyCode::Left), Ok(Request::TimeControl(TimeControl::PreviousDecision)));
+    assert!(matches!(answer(&stage, KeyCode::Char('i')), Ok(Request::TimeControl(TimeControl::Step(_)))));
 }
 
 #[test]
@@ -806,7 +811,7 @@ fn nothing_can_be_done_in_a_replay() {
         let step = subject(&plan, state);
         let (run, board) = reach(&plan, step, state);
         let mut stage = Stage::new(&plan, run, board);
-        stage.passing = Some(passing(Some(place())));
+        stage.shown_time = Some(shown_time(Some(place())));
         for ui in ui_states(&step.id) {
             for key in keys() {
                 let mut ui = ui.clone();
@@ -822,9 +827,9 @@ fn nothing_can_be_done_in_a_replay() {
 #[test]
 fn a_place_typed_where_there_is_no_way_to_it_does_nothing() {
     let plan = plan("proofs/branches.yaml");
-    for paced in [None, Some(passing(None))] {
+    for paced in [None, Some(shown_time(None))] {
         let (mut stage, mut ui) = staged(&plan, StepState::Ready);
-        stage.passing = paced;
+        stage.shown_time = paced;
         assert_eq!(stage.pressed(&mut ui, letter('t')), None);
         assert!(stage.says(&ui).starts_with("refused: "), "{}", stage.says(&ui));
         // Among these letters are keys that ask and keys that would change the pace.
@@ -835,17 +840,17 @@ fn a_place_typed_where_there_is_no_way_to_it_does_nothing() {
 }
 
 #[test]
-fn keys_of_time_are_no_keys_while_something_is_typed_in_vain() {
+fn keys_of_time_do_nothing_while_typing_after_a_refusal() {
     let plan = plan("proofs/branches.yaml");
     let (mut stage, mut ui) = staged(&plan, StepState::Gated);
-    stage.passing = Some(passing(None));
+    stage.shown_time = Some(shown_time(None));
     stage.pressed(&mut ui, ENTER);
     for ch in "+-wf".chars() {
         assert_eq!(stage.pressed(&mut ui, letter(ch)), None, "{ch}");
         assert!(stage.says(&ui).contains("did nothing"), "{ch}: {}", stage.says(&ui));
     }
     stage.pressed(&mut ui, ENTER);
-    assert_eq!(stage.pressed(&mut ui, letter('+')), Some(Request::Steer(Steer::Faster)));
+    assert_eq!(stage.pressed(&mut ui, letter('+')), Some(Request::TimeControl(TimeControl::Faster)));
 }
 
 #[test]
@@ -856,11 +861,11 @@ fn the_footer_offers_the_keys_of_time_where_there_is_a_pace() {
         |stage: &Stage| project(&stage.context(&ui)).keys.into_iter().map(|hint| hint.key).collect::<Vec<_>>();
     let time = ["→", "i", "t", "f", "w", "+", "-"];
     assert!(!offered(&stage).iter().any(|key| time.contains(&key.as_str())));
-    stage.passing = Some(passing(None));
+    stage.shown_time = Some(shown_time(None));
     let rehearsed = offered(&stage);
     assert_eq!(rehearsed.iter().filter(|key| time.contains(&key.as_str())).collect::<Vec<_>>(), ["f", "w", "+", "-"]);
     assert_eq!(rehearsed[0], "enter");
-    stage.passing = Some(passing(Some(place())));
+    stage.shown_time = Some(shown_time(Some(place())));
     let replayed = offered(&stage);
     // What brings the replay on comes first, then what shows a step, then how to get to another place.
     assert_eq!(replayed[..9], ["→", "f", "w", "tab", "p", "i", "t", "+", "-"]);
@@ -884,8 +889,8 @@ fn the_keys_that_show_a_gate_stay_in_the_footer_of_a_small_screen() {
     let plan = plan("proofs/branches.yaml");
     for state in STATES {
         let (mut stage, mut ui) = staged(&plan, state);
-        for passing in [None, Some(passing(None)), Some(passing(Some(place())))] {
-            stage.passing = passing;
+        for shown_time in [None, Some(shown_time(None)), Some(shown_time(Some(place())))] {
+            stage.shown_time = shown_time;
             for (focus, other) in [(Focus::Steps, "tab detail"), (Focus::Detail, "tab steps")] {
                 ui.focus = focus;
                 let footer = footer(&project(&stage.context(&ui)));
@@ -1041,7 +1046,7 @@ fn what_is_advised_is_not_refused() {
         for step in &plan.steps {
             let (run, board) = reach(&plan, step, state);
             let stage = Stage::new(&plan, run, board);
-            let ui = UiState { selected: Some(step.id.clone()), sat: Span::secs(60), ..UiState::default() };
+            let ui = UiState { selected: Some(step.id.clone()), open_for: Span::secs(60), ..UiState::default() };
             for key in
                 [ENTER, letter('o'), letter('s'), letter('u'), letter('h'), letter('x'), letter('v'), letter('d')]
             {
@@ -1065,7 +1070,7 @@ fn a_replay_offers_nothing_that_it_cannot_do() {
     let plan = plan("proofs/branches.yaml");
     for state in STATES {
         let (mut stage, ui) = staged(&plan, state);
-        stage.passing = Some(passing(Some(place())));
+        stage.shown_time = Some(shown_time(Some(place())));
         let lines = gonogo::ui::plain::lines(&project(&stage.context(&ui)));
         assert!(!lines.iter().any(|line| line.contains("press ") || line.contains("what became of it")), "{lines:#?}");
     }

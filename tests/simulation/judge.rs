@@ -67,7 +67,7 @@ fn an_outage_never_passes() {
 }
 
 #[test]
-fn nothing_is_never_a_pass() {
+fn no_samples_never_pass() {
     let (good, nothing) = (alike(600, 50_000, 0), LatencySamples::default());
     for (baseline, measured) in [(&good, &nothing), (&nothing, &good), (&nothing, &nothing)] {
         assert_eq!(verdict(baseline, measured), LatencyVerdict::Inconclusive);

@@ -37,7 +37,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wishes::Wishes;
 
-/// Ten thousand where they take seconds each hundred; a taste of them in a build that checks every index.
+/// Ten thousand in an optimized build, where a hundred take seconds; fewer in a debug build, which checks every index.
 const RUNS: u64 = if cfg!(debug_assertions) { 100 } else { 10_000 };
 
 fn plan(path: &str) -> Arc<Plan> {
@@ -51,7 +51,7 @@ fn id() -> RunId {
     "20260103-0200-51ed".parse().unwrap()
 }
 
-/// Cockpits, terminals and disks that are lost at moments nobody chose.
+/// Losses of cockpits, terminals and disks at random moments.
 fn losses(plan: &Plan, rng: &mut ChaCha8Rng) -> Scenario {
     let moments = [Happening::Started, Happening::Running, Happening::Done, Happening::Failed, Happening::Undoing];
     let event = |rng: &mut ChaCha8Rng| {

@@ -6,7 +6,7 @@ use gonogo::core::ids::{StepId, Who};
 use gonogo::core::input::{Command, Confirmation, Picture};
 use gonogo::core::job::JobKey;
 use gonogo::core::plan::Step;
-use gonogo::core::standing::{picture, undo_word, word};
+use gonogo::core::status::{picture, undo_word, word};
 use gonogo::core::time::{At, Span};
 use gonogo::rehearsal::operator::{AutoOperator, Operator, Seen};
 use gonogo::rehearsal::policy::{Doubt, Failed, Policy, ShutGate};
@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::wishes::Wishes;
 
-/// Wishes after which the rest is left to a sensible operator, so that every run comes to an end.
+/// Commands after which the rest is left to a sensible operator, so that every run comes to an end.
 const PATIENCE: u32 = 120;
 
 pub struct Monkey {
@@ -69,7 +69,7 @@ impl Monkey {
             0 | 1 => Command::Confirm(self.confirmation(seen, step, word(step))),
             2 => Command::Override { confirmation: self.confirmation(seen, step, word(step)), reason },
             3 => Command::Skip { step: step.id.clone(), reason },
-            4 => Command::Stop(self.confirmation(seen, step, gonogo::core::standing::stop_word(seen.run, step))),
+            4 => Command::Stop(self.confirmation(seen, step, gonogo::core::status::stop_word(seen.run, step))),
             5 => Command::VerifyAgain { step: step.id.clone() },
             6 => {
                 let finding =

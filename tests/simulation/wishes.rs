@@ -1,4 +1,4 @@
-//! What the operator wished for, and whether it must be refused: an account of its own, kept beside the core's.
+//! The operator's commands, and whether each must be refused: an account kept independently of the core's.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use gonogo::core::fact::Ending;
 use gonogo::core::ids::StepId;
 use gonogo::core::input::{Command, Confirmation, Picture};
 use gonogo::core::plan::Step;
-use gonogo::core::standing::{picture, stop_word, undo_word, word};
+use gonogo::core::status::{picture, stop_word, undo_word, word};
 use gonogo::core::time::At;
 use gonogo::rehearsal::operator::Seen;
 

@@ -14,10 +14,24 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("diagnostics", &["diagnostics", "text"]),
     (
         "world",
-        &["world", "core", "clock", "contain", "diagnostics", "latency", "record_data", "scenario", "system", "text"],
+        &[
+            "world",
+            "core",
+            "clock",
+            "catch_panic",
+            "diagnostics",
+            "latency",
+            "record_data",
+            "scenario",
+            "system",
+            "text",
+        ],
     ),
     // What touches the outside knows nothing of what is made up for a rehearsal.
-    ("world/live", &["world", "core", "clock", "contain", "diagnostics", "latency", "record_data", "system", "text"]),
+    (
+        "world/live",
+        &["world", "core", "clock", "catch_panic", "diagnostics", "latency", "record_data", "system", "text"],
+    ),
     (
         "rehearsal",
         &[
@@ -42,7 +56,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("driver", &["driver", "core", "clock", "history", "journal", "run_view", "sample_log", "world"]),
     ("explain", &["explain", "core", "runbook", "text"]),
     ("ui", &["ui", "core", "pace", "screen", "text", "words"]),
-    ("term", &["term", "contain", "system", "text"]),
+    ("term", &["term", "catch_panic", "system", "text"]),
 ];
 
 /// What a module uses that it may not.

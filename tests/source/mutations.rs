@@ -46,7 +46,7 @@ fn every_mutation_still_applies() {
     let mutations = mutations();
     assert!(mutations.len() >= 12);
     for (patch, text) in mutations {
-        // A folder of its own, so that no repository around it has a say.
+        // A folder of its own, so that no surrounding repository interferes.
         let place = tempfile::tempdir().unwrap();
         for line in text.lines().filter_map(|line| line.strip_prefix("--- a/")) {
             let copy = place.path().join(line);

@@ -122,7 +122,7 @@ impl Source {
         Self { modules }
     }
 
-    /// Sees to it that no file below `src` is forgotten: one that no `mod` reaches would be read by nobody.
+    /// Makes sure that no file below `src` is left out, since a file that no `mod` reaches would not be read.
     fn has_all(&self, files: &collect::Files) {
         let read: BTreeSet<&str> = self.files().collect();
         for file in files.keys() {

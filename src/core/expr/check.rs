@@ -1,4 +1,4 @@
-//! The checker: from CEL's syntax tree to a [`ExprNode`], with every name and type held against the probes' shapes.
+//! The checker: from CEL's syntax tree to a [`ExprNode`], with every name and type checked against the probes' shapes.
 //!
 //! The `cel` crate reads the text. It knows no types before a program runs, so what it accepts is checked here.
 

@@ -25,7 +25,7 @@ pub struct Condition {
     asker: Option<Asker>,
 }
 
-/// Whose beginning growth is counted from.
+/// The step, or its undo, from whose beginning growth is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asker {
     /// The step that asks.
@@ -106,8 +106,8 @@ impl Condition {
                 Some("split it into several"),
             ));
         }
-        // An environment without macros: `all` and its kin stay the calls they are written as, so that they
-        // can be checked and shown as such.
+        // The environment has no macros, so `all`, `exists` and the like stay the calls they are written as and can be
+        // checked and shown as such.
         let program = cel::Env::default()
             .with_optional_support(false)
             .compile(source)
@@ -147,13 +147,13 @@ impl Condition {
         &self.probes
     }
 
-    /// The same condition as one step asks it.
+    /// The same condition, asked by one step.
     #[must_use]
     pub fn asked_by(self, asker: Asker) -> Self {
         Self { asker: Some(asker), ..self }
     }
 
-    /// Whose beginning it counts growth from, when it is asked by a step.
+    /// The step or undo from whose beginning it counts growth; `None` when no step asks it.
     pub fn asker(&self) -> Option<&Asker> {
         self.asker.as_ref()
     }
@@ -199,7 +199,7 @@ impl Condition {
         Assessment { verdict, terms }
     }
 
-    /// The verdict alone, as [`Condition::evaluate`] gives it: for those who look often and tell nobody.
+    /// The verdict alone, as [`Condition::evaluate`] gives it, for callers that ask often and show no reasons.
     pub fn verdict<'a>(&self, sight: &dyn Fn(&ProbeId) -> Sight<'a>, baselines: &Baselines) -> Verdict {
         self.poll.verdict(sight, baselines)
     }

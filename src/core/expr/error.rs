@@ -32,12 +32,12 @@ pub(super) fn syntax_errors(source: &str, errors: &cel::ParseErrors) -> Vec<Expr
         })
         .collect();
     faults.dedup_by(|a, b| a.offset == b.offset);
-    // One mistake makes the parser stumble several times; the first is the one to mend.
+    // One mistake often causes several errors in the parser; the first is the one to correct.
     faults.truncate(1);
     faults
 }
 
-/// The parser's complaint without its list of tokens, which helps nobody.
+/// The parser's message without its list of expected tokens, which is no help to the reader.
 fn plain_syntax(message: &str) -> String {
     let short = message.split(" expecting ").next().unwrap_or(message);
     if short.starts_with("token recognition error at: '=") {

@@ -1,9 +1,9 @@
 //! The evaluator: three-valued, total and pure.
 //!
-//! CEL itself has two values and errors, and lets `null != 0` be true; a cockpit must not. Here anything that
-//! cannot be known is [`UnknownReason`] with its reason, and it travels by Kleene's rules: `false && unknown` is
-//! false, `true && unknown` is unknown. On readings without gaps the answers are CEL's own, which the tests
-//! hold against the `cel` crate.
+//! CEL itself has two values and errors, and lets `null != 0` be true, which could open a gate. Here anything that
+//! cannot be known is [`UnknownReason`] with its reason, and it travels by Kleene's rules: `false && unknown` is false,
+//! `true && unknown` is unknown. On readings without gaps the answers are CEL's own; tests compare them with the `cel`
+//! crate's.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -21,7 +21,7 @@ type Answer<'v> = Result<Cow<'v, Value>, UnknownReason>;
 /// Most steps one evaluation may take: lists come from outside and macros can nest.
 const STEPS: usize = 1_000_000;
 
-/// The values in sight: probes and the variables of the macros around.
+/// The values in scope: probes, and the variables of the surrounding macros.
 pub(super) struct Scope<'s, 'v> {
     /// The reading of a probe.
     pub probes: &'s dyn Fn(&str) -> Option<&'v Value>,
@@ -45,7 +45,7 @@ impl<'s, 'v> Scope<'s, 'v> {
     pub(super) fn value(&mut self, node: &'s ExprNode) -> Answer<'v> {
         self.steps += 1;
         if self.steps > STEPS {
-            return Err(UnknownReason("the lists are too long to be looked through".to_owned()));
+            return Err(UnknownReason("the lists are too long to be searched".to_owned()));
         }
         let value = self.raw(node)?;
         match &*value {
@@ -230,7 +230,7 @@ impl<'s, 'v> Scope<'s, 'v> {
         }
     }
 
-    /// A number that has shrunk was counted anew, and how much it grew before that is not known.
+    /// How much a number has grown. A number that has shrunk was reset, so its growth is unknown.
     fn increase(&mut self, of: &'s ExprNode, name: &str) -> Answer<'v> {
         let present = self.value(of)?;
         let Some(baseline) = self.baselines.get(name) else {
@@ -245,7 +245,7 @@ impl<'s, 'v> Scope<'s, 'v> {
         };
         if grown.number().is_some_and(|grown| grown < 0.0) {
             let then = &baseline.value;
-            return Err(UnknownReason(format!("{name} went back from {then} to {}: it is counted anew", &*present)));
+            return Err(UnknownReason(format!("{name} went back from {then} to {}: it was reset", &*present)));
         }
         Ok(grown)
     }
@@ -353,7 +353,7 @@ fn take(value: Cow<'_, Value>, part: impl Fn(&Value) -> Option<&Value>) -> Optio
     }
 }
 
-/// Holds a value against the shape it was promised to have. A whole number where a double was promised is one.
+/// Checks a value against its declared shape. A whole number is accepted where a double was declared.
 fn promised<'v>(value: Cow<'v, Value>, node: &ExprNode) -> Answer<'v> {
     let fits = match (&node.shape, &*value) {
         (Shape::Float, Value::Int(_)) => return Ok(measure(value.number().unwrap_or(f64::NAN))),

@@ -1,8 +1,8 @@
 //! Conditions: expressions in CEL over probe readings, checked when loaded and answered in three values.
 //!
-//! The `cel` crate reads the text; `check` holds names and types against the probes' shapes; `eval` answers
-//! by Kleene's rules; `show` puts the values met into the operator's words. Nothing here does IO or asks for
-//! the time, and nothing panics, whatever the text or the readings are.
+//! The `cel` crate reads the text; `check` checks names and types against the probes' shapes; `eval` answers by
+//! Kleene's rules; `show` writes the values that were compared for the operator. Nothing here does IO or asks for the
+//! time, and nothing panics, whatever the text or the readings are.
 
 mod check;
 mod condition;

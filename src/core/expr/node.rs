@@ -55,7 +55,7 @@ pub(super) enum ExprKind {
     Matches(Box<ExprNode>, regex::Regex),
     Int(Box<ExprNode>),
     Double(Box<ExprNode>),
-    /// How much a probe's number has grown since the asking try began; with the number as written.
+    /// How much a probe's number has grown since the asking attempt began; with the number as written.
     Increase(Box<ExprNode>, String),
     Loop(Box<Loop>),
 }

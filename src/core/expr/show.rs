@@ -1,4 +1,4 @@
-//! The values a comparison met, in the operator's words.
+//! The values that a comparison used, as the operator reads them.
 
 use std::borrow::Cow;
 
@@ -11,8 +11,8 @@ const NAMED: usize = 5;
 /// Longest text shown of a value, in characters.
 const LONGEST: usize = 60;
 
-/// The operands of `node` with their values: `lag.bytes = 1.2 MiB`. Operands without a value are left out:
-/// the reason is told elsewhere.
+/// The operands of `node` with their values: `lag.bytes = 1.2 MiB`. Operands without a value are left out: the reason
+/// is shown elsewhere.
 pub(super) fn actual<'s>(node: &'s ExprNode, negated: bool, scope: &mut Scope<'s, '_>) -> String {
     let mut parts = Vec::new();
     match &node.kind {
@@ -62,8 +62,8 @@ fn operand<'s>(node: &'s ExprNode, scope: &mut Scope<'s, '_>, parts: &mut Vec<St
     }
 }
 
-/// The elements that speak against a macro, with what they have: `resolver_b: old`. With `naming` true, those
-/// that do what it asks for.
+/// Lists the elements for which a macro's condition is not true, each with its state: `resolver_b: old`. With `naming`,
+/// lists those for which it is true.
 fn elements<'s>(each: &'s Loop, naming: bool, scope: &mut Scope<'s, '_>) -> Option<String> {
     let elements = scope.elements(each).ok()?;
     let total = elements.len();
@@ -83,7 +83,7 @@ fn elements<'s>(each: &'s Loop, naming: bool, scope: &mut Scope<'s, '_>) -> Opti
         if yes != naming {
             continue;
         }
-        // A yes or no says less than the state that it stands for.
+        // An element's state says more than true or false.
         let telling = matches!(each.body.kind, ExprKind::Field(..)) || parts.is_empty();
         let own = format!("{}.", each.variable);
         let parts = parts.iter().map(|part| part.strip_prefix(&own).unwrap_or(part));
@@ -118,8 +118,8 @@ fn state(element: &Value) -> Option<String> {
     element.at("state").and_then(Value::text).map(literal)
 }
 
-/// Foreign text as it would be written in a rule, so that it cannot end its quotation and go on as one; and cut. Facts
-/// keep this. What of it may be seen on a screen is for whoever shows it to say.
+/// Quotes foreign text as a rule would write it, so that it cannot close its own quotation, and shortens it. Facts keep
+/// this text; which of its characters are shown is decided where it is shown.
 fn literal(text: &str) -> String {
     let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
     if text.chars().nth(LONGEST).is_some() {

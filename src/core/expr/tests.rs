@@ -126,11 +126,11 @@ fn growth_counts_from_its_baseline_and_from_nothing_else() {
     let more = grown(Some(41), Some(44));
     assert_eq!(more.verdict, Verdict::NoGo);
     assert_eq!(more.terms[0].actual, "lag.bytes grew by 3 B since 02:04:03");
-    // Without a beginning, without a reading, or counted anew: nobody knows.
+    // Without a baseline, without a reading, or after a reset, growth is unknown.
     for (then, now, why) in [
         (None, Some(41), "lag.bytes is not counted yet"),
         (Some(41), None, "lag.bytes is null"),
-        (Some(41), Some(2), "lag.bytes went back from 41 to 2: it is counted anew"),
+        (Some(41), Some(2), "lag.bytes went back from 41 to 2: it was reset"),
     ] {
         let found = grown(then, now);
         assert_eq!((found.verdict, found.terms[0].why.as_deref()), (Verdict::Unknown, Some(why)));
@@ -335,7 +335,7 @@ mod properties {
     use super::*;
     use proptest::prelude::*;
 
-    /// Conditions over readings that can have gaps; every one of them reads what it names.
+    /// Conditions over readings that can have gaps; every one of them uses every field that it names.
     const TERMS: [&str; 12] = [
         "lag.bytes < 100",
         "lag.bytes != 7",
@@ -459,13 +459,13 @@ mod properties {
             prop_assert_eq!(ask(format!("!{x}")), [Verdict::NoGo, Verdict::Go, Verdict::Unknown][a]);
             prop_assert_eq!(ask(format!("!({x} && {y})")), ask(format!("!{x} || !{y}")));
             prop_assert_eq!(ask(format!("!({x} || {y})")), ask(format!("!{x} && !{y}")));
-            // The same inside a term, where the evaluator and not the poll does the logic.
+            // The same inside a term, where the evaluator does the logic instead of `Poll`.
             prop_assert_eq!(ask(format!("({x} && {y}) == true")), verdicts[a].and(verdicts[b]));
             prop_assert_eq!(ask(format!("({x} || {y}) == true")), verdicts[a].or(verdicts[b]));
         }
     }
 
-    /// Expressions that are whole in both worlds, for comparison with the `cel` crate's own runtime.
+    /// Expressions that give a value both here and in CEL, for comparison with the `cel` crate's own runtime.
     fn number() -> impl Strategy<Value = String> {
         let leaf = prop_oneof![
             (-9..10_i64).prop_map(|n| if n < 0 { format!("({n})") } else { n.to_string() }),

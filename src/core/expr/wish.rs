@@ -1,4 +1,4 @@
-//! What an expression asks for, field by field: from it follow the values with which a rehearsal can begin, and the
+//! What an expression asks of each field. From it follow the values with which a rehearsal can begin, and the
 //! conditions that no rehearsal could ever meet.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use super::super::value::Value;
 use super::condition::{Condition, Leaf, Poll, Sight};
 use super::node::{Compare, ExprKind, ExprNode, Logic, TextTest};
 
-/// One field held against a constant: `rows.n > 0`.
+/// One field compared with a constant: `rows.n > 0`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wish {
     /// Whose field.
@@ -36,7 +36,7 @@ pub enum Wanted {
 }
 
 impl Condition {
-    /// The simple comparisons it is made of, those under a negation turned round.
+    /// The simple comparisons it is made of; those under a negation are inverted.
     pub fn wishes(&self) -> Vec<Wish> {
         let mut found = Vec::new();
         self.poll.leaves(&mut |leaf| found.extend(leaf.wish()));
@@ -50,8 +50,15 @@ impl Condition {
         found
     }
 
-    /// The terms, as written, that keep it from ever being GO when the fields in `fixed` never have another value
-    /// and all others can have any. Empty when it can be.
+    /// The paths below probes that it reads, with every part of the way: `new` and `new.p99`.
+    pub fn paths(&self) -> Vec<(ProbeId, String)> {
+        let mut found = Vec::new();
+        self.poll.leaves(&mut |leaf| leaf.node.walk(&mut |node| found.extend(leaf.path(node))));
+        found
+    }
+
+    /// The terms, as written, that can never be GO when the fields in `fixed` keep their values and all others can have
+    /// any. Empty when the whole can be GO.
     pub fn never(&self, fixed: &BTreeMap<ProbeId, BTreeMap<String, Value>>) -> Vec<String> {
         let mut shut = Vec::new();
         let readings: BTreeMap<&ProbeId, Value> =
@@ -82,7 +89,7 @@ impl Poll {
     ) -> bool {
         match self {
             Poll::Leaf(leaf) => {
-                // From wherever growth is counted, nothing need grow.
+                // Growth depends on the baseline, so any growth is possible, zero included.
                 let grows = leaf.counts_growth();
                 let open = grows
                     || leaf.fields().iter().any(|(probe, field)| {
@@ -130,6 +137,15 @@ impl Leaf {
         });
         found.extend(whole.into_iter().map(|probe| (probe, None)));
         found
+    }
+
+    /// What a node reads, when it is a field of a probe or of what is below one.
+    fn path(&self, node: &ExprNode) -> Option<(ProbeId, String)> {
+        let (ExprKind::Field(of, field) | ExprKind::Has(of, field)) = &node.kind else { return None };
+        if let ExprKind::Variable(name) = &of.kind {
+            return Some((self.probes.get(name.as_str())?.clone(), field.clone()));
+        }
+        self.path(of).map(|(probe, path)| (probe, format!("{path}.{field}")))
     }
 
     fn wish(&self) -> Option<Wish> {

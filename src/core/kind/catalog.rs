@@ -6,7 +6,7 @@ use super::kinds;
 use super::spec::{ActionDoc, ProbeDoc};
 use crate::core::value::Field;
 
-/// Whether a kind looks or acts.
+/// Whether a kind is a probe or an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KindRole {
     /// It measures.
@@ -30,7 +30,7 @@ impl KindRole {
 pub struct KindEntry {
     /// Its word in runbooks, such as `postgres.replication`.
     pub word: &'static str,
-    /// Whether it looks or acts.
+    /// Whether it is a probe or an action.
     pub role: KindRole,
     /// What it is for: the documentation of its type. Paragraphs are separated by an empty line.
     pub summary: String,

@@ -6,14 +6,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::spec::{
-    ActionDoc, ActionSpec, CheckContext, Complaint, OwnFields, ProbeDoc, ProbeSpec, TargetUse, check_declared,
+    ActionDoc, ActionSpec, CheckContext, Complaint, OwnFields, ProbeDoc, ProbeSpec, TargetUse, check_document,
     declared_fields, declared_shape,
 };
+use crate::core::document::{DocumentField, DocumentFields};
 use crate::core::ids::TargetId;
 use crate::core::simulate::{Change, Simulated};
 use crate::core::target::Target;
 use crate::core::time::Span;
-use crate::core::value::{Field, FieldType, Shape};
+use crate::core::value::{Field, Shape};
 
 /// A command: a list is run as it is, a text goes through `/bin/sh -c`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -45,10 +46,12 @@ pub struct CommandProbe {
     /// Environment variables added for the command.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// The top-level fields that expressions may use, with their types.
-    pub fields: BTreeMap<String, FieldType>,
-    /// The declared field that says when what the JSON tells was so, and from which the age of a reading counts: text as
-    /// RFC 3339, such as `2027-03-14T02:00:00Z`, or seconds since 1970. A time in the future is a failure.
+    /// The fields that expressions may use: `NAME: TYPE` for one at the top of the document, `NAME: { type: TYPE, at: /data/in/0 }`
+    /// for one that stands elsewhere or has a key that expressions cannot name. `at` is a JSON pointer (RFC 6901).
+    #[schemars(with = "BTreeMap<String, DocumentField>")]
+    pub fields: DocumentFields,
+    /// The declared field with the moment that the JSON describes, from which the age of a reading counts: text as RFC
+    /// 3339, such as `2027-03-14T02:00:00Z`, or seconds since 1970. A time in the future is a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<String>,
     /// Where fields come from in a rehearsal; from the runbook's own conditions when absent.
@@ -61,17 +64,17 @@ impl ProbeSpec for CommandProbe {
         Vec::new()
     }
 
-    /// None: nobody can tell what a program reaches.
+    /// None: what a program connects to cannot be known.
     fn addresses(&self) -> Vec<&str> {
         Vec::new()
     }
 
     fn shape(&self) -> Shape {
-        declared_shape(&self.fields)
+        declared_shape(self.fields.types())
     }
 
     fn check(&self, _: &CheckContext<'_>) -> Vec<Complaint> {
-        self.run.check().into_iter().chain(check_declared(&self.fields, self.as_of.as_deref())).collect()
+        self.run.check().into_iter().chain(check_document(&self.fields, self.as_of.as_deref())).collect()
     }
 
     fn asked(&self) -> String {
@@ -83,7 +86,7 @@ impl ProbeSpec for CommandProbe {
     }
 
     fn own_fields(&self) -> Option<OwnFields<'_>> {
-        Some((&self.fields, &self.simulate))
+        Some((self.fields.types(), &self.simulate))
     }
 }
 
@@ -147,7 +150,7 @@ impl ActionSpec for CommandAction {
         Vec::new()
     }
 
-    /// None: nobody can tell what a program reaches.
+    /// None: what a program connects to cannot be known.
     fn addresses(&self) -> Vec<&str> {
         Vec::new()
     }
@@ -192,7 +195,7 @@ impl ActionSpec for CommandAction {
         &self.simulate
     }
 
-    /// Its watcher writes down who runs it and how it ended.
+    /// The shim that runs it records its process and how it ended.
     fn leaves_a_trace(&self) -> bool {
         true
     }

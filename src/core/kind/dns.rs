@@ -39,7 +39,7 @@ pub struct DnsProbe {
     #[schemars(length(min = 1))]
     pub new: Vec<String>,
     /// How many questions each resolver is asked at every measurement, each from a port of its own: behind one address
-    /// there may be several caches, and a question meets one of them.
+    /// there may be several caches, and a question reaches one of them.
     #[serde(default = "three")]
     #[schemars(range(min = 1, max = 20))]
     pub samples: u8,
@@ -47,7 +47,7 @@ pub struct DnsProbe {
     /// probe starts; without it, only TTLs count that the probe has seen itself since it started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old_ttl: Option<Span>,
-    /// What a rehearsal must be told about the record.
+    /// What a rehearsal needs to know about the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulate: Option<RehearsedRecord>,
 }
@@ -73,7 +73,7 @@ impl ProbeSpec for DnsProbe {
         let mut found = Vec::new();
         let (old, new): (BTreeSet<_>, BTreeSet<_>) = (self.old.iter().collect(), self.new.iter().collect());
         if old == new {
-            let message = "old and new are the same, so nothing can be told apart";
+            let message = "old and new are the same, so they cannot be told apart";
             found.push(Complaint::value(&["new"], message, "expected other values"));
         }
         if let Some(Target::Dns(zone)) = context.target(&self.target)
@@ -156,7 +156,7 @@ phases:
       - id: propagated
         title: Wait for the resolvers
         needs: [move-record]
-        action: { wait: { until: { conditions: [app.new == app.total], within: 1h } } }
+        action: { wait: { until: { conditions: [app.new == app.total], hold: 10s, within: 1h } } }
         expect: 5m
         reversibility: free
       - id: caches
@@ -182,13 +182,13 @@ phases:
             Field::new("values", Shape::Text, "the values it serves"),
             Field::new("ttl", Shape::Int, "largest TTL on the way from the name to the values")
                 .unit("seconds")
-                .null("it tells nothing of the record"),
-            Field::new("serial", Shape::Int, "serial of the zone's SOA").unit("serial").null("it was not told"),
+                .null("it says nothing about the record"),
+            Field::new("serial", Shape::Int, "serial of the zone's SOA").unit("serial").null("it was not given"),
             Field::new("age", Shape::Int, "how long ago the question of its newest answer was asked")
                 .unit("seconds")
                 .null("it has not answered yet"),
             Field::new("note", Shape::Text, "what else it said, such as an extended error, or why there is no answer"),
-            Field::new("instance", Shape::Text, "the instance that answered (NSID), when it is told"),
+            Field::new("instance", Shape::Text, "the instance that answered (NSID), when it is given"),
         ];
         let resolvers = vec![
             Field::new("name", Shape::Text, "the resolver's name in the runbook"),
@@ -208,7 +208,7 @@ phases:
                 .null("it has not answered yet"),
             Field::new("eta", Shape::Int, "time until it is expected to be new; 0 when it is")
                 .unit("seconds")
-                .null("not every authoritative server is new, or the TTL it tells cannot be relied on"),
+                .null("not every authoritative server is new, or the TTL it gives cannot be relied on"),
             Field::new("samples", Shape::Int, "how many of its newest answers it is judged by, at most 60").unit("answers"),
             Field::new("share", Shape::Float, "share of those answers that were new, from 0 to 1")
                 .null("it gives no answer"),
@@ -220,7 +220,7 @@ phases:
             )
             .null("its newest answer is not new"),
             Field::new("note", Shape::Text, "what else it said, such as an extended error, or why there is no answer"),
-            Field::new("instance", Shape::Text, "the instance that answered (NSID), when it is told"),
+            Field::new("instance", Shape::Text, "the instance that answered (NSID), when it is given"),
         ];
         let none = "the target has no resolvers";
         vec![

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::http::request::default_path;
 use super::spec::{
-    CheckContext, Complaint, OwnFields, ProbeDoc, ProbeSpec, TargetUse, check_declared, declared_fields, declared_shape,
+    CheckContext, Complaint, OwnFields, ProbeDoc, ProbeSpec, TargetUse, check_document, declared_fields, declared_shape,
 };
+use crate::core::document::{DocumentField, DocumentFields};
 use crate::core::ids::TargetId;
 use crate::core::simulate::Simulated;
-use crate::core::value::{Field, FieldType, Shape};
+use crate::core::value::{Field, Shape};
 
 /// Fields of a JSON document behind an HTTP address.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,8 +22,10 @@ pub struct HttpJsonProbe {
     /// Path of the document.
     #[serde(default = "default_path")]
     pub path: String,
-    /// The top-level fields that expressions may use, with their types.
-    pub fields: BTreeMap<String, FieldType>,
+    /// The fields that expressions may use: `NAME: TYPE` for one at the top of the document, `NAME: { type: TYPE, at: /data/in/0 }`
+    /// for one that stands elsewhere or has a key that expressions cannot name. `at` is a JSON pointer (RFC 6901).
+    #[schemars(with = "BTreeMap<String, DocumentField>")]
+    pub fields: DocumentFields,
     /// The declared field that says when what the document tells was so, and from which the age of a reading counts: text as
     /// RFC 3339, such as `2027-03-14T02:00:00Z`, or seconds since 1970. A time in the future is a failure. The `Age` header of a cache counts as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,11 +45,11 @@ impl ProbeSpec for HttpJsonProbe {
     }
 
     fn shape(&self) -> Shape {
-        declared_shape(&self.fields)
+        declared_shape(self.fields.types())
     }
 
     fn check(&self, _: &CheckContext<'_>) -> Vec<Complaint> {
-        check_declared(&self.fields, self.as_of.as_deref())
+        check_document(&self.fields, self.as_of.as_deref())
     }
 
     fn as_of(&self) -> Option<&str> {
@@ -54,7 +57,7 @@ impl ProbeSpec for HttpJsonProbe {
     }
 
     fn own_fields(&self) -> Option<OwnFields<'_>> {
-        Some((&self.fields, &self.simulate))
+        Some((self.fields.types(), &self.simulate))
     }
 }
 
@@ -75,7 +78,7 @@ phases:
         expect: 1m
         reversibility: free
 "#;
-    const RIGHTS: &'static str = "Whatever the web service asks for; credentials go into the `headers` of its target as secrets. It sends GET only.";
+    const RIGHTS: &'static str = "Whatever the web service asks for; credentials go into `basic_auth` or the `headers` of its target as secrets. It sends GET only.";
 
     fn fields() -> Vec<Field> {
         declared_fields()

@@ -6,7 +6,7 @@
 pub mod catalog;
 pub mod spec;
 
-/// Hands the list of kinds to the macro `$with`, which makes what a layer needs of it.
+/// Passes the list of kinds to the macro `$with`, which generates what a layer needs from it.
 ///
 /// A line is the module of the kind in every layer, the variant and type of its probe with its word in runbooks (and
 /// `pane` when the screen draws it in a way of its own), and the same of its action. Adding a kind is adding a line.

@@ -33,9 +33,10 @@ pub struct PgbouncerProbe {
 ///
 /// The target is a `postgres` target that leads to the pooler's admin console, which is a database of the name
 /// `pgbouncer`: `dsn: "host=pooler.example.com port=6432 user=admin dbname=pgbouncer"`. The pooler is looked at
-/// before the command and after it; that it gave no error is not enough. A pause that is stopped or passes its limit
-/// is taken back with RESUME, since `PgBouncer` keeps holding clients back when whoever asked for the pause is gone.
-/// A step that pauses should have a `resume` as its `undo`.
+/// before the command and after it, also after one that was stopped or had no answer; that it gave no error is not
+/// enough. A pause that is stopped or passes its limit is taken back with RESUME, since `PgBouncer` keeps holding clients
+/// back when the connection that asked is gone. `gonogo check` warns of a step that pauses, kills or disables and has no
+/// `undo`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PgbouncerAction {
     /// The `postgres` target that leads to the admin console (`dbname=pgbouncer`).
@@ -207,7 +208,7 @@ impl ProbeDoc for PgbouncerProbe {
                 Shape::Bool,
                 "whether new clients are refused. Of several databases: whether all are",
             )
-            .null("this version does not tell"),
+            .null("this version does not report it"),
             Field::new("clients_active", Shape::Int, "clients with a server connection, and idle ones").unit("clients"),
             Field::new("clients_waiting", Shape::Int, "clients that wait for a server connection").unit("clients"),
             Field::new("servers_active", Shape::Int, "server connections in use; a pause waits for them")
@@ -263,6 +264,14 @@ impl ActionSpec for PgbouncerAction {
 
     fn tells_by_itself(&self) -> bool {
         self.command.effect().is_some() || self.command == PgbouncerCommand::Show
+    }
+
+    fn leaves_in_force(&self) -> Option<&'static str> {
+        match self.command {
+            PgbouncerCommand::Pause | PgbouncerCommand::Kill => Some("clients are held back until RESUME"),
+            PgbouncerCommand::Disable => Some("new clients are refused until ENABLE"),
+            _ => None,
+        }
     }
 
     fn check(&self, context: &CheckContext<'_>) -> Vec<Complaint> {

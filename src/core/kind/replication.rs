@@ -109,7 +109,7 @@ phases:
                 .null("there is no slot, or it has confirmed nothing yet"),
             Field::new("seconds", Shape::Float, "how far the target is behind")
                 .unit("seconds")
-                .null("nothing tells: no heartbeat that beats, and the walsender is idle or gone"),
+                .null("it cannot be measured: no heartbeat that moves, and the walsender is idle or gone"),
             Field::new("slot_active", Shape::Bool, "whether somebody reads from the slot"),
             Field::new("wal_status", Shape::Text, "`reserved`, `extended`, `unreserved` or `lost`")
                 .null("there is no slot, or the source is older than PostgreSQL 13"),

@@ -1,7 +1,8 @@
-//! What every kind of probe and action tells about itself, so that the rest of the program asks and never matches.
+//! What every kind of probe and action says about itself, so that no other code needs to match on kinds.
 
 use std::collections::BTreeMap;
 
+use crate::core::document::DocumentFields;
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::record::{RecordChanges, WatchedRecord};
 use crate::core::simulate::{Change, Simulated};
@@ -89,7 +90,7 @@ pub struct RehearsedChanges<'a> {
     pub records: Vec<RecordChanges<'a>>,
 }
 
-/// The course of one number that a pane draws.
+/// One number over time that a pane draws.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Curve {
     /// Its name on the screen.
@@ -98,7 +99,7 @@ pub struct Curve {
     pub path: String,
 }
 
-/// What a kind of probe tells about one probe of a runbook.
+/// What a kind of probe says about one probe of a runbook.
 ///
 /// Methods without a default must be answered by every kind. The others describe what only some kinds have.
 pub trait ProbeSpec {
@@ -120,8 +121,14 @@ pub trait ProbeSpec {
         Vec::new()
     }
 
-    /// Who was asked, for the sentence about a silence: `no answer from … within 5s`. Its targets, or else its addresses;
-    /// a kind with neither says it itself.
+    /// What is to be said of a condition that asks for what is at `path` in a reading, such as `new.p99`: a
+    /// message, and what to do.
+    fn path_warning(&self, _path: &str) -> Option<(String, String)> {
+        None
+    }
+
+    /// Who was asked, for the sentence `no answer from … within 5s`: its targets, or else its addresses; a kind with
+    /// neither answers this itself.
     fn asked(&self) -> String {
         let targets: Vec<String> = self.targets().iter().map(|used| used.id.to_string()).collect();
         if targets.is_empty() { self.addresses().join(" and ") } else { targets.join(" and ") }
@@ -137,7 +144,7 @@ pub trait ProbeSpec {
         None
     }
 
-    /// The numbers whose course its pane draws.
+    /// The numbers that its pane draws over time.
     fn curves(&self) -> Vec<Curve> {
         Vec::new()
     }
@@ -175,7 +182,7 @@ pub trait ProbeSpec {
         Vec::new()
     }
 
-    /// What it asks web services for, and the baseline it is held against.
+    /// What it asks web services for, and the baseline it is compared with.
     fn requests(&self) -> Option<AskedRequests<'_>> {
         None
     }
@@ -214,7 +221,7 @@ pub struct WatchedReplication<'a> {
     pub logical: bool,
 }
 
-/// What a kind of action tells about one action of a runbook.
+/// What a kind of action says about one action of a runbook.
 ///
 /// Methods without a default must be answered by every kind. The others describe what only some kinds have.
 pub trait ActionSpec {
@@ -225,7 +232,7 @@ pub trait ActionSpec {
     /// when one of them is not on this machine.
     fn addresses(&self) -> Vec<&str>;
 
-    /// The longest it may take by its own account.
+    /// The longest it may take, as it states itself.
     fn limit(&self) -> Span;
 
     /// Exactly what it will do and where, line by line. Secrets appear as `«secret:name»`.
@@ -234,7 +241,7 @@ pub trait ActionSpec {
     /// What decides whether it has succeeded, and how long it may take: `10m`, `good with exit status 0`.
     fn terms(&self) -> Vec<String>;
 
-    /// Whether its result alone tells that it did what was wanted. If not, a step without `verify` is warned of.
+    /// Whether its result alone shows that it did what was wanted. If not, `check` warns of a step without `verify`.
     fn tells_by_itself(&self) -> bool;
 
     /// What is wrong with it beyond what its types say. References to targets are checked elsewhere.
@@ -247,6 +254,12 @@ pub trait ActionSpec {
 
     /// The DNS records it changes.
     fn records(&self) -> Option<RecordChanges<'_>> {
+        None
+    }
+
+    /// What stays as it has left it until another action ends it, when that must not be forgotten on the way back:
+    /// `clients are held back until RESUME`.
+    fn leaves_in_force(&self) -> Option<&'static str> {
         None
     }
 
@@ -287,6 +300,17 @@ pub fn declared_shape(fields: &BTreeMap<String, FieldType>) -> Shape {
     Shape::Record(fields.iter().map(|(name, &of)| Field::new(name, of.into(), "declared in the runbook")).collect())
 }
 
+/// The same of a JSON document, and complains about places that are none.
+pub fn check_document(fields: &DocumentFields, as_of: Option<&str>) -> Vec<Complaint> {
+    let mut found = check_declared(fields.types(), as_of);
+    let wrong = |at: &str| !at.starts_with('/') || at.replace("~0", "").replace("~1", "").contains('~');
+    for (name, _) in fields.places().iter().filter(|(_, at)| wrong(at)) {
+        let label = "expected a path such as `/data/in/0`, with `~1` for a `/` and `~0` for a `~` in a key";
+        found.push(Complaint::value(&["fields", name, "at"], "this is no place in a JSON document", label));
+    }
+    found
+}
+
 /// Complains about declared fields that no expression could name, and about an `as_of` that is none of them or cannot
 /// hold a time.
 pub fn check_declared(fields: &BTreeMap<String, FieldType>, as_of: Option<&str>) -> Vec<Complaint> {
@@ -297,7 +321,8 @@ pub fn check_declared(fields: &BTreeMap<String, FieldType>, as_of: Option<&str>)
     let wrong = fields.keys().filter(|name| !is_word(name));
     let complaint = |name: &String| {
         let label = "expected letters, digits and `_`, and no reserved word";
-        Complaint::key(&["fields", name], "this cannot name a field", label)
+        let complaint = Complaint::key(&["fields", name], "this cannot name a field", label);
+        complaint.help("name a column with `as`, and a JSON field as you like with its place: `value: { type: int, at: /data/in }`")
     };
     let mut found: Vec<Complaint> = wrong.map(complaint).collect();
     match as_of.map(|name| (name, fields.get(name))) {

@@ -10,9 +10,9 @@ use crate::core::value::{Field, Shape, Value};
 
 /// Whether a TCP connection opens and stays open.
 ///
-/// Every answer about the port is a reading, silence too, so that `!port.open` can be asked for. A connection that the
-/// other side closes or resets within a quarter of a second is not open: a proxy without a server behind it accepts
-/// so. A server that waits for its client, or speaks first, is open. A name that cannot be resolved is a failure.
+/// Every result is a reading, no answer too, so that `!port.open` can be a condition. A connection that the other side
+/// closes or resets within a quarter of a second is not open: a proxy without a server behind it accepts connections
+/// like that. A server that waits for its client, or speaks first, is open. A name that cannot be resolved is a failure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TcpProbe {
     /// `host:port`.

@@ -42,8 +42,7 @@ pub enum StartTls {
 }
 
 impl TlsProbe {
-    /// Days for which every certificate is good in a rehearsal. They do not count down: quiet time is leapt over there,
-    /// and no rehearsal lasts that long.
+    /// Days for which every certificate is good when a rehearsal first sees it. From there they count down.
     pub const REHEARSED_DAYS: u32 = 80;
 
     /// Where it connects to, `host:port`.

@@ -21,7 +21,7 @@ fn real(step: &Step) -> impl Iterator<Item = u16> + '_ {
 /// Whether a step has left something that somebody would have to take back. Of what people did by hand only the run
 /// tells; of the rest the world knows better.
 fn is_left(run: &Run, truth: &Truth, step: &Step) -> bool {
-    let stands = |at: u16| truth.standing.contains(&(step.id.clone(), at));
+    let stands = |at: u16| truth.effects_in_place.contains(&(step.id.clone(), at));
     let left = if real(step).next().is_some() { real(step).any(stands) } else { run.has_effect(&step.id) };
     left && (step.undo.is_some() || step.reversibility != Reversibility::Free)
 }
@@ -49,7 +49,7 @@ pub(super) fn not_as_told(plan: &Plan, run: &Run, truth: &Truth) -> Vec<String> 
     let complete = matches!(run.ended, Some((_, Ending::Completed)));
     for step in &plan.steps {
         let name = named(plan, &step.id);
-        let missing = real(step).any(|at| !truth.standing.contains(&(step.id.clone(), at)));
+        let missing = real(step).any(|at| !truth.effects_in_place.contains(&(step.id.clone(), at)));
         match run.phase(&step.id) {
             StepProgress::Done { .. } if missing => {
                 found.push(format!("{name} counts as done, and never took effect"));

@@ -1,4 +1,4 @@
-//! The reader held against a whole YAML implementation: same values, same places.
+//! The reader compared with a complete YAML implementation: same values, same places.
 
 use proptest::prelude::*;
 use serde::de::{MapAccess, SeqAccess, Visitor};
@@ -160,7 +160,7 @@ fn what_has_no_meaning_here_is_refused() {
         ("a: 1e999", "finite"),
         ("a: !secret x", "no such tag"),
         ("a: !!int x", "not what its tag says"),
-        ("a: &a [*a]", "inside of what it names"),
+        ("a: &a [*a]", "inside its own anchor"),
         ("? [a]\n: b", "as the key"),
         ("~: b", "as the key"),
         ("<<: 5", "to merge"),
@@ -170,9 +170,9 @@ fn what_has_no_meaning_here_is_refused() {
     }
 }
 
-/// What a nest of anchors comes to is counted, not only what is written.
+/// Copies made by nested aliases count, not only the text as written.
 #[test]
-fn copies_are_paid_for() {
+fn copies_count_against_the_budget() {
     let text = "x".repeat(1 << 20);
     let twice = format!("a: &a {text}\nb: [*a, *a]\n");
     assert!(parse(&twice).is_ok());

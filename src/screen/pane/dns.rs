@@ -24,7 +24,7 @@ fn answer(state: &str) -> (Role, &str) {
     }
 }
 
-/// The place of a resolver: what needs the operator's eye first, then what takes longest.
+/// The order of resolvers: first what needs the operator, then what takes longest.
 fn place(resolver: &Value) -> (u8, i64) {
     let state = word(resolver, "state");
     let rank = match state.as_str() {
@@ -48,7 +48,7 @@ fn dns_lines(name: &str, value: &Value) -> Vec<Text> {
     let mut resolvers: Vec<&Value> = list("resolvers").iter().collect();
     resolvers.sort_by_key(|resolver| place(resolver));
     let ttl = int(value, "ttl").map_or_else(|| "?".to_owned(), |ttl| format!("{ttl} s"));
-    // Counted here: the reading's own counts are unknown while one of them is.
+    // Counted here, since the reading's own counts are unknown while one resolver is unclear.
     let states: Vec<String> = resolvers.iter().map(|resolver| word(resolver, "state")).collect();
     let count = |wanted: &[&str]| states.iter().filter(|state| wanted.contains(&state.as_str())).count();
     let (old, new) = (count(&["old", "mixed", "stale"]), count(&["new"]));
@@ -69,7 +69,7 @@ fn dns_lines(name: &str, value: &Value) -> Vec<Text> {
         first = first.and(Role::Dim, format!(" · all new in {}", clock(eta)));
     }
     let mut lines = vec![first, second.and(Role::Dim, format!("ttl {ttl}"))];
-    // As narrow as they may be: an address without its last digits is another address.
+    // Columns as narrow as possible, but never cut: an address without its last digits is another address.
     let widest = |path: &str| resolvers.iter().map(|resolver| crate::text::width(&word(resolver, path))).max();
     let (names, states) = (widest("name").unwrap_or(0), widest("state").unwrap_or(0));
     for resolver in resolvers {

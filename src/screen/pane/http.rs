@@ -9,16 +9,16 @@ use crate::words;
 
 impl Picture for HttpProbe {
     fn lines(&self, value: &Value) -> Vec<Text> {
-        latency(self.sides.keys().map(String::as_str), value)
+        latency(&self.series(), value)
     }
 
     fn one_line(&self, value: &Value, _: &[Text]) -> Text {
         let mut text = Text::new(Role::Dim, "p95");
         let mut errors = Text::new(Role::Dim, "  errors");
-        for side in self.sides.keys() {
-            let shown = number(value, &format!("{side}.p95")).map_or_else(|| "—".to_owned(), words::millis);
-            text = text.and(Role::Dim, format!(" {} ", clean(side))).and(Role::Plain, format!("{shown} ms"));
-            let share = number(value, &format!("{side}.errors"));
+        for (name, path, _) in self.series() {
+            let shown = number(value, &format!("{path}.p95")).map_or_else(|| "—".to_owned(), words::millis);
+            text = text.and(Role::Dim, format!(" {} ", clean(&name))).and(Role::Plain, format!("{shown} ms"));
+            let share = number(value, &format!("{path}.errors"));
             let role = if share.is_some_and(|share| share > 0.0) { Role::NoGo } else { Role::Plain };
             let shown = share.map_or_else(|| "—".to_owned(), |share| format!("{:.1} %", share * 100.0));
             errors = errors.and(role, format!(" {shown}"));
@@ -28,15 +28,15 @@ impl Picture for HttpProbe {
     }
 }
 
-fn latency<'a>(sides: impl Iterator<Item = &'a str> + Clone, value: &Value) -> Vec<Text> {
-    // As narrow as it may be: a table that is broken over lines is no table.
-    let name = sides.clone().map(crate::text::width).max().unwrap_or(0).max(2);
+fn latency(series: &[(String, String, &str)], value: &Value) -> Vec<Text> {
+    // As narrow as possible: a table whose rows are wrapped cannot be read.
+    let name = series.iter().map(|(name, ..)| crate::text::width(name)).max().unwrap_or(0).max(2);
     let mut lines = vec![Text::new(
         Role::Dim,
         format!("{:<name$}{:>6}{:>5}{:>5}{:>7}{:>4}", "ms", "p50", "p95", "p99", "errors", "n"),
     )];
-    for side in sides {
-        let Some(figures) = value.at(side) else { continue };
+    for (side, path, _) in series {
+        let Some(figures) = value.at(path) else { continue };
         let shown = |path: &str| number(figures, path).map_or_else(|| "—".to_owned(), words::millis);
         let errors = number(figures, "errors");
         let share = errors.map_or_else(|| "—".to_owned(), |share| format!("{:.1}%", share * 100.0));

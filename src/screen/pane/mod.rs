@@ -1,7 +1,7 @@
-//! The live panes: one a probe, with an age beside every number.
+//! The live panes: one per probe, with an age beside every number.
 //!
-//! What a pane shows of a reading is the affair of its kind. Most kinds show their fields; one that the list of kinds
-//! marks with `pane` has a file here that draws it in a way of its own.
+//! Each kind decides what a pane shows of its readings. Most kinds show their fields; one that the list of kinds marks
+//! with `pane` has a file here that draws it in its own way.
 
 use super::{Pane, Role, Text, ViewContext};
 use crate::core::board::Freshness;
@@ -66,11 +66,11 @@ macro_rules! dispatch {
 }
 kinds!(dispatch);
 
-/// One pane a probe. The first of each kind with a picture of its own comes first, in the order of the list of kinds, so
-/// that a second database does not push DNS off the screen; then the rest.
+/// One pane per probe. The first of each kind with a picture of its own comes first, in the order of the list of kinds,
+/// so that a second database does not push DNS off the screen; then the rest.
 pub(super) fn panes(context: &ViewContext) -> Vec<Pane> {
     let mut probes: Vec<(&ProbeId, &Probe)> = context.plan.probes.iter().collect();
-    // Of two replications the one that flows.
+    // Of two replications, the one that streams comes first.
     probes.sort_by_cached_key(|(id, _)| stands_still(context, id));
     let mut seen = std::collections::BTreeSet::new();
     probes.sort_by_cached_key(|(_, probe)| {
@@ -81,7 +81,7 @@ pub(super) fn panes(context: &ViewContext) -> Vec<Pane> {
     probes.into_iter().map(|(id, probe)| pane(context, id, probe)).collect()
 }
 
-/// Whether replication stands still because nobody wants it to flow: before it begins, and once it was ended.
+/// Whether replication is stopped on purpose: before it begins, or after it was ended.
 fn stands_still(context: &ViewContext, id: &ProbeId) -> bool {
     let good =
         context.board.latest(id).filter(|latest| latest.failure.is_none()).and_then(|latest| latest.good.as_ref());
@@ -101,7 +101,7 @@ fn pane(context: &ViewContext, id: &ProbeId, probe: &Probe) -> Pane {
                 lines.push(Text::new(Role::NoGo, clean(&failure.what)));
                 summary = lines.first().cloned().unwrap_or_default();
                 let status = Text::new(Role::Unknown, format!("FAILING for {}", words::age(context.now.since(*since))));
-                // The numbers below are older than the failure: they have an age of their own.
+                // The numbers below are older than the failure, so they show an age of their own.
                 match latest.good.as_ref().filter(|_| fresh != Freshness::Gone) {
                     Some((at, _)) => {
                         status.and(Role::Dim, format!(", read {} ago", words::age(context.now.since(*at))))
@@ -139,7 +139,7 @@ fn pane(context: &ViewContext, id: &ProbeId, probe: &Probe) -> Pane {
     Pane { probe: id.clone(), title: heading, status, summary, lines, courses: curves(context, id, probe) }
 }
 
-/// The courses of the numbers that the kind wants drawn, as far as they are known.
+/// The numbers over time that the kind wants drawn, as far as they are known.
 fn curves(context: &ViewContext, id: &ProbeId, probe: &Probe) -> Vec<(String, Vec<Option<f64>>)> {
     let drawn = |Curve { name, path }: Curve| {
         let series = context.history.series(id, &path)?;

@@ -6,7 +6,7 @@ use crate::core::value::Value;
 use crate::screen::{Role, Text};
 use crate::text::clean;
 
-/// Fewer days than these deserve a second look: certificates are renewed some weeks before they end.
+/// Fewer days than these are marked: certificates are normally renewed some weeks before they end.
 const FEW_DAYS: f64 = 14.0;
 
 impl Picture for TlsProbe {

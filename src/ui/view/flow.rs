@@ -1,4 +1,4 @@
-//! Text in the room there is: broken over lines, never cut where a value or an address would lose its end.
+//! Text fitted to the room there is: wrapped over lines, never cut where a value or an address would lose its end.
 
 use ratatui::text::{Line, Span};
 
@@ -10,7 +10,7 @@ impl Canvas<'_> {
     /// A line broken at words, keeping the roles of its pieces. Nothing is left out: a word that is longer than the
     /// line goes on in the next.
     pub(super) fn wrapped(&self, text: &Text, inner: usize, indent: usize) -> Vec<Line<'static>> {
-        // What goes on stands deeper than where it began.
+        // Continuation lines are indented further than the first.
         let own = text.0.first().map_or(0, |piece| piece.text.len() - piece.text.trim_start_matches(' ').len());
         let indent = (own + indent).min(inner / 2);
         let mut lines = Vec::new();
@@ -54,7 +54,7 @@ impl Canvas<'_> {
         let longest = |of: fn(&GateRow) -> &str| rows.iter().map(|row| width(of(row))).max().unwrap_or(0);
         let (name, now) = (longest(|row| &row.name).max(8), longest(|row| &row.now).max(3));
         let beside = name + now + 2 <= free;
-        // A table keeps to itself; a stack fills the width, so that ages and holds stand in one column.
+        // A table is as narrow as its content; a stack fills the width, so that ages and holds are aligned.
         let name = if beside { name } else { free.saturating_sub(1) };
         let now = if beside { free.saturating_sub(name + 2) } else { 0 };
         let pad = |text: &str, columns: usize| {
@@ -113,7 +113,7 @@ fn broken(word: &str, columns: usize) -> Vec<&str> {
     parts
 }
 
-/// Text that is too long without its middle.
+/// Text that is too long, shortened in its middle.
 pub(super) fn fit_middle(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();

@@ -1,4 +1,5 @@
-//! What never scrolls: as much of it as fits, and always the mode, the run, the pause clock and the way back.
+//! The header, which never scrolls: as much of it as fits, and always the mode, the run, the pause clock and the way
+//! back.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -13,7 +14,7 @@ use crate::text::{fit, width};
 const TITLE: usize = 12;
 
 impl Canvas<'_> {
-    /// Left, middle and right on one line; the middle yields first, then the right.
+    /// Left, middle and right on one line; when room is short the middle is cut first, then the right.
     fn bar(&self, left: &Text, middle: &Text, right: &Text, columns: usize) -> Line<'static> {
         let fits = |parts: &[&Text]| parts.iter().map(|part| part.width()).sum::<usize>() + parts.len() * 2 <= columns;
         let (middle, right) = if fits(&[left, middle, right]) {
@@ -26,7 +27,7 @@ impl Canvas<'_> {
         let mut line = self.line(left);
         let used = |line: &Line| line.width();
         if let Some(middle) = middle.filter(|middle| !middle.0.is_empty()) {
-            // In the middle where it can be, and always apart from what stands at the right.
+            // Centred where possible, and always apart from what stands at the right.
             let beside = right.map_or(0, |right| right.width() + 2) + middle.width();
             let start = (columns.saturating_sub(middle.width()) / 2).min(columns.saturating_sub(beside));
             let gap = start.saturating_sub(used(&line)).max(2);
@@ -50,16 +51,16 @@ impl Canvas<'_> {
     pub(super) fn header(&self, frame: &mut Frame, area: Rect) {
         let header = &self.screen.header;
         let columns = usize::from(area.width);
-        // The title yields first: the mode and the run are on every screen.
+        // The title is cut first: the mode and the run are on every screen.
         let taken = self.mode().width() + width(&header.run) + 16;
         let room = columns.saturating_sub(taken);
         let titled = |room: usize| Text::new(Role::Strong, " gonogo  ").and(Role::Title, fit(&header.title, room));
         let mut clock = Text::plain(header.clock.clone());
-        for part in [&header.passing, &header.unkept].into_iter().filter(|part| !part.0.is_empty()) {
+        for part in [&header.shown_time, &header.unkept].into_iter().filter(|part| !part.0.is_empty()) {
             clock.0.extend(Text::plain("  ").0.into_iter().chain(part.0.clone()));
         }
         let rows = usize::from(area.height).saturating_sub(1);
-        // In columns where everything fits so, else packed; in fewer words where neither has room for all.
+        // In columns where everything fits into columns, else packed; in fewer words where neither has room for all.
         let table = |wording: &Wording| {
             let Wording { window, pause, back } = wording.clone();
             let table = [[clock.clone(), window, header.update.clone()], [pause, back, header.customers.clone()]];
@@ -72,16 +73,17 @@ impl Canvas<'_> {
         let best = layouts.min_by_key(|(table, packed)| if table.is_some() { (false, 0) } else { packed.lacks });
         let (table, packed) = best.unwrap_or_default();
         let spacious = table.is_some();
-        // Where time has a pace and no line below has room for it, it stands here: that matters more than the title.
-        let left = if spacious || header.passing.0.is_empty() {
+        // Where time has a pace and no line below has room for it, it stands here, since it matters more than the
+        // title.
+        let left = if spacious || header.shown_time.0.is_empty() {
             titled(room)
         } else {
-            let passing = self.passing(room + 8);
-            let beside = room.saturating_sub(passing.width() + 2);
+            let shown_time = self.shown_time(room + 8);
+            let beside = room.saturating_sub(shown_time.width() + 2);
             if beside >= width(&header.title).min(TITLE) {
-                Text(titled(beside).and(Role::Plain, "  ").0.into_iter().chain(passing.0).collect())
+                Text(titled(beside).and(Role::Plain, "  ").0.into_iter().chain(shown_time.0).collect())
             } else {
-                Text(Text::plain(" ").0.into_iter().chain(passing.0).collect())
+                Text(Text::plain(" ").0.into_iter().chain(shown_time.0).collect())
             }
         };
         let mut lines = vec![self.bar(&left, &self.mode(), &Text::plain(format!("{} ", header.run)), columns)];
@@ -106,13 +108,13 @@ impl Canvas<'_> {
         let header = &self.screen.header;
         let columns = usize::from(area.width);
         let room = columns.saturating_sub(self.mode().width() + width(&header.run) + 4);
-        let (first, right) = if header.passing.0.is_empty() {
+        let (first, right) = if header.shown_time.0.is_empty() {
             let first = Text(self.mode().0.into_iter().chain(Text::plain(format!(" {}", header.run)).0).collect());
             (first, Text::new(Role::Title, fit(&header.title, room)))
         } else {
             // Where time has a pace, that matters more than the title and who drives.
-            let passing = Text::plain(" ").0.into_iter().chain(self.passing(room).0);
-            (Text(self.mode().0.into_iter().chain(passing).collect()), Text::plain(format!("{} ", header.run)))
+            let shown_time = Text::plain(" ").0.into_iter().chain(self.shown_time(room).0);
+            (Text(self.mode().0.into_iter().chain(shown_time).collect()), Text::plain(format!("{} ", header.run)))
         };
         let first = self.bar(&first, &Text::default(), &right, columns);
         let mut lines = vec![first];
@@ -126,16 +128,16 @@ impl Canvas<'_> {
     }
 
     /// The pace and the place, and what the record lacks where there is room for that, too.
-    fn passing(&self, columns: usize) -> Text {
-        let Text(mut pieces) = self.screen.header.passing.clone();
+    fn shown_time(&self, columns: usize) -> Text {
+        let Text(mut pieces) = self.screen.header.shown_time.clone();
         while pieces.len() > 2 && pieces.iter().map(|piece| width(&piece.text)).sum::<usize>() > columns {
             pieces.pop();
         }
         Text(pieces)
     }
 
-    /// What can be said in more or fewer words, the most first. What overrules everything stands in the place of the
-    /// way back.
+    /// The parts of the header in decreasing length. A warning that replaces other text stands in the place of the way
+    /// back.
     fn wordings(&self) -> [Wording; 3] {
         let Header { window, pause, back, brief, alarm, .. } = &self.screen.header;
         let alarm = alarm.as_ref().map(|alarm| Text::new(Role::NoGo, alarm.clone()));
@@ -151,7 +153,7 @@ impl Canvas<'_> {
         })
     }
 
-    /// What the header says, in as many lines as there are. The pause clock and the way back are always there; what
+    /// The parts of the header in as many lines as there are. The pause clock and the way back are always there; what
     /// is late or failing comes before what only informs.
     fn packed(&self, wording: &Wording, rows: usize, columns: usize) -> Packed {
         let header = &self.screen.header;
@@ -172,7 +174,7 @@ impl Canvas<'_> {
             } else if at == 0
                 && let Some(line) = lines.first_mut()
             {
-                // Cut rather than left out.
+                // Shortened, since leaving it out is worse.
                 cut = true;
                 let role = part.0.last().map_or(Role::Plain, |piece| piece.role);
                 let text = fit(&part.to_plain(), columns.saturating_sub(line.width() + 2));

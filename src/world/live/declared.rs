@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 
 use super::AsOf;
 use super::secrets::Secrets;
+use crate::core::document::DocumentFields;
 use crate::core::reading::Failure;
 use crate::core::value::{FieldType, Value};
 
@@ -17,7 +18,7 @@ const MOST_ITEMS: usize = 1_000;
 /// Longest text kept of a field, in characters.
 const LONGEST_TEXT: usize = 4_096;
 
-/// JSON in which every object has each key once. Which of two values counts is for nobody to guess.
+/// JSON in which every object has each key once. With duplicate keys it would be unclear which value counts.
 struct Unambiguous(Json);
 
 impl<'de> Deserialize<'de> for Unambiguous {
@@ -77,14 +78,14 @@ impl<'de> Deserialize<'de> for Unambiguous {
     }
 }
 
-/// Reads a JSON text, `what` in a sentence, in which no key stands twice.
+/// Reads a JSON text in which no key stands twice; `what` names the text in messages.
 pub(super) fn json(text: &[u8], what: &str, secrets: &Secrets) -> Result<Json, Failure> {
     serde_json::from_slice(text).map(|Unambiguous(json)| json).map_err(|err| {
         Failure::new(format!("{what} cannot be used as JSON: {}", secrets.tell_brief(&err.to_string(), 200)))
     })
 }
 
-/// What `field` of a record says of when the record was so: text as RFC 3339, or seconds since 1970.
+/// The moment that `field` gives for the record: text as RFC 3339, or seconds since 1970.
 #[allow(clippy::cast_possible_truncation)] // saturates, and is then out of range
 pub(super) fn as_of(record: &Value, field: &str) -> Result<AsOf, Failure> {
     let value = record.at(field).unwrap_or(&Value::Null);
@@ -94,9 +95,34 @@ pub(super) fn as_of(record: &Value, field: &str) -> Result<AsOf, Failure> {
         Value::Float(seconds) if seconds.is_finite() => Timestamp::from_millisecond((seconds * 1_000.0) as i64).ok(),
         _ => None,
     };
-    let wrong =
-        || format!("`{field}` is {value}, and no time with a zone or seconds since 1970: nobody knows how old this is");
+    let wrong = || {
+        format!("`{field}` is {value}, which is not a time with a zone or seconds since 1970, so its age is unknown")
+    };
     moment.map(AsOf::Moment).ok_or_else(|| Failure::new(wrong()))
+}
+
+/// The declared fields of a JSON document, each of its declared type, or why not.
+pub(super) fn document(json: &Json, fields: &DocumentFields, secrets: &Secrets) -> Result<Value, Failure> {
+    let (placed, at_the_top): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        fields.types().clone().into_iter().partition(|(name, _)| fields.places().contains_key(name));
+    let Value::Map(mut found) = record(json, &at_the_top, "field", secrets)? else {
+        return Err(Failure::new("the answer is no JSON object".to_owned()));
+    };
+    for (name, of) in placed {
+        let Some(at) = fields.places().get(&name) else { continue };
+        let json = json.pointer(at).ok_or_else(|| Failure::new(format!("the answer has nothing at `{at}`")))?;
+        let value = typed(json, of, &format!("what stands at `{at}`"), secrets)?;
+        found.insert(name, value);
+    }
+    Ok(Value::Map(found))
+}
+
+/// A value of its declared type, or that it is another. `name` names it.
+fn typed(json: &Json, of: FieldType, name: &str, secrets: &Secrets) -> Result<Value, Failure> {
+    field(json, of, secrets).ok_or_else(|| {
+        let shown = secrets.tell_brief(&json.to_string(), 60);
+        Failure::new(format!("{name} is {} {shown}, not {}", kind(json), word(of)))
+    })
 }
 
 /// The declared fields of `json`, each of its declared type, or why not. `what` names the other side's
@@ -119,15 +145,7 @@ pub(super) fn record(
                 secrets.tell_brief(&there.join(", "), 120)
             )));
         };
-        let value = field(json, of, secrets).ok_or_else(|| {
-            Failure::new(format!(
-                "{what} `{name}` is {} {}, not {}",
-                kind(json),
-                secrets.tell_brief(&json.to_string(), 60),
-                word(of)
-            ))
-        })?;
-        record.insert(name.clone(), value);
+        record.insert(name.clone(), typed(json, of, &format!("{what} `{name}`"), secrets)?);
     }
     Ok(Value::Map(record))
 }
@@ -202,6 +220,23 @@ mod tests {
         let fields = BTreeMap::from([("x".to_owned(), of)]);
         let secrets = Secrets::new(BTreeMap::new());
         record(&super::json(json.as_bytes(), "the answer", &secrets)?, &fields, "field", &secrets)
+    }
+
+    #[test]
+    fn a_field_is_read_from_its_place_whatever_its_key_is() {
+        let declared = r#"{"value": {"type": "int", "at": "/data/in/0"}, "key": {"type": "string", "at": "/a~1b/x~0y"}, "n": "int"}"#;
+        let fields: DocumentFields = serde_json::from_str(declared).unwrap();
+        let secrets = Secrets::new(BTreeMap::new());
+        let read = |json: &str| document(&super::json(json.as_bytes(), "the answer", &secrets)?, &fields, &secrets);
+        let all = r#"{"data": {"in": [7, 8]}, "a/b": {"x~y": "z"}, "n": 1}"#;
+        let expected = [("value", Value::Int(7)), ("key", Value::Text("z".to_owned())), ("n", Value::Int(1))];
+        assert_eq!(read(all), Ok(Value::map(expected)));
+        assert_eq!(read(&all.replace("[7, 8]", "[null]")).unwrap().at("value"), Some(&Value::Null));
+        let fails = |json: &str| read(json).unwrap_err().what;
+        assert_eq!(fails(&all.replace("[7, 8]", "[]")), "the answer has nothing at `/data/in/0`");
+        assert_eq!(fails(&all.replace("[7, 8]", "7")), "the answer has nothing at `/data/in/0`");
+        assert_eq!(fails(&all.replace('7', "\"7\"")), "what stands at `/data/in/0` is string \"7\", not int");
+        assert_eq!(serde_json::to_value(&fields).unwrap(), serde_json::from_str::<Json>(declared).unwrap());
     }
 
     #[test]

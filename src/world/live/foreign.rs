@@ -1,4 +1,4 @@
-//! Foreign text on its way out of the world: cleaned by [`crate::text::clean`], and short enough for a sentence.
+//! Foreign text that leaves the world: cleaned by [`crate::text::clean`], and short enough for a sentence.
 
 /// Makes foreign text harmless: what could move a cursor, forge a line or hide text is shown as an escape.
 pub(super) fn clean(text: &str) -> String {

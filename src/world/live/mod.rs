@@ -1,7 +1,7 @@
 //! The live world: probes and actions that reach real databases, name servers, web services and commands.
 //!
-//! Everything that leaves here has been cleaned of hostile characters and of secret values; everything that
-//! waits here is bounded. Nothing here decides: it measures, it does what it is told, and it says how it went.
+//! Everything that leaves here has been cleaned of hostile characters and of secret values; everything that waits here
+//! is bounded. Nothing here decides: it measures, carries out what it is told, and reports the result.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -29,8 +29,8 @@ use self::kind::JobContext;
 use self::net::pg;
 use self::secrets::Secrets;
 use super::{World, WorldEvent, shape};
+use crate::catch_panic::catch_panic;
 use crate::clock::Clock;
-use crate::contain::contain;
 use crate::core::action::Action;
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::job::{JobKey, Outcome};
@@ -73,8 +73,8 @@ pub enum LiveError {
     },
 }
 
-/// The outside world as it is. Dropping it ends all probes and gives up on all actions except commands, which
-/// have a watcher of their own.
+/// The outside world as it is. Dropping it ends all probes and abandons all actions except commands, which have a
+/// watcher of their own.
 pub struct LiveWorld {
     measuring: Watching,
     jobs: JoinSet<()>,
@@ -82,10 +82,10 @@ pub struct LiveWorld {
     stops: BTreeMap<JobKey, watch::Sender<bool>>,
 }
 
-/// By how much the clock of somebody who says when a reading was so may be ahead of this machine's.
+/// By how much another clock that dates a reading may be ahead of this machine's.
 const CLOCK_SLACK: Span = Span::secs(2);
 
-/// What the other side says of when a reading was so.
+/// How the other side dates a reading.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum AsOf {
     /// At this moment of its own clock.
@@ -108,14 +108,14 @@ struct Shared {
     options: LiveOptions,
     targets: BTreeMap<TargetId, Target>,
     probes: BTreeMap<ProbeId, Probe>,
-    /// What every reading of each probe is promised to be.
+    /// The declared shape of every probe's readings.
     shapes: BTreeMap<ProbeId, Shape>,
     secrets: Secrets,
     databases: pg::Databases,
     outbox: Outbox,
     /// The text of the baseline that a probe is judged against.
     baselines: BTreeMap<ProbeId, Arc<str>>,
-    /// Where every request goes that was measured, when somebody wants them one by one.
+    /// Receives every single request that was measured, when the caller wants them.
     requests: Option<mpsc::UnboundedSender<MeasuredRequest>>,
 }
 
@@ -151,7 +151,7 @@ impl Shared {
         self.options.run_dir.join("output")
     }
 
-    /// Hands a measurement on that tells of the present.
+    /// Hands on a measurement that describes the present.
     fn reading(
         &self,
         id: &ProbeId,
@@ -163,8 +163,9 @@ impl Shared {
         self.reading_as_of(id, probe, (intended, done), &[], result);
     }
 
-    /// Hands a measurement on, with the times it was meant to begin and it ended, and what the other side says of when
-    /// it was so: the earliest counts. One that breaks its promised shape becomes a failure: expressions rely on it.
+    /// Hands on a measurement, with the times it was meant to begin and it ended, and the moments that the other side
+    /// gives for it: the earliest counts. A measurement that breaks its declared shape becomes a failure, since
+    /// expressions rely on the shape.
     fn reading_as_of(
         &self,
         id: &ProbeId,
@@ -202,7 +203,7 @@ impl Shared {
         });
     }
 
-    /// Who answered a probe, as far as its targets tell.
+    /// The servers that answered a probe, where its targets report their identity.
     fn servers(&self, probe: &Probe) -> Servers {
         let server = |id: &TargetId| Some((id.clone(), self.databases.server(id)?));
         probe.kind.targets().into_iter().filter_map(|used| server(used.id)).collect()
@@ -234,7 +235,7 @@ where
     F: Future<Output = (Outcome, Option<Span>)> + Send + 'static,
 {
     let started = Instant::now();
-    let (outcome, took) = contain(work).await.unwrap_or_else(|panicked| {
+    let (outcome, took) = catch_panic(work).await.unwrap_or_else(|panicked| {
         let what = shared.secrets.tell_brief(&panicked.to_string(), 300);
         error!(job = %key, what = %what, "a panic was caught");
         (Outcome::Unknown { why: format!("an error in gonogo itself ended the job: {what}") }, None)

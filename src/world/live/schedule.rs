@@ -10,7 +10,7 @@ use tracing::error;
 
 use super::Shared;
 use super::kind::{Measure, watch_probe};
-use crate::contain::{Panicked, contain};
+use crate::catch_panic::{Panicked, catch_panic};
 use crate::core::ids::ProbeId;
 use crate::core::probe::Probe;
 use crate::core::reading::Failure;
@@ -18,7 +18,7 @@ use crate::core::reading::Failure;
 /// Longest time until every probe has been asked for the first time.
 const SPREAD: Duration = Duration::from_secs(1);
 
-/// Ticks at fixed instants. Ticks that are over when they are asked for are skipped, never made up for.
+/// Ticks at fixed instants. Ticks that were missed are skipped, never made up for.
 #[derive(Debug)]
 pub(super) struct Timetable {
     next: Instant,
@@ -31,7 +31,7 @@ impl Timetable {
         Self { next: first, every: every.max(Duration::from_millis(1)) }
     }
 
-    /// The next tick that is not over by a whole interval.
+    /// The next tick that was not missed by a whole interval.
     pub(super) fn next(&mut self) -> Instant {
         let late = Instant::now().saturating_duration_since(self.next);
         let skipped = u32::try_from(late.as_nanos() / self.every.as_nanos().max(1)).unwrap_or(u32::MAX);
@@ -41,7 +41,7 @@ impl Timetable {
         tick
     }
 
-    /// The tick after the one given last.
+    /// The tick after the newest one.
     pub(super) fn peek(&self) -> Instant {
         self.next
     }
@@ -65,19 +65,19 @@ pub(super) fn start(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
                 let now = Instant::now();
                 shared.reading(&id, &probe, now, now, Err(failure));
             };
-            endure(now + phase, every, work, tell).await;
+            restart_after_panics(now + phase, every, work, tell).await;
         });
     }
 }
 
-/// Begins `work` again after it has panicked, one interval later and with nothing remembered. `tell` is told.
-async fn endure<F: Future<Output = ()>>(
+/// Restarts `work` after a panic, one interval later and with an empty memory. `tell` gets the panic's text.
+async fn restart_after_panics<F: Future<Output = ()>>(
     mut first: Instant,
     every: Duration,
     work: impl Fn(Instant) -> F,
     tell: impl Fn(Panicked),
 ) {
-    while let Err(panicked) = contain(work(first)).await {
+    while let Err(panicked) = catch_panic(work(first)).await {
         tell(panicked);
         first = Instant::now() + every;
     }
@@ -119,7 +119,8 @@ mod tests {
             async move { assert!(times == 3, "no memory of {times}") }
         };
         let every = Duration::from_millis(20);
-        endure(Instant::now(), every, work, |panicked| told.lock().unwrap().push(panicked.to_string())).await;
+        restart_after_panics(Instant::now(), every, work, |panicked| told.lock().unwrap().push(panicked.to_string()))
+            .await;
         let told = told.into_inner().unwrap();
         assert!(told.len() == 2 && told[0].contains("no memory of 1"), "{told:?}");
         let begun = begun.into_inner().unwrap();

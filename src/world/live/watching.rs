@@ -1,4 +1,4 @@
-//! A world that only measures. There is no way from here to an action: not by an `if`, but by what it is made of.
+//! A world that only measures. Its type has no access to actions, so it cannot act.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! The customers: a steady crowd that reads and writes, waits while it cannot write, and remembers what it suffered.
+//! The customers: a constant load of people who read and write, wait while they cannot write, and keep count of
+//! failures.
 
 use std::collections::VecDeque;
 
@@ -11,22 +12,22 @@ const REQUESTS: f64 = 40.0;
 const WRITES: f64 = 0.3;
 /// How long a customer tries before giving up.
 const PATIENCE: Span = Span(10_000);
-/// What `on_old` and `on_new` look back on.
+/// The time that `on_old` and `on_new` cover.
 const WINDOW_MS: i64 = 5_000;
-/// Shortest time that is looked back on as one.
+/// Length of the intervals in which answers are counted.
 const BUCKET_MS: i64 = 200;
-/// The load of a day swings by so much around its average, with its peak in the afternoon (UTC).
+/// The load varies by this share around its average over a day, with its peak in the afternoon (UTC).
 const SWING: f64 = 0.35;
 const DAY_MS: f64 = 86_400_000.0;
 const PEAK_MS: f64 = 54_000_000.0;
 
-/// How busy the hour is, 1 on average.
+/// The load at this hour relative to the average of 1.
 #[allow(clippy::cast_precision_loss)] // milliseconds since 1970 are exact
 pub(super) fn hour(now: At) -> f64 {
     1.0 + SWING * ((now.0 as f64 - PEAK_MS) / DAY_MS * std::f64::consts::TAU).cos()
 }
 
-/// How one side of the service stands.
+/// The state of one side of the service.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Service {
     /// Share of the customers it has.
@@ -42,7 +43,7 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Whether a write gets through and is taken.
+    /// Whether a write reaches the database and is accepted.
     pub(super) fn takes_writes(&self) -> bool {
         self.open && self.writable
     }
@@ -53,7 +54,7 @@ impl Service {
 struct Waiting {
     /// To write.
     writes: f64,
-    /// To read: only where nothing gets through.
+    /// To read: only where no request gets through.
     reads: f64,
     since: Option<At>,
 }
@@ -87,15 +88,15 @@ impl Customers {
         }
     }
 
-    /// The longest wait so far; whoever still waits counts.
+    /// The longest wait so far, including customers who are still waiting.
     pub(super) fn longest_ms(&self, now: At) -> f64 {
         let still = self.waiting.iter().filter_map(|waiting| waiting.since).map(|since| now.since(since).0);
         #[allow(clippy::cast_precision_loss)] // at most the patience
         still.max().map_or(self.longest_ms, |still| self.longest_ms.max(still.min(PATIENCE.0) as f64))
     }
 
-    /// Whether somebody waits to write and has not yet lost patience. Who waits in vain for ever changes nothing.
-    pub(super) fn somebody_hopes(&self, now: At) -> bool {
+    /// Whether somebody waits to write and has not yet given up. Those who gave up change nothing any more.
+    pub(super) fn somebody_waits_to_write(&self, now: At) -> bool {
         let hopes = |since: At| now.since(since).0 + 100 < PATIENCE.0;
         self.waiting.iter().filter_map(|waiting| waiting.since).any(hopes)
     }
@@ -136,7 +137,7 @@ impl Customers {
                 let since = *waiting.since.get_or_insert(before);
                 let late = now.since(since).left_after(PATIENCE).as_secs_f64();
                 if late > 0.0 {
-                    // Whoever began to wait longer ago than the patience lasts has given up.
+                    // Customers who began to wait longer ago than they are willing to have given up.
                     let share = late / now.since(since).as_secs_f64();
                     let gone = (waiting.writes + waiting.reads) * share;
                     waiting.writes -= waiting.writes * share;
@@ -173,7 +174,7 @@ impl Customers {
     fn remember(&mut self, now: At, dt: f64, [old, new]: [f64; 2]) {
         #[allow(clippy::cast_precision_loss)] // five seconds
         let (old, new) = {
-            // Of a long time only its end is recent.
+            // Of a long time only the end is recent.
             let part = (WINDOW_MS as f64 / 1_000.0 / dt.max(0.001)).min(1.0);
             (old * part, new * part)
         };

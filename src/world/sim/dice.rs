@@ -1,24 +1,24 @@
-//! Chance from a seed: the same seed gives the same world, on every machine and in every version.
+//! Random numbers from a seed: the same seed gives the same world, on every machine and in every version.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// A stream of random numbers. Every thing in the world has its own, named after it, so that one more probe does
-/// not change what happens to the others.
+/// A stream of random numbers. Every thing in the world has its own, by its name, so that one more probe does not
+/// change what happens to the others.
 #[derive(Clone, Debug)]
 pub(super) struct Dice(ChaCha8Rng);
 
 impl Dice {
     /// The stream of that name under that seed.
     pub(super) fn new(seed: u64, name: &str) -> Self {
-        // FNV-1a: a fixed mix; the standard library's hashers may change.
+        // FNV-1a, a fixed hash, since the standard library's hashers may change.
         let mixed = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64 ^ seed, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
         Self(ChaCha8Rng::seed_from_u64(mixed ^ seed.rotate_left(32)))
     }
 
-    /// From 0 up to, but not, 1.
+    /// A number from 0 up to, but not including, 1.
     #[allow(clippy::cast_precision_loss)] // 53 bits are exact
     pub(super) fn unit(&mut self) -> f64 {
         (self.0.random::<u64>() >> 11) as f64 / (1_u64 << 53) as f64
@@ -40,9 +40,10 @@ impl Dice {
         ((self.unit() * length as f64) as usize).min(length.saturating_sub(1))
     }
 
-    /// Around `median`, skewed to the right as durations are; about two thirds lie within a factor of e^sigma.
+    /// A random value around `median`, skewed to the right as durations are; about two thirds lie within a factor of
+    /// e^sigma.
     pub(super) fn around(&mut self, median: f64, sigma: f64) -> f64 {
-        // Box and Muller; the logarithm of zero is avoided.
+        // Box–Muller transform; the logarithm of zero is avoided.
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         let normal = radius * (std::f64::consts::TAU * self.unit()).cos();
         median * (sigma * normal).exp()

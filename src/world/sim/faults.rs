@@ -1,4 +1,4 @@
-//! Faults begin and end: each changes the world in its own way and says so.
+//! Begins and ends faults: each changes the world in its own way and reports it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use crate::scenario::{reads, select};
 use crate::world::shape::mismatch;
 
 use super::link::Link;
-use super::names::Ill;
+use super::names::ResolverFault;
 use super::trouble::{IncidentKind, Touches};
 use super::web::Sick;
 use super::{Coming, Mute, SimWorld};
 
 impl SimWorld {
-    /// The event of that number happens, if it still can.
+    /// Begins the event of that number, if it still can happen.
     pub(super) fn fault_begins(&mut self, number: usize) {
         let Some(event) = self.troubles.event(number).cloned() else { return };
         let now = self.now();
@@ -72,20 +72,20 @@ impl SimWorld {
                 began(sentence)
             }
             Fault::ResolverStuck(of) => {
-                let name = self.ail(&of.resolver, number, Ill::Stuck)?;
+                let name = self.set_fault(&of.resolver, number, ResolverFault::Stuck)?;
                 began(format!("{name} goes on giving the answer it had"))
             }
             Fault::ResolverStale(of) => {
-                let name = self.ail(&of.resolver, number, Ill::Stale)?;
+                let name = self.set_fault(&of.resolver, number, ResolverFault::Stale)?;
                 began(format!("{name} gives a stale answer"))
             }
             Fault::ResolverDead(of) => {
-                let name = self.ail(&of.resolver, number, Ill::Dead)?;
+                let name = self.set_fault(&of.resolver, number, ResolverFault::Dead)?;
                 began(format!("{name} does not answer"))
             }
             Fault::ResolverHolds(of) => {
                 let least = u32::try_from(of.least.0 / 1_000).unwrap_or(u32::MAX);
-                let name = self.ail(&of.resolver, number, Ill::Floor(least))?;
+                let name = self.set_fault(&of.resolver, number, ResolverFault::Floor(least))?;
                 began(format!("{name} keeps every answer for at least {}", of.least))
             }
             Fault::Slow(of) => {
@@ -98,15 +98,15 @@ impl SimWorld {
                 began(format!("the {} environment answers {share:.0} % with {}", of.side.as_str(), of.status))
             }
             Fault::Fails(_) => {
-                let title = self.doom(number, fault)?;
+                let title = self.plan_fault(number, fault)?;
                 began(format!("\"{title}\" fails"))
             }
             Fault::Hangs(_) => {
-                let title = self.doom(number, fault)?;
+                let title = self.plan_fault(number, fault)?;
                 began(format!("\"{title}\" hangs"))
             }
             Fault::Unknown(of) => {
-                let title = self.doom(number, fault)?;
+                let title = self.plan_fault(number, fault)?;
                 let effect = if of.happened { "but takes effect" } else { "and takes no effect" };
                 began(format!("\"{title}\" loses its answer {effect}"))
             }
@@ -157,7 +157,7 @@ impl SimWorld {
         }
     }
 
-    /// The event of that number is over.
+    /// Ends the event of that number.
     pub(super) fn fault_ends(&mut self, number: usize) {
         let Some(event) = self.troubles.any_event(number).cloned() else { return };
         let now = self.now();
@@ -166,7 +166,7 @@ impl SimWorld {
         self.model.crowd.retain(|(fault, _)| *fault != number);
         self.muted.retain(|(fault, ..)| *fault != number);
         for (zone, name) in self.model.names.resolvers() {
-            self.model.names.ail(&zone, &name, number, None);
+            self.model.names.set_fault(&zone, &name, number, None);
         }
         for side in [Side::Old, Side::New] {
             self.model.web.sicken(side, number, None, now);
@@ -191,7 +191,7 @@ impl SimWorld {
         self.troubles.tell(now, number, kind, format!("`{}` is over", event.fault.word()), Touches::default());
     }
 
-    /// What a fault that has just begun touches.
+    /// What a fault that has just begun affects.
     fn touched(&self, fault: &Fault, link: Option<ProbeId>) -> Touches {
         let kinds = |kinds: &[&str]| {
             let of = |(_, probe): &(&ProbeId, &Probe)| kinds.contains(&probe.kind.name());
@@ -215,7 +215,7 @@ impl SimWorld {
             _ => BTreeSet::new(),
         };
         let steps = match fault {
-            Fault::Fails(_) | Fault::Hangs(_) | Fault::Unknown(_) => self.troubles.doomed_last().into_iter().collect(),
+            Fault::Fails(_) | Fault::Hangs(_) | Fault::Unknown(_) => self.troubles.last_planned().into_iter().collect(),
             Fault::UpdatesRefused(_) | Fault::UpdatesDelayed(_) => {
                 let updates = |step: &&Step| step.work.jobs.iter().any(|job| job.action.records().is_some());
                 self.plan.steps.iter().filter(updates).map(|step| step.id.clone()).collect()
@@ -225,12 +225,12 @@ impl SimWorld {
         Touches { probes, steps }
     }
 
-    fn doom(&mut self, number: usize, fault: &Fault) -> Option<String> {
+    fn plan_fault(&mut self, number: usize, fault: &Fault) -> Option<String> {
         let plan = Arc::clone(&self.plan);
-        self.troubles.doom(&plan, number, fault)
+        self.troubles.plan_fault(&plan, number, fault)
     }
 
-    /// The replication that is meant: of several, one that is there.
+    /// The replication that a scenario means: of several, one that has been set up.
     fn link(&mut self, name: &str) -> Option<&mut Link> {
         let meant = select::replications(&self.plan, name);
         let is = |id: &&ProbeId, what: fn(&Link) -> bool| self.model.links.get(*id).is_some_and(what);
@@ -247,7 +247,7 @@ impl SimWorld {
         }
     }
 
-    /// The probe that is meant: of several replications, the one that flows.
+    /// The probe that a scenario means: of several replications, the one that streams.
     fn probe(&mut self, name: &str) -> Option<ProbeId> {
         let meant = select::probes(&self.plan, name);
         let flows = |id: &&ProbeId| self.model.links.get(*id).is_some_and(Link::flows);
@@ -258,15 +258,15 @@ impl SimWorld {
         meant.get(at).cloned()
     }
 
-    fn ail(&mut self, name: &str, number: usize, ill: Ill) -> Option<String> {
+    fn set_fault(&mut self, name: &str, number: usize, ill: ResolverFault) -> Option<String> {
         let meant = select::resolvers(&self.plan, name);
         let at = self.dice.pick(meant.len());
         let (zone, name) = meant.get(at)?;
-        self.model.names.ail(zone, name, number, Some(ill));
+        self.model.names.set_fault(zone, name, number, Some(ill));
         Some(name.clone())
     }
 
-    /// One field or probe is read as a scenario says.
+    /// Falsifies one field, or all readings of a probe, as a scenario says.
     fn misread(&mut self, number: usize, path: &str, read: &Misread) {
         let (name, field) = path.split_once('.').map_or((path, None), |(name, field)| (name, Some(field)));
         let id = ProbeId::from(name);
@@ -282,20 +282,20 @@ impl SimWorld {
         self.muted.extend(mute.map(|mute| (number, id, mute)));
     }
 
-    /// The values that a lying probe puts in.
+    /// The false values that a lying probe reports.
     fn literals(&self, id: &ProbeId, says: &BTreeMap<String, Literal>) -> BTreeMap<String, Value> {
         let Some(probe) = self.plan.probes.get(id) else { return BTreeMap::new() };
         says.iter().filter_map(|(path, literal)| Some((path.clone(), literal_at(probe, path, literal)?))).collect()
     }
 }
 
-/// The value that is written down for a path of a probe's readings.
+/// The value that a scenario gives for a path of a probe's readings.
 fn literal_at(probe: &Probe, path: &str, literal: &Literal) -> Option<Value> {
     literal.value(reads::single(&reads::lead(&probe.kind.shape(), path).ok()?)?)
 }
 
-/// A reading with some values put in. What the reading has no place for, such as the third of two resolvers, is left out: a
-/// probe never reports what it did not promise.
+/// A reading with some values replaced. A path that the reading does not have, such as the third of two resolvers, is
+/// left out, since a probe never reports what it did not declare.
 pub(super) fn misread(value: &Value, says: &BTreeMap<String, Value>, probe: &Probe) -> Value {
     let shape = probe.kind.shape();
     let mut value = value.clone();
@@ -308,7 +308,7 @@ pub(super) fn misread(value: &Value, says: &BTreeMap<String, Value>, probe: &Pro
     value
 }
 
-/// What is told of one field that is read otherwise.
+/// Describes how one field is falsified.
 fn reads_as(path: &str, read: &Misread) -> String {
     match read {
         Misread::Failing(failing) => format!("{path} fails: {}", failing.fails),

@@ -1,4 +1,4 @@
-//! Fields of our own: what actions set, and what comes through a replication.
+//! Fields that the runbook defines: those that actions set, and those that come through a replication.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,17 +13,17 @@ use super::link::Link;
 
 type Place = (ProbeId, String);
 
-/// A field that shows what another has on the other side of a replication.
+/// A field that copies another through a replication.
 #[derive(Clone, Debug)]
 struct Copied {
     from: Place,
     through: ProbeId,
     arrived: Value,
-    /// On their way: position in the stream, when it was written, and the value.
+    /// Values under way: position in the stream, when it was written, and the value.
     travelling: VecDeque<(f64, At, Value)>,
 }
 
-/// All fields of our own.
+/// All fields that the runbook defines.
 #[derive(Clone, Debug)]
 pub(super) struct Fields {
     origins: Origins,
@@ -81,7 +81,7 @@ impl Fields {
         self.values.insert(place, value);
     }
 
-    /// What has come through by now arrives; whether anything did.
+    /// Takes in values that have come through by now; returns whether there were any.
     pub(super) fn arrive(&mut self, now: At, links: &BTreeMap<ProbeId, Link>) -> bool {
         let mut arrived = false;
         for copied in self.copies.values_mut() {
@@ -98,14 +98,14 @@ impl Fields {
         arrived
     }
 
-    /// Whether nothing is on its way that can arrive.
+    /// Whether no value is under way that could still arrive.
     pub(super) fn is_quiet(&self, links: &BTreeMap<ProbeId, Link>) -> bool {
         let can =
             |copied: &Copied| !copied.travelling.is_empty() && links.get(&copied.through).is_some_and(Link::flows);
         !self.copies.values().any(can)
     }
 
-    /// The record a probe with fields of our own reports.
+    /// The record of a probe whose fields the runbook defines.
     pub(super) fn reading(&self, probe: &ProbeId, quantity: &dyn Fn(Quantity) -> i64) -> Value {
         let mut reading = Value::Map(BTreeMap::new());
         for (name, origin) in self.origins.get(probe).into_iter().flatten() {

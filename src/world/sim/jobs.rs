@@ -11,7 +11,7 @@ use super::trouble::Fate;
 
 /// A command that is asked to stop does so within this, in milliseconds.
 const STOPPING_MS: (f64, f64) = (40.0, 350.0);
-/// Most of its own limit that a job takes when all is well.
+/// Largest share of its own limit that a job takes when nothing goes wrong.
 const OF_LIMIT: f64 = 0.8;
 
 /// A job under way.
@@ -24,7 +24,7 @@ pub(super) struct SimulatedJob {
     pub stopped: bool,
     /// Whether it reached its own limit.
     pub timed_out: bool,
-    /// Whether the cockpit that waited for it is gone; and whether it takes effect all the same.
+    /// Whether the cockpit that waited for it is gone, and if so whether it takes effect all the same.
     pub orphan: Option<bool>,
     pub dice: Dice,
 }

@@ -10,21 +10,22 @@ use super::dice::Dice;
 
 /// Bytes a second that the target applies at most.
 pub(super) const APPLY_SPEED: f64 = 12_000_000.0;
-/// The way of a change through decoding, network and commit when nothing is queued, in milliseconds.
+/// The time a change takes through decoding, network and commit when nothing is queued, in milliseconds.
 const PIPE_MS: f64 = 40.0;
-/// From here on a slot is `extended` (`max_wal_size`), `unreserved` and `lost` (`max_slot_wal_keep_size`), in bytes.
+/// Sizes of a slot from which it is `extended` (`max_wal_size`), `unreserved` and `lost` (`max_slot_wal_keep_size`), in
+/// bytes.
 const EXTENDED: f64 = 1.0e9;
 const UNRESERVED: f64 = 32.0e9;
 const LOST: f64 = 36.0e9;
 /// A failing apply worker is started again every 5 s.
 const RESTART_MS: i64 = 5_000;
-/// Rows that a transaction which was left open had written, and that nobody sees before it commits.
+/// Rows written by a transaction that was left open, which nobody sees before it commits.
 pub(super) const HIDDEN_ROWS: f64 = 40.0;
-/// Time between two marks that tell how late the target is.
+/// Time between two marks, which show how late the target is.
 const MARK_MS: i64 = 250;
-/// How often a slow change is looked at.
+/// How often a slow change is measured.
 pub(super) const NOW_AND_THEN: Span = Span(5_000);
-/// How near its end every measurement counts.
+/// Time before the end of a change in which every measurement is simulated.
 const NEAR: Span = Span(4_000);
 /// Marks kept; older ones are thinned out.
 const MARKS: usize = 2_000;
@@ -36,9 +37,9 @@ pub(super) enum State {
     Absent,
     /// The first copy is under way until the moment.
     Copying { since: At, until: At },
-    /// Changes flow, if nothing is in their way.
+    /// Changes flow, if nothing blocks them.
     Streaming,
-    /// Switched off; the slot keeps the place.
+    /// Disabled; the slot keeps its position.
     Paused,
 }
 
@@ -113,14 +114,14 @@ impl Link {
         self.state = State::Copying { since: now, until: now.plus(lasts) };
         self.lost = false;
         self.ready = 0;
-        // The copy has everything that is there now.
+        // The copy contains everything that exists now.
         self.rows = 0.0;
         self.gone = 0.0;
         self.applied = self.written;
         self.marks.clear();
     }
 
-    /// Streaming begins, or goes on, where it stood.
+    /// Streaming begins or continues from its last position.
     pub(super) fn follow(&mut self) {
         self.state = State::Streaming;
         self.ready = self.tables;
@@ -138,7 +139,7 @@ impl Link {
         self.stuck = None;
     }
 
-    /// The open transaction commits: a fence keeps new transactions from writing and not those that had begun.
+    /// Commits the open transaction: a fence stops new transactions from writing, but not those that had begun.
     pub(super) fn commit(&mut self) {
         if self.open_transaction.take().is_some() {
             self.rows += HIDDEN_ROWS;
@@ -161,7 +162,7 @@ impl Link {
         if waits < 1.0 { 0.0 } else { waits }
     }
 
-    /// The position of what is written now.
+    /// The position of the newest write.
     pub(super) fn position(&self) -> f64 {
         self.written
     }
@@ -176,8 +177,8 @@ impl Link {
         self.rows + self.gone
     }
 
-    /// Lets `dt` seconds pass before `now` in which the source took `rate` bytes and `rows` rows a second. Whether its
-    /// state or that of its slot is another afterwards.
+    /// Lets `dt` seconds pass before `now` in which the source took `rate` bytes and `rows` rows a second. Returns
+    /// whether its state or that of its slot has changed.
     pub(super) fn pass(&mut self, now: At, dt: f64, rate: f64, rows: f64) -> bool {
         let before = (self.state, self.lost, self.limits_passed());
         if self.marks.back().is_none_or(|(_, at)| now.0 - at.0 >= MARK_MS) {
@@ -235,8 +236,8 @@ impl Link {
         }
     }
 
-    /// For how long its figures may go unlooked at: all the time when it has caught up or stands still, not at all
-    /// while something is about to happen. A long queue is looked at now and then.
+    /// For how long its figures need not be measured: all the time when it has caught up or is stopped, not at all
+    /// while something is about to happen. A long queue is measured at intervals.
     pub(super) fn quiet_for(&self, now: At) -> Span {
         match self.state {
             State::Copying { until, .. } if self.stuck.is_none() => NOW_AND_THEN.min(until.since(now).left_after(NEAR)),

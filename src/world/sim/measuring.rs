@@ -1,4 +1,4 @@
-//! Probes in the simulated world: when each measures, and what it says it saw.
+//! Probes in the simulated world: when each measures, and what it reports.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::core::value::Value;
 /// A lying or silent probe.
 #[derive(Clone, Debug)]
 pub(super) enum Mute {
-    /// It reports this, whatever is true; with some values put in, by path.
+    /// It reports this frozen value, whatever is true, with some values replaced, by path.
     Lies(Option<Value>, BTreeMap<String, Value>),
     /// It does not answer.
     Silent,
@@ -22,15 +22,15 @@ pub(super) enum Mute {
 }
 
 impl SimWorld {
-    /// Starts measuring every probe of the plan, for a cockpit that has just come. What an earlier one waited for is
-    /// lost to it, as after [`Self::leave`].
+    /// Starts measuring every probe of the plan for a new cockpit. Jobs that an earlier one waited for are lost to it,
+    /// as after [`Self::leave`].
     pub fn watch(&mut self) {
         self.leave();
         self.watching = true;
         let plan = Arc::clone(&self.plan);
         let count = i64::try_from(plan.probes.len().max(1)).unwrap_or(1);
         for (number, (id, probe)) in plan.probes.iter().enumerate() {
-            // Not all at the same instant.
+            // Spread, so that not all measure at the same instant.
             let every = i64::try_from(probe.every.0).unwrap_or(i64::MAX).min(1_000);
             let offset = every * i64::try_from(number).unwrap_or(0) / count;
             let now = self.model.now;
@@ -43,8 +43,8 @@ impl SimWorld {
         }
     }
 
-    /// Leaps over quiet time to `until`, at most to where it ends, and gives one reading of every probe as it is
-    /// then. A day of watching costs as much as one measurement.
+    /// Skips quiet time up to `until`, at most to its end, and returns one reading of every probe as it is then. A day
+    /// of watching costs as much as one measurement.
     pub fn lapse(&mut self, until: At) -> Vec<Reading> {
         let before = self.now();
         let until = until.min(self.quiet_until());
@@ -62,7 +62,7 @@ impl SimWorld {
             let Some(watched) = self.watch.get_mut(id) else { continue };
             let took = watched.takes(&self.model, probe);
             let passed = until.since(watched.at).0 / probe.every.0.max(1);
-            // The newest measurement that would have an answer by now; its successor is on its way.
+            // The newest measurement whose answer would be there by now; the one after it is under way.
             let at = watched.at.plus(Span(passed * probe.every.0));
             let at = if at.plus(took) > until { At(until.0 - i64::try_from(took.0).unwrap_or(0)) } else { at };
             let at = at.max(before);
@@ -94,17 +94,17 @@ impl SimWorld {
         let (Some(watched), Some(probe)) = (self.watch.get_mut(id), self.plan.probes.get(id)) else {
             return failed("there is no such probe".to_owned());
         };
-        // The truth is looked at in any case, so that a lie changes nothing but what is said.
+        // The true value is measured in any case, so that a lie changes only what is reported.
         let truth = watched.sees(&self.model, (id, probe), times);
         let mut result = truth.clone();
         let mut muted = false;
-        // What began later says the last word.
+        // A fault that began later has precedence.
         for (.., mute) in self.muted.iter().filter(|(_, of, _)| of == id) {
             muted = true;
             result = match mute {
                 Mute::Silent => Err(format!("no answer within {}", probe.limit)),
                 Mute::Fails(what) => Err(what.clone()),
-                // A lie does not open a mouth that is shut.
+                // A lie does not make a failed probe report.
                 Mute::Lies(frozen, says) => match (frozen, result) {
                     (Some(frozen), _) => Ok(faults::misread(frozen, says, probe)),
                     (None, Ok(value)) => Ok(faults::misread(&value, says, probe)),
@@ -127,7 +127,7 @@ impl SimWorld {
         let Some(probe) = self.plan.probes.get(id) else { return };
         let now = self.model.now;
         let Some(watched) = self.watch.get_mut(id) else { return };
-        // A measurement that took longer than the interval leaves the missed instants out.
+        // A measurement that took longer than the interval skips the instants it missed.
         let every = probe.every.0.max(1);
         let missed = now.since(watched.at).0 / every;
         watched.at = watched.at.plus(Span((missed.max(1)) * every));

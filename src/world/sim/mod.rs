@@ -1,8 +1,8 @@
-//! The simulated world: what a rehearsal acts on.
+//! The simulated world, on which a rehearsal acts.
 //!
-//! It is synchronous and has no clock of its own: whoever drives it moves its time from event to event. The same
-//! plan, seed, scenarios and calls give the same world, event for event. Nothing here knows a socket, a process, a
-//! file or the live world, so a rehearsal cannot reach production; `tests/source/purity.rs` reads the imports to keep it so.
+//! It is synchronous and has no clock of its own: its caller moves its time from event to event. The same plan, seed,
+//! scenarios and calls give the same world, event for event. Nothing here knows a socket, a process, a file or the live
+//! world, so a rehearsal cannot reach production; `tests/source/purity.rs` reads the imports to keep it so.
 //!
 //! The world outlives cockpits: a command goes on when the cockpit that started it is gone.
 
@@ -47,7 +47,7 @@ pub use trouble::{Incident, IncidentKind, Touches};
 /// What a simulated world is made from.
 #[derive(Clone, Debug)]
 pub struct SimOptions {
-    /// Everything that chance decides follows from it.
+    /// Everything random follows from it.
     pub seed: u64,
     /// The moment at which the world begins.
     pub start: At,
@@ -60,11 +60,11 @@ pub struct SimOptions {
 pub struct Truth {
     /// Rows that customers were told were saved and that the database their application uses does not have.
     pub rows_missing: u64,
-    /// Share of the customers who are led to the old environment, 0 to 1.
+    /// Share of the customers whose names lead to the old environment, 0 to 1.
     pub on_old: f64,
     /// Jobs of steps, by position, whose effect is there and was not taken back.
-    pub standing: BTreeSet<(StepId, u16)>,
-    /// Steps that can be taken back and took effect a second time meanwhile.
+    pub effects_in_place: BTreeSet<(StepId, u16)>,
+    /// Steps that can be taken back and whose effect happened a second time before that.
     pub twice: BTreeSet<StepId>,
 }
 
@@ -92,12 +92,12 @@ pub struct SimWorld {
     watch: BTreeMap<ProbeId, Watched>,
     muted: Vec<(usize, ProbeId, Mute)>,
     running: BTreeMap<JobKey, SimulatedJob>,
-    /// What commands left behind for whoever looks for them.
+    /// Results of commands, kept for a later cockpit.
     results: BTreeMap<JobKey, (Outcome, Span)>,
-    /// Whether each job that is over took effect, whatever anybody was told.
+    /// Whether each ended job took effect, whatever was reported.
     effects: BTreeMap<JobKey, bool>,
-    /// Jobs of steps whose effect is there, and steps of which one came about a second time.
-    standing: BTreeSet<(StepId, u16)>,
+    /// Jobs of steps whose effect is there, and steps with an effect that happened a second time.
+    effects_in_place: BTreeSet<(StepId, u16)>,
     twice: BTreeSet<StepId>,
     troubles: Troubles,
     dice: Dice,
@@ -118,7 +118,7 @@ impl SimWorld {
             running: BTreeMap::new(),
             results: BTreeMap::new(),
             effects: BTreeMap::new(),
-            standing: BTreeSet::new(),
+            effects_in_place: BTreeSet::new(),
             twice: BTreeSet::new(),
             troubles: Troubles::new(&plan, &scenarios),
             dice: Dice::new(seed, "scenarios"),
@@ -146,8 +146,8 @@ impl SimWorld {
         self.queue.iter().find(|(_, coming)| fault(coming)).map(|((at, _), _)| *at)
     }
 
-    /// Moves time to the next thing that happens and tells it. `None` when nothing will, and also when it is nothing
-    /// for the driver: a fault that begins (see [`Self::take_incidents`]), or a job nobody waits for that ends.
+    /// Moves time to the next event and returns it. `None` when there is none, or when it is not for the driver: a
+    /// fault that begins (see [`Self::take_incidents`]), or the end of a job nobody waits for.
     pub fn step(&mut self) -> Option<WorldEvent> {
         let ((at, _), coming) = self.queue.pop_first()?;
         self.model.advance(at);
@@ -174,7 +174,7 @@ impl SimWorld {
         self.model.advance(at.min(self.next_at().unwrap_or(At::NEVER)));
     }
 
-    /// Tells the world a durable fact of the run: scenarios wait for them.
+    /// Tells the world of a durable fact of the run, since scenarios wait for facts.
     pub fn saw(&mut self, at: At, fact: &Fact) {
         if let Fact::JobEnded { key, outcome: Outcome::Succeeded { .. }, .. } = fact {
             self.done_by_hand(key);
@@ -183,13 +183,14 @@ impl SimWorld {
         self.schedule(due);
     }
 
-    /// What the session must do itself, and what began or ended, since the last call, in order.
+    /// What began or ended since the last call, in order, including what the session must carry out itself.
     pub fn take_incidents(&mut self) -> Vec<Incident> {
         self.troubles.take()
     }
 
-    /// Until when nothing in the world changes by itself or by a scenario: probes would only repeat themselves. The
-    /// present moment when something is under way. Probes that are asked again do not count.
+    /// Until when nothing in the world changes by itself or by a scenario, so that probes would only repeat themselves.
+    /// The present moment when something is under way. Repeated measurements do not count, except where what one sees
+    /// changes with time alone.
     pub fn quiet_until(&self) -> At {
         let now = self.now();
         if self.troubles.has_told() {
@@ -197,11 +198,12 @@ impl SimWorld {
         }
         let coming = self.queue.iter().filter(|(_, coming)| !matches!(coming, Coming::Measured(..)));
         let coming = coming.map(|((at, _), _)| *at).next().unwrap_or(At::NEVER);
-        coming.min(self.model.quiet_until()).max(now)
+        let with_time = self.watch.values().map(|watched| watched.next_change(now)).min().unwrap_or(At::NEVER);
+        coming.min(self.model.quiet_until()).min(with_time).max(now)
     }
 
-    /// The cockpit is gone: nobody measures any more. Commands go on; of everything else that was under way nobody
-    /// hears again, and whether it still takes effect is a matter of chance.
+    /// Takes the cockpit away: nobody measures any more. Commands go on; of other jobs under way no result is reported,
+    /// and whether they still take effect is random.
     pub fn leave(&mut self) {
         self.watching = false;
         self.queue.retain(|_, coming| match coming {
@@ -214,17 +216,17 @@ impl SimWorld {
         }
     }
 
-    /// Returns whether a job took effect, as a look at the servers would show. `None` while it is under way.
+    /// Returns whether a job took effect, as the servers themselves would show. `None` while it is under way.
     pub fn took_effect(&self, key: &JobKey) -> Option<bool> {
         if self.running.contains_key(key) { None } else { Some(self.effects.get(key).copied().unwrap_or(false)) }
     }
 
-    /// How things really stand, whatever the run says.
+    /// The true state, whatever the run says.
     pub fn truth(&self) -> Truth {
         Truth {
             rows_missing: self.model.rows_missing(),
             on_old: self.model.on_old(),
-            standing: self.standing.clone(),
+            effects_in_place: self.effects_in_place.clone(),
             twice: self.twice.clone(),
         }
     }
@@ -240,7 +242,7 @@ impl SimWorld {
         }
     }
 
-    /// A fault that begins with a job decides about that job.
+    /// Lets a fault that begins with a job affect that job.
     fn faults_due_now(&mut self) {
         let now = self.now();
         let due = |(at, _): &(At, u64), coming: &Coming| match coming {

@@ -24,8 +24,8 @@ use super::web::Web;
 const WAL: f64 = 1_200_000.0;
 /// Longest stretch of time whose load counts as steady.
 const STRETCH: Span = Span::secs(600);
-/// After a change the figures need a while until they repeat themselves; at least so long, and until every probe has
-/// told it.
+/// After a change the figures take at least this long until they repeat themselves, and as long as every probe needs to
+/// report it.
 const SETTLING: Span = Span::secs(8);
 /// A side with a smaller share of the customers than this counts as having none.
 const FEW: f64 = 0.01;
@@ -35,7 +35,8 @@ const FEW: f64 = 0.01;
 pub(super) struct Model {
     plan: Arc<Plan>,
     pub now: At,
-    /// Whether each database, and each web service that was told to turn them away, takes writes of applications.
+    /// For each database, and each web service that was told to refuse writes, whether it accepts writes of
+    /// applications.
     writable: BTreeMap<TargetId, bool>,
     pub links: BTreeMap<ProbeId, Link>,
     pub names: Names,
@@ -56,7 +57,7 @@ pub(super) struct Model {
     shares: (f64, f64),
     settling: Span,
     unsettled: At,
-    /// When something was last on its way.
+    /// When something was last under way.
     busy: At,
     dice: Dice,
 }
@@ -103,7 +104,7 @@ impl Model {
         self.plan.baselines.get(probe).map(|text| &**text)
     }
 
-    /// How many times more customers there are than usual.
+    /// The number of customers relative to the usual number.
     pub(super) fn crowd(&self) -> f64 {
         self.crowd.iter().map(|(_, times)| times).product()
     }
@@ -120,15 +121,15 @@ impl Model {
         database.and_then(|database| self.writable.get(database)).copied().unwrap_or(true)
     }
 
-    /// Whether a web service of this side was told to turn writes away. One that is of no side serves both.
+    /// Whether a web service of this side was told to refuse writes. One that belongs to no side serves both.
     fn turns_writes_away(&self, side: Side) -> bool {
         let shut = self.writable.iter().filter(|(_, writable)| !**writable).map(|(target, _)| target);
         let mut web = shut.filter(|target| self.plan.targets.get(*target).is_some_and(|of| of.kind() == "http"));
         web.any(|target| plans::side(&self.plan, target).is_none_or(|of| of == side))
     }
 
-    /// Whether a pooler in front of this side's database holds every client back. One whose name tells of no side stands in
-    /// front of both.
+    /// Whether a pooler in front of this side's database holds every client back. One whose name shows no side stands
+    /// in front of both.
     fn is_paused(&self, side: Side) -> bool {
         let mut paused = self.switched_on.keys().filter(|(_, what, _)| *what == "paused");
         paused.any(|(pooler, ..)| plans::by_name(pooler.as_str()).is_none_or(|of| of == side))
@@ -169,10 +170,10 @@ impl Model {
         }
     }
 
-    /// Whether something is on its way to where it will stay.
+    /// Whether something is still changing towards its final state.
     fn is_busy(&self) -> bool {
         self.links.values().any(|link| link.quiet_for(self.now) < Span(u64::MAX))
-            || self.customers.somebody_hopes(self.now)
+            || self.customers.somebody_waits_to_write(self.now)
             || !self.web.is_steady(self.now)
     }
 
@@ -213,17 +214,17 @@ impl Model {
         }
     }
 
-    /// Something has changed: the figures need a while until they repeat themselves.
+    /// Notes a change: the figures need a while until they repeat themselves.
     pub(super) fn unsettle(&mut self) {
         self.unsettled = self.now.plus(self.settling);
     }
 
-    /// Until when nothing changes by itself but noise; `now` when something is under way.
+    /// Until when nothing changes by itself except noise; `now` when something is under way.
     pub(super) fn quiet_until(&self) -> At {
-        // What has come to rest is not known before every probe has looked at it.
+        // A final state counts only after every probe has measured it.
         let rests = self.is_busy() || self.now.since(self.busy) >= self.settling;
         let links = self.links.values().map(|link| link.quiet_for(self.now)).min().unwrap_or(Span(u64::MAX));
-        let customers = !self.customers.somebody_hopes(self.now);
+        let customers = !self.customers.somebody_waits_to_write(self.now);
         if self.now < self.unsettled
             || !rests
             || links == Span::ZERO
@@ -238,10 +239,10 @@ impl Model {
         change.min(self.now.plus(links.min(web))).max(self.now)
     }
 
-    /// Carries out what an action does when it is done well, and tells its result.
+    /// Carries out an action that succeeds, and returns its result.
     pub(super) fn perform(&mut self, action: &Action, expect: Option<Span>) -> Result<Option<String>, String> {
         self.unsettle();
-        // What the core keeps itself leaves no trace in the world.
+        // What the core carries out itself leaves no trace in the world.
         rehearsed(action).map_or(Ok(None), |action| action.change(self, expect))
     }
 
@@ -286,7 +287,7 @@ impl Model {
         }
     }
 
-    /// What was left open commits; its rows count as saved from here on.
+    /// Commits open transactions; their rows count as saved from here on.
     pub(super) fn commit(&mut self, replications: &[ProbeId]) {
         for id in replications {
             let Some(link) = self.links.get_mut(id).filter(|link| link.open_transaction.is_some()) else { continue };
@@ -300,7 +301,7 @@ impl Model {
         }
     }
 
-    /// Share of the customers whose resolver leads them to the old environment.
+    /// Share of the customers whose resolver gives them the old environment.
     pub(super) fn on_old(&self) -> f64 {
         self.shares.0
     }
@@ -312,7 +313,7 @@ impl Model {
         } else {
             Quantity::MissingInOld
         };
-        // Before anything is copied the old database is the only one there is.
+        // Before anything is copied, the old database is the only one.
         if self.using.is_none() || self.using == self.old && self.saved.1 == 0.0 {
             return 0;
         }

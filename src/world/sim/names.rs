@@ -1,4 +1,4 @@
-//! Names in DNS: what the authoritative servers serve, and what caches still remember of it.
+//! Names in DNS: what the authoritative servers serve, and what caches still hold of it.
 
 use std::collections::BTreeMap;
 
@@ -18,9 +18,9 @@ use super::plans;
 
 /// TTL of a record about which the runbook says nothing, in seconds.
 const TTL: u32 = 3_600;
-/// TTL of an answer from beyond its own (RFC 8767), in seconds.
+/// TTL of an answer that is served after its own TTL (RFC 8767), in seconds.
 const STALE_TTL: i64 = 30;
-/// Addresses of large resolvers hide several caches; each question meets one of them.
+/// Caches behind the address of a large resolver; each question reaches one of them.
 const CACHES: usize = 3;
 
 /// A record: its zone, its name and its type.
@@ -34,7 +34,7 @@ struct Set {
     serial: i64,
 }
 
-/// One cache's memory of one record.
+/// The entry of one cache for one record.
 #[derive(Clone, Debug)]
 struct Cached {
     values: Vec<String>,
@@ -45,10 +45,10 @@ struct Cached {
 
 /// What is wrong with a resolver.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Ill {
-    /// It gives the answer it had, over and over.
+pub(super) enum ResolverFault {
+    /// It repeats the answer it had.
     Stuck,
-    /// It gives the answer it had, saying that it is stale.
+    /// It repeats the answer it had and marks it as stale.
     Stale,
     /// It does not answer.
     Dead,
@@ -62,7 +62,7 @@ struct Resolver {
     /// Longest time it keeps an answer, in seconds.
     cap: u32,
     caches: Vec<BTreeMap<RecordKey, Cached>>,
-    ill: Vec<(usize, Ill)>,
+    ill: Vec<(usize, ResolverFault)>,
     dice: Dice,
 }
 
@@ -70,7 +70,7 @@ struct Resolver {
 struct Zone {
     servers: Vec<(String, BTreeMap<RecordKey, Set>)>,
     resolvers: Vec<Resolver>,
-    /// What has not reached every server yet.
+    /// Changes that have not reached every server yet.
     travelling: Vec<(At, usize, RecordKey, Set)>,
     dice: Dice,
 }
@@ -123,7 +123,7 @@ impl Names {
         Self { zones: zones.collect() }
     }
 
-    /// When a cache or a server next changes what it says; `None` when they all agree.
+    /// When the answer of a cache or a server next changes; `None` when they all agree.
     pub(super) fn next_change(&self) -> Option<At> {
         self.zones.values().filter_map(Zone::next_change).min()
     }
@@ -180,8 +180,8 @@ impl Names {
         self.zones.iter().flat_map(names).collect()
     }
 
-    /// Makes a resolver ill, or well again (`None`), on account of the fault of that number.
-    pub(super) fn ail(&mut self, zone: &TargetId, name: &str, fault: usize, ill: Option<Ill>) {
+    /// Applies the fault of that number to a resolver, or ends it (`None`).
+    pub(super) fn set_fault(&mut self, zone: &TargetId, name: &str, fault: usize, ill: Option<ResolverFault>) {
         let resolvers = self.zones.get_mut(zone).into_iter().flat_map(|zone| &mut zone.resolvers);
         for resolver in resolvers.filter(|resolver| resolver.name == name) {
             resolver.ill.retain(|(of, _)| *of != fault);
@@ -189,7 +189,7 @@ impl Names {
         }
     }
 
-    /// Shares of the customers whose resolver leads them to the old and to the new values of a probe.
+    /// Shares of the customers whose resolver gives them the old and the new values of a probe.
     #[allow(clippy::cast_precision_loss)] // a handful of resolvers
     pub(super) fn shares(&self, record: WatchedRecord<'_>) -> (f64, f64) {
         let Some(zone) = self.zones.get(record.target) else { return (1.0, 0.0) };
@@ -206,15 +206,15 @@ impl Names {
             }
         }
         if old + new <= 0.0 {
-            // Nobody's resolver is known: everybody asks the authoritative servers.
+            // Without a known resolver, all customers ask the authoritative servers.
             let is_new = zone.primary(&key).is_some_and(|set| same(&set.values, record.new));
             return if is_new { (0.0, 1.0) } else { (1.0, 0.0) };
         }
         (old / (old + new), new / (old + new))
     }
 
-    /// What a measurement sees: as on the day, one answer of each authoritative server and several of each resolver, which
-    /// `known` puts together with those of before. `times` measurements have been made since the last.
+    /// What a measurement sees: as in a live run, one answer of each authoritative server and several of each resolver,
+    /// which `known` combines with earlier ones. `times` measurements have been made since the last.
     pub(super) fn reading(
         &self,
         now: At,
@@ -246,7 +246,7 @@ impl Names {
                 known.serial_is(at, set.serial);
             }
         }
-        // More than it looks at would change nothing.
+        // More answers than the probe keeps would change nothing.
         let samples = times.clamp(1, 60) * usize::from(probe.samples.max(1));
         for (at, resolver) in zone.resolvers.iter().enumerate() {
             for _ in 0..samples {
@@ -280,7 +280,7 @@ impl Zone {
         let serial = self.primary(key).map_or(1, |set| set.serial + 1);
         let set = Set { values, ttl, serial };
         for at in 0..self.servers.len() {
-            // The others are told by the first, some seconds later.
+            // The first server passes the change to the others, some seconds later.
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // some thousand milliseconds
             let after = if at == 0 { 0 } else { self.dice.around(1_500.0, 0.5) as u64 };
             self.travelling.push((now.plus(Span(after)), at, key.clone(), set.clone()));
@@ -312,7 +312,7 @@ impl Zone {
         self.refresh(to);
     }
 
-    /// Caches whose answer has run out ask again at once: customers never stop asking.
+    /// Caches refresh an expired answer at once, since customers ask all the time.
     fn refresh(&mut self, to: At) {
         let Self { servers, resolvers, .. } = self;
         for resolver in resolvers {
@@ -339,21 +339,21 @@ impl Resolver {
         Self { name: name.to_owned(), cap, caches, ill: Vec::new(), dice }
     }
 
-    fn is(&self, ill: impl Fn(Ill) -> bool) -> bool {
+    fn is(&self, ill: impl Fn(ResolverFault) -> bool) -> bool {
         self.ill.iter().any(|(_, is)| ill(*is))
     }
 
     fn kept(&self, ttl: u32) -> u32 {
         let floor = self.ill.iter().filter_map(|(_, ill)| match ill {
-            Ill::Floor(floor) => Some(*floor),
-            Ill::Stuck | Ill::Stale | Ill::Dead => None,
+            ResolverFault::Floor(floor) => Some(*floor),
+            ResolverFault::Stuck | ResolverFault::Stale | ResolverFault::Dead => None,
         });
         ttl.min(self.cap).max(floor.max().unwrap_or(0))
     }
 
-    /// Whether the resolver does not answer. Those who ask it go on with its last answer.
+    /// Whether the resolver does not answer. Its customers keep the last answer.
     fn remembers(&self) -> bool {
-        self.is(|ill| matches!(ill, Ill::Stuck | Ill::Stale | Ill::Dead))
+        self.is(|ill| matches!(ill, ResolverFault::Stuck | ResolverFault::Stale | ResolverFault::Dead))
     }
 
     fn next_change(&self, zone: &Zone) -> Option<At> {
@@ -380,7 +380,7 @@ impl Resolver {
                     cached.ttl = self.kept(set.ttl);
                 }
                 let ttl = u64::from(cached.ttl.max(1)) * 1_000;
-                // The next question comes a moment after the answer ran out. A long time is passed in one go.
+                // The next question comes a moment after the answer expired. A long time is computed in one step.
                 let passed = to.since(cached.expires).0 / (ttl + 50);
                 let whole = if servers.len() > 1 { 0 } else { passed.saturating_sub(1) };
                 cached.expires = cached.expires.plus(Span((whole + 1) * (ttl + 50)));
@@ -389,14 +389,14 @@ impl Resolver {
         self.caches = caches;
     }
 
-    /// What one of its caches answers, with the TTL it tells and what it says besides. `None` when it does not answer.
+    /// The answer of one of its caches, with its remaining TTL and its note. `None` when it does not answer.
     fn answer(&self, now: At, key: &RecordKey, dice: &mut Dice) -> Option<(&Cached, i64, &'static str)> {
         let met = dice.pick(self.caches.len());
         let cached = self.caches.get(met)?.get(key)?;
-        if self.is(|ill| ill == Ill::Dead) {
+        if self.is(|ill| ill == ResolverFault::Dead) {
             return None;
         }
-        if self.is(|ill| ill == Ill::Stale) {
+        if self.is(|ill| ill == ResolverFault::Stale) {
             return Some((cached, STALE_TTL, "EDE 3 (stale answer)"));
         }
         let left = i64::try_from(cached.expires.since(now).0 / 1_000).unwrap_or(i64::MAX);

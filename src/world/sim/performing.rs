@@ -12,7 +12,7 @@ use crate::core::plan::Reversibility;
 use crate::core::time::{At, Span};
 use crate::world::WorldEvent;
 
-/// Time until a look for an earlier cockpit's job has an answer.
+/// Time that looking for an earlier cockpit's job takes.
 const LOOKING: Span = Span(20);
 
 impl SimWorld {
@@ -64,7 +64,7 @@ impl SimWorld {
         let ends = now.plus(jobs::stopping(&mut job.dice));
         let ended = |coming: &Coming| matches!(coming, Coming::Ended(of) if of == key);
         if self.queue.iter().any(|((at, _), coming)| ended(coming) && *at <= ends) {
-            // It ends before the request arrives.
+            // The job ends before the request to stop arrives.
             if let Some(job) = self.running.get_mut(key) {
                 job.stopped = false;
             }
@@ -87,7 +87,7 @@ impl SimWorld {
         } else {
             Adoption::NeverStarted
         };
-        // A job that ends meanwhile ends after it was found.
+        // A job that ends meanwhile must end after it was found.
         let at = self.now().plus(LOOKING);
         let early = |at_end: At, coming: &Coming| at_end <= at && matches!(coming, Coming::Ended(of) if *of == key);
         let ends: BTreeSet<(At, u64)> =
@@ -100,7 +100,7 @@ impl SimWorld {
         }
     }
 
-    /// A job's time is over: it takes effect, or not, and says so.
+    /// Ends a job: it takes effect, or not, and reports that.
     pub(super) fn ended(&mut self, key: &JobKey) -> Option<WorldEvent> {
         let mut job = self.running.remove(key)?;
         let took = self.now().since(job.since);
@@ -147,7 +147,7 @@ impl SimWorld {
         heard.then(|| WorldEvent::Ended { key: key.clone(), outcome, took })
     }
 
-    /// People have done what a checklist asks for: the world is as the runbook says it is then.
+    /// People have done what a checklist asks for, so the world changes as the runbook says.
     pub(super) fn done_by_hand(&mut self, key: &JobKey) {
         let Some(action) = self.plan.action(key).filter(|action| action.checklist().is_some()) else { return };
         let changes = action.simulate().to_vec();
@@ -166,7 +166,7 @@ impl SimWorld {
         kind::rehearsed(&job.action)?.hindrance(&self.model, &mut self.troubles, &mut job.dice)
     }
 
-    /// Keeps account of what is there.
+    /// Records that the job's effect is there.
     fn took_place(&mut self, key: &JobKey) {
         let place = (key.step.clone(), key.job);
         match key.direction {
@@ -174,22 +174,22 @@ impl SimWorld {
                 let step = self.plan.step(&key.step);
                 let repeatable =
                     step.is_none_or(|step| step.undo.is_none() && step.reversibility == Reversibility::Free);
-                // A member that its section does not take back is meant to be done again by the next try.
+                // A member that its section does not take back is expected to be done again by the next attempt.
                 let stays = self.plan.work(key).is_some_and(|work| {
                     work.section && work.jobs.get(usize::from(key.job)).is_some_and(|job| job.undo.is_none())
                 });
                 let repeatable = repeatable || stays;
-                if !self.standing.insert(place) && !repeatable {
+                if !self.effects_in_place.insert(place) && !repeatable {
                     self.twice.insert(key.step.clone());
                 }
             }
             Direction::Revert => {
-                self.standing.remove(&place);
+                self.effects_in_place.remove(&place);
             }
             Direction::Undo => {
                 let jobs = self.plan.work(key).map_or(0, |work| work.jobs.len());
                 if usize::from(key.job) + 1 >= jobs {
-                    self.standing.retain(|(step, _)| *step != key.step);
+                    self.effects_in_place.retain(|(step, _)| *step != key.step);
                 }
             }
         }

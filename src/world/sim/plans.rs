@@ -1,5 +1,5 @@
-//! What a plan tells about its world: which database and which web service is old and new, what is there already,
-//! and what its steps will change.
+//! What a plan implies about its world: which database and which web service is old and new, what exists at the
+//! beginning, and what its steps will change.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -37,7 +37,7 @@ pub(super) fn links(plan: &Plan) -> impl Iterator<Item = (&ProbeId, WatchedRepli
     plan.probes.iter().filter_map(|(id, probe)| probe.kind.replication().map(|link| (id, link)))
 }
 
-/// Replications that some action begins: they are not there before. The others are.
+/// Replications that some action begins do not exist before it. All others exist from the beginning.
 pub(super) fn begun_by_actions(plan: &Plan) -> BTreeSet<&ProbeId> {
     changes(plan)
         .filter_map(|change| match change {
@@ -94,7 +94,7 @@ fn address(text: &str) -> Option<IpAddr> {
     text.parse::<SocketAddr>().map(|socket| socket.ip()).or_else(|_| text.parse()).ok()
 }
 
-/// The side that a name tells of: one of its words is `old` or `new`.
+/// The side that a name indicates: one of its words is `old` or `new`.
 pub(super) fn by_name(name: &str) -> Option<Side> {
     let has = |word: &str| name.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| part.eq_ignore_ascii_case(word));
     if has("new") {

@@ -1,4 +1,4 @@
-//! What a measurement sees of the simulated world, in the shape its probe promises.
+//! What a measurement sees of the simulated world, in its probe's declared shape.
 
 use crate::core::ids::ProbeId;
 use crate::core::probe::Probe;
@@ -31,6 +31,11 @@ impl Watched {
         let ms = self.observer.takes(model, &mut self.dice);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // milliseconds
         Span((ms.max(1.0) as u64).min(probe.limit.0))
+    }
+
+    /// When what it sees changes with time alone.
+    pub(super) fn next_change(&self, now: At) -> At {
+        self.observer.next_change(now)
     }
 
     /// What it sees now; `times` measurements have been made since the last.

@@ -1,4 +1,4 @@
-//! What scenarios make of the world: which fault begins when, on what, and what must be told.
+//! The scenarios at work: which fault begins when, what it affects, and what is reported of it.
 
 use std::collections::BTreeSet;
 
@@ -21,11 +21,11 @@ pub struct Incident {
     pub kind: IncidentKind,
     /// One sentence for the debrief.
     pub sentence: String,
-    /// What it touches, as far as that is known.
+    /// What it affects, as far as that is known.
     pub touches: Touches,
 }
 
-/// What a fault touches directly. Empty when it touches everything, or nothing of the plan.
+/// What a fault affects directly. Empty when it affects everything, or nothing of the plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Touches {
     /// Probes that see it.
@@ -34,7 +34,7 @@ pub struct Touches {
     pub steps: BTreeSet<StepId>,
 }
 
-/// What the session must do itself, or only tell.
+/// What the session must carry out itself, or only report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IncidentKind {
     /// A fault began. Nothing is to be done.
@@ -71,7 +71,7 @@ pub(super) enum Fate {
     Fails(String),
     /// It does not end by itself.
     Hangs,
-    /// Nobody knows whether it took effect; whether it did.
+    /// Its outcome is unknown; whether it took effect.
     Unknown(bool),
 }
 
@@ -84,9 +84,9 @@ struct Armed {
     fired: bool,
 }
 
-/// Jobs of a step that will go wrong.
+/// A fault that is planned for a job of a step.
 #[derive(Clone, Debug)]
-struct Doomed {
+struct PlannedFault {
     fault: usize,
     step: StepId,
     job: u16,
@@ -100,8 +100,8 @@ pub(super) struct Troubles {
     titles: Vec<String>,
     armed: Vec<Armed>,
     under_way: BTreeSet<StepId>,
-    doomed: Vec<Doomed>,
-    /// Updates that are refused: fault, tries left, and what is said.
+    planned: Vec<PlannedFault>,
+    /// Updates that are refused: fault, attempts left, and the server's message.
     pub refused: Vec<(usize, Option<u32>, String)>,
     /// Updates that are late: fault and by how much.
     pub delayed: Vec<(usize, Span)>,
@@ -122,7 +122,7 @@ impl Troubles {
             titles: scenarios.iter().map(|scenario| scenario.title.clone()).collect(),
             armed,
             under_way: BTreeSet::new(),
-            doomed: Vec::new(),
+            planned: Vec::new(),
             refused: Vec::new(),
             delayed: Vec::new(),
             incidents: Vec::new(),
@@ -154,7 +154,7 @@ impl Troubles {
         found
     }
 
-    /// Events that a fact of the run brings about.
+    /// Events that wait for this fact of the run.
     pub(super) fn saw(&mut self, at: At, fact: &Fact) -> Vec<(usize, At)> {
         let Some(step) = fact.step() else { return Vec::new() };
         let moments: &[Happening] = match fact {
@@ -177,7 +177,7 @@ impl Troubles {
         self.moment(at, step, moments)
     }
 
-    /// A job is about to begin: its step is under way, whether its fact was told yet or not.
+    /// Events that wait for a job about to begin: its step is under way, whether or not its fact was reported yet.
     pub(super) fn starts(&mut self, at: At, key: &JobKey) -> Vec<(usize, At)> {
         match key.direction {
             Direction::Do => {
@@ -202,8 +202,8 @@ impl Troubles {
         (!ended).then_some(&armed.event)
     }
 
-    /// Dooms jobs of a step.
-    pub(super) fn doom(&mut self, plan: &Plan, number: usize, fault: &Fault) -> Option<String> {
+    /// Plans a fault for jobs of a step.
+    pub(super) fn plan_fault(&mut self, plan: &Plan, number: usize, fault: &Fault) -> Option<String> {
         let armed = self.armed.get(number)?;
         let (named, position) = fault.job()?;
         let step = match named {
@@ -218,23 +218,23 @@ impl Troubles {
             _ => return None,
         };
         let title = step.work.jobs.get(usize::from(job)).map(|job| job.title.clone()).unwrap_or_default();
-        self.doomed.push(Doomed { fault: number, step: step.id.clone(), job, tries: tries.unwrap_or(1), fate });
+        self.planned.push(PlannedFault { fault: number, step: step.id.clone(), job, tries: tries.unwrap_or(1), fate });
         Some(title)
     }
 
-    /// The step whose job was doomed last.
-    pub(super) fn doomed_last(&self) -> Option<StepId> {
-        self.doomed.last().map(|doomed| doomed.step.clone())
+    /// The step with the newest planned fault.
+    pub(super) fn last_planned(&self) -> Option<StepId> {
+        self.planned.last().map(|planned| planned.step.clone())
     }
 
-    /// What becomes of a job that begins now.
+    /// The fate of a job that begins now.
     pub(super) fn fate(&mut self, key: &JobKey) -> Fate {
-        let hit = self.doomed.iter_mut().find(|doomed| {
-            key.direction == Direction::Do && doomed.step == key.step && doomed.job == key.job && doomed.tries > 0
+        let hit = self.planned.iter_mut().find(|planned| {
+            key.direction == Direction::Do && planned.step == key.step && planned.job == key.job && planned.tries > 0
         });
-        hit.map_or(Fate::Well, |doomed| {
-            doomed.tries -= 1;
-            doomed.fate.clone()
+        hit.map_or(Fate::Well, |planned| {
+            planned.tries -= 1;
+            planned.fate.clone()
         })
     }
 
@@ -252,9 +252,9 @@ impl Troubles {
         self.delayed.iter().map(|(_, by)| *by).max().unwrap_or(Span::ZERO)
     }
 
-    /// Ends what belongs to a fault.
+    /// Ends the effects of a fault.
     pub(super) fn end(&mut self, number: usize) {
-        self.doomed.retain(|doomed| doomed.fault != number);
+        self.planned.retain(|planned| planned.fault != number);
         self.refused.retain(|(fault, ..)| *fault != number);
         self.delayed.retain(|(fault, _)| *fault != number);
     }
@@ -266,12 +266,12 @@ impl Troubles {
         self.incidents.push(Incident { at, scenario, kind, sentence, touches });
     }
 
-    /// What was told since the last time.
+    /// The incidents since the last call.
     pub(super) fn take(&mut self) -> Vec<Incident> {
         std::mem::take(&mut self.incidents)
     }
 
-    /// Whether something is to be told.
+    /// Whether there are incidents to report.
     pub(super) fn has_told(&self) -> bool {
         !self.incidents.is_empty()
     }

@@ -1,4 +1,4 @@
-//! The web services: how long they take and how often they fail.
+//! The web services: their latency and their rate of errors.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,8 @@ use crate::core::ids::TargetId;
 use crate::core::kind::HttpProbe;
 use crate::core::kind::http::expect::is_redirect;
 use crate::core::kind::http::probe::{Connections, HttpSide};
-use crate::core::kind::spec::ProbeSpec as _;
+use crate::core::kind::http::request::RequestTurns;
+use crate::core::kind::http::{HttpExpect, ProfileRequest};
 use crate::core::latency::{RequestFailure, RequestOutcome, RequestPhases, RequestSample, RequestSeries};
 use crate::core::plan::Plan;
 use crate::core::simulate::Side;
@@ -20,9 +21,9 @@ use super::plans;
 
 /// Milliseconds of a median answer.
 const BASE_MS: f64 = 46.0;
-/// The new environment is faster once it is warm.
+/// The new environment is faster once its caches are warm.
 const BETTER: f64 = 0.75;
-/// How much slower a service with cold caches is, and how many seconds it takes until a third of that is left.
+/// How much slower a service with cold caches is, and the seconds after which a third of that remains.
 const COLD: f64 = 1.6;
 const WARMING_S: f64 = 25.0;
 /// Spread of answers.
@@ -31,7 +32,7 @@ const SPREAD: f64 = 0.22;
 const DNS_SHARE: f64 = 0.04;
 const CONNECT_SHARE: f64 = 0.12;
 const TLS_SHARE: f64 = 0.24;
-/// From here on customers lose their patience with slow answers, and here all of them have, in milliseconds.
+/// Latency from which the first customers give up, and from which all do, in milliseconds.
 const SLOW_MS: f64 = 5_000.0;
 const TOO_SLOW_MS: f64 = 10_000.0;
 /// Warm enough.
@@ -58,27 +59,36 @@ struct Service {
 #[derive(Clone, Debug)]
 pub(super) struct Web {
     services: BTreeMap<TargetId, Service>,
-    /// When something last became slower, faster, better or worse.
+    /// When the latency or the errors of a service last changed.
     changed: At,
-    /// The longest time a window of answers looks back.
+    /// The longest time that a window of answers covers.
     longest: Span,
 }
 
 /// What an `http` probe has seen on each of its sides.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Windows {
-    series: BTreeMap<String, RequestSeries>,
-    /// What the sides are held against; opened at the first look.
+    /// Its kinds of request; known from the first look on.
+    kinds: Vec<(String, ProfileRequest)>,
+    turns: RequestTurns,
+    /// By side, in the order of the kinds.
+    series: BTreeMap<String, Vec<RequestSeries>>,
+    /// The baseline that the sides are compared with; opened at the first measurement.
     baseline: Option<BaselineWatch>,
 }
 
 impl Windows {
     /// Opens the baseline of a probe, unless it is open.
     pub(super) fn hold_against(&mut self, probe: &HttpProbe, text: Option<&str>) {
+        if self.kinds.is_empty() {
+            self.kinds = probe.kinds();
+            self.turns = RequestTurns::new(self.kinds.iter().map(|(_, request)| request.weight));
+        }
         if self.baseline.is_none()
             && let Some(text) = text
         {
-            let kinds = probe.sides.keys().map(|side| (side.clone(), probe.request_name().to_owned()));
+            let names = || self.kinds.iter().map(|(name, _)| name);
+            let kinds = probe.sides.keys().flat_map(|side| names().map(|name| (side.clone(), name.clone())));
             let length = usize::try_from(probe.judged_over()).unwrap_or(usize::MAX);
             self.baseline = BaselineWatch::new(text, length, kinds).ok();
         }
@@ -102,7 +112,7 @@ impl Web {
         Self { services: services.collect(), changed, longest }
     }
 
-    /// Customers come to a side that had none: its caches are cold.
+    /// Customers come to a side that had none, so its caches are cold.
     pub(super) fn chill(&mut self, side: Side, now: At) {
         for service in self.services.values_mut().filter(|service| service.side == Some(side)) {
             service.cold_since = Some(now);
@@ -117,7 +127,7 @@ impl Web {
         self.services.values().all(warm) && now.since(self.changed) >= self.longest
     }
 
-    /// Makes a side sick, or well again (`None`), on account of the fault of that number.
+    /// Applies the fault of that number to a side, or ends it (`None`).
     pub(super) fn sicken(&mut self, side: Side, fault: usize, sick: Option<Sick>, now: At) {
         for service in self.services.values_mut().filter(|service| service.side == Some(side)) {
             let before = service.sick.clone();
@@ -161,42 +171,49 @@ impl Web {
         dice: &mut Dice,
     ) -> Value {
         let length = usize::try_from(probe.window).unwrap_or(usize::MAX).max(1);
-        // Enough to fill the window of a judgement that was begun before.
-        let enough = usize::try_from(probe.window()).unwrap_or(usize::MAX).max(1);
-        let Windows { series: all, baseline } = windows;
+        // Enough to fill the window of a judgement that began earlier.
+        let enough = usize::try_from(probe.kept()).unwrap_or(usize::MAX).max(1);
+        let Windows { kinds, turns, series: all, baseline } = windows;
+        let turns = turns.take_turns(count);
         let figures = probe.sides.iter().map(|(name, side)| {
             let target = side.target();
-            let new = || RequestSeries::new(target.to_string(), length, micros(limit));
-            let series = all.entry(name.clone()).or_insert_with(new);
-            let looked_at = count.min(enough);
-            for _ in 0..looked_at {
-                let recorded = baseline.as_ref().and_then(|watch| watch.baseline(probe.request_name(), now));
-                let ms = match recorded {
-                    Some(recorded) => self.request_like(recorded, target, now, times, dice),
-                    None => self.request(target, now, times, dice),
-                };
-                let status = (ms < limit).then(|| self.status(target, dice));
-                // A service that is well answers as expected.
-                let status = status.map(|status| if status == 200 { probe.expect.good_status() } else { status });
-                let number = series.begin(at_micros(now));
-                let answer = sample(probe, side, now, (ms, limit), status);
-                let took = (answer.outcome == RequestOutcome::Success).then_some(answer.took);
-                series.settle(number, answer);
-                if let Some(watch) = baseline {
-                    watch.take(name, probe.request_name(), took, now);
+            let slow = probe.slow_over.map(|over| over.0.saturating_mul(1_000));
+            let one = || RequestSeries::new(target.to_string(), length, micros(limit)).counting_slow(slow);
+            let new = || vec![one(); kinds.len()];
+            let all = all.entry(name.clone()).or_insert_with(new);
+            let mut figures = Vec::new();
+            for (((request, of), series), count) in kinds.iter().zip(all).zip(&turns) {
+                let looked_at = (*count).min(enough);
+                for _ in 0..looked_at {
+                    let recorded = baseline.as_ref().and_then(|watch| watch.baseline(request, now));
+                    let ms = match recorded {
+                        Some(recorded) => self.request_like(recorded, target, now, times, dice),
+                        None => self.request(target, now, times, dice),
+                    };
+                    let status = (ms < limit).then(|| self.status(target, dice));
+                    // A service that is well answers as expected.
+                    let status = status.map(|status| if status == 200 { of.expect.good_status() } else { status });
+                    let number = series.begin(at_micros(now));
+                    let answer = sample((probe, &of.expect), side, now, (ms, limit), status);
+                    let took = (answer.outcome == RequestOutcome::Success).then_some(answer.took);
+                    series.settle(number, answer);
+                    if let Some(watch) = baseline {
+                        watch.take(name, request, took, now);
+                    }
                 }
+                // Time that was skipped was like the time before it.
+                let rest = u64::try_from(count - looked_at).unwrap_or(u64::MAX);
+                series.count(rest, self.expected_failures(target, rest));
+                figures.push((request.clone(), series.figures(at_micros(now))));
             }
-            // Time that was leapt over was like the time before it.
-            let rest = u64::try_from(count - looked_at).unwrap_or(u64::MAX);
-            series.count(rest, self.expected_failures(target, rest));
-            (name.clone(), series.figures(at_micros(now)))
+            (name.clone(), figures)
         });
-        let figures: Vec<(String, Value)> = figures.collect();
-        judged_reading(figures, baseline.as_ref(), probe.request_name(), now)
+        let figures: Vec<(String, Vec<(String, Value)>)> = figures.collect();
+        judged_reading(figures, probe.is_profile(), baseline.as_ref(), now)
     }
 
-    /// Milliseconds of a request to a service that answers as it did when its baseline was recorded, but for what is wrong
-    /// with it now. Busy hours are in the recording.
+    /// Milliseconds of a request to a service that answers as in the recording of its baseline, apart from its present
+    /// faults. The recording includes busy hours.
     #[allow(clippy::cast_precision_loss)] // microseconds of a request
     fn request_like(&self, recorded: &LatencySamples, target: &TargetId, now: At, times: f64, dice: &mut Dice) -> f64 {
         let micros = recorded.quantile(dice.between(0.0, 1.0)).unwrap_or(0) as f64;
@@ -212,14 +229,20 @@ impl Web {
 }
 
 /// One answer as the live probe would have measured it.
-fn sample(probe: &HttpProbe, side: &HttpSide, now: At, (ms, limit): (f64, f64), status: Option<u16>) -> RequestSample {
+fn sample(
+    (probe, expect): (&HttpProbe, &HttpExpect),
+    side: &HttpSide,
+    now: At,
+    (ms, limit): (f64, f64),
+    status: Option<u16>,
+) -> RequestSample {
     let target = side.target();
     let outcome = match status {
         None => {
             let what = format!("no answer from {target} within {limit:.0} ms");
             RequestOutcome::Failure(RequestFailure::Silent, what)
         }
-        Some(status) if !probe.expect.accepts(status) => {
+        Some(status) if !expect.accepts(status) => {
             let kind = if is_redirect(status) { RequestFailure::Redirect } else { RequestFailure::Status };
             RequestOutcome::Failure(kind, format!("{target} answers {status}"))
         }
@@ -241,6 +264,7 @@ fn sample(probe: &HttpProbe, side: &HttpSide, now: At, (ms, limit): (f64, f64), 
         phases,
         address: None,
         candidates: Vec::new(),
+        unreached: Vec::new(),
         protocol: status.map(|_| "HTTP/1.1"),
     }
 }
@@ -259,7 +283,7 @@ impl Service {
         self.cold_since.map_or(0.0, |since| COLD * (-now.since(since).as_secs_f64() / WARMING_S).exp())
     }
 
-    /// How many times longer its faults make an answer.
+    /// By what factor its faults slow an answer.
     fn slow(&self) -> f64 {
         let slow = self.sick.iter().map(|(_, sick)| match sick {
             Sick::Slow(times) => *times,
@@ -269,12 +293,12 @@ impl Service {
     }
 
     fn median(&self, now: At, times: f64) -> f64 {
-        // Busy hours are a little slower; a surge of customers more so.
+        // Answers are a little slower in busy hours, and more so during a surge of customers.
         let busy = 1.0 + 0.15 * (hour(now) - 1.0) + 0.12 * (times - 1.0).max(0.0);
         self.base_ms * busy * (1.0 + self.cold(now)) * self.slow()
     }
 
-    /// How many times longer an answer takes than when all is well at this hour.
+    /// By what factor an answer is slower than without faults at this hour.
     fn burden(&self, now: At, times: f64) -> f64 {
         (1.0 + 0.12 * (times - 1.0).max(0.0)) * (1.0 + self.cold(now)) * self.slow()
     }
@@ -308,7 +332,7 @@ mod tests {
         ] {
             let mut series = RequestSeries::new("shop", 10, 1_000_000);
             let number = series.begin(0);
-            series.settle(number, sample(&probe, &side, At(0), (1.0, 1_000.0), status));
+            series.settle(number, sample((&probe, &probe.expect), &side, At(0), (1.0, 1_000.0), status));
             let figures = series.figures(0);
             assert_eq!(figures.at("errors"), Some(&Value::Float(errors)), "{status:?}");
             assert_eq!(figures.at("failure").and_then(Value::text).unwrap().is_empty(), errors == 0.0, "{status:?}");

@@ -1,11 +1,11 @@
-//! What a half-done section and a step taken back mean for the rest.
+//! What a half-done section and a step taken back mean for other steps.
 
 use gonogo::core::fact::Finding;
 use gonogo::core::ids::{Attempt, StepId};
 use gonogo::core::input::{Command, Effect};
 use gonogo::core::job::{Direction, JobKey};
-use gonogo::core::standing::StepState;
 use gonogo::core::state::StepProgress;
+use gonogo::core::status::StepState;
 use gonogo::core::time::Span;
 
 use super::bench::Bench;

@@ -4,3 +4,4 @@ mod bench;
 mod half_done;
 mod servers;
 mod tries;
+mod waits;

@@ -4,7 +4,7 @@ use gonogo::core::fact::Fact;
 use gonogo::core::input::Command;
 use gonogo::core::refusal::Refusal;
 use gonogo::core::server::{ServerIdentity, Servers};
-use gonogo::core::standing::StepState;
+use gonogo::core::status::StepState;
 use gonogo::core::time::Span;
 
 use super::bench::Bench;
@@ -80,7 +80,7 @@ fn another_server_and_a_restart_shut_every_gate_until_they_are_accepted() {
         assert!(matches!(bench.command(accept(&seen, "ok")), Err(Refusal::ReasonTooShort(_))));
         assert!(matches!(bench.command(accept(&[], "the failover we wanted")), Err(Refusal::PictureChanged { .. })));
         bench.command(accept(&seen, "the failover we wanted")).unwrap();
-        // Readings of before are still those of a stranger: the hold begins with the next.
+        // Earlier readings are from the server that was not accepted yet, so the hold begins with the next one.
         why_shut(&mut bench);
         for _ in 0..30 {
             bench.read_from(servers.clone(), 0, true);

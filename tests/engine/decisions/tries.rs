@@ -1,4 +1,4 @@
-//! What later tries, guards, soaks, stops and pauses mean, one example each.
+//! Later attempts, guards, soaks, stops and pauses, with one example each.
 
 use gonogo::core::evidence::shut_sentence;
 use gonogo::core::fact::{Fact, Finding};
@@ -7,8 +7,8 @@ use gonogo::core::input::{Command, Confirmation, Decision, Effect, Input};
 use gonogo::core::job::{Direction, JobKey, Outcome};
 use gonogo::core::refusal::Refusal;
 use gonogo::core::rollback::way_back;
-use gonogo::core::standing::{StepState, stop_word};
 use gonogo::core::state::StepProgress;
+use gonogo::core::status::{StepState, stop_word};
 use gonogo::core::time::Span;
 use gonogo::core::value::Value;
 use gonogo::words::failure_cause;
@@ -93,7 +93,7 @@ fn what_a_failed_try_left_stays_on_the_way_back_when_the_next_did_not_happen() {
     assert!(!bench.run.has_effect(&"copy".into()) && !bench.on_the_way_back("copy"));
 }
 
-/// The job a decision on taking a step back begins with: as recorded, and as started.
+/// The job with which the undo of a step begins: as recorded, and as started.
 fn begins_with(decision: &Decision) -> (u16, u16) {
     let [Fact::UndoStarted { from, .. }, Fact::JobStarted { key }] = decision.facts.as_slice() else {
         panic!("{decision:?}")
@@ -112,7 +112,7 @@ fn a_second_try_to_take_back_goes_on_with_the_first_job_that_is_not_done_and_wai
     bench.read(0, true);
     bench.ends("leave", false); // to open fails, behind the drain
     assert!(matches!(bench.phase("leave"), StepProgress::Failed { reverted: false, .. }));
-    // The fence is not put up again, but whether all has drained is looked at again before anything is opened.
+    // The fence is not put up again, but the drain is checked again before anything is opened.
     bench.wait(30_000);
     assert_eq!(begins_with(&bench.undo("leave").unwrap()), (1, 1));
     bench.wait(1_000);
@@ -140,7 +140,7 @@ fn a_second_try_to_take_back_goes_on_with_the_first_job_that_is_not_done_and_wai
     bench.ends("leave", true);
     assert!(matches!(bench.phase("leave"), StepProgress::Undone { .. }) && !bench.on_the_way_back("leave"));
 
-    // Done anew, it is taken back anew.
+    // After it was done again it can be taken back again.
     bench.start("leave").unwrap();
     bench.ends("leave", true);
     assert_eq!(begins_with(&bench.undo("leave").unwrap()), (0, 0));
@@ -174,7 +174,7 @@ fn growth_is_counted_anew_by_every_try() {
     let StepProgress::Failed { why, .. } = bench.phase("copy") else { panic!("{:?}", bench.phase("copy")) };
     let why = failure_cause(why);
     assert!(why.contains("customers.failed grew by 3 since 02:00:00"), "{why}");
-    // A failure of an earlier try is not held against this one.
+    // Failures from before this attempt do not count for it.
     bench.read(44, true);
     bench.start("copy").unwrap();
     bench.ends("copy", true);
@@ -222,7 +222,7 @@ fn a_broken_guard_lets_nothing_start_and_an_unknown_one_only_with_a_reason() {
     bench.wait(60_000);
     assert!(matches!(bench.start("watch").unwrap_err(), Refusal::GateShut { .. }));
     bench.start_over("watch").unwrap();
-    // A guard that counts is GO by itself when its step begins.
+    // A guard on growth is GO when its step begins.
     bench.read(9, true);
     bench.start("count").unwrap();
     bench.read(10, true);
@@ -239,7 +239,7 @@ fn only_watched_time_counts_for_a_soak_and_a_restart_agrees() {
         other => panic!("{other:?}"),
     };
     let begun = bench.now;
-    // The reading is good for ten seconds; after that nobody knows.
+    // The reading is good for ten seconds; after that the guard is UNKNOWN.
     bench.wait(30_000);
     let watched = passed(&bench);
     assert!(watched < Span(10_100), "{watched} of {} counted", bench.now.since(begun));
@@ -257,7 +257,7 @@ fn only_watched_time_counts_for_a_soak_and_a_restart_agrees() {
     assert!(matches!(bench.phase("watch"), StepProgress::Running(running) if running.interrupted.is_none()));
     bench.wait(5_000);
     assert!(passed(&bench) > watched);
-    // Hours of which the journal has a trace are not thrown away by a crash.
+    // Hours that were watched, as the journal shows, still count after a crash.
     let before = passed(&bench);
     bench.crash(Span(100));
     bench.read(0, true);
@@ -300,7 +300,7 @@ fn stopping_takes_the_word_and_on_the_way_back_the_id() {
     assert!(matches!(bench.command(Command::Stop(stray)).unwrap_err(), Refusal::TooSoon(_)));
     let earlier = bench.confirmation("switch", "stop");
     bench.ends("switch", false);
-    // It goes back by now: what was to be stopped is something else.
+    // It is going back by now, so the stop would hit something else.
     assert!(matches!(bench.command(Command::Stop(earlier)).unwrap_err(), Refusal::PictureChanged { .. }));
     assert_eq!(stop_word(&bench.run, bench.step("switch")), "switch");
     assert!(matches!(bench.stop("switch", "stop").unwrap_err(), Refusal::WrongWord { .. }));

@@ -15,8 +15,8 @@ use gonogo::core::input::{Command, Confirmation};
 use gonogo::core::job::{Direction, JobKey};
 use gonogo::core::plan::{Confirm, Plan};
 use gonogo::core::refusal::Refusal;
-use gonogo::core::standing::picture;
 use gonogo::core::state::{Run, StepProgress};
+use gonogo::core::status::picture;
 use gonogo::core::time::{At, Span};
 use gonogo::driver::{Engine, Opening, Turn, facts_of};
 use gonogo::journal::memory::{FailAt, FaultyLedger, MemoryLedger, MemoryView};
@@ -24,7 +24,7 @@ use gonogo::journal::{Head, Inline, JournalError, Ledger, NewRecord, Record, Rec
 use gonogo::runbook::{self, Options};
 use world::{Outside, TestWorld, Traces};
 
-/// Far more turns than any run here needs: reaching it means that something stands still.
+/// Far more turns than any run here needs: reaching it means that nothing moves any more.
 const TURNS: usize = 5_000;
 
 fn plan() -> Arc<Plan> {
@@ -152,7 +152,7 @@ impl Recorder for Crowded {
     }
 }
 
-/// Samples may be lost, but whoever replays the run is told that some are.
+/// Samples may be lost, but the record must say so.
 #[tokio::test]
 async fn samples_that_were_not_kept_are_counted_in_the_record() {
     let loaded = runbook::load_str("watched.yaml", WATCHED, &Options::default());
@@ -261,7 +261,7 @@ impl Story {
         assert!(twice.is_empty(), "started again: {twice:?}");
     }
 
-    /// What every telling of the story comes to.
+    /// What the story must lead to, whatever happens in between.
     fn is_finished(&self) {
         let run = self.run();
         assert!(matches!(run.ended, Some((_, Ending::Completed))), "{:?}", run.ended);
@@ -294,7 +294,7 @@ impl Cockpit {
         }
     }
 
-    /// The operator looks what became of the job, and says so.
+    /// The operator finds out what happened to the job, and says so.
     fn resolve(&self, step: &StepId, key: &JobKey, outside: &Outside) -> Command {
         let happened = outside.starts.contains_key(key);
         let whole = key.step.as_str() != "section" || key.direction == Direction::Undo;
@@ -311,7 +311,7 @@ impl Cockpit {
         Command::Undo(Confirmation { typed: "undo".to_owned(), ..self.confirmation(id) })
     }
 
-    /// What an operator does next who wants the story to come to its end, whatever has happened before.
+    /// What an operator does next to bring the story to its end, whatever has happened before.
     fn wish(&self, outside: &Outside) -> Option<Command> {
         let run = self.engine.run();
         let reason = || "as the runbook says".to_owned();
@@ -375,7 +375,7 @@ impl Cockpit {
     }
 }
 
-/// Every kind of wish, on a step where it could be granted or not.
+/// Every kind of command, on a step where it could be accepted or not.
 fn every_command(cockpit: &Cockpit) -> Vec<Command> {
     let step = StepId::from("one");
     let reason = || "a reason of some length".to_owned();
@@ -394,7 +394,7 @@ fn every_command(cockpit: &Cockpit) -> Vec<Command> {
     ]
 }
 
-/// After the journal has failed: nothing starts, every wish is refused with the reason, and readings still arrive.
+/// After the journal has failed: nothing starts, every command is refused with the reason, and readings still arrive.
 async fn acting_has_stopped(story: &Story, cockpit: &mut Cockpit) {
     let before = story.outside().order.len();
     for command in every_command(cockpit) {
@@ -462,7 +462,7 @@ async fn resumed_and_finished(story: &mut Story) {
     story.is_finished();
 }
 
-/// A disk that stands still until it is let go.
+/// A disk that hangs until it is released.
 #[derive(Clone, Default)]
 struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
@@ -528,7 +528,7 @@ async fn silenced(story: &mut Story) -> (Cockpit, Gate) {
 }
 
 #[test]
-fn a_journal_that_hangs_is_told_and_what_waited_for_it_is_not_started_unasked() {
+fn a_journal_that_hangs_is_reported_and_commands_that_waited_for_it_are_refused() {
     block_on(async {
         let mut story = Story::new(&plan(), Traces::All);
         let (mut cockpit, gate) = silenced(&mut story).await;
@@ -560,7 +560,7 @@ fn a_journal_that_hangs_is_told_and_what_waited_for_it_is_not_started_unasked() 
 }
 
 #[test]
-fn a_journal_that_hangs_keeps_nobody_who_wants_to_leave() {
+fn a_journal_that_hangs_does_not_prevent_leaving() {
     block_on(async {
         let mut story = Story::new(&plan(), Traces::All);
         let (mut cockpit, gate) = silenced(&mut story).await;

@@ -34,7 +34,7 @@ pub struct Outside {
     pub unrecorded: Vec<JobKey>,
     /// Jobs that were told to stop.
     pub stops: Vec<JobKey>,
-    /// Jobs that do not end before they are let go.
+    /// Jobs that do not end before they are released.
     pub held: BTreeSet<JobKey>,
     /// Whether jobs are held.
     pub hold: bool,
@@ -44,7 +44,7 @@ pub struct Outside {
 }
 
 impl Outside {
-    /// How a job ends: everything goes well, but the section's second job in its first try.
+    /// How a job ends: everything goes well, but the section's second job in its first attempt.
     pub fn outcome(key: &JobKey) -> Outcome {
         let second = key.step.as_str() == "section" && key.job == 1 && key.attempt.0 == 1;
         if second && key.direction == Direction::Do {
@@ -58,7 +58,7 @@ impl Outside {
         self.events.push_back(WorldEvent::Ended { key, outcome, took: Span(5) });
     }
 
-    /// Lets go of every held job.
+    /// Releases every held job.
     pub fn release(&mut self) {
         for key in std::mem::take(&mut self.held) {
             self.end(key);
@@ -85,7 +85,7 @@ impl TestWorld {
 
 impl World for TestWorld {
     fn watch(&mut self) {
-        // Answers of an earlier cockpit's jobs have nobody to go to.
+        // Answers of an earlier cockpit's jobs reach nobody.
         self.outside.lock().unwrap().events.clear();
     }
 

@@ -15,15 +15,15 @@ use gonogo::core::probe::Probe;
 use gonogo::core::reading::Reading;
 use gonogo::core::recover::take_over;
 use gonogo::core::refusal::Refusal;
-use gonogo::core::rollback::way_back;
-use gonogo::core::standing::picture;
+use gonogo::core::rollback::{first_back, needed_by, way_back};
 use gonogo::core::state::{Run, StepProgress};
+use gonogo::core::status::{picture, unmet};
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 
 use super::oracle::{Oracle, Round, Seen, grows};
 
-/// How often things happened over all cases: a proof about nothing is none.
+/// How often things happened over all cases, since a rule that was never exercised is not proven.
 #[derive(Debug, Default)]
 pub struct Counts(pub BTreeMap<&'static str, u64>);
 
@@ -40,7 +40,7 @@ pub struct Harness<'a> {
     pub now: At,
     pub facts: Vec<Recorded>,
     pub oracle: Oracle,
-    /// The run as somebody would have it who reads the stored facts.
+    /// The run as a reader of the stored facts reconstructs it.
     replayed: Run,
     /// Jobs that left the program and have not answered.
     pub in_world: BTreeSet<JobKey>,
@@ -54,13 +54,13 @@ pub struct Harness<'a> {
     open: BTreeSet<StepId>,
     /// Since when a step's checks are being watched, by the facts alone.
     verifying: BTreeMap<StepId, At>,
-    /// Jobs a section began in its newest try, forward and back, with the cause of going back.
+    /// Jobs a section began in its newest attempt, forward and back, with the cause of going back.
     sections: BTreeMap<StepId, Section>,
     /// Soaks under way: up to when they were looked at, and for how long every guard was GO.
     soaks: BTreeMap<StepId, (At, Span)>,
     /// What each step has left in the world, by the facts alone.
     traces: BTreeMap<StepId, Trace>,
-    /// Steps whose newest try did its work to the end.
+    /// Steps whose newest attempt did its work to the end.
     worked: BTreeSet<StepId>,
     /// Steps that were told to stop and have not come to an end, or begun to go back.
     stopped: BTreeSet<StepId>,
@@ -68,7 +68,7 @@ pub struct Harness<'a> {
     pub counts: &'a mut Counts,
 }
 
-/// What tries of a step may have left in the world.
+/// What attempts of a step may have left in the world.
 #[derive(Clone, Copy, Default)]
 struct Trace {
     earlier: bool,
@@ -300,7 +300,7 @@ impl<'a> Harness<'a> {
         }
     }
 
-    /// Asks the core, as the driver does, and holds its answer against the rules.
+    /// Asks the core, as the driver does, and checks its answer against the rules.
     #[allow(clippy::needless_pass_by_value)] // an input is used up by being decided on
     fn input(&mut self, input: Input) -> Result<(), Refusal> {
         self.board.refresh(self.plan, &self.run, self.now);
@@ -360,6 +360,7 @@ impl<'a> Harness<'a> {
                 Effect::AdoptJob(key) => self.adopting.push_back(key),
             }
         }
+        self.the_frontier_holds();
         self.the_way_back_holds();
         self.the_write_pause_holds();
     }
@@ -491,7 +492,7 @@ impl<'a> Harness<'a> {
                 shut.push(gate);
             }
         }
-        // What would end the step at once never lets it begin, whatever the reason.
+        // A condition that would end the step at once never lets it begin, whatever reason is given.
         let mut unclear = Vec::new();
         for guard in &step.guards {
             let source = self.plan.condition(guard.condition).unwrap().source();
@@ -627,7 +628,7 @@ impl<'a> Harness<'a> {
         });
     }
 
-    /// I6: the answer of a job nobody waits for is written down, and that is all.
+    /// I6: an answer that no job waits for is recorded, and changes nothing else.
     fn late_changes_nothing(&mut self, key: &JobKey, decision: &Decision) {
         let awaited = match self.run.phase(&key.step) {
             StepProgress::Running(running) => running.key == *key,
@@ -862,7 +863,7 @@ impl<'a> Harness<'a> {
         self.counts.add(if step.verify.is_empty() { "done" } else { "done with checks" });
     }
 
-    /// A section goes back over exactly what it had begun, the newest first, and says truly whether nothing is left.
+    /// A section takes back exactly the jobs it had begun, the newest first, and says truly whether nothing is left.
     fn failed_rightly(&mut self, id: &StepId, why: &str, reverted: bool) {
         assert!(!why.trim().is_empty(), "{id} failed without a word");
         let step = self.plan.step(id).unwrap();
@@ -919,6 +920,43 @@ impl<'a> Harness<'a> {
         self.plan.step(step).unwrap().needs.iter().any(|need| need == base || self.needs(need, base))
     }
 
+    /// What is kept as facts arrive is what would be found among all steps.
+    fn the_frontier_holds(&self) {
+        let is_under_way = |phase: &StepProgress| {
+            matches!(phase, StepProgress::Running(_) | StepProgress::Verifying { .. } | StepProgress::InDoubt { .. })
+        };
+        let touched = self.run.touched().filter(|(_, progress)| is_under_way(&progress.phase));
+        assert!(self.run.under_way().map(|(id, _)| id).eq(touched.map(|(id, _)| id)));
+        let idle = |step: &&Step| !self.run.is_settled(&step.id) && !is_under_way(self.run.phase(&step.id));
+        let startable: Vec<&StepId> = self
+            .plan
+            .steps
+            .iter()
+            .filter(idle)
+            .filter(|step| unmet(&self.run, step).is_empty())
+            .map(|s| &s.id)
+            .collect();
+        let kept = self.run.startable(self.plan);
+        assert_eq!(kept.iter().map(|step| &step.id).collect::<Vec<_>>(), startable);
+        assert_eq!(self.run.first_startable(self.plan).map(|step| &step.id), startable.first().copied());
+        let first = match first_back(self.plan, &self.run) {
+            Some(Ok(back)) => (Some(back.step), None),
+            Some(Err(blocked)) => (None, Some(blocked.clone())),
+            None => (None, None),
+        };
+        let way = way_back(self.plan, &self.run);
+        let blocked = way.blocked_by.filter(|_| way.steps.is_empty());
+        assert_eq!(first, (way.steps.into_iter().next().map(|back| back.step), blocked));
+        for step in &self.plan.steps {
+            let rests = |id: &StepId| {
+                matches!(self.run.phase(id), StepProgress::Running(_))
+                    || self.has_effect(id) && self.plan.step(id).is_some_and(|step| !leaves_nothing(step))
+            };
+            let resting: Vec<StepId> = self.plan.resting_on(&step.id).into_iter().filter(rests).collect();
+            assert_eq!(needed_by(self.plan, &self.run, &step.id), resting, "{}", step.id);
+        }
+    }
+
     /// P6.
     fn the_way_back_holds(&mut self) {
         let way = way_back(self.plan, &self.run);
@@ -937,7 +975,7 @@ impl<'a> Harness<'a> {
         let undoing = |id: &&StepId| matches!(self.run.phase(id), StepProgress::Running(running) if running.key.direction == Direction::Undo);
         if !listed.iter().any(undoing) {
             assert_eq!(takes.span.0, expects.iter().flatten().map(|span| span.0).sum::<u64>());
-            // What says no time has a longest time at best.
+            // A step without an expected time has an upper limit at best.
             assert_eq!(takes.at_least || takes.only_bounded, expects.iter().any(Option::is_none));
         }
         for id in &listed {

@@ -1,4 +1,4 @@
-//! The promises of the core, held against chains of everything that can arrive: P2, P3, P4, P5 and P6.
+//! The promises of the core, checked on sequences of everything that can arrive: P2, P3, P4, P5 and P6.
 //!
 //! Thousands of short runs with right and wrong words, old and new pictures, good, bad, late and missing
 //! readings, answers that come too late, and crashes. After every input every rule is checked; what gates
@@ -119,7 +119,7 @@ enum Op {
     Adopt(u8, Ends),
     /// Everything goes well for one step, but for the job of that number.
     Onward(u8, Option<(u8, Ends)>),
-    /// A step fails, is tried again, and that try is lost in a crash and found not to have happened.
+    /// A step fails, is tried again, and that attempt is lost in a crash and found not to have happened.
     Relapse(u8),
     /// A step is started over whatever gate is shut.
     Over(u8),
@@ -218,7 +218,7 @@ fn reading(now: At, probe: u8, says: Says) -> Reading {
         Says::Bad => (now.0, Ok(value(probe, false))),
         Says::Null => (now.0, Ok(Value::map([("n", Value::Null), ("x", Value::Float(1.0)), ("ok", Value::Null)]))),
         Says::NotANumber => {
-            // What is no number must not pass for a very small one.
+            // NaN and infinity must not pass for a very small number.
             let x = if now.0 % 2 == 0 { f64::NAN } else { f64::NEG_INFINITY };
             let fields = [("n", Value::Int(1)), ("x", Value::Float(x)), ("ok", Value::Bool(true))];
             (now.0, Ok(Value::map(fields)))

@@ -1,5 +1,4 @@
-//! What the tests hold the core against: the raw readings, judged again from nothing in the most
-//! straightforward way.
+//! The oracle of the tests: it judges the raw readings again, independently of the core and in the simplest way.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A terminal with the real program in it: keys go in, a screen comes out, and it can be taken away.
+//! A terminal with the real program in it: keys go in, a screen comes out, and it can be closed.
 
 use std::ffi::OsStr;
 use std::io::{Read as _, Write};
@@ -123,7 +123,7 @@ impl Console {
         Self { master: Some(pair.master), writer, child, seen, reader: Some(reader) }
     }
 
-    /// Presses keys. A program that has just ended takes none, which the next look at the screen tells.
+    /// Presses keys. A program that has just ended takes none, which shows at the next look at the screen.
     pub fn press(&mut self, keys: &str) {
         if let Some(writer) = &mut self.writer {
             let _ = writer.write_all(keys.as_bytes()).and_then(|()| writer.flush());
@@ -199,7 +199,7 @@ impl Console {
     /// Takes the terminal away under the program, as a dropped connection does.
     pub fn hang_up(&mut self) {
         self.seen.0.lock().expect("not poisoned").closed = true;
-        // The answer to a key wakes the reader, which then lets go of its descriptor.
+        // The answer to a key wakes the reader, which then closes its descriptor.
         self.press("\x1b[B");
         if let Some(reader) = self.reader.take() {
             reader.join().expect("the reader ends");

@@ -1,4 +1,4 @@
-//! Crashes of the cockpit in the middle of a run, and an operator who finds out honestly what became of what.
+//! Crashes of the cockpit in the middle of a run, and an operator who checks on the servers what each job really did.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -163,12 +163,12 @@ impl Crashes {
             3..6 => Moment::AfterAnswer { nth, delay: Duration::from_millis(self.rng.random_range(0..250)) },
             6..9 => Moment::UnderWay { delay: Duration::from_millis(self.rng.random_range(0..1_500)) },
             9..11 => Moment::After(Duration::from_millis(self.rng.random_range(0..5_000))),
-            // Moments are spent soon on the way there; what is delicate comes late and is short.
+            // Other moments would be used up early in a run; the delicate steps come late and are short.
             _ => Moment::Delicate,
         }
     }
 
-    /// One run in a lab of its own, through as many crashes as come, to its end.
+    /// Drives one run in a lab of its own to its end, through any number of crashes.
     fn run(&mut self) {
         let place = Place::new();
         let up = place.gonogo(&["lab", "--up"]);
@@ -181,13 +181,13 @@ impl Crashes {
             let console = place.console(&args);
             let mut operator = if self.kills < self.wanted {
                 let moment = self.moment();
-                // Right in the middle of a section, which takes a tenth of a second.
+                // In the middle of a section, which takes a tenth of a second.
                 let middle = |number: &usize| (*number, Duration::from_millis(self.rng.random_range(5..150)));
                 let mut delicate: BTreeMap<usize, Duration> = self.sections.iter().map(middle).collect();
                 // Not always at the first that comes.
                 delicate.retain(|_, _| self.rng.random());
                 let back = Duration::from_millis(self.rng.random_range(5..1_500));
-                let mut operator = Operator::doomed(console, moment, delicate, back);
+                let mut operator = Operator::to_be_killed(console, moment, delicate, back);
                 if self.rng.random() {
                     let soon = Duration::from_millis(self.rng.random_range(0..60));
                     operator.stopping = Some((self.switch, soon));
@@ -310,7 +310,8 @@ impl Crashes {
             let (direction, job) = key_of(doubt);
             let found = match direction {
                 "do" => effect(world, &step, job),
-                // Taking back is the same done twice, but only the runbook's words do it: in part, and again.
+                // Taking back twice has the same effect as once, but only the runbook's statements do it: report half,
+                // and take back again.
                 _ => Effect::Half,
             };
             eprintln!("  {step} in doubt ({direction} {job}): {found:?}");
@@ -325,7 +326,7 @@ impl Crashes {
         if step == "switch-database" && reverted {
             assert_nothing_missing_in_old(world);
         }
-        // What is half taken back is taken back again, from wherever it stands.
+        // A step that was taken back in part is taken back again, from wherever it stands.
         let half_back = is_going_back(&log, &step)
             || step == "switch-database" && !reverted
             || step == "way-back-prepared" && !reverted && why.contains("half");
@@ -390,7 +391,7 @@ impl Crashes {
     }
 }
 
-/// Whatever of the journal was on the last screen is in the journal on disk.
+/// Every line of the journal on the last screen is in the journal on disk.
 fn assert_shown_is_recorded(place: &Place, operator: &Operator) {
     let text = String::from_utf8(place.gonogo(&["log"]).stdout).unwrap();
     let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");

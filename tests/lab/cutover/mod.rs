@@ -6,6 +6,9 @@
 mod console;
 mod crashes;
 mod operator;
+mod slow;
+#[path = "../../support/way_back.rs"]
+mod support;
 mod world;
 
 use std::collections::BTreeSet;
@@ -14,7 +17,13 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use console::Console;
+use gonogo::core::time::Span;
+use gonogo::driver::facts_of;
+use gonogo::journal::Store;
+use gonogo::runbook::{self, Options};
+use gonogo::words::about;
 use operator::{Goal, Operator, Stop};
+use support::said_and_took;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use world::{Remains, World, eventually};
@@ -120,6 +129,22 @@ impl Place {
         assert!(again.status.success() && said.contains(" 0 differ"), "{said}{again:?}");
     }
 
+    /// The way back of the newest run took what had been said of it right before, within what the forecast itself says
+    /// it may be off.
+    fn assert_back_as_forecast(&self) {
+        let reader = Store::open(&self.state()).unwrap().read_run(&self.run().parse().unwrap()).unwrap();
+        let facts = facts_of(&reader.tail(reader.head().unwrap().seq).unwrap()).unwrap();
+        let label = |name: &str| reader.meta().labels.get(name).cloned();
+        let set = serde_json::from_str(&label("set").unwrap()).unwrap();
+        let source = String::from_utf8(reader.runbook().unwrap()).unwrap();
+        let read = runbook::load_str("runbook.yaml", source, &Options { profile: label("profile"), set });
+        let plan = read.unwrap_or_else(|error| panic!("{}", error.render(false, 100))).plan;
+        let (said, took) = said_and_took(&plan, None, &facts);
+        let told = format!("said {}, took {took}", about(&said, true));
+        eprintln!("the way back: {told}");
+        assert!(took > Span::ZERO && !said.at_least && took <= said.latest(), "{told}");
+    }
+
     /// Directories of labs among the temporary files.
     fn lab_directories(&self) -> Vec<String> {
         std::fs::read_dir(self.path().join("tmp"))
@@ -187,7 +212,7 @@ fn assert_back_without_loss(world: &World) {
     let missing = world.missing();
     assert_eq!(missing.missing_in_old, 0, "{missing:?}");
     assert_eq!(world.address().0, world.var("old_address"));
-    // Customers come back as their resolvers forget.
+    // Customers come back as the old answers in their resolvers expire.
     let customers = eventually("customers are served by the old web service", Duration::from_secs(30), || {
         let customers = world.customers();
         (customers.new_web == 0 && customers.old_web > 0).then_some(customers)
@@ -234,6 +259,22 @@ fn the_switch_is_taken_back_without_loss() {
     assert_eq!(operator.leave(), 1);
     assert_eq!(place.lab_directories(), Vec::<String>::new());
     place.assert_intact();
+    place.assert_back_as_forecast();
+}
+
+#[test]
+fn the_way_back_takes_no_longer_than_was_said_from_earlier_steps_either() {
+    // Replication runs; and everything is ready for the switch. From behind the switch the test above goes back.
+    for from in [8, 13] {
+        let place = Place::new();
+        let mut operator = Operator::at(place.console(&QUICK));
+        assert_eq!(operator.drive(Goal::Step(from)), Stop::Reached, "{}", operator.last.text());
+        let taken = std::iter::from_fn(|| operator.take_back_first()).count();
+        assert!(taken > 1, "from step {from}: {taken}");
+        operator.end("r", "RUN ROLLED BACK");
+        assert_eq!(operator.leave(), 1);
+        place.assert_back_as_forecast();
+    }
 }
 
 #[test]
@@ -327,7 +368,7 @@ fn number<T: std::str::FromStr>(name: &str, usual: T) -> T {
 
 #[test]
 fn killed_at_random_nothing_is_lost_or_repeated() {
-    // A long test looks for new moments, a short one keeps to its own.
+    // A long test uses a random seed, a short one always the same.
     let seed = if std::env::var_os("GONOGO_KILLS").is_some() { rand::random() } else { 11 };
     crashes::kill_and_resume(number("GONOGO_KILLS", 8), number("GONOGO_SEED", seed));
 }

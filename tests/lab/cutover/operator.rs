@@ -1,4 +1,4 @@
-//! Somebody who reads the screen and presses keys. Knows the cockpit only by what it shows.
+//! An operator who reads the screen and presses keys. Knows the cockpit only by what it shows.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -145,7 +145,7 @@ impl Operator {
 
     /// The same, where the cockpit will be killed; sooner when one of the `delicate` steps is started, or a step is
     /// begun to be taken back.
-    pub fn doomed(
+    pub fn to_be_killed(
         console: Console,
         moment: Moment,
         delicate: BTreeMap<usize, Duration>,
@@ -160,7 +160,7 @@ impl Operator {
 
     /// Drives on, step after step, by what the screen says.
     pub fn drive(&mut self, goal: Goal) -> Stop {
-        // Progress is a step in another state, not a remark that comes and goes.
+        // Progress means that a step is in another state; remarks come and go.
         let mut since = Instant::now();
         let mut before = None;
         loop {
@@ -216,7 +216,7 @@ impl Operator {
         }
     }
 
-    /// Starts the step the cursor is on, as soon as its gates have been open for long enough.
+    /// Starts the selected step as soon as its gates have been open for long enough.
     pub fn start_here(&mut self) {
         let end = Instant::now() + PATIENCE;
         loop {

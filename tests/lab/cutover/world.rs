@@ -1,4 +1,4 @@
-//! The world as an operator can look at it without the cockpit: databases, DNS, the customers' memory.
+//! The world as an operator can see it without the cockpit: databases, DNS, the customers' records.
 
 use std::fs;
 use std::net::SocketAddr;

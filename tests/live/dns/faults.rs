@@ -1,4 +1,4 @@
-//! Servers that are silent, wrong, stale or of two minds: none of it is taken for the new value.
+//! Servers that are silent, wrong, stale or inconsistent: none of it is taken for the new value.
 
 use std::net::UdpSocket;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ const OLD: [u8; 4] = [192, 0, 2, 1];
 const NEW: [u8; 4] = [192, 0, 2, 9];
 const APP: &str = "app.example.test.";
 
-/// A probe that is good with whoever answers with [`NEW`].
+/// A probe for which a server is new when it answers with [`NEW`].
 fn app_of_fake() -> ProbeKind {
     probe("app.example.test", RecordType::A, &["192.0.2.1"], &["192.0.2.9"])
 }
@@ -148,7 +148,7 @@ async fn bytes_that_are_no_answer_are_told_by_name_or_waited_out() {
         answer
     });
     state_of(&another_question, "timeout").await;
-    // What is forged before the real answer does not keep it out.
+    // A forged datagram before the real answer does not replace it.
     let forged_first = Fake::start(|asked| {
         let real = asked.records([a(APP, 60, NEW)]);
         let mut forged = asked.records([a(APP, 60, OLD)]);

@@ -4,6 +4,8 @@ mod baselines;
 mod customers;
 mod expect;
 mod nginx;
+mod profile;
+mod secure;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -97,14 +99,14 @@ fn target(address: SocketAddr) -> Target {
 }
 
 fn at(url: &str) -> Target {
-    Target::Http(Http { url: url.to_owned(), connect: None, headers: BTreeMap::new() })
+    Target::Http(Http::of(url))
 }
 
 fn json(target: &str, path: &str) -> ProbeKind {
     ProbeKind::HttpJson(HttpJsonProbe {
         target: target.into(),
         path: path.to_owned(),
-        fields: BTreeMap::from([("n".to_owned(), FieldType::Int)]),
+        fields: BTreeMap::from([("n".to_owned(), FieldType::Int)]).into(),
         as_of: None,
         simulate: BTreeMap::new(),
     })
@@ -492,7 +494,7 @@ async fn https_with_a_trusted_authority() {
     });
     let by = |name: &str| {
         let url = format!("https://{name}:{}", address.port());
-        Target::Http(Http { url, connect: Some(address.to_string()), headers: BTreeMap::new() })
+        Target::Http(Http { connect: Some(address.to_string()), ..Http::of(url) })
     };
     let mut stage = Setting::default()
         .target("good", by("localhost"))

@@ -11,7 +11,7 @@ use gonogo::core::durations::{Durations, Typical};
 use gonogo::core::fact::{Ending, Fact, Mode};
 use gonogo::core::input::{Command, Confirmation};
 use gonogo::core::plan::Plan;
-use gonogo::core::standing::{StepState, picture, step_state, word};
+use gonogo::core::status::{StepState, picture, step_state, word};
 use gonogo::core::time::{At, Span};
 use gonogo::driver::{Engine, Opening, Turn};
 use gonogo::journal::{Holder, NewRun, RunId, Store, Writer};

@@ -10,7 +10,7 @@ use gonogo::core::fact::{Ending, FACT_VERSION, Fact, Recorded};
 use gonogo::core::ids::{Attempt, StepId};
 use gonogo::core::state::StepProgress;
 use gonogo::journal::{Holder, Ledger, NewRecord, NewRun, Sample};
-use gonogo::pace::Steer;
+use gonogo::pace::TimeControl;
 use gonogo::replay::{Recording, Replay, Report, verify};
 use gonogo::screen::{Block, Screen, UiState, project};
 use gonogo::session::RunSession;
@@ -335,21 +335,21 @@ fn keys_lead_from_decision_to_decision_and_say_where_there_is_no_further() {
     let story = Story::drive(3, 2, 300, false);
     let mut replay = Replay::new(story.recording(), me()).unwrap();
     let mut places = vec![replay.run().facts];
-    while replay.steer(Steer::NextDecision).is_ok() {
+    while replay.control_time(TimeControl::NextDecision).is_ok() {
         places.push(replay.run().facts);
     }
     assert!(places.len() > 5 && places.is_sorted_by(|a, b| a < b), "{places:?}");
     assert!(matches!(replay.run().ended, Some((_, Ending::Abandoned { .. }))));
     for place in places.iter().rev().skip(1).take(places.len() - 2) {
-        replay.steer(Steer::PreviousDecision).unwrap();
+        replay.control_time(TimeControl::PreviousDecision).unwrap();
         assert_eq!(replay.run().facts, *place);
     }
-    assert!(replay.steer(Steer::PreviousDecision).is_err_and(|why| why.contains("before")));
-    replay.steer(Steer::Step("look".into())).unwrap();
+    assert!(replay.control_time(TimeControl::PreviousDecision).is_err_and(|why| why.contains("before")));
+    replay.control_time(TimeControl::Step("look".into())).unwrap();
     assert!(matches!(replay.run().phase(&"look".into()), StepProgress::Running(_)));
-    replay.steer(Steer::End).unwrap();
-    assert!(replay.steer(Steer::Onward).is_err_and(|why| why.contains("ends here")));
-    assert!(replay.steer(Steer::Place("T+0:10".to_owned())).is_ok());
-    assert!(replay.steer(Steer::Place("nowhere".to_owned())).is_err());
-    assert!(replay.steer(Steer::Slower).is_err() && replay.steer(Steer::Faster).is_ok());
+    replay.control_time(TimeControl::End).unwrap();
+    assert!(replay.control_time(TimeControl::FastForward).is_err_and(|why| why.contains("ends here")));
+    assert!(replay.control_time(TimeControl::Place("T+0:10".to_owned())).is_ok());
+    assert!(replay.control_time(TimeControl::Place("nowhere".to_owned())).is_err());
+    assert!(replay.control_time(TimeControl::Slower).is_err() && replay.control_time(TimeControl::Faster).is_ok());
 }

@@ -47,7 +47,7 @@ fn a_replay_calls_no_network_and_starts_nothing() {
         for line in trace.lines() {
             let forks = ["fork(", "clone(", "clone3("].iter().any(|call| line.contains(call));
             assert!(!forks || line.contains("CLONE_THREAD") || line.contains("resumed"), "a process: {line}");
-            // A pair of ends of its own is how a thread wakes another; it leads nowhere.
+            // A socket pair within the process wakes a thread; it leads nowhere outside.
             for call in [" socket(", " connect(", " bind(", " listen(", " accept", "AF_INET"] {
                 assert!(!line.contains(call), "{args:?} calls the network: {line}");
             }
@@ -102,7 +102,7 @@ fn what_cannot_be_replayed_says_why() {
         (&["replay", "beef", "--plain"][..], 2, "no run \"beef\""),
         (&["replay", "7f3a", "--plain", "--at", "T+99:00:00"], 2, "outside the recording"),
         (&["replay", "7f3a", "--plain", "--at", "cpoy"], 2, "did you mean `copy`"),
-        (&["replay", "7f3a", "--plain", "--at", "1:2:3:4"], 2, "is no place in a run"),
+        (&["replay", "7f3a", "--plain", "--at", "1:2:3:4"], 2, "is not a place in a run"),
         (&["replay", "7f3a", "--plain", "--at", "99999"], 2, "there is no fact 99999"),
     ] {
         let (output, text) = run(&story, &[], args);

@@ -12,15 +12,15 @@ use gonogo::core::job::{Adoption, Direction, JobKey, Outcome, Stream};
 use gonogo::core::plan::{Plan, Step};
 use gonogo::core::reading::{Failure, Reading};
 use gonogo::core::server::{ServerIdentity, Servers};
-use gonogo::core::standing::{StepState, picture, step_state, stop_word, undo_word, word};
 use gonogo::core::state::StepProgress;
+use gonogo::core::status::{StepState, picture, step_state, stop_word, undo_word, word};
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 use gonogo::driver::{Engine, Opening, facts_of};
 use gonogo::journal::{Holder, Inline, NewRun, Notice, RunId, Store};
 use gonogo::replay::Recording;
 use gonogo::runbook::{Options, load_str};
-use gonogo::screen::{Guise, Overlay, Screen, Text, UiState, project};
+use gonogo::screen::{Overlay, Screen, ScreenMode, Text, UiState, project};
 use gonogo::session::RunSession;
 use gonogo::world::{SimulatedTime, World, WorldEvent};
 use rand::rngs::StdRng;
@@ -42,9 +42,9 @@ pub fn me() -> Who {
 /// A screen without what a replay shows differently: its own word, its pace, its keys and its conversation.
 pub fn bare(screen: Screen) -> Screen {
     let mut screen = screen;
-    screen.mode = Guise::Watch;
+    screen.mode = ScreenMode::Watch;
     screen.header.mode = String::new();
-    screen.header.passing = Text::default();
+    screen.header.shown_time = Text::default();
     screen.conversation = Text::default();
     screen.keys = Vec::new();
     screen

@@ -138,7 +138,7 @@ fn a_lost_terminal_ends_a_program_that_is_told_nothing() {
 #[test]
 #[cfg(target_os = "linux")]
 fn work_goes_on_after_the_terminal_is_lost_without_spinning() {
-    // A hang-up signal would end the exercise at once; ignored, only the loss speaks.
+    // A hang-up signal would end the exercise at once; it is ignored, so that only the loss of the terminal is noticed.
     let env = [("EXERCISE_WORK_MS", "3000")];
     let mut pty = Pty::start_with(&[r#"trap "" HUP; exec "$0""#], &env);
     pty.wait_for("READY 80x24");

@@ -11,7 +11,7 @@ enum Found {
     Foreign(Vec<String>),
 }
 
-/// No honest chain of re-exports is longer. A longer one is a circle.
+/// The longest chain of re-exports that is followed; real ones are shorter, and a longer one is a circle.
 const DEPTH: usize = 24;
 
 /// First segments that are types of the language and no packages.

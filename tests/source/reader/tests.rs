@@ -1,4 +1,4 @@
-//! The reader is read to: sources that would fool a search for text.
+//! Tests of the reader itself, with sources that would mislead a text search.
 
 use super::{Kind, Source};
 
@@ -74,7 +74,7 @@ fn patterns_are_told_from_expressions() {
     assert_eq!(one(text, Kind::Pattern), ["crate::Probe::Dns", "crate::Probe::Off", "crate::Probe::Tcp"]);
     assert!(one(text, Kind::Path).contains(&"crate::Probe::Tcp".to_owned()));
     assert!(!one(text, Kind::Path).contains(&"crate::Probe::Dns".to_owned()));
-    // In what a macro makes of its tokens nobody can tell.
+    // Where a macro decides what its tokens become, the kind of a name is unknown.
     assert_eq!(one("enum Probe { Tcp } fn f() { odd! { p => Probe::Tcp } }", Kind::Macro), ["crate::Probe::Tcp"]);
 }
 

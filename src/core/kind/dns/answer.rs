@@ -1,4 +1,4 @@
-//! What one name server answers, held against the old and the new values.
+//! What one name server answers, compared with the old and the new values.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,7 @@ pub enum AnswerState {
     NotImp,
     /// The server does not answer for the zone, or does not resolve.
     Lame,
-    /// What came makes no sense.
+    /// The reply is not a valid answer.
     Invalid,
     /// No answer.
     Timeout,
@@ -59,7 +59,7 @@ impl AnswerState {
         }
     }
 
-    /// Whether it says what the record is at this server, whatever that is.
+    /// Whether it shows the values of the record at this server: old, new or other.
     pub fn tells(self) -> bool {
         matches!(self, Self::New | Self::Old | Self::Mixed | Self::Stale | Self::Other | Self::Negative)
     }
@@ -72,20 +72,20 @@ pub struct Answer {
     pub state: AnswerState,
     /// Whether a value in it is an old one and no new one.
     pub holds_old: bool,
-    /// The values, for the eye.
+    /// The values, for display.
     pub values: String,
     /// Seconds for which it may be kept: the largest TTL on the way from the name to the values.
     pub ttl: Option<i64>,
     /// What else the server said, such as an extended error, or why there is no answer.
     pub note: String,
-    /// The instance that answered (NSID, RFC 5001); empty when it was not told.
+    /// The instance that answered (NSID, RFC 5001); empty when it was not given.
     pub instance: String,
     /// Whether the server has it at first hand (the AA bit) and not from a cache.
     pub is_authoritative: bool,
 }
 
 impl Answer {
-    /// An answer that tells nothing of the record.
+    /// An answer that says nothing about the record.
     pub fn without_values(state: AnswerState, note: impl Into<String>) -> Self {
         Self {
             state,

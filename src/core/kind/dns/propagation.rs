@@ -1,8 +1,8 @@
-//! What is known of one record's way through the DNS, put together from single answers.
+//! The state of one record's propagation through the DNS, built from single answers.
 //!
-//! The live and the simulated world both hand their answers in here, so a rehearsal judges as the day does. Every server
-//! is on its own clock: an answer counts for as long as it is young, and a server that falls silent is told by name while
-//! all that the others say stays known.
+//! The live and the simulated world both pass their answers in here, so a rehearsal judges as a live run does. Each
+//! server is judged by its own answers: an answer counts for a limited time, and a server that stops answering is named
+//! while the answers of all others still count.
 
 use crate::core::time::{At, Span};
 use crate::core::value::Value;
@@ -42,7 +42,7 @@ struct Resolver {
 #[derive(Clone, Debug)]
 pub struct Propagation {
     since: At,
-    /// How long an answer stands for what the server says.
+    /// How long an answer counts as what the server says.
     stands: Span,
     authorities: Vec<Authority>,
     resolvers: Vec<Resolver>,
@@ -53,8 +53,8 @@ pub struct Propagation {
 }
 
 impl Propagation {
-    /// Nothing has been heard yet. `stands` is how long an answer counts; `old_ttl` is the largest TTL, in seconds, that
-    /// the old values had before anybody looked, when the runbook tells it.
+    /// The state before any answer. `stands` is how long an answer counts; `old_ttl` is the largest TTL, in seconds, that
+    /// the old values had before the probe started, if the runbook gives it.
     pub fn new<'a>(
         now: At,
         stands: Span,
@@ -87,7 +87,7 @@ impl Propagation {
         let changed = differs(authority.newest.as_ref(), &answer);
         authority.newest = Some(Newest { asked, answer });
         match self.all_authorities(asked, AnswerState::New) {
-            // The newest of the answers that made it so: the switch was no later.
+            // The newest of the answers that completed the switch: it happened no later than this.
             Some(true) => self.new_since = self.new_since.or(Some(asked)),
             Some(false) => self.new_since = None,
             None => {}
@@ -224,7 +224,7 @@ impl Propagation {
         }
         let cache = &resolver.cache;
         let state = cache.judged(now, state);
-        // What it says of the time left means nothing when answers outlive it.
+        // A remaining TTL means nothing at a resolver that serves answers beyond their TTL.
         let counts_down = state != AnswerState::Stale;
         let left = |until: At| whole_seconds(until.since(now));
         let ttl = cache.kept_until().filter(|_| counts_down).map(left);
@@ -232,7 +232,8 @@ impl Propagation {
             AnswerState::New => Some(0),
             _ => cache.other_until().filter(|_| counts_down).map(left),
         };
-        // Before the authoritative servers are new, what has run out is fetched again as it was.
+        // While an authoritative server still serves old values, an expired entry may be fetched again with the old
+        // value.
         let eta = if state == AnswerState::New { Some(0) } else { remaining.filter(|_| all_new == Some(true)) };
         Seen { state, holds_old: cache.holds_old(now), ttl, remaining, eta }
     }
@@ -268,17 +269,17 @@ impl Counts {
         Self { old, new, unclear: total.saturating_sub(old + new), silent: count(&|seen| !seen.state.tells()), total }
     }
 
-    /// The count, unless there is nobody to be counted.
+    /// The count; `None` when there are no resolvers.
     fn any(&self, count: u64) -> Option<u64> {
         (self.total > 0).then_some(count)
     }
 
-    /// Whoever gives no clear answer may hold an old value.
+    /// Resolvers with an old value. Unknown while one of them is unclear, since that one may hold an old value.
     fn old(&self) -> Option<u64> {
         self.any(self.old).filter(|_| self.unclear == 0)
     }
 
-    /// Whoever gives no clear answer may hold a new value, but then there are only more of them.
+    /// Resolvers with the new values, at least. Unknown only while none is new and one is unclear.
     fn fresh(&self) -> Option<u64> {
         self.any(self.new).filter(|new| *new > 0 || self.unclear == 0)
     }

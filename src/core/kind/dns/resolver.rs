@@ -1,7 +1,7 @@
-//! What the answers of one resolver tell of the caches behind its address.
+//! What the answers of one resolver show about the caches behind its address.
 //!
-//! Behind one address there may be many caches, and each question meets one of them: one new answer proves little. So an
-//! old answer is held against the resolver for as long as its TTL says, or until enough answers in a row were new.
+//! Behind one address there may be many caches, and each question reaches one of them, so one new answer proves little.
+//! An old answer therefore counts until its TTL has run out, or until enough answers in a row were new.
 
 use std::collections::VecDeque;
 
@@ -12,16 +12,17 @@ use super::answer::{Answer, AnswerState};
 /// How many of the newest answers are looked at. When so many in a row are new, at most one cache in twenty still holds
 /// something else, with a confidence of 95 %.
 const WINDOW: usize = 60;
-/// The rule of three: with 95 % confidence, what was not met in `n` tries is no more often than `3 / n` (Hanley and
-/// Lippman-Hand, 1983).
+/// The rule of three: what did not occur in `n` tries has, with 95 % confidence, a probability of at most `3 / n`
+/// (Hanley and Lippman-Hand, 1983).
 const RULE_OF_THREE: f64 = 3.0;
-/// How many of the newest answers must say the same before an older one no longer makes it `mixed`.
+/// How many of the newest answers must say the same before an older one no longer makes the state `mixed`.
 const RECENT: usize = 6;
 /// How many times in a row the same TTL must be seen until it is taken for one that does not count down.
 const SAME: usize = 4;
 /// The time that those answers must lie apart at the least: within a second, an honest TTL stays the same.
 const APART: Span = Span::secs(3);
-/// How much later than promised an old answer may be met: TTLs are whole seconds, and the next question takes its time.
+/// How long after its TTL an old answer may still be seen: TTLs are whole seconds, and the next question takes its
+/// time.
 const SLACK: Span = Span::secs(2);
 
 /// One answer.
@@ -29,7 +30,7 @@ const SLACK: Span = Span::secs(2);
 struct Sample {
     is_new: bool,
     holds_old: bool,
-    /// Until when the cache that was met keeps it.
+    /// Until when the cache that answered keeps it.
     until: Option<At>,
 }
 
@@ -48,9 +49,9 @@ pub(super) struct Cache {
     /// The newest answers, the last one last.
     newest: VecDeque<Sample>,
     still: Option<Still>,
-    /// When something was last met that is not new.
+    /// When an answer that is not new was last seen.
     met: Option<At>,
-    /// What the TTL says is not to be relied on: an answer was past its time, or said so.
+    /// Whether its TTLs cannot be relied on: an answer was served beyond its TTL, or was marked stale.
     is_stale: bool,
 }
 
@@ -70,13 +71,13 @@ impl Cache {
             }
             return;
         }
-        // Until the switch, old values are fetched again and again. Only a promise made after it can be broken.
+        // Until the switch, old values are fetched again and again. Only a TTL given after it can be exceeded.
         let since_switch = switched.is_some_and(|since| self.met.is_some_and(|met| met >= since));
         let broken = since_switch
             && promised.is_some_and(|promised| asked >= promised && until.unwrap_or(asked) > promised.plus(SLACK));
         self.is_stale |= broken || answer.state == AnswerState::Stale;
         self.met = Some(asked);
-        // Whoever has the record at first hand tells its full TTL each time.
+        // An authoritative server answers with the full TTL each time.
         self.still = answer.ttl.filter(|ttl| *ttl > 0 && !answer.is_authoritative).map(|ttl| match self.still {
             Some(still) if still.ttl == ttl && asked.since(still.last) < seconds(ttl) => {
                 Still { last: asked, times: still.times + 1, ..still }

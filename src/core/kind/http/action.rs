@@ -114,6 +114,5 @@ phases:
         reversibility: lossless
         expect: 5s
 "#;
-    const RIGHTS: &'static str =
-        "Whatever the web service asks for; credentials go into the `headers` of its target as secrets.";
+    const RIGHTS: &'static str = "Whatever the web service asks for; credentials go into `basic_auth` or the `headers` of its target as secrets.";
 }

@@ -8,4 +8,4 @@ pub mod request;
 pub use action::HttpAction;
 pub use expect::HttpExpect;
 pub use probe::HttpProbe;
-pub use request::{Method, RequestKind};
+pub use request::{Method, ProfileRequest};

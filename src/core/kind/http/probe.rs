@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::expect::HttpExpect;
-use super::request::{Method, RequestKind, default_path};
+use super::request::{Method, ProfileRequest, default_path, get, is_get};
 use crate::core::ids::TargetId;
 use crate::core::kind::spec::{AskedRequests, CheckContext, Complaint, Curve, ProbeDoc, ProbeSpec, TargetUse};
 use crate::core::syntax::is_word;
@@ -42,9 +42,17 @@ pub struct HttpProbe {
     /// What an answer must be like to count as a success; any 2xx when absent.
     #[serde(default, skip_serializing_if = "HttpExpect::is_default")]
     pub expect: HttpExpect,
-    /// How many of the newest answers on each side the figures are made of. 120 when absent.
+    /// Several kinds of request by name, in place of `path`, `method`, `headers`, `body` and `expect`. In each round one of them
+    /// is sent to every side, as their weights say. Each is measured and judged for itself: its figures are
+    /// `SIDE.NAME.p95` and so on, and nothing is pooled.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub requests: BTreeMap<String, ProfileRequest>,
+    /// How many of the newest answers on each side the figures are made of; of each kind of request. 120 when absent.
     #[serde(default = "default_window")]
     pub window: u32,
+    /// The time over which a request counts as slow in `SIDE.total.slow`, as a failed one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_over: Option<Span>,
     /// Whether each request gets a connection of its own.
     #[serde(default)]
     pub connections: Connections,
@@ -117,16 +125,13 @@ impl HttpProbe {
             headers: BTreeMap::new(),
             body: None,
             expect: HttpExpect::default(),
+            requests: BTreeMap::new(),
             window: default_window(),
+            slow_over: None,
             connections: Connections::default(),
             baseline: None,
             judge_over: None,
         }
-    }
-
-    /// The name of its only kind of request.
-    pub fn request_name(&self) -> &str {
-        &self.path
     }
 
     /// How many requests on each side one judgement against the baseline is made over.
@@ -134,15 +139,53 @@ impl HttpProbe {
         self.judge_over.unwrap_or(JUDGE_OVER)
     }
 
-    /// Its only kind of request.
-    pub fn request(&self) -> RequestKind {
-        RequestKind {
+    /// Whether it sends several kinds of request, whose figures stand apart.
+    pub fn is_profile(&self) -> bool {
+        !self.requests.is_empty()
+    }
+
+    /// Its kinds of request, with the names under which they are measured. The only one is named by its path.
+    pub fn kinds(&self) -> Vec<(String, ProfileRequest)> {
+        if self.is_profile() {
+            return self.requests.iter().map(|(name, request)| (name.clone(), request.clone())).collect();
+        }
+        let only = ProfileRequest {
             path: self.path.clone(),
             method: self.method,
             headers: self.headers.clone(),
             body: self.body.clone(),
             expect: self.expect.clone(),
-        }
+            weight: 1,
+        };
+        vec![(self.path.clone(), only)]
+    }
+
+    /// How many of the newest requests of one kind to one side matter to a reading.
+    pub fn kept(&self) -> u32 {
+        // A verdict is made over a whole window that began at any time.
+        let judged = self.baseline.as_ref().map_or(0, |_| self.judged_over().saturating_mul(2));
+        self.window.max(judged)
+    }
+
+    /// How many rounds it takes until every kind of request was sent `count` times to each side.
+    pub fn rounds(&self, count: u32) -> u32 {
+        let weights = || self.requests.values().map(|request| request.weight.max(1));
+        let all = weights().fold(0, u32::saturating_add);
+        let rounds = weights().map(|weight| (u64::from(count) * u64::from(all)).div_ceil(weight.into()));
+        rounds.max().map_or(count, |rounds| u32::try_from(rounds).unwrap_or(u32::MAX))
+    }
+
+    /// Each kind of request on each side: the name on screen, the path of its figures in a reading, and the name of the side.
+    pub fn series(&self) -> Vec<(String, String, &str)> {
+        let of_side = |side: &'_ String| -> Vec<(String, String)> {
+            if !self.is_profile() {
+                return vec![(side.clone(), side.clone())];
+            }
+            self.requests.keys().map(|name| (format!("{side} {name}"), format!("{side}.{name}"))).collect()
+        };
+        let all =
+            self.sides.keys().flat_map(|side| of_side(side).into_iter().map(move |(name, path)| (name, path, side)));
+        all.map(|(name, path, side)| (name, path, side.as_str())).collect()
     }
 
     /// What requests to a side are sent over.
@@ -152,15 +195,6 @@ impl HttpProbe {
             HttpSide::With(settings) => settings.connections.unwrap_or(self.connections),
         }
     }
-}
-
-fn get() -> Method {
-    Method::Get
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
-fn is_get(method: &Method) -> bool {
-    *method == Method::Get
 }
 
 fn default_window() -> u32 {
@@ -193,7 +227,12 @@ impl ProbeSpec for HttpProbe {
     }
 
     fn shape(&self) -> Shape {
-        Shape::Record(self.sides.keys().map(|side| side_field(side)).chain([verdict_field(WORST)]).collect())
+        let names: Vec<&str> = self.requests.keys().map(String::as_str).collect();
+        let side = |name: &String| match names.as_slice() {
+            [] => side_field(name),
+            names => profile_field(name, names),
+        };
+        Shape::Record(self.sides.keys().map(side).chain([verdict_field(WORST)]).collect())
     }
 
     fn check(&self, _: &CheckContext<'_>) -> Vec<Complaint> {
@@ -221,19 +260,37 @@ impl ProbeSpec for HttpProbe {
             found.push(Complaint::value(&["judge_over"], "so few requests can never pass", label));
         }
         found.extend(self.expect.check(&["expect"], self.method == Method::Head));
+        found.extend(self.check_profile());
         if self.window == 0 {
             found.push(Complaint::value(&["window"], "`window` is empty", "expected at least 1"));
         }
         found
     }
 
-    fn warnings(&self, _: Span) -> Vec<Complaint> {
-        let acts = (!self.method.is_safe()).then(|| acts(self.method, &["method"]));
-        acts.into_iter().collect()
+    fn warnings(&self, every: Span) -> Vec<Complaint> {
+        let mut found = Vec::new();
+        let mut methods = vec![(self.method, vec!["method"])];
+        methods.extend(self.requests.iter().map(|(name, of)| (of.method, vec!["requests", name, "method"])));
+        found.extend(methods.iter().filter(|(method, _)| !method.is_safe()).map(|(method, path)| acts(*method, path)));
+        found.extend(self.too_slow(every));
+        found
+    }
+
+    fn path_warning(&self, path: &str) -> Option<(String, String)> {
+        let (_, figure) = path.rsplit_once('.')?;
+        let least = match figure {
+            "p99" => 100,
+            "p95" => 20,
+            _ => return None,
+        };
+        (self.window < least).then(|| {
+            let message = format!("{figure} over {} requests is the slowest of them", self.window);
+            (message, format!("say `window: {least}` or more in the probe, or ask for another percentile"))
+        })
     }
 
     fn curves(&self) -> Vec<Curve> {
-        self.sides.keys().map(|side| Curve { name: side.clone(), path: format!("{side}.last") }).collect()
+        self.series().into_iter().map(|(name, path, _)| Curve { name, path: format!("{path}.last") }).collect()
     }
 
     fn sides(&self) -> Vec<(&str, &TargetId)> {
@@ -241,27 +298,99 @@ impl ProbeSpec for HttpProbe {
     }
 
     fn window(&self) -> u32 {
-        // A verdict is made over a whole window that began at any time.
-        let judged = self.baseline.as_ref().map_or(0, |_| self.judged_over().saturating_mul(2));
-        self.window.max(judged)
+        self.rounds(self.kept())
     }
 
     fn requests(&self) -> Option<AskedRequests<'_>> {
-        let asked =
-            Self { sides: BTreeMap::new(), window: default_window(), baseline: None, judge_over: None, ..self.clone() };
+        let asked = Self {
+            sides: BTreeMap::new(),
+            window: default_window(),
+            slow_over: None,
+            baseline: None,
+            judge_over: None,
+            ..self.clone()
+        };
         let connections = match self.connections {
             Connections::Fresh => "on fresh connections",
             Connections::Kept => "on kept connections",
         };
+        let kinds = self.kinds();
         Some(AskedRequests {
             sides: self.sides.keys().map(String::as_str).collect(),
-            names: vec![self.request_name().to_owned()],
-            asks: vec![self.request().told(connections)],
+            names: kinds.iter().map(|(name, _)| name.clone()).collect(),
+            asks: kinds
+                .iter()
+                .map(|(name, request)| {
+                    let name = if self.is_profile() { format!("{name}: ") } else { String::new() };
+                    name + &request.told(connections)
+                })
+                .collect(),
             // Nothing in it fails to be written as JSON.
             asked: serde_json::to_string(&asked).unwrap_or_default(),
             baseline: self.baseline.as_deref(),
             judge_over: self.judged_over(),
         })
+    }
+}
+
+/// What the rounds of a probe come to that a side has beside its requests.
+const BESIDE_REQUESTS: [&str; 4] = ["verdict", "needs", "next_in", "why"];
+/// Figures that look back further than this tell of another time.
+const LONG_WINDOW: Span = Span::secs(30 * 60);
+
+impl HttpProbe {
+    fn check_profile(&self) -> Vec<Complaint> {
+        let mut found = Vec::new();
+        if !self.is_profile() {
+            return found;
+        }
+        let plain = [
+            ("path", self.path != default_path()),
+            ("method", self.method != Method::Get),
+            ("headers", !self.headers.is_empty()),
+            ("body", self.body.is_some()),
+            ("expect", !self.expect.is_default()),
+        ];
+        for (key, _) in plain.into_iter().filter(|(_, said)| *said) {
+            let message = format!("`{key}` says nothing about any of the `requests`");
+            found.push(Complaint::key(&[key], message, "expected it under each of the requests"));
+        }
+        for (name, request) in &self.requests {
+            if !is_word(name) {
+                let label = "expected letters, digits and `_`";
+                found.push(Complaint::key(&["requests", name], "this cannot name a request", label));
+            } else if BESIDE_REQUESTS.contains(&name.as_str()) {
+                let label = "the reading has a field of this name";
+                found.push(Complaint::key(&["requests", name], "this cannot name a request", label));
+            }
+            found.extend(request.expect.check(&["requests", name, "expect"], request.method == Method::Head));
+        }
+        found
+    }
+
+    /// Windows that take so long to fill at this pace that they tell of another time.
+    fn too_slow(&self, every: Span) -> Vec<Complaint> {
+        let lasts = |count: u32| Span(every.0.saturating_mul(self.rounds(count).into()));
+        let pace = if self.is_profile() {
+            format!("one of {} requests every {every}", self.requests.len())
+        } else {
+            format!("one request every {every}")
+        };
+        let help = "say a shorter `every`, or a smaller number";
+        let mut found = Vec::new();
+        if lasts(self.window) > LONG_WINDOW {
+            let message = format!("the window of {} requests looks back {}", self.window, lasts(self.window));
+            let label = format!("at {pace} it takes that long to fill, and to forget");
+            found.push(Complaint::value(&["window"], message, label).help(help));
+        }
+        if self.baseline.is_some() && lasts(self.judged_over()) > LONG_WINDOW {
+            let (over, lasts) = (self.judged_over(), lasts(self.judged_over()));
+            let message = format!("a verdict over {over} requests takes {lasts}");
+            let path = if self.judge_over.is_some() { "judge_over" } else { "baseline" };
+            let label = format!("at {pace} it takes that long from one verdict to the next");
+            found.push(Complaint::value(&[path], message, label).help(help));
+        }
+        found
     }
 }
 
@@ -303,6 +432,13 @@ fn judged_fields() -> Vec<Field> {
     ]
 }
 
+/// A side of a profile: its requests, and what is worst.
+fn profile_field(name: &str, requests: &[&str]) -> Field {
+    let mut fields: Vec<Field> = requests.iter().map(|request| side_field(request)).collect();
+    fields.extend(judged_fields().into_iter().filter(|field| BESIDE_REQUESTS.contains(&field.name.as_str())));
+    Field::new(name, Shape::Record(fields), "figures of this side, a record for each kind of request")
+}
+
 fn side_field(name: &str) -> Field {
     let none = "nothing in the window was a success";
     let percentile = |name: &str, doc| Field::new(name, Shape::Float, doc).unit("milliseconds").null(none);
@@ -318,6 +454,9 @@ fn side_field(name: &str) -> Field {
     let total = vec![
         Field::new("requests", Shape::Int, "requests that have ended").unit("requests"),
         Field::new("failed", Shape::Int, "requests that have failed").unit("requests"),
+        Field::new("slow", Shape::Int, "requests that took longer than `slow_over`, or failed")
+            .unit("requests")
+            .null("the probe does not say `slow_over`"),
     ];
     let mut figures = vec![
         percentile("p50", "median over the window"),
@@ -341,7 +480,7 @@ fn side_field(name: &str) -> Field {
         Field::new(
             "common_failure",
             Shape::Text,
-            "the most common failure in the window: `not_sent`, `lookup`, `refused`, `unreachable`, `connect_timeout`, `tls`, `timeout`, `unfinished`, `closed`, `no_http`, `head_too_long`, `body_too_long`, `compression_bomb`, `encoding`, `status`, `redirect`, `location`, `text`, `header` or `json`; empty when nothing failed",
+            "the most common failure in the window: `not_sent`, `lookup`, `refused`, `unreachable`, `connect_timeout`, `proxy`, `tls`, `timeout`, `unfinished`, `closed`, `no_http`, `head_too_long`, `body_too_long`, `compression_bomb`, `encoding`, `status`, `redirect`, `location`, `text`, `header` or `json`; empty when nothing failed",
         ),
         Field::new("address", Shape::Text, "address and port of the newest connection").null("there was none yet"),
         Field::new(
@@ -351,6 +490,11 @@ fn side_field(name: &str) -> Field {
         )
         .unit("changes"),
         Field::new("moved", Shape::Text, "the newest such change, `OLD → NEW`; empty when there was none"),
+        Field::new(
+            "unreached",
+            Shape::Text,
+            "other addresses of the name that were tried first in the newest request and could not be reached, such as `192.0.2.1:443 refused`; empty when the first was",
+        ),
         Field::new("protocol", Shape::Text, "protocol of the newest answer, `HTTP/1.1` or `HTTP/2`")
             .null("the newest request was not answered"),
         Field::new("phases", Shape::Record(phases), "the parts of a request, each as the median over the window"),
@@ -378,7 +522,7 @@ phases:
         expect: 1m
         reversibility: free
 "#;
-    const RIGHTS: &'static str = "Whatever the web service asks for; credentials go into the `headers` of its target as secrets. With a `method` other than GET and HEAD it acts on the service.";
+    const RIGHTS: &'static str = "Whatever the web service asks for; credentials go into `basic_auth` or the `headers` of its target as secrets. With a `method` other than GET and HEAD it acts on the service.";
 
     fn fields() -> Vec<Field> {
         vec![side_field("SIDE"), verdict_field(WORST)]

@@ -1,4 +1,4 @@
-//! Jobs under way: what they say, how they are stopped, and the watcher that keeps a command running without a cockpit.
+//! Jobs under way: what they print, how they are stopped, and the shim that keeps a command running without a cockpit.
 
 use tokio::sync::watch;
 
@@ -11,7 +11,7 @@ pub(in crate::world::live) mod unwatched;
 
 pub(in crate::world::live) use report::Reporter;
 
-/// Ends when the job is asked to stop; never when nobody can ask any more.
+/// Ends when the job is asked to stop; never ends when nobody can ask any more.
 pub(in crate::world::live) async fn wait_for_stop(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|asked| *asked).await.is_err() {
         std::future::pending::<()>().await;

@@ -1,4 +1,4 @@
-//! Where everything the live world has to say waits for the driver.
+//! The queue of everything that the live world reports to the driver.
 //!
 //! Bounded by construction: one reading per probe (the latest), a limited number of lines with a count of
 //! what was dropped, and outcomes, of which there is one per job and which are never dropped.
@@ -37,7 +37,7 @@ struct Inner {
 }
 
 impl Outbox {
-    /// Puts a reading in the place of its probe; one that nobody has fetched is replaced.
+    /// Replaces the reading of its probe, if the driver has not fetched that yet.
     pub(in crate::world::live) fn reading(&self, reading: Reading) {
         let mut inner = self.inner();
         let probe = reading.probe.clone();
@@ -89,7 +89,7 @@ impl Outbox {
             if let Some(event) = self.inner().pop() {
                 return event;
             }
-            // There is one reader, and a bell rung before this is kept: nothing is missed.
+            // There is one reader, and a notification sent before this is kept, so none is missed.
             self.bell.notified().await;
         }
     }

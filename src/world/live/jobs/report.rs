@@ -1,4 +1,4 @@
-//! What a job says while it runs.
+//! What a job reports while it runs.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -43,7 +43,7 @@ impl Reporter {
         self.told(Stream::Out, told);
     }
 
-    /// A line that is harmless already.
+    /// Reports a line that is clean already.
     pub(in crate::world::live) fn told(&self, stream: Stream, line: String) {
         if let (Some(shared), Some(key)) = (&self.shared, &self.key) {
             shared.outbox.line(key, stream, line);

@@ -1,8 +1,8 @@
 //! The watcher of one command: a process of its own (`gonogo run-job DIR`) that outlives the cockpit.
 //!
-//! It runs the command in its own session, keeps what it prints, enforces its limit and writes down how it
-//! ended, whether or not a cockpit is still there to see it. It takes its orders from standard input, because
-//! they hold secrets, and never writes a secret to disk.
+//! It runs the command in its own session, keeps what it prints, enforces its limit and records how it ended, whether
+//! or not a cockpit is still there to see it. The request comes through standard input, because it holds secrets, and
+//! no secret is ever written to disk.
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -21,8 +21,8 @@ use crate::world::live::secrets::mask::{Masker, StreamMask};
 
 /// Time between TERM and KILL.
 pub(in crate::world::live) const PATIENCE: Duration = Duration::from_secs(5);
-/// How long what is still in the pipes is waited for after the command has ended: a child of it that keeps
-/// them open does not hold up the step.
+/// How long the rest of the output is waited for after the command has ended: a child that keeps the pipes open must
+/// not hold up the step.
 const DRAIN: Duration = Duration::from_millis(500);
 /// Bytes read at a time.
 const PIECE: usize = 64 * 1024;
@@ -33,7 +33,7 @@ pub fn main(dir: &Path) -> i32 {
     match watch_over(dir) {
         Ok(()) => 0,
         Err(what) => {
-            // Nobody may be listening any more.
+            // Nobody may be reading any more.
             let _ = writeln!(std::io::stderr(), "{what}");
             1
         }
@@ -41,12 +41,12 @@ pub fn main(dir: &Path) -> i32 {
 }
 
 fn watch_over(dir: &Path) -> Result<(), String> {
-    // Out of reach of the terminal: neither its hang-up nor Ctrl-C. Fails only if it is so already.
+    // Detaches from the terminal's hang-up and Ctrl-C. Fails only if that was done before.
     let _ = rustix::process::setsid();
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let mut bytes = Vec::new();
     std::io::stdin().read_to_end(&mut bytes).map_err(|err| format!("cannot read the request: {err}"))?;
-    // Cut short when the cockpit died while writing: then nothing is started.
+    // The request is incomplete when the cockpit died while writing it; then nothing is started.
     let request: CommandRequest = serde_json::from_slice(&bytes).map_err(|_| "the request is incomplete".to_owned())?;
     drop(bytes);
     let spool = Spool::new(dir, &request.key);
@@ -60,7 +60,7 @@ fn watch_over(dir: &Path) -> Result<(), String> {
         .build()
         .map_err(|err| format!("cannot start: {err}"))?;
     let exit = runtime.block_on(run(&request, &spool, &mut traces));
-    // Threads that may hang in a write to a dead disk are not waited for.
+    // Does not wait for threads that may hang in a write to a dead disk.
     runtime.shutdown_background();
     spool.end(&exit).map_err(|err| format!("cannot write the result to {}: {err}", dir.display()))
 }
@@ -79,7 +79,7 @@ async fn run(request: &CommandRequest, spool: &Spool, traces: &mut Traces) -> Ex
     };
     let group = child.id().and_then(|id| i32::try_from(id).ok());
     traces.command = group.map(Process::of);
-    // Without this note a later cockpit only knows less.
+    // If this note cannot be written, a later cockpit only knows less.
     let _ = spool.update(traces);
     let (ended, end) = watch::channel(false);
     let out = keep(child.stdout.take(), spool, Stream::Out, masker.clone(), end.clone());
@@ -164,7 +164,7 @@ async fn guard(
 
 fn hit(group: Option<i32>, signal: Signal) {
     if let Some(group) = group.and_then(Pid::from_raw) {
-        // Gone already is as good.
+        // A process that is gone already is fine.
         let _ = kill_process_group(group, signal);
     }
 }

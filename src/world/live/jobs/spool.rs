@@ -1,7 +1,7 @@
 //! What a command leaves on disk, written by its watcher ([`super::shim`]) and read by every cockpit.
 //!
-//! In `<run>/output`, all with mode 0600: `KEY.out` and `KEY.err` with what it printed (secrets masked),
-//! `KEY.pid` with who watches it, and, once it has ended, `KEY.exit`. None of them holds a secret.
+//! In `<run>/output`, all with mode 0600: `KEY.out` and `KEY.err` with what it printed (secrets masked), `KEY.pid` with
+//! its watcher's process, and, once it has ended, `KEY.exit`. None of them holds a secret.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -30,11 +30,11 @@ pub(in crate::world::live) struct CommandRequest {
     pub(in crate::world::live) cwd: Option<String>,
     /// Longest run time in milliseconds.
     pub(in crate::world::live) limit: u64,
-    /// What must not reach the disk, with what stands there instead.
+    /// Secrets that must not reach the disk, each with the text that replaces it.
     pub(in crate::world::live) needles: Vec<(Vec<u8>, String)>,
 }
 
-/// One process, told apart from a later one with the same number.
+/// A process, distinguished from a later one with the same number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::world::live) struct Process {
     /// Its number.
@@ -48,9 +48,9 @@ pub(in crate::world::live) struct Process {
 pub(in crate::world::live) enum Life {
     /// It is.
     Alive,
-    /// It is not, or its number belongs to another.
+    /// It is gone, or its number belongs to another process.
     Gone,
-    /// There is a process of that number, and no way to tell whether it is the one.
+    /// A process of that number exists, but whether it is the same one cannot be told.
     Unclear,
 }
 
@@ -131,8 +131,8 @@ impl Spool {
         })
     }
 
-    /// Says who watches, once and for all: fails when somebody already did. Whoever comes second sees the
-    /// whole note of the first.
+    /// Records the watcher, once: fails when one is recorded already. A second watcher always sees the complete note of
+    /// the first.
     pub(in crate::world::live) fn claim(&self, traces: &Traces) -> io::Result<()> {
         let draft = self.draft(&format!("pid.{}", std::process::id()), &serde_json::to_vec(traces)?)?;
         // Unlike a rename, a link does not replace what is there.
@@ -142,8 +142,8 @@ impl Spool {
         File::open(&self.dir)?.sync_all()
     }
 
-    /// Whether this job was never started, and from now on never will be: proven by the claim, which a watcher that
-    /// is only now coming up gives way to. What cannot be read is an error, not a no.
+    /// Whether this job was never started and never will be. The claim proves it, since a watcher that starts later
+    /// gives way to it. A file that cannot be read is an error, not a no.
     pub(in crate::world::live) fn never_started(&self) -> io::Result<bool> {
         match self.claim(&Traces::default()) {
             Ok(()) => Ok(true),
@@ -155,7 +155,7 @@ impl Spool {
         }
     }
 
-    /// Replaces who watches.
+    /// Replaces the recorded watcher.
     pub(in crate::world::live) fn update(&self, traces: &Traces) -> io::Result<()> {
         self.replace("pid", &serde_json::to_vec(traces)?)
     }
@@ -165,7 +165,7 @@ impl Spool {
         self.replace("exit", &serde_json::to_vec(exit)?)
     }
 
-    /// Who watches; `None` when nobody ever did.
+    /// The recorded watcher; `None` when there never was one.
     pub(in crate::world::live) fn traces(&self) -> io::Result<Option<Traces>> {
         read(&self.path("pid"))
     }
@@ -175,7 +175,7 @@ impl Spool {
         read(&self.path("exit"))
     }
 
-    /// Whole or not at all, also after a power cut.
+    /// Replaces the file completely or not at all, even at a power failure.
     fn replace(&self, what: &str, bytes: &[u8]) -> io::Result<()> {
         let draft = self.draft(what, bytes)?;
         fs::rename(&draft, self.path(what))?;

@@ -1,7 +1,7 @@
 //! Follows the spool files of a command and passes on as many lines as a person can read.
 //!
-//! Memory is bounded whatever is printed: long lines are cut, and when lines come faster than [`RATE`] the
-//! newest are shown and the others counted. The files have them all.
+//! Memory is bounded whatever is printed: long lines are cut, and when lines come faster than [`RATE`] the newest are
+//! shown and the others counted. The files hold all of them.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -125,7 +125,7 @@ impl Follow {
             self.file = File::open(&self.path).ok();
             if let Some(file) = self.file.as_mut().filter(|_| self.from_end) {
                 let size = file.metadata().map_or(0, |metadata| metadata.len());
-                // A line cut at its start is better than none.
+                // A line without its beginning is better than none.
                 let _ = file.seek(SeekFrom::Start(size.saturating_sub(REACH_BACK)));
             }
         }
@@ -159,7 +159,7 @@ impl Follow {
 
 /// Splits `new` into lines and keeps the newest `most` of them.
 fn split(new: &[u8], open: &mut Vec<u8>, cut: &mut u64, most: usize, lines: &mut VecDeque<Line>, dropped: &mut u64) {
-    // The lines nobody will see are counted and not built.
+    // Lines beyond the limit are only counted, not built.
     let start = new.iter().rev().enumerate().filter(|&(_, &byte)| byte == b'\n').nth(most);
     let start = start.map_or(0, |(from_end, _)| new.len() - from_end);
     let (unseen, seen) = new.split_at(start);

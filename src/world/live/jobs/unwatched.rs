@@ -1,8 +1,9 @@
-//! What becomes of a command whose watcher is gone.
+//! What happens to a command whose watcher is gone.
 //!
-//! One policy, whether a cockpit sees it happen or finds it on `resume`: the command is ended, with TERM and time to
-//! tidy up. Nobody keeps its limit any more, what it prints goes into a broken pipe, and no result will ever be written
-//! down: left alone it would end at a random place, perhaps beside the next try. What it did is IN DOUBT all the same.
+//! The rule is the same whether a cockpit sees it happen or finds it on `resume`: the command is ended, with TERM and
+//! time to clean up. Without its watcher nothing enforces its limit, its output goes into a broken pipe, and no result
+//! will be recorded: left alone it would end at an arbitrary point, perhaps during the next attempt. What it did is IN
+//! DOUBT in any case.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use super::shim::PATIENCE;
 use super::spool::{Life, Process, Spool};
 
-/// How often it is looked whether the command has gone.
+/// How often to check whether the command has gone.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Ends the command, if it is known and still runs, and says what was found and done, as the end of a sentence.
@@ -36,15 +37,15 @@ pub(in crate::world::live) fn end(spool: &Spool) -> String {
     }
 }
 
-/// Whether the group went within its time.
+/// Whether the process group ended in time.
 fn end_group(leader: &Process) -> bool {
     let Some(group) = Pid::from_raw(leader.pid) else { return true };
-    // Gone already is as good.
+    // A process that is gone already is fine.
     let _ = kill_process_group(group, Signal::TERM);
     let asked = Instant::now();
     while asked.elapsed() < PATIENCE {
-        // While anybody is left in the group, its number cannot be given to another. A leader that nobody waits for
-        // stays in it as a zombie.
+        // While any process is left in the group, its number cannot be reused. A leader that nobody waits for stays in
+        // it as a zombie.
         if test_kill_process_group(group).is_err() {
             return true;
         }

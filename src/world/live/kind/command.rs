@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 
 use super::{JobContext, Measure, Perform};
-use crate::contain::contain_now;
+use crate::catch_panic::catch_panic_now;
 use crate::core::job::{Adoption, JobKey, Outcome};
 use crate::core::kind::command::{CommandAction, CommandLine, CommandProbe};
 use crate::core::reading::Failure;
@@ -24,9 +24,9 @@ use crate::world::live::jobs::{Reporter, unwatched, wait_for_stop};
 use crate::world::live::secrets::Secrets;
 use crate::world::live::{AsOf, Shared, declared, foreign, see_through};
 
-/// How often new output is looked for.
+/// How often new output is read.
 const LOOK: Duration = Duration::from_millis(40);
-/// Time beyond limit and KILL after which the watcher itself is given up.
+/// Time beyond limit and KILL after which the watcher itself counts as hung.
 const OVERTIME: Duration = Duration::from_secs(10);
 /// Largest answer of a command probe in bytes.
 const LARGEST_ANSWER: u64 = 1024 * 1024;
@@ -36,11 +36,11 @@ impl Perform for CommandAction {
         run(shared, self, job).await
     }
 
-    /// Looks for a command of an earlier cockpit, and stays with it if it still runs.
+    /// Looks for a command of an earlier cockpit, and follows it if it still runs.
     async fn take_up(self, shared: Arc<Shared>, key: JobKey, stop: watch::Receiver<bool>) {
         let look = {
             let (shared, key, command) = (Arc::clone(&shared), key.clone(), self.clone());
-            tokio::task::spawn_blocking(move || contain_now(|| find(&shared, &key, &command)))
+            tokio::task::spawn_blocking(move || catch_panic_now(|| find(&shared, &key, &command)))
         };
         let (adoption, watcher) = look.await.ok().and_then(Result::ok).unwrap_or((Adoption::Untraceable, None));
         shared.outbox.verdict(WorldEvent::Adopted { key: key.clone(), adoption });
@@ -57,7 +57,7 @@ impl Perform for CommandAction {
     }
 }
 
-/// Starts the command and stays with it to its end.
+/// Starts the command and follows it to its end.
 async fn run(shared: &Arc<Shared>, command: &CommandAction, job: JobContext<'_>) -> (Outcome, Option<Span>) {
     let JobContext { key, report, stop } = job;
     let request = match request(shared, key, command).await {
@@ -78,7 +78,7 @@ async fn run(shared: &Arc<Shared>, command: &CommandAction, job: JobContext<'_>)
     };
     let stdin = child.stdin.take();
     let handed_over = async move {
-        // If this breaks, the watcher starts nothing and says so.
+        // If writing fails, the watcher starts nothing and reports that.
         if let (Some(mut stdin), Ok(bytes)) = (stdin, serde_json::to_vec(&request)) {
             let _ = stdin.write_all(&bytes).await;
         }
@@ -89,7 +89,7 @@ async fn run(shared: &Arc<Shared>, command: &CommandAction, job: JobContext<'_>)
         handed_over.await;
         let mut words = String::new();
         if let Some(complaint) = complaint {
-            // Closed by the watcher's end; it writes nothing else there.
+            // Ends when the watcher ends; it writes nothing else there.
             let _ = complaint.take(4_096).read_to_string(&mut words).await;
         }
         let _ = child.wait().await;
@@ -101,11 +101,11 @@ async fn run(shared: &Arc<Shared>, command: &CommandAction, job: JobContext<'_>)
     job.outcome(end, shared).await
 }
 
-/// Looks for a command that an earlier cockpit started. With [`Adoption::Running`] comes what to wait for.
+/// Looks for a command that an earlier cockpit started. [`Adoption::Running`] comes with the process to wait for.
 fn find(shared: &Shared, key: &JobKey, command: &CommandAction) -> (Adoption, Option<Process>) {
     let spool = Spool::new(&shared.output_dir(), &key.to_string());
     let lost = |why: String| (Adoption::Ended { outcome: Outcome::Unknown { why }, took: Span::ZERO }, None);
-    // Once more when the watcher ends between the two looks.
+    // A second look, in case the watcher ends between reading the result and reading the note.
     for _ in 0..2 {
         match spool.exit() {
             Ok(Some(exit)) => {
@@ -117,7 +117,7 @@ fn find(shared: &Shared, key: &JobKey, command: &CommandAction) -> (Adoption, Op
             Ok(None) => {}
             Err(err) => return lost(format!("the result on disk cannot be read: {err}")),
         }
-        // A note that nobody may start this any more: a watcher that is only now coming up gives way to it.
+        // Claims the job so that nobody starts it any more: a watcher that starts only now gives way to the claim.
         match spool.claim(&Traces::default()) {
             Ok(()) => return (Adoption::NeverStarted, None),
             Err(err) if err.kind() == std::io::ErrorKind::AlreadyExists => {}
@@ -141,7 +141,7 @@ fn find(shared: &Shared, key: &JobKey, command: &CommandAction) -> (Adoption, Op
     ))
 }
 
-/// Stays with a command that [`find`] found running.
+/// Follows a command that [`find`] found running.
 async fn follow(
     shared: &Arc<Shared>,
     command: &CommandAction,
@@ -171,7 +171,8 @@ struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    /// Passes on output until `end`, which gives the watcher's complaint. `None` when the watcher had to be given up.
+    /// Passes on output until `end`, which returns the watcher's complaint. `None` when the watcher hung and was given
+    /// up.
     async fn follow(
         &self,
         end: impl Future<Output = String>,
@@ -181,7 +182,7 @@ impl Watched<'_> {
         let mut tail = Tail::new(&self.spool, adopted);
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // Its own limit is the watcher's business; this only catches a watcher that hangs.
+        // The watcher enforces the command's own limit; this one only catches a watcher that hangs.
         let given_up = tokio::time::sleep(self.command.limit.to_std() + PATIENCE + OVERTIME);
         tokio::pin!(end, given_up);
         let mut asked = false;
@@ -205,22 +206,22 @@ impl Watched<'_> {
 
     fn signal(&self, signal: Signal) {
         if let Some(pid) = self.watcher.and_then(Pid::from_raw) {
-            // Gone already is as good.
+            // A process that is gone already is fine.
             let _ = kill_process(pid, signal);
         }
     }
 
-    /// Ends a command without a watcher, and says how that went.
+    /// Ends a command whose watcher is gone, and reports how that went.
     async fn end_unwatched(&self) -> String {
         let spool = self.spool.clone();
-        let ended = tokio::task::spawn_blocking(move || contain_now(|| unwatched::end(&spool))).await;
+        let ended = tokio::task::spawn_blocking(move || catch_panic_now(|| unwatched::end(&spool))).await;
         ended.ok().and_then(Result::ok).unwrap_or_else(|| "the command may still run".to_owned())
     }
 
     async fn outcome(&self, end: Option<String>, shared: &Shared) -> (Outcome, Option<Span>) {
         let given_up = if end.is_none() {
             let ended = self.end_unwatched().await;
-            // While it hangs nothing it was told is heard, so it is no watcher any more.
+            // A hung watcher hears no request to stop, so it is killed.
             self.signal(Signal::KILL);
             Some(ended)
         } else {
@@ -285,7 +286,7 @@ fn mebibytes(bytes: u64) -> f64 {
 
 async fn request(shared: &Shared, key: &JobKey, command: &CommandAction) -> Result<CommandRequest, String> {
     let argv = argv(&command.run)?;
-    // So that they are masked also when this command does not ask for them.
+    // So that they are masked even when this command does not use them.
     shared.secrets.prime().await;
     let mut env = environment(shared, &command.env).await?;
     env.insert("GONOGO_STEP".to_owned(), key.step.to_string());
@@ -305,7 +306,7 @@ async fn request(shared: &Shared, key: &JobKey, command: &CommandAction) -> Resu
     })
 }
 
-/// Program and arguments. Every user of the machine can read a process's arguments, so no secret may be there.
+/// Program and arguments. Every user of the machine can read a process's arguments, so no secret is allowed in them.
 fn argv(run: &CommandLine) -> Result<Vec<String>, String> {
     let argv = match run {
         CommandLine::Argv(argv) => argv.clone(),
@@ -395,7 +396,7 @@ async fn measure(shared: &Shared, probe: &CommandProbe) -> Result<Value, Failure
             }
         };
         if !printed {
-            // A child of the command may keep the pipe open for ever.
+            // A child of the command may keep the pipe open for ever, so this does not wait for long.
             drop(tokio::time::timeout(Duration::from_millis(200), &mut print).await);
         }
         status.map_err(|err| Failure::new(format!("the command is lost: {err}")))?
@@ -409,5 +410,5 @@ async fn measure(shared: &Shared, probe: &CommandProbe) -> Result<Value, Failure
         return Err(Failure::new("the command printed more than 1 MiB"));
     }
     let json = declared::json(&out, "what the command printed", &shared.secrets)?;
-    declared::record(&json, &probe.fields, "field", &shared.secrets)
+    declared::document(&json, &probe.fields, &shared.secrets)
 }

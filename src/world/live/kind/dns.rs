@@ -1,4 +1,4 @@
-//! The `dns` probe: every authoritative server and every resolver is asked for one record, each on its own clock.
+//! The `dns` probe: every authoritative server and every resolver is asked for one record, each on its own timetable.
 
 mod answer;
 
@@ -28,16 +28,16 @@ use crate::world::live::schedule::Timetable;
 
 use answer::{AskedAs, AskedRecord};
 
-/// The serial of the zone is asked at every so many measurements: a second question to the same server.
+/// Every how many measurements the serial of the zone is asked for, since that is a second question to the same server.
 const SERIAL_EVERY: u32 = 5;
 /// How long after a tick the reading of that tick is made: most servers have answered by then.
 const GRACE: Duration = Duration::from_millis(50);
-/// How long after something new the reading of it is made: many servers may change within a moment.
+/// How long after a change its reading is made: many servers may change within a moment.
 const SETTLE: Duration = Duration::from_millis(20);
-/// Answers that may wait to be taken in; whoever asks waits when there are more.
+/// Answers that may wait to be taken in; when there are more, the tasks that ask wait.
 const WAITING: usize = 256;
 
-/// A server and what it is asked as.
+/// A server and the role in which it is asked.
 #[derive(Clone, Copy, Debug)]
 struct Server {
     /// Its place among those of its role.
@@ -100,7 +100,7 @@ fn prepare<'a>(shared: &'a Shared, of: &DnsProbe, probe: &Probe) -> Result<(Aski
     Ok((asking, servers, dns))
 }
 
-/// Asks every server for ever and tells what is known, at every tick and as soon as it changes.
+/// Asks every server for ever and reports what is known, at every tick and as soon as it changes.
 async fn watch(
     shared: &Shared,
     id: &ProbeId,
@@ -118,7 +118,7 @@ async fn watch(
         dns.resolvers.keys(),
         of.old_ttl,
     );
-    // All in this task: if one of them panics, the probe begins again as a whole.
+    // All in one task, so that a panic in one of them restarts the whole probe.
     let mut asked: FuturesUnordered<_> =
         servers.into_iter().map(|server| keep_asking(&asking, server, first, tell.clone())).collect();
     let mut timetable = Timetable::new(first, asking.every);
@@ -156,7 +156,7 @@ async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc
     let mut timetable = Timetable::new(first, asking.every);
     let mut count: u32 = 0;
     let say = async |asked, said| {
-        // Nobody listens only when the probe is over.
+        // The receiver is gone only when the probe is over.
         let _ = tell.send(Heard { server, asked, said }).await;
     };
     loop {
@@ -191,7 +191,7 @@ async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc
                         }
                         None => break,
                     },
-                    // One of several caches that is silent does not keep the others from being asked again.
+                    // One silent cache of several must not keep the others from being asked again.
                     () = tokio::time::sleep_until(timetable.peek()), if answered => break,
                 }
             }

@@ -1,6 +1,6 @@
-//! The `dns.update` action: one signed message (RFC 2136, RFC 8945) that changes all record sets or none, and
-//! only if they still are what the runbook expects. One that finds everything as it wants it has nothing to do: an
-//! update that may have been carried out can be sent again.
+//! The `dns.update` action: one signed message (RFC 2136, RFC 8945) that changes all record sets or none, and only if
+//! they still are what the runbook expects. An update whose result is in place already does nothing, so one that may
+//! have been carried out can be sent again.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ use crate::world::live::{Shared, foreign};
 
 /// Seconds the clocks of both sides may differ (RFC 8945 §10).
 const FUDGE: u16 = 300;
-/// Longest wait for the value that stands in the way.
+/// Longest wait for the present value of a record set that differs from what the runbook expects.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Why there is no answer.
@@ -135,7 +135,7 @@ fn data(of: RecordType, value: &str) -> Result<RData, String> {
 async fn sign(shared: &Shared, key: Option<&Tsig>, message: &mut Message) -> Result<Option<TSigVerifier>, String> {
     let Some(key) = key else { return Ok(None) };
     let secret = shared.secrets.reveal(&key.secret).await?;
-    // The text of the error would quote the key.
+    // The error's own text would quote the key.
     let secret =
         BASE64.decode(secret.trim().as_bytes()).map_err(|_| format!("the TSIG key `{}` is not base64", key.name))?;
     let algorithm = match key.algorithm {
@@ -148,7 +148,7 @@ async fn sign(shared: &Shared, key: Option<&Tsig>, message: &mut Message) -> Res
     message.finalize(&signer, now).map_err(|err| format!("the update cannot be signed: {err}"))
 }
 
-/// One message there and back over TCP. `sent` tells how far it got when it is cut short.
+/// Sends one message over TCP and reads the answer. `sent` says how far it got when it is cut short.
 async fn exchange(server: SocketAddr, bytes: &[u8], sent: &mut bool) -> Result<Vec<u8>, Lost> {
     let connected = TcpStream::connect(server).await;
     let mut stream = connected.map_err(|err| {
@@ -189,7 +189,7 @@ async fn judge(
 ) -> Outcome {
     let answer = match Message::from_vec(bytes) {
         Ok(answer) if answer.metadata.id == id => answer,
-        _ => return Outcome::Unknown { why: format!("{place} gave an answer that makes no sense") },
+        _ => return Outcome::Unknown { why: format!("{place} gave an answer that is not valid") },
     };
     let refused = |what: String| Outcome::Failed { what: format!("{place} {what}; nothing was changed") };
     let genuine = verifier.map(|mut verifier| verifier.verify(bytes).is_ok());
@@ -255,7 +255,7 @@ impl Now {
         self.values == value::expected(&change.to, change.record_type) && self.ttls.iter().all(|ttl| *ttl == change.ttl)
     }
 
-    /// What the record set is, when it is not what the runbook expects.
+    /// The present record set, when it is not what the runbook expects.
     fn in_the_way(&self, change: &DnsChange) -> Option<String> {
         let expected = value::expected(&change.from, change.record_type);
         let words = |values: &BTreeSet<String>| {

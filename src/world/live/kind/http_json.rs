@@ -58,13 +58,11 @@ impl Measure for HttpJsonProbe {
             Some((_, Ok(seconds))) => Some(AsOf::Age(Span::secs(seconds.into()))),
             Some((age, Err(_))) => {
                 let age = shared.secrets.tell_brief(age, 60);
-                return Err(Failure::new(format!(
-                    "the answer of {place} has `Age: {age}`: nobody knows how old it is"
-                )));
+                return Err(Failure::new(format!("the answer of {place} has `Age: {age}`, so its age is unknown")));
             }
         };
         let json = declared::json(&answer.body, &format!("the answer of {place}"), &shared.secrets)?;
-        declared::record(&json, &self.fields, "field", &shared.secrets)
+        declared::document(&json, &self.fields, &shared.secrets)
     }
 
     fn as_of(&self, seen: &Value, kept: &KeptDocument) -> Result<Vec<AsOf>, Failure> {

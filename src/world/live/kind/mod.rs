@@ -1,4 +1,4 @@
-//! What each kind of probe measures and each kind of action does on the day: one file a kind.
+//! What each kind of probe measures and each kind of action does in a live run: one file per kind.
 //!
 //! The dispatch is made from the list of kinds, so a kind without a file here, or without its trait, does not compile.
 
@@ -25,8 +25,8 @@ pub(super) trait Measure: Clone + Send + Sync + 'static {
     /// What it keeps from one measurement to the next; `()` for nothing.
     type Memory: Default + Send;
 
-    /// Measures once. `limit` is the time until the measurement is given up; a kind that has something to tell about a
-    /// silence tells it before.
+    /// Measures once. `limit` is the time until the measurement is given up; a kind that can say something about a
+    /// missing answer must report before that.
     fn measure(
         &self,
         shared: &Shared,
@@ -34,8 +34,8 @@ pub(super) trait Measure: Clone + Send + Sync + 'static {
         memory: &mut Self::Memory,
     ) -> impl Future<Output = Result<Value, Failure>> + Send;
 
-    /// What the other side says of when `seen`, which was just measured, was so. Nothing where it was so when it was
-    /// measured.
+    /// The moments that the other side gives for `seen`, which was just measured. Empty when it describes the moment of
+    /// the measurement.
     fn as_of(&self, _seen: &Value, _memory: &Self::Memory) -> Result<Vec<AsOf>, Failure> {
         Ok(Vec::new())
     }
@@ -43,7 +43,8 @@ pub(super) trait Measure: Clone + Send + Sync + 'static {
 
 /// A kind of probe that measures for ever, from `first` on, until its task is aborted.
 ///
-/// Whatever can [`Measure`] is watched on the common timetable. Only a kind with a timetable of its own does this itself.
+/// Every kind that can [`Measure`] is scheduled on the common timetable. Only a kind with a timetable of its own
+/// implements this.
 pub(super) trait Watch: Clone + Send + Sync + 'static {
     /// Measures for ever and hands each result to [`Shared::reading`].
     fn watch(self, shared: Arc<Shared>, id: ProbeId, probe: Probe, first: Instant) -> impl Future<Output = ()> + Send;
@@ -67,7 +68,7 @@ pub(super) struct JobContext<'a> {
 
 /// A kind of action that can be done.
 pub(super) trait Perform: Clone + Send + Sync + 'static {
-    /// Does it and says how it ended, with its run time where somebody else measured that.
+    /// Does it and says how it ended, with its run time where that was measured elsewhere.
     fn perform(
         &self,
         shared: &Arc<Shared>,
@@ -111,7 +112,7 @@ macro_rules! dispatch {
             }
         }
 
-        /// Looks for a job of an earlier cockpit that left a trace, and stays with it if it still runs.
+        /// Looks for a job of an earlier cockpit that left a trace, and follows it if it still runs.
         pub(super) async fn take_up(shared: Arc<Shared>, action: Action, key: JobKey, stop: watch::Receiver<bool>) {
             match action {
                 $($(Action::$action(of) => of.take_up(shared, key, stop).await,)?)*

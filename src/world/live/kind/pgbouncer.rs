@@ -1,8 +1,8 @@
 //! The `pgbouncer` probe and the `pgbouncer` action, on the pooler's admin console.
 //!
-//! The console knows the simple query protocol only. Columns are read by name: they differ between versions.
-//! Measured on `PgBouncer` 1.18: whoever asked for a PAUSE may hang up, and the database stays paused all the same;
-//! `paused` is 1 from the moment PAUSE is sent; a second PAUSE of a paused database is no error; KILL leaves it paused.
+//! The console knows the simple query protocol only. Columns are read by name: they differ between versions. Measured
+//! on `PgBouncer` 1.18: a database stays paused when the client that asked for the PAUSE hangs up; `paused` is 1 from
+//! the moment PAUSE is sent; a second PAUSE of a paused database is no error; KILL leaves it paused.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,9 +26,9 @@ use crate::world::live::{Shared, foreign};
 const WATCH: Purpose = Purpose { name: "gonogo watch", settings: &[], watches: true, console: true };
 /// Actions on the console.
 const ACT: Purpose = Purpose { name: "gonogo act", settings: &[], watches: false, console: true };
-/// Time to look at what is true, or to take a pause back.
+/// Time for checking the result, or for taking a pause back.
 const AFTERWARDS: Duration = Duration::from_secs(5);
-/// Lines of a table that are printed; who wants more asks the console.
+/// Most rows of a table that are printed; the console itself shows all.
 const MOST_ROWS: usize = 200;
 
 /// A row of the console: columns with their texts, in order.
@@ -70,7 +70,7 @@ struct Console<'a> {
 }
 
 impl<'a> Console<'a> {
-    /// Makes sure that it is one.
+    /// Checks that the connection is a console.
     async fn on(shared: &'a Shared, lease: &'a Lease) -> Result<Self, String> {
         let Some(session) = lease.session() else { return Err("no connection".to_owned()) };
         let rows = match ask(session, "SHOW VERSION").await {
@@ -117,7 +117,7 @@ impl<'a> Console<'a> {
         Ok(rows)
     }
 
-    /// What SHOW DATABASES says about one database in a column of yes and no.
+    /// The value of a boolean column of SHOW DATABASES for one database.
     async fn says(&self, database: &str, column: &str) -> Result<bool, String> {
         let rows = self.databases(Some(database)).await?;
         let said = rows.first().and_then(|row| flag(row, column));
@@ -137,7 +137,7 @@ impl<'a> Console<'a> {
 
 async fn lease(shared: &Shared, target: &TargetId, purpose: Purpose) -> Result<Lease, String> {
     shared.databases.lease(target, purpose, &shared.secrets).await.map_err(|what| {
-        // The pooler's own words when it knows the user, who has no business on the console.
+        // The pooler's own message when it knows the user, but the user may not use the console.
         let stranger = what.contains(": not allowed");
         if stranger { format!("{what}: the user must be in `admin_users` or `stats_users` of PgBouncer") } else { what }
     })
@@ -203,7 +203,7 @@ async fn run(shared: &Shared, action: &PgbouncerAction, report: &Reporter, mut s
     let limit = action.limit.to_std();
     let failed = |what: String| Outcome::Failed { what: format!("{what}; nothing was changed") };
     let lease = tokio::select! {
-        // A stop that has come already counts.
+        // A request to stop that has arrived already counts.
         biased;
         () = wait_for_stop(&mut stop) => return failed("stopped before anything was sent".to_owned()),
         ready = tokio::time::timeout(limit.max(Duration::from_secs(1)), prepare(shared, action)) => match ready {
@@ -225,24 +225,47 @@ async fn run(shared: &Shared, action: &PgbouncerAction, report: &Reporter, mut s
                 lease.give_back();
                 return outcome;
             }
-            Err(err) => return refused(shared, action, session, &err),
+            Err(err) => return refused(shared, action, session, &err).await,
         },
         () = tokio::time::sleep(limit) => format!("it was not complete within {}", action.limit),
         () = wait_for_stop(&mut stop) => "it was stopped".to_owned(),
     };
-    // The console is closed with its connection; what it was asked for is not forgotten.
+    // The connection is closed, but the pooler goes on with the command it was given.
     drop(lease);
     if action.command == PgbouncerCommand::Pause {
         return take_back(shared, action, &place, &cut).await;
     }
-    Outcome::Unknown { why: format!("{command} was sent to {place}, then {cut}; {}", words(action)) }
+    looked_at(shared, action, format!("{command} was sent to {place}, then {cut}")).await
+}
+
+/// What has become of a command whose answer never came, as the console shows it now. It has worked when what it is for is
+/// so; what is not so may still come, since the pooler has the command.
+async fn looked_at(shared: &Shared, action: &PgbouncerAction, what: String) -> Outcome {
+    let Some(((column, wanted), database)) = action.command.effect().zip(action.database.as_deref()) else {
+        return Outcome::Unknown { why: format!("{what}; {}", words(action)) };
+    };
+    let says = tokio::time::timeout(AFTERWARDS, async {
+        let lease = lease(shared, &action.target, ACT).await?;
+        let says = Console::on(shared, &lease).await?.says(database, column).await?;
+        lease.give_back();
+        Ok::<_, String>(says)
+    });
+    match says.await.unwrap_or_else(|_| Err("no answer".to_owned())) {
+        Ok(is) if is == wanted => {
+            Outcome::Succeeded { summary: format!("{what}; it has worked all the same: {column} = {}", u8::from(is)) }
+        }
+        Ok(is) => {
+            Outcome::Unknown { why: format!("{what}; {column} = {} a moment later; {}", u8::from(is), words(action)) }
+        }
+        Err(why) => Outcome::Unknown { why: format!("{what}, and nothing could be seen: {why}; {}", words(action)) },
+    }
 }
 
 /// Why a command is not sent.
 enum Unready {
-    /// What is asked for is so already.
+    /// The wanted state is there already.
     Needless(String),
-    /// Something speaks against it.
+    /// It must not be sent.
     Refused(String),
 }
 
@@ -255,7 +278,7 @@ impl From<String> for Unready {
 /// A connection that is known to be a living console, on which the command makes sense.
 async fn prepare(shared: &Shared, action: &PgbouncerAction) -> Result<Lease, Unready> {
     let mut lease = lease(shared, &action.target, ACT).await?;
-    // A connection that was kept may have died in the meantime.
+    // A kept connection may have died in the meantime.
     if lease.session().is_some_and(|session| session.client().is_closed()) || Console::on(shared, &lease).await.is_err()
     {
         drop(lease);
@@ -289,7 +312,7 @@ async fn prepare(shared: &Shared, action: &PgbouncerAction) -> Result<Lease, Unr
     }
 }
 
-/// The command gave no error: prints what it shows, or looks at whether it has worked.
+/// Called when the command gave no error: prints its rows, or checks that it has worked.
 async fn done_well(
     shared: &Shared,
     action: &PgbouncerAction,
@@ -328,7 +351,12 @@ async fn done_well(
 }
 
 /// The command ended with an error.
-fn refused(shared: &Shared, action: &PgbouncerAction, session: &PgSession, err: &tokio_postgres::Error) -> Outcome {
+async fn refused(
+    shared: &Shared,
+    action: &PgbouncerAction,
+    session: &PgSession,
+    err: &tokio_postgres::Error,
+) -> Outcome {
     let (command, why) = (action.text(), session.explain(err, &shared.secrets));
     match err.as_db_error() {
         Some(said) if said.severity() != "FATAL" => {
@@ -339,7 +367,11 @@ fn refused(shared: &Shared, action: &PgbouncerAction, session: &PgSession, err: 
             };
             Outcome::Failed { what: format!("{command} failed: {why}{rights}; nothing was changed") }
         }
-        _ => Outcome::Unknown { why: format!("{command} was sent, then: {why}; {}", words(action)) },
+        // A pause may be under way still, which SHOW DATABASES tells as paused from its beginning.
+        _ if action.command == PgbouncerCommand::Pause => {
+            Outcome::Unknown { why: format!("{command} was sent, then: {why}; {}", words(action)) }
+        }
+        _ => looked_at(shared, action, format!("{command} was sent, then: {why}")).await,
     }
 }
 
@@ -367,7 +399,7 @@ async fn take_back(shared: &Shared, action: &PgbouncerAction, place: &str, cut: 
         let console = Console::on(shared, &lease).await?;
         let pools = console.pools(Some(database)).await?;
         let busy: i64 = pools.iter().filter_map(|row| number(row, "sv_active")).sum();
-        // Not paused any more is what is wanted; the look tells.
+        // An error of RESUME can mean that nothing is paused any more, which is what is wanted; the check decides.
         let resumed = console.ask(&back.text()).await;
         let is_paused = console.says(database, "paused").await?;
         lease.give_back();

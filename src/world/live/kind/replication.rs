@@ -1,8 +1,8 @@
 //! The `postgres.replication` probe.
 //!
-//! One text per question for PostgreSQL 10 to 18: `to_jsonb(row) ->> 'column'` is NULL where a version has no
-//! such column. Figures that look good when replication is dead are not believed: a broken apply worker
-//! leaves no walsender row at all, a lost slot raises no error count, an idle stream has no `replay_lag`.
+//! Each query works on PostgreSQL 10 to 18: `to_jsonb(row) ->> 'column'` is NULL where a version has no such column.
+//! Some figures look good although replication is dead, so none is trusted alone: a broken apply worker leaves no
+//! walsender row at all, a lost slot raises no error count, an idle stream has no `replay_lag`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -17,8 +17,8 @@ use crate::core::value::Value;
 use crate::world::live::Shared;
 use crate::world::live::net::pg::{PgSession, Purpose};
 
-/// Slot and walsender: a row with NULLs when nobody reads, no row when the slot is gone. Of a walsender, a role without
-/// `pg_read_all_stats` sees that it is there and nothing else.
+/// Slot and walsender: a row with NULLs when nobody reads from the slot, no row when the slot is gone. A role without
+/// `pg_read_all_stats` sees only that a walsender exists.
 const SLOT: &str = "select s.active, to_jsonb(s) ->> 'wal_status' as wal_status, \
     pg_wal_lsn_diff(pg_current_wal_insert_lsn(), s.restart_lsn)::int8 as retained, \
     pg_wal_lsn_diff(pg_current_wal_insert_lsn(), s.confirmed_flush_lsn)::int8 as unconfirmed, \
@@ -44,7 +44,7 @@ const SUBSCRIPTION: &str = "select c.subenabled as enabled, c.subslotname::text 
       from pg_stat_subscription s group by 1, 2) x on x.subname = c.subname \
     where c.subname = $1 and c.subdbid = (select oid from pg_database where datname = current_database())";
 
-/// From version 15 on.
+/// The error counts, from PostgreSQL 15 on.
 const ERRORS: &str = "select (apply_error_count + sync_error_count)::int8 as errors \
     from pg_stat_subscription_stats where subname = $1";
 
@@ -60,7 +60,7 @@ const SENDERS: &str = "select extract(epoch from r.replay_lag)::float8 as replay
       (select 1 from pg_replication_slots s where s.active_pid = r.pid and s.slot_type = 'logical') \
     order by r.replay_lsn nulls first limit 1";
 
-/// A heartbeat that has not moved on the source for this long proves nothing about later changes.
+/// A heartbeat that has not moved on the source for this long says nothing about later changes.
 const BEATING: Duration = Duration::from_secs(10);
 /// A failing apply worker is started again every 5 s and looks healthy for a moment.
 const SETTLED: Duration = Duration::from_secs(8);
@@ -116,7 +116,7 @@ async fn measure(
     limit: Duration,
     memory: &mut ReplicationMemory,
 ) -> Result<Value, Failure> {
-    // Always in the same order: probes that wait for each other's connections would wait for ever.
+    // Always in the same order, so that probes cannot deadlock on each other's connections.
     let lease = |id| shared.databases.lease(id, Purpose::WATCH, &shared.secrets);
     let (source, target) = if probe.source <= probe.target {
         let source = lease(&probe.source).await;
@@ -134,7 +134,7 @@ async fn measure(
                 Some(name) => both.logical(name, memory).await,
                 None => both.physical(memory).await,
             };
-            // What cannot be ended is not used again.
+            // A connection whose transaction cannot be ended is not used again.
             both.end().await?;
             result
         }
@@ -185,7 +185,7 @@ impl Both<'_> {
         };
         let late = late?;
         let Some(subscription) = subscription else {
-            // Not set up yet, or gone: that is known, and no failure to measure.
+            // A missing slot is a valid reading: replication is not set up yet, or gone.
             let slot = slot.as_ref();
             let bytes = slot.and_then(|slot| slot.unconfirmed);
             let (state, streaming, seconds, tables, ready, errors) = ("absent", false, None, 0, 0, None);
@@ -235,7 +235,7 @@ impl Both<'_> {
         };
         let (standby, replayed, receives, receiver, used) = self.on_target(read())?;
         if receives && receiver.is_none() {
-            // Whether changes flow is then not known, which is not the same as that they do not.
+            // Whether changes flow is unknown then, which is not the same as that they do not.
             let place = self.target.place();
             return Err(Failure::new(format!(
                 "{place}: the role may not see the WAL receiver: grant it pg_read_all_stats"
@@ -267,7 +267,7 @@ impl Both<'_> {
             (true, _, true) => "streaming",
             (true, false, false) => "broken",
         };
-        // Against the primary's own position: a standby that receives nothing thinks it is up to date.
+        // Measured against the primary's position: a standby that receives nothing considers itself up to date.
         let behind =
             replayed.map(|at| i64::try_from(u64::from(position).saturating_sub(at.into())).unwrap_or(i64::MAX));
         Ok(record(&Figures {
@@ -283,12 +283,12 @@ impl Both<'_> {
         }))
     }
 
-    /// Seconds the target is behind by its heartbeat: by our own clock, from seeing a beat on the source to
-    /// seeing it on the target. `None` without a heartbeat that beats.
+    /// Seconds the target is behind by its heartbeat, by our own clock: from seeing a beat on the source to seeing it
+    /// on the target. `None` without a heartbeat that moves.
     async fn late(&self, memory: &mut ReplicationMemory) -> Result<Option<f64>, Failure> {
         let Some(table) = &self.probe.heartbeat else { return Ok(None) };
         let query = format!("select id::text as id, n::int8 as n from {table} limit 64");
-        // One after the other: what the source had before must be on the target after.
+        // One after the other, so that the target is read after what the source had before.
         let source = self.on_source(ask_beats(self.source.client(), &query).await)?;
         let seen = Instant::now();
         let target = self.on_target(ask_beats(self.target.client(), &query).await)?;
@@ -319,7 +319,7 @@ impl Beats {
             *self = Self::default(); // the table was made anew
         }
         if self.newest != Some(source) {
-            // The first sight is no beat: nobody knows how old it is.
+            // The first value seen is not a beat, since its age is unknown.
             self.moved = Some(seen);
             self.newest = Some(source);
             if self.open.len() == BEATS {
@@ -336,7 +336,7 @@ impl Beats {
         let since = match (self.open.front(), arrived) {
             (Some((_, since)), _) => *since,
             (None, Some(since)) => since,
-            // Nothing is under way; whether that is because nothing is written shows in `moved`.
+            // No beat is under way; `moved` shows whether that is because nothing is written.
             (None, None) if self.moved.is_some_and(|moved| now.duration_since(moved) < BEATING) => seen,
             (None, None) => return None,
         };
@@ -352,7 +352,7 @@ impl ReplicationMemory {
         self.errors = subscription.errors;
         let same_worker = self.worker == subscription.worker;
         self.worker = subscription.worker;
-        // Being switched off or not yet seen is no trouble.
+        // A subscription that is disabled, or not seen yet, is not in trouble.
         if subscription.enabled && (!healthy || more_errors) {
             self.trouble = Some(now);
             return false;

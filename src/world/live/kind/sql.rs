@@ -34,14 +34,14 @@ impl Measure for SqlProbe {
     }
 }
 
-/// Measures once: the query as one JSON object, so that columns of every type arrive.
+/// Measures once. The query is wrapped to return one JSON object, so that columns of every type can be read.
 async fn measure(shared: &Shared, probe: &SqlProbe, limit: Duration) -> Result<Value, Failure> {
     let lease = shared.databases.lease(&probe.target, Purpose::WATCH, &shared.secrets).await.map_err(Failure::new)?;
     let Some(session) = lease.session() else { return Err(Failure::new("no connection")) };
     let query = shared.secrets.reveal(&probe.query).await.map_err(Failure::new)?;
     let query = query.trim().trim_end_matches(';');
-    // The extended protocol takes a single statement, and a subquery cannot write. `jsonb` would drop all but the last
-    // of several columns of one name.
+    // The extended protocol takes a single statement, and a subquery cannot write. `jsonb` would keep only the last of
+    // several columns of one name, `json` keeps all.
     let text = format!("select row_to_json(gonogo.*)::text from (\n{query}\n) gonogo limit 2");
     let failed = |err: tokio_postgres::Error| Failure::new(session.explain(&err, &shared.secrets));
     session.begin_reading(limit).await.map_err(failed)?;
@@ -121,7 +121,7 @@ async fn run(shared: &Arc<Shared>, sql: &SqlAction, report: &Reporter, stop: wat
         return Outcome::Failed { what: "no connection; nothing was sent".to_owned() };
     };
     let outcome = statements_on(shared, session, sql, &statements, expected.as_ref(), report, stop).await;
-    // A cancellation may still be on its way, and would hit whoever uses the connection next.
+    // A cancellation may still be on its way, and would hit the next user of the connection.
     if matches!(outcome, Outcome::Unknown { .. }) || *stopped.borrow() {
         return outcome; // the lease is dropped, the connection with it
     }
@@ -129,8 +129,9 @@ async fn run(shared: &Arc<Shared>, sql: &SqlAction, report: &Reporter, stop: wat
     outcome
 }
 
-/// A connection of its own. Outside a transaction its limits are settings of the session, which ends with the action;
-/// through a pooler the session is somebody else's next, so nothing is set there and limits are kept by cancelling.
+/// Opens a connection of its own. Outside a transaction its limits are settings of the session, which ends with the
+/// action. Behind a pooler the session may be given to others, so nothing is set there and limits are enforced by
+/// cancelling.
 async fn open(shared: &Shared, sql: &SqlAction, report: &Reporter) -> Result<Lease, String> {
     let lease = shared.databases.lease(&sql.target, Purpose::ACT, &shared.secrets).await?;
     let Some(session) = lease.session() else { return Err("no connection".to_owned()) };
@@ -143,8 +144,8 @@ async fn open(shared: &Shared, sql: &SqlAction, report: &Reporter) -> Result<Lea
     Ok(lease)
 }
 
-/// The limits that the server keeps. A statement that waits for a lock says so instead of being cut off at the same
-/// instant.
+/// The limits that the server enforces. A statement that waits for a lock fails a little earlier than its own limit, so
+/// that it says what it waited for.
 fn limits(set: &str, sql: &SqlAction) -> String {
     let (ms, lock) = (sql.limit.millis().max(1), sql.lock_limit().millis().max(1));
     format!("{set} statement_timeout = {ms}; {set} lock_timeout = {lock}")
@@ -173,7 +174,7 @@ async fn statements_on(
     let mut last = Answer::default();
     let count = statements.len();
     for (at, statement) in statements.iter().enumerate() {
-        // The one before may have ended as if nobody had cancelled it.
+        // The statement before may have ended normally although it was cancelled.
         if *stop.borrow() {
             return progress.stopped(session, &format!("statement {} of {count}", at + 1)).await;
         }
@@ -201,7 +202,7 @@ async fn statements_on(
             }
         }
     }
-    if let Some(what) = expected.and_then(|expected| disappointed(expected, &last, shared)) {
+    if let Some(what) = expected.and_then(|expected| unmet_expectation(expected, &last, shared)) {
         return progress.taken_back(session, format!("{}: {what}", session.place())).await;
     }
     if sql.transaction {
@@ -293,7 +294,7 @@ async fn one(
 }
 
 impl Progress<'_> {
-    /// Passes on what the server has said besides its answers.
+    /// Passes on notices and warnings of the server.
     fn hear(&mut self, shared: &Shared, session: &PgSession, report: &Reporter) {
         let (notices, dropped) = session.notices(&shared.secrets);
         for notice in notices {
@@ -308,7 +309,7 @@ impl Progress<'_> {
         }
     }
 
-    /// What the step's result says about warnings.
+    /// The part of the step's result about warnings.
     fn warned(&self) -> String {
         match (&self.warning, self.warnings) {
             (None, _) => String::new(),
@@ -317,7 +318,7 @@ impl Progress<'_> {
         }
     }
 
-    /// A failure after every statement went through, with what has become of them.
+    /// A failure after all statements went through, with what happened to their effects.
     async fn taken_back(&self, session: &PgSession, what: String) -> Outcome {
         let effect = if self.sql.transaction {
             roll_back(session).await;
@@ -330,7 +331,7 @@ impl Progress<'_> {
         Outcome::Failed { what: format!("{what}; {effect}") }
     }
 
-    /// The sentence about a stop that came before `what` was sent.
+    /// The message for a stop that came before `what` was sent.
     async fn stopped(&self, session: &PgSession, what: &str) -> Outcome {
         if self.sql.transaction {
             roll_back(session).await;
@@ -338,7 +339,7 @@ impl Progress<'_> {
         Outcome::Failed { what: format!("stopped before {what}{}", self.effect()) }
     }
 
-    /// What has become of the statements before.
+    /// What happened to the effects of the statements before.
     fn effect(&self) -> String {
         match (self.sql.transaction, self.done) {
             (true, _) => "; the transaction was rolled back, nothing was changed".to_owned(),
@@ -383,7 +384,7 @@ impl Progress<'_> {
     }
 }
 
-fn disappointed(expected: &SqlExpect, answer: &Answer, shared: &Shared) -> Option<String> {
+fn unmet_expectation(expected: &SqlExpect, answer: &Answer, shared: &Shared) -> Option<String> {
     match expected {
         SqlExpect::Rows(rows) => (answer.count != *rows).then(|| format!("expected {rows} rows, got {}", answer.count)),
         SqlExpect::Value(text) => {
@@ -393,7 +394,7 @@ fn disappointed(expected: &SqlExpect, answer: &Answer, shared: &Shared) -> Optio
                     Some(format!("expected one row with {wanted}, got {} rows", answer.returned))
                 }
                 Some(got) if got == text => None,
-                // What was found instead is what the operator has to mend.
+                // The operator needs to see what was found instead.
                 Some(got) => Some(format!("expected {wanted}, got {}", shared.secrets.tell_brief(got, 300))),
                 None => Some(format!("expected {wanted}, got NULL")),
             }
@@ -401,7 +402,7 @@ fn disappointed(expected: &SqlExpect, answer: &Answer, shared: &Shared) -> Optio
     }
 }
 
-/// The first words of a statement as the runbook has it, secrets still as names.
+/// The first words of a statement as the runbook has it, with secrets as names.
 fn title(statement: &str) -> String {
     foreign::brief(statement.trim().trim_end_matches(';'), 60)
 }

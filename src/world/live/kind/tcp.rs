@@ -14,8 +14,8 @@ use crate::core::time::Span;
 use crate::core::value::Value;
 use crate::world::live::Shared;
 
-/// For how long an open connection is watched. What accepts for somebody else (a proxy, a load balancer, a port that
-/// is forwarded) closes it as soon as it finds nobody behind.
+/// For how long an open connection is watched. A proxy, a load balancer or a forwarded port accepts it and then closes
+/// it as soon as no server answers behind.
 const LOOK: Duration = Duration::from_millis(250);
 
 impl Measure for TcpProbe {
@@ -23,16 +23,16 @@ impl Measure for TcpProbe {
 
     /// Opens a connection, watches it for a moment and closes it. Sends nothing.
     async fn measure(&self, shared: &Shared, limit: Duration, (): &mut ()) -> Result<Value, Failure> {
-        // Leaves time to answer before the scheduler's own limit, and for the look.
+        // Leaves time to answer before the scheduler's own limit, and for watching the connection.
         let deadline = Instant::now() + limit.mul_f64(0.9).saturating_sub(LOOK.min(limit / 4));
         let found = timeout_at(deadline, tokio::net::lookup_host(&self.address)).await;
         let found: Vec<SocketAddr> = found
-            .map_err(|_| Failure::new(format!("nobody resolves {} in time", self.address)))?
+            .map_err(|_| Failure::new(format!("{} was not resolved in time", self.address)))?
             .map_err(|err| {
                 Failure::new(format!("{} cannot be resolved: {}", self.address, shared.secrets.tell(&err.to_string())))
             })?
             .collect();
-        // As a client does: one address after the other, until one opens. None may use up the time of the others.
+        // As a client does, one address after the other until one opens. None may use up the time of the others.
         let mut shut = None;
         for (address, left) in found.iter().zip((1..=u32::try_from(found.len()).unwrap_or(u32::MAX)).rev()) {
             let patience = deadline.saturating_duration_since(Instant::now()) / left;
@@ -51,7 +51,7 @@ enum Port {
     Open {
         connect: Duration,
     },
-    /// The word for it, and the sentence.
+    /// The word of the state, and the sentence.
     Shut(&'static str, String),
 }
 
@@ -82,7 +82,7 @@ fn open(address: SocketAddr, connect: Duration) -> Value {
     ])
 }
 
-/// Opens a connection and looks whether it stays. An error that says nothing about the other side is a failure.
+/// Opens a connection and checks that it stays open. An error that says nothing about the other side is a failure.
 async fn connect(address: SocketAddr, patience: Duration) -> Result<Port, Failure> {
     let shut = |state, what: &str| Ok(Port::Shut(state, format!("{address} {what}")));
     let started = Instant::now();
@@ -92,7 +92,7 @@ async fn connect(address: SocketAddr, patience: Duration) -> Result<Port, Failur
         Err(_) => return shut("filtered", &format!("gives no answer within {}", Span::of(patience))),
     };
     let connect = started.elapsed();
-    // Nothing is taken from what a server says first.
+    // Peeks, so that nothing is consumed of what a server sends first.
     match timeout(LOOK, stream.peek(&mut [0])).await {
         Ok(Ok(0)) => shut("closed", "accepts and closes at once"),
         Ok(Err(err)) if err.kind() == ErrorKind::ConnectionReset => shut("reset", "accepts and resets at once"),
@@ -101,14 +101,14 @@ async fn connect(address: SocketAddr, patience: Duration) -> Result<Port, Failur
     }
 }
 
-/// What an error of the system says of the other side.
+/// What an error of the operating system says about the other side.
 fn refusal(address: SocketAddr, err: &io::Error) -> Result<Port, Failure> {
     let state = match err.kind() {
         ErrorKind::ConnectionRefused => "refused",
         ErrorKind::ConnectionReset => "reset",
         ErrorKind::TimedOut => "filtered",
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "unreachable",
-        // No file descriptor, no local port, a local firewall: nobody was asked.
+        // No file descriptor, no local port, a local firewall: the server was never asked.
         _ => return Err(Failure::new(format!("{address} cannot be asked: {err}"))),
     };
     Ok(Port::Shut(state, format!("{address}: {err}")))

@@ -1,7 +1,7 @@
 //! Questions to single name servers.
 //!
-//! Servers are asked one by one and directly: a resolver library would merge, cache and repeat questions and
-//! hide where an answer came from.
+//! Servers are asked one by one and directly: a resolver library would merge, cache and repeat questions and hide where
+//! an answer came from.
 
 pub(in crate::world::live) mod answer;
 pub(in crate::world::live) mod value;
@@ -22,9 +22,9 @@ use tokio::time::Instant;
 use crate::record_data;
 use crate::world::live::foreign;
 
-/// Larger than any answer we say we take.
+/// Larger than any answer size that we announce.
 const LARGEST_DATAGRAM: usize = 4_096;
-/// After how long an unanswered question is repeated for the first time; each time after twice as long. Datagrams are
+/// After how long an unanswered question is repeated for the first time; the interval doubles each time. Datagrams are
 /// lost now and then, and most servers answer within this time.
 const REPEAT_AFTER: Duration = Duration::from_millis(300);
 
@@ -77,12 +77,12 @@ impl DnsQuestion {
 pub(in crate::world::live) enum NoAnswer {
     /// Nothing came in time; what was heard instead, such as a closed port.
     Silence(String),
-    /// Something came that is no answer.
+    /// A reply that is not a valid answer.
     Nonsense(String),
 }
 
-/// Asks one server, over TCP when the answer does not fit, and again without EDNS when the server does not understand it.
-/// What is lost on the way is asked again within `limit`.
+/// Asks one server, over TCP when the answer does not fit, and again without EDNS when the server does not understand
+/// it. Lost datagrams are repeated within `limit`.
 ///
 /// # Errors
 ///
@@ -97,7 +97,7 @@ pub(in crate::world::live) async fn ask(
     match answer.metadata.response_code {
         // RFC 6891 §7: a server that does not know EDNS may say either.
         ResponseCode::FormErr | ResponseCode::NotImp | ResponseCode::BADVERS => {
-            // What it says to the plain question is its word; if it says nothing then, the first answer is.
+            // Its answer without EDNS counts; if there is none, the first answer does.
             over_udp(server, question, false, until).await.or(Ok(answer))
         }
         _ => Ok(answer),
@@ -172,7 +172,7 @@ async fn datagram(server: SocketAddr, question: Message) -> std::io::Result<Mess
     let mut bytes = vec![0; LARGEST_DATAGRAM];
     loop {
         let length = socket.recv(&mut bytes).await?;
-        // What answers nothing may be an attempt to forge: the real answer may still come.
+        // A datagram that does not answer the question may be a forgery: the real answer may still come.
         if let Some(answer) = understood(bytes.get(..length).unwrap_or_default(), &question)? {
             return Ok(answer);
         }

@@ -5,7 +5,7 @@ pub(in crate::world::live) mod http;
 pub(in crate::world::live) mod pg;
 pub(in crate::world::live) mod tls;
 
-/// An error with all its causes in one line, without repeating itself.
+/// An error with all its causes in one line, each text once.
 pub(in crate::world::live) fn chain(err: &(dyn std::error::Error + 'static)) -> String {
     let mut text = err.to_string();
     let mut source = err.source();

@@ -1,21 +1,29 @@
 //! TLS for everything the live world talks to: rustls with ring, chains and names always verified.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Read as _};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::OnceCell;
 
-use crate::contain::contain_now;
+use crate::catch_panic::catch_panic_now;
 
-/// Bytes of a file with authorities that are read: all those of a system together need a tenth of it.
+/// Most bytes that are read of a file with authorities; all authorities of a system together need a tenth of it.
 const LARGEST: u64 = 4 * 1024 * 1024;
 
-/// Client settings that trust what the system trusts. Made once.
+/// How long a file is waited for.
+const FILE_LIMIT: Duration = Duration::from_secs(5);
+/// How long what was read from files is good.
+const FILES_LAST: Duration = Duration::from_mins(1);
+
+/// Client settings that trust the system's authorities. Made once.
 pub(in crate::world::live) async fn system() -> Result<Arc<ClientConfig>, String> {
     static SYSTEM: OnceCell<Arc<ClientConfig>> = OnceCell::const_new();
     SYSTEM.get_or_try_init(|| async { config(system_roots().await?) }).await.cloned()
@@ -24,6 +32,75 @@ pub(in crate::world::live) async fn system() -> Result<Arc<ClientConfig>, String
 /// Client settings that trust only the authorities in the PEM file at `path`.
 pub(in crate::world::live) async fn authority(path: &str) -> Result<Arc<ClientConfig>, String> {
     config(authority_roots(path).await?)
+}
+
+/// How TLS is spoken with a web service.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::world::live) struct HttpTls {
+    /// File with the authorities that are trusted in place of those of the system.
+    pub(in crate::world::live) ca: Option<String>,
+    /// Files with a certificate of one's own, and with its key.
+    pub(in crate::world::live) client: Option<(String, String)>,
+    /// The protocols that are offered (RFC 7301).
+    pub(in crate::world::live) alpn: Vec<Vec<u8>>,
+}
+
+/// Client settings for a web service. Files are read anew once a minute. No session is taken up again: each connection
+/// costs what it costs a new customer.
+pub(in crate::world::live) async fn http(wanted: &HttpTls) -> Result<Arc<ClientConfig>, String> {
+    type Made = HashMap<HttpTls, (Instant, Arc<ClientConfig>)>;
+    static MADE: LazyLock<Mutex<Made>> = LazyLock::new(Mutex::default);
+    let made = |all: &Made| {
+        all.get(wanted).filter(|(when, _)| when.elapsed() < FILES_LAST).map(|(_, config)| Arc::clone(config))
+    };
+    if let Some(config) = made(&MADE.lock().unwrap_or_else(PoisonError::into_inner)) {
+        return Ok(config);
+    }
+    let roots = match &wanted.ca {
+        Some(path) => authority_roots(path).await?,
+        None => system_roots().await?,
+    };
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|err| err.to_string())?
+        .with_root_certificates(roots);
+    let mut config = match &wanted.client {
+        Some((certificate, key)) => {
+            let (chain, private) = own_certificate(certificate, key).await?;
+            let config = builder.with_client_auth_cert(chain, private);
+            config.map_err(|err| {
+                format!("the certificate in {certificate} cannot be used with the key in {key}: {err}")
+            })?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols.clone_from(&wanted.alpn);
+    config.resumption = Resumption::disabled();
+    let config = Arc::new(config);
+    let mut all = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    all.insert(wanted.clone(), (Instant::now(), Arc::clone(&config)));
+    Ok(config)
+}
+
+/// A certificate of one's own with those that lead to its authority, and its key.
+async fn own_certificate(
+    certificate: &str,
+    key: &str,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+    let (path, owned) = (certificate.to_owned(), key.to_owned());
+    let chain = blocking(move || {
+        let file = File::open(&path).map_err(|err| err.to_string())?;
+        let read = CertificateDer::pem_reader_iter(BufReader::new(file.take(LARGEST)));
+        let chain: Vec<_> = read.collect::<Result<_, _>>().map_err(|err| err.to_string())?;
+        if chain.is_empty() { Err("no certificate in it".to_owned()) } else { Ok(chain) }
+    });
+    let chain = chain.await.map_err(|err| format!("the certificate in {certificate} cannot be used: {err}"))?;
+    let private = blocking(move || {
+        let file = File::open(&owned).map_err(|err| err.to_string())?;
+        PrivateKeyDer::from_pem_reader(BufReader::new(file.take(LARGEST))).map_err(|err| err.to_string())
+    });
+    let private = private.await.map_err(|err| format!("the key in {key} cannot be used: {err}"))?;
+    Ok((chain, private))
 }
 
 /// The authorities that the system trusts. Read once, away from the runtime's threads.
@@ -55,14 +132,16 @@ pub(in crate::world::live) async fn authority_roots(path: &str) -> Result<Arc<Ro
     read.await.map_err(|err| format!("the certificate authority in {path} cannot be used: {err}"))
 }
 
-/// The cryptography that every connection uses.
+/// The cryptography library behind every connection.
 pub(in crate::world::live) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// Work for a thread that may wait.
+/// Runs work on a thread that may block, and gives up on it after a while.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
-    let done = tokio::task::spawn_blocking(move || contain_now(work)).await.map_err(|err| err.to_string())?;
+    let done = tokio::time::timeout(FILE_LIMIT, tokio::task::spawn_blocking(move || catch_panic_now(work))).await;
+    let late = |_| format!("it could not be read within {} s", FILE_LIMIT.as_secs());
+    let done = done.map_err(late)?.map_err(|err| err.to_string())?;
     done.map_err(|panicked| format!("internal error: {panicked}"))?
 }
 

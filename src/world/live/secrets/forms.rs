@@ -1,8 +1,9 @@
-//! The forms in which a secret travels: as it is, line by line, percent-encoded, in base64 (also in the middle of a
+//! The forms in which a secret may appear: as it is, line by line, percent-encoded, in base64 (also in the middle of a
 //! longer base64 text, as in `Authorization: Basic`), in hexadecimal, escaped as JSON, and quoted for a shell, for SQL
 //! and for a connection string.
 //!
-//! Encoders differ in what they leave alone and in how they write a digit, so each of these has many spellings.
+//! Encoders differ in which characters they leave unchanged and in how they write a digit, so each form has many
+//! spellings.
 
 use std::collections::BTreeSet;
 
@@ -10,13 +11,13 @@ use data_encoding::{BASE64, BASE64URL, HEXLOWER, HEXUPPER};
 
 use crate::core::quote::Quoting;
 
-/// Shortest value that is masked: shorter ones would blot out ordinary text.
+/// Shortest value that is masked: masking shorter ones would make ordinary text unreadable.
 const SHORTEST: usize = 4;
-/// Longest value in bytes that is looked for in every spelling. Longer ones are files and not typed into an address:
-/// all their spellings would take more memory than they are worth.
+/// Longest value in bytes for which every spelling is searched. Longer ones are files, which nobody types into an
+/// address, and all their spellings would need too much memory.
 const EVERY_SPELLING: usize = 2 * 1024;
 
-/// What percent-encoders leave alone beside letters and digits.
+/// Characters that percent-encoders leave unchanged besides letters and digits.
 const LEFT_ALONE: [&str; 8] = [
     "",
     "-._",                  // PHP
@@ -27,7 +28,8 @@ const LEFT_ALONE: [&str; 8] = [
     "$&+:=@-._~",           // Go, within a path
     "!#$&'()*+,/:;=?@-._~", // encodeURI
 ];
-/// What JSON writers escape in ASCII although they need not: nothing, what hurts in HTML (Go), more of it (.NET).
+/// Characters that JSON writers escape although they need not: none, those that matter in HTML (Go), more of them
+/// (.NET).
 const ESCAPED: [&str; 3] = ["", "<>&", "<>&'\"+`"];
 
 /// How the digits of a hexadecimal number are written.
@@ -39,7 +41,7 @@ enum Digits {
 
 const DIGITS: [Digits; 2] = [Digits::Upper, Digits::Lower];
 
-/// Everything that gives `value` away, nothing twice. Empty for a value that is too short to be masked.
+/// Every form that would reveal `value`, without duplicates. Empty for a value that is too short to be masked.
 pub(in crate::world::live) fn forms(value: &str) -> BTreeSet<Vec<u8>> {
     let mut forms = BTreeSet::new();
     if value.len() < SHORTEST {
@@ -51,7 +53,8 @@ pub(in crate::world::live) fn forms(value: &str) -> BTreeSet<Vec<u8>> {
         }
     };
     add(value.to_owned());
-    // A key in PEM leaves line by line. Short lines say nothing and would blot out ordinary text.
+    // A key in PEM is often printed line by line. Masking short lines would protect nothing and make ordinary text
+    // unreadable.
     value.lines().map(str::trim).filter(|line| line.len() >= 8).for_each(|line| add(line.to_owned()));
     add(HEXLOWER.encode(value.as_bytes()));
     add(HEXUPPER.encode(value.as_bytes()));
@@ -69,7 +72,7 @@ fn base64(value: &str, add: &mut impl FnMut(String)) {
             let mut padded = vec![0; shift];
             padded.extend_from_slice(value.as_bytes());
             let encoded = encoding.encode(&padded);
-            // Characters that also hold bits of the neighbours cannot be known.
+            // Base64 characters that also hold bits of neighbouring text cannot be predicted.
             let from = [0, 2, 3].get(shift).copied().unwrap_or(0);
             let to = (padded.len() * 8) / 6;
             if let Some(core) = encoded.get(from..to).filter(|core| core.len() >= 6) {
@@ -84,14 +87,15 @@ fn quoted(value: &str, add: &mut impl FnMut(String)) {
     let conninfo = Quoting::Conninfo.escape(value);
     for text in [value, &conninfo] {
         add(Quoting::Literal.escape(text));
-        // As a server writes it that reads backslashes as they are.
+        // As written for a server that reads backslashes literally.
         add(text.replace('\'', "''"));
     }
     add(Quoting::Name.escape(value));
     add(conninfo);
 }
 
-/// With every set that is left alone, either blank and either case of digits; of long values only the first.
+/// Percent-encoded with every set of unchanged characters, either form of the blank and either case of digits; long
+/// values with the first set only.
 fn percent(value: &str, every: bool, add: &mut impl FnMut(String)) {
     for left_alone in LEFT_ALONE {
         for plus in [false, true] {
@@ -117,7 +121,7 @@ fn percent(value: &str, every: bool, add: &mut impl FnMut(String)) {
     }
 }
 
-/// With every choice of what is escaped without need, and either case of digits; of long values only the first.
+/// Escaped with every set of unneeded escapes and either case of digits; long values with the first set only.
 fn json(value: &str, every: bool, add: &mut impl FnMut(String)) {
     for escaped in ESCAPED {
         for slash in [false, true] {
@@ -191,7 +195,7 @@ mod tests {
 
     #[test]
     fn percent_encoding_is_found_however_it_is_spelt() {
-        // The letters of the secret itself keep their case.
+        // The secret's own letters must match in their case.
         for form in ["AbC%2Fd", "AbC%2fd", "AbC/d"] {
             masked("AbC/d", form);
         }

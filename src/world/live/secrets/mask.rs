@@ -1,7 +1,7 @@
-//! Finds secret values in whatever text leaves the program and puts their names in their place.
+//! Finds secret values in all text that leaves the program and replaces them by their names.
 //!
-//! It knows a secret in the forms it travels in ([`super::forms`]). It does not see through compression, encryption
-//! or a value printed in pieces.
+//! It finds a secret in the forms in which it may appear ([`super::forms`]), but not after compression or encryption,
+//! or when a value is printed in pieces.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(in crate::world::live) struct Masker(Option<Arc<Inner>>);
 #[derive(Debug)]
 struct Inner {
     finder: AhoCorasick,
-    /// What is looked for and what is put there, in the finder's order.
+    /// The texts that are searched with their replacements, in the order of the finder.
     needles: Vec<(Vec<u8>, String)>,
 }
 
@@ -57,8 +57,8 @@ impl Masker {
         String::from_utf8(out).unwrap_or_else(|bad| String::from_utf8_lossy(bad.as_bytes()).into_owned())
     }
 
-    /// Writes `bytes` with matches replaced to `out`; matches that start at or after `until` are left alone
-    /// and so is everything from there on. Returns how many bytes were dealt with.
+    /// Writes `bytes` up to `until` to `out` with secrets replaced; a secret that starts before `until` is replaced as a
+    /// whole. Returns how many bytes were processed.
     fn replace(&self, bytes: &[u8], until: usize, out: &mut Vec<u8>) -> usize {
         let mut done = 0;
         if let Some(inner) = &self.0 {
@@ -80,13 +80,13 @@ impl Masker {
         done
     }
 
-    /// Length of the longest end of `bytes` with which a secret could begin.
+    /// Length of the longest end of `bytes` that could be the beginning of a secret.
     fn open_end(&self, bytes: &[u8]) -> usize {
         let Some(inner) = &self.0 else { return 0 };
         let last = bytes.last();
         let open = |needle: &Vec<u8>| {
             (1..needle.len().min(bytes.len() + 1)).rev().find(|&len| {
-                // There are many needles, and nearly all of them fail at their last byte.
+                // There are many needles, and nearly all of them differ in this last byte.
                 needle.get(len - 1) == last && needle.get(..len).is_some_and(|start| bytes.ends_with(start))
             })
         };
@@ -94,7 +94,7 @@ impl Masker {
     }
 }
 
-/// Masks a stream that arrives in pieces: a secret that is cut by a piece's end is found all the same.
+/// Masks a stream that arrives in pieces, including secrets that are split between two pieces.
 #[derive(Debug)]
 pub(in crate::world::live) struct StreamMask {
     masker: Masker,
@@ -107,7 +107,7 @@ impl StreamMask {
         Self { masker, held: Vec::new() }
     }
 
-    /// Takes a piece and appends to `out` what can be told by now.
+    /// Takes a piece and appends to `out` what cannot be part of a secret that continues.
     pub(in crate::world::live) fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         if self.masker.0.is_none() {
             out.extend_from_slice(piece);
@@ -119,7 +119,7 @@ impl StreamMask {
         self.held.drain(..done);
     }
 
-    /// Appends to `out` what was held back: nothing more will come.
+    /// Appends the rest to `out` at the end of the stream.
     pub(in crate::world::live) fn finish(&mut self, out: &mut Vec<u8>) {
         self.masker.replace(&self.held, self.held.len(), out);
         self.held.clear();

@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 
 use self::mask::Masker;
 use super::foreign;
-use crate::contain::contain_now;
+use crate::catch_panic::catch_panic_now;
 use crate::core::ids::SecretId;
 use crate::core::plan::SecretSource;
 use crate::core::quote::Placeholder;
@@ -26,7 +26,7 @@ use crate::diagnostics;
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
 /// Longest a file that holds a secret may take to be read: it may lie on a dead network disk, or be a pipe.
 const FILE_LIMIT: Duration = Duration::from_secs(5);
-/// How long the answer of such a program is used again: probes ask every second.
+/// How long the output of such a program is used again, since probes ask every second.
 const COMMAND_KEPT: Duration = Duration::from_mins(1);
 /// Largest secret in bytes.
 const LARGEST: u64 = 64 * 1024;
@@ -44,19 +44,19 @@ pub(in crate::world::live) struct Secrets {
 struct Seen {
     /// Every value ever fetched, newest last.
     values: BTreeMap<SecretId, Vec<String>>,
-    /// When a program last gave a value.
+    /// When a program last returned a value.
     asked: BTreeMap<SecretId, Instant>,
     masker: Masker,
 }
 
 impl Secrets {
-    /// Takes the plan's sources. Values that can be had at once are fetched already, only to be masked.
+    /// Takes the plan's sources. Values that are available without waiting are read now, so that they are masked.
     pub(in crate::world::live) fn new(sources: BTreeMap<SecretId, SecretSource>) -> Self {
         let secrets = Self { sources, seen: Mutex::default() };
         secrets.prime_environment();
         let files = secrets.files();
         let (sender, read) = std::sync::mpsc::channel();
-        // A thread of its own, which a dead disk may keep for ever.
+        // A separate thread, since a dead disk may block it for ever.
         let reader = std::thread::Builder::new().name("secrets".to_owned());
         let started = reader.spawn(move || sender.send(read_regular(files)));
         if started.is_ok() {
@@ -65,12 +65,12 @@ impl Secrets {
         secrets
     }
 
-    /// Learns what environment and files hold now, so that it is masked wherever it turns up.
+    /// Reads the present values from environment and files, so that they are masked wherever they appear.
     pub(in crate::world::live) async fn prime(&self) {
         self.prime_environment();
         let files = self.files();
         if !files.is_empty() {
-            let values = aside(move || Ok(read_regular(files))).await;
+            let values = read_in_thread(move || Ok(read_regular(files))).await;
             self.remember_all(values.unwrap_or_default());
         }
     }
@@ -99,7 +99,7 @@ impl Secrets {
         }
     }
 
-    /// `text` with the value of every secret in the place of its placeholder, escaped as that says, or a sentence
+    /// Returns `text` with every placeholder replaced by its secret, escaped as the placeholder says, or a sentence
     /// that names the secret and its source.
     pub(in crate::world::live) async fn reveal(&self, text: &str) -> Result<String, String> {
         let mut out = String::with_capacity(text.len());
@@ -120,7 +120,7 @@ impl Secrets {
         Placeholder::split(text).map(|(_, secret, _)| secret.name)
     }
 
-    /// Environment variables that hold secrets and must not be handed on.
+    /// Environment variables that hold secrets and must not be inherited by commands.
     pub(in crate::world::live) fn variables(&self) -> impl Iterator<Item = &str> {
         self.sources.values().filter_map(|source| match source {
             SecretSource::Env(name) => Some(name.as_str()),
@@ -128,12 +128,12 @@ impl Secrets {
         })
     }
 
-    /// What finds every value known by now.
+    /// A masker for every value known by now.
     pub(in crate::world::live) fn masker(&self) -> Masker {
         self.seen().masker.clone()
     }
 
-    /// Text from outside as it may leave the world: secrets masked, hostile characters visible.
+    /// Makes outside text fit to leave the world: secrets masked, hostile characters visible.
     pub(in crate::world::live) fn tell(&self, text: &str) -> String {
         foreign::clean(&self.masker().mask(text))
     }
@@ -153,7 +153,7 @@ impl Secrets {
             }
             SecretSource::File(path) => {
                 let own = path.clone();
-                let read = aside(move || read_file(&own).map_err(|err| err.to_string())).await;
+                let read = read_in_thread(move || read_file(&own).map_err(|err| err.to_string())).await;
                 read.map_err(|err| format!("secret `{id}`: {path}: {err}"))?
             }
             SecretSource::Command(words) => {
@@ -204,17 +204,19 @@ impl Secrets {
     }
 }
 
-/// Reads in a thread that may wait, and gives up on it when it waits too long.
-async fn aside<T: Send + 'static>(read: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
-    match tokio::time::timeout(FILE_LIMIT, tokio::task::spawn_blocking(move || contain_now(read))).await {
+/// Reads on a thread that may block, and gives up when that takes too long.
+async fn read_in_thread<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    match tokio::time::timeout(FILE_LIMIT, tokio::task::spawn_blocking(move || catch_panic_now(read))).await {
         Ok(Ok(Ok(read))) => read,
-        // The text of the panic may hold the secret.
+        // The panic's text may hold the secret.
         Ok(_) => Err("an error in gonogo itself kept it from being read".to_owned()),
         Err(_) => Err(format!("it could not be read within {} s", FILE_LIMIT.as_secs())),
     }
 }
 
-/// What can be read at once. A pipe can be read only once, and may wait for its writer.
+/// Reads only regular files. A pipe can be read only once, and may wait for its writer.
 fn read_regular(files: Vec<(SecretId, String)>) -> Vec<(SecretId, String)> {
     let regular = files.into_iter().filter(|(_, path)| Path::new(path).is_file());
     regular.filter_map(|(id, path)| Some((id, read_file(&path).ok()?))).collect()
@@ -317,11 +319,11 @@ mod tests {
             let secrets = std::sync::Arc::clone(&secrets);
             async move { secrets.reveal("«secret:pipe»").await }
         });
-        // There is one worker: held up, it would not come to this.
+        // There is one worker thread: if it were blocked, this would never run.
         tokio::spawn(async {}).await.unwrap();
         let err = asked.await.unwrap().unwrap_err();
         assert!(err.contains("secret `pipe`") && err.contains("within 5 s"), "{err}");
-        // Lets the thread that waits for a writer go, or the runtime would wait for it.
+        // Releases the thread that waits for a writer, or the runtime would wait for it.
         drop(std::fs::OpenOptions::new().write(true).open(&pipe).unwrap());
     }
 

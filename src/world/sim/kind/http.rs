@@ -12,14 +12,14 @@ use crate::world::sim::web::Windows;
 
 impl Observe for HttpProbe {
     /// The newest answers of each side.
-    type Memory = Windows;
+    type Memory = Box<Windows>;
 
     fn takes(&self, model: &Model, dice: &mut Dice) -> f64 {
         let sides = self.sides.values();
         sides.map(|side| model.web.request(side.target(), model.now, model.crowd(), dice)).fold(0.0, f64::max)
     }
 
-    fn sees(&self, look: Look<'_>, windows: &mut Windows) -> Result<Value, String> {
+    fn sees(&self, look: Look<'_>, windows: &mut Box<Windows>) -> Result<Value, String> {
         windows.hold_against(self, look.model.baseline(look.id));
         let at = (look.model.now, look.model.crowd(), look.limit_ms());
         Ok(look.model.web.reading(self, windows, at, look.times, look.dice))

@@ -1,4 +1,4 @@
-//! What each kind of probe sees and each kind of action does in a rehearsal: one file a kind.
+//! What each kind of probe sees and each kind of action does in a rehearsal: one file per kind.
 //!
 //! The dispatch is made from the list of kinds, so a kind without a file here, or without its trait, does not compile.
 
@@ -13,10 +13,10 @@ use crate::core::job::{Outcome, Stream};
 use crate::core::kind::spec::{ActionSpec, ProbeSpec};
 use crate::core::kind::{self, kinds};
 use crate::core::probe::ProbeKind;
-use crate::core::time::Span;
+use crate::core::time::{At, Span};
 use crate::core::value::{FieldType, Value};
 
-/// One measurement that comes to its end.
+/// One measurement at its end.
 pub(super) struct Look<'a> {
     /// Whose it is.
     pub id: &'a ProbeId,
@@ -24,7 +24,7 @@ pub(super) struct Look<'a> {
     pub model: &'a Model,
     /// The longest a measurement may take.
     pub limit: Span,
-    /// How old a reading may become before it is stale.
+    /// Age from which a reading is stale.
     pub stands: Span,
     /// How many measurements have been made since the last, this one counted.
     pub times: usize,
@@ -38,8 +38,8 @@ impl Look<'_> {
         self.limit.0 as f64
     }
 
-    /// The fields that the runbook declares for the probe `spec`, as they are now. Whoever says how old they are says
-    /// that they are of this moment.
+    /// The fields that the runbook declares for the probe `spec`, as they are now. A field that dates the reading gives
+    /// the present moment.
     #[allow(clippy::cast_precision_loss)] // milliseconds of this millennium
     pub(super) fn own_fields(&self, spec: &dyn ProbeSpec) -> Value {
         let mut reading = self.model.fields.reading(self.id, &|quantity| self.model.quantity(quantity));
@@ -64,11 +64,18 @@ pub(super) trait Observe {
     /// How long a measurement takes, in milliseconds.
     fn takes(&self, model: &Model, dice: &mut Dice) -> f64;
 
-    /// What it sees, in the shape its kind promises, or why it sees nothing.
+    /// What it sees, in the shape its kind declares, or why it sees nothing.
     fn sees(&self, look: Look<'_>, memory: &mut Self::Memory) -> Result<Value, String>;
+
+    /// When what it sees is different because time has passed, though nothing happened: the next change of a figure that
+    /// counts down, say. Quiet time is leapt over at most up to there. For a figure that changes all the time, the next
+    /// moment at which a condition on it may turn.
+    fn next_change(&self, _now: At, _memory: &Self::Memory) -> At {
+        At::NEVER
+    }
 }
 
-/// What a step says about the time a job of it takes.
+/// The time that a step expects for one of its jobs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expected {
     /// The expected time in milliseconds, when the job is the whole of its step and goes forward.
@@ -98,7 +105,7 @@ pub(super) trait Rehearse: ActionSpec {
         None
     }
 
-    /// Changes the world as it does when it is done well, and gives a result of its own or says why it is refused.
+    /// Changes the world as the action does when it succeeds, and gives a result of its own or says why it is refused.
     /// `expect` is how long its step is expected to take.
     fn change(&self, model: &mut Model, expect: Option<Span>) -> Result<Option<String>, String> {
         for change in self.simulate() {
@@ -114,7 +121,7 @@ pub(super) struct CutShort<'a> {
     pub timed_out: bool,
     /// How long it ran.
     pub took: Span,
-    /// Whether nothing had been planned to go wrong with it.
+    /// Whether no fault was planned for it.
     pub well: bool,
     pub dice: &'a mut Dice,
 }
@@ -136,14 +143,14 @@ macro_rules! dispatch {
     })*) => {
         $(mod $module;)*
 
-        /// A probe with what it remembers.
+        /// A probe with its memory.
         #[derive(Clone, Debug)]
         pub(super) enum Observer {
             $($($probe(kind::$probe_type, <kind::$probe_type as Observe>::Memory),)?)*
         }
 
         impl Observer {
-            /// A probe that has seen nothing yet.
+            /// A probe without any measurement yet.
             pub(super) fn new(kind: &ProbeKind) -> Self {
                 match kind {
                     $($(ProbeKind::$probe(of) => Observer::$probe(of.clone(), Default::default()),)?)*
@@ -157,6 +164,13 @@ macro_rules! dispatch {
                 }
             }
 
+            /// When what it sees changes with time alone.
+            pub(super) fn next_change(&self, now: At) -> At {
+                match self {
+                    $($(Observer::$probe(of, memory) => of.next_change(now, memory),)?)*
+                }
+            }
+
             /// What it sees.
             pub(super) fn sees(&mut self, look: Look<'_>) -> Result<Value, String> {
                 match self {
@@ -165,7 +179,7 @@ macro_rules! dispatch {
             }
         }
 
-        /// The action as it is rehearsed; `None` when the core keeps it and the world never hears of it.
+        /// The action as it is rehearsed; `None` when the core carries it out alone.
         pub(super) fn rehearsed(action: &Action) -> Option<&dyn Rehearse> {
             match action {
                 Action::Manual(_) | Action::Wait(_) | Action::Soak(_) => None,

@@ -10,13 +10,13 @@ use crate::core::value::Value;
 use crate::world::sim::dice::Dice;
 use crate::world::sim::model::Model;
 
-/// Clients that join the queue in each second of a pause, until none is left that could.
+/// Clients that join the queue in each second of a pause, up to a limit.
 const ARRIVING: f64 = 4.0;
-/// Figures of a pause grow so long, in seconds: they rest before time is leapt over.
+/// How long the figures of a pause grow, in seconds; they must be constant before quiet time is skipped.
 const GROWING: f64 = 5.0;
 
 impl PgbouncerProbe {
-    /// Since when a database that it looks at has `what` switched on.
+    /// Since when `what` is switched on for a database that the probe looks at.
     fn since(&self, model: &Model, what: &str) -> Option<At> {
         let is_mine = |target: &TargetId, of: &str| {
             *target == self.target && self.database.as_deref().is_none_or(|name| name == of)

@@ -159,7 +159,7 @@ fn a_ttl_that_does_not_count_down_promises_nothing() {
         assert_eq!(field(&reading, name), &Value::Null, "{name}");
     }
     assert_eq!(field(&reading, "old"), &Value::Int(1));
-    // Whoever has the record at first hand always tells its full TTL.
+    // An authoritative server always answers with the record's full TTL.
     let mut of = known(1, 1);
     for now in 0..20 {
         of.authority_said(0, at(now), answer(Old, 60));
@@ -219,7 +219,7 @@ fn who_never_saw_the_old_values_does_not_know_the_worst_case() {
     of.authority_said(0, at(0), answer(New, 60));
     assert_eq!(field(&of.reading(at(0)), "worst_case"), &Value::Null);
     assert_eq!(field(&of.reading(at(0)), "old_ttl_expired"), &Value::Null);
-    // Unless the runbook tells it; then all of it is still to come.
+    // When the runbook gives it, all of that time is still ahead.
     let mut of = Propagation::new(at(0), STANDS, &["a".to_owned()], &[], Some(Span::secs(3_600)));
     of.authority_said(0, at(1), answer(New, 60));
     assert_eq!(field(&of.reading(at(1)), "worst_case"), &Value::Int(3_604));

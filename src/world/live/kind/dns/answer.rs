@@ -1,4 +1,4 @@
-//! What an answer says of the record of a probe.
+//! What an answer says about the record of a probe.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ impl AskedRecord {
         Ok(Self { name: name(&probe.name)?, of: wire_type(probe.record_type), sides })
     }
 
-    /// Asks a server and judges what it says.
+    /// Asks a server and judges its answer.
     pub(super) async fn ask(&self, server: SocketAddr, role: AskedAs, limit: Duration) -> Answer {
         let question = DnsQuestion::new(&self.name, self.of, role == AskedAs::Resolver);
         let answer = match ask(server, &question, limit).await {
@@ -41,7 +41,7 @@ impl AskedRecord {
         let failed = answer.metadata.response_code == ResponseCode::ServFail;
         let mut judged = self.judge(&answer, role);
         if failed && role == AskedAs::Resolver {
-            // A signature that is not good is told from a server that is broken by asking without the check.
+            // Asking again without validation tells a bad signature from a broken server.
             let unchecked = DnsQuestion { unchecked: true, ..question };
             let again = ask(server, &unchecked, limit).await;
             if again.is_ok_and(|again| again.metadata.response_code != ResponseCode::ServFail) {
@@ -105,10 +105,10 @@ impl AskedRecord {
     }
 }
 
-/// What a server is asked as.
+/// The role in which a server is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AskedAs {
-    /// It has the zone at first hand.
+    /// It serves the zone itself.
     Authority,
     /// It asks others and remembers.
     Resolver,

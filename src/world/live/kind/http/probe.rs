@@ -13,14 +13,16 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::judge::judge;
-use crate::contain::{contain, contain_now};
+use crate::catch_panic::{catch_panic, catch_panic_now};
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::kind::http::probe::{Connections, HttpSide};
-use crate::core::kind::http::{HttpProbe, RequestKind};
+use crate::core::kind::http::request::RequestTurns;
+use crate::core::kind::http::{HttpProbe, ProfileRequest};
 use crate::core::latency::{
     RequestFailure, RequestNumber, RequestOutcome, RequestPhases, RequestSample, RequestSeries,
 };
 use crate::core::probe::Probe;
+use crate::core::value::Value;
 use crate::latency::{BaselineWatch, judged_reading};
 use crate::world::live::kind::Watch;
 use crate::world::live::net::http::{Connection, HttpRequest, Trace, exchange, look_up};
@@ -43,7 +45,8 @@ const KEEP: Duration = Duration::from_mins(1);
 struct Side {
     name: String,
     target: TargetId,
-    series: RequestSeries,
+    /// The requests of each kind.
+    series: Vec<RequestSeries>,
     connections: Connections,
     /// Connections that wait for a request.
     idle: Vec<Connection>,
@@ -54,7 +57,7 @@ struct Side {
 
 /// What ended: a request, or a look-up of a side's name.
 enum Ended {
-    Request { side: usize, number: RequestNumber, sample: Box<RequestSample>, kept: Option<Connection> },
+    Request { side: usize, kind: usize, number: RequestNumber, sample: Box<RequestSample>, kept: Option<Connection> },
     LookUp { side: usize, found: Option<Vec<SocketAddr>> },
 }
 
@@ -64,12 +67,21 @@ impl Watch for HttpProbe {
     }
 }
 
+/// A kind of request with its name.
+struct AskedKind {
+    name: String,
+    request: ProfileRequest,
+}
+
 struct Watcher {
     shared: Arc<Shared>,
     id: ProbeId,
     probe: Probe,
     /// What is asked, and how the answers must be.
-    kind: Arc<RequestKind>,
+    kinds: Vec<Arc<AskedKind>>,
+    turns: RequestTurns,
+    /// Whether the figures of requests stand under their names.
+    profile: bool,
     /// What the times of samples count from.
     epoch: Instant,
     limit: Duration,
@@ -83,22 +95,40 @@ impl Watcher {
     fn new(shared: Arc<Shared>, id: ProbeId, probe: Probe, http: &HttpProbe, first: Instant) -> Self {
         let limit = probe.limit.to_std();
         let window = usize::try_from(http.window.max(1)).unwrap_or(usize::MAX);
+        let asked = |(name, request)| Arc::new(AskedKind { name, request });
+        let kinds: Vec<Arc<AskedKind>> = http.kinds().into_iter().map(asked).collect();
+        let slow = http.slow_over.map(|over| micros(over.to_std()));
         let side = |(name, side): (&String, &HttpSide)| Side {
             name: name.clone(),
             target: side.target().clone(),
-            series: RequestSeries::new(side.target().to_string(), window, micros(limit)),
+            series: vec![
+                RequestSeries::new(side.target().to_string(), window, micros(limit)).counting_slow(slow);
+                kinds.len()
+            ],
             connections: http.connections_of(side),
             idle: Vec::new(),
             known: None,
             looked_up: first,
         };
         let sides = http.sides.iter().map(side).collect();
-        let kind = Arc::new(http.request());
-        let kinds = http.sides.keys().map(|side| (side.clone(), http.request_name().to_owned()));
+        let turns = RequestTurns::new(kinds.iter().map(|kind| kind.request.weight));
+        let series = http.sides.keys().flat_map(|side| kinds.iter().map(|kind| (side.clone(), kind.name.clone())));
         let length = usize::try_from(http.judged_over()).unwrap_or(usize::MAX);
         // A runbook whose baseline cannot be used is not loaded.
-        let baseline = shared.baselines.get(&id).and_then(|text| BaselineWatch::new(text, length, kinds).ok());
-        Self { baseline, shared, id, probe, kind, epoch: first, limit, sides, running: JoinSet::new() }
+        let baseline = shared.baselines.get(&id).and_then(|text| BaselineWatch::new(text, length, series).ok());
+        Self {
+            baseline,
+            shared,
+            id,
+            probe,
+            kinds,
+            turns,
+            profile: http.is_profile(),
+            epoch: first,
+            limit,
+            sides,
+            running: JoinSet::new(),
+        }
     }
 
     /// Measures for ever; ends when its task is aborted.
@@ -118,8 +148,10 @@ impl Watcher {
                 order.shuffle(&mut rand::rng());
             }
             turn_back = !turn_back;
+            // All sides are asked the same in a round, so that they can be compared.
+            let kind = self.turns.take_turn();
             for (place, side) in (0_u32..).zip(&order) {
-                self.send(*side, tick + gap * place);
+                self.send(*side, kind, tick + gap * place);
             }
             self.tell_round(tick, timetable.peek()).await;
         }
@@ -131,7 +163,7 @@ impl Watcher {
         let began = self.at(tick);
         loop {
             let retell = (Instant::now() + RETELL).min(due);
-            while self.sides.iter().any(|side| side.series.waits_since(began)) {
+            while self.waits_since(began) {
                 tokio::select! {
                     biased;
                     Some(ended) = self.running.join_next(), if !self.running.is_empty() => self.take(ended),
@@ -139,14 +171,25 @@ impl Watcher {
                 }
             }
             let now = Instant::now();
-            let figures = self.sides.iter().map(|side| (side.name.clone(), side.series.figures(self.at(now))));
-            let value =
-                judged_reading(figures, self.baseline.as_ref(), &self.kind.path, self.shared.options.clock.now());
+            let figures = self.sides.iter().map(|side| (side.name.clone(), self.figures(side, now)));
+            let wall = self.shared.options.clock.now();
+            let value = judged_reading(figures, self.profile, self.baseline.as_ref(), wall);
             self.shared.reading(&self.id, &self.probe, tick, now, Ok(value));
-            if now >= due || !self.sides.iter().any(|side| side.series.waits_since(began)) {
+            if now >= due || !self.waits_since(began) {
                 return;
             }
         }
+    }
+
+    /// Whether a request that was meant to be sent at `since` or later is in flight.
+    fn waits_since(&self, since: u64) -> bool {
+        self.sides.iter().flat_map(|side| &side.series).any(|series| series.waits_since(since))
+    }
+
+    /// The figures of a side, by kind of request.
+    fn figures(&self, side: &Side, now: Instant) -> Vec<(String, Value)> {
+        let all = self.kinds.iter().zip(&side.series);
+        all.map(|(kind, series)| (kind.name.clone(), series.figures(self.at(now)))).collect()
     }
 
     /// Takes in what ends until then.
@@ -165,17 +208,18 @@ impl Watcher {
     }
 
     /// Sends a request to a side at `intended`.
-    fn send(&mut self, at: usize, intended: Instant) {
+    fn send(&mut self, at: usize, nth: usize, intended: Instant) {
         let (limit, meant) = (self.limit, self.at(intended));
         let Some(side) = self.sides.get_mut(at) else { return };
-        let in_flight = side.series.in_flight();
-        let number = side.series.begin(meant);
+        let in_flight: usize = side.series.iter().map(RequestSeries::in_flight).sum();
+        let (Some(series), Some(kind)) = (side.series.get_mut(nth), self.kinds.get(nth)) else { return };
+        let number = series.begin(meant);
         if in_flight >= HttpProbe::MOST_IN_FLIGHT {
             let what = format!("not sent: {in_flight} requests to {} are in flight", side.target);
             let why = Err(what.clone());
             let outcome = RequestOutcome::Failure(RequestFailure::NotSent, what);
-            side.series.settle(number, sample(meant, Duration::ZERO, outcome, None, &Trace::default()));
-            note(&self.shared, &self.id, &mut self.baseline, &side.name, &self.kind.path, why);
+            series.settle(number, sample(meant, Duration::ZERO, outcome, None, &Trace::default()));
+            note(&self.shared, &self.id, &mut self.baseline, &side.name, &kind.name, why);
             return;
         }
         if side.connections == Connections::Kept {
@@ -185,31 +229,32 @@ impl Watcher {
                 let (shared, target) = (Arc::clone(&self.shared), side.target.clone());
                 self.running.spawn(async move {
                     let found = async { look_up(&target, shared.http(&target)?, &shared.secrets).await };
-                    let found = timeout_at(intended + limit, contain(found)).await;
+                    let found = timeout_at(intended + limit, catch_panic(found)).await;
                     Ended::LookUp { side: at, found: found.ok().and_then(Result::ok).and_then(Result::ok) }
                 });
             }
         }
-        let (shared, target, kind) = (Arc::clone(&self.shared), side.target.clone(), Arc::clone(&self.kind));
+        let (shared, target, kind) = (Arc::clone(&self.shared), side.target.clone(), Arc::clone(kind));
         let kept = side.idle.pop();
         let keeps = side.connections == Connections::Kept;
         self.running.spawn(async move {
             sleep_until(intended).await;
-            let (sample, kept) = request(&shared, &target, &kind, kept, (intended, meant), limit).await;
-            Ended::Request { side: at, number, sample: Box::new(sample), kept: kept.filter(|_| keeps) }
+            let (sample, kept) = request(&shared, &target, &kind.request, kept, (intended, meant), limit).await;
+            Ended::Request { side: at, kind: nth, number, sample: Box::new(sample), kept: kept.filter(|_| keeps) }
         });
     }
 
     fn take(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
         match ended {
-            Ok(Ended::Request { side, number, sample, kept }) => {
+            Ok(Ended::Request { side, kind: nth, number, sample, kept }) => {
                 let Some(side) = self.sides.get_mut(side) else { return };
+                let (Some(series), Some(kind)) = (side.series.get_mut(nth), self.kinds.get(nth)) else { return };
                 let took = match &sample.outcome {
                     RequestOutcome::Success => Ok(sample.took),
                     RequestOutcome::Failure(_, why) => Err(why.clone()),
                 };
-                side.series.settle(number, *sample);
-                note(&self.shared, &self.id, &mut self.baseline, &side.name, &self.kind.path, took);
+                series.settle(number, *sample);
+                note(&self.shared, &self.id, &mut self.baseline, &side.name, &kind.name, took);
                 let stands = |connection: &Connection| {
                     side.known.as_ref().is_none_or(|known| known.contains(&connection.address()))
                 };
@@ -254,7 +299,7 @@ fn note(
 async fn request(
     shared: &Shared,
     target: &TargetId,
-    kind: &RequestKind,
+    kind: &ProfileRequest,
     mut kept: Option<Connection>,
     (intended, meant): (Instant, u64),
     limit: Duration,
@@ -274,7 +319,7 @@ async fn request(
         let answer = exchange(&ask, &mut kept, &shared.secrets, &mut trace).await;
         answer.map_err(|broken| (broken.kind, broken.what))
     };
-    let result = timeout_at(intended + limit, contain(asked)).await;
+    let result = timeout_at(intended + limit, catch_panic(asked)).await;
     let finished = Instant::now();
     let result = match result {
         Ok(Ok(result)) => result,
@@ -288,7 +333,7 @@ async fn request(
         // What the answer holds is looked at after it was timed.
         Ok(answer) => {
             let status = Some(answer.status.as_u16());
-            match contain_now(|| judge(&kind.expect, &answer, target, &shared.secrets)) {
+            match catch_panic_now(|| judge(&kind.expect, &answer, target, &shared.secrets)) {
                 Ok(Ok(())) => (RequestOutcome::Success, status),
                 Ok(Err((kind, what))) => (RequestOutcome::Failure(kind, what), status),
                 Err(panicked) => {
@@ -318,7 +363,9 @@ fn given_up(trace: &Trace, target: &TargetId, limit: Duration) -> (RequestFailur
     } else if trace.address.is_some() {
         (RequestFailure::Tls, format!("no TLS with {target} within {limit} ms"))
     } else {
-        (RequestFailure::ConnectTimeout, format!("no connection to {target} within {limit} ms"))
+        let tried: Vec<String> = trace.unreached().collect();
+        let tried = if tried.len() > 1 { format!(": {}", tried.join(", ")) } else { String::new() };
+        (RequestFailure::ConnectTimeout, format!("no connection to {target} within {limit} ms{tried}"))
     }
 }
 
@@ -336,7 +383,8 @@ fn sample(intended: u64, took: Duration, outcome: RequestOutcome, status: Option
         },
         address: trace.address.map(|address| address.to_string()),
         candidates: trace.candidates.iter().map(ToString::to_string).collect(),
-        protocol: status.map(|_| "HTTP/1.1"),
+        unreached: trace.unreached().collect(),
+        protocol: status.and(trace.protocol),
     }
 }
 

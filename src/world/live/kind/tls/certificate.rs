@@ -1,4 +1,4 @@
-//! What a certificate says. All of its text is foreign and not yet cleaned.
+//! The contents of a certificate. All of its text is foreign and not yet cleaned.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -17,7 +17,7 @@ use x509_cert::time::Time;
 
 use crate::world::live::net::tls;
 
-/// Names of one certificate that are read: more would not be looked at.
+/// Most names of one certificate that are read.
 const NAMES: usize = 100;
 /// The attribute that holds a common name (RFC 4519 §2.3).
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
@@ -46,7 +46,7 @@ impl Certificate {
         let read = x509_cert::Certificate::from_der(der).map_err(|err| err.to_string())?;
         let self_signed = read.tbs_certificate.subject == read.tbs_certificate.issuer && signs_itself(&read);
         let of = read.tbs_certificate;
-        // Alternative names that cannot be read are none, and not a reason to believe the common name.
+        // Alternative names that cannot be read count as none; the common name does not replace them.
         let names = match of.get::<SubjectAltName>() {
             Ok(Some((_, SubjectAltName(names)))) => names.iter().filter_map(alternative).take(NAMES).collect(),
             Ok(None) => common_name(&of.subject).into_iter().collect(),
@@ -71,7 +71,7 @@ impl Certificate {
     }
 }
 
-/// Whether the key of a certificate signed the certificate. A signature of a kind that is not known is not its own.
+/// Whether a certificate is signed by its own key. A signature of an unknown kind does not count.
 fn signs_itself(read: &x509_cert::Certificate) -> bool {
     let of = &read.tbs_certificate;
     let (Ok(message), Some(key), Some(signature)) =

@@ -1,4 +1,4 @@
-//! The `tls` probe: a handshake that is finished whatever the certificate is, and then ended.
+//! The `tls` probe: completes a handshake whatever the certificate is, then ends the connection.
 
 mod certificate;
 mod verdict;
@@ -28,7 +28,7 @@ use crate::world::live::net::{chain, tls};
 
 /// PostgreSQL's `SSLRequest`: its length, then its code (PostgreSQL, "Message Formats").
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
-/// Longest wait for a server to take our goodbye. What was read is known by then.
+/// Longest wait for the server's part of closing the connection. The reading is complete by then.
 const GOODBYE: Duration = Duration::from_millis(200);
 
 impl Measure for TlsProbe {
@@ -36,7 +36,7 @@ impl Measure for TlsProbe {
 
     /// Makes a connection of its own each time, so that a certificate that was exchanged is seen.
     async fn measure(&self, shared: &Shared, limit: Duration, (): &mut ()) -> Result<Value, Failure> {
-        // Leaves time to say where it stalled before the limit of all probes strikes.
+        // Leaves time to say where it stalled before the common limit of all probes ends it.
         let deadline = Instant::now() + limit.mul_f64(0.9);
         self.look(shared, deadline).await.map_err(Failure::new)
     }
@@ -44,7 +44,7 @@ impl Measure for TlsProbe {
 
 /// What a connection was like.
 struct Connection {
-    /// Where it went.
+    /// The address it connected to.
     address: SocketAddr,
     /// How long it took to open.
     opened_in: Duration,
@@ -75,7 +75,7 @@ impl TlsProbe {
 
         let found = in_time(deadline, tokio::net::lookup_host(endpoint)).await;
         let found: Vec<SocketAddr> = found
-            .ok_or_else(|| format!("nobody resolves {place} in time"))?
+            .ok_or_else(|| format!("{place} was not resolved in time"))?
             .map_err(|err| format!("{place} cannot be resolved: {}", secrets.tell(&err.to_string())))?
             .collect();
         let started = Instant::now();
@@ -99,7 +99,7 @@ impl TlsProbe {
             .map_err(|err| format!("{place} {}", secrets.tell_brief(&broken(&err), 300)))?;
         let agreed_in = started.elapsed();
         let connection = Connection { opened_in, agreed_in, ..connection(&stream, address) };
-        // Some servers complain of connections that end without a word.
+        // Some servers log an error when a connection ends without a TLS close.
         drop(tokio::time::timeout(GOODBYE, stream.shutdown()).await);
         let seen = recorder.seen().ok_or_else(|| format!("{place} presents no certificate"))?;
         let certificate = Certificate::read(&seen.leaf)
@@ -117,7 +117,7 @@ fn config(recorder: &Arc<CertificateRecorder>, alpn: &[String]) -> Result<Arc<Cl
     let builder = ClientConfig::builder_with_provider(tls::provider())
         .with_safe_default_protocol_versions()
         .map_err(|err| err.to_string())?;
-    // Nothing is sent over such a connection, so that it need not be trusted.
+    // Nothing is sent over such a connection, so it need not be trusted.
     let verifier = Arc::clone(recorder);
     let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     // A resumed session would show no certificate.
@@ -169,7 +169,7 @@ fn connection(stream: &TlsStream<TcpStream>, address: SocketAddr) -> Connection 
         address,
         opened_in: Duration::ZERO,
         agreed_in: Duration::ZERO,
-        // As RFC 8446 and the registry of cipher suites write them.
+        // Written as in RFC 8446 and the registry of cipher suites.
         protocol: protocol.replace('_', "."),
         cipher: cipher.replace("TLS13_", "TLS_"),
         alpn: session.alpn_protocol().map(|chosen| String::from_utf8_lossy(chosen).into_owned()),

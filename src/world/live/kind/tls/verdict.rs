@@ -1,4 +1,4 @@
-//! What is wrong with a certificate: the common verifier is asked, and its verdict is kept instead of obeyed.
+//! What is wrong with a certificate: the usual verifier judges it, and its verdict is recorded instead of enforced.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use super::certificate::Certificate;
 use crate::world::live::foreign;
 use crate::world::live::net::tls;
 
-/// What a server presented, and what the common verifier says about it.
+/// What a server presented, and the usual verifier's verdict on it.
 #[derive(Clone, Debug)]
 pub(super) struct Presented {
     /// The server's own certificate.
@@ -27,8 +27,8 @@ pub(super) struct Presented {
     is_root: bool,
 }
 
-/// Lets every certificate pass and keeps what the common verifier says about it. That the server holds the
-/// certificate's key is verified as ever.
+/// Accepts every certificate and records the usual verifier's verdict on it. That the server holds the certificate's
+/// key is verified as usual.
 #[derive(Debug)]
 pub(super) struct CertificateRecorder {
     verifier: Arc<WebPkiServerVerifier>,
@@ -37,7 +37,7 @@ pub(super) struct CertificateRecorder {
 }
 
 impl CertificateRecorder {
-    /// A recorder for one handshake, which asks a verifier that trusts `roots`.
+    /// A recorder for one handshake; its verifier trusts `roots`.
     pub(super) fn new(roots: Arc<RootCertStore>) -> Result<Self, String> {
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), tls::provider())
             .build()
@@ -45,13 +45,13 @@ impl CertificateRecorder {
         Ok(Self { verifier, roots, seen: Mutex::default() })
     }
 
-    /// What was presented; `None` before the handshake came that far.
+    /// What was presented; `None` when the handshake did not get that far.
     pub(super) fn seen(&self) -> Option<Presented> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Makes a certificate that the verifier cannot read no reason to break off. It has been found invalid already, and
-    /// with it nothing that is signed by its key can be verified.
+    /// Lets the handshake go on with a certificate that the verifier cannot parse. It is recorded as invalid already,
+    /// and no signature by its key can be verified.
     fn unless_unreadable(
         &self,
         verified: Result<HandshakeSignatureValid, Error>,
@@ -151,7 +151,7 @@ fn fault(verdict: &Error, seen: &Presented, certificate: &Certificate) -> String
         CertificateError::NotValidYetContext { not_before, .. } => {
             format!("not yet valid: it begins in {}", coarse(not_before.as_secs().saturating_sub(seen.now.as_secs())))
         }
-        // An authority that is trusted is no server, even when it is the very certificate that was expected.
+        // A trusted authority's certificate is never valid for a server, even when it is exactly the expected one.
         _ if seen.is_root => "the certificate of a trusted authority, which cannot be a server's".to_owned(),
         CertificateError::UnknownIssuer | CertificateError::Other(_) if certificate.self_signed => {
             "self-signed".to_owned()

@@ -1,4 +1,4 @@
-//! What an answer says of one name and type: the way from the name along its aliases, checked at every step.
+//! What an answer says about one name and type: follows the aliases from the name, checking every step.
 
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
@@ -10,7 +10,7 @@ use crate::world::live::foreign;
 const LONGEST_CHAIN: usize = 16;
 /// The number of the option of extended errors (RFC 8914 §2).
 const EXTENDED_ERROR: u16 = 15;
-/// Extended errors of an answer that is past its time: stale answer, stale NXDOMAIN.
+/// Extended errors that mark an answer as stale: stale answer, stale NXDOMAIN.
 const STALE: [u16; 2] = [3, 19];
 
 /// What an answer without an error says.
@@ -18,7 +18,7 @@ const STALE: [u16; 2] = [3, 19];
 pub(in crate::world::live) enum Content {
     /// Records of the type, at the name or at the end of its aliases.
     Records { data: Vec<RData>, ttl: u32 },
-    /// The aliases lead to where this answer has nothing of the type.
+    /// The aliases lead to a name for which this answer has nothing of the type.
     Alias { to: Name, ttl: u32 },
     /// There is no such name or no such record. The TTL is that of the SOA as received.
     Nothing { ttl: Option<u32> },
@@ -45,7 +45,7 @@ pub(in crate::world::live) fn content(answer: &Message, name: &Name, of: Type) -
             if missing {
                 return Content::Nonsense("it has records and says that there is no such name");
             }
-            // An alias beside other data is what no server may hold (RFC 2181 §10.1).
+            // No server may hold an alias beside other data (RFC 2181 §10.1).
             if of != Type::CNAME && !at(&owner, Type::CNAME).is_empty() {
                 return Content::Nonsense("it has an alias beside other records");
             }
@@ -104,7 +104,7 @@ fn extended_error(bytes: &[u8]) -> Option<(u16, String)> {
     Some((u16::from_be_bytes(*code), foreign::brief(String::from_utf8_lossy(text).trim_end_matches('\0'), 120)))
 }
 
-/// Whether an answer says that it is past its time.
+/// Whether an answer is marked as stale.
 pub(in crate::world::live) fn is_stale(errors: &[(u16, String)]) -> bool {
     errors.iter().any(|(code, _)| STALE.contains(code))
 }

@@ -3,14 +3,17 @@
 //! Redirects are answers, never followed. Bodies are capped, and everything is bounded in time by the caller.
 
 mod connect;
+mod reach;
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
-use hyper::{HeaderMap, Request, Uri, header};
+use hyper::{HeaderMap, Request, Uri, Version, header};
 
 pub(in crate::world::live) use self::connect::Connection;
 use self::connect::Endpoint;
@@ -21,7 +24,7 @@ use crate::core::latency::RequestFailure;
 use crate::core::target::Http;
 use crate::world::live::secrets::Secrets;
 
-/// Bytes of a body that are read. The rest is not waited for.
+/// Most bytes of a body that are read; the rest is not waited for.
 pub(in crate::world::live) const LARGEST_BODY: usize = 1024 * 1024;
 
 /// What is asked.
@@ -45,13 +48,13 @@ pub(in crate::world::live) struct HttpAnswer {
     pub(in crate::world::live) body: Vec<u8>,
     /// The body is longer than what was read.
     pub(in crate::world::live) cut: bool,
-    /// What the other side says about trying again, as it says it. Foreign.
+    /// The value of its `Retry-After` header. Foreign.
     pub(in crate::world::live) retry_after: Option<String>,
-    /// How many seconds old it is by the word of a cache. Foreign.
+    /// The value of its `Age` header: its age in seconds according to a cache. Foreign.
     pub(in crate::world::live) age: Option<String>,
 }
 
-/// How far an exchange has come. It is filled in on the way, so that it tells something of one that was cut short, too.
+/// How far an exchange has come. It is filled in on the way, so that one that was cut short can be reported, too.
 #[derive(Clone, Debug, Default)]
 pub(in crate::world::live) struct Trace {
     /// Looking the name up; none when the address is given, or on a kept connection.
@@ -62,12 +65,26 @@ pub(in crate::world::live) struct Trace {
     pub(in crate::world::live) tls: Option<Duration>,
     /// From the request to the answer's head.
     pub(in crate::world::live) first_byte: Option<Duration>,
-    /// What the name stands for, when it was looked up.
+    /// The addresses of the name, when it was looked up.
     pub(in crate::world::live) candidates: Vec<SocketAddr>,
-    /// What the request is sent to, once there is a connection.
+    /// The address the request is sent to, once there is a connection.
     pub(in crate::world::live) address: Option<SocketAddr>,
     /// The request may have reached the other side.
     pub(in crate::world::live) sent: bool,
+    /// Addresses that were tried and are not connected to, with why; without a word for one that has not answered yet.
+    pub(in crate::world::live) attempts: Vec<(SocketAddr, Option<RequestFailure>)>,
+    /// The protocol of the answer.
+    pub(in crate::world::live) protocol: Option<&'static str>,
+}
+
+impl Trace {
+    /// Addresses that could not be reached, each with why.
+    pub(in crate::world::live) fn unreached(&self) -> impl Iterator<Item = String> {
+        let told = |(address, why): &(SocketAddr, Option<RequestFailure>)| {
+            format!("{address} {}", why.unwrap_or(RequestFailure::ConnectTimeout).word())
+        };
+        self.attempts.iter().map(told)
+    }
 }
 
 /// Why there is no answer.
@@ -89,7 +106,7 @@ impl Broken {
     }
 }
 
-/// Every address that the host of a target stands for now.
+/// Every address that the host of a target resolves to now.
 pub(in crate::world::live) async fn look_up(
     id: &TargetId,
     target: &Http,
@@ -110,27 +127,31 @@ pub(in crate::world::live) async fn exchange(
 ) -> Result<HttpAnswer, Broken> {
     let unsent = |what| Broken::unsent(RequestFailure::NotSent, what);
     let endpoint = Endpoint::of(ask.id, ask.target, ask.path, secrets).await.map_err(unsent)?;
-    let mut headers = Vec::new();
+    let mut headers = endpoint.credentials.clone();
     for (name, value) in ask.target.headers.iter().chain(ask.headers) {
-        headers.push((name.as_str(), secrets.reveal(value).await.map_err(unsent)?));
+        headers.push((name.clone(), secrets.reveal(value).await.map_err(unsent)?));
     }
     let body = match ask.body {
         Some(body) => secrets.reveal(body).await.map_err(unsent)?,
         None => String::new(),
     };
-    let request = || request(ask, &endpoint, &headers, &body).map_err(|what| unsent(secrets.tell(&what)));
+    let request = |connection: &Connection| {
+        let absolute = endpoint.asks_proxy() || connection.is_http2();
+        request(ask, &endpoint, &headers, &body, absolute, connection.is_http2())
+            .map_err(|what| unsent(secrets.tell(&what)))
+    };
     if let Some(connection) = kept.take().filter(Connection::is_ready) {
-        let request = request()?;
+        let request = request(&connection)?;
         trace.sent = true;
         trace.address = Some(connection.address());
         match send(request, connection, kept, trace, &endpoint, secrets).await {
-            // Servers close idle connections; a question that changes nothing is asked again on a new one.
+            // Servers close idle connections, so a request that changes nothing is repeated on a new one.
             Err(broken) if broken.stale && ask.method.is_safe() => {}
             done => return done,
         }
     }
-    let request = request()?;
     let connection = endpoint.connect(secrets, trace).await?;
+    let request = request(&connection)?;
     trace.sent = true;
     send(request, connection, kept, trace, &endpoint, secrets).await
 }
@@ -138,10 +159,20 @@ pub(in crate::world::live) async fn exchange(
 fn request(
     ask: &HttpRequest<'_>,
     endpoint: &Endpoint,
-    headers: &[(&str, String)],
+    headers: &[(String, String)],
     body: &str,
+    absolute: bool,
+    http2: bool,
 ) -> Result<Request<Full<Bytes>>, String> {
     let path = match endpoint.url.query() {
+        _ if absolute => {
+            let mut whole = endpoint.url.clone();
+            whole.set_fragment(None);
+            // Who asks stands in a header.
+            let anonymous = whole.set_username("").and_then(|()| whole.set_password(None));
+            anonymous.map_err(|()| "the address cannot be used".to_owned())?;
+            whole.into()
+        }
         Some(query) => format!("{}?{query}", endpoint.url.path()),
         None => endpoint.url.path().to_owned(),
     };
@@ -149,14 +180,15 @@ fn request(
     let host = endpoint.url.host_str().unwrap_or_default();
     let host = endpoint.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     let mut builder = Request::builder().method(ask.method.as_str()).uri(uri);
-    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+    // HTTP/2 has the host in the address (RFC 9113 §8.3.1).
+    if !http2 && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         builder = builder.header(header::HOST, host);
     }
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
         builder = builder.header(header::USER_AGENT, concat!("gonogo/", env!("CARGO_PKG_VERSION")));
     }
     for (name, value) in headers {
-        builder = builder.header(*name, value);
+        builder = builder.header(name, value);
     }
     // The value may be a secret: hyper's errors do not quote it.
     builder.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).map_err(|err| format!("a header is wrong: {err}"))
@@ -172,13 +204,7 @@ async fn send(
 ) -> Result<HttpAnswer, Broken> {
     let started = Instant::now();
     let broken = |err: hyper::Error| Broken {
-        kind: if err.is_parse_too_large() {
-            RequestFailure::HeadTooLong
-        } else if err.is_parse() {
-            RequestFailure::NoHttp
-        } else {
-            RequestFailure::Closed
-        },
+        kind: kind_of(&err),
         stale: err.is_canceled() || err.is_incomplete_message(),
         sent: !err.is_canceled(),
         what: if err.is_incomplete_message() {
@@ -189,6 +215,11 @@ async fn send(
     };
     let response = connection.send_request(request).await.map_err(broken)?;
     trace.first_byte = Some(started.elapsed());
+    trace.protocol = Some(match response.version() {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    });
     let status = response.status();
     let said = |name: header::HeaderName| {
         response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
@@ -212,6 +243,20 @@ async fn send(
         *kept = Some(connection);
     }
     Ok(HttpAnswer { status, headers, body, cut, retry_after, age })
+}
+
+/// What kind of failure it is when an exchange breaks off.
+fn kind_of(err: &hyper::Error) -> RequestFailure {
+    let mut causes = std::iter::successors(err.source(), |cause| (*cause).source());
+    let io = causes.find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    let malformed = matches!(io, Some(ErrorKind::InvalidData | ErrorKind::InvalidInput));
+    if err.is_parse_too_large() {
+        RequestFailure::HeadTooLong
+    } else if err.is_parse() || malformed {
+        RequestFailure::NoHttp
+    } else {
+        RequestFailure::Closed
+    }
 }
 
 /// `503 Service Unavailable`, the reason from the registry and not from the wire.

@@ -1,4 +1,4 @@
-//! How a connection to PostgreSQL is made: one address after the other, so that it is known which one answered.
+//! How a connection to PostgreSQL is made: one address after the other, so that the address that answered is known.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -26,11 +26,11 @@ use crate::world::live::secrets::Secrets;
 const CONNECT: Duration = Duration::from_secs(5);
 /// Unacknowledged data or an unanswered keepalive for this long ends a connection (Linux).
 const SILENCE: Duration = Duration::from_secs(10);
-/// A setting that only we make. A server shows it to us; behind a pooler it is refused, or not there.
+/// A setting that only gonogo makes. A server that is reached directly returns it; a pooler refuses it or loses it.
 const MARK: &str = "gonogo.session";
-/// When this server was started, to the microsecond: a restart, a failover and another server all show in it.
+/// When this server was started, to the microsecond: a restart, a failover or another server changes it.
 const STARTED: &str = "to_char(pg_postmaster_start_time() at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US \"UTC\"')";
-/// What `initdb` gave the cluster; a physical standby has it from its primary.
+/// The identifier that `initdb` gave the cluster; a physical standby has that of its primary.
 const SYSTEM: &str = "select system_identifier::text from pg_control_system()";
 
 /// One address of one host of a connection string.
@@ -55,7 +55,7 @@ impl Endpoint {
         }
     }
 
-    /// The name that must still lead to the address, and the address.
+    /// The name and the address it led to, to check later that it still does.
     fn reached(&self) -> Option<(String, SocketAddr)> {
         let address = self.address?;
         let name = match &self.host {
@@ -121,7 +121,7 @@ pub(super) async fn connect(
     Err(last)
 }
 
-/// Every address that the connection string leads to now, in the order in which they are tried.
+/// Every address that the connection string resolves to now, in the order in which they are tried.
 async fn endpoints(config: &Config) -> Result<Vec<Endpoint>, String> {
     let (hosts, addresses, ports) = (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
     let count = hosts.len().max(addresses.len());
@@ -179,7 +179,7 @@ impl Attempt<'_> {
         let mark = format!("{:016x}", rand::random::<u64>());
         let (client, notices, task) = match self.dial(Some(&mark)).await {
             Ok(opened) => opened,
-            // A pooler that knows nothing of start-up options.
+            // A pooler that does not support start-up options.
             Err(err) if refuses_options(&err) => self.dial(None).await?,
             Err(err) => return Err(err),
         };
@@ -190,7 +190,7 @@ impl Attempt<'_> {
         let (seen, started) = (text(0)?.flatten(), text(1)?.flatten());
         let system = match system {
             Ok(rows) => rows.first().map(|row| row.try_get(0)).transpose()?,
-            // Not every role may ask on every managed server; when it was started is told to everybody.
+            // Some managed servers do not let every role ask for the identifier; every role may see the start time.
             Err(err) if err.as_db_error().is_some() => None,
             Err(err) => return Err(err),
         };
@@ -223,7 +223,7 @@ impl Attempt<'_> {
         Ok((client, notices, task.abort_handle()))
     }
 
-    /// The configuration with this address as its only one.
+    /// The configuration with only this address in it.
     fn narrowed(&self) -> Config {
         let from = self.config;
         let mut to = Config::new();
@@ -265,7 +265,7 @@ fn refuses_options(err: &tokio_postgres::Error) -> bool {
         .is_some_and(|err| *err.code() == SqlState::PROTOCOL_VIOLATION && err.message().contains("startup parameter"))
 }
 
-/// What TLS connections to this target are made with.
+/// The TLS settings of connections to this target.
 pub(super) async fn connector(target: &Postgres) -> Result<MakeRustlsConnect, String> {
     let config = match &target.ca {
         Some(path) => tls::authority(path).await?,

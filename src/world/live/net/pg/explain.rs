@@ -1,4 +1,4 @@
-//! What PostgreSQL and the connection to it say when something fails, as sentences.
+//! Errors of PostgreSQL and of connections to it, as sentences.
 
 use std::error::Error as _;
 

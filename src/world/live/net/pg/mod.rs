@@ -1,7 +1,7 @@
 //! Connections to PostgreSQL: how they are made, kept and described when they fail.
 //!
 //! Watching and acting never share a connection, so that a hung action cannot blind the probes. An action always
-//! connects anew: a kept connection may lead to a server that the name has left.
+//! connects anew, since the name of a kept connection may lead to another server by now.
 
 mod connect;
 mod explain;
@@ -20,25 +20,25 @@ use crate::core::server::{ServerIdentity, Servers};
 use crate::core::target::{Postgres, Tls};
 use crate::world::live::secrets::Secrets;
 
-/// Connections that may watch one database at the same time: small databases have few to give.
+/// Most connections that watch one database at the same time, since small databases allow only a few.
 const WATCHERS: usize = 3;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::world::live) struct Purpose {
-    /// What the server shows as the application's name. Connections are kept apart by it.
+    /// The application name that the server shows. Connections with different names are not shared.
     pub(in crate::world::live) name: &'static str,
-    /// Settings of the session, where no pooler stands between.
+    /// Settings of the session; not made behind a pooler.
     pub(in crate::world::live) settings: &'static [&'static str],
-    /// Whether this watches: only a few of these may be open at the same time, and they are kept for the next user.
+    /// Whether it watches. The number of such connections is limited, and they are kept for the next user.
     pub(in crate::world::live) watches: bool,
     /// Whether it talks to a pooler's admin console, which understands neither settings nor queries.
     pub(in crate::world::live) console: bool,
 }
 
 impl Purpose {
-    /// Probes: they read in transactions that cannot write. The session itself has no settings of ours, so that what the
-    /// database has by default can be asked.
+    /// Probes: they read in transactions that cannot write. The session has no settings of ours, so that the database's
+    /// own defaults can be read.
     pub(in crate::world::live) const WATCH: Purpose =
         Purpose { name: "gonogo watch", settings: &[], watches: true, console: false };
     /// Actions: may write, also where the database's default is read only. Their limits are set when they start.
@@ -53,11 +53,11 @@ impl Purpose {
 /// The plan's databases and the connections kept to them.
 pub(in crate::world::live) struct Databases {
     targets: BTreeMap<TargetId, Place>,
-    /// Grows when connections that were made before may no longer be used.
+    /// Incremented when connections that were made before may no longer be used.
     generation: AtomicU64,
-    /// Who answered the newest connection to each target.
+    /// The server that answered the newest connection to each target.
     answered: Mutex<Servers>,
-    /// Who must answer before an action sends anything.
+    /// The server that must answer before an action sends anything.
     expected: Mutex<Servers>,
 }
 
@@ -70,8 +70,8 @@ struct Place {
     watchers: Arc<Semaphore>,
 }
 
-/// A session on loan. It is kept for the next user only when it is given back: one that was dropped in the
-/// middle of a query is closed.
+/// A borrowed session. It is kept for the next user only when it is given back: one that was dropped in the middle of a
+/// query is closed.
 pub(in crate::world::live) struct Lease {
     session: Option<PgSession>,
     generation: u64,
@@ -110,18 +110,19 @@ impl Databases {
         }
     }
 
-    /// From here on actions on this target are carried out on this server and on no other.
+    /// From here on actions on this target are carried out only on this server.
     pub(in crate::world::live) fn expect(&self, target: &TargetId, server: &ServerIdentity) {
         let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
         expected.insert(target.clone(), server.clone());
     }
 
-    /// Who answers at this target, as the newest connection was told.
+    /// The server behind this target, as it identified itself on the newest connection.
     pub(in crate::world::live) fn server(&self, target: &TargetId) -> Option<ServerIdentity> {
         self.answered.lock().unwrap_or_else(PoisonError::into_inner).get(target).cloned()
     }
 
-    /// Takes in who answered a new connection. What was connected before leads elsewhere when it is another server.
+    /// Takes in the identity of a new connection's server. When the server has changed, earlier connections are not
+    /// used again.
     fn met(&self, target: &TargetId, server: &ServerIdentity) {
         let before = {
             let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
@@ -141,13 +142,13 @@ impl Databases {
         }
     }
 
-    /// Lets no connection be used again that was made before now: a step may have moved a server.
+    /// Makes sure that no connection from before now is used again, since a step may have moved a server.
     pub(in crate::world::live) fn renew(&self) {
         self.generation.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A connection to `target`: a kept one that still leads where the name leads, or a new one. Bounded in time only
-    /// by the caller.
+    /// A connection to `target`: a kept one whose name still leads to it, or a new one. Bounded in time only by the
+    /// caller.
     pub(in crate::world::live) async fn lease(
         &self,
         target: &TargetId,
@@ -183,7 +184,7 @@ impl Databases {
         Ok(Lease { session: Some(session), generation, purpose, idle: Arc::clone(&place.idle), _permit: permit })
     }
 
-    /// Asks the server to stop what `token` stands for. Best effort: the statement's own end tells.
+    /// Asks the server to cancel the statement behind `token`. Best effort: the statement's own end shows the result.
     pub(in crate::world::live) async fn cancel(&self, target: &TargetId, token: tokio_postgres::CancelToken) {
         let Some(place) = self.targets.get(target) else { return };
         match place.target.tls {

@@ -1,4 +1,4 @@
-//! One open connection to PostgreSQL, and what the server says on it unasked.
+//! One open connection to PostgreSQL, and the notices that the server sends on it.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -11,22 +11,23 @@ use tokio::task::AbortHandle;
 use tokio_postgres::{AsyncMessage, Client, Connection};
 
 use super::explain::explain;
-use crate::contain::contain;
+use crate::catch_panic::catch_panic;
 use crate::core::server::ServerIdentity;
 use crate::world::live::secrets::Secrets;
 
-/// Notices of the server that are kept until somebody reads them; a loop in a function can raise any number.
+/// Most notices of the server that are kept until somebody reads them; a loop in a function can raise any number.
 const MOST_NOTICES: usize = 100;
 /// Longest text of one notice, in characters.
 const LONGEST_NOTICE: usize = 300;
-/// A connection that watches is made anew after this long, so that it cannot look at a server that moved for ever.
+/// A connection that watches is made anew after this long, so that it does not watch a server for ever that the name
+/// has left.
 const OLDEST: Duration = Duration::from_mins(1);
 /// The name of a kept connection's server is looked up again when this much time has passed.
 const LOOK_UP_EVERY: Duration = Duration::from_secs(5);
 /// Longest time for that look.
 const LOOK_UP: Duration = Duration::from_secs(2);
 
-/// Something that the server said besides an answer.
+/// A notice that the server sent besides an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::world::live) struct ServerNotice {
     /// `WARNING`, `NOTICE`, `INFO` …
@@ -63,7 +64,7 @@ impl Notices {
     }
 }
 
-/// Serves a connection until it ends, and keeps what the server says unasked.
+/// Serves a connection until it ends, and keeps the server's notices.
 pub(super) async fn serve<S, T>(mut connection: Connection<S, T>, notices: Arc<Notices>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -76,7 +77,7 @@ where
             }
         }
     };
-    drop(contain(work).await);
+    drop(catch_panic(work).await);
 }
 
 /// One open connection.
@@ -85,11 +86,11 @@ pub(in crate::world::live) struct PgSession {
     /// `old (10.0.0.5:5432)`, for messages.
     pub(super) place: String,
     pub(super) user: String,
-    /// The name that led here, and where it led; nothing for a socket in the file system.
+    /// The name of the server and the address it led to; `None` for a socket in the file system.
     pub(super) reached: Option<(String, SocketAddr)>,
-    /// Whether a pooler stands between: settings made here would be left on a connection that others use.
+    /// Whether it goes through a pooler: settings made here would stay on a connection that others use.
     pub(super) pooled: bool,
-    /// Who answers; nothing is known of a console.
+    /// The identity of the server; empty for a console.
     pub(super) identity: ServerIdentity,
     pub(super) notices: Arc<Notices>,
     pub(super) task: AbortHandle,
@@ -99,7 +100,7 @@ pub(in crate::world::live) struct PgSession {
 
 impl Drop for PgSession {
     fn drop(&mut self) {
-        // A hung server must not keep the socket and its task.
+        // The task of a hung server must not live on with its socket.
         self.task.abort();
     }
 }
@@ -120,7 +121,7 @@ impl PgSession {
         &self.identity
     }
 
-    /// Whether a pooler stands between here and the server.
+    /// Whether it goes through a pooler.
     pub(in crate::world::live) fn pooled(&self) -> bool {
         self.pooled
     }
@@ -130,7 +131,7 @@ impl PgSession {
         explain(err, &self.place, &self.user, secrets)
     }
 
-    /// What the server has said unasked since this was asked last, oldest first, and how much more there was.
+    /// The server's notices since the last call, oldest first, and how many more there were.
     pub(in crate::world::live) fn notices(&self, secrets: &Secrets) -> (Vec<ServerNotice>, u64) {
         let (notices, dropped) = self.notices.take();
         let told = notices.into_iter().map(|notice| {
@@ -140,7 +141,8 @@ impl PgSession {
                     text = format!("{text}; {word}: {more}");
                 }
             }
-            // In the server's language otherwise; this one is always in English (protocol 3.0, field `V`).
+            // The severity itself is in the server's language; the parsed one is always in English (protocol 3.0, field
+            // `V`).
             let severity = notice.parsed_severity().map_or_else(|| notice.severity().to_owned(), |s| s.to_string());
             ServerNotice {
                 severity: secrets.tell_brief(&severity, 20),
@@ -150,8 +152,8 @@ impl PgSession {
         (told.collect(), dropped)
     }
 
-    /// Begins a transaction that cannot write. Its limits are gone with it, so that nothing of ours is left on a
-    /// connection that a pooler hands on, and what the server has set for the database itself can be read.
+    /// Begins a transaction that cannot write. Its limits end with it, so that nothing of ours is left on a connection
+    /// that a pooler gives to others, and the database's own settings can be read.
     pub(in crate::world::live) async fn begin_reading(&self, limit: Duration) -> Result<(), tokio_postgres::Error> {
         let ms = limit.as_millis().max(1);
         let begin = format!(
@@ -179,7 +181,7 @@ impl PgSession {
         let found = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((name.as_str(), address.port()))).await;
         match found {
             Ok(Ok(mut found)) => found.any(|found| found.ip() == address.ip()),
-            // Nobody says that it moved; its minute ends soon.
+            // A failed lookup does not show that it moved; the connection is replaced within a minute anyway.
             _ => true,
         }
     }

@@ -89,7 +89,7 @@ fn extended_errors_are_read_by_number() {
     edns.options_mut().insert(EdnsOption::Unknown(15, vec![0, 3]));
     edns.options_mut().insert(EdnsOption::Unknown(15, vec![7]));
     message.edns = Some(edns);
-    // Over the wire, since that is where the library gives options their types.
+    // Encoded and decoded, since decoding is where the library gives options their types.
     let message = Message::from_vec(&message.to_vec().unwrap()).unwrap();
     let errors = extended_errors(&message);
     assert_eq!(errors.iter().map(|(code, _)| *code).collect::<Vec<_>>(), [22, 3]);
@@ -100,7 +100,7 @@ fn extended_errors_are_read_by_number() {
     assert_eq!(in_words(&[(4_711, String::new())]), "EDE 4711");
 }
 
-/// A message built of a few names, so that chains, circles and strangers come about.
+/// A message built from a few names, so that chains, circles and unrelated records occur.
 fn built() -> impl Strategy<Value = Message> {
     let owner = prop::sample::select(vec!["app.test.", "a.test.", "b.test.", "APP.test.", "."]);
     let record = (owner.clone(), owner, 0..100_u32, 0..4_u8).prop_map(|(owner, to, ttl, kind)| match kind {

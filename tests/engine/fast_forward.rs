@@ -1,4 +1,4 @@
-//! Going on to where something happens next: it stops there, says what it did, and burns no time for nothing.
+//! Going on to where something happens next: it stops there, says what happened, and never passes time for nothing.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use gonogo::core::fact::{Ending, Mode};
 use gonogo::core::ids::Who;
 use gonogo::core::input::{Command, Confirmation};
 use gonogo::core::plan::Plan;
-use gonogo::core::standing::{picture, word};
+use gonogo::core::status::{picture, word};
 use gonogo::core::time::{At, Span};
 use gonogo::driver::Opening;
 use gonogo::journal::memory::MemoryLedger;
 use gonogo::journal::{Inline, RunId};
-use gonogo::pace::{Pace, Steer};
+use gonogo::pace::{Pace, TimeControl};
 use gonogo::rehearsal::engine::RehearsalEngine;
 use gonogo::rehearsal::operator::{AutoOperator, Operator, Seen};
 use gonogo::rehearsal::policy::Policy;
@@ -55,10 +55,10 @@ impl Rehearsal {
         Self { plan, engine, world: handle, runtime }
     }
 
-    /// Goes on; what it came to, and how much time has passed.
-    fn onward(&mut self) -> (String, Span) {
+    /// Goes on; returns the report and how much time has passed.
+    fn fast_forward(&mut self) -> (String, Span) {
         let from = self.engine.now();
-        self.engine.steer(Steer::Onward).unwrap();
+        self.engine.control_time(TimeControl::FastForward).unwrap();
         let said = self.runtime.block_on(async {
             loop {
                 if let Some(said) = self.engine.take_report() {
@@ -87,7 +87,7 @@ impl Rehearsal {
 }
 
 #[test]
-fn the_playbook_is_gone_through_from_date_to_date_and_nobody_is_left_without_news() {
+fn going_on_stops_at_every_date_of_the_playbook_and_every_status_update_is_sent() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbook.yaml");
     let mut rehearsal = Rehearsal::of(&std::fs::read_to_string(path).unwrap(), None);
     let mut operator = AutoOperator::new(Policy { reaction: Span::ZERO, ..Policy::good() });
@@ -101,7 +101,7 @@ fn the_playbook_is_gone_through_from_date_to_date_and_nobody_is_left_without_new
             rehearsal.engine.settle();
             continue;
         }
-        let (said, passed) = rehearsal.onward();
+        let (said, passed) = rehearsal.fast_forward();
         presses += 1;
         told.push(said.clone());
         longest = longest.max(passed);
@@ -110,7 +110,7 @@ fn the_playbook_is_gone_through_from_date_to_date_and_nobody_is_left_without_new
             rehearsal.engine.command(Command::StatusUpdate { text: "still at it, all is well".to_owned() });
             rehearsal.engine.settle();
         }
-        // A careful reader looks for a moment before typing.
+        // A careful reader waits for a moment before typing.
         if said.starts_with("nothing happens by itself") {
             match world.advance(rehearsal.engine.now().plus(Span(500))) {
                 Some(event) => rehearsal.engine.deliver(event),
@@ -139,13 +139,13 @@ phases:
 ";
 
 #[test]
-fn where_everything_waits_for_the_operator_no_time_is_burnt() {
+fn no_time_passes_where_everything_waits_for_the_operator() {
     let mut rehearsal = Rehearsal::of(WAITING, None);
-    let (said, passed) = rehearsal.onward();
+    let (said, passed) = rehearsal.fast_forward();
     assert_eq!(said, "nothing happens by itself now: step 1 waits for you to start it");
     assert_eq!(passed, Span::ZERO);
     rehearsal.start("list");
-    let (said, passed) = rehearsal.onward();
+    let (said, passed) = rehearsal.fast_forward();
     assert_eq!(said, "nothing happens by itself now: the checklist of step 1 waits for you");
     assert_eq!(passed, Span::ZERO);
 }
@@ -159,10 +159,10 @@ fn it_stops_where_a_status_update_becomes_due_and_says_later_that_it_is_overdue(
         rehearsal.engine.settle();
     }
     rehearsal.start("wait");
-    let (said, passed) = rehearsal.onward();
+    let (said, passed) = rehearsal.fast_forward();
     assert_eq!(said, "on by 1:00:00: a status update is due; time stands still");
     assert_eq!(passed, Span::secs(3_600));
-    let (said, passed) = rehearsal.onward();
+    let (said, passed) = rehearsal.fast_forward();
     assert_eq!(said, "on by 30:00: 2 Wait done; status update OVERDUE by 30:00; time stands still");
     assert_eq!(passed, Span::secs(1_800));
 }
@@ -173,13 +173,13 @@ fn a_pause_stays_a_pause_and_time_stands_where_it_has_come_to() {
     rehearsal.engine.command(Command::Skip { step: "list".into(), reason: "not today, thank you".to_owned() });
     rehearsal.engine.settle();
     rehearsal.start("wait");
-    let (said, passed) = rehearsal.onward();
+    let (said, passed) = rehearsal.fast_forward();
     assert_eq!(said, "on by 1:30:00: 2 Wait done; time stands still");
     assert!(rehearsal.engine.pace().view().paused);
     assert_eq!(rehearsal.engine.pace().target(), START.plus(passed));
-    // And without a pause nothing is said of one.
-    rehearsal.engine.steer(Steer::Pause).unwrap();
-    assert_eq!(rehearsal.onward().0, "nothing happens by itself now: every step is done; you end the run");
+    // Without a pause the report does not mention one.
+    rehearsal.engine.control_time(TimeControl::Pause).unwrap();
+    assert_eq!(rehearsal.fast_forward().0, "nothing happens by itself now: every step is done; you end the run");
 }
 
 const GATED: &str = "
@@ -205,7 +205,7 @@ events: [{ when: { at: 40m }, fault: { silent: { probe: door } }, for: 2m }]
 #[test]
 fn it_stops_at_a_gate_that_changes_and_where_a_scenario_strikes() {
     let mut rehearsal = Rehearsal::of(GATED, Some(SILENT));
-    let told: Vec<(String, Span)> = (0..7).map(|_| rehearsal.onward()).collect();
+    let told: Vec<(String, Span)> = (0..7).map(|_| rehearsal.fast_forward()).collect();
     let said = told.iter().map(|(said, _)| said.split_once(": ").unwrap().1.replace("; time stands still", ""));
     assert_eq!(
         said.collect::<Vec<_>>(),
@@ -223,5 +223,5 @@ fn it_stops_at_a_gate_that_changes_and_where_a_scenario_strikes() {
     let passed = |upto: usize| Span(told[..upto].iter().map(|(_, passed)| passed.0).sum());
     assert_eq!(passed(3), Span::secs(40 * 60), "{told:?}");
     assert!(passed(7) < Span::secs(43 * 60), "{told:?}");
-    assert_eq!(rehearsal.onward().1, Span::ZERO, "from here on only the operator can do something");
+    assert_eq!(rehearsal.fast_forward().1, Span::ZERO, "from here on only the operator can do something");
 }

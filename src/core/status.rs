@@ -1,4 +1,4 @@
-//! Where a step stands, and what an operator sees of it and types to have it done.
+//! The state of a step, what an operator sees of it, and what must be typed to act on it.
 
 use super::board::Board;
 use super::evidence::Evidence;
@@ -17,7 +17,7 @@ pub const STOP_WORD: &str = "stop";
 /// The word that takes a step back.
 pub const UNDO_WORD: &str = "undo";
 
-/// Where a step stands, in the words of the screen.
+/// The state of a step, in the words of the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StepState {
     /// A step it needs is not done.
@@ -91,10 +91,10 @@ pub fn step_state(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -
     }
 }
 
-/// The step where the run is: what is under way or in doubt; on the way back what was taken back last; else what
-/// failed, and else the first that is not settled.
+/// The step where the run is: the one under way or in doubt; on the way back the one taken back last; else one that
+/// failed, else the first that is not settled.
 pub fn here<'p>(plan: &'p Plan, run: &Run) -> Option<&'p Step> {
-    // Once over the steps: this is asked several times for every picture.
+    // One pass over the steps: this is asked several times for every picture.
     let (mut failed, mut unsettled) = (None, None);
     for step in &plan.steps {
         match run.phase(&step.id) {
@@ -167,7 +167,7 @@ pub fn undo_word(step: &Step) -> &str {
     if step.reversibility >= Reversibility::Lossy { step.id.as_str() } else { UNDO_WORD }
 }
 
-/// What must be typed to stop a step. What is on its way back would be left half way, which takes more than a habit.
+/// What must be typed to stop a step. Stopping an undo leaves it half way, so that takes the step's own name.
 pub fn stop_word<'a>(run: &Run, step: &'a Step) -> &'a str {
     match run.phase(&step.id) {
         StepProgress::Running(running) if running.key.direction != Direction::Do => step.id.as_str(),
@@ -175,8 +175,8 @@ pub fn stop_word<'a>(run: &Run, step: &'a Step) -> &'a str {
     }
 }
 
-/// Whether the checks of a failed step may be looked at again: they say something only about work that ended well and
-/// is still there.
+/// Whether the checks of a failed step may be looked at again: only when its work ended well and is still there do they
+/// say anything.
 pub fn may_be_verified_again(run: &Run, step: &Step) -> bool {
     let progress = run.step(&step.id);
     matches!(progress.phase, StepProgress::Failed { reverted: false, .. })
@@ -201,7 +201,7 @@ pub(super) fn difference(seen: &Picture, present: &Picture, gates: bool) -> Opti
     if !gates {
         return None;
     }
-    // By position: names need not differ.
+    // Compared by position, since two gates may have the same name.
     let changed = present.gates.iter().zip(&seen.gates).find(|(is, was)| is != was);
     changed
         .map(|((name, verdict, open), _)| {

@@ -1,7 +1,7 @@
 //! Panics that end no more than the work they happen in.
 //!
-//! A probe with an error of ours in it is a probe that fails, not the end of the cockpit. What runs here is watched
-//! poll by poll; the terminal's panic hook asks [`noted`] and then leaves the terminal alone.
+//! A bug of ours in a probe makes that probe fail instead of ending the cockpit. What runs here is guarded poll by
+//! poll; the terminal's panic hook asks [`noted`] and then leaves the terminal alone.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -23,16 +23,16 @@ thread_local! {
 pub struct Panicked(String);
 
 /// While this lives, a panic on this thread will be caught.
-struct Contained;
+struct Catching;
 
-impl Contained {
+impl Catching {
     fn begin() -> Self {
         DEPTH.set(DEPTH.get().saturating_add(1));
         Self
     }
 }
 
-impl Drop for Contained {
+impl Drop for Catching {
     fn drop(&mut self) {
         DEPTH.set(DEPTH.get().saturating_sub(1));
     }
@@ -43,35 +43,35 @@ impl Drop for Contained {
 /// # Errors
 ///
 /// When it panicked. What it had changed meanwhile is half done and should be thrown away.
-pub fn contain_now<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
-    let contained = Contained::begin();
+pub fn catch_panic_now<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    let catching = Catching::begin();
     let done = catch_unwind(AssertUnwindSafe(work));
-    drop(contained);
+    drop(catching);
     done.map_err(|payload| panicked(payload.as_ref()))
 }
 
-/// Waits for `work`; its panic is an error, as with [`contain_now`].
+/// Waits for `work`; its panic is an error, as with [`catch_panic_now`].
 ///
 /// # Errors
 ///
 /// When it panicked.
-pub async fn contain<F: Future>(work: F) -> Result<F::Output, Panicked> {
+pub async fn catch_panic<F: Future>(work: F) -> Result<F::Output, Panicked> {
     let mut work = pin!(work);
-    poll_fn(|context| match contain_now(|| work.as_mut().poll(context)) {
+    poll_fn(|context| match catch_panic_now(|| work.as_mut().poll(context)) {
         Ok(poll) => poll.map(Ok),
         Err(panicked) => std::task::Poll::Ready(Err(panicked)),
     })
     .await
 }
 
-/// From here on contained panics print nothing: what they say may hold a secret, and is told by whoever catches them.
-pub fn keep_quiet() {
+/// From here on caught panics print nothing: their text may hold a secret, and whoever catches them reports them.
+pub fn silence_caught_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             if !noted(info) {
-                // Its text may hold anything; the place is ours.
+                // The panic's text may hold anything; the place in the source is harmless.
                 error!(place = info.location().map(ToString::to_string), "a panic");
                 previous(info);
             }
@@ -91,7 +91,7 @@ pub fn noted(info: &PanicHookInfo<'_>) -> bool {
 fn panicked(payload: &(dyn Any + Send)) -> Panicked {
     let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let place = PLACE.take().map_or_else(String::new, |place| format!(" at {place}"));
-    Panicked(format!("{}{place}", text.unwrap_or("a panic without a word")))
+    Panicked(format!("{}{place}", text.unwrap_or("a panic without a message")))
 }
 
 #[cfg(test)]
@@ -100,8 +100,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_error_wherever_in_the_work_it_happens() {
-        assert_eq!(contain(async { 7 }).await, Ok(7));
-        let late = contain(async {
+        assert_eq!(catch_panic(async { 7 }).await, Ok(7));
+        let late = catch_panic(async {
             tokio::task::yield_now().await;
             panic!("after {} yield", 1)
         });
@@ -113,7 +113,7 @@ mod tests {
     #[tokio::test]
     async fn work_beside_contained_work_is_not_covered() {
         let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
-        let waiting = tokio::spawn(contain(receiver));
+        let waiting = tokio::spawn(catch_panic(receiver));
         tokio::task::yield_now().await;
         assert_eq!(DEPTH.get(), 0, "between its polls the thread belongs to others");
         sender.send(()).unwrap();

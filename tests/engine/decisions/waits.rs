@@ -1,0 +1,99 @@
+//! A wait with a hold: what it waits for must be so for a while, and not from before.
+
+use gonogo::core::state::StepProgress;
+
+use super::bench::Bench;
+
+const RUNBOOK: &str = "
+title: Wait
+probes:
+  customers: { kind: command, run: [x], every: 1s, fields: { failed: int, served: bool } }
+phases:
+  - title: P
+    steps:
+      - id: follow
+        title: Wait until customers are served
+        action: { wait: { until: { conditions: [customers.served, customers.failed == 0], hold: 5s, within: 20s } } }
+        reversibility: free
+        expect: 5s
+";
+
+fn bench() -> Bench {
+    let mut bench = Bench::of(RUNBOOK);
+    bench.read(0, true);
+    bench
+}
+
+fn is_done(bench: &Bench) -> bool {
+    matches!(bench.phase("follow"), StepProgress::Done { .. })
+}
+
+/// Reads the same for some seconds.
+fn keep(bench: &mut Bench, seconds: u64, failed: i64, served: bool) {
+    for _ in 0..seconds {
+        bench.read(failed, served);
+        bench.wait(900);
+    }
+}
+
+#[test]
+fn what_was_so_before_the_wait_began_does_not_count() {
+    let mut bench = bench();
+    keep(&mut bench, 30, 0, true);
+    bench.start("follow").unwrap();
+    keep(&mut bench, 4, 0, true);
+    assert!(!is_done(&bench), "four seconds are not five");
+    keep(&mut bench, 2, 0, true);
+    assert!(is_done(&bench));
+}
+
+#[test]
+fn a_break_in_any_condition_begins_the_hold_anew() {
+    let mut bench = bench();
+    bench.start("follow").unwrap();
+    keep(&mut bench, 4, 0, true);
+    keep(&mut bench, 1, 1, true);
+    keep(&mut bench, 4, 0, true);
+    assert!(!is_done(&bench));
+    keep(&mut bench, 2, 0, true);
+    assert!(is_done(&bench));
+}
+
+#[test]
+fn silence_does_not_hold() {
+    let mut bench = bench();
+    bench.start("follow").unwrap();
+    keep(&mut bench, 2, 0, true);
+    bench.wait(8_000);
+    assert!(!is_done(&bench), "nobody has looked for eight seconds");
+    keep(&mut bench, 4, 0, true);
+    assert!(!is_done(&bench));
+    keep(&mut bench, 2, 0, true);
+    assert!(is_done(&bench));
+}
+
+#[test]
+fn a_hold_under_way_may_end_after_the_limit_and_a_broken_one_may_not() {
+    let mut late = bench();
+    late.start("follow").unwrap();
+    keep(&mut late, 18, 1, true);
+    keep(&mut late, 4, 0, true);
+    assert!(!is_done(&late) && !matches!(late.phase("follow"), StepProgress::Failed { .. }), "it is holding");
+    keep(&mut late, 2, 0, true);
+    assert!(is_done(&late));
+
+    let mut broken = bench();
+    broken.start("follow").unwrap();
+    keep(&mut broken, 18, 1, true);
+    keep(&mut broken, 3, 0, true);
+    keep(&mut broken, 1, 1, true);
+    let StepProgress::Failed { .. } = broken.phase("follow") else { panic!("{:?}", broken.phase("follow")) };
+
+    let mut flapping = bench();
+    flapping.start("follow").unwrap();
+    for _ in 0..9 {
+        keep(&mut flapping, 2, 0, true);
+        keep(&mut flapping, 1, 1, true);
+    }
+    let StepProgress::Failed { .. } = flapping.phase("follow") else { panic!("{:?}", flapping.phase("follow")) };
+}

@@ -1,0 +1,133 @@
+//! Several kinds of request in one probe: each is measured and judged for itself.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use gonogo::core::kind::HttpProbe;
+use gonogo::core::kind::http::{HttpExpect, Method, ProfileRequest};
+use gonogo::core::probe::ProbeKind;
+use gonogo::core::value::Value;
+use gonogo::latency::{BaselineFile, BaselineRecording, BaselineRequest, BaselineSubject, LatencySamples};
+use gonogo::world::World as _;
+
+use super::{answer, number, serve, target};
+use crate::support::{Setting, Stage};
+
+fn request(path: &str, weight: u32) -> ProfileRequest {
+    ProfileRequest {
+        path: path.to_owned(),
+        method: Method::Get,
+        headers: BTreeMap::new(),
+        body: None,
+        expect: HttpExpect::default(),
+        weight,
+    }
+}
+
+fn profile(sides: &[&str], requests: &[(&str, ProfileRequest)]) -> HttpProbe {
+    let sides = sides.iter().map(|name| ((*name).to_owned(), (*name).into()));
+    let requests = requests.iter().map(|(name, request)| ((*name).to_owned(), request.clone())).collect();
+    HttpProbe { requests, window: 50, ..HttpProbe::of(sides) }
+}
+
+#[tokio::test]
+async fn requests_are_measured_apart_and_their_turns_follow_the_weights() {
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+    let server = {
+        let heard = Arc::clone(&heard);
+        serve(move |request: hyper::Request<hyper::body::Incoming>| {
+            let told = format!("{} {}", request.method(), request.uri().path());
+            heard.lock().unwrap().push(told);
+            async move {
+                match request.uri().path() {
+                    "/cart" => {
+                        tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+                        answer(200, "cart")
+                    }
+                    "/pay" => answer(503, "closed"),
+                    _ => answer(200, "Welcome"),
+                }
+            }
+        })
+        .await
+    };
+    let welcome = HttpExpect { contains: Some("Welcome".to_owned()), ..HttpExpect::default() };
+    let probe = profile(
+        &["shop"],
+        &[
+            ("cart", request("/cart", 1)),
+            ("home", ProfileRequest { expect: welcome, ..request("/", 4) }),
+            ("pay", ProfileRequest { method: Method::Post, ..request("/pay", 1) }),
+        ],
+    );
+    let mut stage = Setting::default()
+        .target("shop", target(server.address))
+        .probe_every("web", ProbeKind::Http(probe), 20, 2_000)
+        .stage();
+    stage.world.watch();
+    let value = stage
+        .value("web", |value| number(value, "shop.pay.samples") >= 10.0 && number(value, "shop.home.samples") >= 36.0)
+        .await;
+    assert!(number(&value, "shop.cart.p50") >= 60.0, "{value:?}");
+    assert!(number(&value, "shop.home.p50") < 60.0, "the slow request is not mixed in: {value:?}");
+    assert_eq!(value.at("shop.home.errors"), Some(&Value::Float(0.0)));
+    assert_eq!(value.at("shop.pay.errors"), Some(&Value::Float(1.0)));
+    assert_eq!(value.at("shop.pay.p95"), Some(&Value::Null));
+    assert_eq!(value.at("shop.p95"), None, "nothing is pooled");
+    let heard = heard.lock().unwrap();
+    let count = |told: &str| heard.iter().take(54).filter(|heard| *heard == told).count();
+    assert_eq!((count("GET /"), count("GET /cart"), count("POST /pay")), (36, 9, 9), "{heard:?}");
+}
+
+/// A baseline in which one request took 10 ms and the other 200 ms.
+fn baseline() -> String {
+    let text = |text: &str| text.to_owned();
+    let subject =
+        BaselineSubject { runbook: text("test"), probe: text("web"), asks: Vec::new(), asked: text("anything") };
+    let mut file = BaselineFile::new(&subject);
+    let requests = [("cart", 10), ("home", 200)].map(|(name, ms)| {
+        let samples: Vec<_> = (0..600).map(|at| Some(ms * 1_000 + at)).collect();
+        (text(name), BaselineRequest::of(&LatencySamples::in_order(&samples)).unwrap())
+    });
+    file.recordings.push(BaselineRecording {
+        side: text("old"),
+        began: text("2026-11-20T09:00:00+01:00"),
+        zone: text("Europe/Berlin"),
+        seconds: 60,
+        every_ms: 10,
+        limit_ms: 3_000,
+        from: text("ops1"),
+        requests: requests.into(),
+    });
+    file.write().unwrap()
+}
+
+#[tokio::test]
+async fn one_slow_request_fails_and_the_other_does_not() {
+    let server = serve(|request: hyper::Request<hyper::body::Incoming>| async move {
+        if request.uri().path() == "/cart" {
+            tokio::time::sleep(std::time::Duration::from_millis(40)).await;
+        }
+        answer(200, "ok")
+    })
+    .await;
+    let probe = HttpProbe {
+        baseline: Some("shop.json".to_owned()),
+        judge_over: Some(600),
+        ..profile(&["new"], &[("cart", request("/cart", 1)), ("home", request("/", 1))])
+    };
+    let setting =
+        Setting::default().target("new", target(server.address)).probe_every("web", ProbeKind::Http(probe), 5, 3_000);
+    let mut plan = setting.plan();
+    plan.baselines.insert("web".into(), baseline().into());
+    let mut stage = Stage::of(&plan);
+    stage.world.watch();
+    let is = |value: &Value, path: &str, verdict: &str| value.at(path).and_then(Value::text) == Some(verdict);
+    let judged = |value: &Value| number(value, "new.home.total.requests") >= 600.0;
+    let value = stage.value("web", |v| is(v, "new.cart.verdict", "FAIL") && judged(v)).await;
+    assert!(!is(&value, "new.home.verdict", "FAIL"), "each is judged for itself: {value:?}");
+    assert_eq!(value.at("new.verdict"), Some(&Value::Text("FAIL".to_owned())));
+    assert_eq!(value.at("verdict"), Some(&Value::Text("FAIL".to_owned())));
+    assert!(value.at("new.why").and_then(Value::text).unwrap().starts_with("cart: p"), "{value:?}");
+    assert!((number(&value, "new.home.baseline.p50") - 200.3).abs() < 1.0, "{value:?}");
+}
