@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::time::At;
 use super::value::Value;
 
 /// A request that is not answered for this long counts as failed while it is in flight, in microseconds, unless
@@ -163,6 +164,8 @@ pub struct RequestSeries {
     failed: u64,
     /// The time in microseconds from which a request counts as slow, and how many were.
     slow: Option<(u64, u64)>,
+    /// When counting began, when that is known.
+    counted_since: Option<At>,
     address: Option<String>,
     /// When the request was sent that `address` is known from.
     address_of: u64,
@@ -185,6 +188,7 @@ impl RequestSeries {
             requests: 0,
             failed: 0,
             slow: None,
+            counted_since: None,
             address: None,
             address_of: 0,
             candidates: Vec::new(),
@@ -197,6 +201,13 @@ impl RequestSeries {
     #[must_use]
     pub fn counting_slow(self, over: Option<u64>) -> Self {
         Self { slow: over.map(|over| (over, 0)), ..self }
+    }
+
+    /// The same, saying that its counts begin at this moment. They are lost with whoever counts, and growth is not known
+    /// from before.
+    #[must_use]
+    pub fn counting_since(self, at: At) -> Self {
+        Self { counted_since: Some(at), ..self }
     }
 
     /// Takes note of a request that is meant to be sent at `intended`.
@@ -272,19 +283,23 @@ impl RequestSeries {
     /// The figures as they stand at `now`, as a reading of the `http` probe gives them for one side.
     ///
     /// Percentiles are over successes. Requests that ran into their limit, and requests in flight that have waited
-    /// longer than most, count with the time they waited: they are at least as slow as that. Without a single success
-    /// there are no percentiles, so an outage is never fast.
+    /// longer than most successes took, count with the time they waited: they are at least as slow as that. Without a
+    /// single success there are no percentiles, so an outage is never fast. While a request is overdue, it is not known
+    /// how many failed.
     pub fn figures(&self, now: u64) -> Value {
         let waited: Vec<u64> = self.in_flight.values().map(|intended| now.saturating_sub(*intended)).collect();
         let succeeded = |sample: &&RequestSample| sample.outcome == RequestOutcome::Success;
-        let slowest = self.window.iter().filter(succeeded).map(|sample| sample.took).max();
-        let times = self.times(&waited, slowest.is_some());
+        let mut successes: Vec<u64> = self.window.iter().filter(succeeded).map(|sample| sample.took).collect();
+        successes.sort_unstable();
+        let times = self.times(&waited, &successes);
         let quantile = |share: f64| Value::from(at_quantile(&times, share).map(millis));
 
+        // One answer that took very long does not make that normal, in a window of a hundred and more.
+        let slowest = at_quantile(&successes, 0.99);
         let overdue_after = slowest.map_or(OVERDUE, |slowest| slowest.saturating_mul(2).max(OVERDUE)).min(self.limit);
         let overdue = waited.iter().filter(|waited| **waited >= overdue_after).count();
         let failed = self.window.iter().filter(|sample| !succeeded(sample)).count();
-        // Nothing asked is not nothing wrong.
+        // Null when nothing was asked: that is not the same as no errors.
         let errors = share(failed + overdue, self.window.len() + overdue);
 
         let newest = self.window.back();
@@ -294,7 +309,9 @@ impl RequestSeries {
             (None, Some(RequestOutcome::Failure(_, what))) => what.clone(),
             (None, _) => String::new(),
         };
-        let last = newest.filter(succeeded).filter(|_| overdue == 0).map(|newest| millis(newest.took));
+        // What the newest answer was like says nothing about a request that has none.
+        let answered = newest.filter(|_| overdue == 0);
+        let last = answered.filter(succeeded).map(|newest| millis(newest.took));
         Value::map([
             ("p50", quantile(0.50)),
             ("p95", quantile(0.95)),
@@ -304,25 +321,27 @@ impl RequestSeries {
             ("samples", (self.window.len() as u64).into()),
             ("in_flight", (self.in_flight.len() as u64).into()),
             ("oldest_in_flight", oldest.map(millis).into()),
-            ("status", newest.and_then(|newest| newest.status).map(u32::from).into()),
+            ("status", answered.and_then(|newest| newest.status).map(u32::from).into()),
             ("failure", failure.into()),
             ("common_failure", self.common_failure(overdue).into()),
             ("address", self.address.clone().into()),
             ("address_changes", self.address_changes.into()),
             ("moved", self.moved.clone().into()),
             ("unreached", newest.map_or_else(String::new, |newest| newest.unreached.join(", ")).into()),
-            ("protocol", newest.and_then(|newest| newest.protocol).into()),
+            ("protocol", answered.and_then(|newest| newest.protocol).into()),
             ("phases", self.phases()),
-            ("total", self.total()),
+            ("total", self.total(overdue > 0)),
         ])
     }
 
-    /// Counts since measuring began, of which conditions take the growth since a step began.
-    fn total(&self) -> Value {
+    /// Counts since measuring began, of which conditions take the growth since a step began. While a request is overdue,
+    /// those of what went wrong are null: it is about to be one of them, and a condition on them must not be GO meanwhile.
+    fn total(&self, overdue: bool) -> Value {
         Value::map([
             ("requests", self.requests.into()),
-            ("failed", self.failed.into()),
-            ("slow", self.slow.map(|(_, slow)| slow).into()),
+            ("failed", (!overdue).then_some(self.failed).into()),
+            ("slow", self.slow.filter(|_| !overdue).map(|(_, slow)| slow).into()),
+            ("counted_since", self.counted_since.map(|at| at.0).into()),
         ])
     }
 
@@ -340,20 +359,16 @@ impl RequestSeries {
     }
 
     /// What percentiles are made of, sorted: empty without a success.
-    fn times(&self, waited: &[u64], any_success: bool) -> Vec<u64> {
-        if !any_success {
-            return Vec::new();
-        }
+    fn times(&self, waited: &[u64], successes: &[u64]) -> Vec<u64> {
+        // Of the successes: in an outage the time-outs would set the mark, and nothing in flight would pass it.
+        let Some(most) = at_quantile(successes, 0.95) else { return Vec::new() };
         let settled = self.window.iter().filter_map(|sample| match sample.outcome {
             RequestOutcome::Success => Some(sample.took),
             RequestOutcome::Failure(kind, _) => kind.is_given_up().then_some(sample.took),
         });
         let mut times: Vec<u64> = settled.collect();
+        times.extend(waited.iter().filter(|waited| **waited > most));
         times.sort_unstable();
-        if let Some(most) = at_quantile(&times, 0.95) {
-            times.extend(waited.iter().filter(|waited| **waited > most));
-            times.sort_unstable();
-        }
         times
     }
 
@@ -464,6 +479,52 @@ mod tests {
         series.count(100, 0);
         assert_eq!(number(&series.figures(0), "total.slow"), Some(52.0));
         assert_eq!(RequestSeries::new("shop", 4, MS).figures(0).at("total.slow"), Some(&Value::Null));
+    }
+
+    #[test]
+    fn in_an_outage_the_newest_answer_and_the_counts_say_nothing() {
+        let mut series = series((0..100).map(|at| success(at, 20 * MS)));
+        let number_of = |figures: &Value, path: &str| figures.at(path).and_then(Value::number);
+        assert_eq!(number_of(&series.figures(0), "total.failed"), Some(0.0));
+        let waiting = series.begin(0);
+        let figures = series.figures(2_000 * MS);
+        for path in ["last", "status", "protocol", "total.failed", "total.slow"] {
+            assert_eq!(figures.at(path), Some(&Value::Null), "{path}");
+        }
+        series.settle(waiting, failure(0, 5_000 * MS, RequestFailure::Silent));
+        assert_eq!(number_of(&series.figures(5_000 * MS), "total.failed"), Some(1.0));
+    }
+
+    #[test]
+    fn percentiles_do_not_come_down_again_in_the_middle_of_an_outage() {
+        let mut series = series((0..100).map(|at| success(at, 20 * MS)));
+        // Ten have run into their limit, and sixty more wait: most of what is known of now is slow.
+        for _ in 0..10 {
+            let number = series.begin(0);
+            series.settle(number, failure(0, 5_000 * MS, RequestFailure::Silent));
+        }
+        for at in 0..120 {
+            series.begin(at * 10 * MS);
+        }
+        let figures = series.figures(4_900 * MS);
+        assert!(number(&figures, "p50").is_some_and(|p50| p50 > 3_000.0), "{:?}", figures.at("p50"));
+    }
+
+    #[test]
+    fn one_answer_that_took_very_long_does_not_hide_a_silence() {
+        let slow = success(0, 14_000 * MS);
+        let samples = (1..120).map(|at| success(at, 2 * MS)).chain([slow]);
+        let mut series = RequestSeries::new("shop", 120, 30_000 * MS);
+        for sample in samples {
+            let number = series.begin(sample.intended);
+            series.settle(number, sample);
+        }
+        series.begin(0);
+        let figures = series.figures(1_500 * MS);
+        assert!(number(&figures, "errors").is_some_and(|errors| errors > 0.0));
+        assert!(
+            figures.at("failure").and_then(Value::text).is_some_and(|what| what.contains("no answer from shop yet"))
+        );
     }
 
     #[test]

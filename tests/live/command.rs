@@ -392,6 +392,29 @@ fn probe(text: &str) -> ProbeKind {
 }
 
 #[tokio::test]
+async fn every_measurement_has_its_whole_limit_however_late_it_begins() {
+    let slow = probe("sleep 2.5; echo '{\"n\": 1, \"all\": 1}'");
+    let mut stage = Setting::default().probe_every("slow", slow, 2_000, 4_000).stage();
+    stage.world.watch();
+    for _ in 0..4 {
+        let reading = stage.reading("slow", |reading| Some(reading.clone())).await;
+        assert!(reading.result.is_ok(), "{reading:?}");
+        assert!(reading.took < Span(4_000), "it took what it took, and no waiting before it: {reading:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_probe_prints_beside_its_answer_is_read_to_its_end() {
+    let mut stage = Setting::default()
+        .probe("talks", probe("head -c 300000 /dev/zero >&2 && echo '{\"n\": 4, \"all\": 1}'"))
+        .probe("floods", probe("head -c 3000000 /dev/zero | tr '\\0' x"))
+        .stage();
+    stage.world.watch();
+    assert_eq!(stage.value("talks", |_| true).await.at("n"), Some(&Value::Int(4)));
+    assert_eq!(stage.failure("floods").await, "the command printed more than 1 MiB");
+}
+
+#[tokio::test]
 async fn command_probes_read_json_and_fail_in_words() {
     let mut stage = Setting::default()
         .probe("good", probe(r#"echo '{"n": 4, "all": {"a": [1, "x", null]}, "other": 1}'"#))

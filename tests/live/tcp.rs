@@ -78,8 +78,13 @@ async fn what_accepts_and_closes_or_resets_at_once_is_not_open() {
         stream.set_zero_linger().unwrap();
         None
     };
+    let greets_and_closes = |stream: TcpStream| {
+        assert!(stream.try_write(b"-ERR no backend\r\n").unwrap() > 0);
+        None
+    };
     for (address, state, says) in [
         (server(|_| None).await, "closed", "accepts and closes at once"),
+        (server(greets_and_closes).await, "closed", "says something and closes at once"),
         (server(resets).await, "reset", "reset"),
         (format!("127.0.0.1:{}", free_port()), "refused", "refused"),
     ] {

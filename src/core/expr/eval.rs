@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use super::super::evidence::Baselines;
+use super::super::time::At;
 use super::super::value::{Shape, Value};
 use super::node::{Arithmetic, Compare, ExprKind, ExprNode, Logic, Loop, TextTest, Which};
 
@@ -20,6 +21,9 @@ type Answer<'v> = Result<Cow<'v, Value>, UnknownReason>;
 
 /// Most steps one evaluation may take: lists come from outside and macros can nest.
 const STEPS: usize = 1_000_000;
+
+/// The field that says since when the numbers beside it are counted, in milliseconds since 1970.
+const COUNTED_SINCE: &str = "counted_since";
 
 /// The values in scope: probes, and the variables of the surrounding macros.
 pub(super) struct Scope<'s, 'v> {
@@ -230,12 +234,21 @@ impl<'s, 'v> Scope<'s, 'v> {
         }
     }
 
-    /// How much a number has grown. A number that has shrunk was reset, so its growth is unknown.
+    /// How much a number has grown. A number that has shrunk was reset, so its growth is unknown; and so is that of a
+    /// number beside which `counted_since` says that its counting began after the baseline was read.
     fn increase(&mut self, of: &'s ExprNode, name: &str) -> Answer<'v> {
         let present = self.value(of)?;
         let Some(baseline) = self.baselines.get(name) else {
             return Err(UnknownReason(format!("{name} is not counted yet")));
         };
+        if let ExprKind::Field(record, _) = &of.kind
+            && let Value::Map(fields) = &*self.value(record)?
+            && let Some(Value::Int(since)) = fields.get(COUNTED_SINCE)
+            && *since > baseline.at.0
+        {
+            let since = At(*since).utc();
+            return Err(UnknownReason(format!("{name} is counted only since {since}: what was before is not known")));
+        }
         let grown = match (&*present, &baseline.value) {
             (Value::Int(now), Value::Int(then)) => number(now.checked_sub(*then).ok_or_else(|| overflow(of))?),
             (now, then) => match (now.number(), then.number()) {

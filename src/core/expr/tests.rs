@@ -138,6 +138,21 @@ fn growth_counts_from_its_baseline_and_from_nothing_else() {
 }
 
 #[test]
+fn what_is_counted_only_since_after_the_baseline_has_not_grown_by_nothing() {
+    let counted = |since: i64| {
+        let condition = Condition::compile("increase(lag.bytes) == 0", &shapes()).unwrap();
+        let reading = Value::map([("bytes", Value::Int(0)), ("counted_since", Value::Int(since))]);
+        let baseline = Baseline { value: Value::Int(0), at: At(7_443_000) };
+        let baselines = Baselines::from([("lag.bytes".to_owned(), baseline)]);
+        judged(&condition, &|_| Sight::Fresh { value: &reading, age: Span::ZERO }, &baselines)
+    };
+    assert_eq!(counted(7_443_000).verdict, Verdict::Go);
+    let found = counted(7_444_000);
+    let why = "lag.bytes is counted only since 02:04:04: what was before is not known";
+    assert_eq!((found.verdict, found.terms[0].why.as_deref()), (Verdict::Unknown, Some(why)));
+}
+
+#[test]
 fn a_baseline_is_only_taken_from_a_fresh_reading() {
     let condition = Condition::compile("increase(lag.bytes) == 0", &shapes()).unwrap();
     let reading = Value::map([("bytes", Value::Int(41))]);

@@ -91,7 +91,9 @@ pub(super) async fn on_timetable<T: Measure>(shared: Arc<Shared>, id: ProbeId, p
     loop {
         let tick = timetable.next();
         tokio::time::sleep_until(tick).await;
-        let result = match tokio::time::timeout_at(tick + limit, kind.measure(&shared, limit, &mut memory)).await {
+        // A tick may be past already when the measurement before it took longer than the interval. Each has its whole limit.
+        let begun = tick.max(Instant::now());
+        let result = match tokio::time::timeout_at(begun + limit, kind.measure(&shared, limit, &mut memory)).await {
             Ok(result) => result,
             Err(_) => Err(Failure::new(format!("no answer from {} within {}", probe.kind.asked(), probe.limit))),
         };
@@ -100,7 +102,7 @@ pub(super) async fn on_timetable<T: Measure>(shared: Arc<Shared>, id: ProbeId, p
             Ok((seen, as_of)) => (Ok(seen), as_of),
             Err(failure) => (Err(failure), Vec::new()),
         };
-        shared.reading_as_of(&id, &probe, (tick, Instant::now()), &as_of, result);
+        shared.reading_as_of(&id, &probe, (begun, Instant::now()), &as_of, result);
     }
 }
 

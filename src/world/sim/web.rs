@@ -178,7 +178,9 @@ impl Web {
         let figures = probe.sides.iter().map(|(name, side)| {
             let target = side.target();
             let slow = probe.slow_over.map(|over| over.0.saturating_mul(1_000));
-            let one = || RequestSeries::new(target.to_string(), length, micros(limit)).counting_slow(slow);
+            let one = || {
+                RequestSeries::new(target.to_string(), length, micros(limit)).counting_slow(slow).counting_since(now)
+            };
             let new = || vec![one(); kinds.len()];
             let all = all.entry(name.clone()).or_insert_with(new);
             let mut figures = Vec::new();

@@ -453,10 +453,16 @@ fn side_field(name: &str) -> Field {
     ];
     let total = vec![
         Field::new("requests", Shape::Int, "requests that have ended").unit("requests"),
-        Field::new("failed", Shape::Int, "requests that have failed").unit("requests"),
+        Field::new("failed", Shape::Int, "requests that have failed").unit("requests").null("a request is overdue"),
         Field::new("slow", Shape::Int, "requests that took longer than `slow_over`, or failed")
             .unit("requests")
-            .null("the probe does not say `slow_over`"),
+            .null("a request is overdue, or the probe does not say `slow_over`"),
+        Field::new(
+            "counted_since",
+            Shape::Int,
+            "when counting began; growth since a step that began before that is not known, as after `gonogo resume`",
+        )
+        .unit("ms since 1970"),
     ];
     let mut figures = vec![
         percentile("p50", "median over the window"),
@@ -475,7 +481,7 @@ fn side_field(name: &str) -> Field {
             .null("none is in flight"),
         Field::new("status", Shape::Int, "HTTP status of the newest answer")
             .unit("status")
-            .null("the newest request was not answered"),
+            .null("the newest request was not answered, or one is overdue"),
         Field::new("failure", Shape::Text, "why the newest request failed; empty when it did not"),
         Field::new(
             "common_failure",
@@ -496,7 +502,7 @@ fn side_field(name: &str) -> Field {
             "other addresses of the name that were tried first in the newest request and could not be reached, such as `192.0.2.1:443 refused`; empty when the first was",
         ),
         Field::new("protocol", Shape::Text, "protocol of the newest answer, `HTTP/1.1` or `HTTP/2`")
-            .null("the newest request was not answered"),
+            .null("the newest request was not answered, or one is overdue"),
         Field::new("phases", Shape::Record(phases), "the parts of a request, each as the median over the window"),
         Field::new("total", Shape::Record(total), "counts since gonogo began to measure, for `increase(…)`"),
     ];

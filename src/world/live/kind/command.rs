@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 
 use super::{JobContext, Measure, Perform};
@@ -355,6 +355,14 @@ impl Measure for CommandProbe {
     }
 }
 
+/// Reads to the end and keeps the first `most` bytes. A pipe that is closed early would kill a command that says much.
+async fn read_at_most(mut from: impl AsyncRead + Unpin, most: u64, into: &mut Vec<u8>) {
+    // What cannot be read any more ends what was printed.
+    if (&mut from).take(most).read_to_end(into).await.is_ok() {
+        drop(tokio::io::copy(&mut from, &mut tokio::io::sink()).await);
+    }
+}
+
 /// Measures once. The command dies with the measurement.
 async fn measure(shared: &Shared, probe: &CommandProbe) -> Result<Value, Failure> {
     let words = argv(&probe.run).map_err(Failure::new)?;
@@ -377,12 +385,12 @@ async fn measure(shared: &Shared, probe: &CommandProbe) -> Result<Value, Failure
         let print = async {
             let read_out = async {
                 if let Some(stdout) = stdout {
-                    let _ = stdout.take(LARGEST_ANSWER + 1).read_to_end(&mut out).await;
+                    read_at_most(stdout, LARGEST_ANSWER + 1, &mut out).await;
                 }
             };
             let read_err = async {
                 if let Some(stderr) = stderr {
-                    let _ = stderr.take(4_096).read_to_end(&mut err).await;
+                    read_at_most(stderr, 4_096, &mut err).await;
                 }
             };
             tokio::join!(read_out, read_err);

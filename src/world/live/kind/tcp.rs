@@ -24,7 +24,8 @@ impl Measure for TcpProbe {
     /// Opens a connection, watches it for a moment and closes it. Sends nothing.
     async fn measure(&self, shared: &Shared, limit: Duration, (): &mut ()) -> Result<Value, Failure> {
         // Leaves time to answer before the scheduler's own limit, and for watching the connection.
-        let deadline = Instant::now() + limit.mul_f64(0.9).saturating_sub(LOOK.min(limit / 4));
+        let look = LOOK.min(limit / 4);
+        let deadline = Instant::now() + limit.mul_f64(0.9).saturating_sub(look);
         let found = timeout_at(deadline, tokio::net::lookup_host(&self.address)).await;
         let found: Vec<SocketAddr> = found
             .map_err(|_| Failure::new(format!("{} was not resolved in time", self.address)))?
@@ -36,7 +37,7 @@ impl Measure for TcpProbe {
         let mut shut = None;
         for (address, left) in found.iter().zip((1..=u32::try_from(found.len()).unwrap_or(u32::MAX)).rev()) {
             let patience = deadline.saturating_duration_since(Instant::now()) / left;
-            match connect(*address, patience).await? {
+            match connect(*address, patience, look).await? {
                 Port::Open { connect } => return Ok(open(*address, connect)),
                 Port::Shut(state, failure) => drop(shut.get_or_insert(Shut { state, failure })),
             }
@@ -83,21 +84,22 @@ fn open(address: SocketAddr, connect: Duration) -> Value {
 }
 
 /// Opens a connection and checks that it stays open. An error that says nothing about the other side is a failure.
-async fn connect(address: SocketAddr, patience: Duration) -> Result<Port, Failure> {
+async fn connect(address: SocketAddr, patience: Duration, look: Duration) -> Result<Port, Failure> {
     let shut = |state, what: &str| Ok(Port::Shut(state, format!("{address} {what}")));
     let started = Instant::now();
-    let stream = match timeout(patience, TcpStream::connect(address)).await {
+    let mut stream = match timeout(patience, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(err)) => return refusal(address, &err),
         Err(_) => return shut("filtered", &format!("gives no answer within {}", Span::of(patience))),
     };
     let connect = started.elapsed();
-    // Peeks, so that nothing is consumed of what a server sends first.
-    match timeout(LOOK, stream.peek(&mut [0])).await {
+    // To the end of the look: some say why they close the connection before they do.
+    match timeout(look, tokio::io::copy(&mut stream, &mut tokio::io::sink())).await {
         Ok(Ok(0)) => shut("closed", "accepts and closes at once"),
+        Ok(Ok(_)) => shut("closed", "accepts, says something and closes at once"),
         Ok(Err(err)) if err.kind() == ErrorKind::ConnectionReset => shut("reset", "accepts and resets at once"),
         Ok(Err(err)) => refusal(address, &err),
-        Ok(Ok(_)) | Err(_) => Ok(Port::Open { connect }),
+        Err(_) => Ok(Port::Open { connect }),
     }
 }
 

@@ -98,11 +98,14 @@ impl Watcher {
         let asked = |(name, request)| Arc::new(AskedKind { name, request });
         let kinds: Vec<Arc<AskedKind>> = http.kinds().into_iter().map(asked).collect();
         let slow = http.slow_over.map(|over| micros(over.to_std()));
+        let begun = shared.options.clock.now();
         let side = |(name, side): (&String, &HttpSide)| Side {
             name: name.clone(),
             target: side.target().clone(),
             series: vec![
-                RequestSeries::new(side.target().to_string(), window, micros(limit)).counting_slow(slow);
+                RequestSeries::new(side.target().to_string(), window, micros(limit))
+                    .counting_slow(slow)
+                    .counting_since(begun);
                 kinds.len()
             ],
             connections: http.connections_of(side),
