@@ -50,14 +50,17 @@ struct App {
     last: String,
     flood: bool,
     busy: bool,
+    /// The next frame that is drawn panics. Until a frame before it is written there is none.
+    bad_frame: bool,
     row: u16,
     seconds: u64,
 }
 
 impl App {
     fn draw(&mut self) -> Drawn {
-        let Self { terminal, counters, last, flood, row, seconds, .. } = self;
+        let Self { terminal, counters, last, flood, bad_frame, row, seconds, .. } = self;
         let drawn = terminal.draw(|frame| {
+            assert!(!*bad_frame, "asked to panic while drawing");
             let [head, body] = Layout::vertical([Constraint::Length(2), Constraint::Fill(1)]).areas(frame.area());
             let size = frame.area();
             let engine = counters.engine.load(Ordering::Relaxed);
@@ -116,9 +119,7 @@ impl App {
             TermEvent::Key(key) => match key.code {
                 KeyCode::Char('q') => return Some(0),
                 KeyCode::Char('p') => panic!("asked to panic on the main thread"),
-                KeyCode::Char('d') => {
-                    let _ = self.terminal.draw(|_| panic!("asked to panic while drawing"));
-                }
+                KeyCode::Char('d') => self.bad_frame = true,
                 KeyCode::Char('w') => {
                     let _ = std::thread::spawn(|| panic!("asked to panic on a worker")).join();
                 }
@@ -205,7 +206,16 @@ fn main() {
         }
     };
     start_engine(&counters);
-    let mut app = App { terminal, counters, last: String::new(), flood: false, busy: false, row: 0, seconds: 0 };
+    let mut app = App {
+        terminal,
+        counters,
+        last: String::new(),
+        flood: false,
+        busy: false,
+        bad_frame: false,
+        row: 0,
+        seconds: 0,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let code = match runtime {
         Ok(runtime) => runtime.block_on(run(&mut app, events)),

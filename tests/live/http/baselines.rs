@@ -53,11 +53,17 @@ async fn recorded(plan: &Plan, dir: &Path, count: usize) -> String {
     while samples.len() < count {
         samples.push(requests.recv().await.unwrap().took.ok());
     }
+    baseline_of([("/", samples)])
+}
+
+/// A baseline with these requests, each with the microseconds it took; `None` for a failure.
+pub fn baseline_of<const N: usize>(requests: [(&str, Vec<Option<u64>>); N]) -> String {
     let text = |text: &str| text.to_owned();
     let subject =
         BaselineSubject { runbook: text("test"), probe: text("web"), asks: Vec::new(), asked: text("anything") };
     let mut file = BaselineFile::new(&subject);
-    let request = BaselineRequest::of(&LatencySamples::in_order(&samples)).unwrap();
+    let requests =
+        requests.map(|(name, samples)| (text(name), BaselineRequest::of(&LatencySamples::in_order(&samples)).unwrap()));
     file.recordings.push(BaselineRecording {
         side: text("old"),
         began: text("2026-11-20T09:00:00+01:00"),
@@ -66,7 +72,7 @@ async fn recorded(plan: &Plan, dir: &Path, count: usize) -> String {
         every_ms: 10,
         limit_ms: 3_000,
         from: text("ops1"),
-        requests: [(text("/"), request)].into(),
+        requests: requests.into(),
     });
     file.write().unwrap()
 }

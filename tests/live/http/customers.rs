@@ -1,6 +1,5 @@
 //! The `http` probe measures what customers feel: servers that stall, move, refuse or say that they are closed.
 
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,7 +10,7 @@ use gonogo::core::value::Value;
 use gonogo::world::World as _;
 
 use super::nginx::Nginx;
-use super::{answer, at, number, raw, serve, sides, target};
+use super::{answer, at, number, raw, serve, sides, target, with_hosts_of_its_own};
 use crate::support::{Setting, free_port};
 
 fn local(port: u16) -> gonogo::core::target::Target {
@@ -166,23 +165,5 @@ async fn a_name_that_moves_is_followed() {
 
 #[test]
 fn a_name_is_looked_up_again() {
-    let own = ["-r", "-m"];
-    if !Command::new("unshare").args(own).arg("true").output().is_ok_and(|output| output.status.success()) {
-        eprintln!("not tried: this machine allows no mount namespaces");
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let hosts = dir.path().join("hosts");
-    std::fs::write(&hosts, "127.0.0.1 localhost\n").unwrap();
-    let test = "http::customers::a_name_that_moves_is_followed";
-    let ran = Command::new("unshare")
-        .args(own)
-        .args(["sh", "-c", "mount --bind \"$GONOGO_TEST_HOSTS\" /etc/hosts && exec \"$0\" \"$@\""])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", test])
-        .env("GONOGO_TEST_HOSTS", &hosts)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&ran.stdout);
-    assert!(ran.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+    with_hosts_of_its_own("http::customers::a_name_that_moves_is_followed");
 }

@@ -10,6 +10,7 @@ mod secure;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -518,6 +519,29 @@ fn https_is_verified_to_the_name() {
         .args(["--ignored", "--exact", "http::https_with_a_trusted_authority"])
         .env("GONOGO_TEST_DIR", dir.path())
         .env("SSL_CERT_FILE", dir.path().join("ca.pem"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+}
+
+/// Runs the ignored test of that name where `/etc/hosts` is a file of its own, which `GONOGO_TEST_HOSTS` names. Says so where
+/// the machine allows no mount namespaces.
+fn with_hosts_of_its_own(test: &str) {
+    let own = ["-r", "-m"];
+    if !Command::new("unshare").args(own).arg("true").output().is_ok_and(|output| output.status.success()) {
+        eprintln!("not tried: this machine allows no mount namespaces");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let hosts = dir.path().join("hosts");
+    std::fs::write(&hosts, "127.0.0.1 localhost\n").unwrap();
+    let ran = Command::new("unshare")
+        .args(own)
+        .args(["sh", "-c", "mount --bind \"$GONOGO_TEST_HOSTS\" /etc/hosts && exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", test])
+        .env("GONOGO_TEST_HOSTS", &hosts)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&ran.stdout);

@@ -7,9 +7,9 @@ use gonogo::core::kind::HttpProbe;
 use gonogo::core::kind::http::{HttpExpect, Method, ProfileRequest};
 use gonogo::core::probe::ProbeKind;
 use gonogo::core::value::Value;
-use gonogo::latency::{BaselineFile, BaselineRecording, BaselineRequest, BaselineSubject, LatencySamples};
 use gonogo::world::World as _;
 
+use super::baselines::baseline_of;
 use super::{answer, number, serve, target};
 use crate::support::{Setting, Stage};
 
@@ -81,25 +81,9 @@ async fn requests_are_measured_apart_and_their_turns_follow_the_weights() {
 
 /// A baseline in which one request took 10 ms and the other 200 ms.
 fn baseline() -> String {
-    let text = |text: &str| text.to_owned();
-    let subject =
-        BaselineSubject { runbook: text("test"), probe: text("web"), asks: Vec::new(), asked: text("anything") };
-    let mut file = BaselineFile::new(&subject);
-    let requests = [("cart", 10), ("home", 200)].map(|(name, ms)| {
-        let samples: Vec<_> = (0..600).map(|at| Some(ms * 1_000 + at)).collect();
-        (text(name), BaselineRequest::of(&LatencySamples::in_order(&samples)).unwrap())
-    });
-    file.recordings.push(BaselineRecording {
-        side: text("old"),
-        began: text("2026-11-20T09:00:00+01:00"),
-        zone: text("Europe/Berlin"),
-        seconds: 60,
-        every_ms: 10,
-        limit_ms: 3_000,
-        from: text("ops1"),
-        requests: requests.into(),
-    });
-    file.write().unwrap()
+    baseline_of(
+        [("cart", 10), ("home", 200)].map(|(name, ms)| (name, (0..600).map(|at| Some(ms * 1_000 + at)).collect())),
+    )
 }
 
 #[tokio::test]

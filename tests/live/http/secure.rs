@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::nginx::Nginx;
-use super::{Server, call, json, number, sides};
+use super::{Server, call, json, number, sides, with_hosts_of_its_own};
 use crate::support::{Setting, certificates, free_port, succeeded};
 use crate::tcp::silent;
 
@@ -273,22 +273,5 @@ async fn a_name_with_several_addresses() {
 
 #[test]
 fn addresses_are_tried_as_clients_do() {
-    let own = ["-r", "-m"];
-    if !Command::new("unshare").args(own).arg("true").output().is_ok_and(|output| output.status.success()) {
-        eprintln!("not tried: this machine allows no mount namespaces");
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let hosts = dir.path().join("hosts");
-    std::fs::write(&hosts, "127.0.0.1 localhost\n").unwrap();
-    let ran = Command::new("unshare")
-        .args(own)
-        .args(["sh", "-c", "mount --bind \"$GONOGO_TEST_HOSTS\" /etc/hosts && exec \"$0\" \"$@\""])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "http::secure::a_name_with_several_addresses"])
-        .env("GONOGO_TEST_HOSTS", &hosts)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&ran.stdout);
-    assert!(ran.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+    with_hosts_of_its_own("http::secure::a_name_with_several_addresses");
 }

@@ -369,7 +369,11 @@ fn suspending_is_refused_where_no_shell_could_continue() {
     let mut pty = started();
     pty.send(b"\x1a");
     pty.wait_for("no shell here could bring the cockpit back");
+    pty.send(b"x");
+    pty.wait_for("last=Char('x')");
+    // A signal comes beside the keys: what it leads to is waited for before the next key.
     signal(pty.pid(), Signal::TSTP);
+    pty.wait_for("no shell here could bring the cockpit back");
     pty.send(b"x");
     pty.wait_for("last=Char('x')");
     pty.send(b"q");

@@ -21,7 +21,7 @@ use crate::core::value::{Field, Shape};
 /// status (a redirect too), a body longer than 1 MiB as it comes or unpacked, a broken connection, a certificate that is not
 /// valid, no answer within the limit. Percentiles are over successes; requests that ran into
 /// the limit, and requests in flight that have waited longer than most, count with the time they waited. A request that
-/// has been in flight for a second, and for twice as long as the slowest success of the window, counts as failed until
+/// has been in flight for a second, and for twice as long as 99 of 100 successes of the window took, counts as failed until
 /// it is answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HttpProbe {
