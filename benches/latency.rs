@@ -104,8 +104,20 @@ fn cost(lasting: Duration) -> Vec<Reading> {
     readings
 }
 
-/// What the readings of a day take on disk.
+/// What the readings of a day take on disk: what half an hour adds to a journal that has half an hour of them, since the
+/// newest are kept as they come and only older ones are packed.
 fn size(readings: &[Reading]) {
+    let half_an_hour = 20 * 2 * 1_800;
+    let added = stored(readings, 2 * half_an_hour).saturating_sub(stored(readings, half_an_hour));
+    let each = added as f64 / half_an_hour as f64;
+    println!(
+        "a reading takes {each:.0} bytes of journal: {:.0} MiB for a day of 20 probes at 2 a second",
+        each * f64::from(20 * 2 * 86_400) / f64::from(1 << 20)
+    );
+}
+
+/// Bytes of a journal with so many readings, over and over the same.
+fn stored(readings: &[Reading], wanted: usize) -> u64 {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let now = Timestamp::now();
@@ -113,23 +125,14 @@ fn size(readings: &[Reading]) {
     let run = NewRun { created_at: now, title: "size".to_owned(), runbook: Vec::new(), labels: BTreeMap::new() };
     let mut journal = store.create_run(&id, &run, &Holder::rehearsing("benchmark", now)).unwrap();
     let mut log = SampleLog::new(0, At(0));
-    // Ten minutes of a soak, or what there is over and over.
-    let wanted = 20 * 2 * 600;
     let samples: Vec<_> =
         readings.iter().cycle().take(wanted).filter_map(|reading| log.reading(reading.at, reading, None)).collect();
     for batch in samples.chunks(BATCH) {
         journal.append_samples(batch).unwrap();
+        journal.tidy().unwrap();
     }
-    journal.tidy().unwrap();
     drop(journal);
-    let bytes: u64 = files(dir.path()).iter().map(|file| file.metadata().unwrap().len()).sum();
-    let a_day = bytes as f64 / samples.len() as f64 * f64::from(20 * 2 * 86_400);
-    println!(
-        "{} readings take {bytes} bytes of journal, {:.0} each: {:.0} MiB for a day of 20 probes at 2 a second",
-        samples.len(),
-        bytes as f64 / samples.len() as f64,
-        a_day / f64::from(1 << 20)
-    );
+    files(dir.path()).iter().map(|file| file.metadata().unwrap().len()).sum()
 }
 
 fn files(dir: &std::path::Path) -> Vec<std::fs::DirEntry> {

@@ -101,11 +101,12 @@ fn start_loaded(
 
 pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     let store = Store::open(state)?;
-    let id = match asked {
-        Some(_) => pick(&store, asked)?,
+    let reader = match asked {
+        Some(_) => store.read_run(&pick(&store, asked)?)?,
         None => newest_unfinished(state, &store)?,
     };
-    if is_simulated(&store.read_run(&id)?) {
+    let id = reader.meta().run.clone();
+    if is_simulated(&reader) {
         return Err(CliError::usage(format!(
             "run {0} is a rehearsal, and its simulated world is gone: look at it with `gonogo replay {0}`, or begin \
              another with `gonogo rehearse`",
@@ -114,20 +115,22 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     }
     let seat = Seat::check(look)?;
     // Done first: without the run's world there is nothing to open a cockpit on.
-    let attachment = super::lab::attach_if_lab(state, &store.read_run(&id)?)?;
+    let attachment = super::lab::attach_if_lab(state, &reader)?;
     let holder = holder("gonogo resume");
-    // Checking the chain and reading its contents both take time; doing them in parallel shows the picture sooner.
-    let (journal, story) = std::thread::scope(|scope| {
-        let story = scope.spawn(|| Story::of(&store, &id));
+    // Checking the chain, reading its contents and reading the runbook all take time; doing them in parallel shows the
+    // picture sooner.
+    let (journal, story, plan) = std::thread::scope(|scope| {
+        let story = scope.spawn(|| recorded(&store.read_run(&id)?));
+        let plan = scope.spawn(|| plan_of(&store.read_run(&id)?));
         let journal = store.open_run(&id, &holder);
-        (journal, story.join())
+        (journal, story.join(), plan.join())
     });
     let journal = journal?;
     if let Some(warning) = journal.warning() {
         say_error(&format!("warning: {warning}"));
     }
-    let Story { reader, plan, mut facts, head } =
-        story.map_err(|_| CliError::outside("the run's record cannot be read"))??;
+    let plan = plan.map_err(|_| CliError::outside("the run's copy of its runbook cannot be read"))??;
+    let (mut facts, head) = story.map_err(|_| CliError::outside("the run's record cannot be read"))??;
     // Only this process writes from here on. What was read before it had the lock may be out of date.
     if head != Some(journal.head()) {
         facts = recorded(&reader)?.0;
@@ -152,24 +155,6 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     Ok(exit.code())
 }
 
-/// What a driver that takes over a run needs from its journal.
-struct Story {
-    reader: Reader,
-    plan: Plan,
-    facts: Vec<Recorded>,
-    /// The end of the chain when it was read; `None` when the chain is empty.
-    head: Option<Head>,
-}
-
-impl Story {
-    fn of(store: &Store, id: &RunId) -> Result<Self, CliError> {
-        let reader = store.read_run(id)?;
-        let plan = plan_of(&reader)?;
-        let (facts, head) = recorded(&reader)?;
-        Ok(Self { reader, plan, facts, head })
-    }
-}
-
 /// All facts, and where the chain ends.
 fn recorded(reader: &Reader) -> Result<(Vec<Recorded>, Option<Head>), CliError> {
     let records: Vec<Record> = reader.records(1).collect::<Result<_, _>>()?;
@@ -184,7 +169,7 @@ fn is_simulated(reader: &Reader) -> bool {
 
 /// The newest unfinished run that can be resumed. Facts may follow the end of a run, as when an ended run is opened
 /// again. A run that cannot be read is skipped.
-fn newest_unfinished(state: &Path, store: &Store) -> Result<RunId, CliError> {
+fn newest_unfinished(state: &Path, store: &Store) -> Result<Reader, CliError> {
     let goes_on = |reader: &Reader| {
         matches!((reader.has_kind("run_opened"), reader.has_kind("run_ended")), (Ok(true), Ok(false)))
     };
@@ -197,9 +182,9 @@ fn newest_unfinished(state: &Path, store: &Store) -> Result<RunId, CliError> {
 
 /// The newest rehearsal, if its cockpit was killed: nobody left it, and it has no driver.
 pub(super) fn cut_off(state: &Path, store: &Store) -> Option<String> {
-    let id = store.newest(is_simulated).ok()??;
-    let last = store.read_run(&id).ok()?.tail(1).ok()?.pop()?;
-    let driven = !matches!(store.driver(&id), Ok(LockState::Free));
+    let reader = store.newest(is_simulated).ok()??;
+    let (id, last) = (&reader.meta().run, reader.tail(1).ok()?.pop()?);
+    let driven = !matches!(store.driver(id), Ok(LockState::Free));
     let (program, run) = (farewell::program(state), id.short());
     (!driven && !matches!(last.kind.as_str(), "run_ended" | "driver_left")).then(|| {
         format!("rehearsal {run} was cut off, and its simulated world went with it: {program} replay {run} shows it")

@@ -33,6 +33,7 @@ pub(super) fn pick(store: &Store, asked: Option<&str>) -> Result<RunId, CliError
     }
     store
         .newest(|_| true)?
+        .map(|reader| reader.meta().run.clone())
         .ok_or_else(|| CliError::usage("there are no runs yet: start one with `gonogo run` or `gonogo lab`"))
 }
 

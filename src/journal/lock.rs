@@ -119,9 +119,7 @@ impl LockState {
 
 /// The user's name as the system knows it, where the environment does not say.
 fn login_name() -> Option<String> {
-    let output = std::process::Command::new("id").arg("-un").output().ok()?;
-    let name = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-    (output.status.success() && !name.is_empty()).then_some(name)
+    whoami::username().ok().filter(|name| !name.is_empty())
 }
 
 /// The lock on a run, held until it is dropped or the process ends.

@@ -22,6 +22,7 @@ mod head;
 mod ledger;
 mod lock;
 pub mod memory;
+mod packs;
 mod reader;
 mod recorder;
 mod run_id;

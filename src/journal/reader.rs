@@ -1,12 +1,12 @@
 //! Reading a run's record without its lock: for observers, reports, replay and verification.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{cmp::Reverse, collections::BTreeMap, ops::Range};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
-    Digest, Head, JournalError, Record, RunDir, RunId, Sample,
+    Digest, Head, JournalError, Record, RunDir, RunId, Sample, packs,
     schema::{self, Access},
     sqlite::digest,
 };
@@ -157,29 +157,37 @@ impl Reader {
     /// The samples of one probe taken within `at_ms` (Unix milliseconds), oldest first. The
     /// caller bounds the range: all of it is read.
     pub fn samples(&self, source: &str, at_ms: Range<i64>) -> Result<Vec<Sample>, JournalError> {
-        let read = || -> rusqlite::Result<Vec<Sample>> {
-            self.conn
-                .prepare_cached(
-                    "SELECT at_ms, source, body FROM samples
-                     WHERE source = ?1 AND at_ms >= ?2 AND at_ms < ?3 ORDER BY at_ms, id",
-                )?
-                .query_map(params![source, at_ms.start, at_ms.end], |row| {
-                    Ok(Sample { at_ms: row.get(0)?, source: row.get(1)?, body: row.get(2)? })
-                })?
-                .collect()
-        };
-        read().map_err(|cause| self.failed(cause))
+        let mut found = self.consistent(|conn| {
+            let mut found = packs::within(conn, source, &at_ms)?;
+            let mut query = conn.prepare_cached(
+                "SELECT id, at_ms, source, body FROM samples WHERE source = ?1 AND at_ms >= ?2 AND at_ms < ?3",
+            )?;
+            for row in query.query_map(params![source, at_ms.start, at_ms.end], numbered)? {
+                found.push(row?);
+            }
+            Ok(found)
+        })?;
+        found.sort_by_key(|(id, sample)| (sample.at_ms, *id));
+        Ok(found.into_iter().map(|(_, sample)| sample).collect())
     }
 
     /// Samples of every source from number `from` on, in the order in which they arrived, at most `count`.
     pub fn arrived(&self, from: i64, count: u32) -> Result<Vec<(i64, Sample)>, JournalError> {
-        let read = || -> rusqlite::Result<Vec<(i64, Sample)>> {
-            self.conn
-                .prepare_cached("SELECT id, at_ms, source, body FROM samples WHERE id >= ?1 ORDER BY id LIMIT ?2")?
-                .query_map(params![from, count], numbered)?
-                .collect()
-        };
-        read().map_err(|cause| self.failed(cause))
+        self.consistent(|conn| {
+            let mut query =
+                conn.prepare_cached("SELECT id, at_ms, source, body FROM samples WHERE id >= ?1 ORDER BY id LIMIT ?2")?;
+            let oldest = conn
+                .prepare_cached("SELECT id FROM samples ORDER BY id LIMIT 1")?
+                .query_row([], |row| row.get::<_, i64>(0))
+                .optional()?;
+            let mut found =
+                if oldest.is_none_or(|oldest| from < oldest) { packs::arrived(conn, from, count)? } else { Vec::new() };
+            for row in query.query_map(params![from, count], numbered)? {
+                found.push(row?);
+            }
+            found.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+            Ok(found)
+        })
     }
 
     /// The newest samples of one source with a number below `before`, taken no later than `at_ms`, newest first.
@@ -190,30 +198,34 @@ impl Reader {
         at_ms: i64,
         count: u32,
     ) -> Result<Vec<(i64, Sample)>, JournalError> {
-        let read = || -> rusqlite::Result<Vec<(i64, Sample)>> {
-            self.conn
-                .prepare_cached(
-                    "SELECT id, at_ms, source, body FROM samples
-                     WHERE source = ?1 AND at_ms <= ?2 AND id < ?3 ORDER BY at_ms DESC, id DESC LIMIT ?4",
-                )?
-                .query_map(params![source, at_ms, before, count], numbered)?
-                .collect()
-        };
-        read().map_err(|cause| self.failed(cause))
+        let mut found = self.consistent(|conn| {
+            let mut found = packs::newest(conn, source, before, at_ms, count)?;
+            let mut query = conn.prepare_cached(
+                "SELECT id, at_ms, source, body FROM samples
+                 WHERE source = ?1 AND at_ms <= ?2 AND id < ?3 ORDER BY at_ms DESC, id DESC LIMIT ?4",
+            )?;
+            for row in query.query_map(params![source, at_ms, before, count], numbered)? {
+                found.push(row?);
+            }
+            Ok(found)
+        })?;
+        found.sort_by_key(|(id, sample)| (Reverse(sample.at_ms), Reverse(*id)));
+        found.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+        Ok(found)
     }
 
     /// Numbers of the first and the last sample; `None` when there is none.
     pub fn sample_numbers(&self) -> Result<Option<(i64, i64)>, JournalError> {
-        let read = || -> rusqlite::Result<Option<(i64, i64)>> {
+        self.consistent(|conn| {
             let end = |order: &str| {
-                self.conn
-                    .prepare_cached(&format!("SELECT id FROM samples ORDER BY id {order} LIMIT 1"))?
+                conn.prepare_cached(&format!("SELECT id FROM samples ORDER BY id {order} LIMIT 1"))?
                     .query_row([], |row| row.get::<_, i64>(0))
                     .optional()
             };
-            Ok(end("ASC")?.zip(end("DESC")?))
-        };
-        read().map_err(|cause| self.failed(cause))
+            // The newest are always rows.
+            let first = packs::first(conn)?.map_or_else(|| end("ASC"), |first| Ok(Some(first)))?;
+            Ok(first.zip(end("DESC")?))
+        })
     }
 
     /// When the newest samples were taken (Unix milliseconds): a trace of the run having been watched then. `None`
@@ -225,6 +237,15 @@ impl Reader {
                 row.get(0)
             })
             .map_err(|cause| self.failed(cause))
+    }
+
+    /// Runs queries that belong together: nothing is packed between one and the next. The read transaction is short.
+    fn consistent<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, JournalError> {
+        let run = || {
+            let snapshot = self.conn.unchecked_transaction()?;
+            read(&snapshot)
+        };
+        run().map_err(|cause| self.failed(cause))
     }
 
     pub(super) const fn connection(&self) -> &Connection {
@@ -279,7 +300,7 @@ impl Iterator for Records<'_> {
     }
 }
 
-fn numbered(row: &Row<'_>) -> rusqlite::Result<(i64, Sample)> {
+pub(super) fn numbered(row: &Row<'_>) -> rusqlite::Result<(i64, Sample)> {
     Ok((row.get(0)?, Sample { at_ms: row.get(1)?, source: row.get(2)?, body: row.get(3)? }))
 }
 

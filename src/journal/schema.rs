@@ -13,7 +13,11 @@ const APPLICATION_ID: i64 = 0x676e_676f;
 
 /// Each entry takes the file from the version of its index to the next. Released entries are
 /// never changed: files of every version must open for ever.
-const MIGRATIONS: &[&str] = &["
+///
+/// 1. Decisions, samples, the lease.
+/// 2. Old samples are packed (see [`super::packs`]), and decisions are found by their kind.
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE meta (
         key   TEXT PRIMARY KEY NOT NULL,
         value TEXT NOT NULL
@@ -42,7 +46,21 @@ const MIGRATIONS: &[&str] = &["
         body   TEXT NOT NULL
     ) STRICT;
     CREATE INDEX samples_by_source ON samples (source, at_ms);
-"];
+",
+    "
+    CREATE INDEX decisions_by_kind ON decisions (kind);
+    CREATE TABLE sample_packs (
+        first    INTEGER NOT NULL,
+        last     INTEGER NOT NULL,
+        source   TEXT NOT NULL,
+        first_ms INTEGER NOT NULL,
+        last_ms  INTEGER NOT NULL,
+        body     BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX sample_packs_by_number ON sample_packs (first, last);
+    CREATE INDEX sample_packs_by_source ON sample_packs (source, last_ms);
+",
+];
 
 /// The newest format this program knows.
 const FORMAT: i64 = MIGRATIONS.len().cast_signed() as i64;

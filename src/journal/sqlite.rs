@@ -7,7 +7,7 @@ use tracing::info;
 
 use super::{
     Digest, Head, JournalError, JournalFault, Ledger, NewRecord, Record, RunDir, Sample, head::HeadKeeper,
-    lock::RunLock,
+    lock::RunLock, packs,
 };
 
 /// Pages written to the log before a quiet moment is used to fold them into the database. At
@@ -200,6 +200,14 @@ impl Ledger for Journal {
     fn tidy(&mut self) -> Result<(), JournalError> {
         if let Some(end) = &self.end {
             return Err(end.clone());
+        }
+        match packs::due(&self.conn) {
+            Ok(false) => {}
+            Ok(true) => self.transact("packing samples", packs::pack)?,
+            Err(cause) => {
+                let path = self.dir.journal();
+                return Err(self.fault("counting samples", path, cause.to_string()));
+            }
         }
         if self.pages < TIDY_PAGES {
             return Ok(());

@@ -194,19 +194,21 @@ impl Store {
     }
 
     /// The newest run that `wanted` accepts. Names give the minute; runs of the same minute are ordered by their
-    /// journals. Runs that cannot be read are skipped.
-    pub fn newest(&self, wanted: impl Fn(&Reader) -> bool) -> Result<Option<RunId>, JournalError> {
-        let mut newest: Option<(Timestamp, RunId)> = None;
+    /// journals. Runs that cannot be read are skipped. The reader comes open, since opening a run that was cut off costs
+    /// a look through its log each time.
+    pub fn newest(&self, wanted: impl Fn(&Reader) -> bool) -> Result<Option<Reader>, JournalError> {
+        let mut newest: Option<Reader> = None;
+        let order = |reader: &Reader| (reader.meta().created_at, reader.meta().run.clone());
         for id in self.ids()?.into_iter().rev() {
-            if newest.as_ref().is_some_and(|(_, found)| found.minute() != id.minute()) {
+            if newest.as_ref().is_some_and(|found| found.meta().run.minute() != id.minute()) {
                 break;
             }
             let Ok(reader) = self.read_run(&id) else { continue };
-            if wanted(&reader) {
-                newest = newest.max(Some((reader.meta().created_at, id)));
+            if wanted(&reader) && newest.as_ref().is_none_or(|found| order(found) < order(&reader)) {
+                newest = Some(reader);
             }
         }
-        Ok(newest.map(|(_, id)| id))
+        Ok(newest)
     }
 
     fn no_such_run(&self, asked: &str, ids: &[RunId]) -> JournalError {

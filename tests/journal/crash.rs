@@ -54,8 +54,9 @@ fn child() {
             drop(store.create_run(&run(), &new_run(), &me()).unwrap());
             say("created");
         }
-        "append" => append(&store, 1),
-        "append-and-tidy" => append(&store, 400_000),
+        "append" => append(&store, 1, 1),
+        "append-and-tidy" => append(&store, 1, 400_000),
+        "append-and-pack" => append(&store, 700, 40),
         "hold" => match store.open_run(&run(), &me()) {
             Ok(_journal) => {
                 say(&format!("holds {}", std::process::id()));
@@ -68,7 +69,7 @@ fn child() {
     }
 }
 
-fn append(store: &Store, sample_bytes: usize) {
+fn append(store: &Store, samples: usize, sample_bytes: usize) {
     let mut journal = match store.open_run(&run(), &me()) {
         Ok(journal) => journal,
         Err(error) => return say(&format!("unopened {error}")),
@@ -83,7 +84,7 @@ fn append(store: &Store, sample_bytes: usize) {
         }
         let sample = Sample { at_ms: 0, source: "lag".into(), body: "x".repeat(sample_bytes) };
         // A failure here shows in the next append.
-        let _ = journal.append_samples(&[sample]);
+        let _ = journal.append_samples(&vec![sample; samples]);
         let _ = journal.tidy();
     }
 }
@@ -144,6 +145,10 @@ fn check(state: &State, acked: u64) {
         })
         .collect();
     assert!(found.is_empty() || ends.contains(&found.len()), "half a batch: {}", found.len());
+    // Of the samples some may be lost; none is there twice or in part, packed or not.
+    let samples = reader.arrived(1, u32::MAX).unwrap();
+    assert!((1..).zip(&samples).all(|(number, (found, _))| number == *found));
+    assert!(samples.windows(2).all(|pair| pair[0].1 == pair[1].1));
     drop(reader);
     let mut journal = state.store.open_run(&run(), &me()).unwrap();
     let next = journal.append(&[new_record(999)]).unwrap();
@@ -197,6 +202,18 @@ fn killed_at_every_truncation_and_rename() {
 fn killed_while_the_log_is_folded_in() {
     at_every("append-and-tidy", "pwrite64", "signal=SIGKILL", 61);
     at_every("append-and-tidy", SYNC, "signal=SIGKILL", 1);
+}
+
+#[test]
+fn killed_while_samples_are_packed() {
+    at_every("append-and-pack", "pwrite64", "signal=SIGKILL", 23);
+    at_every("append-and-pack", SYNC, "signal=SIGKILL", 1);
+}
+
+#[test]
+fn io_error_while_samples_are_packed() {
+    at_every("append-and-pack", "pwrite64", "error=EIO", 23);
+    at_every("append-and-pack", SYNC, "error=EIO", 1);
 }
 
 #[test]

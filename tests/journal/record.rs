@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     os::unix::fs::PermissionsExt,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
@@ -79,13 +80,20 @@ fn everything_is_private_and_what_was_noted_reads_back() {
     let mut journal = state.create();
     journal.append(&[new_record(1)]).unwrap();
     let dir = journal.dir().clone();
-    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(dir.path()), 0o700);
-    assert_eq!(mode(dir.path().parent().unwrap()), 0o700);
+    let mode = |path: &Path| fs::metadata(path).map(|entry| entry.permissions().mode() & 0o777);
+    assert_eq!(mode(dir.path()).unwrap(), 0o700);
+    assert_eq!(mode(dir.path().parent().unwrap()).unwrap(), 0o700);
     for entry in fs::read_dir(dir.path()).unwrap() {
         let path = entry.unwrap().path();
+        let found = match mode(&path) {
+            // The copy of the head is put in place by a thread of its own: its draft may be listed and gone.
+            Err(cause) if cause.kind() == ErrorKind::NotFound && path.to_string_lossy().contains("/head.new.") => {
+                continue;
+            }
+            found => found.unwrap(),
+        };
         let expected = if path.is_dir() { 0o700 } else { 0o600 };
-        assert_eq!(mode(&path), expected, "{}", path.display());
+        assert_eq!(found, expected, "{}", path.display());
     }
     let reader = state.store.read_run(&run()).unwrap();
     assert_eq!(reader.runbook().unwrap(), new_run().runbook);
@@ -271,7 +279,7 @@ const FIXTURE_HEAD: &str = "0ed91ca0499b0582c9ae9479fa1e17a0e643856e0bc31b6fba4a
 
 #[test]
 fn journals_of_every_released_format_open() {
-    for format in 1..=1 {
+    for format in 1..=2 {
         let state = State::new();
         let target = state.dir.path().join("state/runs").join(run().as_str());
         fs::create_dir(&target).unwrap();
@@ -286,6 +294,11 @@ fn journals_of_every_released_format_open() {
         let read: Vec<_> = state.records().iter().map(gonogo::journal::Record::unstored).collect();
         assert_eq!(read, (1..=5).map(new_record).collect::<Vec<_>>());
         assert_eq!(reader.samples("lag", 0..10).unwrap().len(), 1);
+        let samples = reader.arrived(1, u32::MAX).unwrap();
+        assert_eq!(samples.len(), if format == 1 { 1 } else { 2_100 });
+        assert!((1..).zip(&samples).all(|(number, (found, sample))| {
+            (*found, sample.at_ms, sample.body.as_str()) == (number, if number == 1 { 1 } else { 100 }, "1")
+        }));
         drop(reader);
         let mut journal = state.store.open_run(&run(), &me()).unwrap();
         assert_eq!(journal.append(&[new_record(6)]).unwrap()[0].seq, 6);
@@ -301,14 +314,16 @@ fn write_the_fixture() {
     for n in 1..=5 {
         journal.append(&[new_record(n)]).unwrap();
     }
-    let sample = Sample { at_ms: 1, source: "lag".into(), body: "1".into() };
-    journal.append_samples(&[sample]).unwrap();
+    let sample = |number| Sample { at_ms: if number == 1 { 1 } else { 100 }, source: "lag".into(), body: "1".into() };
+    // So many that the older ones are packed.
+    journal.append_samples(&(1..=2_100).map(sample).collect::<Vec<_>>()).unwrap();
+    journal.tidy().unwrap();
     println!("head {}", journal.head().hash);
     let source = journal.dir().path().to_owned();
     drop(journal);
-    fs::create_dir_all(fixture(1)).unwrap();
+    fs::create_dir_all(fixture(2)).unwrap();
     for file in ["journal.db", "head", "runbook.yaml"] {
-        fs::copy(source.join(file), fixture(1).join(file)).unwrap();
+        fs::copy(source.join(file), fixture(2).join(file)).unwrap();
     }
 }
 
