@@ -141,7 +141,7 @@ targets:
   home: { postgres: { dsn: "host=localhost dbname=shop" } }
   web: { http: { url: "https://app.example.com" } }
   near: { http: { url: "https://app.example.com", connect: "127.0.0.1:443" } }
-  zone: { dns: { zone: example.com, authoritative: ["192.0.2.53"], resolvers: { quad: "9.9.9.9" } } }
+  zone: { dns: { zone: example.com, authoritative: ["192.0.2.53"], resolvers: { here: system, quad: "9.9.9.9" } } }
 probes:
   port: { kind: tcp, address: "mail.example.com:25" }
 phases:
@@ -156,6 +156,7 @@ phases:
             "the database `shop` is at `host=db.example.com dbname=shop`\n\
              the web service `web` is at `https://app.example.com`\n\
              a name server of `zone` is at `192.0.2.53`\n\
+             the resolver `here` of `zone` is at `system`\n\
              the resolver `quad` of `zone` is at `9.9.9.9`\n\
              the probe `port` is at `mail.example.com:25`"
         );

@@ -2,6 +2,7 @@
 
 mod fake;
 mod faults;
+mod system;
 mod types;
 
 use std::net::UdpSocket;

@@ -132,7 +132,7 @@ targets:
     dns:
       zone: example.com
       authoritative: ["192.0.2.53"]
-      resolvers: { quad: "9.9.9.9", office: "198.51.100.53" }
+      resolvers: { quad: "9.9.9.9", office: "198.51.100.53", here: system }
       tsig: { name: gonogo, secret: "{{ secrets.dns_key }}" }
 probes:
   app: { kind: dns, target: zone, name: app.example.com, old: ["192.0.2.10"], new: ["198.51.100.10"], every: 5s }
@@ -191,12 +191,17 @@ phases:
             Field::new("instance", Shape::Text, "the instance that answered (NSID), when it is given"),
         ];
         let resolvers = vec![
-            Field::new("name", Shape::Text, "the resolver's name in the runbook"),
+            Field::new(
+                "name",
+                Shape::Text,
+                "the resolver's name in the runbook, and its address when `system` stands for several",
+            ),
             Field::new(
                 "state",
                 Shape::Text,
                 "as of an authoritative server, and `stale` (an answer past its time, or a TTL that does not count down), \
-                 `bogus` (a signature is not good); `mixed` when its caches do not agree",
+                 `bogus` (a signature is not good), `unconfigured` (`system`, and this machine's configuration names no server); \
+                 `mixed` when its caches do not agree",
             ),
             Field::new("fresh", Shape::Bool, "whether it answers with the new values").null("it gives no answer"),
             Field::new("ttl", Shape::Int, "how long it will keep this answer")
