@@ -190,6 +190,11 @@ pub struct Dns {
     /// every measurement.
     #[serde(default)]
     pub resolvers: BTreeMap<String, String>,
+    /// Where it is looked up whom the zone is delegated to, so that an incomplete `authoritative` is noticed: `system` (the
+    /// name servers of this machine's own configuration), or `address` or `address:port` of a resolver. Without it,
+    /// `delegation` and `authoritative_missing` of a `dns` probe are unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lookup: Option<String>,
     /// The key for dynamic updates (RFC 8945).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tsig: Option<Tsig>,

@@ -113,7 +113,8 @@ fn target(target: &Target, node: &Node, faults: &mut Vec<Diagnostic>) {
                     fault(format!("`{address}` is not an address"), node.mark, label);
                 }
             }
-            for (address, node) in resolvers {
+            let lookup = dns.lookup.iter().map(|address| (address, node.path(&["lookup"])));
+            for (address, node) in resolvers.chain(lookup) {
                 if address != SYSTEM && !is_address(address) {
                     let label = "expected an IP address, one with `:port`, or `system`";
                     fault(format!("`{address}` is not an address"), node.mark, label);

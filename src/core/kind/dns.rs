@@ -1,6 +1,7 @@
 //! The `dns` probe.
 
 pub mod answer;
+pub mod delegation;
 pub mod propagation;
 mod resolver;
 
@@ -9,6 +10,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::delegation::Delegation;
 use super::spec::{CheckContext, Complaint, ProbeDoc, ProbeSpec, RehearsedChanges, TargetUse};
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::record::{DnsChange, RecordType, RehearsedRecord, WatchedRecord};
@@ -267,6 +269,13 @@ phases:
             .null("not every authoritative server is new, or it was not seen how long the old values may be kept"),
             Field::new("old_ttl_expired", Shape::Bool, "whether that time is over")
                 .null("it is not known"),
+            Field::new(
+                "authoritative_missing",
+                Shape::List(Box::new(Shape::Text)),
+                "servers of the zone that the target's `authoritative` lacks, each as `name address`",
+            )
+            .null("none was found, and not all of them are known, or the target has no `lookup`"),
+            Field::new("delegation", Shape::Record(Delegation::fields()), "whom the zone is delegated to, looked up once a minute"),
         ]
     }
 }

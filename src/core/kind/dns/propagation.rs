@@ -8,10 +8,13 @@ use crate::core::time::{At, Span};
 use crate::core::value::Value;
 
 use super::answer::{Answer, AnswerState};
+use super::delegation::Delegation;
 use super::resolver::{Cache, seconds};
 
 /// Added to the worst case: clocks and rounded TTLs.
 const MARGIN: Span = Span::secs(5);
+/// How long what was looked up of the delegation counts: it is looked up once a minute.
+const DELEGATION_STANDS: Span = Span::secs(180);
 
 /// One server's newest answer.
 #[derive(Clone, Debug)]
@@ -54,6 +57,8 @@ pub struct Propagation {
     new_since: Option<At>,
     /// Until when a cache that keeps to the TTL may hold an old value that an authoritative server was seen to serve.
     old_until: Option<At>,
+    /// What was last found out about the delegation, and when that began.
+    delegation: Option<(At, Delegation)>,
 }
 
 impl Propagation {
@@ -75,6 +80,7 @@ impl Propagation {
             resolvers: Vec::new(),
             new_since: None,
             old_until: old_ttl.map(|ttl| now.plus(ttl)),
+            delegation: None,
         };
         for name in resolvers {
             propagation.add_resolver(now, name.clone());
@@ -120,6 +126,13 @@ impl Propagation {
         let Some(authority) = self.authorities.get_mut(at) else { return false };
         let changed = authority.serial != Some(serial);
         authority.serial = Some(serial);
+        changed
+    }
+
+    /// Takes in what was found out about the delegation from `asked` on. True when it is something else than before.
+    pub fn delegation_is(&mut self, asked: At, found: Delegation) -> bool {
+        let changed = self.delegation.as_ref().is_none_or(|(_, known)| *known != found);
+        self.delegation = Some((asked, found));
         changed
     }
 
@@ -214,6 +227,10 @@ impl Propagation {
             let all = caches.iter().map(of).try_fold(0, |most, one| Some(one?.max(most)));
             all.filter(|_| !caches.is_empty())
         };
+        let delegation = self.delegation.as_ref().filter(|(asked, _)| now.since(*asked) <= DELEGATION_STANDS);
+        let missing = delegation.map_or(Value::Null, |(_, known)| known.missing());
+        let delegation =
+            delegation.map_or_else(Delegation::unknown, |(asked, known)| known.reading(now.since(*asked).0 / 1_000));
         Value::map([
             ("authoritative", Value::List(authorities)),
             ("resolvers", resolvers),
@@ -230,6 +247,8 @@ impl Propagation {
             ("eta", most(|seen| seen.eta).into()),
             ("worst_case", worst_case.into()),
             ("old_ttl_expired", expired.into()),
+            ("authoritative_missing", missing),
+            ("delegation", delegation),
         ])
     }
 

@@ -1,6 +1,7 @@
 //! The `dns` probe: every authoritative server and every resolver is asked for one record, each on its own timetable.
 
 mod answer;
+mod delegation;
 mod system;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use super::Watch;
 use crate::core::ids::ProbeId;
 use crate::core::kind::DnsProbe;
 use crate::core::kind::dns::answer::{Answer, AnswerState};
+use crate::core::kind::dns::delegation::Delegation;
 use crate::core::kind::dns::propagation::Propagation;
 use crate::core::probe::Probe;
 use crate::core::reading::Failure;
@@ -61,6 +63,11 @@ enum Heard {
     System {
         read: Instant,
         listed: Result<Vec<SocketAddr>, String>,
+    },
+    /// What a look at the delegation found out.
+    Delegation {
+        asked: Instant,
+        found: Delegation,
     },
 }
 
@@ -144,6 +151,7 @@ async fn watch(
     let ask = |server: Server, first: Instant| abortable(keep_asking(&asking, server, first, tell.clone()));
     let mut asked: FuturesUnordered<_> = servers.into_iter().map(|server| ask(server, first).0).collect();
     let mut reads = pin!(system::keep_reading(&shared.options.system_dns, !system.is_empty(), &asking, first, &tell));
+    let mut looks = pin!(delegation::keep_looking(&shared.options.system_dns, dns, &asking, first, &tell));
     let mut timetable = Timetable::new(first, asking.every);
     let mut due = timetable.next() + GRACE.min(asking.every / 2);
     let mut changed: Option<Instant> = None;
@@ -160,6 +168,7 @@ async fn watch(
                             (Said::Serial(serial), _) => known.serial_is(server.at, serial),
                         }
                     }
+                    Heard::Delegation { asked, found } => known.delegation_is(clock(asked), found),
                     Heard::System { read, listed } => {
                         let ask = |at, address| {
                             let (future, handle) = ask(Server { at, role: AskedAs::Resolver, address }, read);
@@ -183,6 +192,7 @@ async fn watch(
             }
             Some(_) = asked.next() => {}
             () = &mut reads => {}
+            () = &mut looks => {}
         }
     }
 }
