@@ -21,6 +21,7 @@ mod schedule;
 mod secrets;
 mod watching;
 
+pub use net::dns::system::SystemDns;
 pub use watching::Watching;
 
 use self::jobs::Reporter;
@@ -55,6 +56,8 @@ pub struct LiveOptions {
     pub clock: Clock,
     /// The gonogo program, started again to watch over each command.
     pub exe: PathBuf,
+    /// The name servers of this machine.
+    pub system_dns: SystemDns,
 }
 
 /// Why there is no live world.
