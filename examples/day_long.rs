@@ -115,7 +115,7 @@ fn make(store: &Store, id: &RunId, samples: u64) -> Result<(), Failure> {
         batch.extend(samples_made.reading(arrived, &reading, None));
         board.observe(&plan, &run, arrived, &reading);
         batch.extend(samples_made.board(arrived, &board));
-        if batch.len() >= 5_000 {
+        if batch.len() >= 500 {
             journal.append_samples(&std::mem::take(&mut batch))?;
             journal.tidy()?;
         }

@@ -1,10 +1,9 @@
-//! The shop's database: roles, tables, first rows, replication, and the heartbeat.
+//! The shop's database: roles, tables, first rows and replication.
 //!
 //! Owns everything that is SQL about setting the lab up. The web services' own SQL is in `web`.
 
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::LabError;
@@ -16,13 +15,11 @@ pub(super) const DATABASE: &str = "shop";
 pub(super) const APPLICATION: &str = "shop_app";
 /// The role that subscriptions connect as.
 pub(super) const REPLICATOR: &str = "replicator";
-/// How often the heartbeat beats.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 /// Longest wait for the initial copy of a few dozen rows.
 const COPY_LIMIT: Duration = Duration::from_mins(1);
 
 /// Same on both sides, as `shop_owner`. `ledger` has one row per acknowledged order, under the UUID its customer
-/// made; `cutover_heartbeat` shows replication lag (row `hb`) and carries the fence's marker (row `fence`).
+/// made; `cutover_heartbeat` shows replication lag (the cockpit beats it) and carries the fence's marker (row `fence`).
 const SCHEMA: &str = "
 set role shop_owner;
 create table customers (
@@ -69,7 +66,7 @@ insert into products (name, price_cents) values
 insert into orders (customer_id) select 1 + n % 20 from generate_series(1, 30) n;
 insert into order_lines (order_id, product_id, quantity)
   select n, 1 + n % 12, 1 + n % 3 from generate_series(1, 30) n;
-insert into cutover_heartbeat values ('hb', 0, clock_timestamp(), null), ('fence', 0, clock_timestamp(), null);
+insert into cutover_heartbeat values ('fence', 0, clock_timestamp(), null);
 reset role;
 ";
 
@@ -170,27 +167,4 @@ pub(super) async fn replicate(old_port: u16, new_port: u16, passwords: &Password
     tokio::time::timeout(COPY_LIMIT, copied).await.unwrap_or_else(|_| {
         Err(LabError::Timeout { what: "the initial copy to the new database did not finish".into(), limit: COPY_LIMIT })
     })
-}
-
-/// Beats for ever. A beat that the fence (or a dead server) refuses is simply missing, and the next one is tried on
-/// a fresh connection: the fence must be seen to hold for this writer too, and beats resume when it is lifted.
-pub(super) async fn heartbeat(config: Config) {
-    const BEAT: &str = "update cutover_heartbeat
-        set n = n + 1, at = clock_timestamp(), lsn = pg_current_wal_insert_lsn() where id = 'hb'";
-    let mut tick = tokio::time::interval(HEARTBEAT_INTERVAL);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut session: Option<Client> = None;
-    loop {
-        tick.tick().await;
-        let client = match session.take() {
-            Some(client) => client,
-            None => match connect(&config).await {
-                Ok(client) => client,
-                Err(_) => continue,
-            },
-        };
-        if client.execute(BEAT, &[]).await.is_ok() {
-            session = Some(client);
-        }
-    }
 }

@@ -150,7 +150,6 @@ impl World {
             let web = WebService::new(side, old, new, Arc::clone(slow));
             self.tasks.spawn(web.serve(listener));
         }
-        self.tasks.spawn(shop::heartbeat(database(old_port, ADMINISTRATOR)));
         let memory = Arc::new(Memory::new(options.customers, &self.paths.acknowledged())?);
         let load = Load {
             requests_per_second: options.requests_per_second,

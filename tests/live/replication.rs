@@ -13,6 +13,7 @@ use crate::support::{Setting, Stage};
 
 fn probe(subscription: Option<&str>, slot: Option<&str>, heartbeat: Option<&str>) -> ProbeKind {
     ProbeKind::Replication(ReplicationProbe {
+        beat: true,
         source: "old".into(),
         target: "new".into(),
         subscription: subscription.map(str::to_owned),
@@ -138,6 +139,7 @@ async fn a_first_copy_is_seen_and_an_idle_stream_is_not_zero() {
     let value = until(&mut stage, "copying").await;
     assert_eq!(value.at("tables"), Some(&Value::Int(3)));
     assert_eq!(value.at("tables_ready"), Some(&Value::Int(2)));
+    assert_eq!(value.at("streaming"), Some(&Value::Bool(false)), "changes of that table do not arrive yet");
     client.batch_execute("rollback").await.unwrap();
     until(&mut stage, "streaming").await;
 }
@@ -207,4 +209,153 @@ async fn a_plain_role_on_a_standby_cannot_tell_and_is_told_what_it_needs() {
         .await;
     old.sql("grant pg_read_all_stats to plain").await;
     until(&mut stage, "streaming").await;
+}
+
+/// Two servers and a subscription, and nobody who beats.
+async fn quiet_pair() -> (Cluster, Cluster) {
+    let (old, new, heartbeat) = pair().await;
+    drop(heartbeat);
+    (old, new)
+}
+
+fn heartbeat(value: &Value) -> &str {
+    value.at("heartbeat").and_then(Value::text).unwrap()
+}
+
+fn missing(value: &Value) -> Vec<&str> {
+    match value.at("tables_missing") {
+        Some(Value::List(names)) => names.iter().filter_map(Value::text).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_cockpit_beats_and_a_stopped_walsender_is_a_growing_number() {
+    let (old, new) = quiet_pair().await;
+    let mut stage = Setting::default()
+        .target("old", old.target())
+        .target("new", new.target())
+        .probe("lag", probe(Some("sub"), None, Some("hb")))
+        .stage();
+    stage.world.watch();
+    let value = stage.value("lag", |value| value.at("seconds").and_then(Value::number).is_some()).await;
+    assert!(number(&value, "seconds") < 2.0 && heartbeat(&value) == "beats", "{value}");
+    assert!(number(&value, "heartbeat_age_s") < 2.0, "{value}");
+    assert_eq!(new.text("select count(*) from hb where id = 'gonogo sub'").await.as_deref(), Some("1"));
+    // A walsender that hangs still has a row that says `streaming`, and a small `replay_lag` for a while.
+    let walsender = old.text("select pid from pg_stat_replication").await.unwrap();
+    let walsender = rustix::process::Pid::from_raw(walsender.parse().unwrap()).unwrap();
+    rustix::process::kill_process(walsender, rustix::process::Signal::STOP).unwrap();
+    stage.value("lag", |value| value.at("seconds").and_then(Value::number).is_some_and(|s| s > 3.0)).await;
+    rustix::process::kill_process(walsender, rustix::process::Signal::CONT).unwrap();
+    stage.value("lag", |value| value.at("seconds").and_then(Value::number).is_some_and(|s| s < 2.0)).await;
+}
+
+#[tokio::test]
+async fn without_a_beat_nobody_knows_how_late_the_target_is() {
+    let (old, new) = quiet_pair().await;
+    old.sql("create role plain login; grant select on hb to plain").await;
+    let silent = ProbeKind::Replication(ReplicationProbe {
+        beat: false,
+        source: "old".into(),
+        target: "new".into(),
+        subscription: Some("sub".to_owned()),
+        slot: None,
+        heartbeat: Some("hb".to_owned()),
+    });
+    let refused = ProbeKind::Replication(ReplicationProbe {
+        beat: true,
+        source: "plain".into(),
+        target: "new".into(),
+        subscription: Some("sub".to_owned()),
+        slot: None,
+        heartbeat: Some("hb".to_owned()),
+    });
+    let mut stage = Setting::default()
+        .target("old", old.target())
+        .target("plain", old.target_as("plain"))
+        .target("new", new.target())
+        .probe("silent", silent)
+        .probe("refused", refused)
+        .stage();
+    stage.world.watch();
+    let unknown = |value: &Value| value.at("seconds") == Some(&Value::Null);
+    let value = stage.value("silent", |value| unknown(value) && state(value) == "streaming").await;
+    assert_eq!(heartbeat(&value), "nobody beats it");
+    let value = stage.value("refused", |value| unknown(value) && heartbeat(value).starts_with("not beaten: ")).await;
+    assert!(heartbeat(&value).contains("permission denied for table hb"), "{value}");
+}
+
+#[tokio::test]
+async fn the_heartbeat_of_something_else_proves_nothing() {
+    let (old, new) = quiet_pair().await;
+    // A table of that name on the target that this subscription does not fill.
+    old.sql("create table other (id text primary key, n bigint not null)").await;
+    new.sql("create table other (id text primary key, n bigint not null)").await;
+    let mut stage = Setting::default()
+        .target("old", old.target())
+        .target("new", new.target())
+        .probe("lag", probe(Some("sub"), None, Some("hb")))
+        .probe("foreign", probe(Some("sub"), None, Some("other")))
+        .stage();
+    stage.world.watch();
+    let value = stage.value("foreign", |value| heartbeat(value).contains("not a table of this subscription")).await;
+    assert_eq!(value.at("seconds"), Some(&Value::Null));
+    // Published, and not subscribed before somebody refreshes: rows of it do not arrive, and nothing else shows that.
+    assert_eq!(missing(&value), ["public.other"]);
+    assert_eq!((state(&value), value.at("streaming")), ("incomplete", Some(&Value::Bool(false))));
+    new.sql("alter subscription sub refresh publication").await;
+    let value = until(&mut stage, "streaming").await;
+    assert!(missing(&value).is_empty());
+    // Written on the target: what is seen there is not from this source.
+    new.sql("update hb set n = n + 1000000 where id = 'hb'").await;
+    stage
+        .reading("lag", |reading| {
+            reading.result.as_ref().err().filter(|failure| failure.what.contains("is ahead on")).cloned()
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_subscription_that_an_error_disabled_is_not_just_disabled() {
+    let (old, new) = quiet_pair().await;
+    new.sql("alter subscription sub set (disable_on_error = true)").await;
+    let mut stage = Setting::default()
+        .target("old", old.target())
+        .target("new", new.target())
+        .probe("lag", probe(Some("sub"), None, Some("hb")))
+        .stage();
+    stage.world.watch();
+    until(&mut stage, "streaming").await;
+    new.sql("insert into t values (200, 'in the way')").await;
+    old.sql("insert into t values (200, 'x')").await;
+    let value = until(&mut stage, "disabled by an error").await;
+    assert_eq!(value.at("streaming"), Some(&Value::Bool(false)));
+}
+
+#[tokio::test]
+async fn a_slot_that_was_made_again_by_hand_is_not_the_slot() {
+    let (old, new) = quiet_pair().await;
+    let mut stage = Setting::default()
+        .target("old", old.target())
+        .target("new", new.target())
+        .probe("lag", probe(Some("sub"), None, Some("hb")))
+        .stage();
+    stage.world.watch();
+    until(&mut stage, "streaming").await;
+    new.sql("alter subscription sub disable").await;
+    old.until("select count(*) from pg_replication_slots where active", "0").await;
+    old.sql("select pg_drop_replication_slot('sub')").await;
+    new.sql("alter subscription sub enable").await;
+    until(&mut stage, "slot lost").await;
+    old.sql("insert into t values (300, 'never arrives')").await;
+    old.sql("select pg_create_logical_replication_slot('sub', 'pgoutput')").await;
+    let value = until(&mut stage, "slot made again").await;
+    assert_eq!(value.at("streaming"), Some(&Value::Bool(false)));
+    // Only a new subscription, with a new copy, mends it.
+    new.sql("drop subscription sub").await;
+    new.sql("truncate t, hb").await;
+    new.sql(&format!("create subscription sub connection '{}' publication everything", old.dsn("postgres"))).await;
+    until(&mut stage, "streaming").await;
+    assert_eq!(new.text("select x from t where id = 300").await.as_deref(), Some("never arrives"));
 }

@@ -11,6 +11,7 @@ fn shapes() -> BTreeMap<ProbeId, Shape> {
     use crate::core::probe::ProbeKind;
     use crate::core::record::RecordType;
     let replication = ProbeKind::Replication(ReplicationProbe {
+        beat: true,
         source: "old".into(),
         target: "new".into(),
         subscription: None,

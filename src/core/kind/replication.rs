@@ -26,10 +26,25 @@ pub struct ReplicationProbe {
     /// Name of the replication slot on the source. The subscription's own name when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<String>,
-    /// A replicated table `(id text primary key, n bigint, …)` whose rows show how late the target is. The
-    /// probe only reads it. Without it, seconds come from the walsender and are `null` while it is idle.
+    /// A replicated table `(id text primary key, n bigint not null)`, with `at timestamptz` if you like, whose rows
+    /// show how late the target is. At every measurement the cockpit that drives counts up a row of its own there, on the
+    /// source, and looks for it on the target; `gonogo watch` only reads. Without it, nobody knows how many seconds the
+    /// target is behind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<String>,
+    /// Whether the cockpit writes to the heartbeat table; `true` when absent. When not, somebody else has to count a row
+    /// of it up.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub beat: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde asks for it so
+const fn is_yes(yes: &bool) -> bool {
+    *yes
 }
 
 impl ProbeSpec for ReplicationProbe {
@@ -47,6 +62,15 @@ impl ProbeSpec for ReplicationProbe {
 
     fn check(&self, _: &CheckContext<'_>) -> Vec<Complaint> {
         Vec::new()
+    }
+
+    fn path_warning(&self, path: &str) -> Option<(String, String)> {
+        (self.heartbeat.is_none() && matches!(path, "seconds" | "heartbeat_age_s")).then(|| {
+            let message = format!("{path} is never known without a heartbeat, so this is never GO");
+            let help = "name a replicated table in the probe's `heartbeat`, or ask for `replay_lag_s`, which knows only of \
+                        what was sent";
+            (message, help.to_owned())
+        })
     }
 
     fn curves(&self) -> Vec<Curve> {
@@ -90,34 +114,59 @@ phases:
         reversibility: free
 "#;
     const RIGHTS: &'static str = "On both databases a role that may log in and is a member of `pg_read_all_stats` (part of `pg_monitor`); \
-        with `heartbeat` also SELECT on that table. It only reads.";
+        with `heartbeat` also SELECT on that table, on the source INSERT and UPDATE as well (not with `beat: false`). Nothing \
+        else is written.";
 
     fn fields() -> Vec<Field> {
         vec![
             Field::new(
                 "state",
                 Shape::Text,
-                "`streaming`, `copying`, `disabled`, `broken`, `slot lost`, or `absent` without a subscription",
+                "`streaming`, `copying` (the first copy of a table runs), `incomplete` (see `tables_missing`), `disabled`, \
+                 `disabled by an error`, `broken`, `slot lost`, `slot made again` (what was written while it was gone \
+                 never arrives), or `absent` without a subscription",
             ),
             Field::new(
                 "streaming",
                 Shape::Bool,
-                "whether changes flow now: a walsender on the slot and an apply worker",
+                "whether every change arrives: a walsender on the slot and an apply worker, no first copy, no table missing",
             ),
             Field::new("bytes", Shape::Int, "WAL on the source that the target has not confirmed")
                 .unit("bytes")
                 .null("there is no slot, or it has confirmed nothing yet"),
-            Field::new("seconds", Shape::Float, "how far the target is behind")
+            Field::new(
+                "seconds",
+                Shape::Float,
+                "how far the target is behind, by the heartbeat and this machine's clock",
+            )
+            .unit("seconds")
+            .null("no beat can be followed; `heartbeat` says why"),
+            Field::new("heartbeat", Shape::Text, "`beats`, or why nothing is known of it"),
+            Field::new("heartbeat_age_s", Shape::Float, "how long ago the newest beat was written on the source")
                 .unit("seconds")
-                .null("it cannot be measured: no heartbeat that moves, and the walsender is idle or gone"),
+                .null("none was seen"),
+            Field::new("replay_lag_s", Shape::Float, "what the walsender says of the newest change it sent")
+                .unit("seconds")
+                .null("it is idle or gone, or has not heard from the target for 15 s"),
+            Field::new("last_message_age_s", Shape::Float, "how long ago the target heard from the source")
+                .unit("seconds")
+                .null("it receives nothing, or the role may not see it"),
             Field::new("slot_active", Shape::Bool, "whether somebody reads from the slot"),
             Field::new("wal_status", Shape::Text, "`reserved`, `extended`, `unreserved` or `lost`")
                 .null("there is no slot, or the source is older than PostgreSQL 13"),
             Field::new("retained_bytes", Shape::Int, "WAL that the slot keeps on the source's disk")
                 .unit("bytes")
                 .null("there is no slot"),
+            Field::new("safe_wal_bytes", Shape::Int, "WAL that may still be written before the slot is lost")
+                .unit("bytes")
+                .null("nothing limits it, there is no slot, or the source is older than PostgreSQL 13"),
             Field::new("tables", Shape::Int, "tables in the subscription; 0 for physical replication").unit("tables"),
             Field::new("tables_ready", Shape::Int, "tables whose first copy is complete").unit("tables"),
+            Field::new(
+                "tables_missing",
+                Shape::List(Box::new(Shape::Text)),
+                "tables that are published and not subscribed, or subscribed and no longer published",
+            ),
             Field::new("apply_errors", Shape::Int, "errors that the subscription has counted")
                 .unit("errors")
                 .null("the target is older than PostgreSQL 15, or there is no subscription"),

@@ -12,6 +12,16 @@ impl Picture for ReplicationProbe {
     }
 }
 
+/// Seconds by which the heartbeat and the walsender may differ before it is said.
+const DISAGREE: f64 = 2.0;
+
+fn names(value: &Value) -> Vec<&str> {
+    match value {
+        Value::List(names) => names.iter().filter_map(Value::text).collect(),
+        _ => Vec::new(),
+    }
+}
+
 fn replication(value: &Value) -> Vec<Text> {
     let state = word(value, "state");
     if state == "absent" {
@@ -22,7 +32,8 @@ fn replication(value: &Value) -> Vec<Text> {
         "copying" | "disabled" => Role::Unknown,
         _ => Role::NoGo,
     };
-    let behind = number(value, "seconds").map_or_else(|| "unknown".to_owned(), words::seconds);
+    let seconds = number(value, "seconds");
+    let behind = seconds.map_or_else(|| "unknown".to_owned(), words::seconds);
     let bytes = int(value, "bytes").map_or_else(|| "unknown".to_owned(), words::bytes);
     let kept = int(value, "retained_bytes").map_or_else(|| "?".to_owned(), words::bytes);
     let ready = int(value, "tables_ready").map_or_else(|| "?".to_owned(), |n| n.to_string());
@@ -37,6 +48,18 @@ fn replication(value: &Value) -> Vec<Text> {
         Text::plain(format!("slot keeps {kept}  {}", word(value, "wal_status"))),
         Text::plain(format!("tables {ready} of {tables} ready  oldest transaction {oldest}")),
     ];
+    if seconds.is_none() {
+        lines.push(Text::new(Role::Unknown, format!("no heartbeat: {}", word(value, "heartbeat"))));
+    } else if let (Some(beat), Some(walsender)) = (seconds, number(value, "replay_lag_s"))
+        && (beat - walsender).abs() > DISAGREE.max(beat.min(walsender))
+    {
+        let walsender = words::seconds(walsender);
+        lines.push(Text::new(Role::Unknown, format!("the walsender disagrees: behind {walsender}")));
+    }
+    let missing = value.at("tables_missing").map(names).unwrap_or_default();
+    if !missing.is_empty() {
+        lines.push(Text::new(Role::NoGo, format!("not replicated: {}", missing.join(", "))));
+    }
     if let Some(errors) = int(value, "apply_errors").filter(|errors| *errors > 0) {
         lines.push(Text::new(Role::NoGo, words::count(usize::try_from(errors).unwrap_or(0), "apply error")));
     }

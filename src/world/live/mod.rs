@@ -118,6 +118,8 @@ struct Shared {
     outbox: Outbox,
     /// The text of the baseline that a probe is judged against.
     baselines: BTreeMap<ProbeId, Arc<str>>,
+    /// What writes heartbeats; `None` in a world that only measures.
+    beater: Option<kind::Beater>,
     /// Receives every single request that was measured, when the caller wants them.
     requests: Option<mpsc::UnboundedSender<MeasuredRequest>>,
 }
@@ -216,7 +218,7 @@ impl Shared {
 impl LiveWorld {
     /// A world that watches and does nothing yet. Must be called within a tokio runtime.
     pub fn new(plan: &Plan, options: LiveOptions) -> Result<Self, LiveError> {
-        let measuring = Watching::new(plan, options)?;
+        let measuring = Watching::of_a_driver(plan, options)?;
         let path = measuring.shared.output_dir();
         private_dir(&path).map_err(|source| LiveError::Output { path, source })?;
         Ok(Self { measuring, jobs: JoinSet::new(), stops: BTreeMap::new() })

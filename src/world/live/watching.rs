@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tracing::info;
 
 use super::jobs::outbox::Outbox;
+use super::kind::Beater;
 use super::net::pg;
 use super::secrets::Secrets;
 use super::{LiveError, LiveOptions, MeasuredRequest, Shared, schedule};
@@ -32,7 +33,7 @@ impl Watching {
     ///
     /// When there is no runtime.
     pub fn new(plan: &Plan, options: LiveOptions) -> Result<Self, LiveError> {
-        Self::made(plan, options, None)
+        Self::made(plan, options, None, None)
     }
 
     /// The same, with every request that an `http` probe measures, one by one.
@@ -45,12 +46,18 @@ impl Watching {
         options: LiveOptions,
     ) -> Result<(Self, mpsc::UnboundedReceiver<MeasuredRequest>), LiveError> {
         let (requests, measured) = mpsc::unbounded_channel();
-        Ok((Self::made(plan, options, Some(requests))?, measured))
+        Ok((Self::made(plan, options, None, Some(requests))?, measured))
+    }
+
+    /// The part of a world that acts.
+    pub(super) fn of_a_driver(plan: &Plan, options: LiveOptions) -> Result<Self, LiveError> {
+        Self::made(plan, options, Some(Beater::of_the_driver()), None)
     }
 
     fn made(
         plan: &Plan,
         options: LiveOptions,
+        beater: Option<Beater>,
         requests: Option<mpsc::UnboundedSender<MeasuredRequest>>,
     ) -> Result<Self, LiveError> {
         tokio::runtime::Handle::try_current().map_err(|_| LiveError::NoRuntime)?;
@@ -66,6 +73,7 @@ impl Watching {
             databases: pg::Databases::new(databases),
             outbox: Outbox::default(),
             baselines: plan.baselines.clone(),
+            beater,
             requests,
             options,
         };

@@ -262,9 +262,8 @@ impl Link {
     }
 
     /// What a measurement sees.
-    pub(super) fn reading(&self, now: At, dice: &mut Dice) -> Value {
+    pub(super) fn reading(&self, now: At, dice: &mut Dice, heartbeat: bool) -> Value {
         let absent = self.state == State::Absent && self.logical;
-        let streaming = (self.flows() || matches!(self.state, State::Copying { .. })) && self.stuck.is_none();
         let state = match self.state {
             State::Absent if absent => "absent",
             State::Absent | State::Paused => "disabled",
@@ -273,6 +272,8 @@ impl Link {
             State::Copying { .. } => "copying",
             State::Streaming => "streaming",
         };
+        let streaming = state == "streaming";
+        let moves = streaming || state == "copying";
         let in_pipe = if self.rate > 0.0 { self.rate * PIPE_MS / 1_000.0 * dice.around(1.0, 0.3) } else { 0.0 };
         let waits = self.backlog() + if self.flows() { in_pipe } else { 0.0 };
         let late = match self.marks.front() {
@@ -295,14 +296,20 @@ impl Link {
         let whole = |bytes: f64| Value::Int(bytes.round() as i64);
         Value::map([
             ("state", state.into()),
-            ("streaming", (streaming && !self.lost).into()),
+            ("streaming", streaming.into()),
             ("bytes", if absent { Value::Null } else { whole(waits) }),
-            ("seconds", if streaming || self.stuck.is_some() { Value::Float(seconds) } else { Value::Null }),
-            ("slot_active", (streaming && !self.lost).into()),
+            ("seconds", if heartbeat && (moves || self.stuck.is_some()) { Value::Float(seconds) } else { Value::Null }),
+            ("heartbeat", if heartbeat { "beats" } else { "no heartbeat table is named" }.into()),
+            ("heartbeat_age_s", if heartbeat { Value::Float(dice.between(0.0, 0.4)) } else { Value::Null }),
+            ("replay_lag_s", if moves { Value::Float(seconds) } else { Value::Null }),
+            ("last_message_age_s", if moves { Value::Float(dice.between(0.0, 1.0)) } else { Value::Null }),
+            ("slot_active", moves.into()),
             ("wal_status", if absent { Value::Null } else { wal_status.into() }),
             ("retained_bytes", if self.lost || absent { Value::Null } else { whole(kept) }),
+            ("safe_wal_bytes", Value::Null),
             ("tables", Value::Int(if absent { 0 } else { self.tables })),
             ("tables_ready", Value::Int(self.ready)),
+            ("tables_missing", Value::List(Vec::new())),
             ("apply_errors", Value::Int(self.errors)),
             ("oldest_transaction_s", Value::Float(oldest)),
         ])

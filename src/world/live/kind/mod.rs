@@ -20,6 +20,8 @@ use crate::core::time::Span;
 use crate::core::value::Value;
 use crate::world::WorldEvent;
 
+pub(super) use self::replication::Beater;
+
 /// A kind of probe that measures when it is asked to.
 pub(super) trait Measure: Clone + Send + Sync + 'static {
     /// What it keeps from one measurement to the next; `()` for nothing.

@@ -41,6 +41,9 @@ impl Purpose {
     /// own defaults can be read.
     pub(in crate::world::live) const WATCH: Purpose =
         Purpose { name: "gonogo watch", settings: &[], watches: true, console: false };
+    /// Heartbeats: a row that a probe writes, kept to the server that gates have looked at.
+    pub(in crate::world::live) const BEAT: Purpose =
+        Purpose { name: "gonogo heartbeat", settings: &[], watches: true, console: false };
     /// Actions: may write, also where the database's default is read only. Their limits are set when they start.
     pub(in crate::world::live) const ACT: Purpose = Purpose {
         name: "gonogo act",
@@ -178,7 +181,7 @@ impl Databases {
             }
             session
         };
-        if !purpose.watches && !purpose.console {
+        if purpose != Purpose::WATCH && !purpose.console {
             self.is_expected(target, &session)?;
         }
         Ok(Lease { session: Some(session), generation, purpose, idle: Arc::clone(&place.idle), _permit: permit })

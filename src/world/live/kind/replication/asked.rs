@@ -1,0 +1,177 @@
+//! What is asked of the two servers, and what they answer.
+//!
+//! Each query works on PostgreSQL 10 to 18: `to_jsonb(row) ->> 'column'` is NULL where a version has no such column.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio_postgres::types::{PgLsn, Type};
+use tokio_postgres::{Client, Row};
+
+/// The answer to a query.
+pub(super) type Asked<T> = Result<T, tokio_postgres::Error>;
+
+/// Slot and walsender: a row with NULLs when nobody reads from the slot, no row when the slot is gone. A role without
+/// `pg_read_all_stats` sees only that a walsender exists.
+pub(super) const SLOT: &str = "select s.active, to_jsonb(s) ->> 'wal_status' as wal_status, \
+    pg_wal_lsn_diff(pg_current_wal_insert_lsn(), s.restart_lsn)::int8 as retained, \
+    pg_wal_lsn_diff(pg_current_wal_insert_lsn(), s.confirmed_flush_lsn)::int8 as unconfirmed, \
+    (to_jsonb(s) ->> 'safe_wal_size')::int8 as safe, \
+    r.pid is not null as sent, case when coalesce((to_jsonb(r) ->> 'reply_time')::timestamptz \
+      > clock_timestamp() - interval '15 s', true) then extract(epoch from r.replay_lag)::float8 end as replay_lag \
+    from pg_replication_slots s left join pg_stat_replication r on r.pid = s.active_pid where s.slot_name = $1";
+
+/// The age of the oldest transaction that decoding has to wait for, prepared ones included, and the position. A
+/// role that may not see other sessions cannot tell: null, not zero.
+pub(super) const SOURCE: &str = "select pg_current_wal_insert_lsn() as position, \
+    case when pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') then coalesce(greatest( \
+    (select extract(epoch from max(clock_timestamp() - xact_start))::float8 from pg_stat_activity \
+      where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()), \
+    (select extract(epoch from max(clock_timestamp() - prepared))::float8 from pg_prepared_xacts \
+      where database = current_database())), 0)::float8 end as oldest";
+
+/// The subscription, its apply worker and its tables. `pg_subscription.oid` cannot be read before version 14.
+pub(super) const SUBSCRIPTION: &str = "select c.subenabled as enabled, c.subslotname::text as slot, x.subid::int8 as id, \
+    x.apply_pid, x.quiet, c.subpublications::text[] as publications, \
+    array(select n.nspname || '.' || t.relname from pg_subscription_rel r join pg_class t on t.oid = r.srrelid \
+      join pg_namespace n on n.oid = t.relnamespace where r.srsubid = x.subid) as names, \
+    (select count(*) from pg_subscription_rel r where r.srsubid = x.subid) as tables, \
+    (select count(*) from pg_subscription_rel r where r.srsubid = x.subid and r.srsubstate = 'r') as ready, \
+    current_setting('server_version_num')::int4 as version \
+    from pg_subscription c left join (select s.subname, s.subid, max(s.pid) filter \
+      (where s.relid is null and to_jsonb(s) ->> 'leader_pid' is null) as apply_pid, \
+      extract(epoch from clock_timestamp() - max(s.last_msg_receipt_time) filter (where s.relid is null))::float8 as quiet \
+      from pg_stat_subscription s group by 1, 2) x on x.subname = c.subname \
+    where c.subname = $1 and c.subdbid = (select oid from pg_database where datname = current_database())";
+
+/// The error counts, and whether an error disables the subscription, from PostgreSQL 15 on.
+pub(super) const ERRORS: &str = "select (apply_error_count + sync_error_count)::int8 as errors, \
+    (select c.subdisableonerr from pg_subscription c where c.subname = $1 \
+      and c.subdbid = (select oid from pg_database where datname = current_database())) as disabling \
+    from pg_stat_subscription_stats where subname = $1";
+
+/// The tables that publications offer, by their full names.
+pub(super) const PUBLISHED: &str = "select distinct schemaname || '.' || tablename from pg_publication_tables \
+    where pubname = any ($1)";
+
+/// Whether a table is part of a subscription.
+pub(super) const REPLICATED: &str = "select exists (select from pg_subscription_rel \
+    where srsubid::int8 = $1 and srrelid = to_regclass($2))";
+
+/// The standby's side of physical replication.
+pub(super) const STANDBY: &str = "select pg_is_in_recovery() as standby, pg_last_wal_replay_lsn() as replayed, \
+    exists (select from pg_stat_wal_receiver) as receives, \
+    (select status from pg_stat_wal_receiver) as receiver, \
+    (select extract(epoch from clock_timestamp() - last_msg_receipt_time)::float8 from pg_stat_wal_receiver) as quiet, \
+    (select slot_name::text from pg_stat_wal_receiver) as slot";
+
+/// Walsenders without a slot, for physical replication.
+pub(super) const SENDERS: &str = "select case when coalesce((to_jsonb(r) ->> 'reply_time')::timestamptz \
+      > clock_timestamp() - interval '15 s', true) then extract(epoch from r.replay_lag)::float8 end as replay_lag \
+    from pg_stat_replication r where not exists \
+      (select 1 from pg_replication_slots s where s.active_pid = r.pid and s.slot_type = 'logical') \
+    order by r.replay_lsn nulls first limit 1";
+
+pub(super) struct Slot {
+    pub(super) active: bool,
+    pub(super) wal_status: Option<String>,
+    pub(super) retained: Option<i64>,
+    pub(super) unconfirmed: Option<i64>,
+    pub(super) safe: Option<i64>,
+    /// Whether a walsender reads from it.
+    pub(super) sent: bool,
+    pub(super) replay_lag: Option<f64>,
+}
+
+pub(super) struct Subscription {
+    /// Its number on the target; another one after it was made again.
+    pub(super) id: Option<i64>,
+    pub(super) enabled: bool,
+    pub(super) slot: Option<String>,
+    pub(super) worker: Option<i32>,
+    /// Seconds since its worker heard from the source.
+    pub(super) quiet: Option<f64>,
+    pub(super) tables: i64,
+    pub(super) ready: i64,
+    pub(super) errors: Option<i64>,
+    /// Whether an error disables it.
+    pub(super) disabling: bool,
+    pub(super) publications: Vec<String>,
+    /// Full names of its tables.
+    pub(super) names: BTreeSet<String>,
+}
+
+pub(super) async fn ask_row(
+    client: &Client,
+    query: &str,
+    params: &[(&(dyn tokio_postgres::types::ToSql + Sync), Type)],
+) -> Asked<Option<Row>> {
+    Ok(client.query_typed(query, params).await?.into_iter().next())
+}
+
+pub(super) async fn ask_source(client: &Client, slot: &str) -> Asked<(Option<Slot>, Option<f64>)> {
+    let (slot, position) = tokio::join!(ask_slot(client, slot), ask_position(client));
+    Ok((slot?, position?.1))
+}
+
+pub(super) async fn ask_slot(client: &Client, slot: &str) -> Asked<Option<Slot>> {
+    let Some(row) = ask_row(client, SLOT, &[(&slot, Type::TEXT)]).await? else { return Ok(None) };
+    Ok(Some(Slot {
+        active: row.try_get("active")?,
+        wal_status: row.try_get("wal_status")?,
+        retained: row.try_get("retained")?,
+        unconfirmed: row.try_get("unconfirmed")?,
+        safe: row.try_get("safe")?,
+        sent: row.try_get("sent")?,
+        replay_lag: row.try_get("replay_lag")?,
+    }))
+}
+
+/// The write position and the age in seconds of the oldest transaction, `None` for a role that may not see it.
+pub(super) async fn ask_position(client: &Client) -> Asked<(PgLsn, Option<f64>)> {
+    match ask_row(client, SOURCE, &[]).await? {
+        Some(row) => Ok((row.try_get("position")?, row.try_get("oldest")?)),
+        None => Ok((PgLsn::from(0), None)),
+    }
+}
+
+pub(super) async fn ask_subscription(client: &Client, name: &str) -> Asked<Option<Subscription>> {
+    let Some(row) = ask_row(client, SUBSCRIPTION, &[(&name, Type::TEXT)]).await? else { return Ok(None) };
+    let (errors, disabling) = if row.try_get::<_, i32>("version")? >= 150_000 {
+        match ask_row(client, ERRORS, &[(&name, Type::TEXT)]).await? {
+            Some(row) => (row.try_get("errors")?, row.try_get::<_, Option<bool>>("disabling")?.unwrap_or(false)),
+            None => (None, false),
+        }
+    } else {
+        (None, false)
+    };
+    Ok(Some(Subscription {
+        id: row.try_get("id")?,
+        enabled: row.try_get("enabled")?,
+        slot: row.try_get("slot")?,
+        worker: row.try_get("apply_pid")?,
+        quiet: row.try_get("quiet")?,
+        tables: row.try_get("tables")?,
+        ready: row.try_get("ready")?,
+        errors,
+        disabling,
+        publications: row.try_get("publications")?,
+        names: row.try_get::<_, Vec<String>>("names")?.into_iter().collect(),
+    }))
+}
+
+/// Full names of the tables that these publications of the source offer.
+pub(super) async fn ask_published(client: &Client, publications: &[String]) -> Asked<BTreeSet<String>> {
+    let rows = client.query_typed(PUBLISHED, &[(&publications, Type::TEXT_ARRAY)]).await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+/// Whether a table is part of the subscription of that number.
+pub(super) async fn ask_replicated(client: &Client, subscription: i64, table: &str) -> Asked<bool> {
+    let row = ask_row(client, REPLICATED, &[(&subscription, Type::INT8), (&table, Type::TEXT)]).await?;
+    row.map_or(Ok(false), |row| row.try_get(0))
+}
+
+pub(super) async fn ask_beats(client: &Client, query: &str) -> Asked<BTreeMap<String, i64>> {
+    let rows = client.query_typed(query, &[]).await?;
+    rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get("n")?))).collect()
+}

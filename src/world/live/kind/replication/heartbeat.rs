@@ -1,0 +1,263 @@
+//! The heartbeat: a row that is written on the source, replicated like any other and looked for on the target. It is
+//! the only figure that takes in the whole way, from decoding to the commit on the target.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use tokio::time::MissedTickBehavior;
+use tokio_postgres::types::Type;
+
+use super::Both;
+use super::asked::ask_beats;
+use crate::core::kind::ReplicationProbe;
+use crate::core::reading::Failure;
+use crate::world::live::Shared;
+use crate::world::live::net::pg::Purpose;
+
+/// A heartbeat that has not moved on the source for this long says nothing about later changes.
+const BEATING: Duration = Duration::from_secs(10);
+/// A beat that failed is tried again after this long: each try is an error in the server's log.
+const AGAIN: Duration = Duration::from_secs(5);
+/// Beats remembered while the target does not catch up; the oldest tells how late it is.
+const BEATS: usize = 1_024;
+/// How often the target is asked for a beat that is on its way.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Longest time for which it is asked within one measurement.
+const LOOK: Duration = Duration::from_millis(400);
+
+/// The permission to write heartbeats. Only a world that may act has it.
+pub(in crate::world::live) struct Beater(());
+
+impl Beater {
+    /// For the world of the one driver.
+    pub(in crate::world::live) fn of_the_driver() -> Self {
+        Self(())
+    }
+
+    /// Beats once: the new number of our row, and when the source had acknowledged it.
+    async fn beat(
+        &self,
+        shared: &Shared,
+        probe: &ReplicationProbe,
+        table: &str,
+        limit: Duration,
+    ) -> Result<(i64, Instant), String> {
+        let lease = shared.databases.lease(&probe.source, Purpose::BEAT, &shared.secrets).await?;
+        let Some(session) = lease.session() else { return Err("no connection".to_owned()) };
+        let failed = |err: &tokio_postgres::Error| session.explain(err, &shared.secrets);
+        // Its limits end with the transaction, so that nothing of ours stays on a pooled connection. Where writes are
+        // fenced by a default, this one is refused as well: a measurement does not go round a fence.
+        let ms = limit.as_millis().max(1);
+        let begin = format!("begin; set local statement_timeout = {ms}; set local lock_timeout = {ms}");
+        session.client().batch_execute(&begin).await.map_err(|err| failed(&err))?;
+        let at = "select exists (select from pg_attribute where attrelid = to_regclass($1) and attname = 'at' \
+            and not attisdropped)";
+        let beaten = async {
+            let found = session.client().query_typed(at, &[(&table, Type::TEXT)]).await?;
+            let dated = found.first().is_some_and(|row| row.try_get(0).unwrap_or(false));
+            let (column, value, set) =
+                if dated { (", at", ", clock_timestamp()", ", at = clock_timestamp()") } else { ("", "", "") };
+            let beat = format!(
+                "insert into {table} as beat (id, n{column}) values ($1, 1{value}) \
+                 on conflict (id) do update set n = beat.n + 1{set} returning n::int8"
+            );
+            let rows = session.client().query_typed(&beat, &[(&own_row(probe), Type::TEXT)]).await?;
+            session.client().batch_execute("commit").await?;
+            rows.first().map_or(Ok(0), |row| row.try_get::<_, i64>(0))
+        };
+        match beaten.await {
+            Ok(n) => {
+                let acknowledged = Instant::now();
+                lease.give_back();
+                Ok((n, acknowledged))
+            }
+            Err(err) => {
+                let why = failed(&err);
+                // A connection whose transaction cannot be ended is not used again.
+                if session.end_reading().await.is_ok() {
+                    lease.give_back();
+                }
+                Err(why)
+            }
+        }
+    }
+}
+
+/// The row that this probe beats. Each subscription has its own, since one heartbeat proves one way.
+fn own_row(probe: &ReplicationProbe) -> String {
+    format!("gonogo {}", probe.subscription.as_deref().or(probe.slot.as_deref()).unwrap_or("standby"))
+}
+
+/// What the heartbeat says.
+#[derive(Default)]
+pub(super) struct Pulse {
+    /// Seconds the target is behind.
+    pub(super) late: Option<f64>,
+    /// Seconds since the newest beat on the source.
+    pub(super) age: Option<f64>,
+    /// `beats`, or why nothing is known of it.
+    pub(super) note: String,
+}
+
+/// What one measurement of heartbeats leaves for the next.
+#[derive(Default)]
+pub(super) struct Heartbeats {
+    rows: BTreeMap<String, Beats>,
+    /// Why the last beat failed, and when.
+    unbeaten: Option<(String, Instant)>,
+}
+
+/// The heartbeat of one writer.
+#[derive(Default)]
+struct Beats {
+    newest: Option<i64>,
+    moved: Option<Instant>,
+    /// Beats seen on the source and not yet on the target, oldest first.
+    open: VecDeque<(i64, Instant)>,
+    /// When the newest beat that has arrived was made, and when it was seen on the target.
+    arrived: Option<(Instant, Instant)>,
+}
+
+impl Heartbeats {
+    /// Beats, where this probe and this world do.
+    pub(super) async fn beat(&mut self, shared: &Shared, probe: &ReplicationProbe, limit: Duration) {
+        let (Some(table), Some(beater), true) = (&probe.heartbeat, &shared.beater, probe.beat) else { return };
+        if self.unbeaten.as_ref().is_some_and(|(_, failed)| failed.elapsed() < AGAIN) {
+            return;
+        }
+        match beater.beat(shared, probe, table, limit).await {
+            Ok((n, at)) => {
+                self.unbeaten = None;
+                self.rows.entry(own_row(probe)).or_default().beaten(n, at);
+            }
+            Err(why) => self.unbeaten = Some((why, Instant::now())),
+        }
+    }
+
+    /// How far the target is behind by its heartbeat, by our own clock: from the beat on the source to its sight on the
+    /// target.
+    pub(super) async fn look(&mut self, both: &Both<'_>) -> Result<Pulse, Failure> {
+        let Some(table) = &both.probe.heartbeat else {
+            return Ok(Pulse { note: "no heartbeat table is named".to_owned(), ..Pulse::default() });
+        };
+        let query = format!("select id::text as id, n::int8 as n from {table} limit 64");
+        // One after the other, so that the target is read after what the source had before.
+        let mut source = both.on_source(ask_beats(both.source.client(), &query).await)?;
+        let seen = Instant::now();
+        self.rows.retain(|id, _| source.contains_key(id));
+        for (id, n) in &source {
+            self.rows.entry(id.clone()).or_default().beaten(*n, seen);
+        }
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let own = own_row(both.probe);
+        loop {
+            look.tick().await;
+            let target = both.on_target(ask_beats(both.target.client(), &query).await)?;
+            let now = Instant::now();
+            let ahead = |source: &BTreeMap<String, i64>| {
+                target
+                    .iter()
+                    .find(|(id, n)| source.get(*id).is_some_and(|before| before < *n))
+                    .map(|(id, _)| id.clone())
+            };
+            if ahead(&source).is_some() {
+                // Others may have beaten meanwhile; what is ahead of a later look is not from this source.
+                source = both.on_source(ask_beats(both.source.client(), &query).await)?;
+                if let Some(id) = ahead(&source) {
+                    return Err(Failure::new(format!(
+                        "row {id:?} of {table} is ahead on {} of {}: the heartbeat there is not from this source",
+                        both.target.place(),
+                        both.source.place()
+                    )));
+                }
+            }
+            for (id, beats) in &mut self.rows {
+                beats.seen(target.get(id).copied(), now);
+            }
+            let waits = self.rows.get(&own).is_some_and(|beats| !beats.open.is_empty());
+            if !waits || now.duration_since(seen) >= LOOK {
+                return Ok(self.pulse(both.probe, both.shared.beater.is_some(), now));
+            }
+        }
+    }
+
+    fn pulse(&self, probe: &ReplicationProbe, may_beat: bool, now: Instant) -> Pulse {
+        let late = self.rows.values().filter_map(|beats| beats.late(now)).reduce(f64::max);
+        let moved = self.rows.values().filter_map(|beats| beats.moved).max();
+        let note = match (&self.unbeaten, late) {
+            (None, Some(_)) => "beats".to_owned(),
+            (Some((why, _)), _) => format!("not beaten: {why}"),
+            (None, None) if !may_beat => "nobody beats it, and this cockpit only watches".to_owned(),
+            (None, None) if !probe.beat => "nobody beats it".to_owned(),
+            (None, None) => "not beaten yet".to_owned(),
+        };
+        Pulse { late, age: moved.map(|moved| now.saturating_duration_since(moved).as_secs_f64()), note }
+    }
+}
+
+impl Beats {
+    /// Takes in the number on the source and when it was known to be there.
+    fn beaten(&mut self, n: i64, at: Instant) {
+        if self.newest.is_some_and(|newest| n < newest) {
+            *self = Self::default(); // the table was made anew
+        }
+        if self.newest == Some(n) {
+            return;
+        }
+        // The first value seen is not a beat of known age unless it was made just now; it shows all the same whether
+        // what was there before arrives.
+        self.moved = Some(at);
+        self.newest = Some(n);
+        if self.open.len() == BEATS {
+            self.open.pop_back();
+        }
+        self.open.push_back((n, at));
+    }
+
+    /// Takes in the number on the target.
+    fn seen(&mut self, target: Option<i64>, now: Instant) {
+        while let Some((_, since)) = self.open.pop_front_if(|(n, _)| target.is_some_and(|target| target >= *n)) {
+            self.arrived = Some((since, now));
+        }
+    }
+
+    /// Seconds the target is behind; `None` when nothing has been written lately.
+    fn late(&self, now: Instant) -> Option<f64> {
+        let seconds = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64();
+        if let Some((_, since)) = self.open.front() {
+            return Some(seconds(*since, now));
+        }
+        let (since, at) = self.arrived?;
+        (now.saturating_duration_since(at) < BEATING).then(|| seconds(since, at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_that_does_not_arrive_is_a_growing_number() {
+        let start = Instant::now();
+        let at = |s: u64| start + Duration::from_secs(s);
+        let mut beats = Beats::default();
+        let mut look = |source: Option<(i64, u64)>, target: Option<i64>, now: u64| {
+            if let Some((n, seen)) = source {
+                beats.beaten(n, at(seen));
+            }
+            beats.seen(target, at(now));
+            beats.late(at(now))
+        };
+        assert_eq!(look(Some((5, 0)), Some(5), 0), Some(0.0));
+        assert_eq!(look(Some((6, 1)), Some(5), 1), Some(0.0));
+        assert_eq!(look(Some((7, 2)), Some(5), 3), Some(2.0), "since beat 6 was seen");
+        assert_eq!(look(None, Some(5), 60), Some(59.0), "also when nothing new is written");
+        assert_eq!(look(None, Some(6), 61), Some(59.0), "beat 7 is still open");
+        assert_eq!(look(None, Some(7), 62), Some(60.0), "it took that long");
+        assert_eq!(look(None, Some(7), 71), Some(60.0), "which is the newest that is known");
+        assert_eq!(look(None, Some(7), 73), None, "and then nobody can tell");
+        assert_eq!(look(Some((8, 74)), None, 76), Some(2.0), "no row on the target at all");
+        assert_eq!(look(Some((1, 80)), Some(1), 80), Some(0.0), "a new table starts again");
+    }
+}

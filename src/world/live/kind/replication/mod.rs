@@ -1,0 +1,349 @@
+//! The `postgres.replication` probe.
+//!
+//! Some figures look good although replication is dead, so none is trusted alone: a broken apply worker leaves no
+//! walsender row at all, a lost slot raises no error count, an idle stream has no `replay_lag`.
+
+mod asked;
+mod heartbeat;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use tokio_postgres::types::PgLsn;
+
+use self::asked::{
+    Asked, SENDERS, STANDBY, Slot, Subscription, ask_position, ask_published, ask_replicated, ask_row, ask_slot,
+    ask_source, ask_subscription,
+};
+pub(in crate::world::live) use self::heartbeat::Beater;
+use self::heartbeat::{Heartbeats, Pulse};
+use super::Measure;
+use crate::core::kind::ReplicationProbe;
+use crate::core::reading::Failure;
+use crate::core::value::Value;
+use crate::world::live::Shared;
+use crate::world::live::net::pg::{PgSession, Purpose};
+
+/// A failing apply worker is started again every 5 s and looks healthy for a moment.
+const SETTLED: Duration = Duration::from_secs(8);
+
+/// What one measurement leaves for the next.
+#[derive(Default)]
+pub(in crate::world::live) struct ReplicationMemory {
+    heartbeats: Heartbeats,
+    errors: Option<i64>,
+    /// When the subscription was last seen in trouble, and its worker since.
+    trouble: Option<Instant>,
+    worker: Option<i32>,
+    slot: SlotMemory,
+}
+
+/// What is remembered of a subscription's slot. PostgreSQL gives a slot no number of its own, so one that was made again
+/// by hand shows only to those who saw it gone: what was written in between never arrives.
+#[derive(Default)]
+struct SlotMemory {
+    subscription: Option<i64>,
+    seen: bool,
+    gone: bool,
+}
+
+impl SlotMemory {
+    /// Whether this slot is another than the one that the subscription began with.
+    fn made_again(&mut self, subscription: Option<i64>, whole: bool) -> bool {
+        if self.subscription != subscription {
+            *self = Self { subscription, ..Self::default() };
+        }
+        self.seen |= whole;
+        self.gone |= self.seen && !whole;
+        self.gone && whole
+    }
+}
+
+impl Measure for ReplicationProbe {
+    type Memory = ReplicationMemory;
+
+    async fn measure(
+        &self,
+        shared: &Shared,
+        limit: Duration,
+        memory: &mut ReplicationMemory,
+    ) -> Result<Value, Failure> {
+        measure(shared, self, limit, memory).await
+    }
+}
+
+/// Measures once, both sides at the same time.
+async fn measure(
+    shared: &Shared,
+    probe: &ReplicationProbe,
+    limit: Duration,
+    memory: &mut ReplicationMemory,
+) -> Result<Value, Failure> {
+    memory.heartbeats.beat(shared, probe, limit).await;
+    // Always in the same order, so that probes cannot deadlock on each other's connections.
+    let lease = |id| shared.databases.lease(id, Purpose::WATCH, &shared.secrets);
+    let (source, target) = if probe.source <= probe.target {
+        let source = lease(&probe.source).await;
+        (source, lease(&probe.target).await)
+    } else {
+        let target = lease(&probe.target).await;
+        (lease(&probe.source).await, target)
+    };
+    let (source, target) = (source.map_err(Failure::new)?, target.map_err(Failure::new)?);
+    let result = match (source.session(), target.session()) {
+        (Some(on_source), Some(on_target)) => {
+            let both = Both { shared, probe, source: on_source, target: on_target };
+            both.begin(limit).await?;
+            let result = match &probe.subscription {
+                Some(name) => both.logical(name, memory).await,
+                None => both.physical(memory).await,
+            };
+            // A connection whose transaction cannot be ended is not used again.
+            both.end().await?;
+            result
+        }
+        _ => Err(Failure::new("no connection")),
+    };
+    source.give_back();
+    target.give_back();
+    result
+}
+
+struct Both<'a> {
+    shared: &'a Shared,
+    probe: &'a ReplicationProbe,
+    source: &'a PgSession,
+    target: &'a PgSession,
+}
+
+impl Both<'_> {
+    async fn begin(&self, limit: Duration) -> Result<(), Failure> {
+        let (source, target) = tokio::join!(self.source.begin_reading(limit), self.target.begin_reading(limit));
+        self.on_source(source)?;
+        self.on_target(target)
+    }
+
+    async fn end(&self) -> Result<(), Failure> {
+        let (source, target) = tokio::join!(self.source.end_reading(), self.target.end_reading());
+        self.on_source(source)?;
+        self.on_target(target)
+    }
+
+    async fn logical(&self, name: &str, memory: &mut ReplicationMemory) -> Result<Value, Failure> {
+        let on_source = async {
+            match &self.probe.slot {
+                Some(slot) => ask_source(self.source.client(), slot).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let on_target = ask_subscription(self.target.client(), name);
+        let (source, subscription, pulse) = tokio::join!(on_source, on_target, memory.heartbeats.look(self));
+        let subscription = self.on_target(subscription)?;
+        let (slot, oldest) = if let Some(found) = self.on_source(source)? {
+            found
+        } else {
+            let slot = subscription.as_ref().and_then(|subscription| subscription.slot.as_deref());
+            self.on_source(ask_source(self.source.client(), slot.unwrap_or(name)).await)?
+        };
+        let mut pulse = pulse?;
+        let Some(subscription) = subscription else {
+            // A missing slot is a valid reading: replication is not set up yet, or gone.
+            pulse.late = None;
+            return Ok(record(&Figures { state: "absent", slot: slot.as_ref(), pulse, oldest, ..Figures::default() }));
+        };
+        if let (Some(table), Some(id)) = (&self.probe.heartbeat, subscription.id)
+            && !self.on_target(ask_replicated(self.target.client(), id, table).await)?
+        {
+            pulse.late = None;
+            pulse.note = format!("{table} is not a table of this subscription");
+        }
+        let published = self.on_source(ask_published(self.source.client(), &subscription.publications).await)?;
+        let missing: Vec<String> = published.symmetric_difference(&subscription.names).cloned().collect();
+        let state = logical_state(&subscription, slot.as_ref(), &published, memory);
+        Ok(record(&Figures {
+            state,
+            bytes: slot.as_ref().and_then(|slot| slot.unconfirmed),
+            slot: slot.as_ref(),
+            replay_lag: slot.as_ref().and_then(|slot| slot.replay_lag),
+            quiet: subscription.quiet,
+            pulse,
+            tables: subscription.tables,
+            ready: subscription.ready,
+            missing,
+            errors: subscription.errors,
+            oldest,
+        }))
+    }
+
+    async fn physical(&self, memory: &mut ReplicationMemory) -> Result<Value, Failure> {
+        let (standby, pulse) = tokio::join!(ask_row(self.target.client(), STANDBY, &[]), memory.heartbeats.look(self));
+        let (standby, pulse) = (self.on_target(standby)?, pulse?);
+        let standby = standby.ok_or_else(|| Failure::new(format!("{} tells nothing", self.target.place())))?;
+        let read = || -> Asked<_> {
+            Ok((
+                standby.try_get::<_, bool>("standby")?,
+                standby.try_get::<_, Option<PgLsn>>("replayed")?,
+                standby.try_get::<_, bool>("receives")?,
+                standby.try_get::<_, Option<String>>("receiver")?,
+                standby.try_get::<_, Option<String>>("slot")?,
+                standby.try_get::<_, Option<f64>>("quiet")?,
+            ))
+        };
+        let (standby, replayed, receives, receiver, used, quiet) = self.on_target(read())?;
+        if receives && receiver.is_none() {
+            // Whether changes flow is unknown then, which is not the same as that they do not.
+            let place = self.target.place();
+            return Err(Failure::new(format!(
+                "{place}: the role may not see the WAL receiver: grant it pg_read_all_stats"
+            )));
+        }
+        let name = self.probe.slot.clone().or(used);
+        let on_source = async {
+            let client = self.source.client();
+            let slot = match &name {
+                Some(name) => ask_slot(client, name).await?,
+                None => None,
+            };
+            let sender = match ask_row(client, SENDERS, &[]).await? {
+                Some(row) => Some(row.try_get::<_, Option<f64>>("replay_lag")?),
+                None => None,
+            };
+            Ok((slot, sender, ask_position(client).await?))
+        };
+        let (slot, sender, (position, oldest)) = self.on_source(on_source.await)?;
+        let lost = name.is_some() && slot.as_ref().is_none_or(|slot| slot.wal_status.as_deref() == Some("lost"));
+        let (sent, replay_lag) = match &slot {
+            Some(slot) => (slot.sent, slot.replay_lag),
+            None => (sender.is_some(), sender.flatten()),
+        };
+        let flows = standby && receiver.as_deref() == Some("streaming") && sent;
+        let state = match (standby, lost, flows) {
+            (false, ..) => "disabled",
+            (true, true, false) => "slot lost",
+            (true, _, true) => "streaming",
+            (true, false, false) => "broken",
+        };
+        // Measured against the primary's position: a standby that receives nothing considers itself up to date.
+        let behind =
+            replayed.map(|at| i64::try_from(u64::from(position).saturating_sub(at.into())).unwrap_or(i64::MAX));
+        Ok(record(&Figures {
+            state,
+            bytes: behind.filter(|_| standby),
+            slot: slot.as_ref(),
+            replay_lag: replay_lag.filter(|_| flows),
+            quiet,
+            pulse,
+            oldest,
+            ..Figures::default()
+        }))
+    }
+
+    fn on_source<T>(&self, asked: Asked<T>) -> Result<T, Failure> {
+        asked.map_err(|err| Failure::new(self.source.explain(&err, &self.shared.secrets)))
+    }
+
+    fn on_target<T>(&self, asked: Asked<T>) -> Result<T, Failure> {
+        asked.map_err(|err| Failure::new(self.target.explain(&err, &self.shared.secrets)))
+    }
+}
+
+impl ReplicationMemory {
+    /// Whether a subscription that looks healthy is: after trouble it must show the same worker for a while.
+    fn settled(&mut self, healthy: bool, subscription: &Subscription) -> bool {
+        let now = Instant::now();
+        let more_errors = matches!((self.errors, subscription.errors), (Some(before), Some(now)) if now > before);
+        self.errors = subscription.errors;
+        let same_worker = self.worker == subscription.worker;
+        self.worker = subscription.worker;
+        // A subscription that is disabled, or not seen yet, is not in trouble.
+        if subscription.enabled && (!healthy || more_errors) {
+            self.trouble = Some(now);
+            return false;
+        }
+        match self.trouble {
+            Some(_) if !same_worker => {
+                self.trouble = Some(now);
+                false
+            }
+            Some(since)
+                if now.duration_since(since) < SETTLED && subscription.errors.is_none_or(|errors| errors > 0) =>
+            {
+                false
+            }
+            _ => {
+                self.trouble = None;
+                healthy
+            }
+        }
+    }
+}
+
+/// The state of logical replication. Only `streaming` says that every change of every published table arrives.
+fn logical_state(
+    subscription: &Subscription,
+    slot: Option<&Slot>,
+    published: &BTreeSet<String>,
+    memory: &mut ReplicationMemory,
+) -> &'static str {
+    let lost = slot.is_none_or(|slot| slot.wal_status.as_deref() == Some("lost"));
+    let made_again = memory.slot.made_again(subscription.id, !lost);
+    let flows = slot.is_some_and(|slot| slot.active && slot.sent);
+    let healthy = memory.settled(flows && subscription.worker.is_some(), subscription);
+    let failed = subscription.disabling && subscription.errors.is_none_or(|errors| errors > 0);
+    if !subscription.enabled && failed {
+        "disabled by an error"
+    } else if !subscription.enabled && (subscription.slot.is_none() || !lost) {
+        "disabled"
+    } else if lost {
+        "slot lost"
+    } else if made_again {
+        "slot made again"
+    } else if !healthy {
+        "broken"
+    } else if subscription.ready < subscription.tables {
+        "copying"
+    } else if *published != subscription.names {
+        "incomplete"
+    } else {
+        "streaming"
+    }
+}
+
+#[derive(Default)]
+struct Figures<'a> {
+    state: &'a str,
+    bytes: Option<i64>,
+    slot: Option<&'a Slot>,
+    replay_lag: Option<f64>,
+    quiet: Option<f64>,
+    pulse: Pulse,
+    tables: i64,
+    ready: i64,
+    missing: Vec<String>,
+    errors: Option<i64>,
+    oldest: Option<f64>,
+}
+
+fn record(figures: &Figures<'_>) -> Value {
+    let slot = figures.slot;
+    let missing = figures.missing.iter().map(|name| name.as_str().into()).collect();
+    Value::map([
+        ("state", figures.state.into()),
+        ("streaming", (figures.state == "streaming").into()),
+        ("bytes", figures.bytes.into()),
+        ("seconds", figures.pulse.late.into()),
+        ("heartbeat", figures.pulse.note.as_str().into()),
+        ("heartbeat_age_s", figures.pulse.age.into()),
+        ("replay_lag_s", figures.replay_lag.into()),
+        ("last_message_age_s", figures.quiet.into()),
+        ("slot_active", slot.is_some_and(|slot| slot.active).into()),
+        ("wal_status", slot.and_then(|slot| slot.wal_status.clone()).into()),
+        ("retained_bytes", slot.and_then(|slot| slot.retained).into()),
+        ("safe_wal_bytes", slot.and_then(|slot| slot.safe).into()),
+        ("tables", figures.tables.into()),
+        ("tables_ready", figures.ready.into()),
+        ("tables_missing", Value::List(missing)),
+        ("apply_errors", figures.errors.into()),
+        ("oldest_transaction_s", figures.oldest.into()),
+    ])
+}
