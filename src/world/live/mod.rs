@@ -14,6 +14,7 @@ use tracing::{debug, error, info, warn};
 
 mod declared;
 mod foreign;
+mod interruptions;
 pub mod jobs;
 mod kind;
 mod net;
@@ -23,6 +24,7 @@ mod watching;
 
 pub use watching::Watching;
 
+use self::interruptions::Interruptions;
 use self::jobs::Reporter;
 use self::jobs::outbox::Outbox;
 use self::kind::JobContext;
@@ -113,6 +115,7 @@ struct Shared {
     secrets: Secrets,
     databases: pg::Databases,
     outbox: Outbox,
+    interruptions: Interruptions,
     /// The text of the baseline that a probe is judged against.
     baselines: BTreeMap<ProbeId, Arc<str>>,
     /// Receives every single request that was measured, when the caller wants them.

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::info;
 
+use super::interruptions::Interruptions;
 use super::jobs::outbox::Outbox;
 use super::net::pg;
 use super::secrets::Secrets;
@@ -65,6 +66,7 @@ impl Watching {
             secrets: Secrets::new(plan.secrets.clone()),
             databases: pg::Databases::new(databases),
             outbox: Outbox::default(),
+            interruptions: Interruptions::new(),
             baselines: plan.baselines.clone(),
             requests,
             options,

@@ -659,7 +659,10 @@ impl<'a> Harness<'a> {
             Fact::BaselineTaken { step, number, baseline, .. } => {
                 let sources = self.growth(self.plan.step(step).unwrap());
                 let source = sources.iter().find(|source| source.contains(number.as_str())).unwrap();
-                assert_eq!(Some(&baseline.value), self.oracle.baselines.get(source).map(|from| Value::Int(from.0)).as_ref());
+                assert_eq!(
+                    Some(&baseline.value),
+                    self.oracle.baselines.get(source).map(|from| Value::Int(from.0)).as_ref()
+                );
             }
             Fact::JobStarted { key } => self.job_begins(key),
             Fact::JobEnded { key, outcome, .. } => {
