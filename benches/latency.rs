@@ -29,7 +29,7 @@ use gonogo::core::time::At;
 use gonogo::journal::{Holder, Ledger as _, NewRun, RunId, Store};
 use gonogo::runbook::{Options, load_str};
 use gonogo::sample_log::SampleLog;
-use gonogo::world::live::{LiveOptions, Watching};
+use gonogo::world::live::{LiveOptions, SystemDns, Watching};
 use gonogo::world::{World as _, WorldEvent};
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -222,6 +222,7 @@ fn options() -> LiveOptions {
         epoch: 0,
         clock: Clock::start(At(0)),
         exe: std::env::current_exe().unwrap(),
+        system_dns: SystemDns::default(),
     }
 }
 

@@ -30,7 +30,7 @@ use crate::term::ColorChoice;
 use crate::text::clean;
 use crate::words;
 use crate::world::World as _;
-use crate::world::live::{LiveOptions, MeasuredRequest, Watching};
+use crate::world::live::{LiveOptions, MeasuredRequest, SystemDns, Watching};
 
 /// How often it is told how far a recording is.
 const PROGRESS: Duration = Duration::from_secs(10);
@@ -251,6 +251,7 @@ fn measure(plan: &Plan, side: &str, lasting: Duration, interrupted: &AtomicBool)
         epoch: 0,
         clock: Clock::start(At(0)),
         exe: own_path()?,
+        system_dns: SystemDns::default(),
     };
     let runtime = runtime()?;
     let measured = runtime.block_on(async {

@@ -25,7 +25,7 @@ use crate::runbook::Loaded;
 use crate::session::RunSession;
 use crate::term::{Charset, TermError, Terminal, TerminalOptions};
 use crate::world::World;
-use crate::world::live::{LiveOptions, LiveWorld, Watching};
+use crate::world::live::{LiveOptions, LiveWorld, SystemDns, Watching};
 
 /// The path of this program, for the children it starts on its own behalf.
 pub(super) fn own_path() -> Result<PathBuf, CliError> {
@@ -289,8 +289,14 @@ fn drive(
     let epoch = journal.epoch();
     let run_dir = journal.dir().path().to_owned();
     let runtime = runtime()?;
-    let live =
-        LiveOptions { run_dir: run_dir.clone(), run_id: id.to_string(), epoch, clock: clock.clone(), exe: own_path()? };
+    let live = LiveOptions {
+        run_dir: run_dir.clone(),
+        run_id: id.to_string(),
+        epoch,
+        clock: clock.clone(),
+        exe: own_path()?,
+        system_dns: SystemDns::default(),
+    };
     let (exit, engine) = runtime.block_on(async {
         let world = LiveWorld::new(&plan, live).map_err(CliError::outside)?;
         let engine = engine(plan, who(holder), epoch, opening, world, Box::new(journal), clock)?;
@@ -337,6 +343,7 @@ pub(super) fn watch(look: Look, args: &RunbookArgs) -> Outcome {
         epoch: 0,
         clock: clock.clone(),
         exe: own_path()?,
+        system_dns: SystemDns::default(),
     };
     let result = runtime.block_on(async {
         let world = Watching::new(&plan, live).map_err(CliError::outside)?;

@@ -49,6 +49,9 @@ fn strangers(plan: &Plan) -> Vec<String> {
                 for address in &dns.authoritative {
                     check(format!("a name server of `{id}`"), address, is_here(address));
                 }
+                if let Some(address) = &dns.lookup {
+                    check(format!("the lookup of `{id}`"), address, is_here(address));
+                }
                 for (name, address) in &dns.resolvers {
                     check(format!("the resolver `{name}` of `{id}`"), address, is_here(address));
                 }
@@ -141,7 +144,7 @@ targets:
   home: { postgres: { dsn: "host=localhost dbname=shop" } }
   web: { http: { url: "https://app.example.com" } }
   near: { http: { url: "https://app.example.com", connect: "127.0.0.1:443" } }
-  zone: { dns: { zone: example.com, authoritative: ["192.0.2.53"], resolvers: { quad: "9.9.9.9" } } }
+  zone: { dns: { zone: example.com, authoritative: ["192.0.2.53"], lookup: system, resolvers: { here: system, quad: "9.9.9.9" } } }
 probes:
   port: { kind: tcp, address: "mail.example.com:25" }
 phases:
@@ -156,6 +159,8 @@ phases:
             "the database `shop` is at `host=db.example.com dbname=shop`\n\
              the web service `web` is at `https://app.example.com`\n\
              a name server of `zone` is at `192.0.2.53`\n\
+             the lookup of `zone` is at `system`\n\
+             the resolver `here` of `zone` is at `system`\n\
              the resolver `quad` of `zone` is at `9.9.9.9`\n\
              the probe `port` is at `mail.example.com:25`"
         );

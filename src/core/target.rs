@@ -185,13 +185,23 @@ pub struct Dns {
     /// Addresses of the authoritative servers, `address` or `address:port`. Each is asked.
     #[schemars(length(min = 1))]
     pub authoritative: Vec<String>,
-    /// Recursive resolvers to watch: a name for the screen, and `address` or `address:port`.
+    /// Recursive resolvers to watch: a name for the screen, and `address`, `address:port` or `system`: the name servers
+    /// that this machine's own configuration lists, each asked as any other resolver. What it lists is read again before
+    /// every measurement.
     #[serde(default)]
     pub resolvers: BTreeMap<String, String>,
+    /// Where it is looked up whom the zone is delegated to, so that an incomplete `authoritative` is noticed: `system` (the
+    /// name servers of this machine's own configuration), or `address` or `address:port` of a resolver. Without it,
+    /// `delegation` and `authoritative_missing` of a `dns` probe are unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lookup: Option<String>,
     /// The key for dynamic updates (RFC 8945).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tsig: Option<Tsig>,
 }
+
+/// The word that stands for the name servers of this machine's own configuration.
+pub const SYSTEM: &str = "system";
 
 /// A TSIG key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

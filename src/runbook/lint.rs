@@ -6,6 +6,7 @@ use crate::core::action::{Action, Kept, Wait};
 use crate::core::customers::followed;
 use crate::core::ids::ProbeId;
 use crate::core::kind::dns::OF_RESOLVERS;
+use crate::core::kind::dns::delegation::OF_DELEGATION;
 use crate::core::nearest::suggestion;
 use crate::core::plan::{Confirm, Plan, Reversibility};
 use crate::core::target::Target;
@@ -43,7 +44,7 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
     }
     sampled_waits(runbook, plan, root, &mut found);
     found.extend(super::unrehearsed::warnings(plan, root));
-    without_resolvers(plan, root, &mut found);
+    never_known(plan, root, &mut found);
     thin_percentiles(plan, root, &mut found);
     customers(plan, root, &mut found);
     found.sort_by_key(|warning| warning.at.as_ref().map(|(mark, _)| *mark));
@@ -78,26 +79,32 @@ fn sampled_waits(runbook: &Runbook, plan: &Plan, root: &Node, found: &mut Vec<Di
     }
 }
 
-/// Warns of conditions on resolvers where the target lists none: they are never GO.
-fn without_resolvers(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
-    let asks_nobody = |id: &ProbeId| {
-        let record = plan.probes.get(id).and_then(|probe| probe.kind.record());
-        match record.and_then(|record| plan.targets.get(record.target)) {
-            Some(Target::Dns(dns)) => dns.resolvers.is_empty(),
-            _ => false,
+/// Warns of conditions on what a `dns` target gives no means to find out: they are never GO.
+fn never_known(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
+    let of_resolvers = |field: &str| OF_RESOLVERS.contains(&field) || field == "resolvers";
+    let lacks = |id: &ProbeId, field: &str| {
+        let record = plan.probes.get(id)?.kind.record()?;
+        let Some(Target::Dns(dns)) = plan.targets.get(record.target) else { return None };
+        if of_resolvers(field) && dns.resolvers.is_empty() {
+            return Some(("no resolver says what", "its target lists no resolvers", "add `resolvers` to the target"));
         }
+        (OF_DELEGATION.contains(&field) && dns.lookup.is_none()).then_some((
+            "nobody looks up what",
+            "its target has no `lookup`",
+            "add `lookup: system`, or the address of a resolver, to the target",
+        ))
     };
     conditions(root.path(&["phases"]), &mut |node| {
         let Some(text) = node.text() else { return };
         let Some(condition) = plan.conditions.iter().find(|condition| condition.source() == text) else { return };
         let asked = condition.fields().into_iter().find_map(|(probe, field)| {
-            let field = field.filter(|field| OF_RESOLVERS.contains(&field.as_str()) || field == "resolvers")?;
-            asks_nobody(&probe).then_some((probe, field))
+            let field = field?;
+            Some((lacks(&probe, &field)?, probe, field))
         });
-        if let Some((probe, field)) = asked {
-            let warning = Diagnostic::new(format!("no resolver says what `{probe}.{field}` is"));
-            let label = "its target lists no resolvers, so this is never GO";
-            found.push(warning.at(node.mark, label).help(Some("add `resolvers` to the target".to_owned())));
+        if let Some(((message, label, help), probe, field)) = asked {
+            let warning = Diagnostic::new(format!("{message} `{probe}.{field}` is"));
+            let label = format!("{label}, so this is never GO");
+            found.push(warning.at(node.mark, label).help(Some(help.to_owned())));
         }
     });
 }

@@ -10,7 +10,7 @@ use crate::core::plan::SecretSource;
 use crate::core::probe::Probe;
 use crate::core::record::{RecordType, WatchedRecord};
 use crate::core::syntax::{is_host_port, is_word};
-use crate::core::target::Target;
+use crate::core::target::{SYSTEM, Target};
 use crate::core::time::Span;
 use crate::core::value::Shape;
 use crate::record_data;
@@ -107,13 +107,17 @@ fn target(target: &Target, node: &Node, faults: &mut Vec<Diagnostic>) {
         Target::Dns(dns) => {
             let servers = dns.authoritative.iter().zip(node.path(&["authoritative"]).items());
             let resolvers = dns.resolvers.iter().map(|(name, address)| (address, node.path(&["resolvers", name])));
-            for (address, node) in servers.chain(resolvers) {
+            for (address, node) in servers {
                 if !is_address(address) {
-                    fault(
-                        format!("`{address}` is not an address"),
-                        node.mark,
-                        "expected an IP address, or one with `:port`",
-                    );
+                    let label = "expected an IP address, or one with `:port`";
+                    fault(format!("`{address}` is not an address"), node.mark, label);
+                }
+            }
+            let lookup = dns.lookup.iter().map(|address| (address, node.path(&["lookup"])));
+            for (address, node) in resolvers.chain(lookup) {
+                if address != SYSTEM && !is_address(address) {
+                    let label = "expected an IP address, one with `:port`, or `system`";
+                    fault(format!("`{address}` is not an address"), node.mark, label);
                 }
             }
             if let Some(tsig) = &dns.tsig

@@ -1,7 +1,9 @@
 //! DNS probes and updates against Knot DNS, Unbound and dnsdist, and against servers that answer badly.
 
+mod delegation;
 mod fake;
 mod faults;
+mod system;
 mod types;
 
 use std::net::UdpSocket;
@@ -47,7 +49,17 @@ impl Daemon {
     }
 
     fn start_with(program: &str, arguments: &[&str], config: impl Fn(u16, &Path) -> String) -> Self {
-        let (dir, port) = (TempDir::new().unwrap(), free_port());
+        Self::start_at(program, arguments, "127.0.0.1", free_port(), config)
+    }
+
+    fn start_at(
+        program: &str,
+        arguments: &[&str],
+        address: &str,
+        port: u16,
+        config: impl Fn(u16, &Path) -> String,
+    ) -> Self {
+        let dir = TempDir::new().unwrap();
         let file = dir.path().join("config");
         std::fs::write(&file, config(port, dir.path())).unwrap();
         let path = ["/usr/sbin", "/usr/local/sbin", "/usr/bin"].map(|dir| Path::new(dir).join(program));
@@ -62,7 +74,7 @@ impl Daemon {
             .unwrap();
         let daemon = Self { port, child, _dir: dir };
         let started = std::time::Instant::now();
-        while std::net::TcpStream::connect(daemon.address()).is_err() {
+        while std::net::TcpStream::connect((address, port)).is_err() {
             assert!(started.elapsed().as_secs() < 20, "{program} does not come up");
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
@@ -131,6 +143,7 @@ fn zone(authoritative: &[String], resolvers: &[(&str, String)], tsig: Option<Tsi
         zone: "example.test".to_owned(),
         authoritative: authoritative.to_vec(),
         resolvers: resolvers.iter().map(|(name, address)| ((*name).to_owned(), address.clone())).collect(),
+        lookup: None,
         tsig,
     })
 }

@@ -15,7 +15,7 @@ use gonogo::core::reading::Reading;
 use gonogo::core::target::Target;
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
-use gonogo::world::live::{LiveOptions, LiveWorld};
+use gonogo::world::live::{LiveOptions, LiveWorld, SystemDns};
 use gonogo::world::{World, WorldEvent, shape};
 use tempfile::TempDir;
 
@@ -83,12 +83,18 @@ impl Setting {
 }
 
 pub fn world(plan: &Plan, run_dir: &Path) -> LiveWorld {
+    world_on(plan, run_dir, SystemDns::default())
+}
+
+/// A world on a machine with these name servers.
+fn world_on(plan: &Plan, run_dir: &Path, system_dns: SystemDns) -> LiveWorld {
     let options = LiveOptions {
         run_dir: run_dir.to_owned(),
         run_id: "run-1".to_owned(),
         epoch: 7,
         clock: Clock::start(At(0)),
         exe: env!("CARGO_BIN_EXE_gonogo").into(),
+        system_dns,
     };
     LiveWorld::new(plan, options).unwrap()
 }
@@ -103,8 +109,13 @@ pub struct Stage {
 
 impl Stage {
     pub fn of(plan: &Plan) -> Self {
+        Self::on(plan, SystemDns::default())
+    }
+
+    /// The same on a machine with these name servers.
+    pub fn on(plan: &Plan, system_dns: SystemDns) -> Self {
         let dir = TempDir::new().unwrap();
-        let world = world(plan, dir.path());
+        let world = world_on(plan, dir.path(), system_dns);
         Self { world, dir, probes: plan.probes.clone(), seen: Vec::new() }
     }
 

@@ -250,7 +250,7 @@ phases:
       - id: a
         title: A
         owner: Bob
-        gates: [port.open, slow.open && calm.open, acting.web.errors == 0.0, "thin.web.home.p99 < 300.0 && thin.web.home.p95 < 90.0", long.web.p99 < 1.0]
+        gates: [port.open, slow.open && calm.open, acting.web.errors == 0.0, "thin.web.home.p99 < 300.0 && thin.web.home.p95 < 90.0", long.web.p99 < 1.0, size(name.authoritative_missing) == 0]
         action: { command: { run: drop, env: { DB_PASSWORD: hunter2 } } }
         reversibility: free
       - id: b

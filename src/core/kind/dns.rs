@@ -1,6 +1,7 @@
 //! The `dns` probe.
 
 pub mod answer;
+pub mod delegation;
 pub mod propagation;
 mod resolver;
 
@@ -9,6 +10,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::delegation::Delegation;
 use super::spec::{CheckContext, Complaint, ProbeDoc, ProbeSpec, RehearsedChanges, TargetUse};
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::record::{DnsChange, RecordType, RehearsedRecord, WatchedRecord};
@@ -132,7 +134,7 @@ targets:
     dns:
       zone: example.com
       authoritative: ["192.0.2.53"]
-      resolvers: { quad: "9.9.9.9", office: "198.51.100.53" }
+      resolvers: { quad: "9.9.9.9", office: "198.51.100.53", here: system }
       tsig: { name: gonogo, secret: "{{ secrets.dns_key }}" }
 probes:
   app: { kind: dns, target: zone, name: app.example.com, old: ["192.0.2.10"], new: ["198.51.100.10"], every: 5s }
@@ -191,12 +193,17 @@ phases:
             Field::new("instance", Shape::Text, "the instance that answered (NSID), when it is given"),
         ];
         let resolvers = vec![
-            Field::new("name", Shape::Text, "the resolver's name in the runbook"),
+            Field::new(
+                "name",
+                Shape::Text,
+                "the resolver's name in the runbook, and its address when `system` stands for several",
+            ),
             Field::new(
                 "state",
                 Shape::Text,
                 "as of an authoritative server, and `stale` (an answer past its time, or a TTL that does not count down), \
-                 `bogus` (a signature is not good); `mixed` when its caches do not agree",
+                 `bogus` (a signature is not good), `unconfigured` (`system`, and this machine's configuration names no server); \
+                 `mixed` when its caches do not agree",
             ),
             Field::new("fresh", Shape::Bool, "whether it answers with the new values").null("it gives no answer"),
             Field::new("ttl", Shape::Int, "how long it will keep this answer")
@@ -262,6 +269,13 @@ phases:
             .null("not every authoritative server is new, or it was not seen how long the old values may be kept"),
             Field::new("old_ttl_expired", Shape::Bool, "whether that time is over")
                 .null("it is not known"),
+            Field::new(
+                "authoritative_missing",
+                Shape::List(Box::new(Shape::Text)),
+                "servers of the zone that the target's `authoritative` lacks, each as `name address`",
+            )
+            .null("none was found, and not all of them are known, or the target has no `lookup`"),
+            Field::new("delegation", Shape::Record(Delegation::fields()), "whom the zone is delegated to, looked up once a minute"),
         ]
     }
 }

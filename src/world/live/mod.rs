@@ -22,6 +22,7 @@ mod schedule;
 mod secrets;
 mod watching;
 
+pub use net::dns::system::SystemDns;
 pub use watching::Watching;
 
 use self::interruptions::Interruptions;
@@ -57,6 +58,8 @@ pub struct LiveOptions {
     pub clock: Clock,
     /// The gonogo program, started again to watch over each command.
     pub exe: PathBuf,
+    /// The name servers of this machine.
+    pub system_dns: SystemDns,
 }
 
 /// Why there is no live world.

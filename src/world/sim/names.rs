@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::core::ids::TargetId;
 use crate::core::kind::DnsProbe;
 use crate::core::kind::dns::answer::{Answer, AnswerState, Sides};
+use crate::core::kind::dns::delegation::Delegation;
 use crate::core::kind::dns::propagation::Propagation;
 use crate::core::plan::Plan;
 use crate::core::record::{DnsChange, RecordChanges, RecordType, WatchedRecord};
@@ -68,6 +69,8 @@ struct Resolver {
 
 #[derive(Clone, Debug)]
 struct Zone {
+    /// Whether it is looked up whom the zone is delegated to.
+    looks: bool,
     servers: Vec<(String, BTreeMap<RecordKey, Set>)>,
     resolvers: Vec<Resolver>,
     /// Changes that have not reached every server yet.
@@ -246,6 +249,9 @@ impl Names {
                 known.serial_is(at, set.serial);
             }
         }
+        if zone.looks {
+            known.delegation_is(now, Delegation::of_listed(zone.servers.iter().map(|(server, _)| server)));
+        }
         // More answers than the probe keeps would change nothing.
         let samples = times.clamp(1, 60) * usize::from(probe.samples.max(1));
         for (at, resolver) in zone.resolvers.iter().enumerate() {
@@ -269,7 +275,13 @@ impl Zone {
             sets.iter().filter(|((of, ..), _)| of == id).map(|(key, set)| (key.clone(), set.clone())).collect();
         let servers = dns.authoritative.iter().map(|server| (server.clone(), own.clone())).collect();
         let resolvers = dns.resolvers.keys().map(|name| Resolver::new(id, name, &own, seed, now)).collect();
-        Self { servers, resolvers, travelling: Vec::new(), dice: Dice::new(seed, &format!("zone {id}")) }
+        Self {
+            looks: dns.lookup.is_some(),
+            servers,
+            resolvers,
+            travelling: Vec::new(),
+            dice: Dice::new(seed, &format!("zone {id}")),
+        }
     }
 
     fn primary(&self, key: &RecordKey) -> Option<&Set> {

@@ -14,7 +14,7 @@ use gonogo::core::time::At;
 use gonogo::core::value::Value;
 use gonogo::latency::{BaselineFile, BaselineRecording, BaselineRequest, BaselineSubject, LatencySamples};
 use gonogo::world::World as _;
-use gonogo::world::live::{LiveOptions, Watching};
+use gonogo::world::live::{LiveOptions, SystemDns, Watching};
 
 use super::{Server, answer, serve, target};
 use crate::support::{Setting, Stage};
@@ -46,6 +46,7 @@ async fn recorded(plan: &Plan, dir: &Path, count: usize) -> String {
         epoch: 0,
         clock: Clock::start(At(0)),
         exe: env!("CARGO_BIN_EXE_gonogo").into(),
+        system_dns: SystemDns::default(),
     };
     let (mut world, mut requests) = Watching::measuring(plan, options).unwrap();
     world.watch();

@@ -18,7 +18,7 @@ use gonogo::journal::{Holder, NewRun, RunId, Store, Writer};
 use gonogo::replay::Recording;
 use gonogo::runbook::{Options, load_str};
 use gonogo::screen::Screen;
-use gonogo::world::live::{LiveOptions, LiveWorld};
+use gonogo::world::live::{LiveOptions, LiveWorld, SystemDns};
 use jiff::Timestamp;
 
 use super::frames::Frames;
@@ -86,7 +86,14 @@ fn a_live_run_replays_to_the_screens_that_were_shown() {
         let (epoch, run_dir) = (journal.epoch(), journal.dir().path().to_owned());
         let exe = PathBuf::from(env!("CARGO_BIN_EXE_gonogo"));
         let plan = Arc::new(plan());
-        let options = LiveOptions { run_dir, run_id: id.to_string(), epoch, clock: clock.clone(), exe };
+        let options = LiveOptions {
+            run_dir,
+            run_id: id.to_string(),
+            epoch,
+            clock: clock.clone(),
+            exe,
+            system_dns: SystemDns::default(),
+        };
         let world = LiveWorld::new(&plan, options).unwrap();
         let recorder = Writer::spawn(Box::new(journal)).unwrap();
         let opening = Opening::New { mode: Mode::Live, facts: vec![rehearsed(&plan)] };

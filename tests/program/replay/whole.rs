@@ -18,7 +18,7 @@ use gonogo::rehearsal::operator::{AutoOperator, Operator, Seen};
 use gonogo::rehearsal::policy::Policy;
 use gonogo::replay::Recording;
 use gonogo::runbook::{Options, load};
-use gonogo::world::live::{LiveOptions, LiveWorld};
+use gonogo::world::live::{LiveOptions, LiveWorld, SystemDns};
 use gonogo::world::sim::SimOptions;
 use jiff::Timestamp;
 
@@ -105,7 +105,14 @@ fn a_run_in_the_lab_replays_to_the_screens_it_showed() {
         let clock = Clock::start(At(now.as_millisecond()));
         let (epoch, run_dir) = (journal.epoch(), journal.dir().path().to_owned());
         let plan = Arc::new(plan());
-        let options = LiveOptions { run_dir, run_id: id.to_string(), epoch, clock: clock.clone(), exe: exe.to_owned() };
+        let options = LiveOptions {
+            run_dir,
+            run_id: id.to_string(),
+            epoch,
+            clock: clock.clone(),
+            exe: exe.to_owned(),
+            system_dns: SystemDns::default(),
+        };
         let world = LiveWorld::new(&plan, options).unwrap();
         let recorder = Writer::spawn(Box::new(journal)).unwrap();
         let opening = Opening::New { mode: Mode::Lab, facts: Vec::new() };

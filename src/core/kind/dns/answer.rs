@@ -31,6 +31,8 @@ pub enum AnswerState {
     Lame,
     /// The reply is not a valid answer.
     Invalid,
+    /// This machine's configuration names no server to ask.
+    Unconfigured,
     /// No answer.
     Timeout,
     /// No answer yet, and there is time left.
@@ -54,6 +56,7 @@ impl AnswerState {
             Self::NotImp => "notimp",
             Self::Lame => "lame",
             Self::Invalid => "invalid",
+            Self::Unconfigured => "unconfigured",
             Self::Timeout => "timeout",
             Self::Waiting => "waiting",
         }

@@ -8,10 +8,13 @@ use crate::core::time::{At, Span};
 use crate::core::value::Value;
 
 use super::answer::{Answer, AnswerState};
+use super::delegation::Delegation;
 use super::resolver::{Cache, seconds};
 
 /// Added to the worst case: clocks and rounded TTLs.
 const MARGIN: Span = Span::secs(5);
+/// How long what was looked up of the delegation counts: it is looked up once a minute.
+const DELEGATION_STANDS: Span = Span::secs(180);
 
 /// One server's newest answer.
 #[derive(Clone, Debug)]
@@ -34,6 +37,10 @@ struct Authority {
 #[derive(Clone, Debug)]
 struct Resolver {
     name: String,
+    /// Since when it is asked.
+    since: At,
+    /// Whether it is asked no longer.
+    is_gone: bool,
     newest: Option<Newest>,
     cache: Cache,
 }
@@ -50,6 +57,8 @@ pub struct Propagation {
     new_since: Option<At>,
     /// Until when a cache that keeps to the TTL may hold an old value that an authoritative server was seen to serve.
     old_until: Option<At>,
+    /// What was last found out about the delegation, and when that began.
+    delegation: Option<(At, Delegation)>,
 }
 
 impl Propagation {
@@ -64,14 +73,31 @@ impl Propagation {
     ) -> Self {
         let authority =
             |address: &String| Authority { address: address.clone(), newest: None, serial: None, old_ttl: None };
-        let resolver = |name: &String| Resolver { name: name.clone(), newest: None, cache: Cache::default() };
-        Self {
+        let mut propagation = Self {
             since: now,
             stands,
             authorities: authoritative.into_iter().map(authority).collect(),
-            resolvers: resolvers.into_iter().map(resolver).collect(),
+            resolvers: Vec::new(),
             new_since: None,
             old_until: old_ttl.map(|ttl| now.plus(ttl)),
+            delegation: None,
+        };
+        for name in resolvers {
+            propagation.add_resolver(now, name.clone());
+        }
+        propagation
+    }
+
+    /// Adds a resolver that is asked from `now` on. Returns its place.
+    pub fn add_resolver(&mut self, now: At, name: String) -> usize {
+        self.resolvers.push(Resolver { name, since: now, is_gone: false, newest: None, cache: Cache::default() });
+        self.resolvers.len() - 1
+    }
+
+    /// Forgets a resolver that is asked no longer. The places of the others stay.
+    pub fn drop_resolver(&mut self, at: usize) {
+        if let Some(resolver) = self.resolvers.get_mut(at) {
+            resolver.is_gone = true;
         }
     }
 
@@ -103,6 +129,13 @@ impl Propagation {
         changed
     }
 
+    /// Takes in what was found out about the delegation from `asked` on. True when it is something else than before.
+    pub fn delegation_is(&mut self, asked: At, found: Delegation) -> bool {
+        let changed = self.delegation.as_ref().is_none_or(|(_, known)| *known != found);
+        self.delegation = Some((asked, found));
+        changed
+    }
+
     /// Takes in a resolver's answer to a question of `asked`. True when it says something else than before.
     pub fn resolver_said(&mut self, at: usize, asked: At, answer: Answer) -> bool {
         let switched = self.new_since;
@@ -117,11 +150,11 @@ impl Propagation {
     }
 
     /// What a server says at `now`: its newest answer, unless that has become too old.
-    fn state(&self, now: At, newest: Option<&Newest>) -> AnswerState {
+    fn state(&self, now: At, since: At, newest: Option<&Newest>) -> AnswerState {
         match newest {
             Some(newest) if now.since(newest.asked) <= self.stands => newest.answer.state,
             Some(_) => AnswerState::Timeout,
-            None if now.since(self.since) <= self.stands => AnswerState::Waiting,
+            None if now.since(since) <= self.stands => AnswerState::Waiting,
             None => AnswerState::Timeout,
         }
     }
@@ -129,7 +162,7 @@ impl Propagation {
     /// Whether every authoritative server is in that state: false as soon as one says something else, unknown while one
     /// says nothing.
     fn all_authorities(&self, now: At, wanted: AnswerState) -> Option<bool> {
-        let states = || self.authorities.iter().map(|authority| self.state(now, authority.newest.as_ref()));
+        let states = || self.authorities.iter().map(|authority| self.state(now, self.since, authority.newest.as_ref()));
         if states().any(|state| state.tells() && state != wanted) {
             return Some(false);
         }
@@ -143,7 +176,7 @@ impl Propagation {
         let mut authorities = Vec::new();
         for authority in &self.authorities {
             let newest = authority.newest.as_ref();
-            let state = self.state(now, newest);
+            let state = self.state(now, self.since, newest);
             let said = newest.filter(|_| state.tells()).map(|newest| &newest.answer);
             let ttl = said.and_then(|answer| answer.ttl);
             served = served.zip(ttl).map(|(most, ttl)| ttl.max(most));
@@ -159,8 +192,9 @@ impl Propagation {
             ]));
         }
         let all_new = self.all_authorities(now, AnswerState::New);
-        let caches: Vec<Seen> = self.resolvers.iter().map(|resolver| self.seen(now, resolver, all_new)).collect();
-        let resolvers = self.resolvers.iter().zip(&caches).map(|(resolver, seen)| {
+        let asked = || self.resolvers.iter().filter(|resolver| !resolver.is_gone);
+        let caches: Vec<Seen> = asked().map(|resolver| self.seen(now, resolver, all_new)).collect();
+        let resolvers = asked().zip(&caches).map(|(resolver, seen)| {
             let newest = resolver.newest.as_ref();
             let said = newest.filter(|_| seen.state.tells()).map(|newest| &newest.answer);
             Value::map([
@@ -193,6 +227,10 @@ impl Propagation {
             let all = caches.iter().map(of).try_fold(0, |most, one| Some(one?.max(most)));
             all.filter(|_| !caches.is_empty())
         };
+        let delegation = self.delegation.as_ref().filter(|(asked, _)| now.since(*asked) <= DELEGATION_STANDS);
+        let missing = delegation.map_or(Value::Null, |(_, known)| known.missing());
+        let delegation =
+            delegation.map_or_else(Delegation::unknown, |(asked, known)| known.reading(now.since(*asked).0 / 1_000));
         Value::map([
             ("authoritative", Value::List(authorities)),
             ("resolvers", resolvers),
@@ -209,6 +247,8 @@ impl Propagation {
             ("eta", most(|seen| seen.eta).into()),
             ("worst_case", worst_case.into()),
             ("old_ttl_expired", expired.into()),
+            ("authoritative_missing", missing),
+            ("delegation", delegation),
         ])
     }
 
@@ -218,7 +258,7 @@ impl Propagation {
     }
 
     fn seen(&self, now: At, resolver: &Resolver, all_new: Option<bool>) -> Seen {
-        let state = self.state(now, resolver.newest.as_ref());
+        let state = self.state(now, resolver.since, resolver.newest.as_ref());
         if !state.tells() {
             return Seen { state, holds_old: false, ttl: None, remaining: None, eta: None };
         }

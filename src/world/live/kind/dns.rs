@@ -1,12 +1,16 @@
 //! The `dns` probe: every authoritative server and every resolver is asked for one record, each on its own timetable.
 
 mod answer;
+mod delegation;
+mod system;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::future::abortable;
 use futures_util::stream::FuturesUnordered;
 use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, RData, RecordType as Type};
@@ -17,16 +21,18 @@ use super::Watch;
 use crate::core::ids::ProbeId;
 use crate::core::kind::DnsProbe;
 use crate::core::kind::dns::answer::{Answer, AnswerState};
+use crate::core::kind::dns::delegation::Delegation;
 use crate::core::kind::dns::propagation::Propagation;
 use crate::core::probe::Probe;
 use crate::core::reading::Failure;
-use crate::core::target::Dns;
+use crate::core::target::{Dns, SYSTEM};
 use crate::core::time::Span;
 use crate::world::live::Shared;
 use crate::world::live::net::dns::{DnsQuestion, ask, name, socket};
 use crate::world::live::schedule::Timetable;
 
 use answer::{AskedAs, AskedRecord};
+use system::SystemEntry;
 
 /// Every how many measurements the serial of the zone is asked for, since that is a second question to the same server.
 const SERIAL_EVERY: u32 = 5;
@@ -46,11 +52,23 @@ struct Server {
     address: SocketAddr,
 }
 
-/// What was heard from a server.
-struct Heard {
-    server: Server,
-    asked: Instant,
-    said: Said,
+/// What was heard, and from whom.
+enum Heard {
+    Server {
+        server: Server,
+        asked: Instant,
+        said: Said,
+    },
+    /// The name servers that this machine's configuration lists now, or why there are none.
+    System {
+        read: Instant,
+        listed: Result<Vec<SocketAddr>, String>,
+    },
+    /// What a look at the delegation found out.
+    Delegation {
+        asked: Instant,
+        found: Delegation,
+    },
 }
 
 enum Said {
@@ -88,7 +106,7 @@ fn prepare<'a>(shared: &'a Shared, of: &DnsProbe, probe: &Probe) -> Result<(Aski
     let dns = shared.dns(&of.target)?;
     let server = |role| move |(at, text): (usize, &String)| Ok(Server { at, role, address: socket(text)? });
     let authorities = dns.authoritative.iter().enumerate().map(server(AskedAs::Authority));
-    let resolvers = dns.resolvers.values().enumerate().map(server(AskedAs::Resolver));
+    let resolvers = fixed_resolvers(dns).map(|(_, address)| address).enumerate().map(server(AskedAs::Resolver));
     let servers = authorities.chain(resolvers).collect::<Result<Vec<_>, String>>()?;
     let asking = Asking {
         wanted: AskedRecord::new(of)?,
@@ -98,6 +116,11 @@ fn prepare<'a>(shared: &'a Shared, of: &DnsProbe, probe: &Probe) -> Result<(Aski
         limit: probe.limit.to_std(),
     };
     Ok((asking, servers, dns))
+}
+
+/// The resolvers whose address stands in the runbook.
+fn fixed_resolvers(dns: &Dns) -> impl Iterator<Item = (&String, &String)> {
+    dns.resolvers.iter().filter(|(_, address)| *address != SYSTEM)
 }
 
 /// Asks every server for ever and reports what is known, at every tick and as soon as it changes.
@@ -115,24 +138,45 @@ async fn watch(
         clock(first),
         probe.stale_after(Span::ZERO),
         &dns.authoritative,
-        dns.resolvers.keys(),
+        fixed_resolvers(dns).map(|(name, _)| name),
         of.old_ttl,
     );
+    let mut system: Vec<SystemEntry> = dns
+        .resolvers
+        .iter()
+        .filter(|(_, address)| *address == SYSTEM)
+        .map(|(name, _)| SystemEntry::new(name))
+        .collect();
     // All in one task, so that a panic in one of them restarts the whole probe.
-    let mut asked: FuturesUnordered<_> =
-        servers.into_iter().map(|server| keep_asking(&asking, server, first, tell.clone())).collect();
+    let ask = |server: Server, first: Instant| abortable(keep_asking(&asking, server, first, tell.clone()));
+    let mut asked: FuturesUnordered<_> = servers.into_iter().map(|server| ask(server, first).0).collect();
+    let mut reads = pin!(system::keep_reading(&shared.options.system_dns, !system.is_empty(), &asking, first, &tell));
+    let mut looks = pin!(delegation::keep_looking(&shared.options.system_dns, dns, &asking, first, &tell));
     let mut timetable = Timetable::new(first, asking.every);
     let mut due = timetable.next() + GRACE.min(asking.every / 2);
     let mut changed: Option<Instant> = None;
     loop {
         tokio::select! {
             biased;
-            Some(Heard { server, asked, said }) = heard.recv() => {
-                let asked = clock(asked);
-                let news = match (said, server.role) {
-                    (Said::Answer(answer), AskedAs::Authority) => known.authority_said(server.at, asked, answer),
-                    (Said::Answer(answer), AskedAs::Resolver) => known.resolver_said(server.at, asked, answer),
-                    (Said::Serial(serial), _) => known.serial_is(server.at, serial),
+            Some(heard) = heard.recv() => {
+                let news = match heard {
+                    Heard::Server { server, asked, said } => {
+                        let asked = clock(asked);
+                        match (said, server.role) {
+                            (Said::Answer(answer), AskedAs::Authority) => known.authority_said(server.at, asked, answer),
+                            (Said::Answer(answer), AskedAs::Resolver) => known.resolver_said(server.at, asked, answer),
+                            (Said::Serial(serial), _) => known.serial_is(server.at, serial),
+                        }
+                    }
+                    Heard::Delegation { asked, found } => known.delegation_is(clock(asked), found),
+                    Heard::System { read, listed } => {
+                        let ask = |at, address| {
+                            let (future, handle) = ask(Server { at, role: AskedAs::Resolver, address }, read);
+                            asked.push(future);
+                            handle
+                        };
+                        system.iter_mut().fold(false, |news, entry| entry.lists(&listed, clock(read), &mut known, ask) | news)
+                    }
                 };
                 if news {
                     changed = changed.or(Some(Instant::now() + SETTLE));
@@ -146,7 +190,9 @@ async fn watch(
                 }
                 shared.reading(id, probe, now, now, Ok(known.reading(clock(now))));
             }
-            Some(()) = asked.next() => {}
+            Some(_) = asked.next() => {}
+            () = &mut reads => {}
+            () = &mut looks => {}
         }
     }
 }
@@ -157,7 +203,7 @@ async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc
     let mut count: u32 = 0;
     let say = async |asked, said| {
         // The receiver is gone only when the probe is over.
-        let _ = tell.send(Heard { server, asked, said }).await;
+        let _ = tell.send(Heard::Server { server, asked, said }).await;
     };
     loop {
         tokio::time::sleep_until(timetable.next()).await;

@@ -4,6 +4,8 @@
 //! an answer came from.
 
 pub(in crate::world::live) mod answer;
+pub(in crate::world::live) mod lookup;
+pub(in crate::world::live) mod system;
 pub(in crate::world::live) mod value;
 
 use std::io::{Error, ErrorKind};

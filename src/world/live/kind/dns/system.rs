@@ -1,0 +1,112 @@
+//! The resolvers behind the entry `system`: they come and go with this machine's configuration.
+
+use std::net::SocketAddr;
+
+use futures_util::future::AbortHandle;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::{Asking, Heard};
+use crate::core::kind::dns::answer::{Answer, AnswerState};
+use crate::core::kind::dns::propagation::Propagation;
+use crate::core::time::At;
+use crate::world::live::net::dns::system::SystemDns;
+use crate::world::live::schedule::Timetable;
+
+/// Reads the configuration before every measurement, for ever.
+pub(super) async fn keep_reading(
+    system: &SystemDns,
+    wanted: bool,
+    asking: &Asking,
+    first: Instant,
+    tell: &mpsc::Sender<Heard>,
+) {
+    if !wanted {
+        return std::future::pending().await;
+    }
+    let mut timetable = Timetable::new(first, asking.every);
+    loop {
+        tokio::time::sleep_until(timetable.next()).await;
+        let read = Instant::now();
+        let listed = system.servers().await;
+        // The receiver is gone only when the probe is over.
+        let _ = tell.send(Heard::System { read, listed }).await;
+    }
+}
+
+/// One entry `system` and the resolvers that stand for it now.
+#[derive(Debug)]
+pub(super) struct SystemEntry {
+    name: String,
+    servers: Vec<Listed>,
+    /// The place of what stands for it while no server is listed.
+    absent: Option<usize>,
+}
+
+#[derive(Debug)]
+struct Listed {
+    address: SocketAddr,
+    name: String,
+    at: usize,
+    asking: AbortHandle,
+}
+
+impl SystemEntry {
+    pub(super) fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), servers: Vec::new(), absent: None }
+    }
+
+    /// Takes in what the configuration lists: `ask` begins to ask a server at a place of `known`. Servers that are listed no
+    /// longer are forgotten. True when something has changed.
+    pub(super) fn lists(
+        &mut self,
+        listed: &Result<Vec<SocketAddr>, String>,
+        read: At,
+        known: &mut Propagation,
+        mut ask: impl FnMut(usize, SocketAddr) -> AbortHandle,
+    ) -> bool {
+        let addresses = listed.as_ref().map_or(&[][..], Vec::as_slice);
+        let several = addresses.len() > 1;
+        let wanted: Vec<(SocketAddr, String)> = addresses
+            .iter()
+            .map(|address| {
+                (*address, if several { format!("{} {}", self.name, shown(*address)) } else { self.name.clone() })
+            })
+            .collect();
+        let mut news = false;
+        self.servers.retain(|server| {
+            let stays = wanted.iter().any(|(address, name)| (*address, name) == (server.address, &server.name));
+            if !stays {
+                server.asking.abort();
+                known.drop_resolver(server.at);
+                news = true;
+            }
+            stays
+        });
+        for (address, name) in wanted {
+            if self.servers.iter().all(|server| server.address != address) {
+                let at = known.add_resolver(read, name.clone());
+                self.servers.push(Listed { address, name, at, asking: ask(at, address) });
+                news = true;
+            }
+        }
+        match listed {
+            Ok(_) => {
+                if let Some(at) = self.absent.take() {
+                    known.drop_resolver(at);
+                }
+            }
+            Err(why) => {
+                let at = *self.absent.get_or_insert_with(|| known.add_resolver(read, self.name.clone()));
+                let note = format!("this machine's configuration names no server: {why}");
+                news |= known.resolver_said(at, read, Answer::without_values(AnswerState::Unconfigured, note));
+            }
+        }
+        news
+    }
+}
+
+/// The address, with its port only where that is not the usual one.
+fn shown(address: SocketAddr) -> String {
+    if address.port() == 53 { address.ip().to_string() } else { address.to_string() }
+}
