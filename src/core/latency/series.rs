@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{RequestFailure, RequestOutcome, RequestSample};
+use super::sample::{RequestFailure, RequestOutcome, RequestSample};
 use crate::core::time::At;
 use crate::core::value::Value;
 
@@ -319,7 +319,7 @@ fn millis(micros: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::RequestPhases;
+    use super::super::sample::RequestPhases;
     use super::*;
 
     const MS: u64 = 1_000;

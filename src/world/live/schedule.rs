@@ -61,9 +61,9 @@ impl Timetable {
 
 /// Starts every probe, spread over its interval so that they do not fire together.
 pub(super) fn start(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
-    shared.interruptions.begin();
+    shared.suspensions.begin();
     let looking = Arc::clone(shared);
-    tasks.spawn(async move { looking.interruptions.watch().await });
+    tasks.spawn(async move { looking.suspensions.watch().await });
     let count = u32::try_from(shared.probes.len().max(1)).unwrap_or(u32::MAX);
     let now = Instant::now();
     for (place, (id, probe)) in (0_u32..).zip(&shared.probes) {
@@ -106,7 +106,7 @@ pub(super) async fn on_timetable<T: Measure>(shared: Arc<Shared>, id: ProbeId, p
     loop {
         let tick = timetable.next();
         tokio::time::sleep_until(tick).await;
-        let mut interrupted = 0;
+        let mut again = 0;
         let (begun, result) = loop {
             // A tick may be past already when the measurement before it took longer than the interval. Each has its whole
             // limit.
@@ -116,15 +116,15 @@ pub(super) async fn on_timetable<T: Measure>(shared: Arc<Shared>, id: ProbeId, p
                 Err(_) => Err(Failure::new(format!("no answer from {} within {}", probe.kind.asked(), probe.limit))),
             };
             // What was seen or missed while this program did not run says nothing of the other side: it is measured again.
-            match shared.interruptions.since(begun.into_std()) {
+            match shared.suspensions.since(begun.into_std()) {
                 None => break (begun, result),
-                Some(interruption) if interrupted >= MEASURED_AGAIN => {
-                    let why = |_| Failure::new(format!("not measured: {}", interruption.told()));
+                Some(suspension) if again >= MEASURED_AGAIN => {
+                    let why = |_| Failure::new(format!("not measured: {}", suspension.told()));
                     break (begun, result.map_err(why));
                 }
-                Some(interruption) => info!(probe = %id, why = %interruption.told(), "measured again"),
+                Some(suspension) => info!(probe = %id, why = %suspension.told(), "measured again"),
             }
-            interrupted += 1;
+            again += 1;
         };
         let told = result.and_then(|seen| kind.as_of(&seen, &memory).map(|as_of| (seen, as_of)));
         let (result, as_of) = match told {

@@ -6,10 +6,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::info;
 
-use super::interruptions::Interruptions;
 use super::jobs::outbox::Outbox;
 use super::net::pg;
 use super::secrets::Secrets;
+use super::suspensions::Suspensions;
 use super::{LiveError, LiveOptions, MeasuredRequest, Shared, schedule};
 use crate::core::action::Action;
 use crate::core::ids::TargetId;
@@ -66,7 +66,7 @@ impl Watching {
             secrets: Secrets::new(plan.secrets.clone()),
             databases: pg::Databases::new(databases),
             outbox: Outbox::default(),
-            interruptions: Interruptions::new(),
+            suspensions: Suspensions::new(),
             baselines: plan.baselines.clone(),
             requests,
             options,

@@ -178,7 +178,7 @@ impl Watcher {
 
     /// Leaves out rounds that nothing was sent in, because this program was late. `tick` is the round after them.
     fn skip(&mut self, rounds: u64, tick: Instant) {
-        self.leave_out_interrupted();
+        self.leave_out_suspended();
         let rounds = usize::try_from(rounds).unwrap_or(usize::MAX);
         if rounds == 0 {
             return;
@@ -193,10 +193,10 @@ impl Watcher {
     }
 
     /// Leaves out the requests that were in flight while this program did not run.
-    fn leave_out_interrupted(&mut self) {
-        let Some(interruption) = self.shared.interruptions.since(self.looked.into_std()) else { return };
-        self.looked = interruption.until.into();
-        let (until, why) = (self.at(self.looked), interruption.told());
+    fn leave_out_suspended(&mut self) {
+        let Some(suspension) = self.shared.suspensions.since(self.looked.into_std()) else { return };
+        self.looked = suspension.until.into();
+        let (until, why) = (self.at(self.looked), suspension.told());
         for series in self.sides.iter_mut().flat_map(|side| &mut side.series) {
             series.interrupt(until, &why);
         }
@@ -215,7 +215,7 @@ impl Watcher {
                     () = sleep_until(retell) => break,
                 }
             }
-            self.leave_out_interrupted();
+            self.leave_out_suspended();
             let now = Instant::now();
             let figures = self.sides.iter().map(|side| (side.name.clone(), self.figures(side, now)));
             let wall = self.shared.options.clock.now();
@@ -298,7 +298,7 @@ impl Watcher {
     }
 
     fn take(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
-        self.leave_out_interrupted();
+        self.leave_out_suspended();
         match ended {
             Ok(Ended::Request { side, kind: nth, number, sample, kept }) => {
                 let Some(side) = self.sides.get_mut(side) else { return };
@@ -383,9 +383,8 @@ async fn request(
             body: kind.body.as_deref(),
         };
         let answer = exchange(&ask, &mut kept, &shared.secrets, &mut trace).await;
-        answer.map_err(|broken| match broken.local {
-            true => RequestOutcome::NotMeasured(broken.what),
-            false => failure(broken.kind, broken.what),
+        answer.map_err(|broken| {
+            if broken.local { RequestOutcome::NotMeasured(broken.what) } else { failure(broken.kind, broken.what) }
         })
     };
     let result = timeout_at(intended + limit, catch_panic(asked)).await;

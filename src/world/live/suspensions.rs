@@ -19,32 +19,32 @@ const KEPT: usize = 64;
 
 /// One time in which this program did not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Interruption {
+pub(super) struct Suspension {
     /// When it ran again.
     pub(super) until: Instant,
     /// For how long it had not, the sleep of the machine included.
     pub(super) lasted: Duration,
 }
 
-impl Interruption {
+impl Suspension {
     /// What happened, in words.
     pub(super) fn told(&self) -> String {
         format!("gonogo itself did not run for {}", Span::of(self.lasted))
     }
 }
 
-/// Notices interruptions by looks that are further apart than they should be.
+/// Notices suspensions by looks that are further apart than they should be.
 #[derive(Debug)]
-pub(super) struct Interruptions(Mutex<Looks>);
+pub(super) struct Suspensions(Mutex<Looks>);
 
 #[derive(Debug)]
 struct Looks {
     newest: Instant,
     slept: i64,
-    seen: VecDeque<Interruption>,
+    seen: VecDeque<Suspension>,
 }
 
-impl Interruptions {
+impl Suspensions {
     /// Begins to look now.
     pub(super) fn new() -> Self {
         Self(Mutex::new(Looks { newest: Instant::now(), slept: slept_ms(), seen: VecDeque::new() }))
@@ -64,13 +64,13 @@ impl Interruptions {
         }
     }
 
-    /// The newest interruption that ended after `moment`, if there was one.
-    pub(super) fn since(&self, moment: Instant) -> Option<Interruption> {
+    /// The newest suspension that ended after `moment`, if there was one.
+    pub(super) fn since(&self, moment: Instant) -> Option<Suspension> {
         self.look();
-        self.looks().seen.back().copied().filter(|interruption| interruption.until > moment)
+        self.looks().seen.back().copied().filter(|suspension| suspension.until > moment)
     }
 
-    /// Looks now. Whoever comes first after an interruption notices it.
+    /// Looks now. Whoever comes first after a suspension notices it.
     fn look(&self) {
         let mut looks = self.looks();
         // Read with the lock held, so that the looks are in order.
@@ -90,7 +90,7 @@ impl Looks {
             while self.seen.len() >= KEPT {
                 self.seen.pop_front();
             }
-            self.seen.push_back(Interruption { until: now, lasted });
+            self.seen.push_back(Suspension { until: now, lasted });
         }
         self.newest = now;
         self.slept = slept;
@@ -112,9 +112,10 @@ mod tests {
         looks.look(start + LOOK, 0);
         looks.look(start + LOOK * 3, 0);
         assert!(looks.seen.is_empty());
-        let again = start + Duration::from_secs(15);
+        let lasted = Duration::from_secs(15);
+        let again = start + LOOK * 3 + lasted;
         looks.look(again, 0);
-        let expected = Interruption { until: again, lasted: Duration::from_secs(15) - LOOK * 3 };
+        let expected = Suspension { until: again, lasted };
         assert_eq!(looks.seen, [expected]);
     }
 
