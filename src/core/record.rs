@@ -98,6 +98,8 @@ pub struct WatchedRecord<'a> {
     pub old: &'a [String],
     /// Values after the change.
     pub new: &'a [String],
+    /// The AAAA values beside it before and after the change, where the runbook gives them.
+    pub aaaa: Option<(&'a [String], &'a [String])>,
     /// What the runbook says of it for a rehearsal.
     pub rehearsed: RehearsedRecord,
 }
@@ -105,8 +107,12 @@ pub struct WatchedRecord<'a> {
 impl WatchedRecord<'_> {
     /// Whether both are the same record, whatever their probes wait for.
     pub fn is_same_as(&self, other: &WatchedRecord<'_>) -> bool {
-        (self.target, self.record_type) == (other.target, other.record_type)
-            && self.name.trim_end_matches('.').eq_ignore_ascii_case(other.name.trim_end_matches('.'))
+        (self.target, self.record_type) == (other.target, other.record_type) && self.is_named(other.name)
+    }
+
+    /// Whether that is its name.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name.trim_end_matches('.').eq_ignore_ascii_case(name.trim_end_matches('.'))
     }
 }
 

@@ -169,9 +169,13 @@ fn probe(runbook: &Runbook, probe: &Probe, node: &Node, faults: &mut Vec<Diagnos
     references(runbook, &probe.kind.targets(), node, faults);
     super::simulate::probe(runbook, probe, node, faults);
     complain(probe.kind.check(&CheckContext { targets: &runbook.targets }), node, faults);
-    if let Some(WatchedRecord { record_type, old, new, .. }) = probe.kind.record() {
+    if let Some(WatchedRecord { record_type, old, new, aaaa, .. }) = probe.kind.record() {
         record_values(record_type, old, node.path(&["old"]), faults);
         record_values(record_type, new, node.path(&["new"]), faults);
+        if let Some((old, new)) = aaaa {
+            record_values(RecordType::Aaaa, old, node.path(&["aaaa", "old"]), faults);
+            record_values(RecordType::Aaaa, new, node.path(&["aaaa", "new"]), faults);
+        }
     }
 }
 

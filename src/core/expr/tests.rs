@@ -23,6 +23,7 @@ fn shapes() -> BTreeMap<ProbeId, Shape> {
         record_type: RecordType::A,
         old: vec![],
         new: vec![],
+        aaaa: None,
         samples: 3,
         old_ttl: None,
         simulate: None,

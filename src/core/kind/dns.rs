@@ -40,6 +40,11 @@ pub struct DnsProbe {
     /// Values after the change.
     #[schemars(length(min = 1))]
     pub new: Vec<String>,
+    /// The AAAA records of the same name, for a probe of type `A`: a server then counts as new only when both are, since
+    /// customers with IPv6 follow AAAA. Without it, `aaaa_left_behind` is true when a server serves the new addresses and any
+    /// AAAA beside them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aaaa: Option<AaaaValues>,
     /// How many questions each resolver is asked at every measurement, each from a port of its own: behind one address
     /// there may be several caches, and a question reaches one of them.
     #[serde(default = "three")]
@@ -52,6 +57,23 @@ pub struct DnsProbe {
     /// What a rehearsal needs to know about the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulate: Option<RehearsedRecord>,
+}
+
+/// The AAAA records beside the A records of a name. Either list may be empty, and both are the same when nothing changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AaaaValues {
+    /// Values before the change.
+    pub old: Vec<String>,
+    /// Values after the change.
+    pub new: Vec<String>,
+}
+
+impl AaaaValues {
+    /// Whether they are to be others after the change.
+    pub fn change(&self) -> bool {
+        let set = |values: &[String]| values.iter().map(|value| value.to_ascii_lowercase()).collect::<BTreeSet<_>>();
+        set(&self.old) != set(&self.new)
+    }
 }
 
 fn three() -> u8 {
@@ -78,6 +100,10 @@ impl ProbeSpec for DnsProbe {
             let message = "old and new are the same, so they cannot be told apart";
             found.push(Complaint::value(&["new"], message, "expected other values"));
         }
+        if self.aaaa.is_some() && self.record_type != RecordType::A {
+            let label = "expected a probe of type `A`";
+            found.push(Complaint::key(&["aaaa"], "`aaaa` stands beside A records only", label));
+        }
         if let Some(Target::Dns(zone)) = context.target(&self.target)
             && !is_in_zone(&self.name, &zone.zone)
         {
@@ -88,21 +114,32 @@ impl ProbeSpec for DnsProbe {
     }
 
     fn fixed(&self, id: &ProbeId, changes: &RehearsedChanges<'_>) -> Vec<(&'static str, Value)> {
-        let to_new =
-            |change: &DnsChange| change.name == self.name && change.to.iter().all(|value| self.new.contains(value));
-        let updated = changes.records.iter().any(|records| records.changes.iter().any(to_new));
+        let updated = |of: RecordType, new: &[String]| {
+            let to_new = |change: &DnsChange| {
+                (change.record_type, &change.name) == (of, &self.name)
+                    && change.to.iter().all(|value| new.contains(value))
+            };
+            changes.records.iter().any(|records| records.changes.iter().any(to_new))
+        };
         let is_pointed =
             |change: &&Change| matches!(change, Change::Point(point) if point.record == *id && point.to == Side::New);
-        if updated || changes.simulated.iter().any(is_pointed) {
+        let pointed = changes.simulated.iter().any(is_pointed);
+        let moves = pointed || updated(self.record_type, &self.new);
+        let aaaa = self.aaaa.as_ref().filter(|aaaa| aaaa.change());
+        let aaaa_moves = aaaa.is_some_and(|aaaa| pointed || updated(RecordType::Aaaa, &aaaa.new));
+        if moves && (aaaa.is_none() || aaaa_moves) {
             return Vec::new();
         }
-        vec![
+        let mut fixed = vec![
             ("authoritative_new", Value::Bool(false)),
-            ("authoritative_old", Value::Bool(true)),
             ("new", Value::Int(0)),
             // How many there are does not matter: some, and none of them new.
             ("total", Value::Int(1)),
-        ]
+        ];
+        if !moves && !aaaa_moves {
+            fixed.push(("authoritative_old", Value::Bool(true)));
+        }
+        fixed
     }
 
     fn advice(&self, id: &ProbeId, _: &str) -> String {
@@ -120,6 +157,7 @@ impl ProbeSpec for DnsProbe {
             record_type: self.record_type,
             old: &self.old,
             new: &self.new,
+            aaaa: self.aaaa.as_ref().map(|aaaa| (&aaaa.old[..], &aaaa.new[..])),
             rehearsed: self.simulate.unwrap_or_default(),
         })
     }
@@ -148,7 +186,7 @@ phases:
             target: zone
             changes: [{ name: app.example.com, from: ["192.0.2.10"], to: ["198.51.100.10"], ttl: 60 }]
         verify:
-          - { that: app.authoritative_new, within: 2m }
+          - { that: app.authoritative_new && !app.aaaa_left_behind, within: 2m }
         undo:
           dns.update:
             target: zone
@@ -185,6 +223,11 @@ phases:
             Field::new("ttl", Shape::Int, "largest TTL on the way from the name to the values")
                 .unit("seconds")
                 .null("it says nothing about the record"),
+            Field::new(
+                "aaaa",
+                Shape::Text,
+                "the AAAA values it serves beside those of type A; empty when there are none",
+            ),
             Field::new("serial", Shape::Int, "serial of the zone's SOA").unit("serial").null("it was not given"),
             Field::new("age", Shape::Int, "how long ago the question of its newest answer was asked")
                 .unit("seconds")
@@ -269,6 +312,12 @@ phases:
             .null("not every authoritative server is new, or it was not seen how long the old values may be kept"),
             Field::new("old_ttl_expired", Shape::Bool, "whether that time is over")
                 .null("it is not known"),
+            Field::new(
+                "aaaa_left_behind",
+                Shape::Bool,
+                "whether an authoritative server serves the new A records with AAAA records that are not those after the change",
+            )
+            .null("none does, and one of them is silent, or the probe's type is not A"),
             Field::new(
                 "authoritative_missing",
                 Shape::List(Box::new(Shape::Text)),

@@ -83,6 +83,8 @@ pub struct Answer {
     pub note: String,
     /// The instance that answered (NSID, RFC 5001); empty when it was not given.
     pub instance: String,
+    /// What the A records alone say, where the answer is about A and AAAA as one.
+    pub alone: Option<AnswerState>,
     /// Whether the server has it at first hand (the AA bit) and not from a cache.
     pub is_authoritative: bool,
 }
@@ -97,7 +99,45 @@ impl Answer {
             ttl: None,
             note: note.into(),
             instance: String::new(),
+            alone: None,
             is_authoritative: false,
+        }
+    }
+}
+
+impl Answer {
+    /// What this answer about A and one about AAAA say as one: new when both are. `stays` is whether the AAAA records are to
+    /// be the same after the change.
+    #[must_use]
+    pub fn beside(self, aaaa: &Answer, stays: bool) -> Self {
+        use AnswerState::{Mixed, Negative, New, Old, Other, Stale};
+        let as_it_stays = stays && aaaa.state == New;
+        let state = match (self.state, aaaa.state) {
+            (state, _) if !state.tells() => state,
+            (_, state) if !state.tells() => state,
+            (state, _) if as_it_stays => state,
+            (Stale, _) | (_, Stale) => Stale,
+            (New, New) => New,
+            (Old, Old) => Old,
+            (Negative, Negative) => Negative,
+            (New | Old | Mixed, New | Old | Mixed) => Mixed,
+            _ => Other,
+        };
+        let words = |one: &str, other: &str, between: &str| {
+            let parts = [one, other].into_iter().filter(|part| !part.is_empty());
+            parts.collect::<Vec<_>>().join(between)
+        };
+        let note = if aaaa.note.is_empty() { String::new() } else { format!("AAAA: {}", aaaa.note) };
+        let ttl = if as_it_stays { self.ttl } else { self.ttl.zip(aaaa.ttl).map(|(a, aaaa)| a.max(aaaa)) };
+        Self {
+            state,
+            holds_old: self.holds_old || aaaa.holds_old && !stays,
+            values: words(&self.values, &aaaa.values, " "),
+            ttl,
+            note: words(&self.note, &note, "; "),
+            instance: self.instance,
+            alone: Some(self.state),
+            is_authoritative: self.is_authoritative && aaaa.is_authoritative,
         }
     }
 }
@@ -126,5 +166,41 @@ impl Sides {
         } else {
             (AnswerState::Other, holds_old)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(state: AnswerState, ttl: i64) -> Answer {
+        let holds_old = matches!(state, AnswerState::Old | AnswerState::Mixed);
+        Answer { holds_old, ttl: Some(ttl), ..Answer::without_values(state, "") }
+    }
+
+    #[test]
+    fn a_name_is_new_when_both_of_its_kinds_of_address_are() {
+        use AnswerState::{Mixed, Negative, New, Old, Other, Timeout};
+        for (a, aaaa, stays, both) in [
+            (New, New, false, New),
+            (Old, Old, false, Old),
+            (New, Old, false, Mixed),
+            (Old, New, false, Mixed),
+            (Old, New, true, Old),
+            (New, New, true, New),
+            (New, Other, true, Other),
+            (New, Negative, false, Other),
+            (New, Timeout, false, Timeout),
+            (Timeout, New, true, Timeout),
+        ] {
+            let seen = answer(a, 60).beside(&answer(aaaa, 300), stays);
+            assert_eq!(seen.state, both, "{a:?} beside {aaaa:?}, stays: {stays}");
+            assert_eq!(seen.alone, Some(a));
+        }
+        let left = answer(New, 60).beside(&answer(Old, 300), false);
+        assert!(left.holds_old, "customers with IPv6 still find the old place");
+        assert_eq!(left.ttl, Some(300));
+        let kept = answer(Old, 60).beside(&answer(New, 86_400), true);
+        assert_eq!(kept.ttl, Some(60), "what does not change is waited for by nobody");
     }
 }
