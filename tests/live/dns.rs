@@ -1,6 +1,7 @@
 //! DNS probes and updates against Knot DNS, Unbound and dnsdist, and against servers that answer badly.
 
 mod aaaa;
+mod balanced;
 mod delegation;
 mod fake;
 mod faults;
@@ -154,7 +155,7 @@ fn strings(values: &[&str]) -> Vec<String> {
 }
 
 fn probe(name: &str, record_type: RecordType, old: &[&str], new: &[&str]) -> ProbeKind {
-    let (old, new) = (strings(old), strings(new));
+    let (old, new) = (strings(old).into(), strings(new).into());
     ProbeKind::Dns(DnsProbe {
         target: "zone".into(),
         name: name.to_owned(),

@@ -284,3 +284,53 @@ phases:
     assert_eq!(last["both"].at("aaaa_left_behind"), Some(&Value::Bool(false)));
     assert_eq!(last["both"].at("new"), Some(&Value::Int(1)));
 }
+
+#[test]
+fn a_balanced_name_moves_as_in_a_live_run() {
+    let text = "
+title: t
+targets: { zone: { dns: { zone: example.com, authoritative: [192.0.2.53], resolvers: { a: 192.0.2.1 } } } }
+probes:
+  name:
+    { kind: dns, target: zone, name: app.example.com, old: { one_of: [192.0.2.10, 192.0.2.11] }, new: { within: [203.0.113.0/24] },
+      simulate: { ttl: 5 } }
+phases:
+  - title: p
+    steps:
+      - id: move
+        title: Move
+        action: { command: { run: [move], simulate: [{ point: { record: name, to: new } }] } }
+        reversibility: free
+      - id: propagated
+        title: Wait
+        action: { wait: { until: { conditions: [name.new == name.total], hold: 5s, within: 5m } } }
+        reversibility: free
+";
+    let plan = plan(text);
+    let (last, values) = after_the_first_step(&plan, "name");
+    assert_eq!(last.at("new"), Some(&Value::Int(1)), "{last:?}");
+    assert_eq!(values, ["192.0.2.10", "203.0.113.1"]);
+}
+
+/// The last reading of a probe a minute after the first step, and the different values that its authoritative server served.
+fn after_the_first_step(plan: &Arc<Plan>, probe: &str) -> (Value, Vec<String>) {
+    let mut world = SimWorld::new(Arc::clone(plan), SimOptions { seed: 7, start: START, scenarios: Vec::new() });
+    world.watch();
+    let key = JobKey { step: plan.steps[0].id.clone(), direction: Direction::Do, attempt: Attempt(1), job: 0 };
+    let (mut started, mut last, mut values) = (false, Value::Null, Vec::new());
+    while world.now().since(START) < Span::secs(60) {
+        if let Some(WorldEvent::Reading(reading)) = world.step()
+            && reading.probe == ProbeId::from(probe)
+        {
+            last = reading.result.unwrap();
+            let served = last.at("authoritative").unwrap().list().unwrap()[0].at("values").unwrap().text().unwrap();
+            values.push(served.to_owned());
+            values.dedup();
+            if !started {
+                world.start(key.clone(), &plan.steps[0].work.jobs[0].action);
+                started = true;
+            }
+        }
+    }
+    (last, values)
+}

@@ -5,15 +5,14 @@ pub mod delegation;
 pub mod propagation;
 mod resolver;
 
-use std::collections::BTreeSet;
-
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::delegation::Delegation;
 use super::spec::{CheckContext, Complaint, ProbeDoc, ProbeSpec, RehearsedChanges, TargetUse};
 use crate::core::ids::{ProbeId, TargetId};
-use crate::core::record::{DnsChange, RecordType, RehearsedRecord, WatchedRecord};
+use crate::core::record::{BalancedValues, DnsChange, RecordType, RecordValues, RehearsedRecord, WatchedRecord};
 use crate::core::simulate::{Change, Side};
 use crate::core::syntax::is_in_zone;
 use crate::core::target::Target;
@@ -34,12 +33,11 @@ pub struct DnsProbe {
     /// The record type.
     #[serde(default, rename = "type")]
     pub record_type: RecordType,
-    /// Values before the change.
-    #[schemars(length(min = 1))]
-    pub old: Vec<String>,
-    /// Values after the change.
-    #[schemars(length(min = 1))]
-    pub new: Vec<String>,
+    /// Values before the change: all of a list, or for a balanced name `{ one_of: […] }` or `{ within: […] }`, where every value of
+    /// an answer is in the list or every address in one of the networks.
+    pub old: RecordValues,
+    /// Values after the change, in the same forms.
+    pub new: RecordValues,
     /// The AAAA records of the same name, for a probe of type `A`: a server then counts as new only when both are, since
     /// customers with IPv6 follow AAAA. Without it, `aaaa_left_behind` is true when a server serves the new addresses and any
     /// AAAA beside them.
@@ -60,20 +58,49 @@ pub struct DnsProbe {
 }
 
 /// The AAAA records beside the A records of a name. Either list may be empty, and both are the same when nothing changes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AaaaValues {
-    /// Values before the change.
-    pub old: Vec<String>,
+    /// Values before the change, in the forms of the A records.
+    pub old: RecordValues,
     /// Values after the change.
-    pub new: Vec<String>,
+    pub new: RecordValues,
 }
 
 impl AaaaValues {
     /// Whether they are to be others after the change.
     pub fn change(&self) -> bool {
-        let set = |values: &[String]| values.iter().map(|value| value.to_ascii_lowercase()).collect::<BTreeSet<_>>();
-        set(&self.old) != set(&self.new)
+        self.old.expected(str::to_ascii_lowercase) != self.new.expected(str::to_ascii_lowercase)
     }
+}
+
+/// What is wrong with the values of a balanced name at `path`.
+fn nonsense(path: &[&str], values: &RecordValues, of: RecordType) -> Vec<Complaint> {
+    let RecordValues::Balanced(balanced) = values else { return Vec::new() };
+    let mut found = Vec::new();
+    let label = "expected `one_of` or `within`";
+    match (&balanced.one_of, &balanced.within) {
+        (Some(_), Some(_)) => found.push(Complaint::value(path, "there are two ways to give balanced values", label)),
+        (None, None) => found.push(Complaint::value(path, "nothing says what the balanced values are", label)),
+        _ => {}
+    }
+    for (place, network) in values.networks().iter().enumerate() {
+        let place = place.to_string();
+        let at = [path, &["within", &place]].concat();
+        let fits = match network.parse::<IpNet>() {
+            Ok(IpNet::V4(_)) => of == RecordType::A,
+            Ok(IpNet::V6(_)) => of == RecordType::Aaaa,
+            Err(_) => {
+                let label = "expected something like `203.0.113.0/24`";
+                found.push(Complaint::value(&at, format!("`{network}` is not a network"), label));
+                continue;
+            }
+        };
+        if !fits {
+            let message = format!("no value of {} records lies in `{network}`", of.as_str());
+            found.push(Complaint::value(&at, message, "expected a network of such addresses"));
+        }
+    }
+    found
 }
 
 fn three() -> u8 {
@@ -95,10 +122,30 @@ impl ProbeSpec for DnsProbe {
 
     fn check(&self, context: &CheckContext<'_>) -> Vec<Complaint> {
         let mut found = Vec::new();
-        let (old, new): (BTreeSet<_>, BTreeSet<_>) = (self.old.iter().collect(), self.new.iter().collect());
-        if old == new {
-            let message = "old and new are the same, so they cannot be told apart";
-            found.push(Complaint::value(&["new"], message, "expected other values"));
+        let plain =
+            |values: &RecordValues| values.expected(|value| value.trim().trim_end_matches('.').to_ascii_lowercase());
+        match plain(&self.old).overlap(&plain(&self.new)) {
+            Some(_) if plain(&self.old) == plain(&self.new) => {
+                let message = "old and new are the same, so they cannot be told apart";
+                found.push(Complaint::value(&["new"], message, "expected other values"));
+            }
+            Some(both) => {
+                let message = format!("an answer with {both} would be old and new at once");
+                found.push(Complaint::value(&["new"], message, "expected values that are not among the old ones"));
+            }
+            None => {}
+        }
+        for (key, values) in [("old", &self.old), ("new", &self.new)] {
+            found.extend(nonsense(&[key], values, self.record_type));
+            let given = [values.named(), values.networks()];
+            let says = !matches!(values, RecordValues::Balanced(BalancedValues { one_of: None, within: None }));
+            if says && given.iter().all(|given| given.is_empty()) {
+                found.push(Complaint::value(&[key], format!("`{key}` is empty"), "expected at least one element"));
+            }
+        }
+        if let Some(aaaa) = &self.aaaa {
+            found.extend(nonsense(&["aaaa", "old"], &aaaa.old, RecordType::Aaaa));
+            found.extend(nonsense(&["aaaa", "new"], &aaaa.new, RecordType::Aaaa));
         }
         if self.aaaa.is_some() && self.record_type != RecordType::A {
             let label = "expected a probe of type `A`";
@@ -114,10 +161,10 @@ impl ProbeSpec for DnsProbe {
     }
 
     fn fixed(&self, id: &ProbeId, changes: &RehearsedChanges<'_>) -> Vec<(&'static str, Value)> {
-        let updated = |of: RecordType, new: &[String]| {
+        let updated = |of: RecordType, new: &RecordValues| {
+            let new = new.expected(str::to_owned);
             let to_new = |change: &DnsChange| {
-                (change.record_type, &change.name) == (of, &self.name)
-                    && change.to.iter().all(|value| new.contains(value))
+                (change.record_type, &change.name) == (of, &self.name) && change.to.iter().all(|value| new.has(value))
             };
             changes.records.iter().any(|records| records.changes.iter().any(to_new))
         };
@@ -157,7 +204,7 @@ impl ProbeSpec for DnsProbe {
             record_type: self.record_type,
             old: &self.old,
             new: &self.new,
-            aaaa: self.aaaa.as_ref().map(|aaaa| (&aaaa.old[..], &aaaa.new[..])),
+            aaaa: self.aaaa.as_ref().map(|aaaa| (&aaaa.old, &aaaa.new)),
             rehearsed: self.simulate.unwrap_or_default(),
         })
     }

@@ -107,13 +107,13 @@ impl Names {
         let watched = || plan.probes.values().filter_map(|probe| probe.kind.record());
         for record in watched() {
             if let Some((old, _)) = record.aaaa {
-                let set = Set { values: old.to_vec(), ttl: record.rehearsed.ttl.unwrap_or(TTL), serial: 1 };
+                let set = Set { values: old.typical(), ttl: record.rehearsed.ttl.unwrap_or(TTL), serial: 1 };
                 sets.entry(key(record.target, record.name, RecordType::Aaaa)).or_insert(set);
             }
         }
         for record in watched() {
             if let Some(ttl) = record.rehearsed.ttl {
-                let set = Set { values: record.old.to_vec(), ttl, serial: 1 };
+                let set = Set { values: record.old.typical(), ttl, serial: 1 };
                 sets.entry(key(record.target, record.name, record.record_type)).or_insert(set);
             }
         }
@@ -122,7 +122,7 @@ impl Names {
             sets.entry(key(target, &change.name, change.record_type)).or_insert(set);
         }
         for record in watched() {
-            let set = Set { values: record.old.to_vec(), ttl: TTL, serial: 1 };
+            let set = Set { values: record.old.typical(), ttl: TTL, serial: 1 };
             sets.entry(key(record.target, record.name, record.record_type)).or_insert(set);
         }
         let zones = plan.targets.iter().filter_map(|(id, target)| match target {
@@ -173,13 +173,13 @@ impl Names {
     /// Changes the record of a probe by other means.
     pub(super) fn point(&mut self, now: At, record: WatchedRecord<'_>, to: Side, ttl: Option<u32>) {
         let key = key(record.target, record.name, record.record_type);
-        let values = if to == Side::New { record.new.to_vec() } else { record.old.to_vec() };
+        let values = if to == Side::New { record.new.typical() } else { record.old.typical() };
         if let Some(zone) = self.zones.get_mut(record.target) {
             let ttl = ttl.or_else(|| zone.primary(&key).map(|set| set.ttl)).unwrap_or(TTL);
             zone.set(now, &key, values, ttl);
             if let Some((old, new)) = record.aaaa {
                 let values = if to == Side::New { new } else { old };
-                zone.set(now, &self::key(record.target, record.name, RecordType::Aaaa), values.to_vec(), ttl);
+                zone.set(now, &self::key(record.target, record.name, RecordType::Aaaa), values.typical(), ttl);
             }
         }
     }
@@ -207,12 +207,14 @@ impl Names {
     pub(super) fn shares(&self, record: WatchedRecord<'_>) -> (f64, f64) {
         let Some(zone) = self.zones.get(record.target) else { return (1.0, 0.0) };
         let key = key(record.target, record.name, record.record_type);
+        let wanted = record.new.expected(plain);
+        let is_new = |values: &[String]| wanted.fits(&values.iter().map(|value| plain(value)).collect());
         let (mut old, mut new) = (0.0, 0.0);
         for resolver in &zone.resolvers {
             for cache in &resolver.caches {
                 let weight = 1.0 / resolver.caches.len() as f64;
                 match cache.get(&key) {
-                    Some(cached) if same(&cached.values, record.new) => new += weight,
+                    Some(cached) if is_new(&cached.values) => new += weight,
                     Some(_) => old += weight,
                     None => {}
                 }
@@ -220,7 +222,7 @@ impl Names {
         }
         if old + new <= 0.0 {
             // Without a known resolver, all customers ask the authoritative servers.
-            let is_new = zone.primary(&key).is_some_and(|set| same(&set.values, record.new));
+            let is_new = zone.primary(&key).is_some_and(|set| is_new(&set.values));
             return if is_new { (0.0, 1.0) } else { (1.0, 0.0) };
         }
         (old / (old + new), new / (old + new))
@@ -245,11 +247,11 @@ impl Names {
             Propagation::new(now, stands, servers, resolvers, probe.old_ttl)
         });
         let aaaa_key = self::key(record.target, record.name, RecordType::Aaaa);
-        let side = |values: &[String]| values.iter().map(|value| plain(value)).collect();
-        let sides = Sides { old: side(record.old), new: side(record.new) };
-        let (old, new) = record.aaaa.unwrap_or_default();
-        let aaaa_sides = Sides { old: side(old), new: side(new) };
-        let stays = aaaa_sides.old == aaaa_sides.new;
+        let sides = Sides { old: record.old.expected(plain), new: record.new.expected(plain) };
+        let aaaa_sides = record
+            .aaaa
+            .map_or_else(Sides::default, |(old, new)| Sides { old: old.expected(plain), new: new.expected(plain) });
+        let stays = aaaa_sides.stay();
         let answer = |sides: &Sides, values: &[String], ttl: Option<i64>| {
             let (state, holds_old) = sides.judge(&values.iter().map(|value| plain(value)).collect());
             Answer { holds_old, values: values.join(" "), ttl, ..Answer::without_values(state, "") }

@@ -18,7 +18,7 @@ const SIX: &str = "2001:db8::1";
 /// A probe of the name that has both: new when A is 192.0.2.1.
 fn both(old: &[&str], new: &[&str]) -> ProbeKind {
     let ProbeKind::Dns(a) = moved() else { unreachable!() };
-    ProbeKind::Dns(DnsProbe { aaaa: Some(AaaaValues { old: strings(old), new: strings(new) }), ..a })
+    ProbeKind::Dns(DnsProbe { aaaa: Some(AaaaValues { old: strings(old).into(), new: strings(new).into() }), ..a })
 }
 
 fn moved() -> ProbeKind {

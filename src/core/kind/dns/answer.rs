@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::core::record::ExpectedValues;
+
 /// What one answer says of the record, or why it says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AnswerState {
@@ -146,26 +148,34 @@ impl Answer {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sides {
     /// Values before the change.
-    pub old: BTreeSet<String>,
+    pub old: ExpectedValues,
     /// Values after the change.
-    pub new: BTreeSet<String>,
+    pub new: ExpectedValues,
 }
 
 impl Sides {
     /// What an answer with these values says, and whether it holds an old value.
     pub fn judge(&self, found: &BTreeSet<String>) -> (AnswerState, bool) {
-        let holds_old = found.iter().any(|value| self.old.contains(value) && !self.new.contains(value));
-        if *found == self.new {
+        let holds = |one: &ExpectedValues, other: &ExpectedValues| {
+            found.iter().any(|value| one.has(value) && !other.has(value))
+        };
+        let holds_old = holds(&self.old, &self.new);
+        if self.new.fits(found) {
             (AnswerState::New, false)
-        } else if *found == self.old {
+        } else if self.old.fits(found) {
             (AnswerState::Old, true)
         } else if found.is_empty() {
             (AnswerState::Negative, false)
-        } else if holds_old && found.iter().any(|value| self.new.contains(value) && !self.old.contains(value)) {
+        } else if holds_old && holds(&self.new, &self.old) {
             (AnswerState::Mixed, true)
         } else {
             (AnswerState::Other, holds_old)
         }
+    }
+
+    /// Whether nothing is to change.
+    pub fn stay(&self) -> bool {
+        self.old == self.new
     }
 }
 
@@ -176,6 +186,31 @@ mod tests {
     fn answer(state: AnswerState, ttl: i64) -> Answer {
         let holds_old = matches!(state, AnswerState::Old | AnswerState::Mixed);
         Answer { holds_old, ttl: Some(ttl), ..Answer::without_values(state, "") }
+    }
+
+    #[test]
+    fn answers_for_a_balanced_name_are_judged_one_by_one() {
+        use AnswerState::{Mixed, Negative, New, Old, Other};
+        let set = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<BTreeSet<_>>();
+        let networks = |networks: &[&str]| networks.iter().map(|network| network.parse().unwrap()).collect();
+        let sides = Sides {
+            old: ExpectedValues::OneOf(set(&["192.0.2.1", "192.0.2.2"])),
+            new: ExpectedValues::Within(networks(&["203.0.113.0/24", "198.51.100.16/28"])),
+        };
+        for (found, state, holds_old) in [
+            (&["203.0.113.9"][..], New, false),
+            (&["203.0.113.9", "198.51.100.17"], New, false),
+            (&["198.51.100.32"], Other, false),
+            (&["203.0.113.9", "198.51.100.32"], Other, false),
+            (&["192.0.2.2"], Old, true),
+            (&["192.0.2.1", "192.0.2.2"], Old, true),
+            (&["192.0.2.1", "192.0.2.3"], Other, true),
+            (&["192.0.2.1", "203.0.113.9"], Mixed, true),
+            (&[], Negative, false),
+            (&["no address"], Other, false),
+        ] {
+            assert_eq!(sides.judge(&set(found)), (state, holds_old), "{found:?}");
+        }
     }
 
     #[test]

@@ -9,11 +9,11 @@ use hickory_proto::rr::{Name, RData, RecordType as Type};
 
 use crate::core::kind::DnsProbe;
 use crate::core::kind::dns::answer::{Answer, AnswerState, Sides};
-use crate::core::record::RecordType;
+use crate::core::record::{RecordType, RecordValues};
 use crate::record_data::wire_type;
 use crate::world::live::foreign;
 use crate::world::live::net::dns::answer::{Content, content, extended_errors, in_words, instance, is_stale};
-use crate::world::live::net::dns::value::{expected, text};
+use crate::world::live::net::dns::value::{normal, text};
 use crate::world::live::net::dns::{DnsQuestion, NoAnswer, ask, name};
 
 /// The record that is asked for.
@@ -50,16 +50,17 @@ pub(super) struct SeenAnswer {
 
 impl AskedRecord {
     pub(super) fn new(probe: &DnsProbe) -> Result<Self, String> {
-        let values = |of: RecordType, old: &[String], new: &[String]| {
-            let sides = Sides { old: expected(old, of), new: expected(new, of) };
+        let values = |of: RecordType, old: &RecordValues, new: &RecordValues| {
+            let expected = |values: &RecordValues| values.expected(|value| normal(value, of));
+            let sides = Sides { old: expected(old), new: expected(new) };
             WantedValues { of: wire_type(of), sides }
         };
         let aaaa = match &probe.aaaa {
             _ if probe.record_type != RecordType::A => BesideRecord::Irrelevant,
-            None => BesideRecord::Unexpected(values(RecordType::Aaaa, &[], &[])),
+            None => BesideRecord::Unexpected(WantedValues { of: Type::AAAA, sides: Sides::default() }),
             Some(aaaa) => {
                 let values = values(RecordType::Aaaa, &aaaa.old, &aaaa.new);
-                BesideRecord::Counts { stays: values.sides.old == values.sides.new, values }
+                BesideRecord::Counts { stays: values.sides.stay(), values }
             }
         };
         Ok(Self { name: name(&probe.name)?, wanted: values(probe.record_type, &probe.old, &probe.new), aaaa })
