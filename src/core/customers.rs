@@ -40,7 +40,7 @@ pub fn customers_record(plan: &Plan) -> Option<WatchedRecord<'_>> {
 
 /// Whether an `http` target is reached by the name of the record or by one of its values.
 fn leads_to_a_service(plan: &Plan, record: &WatchedRecord<'_>) -> bool {
-    let values = || record.old.iter().chain(record.new);
+    let values = || record.old.named().iter().chain(record.new.named());
     plan.targets.values().any(|target| {
         let Target::Http(http) = target else { return false };
         let places = [http.host(), http.connect.as_deref().map(without_port)];

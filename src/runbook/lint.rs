@@ -8,7 +8,10 @@ use crate::core::ids::ProbeId;
 use crate::core::kind::dns::OF_RESOLVERS;
 use crate::core::kind::dns::delegation::OF_DELEGATION;
 use crate::core::nearest::suggestion;
+use crate::core::origin;
 use crate::core::plan::{Confirm, Plan, Reversibility};
+use crate::core::record::{DnsChange, RecordType, WatchedRecord};
+use crate::core::simulate::Change;
 use crate::core::target::Target;
 use crate::core::time::Span;
 
@@ -45,6 +48,7 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
     sampled_waits(runbook, plan, root, &mut found);
     found.extend(super::unrehearsed::warnings(plan, root));
     never_known(plan, root, &mut found);
+    aaaa_left_behind(plan, root, &mut found);
     thin_percentiles(plan, root, &mut found);
     customers(plan, root, &mut found);
     found.sort_by_key(|warning| warning.at.as_ref().map(|(mark, _)| *mark));
@@ -107,6 +111,55 @@ fn never_known(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
             found.push(warning.at(node.mark, label).help(Some(help.to_owned())));
         }
     });
+}
+
+/// Warns of A records that move while nobody looks at the AAAA records of the name, or while these are not moved.
+fn aaaa_left_behind(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
+    let watched = || plan.probes.iter().filter_map(|(id, probe)| Some((id, probe.kind.record()?)));
+    let points = |id: &ProbeId| {
+        origin::changes(plan).any(|change| matches!(change, Change::Point(point) if point.record == *id))
+    };
+    let is_changed = |record: &WatchedRecord<'_>, of: RecordType| {
+        // A change of nothing but the TTL moves nobody.
+        let is_it =
+            |change: &DnsChange| change.record_type == of && record.is_named(&change.name) && change.from != change.to;
+        let updates = origin::actions(plan).filter_map(Action::records);
+        updates.filter(|records| records.target == record.target).any(|records| records.changes.iter().any(is_it))
+    };
+    let asks = |id: &ProbeId| {
+        let is_asked = |(probe, field): (ProbeId, Option<String>)| {
+            probe == *id && field.is_some_and(|field| matches!(field.as_str(), "aaaa_left_behind" | "authoritative"))
+        };
+        plan.conditions.iter().any(|condition| condition.fields().into_iter().any(is_asked))
+    };
+    for (id, record) in watched().filter(|(_, record)| record.record_type == RecordType::A) {
+        let node = root.path(&["probes", id.as_str()]);
+        let updated = is_changed(&record, RecordType::A);
+        match record.aaaa {
+            Some((old, new)) if updated && old != new && !is_changed(&record, RecordType::Aaaa) && !points(id) => {
+                let message =
+                    format!("AAAA of `{}` is left behind: actions change A, and none changes AAAA", record.name);
+                let warning = Diagnostic::new(message).at(node.key("aaaa"), "the values to be after the change");
+                let help = "add the AAAA record to the `changes` of the `dns.update`";
+                found.push(warning.help(Some(help.to_owned())));
+            }
+            None if updated || points(id) => {
+                let same = |(other, beside): (&ProbeId, WatchedRecord<'_>)| {
+                    let is_it = beside.is_same_as(&record) && (beside.aaaa.is_some() || asks(other));
+                    is_it || beside.record_type == RecordType::Aaaa && record.is_named(beside.name)
+                };
+                if !watched().any(same) {
+                    let message = format!("nobody asks whether AAAA of `{}` is left behind", record.name);
+                    let warning =
+                        Diagnostic::new(message).at(node.path(&["name"]).mark, "customers with IPv6 follow AAAA");
+                    let help =
+                        format!("ask for `!{id}.aaaa_left_behind`, or say under `aaaa` what it is before and after");
+                    found.push(warning.help(Some(help)));
+                }
+            }
+            Some(_) | None => {}
+        }
+    }
 }
 
 /// Conditions on figures that are made of too few measurements.

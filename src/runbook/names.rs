@@ -8,7 +8,7 @@ use crate::core::kind::spec::{CheckContext, Complaint, TargetUse};
 use crate::core::nearest::suggestion;
 use crate::core::plan::SecretSource;
 use crate::core::probe::Probe;
-use crate::core::record::{RecordType, WatchedRecord};
+use crate::core::record::{RecordType, RecordValues, WatchedRecord};
 use crate::core::syntax::{is_host_port, is_word};
 use crate::core::target::{SYSTEM, Target};
 use crate::core::time::Span;
@@ -169,9 +169,17 @@ fn probe(runbook: &Runbook, probe: &Probe, node: &Node, faults: &mut Vec<Diagnos
     references(runbook, &probe.kind.targets(), node, faults);
     super::simulate::probe(runbook, probe, node, faults);
     complain(probe.kind.check(&CheckContext { targets: &runbook.targets }), node, faults);
-    if let Some(WatchedRecord { record_type, old, new, .. }) = probe.kind.record() {
-        record_values(record_type, old, node.path(&["old"]), faults);
-        record_values(record_type, new, node.path(&["new"]), faults);
+    if let Some(WatchedRecord { record_type, old, new, aaaa, .. }) = probe.kind.record() {
+        let mut check = |of: RecordType, values: &RecordValues, node: &Node| {
+            let node = node.get("one_of").unwrap_or(node);
+            record_values(of, values.named(), node, faults);
+        };
+        check(record_type, old, node.path(&["old"]));
+        check(record_type, new, node.path(&["new"]));
+        if let Some((old, new)) = aaaa {
+            check(RecordType::Aaaa, old, node.path(&["aaaa", "old"]));
+            check(RecordType::Aaaa, new, node.path(&["aaaa", "new"]));
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! DNS probes and updates against Knot DNS, Unbound and dnsdist, and against servers that answer badly.
 
+mod aaaa;
+mod balanced;
 mod delegation;
 mod fake;
 mod faults;
@@ -92,7 +94,7 @@ impl Daemon {
                  caa 60 CAA 0 issue \"letsencrypt.org\"\nhttps 60 HTTPS 1 svc alpn=h2\n\
                  _x.svcb 60 SVCB 1 svc port=8443\nsigned 60 NS ns.signed\nns.signed 60 A 127.0.0.1\n\
                  signed 60 DS 60485 5 1 2BB183AF5F22588179A53B0A98631FAD1A292118\nptr 60 PTR app\n\
-                 parts 60 TXT \"v=spf1 \" \"-all\"\n",
+                 parts 60 TXT \"v=spf1 \" \"-all\"\nboth 4 A 192.0.2.1\nboth 60 AAAA 2001:db8::1\n",
             )
             .unwrap();
             std::fs::create_dir(format!("{dir}/db")).unwrap();
@@ -153,13 +155,14 @@ fn strings(values: &[&str]) -> Vec<String> {
 }
 
 fn probe(name: &str, record_type: RecordType, old: &[&str], new: &[&str]) -> ProbeKind {
-    let (old, new) = (strings(old), strings(new));
+    let (old, new) = (strings(old).into(), strings(new).into());
     ProbeKind::Dns(DnsProbe {
         target: "zone".into(),
         name: name.to_owned(),
         record_type,
         old,
         new,
+        aaaa: None,
         samples: 3,
         old_ttl: None,
         simulate: None,

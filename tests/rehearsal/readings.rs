@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use gonogo::core::ids::ProbeId;
+use gonogo::core::ids::{Attempt, ProbeId};
+use gonogo::core::job::{Direction, JobKey};
 use gonogo::core::plan::Plan;
 use gonogo::core::reading::Reading;
 use gonogo::core::time::{At, Span};
@@ -229,4 +230,107 @@ fn a_figure_that_changes_with_time_alone_is_looked_at_when_it_turns_however_far_
     assert_eq!(days.first(), Some(&80.0));
     valid.dedup();
     assert_eq!(valid, [true, false], "it expires");
+}
+
+#[test]
+fn a_change_of_a_alone_leaves_aaaa_behind() {
+    let text = "
+title: t
+targets: { zone: { dns: { zone: example.com, authoritative: [192.0.2.53], resolvers: { a: 192.0.2.1 } } } }
+probes:
+  unsaid: { kind: dns, target: zone, name: app.example.com, old: [192.0.2.10], new: [192.0.2.20], simulate: { ttl: 5 } }
+  both:
+    { kind: dns, target: zone, name: app.example.com, old: [192.0.2.10], new: [192.0.2.20],
+      aaaa: { old: ['2001:db8::1'], new: ['2001:db8::2'] }, simulate: { ttl: 5 } }
+phases:
+  - title: p
+    steps:
+      - id: four
+        title: Four
+        action: { dns.update: { target: zone, changes: [{ name: app.example.com, from: [192.0.2.10], to: [192.0.2.20], ttl: 5 }] } }
+        reversibility: free
+      - id: six
+        title: Six
+        action:
+          dns.update:
+            target: zone
+            changes: [{ name: app.example.com, type: AAAA, from: ['2001:db8::1'], to: ['2001:db8::2'], ttl: 5 }]
+        reversibility: free
+";
+    let plan = plan(text);
+    let mut world = SimWorld::new(Arc::clone(&plan), SimOptions { seed: 7, start: START, scenarios: Vec::new() });
+    world.watch();
+    let mut after = |step: usize| {
+        let action = &plan.steps[step].work.jobs[0].action;
+        let key = JobKey { step: plan.steps[step].id.clone(), direction: Direction::Do, attempt: Attempt(1), job: 0 };
+        world.start(key, action);
+        let until = world.now().plus(Span::secs(30));
+        let mut last = std::collections::BTreeMap::new();
+        while world.now() < until {
+            if let Some(WorldEvent::Reading(reading)) = world.step() {
+                last.insert(reading.probe.to_string(), reading.result.unwrap());
+            }
+        }
+        last
+    };
+    let last = after(0);
+    for probe in ["unsaid", "both"] {
+        assert_eq!(last[probe].at("aaaa_left_behind"), Some(&Value::Bool(true)), "{probe}");
+    }
+    assert_eq!(last["unsaid"].at("new"), Some(&Value::Int(1)));
+    assert_eq!(last["both"].at("authoritative_new"), Some(&Value::Bool(false)));
+    assert_eq!(last["both"].at("old"), Some(&Value::Int(1)));
+    let last = after(1);
+    assert_eq!(last["both"].at("aaaa_left_behind"), Some(&Value::Bool(false)));
+    assert_eq!(last["both"].at("new"), Some(&Value::Int(1)));
+}
+
+#[test]
+fn a_balanced_name_moves_as_in_a_live_run() {
+    let text = "
+title: t
+targets: { zone: { dns: { zone: example.com, authoritative: [192.0.2.53], resolvers: { a: 192.0.2.1 } } } }
+probes:
+  name:
+    { kind: dns, target: zone, name: app.example.com, old: { one_of: [192.0.2.10, 192.0.2.11] }, new: { within: [203.0.113.0/24] },
+      simulate: { ttl: 5 } }
+phases:
+  - title: p
+    steps:
+      - id: move
+        title: Move
+        action: { command: { run: [move], simulate: [{ point: { record: name, to: new } }] } }
+        reversibility: free
+      - id: propagated
+        title: Wait
+        action: { wait: { until: { conditions: [name.new == name.total], hold: 5s, within: 5m } } }
+        reversibility: free
+";
+    let plan = plan(text);
+    let (last, values) = after_the_first_step(&plan, "name");
+    assert_eq!(last.at("new"), Some(&Value::Int(1)), "{last:?}");
+    assert_eq!(values, ["192.0.2.10", "203.0.113.1"]);
+}
+
+/// The last reading of a probe a minute after the first step, and the different values that its authoritative server served.
+fn after_the_first_step(plan: &Arc<Plan>, probe: &str) -> (Value, Vec<String>) {
+    let mut world = SimWorld::new(Arc::clone(plan), SimOptions { seed: 7, start: START, scenarios: Vec::new() });
+    world.watch();
+    let key = JobKey { step: plan.steps[0].id.clone(), direction: Direction::Do, attempt: Attempt(1), job: 0 };
+    let (mut started, mut last, mut values) = (false, Value::Null, Vec::new());
+    while world.now().since(START) < Span::secs(60) {
+        if let Some(WorldEvent::Reading(reading)) = world.step()
+            && reading.probe == ProbeId::from(probe)
+        {
+            last = reading.result.unwrap();
+            let served = last.at("authoritative").unwrap().list().unwrap()[0].at("values").unwrap().text().unwrap();
+            values.push(served.to_owned());
+            values.dedup();
+            if !started {
+                world.start(key.clone(), &plan.steps[0].work.jobs[0].action);
+                started = true;
+            }
+        }
+    }
+    (last, values)
 }

@@ -429,3 +429,50 @@ fn the_bundled_runbook_stops_waiting_when_a_slot_fills_a_disk() {
         assert_eq!(broken(&little, &losing), ["no slot is about to be lost"], "{id}");
     }
 }
+
+#[test]
+fn a_records_that_move_while_nobody_looks_at_aaaa_are_warned_of() {
+    let text = |more: &str, gate: &str, changes: &str| {
+        format!(
+            r"
+title: T
+targets:
+  zone: {{ dns: {{ zone: example.com, authoritative: [192.0.2.53] }} }}
+probes:
+  name: {{ kind: dns, target: zone, name: app.example.com, old: [192.0.2.10], new: [192.0.2.20]{more} }}
+phases:
+  - title: P
+    steps:
+      - id: a
+        title: A
+        gates: [{{ that: '{gate}', hold: 5s }}]
+        action: {{ dns.update: {{ target: zone, changes: [{changes}] }} }}
+        undo: {{ manual: [Put it back] }}
+        reversibility: lossless
+        expect: 5s
+"
+        )
+    };
+    let a = "{ name: App.example.com., from: [192.0.2.10], to: [192.0.2.20], ttl: 60 }";
+    let both =
+        format!("{a}, {{ name: app.example.com, type: AAAA, from: ['2001:db8::1'], to: ['2001:db8::2'], ttl: 60 }}");
+    let other = "{ name: mail.example.com, from: [192.0.2.10], to: [192.0.2.20], ttl: 60 }";
+    let aaaa = ", aaaa: { old: ['2001:db8::1'], new: ['2001:db8::2'] }";
+    let none = ", aaaa: { old: [], new: [] }";
+    let nobody = "nobody asks whether AAAA of `app.example.com` is left behind";
+    let behind = "AAAA of `app.example.com` is left behind: actions change A, and none changes AAAA";
+    for (text, warned) in [
+        (text("", "name.authoritative_old", a), Some(nobody)),
+        (text("", "name.authoritative_old", other), None),
+        (text("", "!name.aaaa_left_behind", a), None),
+        (text(none, "name.authoritative_old", a), None),
+        (text(aaaa, "name.authoritative_old", a), Some(behind)),
+        (text(aaaa, "name.authoritative_old", &both), None),
+    ] {
+        let loaded = runbook::load_str("r.yaml", text.clone(), &Options::default());
+        let loaded = loaded.unwrap_or_else(|faults| panic!("{faults}"));
+        let found: Vec<&str> = loaded.warnings.iter().map(|warning| &*warning.message).collect();
+        let of_aaaa: Vec<&str> = found.iter().copied().filter(|message| message.contains("AAAA")).collect();
+        assert_eq!(of_aaaa, warned.into_iter().collect::<Vec<_>>(), "{text}");
+    }
+}

@@ -227,7 +227,7 @@ fn dns(state: &str) -> Value {
     };
     json(&format!(
         r#"{{"authoritative": [{{"server": "127.0.0.1:5300", "state": "{state}", "values": "127.0.10.1", "ttl": 4,
-            "serial": 7}}], "resolvers": [{}, {}, {}], "authoritative_new": false, "authoritative_old": true, "ttl": 4,
+            "serial": 7}}], "resolvers": [{}, {}, {}], "authoritative_new": false, "authoritative_old": true, "aaaa_left_behind": false, "ttl": 4,
             "old": {old}, "new": {new}, "unclear": 0, "total": 3, "max_ttl": 4}}"#,
         resolver("resolver-a", 3),
         resolver("resolver-b", 1),

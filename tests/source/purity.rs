@@ -64,8 +64,20 @@ const IMPURE: Forbidden = &[
 ];
 
 /// The packages that the core may use, none of which reaches anything. `std` is looked at more closely.
-const PACKAGES_OF_CORE: &[&str] =
-    &["std", "bytesize", "cel", "jiff", "regex", "schemars", "serde", "serde_json", "shlex", "strsim", "thiserror"];
+const PACKAGES_OF_CORE: &[&str] = &[
+    "std",
+    "bytesize",
+    "cel",
+    "ipnet",
+    "jiff",
+    "regex",
+    "schemars",
+    "serde",
+    "serde_json",
+    "shlex",
+    "strsim",
+    "thiserror",
+];
 
 /// The packages that the simulated world and scenarios may use. Chance comes from a seed.
 const PACKAGES_OF_SIMULATION: &[&str] =

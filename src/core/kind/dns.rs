@@ -5,15 +5,14 @@ pub mod delegation;
 pub mod propagation;
 mod resolver;
 
-use std::collections::BTreeSet;
-
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::delegation::Delegation;
 use super::spec::{CheckContext, Complaint, ProbeDoc, ProbeSpec, RehearsedChanges, TargetUse};
 use crate::core::ids::{ProbeId, TargetId};
-use crate::core::record::{DnsChange, RecordType, RehearsedRecord, WatchedRecord};
+use crate::core::record::{BalancedValues, DnsChange, RecordType, RecordValues, RehearsedRecord, WatchedRecord};
 use crate::core::simulate::{Change, Side};
 use crate::core::syntax::is_in_zone;
 use crate::core::target::Target;
@@ -34,12 +33,16 @@ pub struct DnsProbe {
     /// The record type.
     #[serde(default, rename = "type")]
     pub record_type: RecordType,
-    /// Values before the change.
-    #[schemars(length(min = 1))]
-    pub old: Vec<String>,
-    /// Values after the change.
-    #[schemars(length(min = 1))]
-    pub new: Vec<String>,
+    /// Values before the change: all of a list, or for a balanced name `{ one_of: […] }` or `{ within: […] }`, where every value of
+    /// an answer is in the list or every address in one of the networks.
+    pub old: RecordValues,
+    /// Values after the change, in the same forms.
+    pub new: RecordValues,
+    /// The AAAA records of the same name, for a probe of type `A`: a server then counts as new only when both are, since
+    /// customers with IPv6 follow AAAA. Without it, `aaaa_left_behind` is true when a server serves the new addresses and any
+    /// AAAA beside them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aaaa: Option<AaaaValues>,
     /// How many questions each resolver is asked at every measurement, each from a port of its own: behind one address
     /// there may be several caches, and a question reaches one of them.
     #[serde(default = "three")]
@@ -52,6 +55,52 @@ pub struct DnsProbe {
     /// What a rehearsal needs to know about the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulate: Option<RehearsedRecord>,
+}
+
+/// The AAAA records beside the A records of a name. Either list may be empty, and both are the same when nothing changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AaaaValues {
+    /// Values before the change, in the forms of the A records.
+    pub old: RecordValues,
+    /// Values after the change.
+    pub new: RecordValues,
+}
+
+impl AaaaValues {
+    /// Whether they are to be others after the change.
+    pub fn change(&self) -> bool {
+        self.old.expected(str::to_ascii_lowercase) != self.new.expected(str::to_ascii_lowercase)
+    }
+}
+
+/// What is wrong with the values of a balanced name at `path`.
+fn nonsense(path: &[&str], values: &RecordValues, of: RecordType) -> Vec<Complaint> {
+    let RecordValues::Balanced(balanced) = values else { return Vec::new() };
+    let mut found = Vec::new();
+    let label = "expected `one_of` or `within`";
+    match (&balanced.one_of, &balanced.within) {
+        (Some(_), Some(_)) => found.push(Complaint::value(path, "there are two ways to give balanced values", label)),
+        (None, None) => found.push(Complaint::value(path, "nothing says what the balanced values are", label)),
+        _ => {}
+    }
+    for (place, network) in values.networks().iter().enumerate() {
+        let place = place.to_string();
+        let at = [path, &["within", &place]].concat();
+        let fits = match network.parse::<IpNet>() {
+            Ok(IpNet::V4(_)) => of == RecordType::A,
+            Ok(IpNet::V6(_)) => of == RecordType::Aaaa,
+            Err(_) => {
+                let label = "expected something like `203.0.113.0/24`";
+                found.push(Complaint::value(&at, format!("`{network}` is not a network"), label));
+                continue;
+            }
+        };
+        if !fits {
+            let message = format!("no value of {} records lies in `{network}`", of.as_str());
+            found.push(Complaint::value(&at, message, "expected a network of such addresses"));
+        }
+    }
+    found
 }
 
 fn three() -> u8 {
@@ -73,10 +122,34 @@ impl ProbeSpec for DnsProbe {
 
     fn check(&self, context: &CheckContext<'_>) -> Vec<Complaint> {
         let mut found = Vec::new();
-        let (old, new): (BTreeSet<_>, BTreeSet<_>) = (self.old.iter().collect(), self.new.iter().collect());
-        if old == new {
-            let message = "old and new are the same, so they cannot be told apart";
-            found.push(Complaint::value(&["new"], message, "expected other values"));
+        let plain =
+            |values: &RecordValues| values.expected(|value| value.trim().trim_end_matches('.').to_ascii_lowercase());
+        match plain(&self.old).overlap(&plain(&self.new)) {
+            Some(_) if plain(&self.old) == plain(&self.new) => {
+                let message = "old and new are the same, so they cannot be told apart";
+                found.push(Complaint::value(&["new"], message, "expected other values"));
+            }
+            Some(both) => {
+                let message = format!("an answer with {both} would be old and new at once");
+                found.push(Complaint::value(&["new"], message, "expected values that are not among the old ones"));
+            }
+            None => {}
+        }
+        for (key, values) in [("old", &self.old), ("new", &self.new)] {
+            found.extend(nonsense(&[key], values, self.record_type));
+            let given = [values.named(), values.networks()];
+            let says = !matches!(values, RecordValues::Balanced(BalancedValues { one_of: None, within: None }));
+            if says && given.iter().all(|given| given.is_empty()) {
+                found.push(Complaint::value(&[key], format!("`{key}` is empty"), "expected at least one element"));
+            }
+        }
+        if let Some(aaaa) = &self.aaaa {
+            found.extend(nonsense(&["aaaa", "old"], &aaaa.old, RecordType::Aaaa));
+            found.extend(nonsense(&["aaaa", "new"], &aaaa.new, RecordType::Aaaa));
+        }
+        if self.aaaa.is_some() && self.record_type != RecordType::A {
+            let label = "expected a probe of type `A`";
+            found.push(Complaint::key(&["aaaa"], "`aaaa` stands beside A records only", label));
         }
         if let Some(Target::Dns(zone)) = context.target(&self.target)
             && !is_in_zone(&self.name, &zone.zone)
@@ -88,21 +161,32 @@ impl ProbeSpec for DnsProbe {
     }
 
     fn fixed(&self, id: &ProbeId, changes: &RehearsedChanges<'_>) -> Vec<(&'static str, Value)> {
-        let to_new =
-            |change: &DnsChange| change.name == self.name && change.to.iter().all(|value| self.new.contains(value));
-        let updated = changes.records.iter().any(|records| records.changes.iter().any(to_new));
+        let updated = |of: RecordType, new: &RecordValues| {
+            let new = new.expected(str::to_owned);
+            let to_new = |change: &DnsChange| {
+                (change.record_type, &change.name) == (of, &self.name) && change.to.iter().all(|value| new.has(value))
+            };
+            changes.records.iter().any(|records| records.changes.iter().any(to_new))
+        };
         let is_pointed =
             |change: &&Change| matches!(change, Change::Point(point) if point.record == *id && point.to == Side::New);
-        if updated || changes.simulated.iter().any(is_pointed) {
+        let pointed = changes.simulated.iter().any(is_pointed);
+        let moves = pointed || updated(self.record_type, &self.new);
+        let aaaa = self.aaaa.as_ref().filter(|aaaa| aaaa.change());
+        let aaaa_moves = aaaa.is_some_and(|aaaa| pointed || updated(RecordType::Aaaa, &aaaa.new));
+        if moves && (aaaa.is_none() || aaaa_moves) {
             return Vec::new();
         }
-        vec![
+        let mut fixed = vec![
             ("authoritative_new", Value::Bool(false)),
-            ("authoritative_old", Value::Bool(true)),
             ("new", Value::Int(0)),
             // How many there are does not matter: some, and none of them new.
             ("total", Value::Int(1)),
-        ]
+        ];
+        if !moves && !aaaa_moves {
+            fixed.push(("authoritative_old", Value::Bool(true)));
+        }
+        fixed
     }
 
     fn advice(&self, id: &ProbeId, _: &str) -> String {
@@ -120,6 +204,7 @@ impl ProbeSpec for DnsProbe {
             record_type: self.record_type,
             old: &self.old,
             new: &self.new,
+            aaaa: self.aaaa.as_ref().map(|aaaa| (&aaaa.old, &aaaa.new)),
             rehearsed: self.simulate.unwrap_or_default(),
         })
     }
@@ -148,7 +233,7 @@ phases:
             target: zone
             changes: [{ name: app.example.com, from: ["192.0.2.10"], to: ["198.51.100.10"], ttl: 60 }]
         verify:
-          - { that: app.authoritative_new, within: 2m }
+          - { that: app.authoritative_new && !app.aaaa_left_behind, within: 2m }
         undo:
           dns.update:
             target: zone
@@ -185,6 +270,11 @@ phases:
             Field::new("ttl", Shape::Int, "largest TTL on the way from the name to the values")
                 .unit("seconds")
                 .null("it says nothing about the record"),
+            Field::new(
+                "aaaa",
+                Shape::Text,
+                "the AAAA values it serves beside those of type A; empty when there are none",
+            ),
             Field::new("serial", Shape::Int, "serial of the zone's SOA").unit("serial").null("it was not given"),
             Field::new("age", Shape::Int, "how long ago the question of its newest answer was asked")
                 .unit("seconds")
@@ -269,6 +359,12 @@ phases:
             .null("not every authoritative server is new, or it was not seen how long the old values may be kept"),
             Field::new("old_ttl_expired", Shape::Bool, "whether that time is over")
                 .null("it is not known"),
+            Field::new(
+                "aaaa_left_behind",
+                Shape::Bool,
+                "whether an authoritative server serves the new A records with AAAA records that are not those after the change",
+            )
+            .null("none does, and one of them is silent, or the probe's type is not A"),
             Field::new(
                 "authoritative_missing",
                 Shape::List(Box::new(Shape::Text)),

@@ -106,8 +106,14 @@ impl Names {
         let mut sets: BTreeMap<RecordKey, Set> = BTreeMap::new();
         let watched = || plan.probes.values().filter_map(|probe| probe.kind.record());
         for record in watched() {
+            if let Some((old, _)) = record.aaaa {
+                let set = Set { values: old.typical(), ttl: record.rehearsed.ttl.unwrap_or(TTL), serial: 1 };
+                sets.entry(key(record.target, record.name, RecordType::Aaaa)).or_insert(set);
+            }
+        }
+        for record in watched() {
             if let Some(ttl) = record.rehearsed.ttl {
-                let set = Set { values: record.old.to_vec(), ttl, serial: 1 };
+                let set = Set { values: record.old.typical(), ttl, serial: 1 };
                 sets.entry(key(record.target, record.name, record.record_type)).or_insert(set);
             }
         }
@@ -116,7 +122,7 @@ impl Names {
             sets.entry(key(target, &change.name, change.record_type)).or_insert(set);
         }
         for record in watched() {
-            let set = Set { values: record.old.to_vec(), ttl: TTL, serial: 1 };
+            let set = Set { values: record.old.typical(), ttl: TTL, serial: 1 };
             sets.entry(key(record.target, record.name, record.record_type)).or_insert(set);
         }
         let zones = plan.targets.iter().filter_map(|(id, target)| match target {
@@ -167,10 +173,14 @@ impl Names {
     /// Changes the record of a probe by other means.
     pub(super) fn point(&mut self, now: At, record: WatchedRecord<'_>, to: Side, ttl: Option<u32>) {
         let key = key(record.target, record.name, record.record_type);
-        let values = if to == Side::New { record.new.to_vec() } else { record.old.to_vec() };
+        let values = if to == Side::New { record.new.typical() } else { record.old.typical() };
         if let Some(zone) = self.zones.get_mut(record.target) {
             let ttl = ttl.or_else(|| zone.primary(&key).map(|set| set.ttl)).unwrap_or(TTL);
             zone.set(now, &key, values, ttl);
+            if let Some((old, new)) = record.aaaa {
+                let values = if to == Side::New { new } else { old };
+                zone.set(now, &self::key(record.target, record.name, RecordType::Aaaa), values.typical(), ttl);
+            }
         }
     }
 
@@ -197,12 +207,14 @@ impl Names {
     pub(super) fn shares(&self, record: WatchedRecord<'_>) -> (f64, f64) {
         let Some(zone) = self.zones.get(record.target) else { return (1.0, 0.0) };
         let key = key(record.target, record.name, record.record_type);
+        let wanted = record.new.expected(plain);
+        let is_new = |values: &[String]| wanted.fits(&values.iter().map(|value| plain(value)).collect());
         let (mut old, mut new) = (0.0, 0.0);
         for resolver in &zone.resolvers {
             for cache in &resolver.caches {
                 let weight = 1.0 / resolver.caches.len() as f64;
                 match cache.get(&key) {
-                    Some(cached) if same(&cached.values, record.new) => new += weight,
+                    Some(cached) if is_new(&cached.values) => new += weight,
                     Some(_) => old += weight,
                     None => {}
                 }
@@ -210,7 +222,7 @@ impl Names {
         }
         if old + new <= 0.0 {
             // Without a known resolver, all customers ask the authoritative servers.
-            let is_new = zone.primary(&key).is_some_and(|set| same(&set.values, record.new));
+            let is_new = zone.primary(&key).is_some_and(|set| is_new(&set.values));
             return if is_new { (0.0, 1.0) } else { (1.0, 0.0) };
         }
         (old / (old + new), new / (old + new))
@@ -234,18 +246,33 @@ impl Names {
             let resolvers = zone.resolvers.iter().map(|resolver| &resolver.name);
             Propagation::new(now, stands, servers, resolvers, probe.old_ttl)
         });
-        let side = |values: &[String]| values.iter().map(|value| plain(value)).collect();
-        let sides = Sides { old: side(record.old), new: side(record.new) };
-        let answer = |values: &[String], ttl: Option<i64>| {
+        let aaaa_key = self::key(record.target, record.name, RecordType::Aaaa);
+        let sides = Sides { old: record.old.expected(plain), new: record.new.expected(plain) };
+        let aaaa_sides = record
+            .aaaa
+            .map_or_else(Sides::default, |(old, new)| Sides { old: old.expected(plain), new: new.expected(plain) });
+        let stays = aaaa_sides.stay();
+        let answer = |sides: &Sides, values: &[String], ttl: Option<i64>| {
             let (state, holds_old) = sides.judge(&values.iter().map(|value| plain(value)).collect());
             Answer { holds_old, values: values.join(" "), ttl, ..Answer::without_values(state, "") }
         };
         for (at, (_, records)) in zone.servers.iter().enumerate() {
-            let set = records.get(&key);
-            let values = set.map_or(&[][..], |set| &set.values);
-            let answer = answer(values, set.map(|set| i64::from(set.ttl)));
-            known.authority_said(at, now, Answer { is_authoritative: true, ..answer });
-            if let Some(set) = set {
+            let served = |sides: &Sides, key: &RecordKey| {
+                let set = records.get(key);
+                let values = set.map_or(&[][..], |set| &set.values);
+                let answer = answer(sides, values, set.map(|set| i64::from(set.ttl)));
+                Answer { is_authoritative: true, ..answer }
+            };
+            let mut seen = served(&sides, &key);
+            if record.record_type == RecordType::A {
+                let aaaa = served(&aaaa_sides, &aaaa_key);
+                if record.aaaa.is_some() {
+                    seen = seen.beside(&aaaa, stays);
+                }
+                known.aaaa_said(at, now, aaaa);
+            }
+            known.authority_said(at, now, seen);
+            if let Some(set) = records.get(&key) {
                 known.serial_is(at, set.serial);
             }
         }
@@ -256,13 +283,20 @@ impl Names {
         let samples = times.clamp(1, 60) * usize::from(probe.samples.max(1));
         for (at, resolver) in zone.resolvers.iter().enumerate() {
             for _ in 0..samples {
-                if let Some((cached, ttl, note)) = resolver.answer(now, &key, dice) {
-                    let mut answer = answer(&cached.values, Some(ttl));
+                let mut told = |sides: &Sides, key: &RecordKey| {
+                    let (cached, ttl, note) = resolver.answer(now, key, dice)?;
+                    let mut answer = answer(sides, &cached.values, Some(ttl));
                     if !note.is_empty() && answer.state != AnswerState::New {
                         (answer.state, answer.note) = (AnswerState::Stale, note.to_owned());
                     }
-                    known.resolver_said(at, now, answer);
+                    Some(answer)
+                };
+                let Some(mut seen) = told(&sides, &key) else { continue };
+                if record.aaaa.is_some() {
+                    let Some(aaaa) = told(&aaaa_sides, &aaaa_key) else { continue };
+                    seen = seen.beside(&aaaa, stays);
                 }
+                known.resolver_said(at, now, seen);
             }
         }
         known.reading(now)

@@ -9,7 +9,7 @@ use crate::core::ids::{ProbeId, TargetId};
 use crate::core::kind::spec::WatchedReplication;
 use crate::core::origin::changes;
 use crate::core::plan::{Plan, Work};
-use crate::core::record::DnsChange;
+use crate::core::record::{DnsChange, RecordValues};
 use crate::core::simulate::{Change, Side};
 use crate::core::target::Target;
 
@@ -75,11 +75,14 @@ pub(super) fn databases(plan: &Plan) -> (Option<TargetId>, Option<TargetId>) {
 pub(super) fn side(plan: &Plan, target: &TargetId) -> Option<Side> {
     if let (Some(Target::Http(http)), Some(record)) = (plan.targets.get(target), customers_record(plan)) {
         let address = http.connect.as_deref().and_then(address);
-        let is = |values: &[String]| values.iter().any(|value| value.parse::<IpAddr>().ok() == address);
-        if address.is_some() && is(record.new) {
+        let is = |values: &RecordValues| {
+            let values = values.expected(plain);
+            address.is_some_and(|address| values.has(&address.to_string()))
+        };
+        if is(record.new) {
             return Some(Side::New);
         }
-        if address.is_some() && is(record.old) {
+        if is(record.old) {
             return Some(Side::Old);
         }
     }
@@ -88,6 +91,11 @@ pub(super) fn side(plan: &Plan, target: &TargetId) -> Option<Side> {
         .values()
         .find_map(|probe| probe.kind.sides().into_iter().find(|(_, of)| *of == target).map(|(name, _)| name));
     compared.and_then(by_name).or_else(|| by_name(target.as_str()))
+}
+
+/// An address in its one form, another value as it is.
+fn plain(value: &str) -> String {
+    value.parse::<IpAddr>().map_or_else(|_| value.to_owned(), |address| address.to_string())
 }
 
 fn address(text: &str) -> Option<IpAddr> {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::core::record::ExpectedValues;
+
 /// What one answer says of the record, or why it says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AnswerState {
@@ -83,6 +85,8 @@ pub struct Answer {
     pub note: String,
     /// The instance that answered (NSID, RFC 5001); empty when it was not given.
     pub instance: String,
+    /// What the A records alone say, where the answer is about A and AAAA as one.
+    pub alone: Option<AnswerState>,
     /// Whether the server has it at first hand (the AA bit) and not from a cache.
     pub is_authoritative: bool,
 }
@@ -97,7 +101,45 @@ impl Answer {
             ttl: None,
             note: note.into(),
             instance: String::new(),
+            alone: None,
             is_authoritative: false,
+        }
+    }
+}
+
+impl Answer {
+    /// What this answer about A and one about AAAA say as one: new when both are. `stays` is whether the AAAA records are to
+    /// be the same after the change.
+    #[must_use]
+    pub fn beside(self, aaaa: &Answer, stays: bool) -> Self {
+        use AnswerState::{Mixed, Negative, New, Old, Other, Stale};
+        let as_it_stays = stays && aaaa.state == New;
+        let state = match (self.state, aaaa.state) {
+            (state, _) if !state.tells() => state,
+            (_, state) if !state.tells() => state,
+            (state, _) if as_it_stays => state,
+            (Stale, _) | (_, Stale) => Stale,
+            (New, New) => New,
+            (Old, Old) => Old,
+            (Negative, Negative) => Negative,
+            (New | Old | Mixed, New | Old | Mixed) => Mixed,
+            _ => Other,
+        };
+        let words = |one: &str, other: &str, between: &str| {
+            let parts = [one, other].into_iter().filter(|part| !part.is_empty());
+            parts.collect::<Vec<_>>().join(between)
+        };
+        let note = if aaaa.note.is_empty() { String::new() } else { format!("AAAA: {}", aaaa.note) };
+        let ttl = if as_it_stays { self.ttl } else { self.ttl.zip(aaaa.ttl).map(|(a, aaaa)| a.max(aaaa)) };
+        Self {
+            state,
+            holds_old: self.holds_old || aaaa.holds_old && !stays,
+            values: words(&self.values, &aaaa.values, " "),
+            ttl,
+            note: words(&self.note, &note, "; "),
+            instance: self.instance,
+            alone: Some(self.state),
+            is_authoritative: self.is_authoritative && aaaa.is_authoritative,
         }
     }
 }
@@ -106,25 +148,94 @@ impl Answer {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sides {
     /// Values before the change.
-    pub old: BTreeSet<String>,
+    pub old: ExpectedValues,
     /// Values after the change.
-    pub new: BTreeSet<String>,
+    pub new: ExpectedValues,
 }
 
 impl Sides {
     /// What an answer with these values says, and whether it holds an old value.
     pub fn judge(&self, found: &BTreeSet<String>) -> (AnswerState, bool) {
-        let holds_old = found.iter().any(|value| self.old.contains(value) && !self.new.contains(value));
-        if *found == self.new {
+        let holds = |one: &ExpectedValues, other: &ExpectedValues| {
+            found.iter().any(|value| one.has(value) && !other.has(value))
+        };
+        let holds_old = holds(&self.old, &self.new);
+        if self.new.fits(found) {
             (AnswerState::New, false)
-        } else if *found == self.old {
+        } else if self.old.fits(found) {
             (AnswerState::Old, true)
         } else if found.is_empty() {
             (AnswerState::Negative, false)
-        } else if holds_old && found.iter().any(|value| self.new.contains(value) && !self.old.contains(value)) {
+        } else if holds_old && holds(&self.new, &self.old) {
             (AnswerState::Mixed, true)
         } else {
             (AnswerState::Other, holds_old)
         }
+    }
+
+    /// Whether nothing is to change.
+    pub fn stay(&self) -> bool {
+        self.old == self.new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(state: AnswerState, ttl: i64) -> Answer {
+        let holds_old = matches!(state, AnswerState::Old | AnswerState::Mixed);
+        Answer { holds_old, ttl: Some(ttl), ..Answer::without_values(state, "") }
+    }
+
+    #[test]
+    fn answers_for_a_balanced_name_are_judged_one_by_one() {
+        use AnswerState::{Mixed, Negative, New, Old, Other};
+        let set = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<BTreeSet<_>>();
+        let networks = |networks: &[&str]| networks.iter().map(|network| network.parse().unwrap()).collect();
+        let sides = Sides {
+            old: ExpectedValues::OneOf(set(&["192.0.2.1", "192.0.2.2"])),
+            new: ExpectedValues::Within(networks(&["203.0.113.0/24", "198.51.100.16/28"])),
+        };
+        for (found, state, holds_old) in [
+            (&["203.0.113.9"][..], New, false),
+            (&["203.0.113.9", "198.51.100.17"], New, false),
+            (&["198.51.100.32"], Other, false),
+            (&["203.0.113.9", "198.51.100.32"], Other, false),
+            (&["192.0.2.2"], Old, true),
+            (&["192.0.2.1", "192.0.2.2"], Old, true),
+            (&["192.0.2.1", "192.0.2.3"], Other, true),
+            (&["192.0.2.1", "203.0.113.9"], Mixed, true),
+            (&[], Negative, false),
+            (&["no address"], Other, false),
+        ] {
+            assert_eq!(sides.judge(&set(found)), (state, holds_old), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_new_when_both_of_its_kinds_of_address_are() {
+        use AnswerState::{Mixed, Negative, New, Old, Other, Timeout};
+        for (a, aaaa, stays, both) in [
+            (New, New, false, New),
+            (Old, Old, false, Old),
+            (New, Old, false, Mixed),
+            (Old, New, false, Mixed),
+            (Old, New, true, Old),
+            (New, New, true, New),
+            (New, Other, true, Other),
+            (New, Negative, false, Other),
+            (New, Timeout, false, Timeout),
+            (Timeout, New, true, Timeout),
+        ] {
+            let seen = answer(a, 60).beside(&answer(aaaa, 300), stays);
+            assert_eq!(seen.state, both, "{a:?} beside {aaaa:?}, stays: {stays}");
+            assert_eq!(seen.alone, Some(a));
+        }
+        let left = answer(New, 60).beside(&answer(Old, 300), false);
+        assert!(left.holds_old, "customers with IPv6 still find the old place");
+        assert_eq!(left.ttl, Some(300));
+        let kept = answer(Old, 60).beside(&answer(New, 86_400), true);
+        assert_eq!(kept.ttl, Some(60), "what does not change is waited for by nobody");
     }
 }

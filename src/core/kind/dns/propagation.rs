@@ -28,6 +28,8 @@ struct Newest {
 struct Authority {
     address: String,
     newest: Option<Newest>,
+    /// Its newest answer about AAAA.
+    aaaa: Option<Newest>,
     serial: Option<i64>,
     /// TTL with which it last served an old value, in seconds.
     old_ttl: Option<i64>,
@@ -71,8 +73,13 @@ impl Propagation {
         resolvers: impl IntoIterator<Item = &'a String>,
         old_ttl: Option<Span>,
     ) -> Self {
-        let authority =
-            |address: &String| Authority { address: address.clone(), newest: None, serial: None, old_ttl: None };
+        let authority = |address: &String| Authority {
+            address: address.clone(),
+            newest: None,
+            aaaa: None,
+            serial: None,
+            old_ttl: None,
+        };
         let mut propagation = Self {
             since: now,
             stands,
@@ -118,6 +125,15 @@ impl Propagation {
             Some(false) => self.new_since = None,
             None => {}
         }
+        changed
+    }
+
+    /// Takes in an authoritative server's answer about the AAAA records beside its A records. True when it says something
+    /// else than before.
+    pub fn aaaa_said(&mut self, at: usize, asked: At, answer: Answer) -> bool {
+        let Some(authority) = self.authorities.get_mut(at) else { return false };
+        let changed = differs(authority.aaaa.as_ref(), &answer);
+        authority.aaaa = Some(Newest { asked, answer });
         changed
     }
 
@@ -169,6 +185,26 @@ impl Propagation {
         (!self.authorities.is_empty() && states().all(|state| state == wanted)).then_some(true)
     }
 
+    /// Whether an authoritative server serves the new A records with AAAA records other than the new ones: unknown while one
+    /// is silent and none does.
+    fn aaaa_left_behind(&self, now: At) -> Option<bool> {
+        let at = |authority: &Authority| {
+            let newest = authority.newest.as_ref().filter(|newest| now.since(newest.asked) <= self.stands)?;
+            let a = newest.answer.alone.unwrap_or(newest.answer.state);
+            let aaaa = self.state(now, self.since, authority.aaaa.as_ref());
+            match a {
+                AnswerState::New if aaaa.tells() => Some(aaaa != AnswerState::New),
+                AnswerState::New => None,
+                a => a.tells().then_some(false),
+            }
+        };
+        if self.authorities.iter().all(|authority| authority.aaaa.is_none()) {
+            return None;
+        }
+        let seen: Vec<Option<bool>> = self.authorities.iter().map(at).collect();
+        if seen.contains(&Some(true)) { Some(true) } else { seen.iter().all(Option::is_some).then_some(false) }
+    }
+
     /// The reading that all of this makes at `now`.
     pub fn reading(&self, now: At) -> Value {
         let age = |newest: Option<&Newest>| newest.map(|newest| now.since(newest.asked).0 / 1_000);
@@ -179,12 +215,15 @@ impl Propagation {
             let state = self.state(now, self.since, newest);
             let said = newest.filter(|_| state.tells()).map(|newest| &newest.answer);
             let ttl = said.and_then(|answer| answer.ttl);
+            let aaaa = authority.aaaa.as_ref().filter(|newest| self.state(now, self.since, Some(newest)).tells());
+            let aaaa = aaaa.map_or("", |newest| &newest.answer.values);
             served = served.zip(ttl).map(|(most, ttl)| ttl.max(most));
             authorities.push(Value::map([
                 ("server", authority.address.as_str().into()),
                 ("state", state.as_str().into()),
                 ("values", said.map_or("", |answer| &answer.values).into()),
                 ("ttl", ttl.into()),
+                ("aaaa", aaaa.into()),
                 ("serial", authority.serial.filter(|_| state != AnswerState::Timeout).into()),
                 ("age", age(newest).into()),
                 ("note", newest.map_or("", |newest| &newest.answer.note).into()),
@@ -247,6 +286,7 @@ impl Propagation {
             ("eta", most(|seen| seen.eta).into()),
             ("worst_case", worst_case.into()),
             ("old_ttl_expired", expired.into()),
+            ("aaaa_left_behind", self.aaaa_left_behind(now).into()),
             ("authoritative_missing", missing),
             ("delegation", delegation),
         ])

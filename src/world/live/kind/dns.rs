@@ -73,6 +73,8 @@ enum Heard {
 
 enum Said {
     Answer(Answer),
+    /// What an authoritative server says of the AAAA records beside.
+    Aaaa(Answer),
     Serial(i64),
 }
 
@@ -165,6 +167,7 @@ async fn watch(
                         match (said, server.role) {
                             (Said::Answer(answer), AskedAs::Authority) => known.authority_said(server.at, asked, answer),
                             (Said::Answer(answer), AskedAs::Resolver) => known.resolver_said(server.at, asked, answer),
+                            (Said::Aaaa(answer), _) => known.aaaa_said(server.at, asked, answer),
                             (Said::Serial(serial), _) => known.serial_is(server.at, serial),
                         }
                     }
@@ -208,28 +211,40 @@ async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc
     loop {
         tokio::time::sleep_until(timetable.next()).await;
         let asked = Instant::now();
-        if server.role == AskedAs::Authority && count.is_multiple_of(SERIAL_EVERY) {
+        if server.role == AskedAs::Authority {
             let record = async {
-                say(asked, Said::Answer(asking.wanted.ask(server.address, server.role, asking.limit).await)).await;
+                let seen = asking.wanted.ask(server.address, server.role, asking.limit).await;
+                say(asked, Said::Answer(seen.answer)).await;
+                if let Some(aaaa) = seen.aaaa {
+                    say(asked, Said::Aaaa(aaaa)).await;
+                }
+            };
+            // What nobody asks for must not keep back what they do ask for.
+            let beside = async {
+                if let Some(aaaa) = asking.wanted.ask_unexpected(server.address, asking.limit.min(asking.every)).await {
+                    say(asked, Said::Aaaa(aaaa)).await;
+                }
             };
             let serial = async {
+                if !count.is_multiple_of(SERIAL_EVERY) {
+                    return;
+                }
                 let question = DnsQuestion::new(&asking.zone, Type::SOA, false);
                 let answer = ask(server.address, &question, asking.limit.min(asking.every)).await;
                 if let Some(serial) = answer.ok().as_ref().and_then(serial_of) {
                     say(asked, Said::Serial(serial)).await;
                 }
             };
-            tokio::join!(record, serial);
+            tokio::join!(record, beside, serial);
         } else {
-            let times = if server.role == AskedAs::Resolver { asking.samples } else { 1 };
             let mut questions: FuturesUnordered<_> =
-                (0..times).map(|_| asking.wanted.ask(server.address, server.role, asking.limit)).collect();
+                (0..asking.samples).map(|_| asking.wanted.ask(server.address, server.role, asking.limit)).collect();
             let mut silence = None;
             let mut answered = false;
             loop {
                 tokio::select! {
                     biased;
-                    answer = questions.next() => match answer {
+                    seen = questions.next() => match seen.map(|seen| seen.answer) {
                         Some(answer) if answer.state == AnswerState::Timeout => silence = Some(answer),
                         Some(answer) => {
                             answered = true;

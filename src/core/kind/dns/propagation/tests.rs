@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::core::kind::dns::answer::Sides;
+use crate::core::record::ExpectedValues;
 
 const STANDS: Span = Span(2_000);
 
@@ -65,7 +66,8 @@ fn silence_is_unknown_and_hides_nothing_of_the_others() {
 
 #[test]
 fn every_answer_with_an_old_value_counts_as_old() {
-    let sides = Sides { old: ["1".to_owned()].into(), new: ["2".to_owned()].into() };
+    let sides =
+        Sides { old: ExpectedValues::All(["1".to_owned()].into()), new: ExpectedValues::All(["2".to_owned()].into()) };
     let judge = |values: &[&str]| sides.judge(&values.iter().map(|value| (*value).to_owned()).collect());
     assert_eq!(judge(&["1"]), (Old, true));
     assert_eq!(judge(&["2"]), (New, false));
@@ -73,9 +75,12 @@ fn every_answer_with_an_old_value_counts_as_old() {
     assert_eq!(judge(&["1", "3"]), (Other, true));
     assert_eq!(judge(&["2", "3"]), (Other, false));
     assert_eq!(judge(&[]), (AnswerState::Negative, false));
-    let born = Sides { old: BTreeSet::new(), new: ["2".to_owned()].into() };
+    let born = Sides { old: ExpectedValues::default(), new: ExpectedValues::All(["2".to_owned()].into()) };
     assert_eq!(born.judge(&BTreeSet::new()), (Old, true));
-    let grown = Sides { old: ["1".to_owned()].into(), new: ["1".to_owned(), "2".to_owned()].into() };
+    let grown = Sides {
+        old: ExpectedValues::All(["1".to_owned()].into()),
+        new: ExpectedValues::All(["1".to_owned(), "2".to_owned()].into()),
+    };
     assert_eq!(grown.judge(&["1".to_owned(), "2".to_owned()].into()), (New, false));
 }
 

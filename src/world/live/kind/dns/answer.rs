@@ -9,37 +9,90 @@ use hickory_proto::rr::{Name, RData, RecordType as Type};
 
 use crate::core::kind::DnsProbe;
 use crate::core::kind::dns::answer::{Answer, AnswerState, Sides};
+use crate::core::record::{RecordType, RecordValues};
 use crate::record_data::wire_type;
 use crate::world::live::foreign;
 use crate::world::live::net::dns::answer::{Content, content, extended_errors, in_words, instance, is_stale};
-use crate::world::live::net::dns::value::{expected, text};
+use crate::world::live::net::dns::value::{normal, text};
 use crate::world::live::net::dns::{DnsQuestion, NoAnswer, ask, name};
 
 /// The record that is asked for.
 #[derive(Debug)]
 pub(super) struct AskedRecord {
-    pub name: Name,
-    pub of: Type,
+    name: Name,
+    wanted: WantedValues,
+    aaaa: BesideRecord,
+}
+
+/// One type of record, with its values before and after the change.
+#[derive(Debug)]
+struct WantedValues {
+    of: Type,
     sides: Sides,
+}
+
+/// The AAAA records beside the record.
+#[derive(Debug)]
+enum BesideRecord {
+    /// They count as one with the A records; whether they stay as they are.
+    Counts { values: WantedValues, stays: bool },
+    /// There should be none.
+    Unexpected(WantedValues),
+    /// Nobody asks for them.
+    Irrelevant,
+}
+
+/// What a server says of the record, and of the AAAA records where they count.
+pub(super) struct SeenAnswer {
+    pub answer: Answer,
+    pub aaaa: Option<Answer>,
 }
 
 impl AskedRecord {
     pub(super) fn new(probe: &DnsProbe) -> Result<Self, String> {
-        let side = |values: &[String]| expected(values, probe.record_type);
-        let sides = Sides { old: side(&probe.old), new: side(&probe.new) };
-        Ok(Self { name: name(&probe.name)?, of: wire_type(probe.record_type), sides })
+        let values = |of: RecordType, old: &RecordValues, new: &RecordValues| {
+            let expected = |values: &RecordValues| values.expected(|value| normal(value, of));
+            let sides = Sides { old: expected(old), new: expected(new) };
+            WantedValues { of: wire_type(of), sides }
+        };
+        let aaaa = match &probe.aaaa {
+            _ if probe.record_type != RecordType::A => BesideRecord::Irrelevant,
+            None => BesideRecord::Unexpected(WantedValues { of: Type::AAAA, sides: Sides::default() }),
+            Some(aaaa) => {
+                let values = values(RecordType::Aaaa, &aaaa.old, &aaaa.new);
+                BesideRecord::Counts { stays: values.sides.stay(), values }
+            }
+        };
+        Ok(Self { name: name(&probe.name)?, wanted: values(probe.record_type, &probe.old, &probe.new), aaaa })
     }
 
     /// Asks a server and judges its answer.
-    pub(super) async fn ask(&self, server: SocketAddr, role: AskedAs, limit: Duration) -> Answer {
-        let question = DnsQuestion::new(&self.name, self.of, role == AskedAs::Resolver);
+    pub(super) async fn ask(&self, server: SocketAddr, role: AskedAs, limit: Duration) -> SeenAnswer {
+        let record = self.ask_for(&self.wanted, server, role, limit);
+        let BesideRecord::Counts { values, stays } = &self.aaaa else {
+            return SeenAnswer { answer: record.await, aaaa: None };
+        };
+        let (answer, aaaa) = tokio::join!(record, self.ask_for(values, server, role, limit));
+        SeenAnswer { answer: answer.beside(&aaaa, *stays), aaaa: Some(aaaa) }
+    }
+
+    /// Asks an authoritative server for AAAA records that nobody expects.
+    pub(super) async fn ask_unexpected(&self, server: SocketAddr, limit: Duration) -> Option<Answer> {
+        match &self.aaaa {
+            BesideRecord::Unexpected(values) => Some(self.ask_for(values, server, AskedAs::Authority, limit).await),
+            BesideRecord::Counts { .. } | BesideRecord::Irrelevant => None,
+        }
+    }
+
+    async fn ask_for(&self, wanted: &WantedValues, server: SocketAddr, role: AskedAs, limit: Duration) -> Answer {
+        let question = DnsQuestion::new(&self.name, wanted.of, role == AskedAs::Resolver);
         let answer = match ask(server, &question, limit).await {
             Ok(answer) => answer,
             Err(NoAnswer::Silence(why)) => return Answer::without_values(AnswerState::Timeout, why),
             Err(NoAnswer::Nonsense(why)) => return Answer::without_values(AnswerState::Invalid, why),
         };
         let failed = answer.metadata.response_code == ResponseCode::ServFail;
-        let mut judged = self.judge(&answer, role);
+        let mut judged = self.judge(wanted, &answer, role);
         if failed && role == AskedAs::Resolver {
             // Asking again without validation tells a bad signature from a broken server.
             let unchecked = DnsQuestion { unchecked: true, ..question };
@@ -51,7 +104,7 @@ impl AskedRecord {
         judged
     }
 
-    fn judge(&self, answer: &Message, role: AskedAs) -> Answer {
+    fn judge(&self, wanted: &WantedValues, answer: &Message, role: AskedAs) -> Answer {
         let errors = extended_errors(answer);
         let mut note = in_words(&errors);
         let plain = |state, note: String| Answer { instance: instance(answer), ..Answer::without_values(state, note) };
@@ -69,10 +122,10 @@ impl AskedRecord {
         if role == AskedAs::Authority && !answer.metadata.authoritative {
             return plain(AnswerState::Lame, note);
         }
-        let (state, holds_old, values, ttl) = match content(answer, &self.name, self.of) {
+        let (state, holds_old, values, ttl) = match content(answer, &self.name, wanted.of) {
             Content::Records { data, ttl } => {
                 let found: BTreeSet<String> = data.iter().map(text).collect();
-                let (state, holds_old) = self.sides.judge(&found);
+                let (state, holds_old) = wanted.sides.judge(&found);
                 (state, holds_old, found.into_iter().collect::<Vec<_>>().join(" "), Some(ttl))
             }
             Content::Alias { to, ttl } => {
@@ -80,7 +133,7 @@ impl AskedRecord {
                 (AnswerState::Other, false, format!("CNAME {to}"), Some(ttl))
             }
             Content::Nothing { ttl } => {
-                let (state, holds_old) = self.sides.judge(&BTreeSet::new());
+                let (state, holds_old) = wanted.sides.judge(&BTreeSet::new());
                 (state, holds_old, String::new(), ttl)
             }
             Content::Referral => return plain(AnswerState::Lame, note),
@@ -100,6 +153,7 @@ impl AskedRecord {
             ttl: ttl.map(i64::from),
             note,
             instance: instance(answer),
+            alone: None,
             is_authoritative: answer.metadata.authoritative,
         }
     }

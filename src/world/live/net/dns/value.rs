@@ -20,6 +20,10 @@ pub(in crate::world::live) fn text(data: &RData) -> String {
 
 /// Values of the runbook in the form of [`values`].
 pub(in crate::world::live) fn expected(values: &[String], of: RecordType) -> BTreeSet<String> {
-    let normal = |value: &String| record_data::canonical(of, value).unwrap_or_else(|_| value.trim().to_owned());
-    values.iter().map(|value| foreign::clean(&normal(value))).collect()
+    values.iter().map(|value| normal(value, of)).collect()
+}
+
+/// One value of the runbook in the form of [`text`].
+pub(in crate::world::live) fn normal(value: &str, of: RecordType) -> String {
+    foreign::clean(&record_data::canonical(of, value).unwrap_or_else(|_| value.trim().to_owned()))
 }
