@@ -8,7 +8,7 @@ use tokio_postgres::types::{PgLsn, Type};
 use tokio_postgres::{Client, Row};
 
 /// The answer to a query.
-pub(super) type Asked<T> = Result<T, tokio_postgres::Error>;
+pub(super) type PgResult<T> = Result<T, tokio_postgres::Error>;
 
 /// Slot and walsender: a row with NULLs when nobody reads from the slot, no row when the slot is gone. A role without
 /// `pg_read_all_stats` sees only that a walsender exists.
@@ -104,16 +104,16 @@ pub(super) async fn ask_row(
     client: &Client,
     query: &str,
     params: &[(&(dyn tokio_postgres::types::ToSql + Sync), Type)],
-) -> Asked<Option<Row>> {
+) -> PgResult<Option<Row>> {
     Ok(client.query_typed(query, params).await?.into_iter().next())
 }
 
-pub(super) async fn ask_source(client: &Client, slot: &str) -> Asked<(Option<Slot>, Option<f64>)> {
+pub(super) async fn ask_source(client: &Client, slot: &str) -> PgResult<(Option<Slot>, Option<f64>)> {
     let (slot, position) = tokio::join!(ask_slot(client, slot), ask_position(client));
     Ok((slot?, position?.1))
 }
 
-pub(super) async fn ask_slot(client: &Client, slot: &str) -> Asked<Option<Slot>> {
+pub(super) async fn ask_slot(client: &Client, slot: &str) -> PgResult<Option<Slot>> {
     let Some(row) = ask_row(client, SLOT, &[(&slot, Type::TEXT)]).await? else { return Ok(None) };
     Ok(Some(Slot {
         active: row.try_get("active")?,
@@ -127,14 +127,14 @@ pub(super) async fn ask_slot(client: &Client, slot: &str) -> Asked<Option<Slot>>
 }
 
 /// The write position and the age in seconds of the oldest transaction, `None` for a role that may not see it.
-pub(super) async fn ask_position(client: &Client) -> Asked<(PgLsn, Option<f64>)> {
+pub(super) async fn ask_position(client: &Client) -> PgResult<(PgLsn, Option<f64>)> {
     match ask_row(client, SOURCE, &[]).await? {
         Some(row) => Ok((row.try_get("position")?, row.try_get("oldest")?)),
         None => Ok((PgLsn::from(0), None)),
     }
 }
 
-pub(super) async fn ask_subscription(client: &Client, name: &str) -> Asked<Option<Subscription>> {
+pub(super) async fn ask_subscription(client: &Client, name: &str) -> PgResult<Option<Subscription>> {
     let Some(row) = ask_row(client, SUBSCRIPTION, &[(&name, Type::TEXT)]).await? else { return Ok(None) };
     let (errors, disabling) = if row.try_get::<_, i32>("version")? >= 150_000 {
         match ask_row(client, ERRORS, &[(&name, Type::TEXT)]).await? {
@@ -160,18 +160,18 @@ pub(super) async fn ask_subscription(client: &Client, name: &str) -> Asked<Optio
 }
 
 /// Full names of the tables that these publications of the source offer.
-pub(super) async fn ask_published(client: &Client, publications: &[String]) -> Asked<BTreeSet<String>> {
+pub(super) async fn ask_published(client: &Client, publications: &[String]) -> PgResult<BTreeSet<String>> {
     let rows = client.query_typed(PUBLISHED, &[(&publications, Type::TEXT_ARRAY)]).await?;
     rows.iter().map(|row| row.try_get(0)).collect()
 }
 
 /// Whether a table is part of the subscription of that number.
-pub(super) async fn ask_replicated(client: &Client, subscription: i64, table: &str) -> Asked<bool> {
+pub(super) async fn ask_replicated(client: &Client, subscription: i64, table: &str) -> PgResult<bool> {
     let row = ask_row(client, REPLICATED, &[(&subscription, Type::INT8), (&table, Type::TEXT)]).await?;
     row.map_or(Ok(false), |row| row.try_get(0))
 }
 
-pub(super) async fn ask_beats(client: &Client, query: &str) -> Asked<BTreeMap<String, i64>> {
+pub(super) async fn ask_beats(client: &Client, query: &str) -> PgResult<BTreeMap<String, i64>> {
     let rows = client.query_typed(query, &[]).await?;
     rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get("n")?))).collect()
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::types::PgLsn;
 
 use self::asked::{
-    Asked, SENDERS, STANDBY, Slot, Subscription, ask_position, ask_published, ask_replicated, ask_row, ask_slot,
+    PgResult, SENDERS, STANDBY, Slot, Subscription, ask_position, ask_published, ask_replicated, ask_row, ask_slot,
     ask_source, ask_subscription,
 };
 pub(in crate::world::live) use self::heartbeat::Beater;
@@ -179,7 +179,7 @@ impl Both<'_> {
         let (standby, pulse) = tokio::join!(ask_row(self.target.client(), STANDBY, &[]), memory.heartbeats.look(self));
         let (standby, pulse) = (self.on_target(standby)?, pulse?);
         let standby = standby.ok_or_else(|| Failure::new(format!("{} tells nothing", self.target.place())))?;
-        let read = || -> Asked<_> {
+        let read = || -> PgResult<_> {
             Ok((
                 standby.try_get::<_, bool>("standby")?,
                 standby.try_get::<_, Option<PgLsn>>("replayed")?,
@@ -238,11 +238,11 @@ impl Both<'_> {
         }))
     }
 
-    fn on_source<T>(&self, asked: Asked<T>) -> Result<T, Failure> {
+    fn on_source<T>(&self, asked: PgResult<T>) -> Result<T, Failure> {
         asked.map_err(|err| Failure::new(self.source.explain(&err, &self.shared.secrets)))
     }
 
-    fn on_target<T>(&self, asked: Asked<T>) -> Result<T, Failure> {
+    fn on_target<T>(&self, asked: PgResult<T>) -> Result<T, Failure> {
         asked.map_err(|err| Failure::new(self.target.explain(&err, &self.shared.secrets)))
     }
 }
