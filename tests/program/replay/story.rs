@@ -124,6 +124,8 @@ pub struct Story {
     lines: u64,
     /// Which server answers behind `old`.
     server: u64,
+    /// What `p` and `seen` have counted: numbers that grow, and now and then begin anew.
+    counted: (i64, i64),
     /// Whether every screen is kept, or only those behind decisions.
     thorough: bool,
 }
@@ -175,6 +177,7 @@ impl Story {
             disk: None,
             lines: 0,
             server: 0,
+            counted: (0, 0),
             thorough,
         }
     }
@@ -304,8 +307,15 @@ impl Story {
         let value = match probe {
             "lag" => lag(if well { x / 1_000.0 } else { x }),
             "latency" => latency(x, x / 3.0),
-            "seen" => Value::map([("failed", Value::Int(i64::from(!well))), ("longest_pause_ms", Value::Float(x))]),
-            _ => Value::map([("n", Value::Int(self.rng.random_range(0..100))), ("ok", Value::Bool(well))]),
+            "seen" => {
+                self.counted.1 += i64::from(!well);
+                Value::map([("failed", Value::Int(self.counted.1)), ("longest_pause_ms", Value::Float(x))])
+            }
+            _ => {
+                let reset = self.rng.random_range(0..60) == 0;
+                self.counted.0 = if reset { 0 } else { self.counted.0 + self.rng.random_range(0..4) };
+                Value::map([("n", Value::Int(self.counted.0)), ("ok", Value::Bool(well))])
+            }
         };
         let fails = self.rng.random_range(0..40) == 0;
         let result = if fails { Err(Failure::new("connection refused by 127.0.0.1:1")) } else { Ok(value) };
