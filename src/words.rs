@@ -291,6 +291,9 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
             let what = format!("{}: {} is counted only from here, from {}", step(id), clean(number), baseline.value);
             ("step".to_owned(), what)
         }
+        Fact::CounterReset { step: id, number, reset, .. } => {
+            ("step".to_owned(), format!("{}: {} {reset}; its growth is not known", step(id), clean(number)))
+        }
         Fact::JobStarted { key } => ("job".to_owned(), format!("{} began", job(plan, key))),
         Fact::JobEnded { key, outcome: how, took } => {
             ("job".to_owned(), format!("{}: {} · {took}", job(plan, key), outcome(how)))

@@ -34,6 +34,7 @@ pub(super) fn own_path() -> Result<PathBuf, CliError> {
 
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
     crate::catch_panic::silence_caught_panics();
+    crate::system::descriptors::raise_limit();
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -3,11 +3,13 @@
 //! Readings are many and may be lost, so they are not facts. Gates are judged on the board; what it showed at the
 //! moment of a decision is copied into that decision's facts as evidence.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::evidence::{Assessment, Baselines, Evidence, Term, Verdict};
+use super::counters::Counters;
+use super::evidence::{Assessment, Baseline, Baselines, CounterReset, Evidence, Term, Verdict};
 use super::expr::{Condition, Sight};
 use super::ids::{ProbeId, TargetId};
 use super::plan::{Check, ConditionId, Gate, Guard, Plan, Step};
@@ -26,6 +28,9 @@ pub struct Board {
     /// Measurements that began before this moment are ignored.
     #[serde(default)]
     begun: At,
+    /// The numbers whose growth is counted, by the name that conditions use.
+    #[serde(default, skip_serializing_if = "Counters::is_empty")]
+    counters: Counters,
     /// The servers that answered last.
     #[serde(default, skip_serializing_if = "Servers::is_empty")]
     answered: Servers,
@@ -98,10 +103,17 @@ impl Board {
             probes: BTreeMap::new(),
             runs,
             begun: now,
+            counters: Counters::default(),
             answered: Servers::new(),
             testimony: BTreeMap::new(),
             counted_from: None,
         }
+    }
+
+    /// The board after a time in which nobody looked: as a new one, but counters go on, and a reset is still one.
+    #[must_use]
+    pub fn begun_again(&self, plan: &Plan, now: At) -> Self {
+        Self { counters: self.counters.clone(), ..Self::new(plan, now) }
     }
 
     /// Builds a board that knows only what was recorded of these conditions at `now`; growth would be counted from
@@ -168,6 +180,7 @@ impl Board {
             (Ok(value), None) => {
                 latest.good = Some((reading.tells_of(), value.clone()));
                 latest.failure = None;
+                self.count(plan, run, reading, value);
             }
             (Err(_), None) => {}
         }
@@ -177,6 +190,39 @@ impl Board {
         for id in plan.readers.get(&reading.probe).into_iter().flatten() {
             self.judge(plan, run, now, *id, now);
         }
+    }
+
+    /// Takes in the numbers of a reading whose growth is counted.
+    fn count(&mut self, plan: &Plan, run: &Run, reading: &Reading, value: &Value) {
+        let readers = || plan.readers.get(&reading.probe).into_iter().flatten().filter_map(|id| plan.condition(*id));
+        for condition in readers().filter(|condition| condition.counts()) {
+            for (name, number) in condition.counted_in(&reading.probe, value) {
+                let baselines = || readers().filter_map(|other| run.baselines(other.asker()?)?.get(name));
+                let newest = || baselines().max_by_key(|from| from.at).cloned();
+                self.counters.observe(name, (reading.tells_of(), number, &reading.servers), newest);
+            }
+        }
+    }
+
+    /// The reset of a counted number after what it is counted from was read, if one was seen.
+    pub fn reset_since(&self, number: &str, from: &Baseline) -> Option<&CounterReset> {
+        self.counters.reset_since(number, from)
+    }
+
+    /// What growth is counted from since the asking step began, with the resets since then.
+    fn counted_since<'r>(&self, plan: &Plan, run: &'r Run, id: ConditionId) -> Cow<'r, Baselines> {
+        let Some(baselines) = plan.condition(id).and_then(|condition| run.baselines(condition.asker()?)) else {
+            return Cow::Owned(Baselines::new());
+        };
+        let mut known = Cow::Borrowed(baselines);
+        for (number, from) in baselines.iter().filter(|(_, from)| from.reset.is_none()) {
+            if let Some(reset) = self.reset_since(number, from)
+                && let Some(from) = known.to_mut().get_mut(number)
+            {
+                from.reset = Some(reset.clone());
+            }
+        }
+        known
     }
 
     /// Takes in the readings of a quiet time, in which every measurement up to `now` has seen the same. Only a
@@ -288,8 +334,7 @@ impl Board {
 
     /// Answers a condition on what is known now.
     pub fn assess(&self, plan: &Plan, run: &Run, now: At, id: ConditionId) -> Assessment {
-        let nothing = Baselines::new();
-        self.assess_from(plan, now, id, counted_since(plan, run, id).unwrap_or(&nothing))
+        self.assess_from(plan, now, id, &self.counted_since(plan, run, id))
     }
 
     /// The same without its reasons.
@@ -297,10 +342,9 @@ impl Board {
         if let Some((told, _)) = self.testimony.get(&id) {
             return told.verdict;
         }
-        let nothing = Baselines::new();
-        let baselines = counted_since(plan, run, id).unwrap_or(&nothing);
+        let baselines = self.counted_since(plan, run, id);
         let sight = |probe: &ProbeId| self.sight(plan, now, probe);
-        plan.condition(id).map_or(Verdict::Unknown, |condition| condition.verdict(&sight, baselines))
+        plan.condition(id).map_or(Verdict::Unknown, |condition| condition.verdict(&sight, &baselines))
     }
 
     fn assess_from(&self, plan: &Plan, now: At, id: ConditionId, baselines: &Baselines) -> Assessment {
@@ -459,9 +503,4 @@ impl Board {
 /// Names the gate that asks for a fresh reading of a number whose growth a step counts.
 pub fn counting(number: &str) -> String {
     format!("counting {number}")
-}
-
-/// What growth is counted from since the asking step began.
-fn counted_since<'r>(plan: &Plan, run: &'r Run, id: ConditionId) -> Option<&'r Baselines> {
-    run.baselines(plan.condition(id)?.asker()?)
 }

@@ -93,6 +93,40 @@ pub struct Baseline {
     pub value: Value,
     /// When it was read.
     pub at: At,
+    /// The newest time since then at which counting was seen to begin anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset: Option<CounterReset>,
+}
+
+impl Baseline {
+    /// A number that was read at this moment.
+    pub fn new(value: Value, at: At) -> Self {
+        Self { value, at, reset: None }
+    }
+}
+
+/// A number that was counted anew between two readings. What was counted before is lost, so that growth over this moment is
+/// not known, however far the number comes afterwards.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CounterReset {
+    /// The moment that the first reading after it describes.
+    pub at: At,
+    /// The number in the reading before.
+    pub from: Value,
+    /// The number in the first reading after it.
+    pub to: Value,
+}
+
+impl fmt::Display for CounterReset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, from, to } = self;
+        match from.number().zip(to.number()) {
+            Some((from_number, to_number)) if to_number < from_number => {
+                write!(f, "went back from {from} to {to} at {}: it was reset", at.utc())
+            }
+            _ => write!(f, "comes from another server since {}: {to} after {from}", at.utc()),
+        }
+    }
 }
 
 /// Numbers that growth is counted from, by the name conditions use: `customers.failed`.

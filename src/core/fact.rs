@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::durations::Durations;
-use super::evidence::{Baseline, Baselines, Evidence};
+use super::evidence::{Baseline, Baselines, CounterReset, Evidence};
 use super::ids::{Attempt, StepId, TargetId, Who};
 use super::job::{Adoption, JobKey, Outcome};
 use super::server::ServerIdentity;
@@ -105,6 +105,17 @@ pub enum Fact {
         number: String,
         /// Its first reading.
         baseline: Baseline,
+    },
+    /// A number whose growth is counted was reset, so that its growth is not known to this attempt any more.
+    CounterReset {
+        /// Which step.
+        step: StepId,
+        /// Whether the step is being taken back.
+        undo: bool,
+        /// The number, as conditions name it.
+        number: String,
+        /// What was seen.
+        reset: CounterReset,
     },
     /// A job is about to begin. It may have had an effect from here on.
     JobStarted {
@@ -393,6 +404,7 @@ impl Fact {
             Fact::DriverLeft { .. } => "driver_left",
             Fact::StepStarted { .. } => "step_started",
             Fact::BaselineTaken { .. } => "baseline_taken",
+            Fact::CounterReset { .. } => "counter_reset",
             Fact::JobStarted { .. } => "job_started",
             Fact::JobEnded { .. } => "job_ended",
             Fact::ItemAcknowledged { .. } => "item_acknowledged",
@@ -448,6 +460,7 @@ impl Fact {
         match self {
             Fact::StepStarted { step, .. }
             | Fact::BaselineTaken { step, .. }
+            | Fact::CounterReset { step, .. }
             | Fact::ItemAcknowledged { step, .. }
             | Fact::StopRequested { step, .. }
             | Fact::SoakInterrupted { step, .. }

@@ -14,6 +14,7 @@
 pub mod action;
 mod answers;
 pub mod board;
+mod counters;
 pub mod customers;
 pub mod decide;
 pub mod document;

@@ -1,5 +1,7 @@
 //! What happens by itself: jobs end, checks come true, guards break, deadlines pass.
 
+use std::collections::BTreeMap;
+
 use super::action::{Action, Kept, Wait};
 use super::board::Board;
 use super::evidence::{Evidence, Verdict, shut_sentence};
@@ -10,7 +12,7 @@ use super::input::{Decision, Effect};
 use super::job::{Adoption, Direction, JobKey, Outcome};
 use super::plan::{Guard, Plan, Step};
 use super::server::ServerIdentity;
-use super::state::{Run, Running, StepProgress};
+use super::state::{Course, Run, Running, StepProgress};
 use super::time::{At, Span};
 
 /// The facts and the effect that begin a job. Only what leaves the program is an effect.
@@ -284,7 +286,7 @@ pub(super) fn tick(plan: &Plan, run: &Run, board: &Board, now: At) -> Decision {
         target: target.clone(),
         identity: identity.clone(),
     };
-    let facts: Vec<Fact> = board.unmet(run).map(met).collect();
+    let facts: Vec<Fact> = board.unmet(run).map(met).chain(counters_reset(plan, run, board)).collect();
     if !facts.is_empty() {
         return Decision { facts, effects: Vec::new() };
     }
@@ -323,6 +325,34 @@ fn baseline_known(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -
     let taken = |(number, baseline)| Fact::BaselineTaken { step: step.id.clone(), undo, number, baseline };
     let facts: Vec<Fact> = new.map(taken).collect();
     (!facts.is_empty()).then(|| Decision { facts, effects: Vec::new() })
+}
+
+/// Numbers that were reset since an attempt began that may still ask for their growth. Each is recorded once: the board forgets
+/// it with the cockpit.
+fn counters_reset(plan: &Plan, run: &Run, board: &Board) -> Vec<Fact> {
+    let mut found = BTreeMap::new();
+    for asker in plan.counting.iter().filter_map(|id| plan.condition(*id)?.asker()) {
+        let step = run.step(&asker.step);
+        let asks = match step.phase {
+            StepProgress::Running(_)
+            | StepProgress::Verifying { .. }
+            | StepProgress::InDoubt { .. }
+            | StepProgress::Failed { .. } => matches!(step.course, Course::TakingBack { .. }) == asker.undo,
+            StepProgress::Pending
+            | StepProgress::Done { .. }
+            | StepProgress::Skipped { .. }
+            | StepProgress::Undone { .. } => false,
+        };
+        let baselines = run.baselines(asker).into_iter().flatten();
+        for (number, baseline) in baselines.filter(|(_, baseline)| asks && baseline.reset.is_none()) {
+            if let Some(reset) = board.reset_since(number, baseline) {
+                let (step, undo, number) = (asker.step.clone(), asker.undo, number.clone());
+                let key = (step.clone(), undo, number.clone());
+                found.insert(key, Fact::CounterReset { step, undo, number, reset: reset.clone() });
+            }
+        }
+    }
+    found.into_values().collect()
 }
 
 fn broken<'a>(plan: &Plan, run: &Run, board: &Board, now: At, step: &'a Step) -> Option<(&'a Guard, Evidence)> {

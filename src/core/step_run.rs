@@ -228,6 +228,12 @@ impl StepRun {
                 let baselines = if *undo { &mut self.undo_baselines } else { &mut self.baselines };
                 baselines.insert(number.clone(), baseline.clone());
             }
+            Fact::CounterReset { undo, number, reset, .. } => {
+                let baselines = if *undo { &mut self.undo_baselines } else { &mut self.baselines };
+                if let Some(baseline) = baselines.get_mut(number) {
+                    baseline.reset = Some(reset.clone());
+                }
+            }
             Fact::UndoStarted { attempt, baselines, .. } => {
                 self.undo_baselines.clone_from(baselines);
                 self.undo_attempt = *attempt;

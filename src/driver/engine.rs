@@ -327,7 +327,7 @@ impl<W: World> Engine<W> {
 
     fn forget_the_board(&mut self, now: At, what: String) {
         self.queue.refuse_operator(now, &Refusal::PictureChanged { what });
-        let board = Board::new(self.view.plan(), now);
+        let board = self.view.board().begun_again(self.view.plan(), now);
         self.view.update(now, ViewEvent::Board(board));
         self.journal.new_board(now, self.view.board());
     }

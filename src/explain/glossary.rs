@@ -79,7 +79,7 @@ pub const GLOSSARY: &[(&str, &str)] = &[
     ),
     (
         "increase",
-        "`increase(PROBE.FIELD)`: how much a number has grown since the step was started; for an undo, since the undo was. Without a start value or a fresh reading it is UNKNOWN. Gates cannot use it.",
+        "`increase(PROBE.FIELD)`: how much a number has grown since the step was started; for an undo, since the undo was. Without a start value or a fresh reading, and once the number has gone back, it is UNKNOWN. Gates cannot use it.",
     ),
     (
         "journal",

@@ -85,9 +85,10 @@ impl Question<'_> {
                 (RecordedRequest::Undo { step, by, typed }, Ground::Evidence(Vec::new(), baselines))
             }
             Fact::TakenBackByHand { step, by, reason } => (RecordedRequest::ByHand { step, by, reason }, Ground::Bare),
-            Fact::BaselineTaken { .. } | Fact::SoakContinued { .. } | Fact::ServerMet { .. } => {
-                (input(Input::Tick), Ground::Readings)
-            }
+            Fact::BaselineTaken { .. }
+            | Fact::CounterReset { .. }
+            | Fact::SoakContinued { .. }
+            | Fact::ServerMet { .. } => (input(Input::Tick), Ground::Readings),
             Fact::SoakInterrupted { step, since, evidence, .. } => {
                 let evidence = of_guards(self.plan, &step, evidence);
                 (input(Input::Tick), Ground::Soak(step, evidence, since))

@@ -290,6 +290,7 @@ fn follows(fact: &Fact) -> bool {
             | Fact::RehearsalsChecked { .. }
             | Fact::DurationsMeasured { .. }
             | Fact::BaselineTaken { .. }
+            | Fact::CounterReset { .. }
             | Fact::LeftInDoubt { .. }
             | Fact::JobStarted { .. }
             | Fact::JobEnded { .. }

@@ -380,6 +380,7 @@ fn taken_together(first: &Recorded, rest: &[Recorded]) -> usize {
                 fact,
                 Fact::JobStarted { .. }
                     | Fact::BaselineTaken { .. }
+                    | Fact::CounterReset { .. }
                     | Fact::StepFailed { .. }
                     | Fact::StepUndone { .. }
                     | Fact::UndoFailed { .. }

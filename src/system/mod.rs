@@ -2,5 +2,6 @@
 //! asks which system it runs on, so that a port to another one finds everything here.
 
 pub mod clock;
+pub mod descriptors;
 pub mod process;
 pub mod terminal;

@@ -185,10 +185,20 @@ impl Condition {
             let probes = |name: &str| readings.get(name).copied();
             let none = Baselines::new();
             if let Ok(value) = Scope::new(&probes, &none).value(node) {
-                found.insert(name.clone(), Baseline { value: value.into_owned(), at });
+                found.insert(name.clone(), Baseline::new(value.into_owned(), at));
             }
         }
         found
+    }
+
+    /// The numbers it counts the growth of that this reading of a probe has.
+    pub fn counted_in<'c>(&'c self, probe: &'c ProbeId, reading: &'c Value) -> impl Iterator<Item = (&'c str, Value)> {
+        self.counted.iter().filter(|(_, node)| node.reads(probe.as_str())).filter_map(move |(name, node)| {
+            let probes = |of: &str| (of == probe.as_str()).then_some(reading);
+            let none = Baselines::new();
+            let value = Scope::new(&probes, &none).value(node).ok()?.into_owned();
+            Some((name.as_str(), value))
+        })
     }
 
     /// Answers the expression. Missing, stale or failing readings and `null` values make a term UNKNOWN, and so does

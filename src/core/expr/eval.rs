@@ -234,13 +234,16 @@ impl<'s, 'v> Scope<'s, 'v> {
         }
     }
 
-    /// How much a number has grown. A number that has shrunk was reset, so its growth is unknown; and so is that of a
-    /// number beside which `counted_since` says that its counting began after the baseline was read.
+    /// How much a number has grown. One that went back since its baseline was reset, so its growth is unknown; and so is
+    /// that of a number beside which `counted_since` says that its counting began after the baseline was read.
     fn increase(&mut self, of: &'s ExprNode, name: &str) -> Answer<'v> {
         let present = self.value(of)?;
         let Some(baseline) = self.baselines.get(name) else {
             return Err(UnknownReason(format!("{name} is not counted yet")));
         };
+        if let Some(reset) = &baseline.reset {
+            return Err(UnknownReason(format!("{name} {reset}")));
+        }
         if let ExprKind::Field(record, _) = &of.kind
             && let Value::Map(fields) = &*self.value(record)?
             && let Some(Value::Int(since)) = fields.get(COUNTED_SINCE)

@@ -117,7 +117,7 @@ fn judged<'a>(condition: &Condition, sight: &dyn Fn(&ProbeId) -> Sight<'a>, base
 fn grown(then: Option<i64>, now: Option<i64>) -> Assessment {
     let condition = Condition::compile("increase(lag.bytes) == 0", &shapes()).unwrap();
     let reading = Value::map([("bytes", Value::from(now))]);
-    let from = |then| ("lag.bytes".to_owned(), Baseline { value: Value::Int(then), at: At(7_443_000) });
+    let from = |then| ("lag.bytes".to_owned(), Baseline::new(Value::Int(then), At(7_443_000)));
     judged(&condition, &|_| Sight::Fresh { value: &reading, age: Span::ZERO }, &then.map(from).into_iter().collect())
 }
 
@@ -143,7 +143,7 @@ fn what_is_counted_only_since_after_the_baseline_has_not_grown_by_nothing() {
     let counted = |since: i64| {
         let condition = Condition::compile("increase(lag.bytes) == 0", &shapes()).unwrap();
         let reading = Value::map([("bytes", Value::Int(0)), ("counted_since", Value::Int(since))]);
-        let baseline = Baseline { value: Value::Int(0), at: At(7_443_000) };
+        let baseline = Baseline::new(Value::Int(0), At(7_443_000));
         let baselines = Baselines::from([("lag.bytes".to_owned(), baseline)]);
         judged(&condition, &|_| Sight::Fresh { value: &reading, age: Span::ZERO }, &baselines)
     };
@@ -158,7 +158,7 @@ fn a_baseline_is_only_taken_from_a_fresh_reading() {
     let condition = Condition::compile("increase(lag.bytes) == 0", &shapes()).unwrap();
     let reading = Value::map([("bytes", Value::Int(41))]);
     let fresh = Sight::Fresh { value: &reading, age: Span(250) };
-    let from = Baseline { value: Value::Int(41), at: At(9_750) };
+    let from = Baseline::new(Value::Int(41), At(9_750));
     assert_eq!(condition.baselines(At(10_000), &|_| fresh), Baselines::from([("lag.bytes".to_owned(), from)]));
     let null = Value::map([("bytes", Value::Null)]);
     let gaps = [Sight::Missing, Sight::Stale { age: Span(1) }, Sight::Fresh { value: &null, age: Span::ZERO }];

@@ -19,6 +19,7 @@ mod kind;
 mod net;
 mod schedule;
 mod secrets;
+mod suspensions;
 mod watching;
 
 pub use net::dns::system::SystemDns;
@@ -29,6 +30,7 @@ use self::jobs::outbox::Outbox;
 use self::kind::JobContext;
 use self::net::pg;
 use self::secrets::Secrets;
+use self::suspensions::Suspensions;
 use super::{World, WorldEvent, shape};
 use crate::catch_panic::catch_panic;
 use crate::clock::Clock;
@@ -116,6 +118,7 @@ struct Shared {
     secrets: Secrets,
     databases: pg::Databases,
     outbox: Outbox,
+    suspensions: Suspensions,
     /// The text of the baseline that a probe is judged against.
     baselines: BTreeMap<ProbeId, Arc<str>>,
     /// Receives every single request that was measured, when the caller wants them.

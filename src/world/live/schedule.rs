@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::Rng as _;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::error;
+use tracing::{error, info};
 
 use super::Shared;
 use super::kind::{Measure, watch_probe};
@@ -18,17 +18,23 @@ use crate::core::reading::Failure;
 /// Longest time until every probe has been asked for the first time.
 const SPREAD: Duration = Duration::from_secs(1);
 
+/// How often a measurement is made anew because this program did not run meanwhile. A machine that is short of time all the time
+/// still gives readings.
+const MEASURED_AGAIN: u32 = 2;
+
 /// Ticks at fixed instants. Ticks that were missed are skipped, never made up for.
 #[derive(Debug)]
 pub(super) struct Timetable {
     next: Instant,
     every: Duration,
+    /// Ticks that were skipped since they were last asked for.
+    skipped: u64,
 }
 
 impl Timetable {
     /// Ticks at `first`, `first + every` and so on.
     pub(super) fn new(first: Instant, every: Duration) -> Self {
-        Self { next: first, every: every.max(Duration::from_millis(1)) }
+        Self { next: first, every: every.max(Duration::from_millis(1)), skipped: 0 }
     }
 
     /// The next tick that was not missed by a whole interval.
@@ -36,9 +42,15 @@ impl Timetable {
         let late = Instant::now().saturating_duration_since(self.next);
         let skipped = u32::try_from(late.as_nanos() / self.every.as_nanos().max(1)).unwrap_or(u32::MAX);
         self.next += self.every.saturating_mul(skipped);
+        self.skipped = self.skipped.saturating_add(skipped.into());
         let tick = self.next;
         self.next += self.every;
         tick
+    }
+
+    /// How many ticks were skipped since the last call.
+    pub(super) fn take_skipped(&mut self) -> u64 {
+        std::mem::take(&mut self.skipped)
     }
 
     /// The tick after the newest one.
@@ -49,6 +61,9 @@ impl Timetable {
 
 /// Starts every probe, spread over its interval so that they do not fire together.
 pub(super) fn start(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
+    shared.suspensions.begin();
+    let looking = Arc::clone(shared);
+    tasks.spawn(async move { looking.suspensions.watch().await });
     let count = u32::try_from(shared.probes.len().max(1)).unwrap_or(u32::MAX);
     let now = Instant::now();
     for (place, (id, probe)) in (0_u32..).zip(&shared.probes) {
@@ -91,11 +106,25 @@ pub(super) async fn on_timetable<T: Measure>(shared: Arc<Shared>, id: ProbeId, p
     loop {
         let tick = timetable.next();
         tokio::time::sleep_until(tick).await;
-        // A tick may be past already when the measurement before it took longer than the interval. Each has its whole limit.
-        let begun = tick.max(Instant::now());
-        let result = match tokio::time::timeout_at(begun + limit, kind.measure(&shared, limit, &mut memory)).await {
-            Ok(result) => result,
-            Err(_) => Err(Failure::new(format!("no answer from {} within {}", probe.kind.asked(), probe.limit))),
+        let mut again = 0;
+        let (begun, result) = loop {
+            // A tick may be past already when the measurement before it took longer than the interval. Each has its whole
+            // limit.
+            let begun = tick.max(Instant::now());
+            let result = match tokio::time::timeout_at(begun + limit, kind.measure(&shared, limit, &mut memory)).await {
+                Ok(result) => result,
+                Err(_) => Err(Failure::new(format!("no answer from {} within {}", probe.kind.asked(), probe.limit))),
+            };
+            // What was seen or missed while this program did not run says nothing of the other side: it is measured again.
+            match shared.suspensions.since(begun.into_std()) {
+                None => break (begun, result),
+                Some(suspension) if again >= MEASURED_AGAIN => {
+                    let why = |_| Failure::new(format!("not measured: {}", suspension.told()));
+                    break (begun, result.map_err(why));
+                }
+                Some(suspension) => info!(probe = %id, why = %suspension.told(), "measured again"),
+            }
+            again += 1;
         };
         let told = result.and_then(|seen| kind.as_of(&seen, &memory).map(|as_of| (seen, as_of)));
         let (result, as_of) = match told {
@@ -135,6 +164,7 @@ mod tests {
         let first = Instant::now() - every * 3 - every / 2;
         let mut timetable = Timetable::new(first, every);
         assert_eq!(timetable.next(), first + every * 3, "late, but measured from its own instant");
+        assert_eq!((timetable.take_skipped(), timetable.take_skipped()), (3, 0));
         assert_eq!(timetable.peek(), first + every * 4);
         assert_eq!(timetable.next(), first + every * 4);
     }

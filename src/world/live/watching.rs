@@ -9,6 +9,7 @@ use tracing::info;
 use super::jobs::outbox::Outbox;
 use super::net::pg;
 use super::secrets::Secrets;
+use super::suspensions::Suspensions;
 use super::{LiveError, LiveOptions, MeasuredRequest, Shared, schedule};
 use crate::core::action::Action;
 use crate::core::ids::TargetId;
@@ -65,6 +66,7 @@ impl Watching {
             secrets: Secrets::new(plan.secrets.clone()),
             databases: pg::Databases::new(databases),
             outbox: Outbox::default(),
+            suspensions: Suspensions::new(),
             baselines: plan.baselines.clone(),
             requests,
             options,

@@ -1,7 +1,7 @@
 //! Later attempts, guards, soaks, stops and pauses, with one example each.
 
 use gonogo::core::evidence::shut_sentence;
-use gonogo::core::fact::{Fact, Finding};
+use gonogo::core::fact::{Fact, Finding, Recorded};
 use gonogo::core::ids::Attempt;
 use gonogo::core::input::{Command, Confirmation, Decision, Effect, Input};
 use gonogo::core::job::{Direction, JobKey, Outcome};
@@ -181,6 +181,47 @@ fn growth_is_counted_anew_by_every_try() {
     bench.crash(Span(2_000));
     bench.read(44, true);
     assert!(matches!(bench.phase("copy"), StepProgress::Done { .. }), "{:?}", bench.phase("copy"));
+}
+
+#[test]
+fn growth_over_a_reset_is_not_known_however_far_the_number_comes_afterwards() {
+    let mut bench = Bench::of(RUNBOOK);
+    bench.read(41, true);
+    bench.start("copy").unwrap();
+    bench.ends("copy", true);
+    bench.read(43, true);
+    bench.read(2, true);
+    let resets = |bench: &Bench| {
+        let reset = |recorded: &&Recorded| matches!(recorded.fact, Fact::CounterReset { .. });
+        bench.facts.iter().filter(reset).count()
+    };
+    assert_eq!(resets(&bench), 1);
+    // It reads as at the start of the step, also in a cockpit that has not seen the reset itself.
+    bench.read(41, true);
+    bench.crash(Span(1_000));
+    bench.read(41, true);
+    bench.wait(6_000);
+    let StepProgress::Failed { why, .. } = bench.phase("copy") else { panic!("{:?}", bench.phase("copy")) };
+    let why = failure_cause(why);
+    assert!(why.contains("customers.failed went back from 43 to 2 at 02:00:00: it was reset"), "{why}");
+    assert_eq!(resets(&bench), 1);
+    // The next attempt counts from after it.
+    bench.start("copy").unwrap();
+    bench.ends("copy", true);
+    bench.read(41, true);
+    assert!(matches!(bench.phase("copy"), StepProgress::Done { .. }), "{:?}", bench.phase("copy"));
+}
+
+#[test]
+fn a_reset_that_a_new_cockpit_sees_first_is_kept_too() {
+    let mut bench = Bench::of(RUNBOOK);
+    bench.read(41, true);
+    bench.start("copy").unwrap();
+    bench.crash(Span(1_000));
+    bench.read(3, true);
+    bench.read(41, true);
+    let reset = bench.facts.iter().any(|recorded| matches!(recorded.fact, Fact::CounterReset { .. }));
+    assert!(reset, "{:?}", bench.facts);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use gonogo::core::status::{picture, unmet};
 use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 
-use super::oracle::{Oracle, Round, Seen, grows};
+use super::oracle::{Oracle, Round, grows};
 
 /// How often things happened over all cases, since a rule that was never exercised is not proven.
 #[derive(Debug, Default)]
@@ -113,7 +113,7 @@ impl<'a> Harness<'a> {
             board: Board::new(plan, now),
             now,
             facts: Vec::new(),
-            oracle: Oracle { seen: Vec::new(), rounds, baselines: BTreeMap::new() },
+            oracle: Oracle { begun: now, rounds, ..Oracle::default() },
             replayed: Run::default(),
             in_world: BTreeSet::new(),
             starts: BTreeMap::new(),
@@ -151,7 +151,7 @@ impl<'a> Harness<'a> {
         self.pass(1);
         self.drain();
         self.board.observe(self.plan, &self.run, self.now, &reading);
-        self.oracle.seen.push(Seen { arrived: self.now, reading });
+        self.oracle.see(self.now, reading);
         self.drain();
     }
 
@@ -242,10 +242,7 @@ impl<'a> Harness<'a> {
                 _ => false,
             };
             for source in self.growth(step).into_iter().filter(|_| running && self.run.ended.is_none()) {
-                if !self.oracle.baselines.contains_key(&source)
-                    && let Some(number) = self.oracle.number(self.now, &source)
-                {
-                    self.oracle.baselines.insert(source, number);
+                if !self.oracle.baselines.contains_key(&source) && self.oracle.count(self.now, &source).is_some() {
                     self.counts.add("counted late");
                 }
             }
@@ -263,7 +260,7 @@ impl<'a> Harness<'a> {
         assert_eq!(self.run, before, "the facts tell another run");
         self.pass(away.0);
         self.board = Board::new(self.plan, self.now);
-        self.oracle.seen.clear();
+        self.oracle.forget(self.now);
         self.looked.clear();
         self.adopting.clear();
         self.epoch += 1;
@@ -662,7 +659,10 @@ impl<'a> Harness<'a> {
             Fact::BaselineTaken { step, number, baseline, .. } => {
                 let sources = self.growth(self.plan.step(step).unwrap());
                 let source = sources.iter().find(|source| source.contains(number.as_str())).unwrap();
-                assert_eq!(Some(&baseline.value), self.oracle.baselines.get(source).copied().map(Value::Int).as_ref());
+                assert_eq!(
+                    Some(&baseline.value),
+                    self.oracle.baselines.get(source).map(|from| Value::Int(from.0)).as_ref()
+                );
             }
             Fact::JobStarted { key } => self.job_begins(key),
             Fact::JobEnded { key, outcome, .. } => {
@@ -756,10 +756,7 @@ impl<'a> Harness<'a> {
         }
         self.sections.insert(step.clone(), Section::default());
         for source in self.growth(self.plan.step(step).unwrap()) {
-            self.oracle.baselines.remove(&source);
-            if let Some(number) = self.oracle.number(self.now, &source) {
-                self.oracle.baselines.insert(source, number);
-            }
+            self.oracle.count(self.now, &source);
         }
     }
 

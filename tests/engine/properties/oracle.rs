@@ -1,6 +1,6 @@
 //! The oracle of the tests: it judges the raw readings again, independently of the core and in the simplest way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gonogo::core::reading::Reading;
 use gonogo::core::time::{At, Span};
@@ -23,10 +23,16 @@ pub struct Round {
 /// Every reading of this cockpit, in the order of arrival, and what says how long each probe's stay good.
 #[derive(Clone, Debug, Default)]
 pub struct Oracle {
+    /// When this cockpit began: measurements from before do not count.
+    pub begun: At,
     pub seen: Vec<Seen>,
     pub rounds: BTreeMap<String, Round>,
     /// What the expressions that ask for growth count from.
-    pub baselines: BTreeMap<String, i64>,
+    pub baselines: BTreeMap<String, (i64, At)>,
+    /// The newest value of each number since this cockpit began, and the moment of its reading.
+    pub counted: BTreeMap<String, (i64, At)>,
+    /// The expressions whose number has gone back since their baseline was read.
+    pub reset: BTreeSet<String>,
 }
 
 /// The probe whose number's growth an expression asks for.
@@ -35,6 +41,46 @@ pub fn grows(source: &str) -> Option<&str> {
 }
 
 impl Oracle {
+    /// Takes in a reading. A number that went back is known to have been reset until counting begins anew.
+    pub fn see(&mut self, arrived: At, reading: Reading) {
+        if reading.at < self.begun {
+            return;
+        }
+        let newer = self.newest(arrived, reading.probe.as_str()).is_none_or(|known| known.at <= reading.at);
+        let number = match &reading.result {
+            Ok(Value::Map(map)) => map.get("n").and_then(Value::int),
+            _ => None,
+        };
+        if let Some(number) = number.filter(|_| newer) {
+            let probe = reading.probe.as_str().to_owned();
+            for (source, baseline) in self.baselines.iter().filter(|(source, _)| grows(source) == Some(&probe)) {
+                let before = self.counted.get(&probe).filter(|before| before.1 >= baseline.1).unwrap_or(baseline);
+                if reading.at > baseline.1 && number < before.0 {
+                    self.reset.insert(source.clone());
+                }
+            }
+            self.counted.insert(probe, (number, reading.at));
+        }
+        self.seen.push(Seen { arrived, reading });
+    }
+
+    /// Begins to count for an expression, from the present reading of its number.
+    pub fn count(&mut self, now: At, source: &str) -> Option<i64> {
+        self.baselines.remove(source);
+        self.reset.remove(source);
+        let number = self.number(now, source)?;
+        let at = self.newest(now, grows(source)?)?.at;
+        self.baselines.insert(source.to_owned(), (number, at));
+        Some(number)
+    }
+
+    /// Another cockpit takes over: what was read before is not known to it.
+    pub fn forget(&mut self, now: At) {
+        self.begun = now;
+        self.seen.clear();
+        self.counted.clear();
+    }
+
     /// The last moment at which a reading is not stale: two rounds after the end of its measurement, of which no more
     /// counts than its limit. A round is an interval, or a measurement that is longer, and no less than a second.
     fn last_good_moment(&self, reading: &Reading) -> At {
@@ -67,8 +113,9 @@ impl Oracle {
             |probe: &str| self.field(now, probe, "x").and_then(|value| value.number()).filter(|x| x.is_finite());
         let yes = |probe: &str| self.field(now, probe, "ok").and_then(|value| value.bool());
         let growth = |probe: &str| {
-            let grown = int(probe)? - self.baselines.get(source)?;
-            (grown >= 0).then_some(grown)
+            let (from, _) = self.baselines.get(source)?;
+            let grown = int(probe)? - from;
+            (grown >= 0 && !self.reset.contains(source)).then_some(grown)
         };
         match source {
             "increase(p.n) < 5" => growth("p").map(|n| n < 5),

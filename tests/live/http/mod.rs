@@ -6,6 +6,7 @@ mod expect;
 mod nginx;
 mod profile;
 mod secure;
+mod unmeasured;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

@@ -23,6 +23,11 @@ use crate::core::value::{Field, Shape};
 /// the limit, and requests in flight that have waited longer than most, count with the time they waited. A request that
 /// has been in flight for a second, and for twice as long as 99 of 100 successes of the window took, counts as failed until
 /// it is answered.
+///
+/// A request that says nothing of the service is not measured, and neither a failure nor slow: one that was due or in flight
+/// while gonogo itself did not run (stopped, or on a machine that slept), and one that could not be sent because no file descriptor
+/// was left here. It is counted in `total.not_measured`. While the newest request is such a one there are no figures, so that older
+/// ones do not pass for present ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HttpProbe {
     /// The sides to compare, by name (`old`, `new`): each is an `http` target.
@@ -440,7 +445,7 @@ fn profile_field(name: &str, requests: &[&str]) -> Field {
 }
 
 fn side_field(name: &str) -> Field {
-    let none = "nothing in the window was a success";
+    let none = "nothing in the window was a success, or the newest request was not measured";
     let percentile = |name: &str, doc| Field::new(name, Shape::Float, doc).unit("milliseconds").null(none);
     let part = |name: &str, doc, null| Field::new(name, Shape::Float, doc).unit("milliseconds").null(null);
     let kept = "there is none: no new connection was made";
@@ -453,10 +458,16 @@ fn side_field(name: &str) -> Field {
     ];
     let total = vec![
         Field::new("requests", Shape::Int, "requests that have ended").unit("requests"),
-        Field::new("failed", Shape::Int, "requests that have failed").unit("requests").null("a request is overdue"),
+        Field::new("failed", Shape::Int, "requests that have failed").unit("requests").null("a request is overdue, or the newest was not measured"),
         Field::new("slow", Shape::Int, "requests that took longer than `slow_over`, or failed")
             .unit("requests")
-            .null("a request is overdue, or the probe does not say `slow_over`"),
+            .null("a request is overdue, the newest was not measured, or the probe does not say `slow_over`"),
+        Field::new(
+            "not_measured",
+            Shape::Int,
+            "requests that say nothing of the service: gonogo itself did not run meanwhile, or had no file descriptor left; they count nowhere else",
+        )
+        .unit("requests"),
         Field::new(
             "counted_since",
             Shape::Int,
@@ -470,10 +481,10 @@ fn side_field(name: &str) -> Field {
         percentile("p99", "99th percentile over the window"),
         Field::new("last", Shape::Float, "time of the newest request")
             .unit("milliseconds")
-            .null("the newest request failed, or is overdue"),
+            .null("the newest request failed, was not measured, or is overdue"),
         Field::new("errors", Shape::Float, "failed and overdue requests in the window, 0 to 1")
             .unit("share")
-            .null("nothing has been answered yet"),
+            .null("nothing has been answered yet, or the newest request was not measured"),
         Field::new("samples", Shape::Int, "requests in the window that have ended").unit("requests"),
         Field::new("in_flight", Shape::Int, "requests that have not ended").unit("requests"),
         Field::new("oldest_in_flight", Shape::Float, "how long the oldest of them has been waiting")
@@ -482,7 +493,11 @@ fn side_field(name: &str) -> Field {
         Field::new("status", Shape::Int, "HTTP status of the newest answer")
             .unit("status")
             .null("the newest request was not answered, or one is overdue"),
-        Field::new("failure", Shape::Text, "why the newest request failed; empty when it did not"),
+        Field::new(
+            "failure",
+            Shape::Text,
+            "why the newest request failed, or `not measured: …` where the fault was on this side; empty otherwise",
+        ),
         Field::new(
             "common_failure",
             Shape::Text,

@@ -53,7 +53,7 @@ async fn send(shared: &Shared, call: &HttpAction, job: JobContext<'_>) -> Outcom
     let done = cut_short.unwrap_or_else(|when| {
         let sent = trace.sent;
         let what = if sent { format!("no answer {when}") } else { format!("no connection to {} {when}", call.target) };
-        Err(Broken { kind: RequestFailure::Silent, what, sent, stale: false })
+        Err(Broken { kind: RequestFailure::Silent, what, sent, stale: false, local: false })
     });
     match done {
         Ok(answer) => {

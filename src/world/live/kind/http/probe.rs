@@ -4,6 +4,7 @@
 //! (wrk2 and `HdrHistogram` call it "coordinated omission"). Here every request is sent at its own moment, and its time
 //! counts from that moment.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::core::latency::{
 use crate::core::probe::Probe;
 use crate::core::value::Value;
 use crate::latency::{BaselineWatch, judged_reading};
+use crate::system::descriptors;
 use crate::world::live::kind::Watch;
 use crate::world::live::net::http::{Connection, HttpRequest, Trace, exchange, look_up};
 use crate::world::live::schedule::Timetable;
@@ -40,6 +42,13 @@ const RETELL: Duration = Duration::from_secs(1);
 const LOOK_UP: Duration = Duration::from_secs(5);
 /// The longest a connection is kept.
 const KEEP: Duration = Duration::from_mins(1);
+
+/// File descriptors that requests leave to everything else: the journal, the terminal, commands.
+const RESERVED: u64 = 96;
+/// The same for every probe, of whatever kind: its own look-ups, connections and pipes.
+const RESERVED_FOR_A_PROBE: u64 = 16;
+/// What one request may need at once: a look-up of the name, or an attempt at a second address.
+const DESCRIPTORS_OF_A_REQUEST: u64 = 2;
 
 /// One side, with the requests to it.
 struct Side {
@@ -85,10 +94,14 @@ struct Watcher {
     /// What the times of samples count from.
     epoch: Instant,
     limit: Duration,
+    /// How many requests may be in flight to one side.
+    most_in_flight: usize,
     sides: Vec<Side>,
     running: JoinSet<Ended>,
     /// What the sides are held against.
     baseline: Option<BaselineWatch>,
+    /// Until when requests that this program did not run beside are left out.
+    looked: Instant,
 }
 
 impl Watcher {
@@ -120,6 +133,7 @@ impl Watcher {
         // A runbook whose baseline cannot be used is not loaded.
         let baseline = shared.baselines.get(&id).and_then(|text| BaselineWatch::new(text, length, series).ok());
         Self {
+            most_in_flight: most_in_flight(&shared.probes),
             baseline,
             shared,
             id,
@@ -131,6 +145,7 @@ impl Watcher {
             limit,
             sides,
             running: JoinSet::new(),
+            looked: first,
         }
     }
 
@@ -143,6 +158,7 @@ impl Watcher {
         let mut turn_back = false;
         loop {
             let tick = timetable.next();
+            self.skip(timetable.take_skipped(), tick);
             self.settle_until(tick).await;
             // ABBA: a random order, then the same backwards, so that neither side always goes first.
             if turn_back {
@@ -160,6 +176,32 @@ impl Watcher {
         }
     }
 
+    /// Leaves out rounds that nothing was sent in, because this program was late. `tick` is the round after them.
+    fn skip(&mut self, rounds: u64, tick: Instant) {
+        self.leave_out_suspended();
+        let rounds = usize::try_from(rounds).unwrap_or(usize::MAX);
+        if rounds == 0 {
+            return;
+        }
+        let intended = self.at(tick).saturating_sub(1);
+        let turns = self.turns.take_turns(rounds);
+        for side in &mut self.sides {
+            for (series, turns) in side.series.iter_mut().zip(&turns) {
+                series.leave_out(*turns as u64, intended, "gonogo itself was late to send it");
+            }
+        }
+    }
+
+    /// Leaves out the requests that were in flight while this program did not run.
+    fn leave_out_suspended(&mut self) {
+        let Some(suspension) = self.shared.suspensions.since(self.looked.into_std()) else { return };
+        self.looked = suspension.until.into();
+        let (until, why) = (self.at(self.looked), suspension.told());
+        for series in self.sides.iter_mut().flat_map(|side| &mut side.series) {
+            series.interrupt(until, &why);
+        }
+    }
+
     /// Tells the figures when the requests of this round have ended, and before that once a second; not later than the
     /// next one begins.
     async fn tell_round(&mut self, tick: Instant, due: Instant) {
@@ -173,6 +215,7 @@ impl Watcher {
                     () = sleep_until(retell) => break,
                 }
             }
+            self.leave_out_suspended();
             let now = Instant::now();
             let figures = self.sides.iter().map(|side| (side.name.clone(), self.figures(side, now)));
             let wall = self.shared.options.clock.now();
@@ -217,12 +260,19 @@ impl Watcher {
         let in_flight: usize = side.series.iter().map(RequestSeries::in_flight).sum();
         let (Some(series), Some(kind)) = (side.series.get_mut(nth), self.kinds.get(nth)) else { return };
         let number = series.begin(meant);
-        if in_flight >= HttpProbe::MOST_IN_FLIGHT {
+        if in_flight >= self.most_in_flight {
             let what = format!("not sent: {in_flight} requests to {} are in flight", side.target);
-            let why = Err(what.clone());
-            let outcome = RequestOutcome::Failure(RequestFailure::NotSent, what);
-            series.settle(number, sample(meant, Duration::ZERO, outcome, None, &Trace::default()));
-            note(&self.shared, &self.id, &mut self.baseline, &side.name, &kind.name, why);
+            let outcome = if in_flight >= HttpProbe::MOST_IN_FLIGHT {
+                RequestOutcome::Failure(RequestFailure::NotSent, what.clone())
+            } else {
+                let limit = descriptors::limit();
+                RequestOutcome::NotMeasured(format!(
+                    "{what}, and gonogo may open no more than {limit} files (`ulimit -n`)"
+                ))
+            };
+            if series.settle(number, sample(meant, Duration::ZERO, outcome, None, &Trace::default())) {
+                note(&self.shared, &self.id, &mut self.baseline, &side.name, &kind.name, Err(what));
+            }
             return;
         }
         if side.connections == Connections::Kept {
@@ -248,16 +298,18 @@ impl Watcher {
     }
 
     fn take(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
+        self.leave_out_suspended();
         match ended {
             Ok(Ended::Request { side, kind: nth, number, sample, kept }) => {
                 let Some(side) = self.sides.get_mut(side) else { return };
                 let (Some(series), Some(kind)) = (side.series.get_mut(nth), self.kinds.get(nth)) else { return };
                 let took = match &sample.outcome {
                     RequestOutcome::Success => Ok(sample.took),
-                    RequestOutcome::Failure(_, why) => Err(why.clone()),
+                    RequestOutcome::Failure(_, why) | RequestOutcome::NotMeasured(why) => Err(why.clone()),
                 };
-                series.settle(number, *sample);
-                note(&self.shared, &self.id, &mut self.baseline, &side.name, &kind.name, took);
+                if series.settle(number, *sample) {
+                    note(&self.shared, &self.id, &mut self.baseline, &side.name, &kind.name, took);
+                }
                 let stands = |connection: &Connection| {
                     side.known.as_ref().is_none_or(|known| known.contains(&connection.address()))
                 };
@@ -277,6 +329,16 @@ impl Watcher {
             Err(_) => {}
         }
     }
+}
+
+/// How many requests may be in flight to each side, so that all sides of all probes leave enough file descriptors to the
+/// journal, to commands and to other probes.
+fn most_in_flight(probes: &BTreeMap<ProbeId, Probe>) -> usize {
+    let sides = probes.values().map(|probe| probe.kind.sides().len() as u64).sum::<u64>().max(1);
+    let limit = descriptors::limit();
+    let reserve = RESERVED.saturating_add(RESERVED_FOR_A_PROBE.saturating_mul(probes.len() as u64)).min(limit / 2);
+    let share = (limit - reserve) / (sides * DESCRIPTORS_OF_A_REQUEST);
+    usize::try_from(share).unwrap_or(usize::MAX).clamp(1, HttpProbe::MOST_IN_FLIGHT)
 }
 
 /// Hands a request that has ended to those who want it.
@@ -309,8 +371,9 @@ async fn request(
 ) -> (RequestSample, Option<Connection>) {
     let started = Instant::now();
     let mut trace = Trace::default();
+    let failure = |kind, what| RequestOutcome::Failure(kind, what);
     let asked = async {
-        let settings = shared.http(target).map_err(|what| (RequestFailure::NotSent, what))?;
+        let settings = shared.http(target).map_err(|what| failure(RequestFailure::NotSent, what))?;
         let ask = HttpRequest {
             id: target,
             target: settings,
@@ -320,15 +383,20 @@ async fn request(
             body: kind.body.as_deref(),
         };
         let answer = exchange(&ask, &mut kept, &shared.secrets, &mut trace).await;
-        answer.map_err(|broken| (broken.kind, broken.what))
+        answer.map_err(|broken| {
+            if broken.local { RequestOutcome::NotMeasured(broken.what) } else { failure(broken.kind, broken.what) }
+        })
     };
     let result = timeout_at(intended + limit, catch_panic(asked)).await;
     let finished = Instant::now();
     let result = match result {
         Ok(Ok(result)) => result,
         // The side is not left waiting for an answer that never comes.
-        Ok(Err(panicked)) => Err((RequestFailure::NotSent, internal(shared, &panicked))),
-        Err(_) => Err(given_up(&trace, target, limit)),
+        Ok(Err(panicked)) => Err(failure(RequestFailure::NotSent, internal(shared, &panicked))),
+        Err(_) => {
+            let (kind, what) = given_up(&trace, target, limit);
+            Err(failure(kind, what))
+        }
     };
     let begun = if started.saturating_duration_since(intended) <= TIMER_SLACK { started } else { intended };
     let took = finished.saturating_duration_since(begun).min(limit);
@@ -338,13 +406,11 @@ async fn request(
             let status = Some(answer.status.as_u16());
             match catch_panic_now(|| judge(&kind.expect, &answer, target, &shared.secrets)) {
                 Ok(Ok(())) => (RequestOutcome::Success, status),
-                Ok(Err((kind, what))) => (RequestOutcome::Failure(kind, what), status),
-                Err(panicked) => {
-                    (RequestOutcome::Failure(RequestFailure::NotSent, internal(shared, &panicked)), status)
-                }
+                Ok(Err((kind, what))) => (failure(kind, what), status),
+                Err(panicked) => (failure(RequestFailure::NotSent, internal(shared, &panicked)), status),
             }
         }
-        Err((kind, what)) => (RequestOutcome::Failure(kind, what), None),
+        Err(outcome) => (outcome, None),
     };
     if status.is_none() {
         kept = None;

@@ -239,9 +239,9 @@ impl Endpoint {
     /// Why none of the addresses was reached.
     fn unreached(&self, unreached: &Unreached, trace: &Trace, secrets: &Secrets) -> Broken {
         let place = &self.place;
-        let Unreached { kind, newest } = unreached;
+        let Unreached { kind, newest, local } = unreached;
         let what = match kind {
-            RequestFailure::NotSent => format!("{place} was not asked: {}", secrets.tell(&newest.to_string())),
+            _ if *local => format!("{place} was not asked: {}", secrets.tell(&newest.to_string())),
             _ if trace.attempts.len() > 1 => {
                 let all: Vec<String> = trace.unreached().collect();
                 format!("{place} cannot be reached: {}", all.join(", "))
@@ -249,7 +249,7 @@ impl Endpoint {
             RequestFailure::Refused => format!("connection refused by {place}"),
             _ => format!("{place} cannot be reached: {}", secrets.tell(&newest.to_string())),
         };
-        Broken::unsent(*kind, what)
+        Broken { local: *local, ..Broken::unsent(*kind, what) }
     }
 
     fn no_http(&self, err: &hyper::Error, secrets: &Secrets) -> Broken {

@@ -97,12 +97,14 @@ pub(in crate::world::live) struct Broken {
     pub(in crate::world::live) sent: bool,
     /// A kept connection turned out to be closed before anything was answered.
     pub(in crate::world::live) stale: bool,
+    /// The fault is this machine's, which has no file descriptor, port or memory left: it says nothing of the other side.
+    pub(in crate::world::live) local: bool,
 }
 
 impl Broken {
     /// Nothing was sent.
     fn unsent(kind: RequestFailure, what: String) -> Self {
-        Self { kind, what, sent: false, stale: false }
+        Self { kind, what, sent: false, stale: false, local: false }
     }
 }
 
@@ -205,6 +207,7 @@ async fn send(
     let started = Instant::now();
     let broken = |err: hyper::Error| Broken {
         kind: kind_of(&err),
+        local: false,
         stale: err.is_canceled() || err.is_incomplete_message(),
         sent: !err.is_canceled(),
         what: if err.is_incomplete_message() {

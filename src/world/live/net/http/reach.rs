@@ -22,6 +22,8 @@ pub(super) struct Unreached {
     pub(super) kind: RequestFailure,
     /// What went wrong at last.
     pub(super) newest: io::Error,
+    /// One of them was not even asked, for want of something on this machine.
+    pub(super) local: bool,
 }
 
 /// Connects to the first address that can be reached, as clients do (RFC 8305 §5): the next one is tried when one fails,
@@ -31,6 +33,7 @@ pub(super) async fn reach(addresses: &[SocketAddr], trace: &mut Trace) -> Result
     let mut waiting = addresses.iter().copied().peekable();
     let mut running = FuturesUnordered::new();
     let mut newest = io::Error::other("it has no address");
+    let mut local = false;
     let attempt = |address: SocketAddr| async move { (address, TcpStream::connect(address).await) };
     loop {
         if running.is_empty() {
@@ -50,7 +53,11 @@ pub(super) async fn reach(addresses: &[SocketAddr], trace: &mut Trace) -> Result
                     if let Some((_, why)) = tried {
                         *why = Some(kind_of(&err));
                     }
-                    newest = err;
+                    // What is missing here is the reason that matters: the address may well answer.
+                    if !local {
+                        local = is_local(&err);
+                        newest = err;
+                    }
                 }
             },
             () = sleep(NEXT_ATTEMPT), if more => {
@@ -63,7 +70,7 @@ pub(super) async fn reach(addresses: &[SocketAddr], trace: &mut Trace) -> Result
     let mut kinds = trace.attempts.iter().filter_map(|(_, why)| *why);
     let first = kinds.next().unwrap_or(RequestFailure::Unreachable);
     let kind = if kinds.all(|kind| kind == first) { first } else { RequestFailure::Unreachable };
-    Err(Unreached { kind, newest })
+    Err(Unreached { kind, newest, local })
 }
 
 fn kind_of(err: &io::Error) -> RequestFailure {
