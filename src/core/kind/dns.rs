@@ -4,12 +4,14 @@ pub mod answer;
 pub mod delegation;
 pub mod propagation;
 mod resolver;
+mod share;
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::delegation::Delegation;
+use self::share::SHARES;
 use super::spec::{CheckContext, Complaint, ProbeDoc, ProbeSpec, RehearsedChanges, TargetUse};
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::record::{BalancedValues, DnsChange, RecordType, RecordValues, RehearsedRecord, WatchedRecord};
@@ -71,6 +73,33 @@ impl AaaaValues {
     pub fn change(&self) -> bool {
         self.old.expected(str::to_ascii_lowercase) != self.new.expected(str::to_ascii_lowercase)
     }
+}
+
+/// What a reading says of one authoritative server.
+fn server_fields() -> Vec<Field> {
+    vec![
+        Field::new("server", Shape::Text, "address of the server"),
+        Field::new(
+            "state",
+            Shape::Text,
+            "`old`, `new`, `mixed` (old and new values together), `other`, `negative` (no such name or record), \
+                 `servfail`, `refused`, `formerr`, `notimp`, `lame` (not authoritative for the zone), `invalid` (an answer \
+                 that makes no sense), `waiting` or `timeout`",
+        ),
+        Field::new("values", Shape::Text, "the values it serves"),
+        Field::new("ttl", Shape::Int, "largest TTL on the way from the name to the values")
+            .unit("seconds")
+            .null("it says nothing about the record"),
+        Field::new("share", Shape::Float, "share of its newest answers that were new, from 0 to 1")
+            .null("`new` has no `share`, or it has not answered yet"),
+        Field::new("aaaa", Shape::Text, "the AAAA values it serves beside those of type A; empty when there are none"),
+        Field::new("serial", Shape::Int, "serial of the zone's SOA").unit("serial").null("it was not given"),
+        Field::new("age", Shape::Int, "how long ago the question of its newest answer was asked")
+            .unit("seconds")
+            .null("it has not answered yet"),
+        Field::new("note", Shape::Text, "what else it said, such as an extended error, or why there is no answer"),
+        Field::new("instance", Shape::Text, "the instance that answered (NSID), when it is given"),
+    ]
 }
 
 /// What is wrong with the values of a balanced name at `path`.
@@ -138,9 +167,27 @@ impl ProbeSpec for DnsProbe {
         for (key, values) in [("old", &self.old), ("new", &self.new)] {
             found.extend(nonsense(&[key], values, self.record_type));
             let given = [values.named(), values.networks()];
-            let says = !matches!(values, RecordValues::Balanced(BalancedValues { one_of: None, within: None }));
+            let says = !matches!(values, RecordValues::Balanced(BalancedValues { one_of: None, within: None, .. }));
             if says && given.iter().all(|given| given.is_empty()) {
                 found.push(Complaint::value(&[key], format!("`{key}` is empty"), "expected at least one element"));
+            }
+        }
+        if let Some(share) = self.new.share() {
+            if !SHARES.contains(&share) {
+                let message = format!("a share of {share} cannot be told from none or all by a few answers");
+                found.push(Complaint::value(&["new", "share"], message, "expected 0.05 to 0.95"));
+            }
+            if self.aaaa.is_some() {
+                let message = "a share is judged of A alone";
+                found.push(Complaint::key(&["aaaa"], message, "expected no `aaaa` beside a `share`"));
+            }
+        }
+        let whole = [(&["old"][..], Some(&self.old)), (&["aaaa", "old"], self.aaaa.as_ref().map(|aaaa| &aaaa.old))];
+        let beside = (&["aaaa", "new"][..], self.aaaa.as_ref().map(|aaaa| &aaaa.new));
+        for (path, values) in whole.into_iter().chain([beside]) {
+            if values.is_some_and(|values| values.share().is_some()) {
+                let message = "only the new values of the record itself can have a share";
+                found.push(Complaint::value(&[path, &["share"]].concat(), message, "expected no share here"));
             }
         }
         if let Some(aaaa) = &self.aaaa {
@@ -257,31 +304,7 @@ phases:
 
     fn fields() -> Vec<Field> {
         let answers = |fields| Shape::List(Box::new(Shape::Record(fields)));
-        let authoritative = vec![
-            Field::new("server", Shape::Text, "address of the server"),
-            Field::new(
-                "state",
-                Shape::Text,
-                "`old`, `new`, `mixed` (old and new values together), `other`, `negative` (no such name or record), \
-                 `servfail`, `refused`, `formerr`, `notimp`, `lame` (not authoritative for the zone), `invalid` (an answer \
-                 that makes no sense), `waiting` or `timeout`",
-            ),
-            Field::new("values", Shape::Text, "the values it serves"),
-            Field::new("ttl", Shape::Int, "largest TTL on the way from the name to the values")
-                .unit("seconds")
-                .null("it says nothing about the record"),
-            Field::new(
-                "aaaa",
-                Shape::Text,
-                "the AAAA values it serves beside those of type A; empty when there are none",
-            ),
-            Field::new("serial", Shape::Int, "serial of the zone's SOA").unit("serial").null("it was not given"),
-            Field::new("age", Shape::Int, "how long ago the question of its newest answer was asked")
-                .unit("seconds")
-                .null("it has not answered yet"),
-            Field::new("note", Shape::Text, "what else it said, such as an extended error, or why there is no answer"),
-            Field::new("instance", Shape::Text, "the instance that answered (NSID), when it is given"),
-        ];
+        let authoritative = server_fields();
         let resolvers = vec![
             Field::new(
                 "name",
@@ -306,6 +329,8 @@ phases:
             Field::new("eta", Shape::Int, "time until it is expected to be new; 0 when it is")
                 .unit("seconds")
                 .null("not every authoritative server is new, or the TTL it gives cannot be relied on"),
+            Field::new("flips", Shape::Int, "how often one answer has said something else than the one before").unit("times"),
+            Field::new("flipped", Shape::Int, "how long ago it last did").unit("seconds").null("it never has"),
             Field::new("samples", Shape::Int, "how many of its newest answers it is judged by, at most 60").unit("answers"),
             Field::new("share", Shape::Float, "share of those answers that were new, from 0 to 1")
                 .null("it gives no answer"),

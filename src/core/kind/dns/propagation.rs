@@ -10,6 +10,7 @@ use crate::core::value::Value;
 use super::answer::{Answer, AnswerState};
 use super::delegation::Delegation;
 use super::resolver::{Cache, seconds};
+use super::share::SharedAnswers;
 
 /// Added to the worst case: clocks and rounded TTLs.
 const MARGIN: Span = Span::secs(5);
@@ -28,6 +29,8 @@ struct Newest {
 struct Authority {
     address: String,
     newest: Option<Newest>,
+    /// Its newest answers, where only a share of them is to be new.
+    shared: Option<SharedAnswers>,
     /// Its newest answer about AAAA.
     aaaa: Option<Newest>,
     serial: Option<i64>,
@@ -43,6 +46,10 @@ struct Resolver {
     since: At,
     /// Whether it is asked no longer.
     is_gone: bool,
+    /// What it last said of the record, how often that has become something else, and when it last did.
+    said: Option<AnswerState>,
+    flips: u64,
+    flipped: Option<At>,
     newest: Option<Newest>,
     cache: Cache,
 }
@@ -76,6 +83,7 @@ impl Propagation {
         let authority = |address: &String| Authority {
             address: address.clone(),
             newest: None,
+            shared: None,
             aaaa: None,
             serial: None,
             old_ttl: None,
@@ -95,9 +103,27 @@ impl Propagation {
         propagation
     }
 
+    /// The same for a name of which only that share of the answers is to be new at the authoritative servers.
+    #[must_use]
+    pub fn with_share(mut self, share: Option<f64>) -> Self {
+        for authority in &mut self.authorities {
+            authority.shared = share.map(SharedAnswers::new);
+        }
+        self
+    }
+
     /// Adds a resolver that is asked from `now` on. Returns its place.
     pub fn add_resolver(&mut self, now: At, name: String) -> usize {
-        self.resolvers.push(Resolver { name, since: now, is_gone: false, newest: None, cache: Cache::default() });
+        self.resolvers.push(Resolver {
+            name,
+            since: now,
+            is_gone: false,
+            said: None,
+            flips: 0,
+            flipped: None,
+            newest: None,
+            cache: Cache::default(),
+        });
         self.resolvers.len() - 1
     }
 
@@ -109,8 +135,11 @@ impl Propagation {
     }
 
     /// Takes in an authoritative server's answer to a question of `asked`. True when it says something else than before.
-    pub fn authority_said(&mut self, at: usize, asked: At, answer: Answer) -> bool {
+    pub fn authority_said(&mut self, at: usize, asked: At, mut answer: Answer) -> bool {
         let Some(authority) = self.authorities.get_mut(at) else { return false };
+        if let Some(shared) = &mut authority.shared {
+            answer.state = shared.judge(answer.state);
+        }
         if answer.holds_old
             && let Some(ttl) = answer.ttl
         {
@@ -159,6 +188,10 @@ impl Propagation {
         let before = resolver.cache.state();
         if answer.state.tells() {
             resolver.cache.sample(asked, &answer, switched);
+            if resolver.said.replace(answer.state).is_some_and(|said| said != answer.state) {
+                resolver.flips += 1;
+                resolver.flipped = Some(asked);
+            }
         }
         let changed = differs(resolver.newest.as_ref(), &answer);
         resolver.newest = Some(Newest { asked, answer });
@@ -223,6 +256,7 @@ impl Propagation {
                 ("state", state.as_str().into()),
                 ("values", said.map_or("", |answer| &answer.values).into()),
                 ("ttl", ttl.into()),
+                ("share", authority.shared.as_ref().and_then(SharedAnswers::share).into()),
                 ("aaaa", aaaa.into()),
                 ("serial", authority.serial.filter(|_| state != AnswerState::Timeout).into()),
                 ("age", age(newest).into()),
@@ -244,6 +278,8 @@ impl Propagation {
                 ("values", said.map_or("", |answer| &answer.values).into()),
                 ("age", age(newest).into()),
                 ("eta", seen.eta.into()),
+                ("flips", resolver.flips.into()),
+                ("flipped", resolver.flipped.map(|at| now.since(at).0 / 1_000).into()),
                 ("samples", resolver.cache.samples().into()),
                 ("share", resolver.cache.share().filter(|_| seen.state.tells()).into()),
                 ("old_share_bound", resolver.cache.bound().filter(|_| seen.state.tells()).into()),
@@ -254,7 +290,9 @@ impl Propagation {
         let resolvers = Value::List(resolvers.collect());
         let counts = Counts::of(&caches);
         let until = |at: At| whole_seconds(at.since(now));
-        let worst_case = match (all_new, self.new_since, self.old_until) {
+        // Where the old values stay for a share of the answers, there is no moment after which they are gone.
+        let stays = self.authorities.iter().any(|authority| authority.shared.is_some());
+        let worst_case = match (all_new.filter(|_| !stays), self.new_since, self.old_until) {
             (Some(true), Some(since), Some(old_until)) => {
                 let last = since.plus(self.last_old_ttl()).max(old_until);
                 Some(until(last.plus(MARGIN)))
