@@ -190,9 +190,9 @@ fn short_holds(plan: &Plan, node: &Node, found: &mut Vec<Diagnostic>) {
         Some(Diagnostic::new(message).at(hold.mark, "shorter than one interval").help(Some(help)))
     };
     if let Some(hold) = node.get("hold") {
-        let conditions =
+        let mut conditions =
             node.get("that").into_iter().chain(node.get("conditions").map(Node::items).unwrap_or_default());
-        found.extend(conditions.filter_map(|condition| held(hold, condition)).next());
+        found.extend(conditions.find_map(|condition| held(hold, condition)));
     }
     node.entries().iter().map(|(_, value)| value).chain(node.items()).for_each(|node| short_holds(plan, node, found));
 }
