@@ -81,6 +81,11 @@ pub struct BalancedValues {
     /// Every address lies in one of these networks: `203.0.113.0/24`, `2001:db8::/32`. For addresses only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Vec<String>>,
+    /// The share of the answers of each authoritative server that is to be of these, from 0.05 to 0.95, while the others stay as
+    /// before: for names with weights. Only after the change. A server counts as new when its newest answers show that
+    /// share, within the error of so many answers (95 %).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
 }
 
 impl From<Vec<String>> for RecordValues {
@@ -103,6 +108,14 @@ impl RecordValues {
         match self {
             Self::All(_) => &[],
             Self::Balanced(balanced) => balanced.within.as_deref().unwrap_or_default(),
+        }
+    }
+
+    /// The share of the answers that is to have them; `None` for all.
+    pub fn share(&self) -> Option<f64> {
+        match self {
+            Self::All(_) => None,
+            Self::Balanced(balanced) => balanced.share,
         }
     }
 

@@ -312,6 +312,32 @@ phases:
     assert_eq!(values, ["192.0.2.10", "203.0.113.1"]);
 }
 
+#[test]
+fn a_weighted_name_is_new_when_its_share_is_there() {
+    let text = "
+title: t
+targets: { zone: { dns: { zone: example.com, authoritative: [192.0.2.53], resolvers: { a: 192.0.2.1, b: 192.0.2.2 } } } }
+probes:
+  name:
+    { kind: dns, target: zone, name: app.example.com, old: [192.0.2.10], new: { one_of: [203.0.113.1], share: 0.25 },
+      simulate: { ttl: 5 } }
+phases:
+  - title: p
+    steps:
+      - id: weigh
+        title: Weigh
+        action: { command: { run: [weigh], simulate: [{ point: { record: name, to: new } }] } }
+        verify: [{ that: name.authoritative_new, within: 2m }]
+        reversibility: free
+";
+    let (last, values) = after_the_first_step(&plan(text), "name");
+    let server = &last.at("authoritative").unwrap().list().unwrap()[0];
+    let share = server.at("share").unwrap().number().unwrap();
+    assert!((0.1..0.4).contains(&share), "{share}");
+    assert_eq!(last.at("authoritative_new"), Some(&Value::Bool(true)), "{last:?}");
+    assert!(values.len() > 3, "its answers change: {values:?}");
+}
+
 /// The last reading of a probe a minute after the first step, and the different values that its authoritative server served.
 fn after_the_first_step(plan: &Arc<Plan>, probe: &str) -> (Value, Vec<String>) {
     let mut world = SimWorld::new(Arc::clone(plan), SimOptions { seed: 7, start: START, scenarios: Vec::new() });

@@ -4,12 +4,14 @@ pub mod answer;
 pub mod delegation;
 pub mod propagation;
 mod resolver;
+mod share;
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::delegation::Delegation;
+use self::share::SHARES;
 use super::spec::{CheckContext, Complaint, ProbeDoc, ProbeSpec, RehearsedChanges, TargetUse};
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::record::{BalancedValues, DnsChange, RecordType, RecordValues, RehearsedRecord, WatchedRecord};
@@ -138,9 +140,27 @@ impl ProbeSpec for DnsProbe {
         for (key, values) in [("old", &self.old), ("new", &self.new)] {
             found.extend(nonsense(&[key], values, self.record_type));
             let given = [values.named(), values.networks()];
-            let says = !matches!(values, RecordValues::Balanced(BalancedValues { one_of: None, within: None }));
+            let says = !matches!(values, RecordValues::Balanced(BalancedValues { one_of: None, within: None, .. }));
             if says && given.iter().all(|given| given.is_empty()) {
                 found.push(Complaint::value(&[key], format!("`{key}` is empty"), "expected at least one element"));
+            }
+        }
+        if let Some(share) = self.new.share() {
+            if !SHARES.contains(&share) {
+                let message = format!("a share of {share} cannot be told from none or all by a few answers");
+                found.push(Complaint::value(&["new", "share"], message, "expected 0.05 to 0.95"));
+            }
+            if self.aaaa.is_some() {
+                let message = "a share is judged of A alone";
+                found.push(Complaint::key(&["aaaa"], message, "expected no `aaaa` beside a `share`"));
+            }
+        }
+        let whole = [(&["old"][..], Some(&self.old)), (&["aaaa", "old"], self.aaaa.as_ref().map(|aaaa| &aaaa.old))];
+        let beside = (&["aaaa", "new"][..], self.aaaa.as_ref().map(|aaaa| &aaaa.new));
+        for (path, values) in whole.into_iter().chain([beside]) {
+            if values.is_some_and(|values| values.share().is_some()) {
+                let message = "only the new values of the record itself can have a share";
+                found.push(Complaint::value(&[path, &["share"]].concat(), message, "expected no share here"));
             }
         }
         if let Some(aaaa) = &self.aaaa {
@@ -270,6 +290,8 @@ phases:
             Field::new("ttl", Shape::Int, "largest TTL on the way from the name to the values")
                 .unit("seconds")
                 .null("it says nothing about the record"),
+            Field::new("share", Shape::Float, "share of its newest answers that were new, from 0 to 1")
+                .null("`new` has no `share`, or it has not answered yet"),
             Field::new(
                 "aaaa",
                 Shape::Text,

@@ -33,6 +33,22 @@ struct Set {
     values: Vec<String>,
     ttl: u32,
     serial: i64,
+    /// The share of the answers that has these values, and what the others have.
+    mixed: Option<(f64, Vec<String>)>,
+}
+
+impl Set {
+    fn new(values: Vec<String>, ttl: u32) -> Self {
+        Self { values, ttl, serial: 1, mixed: None }
+    }
+
+    /// The values of one answer.
+    fn drawn(&self, dice: &mut Dice) -> &Vec<String> {
+        match &self.mixed {
+            Some((share, others)) if !dice.chance(*share) => others,
+            _ => &self.values,
+        }
+    }
 }
 
 /// The entry of one cache for one record.
@@ -107,22 +123,22 @@ impl Names {
         let watched = || plan.probes.values().filter_map(|probe| probe.kind.record());
         for record in watched() {
             if let Some((old, _)) = record.aaaa {
-                let set = Set { values: old.typical(), ttl: record.rehearsed.ttl.unwrap_or(TTL), serial: 1 };
+                let set = Set::new(old.typical(), record.rehearsed.ttl.unwrap_or(TTL));
                 sets.entry(key(record.target, record.name, RecordType::Aaaa)).or_insert(set);
             }
         }
         for record in watched() {
             if let Some(ttl) = record.rehearsed.ttl {
-                let set = Set { values: record.old.typical(), ttl, serial: 1 };
+                let set = Set::new(record.old.typical(), ttl);
                 sets.entry(key(record.target, record.name, record.record_type)).or_insert(set);
             }
         }
         for (target, change, ttl) in plans::dns_changes(plan) {
-            let set = Set { values: change.from.clone(), ttl: ttl.unwrap_or(TTL), serial: 1 };
+            let set = Set::new(change.from.clone(), ttl.unwrap_or(TTL));
             sets.entry(key(target, &change.name, change.record_type)).or_insert(set);
         }
         for record in watched() {
-            let set = Set { values: record.old.typical(), ttl: TTL, serial: 1 };
+            let set = Set::new(record.old.typical(), TTL);
             sets.entry(key(record.target, record.name, record.record_type)).or_insert(set);
         }
         let zones = plan.targets.iter().filter_map(|(id, target)| match target {
@@ -164,7 +180,7 @@ impl Names {
         }
         let mut names = Vec::new();
         for DnsChange { name, record_type, to, ttl, .. } in update.changes {
-            zone.set(now, &key(update.target, name, *record_type), to.clone(), *ttl);
+            zone.set(now, &key(update.target, name, *record_type), Set::new(to.clone(), *ttl));
             names.push(format!("{name} {}", record_type.as_str()));
         }
         Ok(format!("{} changed on {place}", names.join(", ")))
@@ -176,10 +192,15 @@ impl Names {
         let values = if to == Side::New { record.new.typical() } else { record.old.typical() };
         if let Some(zone) = self.zones.get_mut(record.target) {
             let ttl = ttl.or_else(|| zone.primary(&key).map(|set| set.ttl)).unwrap_or(TTL);
-            zone.set(now, &key, values, ttl);
+            let mixed = record.new.share().filter(|_| to == Side::New).map(|share| (share, record.old.typical()));
+            zone.set(now, &key, Set { mixed, ..Set::new(values, ttl) });
             if let Some((old, new)) = record.aaaa {
                 let values = if to == Side::New { new } else { old };
-                zone.set(now, &self::key(record.target, record.name, RecordType::Aaaa), values.typical(), ttl);
+                zone.set(
+                    now,
+                    &self::key(record.target, record.name, RecordType::Aaaa),
+                    Set::new(values.typical(), ttl),
+                );
             }
         }
     }
@@ -235,7 +256,7 @@ impl Names {
         now: At,
         record: WatchedRecord<'_>,
         look: (&DnsProbe, Span, usize),
-        known: &mut Option<Propagation>,
+        known: &mut Option<Box<Propagation>>,
         dice: &mut Dice,
     ) -> Value {
         let key = key(record.target, record.name, record.record_type);
@@ -244,7 +265,7 @@ impl Names {
         let known = known.get_or_insert_with(|| {
             let servers = zone.servers.iter().map(|(server, _)| server);
             let resolvers = zone.resolvers.iter().map(|resolver| &resolver.name);
-            Propagation::new(now, stands, servers, resolvers, probe.old_ttl)
+            Box::new(Propagation::new(now, stands, servers, resolvers, probe.old_ttl).with_share(record.new.share()))
         });
         let aaaa_key = self::key(record.target, record.name, RecordType::Aaaa);
         let sides = Sides { old: record.old.expected(plain), new: record.new.expected(plain) };
@@ -256,22 +277,27 @@ impl Names {
             let (state, holds_old) = sides.judge(&values.iter().map(|value| plain(value)).collect());
             Answer { holds_old, values: values.join(" "), ttl, ..Answer::without_values(state, "") }
         };
+        // More answers than the probe keeps would change nothing.
+        let samples = times.clamp(1, 60) * usize::from(probe.samples.max(1));
         for (at, (_, records)) in zone.servers.iter().enumerate() {
-            let served = |sides: &Sides, key: &RecordKey| {
+            let mut served = |sides: &Sides, key: &RecordKey| {
                 let set = records.get(key);
-                let values = set.map_or(&[][..], |set| &set.values);
+                let none = Vec::new();
+                let values = set.map_or(&none, |set| set.drawn(dice));
                 let answer = answer(sides, values, set.map(|set| i64::from(set.ttl)));
                 Answer { is_authoritative: true, ..answer }
             };
-            let mut seen = served(&sides, &key);
-            if record.record_type == RecordType::A {
-                let aaaa = served(&aaaa_sides, &aaaa_key);
-                if record.aaaa.is_some() {
-                    seen = seen.beside(&aaaa, stays);
+            for _ in 0..if record.new.share().is_some() { samples } else { 1 } {
+                let mut seen = served(&sides, &key);
+                if record.record_type == RecordType::A {
+                    let aaaa = served(&aaaa_sides, &aaaa_key);
+                    if record.aaaa.is_some() {
+                        seen = seen.beside(&aaaa, stays);
+                    }
+                    known.aaaa_said(at, now, aaaa);
                 }
-                known.aaaa_said(at, now, aaaa);
+                known.authority_said(at, now, seen);
             }
-            known.authority_said(at, now, seen);
             if let Some(set) = records.get(&key) {
                 known.serial_is(at, set.serial);
             }
@@ -279,8 +305,6 @@ impl Names {
         if zone.looks {
             known.delegation_is(now, Delegation::of_listed(zone.servers.iter().map(|(server, _)| server)));
         }
-        // More answers than the probe keeps would change nothing.
-        let samples = times.clamp(1, 60) * usize::from(probe.samples.max(1));
         for (at, resolver) in zone.resolvers.iter().enumerate() {
             for _ in 0..samples {
                 let mut told = |sides: &Sides, key: &RecordKey| {
@@ -322,9 +346,9 @@ impl Zone {
         self.servers.first().and_then(|(_, records)| records.get(key))
     }
 
-    fn set(&mut self, now: At, key: &RecordKey, values: Vec<String>, ttl: u32) {
+    fn set(&mut self, now: At, key: &RecordKey, set: Set) {
         let serial = self.primary(key).map_or(1, |set| set.serial + 1);
-        let set = Set { values, ttl, serial };
+        let set = Set { serial, ..set };
         for at in 0..self.servers.len() {
             // The first server passes the change to the others, some seconds later.
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // some thousand milliseconds
@@ -422,7 +446,7 @@ impl Resolver {
                 let server = self.dice.pick(servers.len());
                 let set = servers.get(server).and_then(|(_, records)| records.get(key));
                 if let Some(set) = set.filter(|_| !stuck) {
-                    cached.values.clone_from(&set.values);
+                    cached.values.clone_from(set.drawn(&mut self.dice));
                     cached.ttl = self.kept(set.ttl);
                 }
                 let ttl = u64::from(cached.ttl.max(1)) * 1_000;

@@ -10,6 +10,7 @@ use crate::core::value::Value;
 use super::answer::{Answer, AnswerState};
 use super::delegation::Delegation;
 use super::resolver::{Cache, seconds};
+use super::share::SharedAnswers;
 
 /// Added to the worst case: clocks and rounded TTLs.
 const MARGIN: Span = Span::secs(5);
@@ -28,6 +29,8 @@ struct Newest {
 struct Authority {
     address: String,
     newest: Option<Newest>,
+    /// Its newest answers, where only a share of them is to be new.
+    shared: Option<SharedAnswers>,
     /// Its newest answer about AAAA.
     aaaa: Option<Newest>,
     serial: Option<i64>,
@@ -76,6 +79,7 @@ impl Propagation {
         let authority = |address: &String| Authority {
             address: address.clone(),
             newest: None,
+            shared: None,
             aaaa: None,
             serial: None,
             old_ttl: None,
@@ -95,6 +99,15 @@ impl Propagation {
         propagation
     }
 
+    /// The same for a name of which only that share of the answers is to be new at the authoritative servers.
+    #[must_use]
+    pub fn with_share(mut self, share: Option<f64>) -> Self {
+        for authority in &mut self.authorities {
+            authority.shared = share.map(SharedAnswers::new);
+        }
+        self
+    }
+
     /// Adds a resolver that is asked from `now` on. Returns its place.
     pub fn add_resolver(&mut self, now: At, name: String) -> usize {
         self.resolvers.push(Resolver { name, since: now, is_gone: false, newest: None, cache: Cache::default() });
@@ -109,8 +122,11 @@ impl Propagation {
     }
 
     /// Takes in an authoritative server's answer to a question of `asked`. True when it says something else than before.
-    pub fn authority_said(&mut self, at: usize, asked: At, answer: Answer) -> bool {
+    pub fn authority_said(&mut self, at: usize, asked: At, mut answer: Answer) -> bool {
         let Some(authority) = self.authorities.get_mut(at) else { return false };
+        if let Some(shared) = &mut authority.shared {
+            answer.state = shared.judge(answer.state);
+        }
         if answer.holds_old
             && let Some(ttl) = answer.ttl
         {
@@ -223,6 +239,7 @@ impl Propagation {
                 ("state", state.as_str().into()),
                 ("values", said.map_or("", |answer| &answer.values).into()),
                 ("ttl", ttl.into()),
+                ("share", authority.shared.as_ref().and_then(SharedAnswers::share).into()),
                 ("aaaa", aaaa.into()),
                 ("serial", authority.serial.filter(|_| state != AnswerState::Timeout).into()),
                 ("age", age(newest).into()),
@@ -254,7 +271,9 @@ impl Propagation {
         let resolvers = Value::List(resolvers.collect());
         let counts = Counts::of(&caches);
         let until = |at: At| whole_seconds(at.since(now));
-        let worst_case = match (all_new, self.new_since, self.old_until) {
+        // Where the old values stay for a share of the answers, there is no moment after which they are gone.
+        let stays = self.authorities.iter().any(|authority| authority.shared.is_some());
+        let worst_case = match (all_new.filter(|_| !stays), self.new_since, self.old_until) {
             (Some(true), Some(since), Some(old_until)) => {
                 let last = since.plus(self.last_old_ttl()).max(old_until);
                 Some(until(last.plus(MARGIN)))

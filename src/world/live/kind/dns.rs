@@ -31,7 +31,7 @@ use crate::world::live::Shared;
 use crate::world::live::net::dns::{DnsQuestion, ask, name, socket};
 use crate::world::live::schedule::Timetable;
 
-use answer::{AskedAs, AskedRecord};
+use answer::{AskedAs, AskedRecord, SeenAnswer};
 use system::SystemEntry;
 
 /// Every how many measurements the serial of the zone is asked for, since that is a second question to the same server.
@@ -84,6 +84,8 @@ struct Asking {
     zone: Name,
     /// Questions to a resolver at each tick.
     samples: u8,
+    /// Questions to an authoritative server at each tick: more than one where a share of its answers is to be new.
+    samples_of_authority: u8,
     every: Duration,
     limit: Duration,
 }
@@ -114,6 +116,7 @@ fn prepare<'a>(shared: &'a Shared, of: &DnsProbe, probe: &Probe) -> Result<(Aski
         wanted: AskedRecord::new(of)?,
         zone: name(&dns.zone)?,
         samples: of.samples.max(1),
+        samples_of_authority: if of.new.share().is_some() { of.samples.max(1) } else { 1 },
         every: probe.every.to_std(),
         limit: probe.limit.to_std(),
     };
@@ -142,7 +145,8 @@ async fn watch(
         &dns.authoritative,
         fixed_resolvers(dns).map(|(name, _)| name),
         of.old_ttl,
-    );
+    )
+    .with_share(of.new.share());
     let mut system: Vec<SystemEntry> = dns
         .resolvers
         .iter()
@@ -208,15 +212,30 @@ async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc
         // The receiver is gone only when the probe is over.
         let _ = tell.send(Heard::Server { server, asked, said }).await;
     };
+    let say_seen = async |asked, seen: SeenAnswer| {
+        say(asked, Said::Answer(seen.answer)).await;
+        if let Some(aaaa) = seen.aaaa {
+            say(asked, Said::Aaaa(aaaa)).await;
+        }
+    };
     loop {
         tokio::time::sleep_until(timetable.next()).await;
         let asked = Instant::now();
         if server.role == AskedAs::Authority {
             let record = async {
-                let seen = asking.wanted.ask(server.address, server.role, asking.limit).await;
-                say(asked, Said::Answer(seen.answer)).await;
-                if let Some(aaaa) = seen.aaaa {
-                    say(asked, Said::Aaaa(aaaa)).await;
+                let ask = || asking.wanted.ask(server.address, server.role, asking.limit);
+                let mut questions: FuturesUnordered<_> = (0..asking.samples_of_authority).map(|_| ask()).collect();
+                let (mut answered, mut silence) = (false, None);
+                while let Some(seen) = questions.next().await {
+                    if seen.answer.state == AnswerState::Timeout {
+                        silence = Some(seen);
+                        continue;
+                    }
+                    answered = true;
+                    say_seen(asked, seen).await;
+                }
+                if let Some(silence) = silence.filter(|_| !answered) {
+                    say_seen(asked, silence).await;
                 }
             };
             // What nobody asks for must not keep back what they do ask for.

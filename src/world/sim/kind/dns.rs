@@ -9,7 +9,7 @@ use crate::world::sim::dice::Dice;
 use crate::world::sim::model::Model;
 
 impl Observe for DnsProbe {
-    type Memory = Option<Propagation>;
+    type Memory = Option<Box<Propagation>>;
 
     fn takes(&self, _: &Model, dice: &mut Dice) -> f64 {
         dice.around(22.0, 0.4)
