@@ -198,6 +198,8 @@ pub struct Pane {
     pub summary: Text,
     /// The lines, the most important first.
     pub lines: Vec<Text>,
+    /// The lines when it is zoomed, where they are others; else empty.
+    pub zoomed: Vec<Text>,
     /// Numbers over time to draw below, each with its name.
     pub courses: Vec<(String, Vec<Option<f64>>)>,
 }

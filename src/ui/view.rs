@@ -343,10 +343,9 @@ impl Canvas<'_> {
         let inner = block.inner(area);
         frame.render_widget(block, area);
         let columns = usize::from(inner.width);
-        let mut lines: Vec<Line> = pane.lines.iter().flat_map(|line| self.wrapped(line, columns, 2)).collect();
         let rows = usize::from(inner.height);
         let room = rows.saturating_sub(pane.courses.len().min(rows.saturating_sub(3)));
-        lines.truncate(room.max(1));
+        let mut lines = self.head(&pane.lines, columns, room.max(1));
         for (name, values) in &pane.courses {
             if lines.len() >= rows {
                 break;
@@ -356,6 +355,26 @@ impl Canvas<'_> {
             lines.push(Line::from(vec![self.span(Role::Dim, label), self.span(Role::Active, course)]));
         }
         frame.render_widget(Paragraph::new(lines), inner);
+    }
+
+    /// As many of the lines as there is room for, and how many are not shown.
+    fn head(&self, lines: &[Text], columns: usize, room: usize) -> Vec<Line<'_>> {
+        let wrapped: Vec<Vec<Line>> = lines.iter().map(|line| self.wrapped(line, columns, 2)).collect();
+        let all: usize = wrapped.iter().map(Vec::len).sum();
+        if all <= room || room < 3 {
+            return wrapped.into_iter().flatten().take(room).collect();
+        }
+        let mut shown = Vec::new();
+        let mut hidden = wrapped.len();
+        for line in wrapped {
+            if shown.len() + line.len() >= room {
+                break;
+            }
+            shown.extend(line);
+            hidden -= 1;
+        }
+        shown.push(Line::from(self.span(Role::Dim, format!("… {hidden} more"))));
+        shown
     }
 
     /// One line a pane, for small screens.
@@ -415,12 +434,18 @@ impl Canvas<'_> {
                 let detail = Detail { scroll: sheet.scroll, ..self.screen.detail.clone() };
                 self.detail(frame, area, &detail, "↑↓")
             }
-            SheetBody::Pane(at) => {
-                if let Some(pane) = self.screen.panes.get(*at) {
-                    self.pane(frame, area, pane, true);
+            SheetBody::Pane(at) => match self.screen.panes.get(*at) {
+                Some(pane) if !pane.zoomed.is_empty() => {
+                    let title = format!("{}  {}", pane.title, pane.status.to_plain());
+                    let lines: Vec<&Text> = pane.zoomed.iter().collect();
+                    self.scrolled(frame, area, &title, &lines, sheet.scroll, false)
                 }
-                0
-            }
+                Some(pane) => {
+                    self.pane(frame, area, pane, true);
+                    0
+                }
+                None => 0,
+            },
             SheetBody::Log => {
                 // The newest entries are at the end, where the sheet opens.
                 let (output, journal) = (Text::new(Role::Title, "OUTPUT"), Text::new(Role::Title, "JOURNAL"));

@@ -228,6 +228,9 @@ async fn a_change_is_followed_from_the_authority_to_the_cache() {
     assert_eq!(value.at("max_ttl"), Some(&Value::Null));
     let value = stage.value("app", |value| value.at("new") == Some(&Value::Int(1))).await;
     assert_eq!(of(&value, "resolvers", 0, "fresh"), &Value::Bool(true));
+    assert_eq!(of(&value, "resolvers", 0, "flips"), &Value::Int(1), "from old to new, once");
+    assert!(of(&value, "resolvers", 0, "flipped").int().is_some());
+    assert_eq!(of(&value, "resolvers", 1, "flips"), &Value::Int(0), "silence changes nothing");
     stage.value("app", |value| of(value, "authoritative", 0, "serial") == &Value::Int(8)).await;
 
     // The same again, as after a doubt: there is nothing left to do.

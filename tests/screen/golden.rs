@@ -655,6 +655,58 @@ fn numbers_older_than_a_failure_have_an_age_of_their_own() {
     assert!(text.contains("FAILING for 1 s, read 2 s ago"), "{text}");
 }
 
+/// Sixty resolvers in every state, named by what they are.
+fn sixty() -> Value {
+    let resolver = |number: usize| {
+        let (state, ttl, eta) = match number % 6 {
+            0 => ("old", (number * 5).to_string(), (number * 5).to_string()),
+            1 | 2 => ("new", "30".to_owned(), "0".to_owned()),
+            3 => ("mixed", "12".to_owned(), "12".to_owned()),
+            4 if number < 10 => ("stale", "null".to_owned(), "null".to_owned()),
+            4 => ("timeout", "null".to_owned(), "null".to_owned()),
+            _ => ("servfail", "null".to_owned(), "null".to_owned()),
+        };
+        let flips = if state == "mixed" { r#""flips": 4, "flipped": 65"# } else { r#""flips": 0, "flipped": null"# };
+        let note = if state == "stale" { "EDE 3 (stale answer)" } else { "" };
+        format!(
+            r#"{{"name": "r{number:02}", "state": "{state}", "ttl": {ttl}, "eta": {eta}, {flips},
+                "values": "127.0.10.1", "note": "{note}"}}"#
+        )
+    };
+    let resolvers: Vec<String> = (0..60).map(resolver).collect();
+    json(&format!(
+        r#"{{"authoritative": [{{"server": "127.0.0.1:5300", "state": "new", "values": "127.0.10.2", "aaaa": "", "ttl": 4}},
+                {{"server": "127.0.0.2:5300", "state": "timeout", "values": "", "aaaa": "", "ttl": null, "note": "no answer"}}],
+            "resolvers": [{}], "authoritative_new": null, "authoritative_old": false, "aaaa_left_behind": false, "ttl": null,
+            "old": null, "new": 20, "unclear": 19, "total": 60, "max_ttl": null, "eta": null}}"#,
+        resolvers.join(", ")
+    ))
+}
+
+#[test]
+fn sixty_resolvers_are_counts_on_a_small_screen_and_all_of_them_when_zoomed() {
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    story.calm(4);
+    story.read("dns_app", Ok(sixty()));
+    golden("sixty", &mut story);
+    let shown = dump(&story.draw((80, 24), RGB));
+    assert!(shown.contains("old 21 · new 20 · ? 19"), "{shown}");
+    let shown = dump(&story.draw((120, 40), RGB));
+    assert!(shown.contains("r04") && shown.contains("more"), "the worst first, and how many are not shown: {shown}");
+    let pane = story.screen().panes.iter().position(|pane| pane.probe == "dns_app".into()).unwrap();
+    story.ui.overlay = Some(Overlay::Pane(pane));
+    golden("sixty-zoomed", &mut story);
+    let mut seen = String::new();
+    for scroll in (0..64).step_by(10) {
+        story.ui.overlay_scroll = scroll;
+        seen.push_str(&dump(&story.draw((80, 24), RGB)));
+    }
+    for number in 0..60 {
+        assert!(seen.contains(&format!("r{number:02} ")), "r{number:02} can be reached");
+    }
+}
+
 #[test]
 fn no_size_panics() {
     let mut story = Story::new(Mode::Lab);

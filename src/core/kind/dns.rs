@@ -75,6 +75,33 @@ impl AaaaValues {
     }
 }
 
+/// What a reading says of one authoritative server.
+fn server_fields() -> Vec<Field> {
+    vec![
+        Field::new("server", Shape::Text, "address of the server"),
+        Field::new(
+            "state",
+            Shape::Text,
+            "`old`, `new`, `mixed` (old and new values together), `other`, `negative` (no such name or record), \
+                 `servfail`, `refused`, `formerr`, `notimp`, `lame` (not authoritative for the zone), `invalid` (an answer \
+                 that makes no sense), `waiting` or `timeout`",
+        ),
+        Field::new("values", Shape::Text, "the values it serves"),
+        Field::new("ttl", Shape::Int, "largest TTL on the way from the name to the values")
+            .unit("seconds")
+            .null("it says nothing about the record"),
+        Field::new("share", Shape::Float, "share of its newest answers that were new, from 0 to 1")
+            .null("`new` has no `share`, or it has not answered yet"),
+        Field::new("aaaa", Shape::Text, "the AAAA values it serves beside those of type A; empty when there are none"),
+        Field::new("serial", Shape::Int, "serial of the zone's SOA").unit("serial").null("it was not given"),
+        Field::new("age", Shape::Int, "how long ago the question of its newest answer was asked")
+            .unit("seconds")
+            .null("it has not answered yet"),
+        Field::new("note", Shape::Text, "what else it said, such as an extended error, or why there is no answer"),
+        Field::new("instance", Shape::Text, "the instance that answered (NSID), when it is given"),
+    ]
+}
+
 /// What is wrong with the values of a balanced name at `path`.
 fn nonsense(path: &[&str], values: &RecordValues, of: RecordType) -> Vec<Complaint> {
     let RecordValues::Balanced(balanced) = values else { return Vec::new() };
@@ -277,33 +304,7 @@ phases:
 
     fn fields() -> Vec<Field> {
         let answers = |fields| Shape::List(Box::new(Shape::Record(fields)));
-        let authoritative = vec![
-            Field::new("server", Shape::Text, "address of the server"),
-            Field::new(
-                "state",
-                Shape::Text,
-                "`old`, `new`, `mixed` (old and new values together), `other`, `negative` (no such name or record), \
-                 `servfail`, `refused`, `formerr`, `notimp`, `lame` (not authoritative for the zone), `invalid` (an answer \
-                 that makes no sense), `waiting` or `timeout`",
-            ),
-            Field::new("values", Shape::Text, "the values it serves"),
-            Field::new("ttl", Shape::Int, "largest TTL on the way from the name to the values")
-                .unit("seconds")
-                .null("it says nothing about the record"),
-            Field::new("share", Shape::Float, "share of its newest answers that were new, from 0 to 1")
-                .null("`new` has no `share`, or it has not answered yet"),
-            Field::new(
-                "aaaa",
-                Shape::Text,
-                "the AAAA values it serves beside those of type A; empty when there are none",
-            ),
-            Field::new("serial", Shape::Int, "serial of the zone's SOA").unit("serial").null("it was not given"),
-            Field::new("age", Shape::Int, "how long ago the question of its newest answer was asked")
-                .unit("seconds")
-                .null("it has not answered yet"),
-            Field::new("note", Shape::Text, "what else it said, such as an extended error, or why there is no answer"),
-            Field::new("instance", Shape::Text, "the instance that answered (NSID), when it is given"),
-        ];
+        let authoritative = server_fields();
         let resolvers = vec![
             Field::new(
                 "name",
@@ -328,6 +329,8 @@ phases:
             Field::new("eta", Shape::Int, "time until it is expected to be new; 0 when it is")
                 .unit("seconds")
                 .null("not every authoritative server is new, or the TTL it gives cannot be relied on"),
+            Field::new("flips", Shape::Int, "how often one answer has said something else than the one before").unit("times"),
+            Field::new("flipped", Shape::Int, "how long ago it last did").unit("seconds").null("it never has"),
             Field::new("samples", Shape::Int, "how many of its newest answers it is judged by, at most 60").unit("answers"),
             Field::new("share", Shape::Float, "share of those answers that were new, from 0 to 1")
                 .null("it gives no answer"),

@@ -18,6 +18,11 @@ trait Picture {
     /// The lines of the pane, the most important first.
     fn lines(&self, value: &Value) -> Vec<Text>;
 
+    /// The lines of the zoomed pane, where they are others.
+    fn zoomed(&self, _value: &Value) -> Vec<Text> {
+        Vec::new()
+    }
+
     /// The line for panes of one line: the first of `lines`, unless the kind chooses another.
     fn one_line(&self, _value: &Value, lines: &[Text]) -> Text {
         lines.first().cloned().unwrap_or_default()
@@ -92,7 +97,7 @@ fn pane(context: &ViewContext, id: &ProbeId, probe: &Probe) -> Pane {
     let heading = probe.title.as_deref().map_or_else(|| id.to_string(), |title| clean(title).into_owned());
     let latest = context.board.latest(id);
     let fresh = context.board.freshness(context.plan, context.now, id);
-    let mut lines = Vec::new();
+    let (mut lines, mut zoomed) = (Vec::new(), Vec::new());
     let mut summary = Text::default();
     let status = match latest {
         None => Text::new(Role::Unknown, "no reading yet"),
@@ -123,20 +128,24 @@ fn pane(context: &ViewContext, id: &ProbeId, probe: &Probe) -> Pane {
     if let Some(value) = value.filter(|_| fresh != Freshness::Gone) {
         let picture = picture_of(&probe.kind);
         let mut numbers = picture.lines(value);
+        zoomed = picture.zoomed(value);
         let failing = !lines.is_empty();
         if !failing {
             summary = picture.one_line(value, &numbers);
         }
         if failing || fresh == Freshness::Stale {
             let grey = |text: &mut Text| text.0.iter_mut().for_each(|piece| piece.role = Role::Dim);
-            numbers.iter_mut().for_each(grey);
+            numbers.iter_mut().chain(&mut zoomed).for_each(grey);
             if !failing {
                 grey(&mut summary);
             }
         }
+        if !zoomed.is_empty() {
+            zoomed.splice(0..0, lines.iter().cloned());
+        }
         lines.extend(numbers);
     }
-    Pane { probe: id.clone(), title: heading, status, summary, lines, courses: curves(context, id, probe) }
+    Pane { probe: id.clone(), title: heading, status, summary, lines, zoomed, courses: curves(context, id, probe) }
 }
 
 /// The numbers over time that the kind wants drawn, as far as they are known.

@@ -46,6 +46,10 @@ struct Resolver {
     since: At,
     /// Whether it is asked no longer.
     is_gone: bool,
+    /// What it last said of the record, how often that has become something else, and when it last did.
+    said: Option<AnswerState>,
+    flips: u64,
+    flipped: Option<At>,
     newest: Option<Newest>,
     cache: Cache,
 }
@@ -110,7 +114,16 @@ impl Propagation {
 
     /// Adds a resolver that is asked from `now` on. Returns its place.
     pub fn add_resolver(&mut self, now: At, name: String) -> usize {
-        self.resolvers.push(Resolver { name, since: now, is_gone: false, newest: None, cache: Cache::default() });
+        self.resolvers.push(Resolver {
+            name,
+            since: now,
+            is_gone: false,
+            said: None,
+            flips: 0,
+            flipped: None,
+            newest: None,
+            cache: Cache::default(),
+        });
         self.resolvers.len() - 1
     }
 
@@ -175,6 +188,10 @@ impl Propagation {
         let before = resolver.cache.state();
         if answer.state.tells() {
             resolver.cache.sample(asked, &answer, switched);
+            if resolver.said.replace(answer.state).is_some_and(|said| said != answer.state) {
+                resolver.flips += 1;
+                resolver.flipped = Some(asked);
+            }
         }
         let changed = differs(resolver.newest.as_ref(), &answer);
         resolver.newest = Some(Newest { asked, answer });
@@ -261,6 +278,8 @@ impl Propagation {
                 ("values", said.map_or("", |answer| &answer.values).into()),
                 ("age", age(newest).into()),
                 ("eta", seen.eta.into()),
+                ("flips", resolver.flips.into()),
+                ("flipped", resolver.flipped.map(|at| now.since(at).0 / 1_000).into()),
                 ("samples", resolver.cache.samples().into()),
                 ("share", resolver.cache.share().filter(|_| seen.state.tells()).into()),
                 ("old_share_bound", resolver.cache.bound().filter(|_| seen.state.tells()).into()),
