@@ -13,7 +13,7 @@ use jiff::ZonedDateTime;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::check::read_without_baselines;
-use super::drive::{holder, own_path, runtime};
+use super::drive::{holder, only_looks, own_path, runtime};
 use super::{CliError, Outcome, RunbookArgs, say, say_error};
 use crate::clock::Clock;
 use crate::core::ids::ProbeId;
@@ -78,6 +78,9 @@ pub(super) struct RecordArgs {
     /// The side that is the baseline; may be left out when the probe has only one
     #[arg(long, value_name = "SIDE")]
     side: Option<String>,
+    /// Also record a probe that acts on its targets, such as one that sends POST
+    #[arg(long)]
+    acting_probes: bool,
     /// The file [default: the one that the probe names as its `baseline`, else PROBE.baseline.json beside the runbook]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -146,6 +149,7 @@ fn record(args: &RecordArgs, color: ColorChoice) -> Outcome {
     // Before an hour is spent: whether there is a file that this cannot be added to.
     let mut file = existing(&out, &subject)?;
     plan.probes.retain(|other, _| *other == id);
+    only_looks(&plan, args.acting_probes)?;
     say_error(&format!(
         "recording `{id}`, side `{}`, for {} into {}; Ctrl-C ends it early and writes what is there",
         clean(&side),

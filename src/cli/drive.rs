@@ -24,6 +24,7 @@ use crate::plain::{LineInput, PlainCockpit};
 use crate::runbook::Loaded;
 use crate::session::RunSession;
 use crate::term::{Charset, TermError, Terminal, TerminalOptions};
+use crate::text::clean;
 use crate::world::World;
 use crate::world::live::{LiveOptions, LiveWorld, SystemDns, Watching};
 
@@ -312,9 +313,22 @@ fn engine<W: World>(
     Engine::open(plan, who, epoch, opening, world, journal, clock).map_err(CliError::usage)
 }
 
+/// Refuses probes that act on their targets, where nobody expects anything but looking.
+pub(super) fn only_looks(plan: &Plan, acting_probes: bool) -> Result<(), CliError> {
+    let acting = plan.probes.iter().find_map(|(id, probe)| Some((id, probe.kind.acts()?)));
+    match acting {
+        Some((id, does)) if !acting_probes => Err(CliError::usage(format!(
+            "`{id}` {} with every measurement: say `--acting-probes` if its targets take that as a test; nothing was measured",
+            clean(&does)
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Panes only: probes measure, nothing is recorded and nothing can be done.
-pub(super) fn watch(look: Look, args: &RunbookArgs) -> Outcome {
+pub(super) fn watch(look: Look, args: &RunbookArgs, acting_probes: bool) -> Outcome {
     let loaded = read(args, look.color)?;
+    only_looks(&loaded.plan, acting_probes)?;
     let seat = Seat::check(look)?;
     let plan = Arc::new(loaded.plan);
     let clock = Clock::start(At(0));

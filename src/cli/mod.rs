@@ -158,7 +158,13 @@ enum Command {
     /// List all runs
     Runs,
     /// Show the live panes of a runbook and nothing else
-    Watch(RunbookArgs),
+    Watch {
+        #[command(flatten)]
+        runbook: RunbookArgs,
+        /// Also measure with probes that act on their targets, such as an `http` probe that sends POST
+        #[arg(long)]
+        acting_probes: bool,
+    },
     /// Record latencies on a quiet day, look at them and compare them
     Baseline {
         #[command(subcommand)]
@@ -261,7 +267,7 @@ impl Command {
             Command::Run { .. } => "run",
             Command::Resume { .. } => "resume",
             Command::Runs => "runs",
-            Command::Watch(_) => "watch",
+            Command::Watch { .. } => "watch",
             Command::Baseline { .. } => "baseline",
             Command::Lab { .. } => "lab",
             Command::Verify { .. } => "verify",
@@ -367,7 +373,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Resume { run }) => drive::resume(&state()?, look, run.as_deref()),
         Some(Command::Runs) => records::runs(&state()?),
         Some(Command::Baseline { command }) => baseline::baseline(&command, color),
-        Some(Command::Watch(args)) => drive::watch(look, &args),
+        Some(Command::Watch { runbook, acting_probes }) => drive::watch(look, &runbook, acting_probes),
         Some(Command::Lab { down: true, .. }) => lab::down(&state()?),
         Some(Command::Lab { up: true, one_address, slow, .. }) => lab::up(&state()?, LabKind { one_address, slow }),
         Some(Command::Lab { runbook, keep, one_address, slow, .. }) => {

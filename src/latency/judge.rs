@@ -3,7 +3,7 @@
 //! Two questions are asked of each percentile, with the means that answer each best. *Is it slower at all?* An exact test
 //! counts how many of the slowest requests of both belong to what was measured: it holds for any shape of latencies.
 //! *By how much?* A bootstrap of the ratio of the two percentiles gives bounds. FAIL needs both: more than chance, and
-//! more than a trifle. PASS needs bounds below what is tolerated. Anything else is INCONCLUSIVE.
+//! more than a trifle. PASS needs bounds below what is tolerated, or that it is surely not slower. Anything else is INCONCLUSIVE.
 //!
 //! The chances of a false alarm of all tests add up to less than 1 % for one judgement. `examples/judge_rates.rs` measures what
 //! becomes of that for latencies of several shapes.
@@ -229,9 +229,14 @@ fn percentile(
     let extra = |ratio: f64| (ratio - 1.0) * float(before);
     let worse = chance < level && low > 1.0 && middle >= trifle && extra(middle) >= TRIFLE_MICROS;
     let enough = counted.iter().all(|&counted| counted >= fewest(share));
+    // What is faster than the baseline passes also where requests come in clusters, which count for fewer: so few took longer than
+    // this percentile of the baseline that its share above it is surely no larger.
+    let slower = float(measured.slower_than(before));
+    let faster = float(baseline.succeeded()) >= fewest(share)
+        && at_most(slower, float(measured.succeeded()) - slower) <= 1.0 - share;
     let verdict = if worse {
         LatencyVerdict::Fail
-    } else if enough && (high <= tolerated || extra(high) <= TRIFLE_MICROS) {
+    } else if faster || enough && (high <= tolerated || extra(high) <= TRIFLE_MICROS) {
         LatencyVerdict::Pass
     } else {
         LatencyVerdict::Inconclusive
@@ -272,15 +277,20 @@ fn chance_of_more(first: (f64, f64), second: (f64, f64)) -> f64 {
     fishers_exact(&table, Alternative::Less).unwrap_or(1.0)
 }
 
+/// What a share may be at most after so many hits and misses, at the confidence of the upper bound (Clopper and Pearson).
+fn at_most(hits: f64, misses: f64) -> f64 {
+    match BetaDistribution::new(hits + 1.0, misses) {
+        Ok(beta) => beta.inverse_cdf(1.0 - ABOVE),
+        Err(_) => 1.0, // there was no miss
+    }
+}
+
 fn errors(baseline: &LatencySamples, measured: &LatencySamples, among: f64) -> Option<(ErrorComparison, f64)> {
     let (before, now) = (baseline.error_share()?, measured.error_share()?);
     let good_and_bad = |samples: &LatencySamples| (float(samples.failed()), float(samples.succeeded()));
     let chance = chance_of_more(good_and_bad(baseline), good_and_bad(measured));
     let (failed, succeeded) = good_and_bad(measured);
-    let at_most = match BetaDistribution::new(failed + 1.0, succeeded) {
-        Ok(beta) => beta.inverse_cdf(1.0 - ABOVE),
-        Err(_) => 1.0, // nothing succeeded
-    };
+    let at_most = at_most(failed, succeeded);
     let verdict = if chance < ERROR_LEVEL / among {
         LatencyVerdict::Fail
     } else if at_most <= before + TOLERATED_ERRORS {

@@ -50,6 +50,7 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
     never_known(plan, root, &mut found);
     aaaa_left_behind(plan, root, &mut found);
     thin_percentiles(plan, root, &mut found);
+    short_holds(plan, root.path(&["phases"]), &mut found);
     customers(plan, root, &mut found);
     found.sort_by_key(|warning| warning.at.as_ref().map(|(mark, _)| *mark));
     found
@@ -173,6 +174,27 @@ fn thin_percentiles(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
             found.push(Diagnostic::new(message).at(node.mark, "this condition asks for it").help(Some(help)));
         }
     });
+}
+
+/// Holds that end before the probe they rest on measures again, so that one reading meets them.
+fn short_holds(plan: &Plan, node: &Node, found: &mut Vec<Diagnostic>) {
+    let held = |hold: &Node, condition: &Node| {
+        let text = condition.text()?;
+        let span: Span = hold.text()?.parse().ok().filter(|span: &Span| !span.is_zero())?;
+        let condition = plan.conditions.iter().find(|condition| condition.source() == text)?;
+        let probes = condition.probes().iter().filter_map(|id| Some((id, plan.probes.get(id)?.every)));
+        let (probe, every) = probes.max_by_key(|(_, every)| *every).filter(|(_, every)| *every > span)?;
+        let message =
+            format!("`hold: {span}` is met by a single reading of `{probe}`, which is measured every {every}");
+        let help = format!("say a `hold` longer than {every}, or a shorter `every` in the probe");
+        Some(Diagnostic::new(message).at(hold.mark, "shorter than one interval").help(Some(help)))
+    };
+    if let Some(hold) = node.get("hold") {
+        let mut conditions =
+            node.get("that").into_iter().chain(node.get("conditions").map(Node::items).unwrap_or_default());
+        found.extend(conditions.find_map(|condition| held(hold, condition)));
+    }
+    node.entries().iter().map(|(_, value)| value).chain(node.items()).for_each(|node| short_holds(plan, node, found));
 }
 
 fn step(step: &Step, node: &Node, found: &mut Vec<Diagnostic>) {

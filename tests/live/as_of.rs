@@ -104,6 +104,19 @@ async fn the_age_that_a_cache_gives_counts_and_a_part_is_not_the_whole() {
         ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\nAge: 0\r\n\r\n{\"n\": 1}", "fresh"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\nAge: 3600\r\n\r\n{\"n\": 1}", "stale for 3"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\nAge: some\r\n\r\n{\"n\": 1}", "so its age is unknown"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\nAge: 0\r\nAge: 3600\r\n\r\n{\"n\": 1}", "stale for 3"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\nAge: 0, 3600\r\n\r\n{\"n\": 1}", "stale for 3"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\nDate: Sun, 01 Nov 2026 08:00:00 GMT\r\n\r\n{\"n\": 1}", "stale for "),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n\u{feff}{\"n\": 1}", "fresh"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 8\r\nContent-Encoding: gzip\r\n\r\n{\"n\": 1}",
+            "packed as gzip, which nobody asked for",
+        ),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{\"n\": 1.0}", "fresh"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n{\"n\": 9007199254740993.0}",
+            "which cannot be told exactly as an int",
+        ),
         ("HTTP/1.1 206 Partial Content\r\nContent-Length: 8\r\n\r\n{\"n\": 1}", "answers with a part of the document"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"n\": 9, \"n\": 1}", "it has `n` twice"),
     ] {

@@ -258,7 +258,7 @@ phases:
         title: B
         action: { command: { run: drop } }
         reversibility: none
-        verify: [port.open]
+        verify: [{ that: calm.open && port.open, hold: 5s }]
         expect: 5s
       - id: hold-back
         title: Hold clients back

@@ -50,6 +50,20 @@ fn what_has_become_slower_fails() {
 }
 
 #[test]
+fn what_is_faster_than_the_baseline_ever_was_passes_however_its_slow_requests_come() {
+    let baseline = alike(600, 200_000, 0);
+    // Every slow request in one burst: for the p99 they count for few.
+    let burst = |at: u64| Some(if at < 30 { 9_000 + at } else { 1_000 });
+    for count in [300, 600] {
+        let measured = LatencySamples::in_order(&(0..count).map(burst).collect::<Vec<_>>());
+        assert_eq!(verdict(&baseline, &measured), LatencyVerdict::Pass, "{count}");
+        assert_ne!(verdict(&measured, &baseline), LatencyVerdict::Pass);
+    }
+    let few = LatencySamples::in_order(&(0..298).map(burst).collect::<Vec<_>>());
+    assert_eq!(verdict(&baseline, &few), LatencyVerdict::Inconclusive, "too few to say anything about p99");
+}
+
+#[test]
 fn what_is_as_good_passes_once_there_is_enough_of_it() {
     let found = rates(PLAIN, Change::Nothing, (7_200, 600), 30);
     assert!(found.passing() >= 0.9, "{found:?}");

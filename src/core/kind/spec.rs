@@ -182,6 +182,11 @@ pub trait ProbeSpec {
         Vec::new()
     }
 
+    /// What it does to the world with every measurement, where it does more than look: `sends POST to shop`.
+    fn acts(&self) -> Option<String> {
+        None
+    }
+
     /// What it asks web services for, and the baseline it is compared with.
     fn requests(&self) -> Option<AskedRequests<'_>> {
         None

@@ -133,8 +133,8 @@ phases:
       - id: certificates
         title: Both certificates are good for two weeks
         gates:
-          - { that: web.valid && web.days_left > 14.0, hold: 5s }
-          - { that: db.valid && db.days_left > 14.0, hold: 5s }
+          - { that: web.valid && web.days_left > 14.0, hold: 90s }
+          - { that: db.valid && db.days_left > 14.0, hold: 90s }
         action: { manual: ["Read issuer and names of both certificates once more"] }
         expect: 1m
         reversibility: free

@@ -80,6 +80,8 @@ impl<'de> Deserialize<'de> for Unambiguous {
 
 /// Reads a JSON text in which no key stands twice; `what` names the text in messages.
 pub(super) fn json(text: &[u8], what: &str, secrets: &Secrets) -> Result<Json, Failure> {
+    // Some writers begin with a byte order mark, which is no part of the text (RFC 8259 §8.1).
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     serde_json::from_slice(text).map(|Unambiguous(json)| json).map_err(|err| {
         Failure::new(format!("{what} cannot be used as JSON: {}", secrets.tell_brief(&err.to_string(), 200)))
     })
@@ -121,6 +123,9 @@ pub(super) fn document(json: &Json, fields: &DocumentFields, secrets: &Secrets) 
 fn typed(json: &Json, of: FieldType, name: &str, secrets: &Secrets) -> Result<Value, Failure> {
     field(json, of, secrets).ok_or_else(|| {
         let shown = secrets.tell_brief(&json.to_string(), 60);
+        if of == FieldType::Int && json.as_f64().is_some_and(|x| x.fract() == 0.0) {
+            return Failure::new(format!("{name} is number {shown}, which cannot be told exactly as an int"));
+        }
         Failure::new(format!("{name} is {} {shown}, not {}", kind(json), word(of)))
     })
 }
@@ -185,10 +190,10 @@ impl Secrets {
     }
 }
 
-/// A number without fraction as an integer, as far as a double counts exactly.
+/// A number without fraction as an integer, as far as a double counts exactly. 2^53 itself may be 2^53 + 1.
 #[allow(clippy::cast_possible_truncation)] // within ±2^53
 fn whole(x: f64) -> Option<i64> {
-    (x.fract() == 0.0 && x.abs() <= 9_007_199_254_740_992.0).then_some(x as i64)
+    (x.fract() == 0.0 && x.abs() < 9_007_199_254_740_992.0).then_some(x as i64)
 }
 
 fn kind(json: &Json) -> &'static str {

@@ -201,3 +201,27 @@ async fn a_baseline_is_recorded_named_and_compared_from_the_command_line() {
     assert!(said(&gone).contains("nothing was written"), "{}", said(&gone));
     assert!(!dir.path().join("gone.json").exists());
 }
+
+/// A probe that acts does so only where it is asked to.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_acts_is_neither_watched_nor_recorded_unless_it_is_said() {
+    let asked = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&asked);
+    let server = serve(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async { answer(200, "ok") }
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let text = runbook(server.address.port(), ", method: POST", "Move");
+    std::fs::write(dir.path().join("runbook.yaml"), text).unwrap();
+    for args in [&["watch", "--plain"][..], &["baseline", "record", "--for", "1h"]] {
+        let refused = gonogo(dir.path(), args);
+        assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+        assert!(said(&refused).contains("`latency` sends POST to shop with every measurement"), "{}", said(&refused));
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
+    let record = gonogo(dir.path(), &["baseline", "record", "--for", "1s", "--acting-probes"]);
+    assert_eq!(record.status.code(), Some(0), "{}", said(&record));
+    assert!(asked.load(Ordering::Relaxed) > 0);
+}

@@ -35,7 +35,8 @@ pub struct HttpProbe {
     /// Path asked on every side.
     #[serde(default = "default_path")]
     pub path: String,
-    /// The method; GET when absent. Another than GET and HEAD acts on the target with every measurement.
+    /// The method; GET when absent. Another than GET and HEAD acts on the target with every measurement; `gonogo watch` and
+    /// `gonogo baseline record` refuse it without `--acting-probes`.
     #[serde(default = "get", skip_serializing_if = "is_get")]
     pub method: Method,
     /// Headers added to the target's.
@@ -306,6 +307,12 @@ impl ProbeSpec for HttpProbe {
         self.rounds(self.kept())
     }
 
+    fn acts(&self) -> Option<String> {
+        let method = self.kinds().into_iter().map(|(_, request)| request.method).find(|method| !method.is_safe())?;
+        let targets: Vec<&str> = self.sides.values().map(|side| side.target().as_str()).collect();
+        Some(format!("sends {} to {}", method.as_str(), targets.join(", ")))
+    }
+
     fn requests(&self) -> Option<AskedRequests<'_>> {
         let asked = Self {
             sides: BTreeMap::new(),
@@ -402,7 +409,7 @@ impl HttpProbe {
 /// A probe is for looking.
 fn acts(method: Method, path: &[&str]) -> Complaint {
     let message = format!("this probe acts on its targets: it sends {} with every measurement", method.as_str());
-    let help = "it is sent whenever the runbook is run or watched, and when a baseline is recorded: make sure that the target takes it as a test";
+    let help = "it is sent whenever the runbook is run, and with `--acting-probes` when it is watched or a baseline is recorded: make sure that the target takes it as a test";
     Complaint::value(path, message, "neither GET nor HEAD").help(help)
 }
 

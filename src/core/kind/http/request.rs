@@ -17,7 +17,8 @@ pub(in crate::core::kind) fn default_path() -> String {
 pub struct ProfileRequest {
     /// Path and query.
     pub path: String,
-    /// The method; GET when absent. Another than GET and HEAD acts on the target with every measurement.
+    /// The method; GET when absent. Another than GET and HEAD acts on the target with every measurement; `gonogo watch` and
+    /// `gonogo baseline record` refuse it without `--acting-probes`.
     #[serde(default = "get", skip_serializing_if = "is_get")]
     pub method: Method,
     /// Headers added to the target's.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hyper::StatusCode;
+use hyper::header::{self, HeaderName};
+use hyper::{HeaderMap, StatusCode};
 
 use super::Measure;
 use crate::core::kind::HttpJsonProbe;
@@ -14,10 +15,13 @@ use crate::core::value::Value;
 use crate::world::live::net::http::{HttpRequest, Trace, exchange, status_text};
 use crate::world::live::{AsOf, Shared, declared};
 
+/// A `Date` that is no older than this is of now: clocks differ, and it has no fractions of a second.
+const DATE_SLACK: Span = Span::secs(10);
+
 /// What is kept from one measurement to the next.
 #[derive(Default)]
 pub(in crate::world::live) struct KeptDocument {
-    /// How old the newest answer was by the word of the caches on its way.
+    /// How old the newest answer was by its own word and that of the caches on its way.
     age: Option<AsOf>,
 }
 
@@ -52,15 +56,18 @@ impl Measure for HttpJsonProbe {
         if answer.cut {
             return Err(Failure::new(format!("the answer of {place} is longer than 1 MiB")));
         }
-        // How long ago the origin server made the answer, or said that it still holds (RFC 9111 §5.1).
-        kept.age = match answer.age.as_deref().map(|age| (age, age.trim().parse::<u32>())) {
-            None => None,
-            Some((_, Ok(seconds))) => Some(AsOf::Age(Span::secs(seconds.into()))),
-            Some((age, Err(_))) => {
-                let age = shared.secrets.tell_brief(age, 60);
-                return Err(Failure::new(format!("the answer of {place} has `Age: {age}`, so its age is unknown")));
-            }
-        };
+        let encoding = words(&answer.headers, &header::CONTENT_ENCODING).find(|word| word != "identity");
+        if let Some(encoding) = encoding {
+            let encoding = shared.secrets.tell_brief(&encoding, 60);
+            return Err(Failure::new(format!("the answer of {place} is packed as {encoding}, which nobody asked for")));
+        }
+        kept.age = age(&answer.headers)
+            .map_err(|age| {
+                let age = shared.secrets.tell_brief(&age, 60);
+                Failure::new(format!("the answer of {place} has `Age: {age}`, so its age is unknown"))
+            })?
+            .max(since(&answer.headers))
+            .map(AsOf::Age);
         let json = declared::json(&answer.body, &format!("the answer of {place}"), &shared.secrets)?;
         declared::document(&json, &self.fields, &shared.secrets)
     }
@@ -69,4 +76,36 @@ impl Measure for HttpJsonProbe {
         let told = self.as_of.iter().map(|field| declared::as_of(seen, field));
         told.chain(kept.age.map(Ok)).collect()
     }
+}
+
+/// The values of a header, also where it stands several times or lists several.
+fn words(headers: &HeaderMap, name: &HeaderName) -> impl Iterator<Item = String> {
+    let values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let words = values.flat_map(|value| value.split(',').map(|word| word.trim().to_owned()).collect::<Vec<_>>());
+    words.filter(|word| !word.is_empty()).map(|word| word.to_ascii_lowercase())
+}
+
+/// How long ago the origin server made the answer, or said that it still holds (RFC 9111 §5.1): the oldest, where several
+/// caches say so. One that cannot be read comes back.
+fn age(headers: &HeaderMap) -> Result<Option<Span>, String> {
+    let ages = headers.get_all(header::AGE).iter().flat_map(|value| {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        value.split(',').map(|age| age.trim().to_owned()).collect::<Vec<_>>()
+    });
+    let mut oldest = None;
+    for age in ages {
+        let seconds: u32 = age.parse().map_err(|_| age.clone())?;
+        oldest = oldest.max(Some(Span::secs(seconds.into())));
+    }
+    Ok(oldest)
+}
+
+/// How long ago the answer was made by its `Date` (RFC 9110 §6.6.1), as far as that is more than clocks differ by. A cache
+/// that tells no age still leaves the date as it was.
+fn since(headers: &HeaderMap) -> Option<Span> {
+    let date = headers.get(header::DATE)?.to_str().ok()?;
+    let made = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
+    let since = jiff::Timestamp::now().duration_since(made);
+    let since = Span::of(since.try_into().ok()?);
+    (since > DATE_SLACK).then_some(since)
 }

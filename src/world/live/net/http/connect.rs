@@ -122,14 +122,22 @@ async fn basic(auth: &BasicAuth, secrets: &Secrets) -> Result<String, String> {
     Ok(format!("Basic {}", BASE64.encode(format!("{user}:{password}").as_bytes())))
 }
 
+/// A path below an address. Both may have a query, and what is asked has both.
+fn joined(base: &str, path: &str) -> String {
+    let (base, base_query) = base.split_once('?').unwrap_or((base, ""));
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let queries: Vec<&str> = [base_query, query].into_iter().filter(|query| !query.is_empty()).collect();
+    let mark = if queries.is_empty() { "" } else { "?" };
+    format!("{}/{}{mark}{}", base.trim_end_matches('/'), path.trim_start_matches('/'), queries.join("&"))
+}
+
 impl Endpoint {
     /// The place that `path` of the target is at.
     pub(super) async fn of(id: &TargetId, target: &Http, path: &str, secrets: &Secrets) -> Result<Self, String> {
         let base = secrets.reveal(&target.url).await?;
         let path = secrets.reveal(path).await?;
         let wrong = |err: &dyn std::fmt::Display| format!("the address of `{id}` is wrong: {err}");
-        let text = format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/'));
-        let url = Url::parse(&text).map_err(|err| wrong(&err))?;
+        let url = Url::parse(&joined(&base, &path)).map_err(|err| wrong(&err))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(wrong(&"it must begin with http:// or https://"));
         }
@@ -324,4 +332,21 @@ where
     }
     let (sender, connection) = http1::Builder::new().max_buf_size(LARGEST_HEAD).handshake(io).await?;
     Ok((Sender::One(sender), Task::spawn(async move { drop(connection.await) })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::joined;
+
+    #[test]
+    fn the_path_of_a_probe_goes_before_the_query_of_its_target() {
+        for (base, path, whole) in [
+            ("http://a", "/", "http://a/"),
+            ("http://a/b/", "/c?d=1", "http://a/b/c?d=1"),
+            ("http://a/b?key=1", "/c", "http://a/b/c?key=1"),
+            ("http://a?key=1", "c?d=2", "http://a/c?key=1&d=2"),
+        ] {
+            assert_eq!(joined(base, path), whole);
+        }
+    }
 }

@@ -50,8 +50,6 @@ pub(in crate::world::live) struct HttpAnswer {
     pub(in crate::world::live) cut: bool,
     /// The value of its `Retry-After` header. Foreign.
     pub(in crate::world::live) retry_after: Option<String>,
-    /// The value of its `Age` header: its age in seconds according to a cache. Foreign.
-    pub(in crate::world::live) age: Option<String>,
 }
 
 /// How far an exchange has come. It is filled in on the way, so that one that was cut short can be reported, too.
@@ -227,7 +225,7 @@ async fn send(
     let said = |name: header::HeaderName| {
         response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
-    let (retry_after, age) = (said(header::RETRY_AFTER), said(header::AGE));
+    let retry_after = said(header::RETRY_AFTER);
     let headers = response.headers().clone();
     let mut stream = response.into_body();
     let mut body = Vec::new();
@@ -245,7 +243,7 @@ async fn send(
     if !cut {
         *kept = Some(connection);
     }
-    Ok(HttpAnswer { status, headers, body, cut, retry_after, age })
+    Ok(HttpAnswer { status, headers, body, cut, retry_after })
 }
 
 /// What kind of failure it is when an exchange breaks off.
