@@ -106,6 +106,7 @@ async fn logical_replication_healthy_and_broken() {
     new.sql("alter subscription sub disable").await;
     let value = until(&mut stage, "disabled").await;
     assert_eq!(value.at("streaming"), Some(&Value::Bool(false)));
+    assert_eq!((value.at("seconds"), heartbeat(&value)), (Some(&Value::Null), "nothing flows"));
 
     // The slot is gone.
     old.until("select count(*) from pg_replication_slots where active", "0").await;

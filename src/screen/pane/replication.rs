@@ -27,6 +27,7 @@ fn replication(value: &Value) -> Vec<Text> {
     if state == "absent" {
         return vec![Text::new(Role::Unknown, state).and(Role::Plain, "  there is no subscription")];
     }
+    let idle = state == "disabled";
     let role = match state.as_str() {
         "streaming" => Role::Go,
         "copying" | "disabled" => Role::Unknown,
@@ -48,7 +49,8 @@ fn replication(value: &Value) -> Vec<Text> {
         Text::plain(format!("slot keeps {kept}  {}", word(value, "wal_status"))),
         Text::plain(format!("tables {ready} of {tables} ready  oldest transaction {oldest}")),
     ];
-    if seconds.is_none() {
+    // Where nothing is to flow, no beat is missed.
+    if seconds.is_none() && !idle {
         lines.push(Text::new(Role::Unknown, format!("no heartbeat: {}", word(value, "heartbeat"))));
     } else if let (Some(beat), Some(walsender)) = (seconds, number(value, "replay_lag_s"))
         && (beat - walsender).abs() > DISAGREE.max(beat.min(walsender))

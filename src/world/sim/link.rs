@@ -274,6 +274,11 @@ impl Link {
         };
         let streaming = state == "streaming";
         let moves = streaming || state == "copying";
+        let pulse = match state {
+            "absent" | "disabled" => "nothing flows",
+            _ if heartbeat => "beats",
+            _ => "no heartbeat table is named",
+        };
         let in_pipe = if self.rate > 0.0 { self.rate * PIPE_MS / 1_000.0 * dice.around(1.0, 0.3) } else { 0.0 };
         let waits = self.backlog() + if self.flows() { in_pipe } else { 0.0 };
         let late = match self.marks.front() {
@@ -299,7 +304,7 @@ impl Link {
             ("streaming", streaming.into()),
             ("bytes", if absent { Value::Null } else { whole(waits) }),
             ("seconds", if heartbeat && (moves || self.stuck.is_some()) { Value::Float(seconds) } else { Value::Null }),
-            ("heartbeat", if heartbeat { "beats" } else { "no heartbeat table is named" }.into()),
+            ("heartbeat", pulse.into()),
             ("heartbeat_age_s", if heartbeat { Value::Float(dice.between(0.0, 0.4)) } else { Value::Null }),
             ("replay_lag_s", if moves { Value::Float(seconds) } else { Value::Null }),
             ("last_message_age_s", if moves { Value::Float(dice.between(0.0, 1.0)) } else { Value::Null }),

@@ -27,6 +27,9 @@ use crate::world::live::net::pg::{PgSession, Purpose};
 /// A failing apply worker is started again every 5 s and looks healthy for a moment.
 const SETTLED: Duration = Duration::from_secs(8);
 
+/// What is said of a heartbeat that nobody is to carry over.
+const IDLE: &str = "nothing flows";
+
 /// What one measurement leaves for the next.
 #[derive(Default)]
 pub(in crate::world::live) struct ReplicationMemory {
@@ -149,6 +152,7 @@ impl Both<'_> {
         let Some(subscription) = subscription else {
             // A missing slot is a valid reading: replication is not set up yet, or gone.
             pulse.late = None;
+            IDLE.clone_into(&mut pulse.note);
             return Ok(record(&Figures { state: "absent", slot: slot.as_ref(), pulse, oldest, ..Figures::default() }));
         };
         if let (Some(table), Some(id)) = (&self.probe.heartbeat, subscription.id)
@@ -160,6 +164,10 @@ impl Both<'_> {
         let published = self.on_source(ask_published(self.source.client(), &subscription.publications).await)?;
         let missing: Vec<String> = published.symmetric_difference(&subscription.names).cloned().collect();
         let state = logical_state(&subscription, slot.as_ref(), &published, memory);
+        if state == "disabled" {
+            pulse.late = None;
+            IDLE.clone_into(&mut pulse.note);
+        }
         Ok(record(&Figures {
             state,
             bytes: slot.as_ref().and_then(|slot| slot.unconfirmed),
@@ -177,7 +185,7 @@ impl Both<'_> {
 
     async fn physical(&self, memory: &mut ReplicationMemory) -> Result<Value, Failure> {
         let (standby, pulse) = tokio::join!(ask_row(self.target.client(), STANDBY, &[]), memory.heartbeats.look(self));
-        let (standby, pulse) = (self.on_target(standby)?, pulse?);
+        let (standby, mut pulse) = (self.on_target(standby)?, pulse?);
         let standby = standby.ok_or_else(|| Failure::new(format!("{} tells nothing", self.target.place())))?;
         let read = || -> PgResult<_> {
             Ok((
@@ -223,6 +231,10 @@ impl Both<'_> {
             (true, _, true) => "streaming",
             (true, false, false) => "broken",
         };
+        if state == "disabled" {
+            pulse.late = None;
+            IDLE.clone_into(&mut pulse.note);
+        }
         // Measured against the primary's position: a standby that receives nothing considers itself up to date.
         let behind =
             replayed.map(|at| i64::try_from(u64::from(position).saturating_sub(at.into())).unwrap_or(i64::MAX));
