@@ -365,13 +365,12 @@ impl Canvas<'_> {
             return wrapped.into_iter().flatten().take(room).collect();
         }
         let mut shown = Vec::new();
-        let mut hidden = wrapped.len();
+        let mut hidden = 0;
         for line in wrapped {
-            if shown.len() + line.len() >= room {
-                break;
-            }
-            shown.extend(line);
-            hidden -= 1;
+            let left = room - 1 - shown.len();
+            // The beginning of a long line says more than nothing of it.
+            hidden += usize::from(line.len() > left);
+            shown.extend(line.into_iter().take(left));
         }
         shown.push(Line::from(self.span(Role::Dim, format!("… {hidden} more"))));
         shown
