@@ -708,6 +708,22 @@ fn sixty_resolvers_are_counts_on_a_small_screen_and_all_of_them_when_zoomed() {
 }
 
 #[test]
+fn a_line_that_has_no_room_as_a_whole_still_shows_how_it_begins() {
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    story.calm(4);
+    let why = "p95 is 19.4 to 20.6 times that of the baseline of 300 requests from 2026-11-20 02:00 UTC, and 1.2 is allowed; ";
+    let judged = format!(
+        r#"{{"p50": 802.0, "p95": 803.0, "p99": 803.0, "last": 802.0, "errors": 0.0, "samples": 50, "status": 200, "failure": "",
+            "verdict": "FAIL", "why": "{}"}}"#,
+        why.repeat(3)
+    );
+    story.read("latency", Ok(json(&format!(r#"{{"new": {judged}, "old": {judged}}}"#))));
+    let shown = dump(&story.draw((120, 40), RGB));
+    assert!(shown.contains("FAIL") && shown.contains("… 3 more"), "{shown}");
+}
+
+#[test]
 fn no_size_panics() {
     let mut story = Story::new(Mode::Lab);
     story.done(12);
