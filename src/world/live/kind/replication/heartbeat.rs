@@ -107,13 +107,24 @@ pub(super) struct Heartbeats {
     unbeaten: Option<(String, Instant)>,
 }
 
+/// One number on the source.
+#[derive(Clone, Copy)]
+struct Beat {
+    n: i64,
+    /// When it was known to be there.
+    at: Instant,
+    /// Whether it was written then. The first number that is seen may have stood there for days, so that its being on the
+    /// target as well says nothing.
+    is_new: bool,
+}
+
 /// The heartbeat of one writer.
 #[derive(Default)]
 struct Beats {
     newest: Option<i64>,
     moved: Option<Instant>,
-    /// Beats seen on the source and not yet on the target, oldest first.
-    open: VecDeque<(i64, Instant)>,
+    /// Beats on the source that are not yet seen on the target, oldest first.
+    open: VecDeque<Beat>,
     /// When the newest beat that has arrived was made, and when it was seen on the target.
     arrived: Option<(Instant, Instant)>,
 }
@@ -128,7 +139,7 @@ impl Heartbeats {
         match beater.beat(shared, probe, table, limit).await {
             Ok((n, at)) => {
                 self.unbeaten = None;
-                self.rows.entry(own_row(probe)).or_default().beaten(n, at);
+                self.rows.entry(own_row(probe)).or_default().beaten(n, at, true);
             }
             Err(why) => self.unbeaten = Some((why, Instant::now())),
         }
@@ -146,7 +157,7 @@ impl Heartbeats {
         let seen = Instant::now();
         self.rows.retain(|id, _| source.contains_key(id));
         for (id, n) in &source {
-            self.rows.entry(id.clone()).or_default().beaten(*n, seen);
+            self.rows.entry(id.clone()).or_default().beaten(*n, seen, false);
         }
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -197,36 +208,40 @@ impl Heartbeats {
 }
 
 impl Beats {
-    /// Takes in the number on the source and when it was known to be there.
-    fn beaten(&mut self, n: i64, at: Instant) {
+    /// Takes in the number on the source, when it was known to be there, and whether it was written then. One that differs
+    /// from the number before is new.
+    fn beaten(&mut self, n: i64, at: Instant, is_new: bool) {
         if self.newest.is_some_and(|newest| n < newest) {
             *self = Self::default(); // the table was made anew
         }
         if self.newest == Some(n) {
             return;
         }
-        // The first value seen is not a beat of known age unless it was made just now; it shows all the same whether
-        // what was there before arrives.
-        self.moved = Some(at);
+        let is_new = is_new || self.newest.is_some();
         self.newest = Some(n);
+        if is_new {
+            self.moved = Some(at);
+        }
         if self.open.len() == BEATS {
             self.open.pop_back();
         }
-        self.open.push_back((n, at));
+        self.open.push_back(Beat { n, at, is_new });
     }
 
     /// Takes in the number on the target.
     fn seen(&mut self, target: Option<i64>, now: Instant) {
-        while let Some((_, since)) = self.open.pop_front_if(|(n, _)| target.is_some_and(|target| target >= *n)) {
-            self.arrived = Some((since, now));
+        while let Some(beat) = self.open.pop_front_if(|beat| target.is_some_and(|target| target >= beat.n)) {
+            if beat.is_new {
+                self.arrived = Some((beat.at, now));
+            }
         }
     }
 
     /// Seconds the target is behind; `None` when nothing has been written lately.
     fn late(&self, now: Instant) -> Option<f64> {
         let seconds = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64();
-        if let Some((_, since)) = self.open.front() {
-            return Some(seconds(*since, now));
+        if let Some(oldest) = self.open.front() {
+            return Some(seconds(oldest.at, now));
         }
         let (since, at) = self.arrived?;
         (now.saturating_duration_since(at) < BEATING).then(|| seconds(since, at))
@@ -244,12 +259,12 @@ mod tests {
         let mut beats = Beats::default();
         let mut look = |source: Option<(i64, u64)>, target: Option<i64>, now: u64| {
             if let Some((n, seen)) = source {
-                beats.beaten(n, at(seen));
+                beats.beaten(n, at(seen), false);
             }
             beats.seen(target, at(now));
             beats.late(at(now))
         };
-        assert_eq!(look(Some((5, 0)), Some(5), 0), Some(0.0));
+        assert_eq!(look(Some((5, 0)), Some(5), 0), None, "it may have stood there for days");
         assert_eq!(look(Some((6, 1)), Some(5), 1), Some(0.0));
         assert_eq!(look(Some((7, 2)), Some(5), 3), Some(2.0), "since beat 6 was seen");
         assert_eq!(look(None, Some(5), 60), Some(59.0), "also when nothing new is written");
@@ -258,6 +273,7 @@ mod tests {
         assert_eq!(look(None, Some(7), 71), Some(60.0), "which is the newest that is known");
         assert_eq!(look(None, Some(7), 73), None, "and then nobody can tell");
         assert_eq!(look(Some((8, 74)), None, 76), Some(2.0), "no row on the target at all");
-        assert_eq!(look(Some((1, 80)), Some(1), 80), Some(0.0), "a new table starts again");
+        assert_eq!(look(Some((1, 80)), Some(1), 80), None, "a new table starts again");
+        assert_eq!(look(Some((2, 81)), Some(2), 82), Some(1.0));
     }
 }

@@ -34,6 +34,8 @@ const IDLE: &str = "nothing flows";
 #[derive(Default)]
 pub(in crate::world::live) struct ReplicationMemory {
     heartbeats: Heartbeats,
+    /// Whether changes were to flow when it was last measured.
+    flows: bool,
     errors: Option<i64>,
     /// When the subscription was last seen in trouble, and its worker since.
     trouble: Option<Instant>,
@@ -82,7 +84,10 @@ async fn measure(
     limit: Duration,
     memory: &mut ReplicationMemory,
 ) -> Result<Value, Failure> {
-    memory.heartbeats.beat(shared, probe, limit).await;
+    // What is to carry nothing yet is not written to either.
+    if memory.flows {
+        memory.heartbeats.beat(shared, probe, limit).await;
+    }
     // Always in the same order, so that probes cannot deadlock on each other's connections.
     let lease = |id| shared.databases.lease(id, Purpose::WATCH, &shared.secrets);
     let (source, target) = if probe.source <= probe.target {
@@ -109,6 +114,8 @@ async fn measure(
     };
     source.give_back();
     target.give_back();
+    let state = result.as_ref().ok().and_then(|value| value.at("state")?.text());
+    memory.flows = state.is_some_and(|state| !matches!(state, "absent" | "disabled"));
     result
 }
 
