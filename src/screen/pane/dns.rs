@@ -142,7 +142,10 @@ fn bars(value: &Value) -> Vec<Text> {
         let state = word(resolver, "state");
         let (role, text) = answer(&state);
         let ttl = int(resolver, "ttl");
-        let filled = ttl.map_or(0, |ttl| usize::try_from(ttl.max(0) * 12 / longest).unwrap_or(BAR).min(BAR));
+        let filled = ttl.map_or(0, |ttl| {
+            let (ttl, longest) = (usize::try_from(ttl).unwrap_or(0), usize::try_from(longest).unwrap_or(1));
+            ttl * BAR / longest
+        });
         let bar = if ttl.is_some() { "=".repeat(filled) } else { "?".to_owned() };
         let eta = match int(resolver, "eta") {
             Some(0) => String::new(),

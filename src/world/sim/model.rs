@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::core::action::Action;
-use crate::core::customers::customers_record;
+use crate::core::customers::followed;
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::plan::Plan;
 use crate::core::simulate::{Change, Quantity, Side};
@@ -41,6 +41,8 @@ pub(super) struct Model {
     pub links: BTreeMap<ProbeId, Link>,
     pub names: Names,
     pub customers: Customers,
+    /// The probe that watches the record through which they come.
+    followed: Option<ProbeId>,
     pub web: Web,
     pub fields: Fields,
     /// What actions have switched on, and since when: at which target, what, and of what there. A kind with a state of
@@ -74,13 +76,15 @@ impl Model {
         let mut dice = Dice::new(seed, "world");
         let longest = dice.between(110.0, 260.0);
         let names = Names::new(plan, seed, now);
-        let shares = customers_record(plan).map_or((1.0, 0.0), |record| names.shares(record));
+        let followed = followed(plan).first().copied();
+        let shares = followed.map_or((1.0, 0.0), |(_, record)| names.shares(record));
         Self {
             now,
             writable: postgres.map(|(id, _)| (id.clone(), true)).collect(),
             links,
             names,
             customers: Customers::new(longest),
+            followed: followed.map(|(id, _)| id.clone()),
             web: Web::new(plan, seed, now),
             fields: Fields::new(plan),
             switched_on: BTreeMap::new(),
@@ -138,7 +142,7 @@ impl Model {
     /// Lets time pass up to `to`.
     pub(super) fn advance(&mut self, to: At) {
         let plan = Arc::clone(&self.plan);
-        let record = customers_record(&plan);
+        let record = self.followed.as_ref().and_then(|id| plan.probes.get(id)?.kind.record());
         while self.now < to {
             let change = self.names.next_change().filter(|at| *at > self.now);
             let next = to.min(self.now.plus(STRETCH)).min(change.unwrap_or(At::NEVER));
