@@ -8,9 +8,12 @@ mod debrief;
 mod documentation;
 #[path = "../support/facts.rs"]
 mod facts;
+#[path = "../support/flip.rs"]
+mod flip;
 mod forecast;
 mod latency;
 mod readings;
+mod resolvers;
 mod scenarios;
 mod simulated;
 mod way_back;
