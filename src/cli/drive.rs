@@ -17,11 +17,13 @@ use crate::cockpit::{Cockpit, CockpitExit, theme_for};
 use crate::core::fact::{Fact, Mode, Recorded};
 use crate::core::ids::Who;
 use crate::core::plan::Plan;
+use crate::core::reading::Reading;
 use crate::core::time::{At, Span};
 use crate::driver::{Engine, Opening, facts_of};
 use crate::journal::{Head, Holder, Journal, Ledger, LockState, NewRun, Reader, Record, RunId, Store, Unkept, Writer};
 use crate::plain::{LineInput, PlainCockpit};
 use crate::runbook::Loaded;
+use crate::sample_log::reading_of;
 use crate::session::RunSession;
 use crate::term::{Charset, TermError, Terminal, TerminalOptions};
 use crate::text::clean;
@@ -97,7 +99,7 @@ fn start_loaded(
     let journal = store.create_run(&id, &new, &holder)?;
     let clock = Clock::start(At(now.as_millisecond()));
     let opening = Opening::New { mode, facts: rehearsals.into_iter().chain(durations).collect() };
-    let exit = drive(Arc::new(loaded.plan), &id, journal, opening, clock, &holder, seat)?;
+    let exit = drive(Arc::new(loaded.plan), &id, journal, (opening, Vec::new()), clock, &holder, seat)?;
     Ok(exit.code())
 }
 
@@ -150,11 +152,31 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     let clock = Clock::start(last);
     let away = clock.now().since(last);
     let opening = Opening::Resumed { facts, head: Some(head.hash), away };
-    let exit = drive(Arc::new(plan), &id, journal, opening, clock, &holder, seat)?;
+    let before = newest_readings(&reader, &plan, last)?;
+    let exit = drive(Arc::new(plan), &id, journal, (opening, before), clock, &holder, seat)?;
     if attachment.is_some() {
         say(&super::lab::goes_on(state, exit.code() == 0));
     }
     Ok(exit.code())
+}
+
+/// How far back the newest reading of a probe is looked for: first nearby, since all of it is read.
+const READINGS_WITHIN: [Span; 2] = [Span::secs(60), Span::secs(3_600)];
+
+/// The newest good reading of each probe that goes on from there, up to the moment at which the run was left.
+fn newest_readings(reader: &Reader, plan: &Plan, last: At) -> Result<Vec<Reading>, CliError> {
+    let mut found = Vec::new();
+    for (id, _) in plan.probes.iter().filter(|(_, probe)| probe.kind.record().is_some()) {
+        for within in READINGS_WITHIN {
+            let samples = reader.samples(id.as_str(), last.before(within).0..last.0.saturating_add(1))?;
+            let mut readings = samples.iter().rev().filter_map(|sample| Some(reading_of(sample)?.1));
+            if let Some(newest) = readings.find(|reading| reading.result.is_ok()) {
+                found.push(newest);
+                break;
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// All facts, and where the chain ends.
@@ -267,7 +289,7 @@ fn drive(
     plan: Arc<Plan>,
     id: &RunId,
     journal: Journal,
-    opening: Opening,
+    (opening, recorded): (Opening, Vec<Reading>),
     clock: Clock,
     holder: &Holder,
     seat: Seat,
@@ -282,6 +304,7 @@ fn drive(
         clock: clock.clone(),
         exe: own_path()?,
         system_dns: SystemDns::default(),
+        recorded,
     };
     let (exit, engine) = runtime.block_on(async {
         let world = LiveWorld::new(&plan, live).map_err(CliError::outside)?;
@@ -343,6 +366,7 @@ pub(super) fn watch(look: Look, args: &RunbookArgs, acting_probes: bool) -> Outc
         clock: clock.clone(),
         exe: own_path()?,
         system_dns: SystemDns::default(),
+        recorded: Vec::new(),
     };
     let result = runtime.block_on(async {
         let world = Watching::new(&plan, live).map_err(CliError::outside)?;

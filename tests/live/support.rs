@@ -83,11 +83,11 @@ impl Setting {
 }
 
 pub fn world(plan: &Plan, run_dir: &Path) -> LiveWorld {
-    world_on(plan, run_dir, SystemDns::default())
+    world_on(plan, run_dir, SystemDns::default(), Vec::new())
 }
 
 /// A world on a machine with these name servers.
-fn world_on(plan: &Plan, run_dir: &Path, system_dns: SystemDns) -> LiveWorld {
+fn world_on(plan: &Plan, run_dir: &Path, system_dns: SystemDns, recorded: Vec<Reading>) -> LiveWorld {
     let options = LiveOptions {
         run_dir: run_dir.to_owned(),
         run_id: "run-1".to_owned(),
@@ -95,6 +95,7 @@ fn world_on(plan: &Plan, run_dir: &Path, system_dns: SystemDns) -> LiveWorld {
         clock: Clock::start(At(0)),
         exe: env!("CARGO_BIN_EXE_gonogo").into(),
         system_dns,
+        recorded,
     };
     LiveWorld::new(plan, options).unwrap()
 }
@@ -114,8 +115,17 @@ impl Stage {
 
     /// The same on a machine with these name servers.
     pub fn on(plan: &Plan, system_dns: SystemDns) -> Self {
+        Self::with(plan, system_dns, Vec::new())
+    }
+
+    /// The same for a run that is resumed, with the newest readings of its record.
+    pub fn resumed(plan: &Plan, recorded: Vec<Reading>) -> Self {
+        Self::with(plan, SystemDns::default(), recorded)
+    }
+
+    fn with(plan: &Plan, system_dns: SystemDns, recorded: Vec<Reading>) -> Self {
         let dir = TempDir::new().unwrap();
-        let world = world_on(plan, dir.path(), system_dns);
+        let world = world_on(plan, dir.path(), system_dns, recorded);
         Self { world, dir, probes: plan.probes.clone(), seen: Vec::new() }
     }
 

@@ -60,6 +60,8 @@ pub struct LiveOptions {
     pub exe: PathBuf,
     /// The name servers of this machine.
     pub system_dns: SystemDns,
+    /// The newest readings in the record of the run, when it is resumed: of probes whose readings also tell of earlier ones.
+    pub recorded: Vec<Reading>,
 }
 
 /// Why there is no live world.
