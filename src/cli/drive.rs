@@ -17,11 +17,13 @@ use crate::cockpit::{Cockpit, CockpitExit, theme_for};
 use crate::core::fact::{Fact, Mode, Recorded};
 use crate::core::ids::Who;
 use crate::core::plan::Plan;
+use crate::core::reading::Reading;
 use crate::core::time::{At, Span};
 use crate::driver::{Engine, Opening, facts_of};
 use crate::journal::{Head, Holder, Journal, Ledger, LockState, NewRun, Reader, Record, RunId, Store, Unkept, Writer};
 use crate::plain::{LineInput, PlainCockpit};
 use crate::runbook::Loaded;
+use crate::sample_log::reading_of;
 use crate::session::RunSession;
 use crate::term::{Charset, TermError, Terminal, TerminalOptions};
 use crate::text::clean;
@@ -97,7 +99,7 @@ fn start_loaded(
     let journal = store.create_run(&id, &new, &holder)?;
     let clock = Clock::start(At(now.as_millisecond()));
     let opening = Opening::New { mode, facts: rehearsals.into_iter().chain(durations).collect() };
-    let exit = drive(Arc::new(loaded.plan), &id, journal, opening, clock, &holder, seat)?;
+    let exit = drive(Arc::new(loaded.plan), &id, journal, (opening, Vec::new()), clock, &holder, seat)?;
     Ok(exit.code())
 }
 
@@ -150,11 +152,24 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     let clock = Clock::start(last);
     let away = clock.now().since(last);
     let opening = Opening::Resumed { facts, head: Some(head.hash), away };
-    let exit = drive(Arc::new(plan), &id, journal, opening, clock, &holder, seat)?;
+    let earlier = measured_last(&reader, &plan, last)?;
+    let exit = drive(Arc::new(plan), &id, journal, (opening, earlier), clock, &holder, seat)?;
     if attachment.is_some() {
         say(&super::lab::goes_on(state, exit.code() == 0));
     }
     Ok(exit.code())
+}
+
+/// What was read of replications in the last hour somebody watched, oldest first: a slot that was gone and is there again
+/// shows only to those who remember that it was gone.
+fn measured_last(reader: &Reader, plan: &Plan, last: At) -> Result<Vec<Reading>, CliError> {
+    let range = last.before(Span::secs(3_600)).0..last.0.saturating_add(1);
+    let mut found = Vec::new();
+    for (id, _) in plan.probes.iter().filter(|(_, probe)| probe.kind.replication().is_some()) {
+        let samples = reader.samples(id.as_str(), range.clone())?;
+        found.extend(samples.iter().filter_map(reading_of).map(|(_, reading, _)| reading));
+    }
+    Ok(found)
 }
 
 /// All facts, and where the chain ends.
@@ -267,7 +282,7 @@ fn drive(
     plan: Arc<Plan>,
     id: &RunId,
     journal: Journal,
-    opening: Opening,
+    (opening, earlier): (Opening, Vec<Reading>),
     clock: Clock,
     holder: &Holder,
     seat: Seat,
@@ -284,7 +299,7 @@ fn drive(
         system_dns: SystemDns::default(),
     };
     let (exit, engine) = runtime.block_on(async {
-        let world = LiveWorld::new(&plan, live).map_err(CliError::outside)?;
+        let world = LiveWorld::resuming(&plan, live, earlier).map_err(CliError::outside)?;
         let engine = engine(plan, who(holder), epoch, opening, world, Box::new(journal), clock)?;
         seat.take(engine, id.short().to_owned(), false, &mut StandardInput::default()).await
     })?;

@@ -11,6 +11,7 @@ mod facts;
 mod forecast;
 mod latency;
 mod readings;
+mod replication;
 mod scenarios;
 mod simulated;
 mod way_back;

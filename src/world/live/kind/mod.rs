@@ -36,6 +36,9 @@ pub(super) trait Measure: Clone + Send + Sync + 'static {
         memory: &mut Self::Memory,
     ) -> impl Future<Output = Result<Value, Failure>> + Send;
 
+    /// Takes in what earlier cockpits of the same run have measured, oldest first.
+    fn recall(&self, _earlier: &[Value], _memory: &mut Self::Memory) {}
+
     /// The moments that the other side gives for `seen`, which was just measured. Empty when it describes the moment of
     /// the measurement.
     fn as_of(&self, _seen: &Value, _memory: &Self::Memory) -> Result<Vec<AsOf>, Failure> {
