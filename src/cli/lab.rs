@@ -9,9 +9,10 @@ use super::records::MODE;
 use super::{CliError, LabKind, Look, Outcome, RunbookArgs, drive, loopback, say};
 use crate::cockpit::CockpitExit;
 use crate::core::fact::Mode;
+use crate::core::resolver_kind::ResolverKind;
 use crate::core::time::Span;
 use crate::journal::{LockState, Reader, RunSummary, Store};
-use crate::lab::{self, Attachment, Lab, LabOptions, LabSide, clean, find, stop};
+use crate::lab::{self, Attachment, Lab, LabOptions, LabSide, RESOLVER_LETTERS, clean, find, stop};
 
 /// The message about a lab that outlives its cockpit.
 pub(super) fn goes_on(state: &Path, complete: bool) -> String {
@@ -23,17 +24,27 @@ pub(super) fn goes_on(state: &Path, complete: bool) -> String {
 /// The profile that is made for the lab.
 const PROFILE: &str = "lab";
 
-fn options(state: &Path, kind: LabKind) -> Result<LabOptions, CliError> {
+fn options(state: &Path, kind: &LabKind) -> Result<LabOptions, CliError> {
     let mut options = LabOptions::new(state);
     options.program = Some(drive::own_path()?);
     // The runbook itself sets up replication.
     options.replication = false;
     options.one_address = kind.one_address;
     options.slow = kind.slow.unwrap_or_default().to_std();
+    if !kind.resolvers.is_empty() {
+        if kind.resolvers.iter().all(|kind| *kind == ResolverKind::Dead) {
+            return Err(CliError::usage("one of the lab's resolvers has to answer: its customers need one"));
+        }
+        let most = RESOLVER_LETTERS.count();
+        if kind.resolvers.len() > most {
+            return Err(CliError::usage(format!("the lab has at most {most} resolvers")));
+        }
+        options.resolvers.clone_from(&kind.resolvers);
+    }
     Ok(options)
 }
 
-fn start(state: &Path, kind: LabKind) -> Result<Lab, CliError> {
+fn start(state: &Path, kind: &LabKind) -> Result<Lab, CliError> {
     clean(state).map_err(CliError::outside)?;
     say("starting a disposable world on loopback...");
     let lab = crate::lab::start(&options(state, kind)?, &mut |line: &str| say(&format!("  {line}")))
@@ -44,16 +55,17 @@ fn start(state: &Path, kind: LabKind) -> Result<Lab, CliError> {
 
 /// The lab's addresses as the runbook's vars.
 fn vars(lab: &Lab) -> Vec<(String, String)> {
-    runbook_vars(|name| lab.vars.get(name).cloned().unwrap_or_default())
+    let resolvers = lab.vars.keys().filter(|name| name.starts_with(RESOLVER)).count();
+    runbook_vars(resolvers, |name| lab.vars.get(name).cloned().unwrap_or_default())
 }
 
 /// Placeholder addresses for reading a runbook before a lab exists.
-fn placeholder_vars() -> Vec<(String, String)> {
-    runbook_vars(|name| match name {
+fn placeholder_vars(resolvers: usize) -> Vec<(String, String)> {
+    runbook_vars(resolvers, |name| match name {
         "old_db" | "new_db" => "host=127.0.0.1 user=gonogo dbname=shop".to_owned(),
         "old_db_port" | "new_db_port" => "5432".to_owned(),
-        "old_connect" | "new_connect" | "control" | "dns_authoritative" | "resolver_a" | "resolver_b"
-        | "resolver_c" => "127.0.0.1:1".to_owned(),
+        "old_connect" | "new_connect" | "control" | "dns_authoritative" => "127.0.0.1:1".to_owned(),
+        name if name.starts_with(RESOLVER) => "127.0.0.1:1".to_owned(),
         "old_address" => lab::OLD_ADDRESS.to_string(),
         "new_address" => lab::NEW_ADDRESS.to_string(),
         "zone" => lab::ZONE.to_owned(),
@@ -63,9 +75,14 @@ fn placeholder_vars() -> Vec<(String, String)> {
     })
 }
 
-fn runbook_vars(of: impl Fn(&str) -> String) -> Vec<(String, String)> {
+/// Beginning of the vars with the resolvers' addresses.
+const RESOLVER: &str = "resolver_";
+
+fn runbook_vars(resolvers: usize, of: impl Fn(&str) -> String) -> Vec<(String, String)> {
     let replicator = |port: &str| format!("host=127.0.0.1 port={} user=replicator dbname=shop", of(port));
     let archive = Path::new(&of("work_dir")).join("shop-before-decommission.dump");
+    let resolvers = RESOLVER_LETTERS.take(resolvers).map(|letter| format!("{RESOLVER}{letter}"));
+    let resolvers = resolvers.map(|name| (name.clone(), of(&name))).collect::<Vec<_>>();
     [
         ("old_db", of("old_db")),
         ("new_db", of("new_db")),
@@ -79,22 +96,26 @@ fn runbook_vars(of: impl Fn(&str) -> String) -> Vec<(String, String)> {
         ("old_address", of("old_address")),
         ("new_address", of("new_address")),
         ("dns_server", of("dns_authoritative")),
-        ("resolver_a", of("resolver_a")),
-        ("resolver_b", of("resolver_b")),
-        ("resolver_c", of("resolver_c")),
         ("tsig_name", of("tsig_name")),
         ("pg_dump", format!("{}/pg_dump", of("pg_bin"))),
         ("archive", archive.display().to_string()),
         ("secrets_dir", of("secrets_dir")),
     ]
+    .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
-    .to_vec()
+    .chain(resolvers)
+    .collect()
 }
 
 /// A fresh lab, and whether it was running already. A lab in which a run was begun is not fresh: that run can be
 /// resumed, or the lab ended, but another run would find what it left.
-fn fresh(state: &Path, kind: LabKind) -> Result<(Lab, bool), CliError> {
+fn fresh(state: &Path, kind: &LabKind) -> Result<(Lab, bool), CliError> {
     let Some(lab) = find(state) else { return Ok((start(state, kind)?, false)) };
+    if !kind.resolvers.is_empty() {
+        return Err(CliError::usage(
+            "a lab is up already, with resolvers of its own: end it with `gonogo lab --down` for one with these",
+        ));
+    }
     let lab_run = |run: &RunSummary| {
         run.journal.as_ref().is_ok_and(|journal| {
             journal.meta.created_at >= lab.started_at
@@ -130,7 +151,7 @@ fn still_up(run: &RunSummary, ended: bool) -> String {
 
 /// Makes the new environment of a running lab as slow as the command line says. `None` when it says nothing of that, or
 /// when no lab is running: then one is started.
-fn slowed(state: &Path, kind: LabKind) -> Result<Option<u8>, CliError> {
+fn slowed(state: &Path, kind: &LabKind) -> Result<Option<u8>, CliError> {
     let Some((by, lab)) = kind.slow.zip(find(state)) else { return Ok(None) };
     lab.slow_down(LabSide::New, by.to_std()).map_err(CliError::outside)?;
     info!(%by, "the new environment of the lab was slowed down");
@@ -143,7 +164,7 @@ fn slowed(state: &Path, kind: LabKind) -> Result<Option<u8>, CliError> {
 }
 
 /// Drives the runbook in a fresh lab, and ends the lab when the cockpit is left unless it was running before.
-pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool, kind: LabKind) -> Outcome {
+pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool, kind: &LabKind) -> Outcome {
     if let Some(status) = slowed(state, kind)? {
         return Ok(status);
     }
@@ -156,7 +177,7 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool,
     }
     args.profile = Some(PROFILE.to_owned());
     let own = std::mem::take(&mut args.set);
-    args.set = placeholder_vars();
+    args.set = placeholder_vars(options(state, kind)?.resolvers.len());
     args.set.extend(own.iter().cloned());
     // Checked before anything runs that would have to be ended again.
     loopback::only(&super::check::read(&args, look.color)?.plan)?;
@@ -205,7 +226,7 @@ pub(super) fn attach_if_lab(state: &Path, reader: &Reader) -> Result<Option<Atta
     )))
 }
 
-pub(super) fn up(state: &Path, kind: LabKind) -> Outcome {
+pub(super) fn up(state: &Path, kind: &LabKind) -> Outcome {
     let lab = start(state, kind)?;
     for (name, value) in vars(&lab) {
         say(&format!("{name}={value}"));

@@ -28,6 +28,7 @@ use tracing::{error, info};
 
 #[cfg(not(feature = "lab"))]
 use self::without_lab as lab;
+use crate::core::resolver_kind::ResolverKind;
 use crate::core::time::Span;
 use crate::diagnostics::DiagnosticLog;
 use crate::term::ColorChoice;
@@ -183,6 +184,11 @@ enum Command {
         /// a cockpit (`0s` makes both equal again)
         #[arg(long, value_name = "TIME", conflicts_with = "down")]
         slow: Option<Span>,
+        /// What the resolvers are like, in the order of the vars `resolver_a`, `resolver_b` and so on: honest, min-ttl (keeps
+        /// answers for at least 30 s, or `min-ttl=2m`), max-ttl (for at most 10 s, or `max-ttl=5s`), serve-stale (gives its
+        /// first answer for ever), two-caches (each question reaches one of two), dead (does not answer)
+        #[arg(long, value_name = "KINDS", value_delimiter = ',', conflicts_with = "down")]
+        resolvers: Vec<ResolverKind>,
         /// Keep the lab running after the cockpit is left
         #[arg(long)]
         keep: bool,
@@ -310,13 +316,15 @@ impl From<crate::journal::JournalError> for CliError {
 type Outcome = Result<u8, CliError>;
 
 /// What is said of the lab that is wanted.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 #[cfg_attr(not(feature = "lab"), allow(dead_code, reason = "a build without a lab only refuses it"))]
 struct LabKind {
     /// Whether every server listens on 127.0.0.1.
     one_address: bool,
     /// How much later the new environment answers than it could.
     slow: Option<Span>,
+    /// What its resolvers are like; as usual when empty.
+    resolvers: Vec<ResolverKind>,
 }
 
 /// Runs the program.
@@ -375,9 +383,11 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Baseline { command }) => baseline::baseline(&command, color),
         Some(Command::Watch { runbook, acting_probes }) => drive::watch(look, &runbook, acting_probes),
         Some(Command::Lab { down: true, .. }) => lab::down(&state()?),
-        Some(Command::Lab { up: true, one_address, slow, .. }) => lab::up(&state()?, LabKind { one_address, slow }),
-        Some(Command::Lab { runbook, keep, one_address, slow, .. }) => {
-            lab::drive(&state()?, look, &runbook, keep, LabKind { one_address, slow })
+        Some(Command::Lab { up: true, one_address, slow, resolvers, .. }) => {
+            lab::up(&state()?, &LabKind { one_address, slow, resolvers })
+        }
+        Some(Command::Lab { runbook, keep, one_address, slow, resolvers, .. }) => {
+            lab::drive(&state()?, look, &runbook, keep, &LabKind { one_address, slow, resolvers })
         }
         Some(Command::Verify { run, head }) => records::verify(&state()?, &run, head.as_deref()),
         Some(Command::Replay { run, verify: true, .. }) => replay::verify(&state()?, run.as_deref()),

@@ -18,7 +18,7 @@ pub(super) fn goes_on(_state: &Path, _complete: bool) -> String {
     String::new()
 }
 
-pub(super) fn drive(_state: &Path, _look: Look, _runbook: &RunbookArgs, _keep: bool, _kind: LabKind) -> Outcome {
+pub(super) fn drive(_state: &Path, _look: Look, _runbook: &RunbookArgs, _keep: bool, _kind: &LabKind) -> Outcome {
     Err(no_lab())
 }
 
@@ -30,7 +30,7 @@ pub(super) fn attach_if_lab(_state: &Path, reader: &Reader) -> Result<Option<Att
     Ok(None)
 }
 
-pub(super) fn up(_state: &Path, _kind: LabKind) -> Outcome {
+pub(super) fn up(_state: &Path, _kind: &LabKind) -> Outcome {
     Err(no_lab())
 }
 

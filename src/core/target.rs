@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ids::TargetId;
+use super::resolver_kind::ResolverKind;
 use super::simulate::Literal;
 
 /// A database, a DNS zone or a web service, named once and used by probes and actions.
@@ -198,6 +199,18 @@ pub struct Dns {
     /// The key for dynamic updates (RFC 8945).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tsig: Option<Tsig>,
+    /// What a rehearsal needs to know about the resolvers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulate: Option<RehearsedResolvers>,
+}
+
+/// What a rehearsal needs to know about the resolvers of a zone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RehearsedResolvers {
+    /// How each treats what it remembers, by its name in `resolvers`. Those without a word here differ from rehearsal to
+    /// rehearsal.
+    #[serde(default)]
+    pub resolvers: BTreeMap<String, ResolverKind>,
 }
 
 /// The word that stands for the name servers of this machine's own configuration.

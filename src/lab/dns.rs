@@ -18,6 +18,7 @@ use hickory_proto::op::{
     DnsRequest, DnsRequestOptions, DnsResponse, Edns, Header, HeaderCounts, MessageType, Metadata, OpCode, Query,
     ResponseCode,
 };
+use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::rdata::tsig::{TsigAlgorithm, TsigError};
 use hickory_proto::rr::{Name, Record, RecordType, TSigResponseContext, TSigner};
 use hickory_proto::serialize::binary::BinEncoder;
@@ -155,6 +156,7 @@ pub(super) struct ZoneAnswer {
     recursive: bool,
     answers: Vec<Record>,
     authorities: Vec<Record>,
+    option: Option<EdnsOption>,
     signature: Option<TSigResponseContext>,
 }
 
@@ -167,6 +169,7 @@ impl ZoneAnswer {
             recursive: false,
             answers: Vec::new(),
             authorities: Vec::new(),
+            option: None,
             signature: None,
         }
     }
@@ -174,6 +177,11 @@ impl ZoneAnswer {
     /// The answer of a server that resolves for others.
     pub(super) fn resolved(code: ResponseCode, answers: Vec<Record>, authorities: Vec<Record>) -> Self {
         Self { recursive: true, answers, authorities, ..Self::code(code) }
+    }
+
+    /// The same with an EDNS option, for those who ask with EDNS.
+    pub(super) fn with_option(self, option: EdnsOption) -> Self {
+        Self { option: Some(option), ..self }
     }
 
     fn signed(code: ResponseCode, context: TSigResponseContext) -> Self {
@@ -187,9 +195,13 @@ impl ZoneAnswer {
         metadata.response_code = self.code;
         metadata.authoritative = self.authoritative;
         metadata.recursion_available = self.recursive;
+        let option = self.option.take();
         let edns = request.edns.as_ref().map(|_| {
             let mut edns = Edns::new();
             edns.set_max_payload(UDP_PAYLOAD);
+            if let Some(option) = option {
+                edns.options_mut().insert(option);
+            }
             edns
         });
         let context = self.signature.take();

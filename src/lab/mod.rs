@@ -1,7 +1,7 @@
 //! `gonogo lab`: a disposable real world on loopback to practise a cutover in.
 //!
-//! Two PostgreSQL clusters, two web services in front of them, an authoritative DNS server with three caching
-//! resolvers, and customers who buy all the time. Everything runs in (or as a child of) one supervisor process
+//! Two PostgreSQL clusters, two web services in front of them, an authoritative DNS server with caching resolvers
+//! (three, unless others are asked for), and customers who buy all the time. Everything runs in (or as a child of) one supervisor process
 //! that outlives the cockpit, so that a killed cockpit finds the same world again on `resume`.
 //!
 //! This module owns starting, finding, attaching to and removing a lab. It must not know the cockpit, the runbook
@@ -29,6 +29,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::resolver_kind::ResolverKind;
+
 pub use control::MissingReport;
 pub use customers::CustomersReport;
 
@@ -41,6 +43,8 @@ pub const NEW_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 10, 2);
 pub const ZONE: &str = "shop.test";
 /// The name customers look up.
 pub const APP_NAME: &str = "app.shop.test";
+/// The last letters of the vars with the resolvers' addresses, from `resolver_a` on.
+pub const RESOLVER_LETTERS: std::ops::RangeInclusive<char> = 'a'..='z';
 /// Name of the TSIG key (HMAC-SHA-256) that may update the zone.
 pub const TSIG_NAME: &str = "gonogo-lab";
 
@@ -93,6 +97,9 @@ pub struct LabOptions {
     /// addresses.
     #[serde(default)]
     pub one_address: bool,
+    /// The resolvers, in the order of their vars `resolver_a`, `resolver_b` and so on. One of them at least has to answer,
+    /// since customers need one.
+    pub resolvers: Vec<ResolverKind>,
     /// How much later the new web service answers than it could.
     #[serde(default)]
     pub slow: Duration,
@@ -112,6 +119,7 @@ impl LabOptions {
             ttl_seconds: 20,
             replication: true,
             one_address: false,
+            resolvers: vec![ResolverKind::Honest; 3],
             slow: Duration::ZERO,
             linger: Duration::from_mins(15),
         }

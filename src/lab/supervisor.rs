@@ -22,6 +22,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::core::resolver_kind::ResolverKind;
+
 use super::control::Control;
 use super::customers::{Load, Memory};
 use super::dns::{Authority, Sockets};
@@ -32,7 +34,8 @@ use super::state::{self, ClusterState, LabState, Lock, Paths};
 use super::web::{Slowness, WebService};
 use super::zone::Zone;
 use super::{
-    APP_NAME, DONE, LabError, LabOptions, LabOrder, LabSide, Message, NEW_ADDRESS, OLD_ADDRESS, TSIG_NAME, ZONE,
+    APP_NAME, DONE, LabError, LabOptions, LabOrder, LabSide, Message, NEW_ADDRESS, OLD_ADDRESS, RESOLVER_LETTERS,
+    TSIG_NAME, ZONE,
 };
 
 /// Most bytes of orders through one connection.
@@ -154,7 +157,10 @@ impl World {
         let load = Load {
             requests_per_second: options.requests_per_second,
             customers: options.customers,
-            resolvers: resolvers.clone(),
+            // Who has a dead resolver asks another one.
+            resolvers: (resolvers.iter().copied().zip(&options.resolvers))
+                .filter_map(|(address, kind)| (*kind != ResolverKind::Dead).then_some(address))
+                .collect(),
             webs: webs.clone(),
         };
         let crowd = load.run(Arc::clone(&memory));
@@ -236,10 +242,10 @@ impl World {
         let authoritative = sockets.address;
         let authority = sockets.serve(authority);
         let (mut addresses, mut resolvers) = (Vec::new(), Vec::new());
-        for _ in 0..3 {
+        for kind in &options.resolvers {
             let sockets = Sockets::bind().await.map_err(LabError::io(no_socket))?;
             addresses.push(sockets.address);
-            resolvers.push(sockets.serve(Resolver::new(authoritative)));
+            resolvers.push(sockets.serve(Resolver::new(authoritative, *kind)));
         }
         self.dns = Some((authority, resolvers));
         Ok((authoritative, addresses))
@@ -343,7 +349,7 @@ fn vars(facts: &Facts<'_>) -> BTreeMap<String, String> {
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect();
-    for (letter, resolver) in ["a", "b", "c"].into_iter().zip(facts.resolvers) {
+    for (letter, resolver) in RESOLVER_LETTERS.zip(facts.resolvers) {
         vars.insert(format!("resolver_{letter}"), resolver.to_string());
     }
     vars

@@ -10,7 +10,7 @@ use crate::core::plan::SecretSource;
 use crate::core::probe::Probe;
 use crate::core::record::{RecordType, RecordValues, WatchedRecord};
 use crate::core::syntax::{is_host_port, is_word};
-use crate::core::target::{SYSTEM, Target};
+use crate::core::target::{Dns, SYSTEM, Target};
 use crate::core::time::Span;
 use crate::core::value::Shape;
 use crate::record_data;
@@ -94,8 +94,21 @@ fn customers(runbook: &Runbook, root: &Node, shapes: &BTreeMap<ProbeId, Shape>, 
     }
 }
 
+/// Resolvers are rehearsed only where there are any of that name.
+fn simulated_resolvers(dns: &Dns, node: &Node, faults: &mut Vec<Diagnostic>) {
+    let simulated = dns.simulate.iter().flat_map(|simulate| simulate.resolvers.keys());
+    for name in simulated.filter(|name| !dns.resolvers.contains_key(*name)) {
+        let fault = Diagnostic::new(format!("the target has no resolver `{name}`"));
+        let fault = fault.at(node.path(&["simulate", "resolvers", name]).mark, "unknown resolver");
+        faults.push(fault.help(suggestion(name, dns.resolvers.keys().map(String::as_str))));
+    }
+}
+
 fn target(target: &Target, node: &Node, faults: &mut Vec<Diagnostic>) {
     let node = node.path(&[target.kind()]);
+    if let Target::Dns(dns) = target {
+        simulated_resolvers(dns, node, faults);
+    }
     let mut fault = |message: String, mark: Mark, label: &str| faults.push(Diagnostic::new(message).at(mark, label));
     match target {
         Target::Postgres(postgres) => {

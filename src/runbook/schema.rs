@@ -176,6 +176,8 @@ pub(crate) enum Rule {
     Duration,
     /// A point in time.
     Moment,
+    /// How a resolver treats what it remembers.
+    ResolverKind,
     Bool,
     /// A whole number between two bounds.
     Int(i64, i64),
@@ -232,6 +234,7 @@ impl Compiler {
             let rule = match name {
                 "#/$defs/Duration" => Arc::new(Rule::Duration),
                 "#/$defs/Moment" => Arc::new(Rule::Moment),
+                "#/$defs/ResolverKind" => Arc::new(Rule::ResolverKind),
                 _ => {
                     let target = resolve(name, &self.definitions).cloned().unwrap_or_default();
                     self.rule(&target)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::core::nearest::{nearest, suggestion};
+use crate::core::resolver_kind::ResolverKind;
 use crate::core::time::Span;
 
 use super::diagnostic::Diagnostic;
@@ -58,6 +59,12 @@ fn check(node: &Node, rule: &Rule, name: &str, faults: &mut Vec<Diagnostic>) {
             if text.parse::<Moment>().is_err() {
                 let fault = Diagnostic::new(format!("`{name}` is not a point in time with its zone"));
                 faults.push(fault.at(node.mark, "expected something like 2027-03-14T02:00:00+01:00"));
+            }
+        }
+        (Kind::Text(text), Rule::ResolverKind) => {
+            if text.parse::<ResolverKind>().is_err() {
+                let fault = Diagnostic::new(format!("`{text}` is no kind of resolver")).at(node.mark, RESOLVER_KINDS);
+                faults.push(fault.help("`min-ttl=2m` and `max-ttl=5s` give a time, from 1s to 7 days".to_owned()));
             }
         }
         (Kind::Text(text), Rule::Choice(words)) => {
@@ -174,7 +181,7 @@ fn either(node: &Node, rules: &[Arc<Rule>], whole: &Rule, name: &str, faults: &m
         matches!(
             (&node.kind, &***rule),
             (Kind::Null, Rule::Nothing)
-                | (Kind::Text(_), Rule::Text | Rule::Choice(_) | Rule::Duration | Rule::Moment)
+                | (Kind::Text(_), Rule::Text | Rule::Choice(_) | Rule::Duration | Rule::Moment | Rule::ResolverKind)
                 | (Kind::Bool(_), Rule::Bool)
                 | (Kind::Int(_) | Kind::Float(_), Rule::Number)
                 | (Kind::Int(_), Rule::Int(..))
@@ -204,12 +211,16 @@ fn mismatch(node: &Node, rule: &Rule, name: &str, faults: &mut Vec<Diagnostic>) 
     faults.push(fault.at(node.mark, label).help(help));
 }
 
+/// What a kind of resolver can be.
+const RESOLVER_KINDS: &str = "`honest`, `min-ttl`, `max-ttl`, `serve-stale`, `two-caches` or `dead`";
+
 fn wanted(rule: &Rule) -> String {
     match rule {
         Rule::Nothing => "null".to_owned(),
         Rule::Text => "text".to_owned(),
         Rule::Duration => "a duration like 30s".to_owned(),
         Rule::Moment => "a point in time like 2027-03-14T02:00:00+01:00".to_owned(),
+        Rule::ResolverKind => RESOLVER_KINDS.to_owned(),
         Rule::Bool => "true or false".to_owned(),
         Rule::Int(..) => "a whole number".to_owned(),
         Rule::Number => "a number".to_owned(),

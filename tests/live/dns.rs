@@ -5,6 +5,7 @@ mod balanced;
 mod delegation;
 mod fake;
 mod faults;
+mod odd;
 mod system;
 mod types;
 
@@ -147,6 +148,7 @@ fn zone(authoritative: &[String], resolvers: &[(&str, String)], tsig: Option<Tsi
         resolvers: resolvers.iter().map(|(name, address)| ((*name).to_owned(), address.clone())).collect(),
         lookup: None,
         tsig,
+        simulate: None,
     })
 }
 

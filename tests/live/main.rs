@@ -7,6 +7,8 @@ mod as_of;
 mod command;
 mod diagnostics;
 mod dns;
+#[path = "../support/flip.rs"]
+mod flip;
 mod http;
 mod pg;
 mod pg_connections;

@@ -8,10 +8,13 @@ mod debrief;
 mod documentation;
 #[path = "../support/facts.rs"]
 mod facts;
+#[path = "../support/flip.rs"]
+mod flip;
 mod forecast;
 mod latency;
 mod readings;
 mod replication;
+mod resolvers;
 mod scenarios;
 mod simulated;
 mod way_back;

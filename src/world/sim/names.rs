@@ -9,6 +9,7 @@ use crate::core::kind::dns::delegation::Delegation;
 use crate::core::kind::dns::propagation::Propagation;
 use crate::core::plan::Plan;
 use crate::core::record::{DnsChange, RecordChanges, RecordType, WatchedRecord};
+use crate::core::resolver_kind::{ResolverKind, STALE_TTL};
 use crate::core::simulate::Side;
 use crate::core::target::{Dns, Target};
 use crate::core::time::{At, Span};
@@ -19,8 +20,6 @@ use super::plans;
 
 /// TTL of a record about which the runbook says nothing, in seconds.
 const TTL: u32 = 3_600;
-/// TTL of an answer that is served after its own TTL (RFC 8767), in seconds.
-const STALE_TTL: i64 = 30;
 /// Caches behind the address of a large resolver; each question reaches one of them.
 const CACHES: usize = 3;
 
@@ -80,6 +79,8 @@ struct Resolver {
     cap: u32,
     caches: Vec<BTreeMap<RecordKey, Cached>>,
     ill: Vec<(usize, ResolverFault)>,
+    /// How it treats what it remembers.
+    kind: ResolverKind,
     dice: Dice,
 }
 
@@ -332,7 +333,12 @@ impl Zone {
         let own: BTreeMap<RecordKey, Set> =
             sets.iter().filter(|((of, ..), _)| of == id).map(|(key, set)| (key.clone(), set.clone())).collect();
         let servers = dns.authoritative.iter().map(|server| (server.clone(), own.clone())).collect();
-        let resolvers = dns.resolvers.keys().map(|name| Resolver::new(id, name, &own, seed, now)).collect();
+        let kinds = dns.simulate.as_ref().map(|simulate| &simulate.resolvers);
+        let resolver = |name: &String| {
+            let kind = kinds.and_then(|kinds| kinds.get(name)).copied();
+            Resolver::new(id, name, kind, &own, seed, now)
+        };
+        let resolvers = dns.resolvers.keys().map(resolver).collect();
         Self {
             looks: dns.lookup.is_some(),
             servers,
@@ -392,13 +398,26 @@ impl Zone {
 }
 
 impl Resolver {
-    fn new(id: &TargetId, name: &str, sets: &BTreeMap<RecordKey, Set>, seed: u64, now: At) -> Self {
+    fn new(
+        id: &TargetId,
+        name: &str,
+        kind: Option<ResolverKind>,
+        sets: &BTreeMap<RecordKey, Set>,
+        seed: u64,
+        now: At,
+    ) -> Self {
         let mut dice = Dice::new(seed, &format!("resolver {id} {name}"));
-        let count = if dice.chance(0.34) { CACHES } else { 1 };
-        let cap = [86_400, 86_400, 21_600, 900].get(dice.pick(4)).copied().unwrap_or(86_400);
+        let (mut count, mut cap) = (
+            if dice.chance(0.34) { CACHES } else { 1 },
+            [86_400, 86_400, 21_600, 900].get(dice.pick(4)).copied().unwrap_or(86_400),
+        );
+        if let Some(kind) = kind {
+            (count, cap) = (kind.caches(), u32::MAX);
+        }
+        let kind = kind.unwrap_or_default();
         let caches = (0..count).map(|_| {
             let remember = |(key, set): (&RecordKey, &Set)| {
-                let ttl = set.ttl.min(cap);
+                let ttl = kind.keeps(set.ttl.min(cap));
                 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // at most a day
                 let left = (f64::from(ttl) * 1_000.0 * dice.between(0.05, 1.0)) as u64;
                 (key.clone(), Cached { values: set.values.clone(), ttl, expires: now.plus(Span(left)) })
@@ -406,7 +425,7 @@ impl Resolver {
             sets.iter().map(remember).collect()
         });
         let caches = caches.collect();
-        Self { name: name.to_owned(), cap, caches, ill: Vec::new(), dice }
+        Self { name: name.to_owned(), cap, caches, ill: Vec::new(), kind, dice }
     }
 
     fn is(&self, ill: impl Fn(ResolverFault) -> bool) -> bool {
@@ -418,12 +437,13 @@ impl Resolver {
             ResolverFault::Floor(floor) => Some(*floor),
             ResolverFault::Stuck | ResolverFault::Stale | ResolverFault::Dead => None,
         });
-        ttl.min(self.cap).max(floor.max().unwrap_or(0))
+        self.kind.keeps(ttl.min(self.cap)).max(floor.max().unwrap_or(0))
     }
 
-    /// Whether the resolver does not answer. Its customers keep the last answer.
+    /// Whether the resolver takes in no new answer. Its customers keep the last one.
     fn remembers(&self) -> bool {
-        self.is(|ill| matches!(ill, ResolverFault::Stuck | ResolverFault::Stale | ResolverFault::Dead))
+        self.kind == ResolverKind::ServeStale
+            || self.is(|ill| matches!(ill, ResolverFault::Stuck | ResolverFault::Stale | ResolverFault::Dead))
     }
 
     fn next_change(&self, zone: &Zone) -> Option<At> {
@@ -442,7 +462,8 @@ impl Resolver {
         let stuck = self.remembers();
         let mut caches = std::mem::take(&mut self.caches);
         for (key, cached) in caches.iter_mut().flatten() {
-            while cached.expires <= to {
+            // What is served for ever keeps the time at which it should have been forgotten.
+            while cached.expires <= to && self.kind != ResolverKind::ServeStale {
                 let server = self.dice.pick(servers.len());
                 let set = servers.get(server).and_then(|(_, records)| records.get(key));
                 if let Some(set) = set.filter(|_| !stuck) {
@@ -461,13 +482,17 @@ impl Resolver {
 
     /// The answer of one of its caches, with its remaining TTL and its note. `None` when it does not answer.
     fn answer(&self, now: At, key: &RecordKey, dice: &mut Dice) -> Option<(&Cached, i64, &'static str)> {
+        if self.caches.is_empty() {
+            return None;
+        }
         let met = dice.pick(self.caches.len());
         let cached = self.caches.get(met)?.get(key)?;
         if self.is(|ill| ill == ResolverFault::Dead) {
             return None;
         }
-        if self.is(|ill| ill == ResolverFault::Stale) {
-            return Some((cached, STALE_TTL, "EDE 3 (stale answer)"));
+        let expired = self.kind == ResolverKind::ServeStale && cached.expires <= now;
+        if expired || self.is(|ill| ill == ResolverFault::Stale) {
+            return Some((cached, STALE_TTL.into(), "EDE 3 (stale answer)"));
         }
         let left = i64::try_from(cached.expires.since(now).0 / 1_000).unwrap_or(i64::MAX);
         Some((cached, left.clamp(0, i64::from(cached.ttl)), ""))
