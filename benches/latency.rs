@@ -226,7 +226,6 @@ fn options() -> LiveOptions {
         clock: Clock::start(At(0)),
         exe: std::env::current_exe().unwrap(),
         system_dns: SystemDns::default(),
-        recorded: Vec::new(),
     }
 }
 

@@ -256,7 +256,6 @@ fn measure(plan: &Plan, side: &str, lasting: Duration, interrupted: &AtomicBool)
         clock: Clock::start(At(0)),
         exe: own_path()?,
         system_dns: SystemDns::default(),
-        recorded: Vec::new(),
     };
     let runtime = runtime()?;
     let measured = runtime.block_on(async {

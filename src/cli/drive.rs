@@ -152,22 +152,27 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     let clock = Clock::start(last);
     let away = clock.now().since(last);
     let opening = Opening::Resumed { facts, head: Some(head.hash), away };
-    let before = newest_readings(&reader, &plan, last)?;
-    let exit = drive(Arc::new(plan), &id, journal, (opening, before), clock, &holder, seat)?;
+    let earlier = measured_last(&reader, &plan, last)?;
+    let exit = drive(Arc::new(plan), &id, journal, (opening, earlier), clock, &holder, seat)?;
     if attachment.is_some() {
         say(&super::lab::goes_on(state, exit.code() == 0));
     }
     Ok(exit.code())
 }
 
-/// How far back the newest reading of a probe is looked for: first nearby, since all of it is read.
-const READINGS_WITHIN: [Span; 2] = [Span::secs(60), Span::secs(3_600)];
-
-/// The newest good reading of each probe that goes on from there, up to the moment at which the run was left.
-fn newest_readings(reader: &Reader, plan: &Plan, last: At) -> Result<Vec<Reading>, CliError> {
+/// What was read of replications in the last hour somebody watched, oldest first: a slot that was gone and is there again
+/// shows only to those who remember that it was gone. And the newest reading of each record in DNS, which says what caches
+/// may still hold.
+fn measured_last(reader: &Reader, plan: &Plan, last: At) -> Result<Vec<Reading>, CliError> {
+    let range = last.before(Span::secs(3_600)).0..last.0.saturating_add(1);
     let mut found = Vec::new();
+    for (id, _) in plan.probes.iter().filter(|(_, probe)| probe.kind.replication().is_some()) {
+        let samples = reader.samples(id.as_str(), range.clone())?;
+        found.extend(samples.iter().filter_map(reading_of).map(|(_, reading, _)| reading));
+    }
     for (id, _) in plan.probes.iter().filter(|(_, probe)| probe.kind.record().is_some()) {
-        for within in READINGS_WITHIN {
+        // First nearby, since all of it is read.
+        for within in [Span::secs(60), Span::secs(3_600)] {
             let samples = reader.samples(id.as_str(), last.before(within).0..last.0.saturating_add(1))?;
             let mut readings = samples.iter().rev().filter_map(|sample| Some(reading_of(sample)?.1));
             if let Some(newest) = readings.find(|reading| reading.result.is_ok()) {
@@ -289,7 +294,7 @@ fn drive(
     plan: Arc<Plan>,
     id: &RunId,
     journal: Journal,
-    (opening, recorded): (Opening, Vec<Reading>),
+    (opening, earlier): (Opening, Vec<Reading>),
     clock: Clock,
     holder: &Holder,
     seat: Seat,
@@ -304,10 +309,9 @@ fn drive(
         clock: clock.clone(),
         exe: own_path()?,
         system_dns: SystemDns::default(),
-        recorded,
     };
     let (exit, engine) = runtime.block_on(async {
-        let world = LiveWorld::new(&plan, live).map_err(CliError::outside)?;
+        let world = LiveWorld::resuming(&plan, live, earlier).map_err(CliError::outside)?;
         let engine = engine(plan, who(holder), epoch, opening, world, Box::new(journal), clock)?;
         seat.take(engine, id.short().to_owned(), false, &mut StandardInput::default()).await
     })?;
@@ -366,7 +370,6 @@ pub(super) fn watch(look: Look, args: &RunbookArgs, acting_probes: bool) -> Outc
         clock: clock.clone(),
         exe: own_path()?,
         system_dns: SystemDns::default(),
-        recorded: Vec::new(),
     };
     let result = runtime.block_on(async {
         let world = Watching::new(&plan, live).map_err(CliError::outside)?;

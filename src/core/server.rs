@@ -26,6 +26,11 @@ impl ServerIdentity {
         Self(known.collect())
     }
 
+    /// The identity of a PostgreSQL server: its system identifier, and when it was started.
+    pub fn of_postgres(system: Option<String>, started: Option<String>) -> Self {
+        Self::new([("system identifier", system), ("started", started)])
+    }
+
     /// How the server that answers now differs from this one, in words; `None` when it is the same. An aspect that is
     /// no longer reported counts as a difference, since it may have changed.
     pub fn difference(&self, now: &Self) -> Option<String> {

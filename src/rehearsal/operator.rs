@@ -100,6 +100,9 @@ impl AutoOperator {
             return None;
         }
         let reaction = self.policy.reaction;
+        if let Some(wish) = self.about_strangers(seen) {
+            return Some(wish);
+        }
         let under_way = run.under_way().filter_map(|(id, progress)| Some((plan.step(id)?, progress)));
         if let Some((step, progress)) = under_way.min_by_key(|(step, _)| step.number) {
             match &progress.phase {
@@ -131,6 +134,22 @@ impl AutoOperator {
             }
         }
         self.back(seen)
+    }
+
+    /// Accepts other servers: a careless operator at once, a good one only to take everything back.
+    fn about_strangers(&self, seen: Seen) -> Option<Wish> {
+        let seen = seen.board.strangers(seen.run);
+        let reason = match self.policy.shut_gate {
+            _ if seen.is_empty() => return None,
+            ShutGate::Override => "it will be the right one",
+            ShutGate::RollBack if self.turned_back => "looked at it: the right database, with which nothing goes on",
+            ShutGate::RollBack => return None,
+        };
+        Some(Wish {
+            situation: "other servers answer".to_owned(),
+            after: self.policy.reaction,
+            command: Command::AcceptServers { seen, reason: reason.to_owned() },
+        })
     }
 
     /// Stops a wait or a soak that takes longer than the policy allows.

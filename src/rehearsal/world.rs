@@ -7,8 +7,10 @@ use std::time::Duration;
 use crate::clock::Hand;
 use crate::core::action::Action;
 use crate::core::fact::Fact;
+use crate::core::ids::TargetId;
 use crate::core::job::JobKey;
 use crate::core::reading::Reading;
+use crate::core::server::ServerIdentity;
 use crate::core::time::{At, Span};
 use crate::journal::{Head, JournalError, JournalFault, Ledger, NewRecord, Record, Sample};
 use crate::pace::Pace;
@@ -343,6 +345,10 @@ impl World for Handle {
             audit(&key);
         }
         self.world().start(key, action);
+    }
+
+    fn expect(&mut self, target: &TargetId, server: &ServerIdentity) {
+        self.world().expect(target, server);
     }
 
     fn stop(&mut self, key: &JobKey) {

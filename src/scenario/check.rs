@@ -8,7 +8,7 @@ use crate::core::time::Span;
 use crate::runbook::Diagnostic;
 use crate::runbook::tree::Node;
 
-use super::model::{Event, Fault, Scenario, When};
+use super::model::{Event, Fault, OfReplication, RowsSkipped, Scenario, TableAdded, When};
 use super::{reads, select};
 
 /// Longest time that makes sense: no runbook takes longer.
@@ -89,7 +89,14 @@ fn lasts(event: &Event, node: &Node, faults: &mut Vec<Diagnostic>) {
         faults.push(Diagnostic::new("this cannot last so long").at(mark, label));
     }
     let word = event.fault.word();
-    if matches!(event.fault, Fault::ClockJump(_) | Fault::CockpitKilled(_) | Fault::TerminalLost(_)) {
+    if matches!(
+        event.fault,
+        Fault::SlotMadeAgain(_)
+            | Fault::SourceFailsOver(_)
+            | Fault::ClockJump(_)
+            | Fault::CockpitKilled(_)
+            | Fault::TerminalLost(_)
+    ) {
         faults.push(Diagnostic::new(format!("`{word}` happens in an instant")).at(mark, "expected no `for`"));
     }
 }
@@ -116,6 +123,9 @@ fn fault(event: &Event, plan: &Plan, node: &Node, faults: &mut Vec<Diagnostic>) 
         Fault::RowsSkipped(of) if !(of.share > 0.0 && of.share <= 1.0) => {
             out_of_range("share", "expected more than 0, at most 1");
         }
+        Fault::TableAdded(of) if of.table.trim().is_empty() => {
+            out_of_range("table", "expected the name of a table with its schema");
+        }
         Fault::ClockJump(of) if of.by < Span::secs(2) => out_of_range("by", "expected at least 2s"),
         Fault::ResolverHolds(of) if of.least == Span::ZERO || of.least > Span::secs(604_800) => {
             out_of_range("least", "expected more than 0s, at most 7 days");
@@ -123,10 +133,17 @@ fn fault(event: &Event, plan: &Plan, node: &Node, faults: &mut Vec<Diagnostic>) 
         _ => {}
     }
     match &event.fault {
-        Fault::ApplyDies(of) | Fault::SlotLost(of) | Fault::OpenTransaction(of) => {
-            replication(plan, &of.replication, node, faults);
-        }
-        Fault::RowsSkipped(of) => replication(plan, &of.replication, node, faults),
+        Fault::ApplyDies(OfReplication { replication: name })
+        | Fault::SlotLost(OfReplication { replication: name })
+        | Fault::SlotMadeAgain(OfReplication { replication: name })
+        | Fault::WalsenderStops(OfReplication { replication: name })
+        | Fault::ApplyWorkerStops(OfReplication { replication: name })
+        | Fault::LargeTransaction(OfReplication { replication: name })
+        | Fault::DisabledByError(OfReplication { replication: name })
+        | Fault::SourceFailsOver(OfReplication { replication: name })
+        | Fault::OpenTransaction(OfReplication { replication: name })
+        | Fault::TableAdded(TableAdded { replication: name, .. })
+        | Fault::RowsSkipped(RowsSkipped { replication: name, .. }) => replication(plan, name, node, faults),
         Fault::ResolverStuck(of) | Fault::ResolverStale(of) | Fault::ResolverDead(of) => {
             resolver(plan, &of.resolver, node, faults);
         }

@@ -43,12 +43,15 @@ macro_rules! bundled {
 
 bundled!(
     "apply-worker-dies",
+    "apply-worker-stops",
     "cockpit-killed",
     "clock-jump",
     "command-hangs",
     "disk-full",
     "drain-too-slow",
+    "disabled-by-error",
     "lag-spike",
+    "large-transaction",
     "lost-answer",
     "new-errors",
     "new-slow",
@@ -58,10 +61,14 @@ bundled!(
     "resolver-dead",
     "resolver-stuck",
     "slot-lost",
+    "slot-made-again",
+    "source-fails-over",
     "sql-fails",
+    "table-added",
     "terminal-lost",
     "traffic-surge",
     "updates-throttled",
+    "walsender-stops",
 );
 
 /// The bundled scenario of that name.

@@ -120,6 +120,20 @@ pub enum Fault {
     ApplyDies(OfReplication),
     /// The replication slot is gone: nothing but a new copy helps.
     SlotLost(OfReplication),
+    /// Somebody drops the replication slot and makes it again by hand: what was written in between never arrives.
+    SlotMadeAgain(OfReplication),
+    /// The walsender hangs: the figures look well for a while, and nothing arrives.
+    WalsenderStops(OfReplication),
+    /// The apply worker hangs: the figures look well for a while, and nothing arrives.
+    ApplyWorkerStops(OfReplication),
+    /// One large transaction is committed, and everything waits behind it: the walsender's figures do not show it.
+    LargeTransaction(OfReplication),
+    /// An error switches the subscription off (`disable_on_error`).
+    DisabledByError(OfReplication),
+    /// A table is created on both sides, and nobody refreshes the subscription.
+    TableAdded(TableAdded),
+    /// The source fails over to its standby: another server answers at its address, and the slot is gone.
+    SourceFailsOver(OfReplication),
     /// A share of the rows silently does not arrive, for example of a table that is not published.
     RowsSkipped(RowsSkipped),
     /// A transaction stays open on the source.
@@ -175,6 +189,15 @@ pub struct Times {
 pub struct OfReplication {
     /// The `postgres.replication` probe, or `any`.
     pub replication: String,
+}
+
+/// A table that nobody subscribed to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TableAdded {
+    /// The `postgres.replication` probe, or `any`.
+    pub replication: String,
+    /// The table with its schema: `public.orders`.
+    pub table: String,
 }
 
 /// A replication that loses rows.
@@ -370,6 +393,13 @@ impl Fault {
             Fault::Customers(_) => "customers",
             Fault::ApplyDies(_) => "apply_dies",
             Fault::SlotLost(_) => "slot_lost",
+            Fault::SlotMadeAgain(_) => "slot_made_again",
+            Fault::WalsenderStops(_) => "walsender_stops",
+            Fault::ApplyWorkerStops(_) => "apply_worker_stops",
+            Fault::LargeTransaction(_) => "large_transaction",
+            Fault::DisabledByError(_) => "disabled_by_error",
+            Fault::TableAdded(_) => "table_added",
+            Fault::SourceFailsOver(_) => "source_fails_over",
             Fault::RowsSkipped(_) => "rows_skipped",
             Fault::OpenTransaction(_) => "open_transaction",
             Fault::ResolverStuck(_) => "resolver_stuck",
@@ -396,7 +426,16 @@ impl Fault {
     /// The replication it hits, as written.
     pub fn replication(&self) -> Option<&str> {
         match self {
-            Fault::ApplyDies(of) | Fault::SlotLost(of) | Fault::OpenTransaction(of) => Some(&of.replication),
+            Fault::ApplyDies(of)
+            | Fault::SlotLost(of)
+            | Fault::SlotMadeAgain(of)
+            | Fault::WalsenderStops(of)
+            | Fault::ApplyWorkerStops(of)
+            | Fault::LargeTransaction(of)
+            | Fault::DisabledByError(of)
+            | Fault::SourceFailsOver(of)
+            | Fault::OpenTransaction(of) => Some(&of.replication),
+            Fault::TableAdded(of) => Some(&of.replication),
             Fault::RowsSkipped(of) => Some(&of.replication),
             _ => None,
         }

@@ -15,6 +15,7 @@ mod pg_connections;
 mod pgbouncer;
 mod quoting;
 mod replication;
+mod replication_faults;
 mod sql;
 mod support;
 mod tcp;

@@ -105,6 +105,18 @@ impl Cluster {
         Self::serve(dir, &[]).await
     }
 
+    /// This standby becomes the primary, at the address where `primary` was: a failover.
+    pub async fn take_over(mut self, mut primary: Self) -> Self {
+        self.sql("select pg_promote()").await;
+        let port = primary.port;
+        primary.crash().await;
+        self.crash().await;
+        self.child = Self::spawn(&self.dir, port, &[]);
+        self.port = port;
+        self.is_up().await;
+        self
+    }
+
     async fn serve(dir: TempDir, settings: &[&str]) -> Self {
         let port = free_port();
         let child = Self::spawn(&dir, port, settings);

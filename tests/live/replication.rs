@@ -5,7 +5,7 @@ use std::time::Duration;
 use gonogo::core::kind::ReplicationProbe;
 use gonogo::core::probe::ProbeKind;
 use gonogo::core::value::Value;
-use gonogo::world::World as _;
+use gonogo::world::{World as _, WorldEvent};
 use tokio::task::JoinSet;
 
 use crate::pg::Cluster;
@@ -358,6 +358,46 @@ async fn a_slot_that_was_made_again_by_hand_is_not_the_slot() {
     new.sql(&format!("create subscription sub connection '{}' publication everything", old.dsn("postgres"))).await;
     until(&mut stage, "streaming").await;
     assert_eq!(new.text("select x from t where id = 300").await.as_deref(), Some("never arrives"));
+}
+
+/// A slot has no number, so only somebody who remembers that it was gone knows that it is another.
+#[tokio::test]
+async fn a_slot_that_was_made_again_while_no_cockpit_was_there_is_known_after_a_resume() {
+    let (old, new) = quiet_pair().await;
+    let setting = Setting::default()
+        .target("old", old.target())
+        .target("new", new.target())
+        .probe("lag", probe(Some("sub"), None, Some("hb")));
+    let mut stage = setting.stage();
+    stage.world.watch();
+    until(&mut stage, "streaming").await;
+    new.sql("alter subscription sub disable").await;
+    old.until("select count(*) from pg_replication_slots where active", "0").await;
+    old.sql("select pg_drop_replication_slot('sub')").await;
+    new.sql("alter subscription sub enable").await;
+    until(&mut stage, "slot lost").await;
+    old.sql("insert into t values (300, 'never arrives')").await;
+    old.sql("select pg_create_logical_replication_slot('sub', 'pgoutput')").await;
+    // Twice: what the second cockpit has seen must do for the third.
+    for _ in 0..2 {
+        stage.resume(&setting);
+        stage.world.watch();
+        let seen = stage.seen.len();
+        until(&mut stage, "slot made again").await;
+        let later = stage.seen[seen..].iter().filter_map(|event| match event {
+            WorldEvent::Reading(reading) => reading.result.as_ref().ok(),
+            _ => None,
+        });
+        assert!(later.into_iter().all(|value| state(value) != "streaming"), "{:?}", &stage.seen[seen..]);
+        stage.seen.drain(..seen);
+    }
+    // Another subscription begins with a copy of its own, which an earlier slot says nothing about.
+    new.sql("drop subscription sub").await;
+    new.sql("truncate t, hb").await;
+    new.sql(&format!("create subscription sub connection '{}' publication everything", old.dsn("postgres"))).await;
+    stage.resume(&setting);
+    stage.world.watch();
+    until(&mut stage, "streaming").await;
 }
 
 #[tokio::test]

@@ -83,26 +83,30 @@ impl Setting {
 }
 
 pub fn world(plan: &Plan, run_dir: &Path) -> LiveWorld {
-    world_on(plan, run_dir, SystemDns::default(), Vec::new())
+    world_on(plan, run_dir, SystemDns::default())
 }
 
 /// A world on a machine with these name servers.
-fn world_on(plan: &Plan, run_dir: &Path, system_dns: SystemDns, recorded: Vec<Reading>) -> LiveWorld {
-    let options = LiveOptions {
+fn world_on(plan: &Plan, run_dir: &Path, system_dns: SystemDns) -> LiveWorld {
+    LiveWorld::new(plan, options(run_dir, system_dns, Clock::start(At(0)))).unwrap()
+}
+
+fn options(run_dir: &Path, system_dns: SystemDns, clock: Clock) -> LiveOptions {
+    LiveOptions {
         run_dir: run_dir.to_owned(),
         run_id: "run-1".to_owned(),
         epoch: 7,
-        clock: Clock::start(At(0)),
+        clock,
         exe: env!("CARGO_BIN_EXE_gonogo").into(),
         system_dns,
-        recorded,
-    };
-    LiveWorld::new(plan, options).unwrap()
+    }
 }
 
 pub struct Stage {
     pub world: LiveWorld,
     pub dir: TempDir,
+    /// The clock of its readings.
+    pub clock: Clock,
     pub probes: BTreeMap<ProbeId, Probe>,
     /// Everything that has come out.
     pub seen: Vec<WorldEvent>,
@@ -115,18 +119,29 @@ impl Stage {
 
     /// The same on a machine with these name servers.
     pub fn on(plan: &Plan, system_dns: SystemDns) -> Self {
-        Self::with(plan, system_dns, Vec::new())
-    }
-
-    /// The same for a run that is resumed, with the newest readings of its record.
-    pub fn resumed(plan: &Plan, recorded: Vec<Reading>) -> Self {
-        Self::with(plan, SystemDns::default(), recorded)
-    }
-
-    fn with(plan: &Plan, system_dns: SystemDns, recorded: Vec<Reading>) -> Self {
         let dir = TempDir::new().unwrap();
-        let world = world_on(plan, dir.path(), system_dns, recorded);
-        Self { world, dir, probes: plan.probes.clone(), seen: Vec::new() }
+        let clock = Clock::start(At(0));
+        let world = LiveWorld::new(plan, options(dir.path(), system_dns, clock.clone())).unwrap();
+        Self { world, dir, clock, probes: plan.probes.clone(), seen: Vec::new() }
+    }
+
+    /// A second world on the same directory that knows what the first has measured, as after a resume.
+    pub fn resume(&mut self, setting: &Setting) {
+        let options = options(self.dir.path(), SystemDns::default(), self.clock.clone());
+        let reading = |event: &WorldEvent| match event {
+            WorldEvent::Reading(reading) => Some(reading.clone()),
+            _ => None,
+        };
+        let earlier = self.seen.iter().filter_map(reading).collect();
+        self.world = LiveWorld::resuming(&setting.plan(), options, earlier).unwrap();
+    }
+
+    /// A world of its own for a run that others have driven, with what they have measured last.
+    pub fn resumed(plan: &Plan, earlier: Vec<Reading>) -> Self {
+        let mut stage = Self::of(plan);
+        let options = options(stage.dir.path(), SystemDns::default(), stage.clock.clone());
+        stage.world = LiveWorld::resuming(plan, options, earlier).unwrap();
+        stage
     }
 
     /// A second world on the same directory, as after a restart.

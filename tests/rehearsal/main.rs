@@ -13,6 +13,7 @@ mod flip;
 mod forecast;
 mod latency;
 mod readings;
+mod replication;
 mod resolvers;
 mod scenarios;
 mod simulated;

@@ -10,6 +10,77 @@ use crate::core::ids::{ProbeId, TargetId};
 use crate::core::simulate::Change;
 use crate::core::value::{Field, Shape, Value};
 
+/// How a replication stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplicationState {
+    /// Every change of every table arrives.
+    Streaming,
+    /// The first copy of a table runs.
+    Copying,
+    /// A table is published and not subscribed, or subscribed and no longer published.
+    Incomplete,
+    /// Switched off on purpose.
+    Disabled,
+    /// Switched off by the server, since a change could not be applied.
+    DisabledByError,
+    /// Nobody sends, or nobody applies.
+    Broken,
+    /// The slot is gone, so that what is written now never arrives.
+    SlotLost,
+    /// The slot is another than before, so that what was written in between never arrives.
+    SlotMadeAgain,
+    /// There is no subscription.
+    #[default]
+    Absent,
+}
+
+impl ReplicationState {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Streaming,
+        Self::Copying,
+        Self::Incomplete,
+        Self::Disabled,
+        Self::DisabledByError,
+        Self::Broken,
+        Self::SlotLost,
+        Self::SlotMadeAgain,
+        Self::Absent,
+    ];
+
+    /// The word in readings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Streaming => "streaming",
+            Self::Copying => "copying",
+            Self::Incomplete => "incomplete",
+            Self::Disabled => "disabled",
+            Self::DisabledByError => "disabled by an error",
+            Self::Broken => "broken",
+            Self::SlotLost => "slot lost",
+            Self::SlotMadeAgain => "slot made again",
+            Self::Absent => "absent",
+        }
+    }
+
+    /// The state of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+}
+
+/// What a reading says of the heartbeat; anything else is why it could not be beaten.
+pub mod heartbeat {
+    /// Beats arrive.
+    pub const BEATS: &str = "beats";
+    /// No beat has arrived since the measurement before, though one was written.
+    pub const STANDS: &str = "beats do not arrive";
+    /// Nothing is to carry it over.
+    pub const IDLE: &str = "nothing flows";
+    /// The probe names no table.
+    pub const UNNAMED: &str = "no heartbeat table is named";
+}
+
 /// Bytes that a replication never catches up with in a rehearsal while writes go on.
 const SOME_BYTES: i64 = 65_536;
 
@@ -141,7 +212,11 @@ phases:
             )
             .unit("seconds")
             .null("no beat can be followed; `heartbeat` says why"),
-            Field::new("heartbeat", Shape::Text, "`beats`, or why nothing is known of it"),
+            Field::new(
+                "heartbeat",
+                Shape::Text,
+                "`beats`, `beats do not arrive` (none since the measurement before), or why nothing is known of it",
+            ),
             Field::new("heartbeat_age_s", Shape::Float, "how long ago the newest beat was written on the source")
                 .unit("seconds")
                 .null("none was seen"),
@@ -160,6 +235,12 @@ phases:
             Field::new("safe_wal_bytes", Shape::Int, "WAL that may still be written before the slot is lost")
                 .unit("bytes")
                 .null("nothing limits it, there is no slot, or the source is older than PostgreSQL 13"),
+            Field::new(
+                "subscription_id",
+                Shape::Int,
+                "number of the subscription; another one after it was made again",
+            )
+            .null("there is no subscription"),
             Field::new("tables", Shape::Int, "tables in the subscription; 0 for physical replication").unit("tables"),
             Field::new("tables_ready", Shape::Int, "tables whose first copy is complete").unit("tables"),
             Field::new(

@@ -2,6 +2,7 @@
 
 use super::{Picture, int, number, word};
 use crate::core::kind::ReplicationProbe;
+use crate::core::kind::replication::{ReplicationState, heartbeat};
 use crate::core::value::Value;
 use crate::screen::{Role, Text};
 use crate::words;
@@ -24,13 +25,16 @@ fn names(value: &Value) -> Vec<&str> {
 
 fn replication(value: &Value) -> Vec<Text> {
     let state = word(value, "state");
-    if state == "absent" {
+    let known = ReplicationState::from_word(&state);
+    if known == Some(ReplicationState::Absent) {
         return vec![Text::new(Role::Unknown, state).and(Role::Plain, "  there is no subscription")];
     }
-    let idle = state == "disabled";
-    let role = match state.as_str() {
-        "streaming" => Role::Go,
-        "copying" | "disabled" => Role::Unknown,
+    let idle = known == Some(ReplicationState::Disabled);
+    let stalls = word(value, "heartbeat") == heartbeat::STANDS;
+    let role = match known {
+        Some(ReplicationState::Streaming) if stalls => Role::Unknown,
+        Some(ReplicationState::Streaming) => Role::Go,
+        Some(ReplicationState::Copying | ReplicationState::Disabled) => Role::Unknown,
         _ => Role::NoGo,
     };
     let seconds = number(value, "seconds");
@@ -49,6 +53,9 @@ fn replication(value: &Value) -> Vec<Text> {
         Text::plain(format!("slot keeps {kept}  {}", word(value, "wal_status"))),
         Text::plain(format!("tables {ready} of {tables} ready  oldest transaction {oldest}")),
     ];
+    if stalls {
+        lines.push(Text::new(Role::NoGo, heartbeat::STANDS));
+    }
     // Where nothing is to flow, no beat is missed.
     if seconds.is_none() && !idle {
         lines.push(Text::new(Role::Unknown, format!("no heartbeat: {}", word(value, "heartbeat"))));

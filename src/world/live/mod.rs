@@ -60,8 +60,6 @@ pub struct LiveOptions {
     pub exe: PathBuf,
     /// The name servers of this machine.
     pub system_dns: SystemDns,
-    /// The newest readings in the record of the run, when it is resumed: of probes whose readings also tell of earlier ones.
-    pub recorded: Vec<Reading>,
 }
 
 /// Why there is no live world.
@@ -127,6 +125,8 @@ struct Shared {
     beater: Option<kind::Beater>,
     /// Receives every single request that was measured, when the caller wants them.
     requests: Option<mpsc::UnboundedSender<MeasuredRequest>>,
+    /// What earlier cockpits of this run have measured last, oldest first.
+    earlier: BTreeMap<ProbeId, Vec<(At, Value)>>,
 }
 
 /// A request of an `http` probe that has ended.
@@ -223,7 +223,18 @@ impl Shared {
 impl LiveWorld {
     /// A world that watches and does nothing yet. Must be called within a tokio runtime.
     pub fn new(plan: &Plan, options: LiveOptions) -> Result<Self, LiveError> {
-        let measuring = Watching::of_a_driver(plan, options)?;
+        Self::resuming(plan, options, Vec::new())
+    }
+
+    /// The same for a run that others have driven before, with what they have measured last, oldest first.
+    pub fn resuming(plan: &Plan, options: LiveOptions, earlier: Vec<Reading>) -> Result<Self, LiveError> {
+        let mut values: BTreeMap<ProbeId, Vec<(At, Value)>> = BTreeMap::new();
+        for reading in earlier {
+            if let Ok(value) = reading.result {
+                values.entry(reading.probe).or_default().push((reading.at, value));
+            }
+        }
+        let measuring = Watching::of_a_driver(plan, options, values)?;
         let path = measuring.shared.output_dir();
         private_dir(&path).map_err(|source| LiveError::Output { path, source })?;
         Ok(Self { measuring, jobs: JoinSet::new(), stops: BTreeMap::new() })

@@ -102,6 +102,7 @@ async fn restart_after_panics<F: Future<Output = ()>>(
 pub(super) async fn on_timetable<T: Measure>(shared: Arc<Shared>, id: ProbeId, probe: Probe, kind: T, first: Instant) {
     let mut timetable = Timetable::new(first, probe.every.to_std());
     let mut memory = T::Memory::default();
+    kind.recall(shared.earlier.get(&id).map_or(&[], Vec::as_slice), &mut memory);
     let limit = probe.limit.to_std();
     loop {
         let tick = timetable.next();

@@ -1,5 +1,6 @@
 //! A world that only measures. Its type has no access to actions, so it cannot act.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -13,12 +14,13 @@ use super::secrets::Secrets;
 use super::suspensions::Suspensions;
 use super::{LiveError, LiveOptions, MeasuredRequest, Shared, schedule};
 use crate::core::action::Action;
-use crate::core::ids::TargetId;
+use crate::core::ids::{ProbeId, TargetId};
 use crate::core::job::{Adoption, JobKey, Outcome};
 use crate::core::plan::Plan;
 use crate::core::server::ServerIdentity;
 use crate::core::target::Target;
-use crate::core::time::Span;
+use crate::core::time::{At, Span};
+use crate::core::value::Value;
 use crate::world::{World, WorldEvent};
 
 /// The probes of a plan. Dropping it ends them.
@@ -34,7 +36,7 @@ impl Watching {
     ///
     /// When there is no runtime.
     pub fn new(plan: &Plan, options: LiveOptions) -> Result<Self, LiveError> {
-        Self::made(plan, options, None, None)
+        Self::made(plan, options, None, None, BTreeMap::new())
     }
 
     /// The same, with every request that an `http` probe measures, one by one.
@@ -47,12 +49,16 @@ impl Watching {
         options: LiveOptions,
     ) -> Result<(Self, mpsc::UnboundedReceiver<MeasuredRequest>), LiveError> {
         let (requests, measured) = mpsc::unbounded_channel();
-        Ok((Self::made(plan, options, None, Some(requests))?, measured))
+        Ok((Self::made(plan, options, None, Some(requests), BTreeMap::new())?, measured))
     }
 
     /// The part of a world that acts.
-    pub(super) fn of_a_driver(plan: &Plan, options: LiveOptions) -> Result<Self, LiveError> {
-        Self::made(plan, options, Some(Beater::of_the_driver()), None)
+    pub(super) fn of_a_driver(
+        plan: &Plan,
+        options: LiveOptions,
+        earlier: BTreeMap<ProbeId, Vec<(At, Value)>>,
+    ) -> Result<Self, LiveError> {
+        Self::made(plan, options, Some(Beater::of_the_driver()), None, earlier)
     }
 
     fn made(
@@ -60,6 +66,7 @@ impl Watching {
         options: LiveOptions,
         beater: Option<Beater>,
         requests: Option<mpsc::UnboundedSender<MeasuredRequest>>,
+        earlier: BTreeMap<ProbeId, Vec<(At, Value)>>,
     ) -> Result<Self, LiveError> {
         tokio::runtime::Handle::try_current().map_err(|_| LiveError::NoRuntime)?;
         let databases = plan.targets.iter().filter_map(|(id, target)| match target {
@@ -77,6 +84,7 @@ impl Watching {
             baselines: plan.baselines.clone(),
             beater,
             requests,
+            earlier,
             options,
         };
         info!(probes = shared.probes.len(), targets = shared.targets.len(), "the live world is ready");

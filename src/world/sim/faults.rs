@@ -13,7 +13,7 @@ use crate::scenario::model::{Fault, Misread};
 use crate::scenario::{reads, select};
 use crate::world::shape::mismatch;
 
-use super::link::Link;
+use super::link::{Link, SlotState};
 use super::names::ResolverFault;
 use super::trouble::{IncidentKind, Touches};
 use super::web::Sick;
@@ -55,9 +55,47 @@ impl SimWorld {
             }
             Fault::SlotLost(of) => {
                 let link = self.link(&of.replication)?;
-                link.lost = true;
+                link.slot = SlotState::Lost;
                 let sentence = format!("the slot of {} is gone", link.probe);
                 began(sentence)
+            }
+            Fault::SlotMadeAgain(of) => {
+                let link = self.link(&of.replication)?;
+                link.make_slot_again();
+                let sentence = format!("the slot of {} is dropped and made again by hand", link.probe);
+                began(sentence)
+            }
+            Fault::WalsenderStops(of) | Fault::ApplyWorkerStops(of) => {
+                let who = if matches!(fault, Fault::WalsenderStops(_)) { "walsender" } else { "apply worker" };
+                let link = self.link(&of.replication)?;
+                link.stopped = Some(now);
+                let sentence = format!("the {who} of {} hangs", link.probe);
+                began(sentence)
+            }
+            Fault::LargeTransaction(of) => {
+                let link = self.link(&of.replication)?;
+                link.large = Some(now);
+                let sentence = format!("everything on {} waits behind one large transaction", link.probe);
+                began(sentence)
+            }
+            Fault::DisabledByError(of) => {
+                let link = self.link(&of.replication)?;
+                link.fail();
+                let sentence = format!("an error disables the subscription of {}", link.probe);
+                began(sentence)
+            }
+            Fault::TableAdded(of) => {
+                let link = self.link(&of.replication)?;
+                link.added.push(of.table.clone());
+                let sentence = format!("{} is created on both sides, and {} is not refreshed", of.table, link.probe);
+                began(sentence)
+            }
+            Fault::SourceFailsOver(of) => {
+                let link = self.link(&of.replication)?;
+                link.slot = SlotState::Gone;
+                let source = link.source.clone();
+                self.model.servers.fail_over(&source);
+                began(format!("{source} fails over to its standby, and the slot is not there"))
             }
             Fault::RowsSkipped(of) => {
                 let link = self.link(&of.replication)?;
@@ -177,6 +215,22 @@ impl SimWorld {
                 self.mend(&of.replication, |link| link.stuck = None);
                 IncidentKind::Ended
             }
+            Fault::WalsenderStops(of) | Fault::ApplyWorkerStops(of) => {
+                self.mend(&of.replication, |link| link.stopped = None);
+                IncidentKind::Ended
+            }
+            Fault::LargeTransaction(of) => {
+                self.mend(&of.replication, |link| link.large = None);
+                IncidentKind::Ended
+            }
+            Fault::DisabledByError(of) => {
+                self.mend(&of.replication, |link| link.failed = false);
+                IncidentKind::Ended
+            }
+            Fault::TableAdded(of) => {
+                self.mend(&of.replication, Link::tables_are_subscribed);
+                IncidentKind::Ended
+            }
             Fault::OpenTransaction(of) => {
                 self.model.commit(&select::replications(&self.plan, &of.replication));
                 IncidentKind::Ended
@@ -200,9 +254,7 @@ impl SimWorld {
         let probes = match fault {
             Fault::Writes(_) => kinds(&["postgres.replication"]),
             Fault::Customers(_) => kinds(&["postgres.replication", "http"]),
-            Fault::ApplyDies(_) | Fault::SlotLost(_) | Fault::RowsSkipped(_) | Fault::OpenTransaction(_) => {
-                link.into_iter().collect()
-            }
+            of if of.replication().is_some() => link.into_iter().collect(),
             Fault::ResolverStuck(_) | Fault::ResolverStale(_) | Fault::ResolverDead(_) | Fault::ResolverHolds(_) => {
                 kinds(&["dns"])
             }

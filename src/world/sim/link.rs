@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::core::ids::{ProbeId, TargetId};
+use crate::core::kind::replication::{ReplicationState, heartbeat};
 use crate::core::time::{At, Span};
 use crate::core::value::Value;
 
@@ -27,6 +28,16 @@ const MARK_MS: i64 = 250;
 pub(super) const NOW_AND_THEN: Span = Span(5_000);
 /// Time before the end of a change in which every measurement is simulated.
 const NEAR: Span = Span(4_000);
+/// Time after which a walsender and an apply worker that hear nothing of each other give up.
+const TIMEOUT: Span = Span::secs(60);
+/// Age from which the walsender's figures are left out.
+const OLD_REPLY: Span = Span::secs(15);
+/// Time between two looks at a heartbeat, in seconds.
+const LOOK: f64 = 1.0;
+/// The number of a server's first object that is not its own.
+const SUBSCRIPTION_ID: i64 = 16_384;
+/// Share of the rows that go to a table which somebody has added.
+const ADDED_SHARE: f64 = 0.05;
 /// Marks kept; older ones are thinned out.
 const MARKS: usize = 2_000;
 
@@ -43,6 +54,19 @@ pub(super) enum State {
     Paused,
 }
 
+/// What became of a replication slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SlotState {
+    /// It has kept everything.
+    Whole,
+    /// It has lost its position.
+    Lost,
+    /// Nothing is left of it, not even its name.
+    Gone,
+    /// It was gone and is there again.
+    MadeAgain,
+}
+
 /// A replication.
 #[derive(Clone, Debug)]
 pub(super) struct Link {
@@ -53,8 +77,15 @@ pub(super) struct Link {
     pub state: State,
     /// Whether the apply worker dies on every try, since when.
     pub stuck: Option<At>,
-    /// Whether the slot is gone.
-    pub lost: bool,
+    pub slot: SlotState,
+    /// Whether an error has switched the subscription off.
+    pub failed: bool,
+    /// Since when the walsender or the apply worker stands still.
+    pub stopped: Option<At>,
+    /// Since when one large transaction is under way, and everything waits behind it.
+    pub large: Option<At>,
+    /// Tables that were added on both sides and that are not subscribed.
+    pub added: Vec<String>,
     /// Share of rows that silently do not arrive.
     pub skipped: f64,
     /// Age of an open transaction on the source, since when.
@@ -66,10 +97,14 @@ pub(super) struct Link {
     rows: f64,
     /// Acknowledged rows that will never arrive.
     gone: f64,
+    /// Acknowledged rows of tables that are not subscribed yet.
+    unsubscribed: f64,
     /// Bytes a second being written now.
     rate: f64,
     /// Positions and when they were written, oldest first.
     marks: VecDeque<(f64, At)>,
+    /// How many subscriptions there have been.
+    subscriptions: i64,
     tables: i64,
     ready: i64,
     errors: i64,
@@ -93,15 +128,21 @@ impl Link {
             logical: of.logical,
             state: if begun { State::Streaming } else { State::Absent },
             stuck: None,
-            lost: false,
+            slot: SlotState::Whole,
+            failed: false,
+            stopped: None,
+            large: None,
+            added: Vec::new(),
             skipped: 0.0,
             open_transaction: None,
             written: 0.0,
             applied: 0.0,
             rows: 0.0,
             gone: 0.0,
+            unsubscribed: 0.0,
             rate: 0.0,
             marks: VecDeque::new(),
+            subscriptions: i64::from(begun),
             tables,
             ready: if begun { tables } else { 0 },
             errors: 0,
@@ -112,7 +153,8 @@ impl Link {
     /// A first copy of everything begins.
     pub(super) fn replicate(&mut self, now: At, lasts: Span) {
         self.state = State::Copying { since: now, until: now.plus(lasts) };
-        self.lost = false;
+        self.begin_anew();
+        self.subscriptions += 1;
         self.ready = 0;
         // The copy contains everything that exists now.
         self.rows = 0.0;
@@ -123,6 +165,7 @@ impl Link {
 
     /// Streaming begins or continues from its last position.
     pub(super) fn follow(&mut self) {
+        self.subscriptions += i64::from(self.state == State::Absent);
         self.state = State::Streaming;
         self.ready = self.tables;
     }
@@ -135,8 +178,50 @@ impl Link {
 
     pub(super) fn drop_it(&mut self) {
         self.state = State::Absent;
-        self.lost = false;
+        self.begin_anew();
         self.stuck = None;
+    }
+
+    fn lost(&self) -> bool {
+        matches!(self.slot, SlotState::Lost | SlotState::Gone)
+    }
+
+    /// Forgets what was wrong with a slot, a subscription or its tables.
+    fn begin_anew(&mut self) {
+        self.slot = SlotState::Whole;
+        self.failed = false;
+        self.tables_are_subscribed();
+    }
+
+    /// The tables that were added are subscribed, and their rows are copied.
+    pub(super) fn tables_are_subscribed(&mut self) {
+        self.added.clear();
+        self.unsubscribed = 0.0;
+    }
+
+    /// Somebody drops the slot and makes it again: what was written in between never arrives.
+    pub(super) fn make_slot_again(&mut self) {
+        self.slot = SlotState::MadeAgain;
+        self.gone += self.rows + HIDDEN_ROWS;
+        self.rows = 0.0;
+        self.applied = self.written;
+        self.marks.clear();
+    }
+
+    /// An error switches the subscription off.
+    pub(super) fn fail(&mut self) {
+        self.failed = true;
+        self.errors += 1;
+    }
+
+    /// Since when nothing arrives although the figures look well.
+    fn held_up(&self) -> Option<At> {
+        self.stopped.into_iter().chain(self.large).min()
+    }
+
+    /// Whether both ends have given up on each other.
+    fn timed_out(&self, now: At) -> bool {
+        self.stopped.is_some_and(|since| now.since(since) >= TIMEOUT)
     }
 
     /// Commits the open transaction: a fence stops new transactions from writing, but not those that had begun.
@@ -148,7 +233,11 @@ impl Link {
 
     /// Whether changes are applied at this moment.
     pub(super) fn flows(&self) -> bool {
-        self.state == State::Streaming && self.stuck.is_none() && !self.lost
+        self.state == State::Streaming
+            && self.stuck.is_none()
+            && !self.lost()
+            && !self.failed
+            && self.held_up().is_none()
     }
 
     /// Whether it has been set up.
@@ -174,13 +263,13 @@ impl Link {
 
     /// Acknowledged rows of the source that the target does not have.
     pub(super) fn missing(&self) -> f64 {
-        self.rows + self.gone
+        self.rows + self.gone + self.unsubscribed
     }
 
     /// Lets `dt` seconds pass before `now` in which the source took `rate` bytes and `rows` rows a second. Returns
     /// whether its state or that of its slot has changed.
     pub(super) fn pass(&mut self, now: At, dt: f64, rate: f64, rows: f64) -> bool {
-        let before = (self.state, self.lost, self.limits_passed());
+        let before = (self.state, self.slot, self.timed_out(now), self.limits_passed());
         if self.marks.back().is_none_or(|(_, at)| now.0 - at.0 >= MARK_MS) {
             self.mark(now, dt);
         }
@@ -204,6 +293,9 @@ impl Link {
             let arrived = self.rows * share;
             self.rows = if share >= 1.0 { 0.0 } else { self.rows - arrived };
             self.gone += arrived * self.skipped;
+            if !self.added.is_empty() {
+                self.unsubscribed += arrived * ADDED_SHARE;
+            }
             self.applied += done;
             while self.marks.front().is_some_and(|(position, _)| *position <= self.applied) {
                 self.marks.pop_front();
@@ -213,10 +305,11 @@ impl Link {
             self.errors += if self.error_due.0 == 0 { 1 } else { passed };
             self.error_due = now.plus(Span(RESTART_MS.unsigned_abs()));
         }
-        if self.state != State::Absent && self.backlog() > LOST {
-            self.lost = true;
+        if self.state != State::Absent && !self.lost() && self.backlog() > LOST {
+            self.slot = SlotState::Lost;
         }
-        before != (self.state, self.lost, self.limits_passed())
+        let after = (self.state, self.slot, self.timed_out(now), self.limits_passed());
+        before != after
     }
 
     fn limits_passed(&self) -> usize {
@@ -253,7 +346,7 @@ impl Link {
 
     /// When a slot that keeps growing changes its state; `None` when it does not.
     pub(super) fn next_status(&self, now: At) -> Option<At> {
-        if self.flows() || self.state == State::Absent || self.rate <= 0.0 || self.lost {
+        if self.flows() || self.state == State::Absent || self.rate <= 0.0 || self.lost() {
             return None;
         }
         let bytes = [EXTENDED, UNRESERVED, LOST].into_iter().find(|limit| *limit >= self.backlog())?;
@@ -261,23 +354,43 @@ impl Link {
         Some(now.plus(Span(((bytes - self.backlog()) / self.rate * 1_000.0) as u64)))
     }
 
-    /// What a measurement sees.
-    pub(super) fn reading(&self, now: At, dice: &mut Dice, heartbeat: bool) -> Value {
-        let absent = self.state == State::Absent && self.logical;
-        let state = match self.state {
-            State::Absent if absent => "absent",
-            State::Absent | State::Paused => "disabled",
-            _ if self.lost => "slot lost",
-            _ if self.stuck.is_some() => "broken",
-            State::Copying { .. } => "copying",
-            State::Streaming => "streaming",
-        };
-        let streaming = state == "streaming";
-        let moves = streaming || state == "copying";
+    /// The state that a measurement finds.
+    fn shown(&self, now: At) -> ReplicationState {
+        match self.state {
+            State::Absent if self.logical => ReplicationState::Absent,
+            _ if self.failed => ReplicationState::DisabledByError,
+            State::Absent | State::Paused => ReplicationState::Disabled,
+            _ if self.lost() => ReplicationState::SlotLost,
+            _ if self.slot == SlotState::MadeAgain => ReplicationState::SlotMadeAgain,
+            _ if self.stuck.is_some() || self.timed_out(now) => ReplicationState::Broken,
+            State::Copying { .. } => ReplicationState::Copying,
+            State::Streaming if !self.added.is_empty() => ReplicationState::Incomplete,
+            State::Streaming => ReplicationState::Streaming,
+        }
+    }
+
+    /// What a measurement sees; `named` when the probe names a heartbeat table.
+    pub(super) fn reading(&self, now: At, dice: &mut Dice, named: bool) -> Value {
+        let state = self.shown(now);
+        let absent = state == ReplicationState::Absent;
+        let no_slot = absent || self.slot == SlotState::Gone;
+        let streaming = state == ReplicationState::Streaming;
+        let moves = matches!(
+            state,
+            ReplicationState::Streaming
+                | ReplicationState::Copying
+                | ReplicationState::Incomplete
+                | ReplicationState::SlotMadeAgain
+        );
+        let held = self.held_up().map(|since| now.since(since).as_secs_f64());
+        let stopped = self.stopped.map(|since| now.since(since));
         let pulse = match state {
-            "absent" | "disabled" => "nothing flows",
-            _ if heartbeat => "beats",
-            _ => "no heartbeat table is named",
+            ReplicationState::Absent | ReplicationState::Disabled => heartbeat::IDLE,
+            _ if !named => heartbeat::UNNAMED,
+            _ if held.is_some_and(|held| held > LOOK) || self.stuck.is_some() || self.lost() || self.failed => {
+                heartbeat::STANDS
+            }
+            _ => heartbeat::BEATS,
         };
         let in_pipe = if self.rate > 0.0 { self.rate * PIPE_MS / 1_000.0 * dice.around(1.0, 0.3) } else { 0.0 };
         let waits = self.backlog() + if self.flows() { in_pipe } else { 0.0 };
@@ -285,10 +398,15 @@ impl Link {
             Some((_, since)) if self.backlog() > 0.0 => now.since(*since).as_secs_f64(),
             _ => 0.0,
         };
-        let seconds = late + PIPE_MS / 1_000.0 * dice.around(0.5, 0.4);
+        let pipe = PIPE_MS / 1_000.0 * dice.around(0.5, 0.4);
+        let seconds = late.max(held.unwrap_or(0.0)) + pipe;
+        // The walsender knows nothing of a transaction that it still decodes.
+        let replay_lag = if self.large.is_some() { pipe / 100.0 } else { seconds };
+        let replay_lag = Some(replay_lag).filter(|_| moves && stopped.is_none_or(|since| since < OLD_REPLY));
+        let quiet = dice.between(0.0, 1.0) + stopped.map_or(0.0, Span::as_secs_f64);
         let kept = self.backlog() + dice.between(2.0e6, 16.0e6);
         let wal_status = match kept {
-            _ if self.lost => "lost",
+            _ if self.lost() => "lost",
             kept if kept < EXTENDED => "reserved",
             kept if kept < UNRESERVED => "extended",
             _ => "unreserved",
@@ -300,21 +418,22 @@ impl Link {
         #[allow(clippy::cast_possible_truncation)] // far below 2^63 bytes
         let whole = |bytes: f64| Value::Int(bytes.round() as i64);
         Value::map([
-            ("state", state.into()),
+            ("state", state.as_str().into()),
             ("streaming", streaming.into()),
-            ("bytes", if absent { Value::Null } else { whole(waits) }),
-            ("seconds", if heartbeat && (moves || self.stuck.is_some()) { Value::Float(seconds) } else { Value::Null }),
+            ("bytes", if no_slot { Value::Null } else { whole(waits) }),
+            ("seconds", Some(seconds).filter(|_| named && pulse != heartbeat::IDLE).into()),
             ("heartbeat", pulse.into()),
-            ("heartbeat_age_s", if heartbeat { Value::Float(dice.between(0.0, 0.4)) } else { Value::Null }),
-            ("replay_lag_s", if moves { Value::Float(seconds) } else { Value::Null }),
-            ("last_message_age_s", if moves { Value::Float(dice.between(0.0, 1.0)) } else { Value::Null }),
+            ("heartbeat_age_s", if named { Value::Float(dice.between(0.0, 0.4)) } else { Value::Null }),
+            ("replay_lag_s", replay_lag.into()),
+            ("last_message_age_s", Some(quiet).filter(|_| moves).into()),
             ("slot_active", moves.into()),
-            ("wal_status", if absent { Value::Null } else { wal_status.into() }),
-            ("retained_bytes", if self.lost || absent { Value::Null } else { whole(kept) }),
+            ("wal_status", if no_slot { Value::Null } else { wal_status.into() }),
+            ("retained_bytes", if self.lost() || no_slot { Value::Null } else { whole(kept) }),
             ("safe_wal_bytes", Value::Null),
+            ("subscription_id", Some(SUBSCRIPTION_ID + self.subscriptions).filter(|_| self.logical && !absent).into()),
             ("tables", Value::Int(if absent { 0 } else { self.tables })),
             ("tables_ready", Value::Int(self.ready)),
-            ("tables_missing", Value::List(Vec::new())),
+            ("tables_missing", Value::List(self.added.iter().map(|table| table.as_str().into()).collect())),
             ("apply_errors", Value::Int(self.errors)),
             ("oldest_transaction_s", Value::Float(oldest)),
         ])

@@ -115,12 +115,9 @@ impl SimWorld {
         if !muted {
             watched.last = truth.ok();
         }
-        match result {
-            Ok(value) => {
-                Reading { probe: id.clone(), at, took, as_of: None, result: Ok(value), servers: Servers::new() }
-            }
-            Err(what) => failed(what),
-        }
+        let servers = self.model.servers.of(probe.kind.targets().iter().map(|used| used.id));
+        let result = result.map_err(Failure::new);
+        Reading { probe: id.clone(), at, took, as_of: None, result, servers }
     }
 
     fn measure_next(&mut self, id: &ProbeId) {

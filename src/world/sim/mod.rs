@@ -21,6 +21,7 @@ mod names;
 mod performing;
 mod plans;
 mod probes;
+mod servers;
 mod trouble;
 mod web;
 

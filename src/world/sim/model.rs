@@ -18,6 +18,7 @@ use super::kind::rehearsed;
 use super::link::{HIDDEN_ROWS, Link, NOW_AND_THEN};
 use super::names::Names;
 use super::plans;
+use super::servers::SimulatedServers;
 use super::web::Web;
 
 /// Bytes of WAL a second at an average hour.
@@ -39,6 +40,7 @@ pub(super) struct Model {
     /// applications.
     writable: BTreeMap<TargetId, bool>,
     pub links: BTreeMap<ProbeId, Link>,
+    pub servers: SimulatedServers,
     pub names: Names,
     pub customers: Customers,
     /// The probe that watches the record through which they come.
@@ -82,6 +84,7 @@ impl Model {
             now,
             writable: postgres.map(|(id, _)| (id.clone(), true)).collect(),
             links,
+            servers: SimulatedServers::new(plan, seed, now),
             names,
             customers: Customers::new(longest),
             followed: followed.map(|(id, _)| id.clone()),

@@ -7,8 +7,10 @@ use super::jobs::{self, SimulatedJob};
 use super::trouble::Fate;
 use super::{Coming, SimWorld, kind};
 use crate::core::action::Action;
+use crate::core::ids::TargetId;
 use crate::core::job::{Adoption, Direction, JobKey, Outcome};
 use crate::core::plan::Reversibility;
+use crate::core::server::ServerIdentity;
 use crate::core::time::{At, Span};
 use crate::world::WorldEvent;
 
@@ -16,6 +18,11 @@ use crate::world::WorldEvent;
 const LOOKING: Span = Span(20);
 
 impl SimWorld {
+    /// Notes whom the run expects behind a target: what finds another server there does nothing and fails.
+    pub fn expect(&mut self, target: &TargetId, server: &ServerIdentity) {
+        self.model.servers.expect(target, server);
+    }
+
     /// Starts a job. Exactly one [`WorldEvent::Ended`] with this key follows.
     pub fn start(&mut self, key: JobKey, action: &Action) {
         let due = self.troubles.starts(self.now(), &key);
@@ -163,6 +170,10 @@ impl SimWorld {
 
     /// What keeps a job from doing what was asked, if anything does.
     fn hindrance(&mut self, job: &mut SimulatedJob) -> Option<String> {
+        let targets = job.action.targets();
+        if let Some(what) = self.model.servers.hindrance(targets.iter().map(|used| used.id)) {
+            return Some(what);
+        }
         kind::rehearsed(&job.action)?.hindrance(&self.model, &mut self.troubles, &mut job.dice)
     }
 

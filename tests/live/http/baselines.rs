@@ -47,7 +47,6 @@ async fn recorded(plan: &Plan, dir: &Path, count: usize) -> String {
         clock: Clock::start(At(0)),
         exe: env!("CARGO_BIN_EXE_gonogo").into(),
         system_dns: SystemDns::default(),
-        recorded: Vec::new(),
     };
     let (mut world, mut requests) = Watching::measuring(plan, options).unwrap();
     world.watch();

@@ -93,7 +93,6 @@ fn a_live_run_replays_to_the_screens_that_were_shown() {
             clock: clock.clone(),
             exe,
             system_dns: SystemDns::default(),
-            recorded: Vec::new(),
         };
         let world = LiveWorld::new(&plan, options).unwrap();
         let recorder = Writer::spawn(Box::new(journal)).unwrap();

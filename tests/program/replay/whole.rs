@@ -112,7 +112,6 @@ fn a_run_in_the_lab_replays_to_the_screens_it_showed() {
             clock: clock.clone(),
             exe: exe.to_owned(),
             system_dns: SystemDns::default(),
-            recorded: Vec::new(),
         };
         let world = LiveWorld::new(&plan, options).unwrap();
         let recorder = Writer::spawn(Box::new(journal)).unwrap();

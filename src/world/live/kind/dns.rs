@@ -159,10 +159,8 @@ async fn watch(
     let mut asked: FuturesUnordered<_> = servers.into_iter().map(|server| ask(server, first).0).collect();
     let mut reads = pin!(system::keep_reading(&shared.options.system_dns, !system.is_empty(), &asking, first, &tell));
     let mut looks = pin!(delegation::keep_looking(&shared.options.system_dns, dns, &asking, first, &tell));
-    if let Some(recorded) = shared.options.recorded.iter().rfind(|reading| reading.probe == *id)
-        && let Ok(value) = &recorded.result
-    {
-        known.recall(recorded.at, value);
+    if let Some((at, value)) = shared.earlier.get(id).and_then(|earlier| earlier.last()) {
+        known.recall(*at, value);
     }
     let mut timetable = Timetable::new(first, asking.every);
     let mut tick = timetable.next();

@@ -10,6 +10,7 @@ use tokio_postgres::types::Type;
 use super::Both;
 use super::asked::ask_beats;
 use crate::core::kind::ReplicationProbe;
+use crate::core::kind::replication::heartbeat as said;
 use crate::core::reading::Failure;
 use crate::world::live::Shared;
 use crate::world::live::net::pg::Purpose;
@@ -125,6 +126,8 @@ struct Beats {
     moved: Option<Instant>,
     /// Beats on the source that are not yet seen on the target, oldest first.
     open: VecDeque<Beat>,
+    /// The oldest of them when the measurement before ended, and when this one did.
+    stood: (Option<i64>, Option<i64>),
     /// When the newest beat that has arrived was made, and when it was seen on the target.
     arrived: Option<(Instant, Instant)>,
 }
@@ -149,7 +152,7 @@ impl Heartbeats {
     /// target.
     pub(super) async fn look(&mut self, both: &Both<'_>) -> Result<Pulse, Failure> {
         let Some(table) = &both.probe.heartbeat else {
-            return Ok(Pulse { note: "no heartbeat table is named".to_owned(), ..Pulse::default() });
+            return Ok(Pulse { note: said::UNNAMED.to_owned(), ..Pulse::default() });
         };
         let query = format!("select id::text as id, n::int8 as n from {table} limit 64");
         // One after the other, so that the target is read after what the source had before.
@@ -188,6 +191,7 @@ impl Heartbeats {
             }
             let waits = self.rows.get(&own).is_some_and(|beats| !beats.open.is_empty());
             if !waits || now.duration_since(seen) >= LOOK {
+                self.rows.values_mut().for_each(Beats::looked);
                 return Ok(self.pulse(both.probe, both.shared.beater.is_some(), now));
             }
         }
@@ -196,8 +200,10 @@ impl Heartbeats {
     fn pulse(&self, probe: &ReplicationProbe, may_beat: bool, now: Instant) -> Pulse {
         let late = self.rows.values().filter_map(|beats| beats.late(now)).reduce(f64::max);
         let moved = self.rows.values().filter_map(|beats| beats.moved).max();
+        let stands = self.rows.values().any(Beats::stands);
         let note = match (&self.unbeaten, late) {
-            (None, Some(_)) => "beats".to_owned(),
+            (None, Some(_)) if stands => said::STANDS.to_owned(),
+            (None, Some(_)) => said::BEATS.to_owned(),
             (Some((why, _)), _) => format!("not beaten: {why}"),
             (None, None) if !may_beat => "nobody beats it, and this cockpit only watches".to_owned(),
             (None, None) if !probe.beat => "nobody beats it".to_owned(),
@@ -235,6 +241,16 @@ impl Beats {
                 self.arrived = Some((beat.at, now));
             }
         }
+    }
+
+    /// A measurement is over.
+    fn looked(&mut self) {
+        self.stood = (self.stood.1, self.open.front().map(|beat| beat.n));
+    }
+
+    /// Whether the same beat was missing at the end of the measurement before, so that none has arrived since.
+    fn stands(&self) -> bool {
+        matches!(self.stood, (Some(before), Some(now)) if before == now)
     }
 
     /// Seconds the target is behind; `None` when nothing has been written lately.

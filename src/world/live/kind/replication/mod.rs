@@ -19,16 +19,15 @@ pub(in crate::world::live) use self::heartbeat::Beater;
 use self::heartbeat::{Heartbeats, Pulse};
 use super::Measure;
 use crate::core::kind::ReplicationProbe;
+use crate::core::kind::replication::{ReplicationState, heartbeat as said};
 use crate::core::reading::Failure;
+use crate::core::time::At;
 use crate::core::value::Value;
 use crate::world::live::Shared;
 use crate::world::live::net::pg::{PgSession, Purpose};
 
 /// A failing apply worker is started again every 5 s and looks healthy for a moment.
 const SETTLED: Duration = Duration::from_secs(8);
-
-/// What is said of a heartbeat that nobody is to carry over.
-const IDLE: &str = "nothing flows";
 
 /// What one measurement leaves for the next.
 #[derive(Default)]
@@ -62,6 +61,15 @@ impl SlotMemory {
         self.gone |= self.seen && !whole;
         self.gone && whole
     }
+
+    /// Takes in what an earlier cockpit of the same run has read.
+    fn recall(&mut self, earlier: &Value) {
+        let Some(Value::Int(subscription)) = earlier.at("subscription_id") else { return };
+        let whole = matches!(earlier.at("retained_bytes"), Some(Value::Int(_)));
+        self.made_again(Some(*subscription), whole);
+        let state = earlier.at("state").and_then(Value::text).and_then(ReplicationState::from_word);
+        self.gone |= state == Some(ReplicationState::SlotMadeAgain);
+    }
 }
 
 impl Measure for ReplicationProbe {
@@ -74,6 +82,12 @@ impl Measure for ReplicationProbe {
         memory: &mut ReplicationMemory,
     ) -> Result<Value, Failure> {
         measure(shared, self, limit, memory).await
+    }
+
+    fn recall(&self, earlier: &[(At, Value)], memory: &mut ReplicationMemory) {
+        for (_, value) in earlier {
+            memory.slot.recall(value);
+        }
     }
 }
 
@@ -115,7 +129,8 @@ async fn measure(
     source.give_back();
     target.give_back();
     let state = result.as_ref().ok().and_then(|value| value.at("state")?.text());
-    memory.flows = state.is_some_and(|state| !matches!(state, "absent" | "disabled"));
+    let state = state.and_then(ReplicationState::from_word);
+    memory.flows = state.is_some_and(|state| !matches!(state, ReplicationState::Absent | ReplicationState::Disabled));
     result
 }
 
@@ -159,8 +174,14 @@ impl Both<'_> {
         let Some(subscription) = subscription else {
             // A missing slot is a valid reading: replication is not set up yet, or gone.
             pulse.late = None;
-            IDLE.clone_into(&mut pulse.note);
-            return Ok(record(&Figures { state: "absent", slot: slot.as_ref(), pulse, oldest, ..Figures::default() }));
+            said::IDLE.clone_into(&mut pulse.note);
+            return Ok(record(&Figures {
+                state: ReplicationState::Absent,
+                slot: slot.as_ref(),
+                pulse,
+                oldest,
+                ..Figures::default()
+            }));
         };
         if let (Some(table), Some(id)) = (&self.probe.heartbeat, subscription.id)
             && !self.on_target(ask_replicated(self.target.client(), id, table).await)?
@@ -171,9 +192,9 @@ impl Both<'_> {
         let published = self.on_source(ask_published(self.source.client(), &subscription.publications).await)?;
         let missing: Vec<String> = published.symmetric_difference(&subscription.names).cloned().collect();
         let state = logical_state(&subscription, slot.as_ref(), &published, memory);
-        if state == "disabled" {
+        if state == ReplicationState::Disabled {
             pulse.late = None;
-            IDLE.clone_into(&mut pulse.note);
+            said::IDLE.clone_into(&mut pulse.note);
         }
         Ok(record(&Figures {
             state,
@@ -182,6 +203,7 @@ impl Both<'_> {
             replay_lag: slot.as_ref().and_then(|slot| slot.replay_lag),
             quiet: subscription.quiet,
             pulse,
+            subscription: subscription.id,
             tables: subscription.tables,
             ready: subscription.ready,
             missing,
@@ -233,14 +255,14 @@ impl Both<'_> {
         };
         let flows = standby && receiver.as_deref() == Some("streaming") && sent;
         let state = match (standby, lost, flows) {
-            (false, ..) => "disabled",
-            (true, true, false) => "slot lost",
-            (true, _, true) => "streaming",
-            (true, false, false) => "broken",
+            (false, ..) => ReplicationState::Disabled,
+            (true, true, false) => ReplicationState::SlotLost,
+            (true, _, true) => ReplicationState::Streaming,
+            (true, false, false) => ReplicationState::Broken,
         };
-        if state == "disabled" {
+        if state == ReplicationState::Disabled {
             pulse.late = None;
-            IDLE.clone_into(&mut pulse.note);
+            said::IDLE.clone_into(&mut pulse.note);
         }
         // Measured against the primary's position: a standby that receives nothing considers itself up to date.
         let behind =
@@ -303,39 +325,40 @@ fn logical_state(
     slot: Option<&Slot>,
     published: &BTreeSet<String>,
     memory: &mut ReplicationMemory,
-) -> &'static str {
+) -> ReplicationState {
     let lost = slot.is_none_or(|slot| slot.wal_status.as_deref() == Some("lost"));
     let made_again = memory.slot.made_again(subscription.id, !lost);
     let flows = slot.is_some_and(|slot| slot.active && slot.sent);
     let healthy = memory.settled(flows && subscription.worker.is_some(), subscription);
     let failed = subscription.disabling && subscription.errors.is_none_or(|errors| errors > 0);
     if !subscription.enabled && failed {
-        "disabled by an error"
+        ReplicationState::DisabledByError
     } else if !subscription.enabled && (subscription.slot.is_none() || !lost) {
-        "disabled"
+        ReplicationState::Disabled
     } else if lost {
-        "slot lost"
+        ReplicationState::SlotLost
     } else if made_again {
-        "slot made again"
+        ReplicationState::SlotMadeAgain
     } else if !healthy {
-        "broken"
+        ReplicationState::Broken
     } else if subscription.ready < subscription.tables {
-        "copying"
+        ReplicationState::Copying
     } else if *published != subscription.names {
-        "incomplete"
+        ReplicationState::Incomplete
     } else {
-        "streaming"
+        ReplicationState::Streaming
     }
 }
 
 #[derive(Default)]
 struct Figures<'a> {
-    state: &'a str,
+    state: ReplicationState,
     bytes: Option<i64>,
     slot: Option<&'a Slot>,
     replay_lag: Option<f64>,
     quiet: Option<f64>,
     pulse: Pulse,
+    subscription: Option<i64>,
     tables: i64,
     ready: i64,
     missing: Vec<String>,
@@ -347,8 +370,8 @@ fn record(figures: &Figures<'_>) -> Value {
     let slot = figures.slot;
     let missing = figures.missing.iter().map(|name| name.as_str().into()).collect();
     Value::map([
-        ("state", figures.state.into()),
-        ("streaming", (figures.state == "streaming").into()),
+        ("state", figures.state.as_str().into()),
+        ("streaming", (figures.state == ReplicationState::Streaming).into()),
         ("bytes", figures.bytes.into()),
         ("seconds", figures.pulse.late.into()),
         ("heartbeat", figures.pulse.note.as_str().into()),
@@ -359,6 +382,7 @@ fn record(figures: &Figures<'_>) -> Value {
         ("wal_status", slot.and_then(|slot| slot.wal_status.clone()).into()),
         ("retained_bytes", slot.and_then(|slot| slot.retained).into()),
         ("safe_wal_bytes", slot.and_then(|slot| slot.safe).into()),
+        ("subscription_id", figures.subscription.into()),
         ("tables", figures.tables.into()),
         ("tables_ready", figures.ready.into()),
         ("tables_missing", Value::List(missing)),

@@ -194,7 +194,7 @@ impl Attempt<'_> {
             Err(err) if err.as_db_error().is_some() => None,
             Err(err) => return Err(err),
         };
-        let identity = ServerIdentity::new([("system identifier", system), ("started", started)]);
+        let identity = ServerIdentity::of_postgres(system, started);
         Ok(Opened { client, notices, task, pooled: seen != Some(mark), identity })
     }
 
