@@ -161,13 +161,25 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
 }
 
 /// What was read of replications in the last hour somebody watched, oldest first: a slot that was gone and is there again
-/// shows only to those who remember that it was gone.
+/// shows only to those who remember that it was gone. And the newest reading of each record in DNS, which says what caches
+/// may still hold.
 fn measured_last(reader: &Reader, plan: &Plan, last: At) -> Result<Vec<Reading>, CliError> {
     let range = last.before(Span::secs(3_600)).0..last.0.saturating_add(1);
     let mut found = Vec::new();
     for (id, _) in plan.probes.iter().filter(|(_, probe)| probe.kind.replication().is_some()) {
         let samples = reader.samples(id.as_str(), range.clone())?;
         found.extend(samples.iter().filter_map(reading_of).map(|(_, reading, _)| reading));
+    }
+    for (id, _) in plan.probes.iter().filter(|(_, probe)| probe.kind.record().is_some()) {
+        // First nearby, since all of it is read.
+        for within in [Span::secs(60), Span::secs(3_600)] {
+            let samples = reader.samples(id.as_str(), last.before(within).0..last.0.saturating_add(1))?;
+            let mut readings = samples.iter().rev().filter_map(|sample| Some(reading_of(sample)?.1));
+            if let Some(newest) = readings.find(|reading| reading.result.is_ok()) {
+                found.push(newest);
+                break;
+            }
+        }
     }
     Ok(found)
 }

@@ -83,7 +83,8 @@ pub struct BalancedValues {
     pub within: Option<Vec<String>>,
     /// The share of the answers of each authoritative server that is to be of these, from 0.05 to 0.95, while the others stay as
     /// before: for names with weights. Only after the change. A server counts as new when its newest answers show that
-    /// share, within the error of so many answers (95 %).
+    /// share, within the error of so many answers (95 %). Resolvers are not judged by it: each keeps one answer for its whole TTL,
+    /// so their answers show no share, and `old`, `new`, `fresh_share`, `max_remaining_ttl` and `eta` are null.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::core::action::{Action, Kept, Wait};
 use crate::core::customers::followed;
 use crate::core::ids::ProbeId;
-use crate::core::kind::dns::OF_RESOLVERS;
 use crate::core::kind::dns::delegation::OF_DELEGATION;
+use crate::core::kind::dns::{OF_RESOLVERS, WITHOUT_SHARE};
 use crate::core::nearest::suggestion;
 use crate::core::origin;
 use crate::core::plan::{Confirm, Plan, Reversibility};
@@ -92,6 +92,10 @@ fn never_known(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
         let Some(Target::Dns(dns)) = plan.targets.get(record.target) else { return None };
         if of_resolvers(field) && dns.resolvers.is_empty() {
             return Some(("no resolver says what", "its target lists no resolvers", "add `resolvers` to the target"));
+        }
+        if WITHOUT_SHARE.contains(&field) && record.new.share().is_some() {
+            let label = "a resolver keeps one answer for its whole TTL, which shows no share";
+            return Some(("no resolver says what", label, "judge the share by `authoritative_new`"));
         }
         (OF_DELEGATION.contains(&field) && dns.lookup.is_none()).then_some((
             "nobody looks up what",

@@ -1,6 +1,7 @@
 //! DNS probes and updates against Knot DNS, Unbound and dnsdist, and against servers that answer badly.
 
 mod aaaa;
+mod age;
 mod balanced;
 mod delegation;
 mod fake;

@@ -136,6 +136,14 @@ impl Stage {
         self.world = LiveWorld::resuming(&setting.plan(), options, earlier).unwrap();
     }
 
+    /// A world of its own for a run that others have driven, with what they have measured last.
+    pub fn resumed(plan: &Plan, earlier: Vec<Reading>) -> Self {
+        let mut stage = Self::of(plan);
+        let options = options(stage.dir.path(), SystemDns::default(), stage.clock.clone());
+        stage.world = LiveWorld::resuming(plan, options, earlier).unwrap();
+        stage
+    }
+
     /// A second world on the same directory, as after a restart.
     pub fn restart(&mut self, setting: &Setting) {
         self.world = world(&setting.plan(), self.dir.path());

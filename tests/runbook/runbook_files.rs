@@ -237,6 +237,7 @@ targets:
   zone: { dns: { zone: example.com, authoritative: [192.0.2.53], resolvers: { a: 192.0.2.1 } } }
 probes:
   name: { kind: dns, target: zone, name: app.example.com, old: [192.0.2.10], new: [192.0.2.20] }
+  weighted: { kind: dns, target: zone, name: w.example.com, old: [192.0.2.10], new: { one_of: [192.0.2.20], share: 0.2 } }
   lag: { kind: postgres.replication, source: db, target: pooler, subscription: s }
   port: { kind: tcp, address: "db:5432" }
   idle: { kind: tcp, address: "db:5432" }
@@ -251,7 +252,7 @@ phases:
       - id: a
         title: A
         owner: Bob
-        gates: [port.open, slow.open && calm.open, acting.web.errors == 0.0, "thin.web.home.p99 < 300.0 && thin.web.home.p95 < 90.0", long.web.p99 < 1.0, size(name.authoritative_missing) == 0, lag.seconds < 1.0]
+        gates: [weighted.new == 1, port.open, slow.open && calm.open, acting.web.errors == 0.0, "thin.web.home.p99 < 300.0 && thin.web.home.p95 < 90.0", long.web.p99 < 1.0, size(name.authoritative_missing) == 0, lag.seconds < 1.0]
         action: { command: { run: drop, env: { DB_PASSWORD: hunter2 } } }
         reversibility: free
       - id: b

@@ -25,6 +25,10 @@ use crate::core::value::{Field, Shape, Value};
 pub const OF_RESOLVERS: [&str; 8] =
     ["old", "new", "unclear", "total", "fresh_share", "max_ttl", "max_remaining_ttl", "eta"];
 
+/// The fields that are null for ever when only a share of the answers is to be new: a resolver keeps one answer for its whole
+/// TTL, so its answers show no share.
+pub const WITHOUT_SHARE: [&str; 5] = ["old", "new", "fresh_share", "max_remaining_ttl", "eta"];
+
 /// What authoritative servers and resolvers answer for one record: old, new or something else.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DnsProbe {
@@ -51,7 +55,8 @@ pub struct DnsProbe {
     #[schemars(range(min = 1, max = 20))]
     pub samples: u8,
     /// The largest TTL that the old values had before the run begins. It counts for `worst_case` from the moment the
-    /// probe starts; without it, only TTLs count that the probe has seen itself since it started.
+    /// probe starts for the first time; without it, only TTLs count that the probe has seen itself in this run. `resume` goes on
+    /// with what readings have recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old_ttl: Option<Span>,
     /// What a rehearsal needs to know about the record.
@@ -357,28 +362,43 @@ phases:
                 .null("one of them does not say"),
             Field::new("old", Shape::Int, "resolvers with an old value in an answer that they still keep")
                 .unit("resolvers")
-                .null("one of them is unclear, or the target has none"),
+                .null("one of them is unclear, the target has none, or `new` has a `share`"),
             Field::new("new", Shape::Int, "resolvers that answer with the new values")
                 .unit("resolvers")
-                .null("none of them is new and one is unclear, or the target has none"),
+                .null("none of them is new and one is unclear, the target has none, or `new` has a `share`"),
             Field::new("unclear", Shape::Int, "resolvers with another answer or none").unit("resolvers").null(none),
             Field::new("total", Shape::Int, "resolvers asked").unit("resolvers").null(none),
             Field::new("fresh_share", Shape::Float, "share of the resolvers that answer with the new values, from 0 to 1")
-                .null("one of them gives no answer, or the target has none"),
+                .null("one of them gives no answer, the target has none, or `new` has a `share`"),
             Field::new("max_ttl", Shape::Int, "largest remaining TTL that a resolver holds")
                 .unit("seconds")
                 .null("one of them does not say or cannot be relied on, or the target has none"),
             Field::new("max_remaining_ttl", Shape::Int, "longest time that a resolver keeps what is not new; 0 when all are")
                 .unit("seconds")
-                .null("one of them does not say or cannot be relied on, or the target has none"),
+                .null("one of them does not say or cannot be relied on, the target has none, or `new` has a `share`"),
             Field::new("eta", Shape::Int, "time until every resolver is expected to be new; 0 when they are")
                 .unit("seconds")
-                .null("it is not known of one of them, or the target has none"),
+                .null("it is not known of one of them, the target has none, or `new` has a `share`"),
+            Field::new("switched", Shape::Int, "how long ago the last authoritative server was seen to serve the new values")
+                .unit("seconds")
+                .null("not every authoritative server is new"),
+            Field::new("old_ttl", Shape::Int, "TTL with which old values were last served, the largest of all authoritative servers")
+                .unit("seconds")
+                .null("none of them was seen to serve old values"),
+            Field::new(
+                "old_kept",
+                Shape::Int,
+                "time for which a cache that keeps to the TTL may still keep old values that an authoritative server was seen \
+                 to serve",
+            )
+            .unit("seconds")
+            .null("none of them was seen to serve old values, and the probe has no `old_ttl`"),
             Field::new(
                 "worst_case",
                 Shape::Int,
                 "time until every cache that keeps to the TTL is new, also those that nobody asks: the moment when the last \
-                 authoritative server was seen to serve the new values, and the TTL of the old ones since the probe started",
+                 authoritative server was seen to serve the new values, and the TTL of the old ones since the run began, whoever \
+                 was at the cockpit",
             )
             .unit("seconds")
             .null("not every authoritative server is new, or it was not seen how long the old values may be kept"),

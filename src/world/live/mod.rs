@@ -126,7 +126,7 @@ struct Shared {
     /// Receives every single request that was measured, when the caller wants them.
     requests: Option<mpsc::UnboundedSender<MeasuredRequest>>,
     /// What earlier cockpits of this run have measured last, oldest first.
-    earlier: BTreeMap<ProbeId, Vec<Value>>,
+    earlier: BTreeMap<ProbeId, Vec<(At, Value)>>,
 }
 
 /// A request of an `http` probe that has ended.
@@ -228,10 +228,10 @@ impl LiveWorld {
 
     /// The same for a run that others have driven before, with what they have measured last, oldest first.
     pub fn resuming(plan: &Plan, options: LiveOptions, earlier: Vec<Reading>) -> Result<Self, LiveError> {
-        let mut values: BTreeMap<ProbeId, Vec<Value>> = BTreeMap::new();
+        let mut values: BTreeMap<ProbeId, Vec<(At, Value)>> = BTreeMap::new();
         for reading in earlier {
             if let Ok(value) = reading.result {
-                values.entry(reading.probe).or_default().push(value);
+                values.entry(reading.probe).or_default().push((reading.at, value));
             }
         }
         let measuring = Watching::of_a_driver(plan, options, values)?;

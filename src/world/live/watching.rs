@@ -19,7 +19,7 @@ use crate::core::job::{Adoption, JobKey, Outcome};
 use crate::core::plan::Plan;
 use crate::core::server::ServerIdentity;
 use crate::core::target::Target;
-use crate::core::time::Span;
+use crate::core::time::{At, Span};
 use crate::core::value::Value;
 use crate::world::{World, WorldEvent};
 
@@ -56,7 +56,7 @@ impl Watching {
     pub(super) fn of_a_driver(
         plan: &Plan,
         options: LiveOptions,
-        earlier: BTreeMap<ProbeId, Vec<Value>>,
+        earlier: BTreeMap<ProbeId, Vec<(At, Value)>>,
     ) -> Result<Self, LiveError> {
         Self::made(plan, options, Some(Beater::of_the_driver()), None, earlier)
     }
@@ -66,7 +66,7 @@ impl Watching {
         options: LiveOptions,
         beater: Option<Beater>,
         requests: Option<mpsc::UnboundedSender<MeasuredRequest>>,
-        earlier: BTreeMap<ProbeId, Vec<Value>>,
+        earlier: BTreeMap<ProbeId, Vec<(At, Value)>>,
     ) -> Result<Self, LiveError> {
         tokio::runtime::Handle::try_current().map_err(|_| LiveError::NoRuntime)?;
         let databases = plan.targets.iter().filter_map(|(id, target)| match target {

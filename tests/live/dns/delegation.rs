@@ -114,6 +114,26 @@ async fn missing_diverging_and_lame_servers_are_named() {
 }
 
 #[tokio::test]
+async fn servers_of_the_parent_zone_that_differ_are_named() {
+    let knot = Daemon::knot();
+    let port = knot.port;
+    let apex = format!(
+        "$ORIGIN test.\n@ 30 SOA ns admin 1 3600 600 86400 20\n@ 30 NS ns\n@ 30 NS late\nns 30 A {PARENT}\nlate 30 A 127.0.0.5\n"
+    );
+    let delegation = "example 30 NS ns.example\nns.example 30 A 127.0.0.1\n";
+    let _parent = knot_at(PARENT, port, "test", &format!("{apex}{delegation}"));
+    let _late = knot_at("127.0.0.5", port, "test", &format!("{apex}{delegation}example 30 NS gone.example\n"));
+    let cache = resolver(port);
+    let system = SystemDns::of(|| Err("nobody asks for it".to_owned())).with_server_port(port);
+    let mut stage = stage(&[knot.address()], &cache.address(), system);
+    let value = looked_up(&mut stage).await;
+    assert_eq!(value.at("delegation.parent"), Some(&text("gone.example.test ns.example.test")), "{value:?}");
+    assert_eq!(value.at("delegation.agree"), Some(&Value::Bool(false)));
+    let diverging = value.at("delegation.diverging_parents").unwrap().list().unwrap();
+    assert_eq!(diverging.len(), 1, "one of the two differs from the other: {value:?}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_looked_up_is_unknown_and_not_complete() {
     let knot = Daemon::knot();
     let system = SystemDns::of(|| Err("no such file".to_owned()));

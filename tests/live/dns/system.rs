@@ -69,6 +69,25 @@ async fn the_servers_of_this_machine_are_asked_as_resolvers_and_followed_when_th
 }
 
 #[tokio::test]
+async fn what_caches_have_shown_is_not_forgotten_while_the_configuration_cannot_be_read() {
+    let knot = Daemon::knot();
+    let cache = Daemon::unbound(&knot);
+    let address = cache.address().parse::<SocketAddr>().unwrap();
+    let (listed, system) = machine(Ok(vec![address]));
+    let mut stage = stage(&knot, system);
+    let samples = |value: &Value| of(value, "resolvers", 0, "samples").int().unwrap();
+    let value = stage.value("app", |value| value.at("old") == Some(&Value::Int(1)) && samples(value) >= 12).await;
+    let before = samples(&value);
+    *listed.lock().unwrap() = Err("too many open files".to_owned());
+    let value = stage.value("app", |value| of(value, "resolvers", 0, "state") == &text("unconfigured")).await;
+    assert_eq!(value.at("total"), Some(&Value::Int(1)));
+    assert_eq!(value.at("old"), Some(&Value::Null));
+    *listed.lock().unwrap() = Ok(vec![address]);
+    let value = stage.value("app", |value| value.at("old") == Some(&Value::Int(1))).await;
+    assert!(samples(&value) >= before, "{value:?}");
+}
+
+#[tokio::test]
 async fn the_configuration_of_the_operating_system_is_read() {
     let knot = Daemon::knot();
     let mut stage = stage(&knot, SystemDns::default());

@@ -10,8 +10,9 @@ pub const OF_DELEGATION: [&str; 2] = ["authoritative_missing", "delegation"];
 /// What a look at the delegation of a zone found out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delegation {
-    /// Names of the servers that the parent zone delegates to; `None` when it did not say.
-    pub parent: Option<BTreeSet<String>>,
+    /// Names of the servers that the zone is delegated to, as each server of the parent zone that answered gives them, by its
+    /// address.
+    pub parents: Vec<(String, BTreeSet<String>)>,
     /// Names of the zone's servers as each authoritative server of the runbook gives them; `None` when it did not say.
     pub child: Vec<(String, Option<BTreeSet<String>>)>,
     /// Every address of all these servers.
@@ -79,7 +80,7 @@ impl Delegation {
             is_listed: true,
         };
         Self {
-            parent: Some(names.clone()),
+            parents: vec![("parent".to_owned(), names.clone())],
             child: addresses.iter().map(|address| ((*address).clone(), Some(names.clone()))).collect(),
             servers: addresses.iter().map(server).collect(),
             note: String::new(),
@@ -94,17 +95,18 @@ impl Delegation {
         if said.any(|other| Some(other) != first) {
             return Some(false);
         }
-        let all = self.parent.is_some() && self.child.iter().all(|(_, names)| names.is_some());
+        let all = !self.parents.is_empty() && self.child.iter().all(|(_, names)| names.is_some());
         (all && !self.child.is_empty()).then_some(true)
     }
 
     fn said(&self) -> impl Iterator<Item = &BTreeSet<String>> {
-        self.parent.iter().chain(self.child.iter().filter_map(|(_, names)| names.as_ref()))
+        let parents = self.parents.iter().map(|(_, names)| names);
+        parents.chain(self.child.iter().filter_map(|(_, names)| names.as_ref()))
     }
 
     /// Whether every server is known with its addresses.
     fn is_known(&self) -> bool {
-        self.parent.is_some() && self.servers.iter().all(|server| server.state != DelegatedState::Unknown)
+        !self.parents.is_empty() && self.servers.iter().all(|server| server.state != DelegatedState::Unknown)
     }
 
     /// What was found, in a list; unknown when nothing was found and it is not sure that there is nothing.
@@ -130,11 +132,13 @@ impl Delegation {
         let words = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(" ");
         let child: BTreeSet<String> = self.child.iter().filter_map(|(_, names)| names.clone()).flatten().collect();
         let anyone = self.child.iter().any(|(_, names)| names.is_some());
+        let parent: BTreeSet<String> = self.parents.iter().flat_map(|(_, names)| names.clone()).collect();
         let differs = |names: &BTreeSet<String>| self.said().next().is_some_and(|first| first != names);
+        let parents = self.parents.iter().filter(|(_, names)| differs(names));
         let diverging = self.child.iter().filter(|(_, names)| names.as_ref().is_some_and(differs));
         let lame = |server: &DelegatedServer| matches!(server.state, DelegatedState::Lame | DelegatedState::Nowhere);
         let open = |server: &DelegatedServer| matches!(server.state, DelegatedState::Silent | DelegatedState::Unknown);
-        let sure = self.parent.is_some() && !self.servers.iter().any(open);
+        let sure = !self.parents.is_empty() && !self.servers.iter().any(open);
         let servers = self.servers.iter().map(|server| {
             Value::map([
                 ("name", server.name.as_str().into()),
@@ -144,7 +148,11 @@ impl Delegation {
             ])
         });
         Value::map([
-            ("parent", self.parent.as_ref().map(words).into()),
+            ("parent", (!self.parents.is_empty()).then(|| words(&parent)).into()),
+            (
+                "diverging_parents",
+                Self::found(parents.map(|(server, _)| server.clone()).collect(), !self.parents.is_empty()),
+            ),
             ("child", anyone.then(|| words(&child)).into()),
             ("agree", self.agree().into()),
             ("diverging", Self::found(diverging.map(|(server, _)| server.clone()).collect(), self.agree().is_some())),
@@ -177,14 +185,20 @@ impl Delegation {
             Field::new("listed", Shape::Bool, "whether the runbook lists this address"),
         ];
         vec![
-            Field::new("parent", Shape::Text, "names of the servers that the parent zone delegates to")
+            Field::new("parent", Shape::Text, "names of the servers that the parent zone delegates to, all that one of its servers gives")
                 .null("no server of the parent zone says it"),
+            Field::new(
+                "diverging_parents",
+                text(),
+                "servers of the parent zone that do not name the same servers as the first of them; four are asked",
+            )
+            .null("none of them says it"),
             Field::new("child", Shape::Text, "names of the servers that the authoritative servers themselves give")
                 .null("none of them says it"),
             Field::new(
                 "agree",
                 Shape::Bool,
-                "whether the parent zone and all authoritative servers name the same servers",
+                "whether all servers of the parent zone that answer and all authoritative servers name the same servers",
             )
             .null("one of them does not say, and the others do not differ"),
             Field::new("diverging", text(), "authoritative servers that name other servers than the parent zone does")
@@ -222,7 +236,7 @@ mod tests {
     #[test]
     fn what_differs_is_told_even_when_the_rest_is_unknown() {
         let known = Delegation {
-            parent: None,
+            parents: Vec::new(),
             child: vec![
                 ("a".to_owned(), Some(names(&["ns1"]))),
                 ("b".to_owned(), Some(names(&["ns2"]))),
@@ -243,6 +257,19 @@ mod tests {
     }
 
     #[test]
+    fn parents_that_differ_are_told() {
+        let mut known = Delegation::of_listed(&["ns1".to_owned()]);
+        assert_eq!(known.reading(0).at("diverging_parents"), Some(&listed(&[])));
+        known.parents.push(("192.0.2.9".to_owned(), names(&["ns1", "ns2"])));
+        let reading = known.reading(0);
+        assert_eq!(reading.at("diverging_parents"), Some(&listed(&["192.0.2.9"])));
+        assert_eq!(reading.at("parent"), Some(&Value::Text("ns1 ns2".to_owned())));
+        assert_eq!(reading.at("agree"), Some(&Value::Bool(false)));
+        known.parents.clear();
+        assert_eq!(known.reading(0).at("diverging_parents"), Some(&Value::Null));
+    }
+
+    #[test]
     fn nothing_is_missing_only_when_everything_is_known() {
         let mut known = Delegation::of_listed(&["192.0.2.1".to_owned()]);
         assert_eq!(known.missing(), listed(&[]));
@@ -256,7 +283,7 @@ mod tests {
         assert_eq!(known.reading(0).at("lame"), Some(&Value::Null));
         known.child.push(("b".to_owned(), None));
         assert_eq!(known.reading(0).at("agree"), Some(&Value::Null));
-        known.parent = None;
+        known.parents.clear();
         assert_eq!(known.missing(), Value::Null);
     }
 }

@@ -44,7 +44,7 @@ struct Resolver {
     name: String,
     /// Since when it is asked.
     since: At,
-    /// Whether it is asked no longer.
+    /// Whether readings leave it out.
     is_gone: bool,
     /// What it last said of the record, how often that has become something else, and when it last did.
     said: Option<AnswerState>,
@@ -66,6 +66,8 @@ pub struct Propagation {
     new_since: Option<At>,
     /// Until when a cache that keeps to the TTL may hold an old value that an authoritative server was seen to serve.
     old_until: Option<At>,
+    /// TTL with which old values were last served, in seconds, as an earlier driver of the run saw it.
+    recorded_ttl: Option<i64>,
     /// What was last found out about the delegation, and when that began.
     delegation: Option<(At, Delegation)>,
 }
@@ -95,6 +97,7 @@ impl Propagation {
             resolvers: Vec::new(),
             new_since: None,
             old_until: old_ttl.map(|ttl| now.plus(ttl)),
+            recorded_ttl: None,
             delegation: None,
         };
         for name in resolvers {
@@ -112,6 +115,17 @@ impl Propagation {
         self
     }
 
+    /// Takes up what an earlier driver of the run has seen: a reading made at `at`. What caches may hold does not change
+    /// because nobody looked.
+    pub fn recall(&mut self, at: At, reading: &Value) {
+        let seconds_of = |field: &str| reading.at(field).and_then(Value::int);
+        if let Some(kept) = seconds_of("old_kept") {
+            self.old_until = Some(at.plus(seconds(kept)));
+        }
+        self.recorded_ttl = seconds_of("old_ttl");
+        self.new_since = seconds_of("switched").map(|ago| at.before(seconds(ago)));
+    }
+
     /// Adds a resolver that is asked from `now` on. Returns its place.
     pub fn add_resolver(&mut self, now: At, name: String) -> usize {
         self.resolvers.push(Resolver {
@@ -127,11 +141,20 @@ impl Propagation {
         self.resolvers.len() - 1
     }
 
-    /// Forgets a resolver that is asked no longer. The places of the others stay.
-    pub fn drop_resolver(&mut self, at: usize) {
+    /// Leaves a resolver out of the readings. The places of the others stay, and so does what is known of it.
+    pub fn leave_out_resolver(&mut self, at: usize) {
         if let Some(resolver) = self.resolvers.get_mut(at) {
             resolver.is_gone = true;
         }
+    }
+
+    /// Takes a resolver into the readings, by that name. True when that changes them.
+    pub fn take_in_resolver(&mut self, at: usize, name: &str) -> bool {
+        let Some(resolver) = self.resolvers.get_mut(at) else { return false };
+        let changed = resolver.is_gone || resolver.name != name;
+        resolver.is_gone = false;
+        name.clone_into(&mut resolver.name);
+        changed
     }
 
     /// Takes in an authoritative server's answer to a question of `asked`. True when it says something else than before.
@@ -196,6 +219,25 @@ impl Propagation {
         let changed = differs(resolver.newest.as_ref(), &answer);
         resolver.newest = Some(Newest { asked, answer });
         changed || before != resolver.cache.state()
+    }
+
+    /// The newest answers that count at `now`.
+    fn counting(&self, now: At) -> impl Iterator<Item = &Newest> {
+        let authorities = self.authorities.iter().filter_map(|authority| authority.newest.as_ref());
+        let resolvers = self.resolvers.iter().filter(|resolver| !resolver.is_gone);
+        authorities
+            .chain(resolvers.filter_map(|resolver| resolver.newest.as_ref()))
+            .filter(move |newest| newest.answer.state.tells() && now.since(newest.asked) <= self.stands)
+    }
+
+    /// When the oldest question was asked whose answer counts at `now`; `now` when none does.
+    pub fn rests_on(&self, now: At) -> At {
+        self.counting(now).map(|newest| newest.asked).min().unwrap_or(now)
+    }
+
+    /// Whether an answer counts to a question from before `asked`: its server has not answered again yet.
+    pub fn is_behind(&self, now: At, asked: At) -> bool {
+        self.counting(now).any(|newest| newest.asked < asked)
     }
 
     /// What a server says at `now`: its newest answer, unless that has become too old.
@@ -294,11 +336,13 @@ impl Propagation {
         let stays = self.authorities.iter().any(|authority| authority.shared.is_some());
         let worst_case = match (all_new.filter(|_| !stays), self.new_since, self.old_until) {
             (Some(true), Some(since), Some(old_until)) => {
-                let last = since.plus(self.last_old_ttl()).max(old_until);
+                let last = since.plus(self.last_old_ttl().map_or(Span::ZERO, seconds)).max(old_until);
                 Some(until(last.plus(MARGIN)))
             }
             _ => None,
         };
+        let ago = |at: At| now.since(at).0 / 1_000;
+        let old_ttl = self.last_old_ttl();
         let expired = if all_new == Some(false) { Some(false) } else { worst_case.map(|left| left == 0) };
         let most = |of: fn(&Seen) -> Option<i64>| {
             let all = caches.iter().map(of).try_fold(0, |most, one| Some(one?.max(most)));
@@ -314,14 +358,17 @@ impl Propagation {
             ("authoritative_new", all_new.into()),
             ("authoritative_old", self.all_authorities(now, AnswerState::Old).into()),
             ("ttl", served.filter(|_| !self.authorities.is_empty()).into()),
-            ("old", counts.old().into()),
-            ("new", counts.fresh().into()),
+            ("old", counts.old().filter(|_| !stays).into()),
+            ("new", counts.fresh().filter(|_| !stays).into()),
             ("unclear", counts.any(counts.unclear).into()),
             ("total", counts.any(counts.total).into()),
-            ("fresh_share", counts.fresh_share().into()),
+            ("fresh_share", counts.fresh_share().filter(|_| !stays).into()),
             ("max_ttl", most(|seen| seen.ttl).into()),
-            ("max_remaining_ttl", most(|seen| seen.remaining).into()),
-            ("eta", most(|seen| seen.eta).into()),
+            ("max_remaining_ttl", most(|seen| seen.remaining).filter(|_| !stays).into()),
+            ("eta", most(|seen| seen.eta).filter(|_| !stays).into()),
+            ("switched", self.new_since.map(ago).into()),
+            ("old_ttl", old_ttl.into()),
+            ("old_kept", self.old_until.map(until).into()),
             ("worst_case", worst_case.into()),
             ("old_ttl_expired", expired.into()),
             ("aaaa_left_behind", self.aaaa_left_behind(now).into()),
@@ -330,9 +377,11 @@ impl Propagation {
         ])
     }
 
-    /// Largest TTL with which a cache can have taken in an old value at the very switch.
-    fn last_old_ttl(&self) -> Span {
-        self.authorities.iter().filter_map(|authority| authority.old_ttl).max().map_or(Span::ZERO, seconds)
+    /// Largest TTL, in seconds, with which a cache can have taken in an old value at the very switch. `None` when no old value
+    /// was seen.
+    fn last_old_ttl(&self) -> Option<i64> {
+        let seen = self.authorities.iter().filter_map(|authority| authority.old_ttl).max();
+        seen.max(self.recorded_ttl)
     }
 
     fn seen(&self, now: At, resolver: &Resolver, all_new: Option<bool>) -> Seen {

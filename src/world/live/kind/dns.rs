@@ -38,7 +38,8 @@ use system::SystemEntry;
 const SERIAL_EVERY: u32 = 5;
 /// How long after a tick the reading of that tick is made: most servers have answered by then.
 const GRACE: Duration = Duration::from_millis(50);
-/// How long after a change its reading is made: many servers may change within a moment.
+/// How long after a change its reading is made, or after the last answer to the questions of a tick: many servers may answer
+/// within a moment.
 const SETTLE: Duration = Duration::from_millis(20);
 /// Answers that may wait to be taken in; when there are more, the tasks that ask wait.
 const WAITING: usize = 256;
@@ -158,9 +159,16 @@ async fn watch(
     let mut asked: FuturesUnordered<_> = servers.into_iter().map(|server| ask(server, first).0).collect();
     let mut reads = pin!(system::keep_reading(&shared.options.system_dns, !system.is_empty(), &asking, first, &tell));
     let mut looks = pin!(delegation::keep_looking(&shared.options.system_dns, dns, &asking, first, &tell));
+    if let Some((at, value)) = shared.earlier.get(id).and_then(|earlier| earlier.last()) {
+        known.recall(*at, value);
+    }
     let mut timetable = Timetable::new(first, asking.every);
-    let mut due = timetable.next() + GRACE.min(asking.every / 2);
+    let mut tick = timetable.next();
+    let grace = GRACE.min(asking.every / 2);
+    let mut due = tick + grace;
     let mut changed: Option<Instant> = None;
+    // Until when the rest of the answers to the questions of this tick is waited for, to make one more reading of them.
+    let mut rest: Option<Instant> = None;
     loop {
         tokio::select! {
             biased;
@@ -185,17 +193,29 @@ async fn watch(
                         system.iter_mut().fold(false, |news, entry| entry.lists(&listed, clock(read), &mut known, ask) | news)
                     }
                 };
+                let now = Instant::now();
                 if news {
-                    changed = changed.or(Some(Instant::now() + SETTLE));
+                    changed = changed.or(Some(now + SETTLE));
+                }
+                if rest.is_some() && !known.is_behind(clock(now), clock(tick)) {
+                    rest = rest.min(Some(now + SETTLE));
                 }
             }
-            () = tokio::time::sleep_until(changed.map_or(due, |changed| changed.min(due))) => {
+            () = tokio::time::sleep_until([changed, rest].into_iter().flatten().fold(due, Instant::min)) => {
                 let now = Instant::now();
                 changed = None;
-                if now >= due {
-                    due = timetable.next() + GRACE.min(asking.every / 2);
+                if rest.is_some_and(|rest| rest <= now) {
+                    rest = None;
                 }
-                shared.reading(id, probe, now, now, Ok(known.reading(clock(now))));
+                if now >= due {
+                    rest = known.is_behind(clock(now), clock(tick)).then_some(tick + asking.every / 2).filter(|rest| *rest > now);
+                    tick = timetable.next();
+                    due = tick + grace;
+                }
+                // Of the time at which the oldest of its answers was asked for, so that nobody takes it for newer.
+                let since = clock(now).since(known.rests_on(clock(now))).to_std();
+                let asked = now.checked_sub(since).unwrap_or(now);
+                shared.reading(id, probe, asked, now, Ok(known.reading(clock(now))));
             }
             Some(_) = asked.next() => {}
             () = &mut reads => {}

@@ -16,7 +16,7 @@ use crate::core::job::{Adoption, JobKey, Outcome};
 use crate::core::kind::{self, kinds};
 use crate::core::probe::{Probe, ProbeKind};
 use crate::core::reading::Failure;
-use crate::core::time::Span;
+use crate::core::time::{At, Span};
 use crate::core::value::Value;
 use crate::world::WorldEvent;
 
@@ -37,7 +37,7 @@ pub(super) trait Measure: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Value, Failure>> + Send;
 
     /// Takes in what earlier cockpits of the same run have measured, oldest first.
-    fn recall(&self, _earlier: &[Value], _memory: &mut Self::Memory) {}
+    fn recall(&self, _earlier: &[(At, Value)], _memory: &mut Self::Memory) {}
 
     /// The moments that the other side gives for `seen`, which was just measured. Empty when it describes the moment of
     /// the measurement.

@@ -22,7 +22,7 @@ use crate::world::live::net::dns::{DnsQuestion, NoAnswer, ask, socket};
 const AGAIN_AFTER: Duration = Duration::from_mins(1);
 /// The same after a look that did not find out everything.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
-/// Servers of the parent zone that are asked one after the other until one answers.
+/// Servers of the parent zone that are asked, so that one that is behind the others is noticed.
 const PARENTS: usize = 4;
 /// Longest wait for one answer.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -65,18 +65,18 @@ impl Look<'_> {
     async fn whole(&self, through: &str) -> Delegation {
         let mut notes = Vec::new();
         let (child, lookup) = tokio::join!(self.child(), self.lookup(through));
-        let parent = match &lookup {
-            Ok(lookup) => self.parent(lookup).await,
+        let parents = match &lookup {
+            Ok(lookup) => self.parents(lookup).await,
             Err(why) => Err(why.clone()),
         };
-        let parent = parent.map_err(|why| notes.push(why)).ok();
+        let parents = parents.map_err(|why| notes.push(why)).unwrap_or_default();
         let mut names: BTreeSet<Name> = child.iter().filter_map(|(_, names)| names.clone()).flatten().collect();
-        names.extend(parent.iter().flat_map(|parent| parent.names.iter().cloned()));
+        names.extend(parents.iter().flat_map(|(_, parent)| parent.names.iter().cloned()));
         let mut servers = Vec::new();
         if let Ok(lookup) = &lookup {
             let found = join_all(names.iter().map(async |name| (name, lookup.addresses(name).await))).await;
             for (name, found) in found {
-                let glue = parent.iter().filter_map(|parent| parent.glue.get(name)).flatten();
+                let glue = parents.iter().filter_map(|(_, parent)| parent.glue.get(name)).flatten();
                 let known: BTreeSet<IpAddr> = found.iter().flatten().chain(glue).copied().collect();
                 if let Err(why) = &found {
                     notes.push(why.clone());
@@ -89,10 +89,10 @@ impl Look<'_> {
         } else {
             servers.extend(names.iter().map(|name| unreachable(name, DelegatedState::Unknown)));
         }
-        let said = |names: &BTreeSet<Name>| names.iter().map(text).collect();
+        let said = |names: &BTreeSet<Name>| names.iter().map(text).collect::<BTreeSet<String>>();
         notes.dedup();
         Delegation {
-            parent: parent.map(|parent| said(&parent.names)),
+            parents: parents.iter().map(|(address, parent)| (address.to_string(), said(&parent.names))).collect(),
             child: child.into_iter().map(|(server, names)| (server, names.as_ref().map(said))).collect(),
             servers,
             note: notes.join("; "),
@@ -101,7 +101,10 @@ impl Look<'_> {
 
     async fn lookup(&self, through: &str) -> Result<HostLookup, String> {
         let servers = if through == SYSTEM {
-            let servers = self.system.servers().await;
+            let servers = match self.system.servers().await {
+                Ok(servers) if servers.is_empty() => Err("it lists no server".to_owned()),
+                servers => servers,
+            };
             servers.map_err(|why| format!("this machine's configuration names no server: {why}"))?
         } else {
             vec![socket(through)?]
@@ -128,8 +131,22 @@ impl Look<'_> {
         join_all(self.dns.authoritative.iter().map(ask)).await
     }
 
-    /// What the servers of the nearest zone above say.
-    async fn parent(&self, lookup: &HostLookup) -> Result<Referred, String> {
+    /// What one server of the zone above says.
+    async fn parent_at(&self, address: IpAddr) -> Result<(IpAddr, Referred), String> {
+        let question = DnsQuestion::new(self.zone, Type::NS, false);
+        let at = SocketAddr::new(address, self.system.server_port());
+        match ask(at, &question, self.limit).await {
+            Ok(answer) => match self.referred(&answer) {
+                Some(referred) => Ok((address, referred)),
+                None => Err(format!("{at} says nothing of {}", text(self.zone))),
+            },
+            Err(NoAnswer::Silence(_)) => Err(format!("no answer from {at}")),
+            Err(NoAnswer::Nonsense(why)) => Err(format!("{at}: {why}")),
+        }
+    }
+
+    /// What the servers of the nearest zone above say: those of them that say anything.
+    async fn parents(&self, lookup: &HostLookup) -> Result<Vec<(IpAddr, Referred)>, String> {
         let mut above = self.zone.clone();
         let servers = loop {
             if above.is_root() {
@@ -141,32 +158,25 @@ impl Look<'_> {
                 break servers;
             }
         };
-        let question = DnsQuestion::new(self.zone, Type::NS, false);
         let mut last = format!("the servers of {} have no address", text(&above));
-        let mut asked = 0;
-        for server in servers {
-            let addresses = match lookup.addresses(&server).await {
-                Ok(addresses) => addresses,
-                Err(why) => {
-                    last = why;
-                    continue;
-                }
-            };
-            for address in addresses {
-                if asked >= PARENTS {
-                    break;
-                }
-                asked += 1;
-                let address = SocketAddr::new(address, self.system.server_port());
-                match ask(address, &question, self.limit).await {
-                    Ok(answer) => match self.referred(&answer) {
-                        Some(referred) => return Ok(referred),
-                        None => last = format!("{address} says nothing of {}", text(self.zone)),
-                    },
-                    Err(NoAnswer::Silence(_)) => last = format!("no answer from {address}"),
-                    Err(NoAnswer::Nonsense(why)) => last = format!("{address}: {why}"),
-                }
+        let mut addresses = Vec::new();
+        for found in join_all(servers.iter().map(|server| lookup.addresses(server))).await {
+            match found {
+                Ok(found) => addresses.extend(found),
+                Err(why) => last = why,
             }
+        }
+        addresses.truncate(PARENTS);
+        let said = join_all(addresses.into_iter().map(|address| self.parent_at(address))).await;
+        let mut parents = Vec::new();
+        for said in said {
+            match said {
+                Ok(parent) => parents.push(parent),
+                Err(why) => last = why,
+            }
+        }
+        if !parents.is_empty() {
+            return Ok(parents);
         }
         Err(last)
     }

@@ -46,7 +46,6 @@ pub(super) struct SystemEntry {
 #[derive(Debug)]
 struct Listed {
     address: SocketAddr,
-    name: String,
     at: usize,
     asking: AbortHandle,
 }
@@ -57,7 +56,8 @@ impl SystemEntry {
     }
 
     /// Takes in what the configuration lists: `ask` begins to ask a server at a place of `known`. Servers that are listed no
-    /// longer are forgotten. True when something has changed.
+    /// longer are forgotten. While the configuration cannot be read nothing is known of any, but they are asked on, and what
+    /// their caches have shown counts again as soon as it can be read. True when something has changed.
     pub(super) fn lists(
         &mut self,
         listed: &Result<Vec<SocketAddr>, String>,
@@ -65,41 +65,59 @@ impl SystemEntry {
         known: &mut Propagation,
         mut ask: impl FnMut(usize, SocketAddr) -> AbortHandle,
     ) -> bool {
-        let addresses = listed.as_ref().map_or(&[][..], Vec::as_slice);
-        let several = addresses.len() > 1;
-        let wanted: Vec<(SocketAddr, String)> = addresses
-            .iter()
-            .map(|address| {
-                (*address, if several { format!("{} {}", self.name, shown(*address)) } else { self.name.clone() })
-            })
-            .collect();
+        let mut news = false;
+        let why = match listed {
+            Ok(addresses) => {
+                news |= self.follow(addresses, read, known, &mut ask);
+                addresses.is_empty().then_some("it lists no server")
+            }
+            Err(why) => {
+                self.servers.iter().for_each(|server| known.leave_out_resolver(server.at));
+                Some(why.as_str())
+            }
+        };
+        match why {
+            None => {
+                if let Some(at) = self.absent.take() {
+                    known.leave_out_resolver(at);
+                }
+            }
+            Some(why) => {
+                let at = *self.absent.get_or_insert_with(|| known.add_resolver(read, self.name.clone()));
+                let note = format!("this machine's configuration names no server: {why}");
+                news |= known.resolver_said(at, read, Answer::without_values(AnswerState::Unconfigured, note));
+            }
+        }
+        news
+    }
+
+    /// Asks just these servers from now on.
+    fn follow(
+        &mut self,
+        addresses: &[SocketAddr],
+        read: At,
+        known: &mut Propagation,
+        ask: &mut impl FnMut(usize, SocketAddr) -> AbortHandle,
+    ) -> bool {
         let mut news = false;
         self.servers.retain(|server| {
-            let stays = wanted.iter().any(|(address, name)| (*address, name) == (server.address, &server.name));
+            let stays = addresses.contains(&server.address);
             if !stays {
                 server.asking.abort();
-                known.drop_resolver(server.at);
+                known.leave_out_resolver(server.at);
                 news = true;
             }
             stays
         });
-        for (address, name) in wanted {
-            if self.servers.iter().all(|server| server.address != address) {
-                let at = known.add_resolver(read, name.clone());
-                self.servers.push(Listed { address, name, at, asking: ask(at, address) });
+        for address in addresses {
+            let name =
+                if addresses.len() > 1 { format!("{} {}", self.name, shown(*address)) } else { self.name.clone() };
+            if let Some(server) = self.servers.iter().find(|server| server.address == *address) {
+                news |= known.take_in_resolver(server.at, &name);
+            } else {
+                let at = known.add_resolver(read, name);
+                self.servers.push(Listed { address: *address, at, asking: ask(at, *address) });
                 news = true;
-            }
-        }
-        match listed {
-            Ok(_) => {
-                if let Some(at) = self.absent.take() {
-                    known.drop_resolver(at);
-                }
-            }
-            Err(why) => {
-                let at = *self.absent.get_or_insert_with(|| known.add_resolver(read, self.name.clone()));
-                let note = format!("this machine's configuration names no server: {why}");
-                news |= known.resolver_said(at, read, Answer::without_values(AnswerState::Unconfigured, note));
             }
         }
         news

@@ -26,6 +26,7 @@ use crate::core::kind::ReplicationProbe;
 use crate::core::kind::replication::{ReplicationState, heartbeat as said};
 use crate::core::reading::Failure;
 use crate::core::server::ServerIdentity;
+use crate::core::time::At;
 use crate::core::value::Value;
 use crate::world::live::Shared;
 use crate::world::live::net::pg::{PgSession, Purpose};
@@ -89,8 +90,8 @@ impl Measure for ReplicationProbe {
         measure(shared, self, limit, memory).await
     }
 
-    fn recall(&self, earlier: &[Value], memory: &mut ReplicationMemory) {
-        for value in earlier {
+    fn recall(&self, earlier: &[(At, Value)], memory: &mut ReplicationMemory) {
+        for (_, value) in earlier {
             memory.slot.recall(value);
         }
     }
