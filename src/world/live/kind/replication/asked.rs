@@ -111,7 +111,7 @@ pub(super) struct Slot {
 
 /// The source as a server.
 #[derive(Default)]
-pub(super) struct Source {
+pub(super) struct SourceServer {
     /// Up to where it has changes.
     pub(super) position: u64,
     pub(super) standby: bool,
@@ -154,7 +154,7 @@ pub(super) async fn ask_row(
     Ok(client.query_typed(query, params).await?.into_iter().next())
 }
 
-pub(super) async fn ask_source(client: &Client, slot: Option<&str>) -> PgResult<(Option<Slot>, Source)> {
+pub(super) async fn ask_source(client: &Client, slot: Option<&str>) -> PgResult<(Option<Slot>, SourceServer)> {
     let found = async {
         match slot {
             Some(slot) => ask_slot(client, slot).await,
@@ -184,9 +184,9 @@ async fn ask_slot(client: &Client, slot: &str) -> PgResult<Option<Slot>> {
     }))
 }
 
-async fn ask_position(client: &Client) -> PgResult<Source> {
-    let Some(row) = ask_row(client, SOURCE, &[]).await? else { return Ok(Source::default()) };
-    Ok(Source {
+async fn ask_position(client: &Client) -> PgResult<SourceServer> {
+    let Some(row) = ask_row(client, SOURCE, &[]).await? else { return Ok(SourceServer::default()) };
+    Ok(SourceServer {
         position: row.try_get::<_, PgLsn>("position")?.into(),
         standby: row.try_get("standby")?,
         timeline: row.try_get("timeline")?,

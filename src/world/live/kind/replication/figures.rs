@@ -1,6 +1,6 @@
 //! The reading, made of what was asked.
 
-use super::asked::{Slot, Source};
+use super::asked::{Slot, SourceServer};
 use super::heartbeat::Pulse;
 use super::progress::{CopyProgress, SequenceGap};
 use crate::core::kind::replication::ReplicationState;
@@ -11,7 +11,7 @@ pub(super) struct Figures<'a> {
     pub(super) state: ReplicationState,
     pub(super) bytes: Option<i64>,
     pub(super) slot: Option<&'a Slot>,
-    pub(super) source: &'a Source,
+    pub(super) source: &'a SourceServer,
     pub(super) replay_lag: Option<f64>,
     pub(super) quiet: Option<f64>,
     pub(super) pulse: Pulse,

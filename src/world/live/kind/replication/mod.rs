@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::types::PgLsn;
 
 use self::asked::{
-    PgResult, SENDERS, STANDBY, Slot, Source, Subscription, ask_published, ask_replicated, ask_row, ask_source,
+    PgResult, SENDERS, STANDBY, Slot, SourceServer, Subscription, ask_published, ask_replicated, ask_row, ask_source,
     ask_subscription,
 };
 use self::figures::{Figures, record};
@@ -284,7 +284,12 @@ impl Both<'_> {
     }
 
     /// What is the same of either kind of replication.
-    fn figures<'s>(&self, slot: Option<&'s Slot>, server: &'s Source, memory: &mut ReplicationMemory) -> Figures<'s> {
+    fn figures<'s>(
+        &self,
+        slot: Option<&'s Slot>,
+        server: &'s SourceServer,
+        memory: &mut ReplicationMemory,
+    ) -> Figures<'s> {
         let told = |session: &PgSession, aspect: &str| session.identity().aspect(aspect).map(str::to_owned);
         Figures {
             state: ReplicationState::Absent,
