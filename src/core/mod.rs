@@ -42,6 +42,7 @@ pub mod reading;
 pub mod record;
 pub mod recover;
 pub mod refusal;
+pub mod resolver_address;
 pub mod resolver_kind;
 pub mod rollback;
 mod running;

@@ -9,6 +9,7 @@ use crate::core::nearest::suggestion;
 use crate::core::plan::SecretSource;
 use crate::core::probe::Probe;
 use crate::core::record::{RecordType, RecordValues, WatchedRecord};
+use crate::core::resolver_address::ResolverAddress;
 use crate::core::syntax::{is_host_port, is_word};
 use crate::core::target::{Dns, SYSTEM, Target};
 use crate::core::time::Span;
@@ -127,7 +128,13 @@ fn target(target: &Target, node: &Node, faults: &mut Vec<Diagnostic>) {
                 }
             }
             let lookup = dns.lookup.iter().map(|address| (address, node.path(&["lookup"])));
-            for (address, node) in resolvers.chain(lookup) {
+            for (address, node) in resolvers {
+                if address != SYSTEM && address.parse::<ResolverAddress>().is_err() {
+                    let label = "expected an IP address, one with `:port`, `tls://address#name`, or `system`";
+                    fault(format!("`{address}` is not an address"), node.mark, label);
+                }
+            }
+            for (address, node) in lookup {
                 if address != SYSTEM && !is_address(address) {
                     let label = "expected an IP address, one with `:port`, or `system`";
                     fault(format!("`{address}` is not an address"), node.mark, label);
