@@ -53,6 +53,8 @@ pub struct RunView {
     log: VecDeque<Recorded>,
     seq: u64,
     samples_dropped: u64,
+    /// When the board was last brought up to date, when nothing but readings has changed it or the run since.
+    current: Option<At>,
 }
 
 impl RunView {
@@ -69,6 +71,7 @@ impl RunView {
             log: newest.iter().cloned().collect(),
             seq: facts.last().map_or(0, |last| last.seq),
             samples_dropped: 0,
+            current: None,
         }
     }
 
@@ -76,12 +79,14 @@ impl RunView {
     pub fn update(&mut self, now: At, event: ViewEvent<'_>) {
         match event {
             ViewEvent::DriverOpened(board) => {
+                self.current = None;
                 self.board = board;
                 self.history = History::default();
                 self.output = OutputTail::default();
                 self.samples_dropped = 0;
             }
             ViewEvent::Fact(recorded) => {
+                self.current = None;
                 self.run.apply(&self.plan, recorded.at, &recorded.fact);
                 self.seq = recorded.seq;
                 if self.log.len() == LOG_KEPT {
@@ -91,19 +96,33 @@ impl RunView {
             }
             ViewEvent::Reading(reading) => {
                 self.chart(reading);
-                self.board.observe(&self.plan, &self.run, now, reading);
+                self.bring_up_to(now);
+                self.board.take_in(&self.plan, &self.run, now, reading);
             }
             ViewEvent::QuietTime(readings) => {
+                self.current = None;
                 for reading in readings {
                     self.chart(reading);
                 }
                 self.board.sustain(&self.plan, &self.run, now, readings);
             }
-            ViewEvent::Board(board) => self.board = board,
+            ViewEvent::Board(board) => {
+                self.current = None;
+                self.board = board;
+            }
             ViewEvent::Output(line) => self.output.push(line),
             ViewEvent::OutputDropped(lines) => self.output.count_dropped(lines),
             ViewEvent::SamplesDropped(all) => self.samples_dropped = all,
-            ViewEvent::Time => self.board.refresh(&self.plan, &self.run, now),
+            ViewEvent::Time => self.bring_up_to(now),
+        }
+    }
+
+    /// Lets the board take in the time that has passed. This happens several times for each event, mostly with nothing new.
+    fn bring_up_to(&mut self, now: At) {
+        match self.current.replace(now) {
+            Some(at) if at == now => {}
+            Some(_) => self.board.expire(&self.plan, &self.run, now),
+            None => self.board.refresh(&self.plan, &self.run, now),
         }
     }
 
@@ -117,6 +136,7 @@ impl RunView {
 
     /// Replaces the servers of the run, for a replay that plays readings on a run that is further on.
     pub(crate) fn set_servers(&mut self, servers: Servers) {
+        self.current = None;
         self.run.set_servers(servers);
     }
 

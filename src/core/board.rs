@@ -153,6 +153,11 @@ impl Board {
     pub fn observe(&mut self, plan: &Plan, run: &Run, now: At, reading: &Reading) {
         // A reading that was stale before this one arrived broke every streak that rested on it.
         self.refresh(plan, run, now);
+        self.take_in(plan, run, now, reading);
+    }
+
+    /// The same for a board that is up to date with `now` and the run.
+    pub fn take_in(&mut self, plan: &Plan, run: &Run, now: At, reading: &Reading) {
         if reading.at < self.begun {
             return;
         }
@@ -244,6 +249,14 @@ impl Board {
     /// Lets time pass: streaks whose readings have become stale end, at the moment they did, and growth is counted
     /// from what the run says now.
     pub fn refresh(&mut self, plan: &Plan, run: &Run, now: At) {
+        self.expire(plan, run, now);
+        for id in &plan.counting {
+            self.judge(plan, run, now, *id, now);
+        }
+    }
+
+    /// The same since the last refresh, after which nothing has changed the run.
+    pub fn expire(&mut self, plan: &Plan, run: &Run, now: At) {
         for (probe, readers) in &plan.readers {
             if self.is_fresh(plan, now, probe) {
                 continue;
@@ -254,9 +267,6 @@ impl Board {
                     self.judge(plan, run, now, *id, since);
                 }
             }
-        }
-        for id in &plan.counting {
-            self.judge(plan, run, now, *id, now);
         }
     }
 

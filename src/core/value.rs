@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A value a probe measured. Maps are ordered, so equal readings compare and print equal.
+/// A value a probe measured. Maps are ordered, so equal readings compare and print equal, and shared: a reading is kept in several places.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Value {
@@ -23,7 +24,7 @@ pub enum Value {
     /// A list.
     List(Vec<Value>),
     /// Named values.
-    Map(BTreeMap<String, Value>),
+    Map(Arc<BTreeMap<String, Value>>),
 }
 
 impl Value {
@@ -40,10 +41,10 @@ impl Value {
     pub fn put(&mut self, path: &str, value: Value) -> bool {
         let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
         if *self == Value::Null {
-            *self = Value::Map(BTreeMap::new());
+            *self = Value::Map(Arc::default());
         }
         let place = match self {
-            Value::Map(map) => Some(map.entry(first.to_owned()).or_insert(Value::Null)),
+            Value::Map(map) => Some(Arc::make_mut(map).entry(first.to_owned()).or_insert(Value::Null)),
             Value::List(items) => first.parse::<usize>().ok().and_then(|at| items.get_mut(at)),
             _ => None,
         };
@@ -101,7 +102,7 @@ impl Value {
 
     /// Builds a map value from pairs.
     pub fn map<K: Into<String>>(pairs: impl IntoIterator<Item = (K, Value)>) -> Value {
-        Value::Map(pairs.into_iter().map(|(key, value)| (key.into(), value)).collect())
+        pairs.into_iter().map(|(key, value)| (key.into(), value)).collect::<BTreeMap<_, _>>().into()
     }
 }
 
@@ -131,6 +132,12 @@ macro_rules! from {
     };
 }
 from!(bool => Bool, i64 => Int, i32 => Int, u32 => Int, f64 => Float, &str => Text, String => Text, Vec<Value> => List);
+
+impl From<BTreeMap<String, Value>> for Value {
+    fn from(map: BTreeMap<String, Value>) -> Self {
+        Value::Map(Arc::new(map))
+    }
+}
 
 impl From<u64> for Value {
     fn from(value: u64) -> Self {

@@ -156,9 +156,7 @@ pub fn judged_reading(
     for (side, requests) in sides {
         let judged = requests.into_iter().map(|(request, mut figures)| {
             put_known(&mut figures, watch.and_then(|watch| watch.request(&side, &request)).as_ref());
-            if let Value::Map(figures) = &mut figures {
-                figures.insert("baseline".to_owned(), recorded(watch, &request, now));
-            }
+            figures.put("baseline", recorded(watch, &request, now));
             (request, figures)
         });
         let value = if profile {
@@ -172,17 +170,16 @@ pub fn judged_reading(
     }
     let verdict = watch.map_or(Value::Null, |watch| watch.verdict().as_str().into());
     all.insert("verdict".to_owned(), verdict);
-    Value::Map(all)
+    all.into()
 }
 
 /// Puts beside figures what is known from the baseline, each null without one.
 fn put_known(figures: &mut Value, known: Option<&WatchedSide>) {
-    let Value::Map(figures) = figures else { return };
     let of = |field: fn(&WatchedSide) -> Value| known.map_or(Value::Null, field);
-    figures.insert("verdict".to_owned(), of(|known| known.verdict.as_str().into()));
-    figures.insert("needs".to_owned(), of(|known| known.needs.into()));
-    figures.insert("next_in".to_owned(), of(|known| known.next_in.into()));
-    figures.insert("why".to_owned(), of(|known| known.why.clone().into()));
+    figures.put("verdict", of(|known| known.verdict.as_str().into()));
+    figures.put("needs", of(|known| known.needs.into()));
+    figures.put("next_in", of(|known| known.next_in.into()));
+    figures.put("why", of(|known| known.why.clone().into()));
 }
 
 /// The figures of the recording that is used, each null without one.

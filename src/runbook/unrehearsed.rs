@@ -2,6 +2,7 @@
 //! are reported when a runbook is checked, with what to declare, and not in the middle of a rehearsal.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::core::action::Action;
 use crate::core::ids::ProbeId;
@@ -66,7 +67,7 @@ fn fixed(plan: &Plan) -> Fixed {
             .filter(|(_, origin)| !matches!(origin, Origin::Fixed(_)))
             .map(|(path, _)| first(path))
             .collect();
-        let mut whole = Value::Map(BTreeMap::new());
+        let mut whole = Value::map::<String>([]);
         for (path, origin) in fields {
             if let Origin::Fixed(value) = origin
                 && !changing.contains(&first(&path))
@@ -75,7 +76,7 @@ fn fixed(plan: &Plan) -> Fixed {
             }
         }
         if let Value::Map(whole) = whole {
-            fixed.entry(probe).or_default().extend(whole);
+            fixed.entry(probe).or_default().extend(Arc::unwrap_or_clone(whole));
         }
     }
     let changes = RehearsedChanges {

@@ -205,9 +205,7 @@ fn lag(seconds: f64) -> Value {
         r#"{"state": "streaming", "streaming": true, "bytes": 224, "slot_active": true, "wal_status": "reserved",
             "retained_bytes": 49152, "tables": 6, "tables_ready": 6, "apply_errors": 0, "oldest_transaction_s": 0.2}"#,
     );
-    if let Value::Map(map) = &mut value {
-        map.insert("seconds".to_owned(), Value::Float(seconds));
-    }
+    value.put("seconds", Value::Float(seconds));
     value
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gonogo::core::board::Board;
 use gonogo::core::evidence::{Evidence, Verdict};
-use gonogo::core::ids::{ProbeId, StepId};
+use gonogo::core::ids::StepId;
 use gonogo::core::plan::{ConditionId, Plan, Step};
 use gonogo::core::state::StepProgress;
 use gonogo::core::time::{At, Span};
@@ -12,7 +12,7 @@ use gonogo::driver::Engine;
 use gonogo::rehearsal::world::Handle;
 
 /// The newest answer of a probe.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Newest {
     at: Option<At>,
     good: Option<At>,
@@ -24,7 +24,8 @@ struct Newest {
 pub struct Sights {
     /// Conditions that must hold for a while.
     held: Vec<ConditionId>,
-    newest: BTreeMap<ProbeId, Newest>,
+    /// Of each probe, in the order of the plan.
+    newest: Vec<Newest>,
     /// When each gate, check or guard was last seen not to be GO.
     not_go: BTreeMap<ConditionId, At>,
     /// Since when each guard of what runs has been seen NO-GO.
@@ -38,14 +39,19 @@ impl Sights {
             gates.chain(step.verify.iter().map(|check| (check.condition, check.hold)))
         });
         let held = holds.filter(|(_, hold)| *hold > Span::ZERO).map(|(id, _)| id).collect();
-        Self { held, newest: BTreeMap::new(), not_go: BTreeMap::new(), broken: BTreeMap::new() }
+        Self {
+            held,
+            newest: vec![Newest::default(); plan.probes.len()],
+            not_go: BTreeMap::new(),
+            broken: BTreeMap::new(),
+        }
     }
 
     /// Takes in the present moment.
     pub fn look(&mut self, plan: &Plan, engine: &Engine<Handle>) {
         let (run, board, now) = (engine.run(), engine.board(), engine.now());
         let mut heard = Vec::new();
-        for id in plan.probes.keys() {
+        for (number, id) in plan.probes.keys().enumerate() {
             let latest = board.latest(id);
             let newest = Newest {
                 at: latest.map(|latest| latest.at),
@@ -53,7 +59,8 @@ impl Sights {
                 took: latest.map(|latest| latest.took).unwrap_or_default(),
                 failing: latest.is_some_and(|latest| latest.failure.is_some()),
             };
-            if self.newest.insert(id.clone(), newest).is_none_or(|before| before.at != newest.at) {
+            let before = self.newest.get_mut(number).map(|before| std::mem::replace(before, newest));
+            if before.is_none_or(|before| before.at != newest.at) {
                 heard.push(id);
             }
         }
@@ -120,7 +127,7 @@ impl Sights {
             return; // one side of it may be unknown
         }
         for probe in condition.probes() {
-            let newest = self.newest.get(probe).copied();
+            let newest = plan.probes.keys().position(|id| id == probe).map(|at| self.newest[at]);
             let good = newest.filter(|newest| !newest.failing).and_then(|newest| newest.good);
             let took = newest.map(|newest| newest.took).unwrap_or_default();
             let limit = plan.probes[probe].stale_after(took);

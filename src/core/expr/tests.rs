@@ -373,7 +373,7 @@ mod properties {
             Just(Value::Null),
             Just(Value::Float(f64::NAN)),
             Just(Value::Float(f64::INFINITY)),
-            Just(Value::Map(BTreeMap::new())),
+            Just(Value::map::<String>([])),
             any::<i64>().prop_map(Value::Int),
             any::<f64>().prop_map(Value::Float),
             any::<bool>().prop_map(Value::Bool),
@@ -390,7 +390,7 @@ mod properties {
                     inner,
                     0..5
                 )
-                .prop_map(Value::Map),
+                .prop_map(Value::from),
             ]
         })
     }

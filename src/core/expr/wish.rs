@@ -62,7 +62,7 @@ impl Condition {
     pub fn never(&self, fixed: &BTreeMap<ProbeId, BTreeMap<String, Value>>) -> Vec<String> {
         let mut shut = Vec::new();
         let readings: BTreeMap<&ProbeId, Value> =
-            fixed.iter().map(|(probe, fields)| (probe, Value::Map(fields.clone()))).collect();
+            fixed.iter().map(|(probe, fields)| (probe, fields.clone().into())).collect();
         if self.poll.can(fixed, &readings, &mut shut) {
             shut.clear();
         }

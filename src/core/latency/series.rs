@@ -1,5 +1,6 @@
 //! The requests of one kind to one side, and the figures over them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::sample::{RequestFailure, RequestOutcome, RequestSample};
@@ -193,16 +194,16 @@ impl RequestSeries {
     /// unless requests that are overdue show that the side does not answer.
     pub fn figures(&self, now: u64) -> Value {
         let waited: Vec<u64> = self.in_flight.values().map(|intended| now.saturating_sub(*intended)).collect();
-        let succeeded = |sample: &&RequestSample| sample.outcome == RequestOutcome::Success;
-        let mut successes: Vec<u64> = self.window.iter().filter(succeeded).map(|sample| sample.took).collect();
-        successes.sort_unstable();
-        let times = self.times(&waited, &successes);
+        let mut settled = self.settled();
+        settled.successes.sort_unstable();
+        let successes = &settled.successes;
+        let times = settled.times(&waited);
 
         // One answer that took very long does not make that normal, in a window of a hundred and more.
-        let slowest = at_quantile(&successes, 0.99);
+        let slowest = at_quantile(successes, 0.99);
         let overdue_after = slowest.map_or(OVERDUE, |slowest| slowest.saturating_mul(2).max(OVERDUE)).min(self.limit);
         let overdue = waited.iter().filter(|waited| **waited >= overdue_after).count();
-        let failed = self.window.iter().filter(|sample| !succeeded(sample)).count();
+        let failed = self.window.len() - successes.len();
         let not_measured = self.newest_not_measured.as_ref().filter(|_| overdue == 0).map(|(_, why)| why);
         let quantile =
             |share: f64| Value::from(at_quantile(&times, share).filter(|_| not_measured.is_none()).map(millis));
@@ -218,6 +219,7 @@ impl RequestSeries {
         };
         // What the newest answer was like says nothing about a request that has none.
         let answered = newest.filter(|_| overdue == 0);
+        let succeeded = |sample: &&RequestSample| sample.outcome == RequestOutcome::Success;
         let last = answered.filter(succeeded).map(|newest| millis(newest.took));
         Value::map([
             ("p50", quantile(0.50)),
@@ -230,13 +232,13 @@ impl RequestSeries {
             ("oldest_in_flight", oldest.map(millis).into()),
             ("status", answered.and_then(|newest| newest.status).map(u32::from).into()),
             ("failure", failure.into()),
-            ("common_failure", self.common_failure(overdue).into()),
+            ("common_failure", settled.common_failure(overdue).into()),
             ("address", self.address.clone().into()),
             ("address_changes", self.address_changes.into()),
             ("moved", self.moved.clone().into()),
             ("unreached", newest.map_or_else(String::new, |newest| newest.unreached.join(", ")).into()),
             ("protocol", answered.and_then(|newest| newest.protocol).into()),
-            ("phases", self.phases(&successes)),
+            ("phases", settled.phases()),
             ("total", self.total(overdue == 0 && not_measured.is_none())),
         ])
     }
@@ -254,50 +256,91 @@ impl RequestSeries {
         ])
     }
 
-    /// The kind of failure that most requests of the window ended with; empty when none failed. `overdue` requests in flight
-    /// count as not answered in time.
-    fn common_failure(&self, overdue: usize) -> &'static str {
-        let mut counts = BTreeMap::from([(RequestFailure::Silent, overdue)]);
+    /// Sorts the requests of the window by how they ended. Every reading asks for this, so it is one pass.
+    fn settled(&self) -> Settled {
+        let times = || Vec::with_capacity(self.window.len());
+        let mut settled = Settled {
+            successes: times(),
+            dns: times(),
+            connect: times(),
+            tls: times(),
+            first_byte: times(),
+            ..Settled::default()
+        };
         for sample in &self.window {
-            if let RequestOutcome::Failure(kind, _) = &sample.outcome {
-                *counts.entry(*kind).or_insert(0) += 1;
+            match &sample.outcome {
+                RequestOutcome::Success => {
+                    settled.successes.push(sample.took);
+                    settled.dns.extend(sample.phases.dns);
+                    settled.connect.extend(sample.phases.connect);
+                    settled.tls.extend(sample.phases.tls);
+                    settled.first_byte.extend(sample.phases.first_byte);
+                }
+                RequestOutcome::Failure(kind, _) => {
+                    *settled.failures.entry(*kind).or_insert(0) += 1;
+                    settled.given_up.extend(kind.is_given_up().then_some(sample.took));
+                }
+                RequestOutcome::NotMeasured(_) => {}
             }
         }
+        settled
+    }
+}
+
+/// The requests of a window by how they ended, times in microseconds.
+#[derive(Debug, Default)]
+struct Settled {
+    /// How long each success took as a whole.
+    successes: Vec<u64>,
+    /// How long those took that ran into their limit: at least as long as the limit.
+    given_up: Vec<u64>,
+    failures: BTreeMap<RequestFailure, usize>,
+    /// Parts of the successes, each where it was measured.
+    dns: Vec<u64>,
+    connect: Vec<u64>,
+    tls: Vec<u64>,
+    first_byte: Vec<u64>,
+}
+
+impl Settled {
+    /// The kind of failure that most requests ended with; empty when none failed. `overdue` requests in flight count as not
+    /// answered in time.
+    fn common_failure(&self, overdue: usize) -> &'static str {
+        let mut counts = self.failures.clone();
+        *counts.entry(RequestFailure::Silent).or_insert(0) += overdue;
         let most = counts.into_iter().filter(|(_, count)| *count > 0).max_by_key(|(_, count)| *count);
         most.map_or("", |(kind, _)| kind.word())
     }
 
-    /// What percentiles are made of, sorted: empty without a success.
-    fn times(&self, waited: &[u64], successes: &[u64]) -> Vec<u64> {
+    /// What percentiles are made of, sorted as the successes are: empty without a success. `waited` is how long each
+    /// request in flight has waited.
+    fn times(&self, waited: &[u64]) -> Cow<'_, [u64]> {
         // Of the successes: in an outage the time-outs would set the mark, and nothing in flight would pass it.
-        let Some(most) = at_quantile(successes, 0.95) else { return Vec::new() };
-        let settled = self.window.iter().filter_map(|sample| match sample.outcome {
-            RequestOutcome::Success => Some(sample.took),
-            RequestOutcome::Failure(kind, _) => kind.is_given_up().then_some(sample.took),
-            RequestOutcome::NotMeasured(_) => None,
-        });
-        let mut times: Vec<u64> = settled.collect();
-        times.extend(waited.iter().filter(|waited| **waited > most));
-        times.sort_unstable();
-        times
+        let Some(most) = at_quantile(&self.successes, 0.95) else { return Cow::Borrowed(&[]) };
+        let mut late: Vec<u64> = waited.iter().copied().filter(|waited| *waited > most).collect();
+        late.extend(&self.given_up);
+        if late.is_empty() {
+            return Cow::Borrowed(&self.successes);
+        }
+        late.extend(&self.successes);
+        late.sort_unstable();
+        Cow::Owned(late)
     }
 
-    /// The median of each part over the successes of the window, of which these are the whole times, sorted.
-    fn phases(&self, successes: &[u64]) -> Value {
-        let median = |part: fn(&RequestSample) -> Option<u64>| {
-            let succeeded = self.window.iter().filter(|sample| sample.outcome == RequestOutcome::Success);
-            let mut times: Vec<u64> = succeeded.filter_map(part).collect();
+    /// The median of each part of the successes, which are sorted.
+    fn phases(&mut self) -> Value {
+        let median = |times: &mut Vec<u64>| {
             let middle = rank(times.len(), 0.50);
             // Every reading asks for this, so they are not all sorted.
             let time = (middle < times.len()).then(|| *times.select_nth_unstable(middle).1);
             Value::from(time.map(millis))
         };
         Value::map([
-            ("dns", median(|sample| sample.phases.dns)),
-            ("connect", median(|sample| sample.phases.connect)),
-            ("tls", median(|sample| sample.phases.tls)),
-            ("first_byte", median(|sample| sample.phases.first_byte)),
-            ("total", at_quantile(successes, 0.50).map(millis).into()),
+            ("dns", median(&mut self.dns)),
+            ("connect", median(&mut self.connect)),
+            ("tls", median(&mut self.tls)),
+            ("first_byte", median(&mut self.first_byte)),
+            ("total", at_quantile(&self.successes, 0.50).map(millis).into()),
         ])
     }
 }

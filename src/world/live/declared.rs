@@ -107,16 +107,14 @@ pub(super) fn as_of(record: &Value, field: &str) -> Result<AsOf, Failure> {
 pub(super) fn document(json: &Json, fields: &DocumentFields, secrets: &Secrets) -> Result<Value, Failure> {
     let (placed, at_the_top): (BTreeMap<_, _>, BTreeMap<_, _>) =
         fields.types().clone().into_iter().partition(|(name, _)| fields.places().contains_key(name));
-    let Value::Map(mut found) = record(json, &at_the_top, "field", secrets)? else {
-        return Err(Failure::new("the answer is no JSON object".to_owned()));
-    };
+    let mut found = record(json, &at_the_top, "field", secrets)?;
     for (name, of) in placed {
         let Some(at) = fields.places().get(&name) else { continue };
         let json = json.pointer(at).ok_or_else(|| Failure::new(format!("the answer has nothing at `{at}`")))?;
         let value = typed(json, of, &format!("what stands at `{at}`"), secrets)?;
         found.insert(name, value);
     }
-    Ok(Value::Map(found))
+    Ok(found.into())
 }
 
 /// A value of its declared type, or that it is another. `name` names it.
@@ -137,7 +135,7 @@ pub(super) fn record(
     fields: &BTreeMap<String, FieldType>,
     what: &str,
     secrets: &Secrets,
-) -> Result<Value, Failure> {
+) -> Result<BTreeMap<String, Value>, Failure> {
     let Json::Object(map) = json else {
         return Err(Failure::new(format!("the answer is {}, not a JSON object", kind(json))));
     };
@@ -152,7 +150,7 @@ pub(super) fn record(
         };
         record.insert(name.clone(), typed(json, of, &format!("{what} `{name}`"), secrets)?);
     }
-    Ok(Value::Map(record))
+    Ok(record)
 }
 
 fn field(json: &Json, of: FieldType, secrets: &Secrets) -> Option<Value> {
@@ -224,7 +222,7 @@ mod tests {
     fn read(json: &str, of: FieldType) -> Result<Value, Failure> {
         let fields = BTreeMap::from([("x".to_owned(), of)]);
         let secrets = Secrets::new(BTreeMap::new());
-        record(&super::json(json.as_bytes(), "the answer", &secrets)?, &fields, "field", &secrets)
+        record(&super::json(json.as_bytes(), "the answer", &secrets)?, &fields, "field", &secrets).map(Value::from)
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl Fields {
 
     /// The record of a probe whose fields the runbook defines.
     pub(super) fn reading(&self, probe: &ProbeId, quantity: &dyn Fn(Quantity) -> i64) -> Value {
-        let mut reading = Value::Map(BTreeMap::new());
+        let mut reading = Value::map::<String>([]);
         for (name, origin) in self.origins.get(probe).into_iter().flatten() {
             let place = (probe.clone(), name.clone());
             let value = match origin {

@@ -59,6 +59,8 @@ pub(super) struct Model {
     /// Acknowledged writes on each side's database.
     saved: (f64, f64),
     shares: (f64, f64),
+    /// [`Names::changes`] of which `shares` tells.
+    shares_of: u64,
     settling: Span,
     unsettled: At,
     /// When something was last under way.
@@ -98,6 +100,7 @@ impl Model {
             new,
             saved: (0.0, 0.0),
             shares,
+            shares_of: 0,
             settling,
             busy: now,
             unsettled: now.plus(settling),
@@ -156,8 +159,10 @@ impl Model {
             if change == Some(next) {
                 self.unsettle();
             }
-            let shares = record.map_or((1.0, 0.0), |record| self.names.shares(record));
-            if shares != self.shares {
+            let changes = self.names.changes();
+            let changed = std::mem::replace(&mut self.shares_of, changes) != changes;
+            let shares = record.filter(|_| changed).map(|record| self.names.shares(record));
+            if let Some(shares) = shares.filter(|shares| *shares != self.shares) {
                 for (side, before, after) in
                     [(Side::Old, self.shares.0, shares.0), (Side::New, self.shares.1, shares.1)]
                 {

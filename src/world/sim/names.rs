@@ -99,6 +99,8 @@ struct Zone {
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     zones: BTreeMap<TargetId, Zone>,
+    /// Counts the changes of what servers and caches answer.
+    changes: u64,
 }
 
 fn plain(value: &str) -> String {
@@ -146,7 +148,7 @@ impl Names {
             Target::Dns(dns) => Some((id.clone(), Zone::new(id, dns, &sets, seed, now))),
             Target::Postgres(_) | Target::Http(_) => None,
         });
-        Self { zones: zones.collect() }
+        Self { zones: zones.collect(), changes: 0 }
     }
 
     /// When the answer of a cache or a server next changes; `None` when they all agree.
@@ -156,7 +158,14 @@ impl Names {
 
     /// Lets time pass up to `to`.
     pub(super) fn advance(&mut self, to: At) {
-        self.zones.values_mut().for_each(|zone| zone.advance(to));
+        for zone in self.zones.values_mut() {
+            self.changes += u64::from(zone.advance(to));
+        }
+    }
+
+    /// A number that is another one once any answer may have changed.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Carries out an update, or says why the server refuses it.
@@ -179,6 +188,7 @@ impl Names {
                 ));
             }
         }
+        self.changes += 1;
         let mut names = Vec::new();
         for DnsChange { name, record_type, to, ttl, .. } in update.changes {
             zone.set(now, &key(update.target, name, *record_type), Set::new(to.clone(), *ttl));
@@ -191,6 +201,7 @@ impl Names {
     pub(super) fn point(&mut self, now: At, record: WatchedRecord<'_>, to: Side, ttl: Option<u32>) {
         let key = key(record.target, record.name, record.record_type);
         let values = if to == Side::New { record.new.typical() } else { record.old.typical() };
+        self.changes += 1;
         if let Some(zone) = self.zones.get_mut(record.target) {
             let ttl = ttl.or_else(|| zone.primary(&key).map(|set| set.ttl)).unwrap_or(TTL);
             let mixed = record.new.share().filter(|_| to == Side::New).map(|share| (share, record.old.typical()));
@@ -380,20 +391,25 @@ impl Zone {
         travelling.into_iter().chain(caches).min()
     }
 
-    fn advance(&mut self, to: At) {
+    /// Lets time pass; says whether an answer may have changed.
+    fn advance(&mut self, to: At) -> bool {
+        let mut changed = false;
         while let Some(at) = self.travelling.first().map(|(at, ..)| *at).filter(|at| *at <= to) {
             self.refresh(at);
             self.arrive(at);
+            changed = true;
         }
-        self.refresh(to);
+        self.refresh(to) || changed
     }
 
-    /// Caches refresh an expired answer at once, since customers ask all the time.
-    fn refresh(&mut self, to: At) {
+    /// Caches refresh an expired answer at once, since customers ask all the time. Says whether one got another answer.
+    fn refresh(&mut self, to: At) -> bool {
         let Self { servers, resolvers, .. } = self;
+        let mut changed = false;
         for resolver in resolvers {
-            resolver.refresh(servers, to);
+            changed |= resolver.refresh(servers, to);
         }
+        changed
     }
 }
 
@@ -458,8 +474,8 @@ impl Resolver {
         self.caches.iter().flatten().filter(differs).map(|(_, cached)| cached.expires).min()
     }
 
-    fn refresh(&mut self, servers: &[(String, BTreeMap<RecordKey, Set>)], to: At) {
-        let stuck = self.remembers();
+    fn refresh(&mut self, servers: &[(String, BTreeMap<RecordKey, Set>)], to: At) -> bool {
+        let (stuck, mut changed) = (self.remembers(), false);
         let mut caches = std::mem::take(&mut self.caches);
         for (key, cached) in caches.iter_mut().flatten() {
             // What is served for ever keeps the time at which it should have been forgotten.
@@ -467,7 +483,11 @@ impl Resolver {
                 let server = self.dice.pick(servers.len());
                 let set = servers.get(server).and_then(|(_, records)| records.get(key));
                 if let Some(set) = set.filter(|_| !stuck) {
-                    cached.values.clone_from(set.drawn(&mut self.dice));
+                    let values = set.drawn(&mut self.dice);
+                    if cached.values != *values {
+                        cached.values.clone_from(values);
+                        changed = true;
+                    }
                     cached.ttl = self.kept(set.ttl);
                 }
                 let ttl = u64::from(cached.ttl.max(1)) * 1_000;
@@ -478,6 +498,7 @@ impl Resolver {
             }
         }
         self.caches = caches;
+        changed
     }
 
     /// The answer of one of its caches, with its remaining TTL and its note. `None` when it does not answer.

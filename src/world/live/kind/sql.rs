@@ -60,7 +60,7 @@ async fn measure(shared: &Shared, probe: &SqlProbe, limit: Duration) -> Result<V
             .try_get::<_, String>(0)
             .map_err(|err| Failure::new(shared.secrets.tell(&chain(&err))))
             .and_then(|text| declared::json(text.as_bytes(), "the row", &shared.secrets))
-            .and_then(|json| declared::record(&json, &probe.fields, "column", &shared.secrets)),
+            .and_then(|json| declared::record(&json, &probe.fields, "column", &shared.secrets).map(Value::from)),
         [] => Err(Failure::new(format!("the query on {} gives no row", session.place()))),
         _ => Err(Failure::new(format!("the query on {} gives more than one row", session.place()))),
     };

@@ -44,13 +44,13 @@ impl Look<'_> {
     pub(super) fn own_fields(&self, spec: &dyn ProbeSpec) -> Value {
         let mut reading = self.model.fields.reading(self.id, &|quantity| self.model.quantity(quantity));
         let (now, field) = (self.model.now, spec.as_of());
-        if let (Value::Map(fields), Some(field), Some((declared, _))) = (&mut reading, field, spec.own_fields()) {
+        if let (Some(field), Some((declared, _))) = (field, spec.own_fields()) {
             let time = match declared.get(field) {
                 Some(FieldType::Int) => Value::Int(now.0 / 1_000),
                 Some(FieldType::Float) => Value::Float(now.0 as f64 / 1_000.0),
                 _ => now.timestamp().map(|now| now.to_string()).into(),
             };
-            fields.insert(field.to_owned(), time);
+            reading.put(field, time);
         }
         reading
     }
