@@ -8,8 +8,8 @@ use tokio_postgres::config::Host;
 
 use super::CliError;
 use crate::core::plan::Plan;
-use crate::core::resolver_address::ResolverAddress;
 use crate::core::target::{Http, Target};
+use crate::record_data::resolver_address::ResolverAddress;
 use crate::text::clean;
 
 /// Refuses a plan that connects to other machines, and names each place where it does.

@@ -42,7 +42,6 @@ pub mod reading;
 pub mod record;
 pub mod recover;
 pub mod refusal;
-pub mod resolver_address;
 pub mod resolver_kind;
 pub mod rollback;
 mod running;

@@ -9,12 +9,12 @@ use crate::core::nearest::suggestion;
 use crate::core::plan::SecretSource;
 use crate::core::probe::Probe;
 use crate::core::record::{RecordType, RecordValues, WatchedRecord};
-use crate::core::resolver_address::ResolverAddress;
 use crate::core::syntax::{is_host_port, is_word};
 use crate::core::target::{Dns, SYSTEM, Target};
 use crate::core::time::Span;
 use crate::core::value::Shape;
 use crate::record_data;
+use crate::record_data::resolver_address::ResolverAddress;
 
 use super::diagnostic::{Diagnostic, Mark};
 use super::facts::is_address;

@@ -51,8 +51,8 @@ fn stage(authority: &Daemon, resolvers: &[(&str, String)], ca: Option<String>, e
     stage
 }
 
-fn ca(dir: &TempDir) -> Option<String> {
-    Some(dir.path().join("ca.pem").display().to_string())
+fn ca(dir: &TempDir) -> String {
+    dir.path().join("ca.pem").display().to_string()
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn a_resolver_is_asked_over_tls_and_a_closed_connection_is_replaced() {
     let cache = unbound(&knot, certificate.path());
     let address = format!("tls://{}#localhost", cache.address());
     // Between two measurements the server closes what it had.
-    let mut stage = stage(&knot, &[("tls", address)], ca(&certificate), 600);
+    let mut stage = stage(&knot, &[("tls", address)], Some(ca(&certificate)), 600);
     stage.value("app", |value| of(value, "resolvers", 0, "state") == &text("old")).await;
     for _ in 0..4 {
         let value = stage.value("app", |value| of(value, "resolvers", 0, "state") != &text("waiting")).await;
@@ -87,7 +87,7 @@ async fn several_caches_are_met_over_tls_too() {
     let cache = Daemon::unbound(&knot);
     let caches = dnsdist(&[cache.address(), fresh.address.to_string()], certificate.path());
     let address = format!("tls://{}#localhost", caches.address());
-    let mut stage = stage(&knot, &[("tls", address)], ca(&certificate), 200);
+    let mut stage = stage(&knot, &[("tls", address)], Some(ca(&certificate)), 200);
     stage.value("app", |value| of(value, "resolvers", 0, "state") == &text("mixed")).await;
 }
 
@@ -106,7 +106,7 @@ async fn a_certificate_that_is_not_good_is_a_state_of_its_own() {
         ("silent", format!("tls://{}#localhost", silent.local_addr().unwrap())),
         ("trusted", format!("tls://{}#localhost", cache.address())),
     ];
-    let mut trusting = stage(&knot, &resolvers, ca(&certificate), 300);
+    let mut trusting = stage(&knot, &resolvers, Some(ca(&certificate)), 300);
     let value = trusting
         .value("app", |value| {
             of(value, "resolvers", 4, "state") == &text("old") && of(value, "resolvers", 3, "state") == &text("timeout")
