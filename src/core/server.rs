@@ -26,9 +26,19 @@ impl ServerIdentity {
         Self(known.collect())
     }
 
+    /// Name of the aspect that tells which cluster a server belongs to; a standby has that of its primary.
+    pub const SYSTEM: &'static str = "system identifier";
+    /// Name of the aspect that tells when a server was started.
+    pub const STARTED: &'static str = "started";
+
     /// The identity of a PostgreSQL server: its system identifier, and when it was started.
     pub fn of_postgres(system: Option<String>, started: Option<String>) -> Self {
-        Self::new([("system identifier", system), ("started", started)])
+        Self::new([(Self::SYSTEM, system), (Self::STARTED, started)])
+    }
+
+    /// One aspect, as far as it is known.
+    pub fn aspect(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
     }
 
     /// How the server that answers now differs from this one, in words; `None` when it is the same. An aspect that is

@@ -16,6 +16,7 @@ mod pgbouncer;
 mod quoting;
 mod replication;
 mod replication_faults;
+mod replication_fields;
 mod sql;
 mod support;
 mod tcp;

@@ -1,5 +1,9 @@
 //! The `postgres.replication` probe.
 
+mod trend;
+
+pub use trend::ShrinkingTrend;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -150,7 +154,8 @@ impl ProbeSpec for ReplicationProbe {
 
     fn fixed(&self, _: &ProbeId, changes: &RehearsedChanges<'_>) -> Vec<(&'static str, Value)> {
         let stops = |change: &&Change| matches!(change, Change::Fence(target) if *target == self.source);
-        if changes.simulated.iter().any(stops) { Vec::new() } else { vec![("bytes", Value::Int(SOME_BYTES))] }
+        let bytes = (!changes.simulated.iter().any(stops)).then_some(("bytes", Value::Int(SOME_BYTES)));
+        bytes.into_iter().chain([("prepared_transactions", Value::Int(0)), ("sequence_gap", Value::Int(0))]).collect()
     }
 
     fn advice(&self, _: &ProbeId, _: &str) -> String {
@@ -235,6 +240,16 @@ phases:
             Field::new("safe_wal_bytes", Shape::Int, "WAL that may still be written before the slot is lost")
                 .unit("bytes")
                 .null("nothing limits it, there is no slot, or the source is older than PostgreSQL 13"),
+            Field::new("wal_full_in_s", Shape::Float, "time until `safe_wal_bytes` are used up, at the rate of the last minute")
+                .unit("seconds")
+                .null("it does not shrink, is not known, or was not watched for 5 s"),
+            Field::new(
+                "spilled_bytes",
+                Shape::Int,
+                "bytes of large transactions that the walsender has put on the source's disk since its counts were reset",
+            )
+            .unit("bytes")
+            .null("there is no logical slot, or the source is older than PostgreSQL 14"),
             Field::new(
                 "subscription_id",
                 Shape::Int,
@@ -248,9 +263,30 @@ phases:
                 Shape::List(Box::new(Shape::Text)),
                 "tables that are published and not subscribed, or subscribed and no longer published",
             ),
+            Field::new("rows_to_copy", Shape::Int, "rows in all tables of the subscription, as the source estimates them")
+                .unit("rows")
+                .null("no first copy runs, or a table was never analysed"),
+            Field::new("rows_copied", Shape::Int, "rows of them that the first copy has brought so far")
+                .unit("rows")
+                .null("as for `rows_to_copy`, or the target is older than PostgreSQL 14"),
+            Field::new("copied_in_s", Shape::Float, "time until they are copied, at the rate of the last minute")
+                .unit("seconds")
+                .null("nothing is copied, its progress is not known, or it was not watched for 5 s"),
+            Field::new(
+                "sequence_gap",
+                Shape::Int,
+                "numbers that the target's sequences lie behind those of the source: of the one that is farthest behind; 0 \
+                 when none is behind",
+            )
+            .null("a sequence is missing or may not be read, or the replication is physical"),
+            Field::new("sequence", Shape::Text, "the sequence that `sequence_gap` or its absence is about")
+                .null("no sequence is behind, or the replication is physical"),
             Field::new("apply_errors", Shape::Int, "errors that the subscription has counted")
                 .unit("errors")
                 .null("the target is older than PostgreSQL 15, or there is no subscription"),
+            Field::new("rows_skipped", Shape::Int, "changes of rows that the target did not have, which it passed over")
+                .unit("rows")
+                .null("the target is older than PostgreSQL 18, or there is no subscription"),
             Field::new(
                 "oldest_transaction_s",
                 Shape::Float,
@@ -258,6 +294,17 @@ phases:
             )
             .unit("seconds")
             .null("the role is not a member of `pg_read_all_stats`"),
+            Field::new("prepared_transactions", Shape::Int, "prepared transactions on the source that wait for their end"),
+            Field::new("oldest_prepared_s", Shape::Float, "age of the oldest of them").unit("seconds").null("there is none"),
+            Field::new("system_identifier", Shape::Text, "identifier that the source's cluster was made with")
+                .null("the role may not ask for it"),
+            Field::new("timeline", Shape::Int, "timeline that the source writes; another one after a failover")
+                .null("the source is a standby"),
+            Field::new("started_at", Shape::Text, "when the source was started").null("the role may not ask for it"),
+            Field::new("in_recovery", Shape::Bool, "whether the source is itself a standby"),
+            Field::new("target_system_identifier", Shape::Text, "the same of the target; a standby has that of its primary")
+                .null("the role may not ask for it"),
+            Field::new("target_in_recovery", Shape::Bool, "whether the target is a standby"),
         ]
     }
 }

@@ -19,6 +19,9 @@ use super::trouble::{IncidentKind, Touches};
 use super::web::Sick;
 use super::{Coming, Mute, SimWorld};
 
+/// Bytes of a large transaction.
+const LARGE: f64 = 2.0e9;
+
 impl SimWorld {
     /// Begins the event of that number, if it still can happen.
     pub(super) fn fault_begins(&mut self, number: usize) {
@@ -75,6 +78,7 @@ impl SimWorld {
             Fault::LargeTransaction(of) => {
                 let link = self.link(&of.replication)?;
                 link.large = Some(now);
+                link.spilled += LARGE;
                 let sentence = format!("everything on {} waits behind one large transaction", link.probe);
                 began(sentence)
             }

@@ -8,6 +8,7 @@ use crate::core::time::{At, Span};
 use crate::core::value::Value;
 
 use super::dice::Dice;
+use super::servers::SimulatedServers;
 
 /// Bytes a second that the target applies at most.
 pub(super) const APPLY_SPEED: f64 = 12_000_000.0;
@@ -30,6 +31,8 @@ pub(super) const NOW_AND_THEN: Span = Span(5_000);
 const NEAR: Span = Span(4_000);
 /// Time after which a walsender and an apply worker that hear nothing of each other give up.
 const TIMEOUT: Span = Span::secs(60);
+/// Time that a copy must be watched before its end can be told.
+const TOLD: Span = Span::secs(5);
 /// Age from which the walsender's figures are left out.
 const OLD_REPLY: Span = Span::secs(15);
 /// Time between two looks at a heartbeat, in seconds.
@@ -80,6 +83,10 @@ pub(super) struct Link {
     pub slot: SlotState,
     /// Whether an error has switched the subscription off.
     pub failed: bool,
+    /// Rows of a first copy.
+    to_copy: f64,
+    /// Bytes of large transactions that were put on the disk.
+    pub spilled: f64,
     /// Since when the walsender or the apply worker stands still.
     pub stopped: Option<At>,
     /// Since when one large transaction is under way, and everything waits behind it.
@@ -130,6 +137,8 @@ impl Link {
             stuck: None,
             slot: SlotState::Whole,
             failed: false,
+            to_copy: dice.between(2.0e5, 4.0e6).round(),
+            spilled: 0.0,
             stopped: None,
             large: None,
             added: Vec::new(),
@@ -370,7 +379,7 @@ impl Link {
     }
 
     /// What a measurement sees; `named` when the probe names a heartbeat table.
-    pub(super) fn reading(&self, now: At, dice: &mut Dice, named: bool) -> Value {
+    pub(super) fn reading(&self, now: At, dice: &mut Dice, named: bool, servers: &SimulatedServers) -> Value {
         let state = self.shown(now);
         let absent = state == ReplicationState::Absent;
         let no_slot = absent || self.slot == SlotState::Gone;
@@ -405,6 +414,23 @@ impl Link {
         let replay_lag = Some(replay_lag).filter(|_| moves && stopped.is_none_or(|since| since < OLD_REPLY));
         let quiet = dice.between(0.0, 1.0) + stopped.map_or(0.0, Span::as_secs_f64);
         let kept = self.backlog() + dice.between(2.0e6, 16.0e6);
+        let room = LOST - kept;
+        let fills = !self.flows() && self.rate > 0.0 && !absent && !self.lost();
+        let full_in = fills.then(|| room / self.rate);
+        let copies = match self.state {
+            State::Copying { since, until } if state == ReplicationState::Copying => {
+                let all = until.since(since).as_secs_f64().max(0.001);
+                Some((now.since(since).as_secs_f64() / all).min(1.0))
+            }
+            _ => None,
+        };
+        let to_copy = self.to_copy;
+        let copied_in = match self.state {
+            State::Copying { since, until } if copies.is_some() && now.since(since) >= TOLD => {
+                Some(until.since(now).as_secs_f64())
+            }
+            _ => None,
+        };
         let wal_status = match kept {
             _ if self.lost() => "lost",
             kept if kept < EXTENDED => "reserved",
@@ -429,13 +455,33 @@ impl Link {
             ("slot_active", moves.into()),
             ("wal_status", if no_slot { Value::Null } else { wal_status.into() }),
             ("retained_bytes", if self.lost() || no_slot { Value::Null } else { whole(kept) }),
-            ("safe_wal_bytes", Value::Null),
+            ("safe_wal_bytes", Some(room).filter(|_| !self.lost() && !absent).map_or(Value::Null, whole)),
+            ("wal_full_in_s", full_in.into()),
+            ("spilled_bytes", if no_slot { Value::Null } else { whole(self.spilled) }),
             ("subscription_id", Some(SUBSCRIPTION_ID + self.subscriptions).filter(|_| self.logical && !absent).into()),
             ("tables", Value::Int(if absent { 0 } else { self.tables })),
             ("tables_ready", Value::Int(self.ready)),
             ("tables_missing", Value::List(self.added.iter().map(|table| table.as_str().into()).collect())),
+            ("rows_to_copy", copies.map_or(Value::Null, |_| whole(to_copy))),
+            ("rows_copied", copies.map_or(Value::Null, |part| whole(to_copy * part))),
+            ("copied_in_s", copied_in.into()),
+            ("sequence_gap", if self.logical && !absent { Value::Int(0) } else { Value::Null }),
+            ("sequence", Value::Null),
             ("apply_errors", Value::Int(self.errors)),
+            // From PostgreSQL 18 on, which these servers are not.
+            ("rows_skipped", Value::Null),
             ("oldest_transaction_s", Value::Float(oldest)),
+            ("prepared_transactions", Value::Int(0)),
+            ("oldest_prepared_s", Value::Null),
+            ("system_identifier", servers.system(&self.source).into()),
+            ("timeline", servers.timeline(&self.source).into()),
+            ("started_at", servers.started(&self.source).into()),
+            ("in_recovery", false.into()),
+            ("target_system_identifier", servers.system(&self.target).into()),
+            (
+                "target_in_recovery",
+                (!self.logical && self.state != State::Absent && self.state != State::Paused).into(),
+            ),
         ])
     }
 }

@@ -13,13 +13,17 @@ use crate::core::time::{At, Span};
 #[derive(Clone, Debug)]
 struct SimulatedServer {
     system: u64,
+    timeline: i64,
     started: At,
 }
 
 impl SimulatedServer {
     fn identity(&self) -> ServerIdentity {
-        let started = self.started.timestamp().map(|started| started.strftime("%F %T.%6f UTC").to_string());
-        ServerIdentity::of_postgres(Some(self.system.to_string()), started)
+        ServerIdentity::of_postgres(Some(self.system.to_string()), self.started())
+    }
+
+    fn started(&self) -> Option<String> {
+        self.started.timestamp().map(|started| started.strftime("%F %T.%6f UTC").to_string())
     }
 }
 
@@ -37,7 +41,7 @@ impl SimulatedServers {
             let mut dice = Dice::new(seed, &format!("server {id}"));
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // positive, far below 2^63
             let (system, up) = (dice.between(7.0e18, 7.6e18) as u64, dice.between(8.64e7, 8.64e9) as i64);
-            SimulatedServer { system, started: At(now.0.saturating_sub(up)) }
+            SimulatedServer { system, timeline: 1, started: At(now.0.saturating_sub(up)) }
         };
         Self { behind: postgres.map(|(id, _)| (id.clone(), server(id))).collect(), expected: Servers::new() }
     }
@@ -47,9 +51,22 @@ impl SimulatedServers {
         targets.filter_map(|id| Some((id.clone(), self.behind.get(id)?.identity()))).collect()
     }
 
+    pub(super) fn system(&self, target: &TargetId) -> Option<String> {
+        self.behind.get(target).map(|server| server.system.to_string())
+    }
+
+    pub(super) fn timeline(&self, target: &TargetId) -> Option<i64> {
+        self.behind.get(target).map(|server| server.timeline)
+    }
+
+    pub(super) fn started(&self, target: &TargetId) -> Option<String> {
+        self.behind.get(target).and_then(SimulatedServer::started)
+    }
+
     /// The standby of this database takes over. It was started at the same time as the primary or later.
     pub(super) fn fail_over(&mut self, target: &TargetId) {
         if let Some(server) = self.behind.get_mut(target) {
+            server.timeline += 1;
             server.started = server.started.plus(Span::secs(3_600));
         }
     }

@@ -15,7 +15,7 @@ impl Observe for ReplicationProbe {
 
     fn sees(&self, look: Look<'_>, (): &mut ()) -> Result<Value, String> {
         match look.model.links.get(look.id) {
-            Some(link) => Ok(link.reading(look.model.now, look.dice, self.heartbeat.is_some())),
+            Some(link) => Ok(link.reading(look.model.now, look.dice, self.heartbeat.is_some(), &look.model.servers)),
             None => Err(format!("{} is not part of this world", look.id)),
         }
     }

@@ -10,24 +10,47 @@ use tokio_postgres::{Client, Row};
 /// The answer to a query.
 pub(super) type PgResult<T> = Result<T, tokio_postgres::Error>;
 
+/// The position up to which the source has changes: written there, or replayed when it is itself a standby.
+macro_rules! position {
+    () => {
+        "case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end"
+    };
+}
+
 /// Slot and walsender: a row with NULLs when nobody reads from the slot, no row when the slot is gone. A role without
 /// `pg_read_all_stats` sees only that a walsender exists.
-pub(super) const SLOT: &str = "select s.active, to_jsonb(s) ->> 'wal_status' as wal_status, \
-    pg_wal_lsn_diff(pg_current_wal_insert_lsn(), s.restart_lsn)::int8 as retained, \
-    pg_wal_lsn_diff(pg_current_wal_insert_lsn(), s.confirmed_flush_lsn)::int8 as unconfirmed, \
+pub(super) const SLOT: &str = concat!(
+    "select s.active, to_jsonb(s) ->> 'wal_status' as wal_status, pg_wal_lsn_diff(",
+    position!(),
+    ", s.restart_lsn)::int8 as retained, pg_wal_lsn_diff(",
+    position!(),
+    ", s.confirmed_flush_lsn)::int8 as unconfirmed, \
     (to_jsonb(s) ->> 'safe_wal_size')::int8 as safe, \
     r.pid is not null as sent, case when coalesce((to_jsonb(r) ->> 'reply_time')::timestamptz \
       > clock_timestamp() - interval '15 s', true) then extract(epoch from r.replay_lag)::float8 end as replay_lag \
-    from pg_replication_slots s left join pg_stat_replication r on r.pid = s.active_pid where s.slot_name = $1";
+    from pg_replication_slots s left join pg_stat_replication r on r.pid = s.active_pid where s.slot_name = $1"
+);
 
-/// The age of the oldest transaction that decoding has to wait for, prepared ones included, and the position. A
-/// role that may not see other sessions cannot tell: null, not zero.
-pub(super) const SOURCE: &str = "select pg_current_wal_insert_lsn() as position, \
+/// What decoding has put on the disk for a slot, from PostgreSQL 14 on.
+const SPILLED: &str = "select spill_bytes::int8 as spilled from pg_stat_replication_slots where slot_name = $1";
+
+/// The age of the oldest transaction that decoding has to wait for, prepared ones included, the position and the
+/// timeline. A role that may not see other sessions cannot tell the age: null, not zero.
+pub(super) const SOURCE: &str = concat!(
+    "select ",
+    position!(),
+    " as position, pg_is_in_recovery() as standby, current_setting('server_version_num')::int4 as version, \
+    case when not pg_is_in_recovery() then \
+      ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int8 end as timeline, \
+    (select count(*) from pg_prepared_xacts where database = current_database()) as prepared, \
+    (select extract(epoch from max(clock_timestamp() - prepared))::float8 from pg_prepared_xacts \
+      where database = current_database()) as oldest_prepared, \
     case when pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') then coalesce(greatest( \
     (select extract(epoch from max(clock_timestamp() - xact_start))::float8 from pg_stat_activity \
       where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()), \
     (select extract(epoch from max(clock_timestamp() - prepared))::float8 from pg_prepared_xacts \
-      where database = current_database())), 0)::float8 end as oldest";
+      where database = current_database())), 0)::float8 end as oldest"
+);
 
 /// The subscription, its apply worker and its tables. `pg_subscription.oid` cannot be read before version 14.
 pub(super) const SUBSCRIPTION: &str = "select c.subenabled as enabled, c.subslotname::text as slot, x.subid::int8 as id, \
@@ -36,18 +59,20 @@ pub(super) const SUBSCRIPTION: &str = "select c.subenabled as enabled, c.subslot
       join pg_namespace n on n.oid = t.relnamespace where r.srsubid = x.subid) as names, \
     (select count(*) from pg_subscription_rel r where r.srsubid = x.subid) as tables, \
     (select count(*) from pg_subscription_rel r where r.srsubid = x.subid and r.srsubstate = 'r') as ready, \
-    current_setting('server_version_num')::int4 as version \
+    current_setting('server_version_num')::int4 as version, pg_is_in_recovery() as standby \
     from pg_subscription c left join (select s.subname, s.subid, max(s.pid) filter \
       (where s.relid is null and to_jsonb(s) ->> 'leader_pid' is null) as apply_pid, \
       extract(epoch from clock_timestamp() - max(s.last_msg_receipt_time) filter (where s.relid is null))::float8 as quiet \
       from pg_stat_subscription s group by 1, 2) x on x.subname = c.subname \
     where c.subname = $1 and c.subdbid = (select oid from pg_database where datname = current_database())";
 
-/// The error counts, and whether an error disables the subscription, from PostgreSQL 15 on.
-pub(super) const ERRORS: &str = "select (apply_error_count + sync_error_count)::int8 as errors, \
+/// The error counts, and whether an error disables the subscription, from PostgreSQL 15 on; the changes of rows that
+/// were not there, which are skipped, from 18 on.
+pub(super) const ERRORS: &str = "select (s.apply_error_count + s.sync_error_count)::int8 as errors, \
+    (to_jsonb(s) ->> 'confl_update_missing')::int8 + (to_jsonb(s) ->> 'confl_delete_missing')::int8 as skipped, \
     (select c.subdisableonerr from pg_subscription c where c.subname = $1 \
       and c.subdbid = (select oid from pg_database where datname = current_database())) as disabling \
-    from pg_stat_subscription_stats where subname = $1";
+    from pg_stat_subscription_stats s where s.subname = $1";
 
 /// The tables that publications offer, by their full names.
 pub(super) const PUBLISHED: &str = "select distinct schemaname || '.' || tablename from pg_publication_tables \
@@ -80,6 +105,22 @@ pub(super) struct Slot {
     /// Whether a walsender reads from it.
     pub(super) sent: bool,
     pub(super) replay_lag: Option<f64>,
+    /// Bytes of large transactions on the disk.
+    pub(super) spilled: Option<i64>,
+}
+
+/// The source as a server.
+#[derive(Default)]
+pub(super) struct SourceServer {
+    /// Up to where it has changes.
+    pub(super) position: u64,
+    pub(super) standby: bool,
+    pub(super) timeline: Option<i64>,
+    /// Age in seconds of the oldest transaction; `None` for a role that may not see it.
+    pub(super) oldest: Option<f64>,
+    pub(super) prepared: i64,
+    pub(super) oldest_prepared: Option<f64>,
+    version: i32,
 }
 
 pub(super) struct Subscription {
@@ -93,6 +134,11 @@ pub(super) struct Subscription {
     pub(super) tables: i64,
     pub(super) ready: i64,
     pub(super) errors: Option<i64>,
+    /// Changes of rows that were not there.
+    pub(super) skipped: Option<i64>,
+    /// Whether the target is a standby.
+    pub(super) standby: bool,
+    pub(super) version: i32,
     /// Whether an error disables it.
     pub(super) disabling: bool,
     pub(super) publications: Vec<String>,
@@ -108,12 +154,23 @@ pub(super) async fn ask_row(
     Ok(client.query_typed(query, params).await?.into_iter().next())
 }
 
-pub(super) async fn ask_source(client: &Client, slot: &str) -> PgResult<(Option<Slot>, Option<f64>)> {
-    let (slot, position) = tokio::join!(ask_slot(client, slot), ask_position(client));
-    Ok((slot?, position?.1))
+pub(super) async fn ask_source(client: &Client, slot: Option<&str>) -> PgResult<(Option<Slot>, SourceServer)> {
+    let found = async {
+        match slot {
+            Some(slot) => ask_slot(client, slot).await,
+            None => Ok(None),
+        }
+    };
+    let (found, source) = tokio::join!(found, ask_position(client));
+    let (mut found, source) = (found?, source?);
+    if let (Some(found), Some(slot), 140_000..) = (&mut found, slot, source.version) {
+        let row = ask_row(client, SPILLED, &[(&slot, Type::TEXT)]).await?;
+        found.spilled = row.map(|row| row.try_get("spilled")).transpose()?;
+    }
+    Ok((found, source))
 }
 
-pub(super) async fn ask_slot(client: &Client, slot: &str) -> PgResult<Option<Slot>> {
+async fn ask_slot(client: &Client, slot: &str) -> PgResult<Option<Slot>> {
     let Some(row) = ask_row(client, SLOT, &[(&slot, Type::TEXT)]).await? else { return Ok(None) };
     Ok(Some(Slot {
         active: row.try_get("active")?,
@@ -123,26 +180,34 @@ pub(super) async fn ask_slot(client: &Client, slot: &str) -> PgResult<Option<Slo
         safe: row.try_get("safe")?,
         sent: row.try_get("sent")?,
         replay_lag: row.try_get("replay_lag")?,
+        spilled: None,
     }))
 }
 
-/// The write position and the age in seconds of the oldest transaction, `None` for a role that may not see it.
-pub(super) async fn ask_position(client: &Client) -> PgResult<(PgLsn, Option<f64>)> {
-    match ask_row(client, SOURCE, &[]).await? {
-        Some(row) => Ok((row.try_get("position")?, row.try_get("oldest")?)),
-        None => Ok((PgLsn::from(0), None)),
-    }
+async fn ask_position(client: &Client) -> PgResult<SourceServer> {
+    let Some(row) = ask_row(client, SOURCE, &[]).await? else { return Ok(SourceServer::default()) };
+    Ok(SourceServer {
+        position: row.try_get::<_, PgLsn>("position")?.into(),
+        standby: row.try_get("standby")?,
+        timeline: row.try_get("timeline")?,
+        oldest: row.try_get("oldest")?,
+        prepared: row.try_get("prepared")?,
+        oldest_prepared: row.try_get("oldest_prepared")?,
+        version: row.try_get("version")?,
+    })
 }
 
 pub(super) async fn ask_subscription(client: &Client, name: &str) -> PgResult<Option<Subscription>> {
     let Some(row) = ask_row(client, SUBSCRIPTION, &[(&name, Type::TEXT)]).await? else { return Ok(None) };
-    let (errors, disabling) = if row.try_get::<_, i32>("version")? >= 150_000 {
-        match ask_row(client, ERRORS, &[(&name, Type::TEXT)]).await? {
-            Some(row) => (row.try_get("errors")?, row.try_get::<_, Option<bool>>("disabling")?.unwrap_or(false)),
-            None => (None, false),
-        }
-    } else {
-        (None, false)
+    let version: i32 = row.try_get("version")?;
+    let counts = if version >= 150_000 { ask_row(client, ERRORS, &[(&name, Type::TEXT)]).await? } else { None };
+    let (errors, skipped, disabling) = match counts {
+        Some(row) => (
+            row.try_get("errors")?,
+            row.try_get("skipped")?,
+            row.try_get::<_, Option<bool>>("disabling")?.unwrap_or(false),
+        ),
+        None => (None, None, false),
     };
     Ok(Some(Subscription {
         id: row.try_get("id")?,
@@ -153,6 +218,9 @@ pub(super) async fn ask_subscription(client: &Client, name: &str) -> PgResult<Op
         tables: row.try_get("tables")?,
         ready: row.try_get("ready")?,
         errors,
+        skipped,
+        standby: row.try_get("standby")?,
+        version,
         disabling,
         publications: row.try_get("publications")?,
         names: row.try_get::<_, Vec<String>>("names")?.into_iter().collect(),

@@ -4,7 +4,9 @@
 //! walsender row at all, a lost slot raises no error count, an idle stream has no `replay_lag`.
 
 mod asked;
+mod figures;
 mod heartbeat;
+mod progress;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -12,15 +14,18 @@ use std::time::{Duration, Instant};
 use tokio_postgres::types::PgLsn;
 
 use self::asked::{
-    PgResult, SENDERS, STANDBY, Slot, Subscription, ask_position, ask_published, ask_replicated, ask_row, ask_slot,
-    ask_source, ask_subscription,
+    PgResult, SENDERS, STANDBY, Slot, SourceServer, Subscription, ask_published, ask_replicated, ask_row, ask_source,
+    ask_subscription,
 };
+use self::figures::{Figures, record};
 pub(in crate::world::live) use self::heartbeat::Beater;
 use self::heartbeat::{Heartbeats, Pulse};
+use self::progress::{CopyProgress, Progress, SequenceGap, ask_sequence_gap};
 use super::Measure;
 use crate::core::kind::ReplicationProbe;
 use crate::core::kind::replication::{ReplicationState, heartbeat as said};
 use crate::core::reading::Failure;
+use crate::core::server::ServerIdentity;
 use crate::core::time::At;
 use crate::core::value::Value;
 use crate::world::live::Shared;
@@ -40,6 +45,7 @@ pub(in crate::world::live) struct ReplicationMemory {
     trouble: Option<Instant>,
     worker: Option<i32>,
     slot: SlotMemory,
+    progress: Progress,
 }
 
 /// What is remembered of a subscription's slot. PostgreSQL gives a slot no number of its own, so one that was made again
@@ -157,18 +163,18 @@ impl Both<'_> {
     async fn logical(&self, name: &str, memory: &mut ReplicationMemory) -> Result<Value, Failure> {
         let on_source = async {
             match &self.probe.slot {
-                Some(slot) => ask_source(self.source.client(), slot).await.map(Some),
+                Some(slot) => ask_source(self.source.client(), Some(slot)).await.map(Some),
                 None => Ok(None),
             }
         };
         let on_target = ask_subscription(self.target.client(), name);
         let (source, subscription, pulse) = tokio::join!(on_source, on_target, memory.heartbeats.look(self));
         let subscription = self.on_target(subscription)?;
-        let (slot, oldest) = if let Some(found) = self.on_source(source)? {
+        let (slot, server) = if let Some(found) = self.on_source(source)? {
             found
         } else {
             let slot = subscription.as_ref().and_then(|subscription| subscription.slot.as_deref());
-            self.on_source(ask_source(self.source.client(), slot.unwrap_or(name)).await)?
+            self.on_source(ask_source(self.source.client(), Some(slot.unwrap_or(name))).await)?
         };
         let mut pulse = pulse?;
         let Some(subscription) = subscription else {
@@ -177,10 +183,8 @@ impl Both<'_> {
             said::IDLE.clone_into(&mut pulse.note);
             return Ok(record(&Figures {
                 state: ReplicationState::Absent,
-                slot: slot.as_ref(),
                 pulse,
-                oldest,
-                ..Figures::default()
+                ..self.figures(slot.as_ref(), &server, memory)
             }));
         };
         if let (Some(table), Some(id)) = (&self.probe.heartbeat, subscription.id)
@@ -196,10 +200,11 @@ impl Both<'_> {
             pulse.late = None;
             said::IDLE.clone_into(&mut pulse.note);
         }
+        let copy = memory.progress.of_copy(self, &subscription).await?;
+        let sequences = ask_sequence_gap(self).await?;
         Ok(record(&Figures {
             state,
             bytes: slot.as_ref().and_then(|slot| slot.unconfirmed),
-            slot: slot.as_ref(),
             replay_lag: slot.as_ref().and_then(|slot| slot.replay_lag),
             quiet: subscription.quiet,
             pulse,
@@ -207,8 +212,12 @@ impl Both<'_> {
             tables: subscription.tables,
             ready: subscription.ready,
             missing,
+            copy,
+            sequences,
             errors: subscription.errors,
-            oldest,
+            skipped: subscription.skipped,
+            target_standby: subscription.standby,
+            ..self.figures(slot.as_ref(), &server, memory)
         }))
     }
 
@@ -237,17 +246,14 @@ impl Both<'_> {
         let name = self.probe.slot.clone().or(used);
         let on_source = async {
             let client = self.source.client();
-            let slot = match &name {
-                Some(name) => ask_slot(client, name).await?,
-                None => None,
-            };
+            let (slot, server) = ask_source(client, name.as_deref()).await?;
             let sender = match ask_row(client, SENDERS, &[]).await? {
                 Some(row) => Some(row.try_get::<_, Option<f64>>("replay_lag")?),
                 None => None,
             };
-            Ok((slot, sender, ask_position(client).await?))
+            Ok((slot, sender, server))
         };
-        let (slot, sender, (position, oldest)) = self.on_source(on_source.await)?;
+        let (slot, sender, server) = self.on_source(on_source.await)?;
         let lost = name.is_some() && slot.as_ref().is_none_or(|slot| slot.wal_status.as_deref() == Some("lost"));
         let (sent, replay_lag) = match &slot {
             Some(slot) => (slot.sent, slot.replay_lag),
@@ -265,18 +271,48 @@ impl Both<'_> {
             said::IDLE.clone_into(&mut pulse.note);
         }
         // Measured against the primary's position: a standby that receives nothing considers itself up to date.
-        let behind =
-            replayed.map(|at| i64::try_from(u64::from(position).saturating_sub(at.into())).unwrap_or(i64::MAX));
+        let behind = replayed.map(|at| i64::try_from(server.position.saturating_sub(at.into())).unwrap_or(i64::MAX));
         Ok(record(&Figures {
             state,
             bytes: behind.filter(|_| standby),
-            slot: slot.as_ref(),
             replay_lag: replay_lag.filter(|_| flows),
             quiet,
             pulse,
-            oldest,
-            ..Figures::default()
+            target_standby: standby,
+            ..self.figures(slot.as_ref(), &server, memory)
         }))
+    }
+
+    /// What is the same of either kind of replication.
+    fn figures<'s>(
+        &self,
+        slot: Option<&'s Slot>,
+        server: &'s SourceServer,
+        memory: &mut ReplicationMemory,
+    ) -> Figures<'s> {
+        let told = |session: &PgSession, aspect: &str| session.identity().aspect(aspect).map(str::to_owned);
+        Figures {
+            state: ReplicationState::Absent,
+            bytes: None,
+            slot,
+            source: server,
+            replay_lag: None,
+            quiet: None,
+            pulse: Pulse::default(),
+            subscription: None,
+            tables: 0,
+            ready: 0,
+            missing: Vec::new(),
+            copy: CopyProgress::default(),
+            full_in: memory.progress.full_in(slot.and_then(|slot| slot.safe)),
+            sequences: SequenceGap::default(),
+            errors: None,
+            skipped: None,
+            system: told(self.source, ServerIdentity::SYSTEM),
+            started: told(self.source, ServerIdentity::STARTED),
+            target_system: told(self.target, ServerIdentity::SYSTEM),
+            target_standby: false,
+        }
     }
 
     fn on_source<T>(&self, asked: PgResult<T>) -> Result<T, Failure> {
@@ -348,45 +384,4 @@ fn logical_state(
     } else {
         ReplicationState::Streaming
     }
-}
-
-#[derive(Default)]
-struct Figures<'a> {
-    state: ReplicationState,
-    bytes: Option<i64>,
-    slot: Option<&'a Slot>,
-    replay_lag: Option<f64>,
-    quiet: Option<f64>,
-    pulse: Pulse,
-    subscription: Option<i64>,
-    tables: i64,
-    ready: i64,
-    missing: Vec<String>,
-    errors: Option<i64>,
-    oldest: Option<f64>,
-}
-
-fn record(figures: &Figures<'_>) -> Value {
-    let slot = figures.slot;
-    let missing = figures.missing.iter().map(|name| name.as_str().into()).collect();
-    Value::map([
-        ("state", figures.state.as_str().into()),
-        ("streaming", (figures.state == ReplicationState::Streaming).into()),
-        ("bytes", figures.bytes.into()),
-        ("seconds", figures.pulse.late.into()),
-        ("heartbeat", figures.pulse.note.as_str().into()),
-        ("heartbeat_age_s", figures.pulse.age.into()),
-        ("replay_lag_s", figures.replay_lag.into()),
-        ("last_message_age_s", figures.quiet.into()),
-        ("slot_active", slot.is_some_and(|slot| slot.active).into()),
-        ("wal_status", slot.and_then(|slot| slot.wal_status.clone()).into()),
-        ("retained_bytes", slot.and_then(|slot| slot.retained).into()),
-        ("safe_wal_bytes", slot.and_then(|slot| slot.safe).into()),
-        ("subscription_id", figures.subscription.into()),
-        ("tables", figures.tables.into()),
-        ("tables_ready", figures.ready.into()),
-        ("tables_missing", Value::List(missing)),
-        ("apply_errors", figures.errors.into()),
-        ("oldest_transaction_s", figures.oldest.into()),
-    ])
 }

@@ -117,7 +117,7 @@ impl PgSession {
     }
 
     /// Who answers.
-    pub(super) fn identity(&self) -> &ServerIdentity {
+    pub(in crate::world::live) fn identity(&self) -> &ServerIdentity {
         &self.identity
     }
 
