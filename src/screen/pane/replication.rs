@@ -102,6 +102,8 @@ fn replication(value: &Value) -> Vec<Text> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -124,7 +126,7 @@ mod tests {
         );
         let mut put = |path: &str, other: Value| {
             if let Value::Map(fields) = &mut value {
-                fields.insert(path.to_owned(), other);
+                Arc::make_mut(fields).insert(path.to_owned(), other);
             }
             lines(&value)
         };
