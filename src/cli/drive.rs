@@ -125,7 +125,12 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     // picture sooner.
     let (journal, story, plan) = std::thread::scope(|scope| {
         let story = scope.spawn(|| recorded(&store.read_run(&id)?));
-        let plan = scope.spawn(|| plan_of(&store.read_run(&id)?));
+        let plan = scope.spawn(|| {
+            let reader = store.read_run(&id)?;
+            let plan = plan_of(&reader)?;
+            let watched = watched_last(&reader, &plan)?;
+            Ok::<_, CliError>((plan, watched))
+        });
         let journal = store.open_run(&id, &holder);
         (journal, story.join(), plan.join())
     });
@@ -133,11 +138,13 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     if let Some(warning) = journal.warning() {
         say_error(&format!("warning: {warning}"));
     }
-    let plan = plan.map_err(|_| CliError::outside("the run's copy of its runbook cannot be read"))??;
+    let (plan, (mut last, mut earlier)) =
+        plan.map_err(|_| CliError::outside("the run's copy of its runbook cannot be read"))??;
     let (mut facts, head) = story.map_err(|_| CliError::outside("the run's record cannot be read"))??;
     // Only this process writes from here on. What was read before it had the lock may be out of date.
     if head != Some(journal.head()) {
         facts = recorded(&reader)?.0;
+        (last, earlier) = watched_last(&reader, &plan)?;
     }
     if facts.is_empty() {
         return Err(CliError::usage(format!(
@@ -146,18 +153,23 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
         )));
     }
     let head = journal.head();
-    // A quiet soak decides nothing for hours, but its readings show that somebody watched.
-    let decided = facts.last().map_or(At(0), |recorded| recorded.at);
-    let last = reader.newest_sample()?.map_or(decided, |sampled| decided.max(At(sampled)));
     let clock = Clock::start(last);
     let away = clock.now().since(last);
     let opening = Opening::Resumed { facts, head: Some(head.hash), away };
-    let earlier = measured_last(&reader, &plan, last)?;
     let exit = drive(Arc::new(plan), &id, journal, (opening, earlier), clock, &holder, seat)?;
     if attachment.is_some() {
         say(&super::lab::goes_on(state, exit.code() == 0));
     }
     Ok(exit.code())
+}
+
+/// When somebody watched last, and what [`measured_last`] tells of that time.
+fn watched_last(reader: &Reader, plan: &Plan) -> Result<(At, Vec<Reading>), CliError> {
+    let newest = facts_of(&reader.tail(1)?).map_err(CliError::outside)?;
+    let decided = newest.last().map_or(At(0), |recorded| recorded.at);
+    // A quiet soak decides nothing for hours, but its readings show that somebody watched.
+    let last = reader.newest_sample()?.map_or(decided, |sampled| decided.max(At(sampled)));
+    Ok((last, measured_last(reader, plan, last)?))
 }
 
 /// What was read of replications in the last hour somebody watched, oldest first: a slot that was gone and is there again

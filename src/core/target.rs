@@ -188,9 +188,10 @@ pub struct Dns {
     /// Addresses of the authoritative servers, `address` or `address:port`. Each is asked.
     #[schemars(length(min = 1))]
     pub authoritative: Vec<String>,
-    /// Recursive resolvers to watch: a name for the screen, and `address`, `address:port` or `system`: the name servers
-    /// that this machine's own configuration lists, each asked as any other resolver. What it lists is read again before
-    /// every measurement.
+    /// Recursive resolvers to watch: a name for the screen, and where it is asked: `address`, `address:port`,
+    /// `tls://address:port#name` or `system`. With `tls://` it is asked over TLS (port 853 when none is given), and its certificate
+    /// has to be good for the name after `#`, or else for the address. `system` stands for the name servers that this machine's
+    /// own configuration lists, each asked as any other resolver. What it lists is read again before every measurement.
     #[serde(default)]
     pub resolvers: BTreeMap<String, String>,
     /// Where it is looked up whom the zone is delegated to, so that an incomplete `authoritative` is noticed: `system` (the
@@ -198,6 +199,10 @@ pub struct Dns {
     /// `delegation` and `authoritative_missing` of a `dns` probe are unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lookup: Option<String>,
+    /// File with the certificate authority in PEM that is trusted in place of those of the system, for resolvers that are asked
+    /// over TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
     /// The key for dynamic updates (RFC 8945).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tsig: Option<Tsig>,

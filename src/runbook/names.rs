@@ -14,6 +14,7 @@ use crate::core::target::{Dns, SYSTEM, Target};
 use crate::core::time::Span;
 use crate::core::value::Shape;
 use crate::record_data;
+use crate::record_data::resolver_address::ResolverAddress;
 
 use super::connection_string::{self, Wrong};
 use super::diagnostic::{Diagnostic, Mark};
@@ -130,7 +131,13 @@ fn target(target: &Target, node: &Node, faults: &mut Vec<Diagnostic>) {
                 }
             }
             let lookup = dns.lookup.iter().map(|address| (address, node.path(&["lookup"])));
-            for (address, node) in resolvers.chain(lookup) {
+            for (address, node) in resolvers {
+                if address != SYSTEM && address.parse::<ResolverAddress>().is_err() {
+                    let label = "expected an IP address, one with `:port`, `tls://address#name`, or `system`";
+                    fault(format!("`{address}` is not an address"), node.mark, label);
+                }
+            }
+            for (address, node) in lookup {
                 if address != SYSTEM && !is_address(address) {
                     let label = "expected an IP address, one with `:port`, or `system`";
                     fault(format!("`{address}` is not an address"), node.mark, label);

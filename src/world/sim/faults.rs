@@ -16,7 +16,7 @@ use crate::world::shape::mismatch;
 use super::link::{Link, SlotState};
 use super::names::ResolverFault;
 use super::trouble::{IncidentKind, Touches};
-use super::web::Sick;
+use super::web::ServiceFault;
 use super::{Coming, Mute, SimWorld};
 
 /// Bytes of a large transaction.
@@ -131,11 +131,11 @@ impl SimWorld {
                 began(format!("{name} keeps every answer for at least {}", of.least))
             }
             Fault::Slow(of) => {
-                self.model.web.sicken(of.side, number, Some(Sick::Slow(of.times)), now);
+                self.model.web.set_fault(of.side, number, Some(ServiceFault::Slow(of.times)), now);
                 began(format!("the {} environment answers {:.1} times slower", of.side.as_str(), of.times))
             }
             Fault::Errors(of) => {
-                self.model.web.sicken(of.side, number, Some(Sick::Errors(of.share, of.status)), now);
+                self.model.web.set_fault(of.side, number, Some(ServiceFault::Errors(of.share, of.status)), now);
                 let share = of.share * 100.0;
                 began(format!("the {} environment answers {share:.0} % with {}", of.side.as_str(), of.status))
             }
@@ -211,7 +211,7 @@ impl SimWorld {
             self.model.names.set_fault(&zone, &name, number, None);
         }
         for side in [Side::Old, Side::New] {
-            self.model.web.sicken(side, number, None, now);
+            self.model.web.set_fault(side, number, None, now);
         }
         self.troubles.end(number);
         let kind = match &event.fault {

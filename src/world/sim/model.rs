@@ -167,7 +167,7 @@ impl Model {
                     [(Side::Old, self.shares.0, shares.0), (Side::New, self.shares.1, shares.1)]
                 {
                     if before < FEW && after >= FEW {
-                        self.web.chill(side, next);
+                        self.web.start_cold(side, next);
                     }
                 }
                 self.shares = shares;

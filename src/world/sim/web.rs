@@ -40,7 +40,7 @@ const WARM: f64 = 0.03;
 
 /// A fault of a service.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Sick {
+pub(super) enum ServiceFault {
     /// Answers take so many times longer.
     Slow(f64),
     /// This share of answers is an error with that status.
@@ -52,7 +52,7 @@ struct Service {
     side: Option<Side>,
     base_ms: f64,
     cold_since: Option<At>,
-    sick: Vec<(usize, Sick)>,
+    faults: Vec<(usize, ServiceFault)>,
 }
 
 /// All `http` targets of the plan.
@@ -103,7 +103,7 @@ impl Web {
             let mut dice = Dice::new(seed, &format!("web {id}"));
             let better = if side == Some(Side::New) { BETTER } else { 1.0 };
             let base_ms = dice.around(BASE_MS * better, 0.08);
-            (id.clone(), Service { side, base_ms, cold_since: None, sick: Vec::new() })
+            (id.clone(), Service { side, base_ms, cold_since: None, faults: Vec::new() })
         });
         let windows = plan.probes.values().map(|probe| probe.every.0.saturating_mul(u64::from(probe.kind.window())));
         // Judgements change as their first windows fill.
@@ -113,7 +113,7 @@ impl Web {
     }
 
     /// Customers come to a side that had none, so its caches are cold.
-    pub(super) fn chill(&mut self, side: Side, now: At) {
+    pub(super) fn start_cold(&mut self, side: Side, now: At) {
         for service in self.services.values_mut().filter(|service| service.side == Some(side)) {
             service.cold_since = Some(now);
         }
@@ -128,12 +128,12 @@ impl Web {
     }
 
     /// Applies the fault of that number to a side, or ends it (`None`).
-    pub(super) fn sicken(&mut self, side: Side, fault: usize, sick: Option<Sick>, now: At) {
+    pub(super) fn set_fault(&mut self, side: Side, fault: usize, is: Option<ServiceFault>, now: At) {
         for service in self.services.values_mut().filter(|service| service.side == Some(side)) {
-            let before = service.sick.clone();
-            service.sick.retain(|(of, _)| *of != fault);
-            service.sick.extend(sick.map(|sick| (fault, sick)));
-            if service.sick != before {
+            let before = service.faults.clone();
+            service.faults.retain(|(of, _)| *of != fault);
+            service.faults.extend(is.map(|is| (fault, is)));
+            if service.faults != before {
                 self.changed = self.changed.max(now);
             }
         }
@@ -219,7 +219,7 @@ impl Web {
     #[allow(clippy::cast_precision_loss)] // microseconds of a request
     fn request_like(&self, recorded: &LatencySamples, target: &TargetId, now: At, times: f64, dice: &mut Dice) -> f64 {
         let micros = recorded.quantile(dice.between(0.0, 1.0)).unwrap_or(0) as f64;
-        micros / 1_000.0 * self.services.get(target).map_or(1.0, |service| service.burden(now, times))
+        micros / 1_000.0 * self.services.get(target).map_or(1.0, |service| service.slowdown(now, times))
     }
 
     /// How many of so many answers are errors.
@@ -287,9 +287,9 @@ impl Service {
 
     /// By what factor its faults slow an answer.
     fn slow(&self) -> f64 {
-        let slow = self.sick.iter().map(|(_, sick)| match sick {
-            Sick::Slow(times) => *times,
-            Sick::Errors(..) => 1.0,
+        let slow = self.faults.iter().map(|(_, fault)| match fault {
+            ServiceFault::Slow(times) => *times,
+            ServiceFault::Errors(..) => 1.0,
         });
         slow.product()
     }
@@ -301,14 +301,14 @@ impl Service {
     }
 
     /// By what factor an answer is slower than without faults at this hour.
-    fn burden(&self, now: At, times: f64) -> f64 {
+    fn slowdown(&self, now: At, times: f64) -> f64 {
         (1.0 + 0.12 * (times - 1.0).max(0.0)) * (1.0 + self.cold(now)) * self.slow()
     }
 
     fn errors(&self) -> (f64, u16) {
-        let errors = self.sick.iter().filter_map(|(_, sick)| match sick {
-            Sick::Errors(share, status) => Some((*share, *status)),
-            Sick::Slow(_) => None,
+        let errors = self.faults.iter().filter_map(|(_, fault)| match fault {
+            ServiceFault::Errors(share, status) => Some((*share, *status)),
+            ServiceFault::Slow(_) => None,
         });
         errors.fold((0.0, 200), |worst, found| if found.0 > worst.0 { found } else { worst })
     }
