@@ -1,6 +1,8 @@
 //! Values of DNS records: parses the text of a runbook to data, and writes data as the one text by which values are
 //! compared.
 
+pub mod resolver_address;
+
 use hickory_proto::rr::rdata::{CNAME, NS, PTR, TXT};
 use hickory_proto::rr::{Name, RData, RecordType as Type};
 

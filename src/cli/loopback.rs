@@ -9,6 +9,7 @@ use tokio_postgres::config::Host;
 use super::CliError;
 use crate::core::plan::Plan;
 use crate::core::target::{Http, Target};
+use crate::record_data::resolver_address::ResolverAddress;
 use crate::text::clean;
 
 /// Refuses a plan that connects to other machines, and names each place where it does.
@@ -53,7 +54,9 @@ fn strangers(plan: &Plan) -> Vec<String> {
                     check(format!("the lookup of `{id}`"), address, is_here(address));
                 }
                 for (name, address) in &dns.resolvers {
-                    check(format!("the resolver `{name}` of `{id}`"), address, is_here(address));
+                    let here =
+                        address.parse().is_ok_and(|resolver: ResolverAddress| is_loopback(resolver.address().ip()));
+                    check(format!("the resolver `{name}` of `{id}`"), address, here);
                 }
             }
         }
@@ -100,13 +103,16 @@ fn is_database_here(dsn: &str) -> bool {
 /// Whether `host`, `host:port`, `address` or `[address]:port` is on loopback.
 fn is_here(address: &str) -> bool {
     let host = match address.parse::<SocketAddr>() {
-        Ok(socket) => return socket.ip().to_canonical().is_loopback(),
+        Ok(socket) => return is_loopback(socket.ip()),
         Err(_) if address.parse::<IpAddr>().is_ok() => address,
         Err(_) => address.rsplit_once(':').map_or(address, |(host, _)| host),
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(is_loopback)
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
 }
 
 #[cfg(test)]
@@ -144,7 +150,7 @@ targets:
   home: { postgres: { dsn: "host=localhost dbname=shop" } }
   web: { http: { url: "https://app.example.com" } }
   near: { http: { url: "https://app.example.com", connect: "127.0.0.1:443" } }
-  zone: { dns: { zone: example.com, authoritative: ["192.0.2.53"], lookup: system, resolvers: { here: system, quad: "9.9.9.9" } } }
+  zone: { dns: { zone: example.com, authoritative: ["192.0.2.53"], lookup: system, resolvers: { here: system, quad: "9.9.9.9", tls: "tls://127.0.0.1#localhost", far: "tls://9.9.9.9#localhost" } } }
 probes:
   port: { kind: tcp, address: "mail.example.com:25" }
 phases:
@@ -160,6 +166,7 @@ phases:
              the web service `web` is at `https://app.example.com`\n\
              a name server of `zone` is at `192.0.2.53`\n\
              the lookup of `zone` is at `system`\n\
+             the resolver `far` of `zone` is at `tls://9.9.9.9#localhost`\n\
              the resolver `here` of `zone` is at `system`\n\
              the resolver `quad` of `zone` is at `9.9.9.9`\n\
              the probe `port` is at `mail.example.com:25`"

@@ -154,7 +154,9 @@ fn dsn_pairs(dsn: &str) -> Vec<(String, String)> {
 /// A PostgreSQL database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Postgres {
-    /// Connection string without the password: `host=db.example port=5432 user=admin dbname=shop`.
+    /// Connection string without the password, as pairs (`host=db.example port=5432 user=admin dbname=shop`) or as a URL
+    /// (`postgresql://admin@db.example:5432/shop`). What libpq takes from `sslrootcert`, `sslmode=verify-full`, a password
+    /// file or a service file stands in `ca`, `tls` and `password` here; those files are not read.
     pub dsn: String,
     /// The password, normally `{{ secrets.NAME }}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -186,9 +188,10 @@ pub struct Dns {
     /// Addresses of the authoritative servers, `address` or `address:port`. Each is asked.
     #[schemars(length(min = 1))]
     pub authoritative: Vec<String>,
-    /// Recursive resolvers to watch: a name for the screen, and `address`, `address:port` or `system`: the name servers
-    /// that this machine's own configuration lists, each asked as any other resolver. What it lists is read again before
-    /// every measurement.
+    /// Recursive resolvers to watch: a name for the screen, and where it is asked: `address`, `address:port`,
+    /// `tls://address:port#name` or `system`. With `tls://` it is asked over TLS (port 853 when none is given), and its certificate
+    /// has to be good for the name after `#`, or else for the address. `system` stands for the name servers that this machine's
+    /// own configuration lists, each asked as any other resolver. What it lists is read again before every measurement.
     #[serde(default)]
     pub resolvers: BTreeMap<String, String>,
     /// Where it is looked up whom the zone is delegated to, so that an incomplete `authoritative` is noticed: `system` (the
@@ -196,6 +199,10 @@ pub struct Dns {
     /// `delegation` and `authoritative_missing` of a `dns` probe are unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lookup: Option<String>,
+    /// File with the certificate authority in PEM that is trusted in place of those of the system, for resolvers that are asked
+    /// over TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
     /// The key for dynamic updates (RFC 8945).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tsig: Option<Tsig>,

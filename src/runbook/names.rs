@@ -14,7 +14,9 @@ use crate::core::target::{Dns, SYSTEM, Target};
 use crate::core::time::Span;
 use crate::core::value::Shape;
 use crate::record_data;
+use crate::record_data::resolver_address::ResolverAddress;
 
+use super::connection_string::{self, Wrong};
 use super::diagnostic::{Diagnostic, Mark};
 use super::facts::is_address;
 use super::model::Runbook;
@@ -109,14 +111,16 @@ fn target(target: &Target, node: &Node, faults: &mut Vec<Diagnostic>) {
     if let Target::Dns(dns) = target {
         simulated_resolvers(dns, node, faults);
     }
+    if let Target::Postgres(postgres) = target {
+        let complaint = |wrong: Wrong| {
+            let fault = Diagnostic::new(wrong.message).at(node.path(&[wrong.key]).mark, wrong.label);
+            fault.help(wrong.help)
+        };
+        faults.extend(connection_string::wrong(postgres).map(complaint));
+    }
     let mut fault = |message: String, mark: Mark, label: &str| faults.push(Diagnostic::new(message).at(mark, label));
     match target {
-        Target::Postgres(postgres) => {
-            if postgres.dsn.parse::<tokio_postgres::Config>().is_err() {
-                let label = "expected something like `host=db.example port=5432 user=admin dbname=shop`";
-                fault("`dsn` is not a connection string".to_owned(), node.path(&["dsn"]).mark, label);
-            }
-        }
+        Target::Postgres(_) => {}
         Target::Dns(dns) => {
             let servers = dns.authoritative.iter().zip(node.path(&["authoritative"]).items());
             let resolvers = dns.resolvers.iter().map(|(name, address)| (address, node.path(&["resolvers", name])));
@@ -127,7 +131,13 @@ fn target(target: &Target, node: &Node, faults: &mut Vec<Diagnostic>) {
                 }
             }
             let lookup = dns.lookup.iter().map(|address| (address, node.path(&["lookup"])));
-            for (address, node) in resolvers.chain(lookup) {
+            for (address, node) in resolvers {
+                if address != SYSTEM && address.parse::<ResolverAddress>().is_err() {
+                    let label = "expected an IP address, one with `:port`, `tls://address#name`, or `system`";
+                    fault(format!("`{address}` is not an address"), node.mark, label);
+                }
+            }
+            for (address, node) in lookup {
                 if address != SYSTEM && !is_address(address) {
                     let label = "expected an IP address, one with `:port`, or `system`";
                     fault(format!("`{address}` is not an address"), node.mark, label);

@@ -4,6 +4,7 @@ mod aaaa;
 mod age;
 mod balanced;
 mod delegation;
+mod dot;
 mod fake;
 mod faults;
 mod odd;
@@ -148,6 +149,7 @@ fn zone(authoritative: &[String], resolvers: &[(&str, String)], tsig: Option<Tsi
         authoritative: authoritative.to_vec(),
         resolvers: resolvers.iter().map(|(name, address)| ((*name).to_owned(), address.clone())).collect(),
         lookup: None,
+        ca: None,
         tsig,
         simulate: None,
     })

@@ -320,7 +320,7 @@ phases:
                 "state",
                 Shape::Text,
                 "as of an authoritative server, and `stale` (an answer past its time, or a TTL that does not count down), \
-                 `bogus` (a signature is not good), `unconfigured` (`system`, and this machine's configuration names no server); \
+                 `bogus` (a signature is not good), `untrusted` (its certificate is not good, so it was not asked), `unconfigured` (`system`, and this machine's configuration names no server); \
                  `mixed` when its caches do not agree",
             ),
             Field::new("fresh", Shape::Bool, "whether it answers with the new values").null("it gives no answer"),

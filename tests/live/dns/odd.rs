@@ -59,6 +59,7 @@ async fn the_lab_is_watched_to_the_end_of_a_change_with_odd_resolvers() {
         authoritative: vec![var("dns_authoritative")],
         resolvers: resolvers.collect(),
         lookup: None,
+        ca: None,
         tsig: Some(key(&var("tsig_name"), "«secret:key»")),
         simulate: None,
     });

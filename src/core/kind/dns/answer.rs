@@ -33,6 +33,8 @@ pub enum AnswerState {
     Lame,
     /// The reply is not a valid answer.
     Invalid,
+    /// The certificate of the server is not good, so it was not asked.
+    Untrusted,
     /// This machine's configuration names no server to ask.
     Unconfigured,
     /// No answer.
@@ -58,6 +60,7 @@ impl AnswerState {
             Self::NotImp => "notimp",
             Self::Lame => "lame",
             Self::Invalid => "invalid",
+            Self::Untrusted => "untrusted",
             Self::Unconfigured => "unconfigured",
             Self::Timeout => "timeout",
             Self::Waiting => "waiting",

@@ -27,8 +27,10 @@ use crate::core::probe::Probe;
 use crate::core::reading::Failure;
 use crate::core::target::{Dns, SYSTEM};
 use crate::core::time::Span;
+use crate::record_data::resolver_address::{BadResolverAddress, ResolverAddress};
 use crate::world::live::Shared;
-use crate::world::live::net::dns::{DnsQuestion, ask, name, socket};
+use crate::world::live::net::dns::tls::TlsServer;
+use crate::world::live::net::dns::{DnsQuestion, Upstream, ask_at, name, socket};
 use crate::world::live::schedule::Timetable;
 
 use answer::{AskedAs, AskedRecord, SeenAnswer};
@@ -45,31 +47,27 @@ const SETTLE: Duration = Duration::from_millis(20);
 const WAITING: usize = 256;
 
 /// A server and the role in which it is asked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Server {
     /// Its place among those of its role.
     at: usize,
     role: AskedAs,
-    address: SocketAddr,
+    upstream: Upstream,
 }
 
 /// What was heard, and from whom.
 enum Heard {
     Server {
-        server: Server,
+        /// The place of the server among those of its role.
+        at: usize,
+        role: AskedAs,
         asked: Instant,
         said: Said,
     },
     /// The name servers that this machine's configuration lists now, or why there are none.
-    System {
-        read: Instant,
-        listed: Result<Vec<SocketAddr>, String>,
-    },
+    System { read: Instant, listed: Result<Vec<SocketAddr>, String> },
     /// What a look at the delegation found out.
-    Delegation {
-        asked: Instant,
-        found: Delegation,
-    },
+    Delegation { asked: Instant, found: Delegation },
 }
 
 enum Said {
@@ -109,9 +107,20 @@ impl Watch for DnsProbe {
 
 fn prepare<'a>(shared: &'a Shared, of: &DnsProbe, probe: &Probe) -> Result<(Asking, Vec<Server>, &'a Dns), String> {
     let dns = shared.dns(&of.target)?;
-    let server = |role| move |(at, text): (usize, &String)| Ok(Server { at, role, address: socket(text)? });
-    let authorities = dns.authoritative.iter().enumerate().map(server(AskedAs::Authority));
-    let resolvers = fixed_resolvers(dns).map(|(_, address)| address).enumerate().map(server(AskedAs::Resolver));
+    let authority = |(at, text): (usize, &String)| {
+        Ok(Server { at, role: AskedAs::Authority, upstream: Upstream::Plain(socket(text)?) })
+    };
+    let resolver = |(at, (_, text)): (usize, (&String, &String))| {
+        let upstream = match text.parse().map_err(|err: BadResolverAddress| err.to_string())? {
+            ResolverAddress::Plain(address) => Upstream::Plain(address),
+            ResolverAddress::Tls { address, name } => {
+                Upstream::Tls(Arc::new(TlsServer::new(address, &name, dns.ca.clone())?))
+            }
+        };
+        Ok(Server { at, role: AskedAs::Resolver, upstream })
+    };
+    let authorities = dns.authoritative.iter().enumerate().map(authority);
+    let resolvers = fixed_resolvers(dns).enumerate().map(resolver);
     let servers = authorities.chain(resolvers).collect::<Result<Vec<_>, String>>()?;
     let asking = Asking {
         wanted: AskedRecord::new(of)?,
@@ -174,19 +183,19 @@ async fn watch(
             biased;
             Some(heard) = heard.recv() => {
                 let news = match heard {
-                    Heard::Server { server, asked, said } => {
+                    Heard::Server { at, role, asked, said } => {
                         let asked = clock(asked);
-                        match (said, server.role) {
-                            (Said::Answer(answer), AskedAs::Authority) => known.authority_said(server.at, asked, answer),
-                            (Said::Answer(answer), AskedAs::Resolver) => known.resolver_said(server.at, asked, answer),
-                            (Said::Aaaa(answer), _) => known.aaaa_said(server.at, asked, answer),
-                            (Said::Serial(serial), _) => known.serial_is(server.at, serial),
+                        match (said, role) {
+                            (Said::Answer(answer), AskedAs::Authority) => known.authority_said(at, asked, answer),
+                            (Said::Answer(answer), AskedAs::Resolver) => known.resolver_said(at, asked, answer),
+                            (Said::Aaaa(answer), _) => known.aaaa_said(at, asked, answer),
+                            (Said::Serial(serial), _) => known.serial_is(at, serial),
                         }
                     }
                     Heard::Delegation { asked, found } => known.delegation_is(clock(asked), found),
                     Heard::System { read, listed } => {
                         let ask = |at, address| {
-                            let (future, handle) = ask(Server { at, role: AskedAs::Resolver, address }, read);
+                            let (future, handle) = ask(Server { at, role: AskedAs::Resolver, upstream: Upstream::Plain(address) }, read);
                             asked.push(future);
                             handle
                         };
@@ -230,7 +239,7 @@ async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc
     let mut count: u32 = 0;
     let say = async |asked, said| {
         // The receiver is gone only when the probe is over.
-        let _ = tell.send(Heard::Server { server, asked, said }).await;
+        let _ = tell.send(Heard::Server { at: server.at, role: server.role, asked, said }).await;
     };
     let say_seen = async |asked, seen: SeenAnswer| {
         say(asked, Said::Answer(seen.answer)).await;
@@ -243,7 +252,7 @@ async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc
         let asked = Instant::now();
         if server.role == AskedAs::Authority {
             let record = async {
-                let ask = || asking.wanted.ask(server.address, server.role, asking.limit);
+                let ask = || asking.wanted.ask(&server.upstream, server.role, asking.limit);
                 let mut questions: FuturesUnordered<_> = (0..asking.samples_of_authority).map(|_| ask()).collect();
                 let (mut answered, mut silence) = (false, None);
                 while let Some(seen) = questions.next().await {
@@ -260,7 +269,8 @@ async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc
             };
             // What nobody asks for must not keep back what they do ask for.
             let beside = async {
-                if let Some(aaaa) = asking.wanted.ask_unexpected(server.address, asking.limit.min(asking.every)).await {
+                if let Some(aaaa) = asking.wanted.ask_unexpected(&server.upstream, asking.limit.min(asking.every)).await
+                {
                     say(asked, Said::Aaaa(aaaa)).await;
                 }
             };
@@ -269,7 +279,7 @@ async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc
                     return;
                 }
                 let question = DnsQuestion::new(&asking.zone, Type::SOA, false);
-                let answer = ask(server.address, &question, asking.limit.min(asking.every)).await;
+                let answer = ask_at(&server.upstream, &question, asking.limit.min(asking.every)).await;
                 if let Some(serial) = answer.ok().as_ref().and_then(serial_of) {
                     say(asked, Said::Serial(serial)).await;
                 }
@@ -277,7 +287,7 @@ async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc
             tokio::join!(record, beside, serial);
         } else {
             let mut questions: FuturesUnordered<_> =
-                (0..asking.samples).map(|_| asking.wanted.ask(server.address, server.role, asking.limit)).collect();
+                (0..asking.samples).map(|_| asking.wanted.ask(&server.upstream, server.role, asking.limit)).collect();
             let mut silence = None;
             let mut answered = false;
             loop {

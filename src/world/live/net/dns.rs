@@ -6,10 +6,12 @@
 pub(in crate::world::live) mod answer;
 pub(in crate::world::live) mod lookup;
 pub(in crate::world::live) mod system;
+pub(in crate::world::live) mod tls;
 pub(in crate::world::live) mod value;
 
 use std::io::{Error, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -17,10 +19,11 @@ use futures_util::stream::FuturesUnordered;
 use hickory_proto::op::{DnsRequest, DnsRequestOptions, Message, MessageType, Query, ResponseCode};
 use hickory_proto::rr::rdata::opt::{EdnsOption, NSIDPayload};
 use hickory_proto::rr::{Name, RecordType as Type};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::Instant;
 
+use self::tls::TlsServer;
 use crate::record_data;
 use crate::world::live::foreign;
 
@@ -74,6 +77,15 @@ impl DnsQuestion {
     }
 }
 
+/// How a server is asked.
+#[derive(Clone, Debug)]
+pub(in crate::world::live) enum Upstream {
+    /// Over UDP, and over TCP what does not fit.
+    Plain(SocketAddr),
+    /// Over TLS.
+    Tls(Arc<TlsServer>),
+}
+
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::world::live) enum NoAnswer {
@@ -81,6 +93,8 @@ pub(in crate::world::live) enum NoAnswer {
     Silence(String),
     /// A reply that is not a valid answer.
     Nonsense(String),
+    /// A certificate that is not good; nothing was asked.
+    Untrusted(String),
 }
 
 /// Asks one server, over TCP when the answer does not fit, and again without EDNS when the server does not understand
@@ -94,13 +108,26 @@ pub(in crate::world::live) async fn ask(
     question: &DnsQuestion,
     limit: Duration,
 ) -> Result<Message, NoAnswer> {
+    ask_at(&Upstream::Plain(server), question, limit).await
+}
+
+/// The same, however the server is asked.
+pub(in crate::world::live) async fn ask_at(
+    server: &Upstream,
+    question: &DnsQuestion,
+    limit: Duration,
+) -> Result<Message, NoAnswer> {
     let until = Instant::now() + limit;
-    let answer = over_udp(server, question, true, until).await?;
+    let asked = async |edns| match server {
+        Upstream::Plain(address) => over_udp(*address, question, edns, until).await,
+        Upstream::Tls(server) => whole(server.ask(&question.message(edns), until).await?, "TLS"),
+    };
+    let answer = asked(true).await?;
     match answer.metadata.response_code {
         // RFC 6891 §7: a server that does not know EDNS may say either.
         ResponseCode::FormErr | ResponseCode::NotImp | ResponseCode::BADVERS => {
             // Its answer without EDNS counts; if there is none, the first answer does.
-            over_udp(server, question, false, until).await.or(Ok(answer))
+            asked(false).await.or(Ok(answer))
         }
         _ => Ok(answer),
     }
@@ -119,8 +146,13 @@ async fn over_udp(server: SocketAddr, question: &DnsQuestion, edns: bool, until:
         Ok(Err(err)) => return Err(NoAnswer::Silence(format!("over TCP: {}", why(&err)))),
         Err(_) => return Err(NoAnswer::Silence("no answer over TCP".to_owned())),
     };
+    whole(answer, "TCP")
+}
+
+/// What came over a stream is never cut off: there is room for all of it.
+fn whole(answer: Message, over: &str) -> Result<Message, NoAnswer> {
     if answer.metadata.truncation {
-        return Err(NoAnswer::Nonsense("the answer is cut off, over TCP too".to_owned()));
+        return Err(NoAnswer::Nonsense(format!("the answer is cut off, over {over} too")));
     }
     Ok(answer)
 }
@@ -196,12 +228,17 @@ fn understood(bytes: &[u8], question: &Message) -> std::io::Result<Option<Messag
 }
 
 async fn over_tcp(server: SocketAddr, question: &Message) -> std::io::Result<Message> {
+    framed(&mut TcpStream::connect(server).await?, question).await
+}
+
+/// One question and its answer over a stream, each with its length before it (RFC 1035 section 4.2.2).
+async fn framed(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), question: &Message) -> std::io::Result<Message> {
     let bytes = question.to_vec().map_err(Error::other)?;
     let length = u16::try_from(bytes.len()).map_err(Error::other)?;
-    let mut stream = TcpStream::connect(server).await?;
-    let mut framed = length.to_be_bytes().to_vec();
-    framed.extend_from_slice(&bytes);
-    stream.write_all(&framed).await?;
+    let mut sent = length.to_be_bytes().to_vec();
+    sent.extend_from_slice(&bytes);
+    stream.write_all(&sent).await?;
+    stream.flush().await?;
     let mut answer = vec![0; usize::from(stream.read_u16().await?)];
     stream.read_exact(&mut answer).await?;
     understood(&answer, question)?.ok_or_else(|| Error::new(ErrorKind::InvalidData, "an answer to another question"))

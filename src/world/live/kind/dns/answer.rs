@@ -1,7 +1,6 @@
 //! What an answer says about the record of a probe.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
@@ -14,7 +13,7 @@ use crate::record_data::wire_type;
 use crate::world::live::foreign;
 use crate::world::live::net::dns::answer::{Content, content, extended_errors, in_words, instance, is_stale};
 use crate::world::live::net::dns::value::{normal, text};
-use crate::world::live::net::dns::{DnsQuestion, NoAnswer, ask, name};
+use crate::world::live::net::dns::{DnsQuestion, NoAnswer, Upstream, ask_at, name};
 
 /// The record that is asked for.
 #[derive(Debug)]
@@ -67,7 +66,7 @@ impl AskedRecord {
     }
 
     /// Asks a server and judges its answer.
-    pub(super) async fn ask(&self, server: SocketAddr, role: AskedAs, limit: Duration) -> SeenAnswer {
+    pub(super) async fn ask(&self, server: &Upstream, role: AskedAs, limit: Duration) -> SeenAnswer {
         let record = self.ask_for(&self.wanted, server, role, limit);
         let BesideRecord::Counts { values, stays } = &self.aaaa else {
             return SeenAnswer { answer: record.await, aaaa: None };
@@ -77,18 +76,19 @@ impl AskedRecord {
     }
 
     /// Asks an authoritative server for AAAA records that nobody expects.
-    pub(super) async fn ask_unexpected(&self, server: SocketAddr, limit: Duration) -> Option<Answer> {
+    pub(super) async fn ask_unexpected(&self, server: &Upstream, limit: Duration) -> Option<Answer> {
         match &self.aaaa {
             BesideRecord::Unexpected(values) => Some(self.ask_for(values, server, AskedAs::Authority, limit).await),
             BesideRecord::Counts { .. } | BesideRecord::Irrelevant => None,
         }
     }
 
-    async fn ask_for(&self, wanted: &WantedValues, server: SocketAddr, role: AskedAs, limit: Duration) -> Answer {
+    async fn ask_for(&self, wanted: &WantedValues, server: &Upstream, role: AskedAs, limit: Duration) -> Answer {
         let question = DnsQuestion::new(&self.name, wanted.of, role == AskedAs::Resolver);
-        let answer = match ask(server, &question, limit).await {
+        let answer = match ask_at(server, &question, limit).await {
             Ok(answer) => answer,
             Err(NoAnswer::Silence(why)) => return Answer::without_values(AnswerState::Timeout, why),
+            Err(NoAnswer::Untrusted(why)) => return Answer::without_values(AnswerState::Untrusted, why),
             Err(NoAnswer::Nonsense(why)) => return Answer::without_values(AnswerState::Invalid, why),
         };
         let failed = answer.metadata.response_code == ResponseCode::ServFail;
@@ -96,7 +96,7 @@ impl AskedRecord {
         if failed && role == AskedAs::Resolver {
             // Asking again without validation tells a bad signature from a broken server.
             let unchecked = DnsQuestion { unchecked: true, ..question };
-            let again = ask(server, &unchecked, limit).await;
+            let again = ask_at(server, &unchecked, limit).await;
             if again.is_ok_and(|again| again.metadata.response_code != ResponseCode::ServFail) {
                 judged.state = AnswerState::Bogus;
             }

@@ -141,7 +141,7 @@ impl Look<'_> {
                 None => Err(format!("{at} says nothing of {}", text(self.zone))),
             },
             Err(NoAnswer::Silence(_)) => Err(format!("no answer from {at}")),
-            Err(NoAnswer::Nonsense(why)) => Err(format!("{at}: {why}")),
+            Err(NoAnswer::Nonsense(why) | NoAnswer::Untrusted(why)) => Err(format!("{at}: {why}")),
         }
     }
 
@@ -214,7 +214,7 @@ impl Look<'_> {
                 Content::Records { .. } => DelegatedState::Serves,
                 _ => DelegatedState::Lame,
             },
-            Ok(_) | Err(NoAnswer::Nonsense(_)) => DelegatedState::Lame,
+            Ok(_) | Err(NoAnswer::Nonsense(_) | NoAnswer::Untrusted(_)) => DelegatedState::Lame,
             Err(NoAnswer::Silence(_)) => DelegatedState::Silent,
         };
         DelegatedServer { name: text(name), address: address.to_string(), state, is_listed: listed.is_some() }

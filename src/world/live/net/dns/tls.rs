@@ -1,0 +1,103 @@
+//! Questions to a resolver over TLS (RFC 7858). The certificate is always verified.
+
+use std::io::{Error, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use hickory_proto::op::Message;
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::{NoAnswer, framed, why};
+use crate::world::live::foreign;
+use crate::world::live::net::tls::{HttpTls, http};
+
+/// How long a connection is used: each leads to one of the machines behind an address, and others are to be heard, too.
+const USED_FOR: Duration = Duration::from_secs(10);
+/// Connections that are kept: so many questions may be asked at the same time.
+const KEPT: usize = 20;
+
+type Stream = TlsStream<TcpStream>;
+
+/// A resolver that is asked over TLS, with the connections to it.
+#[derive(Debug)]
+pub(in crate::world::live) struct TlsServer {
+    address: SocketAddr,
+    name: ServerName<'static>,
+    /// File with the authorities that are trusted in place of those of the system.
+    ca: Option<String>,
+    idle: Mutex<Vec<(Instant, Stream)>>,
+}
+
+impl TlsServer {
+    /// # Errors
+    ///
+    /// When no certificate could have that name.
+    pub(in crate::world::live) fn new(address: SocketAddr, name: &str, ca: Option<String>) -> Result<Self, String> {
+        let name = ServerName::try_from(name.to_owned())
+            .map_err(|_| format!("`{}` is not a name of a certificate", foreign::brief(name, 80)))?;
+        Ok(Self { address, name, ca, idle: Mutex::default() })
+    }
+
+    /// Asks one question, each on a connection of its own at that time. A connection that the server has closed meanwhile is
+    /// replaced once.
+    pub(super) async fn ask(&self, question: &Message, until: Instant) -> Result<Message, NoAnswer> {
+        let answer = tokio::time::timeout_at(until, self.exchange(question, until)).await;
+        answer.unwrap_or_else(|_| Err(NoAnswer::Silence("no answer over TLS".to_owned())))
+    }
+
+    async fn exchange(&self, question: &Message, until: Instant) -> Result<Message, NoAnswer> {
+        if let Some((since, mut stream)) = self.take() {
+            // A connection that was lost without a word must leave time for another one.
+            let half = Instant::now() + until.saturating_duration_since(Instant::now()) / 2;
+            if let Ok(Ok(answer)) = tokio::time::timeout_at(half, framed(&mut stream, question)).await {
+                self.keep(since, stream);
+                return Ok(answer);
+            }
+        }
+        let since = Instant::now();
+        let mut stream = self.connect().await?;
+        match framed(&mut stream, question).await {
+            Ok(answer) => {
+                self.keep(since, stream);
+                Ok(answer)
+            }
+            Err(err) if err.kind() == ErrorKind::InvalidData => Err(NoAnswer::Nonsense(format!("over TLS: {err}"))),
+            Err(err) => Err(NoAnswer::Silence(format!("over TLS: {}", why(&err)))),
+        }
+    }
+
+    async fn connect(&self) -> Result<Stream, NoAnswer> {
+        let wanted = HttpTls { ca: self.ca.clone(), client: None, alpn: vec![b"dot".to_vec()] };
+        let config = http(&wanted).await.map_err(NoAnswer::Silence)?;
+        let silence = |err: &Error| NoAnswer::Silence(format!("over TLS: {}", why(err)));
+        let stream = TcpStream::connect(self.address).await.map_err(|err| silence(&err))?;
+        TlsConnector::from(config).connect(self.name.clone(), stream).await.map_err(|err| {
+            match err.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                Some(fault @ rustls::Error::InvalidCertificate(_)) => {
+                    NoAnswer::Untrusted(foreign::brief(&fault.to_string(), 160))
+                }
+                Some(fault) => NoAnswer::Nonsense(format!("no TLS: {}", foreign::brief(&fault.to_string(), 120))),
+                None => silence(&err),
+            }
+        })
+    }
+
+    /// A connection that nobody uses and that is not too old.
+    fn take(&self) -> Option<(Instant, Stream)> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|(since, _)| since.elapsed() < USED_FOR);
+        idle.pop()
+    }
+
+    fn keep(&self, since: Instant, stream: Stream) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < KEPT {
+            idle.push((since, stream));
+        }
+    }
+}
