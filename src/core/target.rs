@@ -154,7 +154,9 @@ fn dsn_pairs(dsn: &str) -> Vec<(String, String)> {
 /// A PostgreSQL database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Postgres {
-    /// Connection string without the password: `host=db.example port=5432 user=admin dbname=shop`.
+    /// Connection string without the password, as pairs (`host=db.example port=5432 user=admin dbname=shop`) or as a URL
+    /// (`postgresql://admin@db.example:5432/shop`). What libpq takes from `sslrootcert`, `sslmode=verify-full`, a password
+    /// file or a service file stands in `ca`, `tls` and `password` here; those files are not read.
     pub dsn: String,
     /// The password, normally `{{ secrets.NAME }}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

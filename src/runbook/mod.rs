@@ -8,6 +8,7 @@
 mod baselines;
 mod build;
 mod conceal;
+mod connection_string;
 pub mod diagnostic;
 mod facts;
 mod lint;

@@ -16,6 +16,7 @@ use crate::core::value::Shape;
 use crate::record_data;
 use crate::record_data::resolver_address::ResolverAddress;
 
+use super::connection_string::{self, Wrong};
 use super::diagnostic::{Diagnostic, Mark};
 use super::facts::is_address;
 use super::model::Runbook;
@@ -110,14 +111,16 @@ fn target(target: &Target, node: &Node, faults: &mut Vec<Diagnostic>) {
     if let Target::Dns(dns) = target {
         simulated_resolvers(dns, node, faults);
     }
+    if let Target::Postgres(postgres) = target {
+        let complaint = |wrong: Wrong| {
+            let fault = Diagnostic::new(wrong.message).at(node.path(&[wrong.key]).mark, wrong.label);
+            fault.help(wrong.help)
+        };
+        faults.extend(connection_string::wrong(postgres).map(complaint));
+    }
     let mut fault = |message: String, mark: Mark, label: &str| faults.push(Diagnostic::new(message).at(mark, label));
     match target {
-        Target::Postgres(postgres) => {
-            if postgres.dsn.parse::<tokio_postgres::Config>().is_err() {
-                let label = "expected something like `host=db.example port=5432 user=admin dbname=shop`";
-                fault("`dsn` is not a connection string".to_owned(), node.path(&["dsn"]).mark, label);
-            }
-        }
+        Target::Postgres(_) => {}
         Target::Dns(dns) => {
             let servers = dns.authoritative.iter().zip(node.path(&["authoritative"]).items());
             let resolvers = dns.resolvers.iter().map(|(name, address)| (address, node.path(&["resolvers", name])));
