@@ -39,11 +39,16 @@ impl Probe {
     /// measurement was meant to begin. `took` is how long the measurement lasted.
     ///
     /// A long measurement alone does not make a reading stale: after its end a reading is good for two rounds, in which
-    /// the next one can be begun and ended. A round is the interval, or as long as the measurement lasted, and at least
+    /// the next one can be begun and ended. A round is [`Probe::renewed_every`], or as long as the measurement lasted, and at least
     /// one second. A measurement that ended later than its limit (the machine was held up) is not good for longer
     /// because of that.
     pub fn stale_after(&self, took: Span) -> Span {
         self.rounds(2, took)
+    }
+
+    /// The time in which every part of a reading is measured anew.
+    pub fn renewed_every(&self) -> Span {
+        Span(self.every.0.saturating_mul(self.kind.rounds()))
     }
 
     /// Age from which a number is not shown at all: five such rounds after the end of the measurement.
@@ -53,7 +58,7 @@ impl Probe {
 
     fn rounds(&self, count: u64, took: Span) -> Span {
         let took = took.min(self.limit);
-        let round = self.every.max(took).max(Span::secs(1));
+        let round = self.renewed_every().max(took).max(Span::secs(1));
         Span(round.0.saturating_mul(count).saturating_add(took.0))
     }
 }

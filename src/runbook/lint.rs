@@ -186,7 +186,7 @@ fn short_holds(plan: &Plan, node: &Node, found: &mut Vec<Diagnostic>) {
         let text = condition.text()?;
         let span: Span = hold.text()?.parse().ok().filter(|span: &Span| !span.is_zero())?;
         let condition = plan.conditions.iter().find(|condition| condition.source() == text)?;
-        let probes = condition.probes().iter().filter_map(|id| Some((id, plan.probes.get(id)?.every)));
+        let probes = condition.probes().iter().filter_map(|id| Some((id, plan.probes.get(id)?.renewed_every())));
         let (probe, every) = probes.max_by_key(|(_, every)| *every).filter(|(_, every)| *every > span)?;
         let message =
             format!("`hold: {span}` is met by a single reading of `{probe}`, which is measured every {every}");

@@ -127,6 +127,11 @@ pub trait ProbeSpec {
         None
     }
 
+    /// In how many rounds of measuring each part of a reading has been measured anew: 1, unless parts take turns.
+    fn rounds(&self) -> u64 {
+        1
+    }
+
     /// Who was asked, for the sentence `no answer from … within 5s`: its targets, or else its addresses; a kind with
     /// neither answers this itself.
     fn asked(&self) -> String {

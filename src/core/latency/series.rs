@@ -11,6 +11,9 @@ use crate::core::value::Value;
 /// requests on this side take longer when all is well.
 const OVERDUE: u64 = 1_000_000;
 
+/// So many requests in a row without any answer are a silence, however slow single answers have been.
+const SILENCE: usize = 3;
+
 /// A request that was begun and has not been settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestNumber(u64);
@@ -26,6 +29,8 @@ pub struct RequestSeries {
     /// The longest a request may take, in microseconds.
     limit: u64,
     in_flight: BTreeMap<RequestNumber, u64>,
+    /// When the newest answer of any kind came.
+    answered: u64,
     next: u64,
     requests: u64,
     failed: u64,
@@ -55,6 +60,7 @@ impl RequestSeries {
             length: length.max(1),
             limit,
             in_flight: BTreeMap::new(),
+            answered: 0,
             next: 0,
             requests: 0,
             failed: 0,
@@ -108,6 +114,9 @@ impl RequestSeries {
         self.failed += u64::from(sample.outcome != RequestOutcome::Success);
         if let Some((over, slow)) = &mut self.slow {
             *slow += u64::from(sample.is_slow(*over));
+        }
+        if !matches!(sample.outcome, RequestOutcome::Failure(kind, _) if kind.is_given_up()) {
+            self.answered = self.answered.max(sample.intended.saturating_add(sample.took));
         }
         self.note_address(&sample);
         while self.window.len() >= self.length {
@@ -202,6 +211,14 @@ impl RequestSeries {
         // One answer that took very long does not make that normal, in a window of a hundred and more.
         let slowest = at_quantile(successes, 0.99);
         let overdue_after = slowest.map_or(OVERDUE, |slowest| slowest.saturating_mul(2).max(OVERDUE)).min(self.limit);
+        // A slow answer among others does not make a silence normal: then everything that is slower than usual is overdue.
+        let overdue_after = match self.silent_for(now) {
+            Some(silent) => {
+                let usual = at_quantile(successes, 0.5).map_or(OVERDUE, |median| median.saturating_mul(2).max(OVERDUE));
+                if silent >= usual { usual.min(overdue_after) } else { overdue_after }
+            }
+            None => overdue_after,
+        };
         let overdue = waited.iter().filter(|waited| **waited >= overdue_after).count();
         let failed = self.window.len() - successes.len();
         let not_measured = self.newest_not_measured.as_ref().filter(|_| overdue == 0).map(|(_, why)| why);
@@ -241,6 +258,14 @@ impl RequestSeries {
             ("phases", settled.phases()),
             ("total", self.total(overdue == 0 && not_measured.is_none())),
         ])
+    }
+
+    /// How long the oldest of several requests has waited that were sent after the newest answer came; `None` when they are too
+    /// few to tell.
+    fn silent_for(&self, now: u64) -> Option<u64> {
+        let unheard = || self.in_flight.values().filter(|intended| **intended >= self.answered);
+        let oldest = unheard().min().filter(|_| unheard().count() >= SILENCE)?;
+        Some(now.saturating_sub(*oldest))
     }
 
     /// Counts since measuring began, of which conditions take the growth since a step began. While a request is overdue, or the
@@ -521,6 +546,44 @@ mod tests {
         assert!(
             figures.at("failure").and_then(Value::text).is_some_and(|what| what.contains("no answer from shop yet"))
         );
+    }
+
+    #[test]
+    fn slow_answers_among_few_do_not_hide_a_silence() {
+        // One of twenty, and fourteen of thirty-four after a stall.
+        for slow in [1, 14_u64] {
+            let samples = (0..20).map(|at| success(at * 1_000 * MS, 20 * MS)).chain((0..slow).map(|nth| {
+                let took = (12 - nth.min(11)) * 1_000 * MS;
+                success(20_000 * MS - took, took)
+            }));
+            let mut series = RequestSeries::new("shop", 120, 30_000 * MS);
+            for sample in samples {
+                let number = series.begin(sample.intended);
+                series.settle(number, sample);
+            }
+            for second in 20..24 {
+                series.begin(second * 1_000 * MS);
+            }
+            let figures = series.figures(23_100 * MS);
+            assert!(number(&figures, "errors").is_some_and(|errors| errors > 0.0), "{slow}: {figures:?}");
+            assert_eq!(figures.at("total.failed"), Some(&Value::Null));
+            assert_eq!(figures.at("status"), Some(&Value::Null));
+        }
+    }
+
+    #[test]
+    fn a_slow_side_that_goes_on_answering_is_not_silent() {
+        let mut series = RequestSeries::new("shop", 120, 30_000 * MS);
+        let mut waiting = VecDeque::new();
+        for second in 0..60 {
+            waiting.push_back((second, series.begin(second * 1_000 * MS)));
+            if waiting.len() > 5 {
+                let (sent, number) = waiting.pop_front().unwrap();
+                series.settle(number, success(sent * 1_000 * MS, 5_000 * MS));
+                let figures = series.figures((second * 1_000 + 900) * MS);
+                assert_eq!(self::number(&figures, "errors"), Some(0.0), "{figures:?}");
+            }
+        }
     }
 
     #[test]

@@ -217,6 +217,14 @@ const WORST: &str = "how the worst side compares with the baseline: `PASS`, `FAI
 const BESIDE_SIDES: [&str; 1] = ["verdict"];
 
 impl ProbeSpec for HttpProbe {
+    fn rounds(&self) -> u64 {
+        let weights = || self.requests.values().map(|request| u64::from(request.weight.max(1)));
+        match weights().min() {
+            Some(rarest) if self.is_profile() => weights().sum::<u64>().div_ceil(rarest),
+            _ => 1,
+        }
+    }
+
     fn targets(&self) -> Vec<TargetUse<'_>> {
         fn used<'p>((name, side): (&'p String, &'p HttpSide)) -> TargetUse<'p> {
             let path = match side {

@@ -23,13 +23,14 @@ use crate::core::latency::{
     RequestFailure, RequestNumber, RequestOutcome, RequestPhases, RequestSample, RequestSeries,
 };
 use crate::core::probe::Probe;
+use crate::core::time::Span;
 use crate::core::value::Value;
 use crate::latency::{BaselineWatch, judged_reading};
 use crate::system::descriptors;
 use crate::world::live::kind::Watch;
 use crate::world::live::net::http::{Connection, HttpRequest, Trace, exchange, look_up};
 use crate::world::live::schedule::Timetable;
-use crate::world::live::{MeasuredRequest, Shared};
+use crate::world::live::{AsOf, MeasuredRequest, Shared};
 
 /// Requests that start this late are late because of the timer's resolution; later than that, the wait is
 /// part of the measurement.
@@ -89,6 +90,8 @@ struct Watcher {
     /// What is asked, and how the answers must be.
     kinds: Vec<Arc<AskedKind>>,
     turns: RequestTurns,
+    /// When each kind was asked last.
+    asked: Vec<Option<Instant>>,
     /// Whether the figures of requests stand under their names.
     profile: bool,
     /// What the times of samples count from.
@@ -138,6 +141,7 @@ impl Watcher {
             shared,
             id,
             probe,
+            asked: vec![None; kinds.len()],
             kinds,
             turns,
             profile: http.is_profile(),
@@ -169,6 +173,9 @@ impl Watcher {
             turn_back = !turn_back;
             // All sides are asked the same in a round, so that they can be compared.
             let kind = self.turns.take_turn();
+            if let Some(asked) = self.asked.get_mut(kind) {
+                *asked = Some(tick);
+            }
             for (place, side) in (0_u32..).zip(&order) {
                 self.send(*side, kind, tick + gap * place);
             }
@@ -220,7 +227,11 @@ impl Watcher {
             let figures = self.sides.iter().map(|side| (side.name.clone(), self.figures(side, now)));
             let wall = self.shared.options.clock.now();
             let value = judged_reading(figures, self.profile, self.baseline.as_ref(), wall);
-            self.shared.reading(&self.id, &self.probe, tick, now, Ok(value));
+            // What was asked longest ago says how old the reading is.
+            let oldest = self.asked.iter().flatten().min().filter(|oldest| **oldest < tick);
+            let as_of = oldest.map(|oldest| AsOf::Age(Span::of(now.saturating_duration_since(*oldest))));
+            let times = (tick, now);
+            self.shared.reading_as_of(&self.id, &self.probe, times, as_of.as_slice(), Ok(value));
             if now >= due || !self.waits_since(began) {
                 return;
             }
