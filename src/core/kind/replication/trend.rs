@@ -27,14 +27,24 @@ impl ShrinkingTrend {
     }
 
     /// Seconds until nothing is left at the rate of the last minute; `None` when it does not shrink, or was not watched
-    /// for long enough to tell.
+    /// for long enough to tell. The rate is that of the largest values, since a quantity that is replenished again and
+    /// again goes down and up without coming to an end.
     pub fn ends_in(&self) -> Option<f64> {
-        let ((since, before), (at, now)) = (self.seen.front()?, self.seen.back()?);
-        let passed = Span(at.0.saturating_sub(since.0));
-        if passed < SHORTEST || *now >= *before {
+        let ((first, _), (last, now)) = (self.seen.front()?, self.seen.back()?);
+        let passed = last.0.saturating_sub(first.0);
+        if Span(passed) < SHORTEST {
             return None;
         }
-        let rate = (before - now) / passed.as_secs_f64();
+        let middle = Span(first.0 + passed / 2);
+        let largest = |newer: bool| {
+            let half = self.seen.iter().filter(|(at, _)| (*at >= middle) == newer);
+            half.copied().reduce(|largest, value| if value.1 > largest.1 { value } else { largest })
+        };
+        let ((since, before), (at, after)) = (largest(false)?, largest(true)?);
+        if after >= before {
+            return None;
+        }
+        let rate = (before - after) / Span(at.0.saturating_sub(since.0)).as_secs_f64();
         Some((now / rate).max(0.0))
     }
 }
@@ -58,5 +68,14 @@ mod tests {
         assert_eq!(after(72, None), None, "not known");
         assert_eq!(after(73, Some(100.0)), None, "and from there it begins anew");
         assert_eq!(after(83, Some(0.0)), Some(0.0));
+    }
+
+    #[test]
+    fn what_is_replenished_again_and_again_does_not_come_to_an_end() {
+        let mut trend = ShrinkingTrend::default();
+        for second in 0..200_u32 {
+            trend.see(Span::secs(second.into()), Some(1_000.0 - f64::from(second % 10)));
+            assert_eq!(trend.ends_in().filter(|_| second >= 20), None, "{second}");
+        }
     }
 }
