@@ -1,8 +1,9 @@
-//! DNS probes and updates against Knot DNS, Unbound and dnsdist, and against servers that answer badly.
+//! DNS probes and updates against Knot DNS, Unbound, BIND and dnsdist, and against servers that answer badly.
 
 mod aaaa;
 mod age;
 mod balanced;
+mod bind;
 mod delegation;
 mod dot;
 mod fake;

@@ -63,7 +63,7 @@ impl DnsQuestion {
     }
 
     /// The message, with an id of its own each time.
-    fn message(&self, edns: bool) -> Message {
+    pub(in crate::world::live) fn message(&self, edns: bool) -> Message {
         let mut options = DnsRequestOptions::default();
         options.recursion_desired = self.recursive;
         options.use_edns = edns; // extended errors come only to those who speak EDNS
@@ -214,7 +214,7 @@ async fn datagram(server: SocketAddr, question: Message) -> std::io::Result<Mess
 }
 
 /// The answer in `bytes`; `None` when they answer another question.
-fn understood(bytes: &[u8], question: &Message) -> std::io::Result<Option<Message>> {
+pub(in crate::world::live) fn understood(bytes: &[u8], question: &Message) -> std::io::Result<Option<Message>> {
     if bytes.first_chunk() != Some(&question.metadata.id.to_be_bytes()) {
         return Ok(None);
     }

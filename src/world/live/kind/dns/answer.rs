@@ -167,3 +167,6 @@ pub(super) enum AskedAs {
     /// It asks others and remembers.
     Resolver,
 }
+
+#[cfg(test)]
+mod tests;
