@@ -9,6 +9,9 @@ const WINDOW: Span = Span::secs(60);
 /// Shortest time over which a rate means something.
 const SHORTEST: Span = Span::secs(5);
 
+/// Share of the quantity that is back at once after it was replenished; less is its usual up and down.
+const REPLENISHED: f64 = 0.1;
+
 /// The recent values of a quantity that shrinks: room on a disk, rows that are still to be copied.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ShrinkingTrend {
@@ -22,6 +25,12 @@ impl ShrinkingTrend {
         let Some(left) = left else { return self.seen.clear() };
         while self.seen.front().is_some_and(|(since, _)| at.0.saturating_sub(since.0) > WINDOW.0) {
             self.seen.pop_front();
+        }
+        // Most of it is back at once: what was before says nothing about what comes.
+        let least = self.seen.iter().map(|(_, left)| *left).fold(left, f64::min);
+        let rise = self.seen.back().map_or(0.0, |(_, before)| left - before);
+        if rise > left * REPLENISHED && rise * 2.0 > left - least {
+            self.seen.clear();
         }
         self.seen.push_back((at, left));
     }
@@ -76,6 +85,14 @@ mod tests {
         for second in 0..200_u32 {
             trend.see(Span::secs(second.into()), Some(1_000.0 - f64::from(second % 10)));
             assert_eq!(trend.ends_in().filter(|_| second >= 20), None, "{second}");
+        }
+        for second in 200..240_u32 {
+            trend.see(Span::secs(second.into()), Some(1_000.0 - 20.0 * f64::from(second - 199)));
+        }
+        assert!(trend.ends_in().is_some());
+        for second in 240..260_u32 {
+            trend.see(Span::secs(second.into()), Some(980.0));
+            assert_eq!(trend.ends_in(), None, "it is back, though a little less than before");
         }
     }
 }
