@@ -151,6 +151,13 @@ pub fn unkept(samples: u64) -> String {
     format!("{} not kept", count(usize::try_from(samples).unwrap_or(usize::MAX), "reading"))
 }
 
+/// What is typed to say what became of a step in doubt.
+pub const FINDINGS: [(&str, Finding); 3] =
+    [("happened", Finding::Happened), ("not", Finding::DidNotHappen), ("half", Finding::HalfHappened)];
+
+/// What is typed to end a run: completed, rolled back, or abandoned.
+pub const ENDINGS: [&str; 3] = ["complete", "rolled-back", "abandoned"];
+
 /// The word for a finding.
 pub fn finding(finding: Finding) -> &'static str {
     match finding {

@@ -236,7 +236,7 @@ pub const KEYS: &[KeyDef] = &[
         "override",
         "start a step over a shut gate; needs a reason, and the record says so",
     ),
-    def(&[KeyPress::Char('s')], KeyAction::Skip, "skip", "skip", "leave a step out; needs a reason"),
+    def(&[KeyPress::Char('s')], KeyAction::Skip, "skip", "skip", "leave a step out; takes its id and a reason"),
     def(&[KeyPress::Char(' ')], KeyAction::Tick, "tick", "tick", "tick the next item of a running checklist"),
     def(
         &[KeyPress::Char('x')],

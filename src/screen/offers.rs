@@ -283,7 +283,7 @@ pub(super) fn footer(context: &ViewContext, offers: &[Offer]) -> Vec<KeyHint> {
     if let Some(prompt) = &context.ui.prompt {
         let cancel = KeyHint::of(KeyAction::Escape, "cancel");
         return match prompt.ask {
-            Ask::Doubt { .. } | Ask::End | Ask::Leave => vec![cancel],
+            Ask::Leave => vec![cancel],
             _ => vec![scroll, KeyHint::of(KeyAction::Confirm, "send"), cancel],
         };
     }

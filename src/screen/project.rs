@@ -12,6 +12,7 @@ use crate::core::evidence::shut_sentence;
 use crate::core::fact::Mode;
 use crate::core::plan::Step;
 use crate::core::poll::gates;
+use crate::core::server::Stranger;
 use crate::core::status::{STOP_WORD, StepState, step_state, stop_word, undo_word, word};
 use crate::text::clean;
 use crate::words;
@@ -169,28 +170,33 @@ fn question(context: &ViewContext, prompt: &Prompt) -> Text {
         Ask::OverrideReason(step) => {
             Text::new(Role::NoGo, "OVERRIDE ").and(Role::Plain, format!("the shut gates of {}; why", title(step)))
         }
-        Ask::SkipReason(step) => Text::plain(format!("skip {}; why", title(step))),
+        Ask::Word { word, then } => match &**then {
+            Ask::ByHand { step, .. } => {
+                Text::new(Role::NoGo, "TAKEN BACK BY HAND ").and(Role::Plain, format!("{}: type ", title(step)))
+            }
+            Ask::AcceptServers(strangers) => {
+                Text::new(Role::NoGo, "ACCEPT ").and(Role::Plain, format!("{}: type ", differences(strangers)))
+            }
+            other => {
+                let named = other.step().map(title).unwrap_or_default();
+                Text::new(Role::NoGo, "SKIP ").and(Role::Plain, format!("{named}: type "))
+            }
+        }
+        .and(Role::Key, word.clone()),
+        Ask::SkipReason(step) => Text::new(Role::NoGo, "SKIP ").and(Role::Plain, format!("{}; why", title(step))),
         Ask::Doubt { step, .. } => {
-            let text = Text::plain(format!("{}: what became of it?  ", title(step)));
-            return choices(text, &[("h", "it happened"), ("n", "it did not"), ("p", "in part"), ("esc", "later")]);
+            let text = Text::plain(format!("{}: what became of it? type ", title(step)));
+            one_of(text, &words::FINDINGS.map(|(word, _)| word))
         }
         Ask::DoubtReason { step, finding, .. } => {
             Text::plain(format!("{}: {}; how do you know", title(step), words::finding(*finding)))
         }
         Ask::AcceptServers(strangers) => {
-            let told: Vec<String> =
-                strangers.iter().map(|it| format!("{}: {}", clean(it.target.as_str()), clean(&it.differs))).collect();
-            Text::new(Role::NoGo, "ACCEPT ").and(Role::Plain, format!("{}; why is it right", told.join("; ")))
+            Text::new(Role::NoGo, "ACCEPT ").and(Role::Plain, format!("{}; why is it right", differences(strangers)))
         }
         Ask::Note => Text::plain("note"),
         Ask::Status => Text::plain("what stakeholders were told"),
-        Ask::End => {
-            let text = Text::plain("end the run as  ");
-            return choices(
-                text,
-                &[("c", "complete"), ("r", "rolled back"), ("a", "abandoned (reason)"), ("esc", "not yet")],
-            );
-        }
+        Ask::End => one_of(Text::plain("end the run: type "), &words::ENDINGS),
         Ask::Place => Text::plain("go to T+1:02:03, 02:14:07, a fact's number or a step"),
         Ask::AbandonReason => Text::plain("abandon the run; why"),
         Ask::Leave => {
@@ -215,6 +221,24 @@ fn on_go(context: &ViewContext, id: &crate::core::ids::StepId) -> String {
         all if open == all => format!(" on GO ×{all}"),
         all => format!(" on {open} of {all} GO"),
     }
+}
+
+/// How servers differ from those of the run.
+fn differences(strangers: &[Stranger]) -> String {
+    let told = strangers.iter().map(|it| format!("{}: {}", clean(it.target.as_str()), clean(&it.differs)));
+    told.collect::<Vec<_>>().join("; ")
+}
+
+/// `text` and the words of which one is to be typed.
+fn one_of(text: Text, words: &[&str]) -> Text {
+    words.iter().enumerate().fold(text, |text, (at, word)| {
+        let between = match at {
+            0 => "",
+            _ if at + 1 == words.len() => " or ",
+            _ => ", ",
+        };
+        text.and(Role::Plain, between).and(Role::Key, (*word).to_owned())
+    })
 }
 
 fn choices(text: Text, choices: &[(&str, &str)]) -> Text {

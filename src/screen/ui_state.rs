@@ -163,9 +163,17 @@ pub enum Ask {
     },
     /// The reason for overriding.
     OverrideReason(StepId),
+    /// A word that opens a question which is answered with a free text: without it, any sentence typed into the wrong
+    /// window would be an answer.
+    Word {
+        /// What must be typed.
+        word: String,
+        /// What is asked then.
+        then: Box<Ask>,
+    },
     /// The reason for skipping.
     SkipReason(StepId),
-    /// What became of a step in doubt: one key.
+    /// What became of a step in doubt: one of three words.
     Doubt {
         /// Which.
         step: StepId,
@@ -187,7 +195,7 @@ pub enum Ask {
     Note,
     /// A status update.
     Status,
-    /// How the run ends: one key.
+    /// How the run ends: one of three words.
     End,
     /// Why it is abandoned.
     AbandonReason,
@@ -209,6 +217,7 @@ impl Ask {
             | Ask::SkipReason(step)
             | Ask::Doubt { step, .. }
             | Ask::DoubtReason { step, .. } => Some(step),
+            Ask::Word { then, .. } => then.step(),
             Ask::AcceptServers(_)
             | Ask::Note
             | Ask::Status

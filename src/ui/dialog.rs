@@ -2,9 +2,9 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::input::{Request, name, not_asked, scroll, send, steps_of};
+use super::input::{Request, name, not_asked, scroll, steps_of};
 use super::keys::meaning;
-use crate::core::fact::{Ending, Finding};
+use crate::core::fact::Ending;
 use crate::core::ids::{StepId, Who};
 use crate::core::input::{Command, Confirmation, Picture};
 use crate::core::plan::Confirm;
@@ -13,7 +13,8 @@ use crate::core::status::word;
 use crate::core::time::Span;
 use crate::pace::TimeControl;
 use crate::screen::keys::KeyAction;
-use crate::screen::{Ask, Overlay, Prompt, UiState, ViewContext, full_confirmation, here, refusal_of, told};
+use crate::screen::{Ask, Overlay, Prompt, Quiet, UiState, ViewContext, full_confirmation, here, refusal_of, told};
+use crate::words;
 
 /// Longest answer that can be typed, in characters.
 const LONGEST: usize = 400;
@@ -21,7 +22,11 @@ const LONGEST: usize = 400;
 /// Deals with pasted text: it may fill a reason, but it never confirms.
 pub fn paste(ui: &mut UiState, text: &str) {
     match ui.prompt.as_mut() {
-        Some(Prompt { ask: Ask::Start { .. } | Ask::Undo { .. } | Ask::Stop { .. }, .. }) => {
+        Some(Prompt {
+            ask:
+                Ask::Start { .. } | Ask::Undo { .. } | Ask::Stop { .. } | Ask::Word { .. } | Ask::Doubt { .. } | Ask::End,
+            ..
+        }) => {
             ui.notice = Some("pasted text cannot confirm: type the word".to_owned());
         }
         Some(prompt) if takes_text(&prompt.ask) => {
@@ -53,7 +58,7 @@ pub(super) fn ask(ui: &mut UiState, ask: Ask) {
 }
 
 fn takes_text(ask: &Ask) -> bool {
-    !matches!(ask, Ask::Doubt { .. } | Ask::End | Ask::Leave)
+    !matches!(ask, Ask::Leave)
 }
 
 /// Deals with a key while a question is open.
@@ -84,7 +89,7 @@ pub(super) fn answer(context: &ViewContext, ui: &mut UiState, key: KeyEvent) -> 
             }
             None
         }
-        KeyCode::Char(ch) if !control => chosen(context, ui, ch),
+        KeyCode::Char(ch) if !control => chosen(ui, ch),
         KeyCode::Enter if takes_text(&prompt.ask) => sent(context, ui),
         // What is confirmed can be scrolled to its end before it is confirmed.
         KeyCode::Up | KeyCode::Down | KeyCode::PageUp | KeyCode::PageDown => {
@@ -102,37 +107,15 @@ pub(super) fn answer(context: &ViewContext, ui: &mut UiState, key: KeyEvent) -> 
     }
 }
 
-/// One-key answers.
-fn chosen(context: &ViewContext, ui: &mut UiState, ch: char) -> Option<Request> {
-    let prompt = ui.prompt.clone()?;
-    let next = match (&prompt.ask, ch) {
-        (Ask::Leave, 'y') => {
-            ui.prompt = None;
-            return Some(Request::Leave);
-        }
-        (Ask::Doubt { step, seen }, 'h' | 'n' | 'p') => {
-            let finding = match ch {
-                'h' => Finding::Happened,
-                'n' => Finding::DidNotHappen,
-                _ => Finding::HalfHappened,
-            };
-            Ask::DoubtReason { step: step.clone(), finding, seen: seen.clone() }
-        }
-        (Ask::End, 'c') => {
-            ui.prompt = None;
-            return send(context, ui, Command::End { how: Ending::Completed });
-        }
-        (Ask::End, 'r') => {
-            ui.prompt = None;
-            return send(context, ui, Command::End { how: Ending::RolledBack });
-        }
-        (Ask::End, 'a') => Ask::AbandonReason,
-        _ => {
-            ui.notice = Some(format!("\"{ch}\" is not one of the answers; {} cancels", KeyAction::Escape.key()));
-            return None;
-        }
-    };
-    ask(ui, next);
+/// The one question that is answered with a key. Any other key closes it, and what follows in the same breath does nothing:
+/// somebody may be typing a sentence into the wrong window.
+fn chosen(ui: &mut UiState, ch: char) -> Option<Request> {
+    ui.prompt = None;
+    if ch == 'y' {
+        return Some(Request::Leave);
+    }
+    ui.notice = Some(format!("\"{ch}\" is not the answer, so gonogo stays"));
+    ui.quiet = Some(Quiet { since: ui.open_for, typed: true });
     None
 }
 
@@ -155,6 +138,15 @@ fn sent(context: &ViewContext, ui: &mut UiState) -> Option<Request> {
             }
             Some(refusal) => return turned_down(context, ui, prompt, &refusal),
         },
+        Answer::Ask(next) => {
+            ask(ui, next);
+            return None;
+        }
+        Answer::Wrong(why) => {
+            ui.notice = Some(why);
+            ui.prompt = Some(Prompt { typed: String::new(), ..prompt });
+            return None;
+        }
         Answer::TimeControl(control) => return Some(Request::TimeControl(control)),
         Answer::Nothing => return None,
     };
@@ -209,6 +201,10 @@ enum Answer {
     Send(Command),
     /// If this would be accepted, ask the next question.
     AskOn(Command, Ask),
+    /// It opens this question.
+    Ask(Ask),
+    /// It is none of the answers, as this says.
+    Wrong(String),
     /// Nothing of the run, but of the time that is shown.
     TimeControl(TimeControl),
     /// The question is not answered by typing.
@@ -257,6 +253,13 @@ fn answer_to(context: &ViewContext, prompt: &Prompt) -> Answer {
             let next = Ask::Start { step: id.clone(), seen, reason: Some(typed()), word: None };
             return Answer::AskOn(with_reason(confirmation, &Some(typed())), next);
         }
+        Ask::Word { word, then } => {
+            return if is_word(&typed(), word) {
+                Answer::Ask((**then).clone())
+            } else {
+                wrong(&typed(), &[word.as_str()])
+            };
+        }
         Ask::SkipReason(step) => Command::Skip { step: step.clone(), reason: typed() },
         Ask::Stop { step, seen } => Command::Stop(confirmation(step, typed(), None, seen)),
         Ask::DoubtReason { step, finding, seen } => {
@@ -267,6 +270,38 @@ fn answer_to(context: &ViewContext, prompt: &Prompt) -> Answer {
         Ask::Note => Command::Note { text: typed() },
         Ask::Status => Command::StatusUpdate { text: typed() },
         Ask::AbandonReason => Command::End { how: Ending::Abandoned { reason: typed() } },
-        Ask::Doubt { .. } | Ask::End | Ask::Leave => return Answer::Nothing,
+        Ask::Doubt { step, seen } => {
+            let found = words::FINDINGS.iter().find(|(word, _)| is_word(&typed(), word));
+            return match found {
+                Some((_, finding)) => {
+                    Answer::Ask(Ask::DoubtReason { step: step.clone(), finding: *finding, seen: seen.clone() })
+                }
+                None => wrong(&typed(), &words::FINDINGS.map(|(word, _)| word)),
+            };
+        }
+        Ask::End => {
+            let [complete, rolled_back, abandoned] = words::ENDINGS;
+            match typed() {
+                word if is_word(&word, complete) => Command::End { how: Ending::Completed },
+                word if is_word(&word, rolled_back) => Command::End { how: Ending::RolledBack },
+                word if is_word(&word, abandoned) => return Answer::Ask(Ask::AbandonReason),
+                word => return wrong(&word, &words::ENDINGS),
+            }
+        }
+        Ask::Leave => return Answer::Nothing,
     })
+}
+
+/// Whether exactly this word was typed, in capitals or not.
+fn is_word(typed: &str, word: &str) -> bool {
+    typed.trim().eq_ignore_ascii_case(word)
+}
+
+fn wrong(typed: &str, words: &[&str]) -> Answer {
+    let typed = crate::text::fit(&crate::text::clean(typed.trim()), 40);
+    Answer::Wrong(format!(
+        "nothing was done: type {}, not \"{typed}\"; {} cancels",
+        words.join(" or "),
+        KeyAction::Escape.key()
+    ))
 }

@@ -274,7 +274,7 @@ fn act(context: &ViewContext, ui: &mut UiState, does: KeyAction) -> Option<Reque
         KeyAction::AcceptServers => {
             let (command, seen) = accepting(context);
             match refusal_of(context, command.clone()) {
-                None => ask(ui, Ask::AcceptServers(seen)),
+                None => ask(ui, Ask::Word { word: "accept".to_owned(), then: Box::new(Ask::AcceptServers(seen)) }),
                 Some(refusal) => not_asked(context, ui, Some(command), &refusal),
             }
         }
@@ -316,11 +316,11 @@ fn act_on_step(context: &ViewContext, ui: &mut UiState, does: KeyAction, step: &
     match does {
         KeyAction::Confirm => start(context, ui, step, None),
         KeyAction::Override => open(context, ui, does, step, Ask::OverrideReason(id)),
-        KeyAction::Skip => open(context, ui, does, step, Ask::SkipReason(id)),
+        KeyAction::Skip => open(context, ui, does, step, by_id(step, Ask::SkipReason(id))),
         KeyAction::Stop => open(context, ui, does, step, Ask::Stop { step: id, seen: seen() }),
         KeyAction::Doubt => open(context, ui, does, step, Ask::Doubt { step: id, seen: seen() }),
         KeyAction::Undo => undo(context, ui, step),
-        KeyAction::ByHand => open(context, ui, does, step, Ask::ByHand { step: id, seen: seen() }),
+        KeyAction::ByHand => open(context, ui, does, step, by_id(step, Ask::ByHand { step: id, seen: seen() })),
         KeyAction::Tick => {
             return send(context, ui, Command::Acknowledge { item: next_item(context, &id), step: id });
         }
@@ -328,6 +328,11 @@ fn act_on_step(context: &ViewContext, ui: &mut UiState, does: KeyAction, step: &
         _ => ui.notice = Some("that key does nothing here; ? shows the keys that do".to_owned()),
     }
     None
+}
+
+/// Asks for the step's id before the question.
+fn by_id(step: &Step, then: Ask) -> Ask {
+    Ask::Word { word: step.id.to_string(), then: Box::new(then) }
 }
 
 /// Asks only when the answer would be enough; otherwise says at once why not.

@@ -313,6 +313,9 @@ fn prompts(plan: &Plan, run: &Run, board: &Board, step: &Step) -> Vec<Ask> {
         Ask::Undo { step: id(), seen: seen() },
         Ask::OverrideReason(id()),
         Ask::SkipReason(id()),
+        Ask::Word { word: id().to_string(), then: Box::new(Ask::SkipReason(id())) },
+        Ask::Word { word: id().to_string(), then: Box::new(Ask::ByHand { step: id(), seen: seen() }) },
+        Ask::Word { word: "accept".to_owned(), then: Box::new(Ask::AcceptServers(Vec::new())) },
         Ask::Stop { step: id(), seen: seen() },
         Ask::Doubt { step: id(), seen: seen() },
         Ask::DoubtReason { step: id(), finding: Finding::Happened, seen: seen() },
@@ -540,7 +543,7 @@ fn a_question_about_what_is_no_longer_so_goes_with_its_answer() {
     for (state, key, chosen, after, typed) in [
         (StepState::Running, 'x', "", StepState::Verifying, "stop\n"),
         (StepState::Running, 'x', "", StepState::Reverting, "switch\n"),
-        (StepState::InDoubt, 'd', "h", StepState::Ready, reason),
+        (StepState::InDoubt, 'd', "happened\n", StepState::Ready, reason),
     ] {
         let (mut stage, mut ui) = staged(&plan, state);
         stage.pressed(&mut ui, letter(key));
@@ -585,6 +588,65 @@ fn after_a_refusal_a_pause_or_a_key_that_is_not_for_typing_gives_the_keys_back()
     for _ in 0..3 {
         stage.pressed(&mut ui, ENTER);
         assert!(stage.says(&ui).starts_with("refused: "));
+    }
+}
+
+/// What people say to each other on such a night.
+const SENTENCES: [&str; 30] = [
+    "deploy is done, please look",
+    "done",
+    "dns is fine here",
+    "does anybody see errors",
+    "did the pause end",
+    "do not touch it",
+    "don't",
+    "dpkg -l postgresql",
+    "dhclient -r eth0",
+    "data is there, all of it, it happened at two",
+    "ssh db2 systemctl restart postgresql",
+    "skip that one for now please, it is not needed",
+    "sorry, wrong window, that was meant for the chat",
+    "select count(*) from orders where failed",
+    "so what do we do about the replica now",
+    "everything looks good to me, go on",
+    "echo complete and rolled back",
+    "ends here, abandoned, a, c, r",
+    "exit",
+    "yes, I am back on the call",
+    "hold on, somebody is at the door",
+    "happened again, the same as last time",
+    "has it come back by itself since then",
+    "how do I take this back by hand",
+    "unless you want to undo it",
+    "xargs -n1 stop",
+    "quit, or maybe yes",
+    "quay yard",
+    "ls -la /var/lib/postgresql",
+    "accept it, the server is right",
+];
+
+#[test]
+fn a_sentence_typed_into_the_wrong_window_decides_nothing() {
+    let plan = plan("proofs/branches.yaml");
+    for state in STATES {
+        for sentence in SENTENCES {
+            let (stage, mut ui) = staged(&plan, state);
+            // Twice: the second time into whatever the first has opened.
+            for request in stage.types(&mut ui, &format!("{sentence}\n{sentence}\n")) {
+                let harmless = matches!(
+                    request,
+                    Request::Redraw
+                        | Request::TimeControl(_)
+                        | Request::Command(
+                            Command::Note { .. }
+                                | Command::StatusUpdate { .. }
+                                | Command::Acknowledge { .. }
+                                | Command::VerifyAgain { .. }
+                        )
+                );
+                assert!(harmless, "{sentence:?} in {state:?}: {request:?}");
+            }
+        }
     }
 }
 

@@ -28,12 +28,12 @@ impl Effect {
         }
     }
 
-    /// The key that says so.
-    fn key(self) -> &'static str {
+    /// The word that says so.
+    fn word(self) -> &'static str {
         match self {
-            Effect::None => "n",
-            Effect::Half => "p",
-            Effect::Whole => "h",
+            Effect::None => "not",
+            Effect::Half => "half",
+            Effect::Whole => "happened",
         }
     }
 }
@@ -316,7 +316,7 @@ impl Crashes {
             };
             eprintln!("  {step} in doubt ({direction} {job}): {found:?}");
             *self.findings.entry(format!("{step} {direction} {found:?}")).or_default() += 1;
-            operator.resolve(found.key(), "looked at the servers themselves");
+            operator.resolve(found.word(), "looked at the servers themselves");
             return false;
         }
         let failed = newest(&log, &step, &["step_failed", "undo_failed", "doubt_resolved"]).expect("a failure");
@@ -353,7 +353,7 @@ impl Crashes {
         eprintln!("run finished after {} kills in all: {customers:?} {missing:?}", self.kills);
         assert_eq!(missing.missing_in_new, 0, "{missing:?}");
         self.worst_pause = self.worst_pause.max(customers.longest_pause_ms);
-        operator.end("c", "RUN COMPLETE");
+        operator.end("complete", "RUN COMPLETE");
         assert_eq!(operator.leave(), 0);
         place.assert_intact();
         let log = place.log();

@@ -187,7 +187,7 @@ fn the_playbook_is_driven_to_its_end_by_keyboard() {
 
     let made = |dir: &str| place.state().join("lab").join(dir).join("shop-before-decommission.dump");
     assert!(made("work").is_file() && !made("secrets").exists(), "what a run makes is kept apart from secrets");
-    let last = operator.end("c", "RUN COMPLETE");
+    let last = operator.end("complete", "RUN COMPLETE");
     eprintln!("{}", last.text());
     assert!(last.has("0 failed, ") && last.has(" worst"), "{}", last.text());
     assert_eq!(operator.leave(), 0);
@@ -255,7 +255,7 @@ fn the_switch_is_taken_back_without_loss() {
         assert_eq!(world.count(database, left), 0, "{left} of {database}");
     }
     assert_eq!(world.missing().missing_in_old, 0);
-    operator.end("r", "RUN ROLLED BACK");
+    operator.end("rolled-back", "RUN ROLLED BACK");
     assert_eq!(operator.leave(), 1);
     assert_eq!(place.lab_directories(), Vec::<String>::new());
     place.assert_intact();
@@ -271,7 +271,7 @@ fn the_way_back_takes_no_longer_than_was_said_from_earlier_steps_either() {
         assert_eq!(operator.drive(Goal::Step(from)), Stop::Reached, "{}", operator.last.text());
         let taken = std::iter::from_fn(|| operator.take_back_first()).count();
         assert!(taken > 1, "from step {from}: {taken}");
-        operator.end("r", "RUN ROLLED BACK");
+        operator.end("rolled-back", "RUN ROLLED BACK");
         assert_eq!(operator.leave(), 1);
         place.assert_back_as_forecast();
     }
@@ -291,7 +291,7 @@ fn after_the_switch_was_taken_back_it_is_made_again_where_only_one_address_exist
     let missing = world.missing();
     assert_eq!(missing.missing_in_new, 0, "{missing:?}");
     assert_eq!(world.customers().failed, 0);
-    operator.end("c", "RUN COMPLETE");
+    operator.end("complete", "RUN COMPLETE");
     assert_eq!(operator.leave(), 0);
     place.assert_intact();
 }
@@ -483,7 +483,7 @@ fn a_lost_terminal_leaves_the_command_running() {
     let mut operator = Operator::at(place.console(&["resume"]));
     assert_eq!(operator.drive(Goal::End), Stop::Reached);
     assert_eq!(operator.started, Vec::<usize>::new(), "nothing is asked again");
-    operator.end("c", "RUN COMPLETE");
+    operator.end("complete", "RUN COMPLETE");
     assert_eq!(operator.leave(), 0);
 }
 
@@ -504,7 +504,7 @@ fn a_killed_cockpit_leaves_the_command_running() {
     assert_eq!(adopted["fact"]["adoption"], "running");
     let started = log.iter().filter(|record| record["kind"] == "job_started").count();
     assert_eq!(started, 1);
-    operator.end("c", "RUN COMPLETE");
+    operator.end("complete", "RUN COMPLETE");
     assert_eq!(operator.leave(), 0);
     place.assert_intact();
 }

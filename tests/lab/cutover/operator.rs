@@ -21,7 +21,7 @@ pub enum Says {
     Question { word: String },
     /// A question that wants a reason.
     Reason,
-    /// A question that is answered with one key.
+    /// A question that is answered with one of a few words, or with a key.
     Choice,
     /// Every step is done or skipped.
     AllDone,
@@ -57,7 +57,7 @@ impl Says {
         if line.contains("how do you know ›") || line.contains("; why ›") {
             return Says::Reason;
         }
-        if line.contains("what became of it?") || line.starts_with("end the run as") || line.starts_with("leave?") {
+        if line.contains("what became of it?") || line.starts_with("end the run") || line.starts_with("leave?") {
             return Says::Choice;
         }
         if let Some((number, rest)) = line.split_once(" is ")
@@ -296,17 +296,18 @@ impl Operator {
         }
     }
 
-    /// Says what became of the step in doubt under the cursor: `h`, `n` or `p`, and why.
+    /// Says what became of the step in doubt under the cursor: `happened`, `not` or `half`, and why.
     pub fn resolve(&mut self, finding: &str, reason: &str) {
         self.choose("d", finding);
         self.give_reason(reason);
     }
 
-    /// Opens a one-key question with `key` and answers it.
+    /// Opens a question with `key` and answers it with a word.
     pub fn choose(&mut self, key: &str, answer: &str) {
         self.console.press(key);
         self.console.wait("a choice", REACTION, |view| (Says::of(view) == Says::Choice).then_some(()));
         self.console.press(answer);
+        self.console.press("\r");
         self.console.wait("the choice to be taken", REACTION, |view| (Says::of(view) != Says::Choice).then_some(()));
     }
 
@@ -435,7 +436,7 @@ impl Operator {
         question
     }
 
-    /// Ends the run with `answer` (`c`, `r`) and waits until the screen says so.
+    /// Ends the run with `answer` (`complete`, `rolled-back`) and waits until the screen says so.
     pub fn end(&mut self, answer: &str, alarm: &str) -> View {
         self.choose("e", answer);
         self.console.wait("the end of the run", REACTION, |view| match Says::of(view) {
