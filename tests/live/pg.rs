@@ -26,7 +26,11 @@ impl Drop for Cluster {
     }
 }
 
+/// A program of PostgreSQL: of the installation that `GONOGO_PG` names, or the newest of this machine.
 fn program(name: &str) -> PathBuf {
+    if let Some(installation) = std::env::var_os("GONOGO_PG") {
+        return Path::new(&installation).join("bin").join(name);
+    }
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> = versions.map(|version| version.path().join("bin").join(name)).collect();
     found.retain(|path| path.exists());

@@ -143,6 +143,8 @@ async fn a_first_copy_says_how_far_it_is_and_when_it_ends() {
 async fn a_slot_that_runs_out_of_room_says_when() {
     let (old, new) = pair(&["max_slot_wal_keep_size=1GB", "logical_decoding_work_mem=64kB"]).await;
     subscribe(&old, &new).await;
+    // Or a large transaction would be sent before its end, and never be put on the disk.
+    new.sql("alter subscription sub set (streaming = off)").await;
     let mut stage = watched(&old, &new, Some("sub"));
     let value = stage.value("lag", |value| text(value, "state") == Some("streaming")).await;
     assert!(number(&value, "safe_wal_bytes").is_some(), "{value}");

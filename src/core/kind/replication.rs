@@ -242,7 +242,7 @@ phases:
                 .null("nothing limits it, there is no slot, or the source is older than PostgreSQL 13"),
             Field::new("wal_full_in_s", Shape::Float, "time until `safe_wal_bytes` are used up, at the rate of the last minute")
                 .unit("seconds")
-                .null("it does not shrink, is not known, or was not watched for 5 s"),
+                .null("it does not shrink, lasts for more than a day, is not known, or was not watched for 5 s"),
             Field::new(
                 "spilled_bytes",
                 Shape::Int,

@@ -416,7 +416,7 @@ impl Link {
         let kept = self.backlog() + dice.between(2.0e6, 16.0e6);
         let room = LOST - kept;
         let fills = !self.flows() && self.rate > 0.0 && !absent && !self.lost();
-        let full_in = fills.then(|| room / self.rate);
+        let full_in = fills.then(|| room / self.rate).filter(|seconds| *seconds < 86_400.0);
         let copies = match self.state {
             State::Copying { since, until } if state == ReplicationState::Copying => {
                 let all = until.since(since).as_secs_f64().max(0.001);

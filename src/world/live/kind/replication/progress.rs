@@ -33,6 +33,9 @@ const SEQUENCES: &str = "select n.nspname || '.' || c.relname as name, q.seqincr
     from pg_sequence q join pg_class c on c.oid = q.seqrelid join pg_namespace n on n.oid = c.relnamespace \
     where c.relpersistence = 'p' and n.nspname !~ '^pg_'";
 
+/// Longest time for which it is foretold that a slot has no room left, in seconds: a rate that needs longer is noise.
+const FORESEEN: f64 = 86_400.0;
+
 /// How far the first copy is.
 #[derive(Clone, Copy, Default)]
 pub(super) struct CopyProgress {
@@ -60,7 +63,7 @@ impl Progress {
     pub(super) fn full_in(&mut self, room: Option<i64>) -> Option<f64> {
         let moment = self.moment();
         self.room.see(moment, room.map(|room| room as f64));
-        self.room.ends_in()
+        self.room.ends_in().filter(|seconds| *seconds < FORESEEN)
     }
 
     /// Looks how far the first copy is, while there is one.
