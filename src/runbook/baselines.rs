@@ -37,11 +37,12 @@ impl NamedFiles<'_> {
         let path = folder.join(file);
         let said = |error: std::io::Error| format!("{}: {error}", path.display());
         let mut text = String::new();
-        // Reading one byte more than allowed shows that it is too long.
-        let opened = File::open(&path).map_err(said)?;
-        if !opened.metadata().map_err(said)?.is_file() {
+        // Looked at first: opening a pipe waits for somebody to write.
+        if !std::fs::metadata(&path).map_err(said)?.is_file() {
             return Err(format!("{}: not a file", path.display()));
         }
+        // Reading one byte more than allowed shows that it is too long.
+        let opened = File::open(&path).map_err(said)?;
         opened.take(LARGEST_BASELINE + 1).read_to_string(&mut text).map_err(said)?;
         Ok(Some(text.into()))
     }

@@ -107,6 +107,12 @@ async fn the_age_that_a_cache_gives_counts_and_a_part_is_not_the_whole() {
         ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\nAge: 0\r\nAge: 3600\r\n\r\n{\"n\": 1}", "stale for 3"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\nAge: 0, 3600\r\n\r\n{\"n\": 1}", "stale for 3"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\nDate: Sun, 01 Nov 2026 08:00:00 GMT\r\n\r\n{\"n\": 1}", "stale for "),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\nDate: Sun Nov  1 08:00:00 2026\r\n\r\n{\"n\": 1}", "stale for "),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 8\r\nDate: Sunday, 01-Nov-26 08:00:00 GMT\r\n\r\n{\"n\": 1}",
+            "stale for ",
+        ),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\nDate: yesterday\r\n\r\n{\"n\": 1}", "so its age is unknown"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n\u{feff}{\"n\": 1}", "fresh"),
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 8\r\nContent-Encoding: gzip\r\n\r\n{\"n\": 1}",

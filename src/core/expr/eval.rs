@@ -241,16 +241,22 @@ impl<'s, 'v> Scope<'s, 'v> {
         let Some(baseline) = self.baselines.get(name) else {
             return Err(UnknownReason(format!("{name} is not counted yet")));
         };
-        if let Some(reset) = &baseline.reset {
-            return Err(UnknownReason(format!("{name} {reset}")));
-        }
         if let ExprKind::Field(record, _) = &of.kind
             && let Value::Map(fields) = &*self.value(record)?
-            && let Some(Value::Int(since)) = fields.get(COUNTED_SINCE)
-            && *since > baseline.at.0
+            && let Some(since) = fields.get(COUNTED_SINCE)
         {
-            let since = At(*since).utc();
-            return Err(UnknownReason(format!("{name} is counted only since {since}: what was before is not known")));
+            let Value::Int(since) = since else {
+                let why = "which is not the milliseconds since 1970 at which counting began";
+                return Err(UnknownReason(format!("{COUNTED_SINCE} beside {name} is {since}, {why}")));
+            };
+            if *since > baseline.at.0 {
+                let since = At(*since).utc();
+                let why = format!("{name} is counted only since {since}: what was before is not known");
+                return Err(UnknownReason(why));
+            }
+        }
+        if let Some(reset) = &baseline.reset {
+            return Err(UnknownReason(format!("{name} {reset}")));
         }
         let grown = match (&*present, &baseline.value) {
             (Value::Int(now), Value::Int(then)) => number(now.checked_sub(*then).ok_or_else(|| overflow(of))?),

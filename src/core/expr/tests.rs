@@ -141,15 +141,18 @@ fn growth_counts_from_its_baseline_and_from_nothing_else() {
 
 #[test]
 fn what_is_counted_only_since_after_the_baseline_has_not_grown_by_nothing() {
-    let counted = |since: i64| {
+    let counted = |since: Value| {
         let condition = Condition::compile("increase(lag.bytes) == 0", &shapes()).unwrap();
-        let reading = Value::map([("bytes", Value::Int(0)), ("counted_since", Value::Int(since))]);
+        let reading = Value::map([("bytes", Value::Int(0)), ("counted_since", since)]);
         let baseline = Baseline::new(Value::Int(0), At(7_443_000));
         let baselines = Baselines::from([("lag.bytes".to_owned(), baseline)]);
         judged(&condition, &|_| Sight::Fresh { value: &reading, age: Span::ZERO }, &baselines)
     };
-    assert_eq!(counted(7_443_000).verdict, Verdict::Go);
-    let found = counted(7_444_000);
+    assert_eq!(counted(Value::Int(7_443_000)).verdict, Verdict::Go);
+    for unusable in [Value::Null, Value::Float(7_443_000.0), Value::from("then")] {
+        assert_eq!(counted(unusable).verdict, Verdict::Unknown);
+    }
+    let found = counted(Value::Int(7_444_000));
     let why = "lag.bytes is counted only since 02:04:04: what was before is not known";
     assert_eq!((found.verdict, found.terms[0].why.as_deref()), (Verdict::Unknown, Some(why)));
 }

@@ -33,7 +33,7 @@ fn latency(series: &[(String, String, &str)], value: &Value) -> Vec<Text> {
     let name = series.iter().map(|(name, ..)| crate::text::width(name)).max().unwrap_or(0).max(2);
     let mut lines = vec![Text::new(
         Role::Dim,
-        format!("{:<name$}{:>6}{:>5}{:>5}{:>7}{:>4}", "ms", "p50", "p95", "p99", "errors", "n"),
+        format!("{:<name$}{:>6}{:>6}{:>6}{:>7}{:>4}", "ms", "p50", "p95", "p99", "errors", "n"),
     )];
     for (side, path, _) in series {
         let Some(figures) = value.at(path) else { continue };
@@ -43,7 +43,7 @@ fn latency(series: &[(String, String, &str)], value: &Value) -> Vec<Text> {
         let samples = int(figures, "samples").unwrap_or(0);
         let role = if errors.is_some_and(|share| share > 0.0) { Role::NoGo } else { Role::Plain };
         let mut line = Text::new(Role::Strong, format!("{:<name$}", clean(side)))
-            .and(Role::Plain, format!("{:>6}{:>5}{:>5}", shown("p50"), shown("p95"), shown("p99")))
+            .and(Role::Plain, format!("{:>6}{:>6}{:>6}", shown("p50"), shown("p95"), shown("p99")))
             .and(role, format!("{share:>7}"))
             .and(Role::Dim, format!("{samples:>4}"));
         let failure = word(figures, "failure");

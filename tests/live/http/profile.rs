@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use gonogo::core::kind::HttpProbe;
 use gonogo::core::kind::http::{HttpExpect, Method, ProfileRequest};
-use gonogo::core::probe::ProbeKind;
+use gonogo::core::probe::{Probe, ProbeKind};
+use gonogo::core::time::Span;
 use gonogo::core::value::Value;
 use gonogo::world::World as _;
 
@@ -60,10 +61,12 @@ async fn requests_are_measured_apart_and_their_turns_follow_the_weights() {
             ("pay", ProfileRequest { method: Method::Post, ..request("/pay", 1) }),
         ],
     );
-    let mut stage = Setting::default()
-        .target("shop", target(server.address))
-        .probe_every("web", ProbeKind::Http(probe), 20, 2_000)
-        .stage();
+    let kind = ProbeKind::Http(probe);
+    let spec = Probe { title: None, every: Span::secs(10), limit: Span::secs(5), kind: kind.clone() };
+    assert_eq!(spec.renewed_every(), Span::secs(60), "in six rounds each was asked");
+    assert_eq!(spec.stale_after(Span::ZERO), Span::secs(120));
+    let mut stage =
+        Setting::default().target("shop", target(server.address)).probe_every("web", kind, 20, 2_000).stage();
     stage.world.watch();
     let value = stage
         .value("web", |value| number(value, "shop.pay.samples") >= 10.0 && number(value, "shop.home.samples") >= 36.0)
@@ -74,6 +77,8 @@ async fn requests_are_measured_apart_and_their_turns_follow_the_weights() {
     assert_eq!(value.at("shop.pay.errors"), Some(&Value::Float(1.0)));
     assert_eq!(value.at("shop.pay.p95"), Some(&Value::Null));
     assert_eq!(value.at("shop.p95"), None, "nothing is pooled");
+    // A reading is as old as what was asked longest ago: three of the four turns of `/` lie between two of `/pay`.
+    stage.reading("web", |reading| (reading.at.since(reading.tells_of()) >= Span(60)).then_some(())).await;
     let heard = heard.lock().unwrap();
     let count = |told: &str| heard.iter().take(54).filter(|heard| *heard == told).count();
     assert_eq!((count("GET /"), count("GET /cart"), count("POST /pay")), (36, 9, 9), "{heard:?}");

@@ -61,13 +61,13 @@ impl Measure for HttpJsonProbe {
             let encoding = shared.secrets.tell_brief(&encoding, 60);
             return Err(Failure::new(format!("the answer of {place} is packed as {encoding}, which nobody asked for")));
         }
-        kept.age = age(&answer.headers)
-            .map_err(|age| {
-                let age = shared.secrets.tell_brief(&age, 60);
-                Failure::new(format!("the answer of {place} has `Age: {age}`, so its age is unknown"))
-            })?
-            .max(since(&answer.headers))
-            .map(AsOf::Age);
+        let unreadable = |name: &str, value: &str| {
+            let value = shared.secrets.tell_brief(value, 60);
+            Failure::new(format!("the answer of {place} has `{name}: {value}`, so its age is unknown"))
+        };
+        let age = age(&answer.headers).map_err(|age| unreadable("Age", &age))?;
+        let since = since(&answer.headers).map_err(|date| unreadable("Date", &date))?;
+        kept.age = age.max(since).map(AsOf::Age);
         let json = declared::json(&answer.body, &format!("the answer of {place}"), &shared.secrets)?;
         declared::document(&json, &self.fields, &shared.secrets)
     }
@@ -100,12 +100,17 @@ fn age(headers: &HeaderMap) -> Result<Option<Span>, String> {
     Ok(oldest)
 }
 
-/// How long ago the answer was made by its `Date` (RFC 9110 §6.6.1), as far as that is more than clocks differ by. A cache
-/// that tells no age still leaves the date as it was.
-fn since(headers: &HeaderMap) -> Option<Span> {
-    let date = headers.get(header::DATE)?.to_str().ok()?;
-    let made = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
-    let since = jiff::Timestamp::now().duration_since(made);
-    let since = Span::of(since.try_into().ok()?);
-    (since > DATE_SLACK).then_some(since)
+/// How long ago the answer was made by its `Date` (RFC 9110 §6.6.1, in any of the three forms of §5.6.7), as far as that is more
+/// than clocks differ by: the oldest, where there are several. A cache that tells no age still leaves the date as it was.
+/// One that cannot be read comes back.
+fn since(headers: &HeaderMap) -> Result<Option<Span>, String> {
+    let mut oldest = None;
+    for date in headers.get_all(header::DATE) {
+        let text = String::from_utf8_lossy(date.as_bytes());
+        let made = httpdate::parse_http_date(text.trim()).map_err(|_| text.clone().into_owned())?;
+        // A date in the future is a clock that differs.
+        let since = Span::of(std::time::SystemTime::now().duration_since(made).unwrap_or_default());
+        oldest = oldest.max(Some(since));
+    }
+    Ok(oldest.filter(|since| *since > DATE_SLACK))
 }

@@ -93,6 +93,11 @@ async fn connect(address: SocketAddr, patience: Duration, look: Duration) -> Res
         Err(_) => return shut("filtered", &format!("gives no answer within {}", Span::of(patience))),
     };
     let connect = started.elapsed();
+    // Where nobody listens, a port of the range for outgoing connections can come to be connected to itself
+    // (simultaneous open, RFC 9293 §3.5).
+    if stream.local_addr().is_ok_and(|local| local == address) {
+        return shut("refused", "refuses connections: only this probe itself was there");
+    }
     // To the end of the look: some say why they close the connection before they do.
     match timeout(look, tokio::io::copy(&mut stream, &mut tokio::io::sink())).await {
         Ok(Ok(0)) => shut("closed", "accepts and closes at once"),

@@ -41,9 +41,10 @@ pub(super) fn judge(
         });
     }
     if let Some(wanted) = &expect.location
-        && location.iter().all(|to| to != wanted)
+        && (location.is_empty() || location.iter().any(|to| to != wanted))
     {
-        let instead = location.first().map_or_else(|| "nowhere".to_owned(), |to| format!("to {}", told(to)));
+        let other = location.iter().find(|to| *to != wanted);
+        let instead = other.map_or_else(|| "nowhere".to_owned(), |to| format!("to {}", told(to)));
         let what = format!("{target} answers {status}, {instead} and not to {}", told(wanted));
         return Err((RequestFailure::Location, what));
     }
