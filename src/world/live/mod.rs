@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
 mod declared;
+mod files;
 mod foreign;
 pub mod jobs;
 mod kind;

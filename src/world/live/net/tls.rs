@@ -13,13 +13,11 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::OnceCell;
 
-use crate::catch_panic::catch_panic_now;
+use crate::world::live::files::read_in_thread;
 
 /// Most bytes that are read of a file with authorities; all authorities of a system together need a tenth of it.
 const LARGEST: u64 = 4 * 1024 * 1024;
 
-/// How long a file is waited for.
-const FILE_LIMIT: Duration = Duration::from_secs(5);
 /// How long what was read from files is good.
 const FILES_LAST: Duration = Duration::from_mins(1);
 
@@ -88,14 +86,14 @@ async fn own_certificate(
     key: &str,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
     let (path, owned) = (certificate.to_owned(), key.to_owned());
-    let chain = blocking(move || {
+    let chain = read_in_thread(certificate, move || {
         let file = File::open(&path).map_err(|err| err.to_string())?;
         let read = CertificateDer::pem_reader_iter(BufReader::new(file.take(LARGEST)));
         let chain: Vec<_> = read.collect::<Result<_, _>>().map_err(|err| err.to_string())?;
         if chain.is_empty() { Err("no certificate in it".to_owned()) } else { Ok(chain) }
     });
     let chain = chain.await.map_err(|err| format!("the certificate in {certificate} cannot be used: {err}"))?;
-    let private = blocking(move || {
+    let private = read_in_thread(key, move || {
         let file = File::open(&owned).map_err(|err| err.to_string())?;
         PrivateKeyDer::from_pem_reader(BufReader::new(file.take(LARGEST))).map_err(|err| err.to_string())
     });
@@ -115,13 +113,13 @@ pub(in crate::world::live) async fn system_roots() -> Result<Arc<RootCertStore>,
         }
         Ok(Arc::new(roots))
     };
-    ROOTS.get_or_try_init(|| blocking(read)).await.cloned()
+    ROOTS.get_or_try_init(|| read_in_thread("", read)).await.cloned()
 }
 
 /// The authorities in the PEM file at `path`.
 pub(in crate::world::live) async fn authority_roots(path: &str) -> Result<Arc<RootCertStore>, String> {
     let owned = path.to_owned();
-    let read = blocking(move || {
+    let read = read_in_thread(path, move || {
         let mut roots = RootCertStore::empty();
         let file = File::open(&owned).map_err(|err| err.to_string())?;
         for cert in CertificateDer::pem_reader_iter(BufReader::new(file.take(LARGEST))) {
@@ -135,14 +133,6 @@ pub(in crate::world::live) async fn authority_roots(path: &str) -> Result<Arc<Ro
 /// The cryptography library behind every connection.
 pub(in crate::world::live) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
-}
-
-/// Runs work on a thread that may block, and gives up on it after a while.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
-    let done = tokio::time::timeout(FILE_LIMIT, tokio::task::spawn_blocking(move || catch_panic_now(work))).await;
-    let late = |_| format!("it could not be read within {} s", FILE_LIMIT.as_secs());
-    let done = done.map_err(late)?.map_err(|err| err.to_string())?;
-    done.map_err(|panicked| format!("internal error: {panicked}"))?
 }
 
 fn config(roots: Arc<RootCertStore>) -> Result<Arc<ClientConfig>, String> {

@@ -15,8 +15,8 @@ use tokio::io::AsyncReadExt as _;
 use tracing::{debug, warn};
 
 use self::mask::Masker;
+use super::files::{FILE_LIMIT, read_in_thread};
 use super::foreign;
-use crate::catch_panic::catch_panic_now;
 use crate::core::ids::SecretId;
 use crate::core::plan::SecretSource;
 use crate::core::quote::Placeholder;
@@ -24,8 +24,6 @@ use crate::diagnostics;
 
 /// Longest a program that gives a secret may run.
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
-/// Longest a file that holds a secret may take to be read: it may lie on a dead network disk, or be a pipe.
-const FILE_LIMIT: Duration = Duration::from_secs(5);
 /// How long the output of such a program is used again, since probes ask every second.
 const COMMAND_KEPT: Duration = Duration::from_mins(1);
 /// Largest secret in bytes.
@@ -70,7 +68,7 @@ impl Secrets {
         self.prime_environment();
         let files = self.files();
         if !files.is_empty() {
-            let values = read_in_thread(move || Ok(read_regular(files))).await;
+            let values = read_in_thread("", move || Ok(read_regular(files))).await;
             self.remember_all(values.unwrap_or_default());
         }
     }
@@ -153,7 +151,7 @@ impl Secrets {
             }
             SecretSource::File(path) => {
                 let own = path.clone();
-                let read = read_in_thread(move || read_file(&own).map_err(|err| err.to_string())).await;
+                let read = read_in_thread(path, move || read_file(&own).map_err(|err| err.to_string())).await;
                 read.map_err(|err| format!("secret `{id}`: {path}: {err}"))?
             }
             SecretSource::Command(words) => {
@@ -201,18 +199,6 @@ impl Secrets {
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Reads on a thread that may block, and gives up when that takes too long.
-async fn read_in_thread<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, String> + Send + 'static,
-) -> Result<T, String> {
-    match tokio::time::timeout(FILE_LIMIT, tokio::task::spawn_blocking(move || catch_panic_now(read))).await {
-        Ok(Ok(Ok(read))) => read,
-        // The panic's text may hold the secret.
-        Ok(_) => Err("an error in gonogo itself kept it from being read".to_owned()),
-        Err(_) => Err(format!("it could not be read within {} s", FILE_LIMIT.as_secs())),
     }
 }
 
@@ -322,7 +308,7 @@ mod tests {
         // There is one worker thread: if it were blocked, this would never run.
         tokio::spawn(async {}).await.unwrap();
         let err = asked.await.unwrap().unwrap_err();
-        assert!(err.contains("secret `pipe`") && err.contains("within 5 s"), "{err}");
+        assert!(err.contains("secret `pipe`") && err.contains("within 4 s"), "{err}");
         // Releases the thread that waits for a writer, or the runtime would wait for it.
         drop(std::fs::OpenOptions::new().write(true).open(&pipe).unwrap());
     }
