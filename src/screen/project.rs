@@ -177,10 +177,8 @@ fn question(context: &ViewContext, prompt: &Prompt) -> Text {
             Ask::AcceptServers(strangers) => {
                 Text::new(Role::NoGo, "ACCEPT ").and(Role::Plain, format!("{}: type ", differences(strangers)))
             }
-            other => {
-                let named = other.step().map(title).unwrap_or_default();
-                Text::new(Role::NoGo, "SKIP ").and(Role::Plain, format!("{named}: type "))
-            }
+            Ask::SkipReason(step) => Text::new(Role::NoGo, "SKIP ").and(Role::Plain, format!("{}: type ", title(step))),
+            _ => Text::plain("to go on, type "),
         }
         .and(Role::Key, word.clone()),
         Ask::SkipReason(step) => Text::new(Role::NoGo, "SKIP ").and(Role::Plain, format!("{}; why", title(step))),

@@ -338,24 +338,34 @@ async fn a_subscription_that_an_error_disabled_is_not_just_disabled() {
     assert_eq!(value.at("streaming"), Some(&Value::Bool(false)));
 }
 
+/// Drops the slot of a subscription that flows and makes it again by hand; a row in between never arrives.
+async fn make_slot_again(old: &Cluster, new: &Cluster, stage: &mut Stage) {
+    new.sql("alter subscription sub disable").await;
+    old.until("select count(*) from pg_replication_slots where active", "0").await;
+    old.sql("select pg_drop_replication_slot('sub')").await;
+    new.sql("alter subscription sub enable").await;
+    until(stage, "slot lost").await;
+    old.sql("insert into t values (300, 'never arrives')").await;
+    old.sql("select pg_create_logical_replication_slot('sub', 'pgoutput')").await;
+}
+
+/// Makes the subscription again, with a copy of its own.
+async fn subscribe_anew(old: &Cluster, new: &Cluster) {
+    new.sql("drop subscription sub").await;
+    new.sql("truncate t, hb").await;
+    new.sql(&format!("create subscription sub connection '{}' publication everything", old.dsn("postgres"))).await;
+}
+
 #[tokio::test]
 async fn a_slot_that_was_made_again_by_hand_is_not_the_slot() {
     let (old, new) = quiet_pair().await;
     let mut stage = watched(&old, &new);
     until(&mut stage, "streaming").await;
-    new.sql("alter subscription sub disable").await;
-    old.until("select count(*) from pg_replication_slots where active", "0").await;
-    old.sql("select pg_drop_replication_slot('sub')").await;
-    new.sql("alter subscription sub enable").await;
-    until(&mut stage, "slot lost").await;
-    old.sql("insert into t values (300, 'never arrives')").await;
-    old.sql("select pg_create_logical_replication_slot('sub', 'pgoutput')").await;
+    make_slot_again(&old, &new, &mut stage).await;
     let value = until(&mut stage, "slot made again").await;
     assert_eq!(value.at("streaming"), Some(&Value::Bool(false)));
     // Only a new subscription, with a new copy, mends it.
-    new.sql("drop subscription sub").await;
-    new.sql("truncate t, hb").await;
-    new.sql(&format!("create subscription sub connection '{}' publication everything", old.dsn("postgres"))).await;
+    subscribe_anew(&old, &new).await;
     until(&mut stage, "streaming").await;
     assert_eq!(new.text("select x from t where id = 300").await.as_deref(), Some("never arrives"));
 }
@@ -371,13 +381,7 @@ async fn a_slot_that_was_made_again_while_no_cockpit_was_there_is_known_after_a_
     let mut stage = setting.stage();
     stage.world.watch();
     until(&mut stage, "streaming").await;
-    new.sql("alter subscription sub disable").await;
-    old.until("select count(*) from pg_replication_slots where active", "0").await;
-    old.sql("select pg_drop_replication_slot('sub')").await;
-    new.sql("alter subscription sub enable").await;
-    until(&mut stage, "slot lost").await;
-    old.sql("insert into t values (300, 'never arrives')").await;
-    old.sql("select pg_create_logical_replication_slot('sub', 'pgoutput')").await;
+    make_slot_again(&old, &new, &mut stage).await;
     // Twice: what the second cockpit has seen must do for the third.
     for _ in 0..2 {
         stage.resume(&setting);
@@ -392,9 +396,7 @@ async fn a_slot_that_was_made_again_while_no_cockpit_was_there_is_known_after_a_
         stage.seen.drain(..seen);
     }
     // Another subscription begins with a copy of its own, which an earlier slot says nothing about.
-    new.sql("drop subscription sub").await;
-    new.sql("truncate t, hb").await;
-    new.sql(&format!("create subscription sub connection '{}' publication everything", old.dsn("postgres"))).await;
+    subscribe_anew(&old, &new).await;
     stage.resume(&setting);
     stage.world.watch();
     until(&mut stage, "streaming").await;

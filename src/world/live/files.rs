@@ -14,6 +14,12 @@ use crate::catch_panic::catch_panic_now;
 /// measurement, so that the file is named and not the service.
 pub(super) const FILE_LIMIT: Duration = Duration::from_secs(4);
 
+/// What [`read_in_thread`] calls the certificate authorities of the system.
+pub(super) const SYSTEM_AUTHORITIES: &str = "the authorities of the system";
+
+/// What it calls all files with secrets.
+pub(super) const SECRET_FILES: &str = "the files with secrets";
+
 /// How many threads may wait for one file. Waiting can be given up, a thread that reads cannot: without a bound one file that
 /// hangs would take all threads there are, and name resolution needs some.
 const THREADS: usize = 4;
@@ -21,26 +27,27 @@ const THREADS: usize = 4;
 /// Who may still read which file.
 static READERS: LazyLock<Mutex<BTreeMap<String, Arc<Semaphore>>>> = LazyLock::new(Mutex::default);
 
-/// Reads the file at `path` on a thread that may block, and gives up when that takes too long.
+/// Reads on a thread that may block, and gives up when that takes too long. `what` is the file, or a name for several that are
+/// read together: only what has the same name shares its bound.
 ///
 /// # Errors
 ///
 /// What `read` says, or that it took too long.
 pub(super) async fn read_in_thread<T: Send + 'static>(
-    path: &str,
+    what: &str,
     read: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
-    read_within(FILE_LIMIT, path, read).await
+    read_within(FILE_LIMIT, what, read).await
 }
 
 async fn read_within<T: Send + 'static>(
     limit: Duration,
-    path: &str,
+    what: &str,
     read: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     let readers = {
         let mut all = READERS.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(all.entry(path.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(THREADS))))
+        Arc::clone(all.entry(what.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(THREADS))))
     };
     let reading = async {
         let permit = readers.acquire_owned().await.map_err(|err| err.to_string())?;
@@ -83,7 +90,9 @@ mod tests {
             assert_eq!(said, Err("it could not be read within 0.02 s".to_owned()));
         }
         assert!(begun.load(Ordering::SeqCst) <= THREADS);
-        assert_eq!(read_in_thread("/reads", || Ok(7)).await, Ok(7));
+        for other in ["/reads", SYSTEM_AUTHORITIES, SECRET_FILES] {
+            assert_eq!(read_in_thread(other, || Ok(7)).await, Ok(7));
+        }
         // Once it no longer hangs, it is read again.
         drop(held);
         assert_eq!(read_in_thread("/hangs", || Ok(8)).await, Ok(8));

@@ -22,7 +22,7 @@ use crate::core::value::{Field, Shape};
 /// valid, no answer within the limit. Percentiles are over successes; requests that ran into
 /// the limit, and requests in flight that have waited longer than most, count with the time they waited. A request that
 /// has been in flight for a second, and for twice as long as 99 of 100 successes of the window took, counts as failed until
-/// it is answered.
+/// it is answered; when three requests in a row have had no answer, twice as long as the median is enough.
 ///
 /// A request that says nothing of the service is not measured, and neither a failure nor slow: one that was due or in flight
 /// while gonogo itself did not run (stopped, or on a machine that slept), and one that could not be sent because no file descriptor
@@ -50,7 +50,8 @@ pub struct HttpProbe {
     pub expect: HttpExpect,
     /// Several kinds of request by name, in place of `path`, `method`, `headers`, `body` and `expect`. In each round one of them
     /// is sent to every side, as their weights say. Each is measured and judged for itself: its figures are
-    /// `SIDE.NAME.p95` and so on, and nothing is pooled.
+    /// `SIDE.NAME.p95` and so on, and nothing is pooled. A reading is as old as the request that was asked longest ago, and goes
+    /// stale by the time in which all of them have their turn.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub requests: BTreeMap<String, ProfileRequest>,
     /// How many of the newest answers on each side the figures are made of; of each kind of request. 120 when absent.

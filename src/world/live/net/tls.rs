@@ -13,7 +13,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::OnceCell;
 
-use crate::world::live::files::read_in_thread;
+use crate::world::live::files::{SYSTEM_AUTHORITIES, read_in_thread};
 
 /// Most bytes that are read of a file with authorities; all authorities of a system together need a tenth of it.
 const LARGEST: u64 = 4 * 1024 * 1024;
@@ -113,7 +113,7 @@ pub(in crate::world::live) async fn system_roots() -> Result<Arc<RootCertStore>,
         }
         Ok(Arc::new(roots))
     };
-    ROOTS.get_or_try_init(|| read_in_thread("", read)).await.cloned()
+    ROOTS.get_or_try_init(|| read_in_thread(SYSTEM_AUTHORITIES, read)).await.cloned()
 }
 
 /// The authorities in the PEM file at `path`.

@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt as _;
 use tracing::{debug, warn};
 
 use self::mask::Masker;
-use super::files::{FILE_LIMIT, read_in_thread};
+use super::files::{FILE_LIMIT, SECRET_FILES, read_in_thread};
 use super::foreign;
 use crate::core::ids::SecretId;
 use crate::core::plan::SecretSource;
@@ -68,7 +68,7 @@ impl Secrets {
         self.prime_environment();
         let files = self.files();
         if !files.is_empty() {
-            let values = read_in_thread("", move || Ok(read_regular(files))).await;
+            let values = read_in_thread(SECRET_FILES, move || Ok(read_regular(files))).await;
             self.remember_all(values.unwrap_or_default());
         }
     }
