@@ -21,7 +21,8 @@ pub struct HttpExpect {
     /// Text that the body contains. A page that says that the shop is closed may have the status 200.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contains: Option<String>,
-    /// Headers of the answer by name, each with a text that its value contains; an empty text when it only has to be there.
+    /// Headers of the answer by name, each with a text that its value contains; an empty text when it only has to be there. One
+    /// that stands several times must contain it each time, except `Set-Cookie`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub header: BTreeMap<String, String>,
     /// Fields of a JSON body, each with its value. `checks.0.ok` leads into objects by key and into lists by position (from 0).

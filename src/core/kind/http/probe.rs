@@ -487,7 +487,7 @@ fn side_field(name: &str) -> Field {
         Field::new(
             "counted_since",
             Shape::Int,
-            "when counting began; growth since a step that began before that is not known, as after `gonogo resume`",
+            "when counting began; growth since a step that began before that is not known. `gonogo resume` counts on from the journal: what was due meanwhile is `not_measured`, and what was overdue when gonogo ended has failed",
         )
         .unit("ms since 1970"),
     ];
@@ -535,7 +535,7 @@ fn side_field(name: &str) -> Field {
         Field::new("protocol", Shape::Text, "protocol of the newest answer, `HTTP/1.1` or `HTTP/2`")
             .null("the newest request was not answered, or one is overdue"),
         Field::new("phases", Shape::Record(phases), "the parts of a request, each as the median over the window"),
-        Field::new("total", Shape::Record(total), "counts since gonogo began to measure, for `increase(…)`"),
+        Field::new("total", Shape::Record(total), "counts since the run began to be measured, for `increase(…)`"),
     ];
     figures.extend(judged_fields());
     Field::new(name, Shape::Record(figures), "figures of this side")

@@ -50,14 +50,25 @@ pub(super) fn judge(
     }
     for (name, wanted) in &expect.header {
         let there = values(name);
-        if there.iter().any(|value| value.contains(wanted)) {
+        let good = |value: &String| value.contains(wanted);
+        // Each cookie has a line of its own (RFC 6265 §3); other headers say one thing, so all of their lines must.
+        let any = name.eq_ignore_ascii_case(header::SET_COOKIE.as_str());
+        let Some(other) = there.iter().find(|value| !good(value)) else {
+            if !there.is_empty() {
+                continue;
+            }
+            let what = format!("the answer of {target} has no header {}", told(name));
+            return Err((RequestFailure::Header, what));
+        };
+        let some = there.iter().any(good);
+        if any && some {
             continue;
         }
-        let what = match there.first() {
-            None => format!("the answer of {target} has no header {}", told(name)),
-            Some(value) => {
-                format!("the answer of {target} has `{}: {}`, without `{}`", told(name), told(value), told(wanted))
-            }
+        let [name, other, wanted] = [name, other, wanted].map(|text| told(text));
+        let what = if some {
+            format!("the answer of {target} has {name} several times, once as `{other}`, without `{wanted}`")
+        } else {
+            format!("the answer of {target} has `{name}: {other}`, without `{wanted}`")
         };
         return Err((RequestFailure::Header, what));
     }

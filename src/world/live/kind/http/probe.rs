@@ -23,7 +23,7 @@ use crate::core::latency::{
     RequestFailure, RequestNumber, RequestOutcome, RequestPhases, RequestSample, RequestSeries,
 };
 use crate::core::probe::Probe;
-use crate::core::time::Span;
+use crate::core::time::{At, Span};
 use crate::core::value::Value;
 use crate::latency::{BaselineWatch, judged_reading};
 use crate::system::descriptors;
@@ -129,8 +129,10 @@ impl Watcher {
             known: None,
             looked_up: first,
         };
-        let sides = http.sides.iter().map(side).collect();
+        let mut sides: Vec<Side> = http.sides.iter().map(side).collect();
         let turns = RequestTurns::new(kinds.iter().map(|kind| kind.request.weight));
+        let earlier = shared.earlier.get(&id).map_or(&[][..], Vec::as_slice);
+        take_up(&mut sides, &kinds, (turns.clone(), probe.every), http.is_profile(), (earlier, begun));
         let series = http.sides.keys().flat_map(|side| kinds.iter().map(|kind| (side.clone(), kind.name.clone())));
         let length = usize::try_from(http.judged_over()).unwrap_or(usize::MAX);
         // A runbook whose baseline cannot be used is not loaded.
@@ -338,6 +340,28 @@ impl Watcher {
                 side.known = None;
             }
             Err(_) => {}
+        }
+    }
+}
+
+/// Counts on from what an earlier cockpit of the same run has counted. Requests that were due meanwhile are not measured.
+fn take_up(
+    sides: &mut [Side],
+    kinds: &[Arc<AskedKind>],
+    (mut turns, every): (RequestTurns, Span),
+    profile: bool,
+    (earlier, now): (&[(At, Value)], At),
+) {
+    let Some((newest, _)) = earlier.last() else { return };
+    let missed = now.since(*newest).0 / every.0.max(1);
+    let missed = turns.take_turns(usize::try_from(missed).unwrap_or(usize::MAX));
+    for side in sides {
+        for ((series, kind), missed) in side.series.iter_mut().zip(kinds).zip(&missed) {
+            let path = if profile { format!("{}.{}", side.name, kind.name) } else { side.name.clone() };
+            let figures: Vec<&Value> = earlier.iter().filter_map(|(_, reading)| reading.at(&path)).collect();
+            if series.take_up(&figures) {
+                series.count_unmeasured(*missed as u64);
+            }
         }
     }
 }
