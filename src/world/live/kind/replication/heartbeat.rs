@@ -256,8 +256,10 @@ impl Beats {
     /// Seconds the target is behind; `None` when nothing has been written lately.
     fn late(&self, now: Instant) -> Option<f64> {
         let seconds = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64();
-        if let Some(oldest) = self.open.front() {
-            return Some(seconds(oldest.at, now));
+        if !self.open.is_empty() {
+            // The first number that was seen may have been missing on the target for days: since when is known only of those
+            // written later.
+            return self.open.iter().find(|beat| beat.is_new).map(|oldest| seconds(oldest.at, now));
         }
         let (since, at) = self.arrived?;
         (now.saturating_duration_since(at) < BEATING).then(|| seconds(since, at))
@@ -291,5 +293,20 @@ mod tests {
         assert_eq!(look(Some((8, 74)), None, 76), Some(2.0), "no row on the target at all");
         assert_eq!(look(Some((1, 80)), Some(1), 80), None, "a new table starts again");
         assert_eq!(look(Some((2, 81)), Some(2), 82), Some(1.0));
+    }
+
+    #[test]
+    fn a_number_that_was_there_before_anybody_looked_may_have_been_missing_for_days() {
+        let start = Instant::now();
+        let at = |s: u64| start + Duration::from_secs(s);
+        let mut beats = Beats::default();
+        beats.beaten(5, at(0), false);
+        beats.seen(None, at(0));
+        assert_eq!((beats.late(at(0)), beats.late(at(60))), (None, None));
+        beats.beaten(6, at(61), true);
+        beats.seen(Some(4), at(62));
+        assert_eq!((beats.late(at(62)), beats.moved), (Some(1.0), Some(at(61))));
+        beats.seen(Some(5), at(70));
+        assert_eq!(beats.late(at(70)), Some(9.0));
     }
 }
