@@ -2,6 +2,7 @@
 //!
 //! Redirects are answers, never followed. Bodies are capped, and everything is bounded in time by the caller.
 
+mod age;
 mod connect;
 mod reach;
 
@@ -15,6 +16,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Bytes};
 use hyper::{HeaderMap, Request, Uri, Version, header};
 
+pub(in crate::world::live) use self::age::{Dated, cache_age, dated};
 pub(in crate::world::live) use self::connect::Connection;
 use self::connect::Endpoint;
 use super::chain;
