@@ -174,7 +174,7 @@ fn watched_last(reader: &Reader, plan: &Plan) -> Result<(At, Vec<Reading>), CliE
 
 /// What was read of replications in the last hour somebody watched, oldest first: a slot that was gone and is there again
 /// shows only to those who remember that it was gone. And the newest reading of each record in DNS, which says what caches
-/// may still hold.
+/// may still hold. And the newest readings of web services, whose counts go on.
 fn measured_last(reader: &Reader, plan: &Plan, last: At) -> Result<Vec<Reading>, CliError> {
     let range = last.before(Span::secs(3_600)).0..last.0.saturating_add(1);
     let mut found = Vec::new();
@@ -189,6 +189,16 @@ fn measured_last(reader: &Reader, plan: &Plan, last: At) -> Result<Vec<Reading>,
             let mut readings = samples.iter().rev().filter_map(|sample| Some(reading_of(sample)?.1));
             if let Some(newest) = readings.find(|reading| reading.result.is_ok()) {
                 found.push(newest);
+                break;
+            }
+        }
+    }
+    for (id, _) in plan.probes.iter().filter(|(_, probe)| !probe.kind.sides().is_empty()) {
+        for within in [Span::secs(60), Span::secs(3_600)] {
+            let samples = reader.samples(id.as_str(), last.before(within).0..last.0.saturating_add(1))?;
+            let before = found.len();
+            found.extend(samples.iter().filter_map(reading_of).map(|(_, reading, _)| reading));
+            if found.len() > before {
                 break;
             }
         }

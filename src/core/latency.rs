@@ -4,6 +4,7 @@
 
 mod sample;
 mod series;
+mod totals;
 
 pub use sample::{RequestFailure, RequestOutcome, RequestPhases, RequestSample};
 pub use series::{RequestNumber, RequestSeries};

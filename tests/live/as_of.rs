@@ -112,6 +112,10 @@ async fn the_age_that_a_cache_gives_counts_and_a_part_is_not_the_whole() {
             "HTTP/1.1 200 OK\r\nContent-Length: 8\r\nDate: Sunday, 01-Nov-26 08:00:00 GMT\r\n\r\n{\"n\": 1}",
             "stale for ",
         ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 8\r\nDate: Sat, 01 Nov 2200 08:00:00 GMT\r\n\r\n{\"n\": 1}",
+            "from now: the clocks differ",
+        ),
         ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\nDate: yesterday\r\n\r\n{\"n\": 1}", "so its age is unknown"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n\u{feff}{\"n\": 1}", "fresh"),
         (

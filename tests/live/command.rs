@@ -408,10 +408,13 @@ async fn what_a_probe_prints_beside_its_answer_is_read_to_its_end() {
     let mut stage = Setting::default()
         .probe("talks", probe("head -c 300000 /dev/zero >&2 && echo '{\"n\": 4, \"all\": 1}'"))
         .probe("floods", probe("head -c 3000000 /dev/zero | tr '\\0' x"))
+        .probe("never_ends", probe("yes"))
         .stage();
     stage.world.watch();
     assert_eq!(stage.value("talks", |_| true).await.at("n"), Some(&Value::Int(4)));
-    assert_eq!(stage.failure("floods").await, "the command printed more than 1 MiB");
+    for probe in ["floods", "never_ends"] {
+        assert_eq!(stage.failure(probe).await, "the command printed more than 1 MiB and was stopped");
+    }
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod quoting;
 mod replication;
 mod replication_faults;
 mod replication_fields;
+mod secrets;
 mod sql;
 mod support;
 mod tcp;

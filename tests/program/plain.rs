@@ -574,3 +574,55 @@ phases:
     talk.stdin = None;
     talk.end();
 }
+
+#[test]
+fn growth_since_a_step_began_is_known_after_a_resume() {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let runbook = r#"
+title: Counted
+targets: { shop: { http: { url: "http://ADDRESS" } } }
+probes:
+  side: { kind: command, run: [cat, FLAG], fields: { ok: bool }, every: 100ms, limit: 5s }
+  web: { kind: http, sides: { shop: shop }, every: 100ms, limit: 5s }
+phases:
+  - title: Only
+    steps:
+      - id: watch
+        title: Watch
+        gates: [web.shop.errors == 0.0]
+        action:
+          wait:
+            until:
+              conditions: [increase(web.shop.total.requests) >= 10, increase(web.shop.total.failed) == 0, side.ok]
+              within: 10m
+        reversibility: free
+        expect: 1m
+"#;
+    let place = Place::new(&runbook.replace("ADDRESS", &server.local_addr().unwrap().to_string()));
+    place.flag(false);
+    let (asked, requests) = channel();
+    std::thread::spawn(move || {
+        for stream in server.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+            if asked.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    let mut talk = place.run();
+    talk.wait("step 1 · Watch: READY");
+    talk.wait("next: start 1 go");
+    talk.confirm("start 1 go", "confirmed 1 Watch");
+    for _ in 0..requests.try_iter().count() + 5 {
+        requests.recv_timeout(PATIENCE).unwrap();
+    }
+    talk.child.kill().unwrap();
+    talk.child.wait().unwrap();
+
+    let mut talk = place.start(&["resume", "--plain"]);
+    talk.wait("took over the run");
+    place.flag(true);
+    talk.wait("1 Watch done");
+}

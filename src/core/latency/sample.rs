@@ -37,8 +37,8 @@ pub enum RequestOutcome {
     Success,
     /// It was not, or there was none: the kind of failure, and a sentence that is fit to be shown.
     Failure(RequestFailure, String),
-    /// It says nothing of the service, since the fault was on this side: this program did not run, or had no file
-    /// descriptor left. Why, in a sentence.
+    /// It says nothing of the service: this program did not run, or had no file descriptor left, or a cache answered in its
+    /// place. Why, in a sentence.
     NotMeasured(String),
 }
 

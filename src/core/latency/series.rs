@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::sample::{RequestFailure, RequestOutcome, RequestSample};
+use super::totals::RequestTotals;
 use crate::core::time::At;
 use crate::core::value::Value;
 
@@ -32,16 +33,9 @@ pub struct RequestSeries {
     /// When the newest answer of any kind came.
     answered: u64,
     next: u64,
-    requests: u64,
-    failed: u64,
-    /// How many requests were due and say nothing of the service.
-    not_measured: u64,
+    totals: RequestTotals,
     /// Why the newest request says nothing, and when it was meant to be sent.
     newest_not_measured: Option<(u64, String)>,
-    /// The time in microseconds from which a request counts as slow, and how many were.
-    slow: Option<(u64, u64)>,
-    /// When counting began, when that is known.
-    counted_since: Option<At>,
     address: Option<String>,
     /// When the request was sent that `address` is known from.
     address_of: u64,
@@ -62,12 +56,8 @@ impl RequestSeries {
             in_flight: BTreeMap::new(),
             answered: 0,
             next: 0,
-            requests: 0,
-            failed: 0,
-            not_measured: 0,
+            totals: RequestTotals::default(),
             newest_not_measured: None,
-            slow: None,
-            counted_since: None,
             address: None,
             address_of: 0,
             candidates: Vec::new(),
@@ -78,15 +68,30 @@ impl RequestSeries {
 
     /// The same, counting requests that take longer than `over` microseconds.
     #[must_use]
-    pub fn counting_slow(self, over: Option<u64>) -> Self {
-        Self { slow: over.map(|over| (over, 0)), ..self }
+    pub fn counting_slow(mut self, over: Option<u64>) -> Self {
+        self.totals.count_slow(over);
+        self
     }
 
     /// The same, saying that its counts begin at this moment. They are lost with whoever counts, and growth is not known
     /// from before.
     #[must_use]
-    pub fn counting_since(self, at: At) -> Self {
-        Self { counted_since: Some(at), ..self }
+    pub fn counting_since(mut self, at: At) -> Self {
+        self.totals.begin_at(at);
+        self
+    }
+
+    /// Counts on from what an earlier cockpit of the same run has counted, so that growth since a step began stays known: the
+    /// figures of its readings, oldest first. False when they do not tell.
+    pub fn take_up(&mut self, earlier: &[&Value]) -> bool {
+        if let Some(newest) = earlier.last() {
+            self.address_changes = match newest.at("address_changes") {
+                Some(Value::Int(changes)) => u64::try_from(*changes).unwrap_or(0),
+                _ => 0,
+            };
+            newest.at("moved").and_then(Value::text).unwrap_or_default().clone_into(&mut self.moved);
+        }
+        self.totals.take_up(earlier)
     }
 
     /// Takes note of a request that is meant to be sent at `intended`.
@@ -110,11 +115,7 @@ impl RequestSeries {
         if self.newest_not_measured.as_ref().is_some_and(|(intended, _)| *intended <= sample.intended) {
             self.newest_not_measured = None;
         }
-        self.requests += 1;
-        self.failed += u64::from(sample.outcome != RequestOutcome::Success);
-        if let Some((over, slow)) = &mut self.slow {
-            *slow += u64::from(sample.is_slow(*over));
-        }
+        self.totals.take(&sample);
         if !matches!(sample.outcome, RequestOutcome::Failure(kind, _) if kind.is_given_up()) {
             self.answered = self.answered.max(sample.intended.saturating_add(sample.took));
         }
@@ -131,10 +132,15 @@ impl RequestSeries {
         if requests == 0 {
             return;
         }
-        self.not_measured = self.not_measured.saturating_add(requests);
+        self.totals.leave_out(requests);
         if self.newest_not_measured.as_ref().is_none_or(|(newest, _)| *newest <= intended) {
             self.newest_not_measured = Some((intended, why.to_owned()));
         }
+    }
+
+    /// Counts so many requests that were due before this series began, while nobody measured.
+    pub fn count_unmeasured(&mut self, requests: u64) {
+        self.totals.leave_out(requests);
     }
 
     /// Leaves out every request in flight that was meant to be sent before `until`, when this program ran again: how long
@@ -151,14 +157,7 @@ impl RequestSeries {
 
     /// Counts requests that are not looked at one by one: a simulated world leaps over quiet time.
     pub fn count(&mut self, requests: u64, failed: u64) {
-        self.requests = self.requests.saturating_add(requests);
-        self.failed = self.failed.saturating_add(failed);
-        // As many of them are slow as of those in the window.
-        if let Some((over, slow)) = &mut self.slow {
-            let (over, of) = (*over, (self.window.len() as u64).max(1));
-            let seen = self.window.iter().filter(|sample| sample.is_slow(over)).count() as u64;
-            *slow = slow.saturating_add(requests.saturating_mul(seen) / of);
-        }
+        self.totals.add(requests, failed, self.window.iter());
     }
 
     /// A name that stands for several addresses has not moved when another of them is used.
@@ -256,7 +255,7 @@ impl RequestSeries {
             ("unreached", newest.map_or_else(String::new, |newest| newest.unreached.join(", ")).into()),
             ("protocol", answered.and_then(|newest| newest.protocol).into()),
             ("phases", settled.phases()),
-            ("total", self.total(overdue == 0 && not_measured.is_none())),
+            ("total", self.totals.figures(overdue == 0 && not_measured.is_none())),
         ])
     }
 
@@ -266,19 +265,6 @@ impl RequestSeries {
         let unheard = || self.in_flight.values().filter(|intended| **intended >= self.answered);
         let oldest = unheard().min().filter(|_| unheard().count() >= SILENCE)?;
         Some(now.saturating_sub(*oldest))
-    }
-
-    /// Counts since measuring began, of which conditions take the growth since a step began. While a request is overdue, or the
-    /// newest was not measured, those of what went wrong are not `known`, and null: a condition on them must not be GO
-    /// meanwhile.
-    fn total(&self, known: bool) -> Value {
-        Value::map([
-            ("requests", self.requests.into()),
-            ("failed", known.then_some(self.failed).into()),
-            ("slow", self.slow.filter(|_| known).map(|(_, slow)| slow).into()),
-            ("not_measured", self.not_measured.into()),
-            ("counted_since", self.counted_since.map(|at| at.0).into()),
-        ])
     }
 
     /// Sorts the requests of the window by how they ended. Every reading asks for this, so it is one pass.

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::waiting::waiting_for;
 use crate::catch_panic::catch_panic_now;
 
 /// Longest a file may take to be read: it may lie on a dead network disk, or be a pipe. Shorter than the usual limit of a
@@ -37,7 +38,7 @@ pub(super) async fn read_in_thread<T: Send + 'static>(
     what: &str,
     read: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
-    read_within(FILE_LIMIT, what, read).await
+    waiting_for(|| what.to_owned(), read_within(FILE_LIMIT, what, read)).await
 }
 
 async fn read_within<T: Send + 'static>(

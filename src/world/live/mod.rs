@@ -18,9 +18,11 @@ mod foreign;
 pub mod jobs;
 mod kind;
 mod net;
+mod programs;
 mod schedule;
 mod secrets;
 mod suspensions;
+mod waiting;
 mod watching;
 
 pub use net::dns::system::SystemDns;

@@ -10,6 +10,7 @@ use tracing::{error, info};
 
 use super::Shared;
 use super::kind::{Measure, watch_probe};
+use super::waiting::{LimitPassed, within};
 use crate::catch_panic::{Panicked, catch_panic};
 use crate::core::ids::ProbeId;
 use crate::core::probe::Probe;
@@ -112,10 +113,13 @@ pub(super) async fn on_timetable<T: Measure>(shared: Arc<Shared>, id: ProbeId, p
             // A tick may be past already when the measurement before it took longer than the interval. Each has its whole
             // limit.
             let begun = tick.max(Instant::now());
-            let result = match tokio::time::timeout_at(begun + limit, kind.measure(&shared, limit, &mut memory)).await {
+            let result = match within(begun + limit, kind.measure(&shared, limit, &mut memory)).await {
                 // A server that keeps the same limit may say so before this program looks at its own clock again.
                 Ok(result) if result.is_ok() || Instant::now() < begun + limit => result,
-                Ok(_) | Err(_) => {
+                Err(LimitPassed { on: Some(what) }) => {
+                    Err(Failure::new(format!("{what} gave nothing within {}", probe.limit)))
+                }
+                Ok(_) | Err(LimitPassed { on: None }) => {
                     Err(Failure::new(format!("no answer from {} within {}", probe.kind.asked(), probe.limit)))
                 }
             };

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use gonogo::core::action::Action;
 use gonogo::core::kind::HttpProbe;
-use gonogo::core::kind::http::{HttpExpect, Method};
+use gonogo::core::kind::http::{HttpAction, HttpExpect, Method};
 use gonogo::core::plan::SecretSource;
 use gonogo::core::probe::ProbeKind;
 use gonogo::core::simulate::Literal;
@@ -18,8 +19,8 @@ use http_body_util::BodyExt as _;
 use tokio::io::AsyncWriteExt as _;
 
 use super::nginx::Nginx;
-use super::{Server, answer, at, number, raw, serve, target};
-use crate::support::Setting;
+use super::{Server, answer, at, call, number, raw, serve, target};
+use crate::support::{Setting, failed, succeeded};
 
 fn text<'v>(value: &'v Value, path: &str) -> &'v str {
     value.at(path).and_then(Value::text).unwrap_or_else(|| panic!("{path} in {value:?}"))
@@ -232,4 +233,55 @@ async fn what_breaks_off_what_is_no_http_and_what_never_ends_in_time_are_told_ap
     stage.world.watch();
     let value = stage.value("web", |value| text(value, "shop.common_failure") == "unfinished").await;
     assert!(text(&value, "shop.failure").starts_with("the answer of shop has not ended within 300 ms"), "{value:?}");
+}
+
+/// A server that answers every request with these lines in its head.
+async fn heading(head: &str) -> Server {
+    saying(format!("HTTP/1.1 {head}\r\nContent-Length: 8\r\n\r\n{{\"n\": 1}}").into_bytes()).await
+}
+
+#[tokio::test]
+async fn an_answer_out_of_a_cache_tells_nothing_of_the_service() {
+    for (head, why) in [
+        ("200 OK\r\nAge: 300", "comes out of a cache and is 300 s old"),
+        ("200 OK\r\nAge: 0, 7", "comes out of a cache and is 7 s old"),
+        ("500 Oops\r\nAge: 300", "comes out of a cache and is 300 s old"),
+        ("200 OK\r\nAge: old", "has `Age: old`, so its age is unknown"),
+    ] {
+        let cached = heading(head).await;
+        let mut stage = Setting::default()
+            .target("shop", target(cached.address))
+            .probe_every("web", probe("/", HttpExpect::default()), 20, 2_000)
+            .stage();
+        stage.world.watch();
+        let value = stage.value("web", |value| number(value, "shop.total.not_measured") >= 3.0).await;
+        assert!(text(&value, "shop.failure").contains(why), "{value:?}");
+        for unknown in ["errors", "p95", "last", "total.failed"] {
+            assert_eq!(value.at(&format!("shop.{unknown}")), Some(&Value::Null), "{unknown}: {value:?}");
+        }
+        let meant = HttpExpect { cached: true, status: vec![200, 500], ..HttpExpect::default() };
+        good(target(cached.address), probe("/", meant)).await;
+    }
+    let fresh = heading("200 OK\r\nAge: 0").await;
+    good(target(fresh.address), probe("/", HttpExpect::default())).await;
+}
+
+#[tokio::test]
+async fn a_part_that_nobody_asked_for_is_not_the_page() {
+    let part = heading("206 Partial Content\r\nContent-Range: bytes 0-7/100").await;
+    let why = "shop answers 206, with a part that nobody asked for";
+    bad(target(part.address), probe("/", HttpExpect::default()), "status", why).await;
+    good(target(part.address), probe("/", HttpExpect { status: vec![206], ..HttpExpect::default() })).await;
+    let ProbeKind::Http(asked) = probe("/", HttpExpect::default()) else { unreachable!() };
+    let headers = [("Range".to_owned(), "bytes=0-7".to_owned())].into();
+    good(target(part.address), ProbeKind::Http(HttpProbe { headers, ..asked })).await;
+
+    let mut stage = Setting::default().target("api", target(part.address)).stage();
+    let outcome = stage.run(Action::Http(call(Method::Get, "/"))).await;
+    assert!(
+        failed(&outcome).contains("answered 206 Partial Content, with a part that nobody asked for"),
+        "{outcome:?}"
+    );
+    let named = HttpAction { success: vec![206], ..call(Method::Get, "/") };
+    succeeded(&stage.run(Action::Http(named)).await);
 }

@@ -1,6 +1,7 @@
 //! HTTP probes and actions against servers of every temper.
 
 mod baselines;
+mod broken_off;
 mod customers;
 mod expect;
 mod nginx;

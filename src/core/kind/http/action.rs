@@ -32,7 +32,7 @@ pub struct HttpAction {
     /// The body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
-    /// Statuses that count as success; any 2xx when empty.
+    /// Statuses that count as success; any 2xx when empty, except 206 where no `Range` header was sent.
     #[serde(default)]
     pub success: Vec<u16>,
     /// Text the answer must contain.

@@ -12,16 +12,21 @@ use crate::core::simulate::Literal;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HttpExpect {
     /// The good statuses. Any 2xx when absent, or any 3xx when `location` is given. A redirect is good only so: when its
-    /// status is named, or its `location`.
+    /// status is named, or its `location`. So is 206, a part of the answer, where no `Range` header was sent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub status: Vec<u16>,
+    /// Whether an answer out of a cache (with an `Age` header above 0) is good, too: it shows what customers get, and not that the
+    /// service is up. Otherwise such a request is not measured.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub cached: bool,
     /// Where a redirect leads to: the `Location` header, exactly as it comes. Redirects are never followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
     /// Text that the body contains. A page that says that the shop is closed may have the status 200.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contains: Option<String>,
-    /// Headers of the answer by name, each with a text that its value contains; an empty text when it only has to be there.
+    /// Headers of the answer by name, each with a text that its value contains; an empty text when it only has to be there. One
+    /// that stands several times must contain it each time, except `Set-Cookie`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub header: BTreeMap<String, String>,
     /// Fields of a JSON body, each with its value. `checks.0.ok` leads into objects by key and into lists by position (from 0).
@@ -44,10 +49,15 @@ impl HttpExpect {
     /// a 500, and a redirect may lead to a page that says that the shop is closed.
     pub fn accepts(&self, status: u16) -> bool {
         match (self.status.as_slice(), &self.location) {
-            ([], None) => (200..300).contains(&status),
+            ([], None) => (200..300).contains(&status) && status != PARTIAL_CONTENT,
             ([], Some(_)) => is_redirect(status),
             (named, _) => named.contains(&status),
         }
+    }
+
+    /// The same for a request that asked for a part of the answer (RFC 9110 §14.2).
+    pub fn accepts_part(&self, status: u16) -> bool {
+        self.accepts(status) || status == PARTIAL_CONTENT && self.status.is_empty() && self.location.is_none()
     }
 
     /// A status that is good, for a rehearsal.
@@ -64,6 +74,9 @@ impl HttpExpect {
         let mut parts = Vec::new();
         if !self.status.is_empty() {
             parts.push(self.status.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or "));
+        }
+        if self.cached {
+            parts.push("also out of a cache".to_owned());
         }
         parts.extend(self.location.iter().map(|to| format!("a redirect to {to}")));
         parts.extend(self.contains.iter().map(|text| format!("a body with {text:?}")));
@@ -102,6 +115,14 @@ impl HttpExpect {
         }
         found
     }
+}
+
+/// The status of an answer that is a part of the whole (RFC 9110 §15.3.7).
+pub const PARTIAL_CONTENT: u16 = 206;
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde asks
+fn is_false(is: &bool) -> bool {
+    !is
 }
 
 /// Whether a status is one of a redirect.

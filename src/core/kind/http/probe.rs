@@ -25,8 +25,8 @@ use crate::core::value::{Field, Shape};
 /// it is answered; when three requests in a row have had no answer, twice as long as the median is enough.
 ///
 /// A request that says nothing of the service is not measured, and neither a failure nor slow: one that was due or in flight
-/// while gonogo itself did not run (stopped, or on a machine that slept), and one that could not be sent because no file descriptor
-/// was left here. It is counted in `total.not_measured`. While the newest request is such a one there are no figures, so that older
+/// while gonogo itself did not run (stopped, or on a machine that slept), one that could not be sent because no file descriptor
+/// was left here, and one that was answered out of a cache (with an `Age` header above 0), unless `expect` says `cached: true`. It is counted in `total.not_measured`. While the newest request is such a one there are no figures, so that older
 /// ones do not pass for present ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HttpProbe {
@@ -481,13 +481,13 @@ fn side_field(name: &str) -> Field {
         Field::new(
             "not_measured",
             Shape::Int,
-            "requests that say nothing of the service: gonogo itself did not run meanwhile, or had no file descriptor left; they count nowhere else",
+            "requests that say nothing of the service: gonogo itself did not run meanwhile, or had no file descriptor left, or a cache answered; they count nowhere else",
         )
         .unit("requests"),
         Field::new(
             "counted_since",
             Shape::Int,
-            "when counting began; growth since a step that began before that is not known, as after `gonogo resume`",
+            "when counting began; growth since a step that began before that is not known. `gonogo resume` counts on from the journal: what was due meanwhile is `not_measured`, and what was overdue when gonogo ended has failed",
         )
         .unit("ms since 1970"),
     ];
@@ -512,7 +512,7 @@ fn side_field(name: &str) -> Field {
         Field::new(
             "failure",
             Shape::Text,
-            "why the newest request failed, or `not measured: …` where the fault was on this side; empty otherwise",
+            "why the newest request failed, or `not measured: …` where it says nothing of the service; empty otherwise",
         ),
         Field::new(
             "common_failure",
@@ -535,7 +535,7 @@ fn side_field(name: &str) -> Field {
         Field::new("protocol", Shape::Text, "protocol of the newest answer, `HTTP/1.1` or `HTTP/2`")
             .null("the newest request was not answered, or one is overdue"),
         Field::new("phases", Shape::Record(phases), "the parts of a request, each as the median over the window"),
-        Field::new("total", Shape::Record(total), "counts since gonogo began to measure, for `increase(…)`"),
+        Field::new("total", Shape::Record(total), "counts since the run began to be measured, for `increase(…)`"),
     ];
     figures.extend(judged_fields());
     Field::new(name, Shape::Record(figures), "figures of this side")

@@ -5,8 +5,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 
 use super::{JobContext, Measure, Perform};
@@ -21,6 +21,7 @@ use crate::world::live::jobs::shim::PATIENCE;
 use crate::world::live::jobs::spool::{CommandRequest, Exit, Life, Process, Spool, Traces};
 use crate::world::live::jobs::tail::Tail;
 use crate::world::live::jobs::{Reporter, unwatched, wait_for_stop};
+use crate::world::live::programs::{self, Printed, Unusable};
 use crate::world::live::secrets::Secrets;
 use crate::world::live::{AsOf, Shared, declared, foreign, see_through};
 
@@ -332,17 +333,6 @@ async fn environment(shared: &Shared, own: &BTreeMap<String, String>) -> Result<
     Ok(env)
 }
 
-/// Kills the process group of a probe's command, whatever way its measurement ended.
-struct Group(Option<i32>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0.and_then(Pid::from_raw) {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-    }
-}
-
 impl Measure for CommandProbe {
     type Memory = ();
 
@@ -355,67 +345,28 @@ impl Measure for CommandProbe {
     }
 }
 
-/// Reads to the end and keeps the first `most` bytes. A pipe that is closed early would kill a command that says much.
-async fn read_at_most(mut from: impl AsyncRead + Unpin, most: u64, into: &mut Vec<u8>) {
-    // What cannot be read any more ends what was printed.
-    if (&mut from).take(most).read_to_end(into).await.is_ok() {
-        drop(tokio::io::copy(&mut from, &mut tokio::io::sink()).await);
-    }
-}
-
 /// Measures once. The command dies with the measurement.
 async fn measure(shared: &Shared, probe: &CommandProbe) -> Result<Value, Failure> {
     let words = argv(&probe.run).map_err(Failure::new)?;
     let env = environment(shared, &probe.env).await.map_err(Failure::new)?;
     let (program, args) = words.split_first().ok_or_else(|| Failure::new("there is nothing to run"))?;
     let mut command = tokio::process::Command::new(program);
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.process_group(0).kill_on_drop(true);
+    command.args(args);
     for variable in shared.secrets.variables() {
         command.env_remove(variable);
     }
     command.envs(env);
-    let mut child = command
-        .spawn()
-        .map_err(|err| Failure::new(format!("{} does not start: {err}", shared.secrets.tell(program))))?;
-    let _group = Group(child.id().and_then(|id| i32::try_from(id).ok()));
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let status = {
-        let print = async {
-            let read_out = async {
-                if let Some(stdout) = stdout {
-                    read_at_most(stdout, LARGEST_ANSWER + 1, &mut out).await;
-                }
-            };
-            let read_err = async {
-                if let Some(stderr) = stderr {
-                    read_at_most(stderr, 4_096, &mut err).await;
-                }
-            };
-            tokio::join!(read_out, read_err);
-        };
-        tokio::pin!(print);
-        let mut printed = false;
-        let status = loop {
-            tokio::select! {
-                status = child.wait() => break status,
-                () = &mut print, if !printed => printed = true,
-            }
-        };
-        if !printed {
-            // A child of the command may keep the pipe open for ever, so this does not wait for long.
-            drop(tokio::time::timeout(Duration::from_millis(200), &mut print).await);
-        }
-        status.map_err(|err| Failure::new(format!("the command is lost: {err}")))?
-    };
+    let Printed { status, out, err } = programs::run(command, LARGEST_ANSWER).await.map_err(|why| {
+        Failure::new(match why {
+            Unusable::Unstarted(err) => format!("{} does not start: {err}", shared.secrets.tell(program)),
+            Unusable::TooMuch => "the command printed more than 1 MiB and was stopped".to_owned(),
+            Unusable::Lost(err) => format!("the command is lost: {err}"),
+        })
+    })?;
     if !status.success() {
         let words = shared.secrets.tell_brief(String::from_utf8_lossy(&err).trim(), 200);
         let said = if words.is_empty() { String::new() } else { format!(": {words}") };
         return Err(Failure::new(format!("the command ended with {status}{said}")));
-    }
-    if out.len() as u64 > LARGEST_ANSWER {
-        return Err(Failure::new("the command printed more than 1 MiB"));
     }
     let json = declared::json(&out, "what the command printed", &shared.secrets)?;
     declared::document(&json, &probe.fields, &shared.secrets)

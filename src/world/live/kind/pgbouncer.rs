@@ -20,6 +20,7 @@ use crate::core::time::Span;
 use crate::core::value::Value;
 use crate::world::live::jobs::{Reporter, wait_for_stop};
 use crate::world::live::net::pg::{Lease, PgSession, Purpose};
+use crate::world::live::waiting::{LimitPassed, within};
 use crate::world::live::{Shared, foreign};
 
 /// Probes on the console.
@@ -206,11 +207,12 @@ async fn run(shared: &Shared, action: &PgbouncerAction, report: &Reporter, mut s
         // A request to stop that has arrived already counts.
         biased;
         () = wait_for_stop(&mut stop) => return failed("stopped before anything was sent".to_owned()),
-        ready = tokio::time::timeout(limit.max(Duration::from_secs(1)), prepare(shared, action)) => match ready {
+        ready = within(tokio::time::Instant::now() + limit.max(Duration::from_secs(1)), prepare(shared, action)) => match ready {
             Ok(Ok(lease)) => lease,
             Ok(Err(Unready::Needless(summary))) => return Outcome::Succeeded { summary },
             Ok(Err(Unready::Refused(what))) => return failed(what),
-            Err(_) => return failed(format!("no answer from {} within {}", action.target, action.limit)),
+            Err(LimitPassed { on: Some(what) }) => return failed(format!("{what} gave nothing within {}", action.limit)),
+            Err(LimitPassed { on: None }) => return failed(format!("no answer from {} within {}", action.target, action.limit)),
         },
     };
     let Some(session) = lease.session() else { return failed("no connection".to_owned()) };

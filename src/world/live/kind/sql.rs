@@ -17,6 +17,7 @@ use crate::core::value::Value;
 use crate::world::live::jobs::{Reporter, wait_for_stop};
 use crate::world::live::net::chain;
 use crate::world::live::net::pg::{Lease, PgSession, Purpose};
+use crate::world::live::waiting::{LimitPassed, within};
 use crate::world::live::{AsOf, Shared, declared, foreign};
 
 /// Time beyond its own limit that a statement gets to be cancelled by the server.
@@ -102,8 +103,9 @@ async fn run(shared: &Arc<Shared>, sql: &SqlAction, report: &Reporter, stop: wat
         other => other.clone(),
     };
     let mut stopped = stop.clone();
+    let limit = sql.limit.to_std().max(Duration::from_secs(1));
     let lease = tokio::select! {
-        lease = tokio::time::timeout(sql.limit.to_std().max(Duration::from_secs(1)), open(shared, sql, report)) => lease,
+        lease = within(tokio::time::Instant::now() + limit, open(shared, sql, report)) => lease,
         () = wait_for_stop(&mut stopped) => {
             return Outcome::Failed { what: "stopped before anything was sent".to_owned() };
         }
@@ -111,10 +113,10 @@ async fn run(shared: &Arc<Shared>, sql: &SqlAction, report: &Reporter, stop: wat
     let lease = match lease {
         Ok(Ok(lease)) => lease,
         Ok(Err(what)) => return Outcome::Failed { what: format!("{what}; nothing was sent") },
-        Err(_) => {
-            return Outcome::Failed {
-                what: format!("no connection to {} within {}; nothing was sent", sql.target, sql.limit),
-            };
+        Err(LimitPassed { on }) => {
+            let what =
+                on.map_or_else(|| format!("no connection to {}", sql.target), |what| format!("{what} gave nothing"));
+            return Outcome::Failed { what: format!("{what} within {}; nothing was sent", sql.limit) };
         }
     };
     let Some(session) = lease.session() else {

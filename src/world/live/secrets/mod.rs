@@ -7,16 +7,16 @@ pub(in crate::world::live) mod mask;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncReadExt as _;
 use tracing::{debug, warn};
 
 use self::mask::Masker;
 use super::files::{FILE_LIMIT, SECRET_FILES, read_in_thread};
 use super::foreign;
+use super::programs::{self, Printed, Unusable};
+use super::waiting::waiting_for;
 use crate::core::ids::SecretId;
 use crate::core::plan::SecretSource;
 use crate::core::quote::Placeholder;
@@ -151,14 +151,16 @@ impl Secrets {
             }
             SecretSource::File(path) => {
                 let own = path.clone();
-                let read = read_in_thread(path, move || read_file(&own).map_err(|err| err.to_string())).await;
-                read.map_err(|err| format!("secret `{id}`: {path}: {err}"))?
+                let read = read_in_thread(path, move || read_file(&own).map_err(|err| err.to_string()));
+                let read = waiting_for(|| format!("the file of secret `{id}` ({path})"), read);
+                read.await.map_err(|err| format!("secret `{id}`: {path}: {err}"))?
             }
             SecretSource::Command(words) => {
                 if let Some(value) = self.recent(id) {
                     value
                 } else {
-                    let value = run(words).await.map_err(|err| format!("secret `{id}`: {err}"))?;
+                    let command = waiting_for(|| format!("the command of secret `{id}`"), run(words));
+                    let value = command.await.map_err(|err| format!("secret `{id}`: {err}"))?;
                     self.seen().asked.insert(id.clone(), Instant::now());
                     value
                 }
@@ -211,36 +213,30 @@ fn read_regular(files: Vec<(SecretId, String)>) -> Vec<(SecretId, String)> {
 fn read_file(path: &str) -> std::io::Result<String> {
     use std::io::Read as _;
     let mut text = String::new();
-    std::fs::File::open(path)?.take(LARGEST).read_to_string(&mut text)?;
+    std::fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST {
+        return Err(std::io::Error::other("it is longer than 64 KiB"));
+    }
     Ok(without_break(text))
 }
 
 async fn run(words: &[String]) -> Result<String, String> {
     let (program, args) = words.split_first().ok_or("its command is empty")?;
-    let mut child = tokio::process::Command::new(program)
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|err| format!("{program} does not start: {err}"))?;
-    let mut bytes = Vec::new();
-    let done = async {
-        if let Some(stdout) = child.stdout.take() {
-            stdout.take(LARGEST).read_to_end(&mut bytes).await?;
-        }
-        child.wait().await
-    };
-    let status = tokio::time::timeout(COMMAND_LIMIT, done)
+    let mut command = tokio::process::Command::new(program);
+    command.args(args);
+    let printed = tokio::time::timeout(COMMAND_LIMIT, programs::run(command, LARGEST))
         .await
-        .map_err(|_| format!("{program} gave no answer within {} s", COMMAND_LIMIT.as_secs()))?
-        .map_err(|err| format!("{program}: {err}"))?;
+        .map_err(|_| format!("{program} gave nothing within {} s", COMMAND_LIMIT.as_secs()))?;
+    let Printed { status, out, .. } = printed.map_err(|why| match why {
+        Unusable::Unstarted(err) => format!("{program} does not start: {err}"),
+        Unusable::TooMuch => format!("{program} printed more than 64 KiB and was stopped"),
+        Unusable::Lost(err) => format!("{program}: {err}"),
+    })?;
     if !status.success() {
         return Err(format!("{program} ended with {status}"));
     }
     // The text itself is the secret: an error about it must not quote it.
-    String::from_utf8(bytes).map(without_break).map_err(|_| format!("{program} printed something that is not UTF-8"))
+    String::from_utf8(out).map(without_break).map_err(|_| format!("{program} printed something that is not UTF-8"))
 }
 
 fn without_break(mut text: String) -> String {

@@ -1,5 +1,6 @@
 //! The `http` action: one request.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,11 +8,13 @@ use tokio::time::Instant;
 
 use crate::core::job::Outcome;
 use crate::core::kind::http::HttpAction;
+use crate::core::kind::http::expect::PARTIAL_CONTENT;
 use crate::core::latency::RequestFailure;
 use crate::core::time::Span;
 use crate::world::live::jobs::wait_for_stop;
 use crate::world::live::kind::{JobContext, Perform};
 use crate::world::live::net::http::{self, Broken, HttpAnswer, HttpRequest, Trace, status_text};
+use crate::world::live::waiting::{LimitPassed, within};
 use crate::world::live::{Shared, foreign};
 
 impl Perform for HttpAction {
@@ -45,9 +48,15 @@ async fn send(shared: &Shared, call: &HttpAction, job: JobContext<'_>) -> Outcom
     let mut kept = None;
     let started = Instant::now();
     let mut trace = Trace::default();
+    let exchange = http::exchange(&ask, &mut kept, &shared.secrets, &mut trace);
     let cut_short = tokio::select! {
-        done = http::exchange(&ask, &mut kept, &shared.secrets, &mut trace) => Ok(done),
-        () = tokio::time::sleep(call.limit.to_std()) => Err(format!("within {}", call.limit)),
+        done = within(started + call.limit.to_std(), exchange) => match done {
+            Ok(done) => Ok(done),
+            Err(LimitPassed { on: Some(what) }) => {
+                return Outcome::Failed { what: format!("{what} gave nothing within {}; nothing was sent", call.limit) };
+            }
+            Err(LimitPassed { on: None }) => Err(format!("within {}", call.limit)),
+        },
         () = wait_for_stop(&mut stop) => Err("before it was stopped".to_owned()),
     };
     let done = cut_short.unwrap_or_else(|when| {
@@ -84,6 +93,15 @@ fn judge(
     started: Instant,
 ) -> Outcome {
     let status = status_text(answer.status);
+    let asks_part = |headers: &BTreeMap<String, String>| {
+        headers.keys().any(|name| name.eq_ignore_ascii_case(hyper::header::RANGE.as_str()))
+    };
+    let of_target = shared.http(&call.target).is_ok_and(|target| asks_part(&target.headers));
+    let part =
+        answer.status.as_u16() == PARTIAL_CONTENT && call.success.is_empty() && !of_target && !asks_part(&call.headers);
+    if part {
+        return Outcome::Failed { what: format!("{name} answered {status}, with a part that nobody asked for") };
+    }
     let good = if call.success.is_empty() {
         answer.status.is_success()
     } else {

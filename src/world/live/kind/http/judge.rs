@@ -9,20 +9,47 @@ use serde_json::Value as Json;
 
 use crate::core::ids::TargetId;
 use crate::core::kind::http::HttpExpect;
-use crate::core::kind::http::expect::is_redirect;
+use crate::core::kind::http::expect::{PARTIAL_CONTENT, is_redirect};
 use crate::core::latency::RequestFailure;
 use crate::core::simulate::Literal;
+use crate::core::time::Span;
 use crate::world::live::declared;
-use crate::world::live::net::http::{HttpAnswer, LARGEST_BODY};
+use crate::world::live::net::http::{HttpAnswer, LARGEST_BODY, cache_age};
 use crate::world::live::secrets::Secrets;
 
 /// Characters of foreign text in a sentence.
 const QUOTED: usize = 80;
 
-/// Holds an answer against what is expected of it: nothing, or the kind of failure and a sentence that is fit to be shown.
-pub(super) fn judge(
+/// Why an answer tells nothing of the service: it comes out of a cache, and nobody said that this is good enough.
+pub(super) fn out_of_cache(
     expect: &HttpExpect,
     answer: &HttpAnswer,
+    target: &TargetId,
+    secrets: &Secrets,
+) -> Option<String> {
+    if expect.cached {
+        return None;
+    }
+    match cache_age(&answer.headers) {
+        Ok(age) => {
+            let age = age.filter(|age| *age > Span::ZERO)?;
+            let seconds = age.0 / 1_000;
+            Some(format!(
+                "the answer of {target} comes out of a cache and is {seconds} s old (`cached: true` in `expect` allows it)"
+            ))
+        }
+        Err(header) => {
+            let header = secrets.tell_brief(&header, QUOTED);
+            Some(format!("the answer of {target} has `{header}`, so its age is unknown"))
+        }
+    }
+}
+
+/// Holds an answer, and whether a part of it was asked for, against what is expected of it: nothing, or the kind of failure and a
+/// sentence that is fit to be shown.
+pub(super) fn judge(
+    expect: &HttpExpect,
+    (answer, asked_part): (&HttpAnswer, bool),
     target: &TargetId,
     secrets: &Secrets,
 ) -> Result<(), (RequestFailure, String)> {
@@ -33,10 +60,14 @@ pub(super) fn judge(
         all.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect::<Vec<_>>()
     };
     let location = values(header::LOCATION.as_str());
-    if !expect.accepts(status) {
+    let accepted = if asked_part { expect.accepts_part(status) } else { expect.accepts(status) };
+    if !accepted {
         return Err(match location.first().filter(|_| is_redirect(status)) {
             Some(to) => (RequestFailure::Redirect, format!("{target} answers {status}, to {}", told(to))),
             None if is_redirect(status) => (RequestFailure::Redirect, format!("{target} answers {status}")),
+            None if status == PARTIAL_CONTENT && expect.accepts_part(status) => {
+                (RequestFailure::Status, format!("{target} answers {status}, with a part that nobody asked for"))
+            }
             None => (RequestFailure::Status, format!("{target} answers {status}")),
         });
     }
@@ -50,14 +81,25 @@ pub(super) fn judge(
     }
     for (name, wanted) in &expect.header {
         let there = values(name);
-        if there.iter().any(|value| value.contains(wanted)) {
+        let good = |value: &String| value.contains(wanted);
+        // Each cookie has a line of its own (RFC 6265 §3); other headers say one thing, so all of their lines must.
+        let any = name.eq_ignore_ascii_case(header::SET_COOKIE.as_str());
+        let Some(other) = there.iter().find(|value| !good(value)) else {
+            if !there.is_empty() {
+                continue;
+            }
+            let what = format!("the answer of {target} has no header {}", told(name));
+            return Err((RequestFailure::Header, what));
+        };
+        let some = there.iter().any(good);
+        if any && some {
             continue;
         }
-        let what = match there.first() {
-            None => format!("the answer of {target} has no header {}", told(name)),
-            Some(value) => {
-                format!("the answer of {target} has `{}: {}`, without `{}`", told(name), told(value), told(wanted))
-            }
+        let [name, other, wanted] = [name, other, wanted].map(|text| told(text));
+        let what = if some {
+            format!("the answer of {target} has {name} several times, once as `{other}`, without `{wanted}`")
+        } else {
+            format!("the answer of {target} has `{name}: {other}`, without `{wanted}`")
         };
         return Err((RequestFailure::Header, what));
     }

@@ -9,11 +9,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::header;
 use rand::seq::SliceRandom as _;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::judge::judge;
+use super::judge::{judge, out_of_cache};
 use crate::catch_panic::{catch_panic, catch_panic_now};
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::kind::http::probe::{Connections, HttpSide};
@@ -23,13 +24,14 @@ use crate::core::latency::{
     RequestFailure, RequestNumber, RequestOutcome, RequestPhases, RequestSample, RequestSeries,
 };
 use crate::core::probe::Probe;
-use crate::core::time::Span;
+use crate::core::time::{At, Span};
 use crate::core::value::Value;
 use crate::latency::{BaselineWatch, judged_reading};
 use crate::system::descriptors;
 use crate::world::live::kind::Watch;
 use crate::world::live::net::http::{Connection, HttpRequest, Trace, exchange, look_up};
 use crate::world::live::schedule::Timetable;
+use crate::world::live::waiting::{LimitPassed, within};
 use crate::world::live::{AsOf, MeasuredRequest, Shared};
 
 /// Requests that start this late are late because of the timer's resolution; later than that, the wait is
@@ -129,8 +131,10 @@ impl Watcher {
             known: None,
             looked_up: first,
         };
-        let sides = http.sides.iter().map(side).collect();
+        let mut sides: Vec<Side> = http.sides.iter().map(side).collect();
         let turns = RequestTurns::new(kinds.iter().map(|kind| kind.request.weight));
+        let earlier = shared.earlier.get(&id).map_or(&[][..], Vec::as_slice);
+        take_up(&mut sides, &kinds, (turns.clone(), probe.every), http.is_profile(), (earlier, begun));
         let series = http.sides.keys().flat_map(|side| kinds.iter().map(|kind| (side.clone(), kind.name.clone())));
         let length = usize::try_from(http.judged_over()).unwrap_or(usize::MAX);
         // A runbook whose baseline cannot be used is not loaded.
@@ -342,6 +346,28 @@ impl Watcher {
     }
 }
 
+/// Counts on from what an earlier cockpit of the same run has counted. Requests that were due meanwhile are not measured.
+fn take_up(
+    sides: &mut [Side],
+    kinds: &[Arc<AskedKind>],
+    (mut turns, every): (RequestTurns, Span),
+    profile: bool,
+    (earlier, now): (&[(At, Value)], At),
+) {
+    let Some((newest, _)) = earlier.last() else { return };
+    let missed = now.since(*newest).0 / every.0.max(1);
+    let missed = turns.take_turns(usize::try_from(missed).unwrap_or(usize::MAX));
+    for side in sides {
+        for ((series, kind), missed) in side.series.iter_mut().zip(kinds).zip(&missed) {
+            let path = if profile { format!("{}.{}", side.name, kind.name) } else { side.name.clone() };
+            let figures: Vec<&Value> = earlier.iter().filter_map(|(_, reading)| reading.at(&path)).collect();
+            if series.take_up(&figures) {
+                series.count_unmeasured(*missed as u64);
+            }
+        }
+    }
+}
+
 /// How many requests may be in flight to each side, so that all sides of all probes leave enough file descriptors to the
 /// journal, to commands and to other probes.
 fn most_in_flight(probes: &BTreeMap<ProbeId, Probe>) -> usize {
@@ -398,13 +424,17 @@ async fn request(
             if broken.local { RequestOutcome::NotMeasured(broken.what) } else { failure(broken.kind, broken.what) }
         })
     };
-    let result = timeout_at(intended + limit, catch_panic(asked)).await;
+    let result = within(intended + limit, catch_panic(asked)).await;
     let finished = Instant::now();
     let result = match result {
         Ok(Ok(result)) => result,
         // The side is not left waiting for an answer that never comes.
         Ok(Err(panicked)) => Err(failure(RequestFailure::NotSent, internal(shared, &panicked))),
-        Err(_) => {
+        Err(LimitPassed { on: Some(what) }) => {
+            let what = format!("{what} gave nothing within {} ms", limit.as_millis());
+            Err(failure(RequestFailure::NotSent, what))
+        }
+        Err(LimitPassed { on: None }) => {
             let (kind, what) = given_up(&trace, target, limit);
             Err(failure(kind, what))
         }
@@ -415,8 +445,14 @@ async fn request(
         // What the answer holds is looked at after it was timed.
         Ok(answer) => {
             let status = Some(answer.status.as_u16());
-            match catch_panic_now(|| judge(&kind.expect, &answer, target, &shared.secrets)) {
-                Ok(Ok(())) => (RequestOutcome::Success, status),
+            let asked_part = asks_part(shared, target, kind);
+            let judged = catch_panic_now(|| match out_of_cache(&kind.expect, &answer, target, &shared.secrets) {
+                Some(why) => Ok(RequestOutcome::NotMeasured(why)),
+                None => judge(&kind.expect, (&answer, asked_part), target, &shared.secrets)
+                    .map(|()| RequestOutcome::Success),
+            });
+            match judged {
+                Ok(Ok(outcome)) => (outcome, status),
                 Ok(Err((kind, what))) => (failure(kind, what), status),
                 Err(panicked) => (failure(RequestFailure::NotSent, internal(shared, &panicked)), status),
             }
@@ -427,6 +463,12 @@ async fn request(
         kept = None;
     }
     (sample(meant, took, outcome, status, &trace), kept)
+}
+
+/// Whether a request asks for a part of the answer only.
+fn asks_part(shared: &Shared, target: &TargetId, kind: &ProfileRequest) -> bool {
+    let of_target = shared.http(target).ok().into_iter().flat_map(|settings| settings.headers.keys());
+    of_target.chain(kind.headers.keys()).any(|name| name.eq_ignore_ascii_case(header::RANGE.as_str()))
 }
 
 fn internal(shared: &Shared, panicked: &impl std::fmt::Display) -> String {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use data_encoding::BASE64;
@@ -16,6 +17,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::io::InspectReader;
 use url::Url;
 
 use super::reach::{Unreached, reach};
@@ -36,6 +38,8 @@ const H2: &[u8] = b"h2";
 /// A connection that can be kept between exchanges.
 pub(in crate::world::live) struct Connection {
     sender: Sender,
+    /// How many bytes have come through it.
+    received: Arc<AtomicU64>,
     address: SocketAddr,
     born: Instant,
     _tasks: Vec<Task>,
@@ -73,6 +77,11 @@ impl Connection {
     /// Whether it speaks HTTP/2.
     pub(super) fn is_http2(&self) -> bool {
         matches!(self.sender, Sender::Two(_))
+    }
+
+    /// How many bytes have come through it.
+    pub(super) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 
     /// What it is connected to.
@@ -223,7 +232,7 @@ impl Endpoint {
         tcp.set_nodelay(true).map_err(|err| failed(&err))?;
         let address = tcp.peer_addr().map_err(|err| failed(&err))?;
         let mut tasks = Vec::new();
-        let (sender, task) = if let Some((origin, auth)) = &self.tunnel {
+        let (sender, received, task) = if let Some((origin, auth)) = &self.tunnel {
             let (through, task) = Box::pin(self.through(tcp, origin, auth.as_deref(), secrets)).await?;
             tasks.push(task);
             trace.connect = Some(started.elapsed());
@@ -235,13 +244,11 @@ impl Endpoint {
             if self.url.scheme() == "https" {
                 Box::pin(self.secure(tcp, secrets, trace)).await?
             } else {
-                handshake(TokioIo::new(tcp), self.version == HttpVersion::Two)
-                    .await
-                    .map_err(|err| self.no_http(&err, secrets))?
+                handshake(tcp, self.version == HttpVersion::Two).await.map_err(|err| self.no_http(&err, secrets))?
             }
         };
         tasks.push(task);
-        Ok(Connection { sender, address, born: Instant::now(), _tasks: tasks })
+        Ok(Connection { sender, received, address, born: Instant::now(), _tasks: tasks })
     }
 
     /// Why none of the addresses was reached.
@@ -297,7 +304,7 @@ impl Endpoint {
     }
 
     /// TLS over a connection, then HTTP.
-    async fn secure<S>(&self, stream: S, secrets: &Secrets, trace: &mut Trace) -> Result<(Sender, Task), Broken>
+    async fn secure<S>(&self, stream: S, secrets: &Secrets, trace: &mut Trace) -> Result<Spoken, Broken>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -316,22 +323,30 @@ impl Endpoint {
         if self.version == HttpVersion::Two && !agreed {
             return Err(Broken::unsent(RequestFailure::NoHttp, format!("{place} does not speak HTTP/2")));
         }
-        handshake(TokioIo::new(stream), agreed).await.map_err(|err| self.no_http(&err, secrets))
+        handshake(stream, agreed).await.map_err(|err| self.no_http(&err, secrets))
     }
 }
 
-async fn handshake<T>(io: T, http2: bool) -> hyper::Result<(Sender, Task)>
+/// A connection that speaks HTTP: where requests go, how many bytes have come, and what drives it.
+type Spoken = (Sender, Arc<AtomicU64>, Task);
+
+async fn handshake<S>(stream: S, http2: bool) -> hyper::Result<Spoken>
 where
-    T: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let received = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&received);
+    let io = TokioIo::new(InspectReader::new(stream, move |bytes: &[u8]| {
+        counted.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    }));
     if http2 {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         let head = u32::try_from(LARGEST_HEAD).unwrap_or(u32::MAX);
         let (sender, connection) = builder.max_header_list_size(head).handshake(io).await?;
-        return Ok((Sender::Two(sender), Task::spawn(async move { drop(connection.await) })));
+        return Ok((Sender::Two(sender), received, Task::spawn(async move { drop(connection.await) })));
     }
     let (sender, connection) = http1::Builder::new().max_buf_size(LARGEST_HEAD).handshake(io).await?;
-    Ok((Sender::One(sender), Task::spawn(async move { drop(connection.await) })))
+    Ok((Sender::One(sender), received, Task::spawn(async move { drop(connection.await) })))
 }
 
 #[cfg(test)]

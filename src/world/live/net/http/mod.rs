@@ -2,6 +2,7 @@
 //!
 //! Redirects are answers, never followed. Bodies are capped, and everything is bounded in time by the caller.
 
+mod age;
 mod connect;
 mod reach;
 
@@ -12,9 +13,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Bytes;
+use hyper::body::{Body as _, Bytes};
 use hyper::{HeaderMap, Request, Uri, Version, header};
 
+pub(in crate::world::live) use self::age::{Dated, cache_age, dated};
 pub(in crate::world::live) use self::connect::Connection;
 use self::connect::Endpoint;
 use super::chain;
@@ -93,7 +95,8 @@ pub(in crate::world::live) struct Broken {
     pub(in crate::world::live) what: String,
     /// The request may have reached the other side.
     pub(in crate::world::live) sent: bool,
-    /// A kept connection turned out to be closed before anything was answered.
+    /// The connection turned out to be closed before a byte was answered: one that was kept may have been closed before the
+    /// request came.
     pub(in crate::world::live) stale: bool,
     /// The fault is this machine's, which has no file descriptor, port or memory left: it says nothing of the other side.
     pub(in crate::world::live) local: bool,
@@ -145,8 +148,8 @@ pub(in crate::world::live) async fn exchange(
         trace.sent = true;
         trace.address = Some(connection.address());
         match send(request, connection, kept, trace, &endpoint, secrets).await {
-            // Servers close idle connections, so a request that changes nothing is repeated on a new one.
-            Err(broken) if broken.stale && ask.method.is_safe() => {}
+            // Servers close idle connections, so a request that may be sent twice is repeated on a new one, once (RFC 9110 §9.2.2).
+            Err(broken) if broken.stale && ask.method.is_idempotent() => *trace = Trace::default(),
             done => return done,
         }
     }
@@ -203,10 +206,11 @@ async fn send(
     secrets: &Secrets,
 ) -> Result<HttpAnswer, Broken> {
     let started = Instant::now();
+    let received = connection.received();
     let broken = |err: hyper::Error| Broken {
         kind: kind_of(&err),
         local: false,
-        stale: err.is_canceled() || err.is_incomplete_message(),
+        stale: false,
         sent: !err.is_canceled(),
         what: if err.is_incomplete_message() {
             format!("{} closed the connection before it had answered", endpoint.place)
@@ -214,7 +218,14 @@ async fn send(
             format!("{}: {}", endpoint.place, secrets.tell_brief(&chain(&err), 200))
         },
     };
-    let response = connection.send_request(request).await.map_err(broken)?;
+    let response = match connection.send_request(request).await {
+        Ok(response) => response,
+        Err(err) => {
+            // Other things than answers come over HTTP/2, too.
+            let untouched = connection.is_http2() || connection.received() == received;
+            return Err(Broken { stale: untouched && is_lost(&err), ..broken(err) });
+        }
+    };
     trace.first_byte = Some(started.elapsed());
     trace.protocol = Some(match response.version() {
         Version::HTTP_10 => "HTTP/1.0",
@@ -231,7 +242,7 @@ async fn send(
     let mut body = Vec::new();
     let mut cut = false;
     while let Some(frame) = stream.frame().await {
-        let frame = frame.map_err(|err| Broken { stale: false, ..broken(err) })?;
+        let frame = frame.map_err(broken)?;
         let Some(data) = frame.data_ref() else { continue };
         let room = LARGEST_BODY.saturating_sub(body.len());
         body.extend_from_slice(data.get(..data.len().min(room)).unwrap_or_default());
@@ -240,10 +251,44 @@ async fn send(
             break;
         }
     }
-    if !cut {
-        *kept = Some(connection);
+    if cut {
+        return Ok(HttpAnswer { status, headers, body, cut, retry_after });
     }
+    // hyper takes a stream that the server resets without an error for one that has ended (RFC 9113 §8.1). HTTP/1.1 is held to
+    // its length by hyper.
+    if connection.is_http2() && !stream.is_end_stream() {
+        let announced = headers.get(header::CONTENT_LENGTH).map(|length| String::from_utf8_lossy(length.as_bytes()));
+        let of = announced.map_or_else(String::new, |length| format!(" of {}", secrets.tell_brief(&length, 20)));
+        return Err(Broken {
+            kind: RequestFailure::Closed,
+            local: false,
+            stale: false,
+            sent: true,
+            what: format!("{} broke its answer off after {}{of} bytes", endpoint.place, body.len()),
+        });
+    }
+    *kept = Some(connection);
     Ok(HttpAnswer { status, headers, body, cut, retry_after })
+}
+
+/// Whether the connection was lost, or closed by the other side, with the request still unanswered.
+fn is_lost(err: &hyper::Error) -> bool {
+    let mut causes = std::iter::successors(err.source(), |cause| (*cause).source());
+    let lost = |kind| {
+        matches!(
+            kind,
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof | ErrorKind::NotConnected
+        )
+    };
+    let of = |cause: &(dyn std::error::Error + 'static)| {
+        if let Some(http2) = cause.downcast_ref::<h2::Error>() {
+            return http2.is_go_away() && http2.is_remote()
+                || http2.reason() == Some(h2::Reason::REFUSED_STREAM)
+                || http2.get_io().is_some_and(|io| lost(io.kind()));
+        }
+        cause.downcast_ref::<std::io::Error>().is_some_and(|io| lost(io.kind()))
+    };
+    err.is_canceled() || err.is_incomplete_message() || causes.any(of)
 }
 
 /// What kind of failure it is when an exchange breaks off.

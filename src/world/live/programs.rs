@@ -1,0 +1,101 @@
+//! Programs that a measurement or a secret waits for. Each runs in a process group of its own, which ends with the wait.
+
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::Command;
+
+/// Bytes of standard error that are kept.
+const LARGEST_COMPLAINT: u64 = 4_096;
+/// How long the rest of the output is waited for after the program has ended: a child of it may keep the pipe open for ever.
+const DRAIN: Duration = Duration::from_millis(200);
+
+/// What a program did that has ended by itself.
+pub(super) struct Printed {
+    pub(super) status: ExitStatus,
+    /// All of standard output.
+    pub(super) out: Vec<u8>,
+    /// The beginning of standard error.
+    pub(super) err: Vec<u8>,
+}
+
+/// Why a program gave nothing.
+pub(super) enum Unusable {
+    /// It did not start.
+    Unstarted(io::Error),
+    /// It printed more than it may, and was stopped.
+    TooMuch,
+    /// The system did not say how it ended.
+    Lost(io::Error),
+}
+
+/// Kills a process group when it is dropped, whatever way the wait for it ended.
+struct Group(Option<i32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0.and_then(Pid::from_raw) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+/// Runs a program to its end and keeps what it prints, at most `most` bytes. It has no input. When this future is dropped, the
+/// program ends with all of its children.
+pub(super) async fn run(mut command: Command, most: u64) -> Result<Printed, Unusable> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+    let mut child = command.spawn().map_err(Unusable::Unstarted)?;
+    let _group = Group(child.id().and_then(|id| i32::try_from(id).ok()));
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let status = {
+        let read_out = async {
+            if let Some(stdout) = stdout {
+                // What cannot be read any more ends what was printed.
+                let _ = stdout.take(most.saturating_add(1)).read_to_end(&mut out).await;
+            }
+            out.len() as u64 > most
+        };
+        let read_err = async {
+            if let Some(stderr) = stderr {
+                read_beginning(stderr, LARGEST_COMPLAINT, &mut err).await;
+            }
+        };
+        tokio::pin!(read_out, read_err);
+        let (mut out_read, mut err_read) = (false, false);
+        let status = loop {
+            tokio::select! {
+                status = child.wait() => break status,
+                too_much = &mut read_out, if !out_read => {
+                    if too_much {
+                        return Err(Unusable::TooMuch);
+                    }
+                    out_read = true;
+                }
+                () = &mut read_err, if !err_read => err_read = true,
+            }
+        };
+        let rest = async {
+            let too_much = !out_read && read_out.await;
+            if !err_read {
+                read_err.await;
+            }
+            too_much
+        };
+        if tokio::time::timeout(DRAIN, rest).await.unwrap_or(false) {
+            return Err(Unusable::TooMuch);
+        }
+        status.map_err(Unusable::Lost)?
+    };
+    Ok(Printed { status, out, err })
+}
+
+/// Reads to the end and keeps the first `most` bytes: a pipe that is closed early would kill a program that says much.
+async fn read_beginning(mut from: impl AsyncRead + Unpin, most: u64, into: &mut Vec<u8>) {
+    if (&mut from).take(most).read_to_end(into).await.is_ok() {
+        drop(tokio::io::copy(&mut from, &mut tokio::io::sink()).await);
+    }
+}
