@@ -391,6 +391,22 @@ impl Board {
         self.streak(now, id, Verdict::Go)
     }
 
+    /// The same for a hold of this length, which takes two measurements: until each probe was measured again since the condition
+    /// came true, it has held for no time that is long enough.
+    pub fn held_for(&self, plan: &Plan, now: At, id: ConditionId, needed: Span) -> Option<Span> {
+        let held = self.held(now, id)?;
+        let since = self.runs.get(id.0).map_or(now, |streak| streak.since);
+        let is_long = held >= needed && !needed.is_zero();
+        Some(if is_long && !self.read_after(plan, id, since) { Span::ZERO } else { held })
+    }
+
+    /// Whether each probe of a condition was measured again after `since`. What was written down is not doubted.
+    fn read_after(&self, plan: &Plan, id: ConditionId, since: At) -> bool {
+        let newest = |probe| self.probes.get(probe).and_then(|latest| latest.good.as_ref()).map(|(at, _)| *at);
+        self.testimony.contains_key(&id)
+            || plan.condition(id).is_some_and(|of| of.probes().iter().all(|probe| newest(probe) > Some(since)))
+    }
+
     /// For how long the condition has been NO-GO without a break; `None` when it is not NO-GO.
     pub fn broken_for(&self, now: At, id: ConditionId) -> Option<Span> {
         self.streak(now, id, Verdict::NoGo)
@@ -499,7 +515,8 @@ impl Board {
         needed: Span,
         assessment: Assessment,
     ) -> Evidence {
-        let held = (assessment.verdict == Verdict::Go).then(|| self.held(now, id).unwrap_or(Span::ZERO));
+        let held =
+            (assessment.verdict == Verdict::Go).then(|| self.held_for(plan, now, id, needed).unwrap_or(Span::ZERO));
         Evidence {
             name: name.to_owned(),
             rule: plan.condition(id).map(|condition| condition.source().to_owned()).unwrap_or_default(),

@@ -409,7 +409,8 @@ fn kept_job_due(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, run
         Kept::Wait(Wait::Until(until)) => {
             let conditions = plan.until(&running.key);
             let is_go = conditions.iter().all(|id| board.is_go_since(plan, run, now, *id, running.since));
-            let held = conditions.iter().map(|id| board.held(now, *id).unwrap_or(Span::ZERO)).min();
+            let held =
+                conditions.iter().map(|id| board.held_for(plan, now, *id, until.hold).unwrap_or(Span::ZERO)).min();
             // What was so before the wait began says nothing about what it waits for.
             let held = held.unwrap_or(Span::ZERO).min(passed);
             if is_go && held >= until.hold {

@@ -71,7 +71,7 @@ pub const GLOSSARY: &[(&str, &str)] = &[
     ),
     (
         "hold",
-        "For how long a condition must have been true without a break. A reading that is missing or stale breaks it.",
+        "For how long a condition must have been true without a break, over two readings at least. A reading that is missing or stale breaks it.",
     ),
     (
         "in doubt",

@@ -180,7 +180,7 @@ fn thin_percentiles(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
     });
 }
 
-/// Holds that end before the probe they rest on measures again, so that one reading meets them.
+/// Holds that end before the probe they rest on measures again: they last until it does.
 fn short_holds(plan: &Plan, node: &Node, found: &mut Vec<Diagnostic>) {
     let held = |hold: &Node, condition: &Node| {
         let text = condition.text()?;
@@ -189,7 +189,7 @@ fn short_holds(plan: &Plan, node: &Node, found: &mut Vec<Diagnostic>) {
         let probes = condition.probes().iter().filter_map(|id| Some((id, plan.probes.get(id)?.renewed_every())));
         let (probe, every) = probes.max_by_key(|(_, every)| *every).filter(|(_, every)| *every > span)?;
         let message =
-            format!("`hold: {span}` is met by a single reading of `{probe}`, which is measured every {every}");
+            format!("`hold: {span}` lasts until the second reading of `{probe}`, which is measured every {every}");
         let help = format!("say a `hold` longer than {every}, or a shorter `every` in the probe");
         Some(Diagnostic::new(message).at(hold.mark, "shorter than one interval").help(Some(help)))
     };

@@ -240,7 +240,8 @@ fn under_way(context: &ViewContext, running: &Running, progress: &StepRun, block
 fn awaits(context: &ViewContext, id: ConditionId, (needed, passed): (Span, Span)) -> Option<Evidence> {
     let rule = context.plan.condition(id)?.source().to_owned();
     let assessment = context.board.assess(context.plan, context.run, context.now, id);
-    let held = context.board.held(context.now, id).filter(|_| !needed.is_zero()).map(|held| held.min(passed));
+    let held = context.board.held_for(context.plan, context.now, id, needed);
+    let held = held.filter(|_| !needed.is_zero()).map(|held| held.min(passed));
     Some(Evidence { name: rule.clone(), rule, assessment, held, needed })
 }
 

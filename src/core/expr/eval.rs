@@ -296,6 +296,14 @@ impl<'s, 'v> Scope<'s, 'v> {
 
     fn each(&mut self, each: &'s Loop) -> Answer<'v> {
         let elements = self.elements(each)?;
+        // CEL says that everything is true of them, and that none is so: what was not there would open a gate.
+        if elements.is_empty() && matches!(each.which, Which::All | Which::Exists | Which::ExistsOne) {
+            let over = &each.over;
+            let why = format!(
+                "{over} is empty, so nothing was asked of its elements (`size({over}) == 0 ||` before it lets that pass)"
+            );
+            return Err(UnknownReason(why));
+        }
         match each.which {
             Which::All | Which::Exists => {
                 let decides = each.which == Which::Exists;

@@ -287,6 +287,29 @@ fn answers_come_with_the_values_met() {
 }
 
 #[test]
+fn nothing_is_true_or_false_of_the_elements_of_an_empty_list() {
+    let mut readings = reading();
+    assert!(readings.get_mut("dns_app").unwrap().put("resolvers", Value::List(Vec::new())));
+    let why = "dns_app.resolvers is empty, so nothing was asked of its elements";
+    for question in ["all(r, r.fresh)", "exists(r, r.fresh)", "exists_one(r, r.fresh)"] {
+        for source in [format!("dns_app.resolvers.{question}"), format!("!dns_app.resolvers.{question}")] {
+            let found = answer(&source, &readings);
+            assert_eq!(found.verdict, Verdict::Unknown, "{source}");
+            assert!(found.terms[0].why.as_ref().is_some_and(|told| told.contains(why)), "{found:?}");
+        }
+    }
+    let filtered = answer("dns_app.resolvers.filter(r, r.fresh).all(r, r.ttl <= 60)", &readings);
+    assert_eq!(filtered.verdict, Verdict::Unknown);
+    // Whoever means it says so.
+    for (source, verdict) in [
+        ("size(dns_app.resolvers) == 0 || dns_app.resolvers.all(r, r.fresh)", Verdict::Go),
+        ("size(dns_app.resolvers) > 0 && dns_app.resolvers.all(r, r.fresh)", Verdict::NoGo),
+    ] {
+        assert_eq!(answer(source, &readings).verdict, verdict, "{source}");
+    }
+}
+
+#[test]
 fn silence_is_unknown_and_told_in_words() {
     let condition = Condition::compile("lag.bytes < 5 && dns_app.authoritative_new", &shapes()).unwrap();
     let told = |sight: Sight<'static>| {

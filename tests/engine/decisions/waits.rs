@@ -97,3 +97,41 @@ fn a_hold_under_way_may_end_after_the_limit_and_a_broken_one_may_not() {
     }
     let StepProgress::Failed { .. } = flapping.phase("follow") else { panic!("{:?}", flapping.phase("follow")) };
 }
+
+#[test]
+fn a_hold_takes_two_readings_however_short_it_is() {
+    const SLOW: &str = "
+title: Gate
+probes:
+  customers: { kind: command, run: [x], every: 30s, fields: { failed: int, served: bool } }
+phases:
+  - title: P
+    steps:
+      - id: gated
+        title: Wait for the gate
+        gates: [{ name: served, that: customers.served, hold: HOLD, override: forbidden }]
+        action: { wait: { until: { conditions: [customers.failed == 0], hold: HOLD, within: 10m } } }
+        reversibility: free
+        expect: 5s
+";
+    for (hold, waits) in [("5s", 20_000), ("45s", 50_000)] {
+        let mut bench = Bench::of(&SLOW.replace("HOLD", hold));
+        bench.read(0, true);
+        bench.wait(waits);
+        let refused = bench.start("gated").unwrap_err().to_string();
+        assert!(refused.contains("served"), "{refused}");
+        bench.read(0, true);
+        bench.start("gated").unwrap();
+        // And so does the hold of a wait.
+        bench.read(1, true);
+        bench.read(0, true);
+        bench.wait(waits);
+        assert!(!is_done_of(&bench, "gated"), "{hold}: a single reading");
+        bench.read(0, true);
+        assert!(is_done_of(&bench, "gated"), "{hold}");
+    }
+}
+
+fn is_done_of(bench: &Bench, step: &str) -> bool {
+    matches!(bench.phase(step), StepProgress::Done { .. })
+}
