@@ -166,7 +166,15 @@ pub(crate) fn is_safe_symbol(symbol: &str) -> bool {
 
 /// Columns that cleaned text takes.
 pub fn width(text: &str) -> usize {
+    if is_printable_ascii(text) {
+        return text.len();
+    }
     text.graphemes(true).map(UnicodeWidthStr::width).sum()
+}
+
+/// Whether every byte is a character of one column. Most text is, and finding graphemes takes long.
+fn is_printable_ascii(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// Cleans `text` and cuts it to at most `columns`, ending in `…` if something was cut off.
