@@ -65,6 +65,18 @@ impl Pooler {
         pooler
     }
 
+    /// Leads to the server on another port from now on, without a word to its clients.
+    pub async fn lead_to(&self, port: u16) {
+        let config = self._dir.path().join("pgbouncer.ini");
+        let text = std::fs::read_to_string(&config).unwrap();
+        let (before, after) = (format!("port={} dbname", self.cluster.port), format!("port={port} dbname"));
+        std::fs::write(&config, text.replace(&before, &after)).unwrap();
+        let (console, connection) =
+            tokio_postgres::connect(&self.dsn("admin", "pgbouncer"), tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        console.simple_query("reload").await.unwrap();
+    }
+
     fn dsn(&self, user: &str, database: &str) -> String {
         format!("host=127.0.0.1 port={} user={user} dbname={database}", self.port)
     }

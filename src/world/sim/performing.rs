@@ -29,6 +29,11 @@ impl SimWorld {
         self.schedule(due);
         self.faults_due_now();
         let now = self.now();
+        if let Action::Sql(sql) = action {
+            for (target, identity) in self.model.servers.meet(std::iter::once(&sql.target)) {
+                self.push(now, Coming::Met(target, identity));
+            }
+        }
         let mut dice = Dice::new(self.seed, &format!("job {key} {now:?}"));
         let fate = self.troubles.fate(&key);
         let took = jobs::duration(&self.plan, &key, action, &mut dice);
