@@ -36,7 +36,7 @@ struct Interruption {
 
 /// What is remembered from look to look.
 #[derive(Debug, Default)]
-pub(super) struct History {
+pub(super) struct ReplicationHistory {
     subscription: Option<i64>,
     seen: bool,
     gone: bool,
@@ -51,7 +51,7 @@ pub(super) struct History {
     deeds: (Deeds, Deeds),
 }
 
-impl History {
+impl ReplicationHistory {
     /// A look begins.
     pub(super) fn steps(&mut self, now: Deeds) {
         self.deeds = (self.deeds.1, now);

@@ -22,7 +22,7 @@ use self::figures::{Figures, record};
 pub(in crate::world::live) use self::heartbeat::Beater;
 use self::heartbeat::{Heartbeats, Pulse};
 pub(in crate::world::live) use self::history::Deeds;
-use self::history::History;
+use self::history::ReplicationHistory;
 use self::progress::{CopyProgress, Progress, SequenceGap, ask_sequence_gap};
 use super::Measure;
 use crate::core::kind::ReplicationProbe;
@@ -49,7 +49,7 @@ pub(in crate::world::live) struct ReplicationMemory {
     worker: Option<i32>,
     /// Whether the subscription is switched off.
     rests: bool,
-    history: History,
+    history: ReplicationHistory,
     progress: Progress,
 }
 
