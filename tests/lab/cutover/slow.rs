@@ -126,11 +126,13 @@ fn figures(rows: &[String], side: &str) -> Option<(String, String)> {
     })
 }
 
-/// The verdict on a side: the line behind its figures.
-fn verdict<'r>(rows: &'r [String], side: &str) -> Option<&'r str> {
-    let at = rows.iter().position(|row| figures(std::slice::from_ref(row), side).is_some())?;
-    let row = rows.get(at + 1)?;
-    ["PASS", "FAIL", "INCONCLUSIVE"].into_iter().find(|verdict| row.contains(verdict))
+/// The verdict on a side: `new  FAIL  p95 …`, below the figures of all sides.
+fn verdict(rows: &[String], side: &str) -> Option<&'static str> {
+    rows.iter().find_map(|row| {
+        let words = row.split(|c: char| c.is_whitespace() || c == '│').filter(|word| !word.is_empty());
+        let told = words.skip_while(|word| *word != side).nth(1)?;
+        ["PASS", "FAIL", "INCONCLUSIVE"].into_iter().find(|verdict| told == *verdict)
+    })
 }
 
 /// A side that is slower than its customers wait for is down. Its p95 says so, or nothing.
