@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::core::record::ExpectedValues;
+use crate::core::time::Span;
 
 /// What one answer says of the record, or why it says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,6 +93,8 @@ pub struct Answer {
     pub alone: Option<AnswerState>,
     /// Whether the server has it at first hand (the AA bit) and not from a cache.
     pub is_authoritative: bool,
+    /// How long the server took to give it.
+    pub took: Span,
 }
 
 impl Answer {
@@ -106,6 +109,7 @@ impl Answer {
             instance: String::new(),
             alone: None,
             is_authoritative: false,
+            took: Span::ZERO,
         }
     }
 }
@@ -143,6 +147,7 @@ impl Answer {
             instance: self.instance,
             alone: Some(self.state),
             is_authoritative: self.is_authoritative && aaaa.is_authoritative,
+            took: self.took.max(aaaa.took),
         }
     }
 }

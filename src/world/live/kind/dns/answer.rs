@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType as Type};
+use tokio::time::Instant;
 
 use crate::core::kind::DnsProbe;
 use crate::core::kind::dns::answer::{Answer, AnswerState, Sides};
 use crate::core::record::{RecordType, RecordValues};
+use crate::core::time::Span;
 use crate::record_data::wire_type;
 use crate::world::live::foreign;
 use crate::world::live::net::dns::answer::{Content, content, extended_errors, in_words, instance, is_stale};
@@ -84,6 +86,7 @@ impl AskedRecord {
     }
 
     async fn ask_for(&self, wanted: &WantedValues, server: &Upstream, role: AskedAs, limit: Duration) -> Answer {
+        let asked = Instant::now();
         let question = DnsQuestion::new(&self.name, wanted.of, role == AskedAs::Resolver);
         let answer = match ask_at(server, &question, limit).await {
             Ok(answer) => answer,
@@ -101,6 +104,7 @@ impl AskedRecord {
                 judged.state = AnswerState::Bogus;
             }
         }
+        judged.took = Span::of(asked.elapsed());
         judged
     }
 
@@ -155,6 +159,7 @@ impl AskedRecord {
             instance: instance(answer),
             alone: None,
             is_authoritative: answer.metadata.authoritative,
+            took: Span::ZERO,
         }
     }
 }
