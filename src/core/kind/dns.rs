@@ -348,7 +348,7 @@ phases:
                 "old_share_bound",
                 Shape::Float,
                 "largest share of the caches behind its address that may still hold something else, with a confidence of \
-                 95 %: 3 divided by the number of answers in a row that were new",
+                 95 %: 3 divided by the number of answers in a row that were new, where answers over one connection (TLS) count as one",
             )
             .null("its newest answer is not new"),
             Field::new("note", Shape::Text, "what else it said, such as an extended error, or why there is no answer"),

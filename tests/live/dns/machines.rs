@@ -1,6 +1,7 @@
 //! Several machines behind one address, and answers that were served for a while only.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -106,4 +107,27 @@ async fn a_server_that_takes_more_than_two_seconds_counts() {
         .stage();
     stage.world.watch();
     stage.value("app", |value| of(value, "resolvers", 0, "fresh") == &Value::Bool(true)).await;
+}
+
+#[tokio::test]
+async fn a_silent_server_takes_few_ports() {
+    let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let resolvers = [("silent", silent.local_addr().unwrap().to_string())];
+    let mut stage =
+        Setting::default().target("zone", zone(&[], &resolvers, None)).probe_every("app", app(), 1_000, 3_000).stage();
+    stage.world.watch();
+    let mut bytes = [0; 512];
+    let mut ports = BTreeSet::new();
+    for _ in 0..12 {
+        ports.insert(silent.recv_from(&mut bytes).await.unwrap().1.port());
+    }
+    assert!(ports.len() <= 6, "a question that is repeated comes from one port: {ports:?}");
+    // From then on, one question at a time.
+    stage.value("app", |value| of(value, "resolvers", 0, "state") == &text("timeout")).await;
+    while tokio::time::timeout(Duration::ZERO, silent.recv_from(&mut bytes)).await.is_ok() {}
+    let mut ports = BTreeSet::new();
+    for _ in 0..6 {
+        ports.insert(silent.recv_from(&mut bytes).await.unwrap().1.port());
+    }
+    assert!(ports.len() <= 4, "{ports:?}");
 }

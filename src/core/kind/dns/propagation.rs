@@ -214,7 +214,7 @@ impl Propagation {
             answer.state = match &mut authority.shared {
                 Some(shared) => shared.judge(answer.state),
                 None => {
-                    authority.steadiness.take(asked, is_new, Span::ZERO);
+                    authority.steadiness.take(asked, is_new, false, Span::ZERO);
                     authority.steadiness.judged(answer.state)
                 }
             };

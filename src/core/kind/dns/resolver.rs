@@ -89,8 +89,10 @@ impl Cache {
         }
         let is_new = answer.state == AnswerState::New;
         self.newest.push_back(Sample { asked, is_new, holds_old: answer.holds_old, until });
-        self.steadiness.take(asked, is_new, SLACK);
-        self.count(asked);
+        self.steadiness.take(asked, is_new, answer.is_of_same_machine, SLACK);
+        if !answer.is_of_same_machine {
+            self.count(asked);
+        }
         if is_new {
             if !self.holds_other(asked) && !self.steadiness.is_barred() {
                 (self.still, self.met, self.promise, self.is_stale) = (None, None, None, false);
@@ -201,7 +203,7 @@ impl Cache {
         }
         let pace = self.pace?;
         let (took, answers) = pace.before?;
-        let wanted = u64::try_from(self.steadiness.wanted()).ok()?;
+        let wanted = u64::try_from(WINDOW.saturating_sub(self.steadiness.new_in_a_row())).ok()?;
         let row = |wanted: u64| Span(took.0.saturating_mul(wanted) / answers.max(1));
         let enough = pace.asked.plus(row(wanted));
         let expired = gone.filter(|gone| *gone > pace.asked).map(|gone| gone.plus(row(WINDOW as u64)));
@@ -235,7 +237,7 @@ impl Cache {
     /// was not new. `None` when that is the newest.
     #[allow(clippy::cast_precision_loss)] // a few answers
     pub(super) fn bound(&self) -> Option<f64> {
-        let clean = self.newest.iter().rev().take_while(|sample| sample.is_new).count();
+        let clean = self.steadiness.new_in_a_row();
         (clean > 0).then(|| (RULE_OF_THREE / clean as f64).min(1.0))
     }
 }

@@ -20,7 +20,8 @@ const RECENT: usize = 6;
 pub(super) struct Steadiness {
     /// Whether the newest answer was new; `None` before the first.
     is_new: Option<bool>,
-    /// How many answers in a row, the newest among them, agree about that.
+    /// How many answers in a row, the newest among them, agree about that. Those of a machine that was met before do not count
+    /// again.
     run: usize,
     /// When the first new answer of these times of change was asked for.
     first_new: Option<At>,
@@ -31,8 +32,9 @@ pub(super) struct Steadiness {
 impl Steadiness {
     /// Takes in an answer to a question of `asked`. Within `grace` after the first new answer, another one still belongs to
     /// the same change.
-    pub(super) fn take(&mut self, asked: At, is_new: bool, grace: Span) {
-        self.run = if self.is_new == Some(is_new) { self.run.saturating_add(1) } else { 1 };
+    pub(super) fn take(&mut self, asked: At, is_new: bool, is_of_same_machine: bool, grace: Span) {
+        let more = usize::from(!is_of_same_machine);
+        self.run = if self.is_new == Some(is_new) { self.run.saturating_add(more) } else { more };
         self.is_new = Some(is_new);
         if is_new {
             self.first_new = self.first_new.or(Some(asked));
@@ -65,9 +67,9 @@ impl Steadiness {
         }
     }
 
-    /// How many new answers in a row are still wanted.
-    pub(super) fn wanted(&self) -> usize {
-        WINDOW.saturating_sub(if self.is_new == Some(true) { self.run } else { 0 })
+    /// How many answers in a row, the newest among them, were new: at most as many as are looked at.
+    pub(super) fn new_in_a_row(&self) -> usize {
+        if self.is_new == Some(true) { self.run.min(WINDOW) } else { 0 }
     }
 }
 
@@ -78,7 +80,7 @@ mod tests {
     fn after(answers: &[(u64, bool)], grace: Span) -> Steadiness {
         let mut of = Steadiness::default();
         for (second, is_new) in answers {
-            of.take(At(0).plus(Span::secs(*second)), *is_new, grace);
+            of.take(At(0).plus(Span::secs(*second)), *is_new, false, grace);
         }
         of
     }
@@ -95,11 +97,13 @@ mod tests {
     fn enough_answers_in_a_row_lift_the_bar_and_fewer_do_not() {
         let mut of = after(&[(0, true), (1, false)], Span::ZERO);
         for second in 2..61 {
-            of.take(At(second * 1_000), true, Span::ZERO);
+            of.take(At(second * 1_000), true, false, Span::ZERO);
             assert!(of.is_barred(), "{second}");
         }
-        assert_eq!(of.wanted(), 1);
-        of.take(At(61_000), true, Span::ZERO);
+        assert_eq!(of.new_in_a_row(), 59);
+        of.take(At(60_500), true, true, Span::ZERO);
+        assert!(of.is_barred(), "the same machine again");
+        of.take(At(61_000), true, false, Span::ZERO);
         assert!(!of.is_barred());
     }
 }

@@ -234,6 +234,8 @@ async fn watch(
 async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc::Sender<Heard>) {
     let mut timetable = Timetable::new(first, asking.every);
     let mut count: u32 = 0;
+    // One that is silent is asked one question at a time until it answers again.
+    let mut samples = asking.samples;
     let say = async |asked, said| {
         // The receiver is gone only when the probe is over.
         let _ = tell.send(Heard::Server { at: server.at, role: server.role, asked, said }).await;
@@ -249,7 +251,7 @@ async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc
         let asked = Instant::now();
         let record = async {
             let ask = || asking.wanted.ask(&server.upstream, server.role, asking.limit);
-            let mut questions: FuturesUnordered<_> = (0..asking.samples).map(|_| ask()).collect();
+            let mut questions: FuturesUnordered<_> = (0..samples).map(|_| ask()).collect();
             let (mut answered, mut silence) = (false, None);
             loop {
                 tokio::select! {
@@ -269,6 +271,7 @@ async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc
             if let Some(silence) = silence.filter(|_| !answered) {
                 say_seen(asked, silence).await;
             }
+            if answered { asking.samples } else { 1 }
         };
         if server.role == AskedAs::Authority {
             // What nobody asks for must not keep back what they do ask for.
@@ -288,9 +291,9 @@ async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc
                     say(asked, Said::Serial(serial)).await;
                 }
             };
-            tokio::join!(record, beside, serial);
+            (samples, ..) = tokio::join!(record, beside, serial);
         } else {
-            record.await;
+            samples = record.await;
         }
         count = count.wrapping_add(1);
     }
