@@ -15,7 +15,7 @@ use crate::driver::Turn;
 use crate::screen::keys::KeyAction;
 use crate::screen::{Screen, UiState, project};
 use crate::session::RunSession;
-use crate::term::{Charset, ColorSupport, Drawn, Events, KeyCode, KeyEvent, Signal, TermEvent, Terminal};
+use crate::term::{Charset, ColorSupport, Drawn, Events, KeyCode, KeyEvent, TermEvent, Terminal};
 use crate::ui::dialog::paste;
 use crate::ui::input::{Request, press};
 use crate::ui::keys::meaning;
@@ -198,14 +198,9 @@ impl<S: RunSession> Cockpit<S> {
                 return self.leave(format!("terminal lost: {lost}"));
             }
             Some(TermEvent::Signal(signal)) => {
-                let name = match signal {
-                    Signal::Terminate => "SIGTERM",
-                    Signal::Interrupt => "SIGINT",
-                    Signal::Hangup => "SIGHUP",
-                };
                 // Somebody may still be here to watch what finishes, or to stop it.
                 self.draw_now();
-                return self.leave(name.to_owned());
+                return self.leave(signal.name().to_owned());
             }
             None => {
                 self.alone = true;

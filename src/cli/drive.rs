@@ -11,9 +11,10 @@ use super::durations;
 use super::farewell;
 use super::records::{MODE, PROFILE, SET, baselines_label, pick, plan_of};
 use super::rehearsals::{REHEARSAL, demanded, is_rehearsal};
+use super::seat::{Seat, StandardInput, TakenSeat, WorkEnd};
 use super::{CliError, Look, Outcome, RunbookArgs, say, say_error};
 use crate::clock::Clock;
-use crate::cockpit::{Cockpit, CockpitExit, theme_for};
+use crate::cockpit::CockpitExit;
 use crate::core::fact::{Fact, Mode, Recorded};
 use crate::core::ids::Who;
 use crate::core::plan::Plan;
@@ -21,12 +22,10 @@ use crate::core::reading::Reading;
 use crate::core::time::{At, Span};
 use crate::driver::{Engine, Opening, facts_of};
 use crate::journal::{Head, Holder, Journal, Ledger, LockState, NewRun, Reader, Record, RunId, Store, Unkept, Writer};
-use crate::plain::{LineInput, PlainCockpit};
 use crate::runbook::Loaded;
 use crate::sample_log::reading_of;
-use crate::session::RunSession;
-use crate::term::{Charset, TermError, Terminal, TerminalOptions};
 use crate::text::clean;
+use crate::ui::view::OpeningWords;
 use crate::world::World;
 use crate::world::live::{LiveOptions, LiveWorld, SystemDns, Watching};
 
@@ -95,11 +94,12 @@ fn start_loaded(
     labels.insert(SET.to_owned(), serde_json::to_string(&args.set).map_err(CliError::outside)?);
     let now = Timestamp::now();
     let id = RunId::new(now, rand::random());
+    let front = seat.open()?;
     let new = NewRun { created_at: now, title: loaded.plan.title.clone(), runbook: loaded.source.into_bytes(), labels };
     let journal = store.create_run(&id, &new, &holder)?;
     let clock = Clock::start(At(now.as_millisecond()));
     let opening = Opening::New { mode, facts: rehearsals.into_iter().chain(durations).collect() };
-    let exit = drive(Arc::new(loaded.plan), &id, journal, (opening, Vec::new()), clock, &holder, seat)?;
+    let exit = drive(Arc::new(loaded.plan), &id, journal, (opening, Vec::new()), clock, &holder, front)?;
     Ok(exit.code())
 }
 
@@ -121,26 +121,28 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     // Done first: without the run's world there is nothing to open a cockpit on.
     let attachment = super::lab::attach_if_lab(state, &reader)?;
     let holder = holder("gonogo resume");
-    // Checking the chain, reading its contents and reading the runbook all take time; doing them in parallel shows the
-    // picture sooner.
-    let (journal, story, plan) = std::thread::scope(|scope| {
-        let story = scope.spawn(|| recorded(&store.read_run(&id)?));
-        let plan = scope.spawn(|| {
-            let reader = store.read_run(&id)?;
-            let plan = plan_of(&reader)?;
-            let watched = watched_last(&reader, &plan)?;
-            Ok::<_, CliError>((plan, watched))
-        });
-        let journal = store.open_run(&id, &holder);
-        (journal, story.join(), plan.join())
-    });
-    let journal = journal?;
+    let mut front = seat.open()?;
+    let words = opening_words(&reader)?;
+    let (held_by, wanted) = (holder.clone(), id.clone());
+    let opened = match front.while_working(&words, move || opened(&store, &wanted, &held_by))? {
+        WorkEnd::Done(opened) => opened?,
+        WorkEnd::Left(exit) => {
+            drop(front);
+            say(&format!(
+                "run {id}: left before it was open; go on with: {} resume {}",
+                farewell::program(state),
+                id.short()
+            ));
+            return Ok(exit.code());
+        }
+    };
+    let Opened { journal, mut facts, head, plan, mut last, mut earlier } = opened;
     if let Some(warning) = journal.warning() {
+        // Not in the middle of a picture.
+        drop(front);
         say_error(&format!("warning: {warning}"));
+        front = seat.open()?;
     }
-    let (plan, (mut last, mut earlier)) =
-        plan.map_err(|_| CliError::outside("the run's copy of its runbook cannot be read"))??;
-    let (mut facts, head) = story.map_err(|_| CliError::outside("the run's record cannot be read"))??;
     // Only this process writes from here on. What was read before it had the lock may be out of date.
     if head != Some(journal.head()) {
         facts = recorded(&reader)?.0;
@@ -156,11 +158,56 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
     let clock = Clock::start(last);
     let away = clock.now().since(last);
     let opening = Opening::Resumed { facts, head: Some(head.hash), away };
-    let exit = drive(Arc::new(plan), &id, journal, (opening, earlier), clock, &holder, seat)?;
+    let exit = drive(Arc::new(plan), &id, journal, (opening, earlier), clock, &holder, front)?;
     if attachment.is_some() {
         say(&super::lab::goes_on(state, exit.code() == 0));
     }
     Ok(exit.code())
+}
+
+/// What is being done while a run is opened.
+fn opening_words(reader: &Reader) -> Result<OpeningWords, CliError> {
+    let meta = reader.meta();
+    let mode =
+        if meta.labels.get(MODE).map(String::as_str) == Some(Mode::Lab.as_str()) { Mode::Lab } else { Mode::Live };
+    Ok(OpeningWords {
+        mode,
+        run: meta.run.short().to_owned(),
+        title: clean(&meta.title).into_owned(),
+        records: reader.head()?.seq,
+    })
+}
+
+/// A run that was opened for driving it on.
+struct Opened {
+    journal: Journal,
+    facts: Vec<Recorded>,
+    /// Where the chain ended when the facts were read.
+    head: Option<Head>,
+    plan: Plan,
+    last: At,
+    earlier: Vec<Reading>,
+}
+
+/// Takes the run and reads it. Checking the chain, reading its contents and reading the runbook all take time; doing
+/// them in parallel shows the picture sooner.
+fn opened(store: &Store, id: &RunId, holder: &Holder) -> Result<Opened, CliError> {
+    let (journal, story, plan) = std::thread::scope(|scope| {
+        let story = scope.spawn(|| recorded(&store.read_run(id)?));
+        let plan = scope.spawn(|| {
+            let reader = store.read_run(id)?;
+            let plan = plan_of(&reader)?;
+            let watched = watched_last(&reader, &plan)?;
+            Ok::<_, CliError>((plan, watched))
+        });
+        let journal = store.open_run(id, holder);
+        (journal, story.join(), plan.join())
+    });
+    let journal = journal?;
+    let (plan, (last, earlier)) =
+        plan.map_err(|_| CliError::outside("the run's copy of its runbook cannot be read"))??;
+    let (facts, head) = story.map_err(|_| CliError::outside("the run's record cannot be read"))??;
+    Ok(Opened { journal, facts, head, plan, last, earlier })
 }
 
 /// When somebody watched last, and what [`measured_last`] tells of that time.
@@ -249,69 +296,6 @@ pub(super) fn has_ended(store: &Store, id: &RunId) -> Result<bool, CliError> {
     Ok(reader.has_kind("run_ended")?)
 }
 
-/// The reader of the standard input, shared by all cockpits of this process. It starts when it is first needed.
-#[derive(Default)]
-pub(super) struct StandardInput(Option<LineInput>);
-
-impl StandardInput {
-    pub(super) fn get(&mut self) -> Result<&mut LineInput, CliError> {
-        let input = match self.0.take() {
-            Some(input) => input,
-            None => LineInput::listen(std::io::BufReader::new(std::io::stdin())).map_err(CliError::outside)?,
-        };
-        Ok(self.0.insert(input))
-    }
-}
-
-/// The operator's front end, checked for usability before anything is started.
-#[derive(Clone, Copy)]
-pub(super) enum Seat {
-    /// At a terminal.
-    Terminal(TerminalOptions),
-    /// The standard streams.
-    Streams(Charset),
-}
-
-impl Seat {
-    pub(super) fn check(look: Look) -> Result<Self, CliError> {
-        crate::session::look_up_time_zone();
-        if look.plain {
-            return Ok(Self::Streams(Charset::detect()));
-        }
-        let tty = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty");
-        tty.map_err(|_| CliError::usage(TermError::NoTerminal))?;
-        Ok(Self::Terminal(TerminalOptions::detect(look.color)))
-    }
-
-    pub(super) fn charset(self) -> Charset {
-        match self {
-            Self::Terminal(options) => options.charset,
-            Self::Streams(charset) => charset,
-        }
-    }
-
-    /// Runs a front end on a session until it is left.
-    pub(super) async fn take<S: RunSession>(
-        self,
-        session: S,
-        run_name: String,
-        watching: bool,
-        input: &mut StandardInput,
-    ) -> Result<(CockpitExit, S), CliError> {
-        match self {
-            Self::Terminal(options) => {
-                let (terminal, events) = Terminal::enter(options).map_err(CliError::usage)?;
-                let theme = theme_for(terminal.options().colors, terminal.options().charset);
-                Ok(Cockpit::new(session, run_name, theme, watching).run(terminal, events).await)
-            }
-            Self::Streams(charset) => {
-                let cockpit = PlainCockpit::new(session, run_name, charset, watching);
-                cockpit.run(input.get()?, std::io::stdout()).await.map_err(CliError::outside)
-            }
-        }
-    }
-}
-
 fn drive(
     plan: Arc<Plan>,
     id: &RunId,
@@ -319,8 +303,9 @@ fn drive(
     (opening, earlier): (Opening, Vec<Reading>),
     clock: Clock,
     holder: &Holder,
-    seat: Seat,
+    front: TakenSeat,
 ) -> Result<CockpitExit, CliError> {
+    let charset = front.charset();
     let epoch = journal.epoch();
     let run_dir = journal.dir().path().to_owned();
     let runtime = runtime()?;
@@ -335,13 +320,13 @@ fn drive(
     let (exit, engine) = runtime.block_on(async {
         let world = LiveWorld::resuming(&plan, live, earlier).map_err(CliError::outside)?;
         let engine = engine(plan, who(holder), epoch, opening, world, Box::new(journal), clock)?;
-        seat.take(engine, id.short().to_owned(), false, &mut StandardInput::default()).await
+        front.take(engine, id.short().to_owned(), false, &mut StandardInput::default()).await
     })?;
     // The run's folder lies in the folder of all runs, and that one in the state directory.
     let state = run_dir.ancestors().nth(2).unwrap_or(&run_dir).to_owned();
-    farewell::last_word(&exit, &engine, id, &state, seat.charset());
+    farewell::last_word(&exit, &engine, id, &state, charset);
     if !matches!(exit, CockpitExit::Faulted(_)) {
-        farewell::say_ways(&farewell::ways(&state, &engine, id), seat.charset());
+        farewell::say_ways(&farewell::ways(&state, &engine, id), charset);
     }
     // Commands go on in their own sessions, so nothing of this process needs to be waited for.
     runtime.shutdown_background();
@@ -398,7 +383,7 @@ pub(super) fn watch(look: Look, args: &RunbookArgs, acting_probes: bool) -> Outc
         let who = who(&holder("gonogo watch"));
         let opening = Opening::Resumed { facts: Vec::new(), head: None, away: Span::ZERO };
         let engine = engine(plan, who, 0, opening, world, Box::new(Unkept::new(&id)), clock)?;
-        seat.take(engine, String::new(), true, &mut StandardInput::default()).await.map(|_| ())
+        seat.open()?.take(engine, String::new(), true, &mut StandardInput::default()).await.map(|_| ())
     });
     runtime.shutdown_background();
     result.map(|()| 0)

@@ -181,7 +181,7 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool,
     args.set.extend(own.iter().cloned());
     // Checked before anything runs that would have to be ended again.
     loopback::only(&super::check::read(&args, look.color)?.plan)?;
-    drive::Seat::check(look)?;
+    super::seat::Seat::check(look)?;
     let (lab, was_up) = fresh(state, kind)?;
     let mut set = vars(&lab);
     set.extend(own);

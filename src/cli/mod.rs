@@ -14,6 +14,7 @@ mod records;
 mod rehearsals;
 mod rehearse;
 mod replay;
+mod seat;
 #[cfg(not(feature = "lab"))]
 mod without_lab;
 

@@ -12,10 +12,11 @@ use serde::Serialize;
 
 use super::bundled::BUNDLED;
 use super::check::read;
-use super::drive::{self, Seat, StandardInput, runtime, who};
+use super::drive::{self, runtime, who};
 use super::durations;
 use super::farewell::{self, last_word, quoted};
 use super::records::{MODE, PROFILE, SET, baselines_label};
+use super::seat::{Seat, StandardInput};
 use super::{CliError, Look, Outcome, RunbookArgs, say};
 use crate::clock::Clock;
 use crate::core::fact::{Mode, Recorded};
@@ -392,7 +393,7 @@ fn by_hand(state: &Path, look: Look, args: &RehearseArgs, setting: &Setting) -> 
             if let Some(cut_off) = cut_off.take() {
                 engine.remark(format!("a new rehearsal: {cut_off}"));
             }
-            seat.take(engine, id.short().to_owned(), false, &mut input).await
+            seat.open()?.take(engine, id.short().to_owned(), false, &mut input).await
         })?;
         let struck = engine.cockpit_fault();
         // Only a disk that the scenario has filled is waited for; any other fault ends the rehearsal.

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::drive::{Seat, StandardInput};
 use super::records::{pick, plan_of};
+use super::seat::{Seat, StandardInput};
 use super::{CliError, Look, Outcome, say, say_error};
 use crate::cockpit::CockpitExit;
 use crate::core::ids::Who;
@@ -36,7 +36,7 @@ pub(super) fn show(state: &Path, look: Look, asked: Option<&str>, at: Option<&st
         replay.go(at).map_err(CliError::usage)?;
     }
     let (exit, replay) =
-        runtime()?.block_on(seat.take(replay, run.short().to_owned(), false, &mut StandardInput::default()))?;
+        runtime()?.block_on(seat.open()?.take(replay, run.short().to_owned(), false, &mut StandardInput::default()))?;
     for note in replay.recording().notes() {
         say(&printable(&format!("run {run}: {}", clean(note)), seat.charset()));
     }

@@ -4,6 +4,7 @@
 
 mod sample;
 mod series;
+mod settled;
 mod totals;
 
 pub use sample::{RequestFailure, RequestOutcome, RequestPhases, RequestSample};

@@ -3,7 +3,7 @@
 //! The schema serves editors; [`Rule`] is the same in the form that [`super::validate`] uses. A keyword that the rules
 //! do not know would be checked by editors and not by us, so a test refuses it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use serde_json::{Map, Value, json};
@@ -154,14 +154,32 @@ fn resolve<'d>(name: &str, definitions: &'d Value) -> Option<&'d Value> {
 }
 
 fn drop_unused(schema: &mut Value) {
-    loop {
-        let text = schema.to_string();
-        let Some(definitions) = schema.get_mut("$defs").and_then(Value::as_object_mut) else { return };
-        let before = definitions.len();
-        definitions.retain(|name, _| text.contains(&format!("\"#/$defs/{name}\"")));
-        if definitions.len() == before {
-            return;
+    let mut used = BTreeSet::new();
+    let mut open = Vec::new();
+    for (_, value) in schema.as_object().into_iter().flatten().filter(|(key, _)| *key != "$defs") {
+        references(value, &mut open);
+    }
+    while let Some(name) = open.pop() {
+        if let Some(definition) = schema.get("$defs").and_then(|all| all.get(&name)).filter(|_| !used.contains(&name)) {
+            references(definition, &mut open);
+            used.insert(name);
         }
+    }
+    if let Some(definitions) = schema.get_mut("$defs").and_then(Value::as_object_mut) {
+        definitions.retain(|name, _| used.contains(name));
+    }
+}
+
+/// The definitions that a schema refers to by itself.
+fn references(schema: &Value, found: &mut Vec<String>) {
+    match schema {
+        Value::Object(object) => {
+            let name = object.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix("#/$defs/"));
+            found.extend(name.map(str::to_owned));
+            object.values().for_each(|value| references(value, found));
+        }
+        Value::Array(values) => values.iter().for_each(|value| references(value, found)),
+        _ => {}
     }
 }
 

@@ -104,6 +104,17 @@ pub enum Signal {
     Hangup,
 }
 
+impl Signal {
+    /// Its name: `SIGTERM`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Terminate => "SIGTERM",
+            Self::Interrupt => "SIGINT",
+            Self::Hangup => "SIGHUP",
+        }
+    }
+}
+
 /// What happened to a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]

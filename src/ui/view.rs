@@ -2,6 +2,7 @@
 
 mod flow;
 mod header;
+mod opening;
 
 use crate::words;
 use ratatui::Frame;
@@ -17,6 +18,8 @@ use crate::screen::offers::KeyHint;
 use crate::screen::{Block, Detail, Focus, Pane, Role, Row, Screen, Sheet, SheetBody, Text};
 use crate::text::{fit, width};
 use flow::fit_middle;
+
+pub use opening::{OpeningWords, opening};
 
 /// Below this size nothing can be confirmed, since the operator could not see what it rests on.
 pub const CONFIRM_SIZE: (u16, u16) = (60, 16);
@@ -40,8 +43,13 @@ struct Areas {
     single: bool,
 }
 
+/// Whether steps and detail share one place.
+fn is_small(area: Rect) -> bool {
+    area.width < 100 || area.height < 30
+}
+
 fn layout(area: Rect) -> Areas {
-    let small = area.width < 100 || area.height < 30;
+    let small = is_small(area);
     // The clock, the window and the customers have a line of their own as soon as there is one to spare.
     let header_rows = match area.height {
         0..22 if small => 2,

@@ -718,7 +718,15 @@ fn a_line_that_has_no_room_as_a_whole_still_shows_how_it_begins() {
     );
     story.read("latency", Ok(json(&format!(r#"{{"new": {judged}, "old": {judged}}}"#))));
     let shown = dump(&story.draw((120, 40), RGB));
-    assert!(shown.contains("FAIL") && shown.contains("… 3 more"), "{shown}");
+    assert!(shown.contains("FAIL") && shown.contains("… 2 more"), "{shown}");
+    // The rows of both sides come first, and above what is said of either.
+    let pane = story.screen().panes.iter().position(|pane| pane.probe == "latency".into()).unwrap();
+    story.ui.overlay = Some(Overlay::Pane(pane));
+    for (shown, size) in [(shown, (120, 40)), (dump(&story.draw((80, 24), RGB)), (80, 24))] {
+        let at = |text: &str| shown.find(text).unwrap_or_else(|| panic!("{size:?} {text}: {shown}"));
+        let [old, new] = ["old", "new"].map(|side| at(&format!("{side}   802   803   803")));
+        assert!(old.max(new) < at("FAIL"), "{size:?}: {shown}");
+    }
 }
 
 #[test]

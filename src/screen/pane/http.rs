@@ -35,20 +35,23 @@ fn latency(series: &[(String, String, &str)], value: &Value) -> Vec<Text> {
         Role::Dim,
         format!("{:<name$}{:>6}{:>6}{:>6}{:>7}{:>4}", "ms", "p50", "p95", "p99", "errors", "n"),
     )];
+    // What is long comes below all rows: there may be no room for it.
+    let (mut failures, mut verdicts) = (Vec::new(), Vec::new());
     for (side, path, _) in series {
         let Some(figures) = value.at(path) else { continue };
+        let side = clean(side);
         let shown = |path: &str| number(figures, path).map_or_else(|| "—".to_owned(), words::millis);
         let errors = number(figures, "errors");
         let share = errors.map_or_else(|| "—".to_owned(), |share| format!("{:.1}%", share * 100.0));
         let samples = int(figures, "samples").unwrap_or(0);
         let role = if errors.is_some_and(|share| share > 0.0) { Role::NoGo } else { Role::Plain };
-        let mut line = Text::new(Role::Strong, format!("{:<name$}", clean(side)))
+        let mut line = Text::new(Role::Strong, format!("{side:<name$}"))
             .and(Role::Plain, format!("{:>6}{:>6}{:>6}", shown("p50"), shown("p95"), shown("p99")))
             .and(role, format!("{share:>7}"))
             .and(Role::Dim, format!("{samples:>4}"));
         let failure = word(figures, "failure");
         if !failure.is_empty() {
-            line = line.and(Role::NoGo, format!("  {failure}"));
+            failures.push(Text::new(Role::Strong, format!("{side}")).and(Role::NoGo, format!("  {failure}")));
         }
         // The newest request says nothing of what went wrong before it.
         let common = word(figures, "common_failure");
@@ -56,13 +59,15 @@ fn latency(series: &[(String, String, &str)], value: &Value) -> Vec<Text> {
             line = line.and(Role::Dim, format!("  mostly {common}"));
         }
         lines.push(line);
-        lines.extend(judged(figures));
+        verdicts.extend(judged(&side, figures));
     }
+    lines.extend(failures);
+    lines.extend(verdicts);
     lines
 }
 
 /// The verdict of a side against its baseline; nothing without one.
-fn judged(figures: &Value) -> Option<Text> {
+fn judged(side: &str, figures: &Value) -> Option<Text> {
     let verdict = figures.at("verdict").and_then(Value::text)?;
     let role = match verdict {
         "PASS" => Role::Go,
@@ -72,5 +77,6 @@ fn judged(figures: &Value) -> Option<Text> {
     let why = word(figures, "why");
     let recorded = word(figures, "baseline.recorded");
     let why = if why.is_empty() { format!("as good as {recorded}") } else { why };
-    Some(Text::new(role, format!("  {verdict}")).and(Role::Dim, format!("  {why}")))
+    let line = Text::new(Role::Strong, side).and(role, format!("  {verdict}"));
+    Some(line.and(Role::Dim, format!("  {why}")))
 }

@@ -105,6 +105,34 @@ async fn an_authority_and_a_certificate_of_ones_own() {
 }
 
 #[tokio::test]
+async fn a_self_signed_certificate_is_told_in_plain_words_with_what_to_do() {
+    let key = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
+               -addext subjectAltName=DNS:localhost -keyout server.key -out server.pem -addext basicConstraints=critical";
+    for (authority, trusted, why) in [
+        (true, true, "it is that of an authority (CA:TRUE), as self-signed ones often are, and no server's"),
+        (true, false, "it is that of an authority (CA:TRUE), as self-signed ones often are, and no server's"),
+        (false, false, "no authority that is trusted here has signed it (name the file with its authority in `ca`)"),
+        (false, true, ""),
+    ] {
+        // Files are read anew once a minute only.
+        let dir = tempfile::tempdir().unwrap();
+        let args = format!("{key},CA:{}", if authority { "TRUE" } else { "FALSE" });
+        let made = Command::new("openssl").args(args.split_whitespace()).current_dir(dir.path()).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let nginx = https(dir.path(), "", "").await;
+        let other = tempfile::tempdir().unwrap();
+        certificates(other.path());
+        let ca = if trusted { dir.path().join("server.pem") } else { other.path().join("ca.pem") };
+        let shop = Http { ca: Some(ca.display().to_string()), ..Http::of(format!("https://localhost:{}", nginx.port)) };
+        if why.is_empty() {
+            good(shop).await;
+        } else {
+            bad(shop, "tls", &format!("failed: its certificate is not valid: {why}")).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn http_2_where_it_is_spoken() {
     let dir = tempfile::tempdir().unwrap();
     certificates(dir.path());

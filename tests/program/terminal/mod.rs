@@ -1,6 +1,7 @@
 //! The terminal comes back on every exit (promise P11): real processes in real pseudo-terminals.
 #![cfg(unix)]
 
+mod opening;
 mod pty;
 mod taken_away;
 

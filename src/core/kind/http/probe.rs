@@ -22,7 +22,8 @@ use crate::core::value::{Field, Shape};
 /// valid, no answer within the limit. Percentiles are over successes; requests that ran into
 /// the limit, and requests in flight that have waited longer than most, count with the time they waited. A request that
 /// has been in flight for a second, and for twice as long as 99 of 100 successes of the window took, counts as failed until
-/// it is answered; when three requests in a row have had no answer, twice as long as the median is enough.
+/// it is answered; when three requests in a row have had no answer, of whatever kinds, twice as long as the median is enough, and the other kinds have
+/// no figures meanwhile.
 ///
 /// A request that says nothing of the service is not measured, and neither a failure nor slow: one that was due or in flight
 /// while gonogo itself did not run (stopped, or on a machine that slept), one that could not be sent because no file descriptor

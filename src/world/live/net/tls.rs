@@ -1,6 +1,7 @@
 //! TLS for everything the live world talks to: rustls with ring, chains and names always verified.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::fs::File;
 use std::io::{BufReader, Read as _};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -8,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::OnceCell;
 
+use super::chain;
 use crate::world::live::files::{SYSTEM_AUTHORITIES, read_in_thread};
 
 /// Most bytes that are read of a file with authorities; all authorities of a system together need a tenth of it.
@@ -128,6 +130,40 @@ pub(in crate::world::live) async fn authority_roots(path: &str) -> Result<Arc<Ro
         if roots.is_empty() { Err("no certificate in it".to_owned()) } else { Ok(Arc::new(roots)) }
     });
     read.await.map_err(|err| format!("the certificate authority in {path} cannot be used: {err}"))
+}
+
+/// Why TLS failed. Where the certificate is at fault: in plain words, and what to do. Foreign.
+pub(in crate::world::live) fn failure(err: &(dyn Error + 'static)) -> String {
+    let of = |cause: &(dyn Error + 'static)| {
+        // The source of an error of the system is not what it wraps, but the source of that.
+        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let found = inner.and_then(|inner| inner.downcast_ref()).or_else(|| cause.downcast_ref::<rustls::Error>());
+        match found {
+            Some(rustls::Error::InvalidCertificate(fault)) => Some(certificate_fault(fault)),
+            _ => None,
+        }
+    };
+    let fault = std::iter::successors(Some(err), |cause| (*cause).source()).find_map(of);
+    fault.map_or_else(|| chain(err), |fault| format!("its certificate is not valid: {fault}"))
+}
+
+/// What is wrong with a certificate, in plain words: the library has only its own for most faults. Foreign.
+pub(in crate::world::live) fn certificate_fault(fault: &CertificateError) -> String {
+    let words = match fault {
+        CertificateError::UnknownIssuer => {
+            "no authority that is trusted here has signed it (name the file with its authority in `ca`)"
+        }
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "it is that of an authority (CA:TRUE), as self-signed ones often are, and no server's (let an authority sign one for \
+             the server and name that in `ca`, or make it with CA:FALSE)"
+        }
+        CertificateError::BadEncoding => "it cannot be read",
+        CertificateError::BadSignature => "it was not signed by its issuer",
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => "not made for a server",
+        CertificateError::UnhandledCriticalExtension => "it asks for something that cannot be checked",
+        other => return other.to_string(),
+    };
+    words.to_owned()
 }
 
 /// The cryptography library behind every connection.

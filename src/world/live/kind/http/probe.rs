@@ -245,8 +245,9 @@ impl Watcher {
 
     /// The figures of a side, by kind of request.
     fn figures(&self, side: &Side, now: Instant) -> Vec<(String, Value)> {
-        let all = self.kinds.iter().zip(&side.series);
-        all.map(|(kind, series)| (kind.name.clone(), series.figures(self.at(now)))).collect()
+        let (all, now) = (self.kinds.iter().zip(&side.series), self.at(now));
+        let silent = RequestSeries::silence(&side.series, now);
+        all.map(|(kind, series)| (kind.name.clone(), series.figures_in(silent, now))).collect()
     }
 
     /// Takes in what ends until then.

@@ -162,13 +162,7 @@ fn fault(verdict: &Error, seen: &Presented, certificate: &Certificate) -> String
                 if seen.intermediates.is_empty() { ", and the server sent no certificate in between" } else { "" };
             format!("unknown authority: {issuer}{alone}")
         }
-        CertificateError::BadEncoding => "it cannot be read".to_owned(),
-        CertificateError::BadSignature => "it was not signed by its issuer".to_owned(),
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "not made for a server".to_owned()
-        }
-        CertificateError::UnhandledCriticalExtension => "it asks for something that cannot be checked".to_owned(),
-        other => foreign::brief(&other.to_string(), 120),
+        other => foreign::brief(&tls::certificate_fault(other), 120),
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 use super::sockets::{self, SocketPermit};
 use super::{NoAnswer, framed, why};
 use crate::world::live::foreign;
-use crate::world::live::net::tls::{HttpTls, http};
+use crate::world::live::net::tls::{HttpTls, certificate_fault, http};
 
 /// How long a connection is used: each leads to one of the machines behind an address, and others are to be heard, too.
 const USED_FOR: Duration = Duration::from_secs(10);
@@ -80,8 +80,8 @@ impl TlsServer {
         let stream = TcpStream::connect(self.address).await.map_err(|err| silence(&err))?;
         TlsConnector::from(config).connect(self.name.clone(), stream).await.map_err(|err| {
             match err.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                Some(fault @ rustls::Error::InvalidCertificate(_)) => {
-                    NoAnswer::Untrusted(foreign::brief(&fault.to_string(), 160))
+                Some(rustls::Error::InvalidCertificate(fault)) => {
+                    NoAnswer::Untrusted(foreign::brief(&certificate_fault(fault), 240))
                 }
                 Some(fault) => NoAnswer::Nonsense(format!("no TLS: {}", foreign::brief(&fault.to_string(), 120))),
                 None => silence(&err),

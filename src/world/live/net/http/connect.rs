@@ -27,7 +27,7 @@ use crate::core::ids::TargetId;
 use crate::core::latency::RequestFailure;
 use crate::core::target::{BasicAuth, Http, HttpVersion};
 use crate::world::live::net::chain;
-use crate::world::live::net::tls::{HttpTls, http as tls_settings};
+use crate::world::live::net::tls::{HttpTls, failure, http as tls_settings};
 use crate::world::live::secrets::Secrets;
 
 /// Bytes of the head of an answer. Whoever sends more is not listened to.
@@ -317,7 +317,7 @@ impl Endpoint {
         let stream: TlsStream<S> = TlsConnector::from(Arc::clone(&settings))
             .connect(name, stream)
             .await
-            .map_err(|err| failed(format!("TLS with {place} failed: {}", secrets.tell_brief(&chain(&err), 200))))?;
+            .map_err(|err| failed(format!("TLS with {place} failed: {}", secrets.tell_brief(&failure(&err), 300))))?;
         trace.tls = Some(started.elapsed());
         let agreed = stream.get_ref().1.alpn_protocol() == Some(H2);
         if self.version == HttpVersion::Two && !agreed {

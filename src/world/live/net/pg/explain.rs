@@ -4,7 +4,7 @@ use std::error::Error as _;
 
 use tokio_postgres::error::SqlState;
 
-use crate::world::live::net::chain;
+use crate::world::live::net::{chain, tls};
 use crate::world::live::secrets::Secrets;
 
 /// A sentence that says who refused what.
@@ -30,7 +30,7 @@ pub(super) fn explain(err: &tokio_postgres::Error, place: &str, user: &str, secr
                 std::io::ErrorKind::ConnectionRefused => format!("connection refused by {place}"),
                 std::io::ErrorKind::TimedOut => format!("no answer from {place}"),
                 std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput => {
-                    format!("TLS with {place} failed: {}", secrets.tell_brief(&chain(io), 300))
+                    format!("TLS with {place} failed: {}", secrets.tell_brief(&tls::failure(io), 300))
                 }
                 std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset => {
                     format!("{place} closed the connection")
