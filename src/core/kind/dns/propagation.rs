@@ -211,12 +211,11 @@ impl Propagation {
         if answer.state.tells() {
             let is_new = answer.state == AnswerState::New;
             self.old_until = self.old_until.max(authority.other.take(asked, answer.ttl, is_new));
-            answer.state = match &mut authority.shared {
-                Some(shared) => shared.judge(answer.state),
-                None => {
-                    authority.steadiness.take(asked, is_new, false, Span::ZERO);
-                    authority.steadiness.judged(answer.state)
-                }
+            answer.state = if let Some(shared) = &mut authority.shared {
+                shared.judge(answer.state)
+            } else {
+                authority.steadiness.take(asked, is_new, false, Span::ZERO);
+                authority.steadiness.judged(answer.state)
             };
         }
         let changed = differs(authority.newest.as_ref(), &answer);

@@ -75,6 +75,8 @@ pub(super) struct Cache {
     promise: Option<Promise>,
     pace: Option<Pace>,
     steadiness: Steadiness,
+    /// Whether there are several caches, as answers to questions of one moment have shown.
+    shows_several: bool,
     /// Whether its TTLs cannot be relied on: an answer was served beyond its TTL, or was marked stale.
     is_stale: bool,
 }
@@ -94,14 +96,13 @@ impl Cache {
             self.count(asked);
         }
         if is_new {
-            if !self.holds_other(asked) && !self.steadiness.is_barred() {
+            self.shows_several &= self.steadiness.new_in_a_row() < WINDOW;
+            if !self.holds_other(asked) && !self.is_barred() {
                 (self.still, self.met, self.promise, self.is_stale) = (None, None, None, false);
             }
             return;
         }
-        if self.shows_several(asked) {
-            self.steadiness.bar();
-        }
+        self.shows_several |= self.differ(asked);
         // Until the switch, old values are fetched again and again. Only a TTL given after it can be exceeded.
         let since_switch = switched.is_some_and(|since| self.met.is_some_and(|met| met >= since));
         let broken = since_switch
@@ -122,7 +123,7 @@ impl Cache {
     pub(super) fn judged(&self, now: At, newest: AnswerState) -> AnswerState {
         let recent = |is_new| self.newest.iter().rev().take(RECENT).any(|sample| sample.is_new == is_new);
         match newest {
-            AnswerState::New if self.holds_other(now) || self.steadiness.is_barred() => AnswerState::Mixed,
+            AnswerState::New if self.holds_other(now) || self.is_barred() => AnswerState::Mixed,
             AnswerState::Old | AnswerState::Mixed if self.is_stale || self.stands_still() => AnswerState::Stale,
             AnswerState::Old if recent(true) => AnswerState::Mixed,
             newest => newest,
@@ -140,9 +141,11 @@ impl Cache {
         });
     }
 
-    /// Whether answers to questions of that moment are kept for different times, as one cache never does.
-    fn shows_several(&self, asked: At) -> bool {
-        let together = || self.others().filter(|sample| sample.asked == asked).filter_map(|sample| sample.until);
+    /// Whether answers to questions of that moment are kept for different times. Of one cache that is so only when what it
+    /// holds has just expired.
+    fn differ(&self, asked: At) -> bool {
+        let samples = || self.others().filter(|sample| sample.asked == asked).filter_map(|sample| sample.until);
+        let together = || samples().filter(|until| *until > asked.plus(SLACK));
         together().max().zip(together().min()).is_some_and(|(last, first)| last > first.plus(SLACK))
     }
 
@@ -167,7 +170,12 @@ impl Cache {
 
     /// Bars new answers from counting until enough of them have come in a row.
     pub(super) fn bar(&mut self) {
-        self.steadiness.bar();
+        self.shows_several = true;
+    }
+
+    /// Whether new answers do not count yet, since there are several caches.
+    fn is_barred(&self) -> bool {
+        self.shows_several || self.steadiness.is_barred()
     }
 
     /// Whether the TTL has stayed the same for longer than one that counts down could.
@@ -177,7 +185,7 @@ impl Cache {
 
     /// A short form of all this, to see whether it has changed.
     pub(super) fn state(&self) -> (bool, bool, bool, bool) {
-        (self.met.is_some(), self.is_stale, self.stands_still(), self.steadiness.is_barred())
+        (self.met.is_some(), self.is_stale, self.stands_still(), self.is_barred())
     }
 
     fn others(&self) -> impl Iterator<Item = &Sample> {
@@ -198,7 +206,7 @@ impl Cache {
     /// When it is expected to count as new; `None` when that cannot be said.
     pub(super) fn new_from(&self) -> Option<At> {
         let gone = self.other_until();
-        if !self.steadiness.is_barred() {
+        if !self.is_barred() {
             return gone;
         }
         let pace = self.pace?;

@@ -228,7 +228,9 @@ fn the_worst_case_counts_from_the_last_server_and_the_longest_time_an_old_value_
         &Value::Bool(false),
         "it may be one machine of several"
     );
-    (1..60).for_each(|_| drop(of.authority_said(1, at(3_617), answer(New, 60))));
+    for _ in 1..60 {
+        of.authority_said(1, at(3_617), answer(New, 60));
+    }
     assert_eq!(field(&of.reading(at(3_617)), "worst_case"), &Value::Int(65));
 }
 
@@ -344,25 +346,22 @@ fn one_stale_cache_of_twenty_bars_new_whatever_its_ttl_says() {
 #[test]
 fn an_eta_that_was_not_kept_is_not_given_again() {
     let mut random = 7_u32;
-    let mut ttls: Vec<(&str, Box<dyn FnMut(i64) -> i64>)> = vec![
-        ("none", Box::new(|_| 0)),
-        ("one second", Box::new(|_| 1)),
-        ("growing", Box::new(|now| now)),
-        (
-            "random",
-            Box::new(move |_| {
-                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                i64::from(random >> 16) % 30 + 1
-            }),
-        ),
-    ];
-    for (what, ttl) in &mut ttls {
+    let mut ttl = |what: &str, now: i64| match what {
+        "none" => 0,
+        "one second" => 1,
+        "growing" => now,
+        _ => {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            i64::from(random >> 16) % 30 + 1
+        }
+    };
+    for what in ["none", "one second", "growing", "random"] {
         for state in [Old, AnswerState::Negative] {
             let mut of = known(1, 1);
             of.authority_said(0, at(0), answer(Old, 30));
             for now in 1..300 {
                 of.authority_said(0, at(now), answer(New, 30));
-                of.resolver_said(0, at(now), Answer { is_authoritative: true, ..answer(state, ttl(now)) });
+                of.resolver_said(0, at(now), Answer { is_authoritative: true, ..answer(state, ttl(what, now)) });
                 let reading = of.reading(at(now));
                 if now > 90 {
                     for name in ["eta", "max_ttl", "max_remaining_ttl"] {
