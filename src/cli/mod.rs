@@ -255,6 +255,9 @@ enum Command {
         /// Where output and exit status go
         spool: PathBuf,
     },
+    /// Ends the programs of a cockpit that was killed
+    #[command(hide = true)]
+    EndPrograms,
     /// Is the lab
     #[command(hide = true)]
     LabServe {
@@ -284,6 +287,7 @@ impl Command {
             Command::Schema { .. } => "schema",
             Command::Completions { .. } => "completions",
             Command::RunJob { .. } => "run-job",
+            Command::EndPrograms => "end-programs",
             Command::LabServe { .. } => "lab-serve",
         }
     }
@@ -410,6 +414,7 @@ fn dispatch(cli: Cli) -> Outcome {
             Ok(0)
         }
         Some(Command::RunJob { spool }) => Ok(u8::try_from(crate::world::live::jobs::shim::main(&spool)).unwrap_or(1)),
+        Some(Command::EndPrograms) => Ok(u8::try_from(crate::world::live::jobs::keeper::main()).unwrap_or(1)),
         Some(Command::LabServe { options }) => lab::serve(&options),
     }
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use gonogo::core::kind::ReplicationProbe;
+use gonogo::core::kind::replication::heartbeat as said;
 use gonogo::core::probe::ProbeKind;
+use gonogo::core::reading::Reading;
 use gonogo::core::value::Value;
 use gonogo::world::{World as _, WorldEvent};
 use tokio::task::JoinSet;
@@ -297,6 +299,73 @@ async fn without_a_beat_nobody_knows_how_late_the_target_is() {
 }
 
 #[tokio::test]
+async fn a_figure_does_not_outlive_the_beats_and_comes_back_with_them() {
+    let (old, new) = quiet_pair().await;
+    old.sql("create role beater login; grant pg_read_all_stats to beater").await;
+    old.sql("grant select, insert, update on hb to beater").await;
+    let mut stage = Setting::default()
+        .target("old", old.target_as("beater"))
+        .target("new", new.target())
+        .probe("lag", probe(Some("sub"), None, Some("hb")))
+        .stage();
+    stage.world.watch();
+    let beats = |value: &Value| value.at("seconds").and_then(Value::number).is_some() && heartbeat(value) == "beats";
+    let hindrances = [
+        // Before the sessions from before it are ended, and after.
+        ("alter database postgres set default_transaction_read_only = on", "", said::FENCED),
+        (
+            "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'beater'",
+            "alter database postgres reset default_transaction_read_only",
+            said::FENCED,
+        ),
+        ("revoke update on hb from beater", "grant update on hb to beater", "permission denied"),
+    ];
+    for (hinder, release, why) in hindrances {
+        if why != said::FENCED || release.is_empty() {
+            stage.value("lag", beats).await;
+        }
+        old.sql(&format!("begin read write; {hinder}; commit")).await;
+        let since = stage.clock.now();
+        for _ in 0..3 {
+            let after = |reading: &Reading| (reading.at >= since).then(|| reading.result.clone());
+            // One fails on the connections that were ended.
+            let Ok(value) = stage.reading("lag", after).await else { continue };
+            assert_eq!(value.at("seconds"), Some(&Value::Null), "{hinder}: {value}");
+            assert!(heartbeat(&value).starts_with("not beaten: ") && heartbeat(&value).contains(why), "{value}");
+        }
+        if !release.is_empty() {
+            old.sql(&format!("begin read write; {release}; commit")).await;
+        }
+    }
+    stage.value("lag", beats).await;
+}
+
+#[tokio::test]
+async fn a_writer_that_stops_leaves_no_figure_behind() {
+    let (old, new, mut writer) = pair().await;
+    let ProbeKind::Replication(lag) = probe(Some("sub"), None, Some("hb")) else { unreachable!() };
+    let mut stage = Setting::default()
+        .target("old", old.target())
+        .target("new", new.target())
+        .probe("lag", ProbeKind::Replication(ReplicationProbe { beat: false, ..lag }))
+        .stage();
+    stage.world.watch();
+    stage.value("lag", |value| value.at("seconds").and_then(Value::number).is_some()).await;
+    writer.shutdown().await;
+    let since = stage.clock.now();
+    // Two measurements without a beat may still tell it, and twice the time between the beats.
+    for measured in 1.. {
+        let value =
+            stage.reading("lag", |reading| (reading.at >= since).then(|| reading.result.clone())).await.unwrap();
+        if value.at("seconds") == Some(&Value::Null) {
+            assert_eq!(heartbeat(&value), "nobody beats it");
+            break;
+        }
+        assert!(measured < 6, "{value}");
+    }
+}
+
+#[tokio::test]
 async fn the_heartbeat_of_something_else_proves_nothing() {
     let (old, new) = quiet_pair().await;
     // A table of that name on the target that this subscription does not fill.
@@ -322,6 +391,17 @@ async fn the_heartbeat_of_something_else_proves_nothing() {
     new.sql("alter subscription sub refresh publication").await;
     let value = until(&mut stage, "streaming").await;
     assert!(missing(&value).is_empty());
+    // The same table through another subscription: what arrives may have come that way.
+    old.sql("create publication beats for table hb").await;
+    let second = format!(
+        "create subscription second connection '{}' publication beats with (copy_data = false)",
+        old.dsn("postgres")
+    );
+    new.sql(&second).await;
+    let value = stage.value("lag", |value| heartbeat(value).contains("a table of the subscription second, too")).await;
+    assert_eq!(value.at("seconds"), Some(&Value::Null));
+    new.sql("drop subscription second").await;
+    stage.value("lag", |value| value.at("seconds").and_then(Value::number).is_some()).await;
     // Written on the target: what is seen there is not from this source.
     new.sql("update hb set n = n + 1000000 where id = 'hb'").await;
     stage

@@ -626,3 +626,46 @@ phases:
     place.flag(true);
     talk.wait("1 Watch done");
 }
+
+#[test]
+fn programs_of_probes_and_secrets_end_with_a_cockpit_that_is_killed() {
+    let hangs = "echo $$ >> DIR/NAME; sleep 600 & echo $! >> DIR/NAME; wait";
+    let runbook = format!(
+        r#"
+title: Killed
+secrets: {{ token: {{ command: [sh, -c, "{}"] }} }}
+targets: {{ api: {{ http: {{ url: "http://127.0.0.1:9", headers: {{ X-Token: "{{{{ secrets.token }}}}" }} }} }} }}
+probes:
+  asks: {{ kind: command, run: [sh, -c, "{}"], fields: {{ ok: bool }}, every: 1m, limit: 1m }}
+  api: {{ kind: http.json, target: api, fields: {{ ok: bool }}, every: 1m, limit: 1m }}
+phases:
+  - title: Only
+    steps:
+      - {{ id: look, title: Look, gates: [asks.ok, api.ok], action: {{ manual: [there] }} }}
+"#,
+        hangs.replace("NAME", "secret"),
+        hangs.replace("NAME", "probe")
+    );
+    let place = Place::new("");
+    let runbook = runbook.replace("DIR", place.path().to_str().unwrap());
+    fs::write(place.path().join("runbook.yaml"), runbook).unwrap();
+    let mut talk = place.run();
+    talk.wait("step 1 · Look");
+    let pids = |name: &str| {
+        let said = fs::read_to_string(place.path().join(name)).unwrap_or_default();
+        said.lines().filter_map(|pid| pid.parse::<i32>().ok()).collect::<Vec<_>>()
+    };
+    let all = || [pids("secret"), pids("probe")].concat();
+    wait_until("both programs and their children", || pids("secret").len() == 2 && pids("probe").len() == 2);
+    talk.child.kill().unwrap();
+    talk.child.wait().unwrap();
+    wait_until("their end", || all().iter().all(|pid| gonogo::system::process::born(*pid).is_none()));
+}
+
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < until, "no {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

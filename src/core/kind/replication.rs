@@ -81,6 +81,8 @@ pub mod heartbeat {
     pub const STANDS: &str = "beats do not arrive";
     /// Nothing is to carry it over.
     pub const IDLE: &str = "nothing flows";
+    /// After `not beaten: ` and the source: a default of its database or role lets nobody write.
+    pub const FENCED: &str = "writes are fenced: its transactions are read only by default";
     /// The probe names no table.
     pub const UNNAMED: &str = "no heartbeat table is named";
 }
@@ -104,7 +106,8 @@ pub struct ReplicationProbe {
     /// A replicated table `(id text primary key, n bigint not null)`, with `at timestamptz` if you like, whose rows
     /// show how late the target is. At every measurement the cockpit that drives counts up a row of its own there, on the
     /// source, and looks for it on the target; `gonogo watch` only reads. Without it, nobody knows how many seconds the
-    /// target is behind.
+    /// target is behind. It respects a fence (`default_transaction_read_only` of the database or the role): behind one,
+    /// `seconds` is null, and a drain is judged by a marker that is written behind the fence and looked for on the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<String>,
     /// Whether the cockpit writes to the heartbeat table; `true` when absent. When not, somebody else has to count a row
@@ -216,7 +219,7 @@ phases:
                 "how far the target is behind, by the heartbeat and this machine's clock",
             )
             .unit("seconds")
-            .null("no beat can be followed; `heartbeat` says why"),
+            .null("no beat can be followed, or none was written lately, as behind a fence; `heartbeat` says why"),
             Field::new(
                 "heartbeat",
                 Shape::Text,

@@ -8,6 +8,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 
+use super::jobs::keeper;
+
 /// Bytes of standard error that are kept.
 const LARGEST_COMPLAINT: u64 = 4_096;
 /// How long the rest of the output is waited for after the program has ended: a child of it may keep the pipe open for ever.
@@ -32,14 +34,23 @@ pub(super) enum Unusable {
     Lost(io::Error),
 }
 
-/// Kills a process group when it is dropped, whatever way the wait for it ended.
+/// Kills a process group when it is dropped, whatever way the wait for it ended. When this process is killed, the keeper does.
 struct Group(Option<i32>);
+
+impl Group {
+    fn of(leader: Option<u32>) -> Self {
+        let group = leader.and_then(|id| i32::try_from(id).ok());
+        group.into_iter().for_each(keeper::begun);
+        Self(group)
+    }
+}
 
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(group) = self.0.and_then(Pid::from_raw) {
             let _ = kill_process_group(group, Signal::KILL);
         }
+        self.0.into_iter().for_each(keeper::ended);
     }
 }
 
@@ -48,7 +59,7 @@ impl Drop for Group {
 pub(super) async fn run(mut command: Command, most: u64) -> Result<Printed, Unusable> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
     let mut child = command.spawn().map_err(Unusable::Unstarted)?;
-    let _group = Group(child.id().and_then(|id| i32::try_from(id).ok()));
+    let _group = Group::of(child.id());
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let status = {

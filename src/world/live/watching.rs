@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::info;
 
+use super::jobs::keeper;
 use super::jobs::outbox::Outbox;
 use super::kind::Beater;
 use super::net::pg;
@@ -69,6 +70,7 @@ impl Watching {
         earlier: BTreeMap<ProbeId, Vec<(At, Value)>>,
     ) -> Result<Self, LiveError> {
         tokio::runtime::Handle::try_current().map_err(|_| LiveError::NoRuntime)?;
+        keeper::is_started_from(&options.exe);
         let databases = plan.targets.iter().filter_map(|(id, target)| match target {
             Target::Postgres(postgres) => Some((id.clone(), postgres.clone())),
             _ => None,

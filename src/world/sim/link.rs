@@ -57,6 +57,16 @@ pub(super) enum State {
     Paused,
 }
 
+/// Whether a heartbeat is written on the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heartbeat {
+    Beaten,
+    /// A fence refuses it.
+    Fenced,
+    /// The probe names no table.
+    Unnamed,
+}
+
 /// What became of a replication slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SlotState {
@@ -378,8 +388,9 @@ impl Link {
         }
     }
 
-    /// What a measurement sees; `named` when the probe names a heartbeat table.
-    pub(super) fn reading(&self, now: At, dice: &mut Dice, named: bool, servers: &SimulatedServers) -> Value {
+    /// What a measurement sees.
+    pub(super) fn reading(&self, now: At, dice: &mut Dice, beats: Heartbeat, servers: &SimulatedServers) -> Value {
+        let named = beats != Heartbeat::Unnamed;
         let state = self.shown(now);
         let absent = state == ReplicationState::Absent;
         let no_slot = absent || self.slot == SlotState::Gone;
@@ -393,9 +404,11 @@ impl Link {
         );
         let held = self.held_up().map(|since| now.since(since).as_secs_f64());
         let stopped = self.stopped.map(|since| now.since(since));
+        let fenced = format!("not beaten: {}: {}", self.source, heartbeat::FENCED);
         let pulse = match state {
             ReplicationState::Absent | ReplicationState::Disabled => heartbeat::IDLE,
             _ if !named => heartbeat::UNNAMED,
+            _ if beats == Heartbeat::Fenced => &fenced,
             _ if held.is_some_and(|held| held > LOOK) || self.stuck.is_some() || self.lost() || self.failed => {
                 heartbeat::STANDS
             }
@@ -409,6 +422,8 @@ impl Link {
         };
         let pipe = PIPE_MS / 1_000.0 * dice.around(0.5, 0.4);
         let seconds = late.max(held.unwrap_or(0.0)) + pipe;
+        // Behind a fence only a beat that is still on its way tells anything.
+        let beaten = beats == Heartbeat::Beaten || late > 0.0 || held.is_some();
         // The walsender knows nothing of a transaction that it still decodes.
         let replay_lag = if self.large.is_some() { pipe / 100.0 } else { seconds };
         let replay_lag = Some(replay_lag).filter(|_| moves && stopped.is_none_or(|since| since < OLD_REPLY));
@@ -447,9 +462,15 @@ impl Link {
             ("state", state.as_str().into()),
             ("streaming", streaming.into()),
             ("bytes", if no_slot { Value::Null } else { whole(waits) }),
-            ("seconds", Some(seconds).filter(|_| named && pulse != heartbeat::IDLE).into()),
+            ("seconds", Some(seconds).filter(|_| named && beaten && pulse != heartbeat::IDLE).into()),
             ("heartbeat", pulse.into()),
-            ("heartbeat_age_s", if named { Value::Float(dice.between(0.0, 0.4)) } else { Value::Null }),
+            (
+                "heartbeat_age_s",
+                match beats {
+                    Heartbeat::Beaten => Value::Float(dice.between(0.0, 0.4)),
+                    Heartbeat::Fenced | Heartbeat::Unnamed => Value::Null,
+                },
+            ),
             ("replay_lag_s", replay_lag.into()),
             ("last_message_age_s", Some(quiet).filter(|_| moves).into()),
             ("slot_active", moves.into()),

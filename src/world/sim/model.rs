@@ -127,6 +127,11 @@ impl Model {
         }
     }
 
+    /// Whether this database refuses writes.
+    pub(super) fn is_fenced(&self, database: &TargetId) -> bool {
+        !self.takes_writes(Some(database))
+    }
+
     fn takes_writes(&self, database: Option<&TargetId>) -> bool {
         database.and_then(|database| self.writable.get(database)).copied().unwrap_or(true)
     }

@@ -1,7 +1,9 @@
-//! Jobs under way: what they print, how they are stopped, and the shim that keeps a command running without a cockpit.
+//! Jobs under way: what they print, how they are stopped, and the processes that outlive a cockpit: the shim that keeps a
+//! command running, and the keeper that ends what only the cockpit waited for.
 
 use tokio::sync::watch;
 
+pub mod keeper;
 pub(in crate::world::live) mod outbox;
 mod report;
 pub mod shim;

@@ -4,6 +4,7 @@ use super::{Look, Observe};
 use crate::core::kind::ReplicationProbe;
 use crate::core::value::Value;
 use crate::world::sim::dice::Dice;
+use crate::world::sim::link::Heartbeat;
 use crate::world::sim::model::Model;
 
 impl Observe for ReplicationProbe {
@@ -15,7 +16,14 @@ impl Observe for ReplicationProbe {
 
     fn sees(&self, look: Look<'_>, (): &mut ()) -> Result<Value, String> {
         match look.model.links.get(look.id) {
-            Some(link) => Ok(link.reading(look.model.now, look.dice, self.heartbeat.is_some(), &look.model.servers)),
+            Some(link) => {
+                let beats = match &self.heartbeat {
+                    None => Heartbeat::Unnamed,
+                    Some(_) if look.model.is_fenced(&self.source) => Heartbeat::Fenced,
+                    Some(_) => Heartbeat::Beaten,
+                };
+                Ok(link.reading(look.model.now, look.dice, beats, &look.model.servers))
+            }
             None => Err(format!("{} is not part of this world", look.id)),
         }
     }

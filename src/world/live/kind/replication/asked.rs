@@ -78,9 +78,12 @@ pub(super) const ERRORS: &str = "select (s.apply_error_count + s.sync_error_coun
 pub(super) const PUBLISHED: &str = "select distinct schemaname || '.' || tablename from pg_publication_tables \
     where pubname = any ($1)";
 
-/// Whether a table is part of a subscription.
+/// Whether a table is part of a subscription, and the name of another one that it is part of, too.
 pub(super) const REPLICATED: &str = "select exists (select from pg_subscription_rel \
-    where srsubid::int8 = $1 and srrelid = to_regclass($2))";
+      where srsubid::int8 = $1 and srrelid = to_regclass($2)) as here, \
+    (select min(coalesce(s.subname::text, r.srsubid::text)) from pg_subscription_rel r \
+      left join pg_stat_subscription s on s.subid = r.srsubid \
+      where r.srsubid::int8 <> $1 and r.srrelid = to_regclass($2)) as elsewhere";
 
 /// The standby's side of physical replication.
 pub(super) const STANDBY: &str = "select pg_is_in_recovery() as standby, pg_last_wal_replay_lsn() as replayed, \
@@ -233,10 +236,19 @@ pub(super) async fn ask_published(client: &Client, publications: &[String]) -> P
     rows.iter().map(|row| row.try_get(0)).collect()
 }
 
-/// Whether a table is part of the subscription of that number.
-pub(super) async fn ask_replicated(client: &Client, subscription: i64, table: &str) -> PgResult<bool> {
+/// Where a table of the target is filled from.
+pub(super) struct FilledBy {
+    /// Whether the subscription that was asked for fills it.
+    pub(super) subscription: bool,
+    /// Another subscription that fills it.
+    pub(super) other: Option<String>,
+}
+
+/// Whether a table is part of the subscription of that number, and of no other.
+pub(super) async fn ask_replicated(client: &Client, subscription: i64, table: &str) -> PgResult<FilledBy> {
     let row = ask_row(client, REPLICATED, &[(&subscription, Type::INT8), (&table, Type::TEXT)]).await?;
-    row.map_or(Ok(false), |row| row.try_get(0))
+    let Some(row) = row else { return Ok(FilledBy { subscription: false, other: None }) };
+    Ok(FilledBy { subscription: row.try_get("here")?, other: row.try_get("elsewhere")? })
 }
 
 pub(super) async fn ask_beats(client: &Client, query: &str) -> PgResult<BTreeMap<String, i64>> {

@@ -25,6 +25,44 @@ const BEATS: usize = 1_024;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Longest time for which it is asked within one measurement.
 const LOOK: Duration = Duration::from_millis(400);
+/// Measurements that may tell the figure of a beat, that in which it was seen included, when nobody beats any more.
+const SILENT: u32 = 2;
+/// How many sessions that still have a default from a fence that was lifted are replaced within one measurement.
+const REPLACED: usize = 3;
+
+/// Whether writes are fenced by a default of the database or the role, and whether this session writes. A kept session has
+/// the default that was there when it was opened.
+const FENCED: &str = "select coalesce((select split_part(c, '=', 2)::bool \
+      from pg_db_role_setting s, unnest(s.setconfig) c where c like 'default_transaction_read_only=%' \
+      and s.setdatabase in (0, (select oid from pg_database where datname = current_database())) \
+      and s.setrole in (0, (select oid from pg_roles where rolname = session_user)) \
+      order by s.setrole <> 0 desc, s.setdatabase <> 0 desc limit 1), false) as fenced, \
+    current_setting('transaction_read_only')::bool as read_only, pg_is_in_recovery() as standby";
+
+/// Why a beat was not written.
+struct Unbeaten {
+    why: String,
+    /// When it is tried again; at every measurement when that leaves no error in the server's log.
+    again: Option<Instant>,
+}
+
+impl Unbeaten {
+    fn failed(why: String) -> Self {
+        Self { why, again: Some(Instant::now() + AGAIN) }
+    }
+
+    fn refused(why: String) -> Self {
+        Self { why, again: None }
+    }
+}
+
+/// One try on one session.
+enum Tried {
+    Beaten(i64, Instant),
+    Not(Unbeaten),
+    /// The session keeps to a fence that has been lifted.
+    Outdated,
+}
 
 /// The permission to write heartbeats. Only a world that may act has it.
 pub(in crate::world::live) struct Beater(());
@@ -42,19 +80,45 @@ impl Beater {
         probe: &ReplicationProbe,
         table: &str,
         limit: Duration,
-    ) -> Result<(i64, Instant), String> {
-        let lease = shared.databases.lease(&probe.source, Purpose::BEAT, &shared.secrets).await?;
-        let Some(session) = lease.session() else { return Err("no connection".to_owned()) };
-        let failed = |err: &tokio_postgres::Error| session.explain(err, &shared.secrets);
+    ) -> Result<(i64, Instant), Unbeaten> {
+        for _ in 0..REPLACED {
+            match self.try_to_beat(shared, probe, table, limit).await {
+                Tried::Beaten(n, acknowledged) => return Ok((n, acknowledged)),
+                Tried::Not(unbeaten) => return Err(unbeaten),
+                Tried::Outdated => {}
+            }
+        }
+        Err(Unbeaten::refused(format!("{}: its transactions are read only", probe.source)))
+    }
+
+    async fn try_to_beat(&self, shared: &Shared, probe: &ReplicationProbe, table: &str, limit: Duration) -> Tried {
+        let lease = match shared.databases.lease(&probe.source, Purpose::BEAT, &shared.secrets).await {
+            Ok(lease) => lease,
+            Err(why) => return Tried::Not(Unbeaten::failed(why)),
+        };
+        let Some(session) = lease.session() else { return Tried::Not(Unbeaten::failed("no connection".to_owned())) };
         // Its limits end with the transaction, so that nothing of ours stays on a pooled connection. Where writes are
-        // fenced by a default, this one is refused as well: a measurement does not go round a fence.
+        // fenced by a default, nothing is written: a measurement does not go round a fence.
         let ms = limit.as_millis().max(1);
         let begin = format!("begin; set local statement_timeout = {ms}; set local lock_timeout = {ms}");
-        session.client().batch_execute(&begin).await.map_err(|err| failed(&err))?;
         let at = "select exists (select from pg_attribute where attrelid = to_regclass($1) and attname = 'at' \
             and not attisdropped)";
+        let client = session.client();
         let beaten = async {
-            let found = session.client().query_typed(at, &[(&table, Type::TEXT)]).await?;
+            client.batch_execute(&begin).await?;
+            let found = client.query_typed(FENCED, &[]).await?;
+            let told = |name: &str| found.first().map_or(Ok(false), |row| row.try_get::<_, bool>(name));
+            let hindrance = match (told("standby")?, told("fenced")?, told("read_only")?) {
+                (true, ..) => Some("it is a standby"),
+                (_, true, _) => Some(said::FENCED),
+                (_, _, true) => return Ok(Tried::Outdated),
+                _ => None,
+            };
+            if let Some(why) = hindrance {
+                client.batch_execute("rollback").await?;
+                return Ok(Tried::Not(Unbeaten::refused(format!("{}: {why}", session.place()))));
+            }
+            let found = client.query_typed(at, &[(&table, Type::TEXT)]).await?;
             let dated = found.first().is_some_and(|row| row.try_get(0).unwrap_or(false));
             let (column, value, set) =
                 if dated { (", at", ", clock_timestamp()", ", at = clock_timestamp()") } else { ("", "", "") };
@@ -62,24 +126,19 @@ impl Beater {
                 "insert into {table} as beat (id, n{column}) values ($1, 1{value}) \
                  on conflict (id) do update set n = beat.n + 1{set} returning n::int8"
             );
-            let rows = session.client().query_typed(&beat, &[(&own_row(probe), Type::TEXT)]).await?;
-            session.client().batch_execute("commit").await?;
-            rows.first().map_or(Ok(0), |row| row.try_get::<_, i64>(0))
+            let rows = client.query_typed(&beat, &[(&own_row(probe), Type::TEXT)]).await?;
+            client.batch_execute("commit").await?;
+            Ok(Tried::Beaten(rows.first().map_or(Ok(0), |row| row.try_get::<_, i64>(0))?, Instant::now()))
         };
-        match beaten.await {
-            Ok(n) => {
-                let acknowledged = Instant::now();
+        let tried = beaten.await;
+        match tried {
+            Ok(Tried::Outdated) => Tried::Outdated,
+            Ok(tried) => {
                 lease.give_back();
-                Ok((n, acknowledged))
+                tried
             }
-            Err(err) => {
-                let why = failed(&err);
-                // A connection whose transaction cannot be ended is not used again.
-                if session.end_reading().await.is_ok() {
-                    lease.give_back();
-                }
-                Err(why)
-            }
+            // A connection on which a transaction has failed is not used again.
+            Err(err) => Tried::Not(Unbeaten::failed(session.explain(&err, &shared.secrets))),
         }
     }
 }
@@ -104,8 +163,8 @@ pub(super) struct Pulse {
 #[derive(Default)]
 pub(super) struct Heartbeats {
     rows: BTreeMap<String, Beats>,
-    /// Why the last beat failed, and when.
-    unbeaten: Option<(String, Instant)>,
+    /// Why the last beat was not written.
+    unbeaten: Option<Unbeaten>,
 }
 
 /// One number on the source.
@@ -124,6 +183,9 @@ struct Beat {
 struct Beats {
     newest: Option<i64>,
     moved: Option<Instant>,
+    /// Time between the two newest beats, and how many measurements have ended since the newest.
+    rhythm: Duration,
+    silent: u32,
     /// Beats on the source that are not yet seen on the target, oldest first.
     open: VecDeque<Beat>,
     /// The oldest of them when the measurement before ended, and when this one did.
@@ -136,15 +198,20 @@ impl Heartbeats {
     /// Beats, where this probe and this world do.
     pub(super) async fn beat(&mut self, shared: &Shared, probe: &ReplicationProbe, limit: Duration) {
         let (Some(table), Some(beater), true) = (&probe.heartbeat, &shared.beater, probe.beat) else { return };
-        if self.unbeaten.as_ref().is_some_and(|(_, failed)| failed.elapsed() < AGAIN) {
+        if self.unbeaten.as_ref().and_then(|unbeaten| unbeaten.again).is_some_and(|again| Instant::now() < again) {
             return;
         }
+        let own = self.rows.entry(own_row(probe)).or_default();
         match beater.beat(shared, probe, table, limit).await {
             Ok((n, at)) => {
                 self.unbeaten = None;
-                self.rows.entry(own_row(probe)).or_default().beaten(n, at, true);
+                own.beaten(n, at, true);
             }
-            Err(why) => self.unbeaten = Some((why, Instant::now())),
+            Err(unbeaten) => {
+                // What arrived before says nothing of what is written now.
+                own.arrived = None;
+                self.unbeaten = Some(unbeaten);
+            }
         }
     }
 
@@ -204,7 +271,7 @@ impl Heartbeats {
         let note = match (&self.unbeaten, late) {
             (None, Some(_)) if stands => said::STANDS.to_owned(),
             (None, Some(_)) => said::BEATS.to_owned(),
-            (Some((why, _)), _) => format!("not beaten: {why}"),
+            (Some(unbeaten), _) => format!("not beaten: {}", unbeaten.why),
             (None, None) if !may_beat => "nobody beats it, and this cockpit only watches".to_owned(),
             (None, None) if !probe.beat => "nobody beats it".to_owned(),
             (None, None) => "not beaten yet".to_owned(),
@@ -226,7 +293,9 @@ impl Beats {
         let is_new = is_new || self.newest.is_some();
         self.newest = Some(n);
         if is_new {
-            self.moved = Some(at);
+            let before = self.moved.replace(at);
+            self.rhythm = before.map(|before| at.saturating_duration_since(before)).unwrap_or_default();
+            self.silent = 0;
         }
         if self.open.len() == BEATS {
             self.open.pop_back();
@@ -246,6 +315,14 @@ impl Beats {
     /// A measurement is over.
     fn looked(&mut self) {
         self.stood = (self.stood.1, self.open.front().map(|beat| beat.n));
+        self.silent = self.silent.saturating_add(1);
+    }
+
+    /// Whether nobody counts it up any more: neither in the last measurements, nor within twice the time between the last
+    /// two beats.
+    fn ended(&self, now: Instant) -> bool {
+        let rhythm = if self.rhythm < BEATING { self.rhythm } else { Duration::ZERO };
+        self.silent > SILENT && self.moved.is_none_or(|moved| now.saturating_duration_since(moved) > 2 * rhythm)
     }
 
     /// Whether the same beat was missing at the end of the measurement before, so that none has arrived since.
@@ -261,7 +338,8 @@ impl Beats {
             // written later.
             return self.open.iter().find(|beat| beat.is_new).map(|oldest| seconds(oldest.at, now));
         }
-        let (since, at) = self.arrived?;
+        // A figure of an earlier beat says nothing of what was written after it.
+        let (since, at) = self.arrived.filter(|_| !self.ended(now))?;
         (now.saturating_duration_since(at) < BEATING).then(|| seconds(since, at))
     }
 }
@@ -280,6 +358,7 @@ mod tests {
                 beats.beaten(n, at(seen), false);
             }
             beats.seen(target, at(now));
+            beats.looked();
             beats.late(at(now))
         };
         assert_eq!(look(Some((5, 0)), Some(5), 0), None, "it may have stood there for days");
@@ -287,12 +366,30 @@ mod tests {
         assert_eq!(look(Some((7, 2)), Some(5), 3), Some(2.0), "since beat 6 was seen");
         assert_eq!(look(None, Some(5), 60), Some(59.0), "also when nothing new is written");
         assert_eq!(look(None, Some(6), 61), Some(59.0), "beat 7 is still open");
-        assert_eq!(look(None, Some(7), 62), Some(60.0), "it took that long");
-        assert_eq!(look(None, Some(7), 71), Some(60.0), "which is the newest that is known");
-        assert_eq!(look(None, Some(7), 73), None, "and then nobody can tell");
+        assert_eq!(look(None, Some(7), 62), None, "which says nothing of what was written after it");
         assert_eq!(look(Some((8, 74)), None, 76), Some(2.0), "no row on the target at all");
         assert_eq!(look(Some((1, 80)), Some(1), 80), None, "a new table starts again");
         assert_eq!(look(Some((2, 81)), Some(2), 82), Some(1.0));
+    }
+
+    #[test]
+    fn a_figure_does_not_outlive_the_beats() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        // The second measurement without a beat tells nothing; a writer that beats more seldom has twice its own time.
+        for (rhythm, told) in [(1_000, [true, false, false, false]), (2_500, [true, true, true, false])] {
+            let mut beats = Beats::default();
+            for n in 0..3 {
+                beats.beaten(i64::try_from(n).unwrap(), at(n * rhythm), false);
+                beats.seen(Some(i64::try_from(n).unwrap()), at(n * rhythm + 5));
+                beats.looked();
+            }
+            for (look, told) in (1..).zip(told) {
+                let now = at(2 * rhythm + look * 1_500);
+                beats.looked();
+                assert_eq!(beats.late(now).is_some(), told, "{rhythm} {look}");
+            }
+        }
     }
 
     #[test]

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use tokio_postgres::types::PgLsn;
 
 use self::asked::{
-    PgResult, SENDERS, STANDBY, Slot, SourceServer, Subscription, ask_published, ask_replicated, ask_row, ask_source,
-    ask_subscription,
+    FilledBy, PgResult, SENDERS, STANDBY, Slot, SourceServer, Subscription, ask_published, ask_replicated, ask_row,
+    ask_source, ask_subscription,
 };
 use self::figures::{Figures, record};
 pub(in crate::world::live) use self::heartbeat::Beater;
@@ -187,11 +187,20 @@ impl Both<'_> {
                 ..self.figures(slot.as_ref(), &server, memory)
             }));
         };
-        if let (Some(table), Some(id)) = (&self.probe.heartbeat, subscription.id)
-            && !self.on_target(ask_replicated(self.target.client(), id, table).await)?
-        {
-            pulse.late = None;
-            pulse.note = format!("{table} is not a table of this subscription");
+        if let (Some(table), Some(id)) = (&self.probe.heartbeat, subscription.id) {
+            let filled = self.on_target(ask_replicated(self.target.client(), id, table).await)?;
+            let why = match filled {
+                FilledBy { subscription: false, .. } => Some(format!("{table} is not a table of this subscription")),
+                // A beat that arrives may have come that way.
+                FilledBy { other: Some(other), .. } => {
+                    Some(format!("{table} is a table of the subscription {other}, too"))
+                }
+                FilledBy { other: None, .. } => None,
+            };
+            if let Some(why) = why {
+                pulse.late = None;
+                pulse.note = why;
+            }
         }
         let published = self.on_source(ask_published(self.source.client(), &subscription.publications).await)?;
         let missing: Vec<String> = published.symmetric_difference(&subscription.names).cloned().collect();
