@@ -214,7 +214,7 @@ impl Propagation {
             answer.state = if let Some(shared) = &mut authority.shared {
                 shared.judge(answer.state)
             } else {
-                authority.steadiness.take(asked, is_new, false, Span::ZERO);
+                authority.steadiness.take(is_new, false, false);
                 authority.steadiness.judged(answer.state)
             };
         }

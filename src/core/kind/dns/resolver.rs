@@ -1,8 +1,8 @@
 //! What the answers of one resolver show about the caches behind its address.
 //!
 //! Behind one address there may be many caches, and each question reaches one of them, so one new answer proves little.
-//! An old answer therefore counts until its TTL has run out. Where it shows that there are several caches, it counts until
-//! enough answers in a row were new, however short its TTL was.
+//! An old answer therefore counts until its TTL has run out. Where one comes after a new answer and after that time, there is a
+//! cache that does not keep to its TTL, or one that was not met before: then it counts until enough answers in a row were new.
 
 use std::collections::VecDeque;
 
@@ -75,8 +75,6 @@ pub(super) struct Cache {
     promise: Option<Promise>,
     pace: Option<Pace>,
     steadiness: Steadiness,
-    /// Whether there are several caches, as answers to questions of one moment have shown.
-    shows_several: bool,
     /// Whether its TTLs cannot be relied on: an answer was served beyond its TTL, or was marked stale.
     is_stale: bool,
 }
@@ -91,18 +89,17 @@ impl Cache {
         }
         let is_new = answer.state == AnswerState::New;
         self.newest.push_back(Sample { asked, is_new, holds_old: answer.holds_old, until });
-        self.steadiness.take(asked, is_new, answer.is_of_same_machine, SLACK);
+        let is_expected = promised.is_some_and(|promised| asked <= promised.plus(SLACK));
+        self.steadiness.take(is_new, answer.is_of_same_machine, is_expected);
         if !answer.is_of_same_machine {
             self.count(asked);
         }
         if is_new {
-            self.shows_several &= self.steadiness.new_in_a_row() < WINDOW;
-            if !self.holds_other(asked) && !self.is_barred() {
+            if !self.holds_other(asked) && !self.steadiness.is_barred() {
                 (self.still, self.met, self.promise, self.is_stale) = (None, None, None, false);
             }
             return;
         }
-        self.shows_several |= self.differ(asked);
         // Until the switch, old values are fetched again and again. Only a TTL given after it can be exceeded.
         let since_switch = switched.is_some_and(|since| self.met.is_some_and(|met| met >= since));
         let broken = since_switch
@@ -123,7 +120,7 @@ impl Cache {
     pub(super) fn judged(&self, now: At, newest: AnswerState) -> AnswerState {
         let recent = |is_new| self.newest.iter().rev().take(RECENT).any(|sample| sample.is_new == is_new);
         match newest {
-            AnswerState::New if self.holds_other(now) || self.is_barred() => AnswerState::Mixed,
+            AnswerState::New if self.holds_other(now) || self.steadiness.is_barred() => AnswerState::Mixed,
             AnswerState::Old | AnswerState::Mixed if self.is_stale || self.stands_still() => AnswerState::Stale,
             AnswerState::Old if recent(true) => AnswerState::Mixed,
             newest => newest,
@@ -139,14 +136,6 @@ impl Cache {
             }
             None => Pace { asked, answers: 1, before: None },
         });
-    }
-
-    /// Whether answers to questions of that moment are kept for different times. Of one cache that is so only when what it
-    /// holds has just expired.
-    fn differ(&self, asked: At) -> bool {
-        let samples = || self.others().filter(|sample| sample.asked == asked).filter_map(|sample| sample.until);
-        let together = || samples().filter(|until| *until > asked.plus(SLACK));
-        together().max().zip(together().min()).is_some_and(|(last, first)| last > first.plus(SLACK))
     }
 
     /// Whether an answer that is not new comes after the time by which, as was promised since the switch, there would be
@@ -170,12 +159,7 @@ impl Cache {
 
     /// Bars new answers from counting until enough of them have come in a row.
     pub(super) fn bar(&mut self) {
-        self.shows_several = true;
-    }
-
-    /// Whether new answers do not count yet, since there are several caches.
-    fn is_barred(&self) -> bool {
-        self.shows_several || self.steadiness.is_barred()
+        self.steadiness.bar();
     }
 
     /// Whether the TTL has stayed the same for longer than one that counts down could.
@@ -185,7 +169,7 @@ impl Cache {
 
     /// A short form of all this, to see whether it has changed.
     pub(super) fn state(&self) -> (bool, bool, bool, bool) {
-        (self.met.is_some(), self.is_stale, self.stands_still(), self.is_barred())
+        (self.met.is_some(), self.is_stale, self.stands_still(), self.steadiness.is_barred())
     }
 
     fn others(&self) -> impl Iterator<Item = &Sample> {
@@ -206,7 +190,7 @@ impl Cache {
     /// When it is expected to count as new; `None` when that cannot be said.
     pub(super) fn new_from(&self) -> Option<At> {
         let gone = self.other_until();
-        if !self.is_barred() {
+        if !self.steadiness.is_barred() {
             return gone;
         }
         let pace = self.pace?;

@@ -4,8 +4,6 @@
 //! little. One change from old to new is a change. When something else comes after a new answer, there are several
 //! machines and not all of them are new: then many answers in a row must be new before the address counts as new.
 
-use crate::core::time::{At, Span};
-
 use super::answer::AnswerState;
 
 /// When so many answers in a row are new, at most one machine in twenty still holds something else, with a confidence of
@@ -23,27 +21,24 @@ pub(super) struct Steadiness {
     /// How many answers in a row, the newest among them, agree about that. Those of a machine that was met before do not count
     /// again.
     run: usize,
-    /// When the first new answer of these times of change was asked for.
-    first_new: Option<At>,
+    /// Whether a new answer has come in these times of change.
+    had_new: bool,
     /// Whether something else came after a new answer, so that new answers do not count yet.
     is_barred: bool,
 }
 
 impl Steadiness {
-    /// Takes in an answer to a question of `asked`. Within `grace` after the first new answer, another one still belongs to
-    /// the same change.
-    pub(super) fn take(&mut self, asked: At, is_new: bool, is_of_same_machine: bool, grace: Span) {
+    /// Takes in an answer. Something else after a new answer bars, unless it was to be expected, as of a cache that is known to
+    /// keep it for some time.
+    pub(super) fn take(&mut self, is_new: bool, is_of_same_machine: bool, is_expected: bool) {
         let more = usize::from(!is_of_same_machine);
         self.run = if self.is_new == Some(is_new) { self.run.saturating_add(more) } else { more };
         self.is_new = Some(is_new);
-        if is_new {
-            self.first_new = self.first_new.or(Some(asked));
-        } else if self.first_new.is_some_and(|first| asked >= first.plus(grace)) {
-            self.is_barred = true;
-        }
+        self.is_barred |= self.had_new && !is_new && !is_expected;
+        self.had_new |= is_new;
         if self.run >= WINDOW {
             self.is_barred = false;
-            self.first_new = Some(asked).filter(|_| is_new);
+            self.had_new = is_new;
         }
     }
 
@@ -77,33 +72,32 @@ impl Steadiness {
 mod tests {
     use super::*;
 
-    fn after(answers: &[(u64, bool)], grace: Span) -> Steadiness {
+    fn after(answers: &[bool], is_expected: bool) -> Steadiness {
         let mut of = Steadiness::default();
-        for (second, is_new) in answers {
-            of.take(At(0).plus(Span::secs(*second)), *is_new, false, grace);
+        for is_new in answers {
+            of.take(*is_new, false, is_expected);
         }
         of
     }
 
     #[test]
     fn one_change_is_a_change_and_a_relapse_bars_it() {
-        assert!(!after(&[(0, false), (1, false), (2, true)], Span::ZERO).is_barred());
-        assert!(after(&[(0, false), (1, true), (1, false), (2, true)], Span::ZERO).is_barred());
-        assert!(!after(&[(0, false), (1, true), (1, false), (2, true)], Span::secs(2)).is_barred());
-        assert!(after(&[(0, false), (1, true), (3, false), (4, true)], Span::secs(2)).is_barred());
+        assert!(!after(&[false, false, true], false).is_barred());
+        assert!(after(&[false, true, false, true], false).is_barred());
+        assert!(!after(&[false, true, false, true], true).is_barred());
     }
 
     #[test]
     fn enough_answers_in_a_row_lift_the_bar_and_fewer_do_not() {
-        let mut of = after(&[(0, true), (1, false)], Span::ZERO);
-        for second in 2..61 {
-            of.take(At(second * 1_000), true, false, Span::ZERO);
-            assert!(of.is_barred(), "{second}");
+        let mut of = after(&[true, false], false);
+        for number in 1..60 {
+            of.take(true, false, false);
+            assert!(of.is_barred(), "{number}");
         }
         assert_eq!(of.new_in_a_row(), 59);
-        of.take(At(60_500), true, true, Span::ZERO);
+        of.take(true, true, false);
         assert!(of.is_barred(), "the same machine again");
-        of.take(At(61_000), true, false, Span::ZERO);
+        of.take(true, false, false);
         assert!(!of.is_barred());
     }
 }
