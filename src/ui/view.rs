@@ -352,7 +352,9 @@ impl Canvas<'_> {
         frame.render_widget(block, area);
         let columns = usize::from(inner.width);
         let rows = usize::from(inner.height);
-        let room = rows.saturating_sub(pane.courses.len().min(rows.saturating_sub(3)));
+        // Numbers come before curves: those give way, all but one, where there is no room for both.
+        let free = rows.saturating_sub(pane.lines.len()).max(1);
+        let room = rows.saturating_sub(pane.courses.len().min(free).min(rows.saturating_sub(3)));
         let mut lines = self.head(&pane.lines, columns, room.max(1));
         for (name, values) in &pane.courses {
             if lines.len() >= rows {

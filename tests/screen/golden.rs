@@ -751,3 +751,57 @@ fn no_size_panics() {
         }
     }
 }
+
+/// Two sides that are asked several things, one of them with a failure and judged against a baseline.
+const PROFILED: &str = r#"
+title: Move the shop
+targets:
+  old_web: { http: { url: "https://app.example.com", connect: "192.0.2.10:443" } }
+  new_web: { http: { url: "https://app.example.com", connect: "198.51.100.10:443" } }
+probes:
+  latency:
+    kind: http
+    title: "Latency old · new"
+    sides: { old: old_web, new: new_web }
+    requests:
+      home: { path: /, weight: 3 }
+      pay: { path: /pay }
+phases:
+  - title: Compare
+    steps:
+      - id: fast-enough
+        title: See that the new environment is fast enough
+        gates: [{ that: latency.new.pay.errors == 0.0, hold: 5s }]
+        action: { manual: [it is] }
+        reversibility: free
+"#;
+
+#[test]
+fn the_requests_of_a_profile_have_rows_of_their_own() {
+    let plan = load_str("runbook.yaml", PROFILED, &Options::default()).unwrap().plan;
+    let mut story = Story::of(plan, Mode::Live);
+    let request = |p50: f64, errors: f64, failure: &str| {
+        format!(
+            r#"{{"p50": {p50}, "p95": {}, "p99": {}, "last": {p50}, "errors": {errors}, "samples": 120, "status": 200,
+                "failure": "{failure}", "common_failure": ""}}"#,
+            p50 * 1.4,
+            p50 * 2.1
+        )
+    };
+    for _ in 0..4 {
+        let [old, new] = [[30.0, 80.0], [31.0, 410.0]].map(|[home, pay]| {
+            let failure = if pay > 400.0 { "new_web answers 503" } else { "" };
+            let errors = if failure.is_empty() { 0.0 } else { 0.25 };
+            format!(r#"{{"home": {}, "pay": {}}}"#, request(home, 0.0, ""), request(pay, errors, failure))
+        });
+        story.read("latency", Ok(json(&format!(r#"{{"old": {old}, "new": {new}}}"#))));
+        story.wait(500);
+    }
+    golden("profile", &mut story);
+    let pane = story.screen().panes.iter().position(|pane| pane.probe == "latency".into()).unwrap();
+    story.ui.overlay = Some(Overlay::Pane(pane));
+    let shown = dump(&story.draw((80, 24), RGB));
+    for row in ["old home", "old pay", "new home", "new pay"] {
+        assert!(shown.lines().any(|line| line.contains(row) && line.contains("120")), "{row}: {shown}");
+    }
+}

@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod expect;
+mod fields;
 pub mod probe;
 pub mod request;
 
