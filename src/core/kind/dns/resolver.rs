@@ -30,7 +30,6 @@ const FIRST_LOOKS: usize = 20;
 /// One answer.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
-    asked: At,
     is_new: bool,
     holds_old: bool,
     /// Until when the cache that answered keeps it.
@@ -88,7 +87,7 @@ impl Cache {
             self.newest.pop_front();
         }
         let is_new = answer.state == AnswerState::New;
-        self.newest.push_back(Sample { asked, is_new, holds_old: answer.holds_old, until });
+        self.newest.push_back(Sample { is_new, holds_old: answer.holds_old, until });
         let is_expected = promised.is_some_and(|promised| asked <= promised.plus(SLACK));
         self.steadiness.take(is_new, answer.is_of_same_machine, is_expected);
         if !answer.is_of_same_machine {
