@@ -36,6 +36,7 @@ pub fn decide(plan: &Plan, run: &Run, board: &Board, now: At, input: Input) -> R
         Input::Operator { by, command } => Operator { plan, run, board, now, by }.decide(command),
         Input::JobEnded { key, outcome, took } => Ok(progress::job_ended(plan, run, now, &key, outcome, took)),
         Input::JobAdopted { key, adoption } => Ok(progress::job_adopted(plan, run, now, key, adoption)),
+        Input::ServerMet { target, identity } => Ok(progress::server_met(run, target, identity)),
         Input::Tick => Ok(progress::tick(plan, run, board, now)),
     }
 }

@@ -2,9 +2,9 @@
 
 use super::evidence::Verdict;
 use super::fact::{Ending, Fact, Finding};
-use super::ids::{Attempt, StepId, Who};
+use super::ids::{Attempt, StepId, TargetId, Who};
 use super::job::{Adoption, JobKey, Outcome};
-use super::server::Stranger;
+use super::server::{ServerIdentity, Stranger};
 use super::time::Span;
 
 /// Something the core is asked to decide on.
@@ -32,6 +32,13 @@ pub enum Input {
         key: JobKey,
         /// What was found.
         adoption: Adoption,
+    },
+    /// An action has met a server behind this target.
+    ServerMet {
+        /// The target that leads there.
+        target: TargetId,
+        /// Who it is.
+        identity: ServerIdentity,
     },
     /// Time passed or a reading came: whatever is due happens.
     Tick,

@@ -277,6 +277,13 @@ pub(super) fn stop(
     decision
 }
 
+/// The first server that an action has met behind a target is the one that later actions there are meant for.
+pub(super) fn server_met(run: &Run, target: TargetId, identity: ServerIdentity) -> Decision {
+    let known = run.ended.is_some() || run.servers().contains_key(&target);
+    let facts = if known { Vec::new() } else { vec![Fact::ServerMet { target, identity }] };
+    Decision { facts, effects: Vec::new() }
+}
+
 /// Whatever is due at `now`. One step's progress at a time: the caller asks again until nothing is due.
 pub(super) fn tick(plan: &Plan, run: &Run, board: &Board, now: At) -> Decision {
     if run.ended.is_some() {

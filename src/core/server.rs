@@ -31,9 +31,21 @@ impl ServerIdentity {
     /// Name of the aspect that tells when a server was started.
     pub const STARTED: &'static str = "started";
 
-    /// The identity of a PostgreSQL server: its system identifier, and when it was started.
-    pub fn of_postgres(system: Option<String>, started: Option<String>) -> Self {
-        Self::new([(Self::SYSTEM, system), (Self::STARTED, started)])
+    /// Name of the aspect that tells which database of a server answers: its number, which it keeps when it is renamed.
+    pub const DATABASE: &'static str = "database oid";
+
+    /// The identity of a PostgreSQL database: the system identifier of its server, when that was started, and the number
+    /// of the database.
+    pub fn of_postgres(system: Option<String>, started: Option<String>, database: Option<String>) -> Self {
+        Self::new([(Self::SYSTEM, system), (Self::STARTED, started), (Self::DATABASE, database)])
+    }
+
+    /// This identity with the server of another one, as far as both tell it: two databases of one server differ in nothing
+    /// else.
+    #[must_use]
+    pub fn on_server_of(&self, other: &Self) -> Self {
+        let there = |name: &String| other.0.get(name).filter(|_| name != Self::DATABASE);
+        Self(self.0.iter().map(|(name, own)| (name.clone(), there(name).unwrap_or(own).clone())).collect())
     }
 
     /// One aspect, as far as it is known.
@@ -51,6 +63,8 @@ impl ServerIdentity {
                 (Some(before), Some(now)) if before == now => None,
                 (Some(before), Some(now)) => Some(format!("{name} {now} instead of {before}")),
                 (Some(before), None) => Some(format!("{name} is not told any more; it was {before}")),
+                // Journals of earlier versions do not have it.
+                (None, Some(_)) if name == Self::DATABASE => None,
                 (None, Some(now)) => Some(format!("{name} {now}, which was not told before")),
                 (None, None) => None,
             })

@@ -52,6 +52,19 @@ impl Target {
     }
 }
 
+impl Postgres {
+    /// Host and port, without the database: targets for which it is the same lead to the same server.
+    pub fn server(&self) -> String {
+        let address = postgres_address(&self.dsn);
+        let folder = address.starts_with('/');
+        let server = match address.rsplit_once('/') {
+            Some((server, _)) if !server.is_empty() && (!folder || self.dsn.contains("dbname")) => server,
+            _ => &address,
+        };
+        if folder || server.contains(':') { server.to_owned() } else { format!("{server}:5432") }
+    }
+}
+
 /// The target's name with where it is: `shop (db.example:5432/shop)`.
 pub fn place(id: &TargetId, targets: &BTreeMap<TargetId, Target>) -> String {
     match targets.get(id) {

@@ -250,6 +250,7 @@ impl<W: World> Engine<W> {
                 self.view.update(self.clock.now(), ViewEvent::OutputDropped(lines));
             }
             Some(WorldEvent::Ended { key, outcome, took }) => self.queue.push(Input::JobEnded { key, outcome, took }),
+            Some(WorldEvent::Met { target, identity }) => self.queue.push(Input::ServerMet { target, identity }),
             Some(WorldEvent::Adopted { key, adoption }) => self.queue.push(Input::JobAdopted { key, adoption }),
             None => {
                 self.world_ended = true;

@@ -85,10 +85,14 @@ impl Question<'_> {
                 (RecordedRequest::Undo { step, by, typed }, Ground::Evidence(Vec::new(), baselines))
             }
             Fact::TakenBackByHand { step, by, reason } => (RecordedRequest::ByHand { step, by, reason }, Ground::Bare),
-            Fact::BaselineTaken { .. }
-            | Fact::CounterReset { .. }
-            | Fact::SoakContinued { .. }
-            | Fact::ServerMet { .. } => (input(Input::Tick), Ground::Readings),
+            Fact::BaselineTaken { .. } | Fact::CounterReset { .. } | Fact::SoakContinued { .. } => {
+                (input(Input::Tick), Ground::Readings)
+            }
+            // A reading has met it, or an action.
+            Fact::ServerMet { target, identity } => {
+                let met = Input::ServerMet { target, identity };
+                (RecordedRequest::Inputs(vec![Input::Tick, met]), Ground::Readings)
+            }
             Fact::SoakInterrupted { step, since, evidence, .. } => {
                 let evidence = of_guards(self.plan, &step, evidence);
                 (input(Input::Tick), Ground::Soak(step, evidence, since))

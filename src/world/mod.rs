@@ -44,6 +44,13 @@ pub enum WorldEvent {
         /// Its run time.
         took: Span,
     },
+    /// An action has met a server behind a target for which no server was expected.
+    Met {
+        /// The target that leads there.
+        target: TargetId,
+        /// Who it is.
+        identity: ServerIdentity,
+    },
     /// What was found of a job that an earlier cockpit had started.
     Adopted {
         /// Which job.

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use gonogo::core::action::Action;
 use gonogo::core::ids::TargetId;
-use gonogo::core::kind::sql::{OnWarning, SqlAction};
+use gonogo::core::kind::ReplicationProbe;
+use gonogo::core::kind::sql::{OnWarning, SqlAction, SqlProbe};
 use gonogo::core::probe::ProbeKind;
 use gonogo::core::reading::Reading;
 use gonogo::core::target::{Postgres, Target, Tls};
 use gonogo::core::value::{FieldType, Value};
-use gonogo::world::World as _;
+use gonogo::world::{World as _, WorldEvent};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::pg::Cluster;
@@ -72,12 +73,18 @@ async fn nothing_is_written_to_a_server_that_the_address_has_left() {
     old.sql("create table here as select 'old' as x").await;
     new.sql("create table here as select 'new' as x").await;
     let endpoint = Endpoint::to(old.port).await;
-    let setting = Setting::default().target("db", endpoint.target());
+    let ProbeKind::Sql(here) = text_probe("select x from here") else { unreachable!() };
+    let there = SqlProbe { target: "new".into(), ..here };
+    let setting = Setting::default().target("db", endpoint.target()).target("new", new.target());
+    let setting = setting.probe("there", ProbeKind::Sql(there));
     let mut stage = setting.probe("where", text_probe("select x from here")).stage();
     stage.world.watch();
     stage.value("where", |value| reads(value, "old")).await;
+    let there = |reading: &Reading| reading.servers.get(&TargetId::from("new")).cloned();
+    let accepted = stage.reading("there", there).await;
     succeeded(&stage.run(Action::Sql(sql(&["insert into t values (1)"]))).await);
     endpoint.move_to(new.port);
+    stage.world.expect(&"db".into(), &accepted);
     succeeded(&stage.run(Action::Sql(sql(&["insert into t values (2)"]))).await);
     assert_eq!(old.text("select string_agg(x::text, ' ') from t").await.as_deref(), Some("1"));
     assert_eq!(new.text("select string_agg(x::text, ' ') from t").await.as_deref(), Some("2"));
@@ -118,6 +125,88 @@ async fn an_action_is_carried_out_on_the_server_that_was_looked_at_and_on_no_oth
     let third = stage.reading("row", |reading| met(reading).filter(|now| *now != second)).await;
     let told = second.difference(&third).unwrap();
     assert!(told.starts_with("started ") && !told.contains("system identifier"), "{told}");
+}
+
+#[tokio::test]
+async fn an_action_through_another_name_of_the_address_is_meant_for_the_server_that_was_looked_at() {
+    let (old, new) = (Cluster::start().await, Cluster::start().await);
+    for cluster in [&old, &new] {
+        cluster.sql("create table t(x int); create role admin superuser login").await;
+    }
+    let endpoint = Endpoint::to(old.port).await;
+    let admin = target(format!("host=localhost port={} user=admin dbname=postgres", endpoint.port));
+    let setting = Setting::default().target("db", endpoint.target()).target("admin", admin);
+    let mut stage = setting.probe("row", text_probe("select 'up' as x")).stage();
+    stage.world.watch();
+    let db = TargetId::from("db");
+    let met = |reading: &Reading| reading.result.is_ok().then(|| reading.servers.get(&db).cloned().unwrap());
+    let first = stage.reading("row", met).await;
+    stage.world.expect(&db, &first);
+    let insert =
+        |x: i32| Action::Sql(SqlAction { target: "admin".into(), ..sql(&[&format!("insert into t values ({x})")]) });
+    endpoint.move_to(new.port);
+    let why = failed(&stage.run(insert(1)).await).to_owned();
+    assert!(why.contains("is not the server that this run has met: ") && why.contains("nothing was sent"), "{why}");
+    endpoint.move_to(old.port);
+    succeeded(&stage.run(insert(2)).await);
+    assert_eq!(new.text("select count(*) from t").await.as_deref(), Some("0"));
+    assert_eq!(old.text("select string_agg(x::text, ' ') from t").await.as_deref(), Some("2"));
+}
+
+#[tokio::test]
+async fn the_server_that_the_first_action_met_is_meant_by_every_later_one() {
+    let (old, new) = (Cluster::start().await, Cluster::start().await);
+    for cluster in [&old, &new] {
+        cluster.sql("create table t(x int)").await;
+    }
+    let endpoint = Endpoint::to(old.port).await;
+    let setting = Setting::default().target("db", endpoint.target());
+    let mut stage = setting.stage();
+    let seen = stage.seen.len();
+    succeeded(&stage.run(Action::Sql(sql(&["insert into t values (1)"]))).await);
+    let met = stage.seen[seen..].iter().find_map(|event| match event {
+        WorldEvent::Met { target, identity } if target.as_str() == "db" => Some(identity.clone()),
+        _ => None,
+    });
+    let met = met.expect("it is told");
+    endpoint.move_to(new.port);
+    let why = failed(&stage.run(Action::Sql(sql(&["delete from t"]))).await).to_owned();
+    assert!(why.contains("is not the server that this run has met: "), "{why}");
+    // A later cockpit has it from the journal.
+    stage.resume(&setting);
+    stage.world.expect(&"db".into(), &met);
+    let why = failed(&stage.run(Action::Sql(sql(&["insert into t values (2)"]))).await).to_owned();
+    assert!(why.contains("is not the server that this run has met: "), "{why}");
+    assert_eq!(new.text("select count(*) from t").await.as_deref(), Some("0"));
+    assert_eq!(old.text("select count(*) from t").await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn another_database_of_the_same_server_is_not_the_one_that_was_looked_at() {
+    let cluster = Cluster::start().await;
+    for name in ["shop", "other"] {
+        cluster.sql(&format!("create database {name}")).await;
+    }
+    let of = |name: &str| cluster.dsn("postgres").replace("dbname=postgres", &format!("dbname={name}"));
+    let setting = Setting::default().target("db", target(of("shop")));
+    let mut stage = setting.probe("row", text_probe("select 'up' as x")).stage();
+    stage.world.watch();
+    let db = TargetId::from("db");
+    let met = |reading: &Reading| reading.result.is_ok().then(|| reading.servers.get(&db).cloned().unwrap());
+    let first = stage.reading("row", met).await;
+    stage.world.expect(&db, &first);
+    for (from, to) in [("shop", "shop_before"), ("other", "shop")] {
+        // The probe connects again and again.
+        cluster.sql(&format!("alter database {from} allow_connections false")).await;
+        let end = "select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity where datname";
+        cluster.until(&format!("{end} = '{from}'"), "0").await;
+        cluster.sql(&format!("alter database {from} rename to {to}")).await;
+        cluster.sql(&format!("alter database {to} allow_connections true")).await;
+    }
+    let why = failed(&stage.run(Action::Sql(sql(&["create table t (x int)"]))).await).to_owned();
+    assert!(why.contains("database oid ") && !why.contains("started"), "{why}");
+    let second = stage.reading("row", |reading| met(reading).filter(|now| *now != first)).await;
+    assert!(first.difference(&second).unwrap().starts_with("database oid "));
 }
 
 #[tokio::test]
@@ -206,4 +295,42 @@ async fn nothing_of_ours_is_left_on_a_session_that_a_pooler_hands_on() {
             assert_eq!(shown.as_deref(), Some(wanted), "{setting} {more}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_pooler_that_leads_to_another_server_is_noticed_by_the_next_look_and_no_beat_is_written_there() {
+    let pooler = Pooler::start_with("").await;
+    let (old, wrong, new) = (&pooler.cluster, Cluster::start().await, Cluster::start().await);
+    for cluster in [old, &wrong, &new] {
+        cluster.sql("create table hb (id text primary key, n bigint not null)").await;
+    }
+    old.sql("create publication everything for all tables").await;
+    new.sql(&format!("create subscription sub connection '{}' publication everything", old.dsn("postgres"))).await;
+    let lag = ProbeKind::Replication(ReplicationProbe {
+        beat: true,
+        source: "db".into(),
+        target: "new".into(),
+        subscription: Some("sub".to_owned()),
+        slot: None,
+        heartbeat: Some("hb".to_owned()),
+    });
+    let setting = Setting::default().target("db", pooler.target("app", "shop")).target("new", new.target());
+    let mut stage = setting.probe("row", text_probe("select 'up' as x")).probe("lag", lag).stage();
+    stage.world.watch();
+    let db = TargetId::from("db");
+    let first = stage.reading("row", |reading| reading.servers.get(&db).cloned()).await;
+    stage.value("lag", |value| value.at("seconds").and_then(Value::number).is_some()).await;
+    let beats = "select count(*) from hb";
+    assert_eq!(old.text(beats).await.as_deref(), Some("1"));
+    // A beat that is expected nowhere could go anywhere.
+    stage.world.expect(&db, &first);
+    pooler.lead_to(wrong.port).await;
+    old.until("select count(*) from pg_stat_activity where application_name = 'gonogo watch'", "0").await;
+    let since = stage.clock.now();
+    for probe in ["row", "lag", "row", "lag", "row"] {
+        let next = |reading: &Reading| (reading.at >= since).then(|| (reading.result.clone(), reading.servers.clone()));
+        let (result, servers) = stage.reading(probe, next).await;
+        assert!(result.is_err() || servers.get(&db) != Some(&first), "{result:?} of {servers:?}");
+    }
+    assert_eq!(wrong.text(beats).await.as_deref(), Some("0"));
 }

@@ -23,7 +23,7 @@ use crate::support::{Setting, Stage, failed, free_port, key, succeeded, unknown,
 pub struct Pooler {
     pub port: u16,
     pub cluster: Cluster,
-    _dir: TempDir,
+    dir: TempDir,
     child: Child,
 }
 
@@ -56,13 +56,25 @@ impl Pooler {
         let mut command = as_postgres(Path::new("/usr/sbin/pgbouncer"));
         command.arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("pgbouncer is installed");
-        let pooler = Self { port, cluster, _dir: dir, child };
+        let pooler = Self { port, cluster, dir, child };
         let started = std::time::Instant::now();
         while tokio_postgres::connect(&pooler.dsn("admin", "pgbouncer"), NoTls).await.is_err() {
             assert!(started.elapsed().as_secs() < 30, "the pooler does not come up");
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         pooler
+    }
+
+    /// Leads to the server on another port from now on, without a word to its clients.
+    pub async fn lead_to(&self, port: u16) {
+        let config = self.dir.path().join("pgbouncer.ini");
+        let text = std::fs::read_to_string(&config).unwrap();
+        let (before, after) = (format!("port={} dbname", self.cluster.port), format!("port={port} dbname"));
+        std::fs::write(&config, text.replace(&before, &after)).unwrap();
+        let (console, connection) =
+            tokio_postgres::connect(&self.dsn("admin", "pgbouncer"), tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        console.simple_query("reload").await.unwrap();
     }
 
     fn dsn(&self, user: &str, database: &str) -> String {

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use gonogo::core::action::Action;
 use gonogo::core::kind::ReplicationProbe;
 use gonogo::core::kind::replication::heartbeat as said;
+use gonogo::core::kind::sql::SqlAction;
 use gonogo::core::probe::ProbeKind;
 use gonogo::core::reading::Reading;
 use gonogo::core::value::Value;
@@ -11,7 +13,8 @@ use gonogo::world::{World as _, WorldEvent};
 use tokio::task::JoinSet;
 
 use crate::pg::Cluster;
-use crate::support::{Setting, Stage};
+use crate::sql::sql;
+use crate::support::{Setting, Stage, succeeded};
 
 fn probe(subscription: Option<&str>, slot: Option<&str>, heartbeat: Option<&str>) -> ProbeKind {
     ProbeKind::Replication(ReplicationProbe {
@@ -500,4 +503,132 @@ async fn what_is_to_carry_nothing_yet_is_not_written_to() {
     new.sql("alter subscription sub enable").await;
     old.until(beaten, "1").await;
     until(&mut stage, "streaming").await;
+}
+
+#[tokio::test]
+async fn a_standby_of_another_source_is_said_to_be_one() {
+    let (old, other) = tokio::join!(Cluster::start(), Cluster::start());
+    let (foreign, sibling) = (other.standby().await, old.standby().await);
+    let below = sibling.standby().await;
+    let physical = |target: &str| {
+        let ProbeKind::Replication(lag) = probe(None, None, None) else { unreachable!() };
+        ProbeKind::Replication(ReplicationProbe { target: target.into(), ..lag })
+    };
+    let mut stage = Setting::default()
+        .target("old", old.target())
+        .target("foreign", foreign.target())
+        .target("below", below.target())
+        .probe("foreign", physical("foreign"))
+        .probe("below", physical("below"))
+        .stage();
+    stage.world.watch();
+    let value = stage.value("foreign", |value| state(value) != "broken").await;
+    assert_eq!((state(&value), value.at("bytes")), ("another source", Some(&Value::Null)), "{value}");
+    stage.value("below", |value| state(value) == "streaming").await;
+    // The one in between becomes a primary of its own.
+    sibling.sql("select pg_promote()").await;
+    sibling.sql("create table t (x int)").await;
+    let value = stage.value("below", |value| state(value) == "another source").await;
+    assert_eq!(value.at("streaming"), Some(&Value::Bool(false)));
+}
+
+/// Waits until the slot has sent something, so that its counts tell it from a new one.
+async fn until_sent(stage: &mut Stage) {
+    stage.value("lag", |value| state(value) == "streaming" && number(value, "slot_transactions") > 0.0).await;
+}
+
+#[tokio::test]
+async fn a_slot_that_was_made_again_in_one_go_is_not_the_slot() {
+    let (old, new) = quiet_pair().await;
+    let mut stage = watched(&old, &new);
+    until_sent(&mut stage).await;
+    // A worker may be back before the slot can be dropped.
+    let again = "do $$ begin loop begin \
+          perform pg_terminate_backend(active_pid, 5000) from pg_replication_slots where slot_name = 'sub' and active; \
+          perform pg_drop_replication_slot('sub'); exit; \
+        exception when object_in_use then null; end; end loop; end $$; \
+        select pg_create_logical_replication_slot('sub', 'pgoutput')";
+    old.sql(again).await;
+    let value = until(&mut stage, "slot made again").await;
+    assert_eq!(value.at("streaming"), Some(&Value::Bool(false)));
+    new.until("select count(*) from pg_stat_subscription where pid is not null", "1").await;
+    for _ in 0..3 {
+        until(&mut stage, "slot made again").await;
+    }
+    // Only a new subscription, with a new copy, mends it.
+    subscribe_anew(&old, &new).await;
+    until(&mut stage, "streaming").await;
+}
+
+#[tokio::test]
+async fn a_slot_that_somebody_moves_while_it_rests_is_not_whole_and_a_step_may_move_it() {
+    let (old, new) = quiet_pair().await;
+    let mut stage = watched(&old, &new);
+    until_sent(&mut stage).await;
+    new.sql("alter subscription sub disable").await;
+    old.until("select count(*) from pg_replication_slots where active", "0").await;
+    for _ in 0..2 {
+        until(&mut stage, "disabled").await;
+    }
+    let advance = "select pg_replication_slot_advance('sub', pg_current_wal_lsn())";
+    old.sql("insert into t values (500, 'the step skips it')").await;
+    let step = SqlAction { target: "old".into(), ..sql(&[advance]) };
+    succeeded(&stage.run(Action::Sql(step)).await);
+    let since = stage.clock.now();
+    for _ in 0..3 {
+        let after = |reading: &Reading| (reading.at >= since).then(|| reading.result.clone());
+        let value = stage.reading("lag", after).await.unwrap();
+        assert_eq!(state(&value), "disabled", "{value}");
+    }
+    old.sql("insert into t values (501, 'never arrives')").await;
+    old.sql(advance).await;
+    until(&mut stage, "slot made again").await;
+    new.sql("alter subscription sub enable").await;
+    new.until("select count(*) from pg_stat_subscription where pid is not null", "1").await;
+    for _ in 0..3 {
+        until(&mut stage, "slot made again").await;
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_that_was_made_again_without_a_copy_is_not_the_one_that_was_looked_at() {
+    let (old, new) = quiet_pair().await;
+    let mut stage = watched(&old, &new);
+    until(&mut stage, "streaming").await;
+    new.sql("drop subscription sub").await;
+    old.sql("insert into t values (600, 'never arrives')").await;
+    let again = "create subscription sub connection '{}' publication everything with (copy_data = false)";
+    new.sql(&again.replace("{}", &old.dsn("postgres"))).await;
+    let value = until(&mut stage, "slot made again").await;
+    assert_eq!(value.at("streaming"), Some(&Value::Bool(false)));
+}
+
+#[tokio::test]
+async fn a_table_that_was_left_out_for_a_while_is_named_until_it_is_copied_again() {
+    let (old, new) = quiet_pair().await;
+    let mut stage = watched(&old, &new);
+    until(&mut stage, "streaming").await;
+    let publish = |what: &str| format!("drop publication everything; create publication everything for {what}");
+    old.sql(&publish("table hb")).await;
+    until(&mut stage, "incomplete").await;
+    old.sql("insert into t values (700, 'never arrives')").await;
+    old.sql(&publish("all tables")).await;
+    let interrupted = |value: &Value| match value.at("tables_interrupted") {
+        Some(Value::List(tables)) => tables.iter().filter_map(Value::text).any(|table| table == "public.t"),
+        other => panic!("{other:?}"),
+    };
+    let complete = move |value: &Value| missing(value).is_empty() && state(value) != "broken";
+    for _ in 0..3 {
+        let value = stage.value("lag", complete).await;
+        assert!(interrupted(&value) && state(&value) == "incomplete", "{value}");
+    }
+    // Taken out and in again, with a copy.
+    old.sql(&publish("table hb")).await;
+    new.sql("alter subscription sub refresh publication").await;
+    new.sql("truncate t").await;
+    old.sql(&publish("all tables")).await;
+    new.sql("alter subscription sub refresh publication").await;
+    let value = until(&mut stage, "streaming").await;
+    assert!(!interrupted(&value), "{value}");
+    assert_eq!(new.text("select x from t where id = 700").await.as_deref(), Some("never arrives"));
 }

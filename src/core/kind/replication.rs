@@ -33,6 +33,8 @@ pub enum ReplicationState {
     SlotLost,
     /// The slot is another than before, so that what was written in between never arrives.
     SlotMadeAgain,
+    /// The standby follows another server, or another timeline, than the source.
+    AnotherSource,
     /// There is no subscription.
     #[default]
     Absent,
@@ -40,7 +42,7 @@ pub enum ReplicationState {
 
 impl ReplicationState {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Streaming,
         Self::Copying,
         Self::Incomplete,
@@ -49,6 +51,7 @@ impl ReplicationState {
         Self::Broken,
         Self::SlotLost,
         Self::SlotMadeAgain,
+        Self::AnotherSource,
         Self::Absent,
     ];
 
@@ -63,6 +66,7 @@ impl ReplicationState {
             Self::Broken => "broken",
             Self::SlotLost => "slot lost",
             Self::SlotMadeAgain => "slot made again",
+            Self::AnotherSource => "another source",
             Self::Absent => "absent",
         }
     }
@@ -89,6 +93,9 @@ pub mod heartbeat {
 
 /// Bytes that a replication never catches up with in a rehearsal while writes go on.
 const SOME_BYTES: i64 = 65_536;
+
+const INTERRUPTED: &str = "tables that were seen to be not published for a while, or to be subscribed without a copy: what was \
+    written before they were replicated again never arrives, until their next first copy";
 
 /// Replication from one PostgreSQL database to another: bytes and seconds, slot and subscription.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -202,8 +209,9 @@ phases:
                 "state",
                 Shape::Text,
                 "`streaming`, `copying` (the first copy of a table runs), `incomplete` (see `tables_missing`), `disabled`, \
-                 `disabled by an error`, `broken`, `slot lost`, `slot made again` (what was written while it was gone \
-                 never arrives), or `absent` without a subscription",
+                 `disabled by an error`, `broken`, `slot lost`, `slot made again` (the slot or the subscription was made \
+                 again, or the slot was moved by hand: what was written meanwhile never arrives), `another source` (a standby \
+                 that follows another server or timeline), or `absent` without a subscription",
             ),
             Field::new(
                 "streaming",
@@ -246,6 +254,9 @@ phases:
             Field::new("wal_full_in_s", Shape::Float, "time until `safe_wal_bytes` are used up, at the rate of the last minute")
                 .unit("seconds")
                 .null("it does not shrink, lasts for more than a day, is not known, or was not watched for 5 s"),
+            Field::new("slot_transactions", Shape::Int, "transactions that were decoded for the slot since its counts began")
+                .unit("transactions")
+                .null("there is no logical slot, or the source is older than PostgreSQL 14"),
             Field::new(
                 "spilled_bytes",
                 Shape::Int,
@@ -266,6 +277,7 @@ phases:
                 Shape::List(Box::new(Shape::Text)),
                 "tables that are published and not subscribed, or subscribed and no longer published",
             ),
+            Field::new("tables_interrupted", Shape::List(Box::new(Shape::Text)), INTERRUPTED),
             Field::new("rows_to_copy", Shape::Int, "rows in all tables of the subscription, as the source estimates them")
                 .unit("rows")
                 .null("no first copy runs, or a table was never analysed"),

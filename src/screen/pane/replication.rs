@@ -94,6 +94,11 @@ fn replication(value: &Value) -> Vec<Text> {
     if !missing.is_empty() {
         lines.push(Text::new(Role::NoGo, format!("not replicated: {}", missing.join(", "))));
     }
+    let interrupted = value.at("tables_interrupted").map(names).unwrap_or_default();
+    if !interrupted.is_empty() {
+        lines
+            .push(Text::new(Role::NoGo, format!("not replicated for a while, copy again: {}", interrupted.join(", "))));
+    }
     if let Some(errors) = int(value, "apply_errors").filter(|errors| *errors > 0) {
         lines.push(Text::new(Role::NoGo, words::count(usize::try_from(errors).unwrap_or(0), "apply error")));
     }

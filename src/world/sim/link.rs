@@ -39,6 +39,8 @@ const OLD_REPLY: Span = Span::secs(15);
 const LOOK: f64 = 1.0;
 /// The number of a server's first object that is not its own.
 const SUBSCRIPTION_ID: i64 = 16_384;
+/// Bytes of a transaction.
+const TRANSACTION: f64 = 8_192.0;
 /// Share of the rows that go to a table which somebody has added.
 const ADDED_SHARE: f64 = 0.05;
 /// Marks kept; older ones are thinned out.
@@ -378,6 +380,7 @@ impl Link {
         match self.state {
             State::Absent if self.logical => ReplicationState::Absent,
             _ if self.failed => ReplicationState::DisabledByError,
+            State::Paused if self.slot == SlotState::MadeAgain => ReplicationState::SlotMadeAgain,
             State::Absent | State::Paused => ReplicationState::Disabled,
             _ if self.lost() => ReplicationState::SlotLost,
             _ if self.slot == SlotState::MadeAgain => ReplicationState::SlotMadeAgain,
@@ -478,11 +481,16 @@ impl Link {
             ("retained_bytes", if self.lost() || no_slot { Value::Null } else { whole(kept) }),
             ("safe_wal_bytes", Some(room).filter(|_| !self.lost() && !absent).map_or(Value::Null, whole)),
             ("wal_full_in_s", full_in.into()),
+            (
+                "slot_transactions",
+                if no_slot || !self.logical { Value::Null } else { whole(self.written / TRANSACTION) },
+            ),
             ("spilled_bytes", if no_slot { Value::Null } else { whole(self.spilled) }),
             ("subscription_id", Some(SUBSCRIPTION_ID + self.subscriptions).filter(|_| self.logical && !absent).into()),
             ("tables", Value::Int(if absent { 0 } else { self.tables })),
             ("tables_ready", Value::Int(self.ready)),
             ("tables_missing", Value::List(self.added.iter().map(|table| table.as_str().into()).collect())),
+            ("tables_interrupted", Value::List([].into())),
             ("rows_to_copy", copies.map_or(Value::Null, |_| whole(to_copy))),
             ("rows_copied", copies.map_or(Value::Null, |part| whole(to_copy * part))),
             ("copied_in_s", copied_in.into()),

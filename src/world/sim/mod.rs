@@ -29,9 +29,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::core::fact::Fact;
-use crate::core::ids::{ProbeId, StepId};
+use crate::core::ids::{ProbeId, StepId, TargetId};
 use crate::core::job::{Adoption, JobKey, Outcome, Stream};
 use crate::core::plan::Plan;
+use crate::core::server::ServerIdentity;
 use crate::core::time::{At, Span};
 use crate::scenario::Scenario;
 
@@ -77,6 +78,7 @@ enum Coming {
     Printed(JobKey, Stream, String),
     Ended(JobKey),
     Adopted(JobKey, Adoption),
+    Met(TargetId, ServerIdentity),
     FaultBegins(usize),
     FaultEnds(usize),
 }
@@ -158,6 +160,7 @@ impl SimWorld {
                 self.running.contains_key(&key).then_some(WorldEvent::Output { key, stream, line })
             }
             Coming::Ended(key) => self.ended(&key),
+            Coming::Met(target, identity) => Some(WorldEvent::Met { target, identity }),
             Coming::Adopted(key, adoption) => Some(WorldEvent::Adopted { key, adoption }),
             Coming::FaultBegins(number) => {
                 self.fault_begins(number);
@@ -208,7 +211,7 @@ impl SimWorld {
     pub fn leave(&mut self) {
         self.watching = false;
         self.queue.retain(|_, coming| match coming {
-            Coming::Measured(..) | Coming::Printed(..) | Coming::Adopted(..) => false,
+            Coming::Measured(..) | Coming::Printed(..) | Coming::Adopted(..) | Coming::Met(..) => false,
             Coming::Ended(_) | Coming::FaultBegins(_) | Coming::FaultEnds(_) => true,
         });
         for job in self.running.values_mut().filter(|job| job.orphan.is_none()) {

@@ -29,6 +29,10 @@ impl SimWorld {
         self.schedule(due);
         self.faults_due_now();
         let now = self.now();
+        let database = kind::rehearsed(action).and_then(kind::Rehearse::database);
+        for (target, identity) in self.model.servers.meet(database.into_iter()) {
+            self.push(now, Coming::Met(target, identity));
+        }
         let mut dice = Dice::new(self.seed, &format!("job {key} {now:?}"));
         let fate = self.troubles.fate(&key);
         let took = jobs::duration(&self.plan, &key, action, &mut dice);

@@ -9,6 +9,9 @@ use crate::core::server::{ServerIdentity, Servers};
 use crate::core::target::Target;
 use crate::core::time::{At, Span};
 
+/// The number of the database on each server: the first object that is not the server's own.
+const DATABASE: &str = "16384";
+
 /// A server of PostgreSQL.
 #[derive(Clone, Debug)]
 struct SimulatedServer {
@@ -19,7 +22,7 @@ struct SimulatedServer {
 
 impl SimulatedServer {
     fn identity(&self) -> ServerIdentity {
-        ServerIdentity::of_postgres(Some(self.system.to_string()), self.started())
+        ServerIdentity::of_postgres(Some(self.system.to_string()), self.started(), Some(DATABASE.to_owned()))
     }
 
     fn started(&self) -> Option<String> {
@@ -31,19 +34,31 @@ impl SimulatedServer {
 #[derive(Clone, Debug, Default)]
 pub(super) struct SimulatedServers {
     behind: BTreeMap<TargetId, SimulatedServer>,
+    /// The first target of the same address: the same server is behind both.
+    first: BTreeMap<TargetId, TargetId>,
     expected: Servers,
 }
 
 impl SimulatedServers {
     pub(super) fn new(plan: &Plan, seed: u64, now: At) -> Self {
-        let postgres = plan.targets.iter().filter(|(_, target)| matches!(target, Target::Postgres(_)));
+        let address = |target: &Target| match target {
+            Target::Postgres(of) => Some(of.server()),
+            _ => None,
+        };
+        let first = plan.targets.iter().filter_map(|(id, target)| {
+            let of = address(target)?;
+            let first = plan.targets.iter().find(|(_, other)| address(other).as_ref() == Some(&of))?.0;
+            Some((id.clone(), first.clone()))
+        });
+        let first: BTreeMap<TargetId, TargetId> = first.collect();
         let server = |id: &TargetId| {
             let mut dice = Dice::new(seed, &format!("server {id}"));
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // positive, far below 2^63
             let (system, up) = (dice.between(7.0e18, 7.6e18) as u64, dice.between(8.64e7, 8.64e9) as i64);
             SimulatedServer { system, timeline: 1, started: At(now.0.saturating_sub(up)) }
         };
-        Self { behind: postgres.map(|(id, _)| (id.clone(), server(id))).collect(), expected: Servers::new() }
+        let behind = first.iter().map(|(id, first)| (id.clone(), server(first))).collect();
+        Self { behind, first, expected: Servers::new() }
     }
 
     /// Who answers for these targets, as far as they are databases.
@@ -65,15 +80,26 @@ impl SimulatedServers {
 
     /// The standby of this database takes over. It was started at the same time as the primary or later.
     pub(super) fn fail_over(&mut self, target: &TargetId) {
-        if let Some(server) = self.behind.get_mut(target) {
-            server.timeline += 1;
-            server.started = server.started.plus(Span::secs(3_600));
+        let Some(first) = self.first.get(target).cloned() else { return };
+        for (id, server) in &mut self.behind {
+            if self.first.get(id) == Some(&first) {
+                server.timeline += 1;
+                server.started = server.started.plus(Span::secs(3_600));
+            }
         }
     }
 
     /// Notes whom the run expects behind a target.
     pub(super) fn expect(&mut self, target: &TargetId, server: &ServerIdentity) {
         self.expected.insert(target.clone(), server.clone());
+    }
+
+    /// Servers that are met here for the first time; they are expected from now on.
+    pub(super) fn meet<'a>(&mut self, targets: impl Iterator<Item = &'a TargetId>) -> Servers {
+        let mut met = self.of(targets);
+        met.retain(|id, _| !self.expected.contains_key(id));
+        self.expected.extend(met.clone());
+        met
     }
 
     /// Why nothing is done at these targets: another server answers than the run has met.

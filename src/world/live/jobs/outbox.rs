@@ -69,7 +69,7 @@ impl Outbox {
         }
     }
 
-    /// Adds an outcome or an adoption.
+    /// Adds an outcome, an adoption or a server that was met.
     pub(in crate::world::live) fn verdict(&self, event: WorldEvent) {
         let mut inner = self.inner();
         if let WorldEvent::Ended { key, .. } | WorldEvent::Adopted { key, .. } = &event {

@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::core::ids::TargetId;
 use crate::core::job::{JobKey, Stream};
+use crate::core::server::ServerIdentity;
+use crate::world::WorldEvent;
 use crate::world::live::secrets::mask::Masker;
 use crate::world::live::{Shared, foreign};
 
@@ -47,6 +50,13 @@ impl Reporter {
     pub(in crate::world::live) fn told(&self, stream: Stream, line: String) {
         if let (Some(shared), Some(key)) = (&self.shared, &self.key) {
             shared.outbox.line(key, stream, line);
+        }
+    }
+
+    /// Reports the server that this action has met first behind a target.
+    pub(in crate::world::live) fn met(&self, target: &TargetId, identity: &ServerIdentity) {
+        if let Some(shared) = &self.shared {
+            shared.outbox.verdict(WorldEvent::Met { target: target.clone(), identity: identity.clone() });
         }
     }
 

@@ -20,7 +20,7 @@ use crate::core::time::{At, Span};
 use crate::core::value::Value;
 use crate::world::WorldEvent;
 
-pub(super) use self::replication::Beater;
+pub(super) use self::replication::{Beater, Deeds};
 
 /// A kind of probe that measures when it is asked to.
 pub(super) trait Measure: Clone + Send + Sync + 'static {

@@ -45,7 +45,7 @@ async fn measure(shared: &Shared, probe: &SqlProbe, limit: Duration) -> Result<V
     // several columns of one name, `json` keeps all.
     let text = format!("select row_to_json(gonogo.*)::text from (\n{query}\n) gonogo limit 2");
     let failed = |err: tokio_postgres::Error| Failure::new(session.explain(&err, &shared.secrets));
-    session.begin_reading(limit).await.map_err(failed)?;
+    session.begin_reading(limit, &shared.secrets).await.map_err(Failure::new)?;
     let rows = session.client().query_typed(&text, &[]).await;
     session.end_reading().await.map_err(failed)?;
     let rows = match rows {
@@ -137,6 +137,9 @@ async fn run(shared: &Arc<Shared>, sql: &SqlAction, report: &Reporter, stop: wat
 async fn open(shared: &Shared, sql: &SqlAction, report: &Reporter) -> Result<Lease, String> {
     let lease = shared.databases.lease(&sql.target, Purpose::ACT, &shared.secrets).await?;
     let Some(session) = lease.session() else { return Err("no connection".to_owned()) };
+    if let Some(identity) = lease.first_met() {
+        report.met(&sql.target, identity);
+    }
     if session.pooled() {
         report.line(&format!("{} is reached through a pooler; no setting of the session is touched", session.place()));
     } else if !sql.transaction {
@@ -172,6 +175,9 @@ async fn statements_on(
         if let Err(broke) = one(shared, session, sql, &begin, stop.clone()).await {
             return progress.failed(shared, session, broke, "BEGIN");
         }
+        if let Err(what) = session.is_same_server(&shared.secrets).await {
+            return progress.taken_back(session, what).await;
+        }
     }
     let mut last = Answer::default();
     let count = statements.len();
@@ -179,6 +185,11 @@ async fn statements_on(
         // The statement before may have ended normally although it was cancelled.
         if *stop.borrow() {
             return progress.stopped(session, &format!("statement {} of {count}", at + 1)).await;
+        }
+        if !sql.transaction
+            && let Err(what) = session.is_same_server(&shared.secrets).await
+        {
+            return Outcome::Failed { what: format!("{what}{}", progress.effect()) };
         }
         let title = sql.statements.get(at).map(|text| title(text)).unwrap_or_default();
         let started = Instant::now();

@@ -8,7 +8,7 @@ use super::dice::Dice;
 use super::model::Model;
 use super::trouble::Troubles;
 use crate::core::action::Action;
-use crate::core::ids::ProbeId;
+use crate::core::ids::{ProbeId, TargetId};
 use crate::core::job::{Outcome, Stream};
 use crate::core::kind::spec::{ActionSpec, ProbeSpec};
 use crate::core::kind::{self, kinds};
@@ -99,6 +99,11 @@ pub(super) trait Rehearse: ActionSpec {
 
     /// How it ends when it was stopped or took too long, and whether it took effect all the same.
     fn cut_short(&self, cut: &mut CutShort<'_>) -> (Outcome, bool);
+
+    /// The database that it acts on, whose server is met when it begins.
+    fn database(&self) -> Option<&TargetId> {
+        None
+    }
 
     /// What keeps it from doing what was asked, if anything does.
     fn hindrance(&self, _model: &Model, _troubles: &mut Troubles, _dice: &mut Dice) -> Option<String> {

@@ -1,6 +1,7 @@
 //! The `sql` probe and the `sql` action in a rehearsal.
 
 use super::{CutShort, Expected, Look, Observe, Rehearse};
+use crate::core::ids::TargetId;
 use crate::core::job::{Outcome, Stream};
 use crate::core::kind::sql::{SqlAction, SqlExpect, SqlProbe};
 use crate::core::time::Span;
@@ -21,6 +22,10 @@ impl Observe for SqlProbe {
 }
 
 impl Rehearse for SqlAction {
+    fn database(&self) -> Option<&TargetId> {
+        Some(&self.target)
+    }
+
     fn takes(&self, expected: Expected, dice: &mut Dice) -> f64 {
         #[allow(clippy::cast_precision_loss)] // a handful of statements
         let statements = self.statements.len() as f64;

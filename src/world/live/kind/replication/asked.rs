@@ -25,14 +25,16 @@ pub(super) const SLOT: &str = concat!(
     ", s.restart_lsn)::int8 as retained, pg_wal_lsn_diff(",
     position!(),
     ", s.confirmed_flush_lsn)::int8 as unconfirmed, \
-    (to_jsonb(s) ->> 'safe_wal_size')::int8 as safe, \
+    (to_jsonb(s) ->> 'safe_wal_size')::int8 as safe, s.confirmed_flush_lsn as confirmed, s.restart_lsn as restart, \
     r.pid is not null as sent, case when coalesce((to_jsonb(r) ->> 'reply_time')::timestamptz \
       > clock_timestamp() - interval '15 s', true) then extract(epoch from r.replay_lag)::float8 end as replay_lag \
     from pg_replication_slots s left join pg_stat_replication r on r.pid = s.active_pid where s.slot_name = $1"
 );
 
-/// What decoding has put on the disk for a slot, from PostgreSQL 14 on.
-const SPILLED: &str = "select spill_bytes::int8 as spilled from pg_stat_replication_slots where slot_name = $1";
+/// What decoding has put on the disk for a slot, and how many transactions it has decoded since the slot was made or its
+/// counts were reset, from PostgreSQL 14 on.
+const SPILLED: &str = "select spill_bytes::int8 as spilled, total_txns::int8 as transactions, stats_reset::text as reset \
+    from pg_stat_replication_slots where slot_name = $1";
 
 /// The age of the oldest transaction that decoding has to wait for, prepared ones included, the position and the
 /// timeline. A role that may not see other sessions cannot tell the age: null, not zero.
@@ -56,7 +58,10 @@ pub(super) const SOURCE: &str = concat!(
 pub(super) const SUBSCRIPTION: &str = "select c.subenabled as enabled, c.subslotname::text as slot, x.subid::int8 as id, \
     x.apply_pid, x.quiet, c.subpublications::text[] as publications, \
     array(select n.nspname || '.' || t.relname from pg_subscription_rel r join pg_class t on t.oid = r.srrelid \
-      join pg_namespace n on n.oid = t.relnamespace where r.srsubid = x.subid) as names, \
+      join pg_namespace n on n.oid = t.relnamespace where r.srsubid = x.subid order by r.srrelid) as names, \
+    array(select case when r.srsubstate in ('i', 'd', 'f') then '' else r.srsublsn::text end from pg_subscription_rel r \
+      join pg_class t on t.oid = r.srrelid join pg_namespace n on n.oid = t.relnamespace \
+      where r.srsubid = x.subid order by r.srrelid) as copies, \
     (select count(*) from pg_subscription_rel r where r.srsubid = x.subid) as tables, \
     (select count(*) from pg_subscription_rel r where r.srsubid = x.subid and r.srsubstate = 'r') as ready, \
     current_setting('server_version_num')::int4 as version, pg_is_in_recovery() as standby \
@@ -90,14 +95,17 @@ pub(super) const STANDBY: &str = "select pg_is_in_recovery() as standby, pg_last
     exists (select from pg_stat_wal_receiver) as receives, \
     (select status from pg_stat_wal_receiver) as receiver, \
     (select extract(epoch from clock_timestamp() - last_msg_receipt_time)::float8 from pg_stat_wal_receiver) as quiet, \
-    (select slot_name::text from pg_stat_wal_receiver) as slot";
+    (select slot_name::text from pg_stat_wal_receiver) as slot, \
+    (select received_tli::int8 from pg_stat_wal_receiver) as timeline, \
+    coalesce((select substring(conninfo from '(?:^| )application_name=''?([^'' ]+)') from pg_stat_wal_receiver), \
+      nullif(current_setting('cluster_name'), ''), 'walreceiver') as name";
 
-/// Walsenders without a slot, for physical replication.
+/// Walsenders without a logical slot, for physical replication; that of the standby with this name first.
 pub(super) const SENDERS: &str = "select case when coalesce((to_jsonb(r) ->> 'reply_time')::timestamptz \
       > clock_timestamp() - interval '15 s', true) then extract(epoch from r.replay_lag)::float8 end as replay_lag \
     from pg_stat_replication r where not exists \
       (select 1 from pg_replication_slots s where s.active_pid = r.pid and s.slot_type = 'logical') \
-    order by r.replay_lsn nulls first limit 1";
+    order by r.application_name = $1 desc, r.replay_lsn nulls first limit 1";
 
 pub(super) struct Slot {
     pub(super) active: bool,
@@ -110,6 +118,18 @@ pub(super) struct Slot {
     pub(super) replay_lag: Option<f64>,
     /// Bytes of large transactions on the disk.
     pub(super) spilled: Option<i64>,
+    pub(super) position: SlotPosition,
+}
+
+/// How far a slot is. A slot has no number of its own: one that was made again shows only in these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct SlotPosition {
+    pub(super) confirmed: Option<u64>,
+    pub(super) restart: Option<u64>,
+    /// Transactions decoded since the slot was made or its counts were reset.
+    pub(super) transactions: Option<i64>,
+    /// When its counts were reset.
+    pub(super) reset: Option<String>,
 }
 
 /// The source as a server.
@@ -147,6 +167,8 @@ pub(super) struct Subscription {
     pub(super) publications: Vec<String>,
     /// Full names of its tables.
     pub(super) names: BTreeSet<String>,
+    /// Of each table where its first copy ended: `None` when it was added without one, empty while the copy runs.
+    pub(super) copies: BTreeMap<String, Option<String>>,
 }
 
 pub(super) async fn ask_row(
@@ -168,7 +190,11 @@ pub(super) async fn ask_source(client: &Client, slot: Option<&str>) -> PgResult<
     let (mut found, source) = (found?, source?);
     if let (Some(found), Some(slot), 140_000..) = (&mut found, slot, source.version) {
         let row = ask_row(client, SPILLED, &[(&slot, Type::TEXT)]).await?;
-        found.spilled = row.map(|row| row.try_get("spilled")).transpose()?;
+        if let Some(row) = row {
+            found.spilled = row.try_get("spilled")?;
+            found.position.transactions = row.try_get("transactions")?;
+            found.position.reset = row.try_get("reset")?;
+        }
     }
     Ok((found, source))
 }
@@ -184,6 +210,11 @@ async fn ask_slot(client: &Client, slot: &str) -> PgResult<Option<Slot>> {
         sent: row.try_get("sent")?,
         replay_lag: row.try_get("replay_lag")?,
         spilled: None,
+        position: SlotPosition {
+            confirmed: row.try_get::<_, Option<PgLsn>>("confirmed")?.map(u64::from),
+            restart: row.try_get::<_, Option<PgLsn>>("restart")?.map(u64::from),
+            ..SlotPosition::default()
+        },
     }))
 }
 
@@ -212,6 +243,8 @@ pub(super) async fn ask_subscription(client: &Client, name: &str) -> PgResult<Op
         ),
         None => (None, None, false),
     };
+    let names: Vec<String> = row.try_get("names")?;
+    let copies: Vec<Option<String>> = row.try_get("copies")?;
     Ok(Some(Subscription {
         id: row.try_get("id")?,
         enabled: row.try_get("enabled")?,
@@ -226,7 +259,8 @@ pub(super) async fn ask_subscription(client: &Client, name: &str) -> PgResult<Op
         version,
         disabling,
         publications: row.try_get("publications")?,
-        names: row.try_get::<_, Vec<String>>("names")?.into_iter().collect(),
+        copies: names.iter().cloned().zip(copies).collect(),
+        names: names.into_iter().collect(),
     }))
 }
 

@@ -19,6 +19,7 @@ pub(super) struct Figures<'a> {
     pub(super) tables: i64,
     pub(super) ready: i64,
     pub(super) missing: Vec<String>,
+    pub(super) interrupted: Vec<String>,
     pub(super) copy: CopyProgress,
     pub(super) full_in: Option<f64>,
     pub(super) sequences: SequenceGap,
@@ -32,7 +33,7 @@ pub(super) struct Figures<'a> {
 
 pub(super) fn record(figures: &Figures<'_>) -> Value {
     let (slot, source) = (figures.slot, figures.source);
-    let missing = figures.missing.iter().map(|name| name.as_str().into()).collect();
+    let names = |names: &[String]| Value::List(names.iter().map(|name| name.as_str().into()).collect());
     Value::map([
         ("state", figures.state.as_str().into()),
         ("streaming", (figures.state == ReplicationState::Streaming).into()),
@@ -47,11 +48,13 @@ pub(super) fn record(figures: &Figures<'_>) -> Value {
         ("retained_bytes", slot.and_then(|slot| slot.retained).into()),
         ("safe_wal_bytes", slot.and_then(|slot| slot.safe).into()),
         ("wal_full_in_s", figures.full_in.into()),
+        ("slot_transactions", slot.and_then(|slot| slot.position.transactions).into()),
         ("spilled_bytes", slot.and_then(|slot| slot.spilled).into()),
         ("subscription_id", figures.subscription.into()),
         ("tables", figures.tables.into()),
         ("tables_ready", figures.ready.into()),
-        ("tables_missing", Value::List(missing)),
+        ("tables_missing", names(&figures.missing)),
+        ("tables_interrupted", names(&figures.interrupted)),
         ("rows_to_copy", figures.copy.total.into()),
         ("rows_copied", figures.copy.copied.into()),
         ("copied_in_s", figures.copy.ends_in.into()),

@@ -104,8 +104,14 @@ impl Beater {
         let at = "select exists (select from pg_attribute where attrelid = to_regclass($1) and attname = 'at' \
             and not attisdropped)";
         let client = session.client();
+        if let Err(err) = client.batch_execute(&begin).await {
+            return Tried::Not(Unbeaten::failed(session.explain(&err, &shared.secrets)));
+        }
+        // A beat on another server would be a write there, and would say nothing of this one.
+        if let Err(why) = session.is_same_server(&shared.secrets).await {
+            return Tried::Not(Unbeaten::refused(why));
+        }
         let beaten = async {
-            client.batch_execute(&begin).await?;
             let found = client.query_typed(FENCED, &[]).await?;
             let told = |name: &str| found.first().map_or(Ok(false), |row| row.try_get::<_, bool>(name));
             let hindrance = match (told("standby")?, told("fenced")?, told("read_only")?) {

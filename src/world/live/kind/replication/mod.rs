@@ -6,12 +6,13 @@
 mod asked;
 mod figures;
 mod heartbeat;
+mod history;
 mod progress;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use tokio_postgres::types::PgLsn;
+use tokio_postgres::types::{PgLsn, Type};
 
 use self::asked::{
     FilledBy, PgResult, SENDERS, STANDBY, Slot, SourceServer, Subscription, ask_published, ask_replicated, ask_row,
@@ -20,6 +21,8 @@ use self::asked::{
 use self::figures::{Figures, record};
 pub(in crate::world::live) use self::heartbeat::Beater;
 use self::heartbeat::{Heartbeats, Pulse};
+pub(in crate::world::live) use self::history::Deeds;
+use self::history::ReplicationHistory;
 use self::progress::{CopyProgress, Progress, SequenceGap, ask_sequence_gap};
 use super::Measure;
 use crate::core::kind::ReplicationProbe;
@@ -44,38 +47,10 @@ pub(in crate::world::live) struct ReplicationMemory {
     /// When the subscription was last seen in trouble, and its worker since.
     trouble: Option<Instant>,
     worker: Option<i32>,
-    slot: SlotMemory,
+    /// Whether the subscription is switched off.
+    rests: bool,
+    history: ReplicationHistory,
     progress: Progress,
-}
-
-/// What is remembered of a subscription's slot. PostgreSQL gives a slot no number of its own, so one that was made again
-/// by hand shows only to those who saw it gone: what was written in between never arrives.
-#[derive(Default)]
-struct SlotMemory {
-    subscription: Option<i64>,
-    seen: bool,
-    gone: bool,
-}
-
-impl SlotMemory {
-    /// Whether this slot is another than the one that the subscription began with.
-    fn made_again(&mut self, subscription: Option<i64>, whole: bool) -> bool {
-        if self.subscription != subscription {
-            *self = Self { subscription, ..Self::default() };
-        }
-        self.seen |= whole;
-        self.gone |= self.seen && !whole;
-        self.gone && whole
-    }
-
-    /// Takes in what an earlier cockpit of the same run has read.
-    fn recall(&mut self, earlier: &Value) {
-        let Some(Value::Int(subscription)) = earlier.at("subscription_id") else { return };
-        let whole = matches!(earlier.at("retained_bytes"), Some(Value::Int(_)));
-        self.made_again(Some(*subscription), whole);
-        let state = earlier.at("state").and_then(Value::text).and_then(ReplicationState::from_word);
-        self.gone |= state == Some(ReplicationState::SlotMadeAgain);
-    }
 }
 
 impl Measure for ReplicationProbe {
@@ -92,7 +67,7 @@ impl Measure for ReplicationProbe {
 
     fn recall(&self, earlier: &[(At, Value)], memory: &mut ReplicationMemory) {
         for (_, value) in earlier {
-            memory.slot.recall(value);
+            memory.history.recall(value);
         }
     }
 }
@@ -121,6 +96,8 @@ async fn measure(
     let result = match (source.session(), target.session()) {
         (Some(on_source), Some(on_target)) => {
             let both = Both { shared, probe, source: on_source, target: on_target };
+            // What a step of the run does meanwhile is not held against it.
+            memory.history.steps(shared.databases.deeds(&[&probe.source, &probe.target]));
             both.begin(limit).await?;
             let result = match &probe.subscription {
                 Some(name) => both.logical(name, memory).await,
@@ -136,7 +113,8 @@ async fn measure(
     target.give_back();
     let state = result.as_ref().ok().and_then(|value| value.at("state")?.text());
     let state = state.and_then(ReplicationState::from_word);
-    memory.flows = state.is_some_and(|state| !matches!(state, ReplicationState::Absent | ReplicationState::Disabled));
+    memory.flows = !(memory.rests && state == Some(ReplicationState::SlotMadeAgain))
+        && state.is_some_and(|state| !matches!(state, ReplicationState::Absent | ReplicationState::Disabled));
     result
 }
 
@@ -149,9 +127,10 @@ struct Both<'a> {
 
 impl Both<'_> {
     async fn begin(&self, limit: Duration) -> Result<(), Failure> {
-        let (source, target) = tokio::join!(self.source.begin_reading(limit), self.target.begin_reading(limit));
-        self.on_source(source)?;
-        self.on_target(target)
+        let secrets = &self.shared.secrets;
+        let (source, target) =
+            tokio::join!(self.source.begin_reading(limit, secrets), self.target.begin_reading(limit, secrets));
+        source.and(target).map_err(Failure::new)
     }
 
     async fn end(&self) -> Result<(), Failure> {
@@ -204,11 +183,16 @@ impl Both<'_> {
         }
         let published = self.on_source(ask_published(self.source.client(), &subscription.publications).await)?;
         let missing: Vec<String> = published.symmetric_difference(&subscription.names).cloned().collect();
+        let deeds = self.shared.databases.deeds(&[&self.probe.source, &self.probe.target]);
+        let whole = slot.as_ref().filter(|slot| slot.wal_status.as_deref() != Some("lost"));
+        memory.rests = !subscription.enabled;
+        memory.history.see(&subscription, &published, whole, self.source.identity(), deeds);
         let state = logical_state(&subscription, slot.as_ref(), &published, memory);
         if state == ReplicationState::Disabled {
             pulse.late = None;
             said::IDLE.clone_into(&mut pulse.note);
         }
+        let interrupted = memory.history.interrupted(&subscription).map(str::to_owned).collect();
         let copy = memory.progress.of_copy(self, &subscription).await?;
         let sequences = ask_sequence_gap(self).await?;
         Ok(record(&Figures {
@@ -221,6 +205,7 @@ impl Both<'_> {
             tables: subscription.tables,
             ready: subscription.ready,
             missing,
+            interrupted,
             copy,
             sequences,
             errors: subscription.errors,
@@ -242,9 +227,11 @@ impl Both<'_> {
                 standby.try_get::<_, Option<String>>("receiver")?,
                 standby.try_get::<_, Option<String>>("slot")?,
                 standby.try_get::<_, Option<f64>>("quiet")?,
+                standby.try_get::<_, Option<i64>>("timeline")?,
+                standby.try_get::<_, String>("name")?,
             ))
         };
-        let (standby, replayed, receives, receiver, used, quiet) = self.on_target(read())?;
+        let (standby, replayed, receives, receiver, used, quiet, timeline, standby_name) = self.on_target(read())?;
         if receives && receiver.is_none() {
             // Whether changes flow is unknown then, which is not the same as that they do not.
             let place = self.target.place();
@@ -252,11 +239,12 @@ impl Both<'_> {
                 "{place}: the role may not see the WAL receiver: grant it pg_read_all_stats"
             )));
         }
+        let uses_it = self.probe.slot.is_none() || self.probe.slot == used;
         let name = self.probe.slot.clone().or(used);
         let on_source = async {
             let client = self.source.client();
             let (slot, server) = ask_source(client, name.as_deref()).await?;
-            let sender = match ask_row(client, SENDERS, &[]).await? {
+            let sender = match ask_row(client, SENDERS, &[(&standby_name, Type::TEXT)]).await? {
                 Some(row) => Some(row.try_get::<_, Option<f64>>("replay_lag")?),
                 None => None,
             };
@@ -268,14 +256,19 @@ impl Both<'_> {
             Some(slot) => (slot.sent, slot.replay_lag),
             None => (sender.is_some(), sender.flatten()),
         };
-        let flows = standby && receiver.as_deref() == Some("streaming") && sent;
+        let flows = standby && uses_it && receiver.as_deref() == Some("streaming") && sent;
+        let other_cluster = self.is_of_another_cluster();
+        let other_timeline = matches!((server.timeline, timeline), (Some(there), Some(here)) if there != here);
+        // The source was asked last, so that its own standby cannot be ahead of it.
+        let ahead = !server.standby && replayed.is_some_and(|at| u64::from(at) > server.position);
         let state = match (standby, lost, flows) {
+            (true, ..) if other_cluster || other_timeline || ahead => ReplicationState::AnotherSource,
             (false, ..) => ReplicationState::Disabled,
             (true, true, false) => ReplicationState::SlotLost,
             (true, _, true) => ReplicationState::Streaming,
             (true, false, false) => ReplicationState::Broken,
         };
-        if state == ReplicationState::Disabled {
+        if matches!(state, ReplicationState::Disabled | ReplicationState::AnotherSource) {
             pulse.late = None;
             said::IDLE.clone_into(&mut pulse.note);
         }
@@ -283,7 +276,7 @@ impl Both<'_> {
         let behind = replayed.map(|at| i64::try_from(server.position.saturating_sub(at.into())).unwrap_or(i64::MAX));
         Ok(record(&Figures {
             state,
-            bytes: behind.filter(|_| standby),
+            bytes: behind.filter(|_| standby && state != ReplicationState::AnotherSource),
             replay_lag: replay_lag.filter(|_| flows),
             quiet,
             pulse,
@@ -312,6 +305,7 @@ impl Both<'_> {
             tables: 0,
             ready: 0,
             missing: Vec::new(),
+            interrupted: Vec::new(),
             copy: CopyProgress::default(),
             full_in: memory.progress.full_in(slot.and_then(|slot| slot.safe)),
             sequences: SequenceGap::default(),
@@ -322,6 +316,12 @@ impl Both<'_> {
             target_system: told(self.target, ServerIdentity::SYSTEM),
             target_standby: false,
         }
+    }
+
+    /// Whether source and target say that they were not made by the same `initdb`, so that neither is a standby of the other.
+    fn is_of_another_cluster(&self) -> bool {
+        let system = |session: &PgSession| session.identity().aspect(ServerIdentity::SYSTEM).map(str::to_owned);
+        matches!((system(self.source), system(self.target)), (Some(there), Some(here)) if there != here)
     }
 
     fn on_source<T>(&self, asked: PgResult<T>) -> Result<T, Failure> {
@@ -372,12 +372,14 @@ fn logical_state(
     memory: &mut ReplicationMemory,
 ) -> ReplicationState {
     let lost = slot.is_none_or(|slot| slot.wal_status.as_deref() == Some("lost"));
-    let made_again = memory.slot.made_again(subscription.id, !lost);
+    let made_again = !lost && memory.history.is_made_again();
     let flows = slot.is_some_and(|slot| slot.active && slot.sent);
     let healthy = memory.settled(flows && subscription.worker.is_some(), subscription);
     let failed = subscription.disabling && subscription.errors.is_none_or(|errors| errors > 0);
     if !subscription.enabled && failed {
         ReplicationState::DisabledByError
+    } else if !subscription.enabled && made_again {
+        ReplicationState::SlotMadeAgain
     } else if !subscription.enabled && (subscription.slot.is_none() || !lost) {
         ReplicationState::Disabled
     } else if lost {
@@ -388,7 +390,7 @@ fn logical_state(
         ReplicationState::Broken
     } else if subscription.ready < subscription.tables {
         ReplicationState::Copying
-    } else if *published != subscription.names {
+    } else if *published != subscription.names || memory.history.interrupted(subscription).next().is_some() {
         ReplicationState::Incomplete
     } else {
         ReplicationState::Streaming

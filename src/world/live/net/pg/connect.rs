@@ -33,6 +33,18 @@ const STARTED: &str = "to_char(pg_postmaster_start_time() at time zone 'UTC', 'Y
 /// The identifier that `initdb` gave the cluster; a physical standby has that of its primary.
 const SYSTEM: &str = "select system_identifier::text from pg_control_system()";
 
+/// The number of the database, which another database of its name does not have.
+const DATABASE: &str = "(select d.oid::int8::text from pg_catalog.pg_database d where d.datname = current_database())";
+
+/// The identity of the server that answers at this moment, with what `known` tells. Within a transaction, since a pooler
+/// may give the next one to another server.
+pub(super) async fn identity(client: &Client, known: &ServerIdentity) -> Result<ServerIdentity, tokio_postgres::Error> {
+    let system = known.aspect(ServerIdentity::SYSTEM).map_or("null::text".to_owned(), |_| format!("({SYSTEM})"));
+    let rows = client.query_typed(&format!("select {system}, {STARTED}, {DATABASE}"), &[]).await?;
+    let text = |at| rows.first().map(|row| row.try_get::<_, Option<String>>(at)).transpose();
+    Ok(ServerIdentity::of_postgres(text(0)?.flatten(), text(1)?.flatten(), text(2)?.flatten()))
+}
+
 /// One address of one host of a connection string.
 struct Endpoint {
     host: Option<Host>,
@@ -183,18 +195,18 @@ impl Attempt<'_> {
             Err(err) if refuses_options(&err) => self.dial(None).await?,
             Err(err) => return Err(err),
         };
-        let about = format!("select current_setting('{MARK}', true), {STARTED}");
+        let about = format!("select current_setting('{MARK}', true), {STARTED}, {DATABASE}");
         let (about, system) = tokio::join!(client.query_typed(&about, &[]), client.query_typed(SYSTEM, &[]));
         let about = about?;
         let text = |at| about.first().map(|row| row.try_get::<_, Option<String>>(at)).transpose();
-        let (seen, started) = (text(0)?.flatten(), text(1)?.flatten());
+        let (seen, started, database) = (text(0)?.flatten(), text(1)?.flatten(), text(2)?.flatten());
         let system = match system {
             Ok(rows) => rows.first().map(|row| row.try_get(0)).transpose()?,
             // Some managed servers do not let every role ask for the identifier; every role may see the start time.
             Err(err) if err.as_db_error().is_some() => None,
             Err(err) => return Err(err),
         };
-        let identity = ServerIdentity::of_postgres(system, started);
+        let identity = ServerIdentity::of_postgres(system, started, database);
         Ok(Opened { client, notices, task, pooled: seen != Some(mark), identity })
     }
 

@@ -7,7 +7,7 @@ mod connect;
 mod explain;
 mod session;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,7 +17,8 @@ use tokio_postgres::NoTls;
 pub(in crate::world::live) use self::session::PgSession;
 use crate::core::ids::TargetId;
 use crate::core::server::{ServerIdentity, Servers};
-use crate::core::target::{Postgres, Tls};
+use crate::core::target::{Postgres, Target, Tls};
+use crate::world::live::kind::Deeds;
 use crate::world::live::secrets::Secrets;
 
 /// Most connections that watch one database at the same time, since small databases allow only a few.
@@ -62,6 +63,31 @@ pub(in crate::world::live) struct Databases {
     answered: Mutex<Servers>,
     /// The server that must answer before an action sends anything.
     expected: Mutex<Servers>,
+    /// Targets that probes look at.
+    watched: Mutex<BTreeSet<TargetId>>,
+}
+
+/// Actions on a database: how many have begun, and how many of them have ended.
+#[derive(Default)]
+struct Acts {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+/// An action under way.
+struct Act(Arc<Acts>);
+
+impl Act {
+    fn begin(acts: &Arc<Acts>) -> Self {
+        acts.begun.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(acts))
+    }
+}
+
+impl Drop for Act {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 /// Connections that nobody uses now, each with the generation it was made in.
@@ -69,6 +95,7 @@ type Idle = Arc<Mutex<BTreeMap<Purpose, Vec<(u64, PgSession)>>>>;
 
 struct Place {
     target: Postgres,
+    acts: Arc<Acts>,
     idle: Idle,
     watchers: Arc<Semaphore>,
 }
@@ -79,14 +106,22 @@ pub(in crate::world::live) struct Lease {
     session: Option<PgSession>,
     generation: u64,
     purpose: Purpose,
+    /// Whether no server was expected behind its target before.
+    is_first: bool,
     idle: Idle,
     _permit: Option<OwnedSemaphorePermit>,
+    _act: Option<Act>,
 }
 
 impl Lease {
     /// The session. `None` never happens before [`Lease::give_back`], which consumes the lease.
     pub(in crate::world::live) fn session(&self) -> Option<&PgSession> {
         self.session.as_ref()
+    }
+
+    /// The server that an action has met behind a target of which nobody knew a server.
+    pub(in crate::world::live) fn first_met(&self) -> Option<&ServerIdentity> {
+        self.session.as_ref().filter(|_| self.is_first).map(PgSession::identity)
     }
 
     /// Keeps a connection that watches for the next user, unless it is broken.
@@ -104,12 +139,18 @@ impl Lease {
 impl Databases {
     /// Nothing is connected yet.
     pub(in crate::world::live) fn new(targets: impl Iterator<Item = (TargetId, Postgres)>) -> Self {
-        let place = |target| Place { target, idle: Arc::default(), watchers: Arc::new(Semaphore::new(WATCHERS)) };
+        let place = |target| Place {
+            target,
+            acts: Arc::default(),
+            idle: Arc::default(),
+            watchers: Arc::new(Semaphore::new(WATCHERS)),
+        };
         Self {
             targets: targets.map(|(id, target)| (id, place(target))).collect(),
             generation: AtomicU64::new(0),
             answered: Mutex::default(),
             expected: Mutex::default(),
+            watched: Mutex::default(),
         }
     }
 
@@ -136,13 +177,52 @@ impl Databases {
         }
     }
 
-    /// Refuses a server that is not the one that gates have looked at.
-    fn is_expected(&self, target: &TargetId, session: &PgSession) -> Result<(), String> {
-        let expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner).get(target).cloned();
-        match expected.and_then(|expected| expected.difference(session.identity())) {
-            Some(differs) => Err(format!("{} is not the server that this run has met: {differs}", session.place())),
-            None => Ok(()),
+    /// What actions have done so far at these targets, under whatever name.
+    pub(in crate::world::live) fn deeds(&self, targets: &[&TargetId]) -> Deeds {
+        let servers: BTreeSet<String> =
+            targets.iter().filter_map(|id| Some(self.targets.get(*id)?.target.server())).collect();
+        let here = self.targets.values().filter(|place| servers.contains(&place.target.server()));
+        here.fold(Deeds::default(), |deeds, place| {
+            // An action that ends in between still counts as under way.
+            let ended = place.acts.ended.load(Ordering::SeqCst);
+            let begun = place.acts.begun.load(Ordering::SeqCst);
+            Deeds { begun: deeds.begun + begun, under_way: deeds.under_way + begun.saturating_sub(ended) }
+        })
+    }
+
+    /// Refuses a server that is not the one that gates have looked at, behind this target or another one of the same
+    /// address. The first that is met behind a target is expected there from then on. Returns whether it was.
+    fn is_expected(&self, target: &TargetId, session: &PgSession, acts: bool) -> Result<bool, String> {
+        let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = expected.get(target);
+        let known = self.neighbour(target, session.pooled()).and_then(|of| expected.get(of));
+        let known = match (own, known) {
+            // It was met by actions alone: whom the operator accepts behind the other one is meant here, too.
+            (Some(own), Some(other)) => Some(own.on_server_of(other)),
+            (Some(own), None) => Some(own.clone()),
+            (None, other) => other.map(|other| session.identity().on_server_of(other)),
+        };
+        if let Some(differs) = known.and_then(|known| known.difference(session.identity())) {
+            return Err(format!("{} is not the server that this run has met: {differs}", session.place()));
         }
+        let is_first = own.is_none() && acts;
+        if is_first {
+            expected.insert(target.clone(), session.identity().clone());
+        }
+        Ok(is_first)
+    }
+
+    /// Another target of the same address that probes look at, when none looks at this one. Behind a pooler another
+    /// database may be on another server.
+    fn neighbour(&self, target: &TargetId, pooled: bool) -> Option<&TargetId> {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if watched.contains(target) {
+            return None;
+        }
+        let of = &self.targets.get(target)?.target;
+        let whole = |of: &Postgres| Target::Postgres(of.clone()).address();
+        let is_same = |other: &Postgres| of.server() == other.server() && (!pooled || whole(of) == whole(other));
+        self.targets.iter().find(|(id, place)| watched.contains(*id) && is_same(&place.target)).map(|(id, _)| id)
     }
 
     /// Makes sure that no connection from before now is used again, since a step may have moved a server.
@@ -164,6 +244,7 @@ impl Databases {
         } else {
             None
         };
+        let act = (purpose == Purpose::ACT).then(|| Act::begin(&place.acts));
         let generation = self.generation.load(Ordering::Relaxed);
         let mut session = None;
         while let Some(mut kept) = place.kept(purpose, generation) {
@@ -181,10 +262,20 @@ impl Databases {
             }
             session
         };
-        if purpose != Purpose::WATCH && !purpose.console {
-            self.is_expected(target, &session)?;
+        if purpose == Purpose::WATCH {
+            self.watched.lock().unwrap_or_else(PoisonError::into_inner).insert(target.clone());
         }
-        Ok(Lease { session: Some(session), generation, purpose, idle: Arc::clone(&place.idle), _permit: permit })
+        let checked = purpose != Purpose::WATCH && !purpose.console;
+        let is_first = checked && self.is_expected(target, &session, purpose == Purpose::ACT)?;
+        Ok(Lease {
+            session: Some(session),
+            generation,
+            purpose,
+            is_first,
+            idle: Arc::clone(&place.idle),
+            _permit: permit,
+            _act: act,
+        })
     }
 
     /// Asks the server to cancel the statement behind `token`. Best effort: the statement's own end shows the result.

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
 use tokio_postgres::{AsyncMessage, Client, Connection};
 
+use super::connect::identity;
 use super::explain::explain;
 use crate::catch_panic::catch_panic;
 use crate::core::server::ServerIdentity;
@@ -154,13 +155,31 @@ impl PgSession {
 
     /// Begins a transaction that cannot write. Its limits end with it, so that nothing of ours is left on a connection
     /// that a pooler gives to others, and the database's own settings can be read.
-    pub(in crate::world::live) async fn begin_reading(&self, limit: Duration) -> Result<(), tokio_postgres::Error> {
+    ///
+    /// # Errors
+    ///
+    /// A sentence, also when a pooler leads to another server now. The session is not used again then.
+    pub(in crate::world::live) async fn begin_reading(&self, limit: Duration, secrets: &Secrets) -> Result<(), String> {
         let ms = limit.as_millis().max(1);
         let begin = format!(
             "begin isolation level read committed read only; \
              set local statement_timeout = {ms}; set local lock_timeout = {ms}"
         );
-        self.client.batch_execute(&begin).await
+        self.client.batch_execute(&begin).await.map_err(|err| self.explain(&err, secrets))?;
+        self.is_same_server(secrets).await
+    }
+
+    /// Makes sure that a pooler has not begun to lead to another server, or to another database. Within a transaction this
+    /// holds until its end.
+    pub(in crate::world::live) async fn is_same_server(&self, secrets: &Secrets) -> Result<(), String> {
+        if !self.pooled {
+            return Ok(());
+        }
+        let now = identity(&self.client, &self.identity).await.map_err(|err| self.explain(&err, secrets))?;
+        match self.identity.difference(&now) {
+            Some(differs) => Err(format!("{}: the pooler leads to another server now: {differs}", self.place)),
+            None => Ok(()),
+        }
     }
 
     /// Ends it.
