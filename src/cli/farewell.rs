@@ -60,7 +60,9 @@ pub(super) fn last_word<W: World>(exit: &CockpitExit, engine: &Engine<W>, id: &R
     }
     let unkept = engine.view().samples_dropped();
     if unkept > 0 {
-        tell(&format!("{}: the disk was too slow for them", words::unkept(unkept)));
+        let failed = matches!(exit, CockpitExit::Faulted(_));
+        let why = if failed { "the journal had failed" } else { "the disk was too slow for them" };
+        tell(&format!("{}: {why}", words::unkept(unkept)));
     }
 }
 

@@ -6,7 +6,7 @@ use crate::core::action::{Action, Kept, Wait};
 use crate::core::customers::followed;
 use crate::core::ids::ProbeId;
 use crate::core::kind::dns::delegation::OF_DELEGATION;
-use crate::core::kind::dns::{OF_RESOLVERS, WITHOUT_SHARE};
+use crate::core::kind::dns::{OF_RESOLVERS, SAMPLED, WITHOUT_SHARE};
 use crate::core::nearest::suggestion;
 use crate::core::origin;
 use crate::core::plan::{Confirm, Plan, Reversibility};
@@ -56,18 +56,21 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
     found
 }
 
-/// Waits without a hold for what resolvers say: several caches may stand behind one address, and each answer is of one of them.
+/// Waits and checks without a hold for what servers say: several machines may stand behind one address, and each answer is
+/// of one of them.
 fn sampled_waits(runbook: &Runbook, plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
     let sampled = |text: &str| {
         let condition = plan.conditions.iter().find(|condition| condition.source() == text)?;
         condition.fields().into_iter().find_map(|(probe, field)| {
             plan.probes.get(&probe)?.kind.record()?;
-            let field = field.filter(|field| OF_RESOLVERS.contains(&field.as_str()) || field == "resolvers")?;
+            let is_sampled = |field: &&str| OF_RESOLVERS.contains(field) || SAMPLED.contains(field);
+            let field = field.filter(|field| is_sampled(&field.as_str()))?;
             Some(format!("{probe}.{field}"))
         })
     };
     let steps = runbook.phases.iter().zip(root.path(&["phases"]).items());
     let steps = steps.flat_map(|(phase, node)| phase.steps.iter().zip(node.path(&["steps"]).items()));
+    let help = "add `hold: 10s` beside `within`: several machines may stand behind one address";
     for (step, node) in steps {
         let forward = actions(step, node).into_iter().map(|(action, _, node)| (action, node));
         for (action, node) in forward.chain(undos(step, node)) {
@@ -77,9 +80,21 @@ fn sampled_waits(runbook: &Runbook, plan: &Plan, root: &Node, found: &mut Vec<Di
             if let Some((reading, place)) = first.filter(|_| until.hold.is_zero()) {
                 let warning = Diagnostic::new(format!("`{}` stops waiting at the first lucky answer", step.id));
                 let label = format!("`{reading}` comes from samples, and there is no hold");
-                let help = "add `hold: 10s` beside `within`: several caches may stand behind one address";
                 found.push(warning.at(place.mark, label).help(Some(help.to_owned())));
             }
+        }
+        let checks = step.verify.iter().zip(node.path(&["verify"]).items());
+        let first = checks.into_iter().find_map(|(check, place)| {
+            let (text, hold) = match check {
+                Shorthand::That(text) => (text, Span::ZERO),
+                Shorthand::Full(check) => (&check.that, check.hold),
+            };
+            Some((sampled(text)?, place.get("that").unwrap_or(place))).filter(|_| hold.is_zero())
+        });
+        if let Some((reading, place)) = first {
+            let warning = Diagnostic::new(format!("`{}` is verified by the first lucky answer", step.id));
+            let label = format!("`{reading}` comes from samples, and there is no hold");
+            found.push(warning.at(place.mark, label).help(Some(help.to_owned())));
         }
     }
 }

@@ -352,14 +352,22 @@ fn brief<'a>(told: impl Iterator<Item = &'a str>) -> String {
             values.push(value);
         }
     }
-    let probe = values.first().and_then(|value| value.split_once('.')).map(|(probe, _)| format!("{probe}."));
-    let values = match &probe {
-        Some(probe) if values.iter().all(|value| value.starts_with(probe.as_str())) => {
-            values.iter().map(|value| value.trim_start_matches(probe.as_str())).collect()
-        }
-        _ => values,
+    let probe = values.first().and_then(|value| probe_of(value));
+    let own = |value: &&'a str| Some(value.split_once('.').filter(|_| probe_of(value) == probe)?.1);
+    let cut = probe.and_then(|_| values.iter().map(own).collect::<Option<Vec<&str>>>());
+    cut.unwrap_or(values).join(", ")
+}
+
+/// The probe in `lag.seconds = 6 ms`. A number or an address with a dot in it has none, and neither has a name that is not said to
+/// have a value.
+fn probe_of(value: &str) -> Option<&str> {
+    let (path, _) = value.split_once(" = ")?;
+    let (probe, field) = path.split_once('.')?;
+    let is_name = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     };
-    values.join(", ")
+    (is_name(probe) && field.split('.').all(is_name)).then_some(probe)
 }
 
 /// A gate as a row of the board.
@@ -500,4 +508,25 @@ fn undo(context: &ViewContext, step: &Step, whole: bool, blocks: &mut Vec<Block>
         lines.extend(work.preview.iter().map(|line| Text::plain(format!("  {}", clean(line)))));
     }
     blocks.push(Block::Lines { heading: String::new(), lines });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_name_of_a_probe_is_left_out() {
+        for (told, shown) in [
+            (&["lag.streaming = true, lag.seconds = 6 ms"][..], "streaming = true, seconds = 6 ms"),
+            (&["lag.new.p99 = 6 ms"], "new.p99 = 6 ms"),
+            (&["lag.seconds = 6 ms", "web.status = 200"], "lag.seconds = 6 ms, web.status = 200"),
+            (&["0.650"], "0.650"),
+            (&["r.share = 0.650"], "share = 0.650"),
+            (&["127.0.0.62:5960"], "127.0.0.62:5960"),
+            (&["lame.d.test"], "lame.d.test"),
+            (&["size(p.authoritative_missing) = 1"], "size(p.authoritative_missing) = 1"),
+        ] {
+            assert_eq!(brief(told.iter().copied()), shown);
+        }
+    }
 }

@@ -23,6 +23,23 @@ pub fn limit() -> u64 {
     getrlimit(Resource::Nofile).current.map_or(ENOUGH, |current| current.min(ENOUGH))
 }
 
+/// What measuring leaves to everything else: the journal, the terminal, commands.
+const RESERVED: u64 = 96;
+/// The same for every probe, of whatever kind: its own look-ups, connections and pipes.
+const RESERVED_FOR_A_PROBE: u64 = 16;
+
+/// Files that many measurements at once may open, with so many probes.
+pub fn for_measuring(probes: usize) -> u64 {
+    let limit = limit();
+    let of_probes = RESERVED_FOR_A_PROBE.saturating_mul(u64::try_from(probes).unwrap_or(u64::MAX));
+    limit - RESERVED.saturating_add(of_probes).min(limit / 2)
+}
+
+/// The part of them that questions to name servers may open.
+pub fn for_name_servers() -> u64 {
+    for_measuring(0) / 2
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ mod delegation;
 mod dot;
 mod fake;
 mod faults;
+mod machines;
 mod odd;
 mod system;
 mod types;
@@ -115,7 +116,12 @@ impl Daemon {
     /// Hands each question to the next of `caches`.
     fn dnsdist(caches: &[&Self]) -> Self {
         Self::start_with("dnsdist", &["--supervised", "--disable-syslog", "-C"], |port, _| {
-            let server = |cache: &&Self| format!("newServer({{address='{}'}}):setUp()\n", cache.address());
+            let server = |cache: &&Self| {
+                format!(
+                    "newServer({{address='{}', checkName='example.test.', checkType='SOA'}}):setUp()\n",
+                    cache.address()
+                )
+            };
             let servers: String = caches.iter().map(server).collect();
             format!("setLocal('127.0.0.1:{port}')\nsetSecurityPollSuffix('')\n{servers}setServerPolicy(roundrobin)\n")
         })

@@ -5,6 +5,7 @@ pub mod delegation;
 pub mod propagation;
 mod resolver;
 mod share;
+mod steadiness;
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -24,6 +25,9 @@ use crate::core::value::{Field, Shape, Value};
 /// The fields that are null for ever when the target has no resolvers.
 pub const OF_RESOLVERS: [&str; 8] =
     ["old", "new", "unclear", "total", "fresh_share", "max_ttl", "max_remaining_ttl", "eta"];
+
+/// The other fields that are made of samples of what servers say.
+pub const SAMPLED: [&str; 4] = ["resolvers", "authoritative", "authoritative_new", "authoritative_old"];
 
 /// The fields that are null for ever when only a share of the answers is to be new: a resolver keeps one answer for its whole
 /// TTL, so its answers show no share.
@@ -49,8 +53,8 @@ pub struct DnsProbe {
     /// AAAA beside them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aaaa: Option<AaaaValues>,
-    /// How many questions each resolver is asked at every measurement, each from a port of its own: behind one address
-    /// there may be several caches, and a question reaches one of them.
+    /// How many questions each server is asked at every measurement, each from a port of its own: behind one address
+    /// there may be several machines, and a question reaches one of them.
     #[serde(default = "three")]
     #[schemars(range(min = 1, max = 20))]
     pub samples: u8,
@@ -87,7 +91,8 @@ fn server_fields() -> Vec<Field> {
         Field::new(
             "state",
             Shape::Text,
-            "`old`, `new`, `mixed` (old and new values together), `other`, `negative` (no such name or record), \
+            "`old`, `new`, `mixed` (old and new values together, or now the one and now the other: something else came after a \
+                 new answer, and fewer than 60 in a row have been new since), `other`, `negative` (no such name or record), \
                  `servfail`, `refused`, `formerr`, `notimp`, `lame` (not authoritative for the zone), `invalid` (an answer \
                  that makes no sense), `waiting` or `timeout`",
         ),
@@ -285,7 +290,7 @@ phases:
             target: zone
             changes: [{ name: app.example.com, from: ["192.0.2.10"], to: ["198.51.100.10"], ttl: 60 }]
         verify:
-          - { that: app.authoritative_new && !app.aaaa_left_behind, within: 2m }
+          - { that: app.authoritative_new && !app.aaaa_left_behind, hold: 10s, within: 2m }
         undo:
           dns.update:
             target: zone
@@ -343,7 +348,7 @@ phases:
                 "old_share_bound",
                 Shape::Float,
                 "largest share of the caches behind its address that may still hold something else, with a confidence of \
-                 95 %: 3 divided by the number of answers in a row that were new",
+                 95 %: 3 divided by the number of answers in a row that were new, where answers over one connection (TLS) count as one",
             )
             .null("its newest answer is not new"),
             Field::new("note", Shape::Text, "what else it said, such as an extended error, or why there is no answer"),
@@ -352,7 +357,7 @@ phases:
         let none = "the target has no resolvers";
         vec![
             Field::new("authoritative", answers(authoritative), "each authoritative server's answer"),
-            Field::new("resolvers", answers(resolvers), "each resolver's answer"),
+            Field::new("resolvers", answers(resolvers), "each resolver's answer").null(none),
             Field::new("authoritative_new", Shape::Bool, "whether every authoritative server serves the new values")
                 .null("one of them is silent and no other serves anything else"),
             Field::new("authoritative_old", Shape::Bool, "whether every authoritative server serves the old values")
@@ -382,23 +387,23 @@ phases:
             Field::new("switched", Shape::Int, "how long ago the last authoritative server was seen to serve the new values")
                 .unit("seconds")
                 .null("not every authoritative server is new"),
-            Field::new("old_ttl", Shape::Int, "TTL with which old values were last served, the largest of all authoritative servers")
+            Field::new("old_ttl", Shape::Int, "TTL with which anything but the new values was last served, the largest of all authoritative servers")
                 .unit("seconds")
-                .null("none of them was seen to serve old values"),
+                .null("none of them was seen to serve anything else"),
             Field::new(
                 "old_kept",
                 Shape::Int,
-                "time for which a cache that keeps to the TTL may still keep old values that an authoritative server was seen \
-                 to serve",
+                "time for which a cache that keeps to the TTL may still keep anything but the new values that an authoritative \
+                 server was seen to serve: the old values, wrong ones, or that there are none",
             )
             .unit("seconds")
-            .null("none of them was seen to serve old values, and the probe has no `old_ttl`"),
+            .null("none of them was seen to serve anything else, and the probe has no `old_ttl`"),
             Field::new(
                 "worst_case",
                 Shape::Int,
                 "time until every cache that keeps to the TTL is new, also those that nobody asks: the moment when the last \
-                 authoritative server was seen to serve the new values, and the TTL of the old ones since the run began, whoever \
-                 was at the cockpit",
+                 authoritative server was seen to serve the new values, and the TTL of whatever it served before since the run began \
+                 (old values, wrong ones, or the time for which it may be kept that there are none), whoever was at the cockpit",
             )
             .unit("seconds")
             .null("not every authoritative server is new, or it was not seen how long the old values may be kept"),

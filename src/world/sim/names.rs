@@ -261,7 +261,7 @@ impl Names {
         (old / (old + new), new / (old + new))
     }
 
-    /// What a measurement sees: as in a live run, one answer of each authoritative server and several of each resolver,
+    /// What a measurement sees: as in a live run, several answers of each server,
     /// which `known` combines with earlier ones. `times` measurements have been made since the last.
     pub(super) fn reading(
         &self,
@@ -299,7 +299,7 @@ impl Names {
                 let answer = answer(sides, values, set.map(|set| i64::from(set.ttl)));
                 Answer { is_authoritative: true, ..answer }
             };
-            for _ in 0..if record.new.share().is_some() { samples } else { 1 } {
+            for _ in 0..samples {
                 let mut seen = served(&sides, &key);
                 if record.record_type == RecordType::A {
                     let aaaa = served(&aaaa_sides, &aaaa_key);

@@ -92,6 +92,24 @@ async fn several_caches_are_met_over_tls_too() {
 }
 
 #[tokio::test]
+async fn answers_over_one_connection_are_of_one_machine() {
+    let certificate = TempDir::new().unwrap();
+    certificates(certificate.path());
+    let knot = Daemon::knot();
+    let fresh = super::fake::Fake::answering(|asked| {
+        asked.records([super::fake::a("app.example.test.", 60, [198, 51, 100, 1])])
+    });
+    let front = dnsdist(&[fresh.address.to_string()], certificate.path());
+    let address = format!("tls://{}#localhost", front.address());
+    let mut stage = stage(&knot, &[("tls", address)], Some(ca(&certificate)), 100);
+    let value = stage.value("app", |value| of(value, "resolvers", 0, "samples").int() >= Some(30)).await;
+    assert_eq!(of(&value, "resolvers", 0, "share"), &Value::Float(1.0));
+    // Thirty answers, but over a few connections.
+    let bound = of(&value, "resolvers", 0, "old_share_bound").number().unwrap();
+    assert!(bound > 0.3, "{bound}");
+}
+
+#[tokio::test]
 async fn a_certificate_that_is_not_good_is_a_state_of_its_own() {
     let certificate = TempDir::new().unwrap();
     certificates(certificate.path());

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::core::record::ExpectedValues;
+use crate::core::time::Span;
 
 /// What one answer says of the record, or why it says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,6 +93,11 @@ pub struct Answer {
     pub alone: Option<AnswerState>,
     /// Whether the server has it at first hand (the AA bit) and not from a cache.
     pub is_authoritative: bool,
+    /// Whether it came over a connection that an earlier one came over: then both are of the same machine, and it says nothing
+    /// of others behind the address.
+    pub is_of_same_machine: bool,
+    /// How long the server took to give it.
+    pub took: Span,
 }
 
 impl Answer {
@@ -106,6 +112,8 @@ impl Answer {
             instance: String::new(),
             alone: None,
             is_authoritative: false,
+            is_of_same_machine: false,
+            took: Span::ZERO,
         }
     }
 }
@@ -143,6 +151,8 @@ impl Answer {
             instance: self.instance,
             alone: Some(self.state),
             is_authoritative: self.is_authoritative && aaaa.is_authoritative,
+            is_of_same_machine: self.is_of_same_machine || aaaa.is_of_same_machine,
+            took: self.took.max(aaaa.took),
         }
     }
 }

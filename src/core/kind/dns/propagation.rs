@@ -11,6 +11,7 @@ use super::answer::{Answer, AnswerState};
 use super::delegation::Delegation;
 use super::resolver::{Cache, seconds};
 use super::share::SharedAnswers;
+use super::steadiness::Steadiness;
 
 /// Added to the worst case: clocks and rounded TTLs.
 const MARGIN: Span = Span::secs(5);
@@ -34,8 +35,37 @@ struct Authority {
     /// Its newest answer about AAAA.
     aaaa: Option<Newest>,
     serial: Option<i64>,
-    /// TTL with which it last served an old value, in seconds.
-    old_ttl: Option<i64>,
+    /// Whether the machines behind its address agree.
+    steadiness: Steadiness,
+    /// What it last served that is not new.
+    other: Kept,
+}
+
+/// What caches may keep of a server, which is not new.
+#[derive(Clone, Debug, Default)]
+struct Kept {
+    /// The largest TTL with which it was last served, in seconds; `None` when it never was.
+    ttl: Option<i64>,
+    /// When it was last asked for.
+    asked: Option<At>,
+    /// Whether it is what the server serves by its newest answer, so that a cache may take it in at any moment.
+    is_served: bool,
+}
+
+impl Kept {
+    /// Takes in an answer to a question of `asked`, of which caches keep what is not new for `ttl`. Returns until when one may
+    /// keep what was served up to now: it may have taken it in just before this answer.
+    fn take(&mut self, asked: At, ttl: Option<i64>, is_new: bool) -> Option<At> {
+        let before = self.ttl.filter(|_| self.is_served);
+        let now = ttl.filter(|_| !is_new);
+        if let Some(ttl) = now {
+            // Answers to questions of one moment may be of several machines.
+            self.ttl = Some(if self.asked == Some(asked) { self.ttl.unwrap_or(0).max(ttl) } else { ttl });
+            self.asked = Some(asked);
+        }
+        self.is_served = !is_new && (ttl.is_some() || self.is_served);
+        before.max(now).map(|ttl| asked.plus(seconds(ttl)))
+    }
 }
 
 /// A resolver.
@@ -58,16 +88,15 @@ struct Resolver {
 #[derive(Clone, Debug)]
 pub struct Propagation {
     since: At,
-    /// How long an answer counts as what the server says.
+    /// How long an answer counts, at the least, as what the server says.
     stands: Span,
     authorities: Vec<Authority>,
     resolvers: Vec<Resolver>,
     /// Since when every authoritative server has served the new values.
     new_since: Option<At>,
-    /// Until when a cache that keeps to the TTL may hold an old value that an authoritative server was seen to serve.
+    /// Until when a cache that keeps to the TTL may hold something other than the new values that an authoritative server was
+    /// seen to serve.
     old_until: Option<At>,
-    /// TTL with which old values were last served, in seconds, as an earlier driver of the run saw it.
-    recorded_ttl: Option<i64>,
     /// What was last found out about the delegation, and when that began.
     delegation: Option<(At, Delegation)>,
 }
@@ -88,7 +117,8 @@ impl Propagation {
             shared: None,
             aaaa: None,
             serial: None,
-            old_ttl: None,
+            steadiness: Steadiness::default(),
+            other: Kept::default(),
         };
         let mut propagation = Self {
             since: now,
@@ -97,7 +127,6 @@ impl Propagation {
             resolvers: Vec::new(),
             new_since: None,
             old_until: old_ttl.map(|ttl| now.plus(ttl)),
-            recorded_ttl: None,
             delegation: None,
         };
         for name in resolvers {
@@ -122,7 +151,26 @@ impl Propagation {
         if let Some(kept) = seconds_of("old_kept") {
             self.old_until = Some(at.plus(seconds(kept)));
         }
-        self.recorded_ttl = seconds_of("old_ttl");
+        let state = |list: &str, name: &str, of: &str| {
+            let servers = reading.at(list).and_then(Value::list).unwrap_or_default();
+            let server = servers.iter().find(|server| server.at(name).and_then(Value::text) == Some(of));
+            server.and_then(|server| server.at("state")?.text())
+        };
+        // New answers that did not count then do not count because nobody looked.
+        let is_unsteady = |state: Option<&str>| matches!(state, Some("mixed" | "stale"));
+        for authority in &mut self.authorities {
+            let state = state("authoritative", "server", &authority.address);
+            // One that was not new may have stayed so until it answers again.
+            authority.other = Kept { ttl: seconds_of("old_ttl"), asked: None, is_served: state != Some("new") };
+            if is_unsteady(state) {
+                authority.steadiness.bar();
+            }
+        }
+        for resolver in &mut self.resolvers {
+            if is_unsteady(state("resolvers", "name", &resolver.name)) {
+                resolver.cache.bar();
+            }
+        }
         self.new_since = seconds_of("switched").map(|ago| at.before(seconds(ago)));
     }
 
@@ -160,14 +208,15 @@ impl Propagation {
     /// Takes in an authoritative server's answer to a question of `asked`. True when it says something else than before.
     pub fn authority_said(&mut self, at: usize, asked: At, mut answer: Answer) -> bool {
         let Some(authority) = self.authorities.get_mut(at) else { return false };
-        if let Some(shared) = &mut authority.shared {
-            answer.state = shared.judge(answer.state);
-        }
-        if answer.holds_old
-            && let Some(ttl) = answer.ttl
-        {
-            self.old_until = self.old_until.max(Some(asked.plus(seconds(ttl))));
-            authority.old_ttl = Some(ttl);
+        if answer.state.tells() {
+            let is_new = answer.state == AnswerState::New;
+            self.old_until = self.old_until.max(authority.other.take(asked, answer.ttl, is_new));
+            answer.state = if let Some(shared) = &mut authority.shared {
+                shared.judge(answer.state)
+            } else {
+                authority.steadiness.take(is_new, false, false);
+                authority.steadiness.judged(answer.state)
+            };
         }
         let changed = differs(authority.newest.as_ref(), &answer);
         authority.newest = Some(Newest { asked, answer });
@@ -184,6 +233,13 @@ impl Propagation {
     /// else than before.
     pub fn aaaa_said(&mut self, at: usize, asked: At, answer: Answer) -> bool {
         let Some(authority) = self.authorities.get_mut(at) else { return false };
+        if answer.state.tells() {
+            // While they stay, it is said that they are left behind. When they go, caches keep them for their time.
+            let values = |answer: &Answer| answer.state != AnswerState::New && !answer.values.is_empty();
+            let gone = authority.aaaa.as_ref().filter(|known| known.answer.values != answer.values);
+            let kept = gone.filter(|known| values(&known.answer)).and_then(|known| known.answer.ttl);
+            self.old_until = self.old_until.max(kept.map(|ttl| asked.plus(seconds(ttl))));
+        }
         let changed = differs(authority.aaaa.as_ref(), &answer);
         authority.aaaa = Some(Newest { asked, answer });
         changed
@@ -221,13 +277,20 @@ impl Propagation {
         changed || before != resolver.cache.state()
     }
 
+    /// Whether an answer counts at `now`: for its time, or for twice the time that the server took, after it has come.
+    fn counts(&self, now: At, newest: &Newest) -> bool {
+        let took = newest.answer.took;
+        let stands = self.stands.max(Span(took.0.saturating_mul(2)));
+        now.since(newest.asked) <= Span(stands.0.saturating_add(took.0))
+    }
+
     /// The newest answers that count at `now`.
     fn counting(&self, now: At) -> impl Iterator<Item = &Newest> {
         let authorities = self.authorities.iter().filter_map(|authority| authority.newest.as_ref());
         let resolvers = self.resolvers.iter().filter(|resolver| !resolver.is_gone);
         authorities
             .chain(resolvers.filter_map(|resolver| resolver.newest.as_ref()))
-            .filter(move |newest| newest.answer.state.tells() && now.since(newest.asked) <= self.stands)
+            .filter(move |newest| newest.answer.state.tells() && self.counts(now, newest))
     }
 
     /// When the oldest question was asked whose answer counts at `now`; `now` when none does.
@@ -243,7 +306,7 @@ impl Propagation {
     /// What a server says at `now`: its newest answer, unless that has become too old.
     fn state(&self, now: At, since: At, newest: Option<&Newest>) -> AnswerState {
         match newest {
-            Some(newest) if now.since(newest.asked) <= self.stands => newest.answer.state,
+            Some(newest) if self.counts(now, newest) => newest.answer.state,
             Some(_) => AnswerState::Timeout,
             None if now.since(since) <= self.stands => AnswerState::Waiting,
             None => AnswerState::Timeout,
@@ -264,7 +327,7 @@ impl Propagation {
     /// is silent and none does.
     fn aaaa_left_behind(&self, now: At) -> Option<bool> {
         let at = |authority: &Authority| {
-            let newest = authority.newest.as_ref().filter(|newest| now.since(newest.asked) <= self.stands)?;
+            let newest = authority.newest.as_ref().filter(|newest| self.counts(now, newest))?;
             let a = newest.answer.alone.unwrap_or(newest.answer.state);
             let aaaa = self.state(now, self.since, authority.aaaa.as_ref());
             match a {
@@ -329,20 +392,18 @@ impl Propagation {
                 ("instance", newest.map_or("", |newest| &newest.answer.instance).into()),
             ])
         });
-        let resolvers = Value::List(resolvers.collect());
+        // What is said of all of none is said of nobody.
+        let listed = |answers: Vec<Value>| if answers.is_empty() { Value::Null } else { Value::List(answers) };
+        let resolvers = listed(resolvers.collect());
         let counts = Counts::of(&caches);
         let until = |at: At| whole_seconds(at.since(now));
         // Where the old values stay for a share of the answers, there is no moment after which they are gone.
         let stays = self.authorities.iter().any(|authority| authority.shared.is_some());
-        let worst_case = match (all_new.filter(|_| !stays), self.new_since, self.old_until) {
-            (Some(true), Some(since), Some(old_until)) => {
-                let last = since.plus(self.last_old_ttl().map_or(Span::ZERO, seconds)).max(old_until);
-                Some(until(last.plus(MARGIN)))
-            }
-            _ => None,
-        };
+        let is_over = all_new == Some(true) && !stays;
+        let worst_case = self.old_until.filter(|_| is_over).map(|last| until(last.plus(MARGIN)));
         let ago = |at: At| now.since(at).0 / 1_000;
-        let old_ttl = self.last_old_ttl();
+        // The largest with which a cache can have taken in something else at the very switch.
+        let old_ttl = self.authorities.iter().filter_map(|authority| authority.other.ttl).max();
         let expired = if all_new == Some(false) { Some(false) } else { worst_case.map(|left| left == 0) };
         let most = |of: fn(&Seen) -> Option<i64>| {
             let all = caches.iter().map(of).try_fold(0, |most, one| Some(one?.max(most)));
@@ -353,7 +414,7 @@ impl Propagation {
         let delegation =
             delegation.map_or_else(Delegation::unknown, |(asked, known)| known.reading(now.since(*asked).0 / 1_000));
         Value::map([
-            ("authoritative", Value::List(authorities)),
+            ("authoritative", listed(authorities)),
             ("resolvers", resolvers),
             ("authoritative_new", all_new.into()),
             ("authoritative_old", self.all_authorities(now, AnswerState::Old).into()),
@@ -377,13 +438,6 @@ impl Propagation {
         ])
     }
 
-    /// Largest TTL, in seconds, with which a cache can have taken in an old value at the very switch. `None` when no old value
-    /// was seen.
-    fn last_old_ttl(&self) -> Option<i64> {
-        let seen = self.authorities.iter().filter_map(|authority| authority.old_ttl).max();
-        seen.max(self.recorded_ttl)
-    }
-
     fn seen(&self, now: At, resolver: &Resolver, all_new: Option<bool>) -> Seen {
         let state = self.state(now, resolver.since, resolver.newest.as_ref());
         if !state.tells() {
@@ -392,12 +446,12 @@ impl Propagation {
         let cache = &resolver.cache;
         let state = cache.judged(now, state);
         // A remaining TTL means nothing at a resolver that serves answers beyond their TTL.
-        let counts_down = state != AnswerState::Stale;
+        let counts_down = state != AnswerState::Stale && cache.counts_down();
         let left = |until: At| whole_seconds(until.since(now));
         let ttl = cache.kept_until().filter(|_| counts_down).map(left);
         let remaining = match state {
             AnswerState::New => Some(0),
-            _ => cache.other_until().filter(|_| counts_down).map(left),
+            _ => cache.new_from().filter(|_| counts_down).map(left),
         };
         // While an authoritative server still serves old values, an expired entry may be fetched again with the old
         // value.

@@ -1,17 +1,16 @@
 //! What the answers of one resolver show about the caches behind its address.
 //!
 //! Behind one address there may be many caches, and each question reaches one of them, so one new answer proves little.
-//! An old answer therefore counts until its TTL has run out, or until enough answers in a row were new.
+//! An old answer therefore counts until its TTL has run out. Where one comes after a new answer and after that time, there is a
+//! cache that does not keep to its TTL, or one that was not met before: then it counts until enough answers in a row were new.
 
 use std::collections::VecDeque;
 
 use crate::core::time::{At, Span};
 
 use super::answer::{Answer, AnswerState};
+use super::steadiness::{Steadiness, WINDOW};
 
-/// How many of the newest answers are looked at. When so many in a row are new, at most one cache in twenty still holds
-/// something else, with a confidence of 95 %.
-const WINDOW: usize = 60;
 /// The rule of three: what did not occur in `n` tries has, with 95 % confidence, a probability of at most `3 / n`
 /// (Hanley and Lippman-Hand, 1983).
 const RULE_OF_THREE: f64 = 3.0;
@@ -24,6 +23,9 @@ const APART: Span = Span::secs(3);
 /// How long after its TTL an old answer may still be seen: TTLs are whole seconds, and the next question takes its
 /// time.
 const SLACK: Span = Span::secs(2);
+/// After the switch, so many answers show the caches behind an address. What they promise until then may be exceeded by
+/// none of them.
+const FIRST_LOOKS: usize = 20;
 
 /// One answer.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +45,24 @@ struct Still {
     times: usize,
 }
 
+/// What was promised after every authoritative server was new: from then on no cache can take in anything else.
+#[derive(Clone, Copy, Debug)]
+struct Promise {
+    /// How many answers it rests on.
+    answers: usize,
+    /// When the last of them was to be new.
+    until: At,
+}
+
+/// The pace of the answers. Several are to questions of the same moment.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    asked: At,
+    answers: u64,
+    /// How long before it was asked, and how many answers came then; `None` at first.
+    before: Option<(Span, u64)>,
+}
+
 /// The caches behind one address.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cache {
@@ -51,6 +71,9 @@ pub(super) struct Cache {
     still: Option<Still>,
     /// When an answer that is not new was last seen.
     met: Option<At>,
+    promise: Option<Promise>,
+    pace: Option<Pace>,
+    steadiness: Steadiness,
     /// Whether its TTLs cannot be relied on: an answer was served beyond its TTL, or was marked stale.
     is_stale: bool,
 }
@@ -65,9 +88,14 @@ impl Cache {
         }
         let is_new = answer.state == AnswerState::New;
         self.newest.push_back(Sample { is_new, holds_old: answer.holds_old, until });
+        let is_expected = promised.is_some_and(|promised| asked <= promised.plus(SLACK));
+        self.steadiness.take(is_new, answer.is_of_same_machine, is_expected);
+        if !answer.is_of_same_machine {
+            self.count(asked);
+        }
         if is_new {
-            if !self.holds_other(asked) {
-                (self.still, self.met, self.is_stale) = (None, None, false);
+            if !self.holds_other(asked) && !self.steadiness.is_barred() {
+                (self.still, self.met, self.promise, self.is_stale) = (None, None, None, false);
             }
             return;
         }
@@ -75,6 +103,7 @@ impl Cache {
         let since_switch = switched.is_some_and(|since| self.met.is_some_and(|met| met >= since));
         let broken = since_switch
             && promised.is_some_and(|promised| asked >= promised && until.unwrap_or(asked) > promised.plus(SLACK));
+        let broken = self.breaks_promise(asked, switched) || broken;
         self.is_stale |= broken || answer.state == AnswerState::Stale;
         self.met = Some(asked);
         // An authoritative server answers with the full TTL each time.
@@ -90,11 +119,46 @@ impl Cache {
     pub(super) fn judged(&self, now: At, newest: AnswerState) -> AnswerState {
         let recent = |is_new| self.newest.iter().rev().take(RECENT).any(|sample| sample.is_new == is_new);
         match newest {
-            AnswerState::New if self.holds_other(now) => AnswerState::Mixed,
+            AnswerState::New if self.holds_other(now) || self.steadiness.is_barred() => AnswerState::Mixed,
             AnswerState::Old | AnswerState::Mixed if self.is_stale || self.stands_still() => AnswerState::Stale,
             AnswerState::Old if recent(true) => AnswerState::Mixed,
             newest => newest,
         }
+    }
+
+    fn count(&mut self, asked: At) {
+        self.pace = Some(match self.pace {
+            Some(pace) if pace.asked >= asked => Pace { answers: pace.answers + 1, ..pace },
+            Some(pace) => {
+                let took = asked.since(pace.asked);
+                Pace { asked, answers: 1, before: Some((took, pace.answers)) }
+            }
+            None => Pace { asked, answers: 1, before: None },
+        });
+    }
+
+    /// Whether an answer that is not new comes after the time by which, as was promised since the switch, there would be
+    /// none.
+    fn breaks_promise(&mut self, asked: At, switched: Option<At>) -> bool {
+        if switched.is_none_or(|since| asked <= since) {
+            self.promise = None;
+            return false;
+        }
+        let kept = self.other_until().unwrap_or(asked);
+        let Promise { answers, until } = self.promise.unwrap_or(Promise { answers: 0, until: kept });
+        let until = if answers < FIRST_LOOKS { until.max(kept) } else { until };
+        self.promise = Some(Promise { answers: answers + 1, until });
+        asked > until.plus(SLACK)
+    }
+
+    /// Whether what it says of the time that is left means anything.
+    pub(super) fn counts_down(&self) -> bool {
+        !self.is_stale && !self.stands_still()
+    }
+
+    /// Bars new answers from counting until enough of them have come in a row.
+    pub(super) fn bar(&mut self) {
+        self.steadiness.bar();
     }
 
     /// Whether the TTL has stayed the same for longer than one that counts down could.
@@ -103,8 +167,8 @@ impl Cache {
     }
 
     /// A short form of all this, to see whether it has changed.
-    pub(super) fn state(&self) -> (bool, bool, bool) {
-        (self.met.is_some(), self.is_stale, self.stands_still())
+    pub(super) fn state(&self) -> (bool, bool, bool, bool) {
+        (self.met.is_some(), self.is_stale, self.stands_still(), self.steadiness.is_barred())
     }
 
     fn others(&self) -> impl Iterator<Item = &Sample> {
@@ -122,8 +186,23 @@ impl Cache {
         newest || self.others().any(|sample| sample.holds_old && sample.until.is_some_and(|until| until >= now))
     }
 
+    /// When it is expected to count as new; `None` when that cannot be said.
+    pub(super) fn new_from(&self) -> Option<At> {
+        let gone = self.other_until();
+        if !self.steadiness.is_barred() {
+            return gone;
+        }
+        let pace = self.pace?;
+        let (took, answers) = pace.before?;
+        let wanted = u64::try_from(WINDOW.saturating_sub(self.steadiness.new_in_a_row())).ok()?;
+        let row = |wanted: u64| Span(took.0.saturating_mul(wanted) / answers.max(1));
+        let enough = pace.asked.plus(row(wanted));
+        let expired = gone.filter(|gone| *gone > pace.asked).map(|gone| gone.plus(row(WINDOW as u64)));
+        Some(expired.map_or(enough, |expired| expired.max(enough)))
+    }
+
     /// Until when it keeps something that is not new.
-    pub(super) fn other_until(&self) -> Option<At> {
+    fn other_until(&self) -> Option<At> {
         self.others().filter_map(|sample| sample.until).max()
     }
 
@@ -149,7 +228,7 @@ impl Cache {
     /// was not new. `None` when that is the newest.
     #[allow(clippy::cast_precision_loss)] // a few answers
     pub(super) fn bound(&self) -> Option<f64> {
-        let clean = self.newest.iter().rev().take_while(|sample| sample.is_new).count();
+        let clean = self.steadiness.new_in_a_row();
         (clean > 0).then(|| (RULE_OF_THREE / clean as f64).min(1.0))
     }
 }

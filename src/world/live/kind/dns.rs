@@ -81,10 +81,8 @@ enum Said {
 struct Asking {
     wanted: AskedRecord,
     zone: Name,
-    /// Questions to a resolver at each tick.
+    /// Questions to a server at each tick.
     samples: u8,
-    /// Questions to an authoritative server at each tick: more than one where a share of its answers is to be new.
-    samples_of_authority: u8,
     every: Duration,
     limit: Duration,
 }
@@ -126,7 +124,6 @@ fn prepare<'a>(shared: &'a Shared, of: &DnsProbe, probe: &Probe) -> Result<(Aski
         wanted: AskedRecord::new(of)?,
         zone: name(&dns.zone)?,
         samples: of.samples.max(1),
-        samples_of_authority: if of.new.share().is_some() { of.samples.max(1) } else { 1 },
         every: probe.every.to_std(),
         limit: probe.limit.to_std(),
     };
@@ -237,6 +234,8 @@ async fn watch(
 async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc::Sender<Heard>) {
     let mut timetable = Timetable::new(first, asking.every);
     let mut count: u32 = 0;
+    // One that is silent is asked one question at a time until it answers again.
+    let mut samples = asking.samples;
     let say = async |asked, said| {
         // The receiver is gone only when the probe is over.
         let _ = tell.send(Heard::Server { at: server.at, role: server.role, asked, said }).await;
@@ -250,23 +249,31 @@ async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc
     loop {
         tokio::time::sleep_until(timetable.next()).await;
         let asked = Instant::now();
+        let record = async {
+            let ask = || asking.wanted.ask(&server.upstream, server.role, asking.limit);
+            let mut questions: FuturesUnordered<_> = (0..samples).map(|_| ask()).collect();
+            let (mut answered, mut silence) = (false, None);
+            loop {
+                tokio::select! {
+                    biased;
+                    seen = questions.next() => match seen {
+                        Some(seen) if seen.answer.state == AnswerState::Timeout => silence = Some(seen),
+                        Some(seen) => {
+                            answered = true;
+                            say_seen(asked, seen).await;
+                        }
+                        None => break,
+                    },
+                    // One silent machine of several must not keep the others from being asked again.
+                    () = tokio::time::sleep_until(timetable.peek()), if answered => break,
+                }
+            }
+            if let Some(silence) = silence.filter(|_| !answered) {
+                say_seen(asked, silence).await;
+            }
+            if answered { asking.samples } else { 1 }
+        };
         if server.role == AskedAs::Authority {
-            let record = async {
-                let ask = || asking.wanted.ask(&server.upstream, server.role, asking.limit);
-                let mut questions: FuturesUnordered<_> = (0..asking.samples_of_authority).map(|_| ask()).collect();
-                let (mut answered, mut silence) = (false, None);
-                while let Some(seen) = questions.next().await {
-                    if seen.answer.state == AnswerState::Timeout {
-                        silence = Some(seen);
-                        continue;
-                    }
-                    answered = true;
-                    say_seen(asked, seen).await;
-                }
-                if let Some(silence) = silence.filter(|_| !answered) {
-                    say_seen(asked, silence).await;
-                }
-            };
             // What nobody asks for must not keep back what they do ask for.
             let beside = async {
                 if let Some(aaaa) = asking.wanted.ask_unexpected(&server.upstream, asking.limit.min(asking.every)).await
@@ -284,30 +291,9 @@ async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc
                     say(asked, Said::Serial(serial)).await;
                 }
             };
-            tokio::join!(record, beside, serial);
+            (samples, ..) = tokio::join!(record, beside, serial);
         } else {
-            let mut questions: FuturesUnordered<_> =
-                (0..asking.samples).map(|_| asking.wanted.ask(&server.upstream, server.role, asking.limit)).collect();
-            let mut silence = None;
-            let mut answered = false;
-            loop {
-                tokio::select! {
-                    biased;
-                    seen = questions.next() => match seen.map(|seen| seen.answer) {
-                        Some(answer) if answer.state == AnswerState::Timeout => silence = Some(answer),
-                        Some(answer) => {
-                            answered = true;
-                            say(asked, Said::Answer(answer)).await;
-                        }
-                        None => break,
-                    },
-                    // One silent cache of several must not keep the others from being asked again.
-                    () = tokio::time::sleep_until(timetable.peek()), if answered => break,
-                }
-            }
-            if let Some(silence) = silence.filter(|_| !answered) {
-                say(asked, Said::Answer(silence)).await;
-            }
+            samples = record.await;
         }
         count = count.wrapping_add(1);
     }

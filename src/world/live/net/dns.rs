@@ -5,6 +5,7 @@
 
 pub(in crate::world::live) mod answer;
 pub(in crate::world::live) mod lookup;
+mod sockets;
 pub(in crate::world::live) mod system;
 pub(in crate::world::live) mod tls;
 pub(in crate::world::live) mod value;
@@ -14,8 +15,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use hickory_proto::op::{DnsRequest, DnsRequestOptions, Message, MessageType, Query, ResponseCode};
 use hickory_proto::rr::rdata::opt::{EdnsOption, NSIDPayload};
 use hickory_proto::rr::{Name, RecordType as Type};
@@ -117,13 +116,25 @@ pub(in crate::world::live) async fn ask_at(
     question: &DnsQuestion,
     limit: Duration,
 ) -> Result<Message, NoAnswer> {
+    ask_noting(server, question, limit).await.map(|(answer, _)| answer)
+}
+
+/// The same, and whether the answer came over a connection that was used before.
+pub(in crate::world::live) async fn ask_noting(
+    server: &Upstream,
+    question: &DnsQuestion,
+    limit: Duration,
+) -> Result<(Message, bool), NoAnswer> {
     let until = Instant::now() + limit;
     let asked = async |edns| match server {
-        Upstream::Plain(address) => over_udp(*address, question, edns, until).await,
-        Upstream::Tls(server) => whole(server.ask(&question.message(edns), until).await?, "TLS"),
+        Upstream::Plain(address) => Ok((over_udp(*address, question, edns, until).await?, false)),
+        Upstream::Tls(server) => {
+            let (answer, was_used) = server.ask(&question.message(edns), until).await?;
+            Ok((whole(answer, "TLS")?, was_used))
+        }
     };
-    let answer = asked(true).await?;
-    match answer.metadata.response_code {
+    let answer: (Message, bool) = asked(true).await?;
+    match answer.0.metadata.response_code {
         // RFC 6891 §7: a server that does not know EDNS may say either.
         ResponseCode::FormErr | ResponseCode::NotImp | ResponseCode::BADVERS => {
             // Its answer without EDNS counts; if there is none, the first answer does.
@@ -134,6 +145,7 @@ pub(in crate::world::live) async fn ask_at(
 }
 
 async fn over_udp(server: SocketAddr, question: &DnsQuestion, edns: bool, until: Instant) -> Result<Message, NoAnswer> {
+    let _permit = sockets::permit(until).await?;
     let answer = repeated(server, question, edns, until).await?;
     if !answer.metadata.truncation {
         return Ok(answer);
@@ -157,27 +169,74 @@ fn whole(answer: Message, over: &str) -> Result<Message, NoAnswer> {
     Ok(answer)
 }
 
-/// Asks by datagrams until one is answered. Earlier ones may still be answered meanwhile.
+/// Asks by datagrams until one is answered, all from one socket: an earlier one may still be answered meanwhile. hickory-net's
+/// own exchange throws away refusals that do not repeat the question (Unbound's do not) and does not hear that a port is
+/// closed.
 async fn repeated(server: SocketAddr, question: &DnsQuestion, edns: bool, until: Instant) -> Result<Message, NoAnswer> {
-    let mut asked = FuturesUnordered::new();
+    let mut socket = None;
+    let mut asked: Vec<Message> = Vec::new();
+    let mut bytes = vec![0; LARGEST_DATAGRAM];
     let mut last = NoAnswer::Silence(String::new());
     let mut wait = REPEAT_AFTER;
     let mut next = Instant::now();
     loop {
         tokio::select! {
             biased;
-            Some(answer) = asked.next(), if !asked.is_empty() => match answer {
-                Ok(answer) => return Ok(answer),
-                Err(err) => last = no_answer(&err),
+            received = receive(socket.as_ref(), &mut bytes) => match received {
+                Ok(length) => {
+                    let bytes = bytes.get(..length).unwrap_or_default();
+                    // A datagram that does not answer the question may be a forgery: the real answer may still come.
+                    match asked.iter().map(|question| understood(bytes, question)).find(|one| !matches!(one, Ok(None))) {
+                        Some(Ok(Some(answer))) => return Ok(answer),
+                        Some(Err(err)) => last = no_answer(&err),
+                        Some(Ok(None)) | None => {}
+                    }
+                }
+                Err(err) => {
+                    last = no_answer(&err);
+                    socket = None;
+                }
             },
             () = tokio::time::sleep_until(until) => return Err(last),
             () = tokio::time::sleep_until(next) => {
-                asked.push(datagram(server, question.message(edns)));
+                let question = question.message(edns);
+                match send(&mut socket, server, &question).await {
+                    Ok(()) => asked.push(question),
+                    Err(err) => {
+                        last = no_answer(&err);
+                        socket = None;
+                    }
+                }
                 next = Instant::now() + wait;
                 wait *= 2;
             }
         }
     }
+}
+
+/// Waits for a datagram; for ever without a socket.
+async fn receive(socket: Option<&UdpSocket>, bytes: &mut [u8]) -> std::io::Result<usize> {
+    match socket {
+        Some(socket) => socket.recv(bytes).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Sends a question, from a socket of its own when there is none yet.
+async fn send(socket: &mut Option<UdpSocket>, server: SocketAddr, question: &Message) -> std::io::Result<()> {
+    let socket = match socket {
+        Some(socket) => socket,
+        None => socket.insert(connected(server).await?),
+    };
+    socket.send(&question.to_vec().map_err(Error::other)?).await.map(drop)
+}
+
+/// A socket with a fresh random port; connected, so that only this server is heard.
+async fn connected(server: SocketAddr) -> std::io::Result<UdpSocket> {
+    let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).await?;
+    socket.connect(server).await?;
+    Ok(socket)
 }
 
 fn no_answer(err: &Error) -> NoAnswer {
@@ -192,24 +251,6 @@ fn why(err: &Error) -> String {
         ErrorKind::ConnectionRefused => "connection refused".to_owned(),
         ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => "the server closed the connection".to_owned(),
         _ => foreign::brief(&err.to_string(), 120),
-    }
-}
-
-/// One datagram there and the answer to it. hickory-net's own exchange throws away refusals that do not
-/// repeat the question (Unbound's do not) and does not hear that a port is closed.
-async fn datagram(server: SocketAddr, question: Message) -> std::io::Result<Message> {
-    let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    // A fresh random port each time; connected, so that only this server is heard.
-    let socket = UdpSocket::bind((any, 0)).await?;
-    socket.connect(server).await?;
-    socket.send(&question.to_vec().map_err(Error::other)?).await?;
-    let mut bytes = vec![0; LARGEST_DATAGRAM];
-    loop {
-        let length = socket.recv(&mut bytes).await?;
-        // A datagram that does not answer the question may be a forgery: the real answer may still come.
-        if let Some(answer) = understood(bytes.get(..length).unwrap_or_default(), &question)? {
-            return Ok(answer);
-        }
     }
 }
 

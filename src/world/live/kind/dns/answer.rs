@@ -5,15 +5,22 @@ use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType as Type};
+use tokio::time::Instant;
 
 use crate::core::kind::DnsProbe;
 use crate::core::kind::dns::answer::{Answer, AnswerState, Sides};
 use crate::core::record::{RecordType, RecordValues};
+use crate::core::time::Span;
 use crate::record_data::wire_type;
 use crate::world::live::foreign;
 use crate::world::live::net::dns::answer::{Content, content, extended_errors, in_words, instance, is_stale};
 use crate::world::live::net::dns::value::{normal, text};
-use crate::world::live::net::dns::{DnsQuestion, NoAnswer, Upstream, ask_at, name};
+use crate::world::live::net::dns::{DnsQuestion, NoAnswer, Upstream, ask_at, ask_noting, name};
+
+/// Extended errors that are about signatures (RFC 8914 §4).
+const OF_SIGNATURES: [u16; 10] = [1, 2, 5, 6, 7, 8, 9, 10, 11, 12];
+/// How often a resolver must fail, and answer without validation, until the signatures are taken for the reason.
+const TIMES_BOGUS: usize = 3;
 
 /// The record that is asked for.
 #[derive(Debug)]
@@ -84,8 +91,9 @@ impl AskedRecord {
     }
 
     async fn ask_for(&self, wanted: &WantedValues, server: &Upstream, role: AskedAs, limit: Duration) -> Answer {
+        let asked = Instant::now();
         let question = DnsQuestion::new(&self.name, wanted.of, role == AskedAs::Resolver);
-        let answer = match ask_at(server, &question, limit).await {
+        let (answer, is_of_same_machine) = match ask_noting(server, &question, limit).await {
             Ok(answer) => answer,
             Err(NoAnswer::Silence(why)) => return Answer::without_values(AnswerState::Timeout, why),
             Err(NoAnswer::Untrusted(why)) => return Answer::without_values(AnswerState::Untrusted, why),
@@ -94,13 +102,13 @@ impl AskedRecord {
         let failed = answer.metadata.response_code == ResponseCode::ServFail;
         let mut judged = self.judge(wanted, &answer, role);
         if failed && role == AskedAs::Resolver {
-            // Asking again without validation tells a bad signature from a broken server.
-            let unchecked = DnsQuestion { unchecked: true, ..question };
-            let again = ask_at(server, &unchecked, limit).await;
-            if again.is_ok_and(|again| again.metadata.response_code != ResponseCode::ServFail) {
+            let left = || limit.saturating_sub(asked.elapsed());
+            if is_bogus(server, &question, &answer, left).await {
                 judged.state = AnswerState::Bogus;
             }
         }
+        judged.is_of_same_machine = is_of_same_machine;
+        judged.took = Span::of(asked.elapsed());
         judged
     }
 
@@ -155,8 +163,27 @@ impl AskedRecord {
             instance: instance(answer),
             alone: None,
             is_authoritative: answer.metadata.authoritative,
+            is_of_same_machine: false,
+            took: Span::ZERO,
         }
     }
+}
+
+/// Whether a resolver failed because a signature is not good: it says so, or it fails each time while it answers without
+/// validation each time. One answer without validation may only have been luckier. `left` is the time that is left.
+async fn is_bogus(server: &Upstream, question: &DnsQuestion, failure: &Message, left: impl Fn() -> Duration) -> bool {
+    let fails = async |unchecked| {
+        let answer = ask_at(server, &DnsQuestion { unchecked, ..question.clone() }, left()).await;
+        answer.ok().map(|answer| answer.metadata.response_code == ResponseCode::ServFail)
+    };
+    let says_so = extended_errors(failure).iter().any(|(code, _)| OF_SIGNATURES.contains(code));
+    for time in 0..if says_so { 1 } else { TIMES_BOGUS } {
+        let fails_again = time == 0 || fails(false).await == Some(true);
+        if !fails_again || fails(true).await != Some(false) {
+            return false;
+        }
+    }
+    true
 }
 
 /// The role in which a server is asked.

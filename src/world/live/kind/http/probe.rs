@@ -46,10 +46,6 @@ const LOOK_UP: Duration = Duration::from_secs(5);
 /// The longest a connection is kept.
 const KEEP: Duration = Duration::from_mins(1);
 
-/// File descriptors that requests leave to everything else: the journal, the terminal, commands.
-const RESERVED: u64 = 96;
-/// The same for every probe, of whatever kind: its own look-ups, connections and pipes.
-const RESERVED_FOR_A_PROBE: u64 = 16;
 /// What one request may need at once: a look-up of the name, or an attempt at a second address.
 const DESCRIPTORS_OF_A_REQUEST: u64 = 2;
 
@@ -373,9 +369,10 @@ fn take_up(
 /// journal, to commands and to other probes.
 fn most_in_flight(probes: &BTreeMap<ProbeId, Probe>) -> usize {
     let sides = probes.values().map(|probe| probe.kind.sides().len() as u64).sum::<u64>().max(1);
-    let limit = descriptors::limit();
-    let reserve = RESERVED.saturating_add(RESERVED_FOR_A_PROBE.saturating_mul(probes.len() as u64)).min(limit / 2);
-    let share = (limit - reserve) / (sides * DESCRIPTORS_OF_A_REQUEST);
+    let asks = probes.values().any(|probe| probe.kind.record().is_some());
+    let of_others = if asks { descriptors::for_name_servers() } else { 0 };
+    let free = descriptors::for_measuring(probes.len()).saturating_sub(of_others);
+    let share = free / (sides * DESCRIPTORS_OF_A_REQUEST);
     usize::try_from(share).unwrap_or(usize::MAX).clamp(1, HttpProbe::MOST_IN_FLIGHT)
 }
 

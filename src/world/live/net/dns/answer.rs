@@ -20,7 +20,8 @@ pub(in crate::world::live) enum Content {
     Records { data: Vec<RData>, ttl: u32 },
     /// The aliases lead to a name for which this answer has nothing of the type.
     Alias { to: Name, ttl: u32 },
-    /// There is no such name or no such record. The TTL is that of the SOA as received.
+    /// There is no such name or no such record. The TTL is that of the SOA as received; of an authoritative answer, which
+    /// need not have taken it into account, no more than its MINIMUM (RFC 2308 §5).
     Nothing { ttl: Option<u32> },
     /// The server refers to others instead of answering.
     Referral,
@@ -80,7 +81,11 @@ pub(in crate::world::live) fn content(answer: &Message, name: &Name, of: Type) -
         return Content::Nonsense("it has records of another name");
     }
     let soa = answer.authorities.iter().filter(|record| record.record_type() == Type::SOA);
-    let soa = soa.filter(|record| record.name.zone_of(&owner)).map(|record| record.ttl).max();
+    let soa = soa.filter(|record| record.name.zone_of(&owner)).map(|record| match &record.data {
+        RData::SOA(soa) if answer.metadata.authoritative => record.ttl.min(soa.minimum),
+        _ => record.ttl,
+    });
+    let soa = soa.max();
     let refers = || answer.authorities.iter().any(|record| record.record_type() == Type::NS);
     match (met.is_empty(), missing, soa) {
         (true, false, None) if refers() => Content::Referral,

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::sockets::{self, SocketPermit};
 use super::{NoAnswer, framed, why};
 use crate::world::live::foreign;
 use crate::world::live::net::tls::{HttpTls, certificate_fault, http};
@@ -30,7 +31,7 @@ pub(in crate::world::live) struct TlsServer {
     name: ServerName<'static>,
     /// File with the authorities that are trusted in place of those of the system.
     ca: Option<String>,
-    idle: Mutex<Vec<(Instant, Stream)>>,
+    idle: Mutex<Vec<(Instant, Stream, SocketPermit)>>,
 }
 
 impl TlsServer {
@@ -44,27 +45,28 @@ impl TlsServer {
     }
 
     /// Asks one question, each on a connection of its own at that time. A connection that the server has closed meanwhile is
-    /// replaced once.
-    pub(super) async fn ask(&self, question: &Message, until: Instant) -> Result<Message, NoAnswer> {
+    /// replaced once. Says also whether the connection was used before.
+    pub(super) async fn ask(&self, question: &Message, until: Instant) -> Result<(Message, bool), NoAnswer> {
         let answer = tokio::time::timeout_at(until, self.exchange(question, until)).await;
         answer.unwrap_or_else(|_| Err(NoAnswer::Silence("no answer over TLS".to_owned())))
     }
 
-    async fn exchange(&self, question: &Message, until: Instant) -> Result<Message, NoAnswer> {
-        if let Some((since, mut stream)) = self.take() {
+    async fn exchange(&self, question: &Message, until: Instant) -> Result<(Message, bool), NoAnswer> {
+        if let Some((since, mut stream, permit)) = self.take() {
             // A connection that was lost without a word must leave time for another one.
             let half = Instant::now() + until.saturating_duration_since(Instant::now()) / 2;
             if let Ok(Ok(answer)) = tokio::time::timeout_at(half, framed(&mut stream, question)).await {
-                self.keep(since, stream);
-                return Ok(answer);
+                self.keep(since, stream, permit);
+                return Ok((answer, true));
             }
         }
+        let permit = sockets::permit(until).await?;
         let since = Instant::now();
         let mut stream = self.connect().await?;
         match framed(&mut stream, question).await {
             Ok(answer) => {
-                self.keep(since, stream);
-                Ok(answer)
+                self.keep(since, stream, permit);
+                Ok((answer, false))
             }
             Err(err) if err.kind() == ErrorKind::InvalidData => Err(NoAnswer::Nonsense(format!("over TLS: {err}"))),
             Err(err) => Err(NoAnswer::Silence(format!("over TLS: {}", why(&err)))),
@@ -88,16 +90,16 @@ impl TlsServer {
     }
 
     /// A connection that nobody uses and that is not too old.
-    fn take(&self) -> Option<(Instant, Stream)> {
+    fn take(&self) -> Option<(Instant, Stream, SocketPermit)> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|(since, _)| since.elapsed() < USED_FOR);
+        idle.retain(|(since, ..)| since.elapsed() < USED_FOR);
         idle.pop()
     }
 
-    fn keep(&self, since: Instant, stream: Stream) {
+    fn keep(&self, since: Instant, stream: Stream, permit: SocketPermit) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < KEPT {
-            idle.push((since, stream));
+        if idle.len() < KEPT && sockets::plenty() {
+            idle.push((since, stream, permit));
         }
     }
 }

@@ -70,6 +70,9 @@ fn nothing_there_is_told_from_a_referral_and_from_an_alias_that_leads_away() {
     let app = name("app.test.");
     let nothing = |code, records| content(&message(code, Vec::new(), records), &app, Type::A);
     assert_eq!(nothing(OK, vec![soa("test.", 30)]), Content::Nothing { ttl: Some(30) });
+    let mut first_hand = message(ResponseCode::NXDomain, Vec::new(), vec![soa("test.", 30)]);
+    first_hand.metadata.authoritative = true;
+    assert_eq!(content(&first_hand, &app, Type::A), Content::Nothing { ttl: Some(5) }, "no more than the MINIMUM");
     assert_eq!(nothing(ResponseCode::NXDomain, vec![soa("other.", 30)]), Content::Nothing { ttl: None });
     let ns = Record::from_rdata(name("test."), 30, RData::NS(NS(name("ns.test."))));
     assert_eq!(nothing(OK, vec![ns]), Content::Referral);
