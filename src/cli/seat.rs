@@ -8,7 +8,7 @@ use crate::cockpit::{Cockpit, CockpitExit, theme_for};
 use crate::plain::{LineInput, PlainCockpit};
 use crate::screen::keys::KeyAction;
 use crate::session::RunSession;
-use crate::term::{Charset, Events, TermError, TermEvent, Terminal, TerminalOptions};
+use crate::term::{Charset, Events, TermError, TermEvent, Terminal, TerminalOptions, refuse_dumb};
 use crate::ui::keys::meaning;
 use crate::ui::view::{self, OpeningWords};
 
@@ -43,6 +43,7 @@ impl Seat {
         }
         let tty = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty");
         tty.map_err(|_| CliError::usage(TermError::NoTerminal))?;
+        refuse_dumb().map_err(CliError::usage)?;
         Ok(Self::Terminal(TerminalOptions::detect(look.color)))
     }
 

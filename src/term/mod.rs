@@ -174,6 +174,11 @@ impl TerminalOptions {
     }
 }
 
+/// Refuses a terminal that cannot show a picture (`TERM=dumb`).
+pub fn refuse_dumb() -> Result<(), TermError> {
+    if std::env::var_os("TERM").is_some_and(|term| term == "dumb") { Err(TermError::Dumb) } else { Ok(()) }
+}
+
 /// The terminal in use. Dropping it gives it back.
 #[derive(Debug)]
 pub struct Terminal {
@@ -187,9 +192,7 @@ impl Terminal {
     /// Takes the terminal: raw mode now, the alternate screen together with the first frame, so
     /// that a failure before it leaves the screen as it was.
     pub fn enter(options: TerminalOptions) -> Result<(Self, Events), TermError> {
-        if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
-            return Err(TermError::Dumb);
-        }
+        refuse_dumb()?;
         let tty = Tty::open()?;
         let (sender, events) = mpsc::channel(options.event_capacity.max(1));
         let (stop, stopper) = io::pipe().map_err(TermError::Io)?;

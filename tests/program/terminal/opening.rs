@@ -75,3 +75,21 @@ fn the_cockpit_follows_as_soon_as_the_run_is_open() {
     assert_eq!(pty.exit_code(), 1);
     pty.wait("the main screen", |seen| !seen.screen.screen().alternate_screen());
 }
+
+#[test]
+fn a_terminal_that_can_show_nothing_is_refused_before_there_is_a_run() {
+    let bundled = concat!(env!("CARGO_MANIFEST_DIR"), "/runbook.yaml");
+    for command in ["run", "rehearse", "lab"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let own = folder.path().join("run.yaml");
+        std::fs::write(&own, RUNBOOK).expect("written");
+        let state = folder.path().join("state");
+        let (program, state_dir) = (env!("CARGO_BIN_EXE_gonogo"), state.to_str().expect("UTF-8"));
+        let runbook = if command == "run" { own.to_str().expect("UTF-8") } else { bundled };
+        let mut pty = Pty::spawn(&[program, "--state-dir", state_dir, command, runbook], &[("TERM", "dumb")]);
+        assert_eq!(pty.exit_code(), 2, "{command}: {}", pty.output());
+        pty.wait_for("TERM=dumb");
+        let runs = std::fs::read_dir(state.join("runs")).map_or(0, Iterator::count);
+        assert_eq!(runs, 0, "{command}");
+    }
+}
