@@ -43,6 +43,8 @@ pub enum DelegatedState {
     Lame,
     /// It does not answer.
     Silent,
+    /// It was not asked, for want of something on this machine.
+    Unasked,
     /// Its name has no address.
     Nowhere,
     /// Its addresses could not be looked up.
@@ -56,6 +58,7 @@ impl DelegatedState {
             Self::Serves => "serves",
             Self::Lame => "lame",
             Self::Silent => "silent",
+            Self::Unasked => "not asked",
             Self::Nowhere => "no address",
             Self::Unknown => "unknown",
         }
