@@ -182,7 +182,7 @@ impl Delegation {
             Field::new(
                 "state",
                 Shape::Text,
-                "`serves` the zone, `lame` (answers, but not with authority for the zone), `silent`, `no address`, or \
+                "`serves` the zone, `lame` (answers, but not with authority for the zone), `silent`, `not asked` (for want of something on this machine), `no address`, or \
                  `unknown` when its addresses could not be looked up",
             ),
             Field::new("listed", Shape::Bool, "whether the runbook lists this address"),
