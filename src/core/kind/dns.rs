@@ -95,7 +95,7 @@ fn server_fields() -> Vec<Field> {
                  new answer, and fewer than 60 in a row have been new since), `other`, `negative` (no such name or record), \
                  `servfail`, `refused`, `formerr`, `notimp` or another response code by its name, `lame` (not authoritative for the zone), \
                  `delegated` (the zone delegates the name to others; of them, it says the NS records), `invalid` (an answer \
-                 that makes no sense), `waiting` or `timeout`",
+                 that makes no sense), `unasked` (for want of something on this machine), `waiting` or `timeout`",
         ),
         Field::new("values", Shape::Text, "the values it serves"),
         Field::new("ttl", Shape::Int, "largest TTL on the way from the name to the values")
