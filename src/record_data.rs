@@ -4,6 +4,7 @@
 mod character_string;
 pub mod resolver_address;
 
+use hickory_proto::rr::rdata::svcb::SvcParamValue;
 use hickory_proto::rr::rdata::{CNAME, NS, PTR, TXT};
 use hickory_proto::rr::{Name, RData, RecordType as Type};
 use hickory_proto::serialize::binary::BinEncodable as _;
@@ -77,9 +78,28 @@ pub fn parse(of: RecordType, text: &str) -> Result<RData, String> {
             RData::TXT(TXT::from_bytes(parts.iter().map(Vec::as_slice).collect()))
         }
         RecordType::Caa => caa(text)?,
+        RecordType::Https | RecordType::Svcb => {
+            ordered(RData::try_from_str(wire_type(of), text).map_err(|err| err.to_string())?)
+        }
         RecordType::Soa => return Err("a SOA record is compared by its serial only".to_owned()),
         _ => RData::try_from_str(wire_type(of), text).map_err(|err| err.to_string())?,
     })
+}
+
+/// The parameters of a service in the order in which they are sent, which is the only one (RFC 9460 §2.2 and §8).
+fn ordered(mut data: RData) -> RData {
+    let params = match &mut data {
+        RData::SVCB(svcb) => &mut svcb.svc_params,
+        RData::HTTPS(https) => &mut https.0.svc_params,
+        _ => return data,
+    };
+    params.sort_by_key(|(key, _)| u16::from(*key));
+    for (_, value) in params {
+        if let SvcParamValue::Mandatory(mandatory) = value {
+            mandatory.0.sort_by_key(|key| u16::from(*key));
+        }
+    }
+    data
 }
 
 /// A CAA record, whose value may be any bytes.
@@ -171,6 +191,8 @@ mod tests {
         same(RecordType::Ds, digest, &digest.to_lowercase());
         for of in [RecordType::Https, RecordType::Svcb] {
             same(of, "1 svc.example.com. alpn=\"h2\"", "1 SVC.example.com. alpn=\"h2\"");
+            let sent = "1 svc.example.com. mandatory=\"alpn,port\" alpn=\"h2\" port=8443";
+            same(of, "1 svc.example.com. port=8443 mandatory=\"port,alpn\" alpn=\"h2\"", sent);
         }
     }
 

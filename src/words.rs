@@ -366,6 +366,10 @@ pub fn fact(plan: &Plan, fact: &Fact) -> (String, String) {
         Fact::ServerMet { target, identity } => {
             ("probe".to_owned(), format!("met {}: {}", clean(target.as_str()), clean(&identity.to_string())))
         }
+        Fact::AnswererChanged { probe, what, .. } => (
+            "probe".to_owned(),
+            format!("somebody else answers {}: {}; holds begin anew", clean(probe.as_str()), clean(what)),
+        ),
         Fact::ServerAccepted { target, differs, by, reason, .. } => (
             by.to_string(),
             format!("accepted another server behind {}: {}; {}", clean(target.as_str()), clean(differs), clean(reason)),

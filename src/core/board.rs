@@ -34,6 +34,9 @@ pub struct Board {
     /// The servers that answered last.
     #[serde(default, skip_serializing_if = "Servers::is_empty")]
     answered: Servers,
+    /// When somebody else has answered a probe than before, and what was seen of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    moved: BTreeMap<ProbeId, (At, String)>,
     /// Recorded answers of conditions, which count instead of readings: for a decision that is made again on its
     /// evidence.
     #[serde(skip)]
@@ -105,6 +108,7 @@ impl Board {
             begun: now,
             counters: Counters::default(),
             answered: Servers::new(),
+            moved: BTreeMap::new(),
             testimony: BTreeMap::new(),
             counted_from: None,
         }
@@ -177,12 +181,19 @@ impl Board {
             Ok(_) => run.not_of_its_servers(&reading.servers).map(Failure::new),
             Err(failure) => Some(failure.clone()),
         };
+        let mut moved = None;
         match (&reading.result, failure) {
             (_, Some(failure)) => {
                 let since = latest.failure.as_ref().map_or(reading.at, |(since, _)| *since);
                 latest.failure = Some((since, failure));
             }
             (Ok(value), None) => {
+                let moves = |value: &Value| plan.probes.get(&reading.probe)?.kind.moves(value);
+                let before = latest.good.as_ref().and_then(|(_, value)| moves(value));
+                moved = before
+                    .zip(moves(value))
+                    .filter(|(before, now)| now.count > before.count)
+                    .map(|(_, now)| now.newest);
                 latest.good = Some((reading.tells_of(), value.clone()));
                 latest.failure = None;
                 self.count(plan, run, reading, value);
@@ -194,7 +205,22 @@ impl Board {
         }
         for id in plan.readers.get(&reading.probe).into_iter().flatten() {
             self.judge(plan, run, now, *id, now);
+            // What was GO before was so of somebody else.
+            if moved.is_some()
+                && let Some(streak) = self.runs.get_mut(id.0)
+                && streak.verdict == Verdict::Go
+            {
+                streak.since = now;
+            }
         }
+        if let Some(what) = moved {
+            self.moved.insert(reading.probe.clone(), (now, what));
+        }
+    }
+
+    /// The probes that somebody else has answered than before: when that was seen, and what of it.
+    pub fn moved(&self) -> impl Iterator<Item = (&ProbeId, At, &str)> {
+        self.moved.iter().map(|(probe, (at, what))| (probe, *at, what.as_str()))
     }
 
     /// Takes in the numbers of a reading whose growth is counted.
@@ -362,9 +388,33 @@ impl Board {
             return told.clone();
         }
         match plan.condition(id) {
-            Some(condition) => condition.evaluate(&|probe| self.sight(plan, now, probe), baselines),
+            Some(condition) => {
+                let found = condition.evaluate(&|probe| self.sight(plan, now, probe), baselines);
+                self.naming(plan, condition, found)
+            }
             None => Assessment { verdict: Verdict::Unknown, terms: Vec::new() },
         }
+    }
+
+    /// The same with the names of those who keep a field from being known.
+    fn naming(&self, plan: &Plan, condition: &Condition, mut found: Assessment) -> Assessment {
+        if found.verdict != Verdict::Unknown {
+            return found;
+        }
+        for (probe, field) in condition.fields() {
+            let Some(field) = field else { continue };
+            let null = format!("{probe}.{field} is null");
+            let who = || {
+                let (_, reading) = self.probes.get(&probe)?.good.as_ref()?;
+                plan.probes.get(&probe)?.kind.kept_unknown_by(&field, reading)
+            };
+            for why in found.terms.iter_mut().filter_map(|term| term.why.as_mut()).filter(|why| **why == null) {
+                if let Some(who) = who() {
+                    why.push_str(&format!(": {who}"));
+                }
+            }
+        }
+        found
     }
 
     /// What a step (with `undo`, taking it back) would count growth from if it began now. A number without a fresh

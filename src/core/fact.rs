@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::durations::Durations;
 use super::evidence::{Baseline, Baselines, CounterReset, Evidence};
-use super::ids::{Attempt, StepId, TargetId, Who};
+use super::ids::{Attempt, ProbeId, StepId, TargetId, Who};
 use super::job::{Adoption, JobKey, Outcome};
 use super::server::ServerIdentity;
 use super::time::{At, Span};
@@ -319,6 +319,16 @@ pub enum Fact {
         /// Who it is.
         identity: ServerIdentity,
     },
+    /// Somebody else has answered a probe than before, such as another instance of a name server. Every hold on the probe began
+    /// anew.
+    AnswererChanged {
+        /// Which probe.
+        probe: ProbeId,
+        /// When it was seen.
+        at: At,
+        /// What was seen. Foreign text: cleaned before it is shown.
+        what: String,
+    },
     /// Somebody accepted that another server answers, or that it was restarted.
     ServerAccepted {
         /// The target that leads there.
@@ -428,6 +438,7 @@ impl Fact {
             Fact::StatusUpdated { .. } => "status_updated",
             Fact::ServerMet { .. } => "server_met",
             Fact::ServerAccepted { .. } => "server_accepted",
+            Fact::AnswererChanged { .. } => "answerer_changed",
             Fact::WallClockJumped { .. } => "wall_clock_jumped",
             Fact::WatchLapsed { .. } => "watch_lapsed",
             Fact::RunEnded { .. } => "run_ended",
@@ -489,6 +500,7 @@ impl Fact {
             | Fact::StatusUpdated { .. }
             | Fact::ServerMet { .. }
             | Fact::ServerAccepted { .. }
+            | Fact::AnswererChanged { .. }
             | Fact::WallClockJumped { .. }
             | Fact::WatchLapsed { .. }
             | Fact::RunEnded { .. } => None,

@@ -312,7 +312,10 @@ pub(super) fn tick(plan: &Plan, run: &Run, board: &Board, now: At) -> Decision {
             return decision;
         }
     }
-    Decision::default()
+    let moved = board.moved().filter(|(probe, at, _)| run.moved(probe).is_none_or(|known| known < *at));
+    let moved =
+        moved.map(|(probe, at, what)| Fact::AnswererChanged { probe: probe.clone(), at, what: what.to_owned() });
+    Decision { facts: moved.collect(), effects: Vec::new() }
 }
 
 /// A counted number that gave no reading when its step began is counted from its first reading.

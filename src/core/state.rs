@@ -9,7 +9,7 @@ use super::evidence::Baselines;
 use super::expr::Asker;
 use super::fact::{Ending, Fact, Mode};
 use super::frontier::{Changed, Frontier, Readiness};
-use super::ids::{StepId, Who};
+use super::ids::{ProbeId, StepId, Who};
 use super::plan::{Plan, Step};
 use super::server::Servers;
 use super::step_run::UNTOUCHED;
@@ -59,6 +59,8 @@ pub struct Run {
     durations: Arc<BTreeMap<StepId, Durations>>,
     /// The servers that this run is about, as they were met or accepted.
     servers: Servers,
+    /// When it was last recorded of a probe that somebody else answers it.
+    moved: BTreeMap<ProbeId, At>,
 }
 
 impl Run {
@@ -97,6 +99,11 @@ impl Run {
             let differs = self.servers.get(target)?.difference(now)?;
             Some(format!("{target} is not the server that this run has met: {differs}"))
         })
+    }
+
+    /// When it was last recorded that somebody else answers that probe than before.
+    pub fn moved(&self, probe: &ProbeId) -> Option<At> {
+        self.moved.get(probe).copied()
     }
 
     /// How long the step took in rehearsals, as far as that was known when the run began.
@@ -217,6 +224,9 @@ impl Run {
             }
             Fact::ServerMet { target, identity } | Fact::ServerAccepted { target, identity, .. } => {
                 self.servers.insert(target.clone(), identity.clone());
+            }
+            Fact::AnswererChanged { probe, at, .. } => {
+                self.moved.insert(probe.clone(), *at);
             }
             Fact::NoteAdded { .. }
             | Fact::LateResultIgnored { .. }

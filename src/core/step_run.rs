@@ -384,6 +384,7 @@ impl StepRun {
             | Fact::StatusUpdated { .. }
             | Fact::ServerMet { .. }
             | Fact::ServerAccepted { .. }
+            | Fact::AnswererChanged { .. }
             | Fact::WallClockJumped { .. }
             | Fact::WatchLapsed { .. }
             | Fact::RunEnded { .. } => {}

@@ -85,9 +85,10 @@ impl Question<'_> {
                 (RecordedRequest::Undo { step, by, typed }, Ground::Evidence(Vec::new(), baselines))
             }
             Fact::TakenBackByHand { step, by, reason } => (RecordedRequest::ByHand { step, by, reason }, Ground::Bare),
-            Fact::BaselineTaken { .. } | Fact::CounterReset { .. } | Fact::SoakContinued { .. } => {
-                (input(Input::Tick), Ground::Readings)
-            }
+            Fact::BaselineTaken { .. }
+            | Fact::CounterReset { .. }
+            | Fact::AnswererChanged { .. }
+            | Fact::SoakContinued { .. } => (input(Input::Tick), Ground::Readings),
             // A reading has met it, or an action.
             Fact::ServerMet { target, identity } => {
                 let met = Input::ServerMet { target, identity };

@@ -291,6 +291,7 @@ fn follows(fact: &Fact) -> bool {
             | Fact::DurationsMeasured { .. }
             | Fact::BaselineTaken { .. }
             | Fact::CounterReset { .. }
+            | Fact::AnswererChanged { .. }
             | Fact::LeftInDoubt { .. }
             | Fact::JobStarted { .. }
             | Fact::JobEnded { .. }

@@ -298,7 +298,18 @@ fn customers(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
     let followed = followed(plan);
     let [(first, taken), others @ ..] = followed.as_slice() else { return };
     let Some((other, another)) = others.first() else { return };
-    let message = format!("it is unclear whether customers follow {} or {}", taken.name, another.name);
+    if taken.is_same_as(another) {
+        return;
+    }
+    let which = if !taken.is_named(another.name) {
+        format!("{} or {}", taken.name, another.name)
+    } else if taken.record_type != another.record_type {
+        let types = [taken.record_type, another.record_type].map(RecordType::as_str);
+        format!("the {} or the {} records of {}", types[0], types[1], taken.name)
+    } else {
+        format!("{} in the zone of `{}` or of `{}`", taken.name, taken.target, another.target)
+    };
+    let message = format!("it is unclear whether customers follow {which}");
     let label = format!("a rehearsal takes the record of `{first}`");
     let help =
         format!("say `simulate: {{ customers: true }}` on the probe of the one they follow, `{first}` or `{other}`");

@@ -144,7 +144,7 @@ fn fault(event: &Event, plan: &Plan, node: &Node, faults: &mut Vec<Diagnostic>) 
         | Fault::OpenTransaction(OfReplication { replication: name })
         | Fault::TableAdded(TableAdded { replication: name, .. })
         | Fault::RowsSkipped(RowsSkipped { replication: name, .. }) => replication(plan, name, node, faults),
-        Fault::ResolverStuck(of) | Fault::ResolverStale(of) | Fault::ResolverDead(of) => {
+        Fault::ResolverStuck(of) | Fault::ResolverStale(of) | Fault::ResolverDead(of) | Fault::ResolverReplaced(of) => {
             resolver(plan, &of.resolver, node, faults);
         }
         Fault::ResolverHolds(of) => resolver(plan, &of.resolver, node, faults),

@@ -144,6 +144,8 @@ pub enum Fault {
     ResolverStale(OfResolver),
     /// A resolver does not answer.
     ResolverDead(OfResolver),
+    /// Another machine answers in place of a resolver, with what that one has in its cache.
+    ResolverReplaced(OfResolver),
     /// A resolver keeps answers longer than their TTL.
     ResolverHolds(ResolverHolds),
     /// A side answers slowly.
@@ -405,6 +407,7 @@ impl Fault {
             Fault::ResolverStuck(_) => "resolver_stuck",
             Fault::ResolverStale(_) => "resolver_stale",
             Fault::ResolverDead(_) => "resolver_dead",
+            Fault::ResolverReplaced(_) => "resolver_replaced",
             Fault::ResolverHolds(_) => "resolver_holds",
             Fault::Slow(_) => "slow",
             Fault::Errors(_) => "errors",

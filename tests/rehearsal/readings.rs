@@ -360,3 +360,26 @@ fn after_the_first_step(plan: &Arc<Plan>, probe: &str) -> (Value, Vec<String>) {
     }
     (last, values)
 }
+
+#[test]
+fn another_machine_in_place_of_a_resolver_is_told_as_in_the_world() {
+    let plan = plan(
+        "
+title: t
+targets: { zone: { dns: { zone: example.com, authoritative: [192.0.2.53], resolvers: { a: 192.0.2.1 } } } }
+probes: { name: { kind: dns, target: zone, name: app.example.com, old: [192.0.2.10], new: [192.0.2.20] } }
+phases:
+  - title: p
+    steps: [{ id: go, title: Go, gates: [name.authoritative_old], action: { manual: [look] } }]
+",
+    );
+    let text = "title: t\nlesson: l\ngood_reaction: g\nends: { good: complete, careless: harm }\n\
+                events: [{ when: { at: 1m }, for: 5m, fault: { resolver_replaced: { resolver: a } } }]\n";
+    let scenario = scenario::load_str("s", text, &plan).unwrap_or_else(|errors| panic!("{errors}"));
+    let seen = watched(&plan, vec![scenario], "name");
+    let changes = |reading: &Reading| reading.result.as_ref().unwrap().at("server_changes").unwrap().int().unwrap();
+    assert_eq!(seen.iter().map(changes).max(), Some(1));
+    assert_eq!(changes(&seen[0]), 0);
+    let last = seen.last().unwrap().result.as_ref().unwrap();
+    assert_eq!(last.at("moved").and_then(Value::text), Some("a: instance a-2 instead of a-1"));
+}

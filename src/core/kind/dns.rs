@@ -2,6 +2,8 @@
 
 pub mod answer;
 pub mod delegation;
+mod instances;
+mod memory;
 pub mod propagation;
 mod resolver;
 mod share;
@@ -13,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use self::delegation::Delegation;
 use self::share::SHARES;
-use super::spec::{CheckContext, Complaint, ProbeDoc, ProbeSpec, RehearsedChanges, TargetUse};
+use super::spec::{CheckContext, Complaint, Moves, ProbeDoc, ProbeSpec, RehearsedChanges, TargetUse};
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::record::{BalancedValues, DnsChange, RecordType, RecordValues, RehearsedRecord, WatchedRecord};
 use crate::core::simulate::{Change, Side};
@@ -27,11 +29,17 @@ pub const OF_RESOLVERS: [&str; 8] =
     ["old", "new", "unclear", "total", "fresh_share", "max_ttl", "max_remaining_ttl", "eta"];
 
 /// The other fields that are made of samples of what servers say.
-pub const SAMPLED: [&str; 4] = ["resolvers", "authoritative", "authoritative_new", "authoritative_old"];
+pub const SAMPLED: [&str; 6] =
+    ["resolvers", "authoritative", "authoritative_new", "authoritative_old", "aaaa_left_behind", "ttl"];
 
 /// The fields that are null for ever when only a share of the answers is to be new: a resolver keeps one answer for its whole
 /// TTL, so its answers show no share.
 pub const WITHOUT_SHARE: [&str; 5] = ["old", "new", "fresh_share", "max_remaining_ttl", "eta"];
+
+/// Servers that are named where they keep something from being known.
+const NAMED: usize = 3;
+/// How the note of a server begins that fails now and then.
+const SOMETIMES: &str = "some of its answers are ";
 
 /// What authoritative servers and resolvers answer for one record: old, new or something else.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -254,6 +262,29 @@ impl ProbeSpec for DnsProbe {
         Some("say `point`")
     }
 
+    fn kept_unknown_by(&self, field: &str, reading: &Value) -> Option<String> {
+        let (list, name) =
+            if OF_RESOLVERS.contains(&field) { ("resolvers", "name") } else { ("authoritative", "server") };
+        let word = |server: &Value, field: &str| server.at(field).and_then(Value::text).map(str::to_owned);
+        let says_nothing = |server: &Value| {
+            let (who, state) = (word(server, name)?, word(server, "state")?);
+            let tells = ["old", "new", "mixed", "stale", "other", "negative"].contains(&state.as_str());
+            let note = word(server, "note").filter(|note| !note.is_empty());
+            let why = note.map_or_else(String::new, |note| format!(" ({note})"));
+            (!tells || word(server, "note").is_some_and(|note| note.starts_with(SOMETIMES)))
+                .then(|| format!("{who}: {state}{why}"))
+        };
+        let silent: Vec<String> = reading.at(list)?.list()?.iter().filter_map(says_nothing).collect();
+        let more = silent.len().saturating_sub(NAMED);
+        let named = silent.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        (!silent.is_empty()).then(|| named + &more)
+    }
+
+    fn moves(&self, value: &Value) -> Option<Moves> {
+        Moves::of(value, "server_changes")
+    }
+
     fn record(&self) -> Option<WatchedRecord<'_>> {
         Some(WatchedRecord {
             target: &self.target,
@@ -384,6 +415,14 @@ phases:
             Field::new("eta", Shape::Int, "time until every resolver is expected to be new; 0 when they are")
                 .unit("seconds")
                 .null("it is not known of one of them, the target has none, or `new` has a `share`"),
+            Field::new(
+                "server_changes",
+                Shape::Int,
+                "how often somebody else has answered than before: another instance (NSID) of a server, or other servers that `system` \
+                 stands for. A hold begins anew then; where several instances take turns, one of them is nobody else",
+            )
+            .unit("changes"),
+            Field::new("moved", Shape::Text, "the newest such change; empty when there was none"),
             Field::new("switched", Shape::Int, "how long ago the last authoritative server was seen to serve the new values")
                 .unit("seconds")
                 .null("not every authoritative server is new"),

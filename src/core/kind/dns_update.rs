@@ -104,7 +104,7 @@ phases:
             target: zone
             changes: [{ name: app.example.com, from: ["192.0.2.10"], to: ["192.0.2.10"], ttl: 60 }]
         verify:
-          - { that: app.ttl <= 60, within: 2m }
+          - { that: app.ttl <= 60, hold: 10s, within: 2m }
         undo:
           dns.update:
             target: zone

@@ -99,6 +99,23 @@ pub struct Curve {
     pub path: String,
 }
 
+/// How often somebody else has answered a probe than before, by one of its readings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Moves {
+    /// How often, since the run began to be watched.
+    pub count: u64,
+    /// What was last seen of it, in words.
+    pub newest: String,
+}
+
+impl Moves {
+    /// The number in the field `count` of a record, with the words in its field `moved`.
+    pub fn of(record: &Value, count: &str) -> Option<Self> {
+        let count = u64::try_from(record.at(count)?.int()?).ok()?;
+        Some(Self { count, newest: record.at("moved").and_then(Value::text).unwrap_or_default().to_owned() })
+    }
+}
+
 /// What a kind of probe says about one probe of a runbook.
 ///
 /// Methods without a default must be answered by every kind. The others describe what only some kinds have.
@@ -169,6 +186,18 @@ pub trait ProbeSpec {
 
     /// What to say under `simulate` instead of setting a field, when its fields follow from the simulated world.
     fn instead_of_setting(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// How often somebody else has answered than before, as a reading tells it: then every hold on the probe begins anew,
+    /// since what was seen before was seen of somebody else.
+    fn moves(&self, _reading: &Value) -> Option<Moves> {
+        None
+    }
+
+    /// Who keeps `field` of a reading from being known, where it is null for want of something from somebody: `192.0.2.53:
+    /// timeout`.
+    fn kept_unknown_by(&self, _field: &str, _reading: &Value) -> Option<String> {
         None
     }
 

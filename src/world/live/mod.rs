@@ -26,6 +26,7 @@ mod suspensions;
 mod waiting;
 mod watching;
 
+pub use net::dns::burst::ask_many;
 pub use net::dns::system::SystemDns;
 pub use watching::Watching;
 

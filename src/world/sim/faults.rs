@@ -125,6 +125,10 @@ impl SimWorld {
                 let name = self.set_fault(&of.resolver, number, ResolverFault::Dead)?;
                 began(format!("{name} does not answer"))
             }
+            Fault::ResolverReplaced(of) => {
+                let name = self.set_fault(&of.resolver, number, ResolverFault::Replaced)?;
+                began(format!("another machine answers for {name}"))
+            }
             Fault::ResolverHolds(of) => {
                 let least = u32::try_from(of.least.0 / 1_000).unwrap_or(u32::MAX);
                 let name = self.set_fault(&of.resolver, number, ResolverFault::Floor(least))?;
@@ -259,9 +263,11 @@ impl SimWorld {
             Fault::Writes(_) => kinds(&["postgres.replication"]),
             Fault::Customers(_) => kinds(&["postgres.replication", "http"]),
             of if of.replication().is_some() => link.into_iter().collect(),
-            Fault::ResolverStuck(_) | Fault::ResolverStale(_) | Fault::ResolverDead(_) | Fault::ResolverHolds(_) => {
-                kinds(&["dns"])
-            }
+            Fault::ResolverStuck(_)
+            | Fault::ResolverStale(_)
+            | Fault::ResolverDead(_)
+            | Fault::ResolverReplaced(_)
+            | Fault::ResolverHolds(_) => kinds(&["dns"]),
             Fault::Slow(_) | Fault::Errors(_) => {
                 let seen: BTreeSet<ProbeId> = kinds(&["http"]);
                 seen.into_iter().chain(self.plan.customers.clone()).collect()

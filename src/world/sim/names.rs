@@ -20,6 +20,8 @@ use super::plans;
 
 /// TTL of a record about which the runbook says nothing, in seconds.
 const TTL: u32 = 3_600;
+/// For how long it is kept that there is no record, in seconds.
+const NEGATIVE_TTL: u32 = 300;
 /// Caches behind the address of a large resolver; each question reaches one of them.
 const CACHES: usize = 3;
 
@@ -70,6 +72,8 @@ pub(super) enum ResolverFault {
     Dead,
     /// It keeps answers for at least so many seconds.
     Floor(u32),
+    /// Another machine answers in its place.
+    Replaced,
 }
 
 #[derive(Clone, Debug)]
@@ -294,7 +298,7 @@ impl Names {
                 let set = records.get(key);
                 let none = Vec::new();
                 let values = set.map_or(&none, |set| set.drawn(dice));
-                let answer = answer(sides, values, set.map(|set| i64::from(set.ttl)));
+                let answer = answer(sides, values, Some(set.map_or(NEGATIVE_TTL, |set| set.ttl).into()));
                 Answer { is_authoritative: true, ..answer }
             };
             for _ in 0..samples {
@@ -319,7 +323,8 @@ impl Names {
             for _ in 0..samples {
                 let mut told = |sides: &Sides, key: &RecordKey| {
                     let (cached, ttl, note) = resolver.answer(now, key, dice)?;
-                    let mut answer = answer(sides, &cached.values, Some(ttl));
+                    let mut answer =
+                        Answer { instance: resolver.instance(), ..answer(sides, &cached.values, Some(ttl)) };
                     if !note.is_empty() && answer.state != AnswerState::New {
                         (answer.state, answer.note) = (AnswerState::Stale, note.to_owned());
                     }
@@ -449,9 +454,15 @@ impl Resolver {
     fn kept(&self, ttl: u32) -> u32 {
         let floor = self.ill.iter().filter_map(|(_, ill)| match ill {
             ResolverFault::Floor(floor) => Some(*floor),
-            ResolverFault::Stuck | ResolverFault::Stale | ResolverFault::Dead => None,
+            ResolverFault::Stuck | ResolverFault::Stale | ResolverFault::Dead | ResolverFault::Replaced => None,
         });
         self.kind.keeps(ttl.min(self.cap)).max(floor.max().unwrap_or(0))
+    }
+
+    /// The instance that answers.
+    fn instance(&self) -> String {
+        let number = if self.is(|ill| ill == ResolverFault::Replaced) { 2 } else { 1 };
+        format!("{}-{number}", self.name)
     }
 
     /// Whether the resolver takes in no new answer. Its customers keep the last one.

@@ -77,8 +77,17 @@ impl Bench {
     /// A reading of these servers.
     pub fn read_from(&mut self, servers: Servers, failed: i64, served: bool) {
         let value = Value::map([("failed", Value::Int(failed)), ("served", Value::Bool(served))]);
+        self.read_of("customers", servers, value);
+    }
+
+    /// Any reading of a probe.
+    pub fn read_value(&mut self, probe: &str, value: Value) {
+        self.read_of(probe, Servers::new(), value);
+    }
+
+    fn read_of(&mut self, probe: &str, servers: Servers, value: Value) {
         let reading =
-            Reading { probe: "customers".into(), at: self.now, took: Span(1), as_of: None, result: Ok(value), servers };
+            Reading { probe: probe.into(), at: self.now, took: Span(1), as_of: None, result: Ok(value), servers };
         self.board.observe(&self.plan, &self.run, self.now, &reading);
         self.wait(100);
     }

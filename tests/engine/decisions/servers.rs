@@ -6,6 +6,7 @@ use gonogo::core::refusal::Refusal;
 use gonogo::core::server::{ServerIdentity, Servers};
 use gonogo::core::status::StepState;
 use gonogo::core::time::Span;
+use gonogo::core::value::Value;
 
 use super::bench::Bench;
 
@@ -117,4 +118,77 @@ fn a_server_that_no_longer_tells_who_it_is_is_not_taken_for_the_same() {
         bench.read_from([("db".into(), ServerIdentity::new(started.clone()))].into(), 0, true);
     }
     assert!(why_shut(&mut bench).contains("system identifier is not told any more; it was 1"));
+}
+
+const NAMES: &str = "
+title: Who answers for a name
+targets:
+  zone: { dns: { zone: example.com, authoritative: [192.0.2.53] } }
+  web: { http: { url: \"https://example.com\" } }
+probes:
+  app: { kind: dns, target: zone, name: app.example.com, old: [192.0.2.1], new: [192.0.2.2] }
+  pages: { kind: http, sides: { new: web } }
+phases:
+  - title: One
+    steps:
+      - id: go
+        title: Go
+        gates: [{ name: moved, that: GATE, hold: 2s, override: forbidden }]
+        action: { command: { run: [\"true\"] } }
+        reversibility: free
+";
+
+#[test]
+fn somebody_else_at_an_address_breaks_a_hold_and_is_told_once() {
+    let name = |changes| {
+        Value::map([
+            ("authoritative_new", Value::Bool(true)),
+            ("server_changes", Value::Int(changes)),
+            ("moved", "192.0.2.53: instance b instead of a".into()),
+        ])
+    };
+    let pages = |changes| {
+        let side = [("samples", Value::Int(1)), ("address_changes", Value::Int(changes)), ("moved", "a → b".into())];
+        Value::map([("new", Value::map(side))])
+    };
+    let of_names: &dyn Fn(i64) -> Value = &name;
+    for (probe, gate, value, told) in [
+        ("app", "app.authoritative_new", of_names, "192.0.2.53: instance b instead of a"),
+        ("pages", "pages.new.samples == 1", &pages, "new a → b"),
+    ] {
+        let mut bench = Bench::of(&NAMES.replace("GATE", gate));
+        let mut read = |bench: &mut Bench, changes, times| {
+            for _ in 0..times {
+                bench.read_value(probe, value(changes));
+            }
+        };
+        read(&mut bench, 0, 30);
+        assert_eq!(bench.state("go"), StepState::Ready);
+        read(&mut bench, 1, 2);
+        why_shut(&mut bench);
+        read(&mut bench, 1, 30);
+        bench.start("go").unwrap();
+        let facts = bench.facts.iter().filter_map(|it| match &it.fact {
+            Fact::AnswererChanged { probe, what, .. } => Some((probe.as_str(), what.as_str())),
+            _ => None,
+        });
+        assert_eq!(facts.collect::<Vec<_>>(), [(probe, told)]);
+    }
+}
+
+#[test]
+fn a_gate_names_the_server_that_keeps_it_unknown() {
+    let mut bench = Bench::of(&NAMES.replace("GATE", "app.authoritative_new"));
+    let server = |server: &str, state: &str, note: &str| {
+        Value::map([("server", server.into()), ("state", state.into()), ("note", note.into())])
+    };
+    let servers = vec![
+        server("192.0.2.53", "new", ""),
+        server("192.0.2.54", "timeout", ""),
+        server("192.0.2.55", "refused", "no"),
+    ];
+    bench.read_value("app", Value::map([("authoritative_new", Value::Null), ("authoritative", Value::List(servers))]));
+    let shut = why_shut(&mut bench);
+    assert!(shut.contains("app.authoritative_new is null: 192.0.2.54: timeout, 192.0.2.55: refused (no)"), "{shut}");
+    assert!(!shut.contains("192.0.2.53:"), "{shut}");
 }

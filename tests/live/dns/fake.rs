@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hickory_proto::op::{Message, MessageType, ResponseCode};
+use hickory_proto::op::{Edns, Message, MessageType, ResponseCode};
+use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::rdata::{A, CNAME};
 use hickory_proto::rr::{Name, RData, Record};
 
@@ -26,6 +27,14 @@ impl Asked {
         answer.metadata.response_code = code;
         answer.metadata.authoritative = true;
         answer.queries.clone_from(&self.message.queries);
+        answer
+    }
+
+    /// The same answer as an instance of that name gives it (RFC 5001).
+    pub fn of_instance(mut answer: Message, name: &str) -> Message {
+        let mut edns = Edns::new();
+        edns.options_mut().insert(EdnsOption::Unknown(3, name.as_bytes().to_vec()));
+        answer.edns = Some(edns);
         answer
     }
 

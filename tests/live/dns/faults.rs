@@ -218,6 +218,23 @@ async fn a_bad_signature_is_told_from_a_broken_resolver() {
 }
 
 #[tokio::test]
+async fn a_resolver_that_fails_now_and_then_is_not_called_bogus() {
+    let good = good();
+    let failing = Fake::answering(|asked| {
+        // Three of ten, in an order that looks like chance.
+        let drawn = asked.number.wrapping_mul(2_654_435_761) >> 16 & 0xffff;
+        if drawn % 10 < 3 { asked.answer(ResponseCode::ServFail) } else { asked.records([a(APP, 60, OLD)]) }
+    });
+    let mut stage = stage(&[&good], &[&failing], 100, 2_000);
+    let mut states = std::collections::BTreeSet::new();
+    for _ in 0..50 {
+        let value = stage.value("app", |_| true).await;
+        states.insert(of(&value, "resolvers", 0, "state").text().unwrap().to_owned());
+    }
+    assert!(!states.contains("bogus"), "{states:?}");
+}
+
+#[tokio::test]
 async fn a_lost_datagram_changes_nothing() {
     // Two of three questions are lost.
     let lossy = Fake::start(|asked| {

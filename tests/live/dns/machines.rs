@@ -15,7 +15,7 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::SOA;
 use hickory_proto::rr::{Name, RData, Record, RecordType as Type};
 
-use super::fake::{Fake, a};
+use super::fake::{Asked, Fake, a};
 use super::{Daemon, KEY, app, key, of, probe, succeeded, text, update, zone};
 use crate::support::Setting;
 
@@ -130,4 +130,78 @@ async fn a_silent_server_takes_few_ports() {
         ports.insert(silent.recv_from(&mut bytes).await.unwrap().1.port());
     }
     assert!(ports.len() <= 4, "{ports:?}");
+}
+
+#[tokio::test]
+async fn another_instance_at_an_address_is_told() {
+    let replaced = Arc::new(AtomicUsize::new(0));
+    let server = |replaced: &Arc<AtomicUsize>| {
+        let replaced = Arc::clone(replaced);
+        Fake::answering(move |asked| {
+            let answer = asked.records([a("app.example.test.", 60, [192, 0, 2, 1])]);
+            Asked::of_instance(answer, if replaced.load(Ordering::Relaxed) == 0 { "one" } else { "two" })
+        })
+    };
+    let (steady, authority) = (server(&Arc::default()), server(&replaced));
+    let mut stage = Setting::default()
+        .target("zone", zone(&[authority.address.to_string()], &[("cache", steady.address.to_string())], None))
+        .probe("app", app())
+        .stage();
+    stage.world.watch();
+    let value = stage.value("app", |value| of(value, "authoritative", 0, "instance") == &text("one")).await;
+    assert_eq!(value.at("server_changes"), Some(&Value::Int(0)));
+    replaced.store(1, Ordering::Relaxed);
+    let value = stage.value("app", |value| of(value, "authoritative", 0, "instance") == &text("two")).await;
+    assert_eq!(value.at("server_changes"), Some(&Value::Int(1)), "{value:?}");
+    let moved = format!("{}: instance two instead of one", authority.address);
+    assert_eq!(value.at("moved"), Some(&text(&moved)));
+}
+
+/// Watches [`app`] at a server behind whose address the machine that answers each eighth question says something else.
+async fn one_of_eight(rare: impl Fn(&Asked) -> Vec<Vec<u8>> + Send + Sync + 'static, often: [u8; 4]) -> Vec<Value> {
+    let asked_for = AtomicUsize::new(0);
+    let server = Fake::start(move |asked| {
+        let is_ours = asked.message.queries.first().is_some_and(|query| query.query_type() == Type::A);
+        if is_ours && asked_for.fetch_add(1, Ordering::Relaxed) % 8 == 3 {
+            return rare(asked);
+        }
+        let records = is_ours.then(|| a("app.example.test.", 5, often));
+        vec![asked.records(records).to_vec().unwrap()]
+    });
+    let mut stage = Setting::default()
+        .target("zone", zone(&[server.address.to_string()], &[], None))
+        .probe("app", probe("app.example.test", RecordType::A, &["192.0.2.1"], &["203.0.113.1"]))
+        .stage();
+    stage.world.watch();
+    // By then, the rare machine has been met.
+    stage.value("app", |_| server.asked.load(Ordering::Relaxed) > 24).await;
+    let mut seen = Vec::new();
+    while seen.len() < 25 {
+        seen.push(stage.value("app", |_| true).await);
+    }
+    seen
+}
+
+#[tokio::test]
+async fn one_machine_of_eight_keeps_every_gate_from_opening() {
+    const OLD: [u8; 4] = [192, 0, 2, 1];
+    const NEW: [u8; 4] = [203, 0, 113, 1];
+    let never = |seen: &[Value], field: &str| {
+        let go = seen.iter().filter(|value| value.at(field) == Some(&Value::Bool(true)));
+        assert_eq!(go.count(), 0, "{field}: {:?}", seen.last());
+    };
+    let records = |address: [u8; 4], ttl| {
+        move |asked: &Asked| vec![asked.records([a("app.example.test.", ttl, address)]).to_vec().unwrap()]
+    };
+    never(&one_of_eight(records(NEW, 5), OLD).await, "authoritative_old");
+    never(&one_of_eight(records(OLD, 5), NEW).await, "authoritative_new");
+    let refuses = |asked: &Asked| vec![asked.answer(ResponseCode::Refused).to_vec().unwrap()];
+    let seen = one_of_eight(refuses, NEW).await;
+    never(&seen, "authoritative_new");
+    let note = of(seen.last().unwrap(), "authoritative", 0, "note").text().unwrap().to_owned();
+    assert!(note.is_empty() || note.contains("refused"), "{note}");
+    // A TTL is the largest that any of them gives.
+    for value in one_of_eight(records(OLD, 600), OLD).await {
+        assert!(value.at("ttl").and_then(Value::int).is_none_or(|ttl| ttl == 600), "{value:?}");
+    }
 }

@@ -47,6 +47,11 @@ async fn the_servers_of_this_machine_are_asked_as_resolvers_and_followed_when_th
     *listed.lock().unwrap() = Ok(addresses.to_vec());
     let value = stage.value("app", |value| value.at("old") == Some(&Value::Int(2))).await;
     assert_eq!(names(&value), addresses.map(|address| format!("here {address}")));
+    assert_eq!(value.at("server_changes"), Some(&Value::Int(1)));
+    let mut sorted = addresses;
+    sorted.sort_unstable();
+    let moved = format!("here stands for {} {} instead of {}", sorted[0], sorted[1], addresses[0]);
+    assert_eq!(value.at("moved"), Some(&text(&moved)));
 
     // While nothing is listed, nothing that was heard before counts.
     *listed.lock().unwrap() = Err("no such file".to_owned());

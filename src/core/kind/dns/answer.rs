@@ -118,6 +118,8 @@ pub struct Answer {
     pub state: AnswerState,
     /// Whether a value in it is an old one and no new one.
     pub holds_old: bool,
+    /// Whether it says that there is no such name (NXDOMAIN): then caches take it for the answer to every type.
+    pub denies_name: bool,
     /// The values, for display.
     pub values: String,
     /// Seconds for which it may be kept: the largest TTL on the way from the name to the values.
@@ -143,6 +145,7 @@ impl Answer {
         Self {
             state,
             holds_old: false,
+            denies_name: false,
             values: String::new(),
             ttl: None,
             note: note.into(),
@@ -156,11 +159,22 @@ impl Answer {
 }
 
 impl Answer {
+    /// This answer about AAAA where the server has these A records: that there is no such name is then wrong, and no way to
+    /// say that there are no AAAA records.
+    #[must_use]
+    pub fn where_a_has(mut self, values: &str) -> Self {
+        if self.denies_name && !values.is_empty() && self.state.tells() {
+            self.state = AnswerState::Negative;
+        }
+        self
+    }
+
     /// What this answer about A and one about AAAA say as one: new when both are. `stays` is whether the AAAA records are to
     /// be the same after the change.
     #[must_use]
     pub fn beside(self, aaaa: &Answer, stays: bool) -> Self {
         use AnswerState::{Mixed, Negative, New, Old, Other, Stale};
+        let aaaa = &aaaa.clone().where_a_has(&self.values);
         let as_it_stays = stays && aaaa.state == New;
         let state = match (self.state, aaaa.state) {
             (state, _) if !state.tells() => state,
@@ -182,6 +196,7 @@ impl Answer {
         Self {
             state,
             holds_old: self.holds_old || aaaa.holds_old && !stays,
+            denies_name: self.denies_name || aaaa.denies_name,
             values: words(&self.values, &aaaa.values, " "),
             ttl,
             note: words(&self.note, &note, "; "),

@@ -7,11 +7,13 @@
 use crate::core::time::{At, Span};
 use crate::core::value::Value;
 
+use super::SOMETIMES;
 use super::answer::{Answer, AnswerState};
 use super::delegation::Delegation;
+use super::instances::Instances;
+use super::memory::Memory;
 use super::resolver::{Cache, seconds};
 use super::share::SharedAnswers;
-use super::steadiness::Steadiness;
 
 /// Added to the worst case: clocks and rounded TTLs.
 const MARGIN: Span = Span::secs(5);
@@ -35,8 +37,10 @@ struct Authority {
     /// Its newest answer about AAAA.
     aaaa: Option<Newest>,
     serial: Option<i64>,
-    /// Whether the machines behind its address agree.
-    steadiness: Steadiness,
+    instances: Instances,
+    /// What the machines behind its address have said lately, and the same of AAAA.
+    memory: Memory,
+    aaaa_memory: Memory,
     /// What it last served that is not new.
     other: Kept,
 }
@@ -81,6 +85,7 @@ struct Resolver {
     flips: u64,
     flipped: Option<At>,
     newest: Option<Newest>,
+    instances: Instances,
     cache: Cache,
 }
 
@@ -99,6 +104,9 @@ pub struct Propagation {
     old_until: Option<At>,
     /// What was last found out about the delegation, and when that began.
     delegation: Option<(At, Delegation)>,
+    /// How often somebody else has answered than before, and who last.
+    moves: u64,
+    moved: String,
 }
 
 impl Propagation {
@@ -117,7 +125,9 @@ impl Propagation {
             shared: None,
             aaaa: None,
             serial: None,
-            steadiness: Steadiness::default(),
+            instances: Instances::default(),
+            memory: Memory::default(),
+            aaaa_memory: Memory::default(),
             other: Kept::default(),
         };
         let mut propagation = Self {
@@ -128,6 +138,8 @@ impl Propagation {
             new_since: None,
             old_until: old_ttl.map(|ttl| now.plus(ttl)),
             delegation: None,
+            moves: 0,
+            moved: String::new(),
         };
         for name in resolvers {
             propagation.add_resolver(now, name.clone());
@@ -151,22 +163,29 @@ impl Propagation {
         if let Some(kept) = seconds_of("old_kept") {
             self.old_until = Some(at.plus(seconds(kept)));
         }
-        let state = |list: &str, name: &str, of: &str| {
+        self.moves = seconds_of("server_changes").and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
+        reading.at("moved").and_then(Value::text).unwrap_or_default().clone_into(&mut self.moved);
+        let word = |list: &str, name: &str, of: &str, word: &str| {
             let servers = reading.at(list).and_then(Value::list).unwrap_or_default();
             let server = servers.iter().find(|server| server.at(name).and_then(Value::text) == Some(of));
-            server.and_then(|server| server.at("state")?.text())
+            server.and_then(|server| server.at(word)?.text())
         };
+        let state = |list: &str, name: &str, of: &str| word(list, name, of, "state");
+        let instances =
+            |list: &str, name: &str, of: &str| Instances::after(word(list, name, of, "instance").unwrap_or_default());
         // New answers that did not count then do not count because nobody looked.
         let is_unsteady = |state: Option<&str>| matches!(state, Some("mixed" | "stale"));
         for authority in &mut self.authorities {
             let state = state("authoritative", "server", &authority.address);
+            authority.instances = instances("authoritative", "server", &authority.address);
             // One that was not new may have stayed so until it answers again.
             authority.other = Kept { ttl: seconds_of("old_ttl"), asked: None, is_served: state != Some("new") };
             if is_unsteady(state) {
-                authority.steadiness.bar();
+                authority.memory.bar();
             }
         }
         for resolver in &mut self.resolvers {
+            resolver.instances = instances("resolvers", "name", &resolver.name);
             if is_unsteady(state("resolvers", "name", &resolver.name)) {
                 resolver.cache.bar();
             }
@@ -184,6 +203,7 @@ impl Propagation {
             flips: 0,
             flipped: None,
             newest: None,
+            instances: Instances::default(),
             cache: Cache::default(),
         });
         self.resolvers.len() - 1
@@ -208,14 +228,21 @@ impl Propagation {
     /// Takes in an authoritative server's answer to a question of `asked`. True when it says something else than before.
     pub fn authority_said(&mut self, at: usize, asked: At, mut answer: Answer) -> bool {
         let Some(authority) = self.authorities.get_mut(at) else { return false };
+        let mut moved = None;
+        authority.memory.take(&answer);
+        if answer.state == AnswerState::Lame {
+            // Caches may take it in all the same.
+            self.old_until = self.old_until.max(answer.ttl.map(|ttl| asked.plus(seconds(ttl))));
+        }
         if answer.state.tells() {
+            let told = authority.instances.take(&answer.instance);
+            moved = told.map(|told| format!("{}: {told}", authority.address));
             let is_new = answer.state == AnswerState::New;
             self.old_until = self.old_until.max(authority.other.take(asked, answer.ttl, is_new));
             answer.state = if let Some(shared) = &mut authority.shared {
                 shared.judge(answer.state)
             } else {
-                authority.steadiness.take(is_new, false, false);
-                authority.steadiness.judged(answer.state)
+                authority.memory.judged(answer.state)
             };
         }
         let changed = differs(authority.newest.as_ref(), &answer);
@@ -226,14 +253,30 @@ impl Propagation {
             Some(false) => self.new_since = None,
             None => {}
         }
-        changed
+        self.move_to(moved) || changed
+    }
+
+    /// Takes note that somebody else answers than before, in words. True when that is so.
+    pub fn move_to(&mut self, moved: Option<String>) -> bool {
+        let Some(moved) = moved else { return false };
+        self.moves = self.moves.saturating_add(1);
+        self.moved = moved;
+        true
     }
 
     /// Takes in an authoritative server's answer about the AAAA records beside its A records. True when it says something
     /// else than before.
     pub fn aaaa_said(&mut self, at: usize, asked: At, answer: Answer) -> bool {
         let Some(authority) = self.authorities.get_mut(at) else { return false };
+        let a = authority.newest.as_ref().map_or("", |newest| &newest.answer.values);
+        let mut answer = answer.where_a_has(a);
+        authority.aaaa_memory.take(&answer);
+        if answer.state == AnswerState::Negative && answer.denies_name {
+            // Caches keep it for every type.
+            self.old_until = self.old_until.max(answer.ttl.map(|ttl| asked.plus(seconds(ttl))));
+        }
         if answer.state.tells() {
+            answer.state = authority.aaaa_memory.judged(answer.state);
             // While they stay, it is said that they are left behind. When they go, caches keep them for their time.
             let values = |answer: &Answer| answer.state != AnswerState::New && !answer.values.is_empty();
             let gone = authority.aaaa.as_ref().filter(|known| known.answer.values != answer.values);
@@ -265,7 +308,10 @@ impl Propagation {
         let switched = self.new_since;
         let Some(resolver) = self.resolvers.get_mut(at) else { return false };
         let before = resolver.cache.state();
+        let mut moved = None;
         if answer.state.tells() {
+            let told = resolver.instances.take(&answer.instance);
+            moved = told.map(|told| format!("{}: {told}", resolver.name));
             resolver.cache.sample(asked, &answer, switched);
             if resolver.said.replace(answer.state).is_some_and(|said| said != answer.state) {
                 resolver.flips += 1;
@@ -274,7 +320,8 @@ impl Propagation {
         }
         let changed = differs(resolver.newest.as_ref(), &answer);
         resolver.newest = Some(Newest { asked, answer });
-        changed || before != resolver.cache.state()
+        let changed = changed || before != resolver.cache.state();
+        self.move_to(moved) || changed
     }
 
     /// Whether an answer counts at `now`: for its time, or for twice the time that the server took, after it has come.
@@ -320,7 +367,9 @@ impl Propagation {
         if states().any(|state| state.tells() && state != wanted) {
             return Some(false);
         }
-        (!self.authorities.is_empty() && states().all(|state| state == wanted)).then_some(true)
+        // Of a machine that fails now and then, nobody knows what it serves.
+        let is_whole = self.authorities.iter().all(|authority| authority.memory.failing().is_none());
+        (is_whole && !self.authorities.is_empty() && states().all(|state| state == wanted)).then_some(true)
     }
 
     /// Whether an authoritative server serves the new A records with AAAA records other than the new ones: unknown while one
@@ -352,7 +401,13 @@ impl Propagation {
             let newest = authority.newest.as_ref();
             let state = self.state(now, self.since, newest);
             let said = newest.filter(|_| state.tells()).map(|newest| &newest.answer);
-            let ttl = said.and_then(|answer| answer.ttl);
+            let ttl = authority.memory.ttl(said.and_then(|answer| answer.ttl));
+            let failing = authority.memory.failing().filter(|_| state.tells());
+            let note = newest.map_or("", |newest| &newest.answer.note);
+            let note = failing.map_or_else(
+                || note.to_owned(),
+                |failing| format!("{SOMETIMES}{}{}{note}", failing.word(), if note.is_empty() { "" } else { "; " }),
+            );
             let aaaa = authority.aaaa.as_ref().filter(|newest| self.state(now, self.since, Some(newest)).tells());
             let aaaa = aaaa.map_or("", |newest| &newest.answer.values);
             served = served.zip(ttl).map(|(most, ttl)| ttl.max(most));
@@ -365,7 +420,7 @@ impl Propagation {
                 ("aaaa", aaaa.into()),
                 ("serial", authority.serial.filter(|_| state != AnswerState::Timeout).into()),
                 ("age", age(newest).into()),
-                ("note", newest.map_or("", |newest| &newest.answer.note).into()),
+                ("note", note.into()),
                 ("instance", newest.map_or("", |newest| &newest.answer.instance).into()),
             ]));
         }
@@ -427,6 +482,8 @@ impl Propagation {
             ("max_ttl", most(|seen| seen.ttl).into()),
             ("max_remaining_ttl", most(|seen| seen.remaining).filter(|_| !stays).into()),
             ("eta", most(|seen| seen.eta).filter(|_| !stays).into()),
+            ("server_changes", self.moves.into()),
+            ("moved", self.moved.as_str().into()),
             ("switched", self.new_since.map(ago).into()),
             ("old_ttl", old_ttl.into()),
             ("old_kept", self.old_until.map(until).into()),

@@ -27,6 +27,10 @@ const SLACK: Span = Span::secs(2);
 /// none of them.
 const FIRST_LOOKS: usize = 20;
 
+/// So many times as many answers in a row as there were for each that was not new show that there is none any more: all of
+/// them would miss it with a probability of e to the power of minus this number.
+const ENOUGH: u64 = 5;
+
 /// One answer.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
@@ -68,6 +72,10 @@ struct Pace {
 pub(super) struct Cache {
     /// The newest answers, the last one last.
     newest: VecDeque<Sample>,
+    /// Those of the answers before them that are not new and that a cache still keeps.
+    kept: Vec<Sample>,
+    /// Since the first new answer: how many answers came, and how many of them were not new.
+    changing: (u64, u64),
     still: Option<Still>,
     /// When an answer that is not new was last seen.
     met: Option<At>,
@@ -84,14 +92,24 @@ impl Cache {
         let promised = self.other_until();
         let until = answer.ttl.map(|ttl| asked.plus(seconds(ttl)));
         if self.newest.len() >= WINDOW {
-            self.newest.pop_front();
+            let oldest = self.newest.pop_front().filter(|oldest| !oldest.is_new);
+            self.kept.extend(oldest);
         }
+        self.kept.retain(|sample| sample.until.is_some_and(|until| until >= asked));
         let is_new = answer.state == AnswerState::New;
         self.newest.push_back(Sample { is_new, holds_old: answer.holds_old, until });
+        let (all, other) = self.changing;
+        if is_new || all > 0 {
+            self.changing = (all + 1, other + u64::from(!is_new));
+        }
         let is_expected = promised.is_some_and(|promised| asked <= promised.plus(SLACK));
         self.steadiness.take(is_new, answer.is_of_same_machine, is_expected);
         if !answer.is_of_same_machine {
             self.count(asked);
+        }
+        if self.is_outweighed() {
+            self.kept.clear();
+            self.changing = (0, 0);
         }
         if is_new {
             if !self.holds_other(asked) && !self.steadiness.is_barred() {
@@ -172,7 +190,16 @@ impl Cache {
     }
 
     fn others(&self) -> impl Iterator<Item = &Sample> {
-        self.newest.iter().filter(|sample| !sample.is_new)
+        self.kept.iter().chain(self.newest.iter().filter(|sample| !sample.is_new))
+    }
+
+    /// Whether so many answers in a row were new that what was not is gone before its time, as from a cache that was emptied:
+    /// had it still been as frequent as before, one would have been met again with a probability of more than 99 %.
+    fn is_outweighed(&self) -> bool {
+        let (all, other) = self.changing;
+        let in_a_row = self.steadiness.all_new_in_a_row() as u64;
+        let before = all.saturating_sub(in_a_row);
+        in_a_row >= WINDOW as u64 && in_a_row.saturating_mul(other) >= before.saturating_mul(ENOUGH)
     }
 
     /// Whether one of its caches holds something that is not new.

@@ -10,6 +10,9 @@ use super::answer::AnswerState;
 /// 95 % (the rule of three).
 pub(super) const WINDOW: usize = 60;
 
+/// When so many answers in a row were not new, the address is plainly not new, and a new one is a change again.
+const PLAIN: usize = 20;
+
 /// After a relapse, so many old answers in a row show that the address is old again.
 const RECENT: usize = 6;
 
@@ -36,7 +39,7 @@ impl Steadiness {
         self.is_new = Some(is_new);
         self.is_barred |= self.had_new && !is_new && !is_expected;
         self.had_new |= is_new;
-        if self.run >= WINDOW {
+        if self.run >= if is_new { WINDOW } else { PLAIN } {
             self.is_barred = false;
             self.had_new = is_new;
         }
@@ -64,7 +67,12 @@ impl Steadiness {
 
     /// How many answers in a row, the newest among them, were new: at most as many as are looked at.
     pub(super) fn new_in_a_row(&self) -> usize {
-        if self.is_new == Some(true) { self.run.min(WINDOW) } else { 0 }
+        self.all_new_in_a_row().min(WINDOW)
+    }
+
+    /// The same without a bound.
+    pub(super) fn all_new_in_a_row(&self) -> usize {
+        if self.is_new == Some(true) { self.run } else { 0 }
     }
 }
 

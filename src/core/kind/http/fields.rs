@@ -108,7 +108,7 @@ pub(super) fn side_field(name: &str) -> Field {
         Field::new(
             "address_changes",
             Shape::Int,
-            "how often a connection went to an address that the name did not stand for before",
+            "how often a connection went to an address that the name did not stand for before; a hold begins anew then",
         )
         .unit("changes"),
         Field::new("moved", Shape::Text, "the newest such change, `OLD → NEW`; empty when there was none"),

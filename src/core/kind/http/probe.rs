@@ -9,10 +9,10 @@ use super::expect::HttpExpect;
 use super::fields::{BESIDE_REQUESTS, profile_field, side_field, verdict_field};
 use super::request::{Method, ProfileRequest, default_path, get, is_get};
 use crate::core::ids::TargetId;
-use crate::core::kind::spec::{AskedRequests, CheckContext, Complaint, Curve, ProbeDoc, ProbeSpec, TargetUse};
+use crate::core::kind::spec::{AskedRequests, CheckContext, Complaint, Curve, Moves, ProbeDoc, ProbeSpec, TargetUse};
 use crate::core::syntax::is_word;
 use crate::core::time::Span;
-use crate::core::value::{Field, Shape};
+use crate::core::value::{Field, Shape, Value};
 
 /// Latency and errors of one or more web services, asked on one timetable so that they can be compared.
 ///
@@ -220,6 +220,17 @@ const WORST: &str = "how the worst side compares with the baseline: `PASS`, `FAI
 const BESIDE_SIDES: [&str; 1] = ["verdict"];
 
 impl ProbeSpec for HttpProbe {
+    fn moves(&self, reading: &Value) -> Option<Moves> {
+        let sides = self.sides.keys().filter_map(|name| Some((name, Moves::of(reading.at(name)?, "address_changes")?)));
+        let told = sides.filter(|(_, moves)| moves.count > 0);
+        told.map(|(name, moves)| Moves { newest: format!("{name} {}", moves.newest), ..moves })
+            .reduce(|all, one| Moves {
+                count: all.count + one.count,
+                newest: format!("{}, {}", all.newest, one.newest),
+            })
+            .or(Some(Moves::default()))
+    }
+
     fn rounds(&self) -> u64 {
         let weights = || self.requests.values().map(|request| u64::from(request.weight.max(1)));
         match weights().min() {

@@ -161,7 +161,13 @@ async fn watch(
         .map(|(name, _)| SystemEntry::new(name))
         .collect();
     // All in one task, so that a panic in one of them restarts the whole probe.
-    let ask = |server: Server, first: Instant| abortable(keep_asking(&asking, server, first, tell.clone()));
+    let ask = |server: Server, first: Instant| {
+        let (asking, tell) = (&asking, tell.clone());
+        abortable(async move {
+            let beside = keep_asking_beside(asking, &server, first, tell.clone());
+            tokio::join!(keep_asking(asking, server.clone(), first, tell), beside);
+        })
+    };
     let mut asked: FuturesUnordered<_> = servers.into_iter().map(|server| ask(server, first).0).collect();
     let mut reads = pin!(system::keep_reading(&shared.options.system_dns, !system.is_empty(), &asking, first, &tell));
     let mut looks = pin!(delegation::keep_looking(&shared.options.system_dns, dns, &asking, first, &tell));
@@ -185,8 +191,10 @@ async fn watch(
                         match (said, role) {
                             (Said::Answer(answer), AskedAs::Authority) => known.authority_said(at, asked, answer),
                             (Said::Answer(answer), AskedAs::Resolver) => known.resolver_said(at, asked, answer),
-                            (Said::Aaaa(answer), _) => known.aaaa_said(at, asked, answer),
-                            (Said::Serial(serial), _) => known.serial_is(at, serial),
+                            (Said::Aaaa(answer), AskedAs::Authority) => known.aaaa_said(at, asked, answer),
+                            (Said::Serial(serial), AskedAs::Authority) => known.serial_is(at, serial),
+                            // Of a resolver they are part of its answer, and its place is another list's.
+                            (Said::Aaaa(_) | Said::Serial(_), AskedAs::Resolver) => false,
                         }
                     }
                     Heard::Delegation { asked, found } => known.delegation_is(clock(asked), found),
@@ -233,7 +241,6 @@ async fn watch(
 /// Asks one server for ever.
 async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc::Sender<Heard>) {
     let mut timetable = Timetable::new(first, asking.every);
-    let mut count: u32 = 0;
     // One that is silent is asked one question at a time until it answers again.
     let mut samples = asking.samples;
     let say = async |asked, said| {
@@ -275,28 +282,41 @@ async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc
             }
             if answered { asking.samples } else { 1 }
         };
-        if server.role == AskedAs::Authority {
-            // What nobody asks for must not keep back what they do ask for.
-            let beside = async {
-                if let Some(aaaa) = asking.wanted.ask_unexpected(&server.upstream, asking.limit.min(asking.every)).await
-                {
-                    say(asked, Said::Aaaa(aaaa)).await;
-                }
-            };
-            let serial = async {
-                if !count.is_multiple_of(SERIAL_EVERY) {
-                    return;
-                }
-                let question = DnsQuestion::new(&asking.zone, Type::SOA, false);
-                let answer = ask_at(&server.upstream, &question, asking.limit.min(asking.every)).await;
-                if let Some(serial) = answer.ok().as_ref().and_then(serial_of) {
-                    say(asked, Said::Serial(serial)).await;
-                }
-            };
-            (samples, ..) = tokio::join!(record, beside, serial);
-        } else {
-            samples = record.await;
-        }
+        samples = record.await;
+    }
+}
+
+/// Asks an authoritative server for ever for what nobody asks for, so that it keeps nothing back that somebody does ask for:
+/// the serial, and AAAA records that are not expected.
+async fn keep_asking_beside(asking: &Asking, server: &Server, first: Instant, tell: mpsc::Sender<Heard>) {
+    if server.role != AskedAs::Authority {
+        return std::future::pending().await;
+    }
+    let say = async |asked, said| {
+        // The receiver is gone only when the probe is over.
+        let _ = tell.send(Heard::Server { at: server.at, role: server.role, asked, said }).await;
+    };
+    let mut timetable = Timetable::new(first, asking.every);
+    let mut count: u32 = 0;
+    loop {
+        tokio::time::sleep_until(timetable.next()).await;
+        let asked = Instant::now();
+        let beside = async {
+            if let Some(aaaa) = asking.wanted.ask_unexpected(&server.upstream, asking.limit).await {
+                say(asked, Said::Aaaa(aaaa)).await;
+            }
+        };
+        let serial = async {
+            if !count.is_multiple_of(SERIAL_EVERY) {
+                return;
+            }
+            let question = DnsQuestion::new(&asking.zone, Type::SOA, false);
+            let answer = ask_at(&server.upstream, &question, asking.limit).await;
+            if let Some(serial) = answer.ok().as_ref().and_then(serial_of) {
+                say(asked, Said::Serial(serial)).await;
+            }
+        };
+        tokio::join!(beside, serial);
         count = count.wrapping_add(1);
     }
 }

@@ -232,6 +232,19 @@ async fn judge(
         }
         ResponseCode::Refused => refused(format!("refuses updates of {} with the key {key} (REFUSED)", target.zone)),
         ResponseCode::NotZone => refused(format!("says a name is not in the zone {} (NOTZONE)", target.zone)),
+        // It failed at some point of it, which may have been the last.
+        ResponseCode::ServFail => {
+            let mut now = Vec::new();
+            for change in &update.changes {
+                now.push(look(server, change).await.map(|now| now.is_as_wanted(change)));
+            }
+            match now.iter().all(|is_done| *is_done == Some(true)) {
+                true => Outcome::Succeeded { summary: format!("{place} answers SERVFAIL, and it is so now") },
+                false => Outcome::Unknown {
+                    why: format!("{place} answers SERVFAIL, and it is not so now: it may still be carried out"),
+                },
+            }
+        }
         other => refused(format!("answers {}", code_word(other.into()).to_ascii_uppercase())),
     }
 }

@@ -4,6 +4,7 @@
 //! an answer came from.
 
 pub(in crate::world::live) mod answer;
+pub(in crate::world::live) mod burst;
 pub(in crate::world::live) mod lookup;
 mod sockets;
 pub(in crate::world::live) mod system;

@@ -376,3 +376,37 @@ fn a_slow_server_counts_for_twice_the_time_that_it_takes() {
     assert_eq!(field(&of.reading(at(19)), "authoritative_new"), &Value::Bool(true));
     assert_eq!(field(&of.reading(at(20)), "authoritative_new"), &Value::Null);
 }
+
+#[test]
+fn an_answer_of_a_rare_cache_counts_for_as_long_as_it_is_kept() {
+    // One question in thirty reaches a cache that keeps the old value for an hour.
+    let mut of = known(1, 1);
+    for now in 0..300 {
+        of.authority_said(0, at(now), answer(New, 60));
+        let is_rare = now % 30 == 7 && now < 100;
+        of.resolver_said(0, at(now), answer(if is_rare { Old } else { New }, if is_rare { 3_600 - now } else { 60 }));
+        if now > 7 && now < 220 {
+            let reading = of.reading(at(now));
+            assert_eq!(field(&reading, "old"), &Value::Int(1), "{now}");
+            assert_ne!(field(&reading, "new"), &Value::Int(1), "{now}");
+            assert_ne!(field(&reading, "eta"), &Value::Int(0), "{now}");
+        }
+    }
+    // Now it would have been met again.
+    assert_eq!(field(&of.reading(at(299)), "new"), &Value::Int(1));
+}
+
+#[test]
+fn an_answer_without_authority_may_be_kept_all_the_same() {
+    let mut of = known(1, 0);
+    of.authority_said(0, at(0), answer(AnswerState::Lame, 600));
+    of.authority_said(0, at(1), answer(New, 60));
+    let reading = of.reading(at(1));
+    assert_eq!(field(&reading, "authoritative_new"), &Value::Null, "one of its machines was lame just now");
+    for now in 2..60 {
+        of.authority_said(0, at(now), answer(New, 60));
+    }
+    let reading = of.reading(at(59));
+    assert_eq!(field(&reading, "authoritative_new"), &Value::Bool(true));
+    assert_eq!(field(&reading, "worst_case"), &Value::Int(600 + 5 - 59));
+}

@@ -39,6 +39,8 @@ pub(super) async fn keep_reading(
 pub(super) struct SystemEntry {
     name: String,
     servers: Vec<Listed>,
+    /// Whom it last stood for; empty when it has stood for nobody yet.
+    stood_for: Vec<SocketAddr>,
     /// The place of what stands for it while no server is listed.
     absent: Option<usize>,
 }
@@ -52,7 +54,7 @@ struct Listed {
 
 impl SystemEntry {
     pub(super) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), servers: Vec::new(), absent: None }
+        Self { name: name.to_owned(), servers: Vec::new(), stood_for: Vec::new(), absent: None }
     }
 
     /// Takes in what the configuration lists: `ask` begins to ask a server at a place of `known`. Servers that are listed no
@@ -109,6 +111,7 @@ impl SystemEntry {
             }
             stays
         });
+        news |= known.move_to(self.moved(addresses));
         for address in addresses {
             let name =
                 if addresses.len() > 1 { format!("{} {}", self.name, shown(*address)) } else { self.name.clone() };
@@ -121,6 +124,23 @@ impl SystemEntry {
             }
         }
         news
+    }
+}
+
+impl SystemEntry {
+    /// In words, whether it stands for others than before: in whatever order they are listed.
+    fn moved(&mut self, addresses: &[SocketAddr]) -> Option<String> {
+        if addresses.is_empty() {
+            return None;
+        }
+        let mut now = addresses.to_vec();
+        now.sort_unstable();
+        let before = std::mem::replace(&mut self.stood_for, now);
+        if before.is_empty() || before == self.stood_for {
+            return None;
+        }
+        let words = |of: &[SocketAddr]| of.iter().map(|one| shown(*one)).collect::<Vec<_>>().join(" ");
+        Some(format!("{} stands for {} instead of {}", self.name, words(&self.stood_for), words(&before)))
     }
 }
 

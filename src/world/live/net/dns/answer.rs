@@ -36,7 +36,12 @@ pub(in crate::world::live) fn content(answer: &Message, name: &Name, of: Type) -
     let at = |owner: &Name, of: Type| -> Vec<&Record> {
         records().filter(|record| record.record_type() == of && record.name == *owner).collect()
     };
-    let longest = |records: &[&Record]| records.iter().map(|record| record.ttl).max().unwrap_or(0);
+    let longest = |records: &[&Record]| records.iter().map(|record| kept(record.ttl)).max().unwrap_or(0);
+    // An alias may be made from one of a whole domain (RFC 6672), which caches keep for itself.
+    let of_domain = |owner: &Name| {
+        let dnames = records().filter(|record| record.record_type() == Type::DNAME);
+        dnames.filter(|record| record.name.zone_of(owner)).map(|record| kept(record.ttl)).max().unwrap_or(0)
+    };
     let mut owner = name.clone();
     let mut met = Vec::new();
     let mut ttl = 0;
@@ -67,7 +72,7 @@ pub(in crate::world::live) fn content(answer: &Message, name: &Name, of: Type) -
             [one] => (*one).clone(),
             _ => return Content::Nonsense("it has several aliases for one name"),
         };
-        ttl = ttl.max(longest(&aliases));
+        ttl = ttl.max(longest(&aliases)).max(of_domain(&owner));
         met.push(std::mem::replace(&mut owner, target));
         if met.contains(&owner) {
             return Content::Nonsense("its aliases go round in a circle");
@@ -82,8 +87,8 @@ pub(in crate::world::live) fn content(answer: &Message, name: &Name, of: Type) -
     }
     let soa = answer.authorities.iter().filter(|record| record.record_type() == Type::SOA);
     let soa = soa.filter(|record| record.name.zone_of(&owner)).map(|record| match &record.data {
-        RData::SOA(soa) if answer.metadata.authoritative => record.ttl.min(soa.minimum),
-        _ => record.ttl,
+        RData::SOA(soa) if answer.metadata.authoritative => kept(record.ttl).min(soa.minimum),
+        _ => kept(record.ttl),
     });
     let soa = soa.max();
     let refers = || referral(answer, name).filter(|_| met.is_empty() && !missing && soa.is_none());
@@ -97,6 +102,11 @@ pub(in crate::world::live) fn content(answer: &Message, name: &Name, of: Type) -
     }
 }
 
+/// For how long a record with that TTL is kept: not at all when its first bit is set (RFC 2181 §8).
+fn kept(ttl: u32) -> u32 {
+    if i32::try_from(ttl).is_ok() { ttl } else { 0 }
+}
+
 /// To whom an answer refers: of several zones the one nearest to the name.
 fn referral(answer: &Message, name: &Name) -> Option<Content> {
     let servers = || answer.authorities.iter().filter(|record| record.record_type() == Type::NS);
@@ -105,7 +115,7 @@ fn referral(answer: &Message, name: &Name) -> Option<Content> {
     Some(Content::Referral {
         at: nearest.clone(),
         servers: of_it.iter().map(|record| record.data.clone()).collect(),
-        ttl: of_it.iter().map(|record| record.ttl).max().unwrap_or(0),
+        ttl: of_it.iter().map(|record| kept(record.ttl)).max().unwrap_or(0),
     })
 }
 
