@@ -46,10 +46,11 @@ pub(super) async fn identity(client: &Client, known: &ServerIdentity) -> Result<
 }
 
 /// One address of one host of a connection string.
-struct Endpoint {
-    host: Option<Host>,
-    address: Option<IpAddr>,
-    port: u16,
+#[derive(Clone)]
+pub(super) struct Endpoint {
+    pub(super) host: Option<Host>,
+    pub(super) address: Option<IpAddr>,
+    pub(super) port: u16,
 }
 
 impl Endpoint {
@@ -67,8 +68,8 @@ impl Endpoint {
         }
     }
 
-    /// The name and the address it led to, to check later that it still does.
-    fn reached(&self) -> Option<(String, SocketAddr)> {
+    /// The name and the address it led to, to check later that it still does; `None` for a socket in the file system.
+    pub(super) fn reached(&self) -> Option<(String, SocketAddr)> {
         let address = self.address?;
         let name = match &self.host {
             Some(Host::Tcp(name)) => name.clone(),
@@ -109,13 +110,12 @@ pub(super) async fn connect(
         match attempt.open().await {
             Ok(Opened { client, notices, task, pooled, identity }) => {
                 let now = Instant::now();
-                let reached = endpoint.reached();
                 debug!(place = %place, purpose = purpose.name, pooled, "connected");
                 return Ok(PgSession {
                     client,
                     place,
                     user,
-                    reached,
+                    endpoint,
                     pooled,
                     identity,
                     notices,
