@@ -11,7 +11,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
 
-use self::transaction::{Fate, Transaction, roll_back_open};
+use self::transaction::{Transaction, TransactionEnd, roll_back_open};
 use super::{JobContext, Measure, Perform};
 use crate::core::job::Outcome;
 use crate::core::kind::sql::{OnWarning, SqlAction, SqlExpect, SqlProbe};
@@ -406,11 +406,15 @@ impl Progress<'_> {
         }
         let fate = self.transaction.roll_back(session, &shared.secrets).await;
         // A COMMIT that fails is the end of the transaction itself.
-        let fate = if self.sent == 0 || self.committing { Fate::RolledBack } else { fate };
+        let fate = if self.sent == 0 || self.committing { TransactionEnd::RolledBack } else { fate };
         Some(match fate {
-            Fate::RolledBack => NOTHING,
-            Fate::Committed => "a statement ended the transaction, and what was changed before has taken effect",
-            Fate::Ended => "a statement ended the transaction, so that some of its changes may have taken effect",
+            TransactionEnd::RolledBack => NOTHING,
+            TransactionEnd::Committed => {
+                "a statement ended the transaction, and what was changed before has taken effect"
+            }
+            TransactionEnd::Ended => {
+                "a statement ended the transaction, so that some of its changes may have taken effect"
+            }
         })
     }
 

@@ -23,7 +23,7 @@ pub(super) struct Transaction {
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum TransactionEnd {
     /// All of it was rolled back.
     RolledBack,
     /// It was committed by a statement.
@@ -61,7 +61,7 @@ impl Transaction {
     }
 
     /// Ends it, and tells what became of it.
-    pub(super) async fn roll_back(&self, session: &PgSession, secrets: &Secrets) -> Fate {
+    pub(super) async fn roll_back(&self, session: &PgSession, secrets: &Secrets) -> TransactionEnd {
         drop(session.notices(secrets));
         let end = format!("rollback; show {COMMITTED}; reset {COMMITTED}");
         let shown = match timeout(GRACE, session.client().simple_query(&end)).await {
@@ -72,9 +72,9 @@ impl Transaction {
         let (notices, _) = session.notices(secrets);
         let was_over = notices.iter().any(|notice| notice.code == SqlState::NO_ACTIVE_SQL_TRANSACTION.code());
         match shown {
-            Some(shown) if shown == self.mark => Fate::Committed,
-            _ if was_over => Fate::Ended,
-            _ => Fate::RolledBack,
+            Some(shown) if shown == self.mark => TransactionEnd::Committed,
+            _ if was_over => TransactionEnd::Ended,
+            _ => TransactionEnd::RolledBack,
         }
     }
 }

@@ -21,7 +21,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::debug;
 
 use super::PgSession;
-use super::connect::{Endpoint, connector};
+use super::connect::{PgEndpoint, connector};
 use crate::core::target::{Postgres, Tls};
 use crate::world::live::net::chain;
 
@@ -39,7 +39,7 @@ pub(super) fn cancel(target: Postgres, session: &PgSession) -> impl Future<Outpu
     }
 }
 
-async fn request(target: &Postgres, token: &CancelToken, endpoint: &Endpoint) -> Result<(), String> {
+async fn request(target: &Postgres, token: &CancelToken, endpoint: &PgEndpoint) -> Result<(), String> {
     let tls = match target.tls {
         Tls::Disable => None,
         Tls::VerifyFull => Some(connector(target).await?),

@@ -47,13 +47,13 @@ pub(super) async fn identity(client: &Client, known: &ServerIdentity) -> Result<
 
 /// One address of one host of a connection string.
 #[derive(Clone)]
-pub(super) struct Endpoint {
+pub(super) struct PgEndpoint {
     pub(super) host: Option<Host>,
     pub(super) address: Option<IpAddr>,
     pub(super) port: u16,
 }
 
-impl Endpoint {
+impl PgEndpoint {
     /// `db.example.com:5432 at 192.0.2.7`, `192.0.2.7:5432`, `/run/postgresql:5432`.
     fn place(&self) -> String {
         let port = self.port;
@@ -134,7 +134,7 @@ pub(super) async fn connect(
 }
 
 /// Every address that the connection string resolves to now, in the order in which they are tried.
-async fn endpoints(config: &Config) -> Result<Vec<Endpoint>, String> {
+async fn endpoints(config: &Config) -> Result<Vec<PgEndpoint>, String> {
     let (hosts, addresses, ports) = (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
     let count = hosts.len().max(addresses.len());
     if !hosts.is_empty() && !addresses.is_empty() && hosts.len() != addresses.len() {
@@ -150,10 +150,12 @@ async fn endpoints(config: &Config) -> Result<Vec<Endpoint>, String> {
         let port = ports.get(at).or(ports.first()).copied().unwrap_or(5432);
         match (&host, addresses.get(at)) {
             (Some(Host::Tcp(name)), None) => match lookup_host((name.as_str(), port)).await {
-                Ok(all) => found.extend(all.map(|all| Endpoint { host: host.clone(), address: Some(all.ip()), port })),
+                Ok(all) => {
+                    found.extend(all.map(|all| PgEndpoint { host: host.clone(), address: Some(all.ip()), port }))
+                }
                 Err(err) => unknown = Some(format!("{name} cannot be found: {err}")),
             },
-            (_, address) => found.push(Endpoint { host, address: address.copied(), port }),
+            (_, address) => found.push(PgEndpoint { host, address: address.copied(), port }),
         }
     }
     if config.get_load_balance_hosts() == LoadBalanceHosts::Random {
@@ -177,7 +179,7 @@ struct Opened {
 /// One attempt at one address.
 struct Attempt<'a> {
     config: &'a Config,
-    endpoint: &'a Endpoint,
+    endpoint: &'a PgEndpoint,
     connector: Option<&'a MakeRustlsConnect>,
     purpose: Purpose,
 }

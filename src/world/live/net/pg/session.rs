@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
 use tokio_postgres::{AsyncMessage, Client, Connection};
 
-use super::connect::{Endpoint, identity};
+use super::connect::{PgEndpoint, identity};
 use super::explain::explain;
 use crate::catch_panic::catch_panic;
 use crate::core::server::ServerIdentity;
@@ -89,7 +89,7 @@ pub(in crate::world::live) struct PgSession {
     pub(super) place: String,
     pub(super) user: String,
     /// Where the server was reached.
-    pub(super) endpoint: Endpoint,
+    pub(super) endpoint: PgEndpoint,
     /// Whether it goes through a pooler: settings made here would stay on a connection that others use.
     pub(super) pooled: bool,
     /// The identity of the server; empty for a console.
