@@ -151,7 +151,7 @@ async fn endpoints(config: &Config) -> Result<Vec<PgEndpoint>, String> {
         match (&host, addresses.get(at)) {
             (Some(Host::Tcp(name)), None) => match lookup_host((name.as_str(), port)).await {
                 Ok(all) => {
-                    found.extend(all.map(|all| PgEndpoint { host: host.clone(), address: Some(all.ip()), port }))
+                    found.extend(all.map(|all| PgEndpoint { host: host.clone(), address: Some(all.ip()), port }));
                 }
                 Err(err) => unknown = Some(format!("{name} cannot be found: {err}")),
             },
