@@ -33,6 +33,8 @@ const CANCEL_AGAIN: Duration = Duration::from_secs(1);
 impl Measure for SqlProbe {
     type Memory = ();
 
+    const DESCRIPTORS: u32 = 4;
+
     async fn measure(&self, shared: &Shared, limit: Duration, (): &mut ()) -> Result<Value, Failure> {
         measure(shared, self, limit).await
     }
