@@ -200,7 +200,7 @@ impl PgSession {
             return true;
         }
         self.looked_up = Instant::now();
-        let found = tokio::time::timeout(LOOK_UP, host::addresses_of(name, address.port())).await;
+        let found = tokio::time::timeout(LOOK_UP, host::addresses_of(&name, address.port())).await;
         match found {
             Ok(Ok(found)) => found.iter().any(|found| found.ip() == address.ip()),
             // A failed lookup does not show that it moved; the connection is replaced within a minute anyway.
