@@ -7,6 +7,7 @@ mod as_of;
 mod command;
 mod diagnostics;
 mod dns;
+mod few_files;
 #[path = "../support/flip.rs"]
 mod flip;
 mod http;

@@ -94,7 +94,7 @@ fn server_fields() -> Vec<Field> {
             "`old`, `new`, `mixed` (old and new values together, or now the one and now the other: something else came after a \
                  new answer, and fewer than 60 in a row have been new since), `other`, `negative` (no such name or record), \
                  `servfail`, `refused`, `formerr`, `notimp`, `lame` (not authoritative for the zone), `invalid` (an answer \
-                 that makes no sense), `waiting` or `timeout`",
+                 that makes no sense), `unasked` (for want of something on this machine), `waiting` or `timeout`",
         ),
         Field::new("values", Shape::Text, "the values it serves"),
         Field::new("ttl", Shape::Int, "largest TTL on the way from the name to the values")

@@ -21,6 +21,7 @@ mod net;
 mod programs;
 mod schedule;
 mod secrets;
+mod shortage;
 mod suspensions;
 mod waiting;
 mod watching;
@@ -122,6 +123,8 @@ struct Shared {
     databases: pg::Databases,
     outbox: Outbox,
     suspensions: Suspensions,
+    /// The files that measurements may open at once.
+    turns: schedule::Turns,
     /// The text of the baseline that a probe is judged against.
     baselines: BTreeMap<ProbeId, Arc<str>>,
     /// What writes heartbeats; `None` in a world that only measures.

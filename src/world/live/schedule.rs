@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng as _;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::{error, info};
 
 use super::Shared;
@@ -15,6 +16,7 @@ use crate::catch_panic::{Panicked, catch_panic};
 use crate::core::ids::ProbeId;
 use crate::core::probe::Probe;
 use crate::core::reading::Failure;
+use crate::system::descriptors;
 
 /// Longest time until every probe has been asked for the first time.
 const SPREAD: Duration = Duration::from_secs(1);
@@ -99,6 +101,27 @@ async fn restart_after_panics<F: Future<Output = ()>>(
     }
 }
 
+/// The files that all measurements on the common timetable may open at once.
+#[derive(Debug)]
+pub(super) struct Turns {
+    all: u32,
+    free: Semaphore,
+}
+
+impl Turns {
+    /// For so many probes.
+    pub(super) fn of(probes: usize) -> Self {
+        let all = u32::try_from(descriptors::for_measurements(probes)).unwrap_or(u32::MAX).max(1);
+        let permits = usize::try_from(all).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Self { all, free: Semaphore::new(permits) }
+    }
+
+    /// Waits until a measurement may open so many, its turn in order. One that needs more than there are has all of them.
+    async fn wait(&self, files: u32) -> Option<SemaphorePermit<'_>> {
+        self.free.acquire_many(files.min(self.all)).await.ok()
+    }
+}
+
 /// Measures for ever on the common timetable.
 pub(super) async fn on_timetable<T: Measure>(shared: Arc<Shared>, id: ProbeId, probe: Probe, kind: T, first: Instant) {
     let mut timetable = Timetable::new(first, probe.every.to_std());
@@ -108,6 +131,12 @@ pub(super) async fn on_timetable<T: Measure>(shared: Arc<Shared>, id: ProbeId, p
     loop {
         let tick = timetable.next();
         tokio::time::sleep_until(tick).await;
+        let Ok(_turn) = timeout(limit, shared.turns.wait(T::DESCRIPTORS)).await else {
+            let limit = descriptors::limit_in_words();
+            let why = format!("not measured: other probes are waiting for answers, and {limit}");
+            shared.reading(&id, &probe, tick, Instant::now(), Err(Failure::new(why)));
+            continue;
+        };
         let mut again = 0;
         let (begun, result) = loop {
             // A tick may be past already when the measurement before it took longer than the interval. Each has its whole

@@ -83,6 +83,7 @@ impl Watching {
             databases: pg::Databases::new(databases),
             outbox: Outbox::default(),
             suspensions: Suspensions::new(),
+            turns: schedule::Turns::of(plan.probes.len()),
             baselines: plan.baselines.clone(),
             beater,
             requests,

@@ -36,6 +36,8 @@ pub enum AnswerState {
     Invalid,
     /// The certificate of the server is not good, so it was not asked.
     Untrusted,
+    /// It was not asked, for want of something on this machine.
+    Unasked,
     /// This machine's configuration names no server to ask.
     Unconfigured,
     /// No answer.
@@ -62,6 +64,7 @@ impl AnswerState {
             Self::Lame => "lame",
             Self::Invalid => "invalid",
             Self::Untrusted => "untrusted",
+            Self::Unasked => "unasked",
             Self::Unconfigured => "unconfigured",
             Self::Timeout => "timeout",
             Self::Waiting => "waiting",

@@ -43,6 +43,8 @@ pub enum DelegatedState {
     Lame,
     /// It does not answer.
     Silent,
+    /// It was not asked, for want of something on this machine.
+    Unasked,
     /// Its name has no address.
     Nowhere,
     /// Its addresses could not be looked up.
@@ -56,6 +58,7 @@ impl DelegatedState {
             Self::Serves => "serves",
             Self::Lame => "lame",
             Self::Silent => "silent",
+            Self::Unasked => "not asked",
             Self::Nowhere => "no address",
             Self::Unknown => "unknown",
         }
@@ -179,7 +182,7 @@ impl Delegation {
             Field::new(
                 "state",
                 Shape::Text,
-                "`serves` the zone, `lame` (answers, but not with authority for the zone), `silent`, `no address`, or \
+                "`serves` the zone, `lame` (answers, but not with authority for the zone), `silent`, `not asked` (for want of something on this machine), `no address`, or \
                  `unknown` when its addresses could not be looked up",
             ),
             Field::new("listed", Shape::Bool, "whether the runbook lists this address"),

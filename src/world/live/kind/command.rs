@@ -23,7 +23,7 @@ use crate::world::live::jobs::tail::Tail;
 use crate::world::live::jobs::{Reporter, unwatched, wait_for_stop};
 use crate::world::live::programs::{self, Printed, Unusable};
 use crate::world::live::secrets::Secrets;
-use crate::world::live::{AsOf, Shared, declared, foreign, see_through};
+use crate::world::live::{AsOf, Shared, declared, foreign, see_through, shortage};
 
 /// How often new output is read.
 const LOOK: Duration = Duration::from_millis(40);
@@ -74,7 +74,8 @@ async fn run(shared: &Arc<Shared>, command: &CommandAction, job: JobContext<'_>)
         Ok(child) => child,
         Err(err) => {
             let exe = shared.options.exe.display();
-            return (Outcome::Failed { what: format!("{exe} does not start: {err}; nothing was run") }, None);
+            let why = shortage::of(&err).unwrap_or_else(|| err.to_string());
+            return (Outcome::Failed { what: format!("{exe} does not start: {why}; nothing was run") }, None);
         }
     };
     let stdin = child.stdin.take();
@@ -336,6 +337,8 @@ async fn environment(shared: &Shared, own: &BTreeMap<String, String>) -> Result<
 impl Measure for CommandProbe {
     type Memory = ();
 
+    const DESCRIPTORS: u32 = 8;
+
     async fn measure(&self, shared: &Shared, _: Duration, (): &mut ()) -> Result<Value, Failure> {
         measure(shared, self).await
     }
@@ -358,7 +361,10 @@ async fn measure(shared: &Shared, probe: &CommandProbe) -> Result<Value, Failure
     command.envs(env);
     let Printed { status, out, err } = programs::run(command, LARGEST_ANSWER).await.map_err(|why| {
         Failure::new(match why {
-            Unusable::Unstarted(err) => format!("{} does not start: {err}", shared.secrets.tell(program)),
+            Unusable::Unstarted(err) => {
+                let why = shortage::of(&err).unwrap_or_else(|| err.to_string());
+                format!("{} does not start: {why}", shared.secrets.tell(program))
+            }
             Unusable::TooMuch => "the command printed more than 1 MiB and was stopped".to_owned(),
             Unusable::Lost(err) => format!("the command is lost: {err}"),
         })

@@ -257,7 +257,9 @@ async fn keep_asking(asking: &Asking, server: Server, first: Instant, tell: mpsc
                 tokio::select! {
                     biased;
                     seen = questions.next() => match seen {
-                        Some(seen) if seen.answer.state == AnswerState::Timeout => silence = Some(seen),
+                        Some(seen) if matches!(seen.answer.state, AnswerState::Timeout | AnswerState::Unasked) => {
+                            silence = Some(seen);
+                        }
                         Some(seen) => {
                             answered = true;
                             say_seen(asked, seen).await;

@@ -23,7 +23,7 @@ use crate::core::time::Span;
 use crate::record_data::{self, wire_type};
 use crate::world::live::jobs::wait_for_stop;
 use crate::world::live::net::dns::{self, DnsQuestion, value};
-use crate::world::live::{Shared, foreign};
+use crate::world::live::{Shared, foreign, shortage};
 
 /// Seconds the clocks of both sides may differ (RFC 8945 §10).
 const FUDGE: u16 = 300;
@@ -154,7 +154,7 @@ async fn exchange(server: SocketAddr, bytes: &[u8], sent: &mut bool) -> Result<V
     let mut stream = connected.map_err(|err| {
         let what = match err.kind() {
             std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-            _ => foreign::clean(&err.to_string()),
+            _ => shortage::of(&err).unwrap_or_else(|| foreign::clean(&err.to_string())),
         };
         Lost { what, sent: false }
     })?;

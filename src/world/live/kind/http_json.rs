@@ -24,6 +24,8 @@ pub(in crate::world::live) struct KeptDocument {
 impl Measure for HttpJsonProbe {
     type Memory = KeptDocument;
 
+    const DESCRIPTORS: u32 = 4;
+
     async fn measure(&self, shared: &Shared, _: Duration, kept: &mut KeptDocument) -> Result<Value, Failure> {
         kept.age = None;
         let target = shared.http(&self.target).map_err(Failure::new)?;

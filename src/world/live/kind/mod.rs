@@ -27,6 +27,9 @@ pub(super) trait Measure: Clone + Send + Sync + 'static {
     /// What it keeps from one measurement to the next; `()` for nothing.
     type Memory: Default + Send;
 
+    /// How many files and connections one measurement may have open at once, look-ups of names apart.
+    const DESCRIPTORS: u32;
+
     /// Measures once. `limit` is the time until the measurement is given up; a kind that can say something about a
     /// missing answer must report before that.
     fn measure(

@@ -147,6 +147,8 @@ async fn lease(shared: &Shared, target: &TargetId, purpose: Purpose) -> Result<L
 impl Measure for PgbouncerProbe {
     type Memory = ();
 
+    const DESCRIPTORS: u32 = 4;
+
     async fn measure(&self, shared: &Shared, _: Duration, (): &mut ()) -> Result<Value, Failure> {
         let lease = lease(shared, &self.target, WATCH).await.map_err(Failure::new)?;
         let value = look(self, shared, &lease).await.map_err(Failure::new)?;

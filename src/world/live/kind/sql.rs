@@ -26,6 +26,8 @@ const GRACE: Duration = Duration::from_secs(2);
 impl Measure for SqlProbe {
     type Memory = ();
 
+    const DESCRIPTORS: u32 = 4;
+
     async fn measure(&self, shared: &Shared, limit: Duration, (): &mut ()) -> Result<Value, Failure> {
         measure(shared, self, limit).await
     }

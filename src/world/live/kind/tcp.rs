@@ -12,7 +12,8 @@ use crate::core::kind::TcpProbe;
 use crate::core::reading::Failure;
 use crate::core::time::Span;
 use crate::core::value::Value;
-use crate::world::live::Shared;
+use crate::world::live::net::host;
+use crate::world::live::{Shared, shortage};
 
 /// For how long an open connection is watched. A proxy, a load balancer or a forwarded port accepts it and then closes
 /// it as soon as no server answers behind.
@@ -21,18 +22,19 @@ const LOOK: Duration = Duration::from_millis(250);
 impl Measure for TcpProbe {
     type Memory = ();
 
+    const DESCRIPTORS: u32 = 2;
+
     /// Opens a connection, watches it for a moment and closes it. Sends nothing.
     async fn measure(&self, shared: &Shared, limit: Duration, (): &mut ()) -> Result<Value, Failure> {
         // Leaves time to answer before the scheduler's own limit, and for watching the connection.
         let look = LOOK.min(limit / 4);
         let deadline = Instant::now() + limit.mul_f64(0.9).saturating_sub(look);
-        let found = timeout_at(deadline, tokio::net::lookup_host(&self.address)).await;
-        let found: Vec<SocketAddr> = found
-            .map_err(|_| Failure::new(format!("{} was not resolved in time", self.address)))?
-            .map_err(|err| {
-                Failure::new(format!("{} cannot be resolved: {}", self.address, shared.secrets.tell(&err.to_string())))
-            })?
-            .collect();
+        let found = timeout_at(deadline, host::addresses(&self.address)).await;
+        let found: Vec<SocketAddr> =
+            found.map_err(|_| Failure::new(format!("{} was not resolved in time", self.address)))?.map_err(|err| {
+                let why = shortage::of(&err).unwrap_or_else(|| shared.secrets.tell(&err.to_string()));
+                Failure::new(format!("{} cannot be resolved: {why}", self.address))
+            })?;
         // As a client does, one address after the other until one opens. None may use up the time of the others.
         let mut shut = None;
         for (address, left) in found.iter().zip((1..=u32::try_from(found.len()).unwrap_or(u32::MAX)).rev()) {
@@ -116,7 +118,10 @@ fn refusal(address: SocketAddr, err: &io::Error) -> Result<Port, Failure> {
         ErrorKind::TimedOut => "filtered",
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "unreachable",
         // No file descriptor, no local port, a local firewall: the server was never asked.
-        _ => return Err(Failure::new(format!("{address} cannot be asked: {err}"))),
+        _ => {
+            let why = shortage::of(err).unwrap_or_else(|| err.to_string());
+            return Err(Failure::new(format!("{address} was not asked: {why}")));
+        }
     };
     Ok(Port::Shut(state, format!("{address}: {err}")))
 }

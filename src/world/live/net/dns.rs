@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use self::tls::TlsServer;
 use crate::record_data;
-use crate::world::live::foreign;
+use crate::world::live::{foreign, shortage};
 
 /// Larger than any answer size that we announce.
 const LARGEST_DATAGRAM: usize = 4_096;
@@ -88,6 +88,8 @@ pub(in crate::world::live) enum Upstream {
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::world::live) enum NoAnswer {
+    /// Nobody was asked, for want of something on this machine.
+    Unasked(String),
     /// Nothing came in time; what was heard instead, such as a closed port.
     Silence(String),
     /// A reply that is not a valid answer.
@@ -155,7 +157,7 @@ async fn over_udp(server: SocketAddr, question: &DnsQuestion, edns: bool, until:
         Ok(Err(err)) if err.kind() == ErrorKind::InvalidData => {
             return Err(NoAnswer::Nonsense(format!("over TCP: {err}")));
         }
-        Ok(Err(err)) => return Err(NoAnswer::Silence(format!("over TCP: {}", why(&err)))),
+        Ok(Err(err)) => return Err(lost("over TCP", &err)),
         Err(_) => return Err(NoAnswer::Silence("no answer over TCP".to_owned())),
     };
     whole(answer, "TCP")
@@ -203,7 +205,11 @@ async fn repeated(server: SocketAddr, question: &DnsQuestion, edns: bool, until:
                 match send(&mut socket, server, &question).await {
                     Ok(()) => asked.push(question),
                     Err(err) => {
-                        last = no_answer(&err);
+                        match no_answer(&err) {
+                            // It has been asked before.
+                            NoAnswer::Unasked(_) if !asked.is_empty() => {}
+                            other => last = other,
+                        }
                         socket = None;
                     }
                 }
@@ -242,7 +248,15 @@ async fn connected(server: SocketAddr) -> std::io::Result<UdpSocket> {
 fn no_answer(err: &Error) -> NoAnswer {
     match err.kind() {
         ErrorKind::InvalidData => NoAnswer::Nonsense(foreign::brief(&err.to_string(), 120)),
-        _ => NoAnswer::Silence(why(err)),
+        _ => shortage::of(err).map_or_else(|| NoAnswer::Silence(why(err)), NoAnswer::Unasked),
+    }
+}
+
+/// Why nothing came over a stream.
+fn lost(over: &str, err: &Error) -> NoAnswer {
+    match shortage::of(err) {
+        Some(missing) => NoAnswer::Unasked(format!("{over}: {missing}")),
+        None => NoAnswer::Silence(format!("{over}: {}", why(err))),
     }
 }
 

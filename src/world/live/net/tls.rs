@@ -16,6 +16,7 @@ use tokio::sync::OnceCell;
 
 use super::chain;
 use crate::world::live::files::{SYSTEM_AUTHORITIES, read_in_thread};
+use crate::world::live::shortage;
 
 /// Most bytes that are read of a file with authorities; all authorities of a system together need a tenth of it.
 const LARGEST: u64 = 4 * 1024 * 1024;
@@ -108,6 +109,10 @@ pub(in crate::world::live) async fn system_roots() -> Result<Arc<RootCertStore>,
     static ROOTS: OnceCell<Arc<RootCertStore>> = OnceCell::const_new();
     let read = || {
         let found = rustls_native_certs::load_native_certs();
+        // What could not be read now would be missing for good.
+        if let Some(missing) = found.errors.iter().find_map(|err| shortage::behind(err)) {
+            return Err(format!("the trusted certificate authorities cannot be read: {missing}"));
+        }
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {

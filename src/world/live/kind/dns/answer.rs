@@ -95,6 +95,7 @@ impl AskedRecord {
         let question = DnsQuestion::new(&self.name, wanted.of, role == AskedAs::Resolver);
         let (answer, is_of_same_machine) = match ask_noting(server, &question, limit).await {
             Ok(answer) => answer,
+            Err(NoAnswer::Unasked(why)) => return Answer::without_values(AnswerState::Unasked, why),
             Err(NoAnswer::Silence(why)) => return Answer::without_values(AnswerState::Timeout, why),
             Err(NoAnswer::Untrusted(why)) => return Answer::without_values(AnswerState::Untrusted, why),
             Err(NoAnswer::Nonsense(why)) => return Answer::without_values(AnswerState::Invalid, why),

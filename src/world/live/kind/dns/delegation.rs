@@ -141,6 +141,7 @@ impl Look<'_> {
                 None => Err(format!("{at} says nothing of {}", text(self.zone))),
             },
             Err(NoAnswer::Silence(_)) => Err(format!("no answer from {at}")),
+            Err(NoAnswer::Unasked(why)) => Err(format!("{at} was not asked: {why}")),
             Err(NoAnswer::Nonsense(why) | NoAnswer::Untrusted(why)) => Err(format!("{at}: {why}")),
         }
     }
@@ -216,6 +217,7 @@ impl Look<'_> {
             },
             Ok(_) | Err(NoAnswer::Nonsense(_) | NoAnswer::Untrusted(_)) => DelegatedState::Lame,
             Err(NoAnswer::Silence(_)) => DelegatedState::Silent,
+            Err(NoAnswer::Unasked(_)) => DelegatedState::Unasked,
         };
         DelegatedServer { name: text(name), address: address.to_string(), state, is_listed: listed.is_some() }
     }

@@ -277,10 +277,7 @@ impl Watcher {
             let outcome = if in_flight >= HttpProbe::MOST_IN_FLIGHT {
                 RequestOutcome::Failure(RequestFailure::NotSent, what.clone())
             } else {
-                let limit = descriptors::limit();
-                RequestOutcome::NotMeasured(format!(
-                    "{what}, and gonogo may open no more than {limit} files (`ulimit -n`)"
-                ))
+                RequestOutcome::NotMeasured(format!("{what}, and {}", descriptors::limit_in_words()))
             };
             if series.settle(number, sample(meant, Duration::ZERO, outcome, None, &Trace::default())) {
                 note(&self.shared, &self.id, &mut self.baseline, &side.name, &kind.name, Err(what));
@@ -371,7 +368,7 @@ fn most_in_flight(probes: &BTreeMap<ProbeId, Probe>) -> usize {
     let sides = probes.values().map(|probe| probe.kind.sides().len() as u64).sum::<u64>().max(1);
     let asks = probes.values().any(|probe| probe.kind.record().is_some());
     let of_others = if asks { descriptors::for_name_servers() } else { 0 };
-    let free = descriptors::for_measuring(probes.len()).saturating_sub(of_others);
+    let free = descriptors::for_requests(probes.len()).saturating_sub(of_others);
     let share = free / (sides * DESCRIPTORS_OF_A_REQUEST);
     usize::try_from(share).unwrap_or(usize::MAX).clamp(1, HttpProbe::MOST_IN_FLIGHT)
 }

@@ -56,6 +56,8 @@ pub(in crate::world::live) struct ReplicationMemory {
 impl Measure for ReplicationProbe {
     type Memory = ReplicationMemory;
 
+    const DESCRIPTORS: u32 = 8;
+
     async fn measure(
         &self,
         shared: &Shared,

@@ -23,8 +23,8 @@ use crate::core::kind::TlsProbe;
 use crate::core::kind::tls::StartTls;
 use crate::core::reading::Failure;
 use crate::core::value::Value;
-use crate::world::live::Shared;
-use crate::world::live::net::{chain, tls};
+use crate::world::live::net::{chain, host, tls};
+use crate::world::live::{Shared, shortage};
 
 /// PostgreSQL's `SSLRequest`: its length, then its code (PostgreSQL, "Message Formats").
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
@@ -33,6 +33,8 @@ const GOODBYE: Duration = Duration::from_millis(200);
 
 impl Measure for TlsProbe {
     type Memory = ();
+
+    const DESCRIPTORS: u32 = 2;
 
     /// Makes a connection of its own each time, so that a certificate that was exchanged is seen.
     async fn measure(&self, shared: &Shared, limit: Duration, (): &mut ()) -> Result<Value, Failure> {
@@ -73,15 +75,17 @@ impl TlsProbe {
         let recorder = Arc::new(CertificateRecorder::new(roots)?);
         let config = config(&recorder, &self.alpn)?;
 
-        let found = in_time(deadline, tokio::net::lookup_host(endpoint)).await;
+        let missing_or_said =
+            |err: &std::io::Error| shortage::of(err).unwrap_or_else(|| secrets.tell(&err.to_string()));
+        let found = in_time(deadline, host::addresses(endpoint)).await;
         let found: Vec<SocketAddr> = found
             .ok_or_else(|| format!("{place} was not resolved in time"))?
-            .map_err(|err| format!("{place} cannot be resolved: {}", secrets.tell(&err.to_string())))?
-            .collect();
+            .map_err(|err| format!("{place} cannot be resolved: {}", missing_or_said(&err)))?;
         let started = Instant::now();
         let tcp = in_time(deadline, TcpStream::connect(&*found)).await;
         let mut tcp = tcp.ok_or_else(|| format!("{place} does not answer"))?.map_err(|err| match err.kind() {
             ErrorKind::ConnectionRefused => format!("connection refused by {place}"),
+            _ if shortage::of(&err).is_some() => format!("{place} was not asked: {}", missing_or_said(&err)),
             _ => format!("{place} cannot be reached: {}", secrets.tell(&err.to_string())),
         })?;
         let opened_in = started.elapsed();

@@ -11,7 +11,7 @@ use hickory_proto::rr::{Name, RData, RecordType as Type};
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::{Resolver, TokioResolver};
 
-use crate::world::live::foreign;
+use crate::world::live::{foreign, shortage};
 
 /// Looks names up through some resolvers.
 pub(in crate::world::live) struct HostLookup {
@@ -80,7 +80,11 @@ impl HostLookup {
             {
                 Ok(Vec::new())
             }
-            Err(err) => Err(format!("{name} {of} was not found out: {}", foreign::brief(&err.to_string(), 120))),
+            Err(err) => {
+                let missing = if let NetError::Io(err) = &err { shortage::of(err) } else { None };
+                let why = missing.unwrap_or_else(|| foreign::brief(&err.to_string(), 120));
+                Err(format!("{name} {of} was not found out: {why}"))
+            }
         }
     }
 }

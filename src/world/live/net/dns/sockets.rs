@@ -22,10 +22,8 @@ pub(super) type SocketPermit = OwnedSemaphorePermit;
 /// Waits for the right to one socket, its turn in order.
 pub(super) async fn permit(until: Instant) -> Result<SocketPermit, NoAnswer> {
     let none = || {
-        let limit = descriptors::limit();
-        NoAnswer::Silence(format!(
-            "not asked: too many servers are silent, and gonogo may open no more than {limit} files (`ulimit -n`)"
-        ))
+        let limit = descriptors::limit_in_words();
+        NoAnswer::Unasked(format!("too many servers are silent, and {limit}"))
     };
     let waited = tokio::time::timeout_at(until, Arc::clone(&FREE).acquire_owned()).await;
     waited.ok().and_then(Result::ok).ok_or_else(none)

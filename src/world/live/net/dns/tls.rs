@@ -1,6 +1,6 @@
 //! Questions to a resolver over TLS (RFC 7858). The certificate is always verified.
 
-use std::io::{Error, ErrorKind};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::sockets::{self, SocketPermit};
-use super::{NoAnswer, framed, why};
+use super::{NoAnswer, framed, lost};
 use crate::world::live::foreign;
 use crate::world::live::net::tls::{HttpTls, certificate_fault, http};
 
@@ -69,22 +69,21 @@ impl TlsServer {
                 Ok((answer, false))
             }
             Err(err) if err.kind() == ErrorKind::InvalidData => Err(NoAnswer::Nonsense(format!("over TLS: {err}"))),
-            Err(err) => Err(NoAnswer::Silence(format!("over TLS: {}", why(&err)))),
+            Err(err) => Err(lost("over TLS", &err)),
         }
     }
 
     async fn connect(&self) -> Result<Stream, NoAnswer> {
         let wanted = HttpTls { ca: self.ca.clone(), client: None, alpn: vec![b"dot".to_vec()] };
-        let config = http(&wanted).await.map_err(NoAnswer::Silence)?;
-        let silence = |err: &Error| NoAnswer::Silence(format!("over TLS: {}", why(err)));
-        let stream = TcpStream::connect(self.address).await.map_err(|err| silence(&err))?;
+        let config = http(&wanted).await.map_err(NoAnswer::Unasked)?;
+        let stream = TcpStream::connect(self.address).await.map_err(|err| lost("over TLS", &err))?;
         TlsConnector::from(config).connect(self.name.clone(), stream).await.map_err(|err| {
             match err.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
                 Some(rustls::Error::InvalidCertificate(fault)) => {
                     NoAnswer::Untrusted(foreign::brief(&certificate_fault(fault), 240))
                 }
                 Some(fault) => NoAnswer::Nonsense(format!("no TLS: {}", foreign::brief(&fault.to_string(), 120))),
-                None => silence(&err),
+                None => lost("over TLS", &err),
             }
         })
     }

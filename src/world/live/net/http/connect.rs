@@ -13,7 +13,7 @@ use hyper::{Request, Response, header};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -26,9 +26,10 @@ use crate::catch_panic::catch_panic;
 use crate::core::ids::TargetId;
 use crate::core::latency::RequestFailure;
 use crate::core::target::{BasicAuth, Http, HttpVersion};
-use crate::world::live::net::chain;
 use crate::world::live::net::tls::{HttpTls, failure, http as tls_settings};
+use crate::world::live::net::{chain, host};
 use crate::world::live::secrets::Secrets;
+use crate::world::live::shortage;
 
 /// Bytes of the head of an answer. Whoever sends more is not listened to.
 const LARGEST_HEAD: usize = 128 * 1024;
@@ -205,8 +206,10 @@ impl Endpoint {
         let unknown = |what: String| {
             Broken::unsent(RequestFailure::Lookup, format!("{} cannot be looked up: {what}", self.place))
         };
-        let found = lookup_host(&self.connect).await.map_err(|err| unknown(secrets.tell(&err.to_string())))?;
-        let found: Vec<SocketAddr> = found.collect();
+        let found = host::addresses(&self.connect).await.map_err(|err| match shortage::of(&err) {
+            Some(missing) => self.not_asked(RequestFailure::Lookup, &missing),
+            None => unknown(secrets.tell(&err.to_string())),
+        })?;
         if found.is_empty() {
             return Err(unknown("it has no address".to_owned()));
         }
@@ -254,9 +257,11 @@ impl Endpoint {
     /// Why none of the addresses was reached.
     fn unreached(&self, unreached: &Unreached, trace: &Trace, secrets: &Secrets) -> Broken {
         let place = &self.place;
-        let Unreached { kind, newest, local } = unreached;
+        let Unreached { kind, newest, missing } = unreached;
+        if let Some(missing) = missing {
+            return self.not_asked(*kind, missing);
+        }
         let what = match kind {
-            _ if *local => format!("{place} was not asked: {}", secrets.tell(&newest.to_string())),
             _ if trace.attempts.len() > 1 => {
                 let all: Vec<String> = trace.unreached().collect();
                 format!("{place} cannot be reached: {}", all.join(", "))
@@ -264,7 +269,12 @@ impl Endpoint {
             RequestFailure::Refused => format!("connection refused by {place}"),
             _ => format!("{place} cannot be reached: {}", secrets.tell(&newest.to_string())),
         };
-        Broken { local: *local, ..Broken::unsent(*kind, what) }
+        Broken::unsent(*kind, what)
+    }
+
+    /// Nobody was asked, for want of something on this machine.
+    fn not_asked(&self, kind: RequestFailure, missing: &str) -> Broken {
+        Broken { local: true, ..Broken::unsent(kind, format!("{} was not asked: {missing}", self.place)) }
     }
 
     fn no_http(&self, err: &hyper::Error, secrets: &Secrets) -> Broken {

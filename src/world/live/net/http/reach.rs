@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::Trace;
 use crate::core::latency::RequestFailure;
+use crate::world::live::shortage;
 
 /// How long an address is waited for before the next one is tried beside it (RFC 8305 §8).
 const NEXT_ATTEMPT: Duration = Duration::from_millis(250);
@@ -22,8 +22,8 @@ pub(super) struct Unreached {
     pub(super) kind: RequestFailure,
     /// What went wrong at last.
     pub(super) newest: io::Error,
-    /// One of them was not even asked, for want of something on this machine.
-    pub(super) local: bool,
+    /// What was missing on this machine, so that one of them was not even asked.
+    pub(super) missing: Option<String>,
 }
 
 /// Connects to the first address that can be reached, as clients do (RFC 8305 §5): the next one is tried when one fails,
@@ -33,7 +33,7 @@ pub(super) async fn reach(addresses: &[SocketAddr], trace: &mut Trace) -> Result
     let mut waiting = addresses.iter().copied().peekable();
     let mut running = FuturesUnordered::new();
     let mut newest = io::Error::other("it has no address");
-    let mut local = false;
+    let mut missing = None;
     let attempt = |address: SocketAddr| async move { (address, TcpStream::connect(address).await) };
     loop {
         if running.is_empty() {
@@ -54,8 +54,8 @@ pub(super) async fn reach(addresses: &[SocketAddr], trace: &mut Trace) -> Result
                         *why = Some(kind_of(&err));
                     }
                     // What is missing here is the reason that matters: the address may well answer.
-                    if !local {
-                        local = is_local(&err);
+                    if missing.is_none() {
+                        missing = shortage::of(&err);
                         newest = err;
                     }
                 }
@@ -70,20 +70,14 @@ pub(super) async fn reach(addresses: &[SocketAddr], trace: &mut Trace) -> Result
     let mut kinds = trace.attempts.iter().filter_map(|(_, why)| *why);
     let first = kinds.next().unwrap_or(RequestFailure::Unreachable);
     let kind = if kinds.all(|kind| kind == first) { first } else { RequestFailure::Unreachable };
-    Err(Unreached { kind, newest, local })
+    Err(Unreached { kind, newest, missing })
 }
 
 fn kind_of(err: &io::Error) -> RequestFailure {
     match err.kind() {
         io::ErrorKind::ConnectionRefused => RequestFailure::Refused,
         io::ErrorKind::TimedOut => RequestFailure::ConnectTimeout,
-        _ if is_local(err) => RequestFailure::NotSent,
+        _ if shortage::of(err).is_some() => RequestFailure::NotSent,
         _ => RequestFailure::Unreachable,
     }
-}
-
-/// Whether an error is about this machine and says nothing of the other side: no descriptor, no memory or no port is left.
-fn is_local(err: &io::Error) -> bool {
-    let code = err.raw_os_error().map(Errno::from_raw_os_error);
-    matches!(code, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL))
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::seq::SliceRandom as _;
-use tokio::net::lookup_host;
 use tokio::task::AbortHandle;
 use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode};
 use tokio_postgres::error::SqlState;
@@ -19,8 +18,9 @@ use super::session::{Notices, PgSession, serve};
 use crate::core::ids::TargetId;
 use crate::core::server::ServerIdentity;
 use crate::core::target::{Postgres, Tls};
-use crate::world::live::net::{chain, tls};
+use crate::world::live::net::{chain, host as system_hosts, tls};
 use crate::world::live::secrets::Secrets;
+use crate::world::live::shortage;
 
 /// Longest wait for a TCP connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -149,9 +149,16 @@ async fn endpoints(config: &Config) -> Result<Vec<Endpoint>, String> {
         let host = hosts.get(at).cloned();
         let port = ports.get(at).or(ports.first()).copied().unwrap_or(5432);
         match (&host, addresses.get(at)) {
-            (Some(Host::Tcp(name)), None) => match lookup_host((name.as_str(), port)).await {
-                Ok(all) => found.extend(all.map(|all| Endpoint { host: host.clone(), address: Some(all.ip()), port })),
-                Err(err) => unknown = Some(format!("{name} cannot be found: {err}")),
+            (Some(Host::Tcp(name)), None) => match system_hosts::addresses_of(name, port).await {
+                Ok(all) => found.extend(all.into_iter().map(|all| Endpoint {
+                    host: host.clone(),
+                    address: Some(all.ip()),
+                    port,
+                })),
+                Err(err) => {
+                    let why = shortage::of(&err).unwrap_or_else(|| err.to_string());
+                    unknown = Some(format!("{name} cannot be found: {why}"));
+                }
             },
             (_, address) => found.push(Endpoint { host, address: address.copied(), port }),
         }

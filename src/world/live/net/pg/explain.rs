@@ -6,6 +6,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::world::live::net::{chain, tls};
 use crate::world::live::secrets::Secrets;
+use crate::world::live::shortage;
 
 /// A sentence that says who refused what.
 pub(super) fn explain(err: &tokio_postgres::Error, place: &str, user: &str, secrets: &Secrets) -> String {
@@ -26,6 +27,9 @@ pub(super) fn explain(err: &tokio_postgres::Error, place: &str, user: &str, secr
     let mut source = err.source();
     while let Some(inner) = source {
         if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            if let Some(missing) = shortage::of(io) {
+                return format!("{place} was not asked: {missing}");
+            }
             return match io.kind() {
                 std::io::ErrorKind::ConnectionRefused => format!("connection refused by {place}"),
                 std::io::ErrorKind::TimedOut => format!("no answer from {place}"),

@@ -14,6 +14,7 @@ use super::connect::identity;
 use super::explain::explain;
 use crate::catch_panic::catch_panic;
 use crate::core::server::ServerIdentity;
+use crate::world::live::net::host;
 use crate::world::live::secrets::Secrets;
 
 /// Most notices of the server that are kept until somebody reads them; a loop in a function can raise any number.
@@ -197,9 +198,9 @@ impl PgSession {
             return true;
         }
         self.looked_up = Instant::now();
-        let found = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((name.as_str(), address.port()))).await;
+        let found = tokio::time::timeout(LOOK_UP, host::addresses_of(name, address.port())).await;
         match found {
-            Ok(Ok(mut found)) => found.any(|found| found.ip() == address.ip()),
+            Ok(Ok(found)) => found.iter().any(|found| found.ip() == address.ip()),
             // A failed lookup does not show that it moved; the connection is replaced within a minute anyway.
             _ => true,
         }
