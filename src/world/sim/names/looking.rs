@@ -9,18 +9,19 @@ use crate::core::time::{At, Span};
 use crate::core::value::Value;
 
 use super::super::dice::Dice;
-use super::{Cached, Names, Set, key, plain};
+use super::{Cached, Names, Set, key};
 
 /// Judges answers by the old and the new values. Servers and caches give the same few sets of values again and again, so each set
 /// is judged once.
 struct Judge<'v> {
+    record_type: RecordType,
     sides: Sides,
     known: Vec<(&'v [String], Answer)>,
 }
 
 impl<'v> Judge<'v> {
-    fn new(sides: Sides) -> Self {
-        Self { sides, known: Vec::new() }
+    fn new(record_type: RecordType, sides: Sides) -> Self {
+        Self { record_type, sides, known: Vec::new() }
     }
 
     /// The answer that has these values.
@@ -29,7 +30,7 @@ impl<'v> Judge<'v> {
         if let Some((_, answer)) = self.known.iter().find(|(known, _)| is_same(known)) {
             return Answer { ttl, ..answer.clone() };
         }
-        let (state, holds_old) = self.sides.judge(&values.iter().map(|value| plain(value)).collect());
+        let (state, holds_old) = self.sides.judge(&values.iter().map(|value| self.record_type.plain(value)).collect());
         let answer = Answer { holds_old, values: values.join(" "), ..Answer::without_values(state, "") };
         self.known.push((values, answer.clone()));
         Answer { ttl, ..answer }
@@ -71,12 +72,14 @@ impl Names {
             Box::new(Propagation::new(now, stands, servers, resolvers, probe.old_ttl).with_share(record.new.share()))
         });
         let aaaa_key = super::key(record.target, record.name, RecordType::Aaaa);
+        let plain = |value: &str| record.record_type.plain(value);
         let aaaa_sides = record
             .aaaa
             .map_or_else(Sides::default, |(old, new)| Sides { old: old.expected(plain), new: new.expected(plain) });
         let stays = aaaa_sides.stay();
-        let mut judge = Judge::new(Sides { old: record.old.expected(plain), new: record.new.expected(plain) });
-        let mut aaaa_judge = Judge::new(aaaa_sides);
+        let sides = Sides { old: record.old.expected(plain), new: record.new.expected(plain) };
+        let mut judge = Judge::new(record.record_type, sides);
+        let mut aaaa_judge = Judge::new(RecordType::Aaaa, aaaa_sides);
         // More answers than the probe keeps would change nothing.
         let samples = times.clamp(1, 60) * usize::from(probe.samples.max(1));
         for (at, (_, records)) in zone.servers.iter().enumerate() {
