@@ -1,10 +1,12 @@
 //! Values of DNS records: parses the text of a runbook to data, and writes data as the one text by which values are
 //! compared.
 
+mod character_string;
 pub mod resolver_address;
 
 use hickory_proto::rr::rdata::{CNAME, NS, PTR, TXT};
 use hickory_proto::rr::{Name, RData, RecordType as Type};
+use hickory_proto::serialize::binary::BinEncodable as _;
 
 use crate::core::record::RecordType;
 
@@ -36,6 +38,16 @@ pub fn wire_type(of: RecordType) -> Type {
 ///
 /// When it is no name, with the reason.
 pub fn name(text: &str) -> Result<Name, String> {
+    // The library takes the empty text for the root, and a blank for a part of a label.
+    if text.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("it has a blank in it".to_owned());
+    }
+    if text != "." && (text.starts_with('.') || text.contains("..")) {
+        return Err("there is nothing between two dots, or before the first".to_owned());
+    }
     let mut name = Name::from_str_relaxed(text).map_err(|err| err.to_string())?;
     name.set_fqdn(true);
     Ok(name)
@@ -57,9 +69,29 @@ pub fn parse(of: RecordType, text: &str) -> Result<RData, String> {
         RecordType::Txt if !text.starts_with('"') => {
             RData::TXT(TXT::from_bytes(text.as_bytes().chunks(TXT_PART).collect()))
         }
+        RecordType::Txt => {
+            let parts = character_string::parse(text)?;
+            if let Some(long) = parts.iter().find(|part| part.len() > TXT_PART) {
+                return Err(format!("one of its strings has {} bytes, and {TXT_PART} is the most", long.len()));
+            }
+            RData::TXT(TXT::from_bytes(parts.iter().map(Vec::as_slice).collect()))
+        }
+        RecordType::Caa => caa(text)?,
         RecordType::Soa => return Err("a SOA record is compared by its serial only".to_owned()),
         _ => RData::try_from_str(wire_type(of), text).map_err(|err| err.to_string())?,
     })
+}
+
+/// A CAA record, whose value may be any bytes.
+fn caa(text: &str) -> Result<RData, String> {
+    let read = |text: &str| RData::try_from_str(Type::CAA, text).map_err(|err| err.to_string());
+    let Some((head, value)) = text.find('"').map(|at| text.split_at(at)) else { return read(text) };
+    let value = character_string::parse(value)?.concat();
+    let mut data = read(&format!("{head}\"x\""))?;
+    if let RData::CAA(caa) = &mut data {
+        caa.value = value;
+    }
+    Ok(data)
 }
 
 /// A value of the runbook in the form of [`text`]. For a SOA record it is the serial.
@@ -75,23 +107,35 @@ pub fn canonical(of: RecordType, value: &str) -> Result<String, String> {
     parse(of, value).map(|data| text(&data))
 }
 
-/// Data as text that is equal when the data are: host names in lower case without the last dot, the strings of a TXT
-/// record as one, of a SOA record the serial.
+/// Data as text that is equal just when the data are: host names in lower case without the last dot, the strings of a TXT
+/// record as one, in quotes with `\DDD` where they are not plain text, of a SOA record the serial.
 pub fn text(data: &RData) -> String {
     match data {
         RData::TXT(txt) => {
             let bytes: Vec<u8> = txt.txt_data.iter().flat_map(|part| part.iter().copied()).collect();
-            String::from_utf8_lossy(&bytes).into_owned()
+            match std::str::from_utf8(&bytes) {
+                Ok(text) if character_string::is_plain(&bytes) => text.to_owned(),
+                _ => character_string::quote(&bytes),
+            }
         }
         RData::SOA(soa) => soa.serial.to_string(),
         // Its value may be case-sensitive (RFC 8659 §4.1).
-        RData::CAA(caa) => caa.to_string(),
+        RData::CAA(caa) => format!("{} {} {}", caa.flags(), caa.tag, character_string::quote(&caa.value)),
         other => {
             let text = other.to_string().to_ascii_lowercase();
+            if text.contains(char::REPLACEMENT_CHARACTER) {
+                return unknown(other);
+            }
             let bare = |word: &str| word.strip_suffix('.').filter(|rest| !rest.is_empty()).unwrap_or(word).to_owned();
             text.split_whitespace().map(bare).collect::<Vec<_>>().join(" ")
         }
     }
+}
+
+/// Data with bytes for which there is no text, in the form of RFC 3597 §5.
+fn unknown(data: &RData) -> String {
+    let bytes = data.to_bytes().unwrap_or_default();
+    format!("\\# {} {}", bytes.len(), data_encoding::HEXLOWER.encode(&bytes))
 }
 
 #[cfg(test)]
@@ -113,6 +157,14 @@ mod tests {
         same(RecordType::Ptr, "a.example.com.", "a.example.com");
         same(RecordType::Srv, "0 5 5060 sip.example.com.", "0  5 5060 SIP.example.com");
         same(RecordType::Soa, "2024010101", " 2024010101");
+        same(RecordType::Txt, "größer", r#""gr\195\182\195\159er""#);
+        same(RecordType::Txt, r#""\000\255 \\ \"""#, r#""\000" "\255 \092 \034""#);
+        for of in [RecordType::Txt, RecordType::Caa] {
+            let value =
+                |bytes: &str| canonical(of, &format!("{}{bytes}", if of == RecordType::Caa { "0 issue " } else { "" }));
+            assert_ne!(value(r#""\255""#).unwrap(), value(r#""\254""#).unwrap(), "bytes are not made alike");
+            assert!(value(r#""\256""#).is_err());
+        }
         assert_ne!(canonical(RecordType::Txt, "hello").unwrap(), canonical(RecordType::Txt, "Hello").unwrap());
         assert_eq!(canonical(RecordType::Caa, "0 issue \"letsencrypt.org\"").unwrap(), "0 issue \"letsencrypt.org\"");
         let digest = "60485 5 2 D4B7D520E7BB5F0F67674A0CCEB1E3E0614B93C4F9E99B8383F6A1E4469DA50A";
@@ -120,6 +172,17 @@ mod tests {
         for of in [RecordType::Https, RecordType::Svcb] {
             same(of, "1 svc.example.com. alpn=\"h2\"", "1 SVC.example.com. alpn=\"h2\"");
         }
+    }
+
+    #[test]
+    fn bytes_of_other_types_are_not_made_alike() {
+        use hickory_proto::rr::rdata::SVCB;
+        use hickory_proto::rr::rdata::svcb::{SvcParamKey, SvcParamValue, Unknown};
+        let data = |byte| {
+            let unknown = SvcParamValue::Unknown(Unknown(vec![byte]));
+            text(&RData::SVCB(SVCB::new(1, name("a.test").unwrap(), vec![(SvcParamKey::Unknown(4_711), unknown)])))
+        };
+        assert_ne!(data(0xfe), data(0xff));
     }
 
     #[test]
@@ -132,6 +195,9 @@ mod tests {
             (RecordType::Srv, "0 5 sip.example.com"),
             (RecordType::Soa, "ns.example.com"),
             (RecordType::Cname, "a..b"),
+            (RecordType::Cname, "a b"),
+            (RecordType::Cname, ""),
+            (RecordType::Ns, "apex..t.test"),
             (RecordType::Ds, "nothing"),
             (RecordType::Caa, "issue"),
         ] {

@@ -60,6 +60,16 @@ impl RecordType {
             RecordType::Soa => "SOA",
         }
     }
+
+    /// A value as it is compared where no server is asked: names and addresses in lower case and without the last dot, other
+    /// text as it is.
+    pub fn plain(self, value: &str) -> String {
+        let value = value.trim();
+        match self {
+            RecordType::Txt | RecordType::Caa => value.to_owned(),
+            _ => value.trim_end_matches('.').to_ascii_lowercase(),
+        }
+    }
 }
 
 /// The values of a record on one side of a change.

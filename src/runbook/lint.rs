@@ -32,6 +32,7 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
     unused(runbook, plan, root, used, &mut found);
     clear_text(root, &mut found);
     long_limits(runbook, root, &mut found);
+    super::name_servers::warnings(runbook, root, &mut found);
     for (name, probe) in &runbook.probes {
         complain(probe.kind.warnings(probe.every), root.path(&["probes", name]), &mut found);
     }

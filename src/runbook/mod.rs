@@ -13,6 +13,7 @@ pub mod diagnostic;
 mod facts;
 mod lint;
 pub mod model;
+mod name_servers;
 mod names;
 mod needs;
 mod salvage;

@@ -10,16 +10,15 @@ use crate::core::plan::SecretSource;
 use crate::core::probe::Probe;
 use crate::core::record::{RecordType, RecordValues, WatchedRecord};
 use crate::core::syntax::{is_host_port, is_word};
-use crate::core::target::{Dns, SYSTEM, Target};
+use crate::core::target::Target;
 use crate::core::time::Span;
 use crate::core::value::Shape;
 use crate::record_data;
-use crate::record_data::resolver_address::ResolverAddress;
 
 use super::connection_string::{self, Wrong};
 use super::diagnostic::{Diagnostic, Mark};
-use super::facts::is_address;
 use super::model::Runbook;
+use super::name_servers;
 use super::tree::Node;
 
 /// Shortest interval of a probe: below it a probe does nothing but disturb what it looks at.
@@ -96,20 +95,10 @@ fn customers(runbook: &Runbook, root: &Node, shapes: &BTreeMap<ProbeId, Shape>, 
     }
 }
 
-/// Resolvers are rehearsed only where there are any of that name.
-fn simulated_resolvers(dns: &Dns, node: &Node, faults: &mut Vec<Diagnostic>) {
-    let simulated = dns.simulate.iter().flat_map(|simulate| simulate.resolvers.keys());
-    for name in simulated.filter(|name| !dns.resolvers.contains_key(*name)) {
-        let fault = Diagnostic::new(format!("the target has no resolver `{name}`"));
-        let fault = fault.at(node.path(&["simulate", "resolvers", name]).mark, "unknown resolver");
-        faults.push(fault.help(suggestion(name, dns.resolvers.keys().map(String::as_str))));
-    }
-}
-
 fn target(target: &Target, node: &Node, faults: &mut Vec<Diagnostic>) {
     let node = node.path(&[target.kind()]);
     if let Target::Dns(dns) = target {
-        simulated_resolvers(dns, node, faults);
+        name_servers::target(dns, node, faults);
     }
     if let Target::Postgres(postgres) = target {
         let complaint = |wrong: Wrong| {
@@ -120,35 +109,7 @@ fn target(target: &Target, node: &Node, faults: &mut Vec<Diagnostic>) {
     }
     let mut fault = |message: String, mark: Mark, label: &str| faults.push(Diagnostic::new(message).at(mark, label));
     match target {
-        Target::Postgres(_) => {}
-        Target::Dns(dns) => {
-            let servers = dns.authoritative.iter().zip(node.path(&["authoritative"]).items());
-            let resolvers = dns.resolvers.iter().map(|(name, address)| (address, node.path(&["resolvers", name])));
-            for (address, node) in servers {
-                if !is_address(address) {
-                    let label = "expected an IP address, or one with `:port`";
-                    fault(format!("`{address}` is not an address"), node.mark, label);
-                }
-            }
-            let lookup = dns.lookup.iter().map(|address| (address, node.path(&["lookup"])));
-            for (address, node) in resolvers {
-                if address != SYSTEM && address.parse::<ResolverAddress>().is_err() {
-                    let label = "expected an IP address, one with `:port`, `tls://address#name`, or `system`";
-                    fault(format!("`{address}` is not an address"), node.mark, label);
-                }
-            }
-            for (address, node) in lookup {
-                if address != SYSTEM && !is_address(address) {
-                    let label = "expected an IP address, one with `:port`, or `system`";
-                    fault(format!("`{address}` is not an address"), node.mark, label);
-                }
-            }
-            if let Some(tsig) = &dns.tsig
-                && tsig.name.trim().is_empty()
-            {
-                fault("the key has no name".to_owned(), node.path(&["tsig", "name"]).mark, "expected text");
-            }
-        }
+        Target::Postgres(_) | Target::Dns(_) => {}
         Target::Http(http) => {
             let fits = |url: &url::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
             if !url::Url::parse(&http.url).is_ok_and(|url| fits(&url)) {
@@ -192,7 +153,8 @@ fn probe(runbook: &Runbook, probe: &Probe, node: &Node, faults: &mut Vec<Diagnos
     references(runbook, &probe.kind.targets(), node, faults);
     super::simulate::probe(runbook, probe, node, faults);
     complain(probe.kind.check(&CheckContext { targets: &runbook.targets }), node, faults);
-    if let Some(WatchedRecord { record_type, old, new, aaaa, .. }) = probe.kind.record() {
+    if let Some(WatchedRecord { record_type, old, new, aaaa, name, .. }) = probe.kind.record() {
+        name_servers::name(name, node.path(&["name"]), faults);
         let mut check = |of: RecordType, values: &RecordValues, node: &Node| {
             let node = node.get("one_of").unwrap_or(node);
             record_values(of, values.named(), node, faults);
@@ -222,6 +184,7 @@ pub(super) fn action(runbook: &Runbook, action: &Action, node: &Node, faults: &m
     super::simulate::action(runbook, action, node, faults);
     complain(action.check(&CheckContext { targets: &runbook.targets }), node, faults);
     for (change, node) in action.records().iter().flat_map(|of| of.changes).zip(node.path(&["changes"]).items()) {
+        name_servers::name(&change.name, node.path(&["name"]), faults);
         if change.record_type == RecordType::Soa {
             let fault = Diagnostic::new("a SOA record is changed by the server alone");
             faults.push(fault.at(node.path(&["type"]).mark, "expected another type"));

@@ -4,6 +4,7 @@ mod aaaa;
 mod age;
 mod balanced;
 mod bind;
+mod delegated;
 mod delegation;
 mod dot;
 mod fake;
@@ -99,7 +100,7 @@ impl Daemon {
                  caa 60 CAA 0 issue \"letsencrypt.org\"\nhttps 60 HTTPS 1 svc alpn=h2\n\
                  _x.svcb 60 SVCB 1 svc port=8443\nsigned 60 NS ns.signed\nns.signed 60 A 127.0.0.1\n\
                  signed 60 DS 60485 5 1 2BB183AF5F22588179A53B0A98631FAD1A292118\nptr 60 PTR app\n\
-                 parts 60 TXT \"v=spf1 \" \"-all\"\nboth 4 A 192.0.2.1\nboth 60 AAAA 2001:db8::1\n",
+                 parts 60 TXT \"v=spf1 \" \"-all\"\nraw 60 TXT \"\\255\\254 \\\\ \\\"x\"\nrawcaa 60 CAA 0 issue \"\\255\"\nboth 4 A 192.0.2.1\nboth 60 AAAA 2001:db8::1\n",
             )
             .unwrap();
             std::fs::create_dir(format!("{dir}/db")).unwrap();

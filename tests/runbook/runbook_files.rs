@@ -132,7 +132,9 @@ fn set_overrides_a_var_everywhere_and_keeps_its_type() {
     assert!(told(&loaded.plan).contains("ttl 7") && told(&loaded.plan).contains("dns_app.ttl <= 7"));
     assert_eq!(loaded.profiles, ["lab", "staging"]);
     // What comes from outside is text, not a template.
-    let loaded = good("everything.yaml", &set("service", "{{ secrets.hook }}"));
+    let mut template = set("service", "{{ secrets.hook }}");
+    template.set.push(("domain".to_owned(), "shop.example.com".to_owned()));
+    let loaded = good("everything.yaml", &template);
     assert_eq!(loaded.plan.title, "Move {{ secrets.hook }} to the new home");
 }
 
@@ -234,7 +236,7 @@ targets:
   web: { http: { url: "https://a:hunter2@web.example", headers: { X-Api-Token: abc } } }
   shop: { http: { url: "https://shop.example" } }
   pooler: { postgres: { dsn: "host=pooler user=admin dbname=pgbouncer" } }
-  zone: { dns: { zone: example.com, authoritative: [192.0.2.53], resolvers: { a: 192.0.2.1 } } }
+  zone: { dns: { zone: example.com, authoritative: [192.0.2.53, "192.0.2.53:53"], resolvers: { a: 192.0.2.1, b: "[::ffff:192.0.2.1]:53", c: "192.0.2.1:54" } } }
 probes:
   name: { kind: dns, target: zone, name: app.example.com, old: [192.0.2.10], new: [192.0.2.20] }
   weighted: { kind: dns, target: zone, name: w.example.com, old: [192.0.2.10], new: { one_of: [192.0.2.20], share: 0.2 } }
@@ -296,6 +298,21 @@ phases:
     insta::assert_snapshot!(loaded.diagnostics("r.yaml"));
     let shown = loaded.diagnostics("r.yaml").render(true, 100);
     assert!(!shown.contains("hunter2") && !shown.contains("abc"), "excerpts show a secret: {shown}");
+}
+
+#[test]
+fn text_differs_in_case_and_names_do_not() {
+    let text = r"
+title: T
+targets: { zone: { dns: { zone: example.com, authoritative: [192.0.2.53] } } }
+probes: { a: { kind: dns, target: zone, name: a.example.com, type: TYPE, old: [Token.a], new: [token.A] } }
+phases:
+  - title: P
+    steps: [{ id: a, title: A, gates: [a.authoritative_old], action: { manual: [look] } }]
+";
+    let load = |of: &str| runbook::load_str("r.yaml", text.replace("TYPE", of), &Options::default());
+    load("TXT").unwrap();
+    assert!(load("CNAME").unwrap_err().to_string().contains("old and new are the same"));
 }
 
 #[test]

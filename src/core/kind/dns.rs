@@ -93,7 +93,8 @@ fn server_fields() -> Vec<Field> {
             Shape::Text,
             "`old`, `new`, `mixed` (old and new values together, or now the one and now the other: something else came after a \
                  new answer, and fewer than 60 in a row have been new since), `other`, `negative` (no such name or record), \
-                 `servfail`, `refused`, `formerr`, `notimp`, `lame` (not authoritative for the zone), `invalid` (an answer \
+                 `servfail`, `refused`, `formerr`, `notimp` or another response code by its name, `lame` (not authoritative for the zone), \
+                 `delegated` (the zone delegates the name to others; of them, it says the NS records), `invalid` (an answer \
                  that makes no sense), `unasked` (for want of something on this machine), `waiting` or `timeout`",
         ),
         Field::new("values", Shape::Text, "the values it serves"),
@@ -161,8 +162,7 @@ impl ProbeSpec for DnsProbe {
 
     fn check(&self, context: &CheckContext<'_>) -> Vec<Complaint> {
         let mut found = Vec::new();
-        let plain =
-            |values: &RecordValues| values.expected(|value| value.trim().trim_end_matches('.').to_ascii_lowercase());
+        let plain = |values: &RecordValues| values.expected(|value| self.record_type.plain(value));
         match plain(&self.old).overlap(&plain(&self.new)) {
             Some(_) if plain(&self.old) == plain(&self.new) => {
                 let message = "old and new are the same, so they cannot be told apart";

@@ -103,13 +103,9 @@ pub(super) struct Names {
     changes: u64,
 }
 
-fn plain(value: &str) -> String {
-    value.trim().trim_end_matches('.').to_ascii_lowercase()
-}
-
-fn same(a: &[String], b: &[String]) -> bool {
+fn same(of: RecordType, a: &[String], b: &[String]) -> bool {
     let sorted = |values: &[String]| {
-        let mut values: Vec<String> = values.iter().map(|value| plain(value)).collect();
+        let mut values: Vec<String> = values.iter().map(|value| of.plain(value)).collect();
         values.sort();
         values
     };
@@ -117,7 +113,7 @@ fn same(a: &[String], b: &[String]) -> bool {
 }
 
 fn key(target: &TargetId, name: &str, of: RecordType) -> RecordKey {
-    (target.clone(), plain(name), of.as_str())
+    (target.clone(), name.trim_end_matches('.').to_ascii_lowercase(), of.as_str())
 }
 
 impl Names {
@@ -177,7 +173,7 @@ impl Names {
         for change in update.changes {
             let found = zone.primary(&key(update.target, &change.name, change.record_type));
             let values = found.map(|set| set.values.clone()).unwrap_or_default();
-            if !same(&values, &change.from) {
+            if !same(change.record_type, &values, &change.from) {
                 let words = |values: &[String]| if values.is_empty() { "nothing".to_owned() } else { values.join(" ") };
                 return Err(format!(
                     "{place} refuses: the record is not what the runbook expects: {} {} has {}, not {}; nothing was changed",
@@ -240,6 +236,7 @@ impl Names {
     pub(super) fn shares(&self, record: WatchedRecord<'_>) -> (f64, f64) {
         let Some(zone) = self.zones.get(record.target) else { return (1.0, 0.0) };
         let key = key(record.target, record.name, record.record_type);
+        let plain = |value: &str| record.record_type.plain(value);
         let wanted = record.new.expected(plain);
         let is_new = |values: &[String]| wanted.fits(&values.iter().map(|value| plain(value)).collect());
         let (mut old, mut new) = (0.0, 0.0);
@@ -280,6 +277,7 @@ impl Names {
             Box::new(Propagation::new(now, stands, servers, resolvers, probe.old_ttl).with_share(record.new.share()))
         });
         let aaaa_key = self::key(record.target, record.name, RecordType::Aaaa);
+        let plain = |value: &str| record.record_type.plain(value);
         let sides = Sides { old: record.old.expected(plain), new: record.new.expected(plain) };
         let aaaa_sides = record
             .aaaa

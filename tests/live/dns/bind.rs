@@ -12,7 +12,7 @@ fn bind(options: &str, zones: impl Fn(&str) -> String) -> Daemon {
         std::fs::write(
             dir.join("zone"),
             "$ORIGIN example.test.\n@ 30 SOA ns admin 9 3600 600 86400 20\n@ 30 NS ns\nns 30 A 127.0.0.1\n\
-             app 4 A 192.0.2.1\napp 4 A 192.0.2.2\n",
+             app 4 A 192.0.2.1\napp 4 A 192.0.2.2\nsigned 60 NS ns.signed\nns.signed 60 A 127.0.0.1\n",
         )
         .unwrap();
         let dir = dir.display().to_string();
@@ -25,10 +25,14 @@ fn bind(options: &str, zones: impl Fn(&str) -> String) -> Daemon {
     })
 }
 
+/// BIND with authority for the zone.
+pub fn authority() -> Daemon {
+    bind("recursion no;", |dir| format!("zone \"example.test\" {{ type primary; file \"{dir}/zone\"; }};"))
+}
+
 #[tokio::test]
 async fn bind_answers_as_an_authority_and_a_stale_answer_of_its_cache_is_called_stale() {
-    let authority =
-        bind("recursion no;", |dir| format!("zone \"example.test\" {{ type primary; file \"{dir}/zone\"; }};"));
+    let authority = authority();
     let knot = Daemon::knot();
     let port = knot.port;
     // It answers at once with what it has, also after its time.

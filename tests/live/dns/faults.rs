@@ -7,7 +7,7 @@ use gonogo::core::probe::ProbeKind;
 use gonogo::core::record::RecordType;
 use gonogo::core::value::Value;
 use gonogo::world::World as _;
-use hickory_proto::op::ResponseCode;
+use hickory_proto::op::{Edns, ResponseCode};
 
 use super::fake::{Asked, Fake, a, alias};
 use super::{Daemon, app, of, probe, text, update, zone};
@@ -168,6 +168,40 @@ async fn a_server_that_does_not_know_edns_is_asked_without() {
     }
     state_of(&Fake::answering(|asked| asked.answer(ResponseCode::FormErr)), "formerr").await;
     state_of(&Fake::answering(|asked| asked.answer(ResponseCode::NotImp)), "notimp").await;
+}
+
+#[tokio::test]
+async fn every_response_code_has_its_own_word() {
+    for (code, word) in [
+        (6_u16, "yxdomain"),
+        (7, "yxrrset"),
+        (8, "nxrrset"),
+        (9, "notauth"),
+        (10, "notzone"),
+        (11, "dsotypeni"),
+        (12, "rcode 12"),
+        (16, "badvers"),
+        (23, "badcookie"),
+        (3841, "rcode 3841"),
+    ] {
+        let server = Fake::answering(move |asked| {
+            let mut answer = asked.answer(code.into());
+            // What does not fit into the header stands in OPT.
+            answer.edns = (code > 15).then(Edns::new);
+            answer
+        });
+        state_of(&server, word).await;
+    }
+    // A version that the server does not know is no reason to ask nothing.
+    let version = Fake::answering(|asked| {
+        if asked.message.edns.is_none() {
+            return asked.records([a(APP, 60, NEW)]);
+        }
+        let mut answer = asked.answer(16_u16.into());
+        answer.edns = Some(Edns::new());
+        answer
+    });
+    state_of(&version, "new").await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use gonogo::core::record::RecordType;
 use gonogo::core::value::Value;
 use gonogo::world::World as _;
 
-use super::{Daemon, probe, zone};
+use super::{Daemon, of, probe, text, zone};
 use crate::support::Setting;
 
 #[tokio::test]
@@ -36,4 +36,25 @@ async fn every_type_is_compared_as_the_runbook_writes_it() {
         let seen = stage.value(&format!("p{at}"), is_new).await;
         assert_eq!(seen.at("authoritative_old"), Some(&Value::Bool(false)), "{label} {value}");
     }
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_are_compared_as_bytes() {
+    let knot = Daemon::knot();
+    let same = r#""\255\254 \\ \"x""#;
+    let other = r#""\255\253 \\ \"x""#;
+    let at = [("all", knot.address())];
+    let mut stage = Setting::default()
+        .target("zone", zone(&[knot.address()], &at, None))
+        .probe("txt", probe("raw.example.test", RecordType::Txt, &[same], &[other]))
+        .probe("caa", probe("rawcaa.example.test", RecordType::Caa, &[r#"0 issue "\255""#], &[r#"0 issue "\254""#]))
+        .stage();
+    stage.world.watch();
+    for id in ["txt", "caa"] {
+        let value = stage.value(id, |value| of(value, "authoritative", 0, "values") != &text("")).await;
+        assert_eq!(value.at("authoritative_old"), Some(&Value::Bool(true)), "{value:?}");
+        assert_eq!(value.at("authoritative_new"), Some(&Value::Bool(false)), "{value:?}");
+    }
+    let value = stage.value("txt", |_| true).await;
+    assert_eq!(of(&value, "authoritative", 0, "values"), &text(same));
 }

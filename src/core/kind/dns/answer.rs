@@ -1,5 +1,6 @@
 //! What one name server answers, compared with the old and the new values.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::core::record::ExpectedValues;
@@ -30,8 +31,12 @@ pub enum AnswerState {
     FormErr,
     /// The server does not do this.
     NotImp,
+    /// The server answers with another response code.
+    Code(u16),
     /// The server does not answer for the zone, or does not resolve.
     Lame,
+    /// The server answers for a zone that delegates the name to others.
+    Delegated,
     /// The reply is not a valid answer.
     Invalid,
     /// The certificate of the server is not good, so it was not asked.
@@ -48,8 +53,8 @@ pub enum AnswerState {
 
 impl AnswerState {
     /// The word that readings use.
-    pub fn as_str(self) -> &'static str {
-        match self {
+    pub fn word(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::New => "new",
             Self::Old => "old",
             Self::Mixed => "mixed",
@@ -61,20 +66,49 @@ impl AnswerState {
             Self::Refused => "refused",
             Self::FormErr => "formerr",
             Self::NotImp => "notimp",
+            Self::Code(code) => return code_word(code),
             Self::Lame => "lame",
+            Self::Delegated => "delegated",
             Self::Invalid => "invalid",
             Self::Untrusted => "untrusted",
             Self::Unasked => "unasked",
             Self::Unconfigured => "unconfigured",
             Self::Timeout => "timeout",
             Self::Waiting => "waiting",
-        }
+        })
     }
 
     /// Whether it shows the values of the record at this server: old, new or other.
     pub fn tells(self) -> bool {
         matches!(self, Self::New | Self::Old | Self::Mixed | Self::Stale | Self::Other | Self::Negative)
     }
+}
+
+/// A response code by its name in the registry of IANA ("DNS RCODEs"), in lower case; `rcode N` when it has none.
+pub fn code_word(code: u16) -> Cow<'static, str> {
+    Cow::Borrowed(match code {
+        0 => "noerror",
+        1 => "formerr",
+        2 => "servfail",
+        3 => "nxdomain",
+        4 => "notimp",
+        5 => "refused",
+        6 => "yxdomain",
+        7 => "yxrrset",
+        8 => "nxrrset",
+        9 => "notauth",
+        10 => "notzone",
+        11 => "dsotypeni",
+        16 => "badvers",
+        17 => "badkey",
+        18 => "badtime",
+        19 => "badmode",
+        20 => "badname",
+        21 => "badalg",
+        22 => "badtrunc",
+        23 => "badcookie",
+        other => return Cow::Owned(format!("rcode {other}")),
+    })
 }
 
 /// One answer to one question.

@@ -358,7 +358,7 @@ impl Propagation {
             served = served.zip(ttl).map(|(most, ttl)| ttl.max(most));
             authorities.push(Value::map([
                 ("server", authority.address.as_str().into()),
-                ("state", state.as_str().into()),
+                ("state", state.word().into_owned().into()),
                 ("values", said.map_or("", |answer| &answer.values).into()),
                 ("ttl", ttl.into()),
                 ("share", authority.shared.as_ref().and_then(SharedAnswers::share).into()),
@@ -377,7 +377,7 @@ impl Propagation {
             let said = newest.filter(|_| seen.state.tells()).map(|newest| &newest.answer);
             Value::map([
                 ("name", resolver.name.as_str().into()),
-                ("state", seen.state.as_str().into()),
+                ("state", seen.state.word().into_owned().into()),
                 ("fresh", seen.state.tells().then_some(seen.state == AnswerState::New).into()),
                 ("ttl", seen.ttl.into()),
                 ("values", said.map_or("", |answer| &answer.values).into()),

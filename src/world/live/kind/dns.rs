@@ -121,7 +121,7 @@ fn prepare<'a>(shared: &'a Shared, of: &DnsProbe, probe: &Probe) -> Result<(Aski
     let resolvers = fixed_resolvers(dns).enumerate().map(resolver);
     let servers = authorities.chain(resolvers).collect::<Result<Vec<_>, String>>()?;
     let asking = Asking {
-        wanted: AskedRecord::new(of)?,
+        wanted: AskedRecord::new(of, name(&dns.zone)?)?,
         zone: name(&dns.zone)?,
         samples: of.samples.max(1),
         every: probe.every.to_std(),

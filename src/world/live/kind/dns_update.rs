@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use super::{JobContext, Perform};
 use crate::core::job::Outcome;
 use crate::core::kind::DnsUpdateAction;
+use crate::core::kind::dns::answer::code_word;
 use crate::core::record::{DnsChange, RecordType};
 use crate::core::target::{Dns, Tsig, TsigAlgorithm};
 use crate::core::time::Span;
@@ -231,7 +232,7 @@ async fn judge(
         }
         ResponseCode::Refused => refused(format!("refuses updates of {} with the key {key} (REFUSED)", target.zone)),
         ResponseCode::NotZone => refused(format!("says a name is not in the zone {} (NOTZONE)", target.zone)),
-        other => refused(format!("answers {other}")),
+        other => refused(format!("answers {}", code_word(other.into()).to_ascii_uppercase())),
     }
 }
 
@@ -245,8 +246,11 @@ async fn look(server: SocketAddr, change: &DnsChange) -> Option<Now> {
     let of = wire_type(change.record_type);
     let name: Name = dns::name(&change.name).ok()?;
     let answer = dns::ask(server, &DnsQuestion::new(&name, of, false), LOOK).await.ok()?;
-    let ttls = answer.answers.iter().filter(|record| record.record_type() == of).map(|record| record.ttl).collect();
-    Some(Now { values: value::values(&answer.answers, of), ttls })
+    // The servers of a zone refer whoever asks for the name servers of a name that it delegates.
+    let delegation = answer.authorities.iter().filter(|record| of == Type::NS && record.name == name);
+    let records: Vec<Record> = answer.answers.iter().chain(delegation).cloned().collect();
+    let ttls = records.iter().filter(|record| record.record_type() == of).map(|record| record.ttl).collect();
+    Some(Now { values: value::values(&records, of), ttls })
 }
 
 impl Now {

@@ -32,6 +32,10 @@ const LARGEST_DATAGRAM: usize = 4_096;
 /// lost now and then, and most servers answer within this time.
 const REPEAT_AFTER: Duration = Duration::from_millis(300);
 
+/// The response code of a server that does not know this version of EDNS (RFC 6891 §9). The library takes it for another of the
+/// same number.
+const BAD_VERSION: u16 = 16;
+
 /// `address` or `address:port`, port 53 when absent.
 pub(in crate::world::live) fn socket(text: &str) -> Result<SocketAddr, String> {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
@@ -136,14 +140,14 @@ pub(in crate::world::live) async fn ask_noting(
         }
     };
     let answer: (Message, bool) = asked(true).await?;
-    match answer.0.metadata.response_code {
-        // RFC 6891 §7: a server that does not know EDNS may say either.
-        ResponseCode::FormErr | ResponseCode::NotImp | ResponseCode::BADVERS => {
-            // Its answer without EDNS counts; if there is none, the first answer does.
-            asked(false).await.or(Ok(answer))
-        }
-        _ => Ok(answer),
+    // RFC 6891 §7: a server that does not know EDNS may say either.
+    let is_of_edns = matches!(answer.0.metadata.response_code, ResponseCode::FormErr | ResponseCode::NotImp)
+        || u16::from(answer.0.metadata.response_code) == BAD_VERSION;
+    if is_of_edns {
+        // Its answer without EDNS counts; if there is none, the first answer does.
+        return asked(false).await.or(Ok(answer));
     }
+    Ok(answer)
 }
 
 async fn over_udp(server: SocketAddr, question: &DnsQuestion, edns: bool, until: Instant) -> Result<Message, NoAnswer> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::rdata::{CNAME, NS};
 use hickory_proto::rr::{Name, RData, RecordType as Type};
 use tokio::time::Instant;
 
@@ -25,6 +26,8 @@ const TIMES_BOGUS: usize = 3;
 /// The record that is asked for.
 #[derive(Debug)]
 pub(super) struct AskedRecord {
+    /// The zone whose servers are asked.
+    zone: Name,
     name: Name,
     wanted: WantedValues,
     aaaa: BesideRecord,
@@ -55,7 +58,8 @@ pub(super) struct SeenAnswer {
 }
 
 impl AskedRecord {
-    pub(super) fn new(probe: &DnsProbe) -> Result<Self, String> {
+    /// The record of a probe in `zone`.
+    pub(super) fn new(probe: &DnsProbe, zone: Name) -> Result<Self, String> {
         let values = |of: RecordType, old: &RecordValues, new: &RecordValues| {
             let expected = |values: &RecordValues| values.expected(|value| normal(value, of));
             let sides = Sides { old: expected(old), new: expected(new) };
@@ -69,7 +73,12 @@ impl AskedRecord {
                 BesideRecord::Counts { stays: values.sides.stay(), values }
             }
         };
-        Ok(Self { name: name(&probe.name)?, wanted: values(probe.record_type, &probe.old, &probe.new), aaaa })
+        Ok(Self { zone, name: name(&probe.name)?, wanted: values(probe.record_type, &probe.old, &probe.new), aaaa })
+    }
+
+    /// Whether the zone `at` lies below the one whose servers are asked, and holds the name.
+    fn is_below(&self, at: &Name) -> bool {
+        *at != self.zone && self.zone.zone_of(at) && at.zone_of(&self.name)
     }
 
     /// Asks a server and judges its answer.
@@ -123,29 +132,40 @@ impl AskedRecord {
             ResponseCode::FormErr => return plain(AnswerState::FormErr, note),
             ResponseCode::NotImp => return plain(AnswerState::NotImp, note),
             ResponseCode::Refused => return plain(AnswerState::Refused, note),
-            other => {
-                let words = foreign::brief(&format!("{other} {note}"), 200);
-                return plain(AnswerState::Refused, words);
-            }
+            other => return plain(AnswerState::Code(other.into()), note),
         }
-        if role == AskedAs::Authority && !answer.metadata.authoritative {
-            return plain(AnswerState::Lame, note);
-        }
-        let (state, holds_old, values, ttl) = match content(answer, &self.name, wanted.of) {
-            Content::Records { data, ttl } => {
-                let found: BTreeSet<String> = data.iter().map(text).collect();
-                let (state, holds_old) = wanted.sides.judge(&found);
-                (state, holds_old, found.into_iter().collect::<Vec<_>>().join(" "), Some(ttl))
+        let content = content(answer, &self.name, wanted.of);
+        let found = |data: &[RData], ttl: u32| {
+            let found: BTreeSet<String> = data.iter().map(text).collect();
+            let (state, holds_old) = wanted.sides.judge(&found);
+            (state, holds_old, found.into_iter().collect::<Vec<_>>().join(" "), Some(ttl))
+        };
+        let (state, holds_old, values, ttl) = match content {
+            // The servers of a zone know of a name that it delegates only to whom. Nobody else says this in its place.
+            Content::Referral { at, servers, ttl } if role == AskedAs::Authority && self.is_below(&at) => {
+                let to = servers.iter().map(text).collect::<Vec<_>>().join(" ");
+                let (above, at_text) = (bare(&self.zone), bare(&at));
+                if wanted.of != Type::NS || at != self.name {
+                    let words = format!("{at_text} is delegated to {to}");
+                    return plain(AnswerState::Delegated, with_note(&words, &note));
+                }
+                let words = format!("{above} says it as the zone above: {at_text} is delegated, and not asked itself");
+                note = with_note(&words, &note);
+                found(&servers, ttl)
             }
+            _ if role == AskedAs::Authority && !answer.metadata.authoritative => {
+                return plain(AnswerState::Lame, note);
+            }
+            Content::Records { data, ttl } => found(&data, ttl),
             Content::Alias { to, ttl } => {
-                let to = text(&RData::CNAME(hickory_proto::rr::rdata::CNAME(to)));
+                let to = text(&RData::CNAME(CNAME(to)));
                 (AnswerState::Other, false, format!("CNAME {to}"), Some(ttl))
             }
             Content::Nothing { ttl } => {
                 let (state, holds_old) = wanted.sides.judge(&BTreeSet::new());
                 (state, holds_old, String::new(), ttl)
             }
-            Content::Referral => return plain(AnswerState::Lame, note),
+            Content::Referral { .. } => return plain(AnswerState::Lame, note),
             Content::Nonsense(why) => {
                 if !note.is_empty() {
                     note.push_str("; ");
@@ -168,6 +188,17 @@ impl AskedRecord {
             took: Span::ZERO,
         }
     }
+}
+
+/// A name for people.
+fn bare(name: &Name) -> String {
+    text(&RData::NS(NS(name.clone())))
+}
+
+/// Words before what the server said itself.
+fn with_note(words: &str, note: &str) -> String {
+    let parts = [words, note].into_iter().filter(|part| !part.is_empty());
+    foreign::brief(&parts.collect::<Vec<_>>().join("; "), 300)
 }
 
 /// Whether a resolver failed because a signature is not good: it says so, or it fails each time while it answers without

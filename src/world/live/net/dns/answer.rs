@@ -23,8 +23,8 @@ pub(in crate::world::live) enum Content {
     /// There is no such name or no such record. The TTL is that of the SOA as received; of an authoritative answer, which
     /// need not have taken it into account, no more than its MINIMUM (RFC 2308 §5).
     Nothing { ttl: Option<u32> },
-    /// The server refers to others instead of answering.
-    Referral,
+    /// The server refers to those of the zone `at` instead of answering.
+    Referral { at: Name, servers: Vec<RData>, ttl: u32 },
     /// It contradicts itself, or answers another question.
     Nonsense(&'static str),
 }
@@ -86,13 +86,27 @@ pub(in crate::world::live) fn content(answer: &Message, name: &Name, of: Type) -
         _ => record.ttl,
     });
     let soa = soa.max();
-    let refers = || answer.authorities.iter().any(|record| record.record_type() == Type::NS);
+    let refers = || referral(answer, name).filter(|_| met.is_empty() && !missing && soa.is_none());
+    if let Some(referral) = refers() {
+        return referral;
+    }
     match (met.is_empty(), missing, soa) {
-        (true, false, None) if refers() => Content::Referral,
         (true, ..) => Content::Nothing { ttl: soa },
         (false, true, _) => Content::Nothing { ttl: soa.map(|soa| soa.max(ttl)) },
         (false, false, _) => Content::Alias { to: owner, ttl: soa.map_or(ttl, |soa| soa.max(ttl)) },
     }
+}
+
+/// To whom an answer refers: of several zones the one nearest to the name.
+fn referral(answer: &Message, name: &Name) -> Option<Content> {
+    let servers = || answer.authorities.iter().filter(|record| record.record_type() == Type::NS);
+    let nearest = servers().map(|record| &record.name).max_by_key(|at| (at.zone_of(name), at.num_labels()))?;
+    let of_it: Vec<&Record> = servers().filter(|record| record.name == *nearest).collect();
+    Some(Content::Referral {
+        at: nearest.clone(),
+        servers: of_it.iter().map(|record| record.data.clone()).collect(),
+        ttl: of_it.iter().map(|record| record.ttl).max().unwrap_or(0),
+    })
 }
 
 /// The extended errors of an answer (RFC 8914): their codes with their texts.

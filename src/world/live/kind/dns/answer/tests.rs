@@ -17,7 +17,7 @@ const DAMAGES: usize = 3;
 
 fn asked() -> AskedRecord {
     let dotted = |bytes: [u8; 4]| vec![std::net::Ipv4Addr::from(bytes).to_string()];
-    AskedRecord::new(&DnsProbe {
+    let probe = DnsProbe {
         target: "zone".into(),
         name: "www.example.test".to_owned(),
         record_type: RecordType::A,
@@ -27,8 +27,8 @@ fn asked() -> AskedRecord {
         samples: 3,
         old_ttl: Some(Span::secs(60)),
         simulate: None,
-    })
-    .unwrap()
+    };
+    AskedRecord::new(&probe, name("example.test").unwrap()).unwrap()
 }
 
 fn question(asked: &AskedRecord) -> Message {

@@ -75,7 +75,8 @@ fn nothing_there_is_told_from_a_referral_and_from_an_alias_that_leads_away() {
     assert_eq!(content(&first_hand, &app, Type::A), Content::Nothing { ttl: Some(5) }, "no more than the MINIMUM");
     assert_eq!(nothing(ResponseCode::NXDomain, vec![soa("other.", 30)]), Content::Nothing { ttl: None });
     let ns = Record::from_rdata(name("test."), 30, RData::NS(NS(name("ns.test."))));
-    assert_eq!(nothing(OK, vec![ns]), Content::Referral);
+    let servers = vec![ns.data.clone()];
+    assert_eq!(nothing(OK, vec![ns]), Content::Referral { at: name("test."), servers, ttl: 30 });
     let away = vec![alias("app.test.", 60, "x.example.")];
     assert_eq!(said(OK, away.clone()), Content::Alias { to: name("x.example."), ttl: 60 });
     let message = message(ResponseCode::NXDomain, away, vec![soa("example.", 90)]);
