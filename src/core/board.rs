@@ -13,7 +13,6 @@ use super::evidence::{Assessment, Baseline, Baselines, CounterReset, Evidence, T
 use super::expr::{Condition, Sight};
 use super::ids::{ProbeId, TargetId};
 use super::plan::{Check, ConditionId, Gate, Guard, Plan, Step};
-use super::probe::Probe;
 use super::reading::{Failure, Reading};
 use super::server::{ServerIdentity, Servers, Stranger};
 use super::state::Run;
@@ -60,13 +59,26 @@ pub struct Latest {
     pub at: At,
     /// How long the newest measurement took.
     pub took: Span,
+    /// The age from which the newest good reading is stale. It follows from the plan and the above.
+    #[serde(skip)]
+    stale_after: Span,
 }
 
 impl Latest {
-    /// The newest good reading, and the age from which it is stale.
-    fn good_until(&self, probe: &Probe) -> Option<(At, Span)> {
-        let (at, _) = self.good.as_ref()?;
-        Some((*at, probe.stale_after(self.took_good())))
+    /// The last moment at which the newest good reading is not stale.
+    fn good_until(&self) -> Option<At> {
+        self.good.as_ref().map(|(at, _)| at.plus(self.stale_after))
+    }
+
+    /// What can be decided on at `now`.
+    fn sight(&self, now: At) -> Sight<'_> {
+        if let Some((since, failure)) = &self.failure {
+            return Sight::Failed { what: &failure.what, since: now.since(*since) };
+        }
+        let Some((at, value)) = &self.good else { return Sight::Missing };
+        let age = now.since(*at);
+        // A reading from the future is a broken clock, not a fresh reading.
+        if age > self.stale_after || *at > now { Sight::Stale { age } } else { Sight::Fresh { value, age } }
     }
 
     /// How long the measurement of the newest good reading took; nothing is known of it once a later one has failed.
@@ -152,7 +164,11 @@ impl Board {
 
     /// Returns a board that was read back, if it belongs to this plan; `None` when it is of another plan.
     pub fn restored(self, plan: &Plan) -> Option<Self> {
-        (self.runs.len() == plan.conditions.len()).then_some(self)
+        let mut board = (self.runs.len() == plan.conditions.len()).then_some(self)?;
+        for (probe, latest) in &mut board.probes {
+            latest.stale_after = stale_after(plan, probe, latest);
+        }
+        Some(board)
     }
 
     /// Takes in a reading that arrived at `now`.
@@ -173,6 +189,7 @@ impl Board {
             failure: None,
             at: reading.at,
             took: reading.took,
+            stale_after: Span::ZERO,
         });
         if reading.at < latest.at {
             return;
@@ -194,9 +211,12 @@ impl Board {
                 // The same measurement may be told several times.
                 latest.before = known.map(|(at, _)| at).filter(|at| *at < reading.tells_of()).or(latest.before);
                 latest.failure = None;
-                self.count(plan, run, reading, value);
             }
             (Err(_), None) => {}
+        }
+        latest.stale_after = stale_after(plan, &reading.probe, latest);
+        if let (None, Ok(value)) = (&latest.failure, &reading.result) {
+            self.count(plan, run, reading, value);
         }
         for (target, server) in &reading.servers {
             self.answered.insert(target.clone(), server.clone());
@@ -271,31 +291,23 @@ impl Board {
 
     /// The same since the last refresh, after which nothing has changed the run.
     pub fn expire(&mut self, plan: &Plan, run: &Run, now: At) {
-        for (probe, readers) in &plan.readers {
-            if self.is_fresh(plan, now, probe) {
-                continue;
-            }
-            for id in readers {
-                if self.runs.get(id.0).is_some_and(|streak| streak.verdict != Verdict::Unknown) {
-                    let since = self.went_stale(plan, run, now, *id);
-                    self.judge(plan, run, now, *id, since);
-                }
+        // Of a probe without any reading nothing can go stale.
+        let not_fresh = self.probes.iter().filter(|(_, latest)| !matches!(latest.sight(now), Sight::Fresh { .. }));
+        let readers: Vec<ConditionId> =
+            not_fresh.filter_map(|(probe, _)| plan.readers.get(probe)).flatten().copied().collect();
+        for id in readers {
+            if self.runs.get(id.0).is_some_and(|streak| streak.verdict != Verdict::Unknown) {
+                let since = self.went_stale(plan, run, now, id);
+                self.judge(plan, run, now, id, since);
             }
         }
-    }
-
-    fn is_fresh(&self, plan: &Plan, now: At, probe: &ProbeId) -> bool {
-        matches!(self.sight(plan, now, probe), Sight::Fresh { .. })
     }
 
     /// The moment from which a streak no longer counts because its readings went stale: whoever looks late must not
     /// count the time before as watched.
     fn went_stale(&self, plan: &Plan, run: &Run, now: At, id: ConditionId) -> At {
         let (Some(condition), Some(streak)) = (plan.condition(id), self.runs.get(id.0)) else { return now };
-        let stale = |probe: &ProbeId| {
-            let (at, stale_after) = self.probes.get(probe)?.good_until(plan.probes.get(probe)?)?;
-            Some(at.plus(stale_after).plus(Span(1)))
-        };
+        let stale = |probe: &ProbeId| Some(self.probes.get(probe)?.good_until()?.plus(Span(1)));
         let mut moments: Vec<At> = condition.probes().iter().filter_map(stale).filter(|at| *at < now).collect();
         moments.sort_unstable();
         let changed = moments.into_iter().find(|at| self.verdict(plan, run, *at, id) != streak.verdict);
@@ -326,16 +338,8 @@ impl Board {
     }
 
     /// What is known of a probe now.
-    pub fn sight<'a>(&'a self, plan: &Plan, now: At, probe: &ProbeId) -> Sight<'a> {
-        let Some(latest) = self.probes.get(probe) else { return Sight::Missing };
-        if let Some((since, failure)) = &latest.failure {
-            return Sight::Failed { what: &failure.what, since: now.since(*since) };
-        }
-        let Some((at, value)) = &latest.good else { return Sight::Missing };
-        let age = now.since(*at);
-        let stale_after = plan.probes.get(probe).map_or(Span::ZERO, |probe| probe.stale_after(latest.took_good()));
-        // A reading from the future is a broken clock, not a fresh reading.
-        if age > stale_after || *at > now { Sight::Stale { age } } else { Sight::Fresh { value, age } }
+    pub fn sight(&self, now: At, probe: &ProbeId) -> Sight<'_> {
+        self.probes.get(probe).map_or(Sight::Missing, |latest| latest.sight(now))
     }
 
     /// What is known of a probe, for showing it.
@@ -367,7 +371,7 @@ impl Board {
             return told.verdict;
         }
         let baselines = self.counted_since(plan, run, id);
-        let sight = |probe: &ProbeId| self.sight(plan, now, probe);
+        let sight = |probe: &ProbeId| self.sight(now, probe);
         plan.condition(id).map_or(Verdict::Unknown, |condition| condition.verdict(&sight, &baselines))
     }
 
@@ -376,7 +380,7 @@ impl Board {
             return told.clone();
         }
         match plan.condition(id) {
-            Some(condition) => condition.evaluate(&|probe| self.sight(plan, now, probe), baselines),
+            Some(condition) => condition.evaluate(&|probe| self.sight(now, probe), baselines),
             None => Assessment { verdict: Verdict::Unknown, terms: Vec::new() },
         }
     }
@@ -386,13 +390,13 @@ impl Board {
     pub fn baselines(&self, plan: &Plan, now: At, step: &Step, undo: bool) -> Baselines {
         let conditions =
             step.conditions(undo).filter_map(|id| plan.condition(id)).filter(|condition| condition.counts());
-        conditions.flat_map(|condition| self.counted_from(plan, now, condition)).collect()
+        conditions.flat_map(|condition| self.counted_from(now, condition)).collect()
     }
 
     /// What a condition would count growth from if counting began now.
-    fn counted_from(&self, plan: &Plan, now: At, condition: &Condition) -> Baselines {
+    fn counted_from(&self, now: At, condition: &Condition) -> Baselines {
         match &self.counted_from {
-            None => condition.baselines(now, &|probe| self.sight(plan, now, probe)),
+            None => condition.baselines(now, &|probe| self.sight(now, probe)),
             Some(told) => {
                 let of = |number: &str| told.get(number).map(|from| (number.to_owned(), from.clone()));
                 condition.counted().filter_map(of).collect()
@@ -456,7 +460,7 @@ impl Board {
 
     /// A guard as it would stand if its step began now.
     pub fn guard_at_start(&self, plan: &Plan, now: At, guard: &Guard) -> Evidence {
-        let from = plan.condition(guard.condition).map(|condition| self.counted_from(plan, now, condition));
+        let from = plan.condition(guard.condition).map(|condition| self.counted_from(now, condition));
         let assessment = self.assess_from(plan, now, guard.condition, &from.unwrap_or_default());
         let evidence = self.evidence(plan, now, &guard.name, guard.condition, (Span::ZERO, EVER), assessment);
         // Nothing was counted before the start, so there is no time for which it has held.
@@ -474,7 +478,7 @@ impl Board {
         let guarded = |id: &ConditionId| step.guards.iter().any(|guard| guard.condition == *id);
         let conditions = step.conditions(false).filter(|id| !guarded(id)).filter_map(|id| plan.condition(id));
         for condition in conditions.filter(|condition| condition.counts()) {
-            let baselines = self.counted_from(plan, now, condition);
+            let baselines = self.counted_from(now, condition);
             for number in condition.counted() {
                 let baseline = baselines.get(number);
                 let verdict = if baseline.is_some() { Verdict::Go } else { Verdict::Unknown };
@@ -542,6 +546,11 @@ impl Board {
             needed,
         }
     }
+}
+
+/// The age from which the newest good reading of a probe is stale.
+fn stale_after(plan: &Plan, probe: &ProbeId, latest: &Latest) -> Span {
+    plan.probes.get(probe).map_or(Span::ZERO, |probe| probe.stale_after(latest.took_good()))
 }
 
 /// Names the gate that asks for a fresh reading of a number whose growth a step counts.

@@ -63,11 +63,42 @@ struct Pace {
     before: Option<(Span, u64)>,
 }
 
+/// Until when something that is not new is kept, going by the newest answers. Only those are remembered that no later answer
+/// outlasts, so that the longest is at hand at each answer.
+#[derive(Clone, Debug, Default)]
+struct Others {
+    /// Each with the number of its answer, the longest first.
+    kept: VecDeque<(u64, At)>,
+}
+
+impl Others {
+    fn take(&mut self, number: u64, until: At) {
+        while self.kept.back().is_some_and(|(_, shorter)| *shorter <= until) {
+            self.kept.pop_back();
+        }
+        self.kept.push_back((number, until));
+    }
+
+    /// Leaves out the answers before that one.
+    fn forget_before(&mut self, number: u64) {
+        while self.kept.front().is_some_and(|(of, _)| *of < number) {
+            self.kept.pop_front();
+        }
+    }
+
+    fn longest(&self) -> Option<At> {
+        self.kept.front().map(|(_, until)| *until)
+    }
+}
+
 /// The caches behind one address.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cache {
     /// The newest answers, the last one last.
     newest: VecDeque<Sample>,
+    /// How many answers there have been.
+    answers: u64,
+    others: Others,
     still: Option<Still>,
     /// When an answer that is not new was last seen.
     met: Option<At>,
@@ -87,6 +118,11 @@ impl Cache {
             self.newest.pop_front();
         }
         let is_new = answer.state == AnswerState::New;
+        self.answers += 1;
+        self.others.forget_before(self.answers.saturating_sub(WINDOW as u64 - 1));
+        if let Some(until) = until.filter(|_| !is_new) {
+            self.others.take(self.answers, until);
+        }
         self.newest.push_back(Sample { is_new, holds_old: answer.holds_old, until });
         let is_expected = promised.is_some_and(|promised| asked <= promised.plus(SLACK));
         self.steadiness.take(is_new, answer.is_of_same_machine, is_expected);
@@ -171,19 +207,19 @@ impl Cache {
         (self.met.is_some(), self.is_stale, self.stands_still(), self.steadiness.is_barred())
     }
 
-    fn others(&self) -> impl Iterator<Item = &Sample> {
-        self.newest.iter().filter(|sample| !sample.is_new)
-    }
-
     /// Whether one of its caches holds something that is not new.
     fn holds_other(&self, now: At) -> bool {
-        self.others().any(|sample| sample.until.is_some_and(|until| until >= now))
+        self.other_until().is_some_and(|until| until >= now)
     }
 
     /// Whether one of its caches holds an old value.
     pub(super) fn holds_old(&self, now: At) -> bool {
         let newest = self.newest.back().is_some_and(|sample| sample.holds_old);
-        newest || self.others().any(|sample| sample.holds_old && sample.until.is_some_and(|until| until >= now))
+        newest
+            || self
+                .newest
+                .iter()
+                .any(|sample| sample.holds_old && !sample.is_new && sample.until.is_some_and(|until| until >= now))
     }
 
     /// When it is expected to count as new; `None` when that cannot be said.
@@ -203,7 +239,7 @@ impl Cache {
 
     /// Until when it keeps something that is not new.
     fn other_until(&self) -> Option<At> {
-        self.others().filter_map(|sample| sample.until).max()
+        self.others.longest()
     }
 
     /// Until when it keeps what it holds, whatever that is; `None` when the newest answer does not say.
