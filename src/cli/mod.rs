@@ -7,6 +7,7 @@ mod drive;
 mod durations;
 mod explain;
 mod farewell;
+mod help;
 #[cfg(feature = "lab")]
 mod lab;
 mod loopback;
@@ -44,16 +45,6 @@ Exit status:
   3  something outside failed: a server, a file, the lab
   4  the journal could not be written
   5  the terminal or the process was taken away; `gonogo resume` continues";
-
-const REHEARSE_EXAMPLES: &str = "\
-Examples:
-  gonogo rehearse                                       runbook.yaml, at the pace of real time; + - w f change it
-  gonogo rehearse --scenario apply-worker-dies          with something going wrong
-  gonogo rehearse --surprise                            with something going wrong that you do not know
-  gonogo rehearse --auto --json                         every night, without a terminal
-  gonogo rehearse --auto --roll-back-after watch        the rollback too
-
-Exit status with --auto: 0 when it ended as the scenario says it should, else 1.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -140,7 +131,7 @@ enum Command {
     /// Print what a runbook would do, statement by statement, without doing it
     Plan(RunbookArgs),
     /// Rehearse a runbook in a simulated world: nothing real is touched
-    #[command(after_help = REHEARSE_EXAMPLES)]
+    #[command(after_help = help::rehearse())]
     Rehearse(rehearse::RehearseArgs),
     /// List the rehearsals of a runbook and how long they took, and what a live run would still need
     Rehearsals(RunbookArgs),
@@ -209,11 +200,7 @@ enum Command {
         head: Option<String>,
     },
     /// Show a recorded run again in the cockpit, as it was; nothing can be done from there
-    #[command(
-        after_help = "PLACE is a time since the run began (T+1:02:03), a time of day in UTC (02:14:07), the number of a \
-        fact or a step.\nIn the cockpit: w stops and goes on, + and - change the speed, f goes to what happens next,\n\
-        \u{2190} and \u{2192} to the decision before and after, i to where the selected step began, t to a place."
-    )]
+    #[command(after_help = help::replay())]
     Replay {
         /// The run, or the last digits of its name; the newest when absent
         run: Option<String>,

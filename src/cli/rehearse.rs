@@ -61,8 +61,8 @@ pub(super) struct RehearseArgs {
     /// Seed of the random numbers; the same seed gives the same rehearsal [default: random, and printed]
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
-    /// How many times faster than real time it begins: 1, 2, 5, 10, 30, 60, 120, 300 or 1000; + and - change it
-    #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = speed)]
+    /// How many times faster than real time it begins
+    #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = speed, help = super::help::speed())]
     speed: u32,
     /// Let an automatic operator drive, without a terminal, as fast as it can be computed
     #[arg(long)]

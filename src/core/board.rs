@@ -13,12 +13,14 @@ use super::evidence::{Assessment, Baseline, Baselines, CounterReset, Evidence, T
 use super::expr::{Condition, Sight};
 use super::ids::{ProbeId, TargetId};
 use super::plan::{Check, ConditionId, Gate, Guard, Plan, Step};
-use super::probe::Probe;
 use super::reading::{Failure, Reading};
 use super::server::{ServerIdentity, Servers, Stranger};
 use super::state::Run;
 use super::time::{At, Span};
 use super::value::Value;
+
+/// Before every measurement.
+const EVER: At = At(i64::MIN);
 
 /// Holds the newest reading of each probe, and since when each condition has given its answer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -51,19 +53,35 @@ pub struct Board {
 pub struct Latest {
     /// The newest good reading, with the moment it describes.
     pub good: Option<(At, Value)>,
+    /// The moment that the good reading before it describes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<At>,
     /// The newest failure, if the newest measurement failed, and since when the probe has been failing.
     pub failure: Option<(At, Failure)>,
     /// When the newest measurement began, good or not.
     pub at: At,
     /// How long the newest measurement took.
     pub took: Span,
+    /// The age from which the newest good reading is stale. It follows from the plan and the above.
+    #[serde(skip)]
+    stale_after: Span,
 }
 
 impl Latest {
-    /// The newest good reading, and the age from which it is stale.
-    fn good_until(&self, probe: &Probe) -> Option<(At, Span)> {
-        let (at, _) = self.good.as_ref()?;
-        Some((*at, probe.stale_after(self.took_good())))
+    /// The last moment at which the newest good reading is not stale.
+    fn good_until(&self) -> Option<At> {
+        self.good.as_ref().map(|(at, _)| at.plus(self.stale_after))
+    }
+
+    /// What can be decided on at `now`.
+    fn sight(&self, now: At) -> Sight<'_> {
+        if let Some((since, failure)) = &self.failure {
+            return Sight::Failed { what: &failure.what, since: now.since(*since) };
+        }
+        let Some((at, value)) = &self.good else { return Sight::Missing };
+        let age = now.since(*at);
+        // A reading from the future is a broken clock, not a fresh reading.
+        if age > self.stale_after || *at > now { Sight::Stale { age } } else { Sight::Fresh { value, age } }
     }
 
     /// How long the measurement of the newest good reading took; nothing is known of it once a later one has failed.
@@ -129,7 +147,7 @@ impl Board {
             let verdict = told.assessment.verdict;
             let since = match (verdict, told.held) {
                 (Verdict::Go, held) => At(now.0.saturating_sub_unsigned(held.unwrap_or_default().0)),
-                _ => At(i64::MIN),
+                _ => EVER,
             };
             if let Some(streak) = board.runs.get_mut(id.0) {
                 *streak = Streak { verdict, since };
@@ -150,7 +168,11 @@ impl Board {
 
     /// Returns a board that was read back, if it belongs to this plan; `None` when it is of another plan.
     pub fn restored(self, plan: &Plan) -> Option<Self> {
-        (self.runs.len() == plan.conditions.len()).then_some(self)
+        let mut board = (self.runs.len() == plan.conditions.len()).then_some(self)?;
+        for (probe, latest) in &mut board.probes {
+            latest.stale_after = stale_after(plan, probe, latest);
+        }
+        Some(board)
     }
 
     /// Takes in a reading that arrived at `now`.
@@ -167,9 +189,11 @@ impl Board {
         }
         let latest = self.probes.entry(reading.probe.clone()).or_insert_with(|| Latest {
             good: None,
+            before: None,
             failure: None,
             at: reading.at,
             took: reading.took,
+            stale_after: Span::ZERO,
         });
         if reading.at < latest.at {
             return;
@@ -194,11 +218,16 @@ impl Board {
                     .zip(moves(value))
                     .filter(|(before, now)| now.count > before.count)
                     .map(|(_, now)| now.newest);
-                latest.good = Some((reading.tells_of(), value.clone()));
+                let known = latest.good.replace((reading.tells_of(), value.clone()));
+                // The same measurement may be told several times.
+                latest.before = known.map(|(at, _)| at).filter(|at| *at < reading.tells_of()).or(latest.before);
                 latest.failure = None;
-                self.count(plan, run, reading, value);
             }
             (Err(_), None) => {}
+        }
+        latest.stale_after = stale_after(plan, &reading.probe, latest);
+        if let (None, Ok(value)) = (&latest.failure, &reading.result) {
+            self.count(plan, run, reading, value);
         }
         for (target, server) in &reading.servers {
             self.answered.insert(target.clone(), server.clone());
@@ -262,8 +291,13 @@ impl Board {
         for reading in readings.iter().filter(|reading| reading.at <= now) {
             if let Some(latest) = self.probes.get_mut(&reading.probe) {
                 latest.at = latest.at.max(reading.at);
-                if let (Some((at, _)), None) = (&mut latest.good, &latest.failure) {
-                    *at = (*at).max(reading.at);
+                if let (Some((at, _)), None) = (&mut latest.good, &latest.failure)
+                    && *at < reading.at
+                {
+                    // The one before the newest of all these measurements.
+                    let every = plan.probes.get(&reading.probe).map_or(Span::ZERO, |probe| probe.every);
+                    latest.before = Some(reading.at.before(every).max(*at));
+                    *at = reading.at;
                 }
             }
         }
@@ -283,31 +317,23 @@ impl Board {
 
     /// The same since the last refresh, after which nothing has changed the run.
     pub fn expire(&mut self, plan: &Plan, run: &Run, now: At) {
-        for (probe, readers) in &plan.readers {
-            if self.is_fresh(plan, now, probe) {
-                continue;
-            }
-            for id in readers {
-                if self.runs.get(id.0).is_some_and(|streak| streak.verdict != Verdict::Unknown) {
-                    let since = self.went_stale(plan, run, now, *id);
-                    self.judge(plan, run, now, *id, since);
-                }
+        // Of a probe without any reading nothing can go stale.
+        let not_fresh = self.probes.iter().filter(|(_, latest)| !matches!(latest.sight(now), Sight::Fresh { .. }));
+        let readers: Vec<ConditionId> =
+            not_fresh.filter_map(|(probe, _)| plan.readers.get(probe)).flatten().copied().collect();
+        for id in readers {
+            if self.runs.get(id.0).is_some_and(|streak| streak.verdict != Verdict::Unknown) {
+                let since = self.went_stale(plan, run, now, id);
+                self.judge(plan, run, now, id, since);
             }
         }
-    }
-
-    fn is_fresh(&self, plan: &Plan, now: At, probe: &ProbeId) -> bool {
-        matches!(self.sight(plan, now, probe), Sight::Fresh { .. })
     }
 
     /// The moment from which a streak no longer counts because its readings went stale: whoever looks late must not
     /// count the time before as watched.
     fn went_stale(&self, plan: &Plan, run: &Run, now: At, id: ConditionId) -> At {
         let (Some(condition), Some(streak)) = (plan.condition(id), self.runs.get(id.0)) else { return now };
-        let stale = |probe: &ProbeId| {
-            let (at, stale_after) = self.probes.get(probe)?.good_until(plan.probes.get(probe)?)?;
-            Some(at.plus(stale_after).plus(Span(1)))
-        };
+        let stale = |probe: &ProbeId| Some(self.probes.get(probe)?.good_until()?.plus(Span(1)));
         let mut moments: Vec<At> = condition.probes().iter().filter_map(stale).filter(|at| *at < now).collect();
         moments.sort_unstable();
         let changed = moments.into_iter().find(|at| self.verdict(plan, run, *at, id) != streak.verdict);
@@ -338,16 +364,8 @@ impl Board {
     }
 
     /// What is known of a probe now.
-    pub fn sight<'a>(&'a self, plan: &Plan, now: At, probe: &ProbeId) -> Sight<'a> {
-        let Some(latest) = self.probes.get(probe) else { return Sight::Missing };
-        if let Some((since, failure)) = &latest.failure {
-            return Sight::Failed { what: &failure.what, since: now.since(*since) };
-        }
-        let Some((at, value)) = &latest.good else { return Sight::Missing };
-        let age = now.since(*at);
-        let stale_after = plan.probes.get(probe).map_or(Span::ZERO, |probe| probe.stale_after(latest.took_good()));
-        // A reading from the future is a broken clock, not a fresh reading.
-        if age > stale_after || *at > now { Sight::Stale { age } } else { Sight::Fresh { value, age } }
+    pub fn sight(&self, now: At, probe: &ProbeId) -> Sight<'_> {
+        self.probes.get(probe).map_or(Sight::Missing, |latest| latest.sight(now))
     }
 
     /// What is known of a probe, for showing it.
@@ -379,7 +397,7 @@ impl Board {
             return told.verdict;
         }
         let baselines = self.counted_since(plan, run, id);
-        let sight = |probe: &ProbeId| self.sight(plan, now, probe);
+        let sight = |probe: &ProbeId| self.sight(now, probe);
         plan.condition(id).map_or(Verdict::Unknown, |condition| condition.verdict(&sight, &baselines))
     }
 
@@ -389,7 +407,7 @@ impl Board {
         }
         match plan.condition(id) {
             Some(condition) => {
-                let found = condition.evaluate(&|probe| self.sight(plan, now, probe), baselines);
+                let found = condition.evaluate(&|probe| self.sight(now, probe), baselines);
                 self.naming(plan, condition, found)
             }
             None => Assessment { verdict: Verdict::Unknown, terms: Vec::new() },
@@ -410,7 +428,7 @@ impl Board {
             };
             for why in found.terms.iter_mut().filter_map(|term| term.why.as_mut()).filter(|why| **why == null) {
                 if let Some(who) = who() {
-                    why.push_str(&format!(": {who}"));
+                    *why = format!("{why}: {who}");
                 }
             }
         }
@@ -422,13 +440,13 @@ impl Board {
     pub fn baselines(&self, plan: &Plan, now: At, step: &Step, undo: bool) -> Baselines {
         let conditions =
             step.conditions(undo).filter_map(|id| plan.condition(id)).filter(|condition| condition.counts());
-        conditions.flat_map(|condition| self.counted_from(plan, now, condition)).collect()
+        conditions.flat_map(|condition| self.counted_from(now, condition)).collect()
     }
 
     /// What a condition would count growth from if counting began now.
-    fn counted_from(&self, plan: &Plan, now: At, condition: &Condition) -> Baselines {
+    fn counted_from(&self, now: At, condition: &Condition) -> Baselines {
         match &self.counted_from {
-            None => condition.baselines(now, &|probe| self.sight(plan, now, probe)),
+            None => condition.baselines(now, &|probe| self.sight(now, probe)),
             Some(told) => {
                 let of = |number: &str| told.get(number).map(|from| (number.to_owned(), from.clone()));
                 condition.counted().filter_map(of).collect()
@@ -442,19 +460,26 @@ impl Board {
     }
 
     /// The same for a hold of this length, which takes two measurements: until each probe was measured again since the condition
-    /// came true, it has held for no time that is long enough.
-    pub fn held_for(&self, plan: &Plan, now: At, id: ConditionId, needed: Span) -> Option<Span> {
-        let held = self.held(now, id)?;
-        let since = self.runs.get(id.0).map_or(now, |streak| streak.since);
+    /// came true, it has held for no time that is long enough. Only measurements that began at `since` or later count, and so does
+    /// only the time after it.
+    pub fn held_for(&self, plan: &Plan, now: At, id: ConditionId, needed: Span, since: At) -> Option<Span> {
+        let held = self.held(now, id)?.min(now.since(since));
+        let came = self.runs.get(id.0).map_or(now, |streak| streak.since);
         let is_long = held >= needed && !needed.is_zero();
-        Some(if is_long && !self.read_after(plan, id, since) { Span::ZERO } else { held })
+        Some(if is_long && !self.is_read_twice(plan, id, came, since) { Span::ZERO } else { held })
     }
 
-    /// Whether each probe of a condition was measured again after `since`. What was written down is not doubted.
-    fn read_after(&self, plan: &Plan, id: ConditionId, since: At) -> bool {
-        let newest = |probe| self.probes.get(probe).and_then(|latest| latest.good.as_ref()).map(|(at, _)| *at);
+    /// Whether each probe of a condition was measured after the condition `came` true, and before that at `since` or later. What
+    /// was written down is not doubted.
+    fn is_read_twice(&self, plan: &Plan, id: ConditionId, came: At, since: At) -> bool {
+        let twice = |probe| {
+            let Some(latest) = self.probes.get(probe) else { return false };
+            // Where nothing happened at `since`, the condition itself shows that there was one before.
+            let is_of_then = since == EVER || latest.before >= Some(since);
+            is_of_then && latest.good.as_ref().is_some_and(|(at, _)| *at > came)
+        };
         self.testimony.contains_key(&id)
-            || plan.condition(id).is_some_and(|of| of.probes().iter().all(|probe| newest(probe) > Some(since)))
+            || plan.condition(id).is_some_and(|condition| condition.probes().iter().all(twice))
     }
 
     /// For how long the condition has been NO-GO without a break; `None` when it is not NO-GO.
@@ -474,20 +499,20 @@ impl Board {
     /// A gate as it stands now, judged afresh. A gate counts nothing: its step has not begun.
     pub fn gate(&self, plan: &Plan, now: At, gate: &Gate) -> Evidence {
         let assessment = self.assess_from(plan, now, gate.condition, &Baselines::new());
-        self.evidence(plan, now, &gate.name, gate.condition, gate.hold, assessment)
+        self.evidence(plan, now, &gate.name, gate.condition, (gate.hold, EVER), assessment)
     }
 
     /// A guard as it stands now, judged afresh.
     pub fn guard(&self, plan: &Plan, run: &Run, now: At, guard: &Guard) -> Evidence {
         let assessment = self.assess(plan, run, now, guard.condition);
-        self.evidence(plan, now, &guard.name, guard.condition, Span::ZERO, assessment)
+        self.evidence(plan, now, &guard.name, guard.condition, (Span::ZERO, EVER), assessment)
     }
 
     /// A guard as it would stand if its step began now.
     pub fn guard_at_start(&self, plan: &Plan, now: At, guard: &Guard) -> Evidence {
-        let from = plan.condition(guard.condition).map(|condition| self.counted_from(plan, now, condition));
+        let from = plan.condition(guard.condition).map(|condition| self.counted_from(now, condition));
         let assessment = self.assess_from(plan, now, guard.condition, &from.unwrap_or_default());
-        let evidence = self.evidence(plan, now, &guard.name, guard.condition, Span::ZERO, assessment);
+        let evidence = self.evidence(plan, now, &guard.name, guard.condition, (Span::ZERO, EVER), assessment);
         // Nothing was counted before the start, so there is no time for which it has held.
         if plan.condition(guard.condition).is_some_and(Condition::counts) {
             Evidence { held: evidence.held.map(|_| Span::ZERO), ..evidence }
@@ -503,7 +528,7 @@ impl Board {
         let guarded = |id: &ConditionId| step.guards.iter().any(|guard| guard.condition == *id);
         let conditions = step.conditions(false).filter(|id| !guarded(id)).filter_map(|id| plan.condition(id));
         for condition in conditions.filter(|condition| condition.counts()) {
-            let baselines = self.counted_from(plan, now, condition);
+            let baselines = self.counted_from(now, condition);
             for number in condition.counted() {
                 let baseline = baselines.get(number);
                 let verdict = if baseline.is_some() { Verdict::Go } else { Verdict::Unknown };
@@ -531,12 +556,8 @@ impl Board {
     /// after it: what was true before the action proves nothing about the action.
     pub fn check(&self, plan: &Plan, run: &Run, now: At, check: &Check, since: At) -> Evidence {
         let assessment = self.assess(plan, run, now, check.condition);
-        let mut evidence = self.evidence(plan, now, &check.name, check.condition, check.hold, assessment);
-        evidence.held = if self.read_since(plan, check.condition, since) {
-            evidence.held.map(|held| held.min(now.since(since)))
-        } else {
-            None
-        };
+        let mut evidence = self.evidence(plan, now, &check.name, check.condition, (check.hold, since), assessment);
+        evidence.held = evidence.held.filter(|_| self.read_since(plan, check.condition, since));
         evidence
     }
 
@@ -562,11 +583,11 @@ impl Board {
         now: At,
         name: &str,
         id: ConditionId,
-        needed: Span,
+        (needed, since): (Span, At),
         assessment: Assessment,
     ) -> Evidence {
-        let held =
-            (assessment.verdict == Verdict::Go).then(|| self.held_for(plan, now, id, needed).unwrap_or(Span::ZERO));
+        let held = || self.held_for(plan, now, id, needed, since).unwrap_or(Span::ZERO);
+        let held = (assessment.verdict == Verdict::Go).then(held);
         Evidence {
             name: name.to_owned(),
             rule: plan.condition(id).map(|condition| condition.source().to_owned()).unwrap_or_default(),
@@ -575,6 +596,11 @@ impl Board {
             needed,
         }
     }
+}
+
+/// The age from which the newest good reading of a probe is stale.
+fn stale_after(plan: &Plan, probe: &ProbeId, latest: &Latest) -> Span {
+    plan.probes.get(probe).map_or(Span::ZERO, |probe| probe.stale_after(latest.took_good()))
 }
 
 /// Names the gate that asks for a fresh reading of a number whose growth a step counts.

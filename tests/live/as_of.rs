@@ -64,7 +64,7 @@ async fn read(setting: Setting) -> (Reading, String) {
     let mut board = Board::new(&plan, At(0));
     let arrived = reading.at.plus(reading.took);
     board.observe(&plan, &Run::default(), arrived, &reading);
-    let seen = match board.sight(&plan, arrived, &"p".into()) {
+    let seen = match board.sight(arrived, &"p".into()) {
         Sight::Fresh { .. } => "fresh".to_owned(),
         Sight::Stale { age } => format!("stale for {} s", age.0 / 1_000),
         Sight::Failed { what, .. } => what.to_owned(),

@@ -29,7 +29,7 @@ async fn a_probe_that_takes_longer_than_its_interval_is_fresh_all_the_while() {
     let (plan, mut stage) = (setting.plan(), setting.stage());
     let (run, mut board) = (Run::default(), Board::new(&plan, At(0)));
     stage.world.watch();
-    let is_fresh = |board: &Board, at: At| matches!(board.sight(&plan, at, &"slow".into()), Sight::Fresh { .. });
+    let is_fresh = |board: &Board, at: At| matches!(board.sight(at, &"slow".into()), Sight::Fresh { .. });
     for round in 0..3 {
         let reading = stage.reading("slow", |reading| Some(reading.clone())).await;
         let arrived = reading.at.plus(reading.took);

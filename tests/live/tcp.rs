@@ -107,7 +107,7 @@ async fn a_port_that_gives_no_answer_is_a_reading_and_a_fresh_one() {
     let mut board = Board::new(&plan, At(0));
     let arrived = reading.at.plus(reading.took);
     board.observe(&plan, &Run::default(), arrived, &reading);
-    let sight = board.sight(&plan, arrived, &"port".into());
+    let sight = board.sight(arrived, &"port".into());
     assert!(matches!(sight, Sight::Fresh { .. }), "{sight:?} after {}", reading.took);
 }
 

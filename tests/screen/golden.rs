@@ -294,6 +294,25 @@ fn the_first_screen() {
 }
 
 #[test]
+fn a_run_that_is_being_opened_says_what_it_waits_for() {
+    let words = |records| {
+        let title = "Move the shop to the new provider".to_owned();
+        view::OpeningWords { mode: Mode::Live, run: "7f3a".to_owned(), title, records }
+    };
+    let drawn = |(cols, rows): (u16, u16), records, theme| {
+        let mut terminal = Terminal::new(TestBackend::new(cols, rows)).unwrap();
+        terminal.draw(|frame| view::opening(frame, &words(records), theme)).unwrap();
+        dump(terminal.backend().buffer())
+    };
+    for size in SIZES {
+        for (palette, theme) in [("rgb", RGB), ("none", MONO)] {
+            insta::assert_snapshot!(format!("opening_{}x{}_{palette}", size.0, size.1), drawn(size, 200_000, theme));
+        }
+    }
+    assert!(drawn((80, 24), 1, ASCII).contains("Its one record is read and checked."));
+}
+
+#[test]
 fn a_gated_step_says_what_keeps_it_shut() {
     let mut story = Story::new(Mode::Live);
     story.done(12);

@@ -40,10 +40,13 @@ pub fn opening(frame: &mut Frame, words: &OpeningWords, theme: Theme) {
         vec![span(Role::Strong, " gonogo  "), span(Role::Title, &format!("{}  ", words.title)), mode_word, run]
     };
     frame.render_widget(Paragraph::new(Line::from(title)), header);
-    let records = words.records;
+    let records = match words.records {
+        1 => "Its one record is read and checked.".to_owned(),
+        records => format!("Its {records} records are read, and their chain is checked."),
+    };
     let text = vec![
         Line::from(span(Role::Strong, "Opening the run")),
-        Line::from(span(Role::Plain, &format!("Its {records} records are read, and their chain is checked."))),
+        Line::from(span(Role::Plain, &records)),
         Line::from(span(Role::Dim, "Nothing is done before the cockpit is here.")),
     ];
     let block = Block::bordered()

@@ -3,20 +3,17 @@
 use std::collections::BTreeMap;
 
 use crate::core::ids::TargetId;
-use crate::core::kind::DnsProbe;
-use crate::core::kind::dns::answer::{Answer, AnswerState, Sides};
-use crate::core::kind::dns::delegation::Delegation;
-use crate::core::kind::dns::propagation::Propagation;
 use crate::core::plan::Plan;
 use crate::core::record::{DnsChange, RecordChanges, RecordType, WatchedRecord};
 use crate::core::resolver_kind::{ResolverKind, STALE_TTL};
 use crate::core::simulate::Side;
 use crate::core::target::{Dns, Target};
 use crate::core::time::{At, Span};
-use crate::core::value::Value;
 
 use super::dice::Dice;
 use super::plans;
+
+mod looking;
 
 /// TTL of a record about which the runbook says nothing, in seconds.
 const TTL: u32 = 3_600;
@@ -261,85 +258,6 @@ impl Names {
         }
         (old / (old + new), new / (old + new))
     }
-
-    /// What a measurement sees: as in a live run, several answers of each server,
-    /// which `known` combines with earlier ones. `times` measurements have been made since the last.
-    pub(super) fn reading(
-        &self,
-        now: At,
-        record: WatchedRecord<'_>,
-        look: (&DnsProbe, Span, usize),
-        known: &mut Option<Box<Propagation>>,
-        dice: &mut Dice,
-    ) -> Value {
-        let key = key(record.target, record.name, record.record_type);
-        let Some(zone) = self.zones.get(record.target) else { return Value::Null };
-        let (probe, stands, times) = look;
-        let known = known.get_or_insert_with(|| {
-            let servers = zone.servers.iter().map(|(server, _)| server);
-            let resolvers = zone.resolvers.iter().map(|resolver| &resolver.name);
-            Box::new(Propagation::new(now, stands, servers, resolvers, probe.old_ttl).with_share(record.new.share()))
-        });
-        let aaaa_key = self::key(record.target, record.name, RecordType::Aaaa);
-        let plain = |value: &str| record.record_type.plain(value);
-        let sides = Sides { old: record.old.expected(plain), new: record.new.expected(plain) };
-        let aaaa_sides = record
-            .aaaa
-            .map_or_else(Sides::default, |(old, new)| Sides { old: old.expected(plain), new: new.expected(plain) });
-        let stays = aaaa_sides.stay();
-        let answer = |sides: &Sides, values: &[String], ttl: Option<i64>| {
-            let (state, holds_old) = sides.judge(&values.iter().map(|value| plain(value)).collect());
-            Answer { holds_old, values: values.join(" "), ttl, ..Answer::without_values(state, "") }
-        };
-        // More answers than the probe keeps would change nothing.
-        let samples = times.clamp(1, 60) * usize::from(probe.samples.max(1));
-        for (at, (_, records)) in zone.servers.iter().enumerate() {
-            let mut served = |sides: &Sides, key: &RecordKey| {
-                let set = records.get(key);
-                let none = Vec::new();
-                let values = set.map_or(&none, |set| set.drawn(dice));
-                let answer = answer(sides, values, Some(set.map_or(NEGATIVE_TTL, |set| set.ttl).into()));
-                Answer { is_authoritative: true, ..answer }
-            };
-            for _ in 0..samples {
-                let mut seen = served(&sides, &key);
-                if record.record_type == RecordType::A {
-                    let aaaa = served(&aaaa_sides, &aaaa_key);
-                    if record.aaaa.is_some() {
-                        seen = seen.beside(&aaaa, stays);
-                    }
-                    known.aaaa_said(at, now, aaaa);
-                }
-                known.authority_said(at, now, seen);
-            }
-            if let Some(set) = records.get(&key) {
-                known.serial_is(at, set.serial);
-            }
-        }
-        if zone.looks {
-            known.delegation_is(now, Delegation::of_listed(zone.servers.iter().map(|(server, _)| server)));
-        }
-        for (at, resolver) in zone.resolvers.iter().enumerate() {
-            for _ in 0..samples {
-                let mut told = |sides: &Sides, key: &RecordKey| {
-                    let (cached, ttl, note) = resolver.answer(now, key, dice)?;
-                    let mut answer =
-                        Answer { instance: resolver.instance(), ..answer(sides, &cached.values, Some(ttl)) };
-                    if !note.is_empty() && answer.state != AnswerState::New {
-                        (answer.state, answer.note) = (AnswerState::Stale, note.to_owned());
-                    }
-                    Some(answer)
-                };
-                let Some(mut seen) = told(&sides, &key) else { continue };
-                if record.aaaa.is_some() {
-                    let Some(aaaa) = told(&aaaa_sides, &aaaa_key) else { continue };
-                    seen = seen.beside(&aaaa, stays);
-                }
-                known.resolver_said(at, now, seen);
-            }
-        }
-        known.reading(now)
-    }
 }
 
 impl Zone {
@@ -510,13 +428,23 @@ impl Resolver {
         changed
     }
 
-    /// The answer of one of its caches, with its remaining TTL and its note. `None` when it does not answer.
-    fn answer(&self, now: At, key: &RecordKey, dice: &mut Dice) -> Option<(&Cached, i64, &'static str)> {
-        if self.caches.is_empty() {
+    /// What each of its caches holds of a record.
+    fn entries(&self, key: &RecordKey) -> Vec<Option<&Cached>> {
+        self.caches.iter().map(|cache| cache.get(key)).collect()
+    }
+
+    /// The answer out of one of these entries, with its remaining TTL and its note. `None` when it does not answer.
+    fn answer<'c>(
+        &self,
+        now: At,
+        entries: &[Option<&'c Cached>],
+        dice: &mut Dice,
+    ) -> Option<(&'c Cached, i64, &'static str)> {
+        if entries.is_empty() {
             return None;
         }
-        let met = dice.pick(self.caches.len());
-        let cached = self.caches.get(met)?.get(key)?;
+        let met = dice.pick(entries.len());
+        let cached = (*entries.get(met)?)?;
         if self.is(|ill| ill == ResolverFault::Dead) {
             return None;
         }

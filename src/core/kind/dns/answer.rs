@@ -113,6 +113,7 @@ pub fn code_word(code: u16) -> Cow<'static, str> {
 
 /// One answer to one question.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::struct_excessive_bools)] // bits of an answer, each for itself
 pub struct Answer {
     /// What it says.
     pub state: AnswerState,

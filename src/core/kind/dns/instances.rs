@@ -12,28 +12,58 @@ const MANY: usize = 8;
 /// The instances that gave the newest answers of one address.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Instances {
-    newest: VecDeque<String>,
+    /// Each by its place among the names.
+    newest: VecDeque<usize>,
+    names: Vec<String>,
 }
 
 impl Instances {
     /// The instance that gave the newest answer of an earlier driver of the run; empty when it was not told.
     pub(super) fn after(instance: &str) -> Self {
-        Self { newest: Some(instance.to_owned()).into_iter().filter(|instance| !instance.is_empty()).collect() }
+        let mut of = Self::default();
+        if !instance.is_empty() {
+            of.take(instance);
+        }
+        of
+    }
+
+    /// Forgets the names of those that gave none of the newest answers.
+    fn forget_names(&mut self) {
+        let mut names: Vec<String> = Vec::new();
+        for at in &mut self.newest {
+            let name = self.names.get(*at).cloned().unwrap_or_default();
+            *at = names.iter().position(|known| *known == name).unwrap_or(names.len());
+            if *at == names.len() {
+                names.push(name);
+            }
+        }
+        self.names = names;
     }
 
     /// Takes in an answer of that instance, empty when it does not tell. Says in words when another one has taken the place
     /// of the one before. Where several take turns, one of them is no other.
     pub(super) fn take(&mut self, instance: &str) -> Option<String> {
-        let before = self.newest.back().cloned();
-        let turns = self.newest.iter().zip(self.newest.iter().skip(1)).filter(|(one, next)| one != next).count();
-        let known: BTreeSet<&String> = self.newest.iter().collect();
-        let is_known = known.iter().any(|one| *one == instance) || known.len() > MANY;
-        let is_turn = turns >= TURNS && is_known;
+        let before = self.newest.back().copied();
+        let at = self.names.iter().position(|name| name == instance).unwrap_or_else(|| {
+            self.names.push(instance.to_owned());
+            self.names.len() - 1
+        });
         if self.newest.len() >= WINDOW {
             self.newest.pop_front();
         }
-        self.newest.push_back(instance.to_owned());
-        let before = before.filter(|before| before != instance && !is_turn)?;
+        self.newest.push_back(at);
+        let before = before.filter(|before| *before != at)?;
+        let earlier = || self.newest.iter().rev().skip(1);
+        let turns = earlier().zip(earlier().skip(1)).filter(|(one, next)| one != next).count();
+        let known: BTreeSet<&usize> = earlier().collect();
+        let is_turn = turns >= TURNS && (known.contains(&at) || known.len() > MANY);
+        let before = self.names.get(before).cloned().unwrap_or_default();
+        if self.names.len() > 2 * WINDOW {
+            self.forget_names();
+        }
+        if is_turn {
+            return None;
+        }
         Some(match (before.as_str(), instance) {
             ("", now) => format!("instance {now}, which was not told before"),
             (before, "") => format!("its instance is not told any more; it was {before}"),

@@ -11,7 +11,7 @@ const SETTLED: usize = 20;
 
 /// What is remembered of the answers of one address.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Memory {
+pub(super) struct AnswerMemory {
     new: Steadiness,
     old: Returns,
     ttl: LargestTtl,
@@ -19,7 +19,7 @@ pub(super) struct Memory {
     failing: Option<(AnswerState, usize)>,
 }
 
-impl Memory {
+impl AnswerMemory {
     /// Takes in an answer.
     pub(super) fn take(&mut self, answer: &Answer) {
         use AnswerState::{New, Old, Timeout, Unasked, Unconfigured, Untrusted, Waiting};
@@ -117,8 +117,8 @@ mod tests {
     use super::*;
     use AnswerState::{Mixed, New, Old, Refused};
 
-    fn memory(answers: impl IntoIterator<Item = (AnswerState, i64)>) -> Memory {
-        let mut of = Memory::default();
+    fn memory(answers: impl IntoIterator<Item = (AnswerState, i64)>) -> AnswerMemory {
+        let mut of = AnswerMemory::default();
         for (state, ttl) in answers {
             of.take(&Answer { ttl: Some(ttl), ..Answer::without_values(state, "") });
         }

@@ -11,7 +11,7 @@ use super::SOMETIMES;
 use super::answer::{Answer, AnswerState};
 use super::delegation::Delegation;
 use super::instances::Instances;
-use super::memory::Memory;
+use super::memory::AnswerMemory;
 use super::resolver::{Cache, seconds};
 use super::share::SharedAnswers;
 
@@ -39,8 +39,8 @@ struct Authority {
     serial: Option<i64>,
     instances: Instances,
     /// What the machines behind its address have said lately, and the same of AAAA.
-    memory: Memory,
-    aaaa_memory: Memory,
+    memory: AnswerMemory,
+    aaaa_memory: AnswerMemory,
     /// What it last served that is not new.
     other: Kept,
 }
@@ -126,8 +126,8 @@ impl Propagation {
             aaaa: None,
             serial: None,
             instances: Instances::default(),
-            memory: Memory::default(),
-            aaaa_memory: Memory::default(),
+            memory: AnswerMemory::default(),
+            aaaa_memory: AnswerMemory::default(),
             other: Kept::default(),
         };
         let mut propagation = Self {

@@ -67,13 +67,44 @@ struct Pace {
     before: Option<(Span, u64)>,
 }
 
+/// Until when something that is not new is kept, going by the newest answers. Only those are remembered that no later answer
+/// outlasts, so that the longest is at hand at each answer.
+#[derive(Clone, Debug, Default)]
+struct Others {
+    /// Each with the number of its answer, the longest first.
+    kept: VecDeque<(u64, At)>,
+}
+
+impl Others {
+    fn take(&mut self, number: u64, until: At) {
+        while self.kept.back().is_some_and(|(_, shorter)| *shorter <= until) {
+            self.kept.pop_back();
+        }
+        self.kept.push_back((number, until));
+    }
+
+    /// Leaves out those of the answers before that one which were kept until a moment before `than`.
+    fn forget_before(&mut self, number: u64, than: At) {
+        while self.kept.front().is_some_and(|(of, until)| *of < number && *until < than) {
+            self.kept.pop_front();
+        }
+    }
+
+    fn longest(&self) -> Option<At> {
+        self.kept.front().map(|(_, until)| *until)
+    }
+}
+
 /// The caches behind one address.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cache {
     /// The newest answers, the last one last.
     newest: VecDeque<Sample>,
-    /// Those of the answers before them that are not new and that a cache still keeps.
-    kept: Vec<Sample>,
+    /// How many answers there have been.
+    answers: u64,
+    others: Others,
+    /// The same of those that hold an old value.
+    olds: Others,
     /// Since the first new answer: how many answers came, and how many of them were not new.
     changing: (u64, u64),
     still: Option<Still>,
@@ -92,23 +123,32 @@ impl Cache {
         let promised = self.other_until();
         let until = answer.ttl.map(|ttl| asked.plus(seconds(ttl)));
         if self.newest.len() >= WINDOW {
-            let oldest = self.newest.pop_front().filter(|oldest| !oldest.is_new);
-            self.kept.extend(oldest);
+            self.newest.pop_front();
         }
-        self.kept.retain(|sample| sample.until.is_some_and(|until| until >= asked));
         let is_new = answer.state == AnswerState::New;
-        self.newest.push_back(Sample { is_new, holds_old: answer.holds_old, until });
+        self.answers += 1;
+        let first = self.answers.saturating_sub(WINDOW as u64 - 1);
+        self.others.forget_before(first, asked);
+        self.olds.forget_before(first, asked);
+        if let Some(until) = until.filter(|_| !is_new) {
+            self.others.take(self.answers, until);
+            if answer.holds_old {
+                self.olds.take(self.answers, until);
+            }
+        }
         let (all, other) = self.changing;
         if is_new || all > 0 {
             self.changing = (all + 1, other + u64::from(!is_new));
         }
+        self.newest.push_back(Sample { is_new, holds_old: answer.holds_old, until });
         let is_expected = promised.is_some_and(|promised| asked <= promised.plus(SLACK));
         self.steadiness.take(is_new, answer.is_of_same_machine, is_expected);
         if !answer.is_of_same_machine {
             self.count(asked);
         }
         if self.is_outweighed() {
-            self.kept.clear();
+            self.others.forget_before(first, At(i64::MAX));
+            self.olds.forget_before(first, At(i64::MAX));
             self.changing = (0, 0);
         }
         if is_new {
@@ -189,10 +229,6 @@ impl Cache {
         (self.met.is_some(), self.is_stale, self.stands_still(), self.steadiness.is_barred())
     }
 
-    fn others(&self) -> impl Iterator<Item = &Sample> {
-        self.kept.iter().chain(self.newest.iter().filter(|sample| !sample.is_new))
-    }
-
     /// Whether so many answers in a row were new that what was not is gone before its time, as from a cache that was emptied:
     /// had it still been as frequent as before, one would have been met again with a probability of more than 99 %.
     fn is_outweighed(&self) -> bool {
@@ -204,13 +240,13 @@ impl Cache {
 
     /// Whether one of its caches holds something that is not new.
     fn holds_other(&self, now: At) -> bool {
-        self.others().any(|sample| sample.until.is_some_and(|until| until >= now))
+        self.other_until().is_some_and(|until| until >= now)
     }
 
     /// Whether one of its caches holds an old value.
     pub(super) fn holds_old(&self, now: At) -> bool {
         let newest = self.newest.back().is_some_and(|sample| sample.holds_old);
-        newest || self.others().any(|sample| sample.holds_old && sample.until.is_some_and(|until| until >= now))
+        newest || self.olds.longest().is_some_and(|until| until >= now)
     }
 
     /// When it is expected to count as new; `None` when that cannot be said.
@@ -230,7 +266,7 @@ impl Cache {
 
     /// Until when it keeps something that is not new.
     fn other_until(&self) -> Option<At> {
-        self.others().filter_map(|sample| sample.until).max()
+        self.others.longest()
     }
 
     /// Until when it keeps what it holds, whatever that is; `None` when the newest answer does not say.

@@ -238,11 +238,11 @@ async fn judge(
             for change in &update.changes {
                 now.push(look(server, change).await.map(|now| now.is_as_wanted(change)));
             }
-            match now.iter().all(|is_done| *is_done == Some(true)) {
-                true => Outcome::Succeeded { summary: format!("{place} answers SERVFAIL, and it is so now") },
-                false => Outcome::Unknown {
-                    why: format!("{place} answers SERVFAIL, and it is not so now: it may still be carried out"),
-                },
+            if now.iter().all(|is_done| *is_done == Some(true)) {
+                return Outcome::Succeeded { summary: format!("{place} answers SERVFAIL, and it is so now") };
+            }
+            Outcome::Unknown {
+                why: format!("{place} answers SERVFAIL, and it is not so now: it may still be carried out"),
             }
         }
         other => refused(format!("answers {}", code_word(other.into()).to_ascii_uppercase())),
