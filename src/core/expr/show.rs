@@ -79,6 +79,9 @@ fn elements<'s>(each: &'s Loop, naming: bool, scope: &mut Scope<'s, '_>) -> Opti
             }
             (yes, parts)
         });
+        if scope.is_exhausted() {
+            return None;
+        }
         met += usize::from(yes);
         if yes != naming {
             continue;

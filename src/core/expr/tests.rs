@@ -287,6 +287,49 @@ fn answers_come_with_the_values_met() {
 }
 
 #[test]
+fn what_would_keep_the_cockpit_busy_is_unknown_and_long_lists_are_not() {
+    let long = || Value::List((0..1_000).map(Value::Int).collect());
+    let readings = BTreeMap::from([("any", Value::map([("list", long()), ("text", "ab".repeat(2_000).into())]))]);
+    let shapes = BTreeMap::from([(
+        ProbeId::from("any"),
+        Shape::Record(vec![
+            crate::core::value::Field::new("list", Shape::Any, ""),
+            crate::core::value::Field::new("text", Shape::Text, ""),
+        ]),
+    )]);
+    let judge = |source: &str| {
+        let condition = Condition::compile(source, &shapes).unwrap();
+        let sight = |_: &ProbeId| Sight::Fresh { value: &readings["any"], age: Span::ZERO };
+        judged(&condition, &sight, &Baselines::new())
+    };
+    for source in [
+        "any.list.all(a, any.list.exists(b, a == b))",
+        "any.list.all(a, a in any.list)",
+        "any.list.all(a, any.list == any.list)",
+        "size(any.list.map(a, any.list)) == 1000",
+        "any.list.all(a, any.text.contains('ba'))",
+        "any.list.map(a, any.text + any.text).all(a, size(a) > 0)",
+        "any.list.filter(a, any.list.exists(b, b == a)).exists(a, a == 5)",
+        "any.list.exists_one(a, any.list.all(b, b <= a))",
+    ] {
+        let found = judge(source);
+        assert_eq!(found.verdict, Verdict::Unknown, "{source}");
+        let why = found.terms[0].why.clone().unwrap();
+        assert!(why.contains("too long to be searched so often (let the probe count"), "{why}");
+        assert_eq!(judge(&format!("!({source})")).verdict, Verdict::Unknown, "{source}");
+    }
+    for source in [
+        "any.list.all(a, a >= 0 && a < 1000 && a != 1000)",
+        "size(any.list.filter(a, a % 2 == 0)) == 500",
+        "any.list.map(a, a * 2).exists(a, a == 1998)",
+        "999 in any.list && !(1000 in any.list)",
+        "any.text.contains('ba') && size(any.text) == 4000",
+    ] {
+        assert_eq!(judge(source).verdict, Verdict::Go, "{source}: {:?}", judge(source).terms);
+    }
+}
+
+#[test]
 fn nothing_is_true_or_false_of_the_elements_of_an_empty_list() {
     let mut readings = reading();
     assert!(readings.get_mut("dns_app").unwrap().put("resolvers", Value::List(Vec::new())));
