@@ -19,6 +19,9 @@ use super::state::Run;
 use super::time::{At, Span};
 use super::value::Value;
 
+/// Before every measurement.
+const EVER: At = At(i64::MIN);
+
 /// Holds the newest reading of each probe, and since when each condition has given its answer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Board {
@@ -47,6 +50,9 @@ pub struct Board {
 pub struct Latest {
     /// The newest good reading, with the moment it describes.
     pub good: Option<(At, Value)>,
+    /// The moment that the good reading before it describes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<At>,
     /// The newest failure, if the newest measurement failed, and since when the probe has been failing.
     pub failure: Option<(At, Failure)>,
     /// When the newest measurement began, good or not.
@@ -137,7 +143,7 @@ impl Board {
             let verdict = told.assessment.verdict;
             let since = match (verdict, told.held) {
                 (Verdict::Go, held) => At(now.0.saturating_sub_unsigned(held.unwrap_or_default().0)),
-                _ => At(i64::MIN),
+                _ => EVER,
             };
             if let Some(streak) = board.runs.get_mut(id.0) {
                 *streak = Streak { verdict, since };
@@ -179,6 +185,7 @@ impl Board {
         }
         let latest = self.probes.entry(reading.probe.clone()).or_insert_with(|| Latest {
             good: None,
+            before: None,
             failure: None,
             at: reading.at,
             took: reading.took,
@@ -200,7 +207,9 @@ impl Board {
                 latest.failure = Some((since, failure));
             }
             (Ok(value), None) => {
-                latest.good = Some((reading.tells_of(), value.clone()));
+                let known = latest.good.replace((reading.tells_of(), value.clone()));
+                // The same measurement may be told several times.
+                latest.before = known.map(|(at, _)| at).filter(|at| *at < reading.tells_of()).or(latest.before);
                 latest.failure = None;
             }
             (Err(_), None) => {}
@@ -256,8 +265,13 @@ impl Board {
         for reading in readings.iter().filter(|reading| reading.at <= now) {
             if let Some(latest) = self.probes.get_mut(&reading.probe) {
                 latest.at = latest.at.max(reading.at);
-                if let (Some((at, _)), None) = (&mut latest.good, &latest.failure) {
-                    *at = (*at).max(reading.at);
+                if let (Some((at, _)), None) = (&mut latest.good, &latest.failure)
+                    && *at < reading.at
+                {
+                    // The one before the newest of all these measurements.
+                    let every = plan.probes.get(&reading.probe).map_or(Span::ZERO, |probe| probe.every);
+                    latest.before = Some(reading.at.before(every).max(*at));
+                    *at = reading.at;
                 }
             }
         }
@@ -396,19 +410,26 @@ impl Board {
     }
 
     /// The same for a hold of this length, which takes two measurements: until each probe was measured again since the condition
-    /// came true, it has held for no time that is long enough.
-    pub fn held_for(&self, plan: &Plan, now: At, id: ConditionId, needed: Span) -> Option<Span> {
-        let held = self.held(now, id)?;
-        let since = self.runs.get(id.0).map_or(now, |streak| streak.since);
+    /// came true, it has held for no time that is long enough. Only measurements that began at `since` or later count, and so does
+    /// only the time after it.
+    pub fn held_for(&self, plan: &Plan, now: At, id: ConditionId, needed: Span, since: At) -> Option<Span> {
+        let held = self.held(now, id)?.min(now.since(since));
+        let came = self.runs.get(id.0).map_or(now, |streak| streak.since);
         let is_long = held >= needed && !needed.is_zero();
-        Some(if is_long && !self.read_after(plan, id, since) { Span::ZERO } else { held })
+        Some(if is_long && !self.is_read_twice(plan, id, came, since) { Span::ZERO } else { held })
     }
 
-    /// Whether each probe of a condition was measured again after `since`. What was written down is not doubted.
-    fn read_after(&self, plan: &Plan, id: ConditionId, since: At) -> bool {
-        let newest = |probe| self.probes.get(probe).and_then(|latest| latest.good.as_ref()).map(|(at, _)| *at);
+    /// Whether each probe of a condition was measured after the condition `came` true, and before that at `since` or later. What
+    /// was written down is not doubted.
+    fn is_read_twice(&self, plan: &Plan, id: ConditionId, came: At, since: At) -> bool {
+        let twice = |probe| {
+            let Some(latest) = self.probes.get(probe) else { return false };
+            // Where nothing happened at `since`, the condition itself shows that there was one before.
+            let is_of_then = since == EVER || latest.before >= Some(since);
+            is_of_then && latest.good.as_ref().is_some_and(|(at, _)| *at > came)
+        };
         self.testimony.contains_key(&id)
-            || plan.condition(id).is_some_and(|of| of.probes().iter().all(|probe| newest(probe) > Some(since)))
+            || plan.condition(id).is_some_and(|condition| condition.probes().iter().all(twice))
     }
 
     /// For how long the condition has been NO-GO without a break; `None` when it is not NO-GO.
@@ -428,20 +449,20 @@ impl Board {
     /// A gate as it stands now, judged afresh. A gate counts nothing: its step has not begun.
     pub fn gate(&self, plan: &Plan, now: At, gate: &Gate) -> Evidence {
         let assessment = self.assess_from(plan, now, gate.condition, &Baselines::new());
-        self.evidence(plan, now, &gate.name, gate.condition, gate.hold, assessment)
+        self.evidence(plan, now, &gate.name, gate.condition, (gate.hold, EVER), assessment)
     }
 
     /// A guard as it stands now, judged afresh.
     pub fn guard(&self, plan: &Plan, run: &Run, now: At, guard: &Guard) -> Evidence {
         let assessment = self.assess(plan, run, now, guard.condition);
-        self.evidence(plan, now, &guard.name, guard.condition, Span::ZERO, assessment)
+        self.evidence(plan, now, &guard.name, guard.condition, (Span::ZERO, EVER), assessment)
     }
 
     /// A guard as it would stand if its step began now.
     pub fn guard_at_start(&self, plan: &Plan, now: At, guard: &Guard) -> Evidence {
         let from = plan.condition(guard.condition).map(|condition| self.counted_from(now, condition));
         let assessment = self.assess_from(plan, now, guard.condition, &from.unwrap_or_default());
-        let evidence = self.evidence(plan, now, &guard.name, guard.condition, Span::ZERO, assessment);
+        let evidence = self.evidence(plan, now, &guard.name, guard.condition, (Span::ZERO, EVER), assessment);
         // Nothing was counted before the start, so there is no time for which it has held.
         if plan.condition(guard.condition).is_some_and(Condition::counts) {
             Evidence { held: evidence.held.map(|_| Span::ZERO), ..evidence }
@@ -485,12 +506,8 @@ impl Board {
     /// after it: what was true before the action proves nothing about the action.
     pub fn check(&self, plan: &Plan, run: &Run, now: At, check: &Check, since: At) -> Evidence {
         let assessment = self.assess(plan, run, now, check.condition);
-        let mut evidence = self.evidence(plan, now, &check.name, check.condition, check.hold, assessment);
-        evidence.held = if self.read_since(plan, check.condition, since) {
-            evidence.held.map(|held| held.min(now.since(since)))
-        } else {
-            None
-        };
+        let mut evidence = self.evidence(plan, now, &check.name, check.condition, (check.hold, since), assessment);
+        evidence.held = evidence.held.filter(|_| self.read_since(plan, check.condition, since));
         evidence
     }
 
@@ -516,11 +533,11 @@ impl Board {
         now: At,
         name: &str,
         id: ConditionId,
-        needed: Span,
+        (needed, since): (Span, At),
         assessment: Assessment,
     ) -> Evidence {
-        let held =
-            (assessment.verdict == Verdict::Go).then(|| self.held_for(plan, now, id, needed).unwrap_or(Span::ZERO));
+        let held = || self.held_for(plan, now, id, needed, since).unwrap_or(Span::ZERO);
+        let held = (assessment.verdict == Verdict::Go).then(held);
         Evidence {
             name: name.to_owned(),
             rule: plan.condition(id).map(|condition| condition.source().to_owned()).unwrap_or_default(),

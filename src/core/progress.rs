@@ -10,7 +10,7 @@ use super::fact::{Fact, Finding, StopWhy};
 use super::ids::{Attempt, StepId, TargetId};
 use super::input::{Decision, Effect};
 use super::job::{Adoption, Direction, JobKey, Outcome};
-use super::plan::{Guard, Plan, Step};
+use super::plan::{ConditionId, Guard, Plan, Step};
 use super::server::ServerIdentity;
 use super::state::{Course, Run, Running, StepProgress};
 use super::time::{At, Span};
@@ -416,9 +416,9 @@ fn kept_job_due(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, run
         Kept::Wait(Wait::Until(until)) => {
             let conditions = plan.until(&running.key);
             let is_go = conditions.iter().all(|id| board.is_go_since(plan, run, now, *id, running.since));
-            let held =
-                conditions.iter().map(|id| board.held_for(plan, now, *id, until.hold).unwrap_or(Span::ZERO)).min();
             // What was so before the wait began says nothing about what it waits for.
+            let held = |id: &ConditionId| board.held_for(plan, now, *id, until.hold, running.since);
+            let held = conditions.iter().map(|id| held(id).unwrap_or(Span::ZERO)).min();
             let held = held.unwrap_or(Span::ZERO).min(passed);
             if is_go && held >= until.hold {
                 return Some(succeeded(plan, run, running, format!("true after {passed}"), passed));

@@ -231,16 +231,17 @@ fn under_way(context: &ViewContext, running: &Running, progress: &StepRun, block
             Some(Kept::Wait(Wait::Until(until))) => until.hold,
             _ => Span::ZERO,
         };
-        let rows: Vec<Evidence> = awaited.iter().filter_map(|id| awaits(context, *id, (hold, passed))).collect();
+        let rows: Vec<Evidence> =
+            awaited.iter().filter_map(|id| awaits(context, *id, hold, (running.since, passed))).collect();
         blocks.push(board("WAITING FOR", &rows));
     }
 }
 
-/// A condition that must be GO for `needed`, as it stands now after the wait has lasted `passed`.
-fn awaits(context: &ViewContext, id: ConditionId, (needed, passed): (Span, Span)) -> Option<Evidence> {
+/// A condition that must be GO for `needed`, as it stands now after the wait has lasted `passed` since it began.
+fn awaits(context: &ViewContext, id: ConditionId, needed: Span, (since, passed): (At, Span)) -> Option<Evidence> {
     let rule = context.plan.condition(id)?.source().to_owned();
     let assessment = context.board.assess(context.plan, context.run, context.now, id);
-    let held = context.board.held_for(context.plan, context.now, id, needed);
+    let held = context.board.held_for(context.plan, context.now, id, needed, since);
     let held = held.filter(|_| !needed.is_zero()).map(|held| held.min(passed));
     Some(Evidence { name: rule.clone(), rule, assessment, held, needed })
 }

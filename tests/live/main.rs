@@ -20,6 +20,7 @@ mod replication_faults;
 mod replication_fields;
 mod secrets;
 mod sql;
+mod sql_ends;
 mod support;
 mod tcp;
 mod tls;

@@ -77,7 +77,7 @@ impl Pooler {
         console.simple_query("reload").await.unwrap();
     }
 
-    fn dsn(&self, user: &str, database: &str) -> String {
+    pub fn dsn(&self, user: &str, database: &str) -> String {
         format!("host=127.0.0.1 port={} user={user} dbname={database}", self.port)
     }
 

@@ -94,7 +94,8 @@ pub struct SqlAction {
     /// Statements, run one after the other. A secret in them is quoted: `{{ secrets.NAME | literal }}`.
     #[schemars(length(min = 1))]
     pub statements: Vec<String>,
-    /// Run all of them in one transaction. Some statements, such as `CREATE SUBSCRIPTION`, do not allow it.
+    /// Run all of them in one transaction. Some statements, such as `CREATE SUBSCRIPTION`, do not allow it. None of them may
+    /// begin or end a transaction; without `transaction`, they have to end what they begin.
     #[serde(default)]
     pub transaction: bool,
     /// What the last statement must give.
@@ -116,6 +117,27 @@ impl SqlAction {
     pub fn lock_limit(&self) -> Span {
         Span(self.limit.0.saturating_mul(9) / 10)
     }
+}
+
+/// The word of a statement that begins or ends a transaction, where it can be seen without understanding SQL: the first word
+/// of the text, and the first one after each `;` of a text without quotes and comments.
+fn transaction_word(text: &str) -> Option<&str> {
+    let is_plain = !["'", "\"", "$", "--", "/*"].iter().any(|mark| text.contains(mark))
+        && !text.to_ascii_lowercase().contains("atomic");
+    text.split(';').take(if is_plain { usize::MAX } else { 1 }).find_map(|statement| {
+        let mut words = statement.split_whitespace();
+        let word = words.next()?;
+        let next = words.next().unwrap_or_default().to_ascii_lowercase();
+        let after = words.next().unwrap_or_default().to_ascii_lowercase();
+        let is_one = match word.to_ascii_lowercase().as_str() {
+            "begin" | "commit" | "end" | "abort" => true,
+            // One that goes back to a savepoint stays within the transaction.
+            "rollback" => next != "to" && !(matches!(next.as_str(), "work" | "transaction") && after == "to"),
+            "start" | "prepare" => next == "transaction",
+            _ => false,
+        };
+        is_one.then_some(word)
+    })
 }
 
 /// What a WARNING of the server does to a step.
@@ -192,7 +214,22 @@ impl ActionSpec for SqlAction {
     }
 
     fn check(&self, _: &CheckContext<'_>) -> Vec<Complaint> {
-        Vec::new()
+        if !self.transaction {
+            return Vec::new();
+        }
+        let ends = |(at, statement): (usize, &String)| {
+            let word = transaction_word(statement)?;
+            let message =
+                format!("`{word}` stands within `transaction: true`, which begins and commits the transaction itself");
+            let at = at.to_string();
+            let found = Complaint::value(
+                &["statements", &at],
+                message,
+                "expected a statement that leaves the transaction alone",
+            );
+            Some(found.help("leave it out, or leave out `transaction: true` and write the transaction yourself"))
+        };
+        self.statements.iter().enumerate().filter_map(ends).collect()
     }
 
     fn simulate(&self) -> &[Change] {
@@ -226,4 +263,40 @@ phases:
         expect: 5s
 "#;
     const RIGHTS: &'static str = "A database role that may log in and run the statements.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::transaction_word;
+
+    #[test]
+    fn what_begins_or_ends_a_transaction_is_seen_and_what_only_looks_so_is_not() {
+        for (text, word) in [
+            ("commit", "commit"),
+            ("  COMMIT AND CHAIN", "COMMIT"),
+            ("insert into t values (1); end", "end"),
+            ("begin isolation level serializable", "begin"),
+            ("start transaction", "start"),
+            ("rollback work", "rollback"),
+            ("rollback; select 'x'", "rollback"),
+            ("prepare transaction 'x'", "prepare"),
+            ("abort", "abort"),
+        ] {
+            assert_eq!(transaction_word(text), Some(word), "{text}");
+        }
+        for text in [
+            "select 1;",
+            "rollback to savepoint a",
+            "rollback transaction to a",
+            "do $$ begin perform 1; end $$",
+            "insert into t values ('x; commit')",
+            "create function f() returns int begin atomic select 1; end",
+            "start_it()",
+            "prepare q as select 1",
+            "commitments",
+            "",
+        ] {
+            assert_eq!(transaction_word(text), None, "{text}");
+        }
+    }
 }

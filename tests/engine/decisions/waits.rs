@@ -132,6 +132,47 @@ phases:
     }
 }
 
+#[test]
+fn readings_from_before_an_action_are_no_part_of_a_hold_after_it() {
+    const SLOW: &str = "
+title: After
+probes:
+  customers: { kind: command, run: [x], every: 30s, fields: { failed: int, served: bool } }
+phases:
+  - title: P
+    steps:
+      - id: waits
+        title: Wait
+        action: { wait: { until: { conditions: [customers.served], hold: 45s, within: 10m } } }
+        reversibility: free
+        expect: 5s
+      - id: acts
+        title: Act
+        action: { command: { run: [x] } }
+        verify: [{ name: served, that: customers.served, hold: 45s }]
+        reversibility: free
+        expect: 5s
+";
+    let mut bench = Bench::of(SLOW);
+    for step in ["waits", "acts"] {
+        // It was so before, twice.
+        bench.read(0, true);
+        bench.wait(30_000);
+        bench.read(0, true);
+        bench.start(step).unwrap();
+        if step == "acts" {
+            bench.wait(1_000);
+            bench.ends(step, true);
+        }
+        bench.wait(25_000);
+        bench.read(0, true);
+        bench.wait(29_000);
+        assert!(!is_done_of(&bench, step), "{step}: a single reading after it");
+        bench.read(0, true);
+        assert!(is_done_of(&bench, step), "{step}: {:?}", bench.phase(step));
+    }
+}
+
 fn is_done_of(bench: &Bench, step: &str) -> bool {
     matches!(bench.phase(step), StepProgress::Done { .. })
 }

@@ -856,6 +856,8 @@ impl<'a> Harness<'a> {
             assert!(self.oracle.read_since(self.now, source, since), "{} done on old readings of {source}", step.id);
             assert!(self.oracle.held(self.now, source, check.hold), "{} done although {source}", step.id);
             assert!(self.now.since(since) >= check.hold, "{} done before {source} could hold", step.id);
+            let twice = check.hold == Span::ZERO || self.oracle.read_twice_since(self.now, source, since);
+            assert!(twice, "{} done on one reading of {source} after its work", step.id);
         }
         self.counts.add(if step.verify.is_empty() { "done" } else { "done with checks" });
     }

@@ -166,11 +166,24 @@ impl Oracle {
 
     /// Whether every probe of the expression was read again after `since`, without failing.
     pub fn read_since(&self, now: At, source: &str, since: At) -> bool {
-        ["p", "q", "r"]
-            .iter()
-            .filter(|probe| source.contains(&format!("{probe}.")))
+        read_by(source)
             .all(|probe| self.newest(now, probe).is_some_and(|reading| reading.at >= since && reading.result.is_ok()))
     }
+
+    /// Whether every probe of the expression gave two good readings of different times that began at `since` or later.
+    pub fn read_twice_since(&self, now: At, source: &str, since: At) -> bool {
+        let good = |probe| {
+            let known =
+                self.seen.iter().filter(move |seen| seen.arrived <= now && seen.reading.probe.as_str() == probe);
+            known.map(|seen| &seen.reading).filter(|reading| reading.at >= since && reading.result.is_ok())
+        };
+        read_by(source).all(|probe| good(probe).map(|reading| reading.at).collect::<BTreeSet<_>>().len() > 1)
+    }
+}
+
+/// The probes that an expression reads.
+fn read_by(source: &str) -> impl Iterator<Item = &'static str> {
+    ["p", "q", "r"].into_iter().filter(move |probe| source.contains(&format!("{probe}.")))
 }
 
 fn both(a: Option<bool>, b: Option<bool>) -> Option<bool> {

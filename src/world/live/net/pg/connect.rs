@@ -46,13 +46,14 @@ pub(super) async fn identity(client: &Client, known: &ServerIdentity) -> Result<
 }
 
 /// One address of one host of a connection string.
-struct Endpoint {
-    host: Option<Host>,
-    address: Option<IpAddr>,
-    port: u16,
+#[derive(Clone)]
+pub(super) struct PgEndpoint {
+    pub(super) host: Option<Host>,
+    pub(super) address: Option<IpAddr>,
+    pub(super) port: u16,
 }
 
-impl Endpoint {
+impl PgEndpoint {
     /// `db.example.com:5432 at 192.0.2.7`, `192.0.2.7:5432`, `/run/postgresql:5432`.
     fn place(&self) -> String {
         let port = self.port;
@@ -67,8 +68,8 @@ impl Endpoint {
         }
     }
 
-    /// The name and the address it led to, to check later that it still does.
-    fn reached(&self) -> Option<(String, SocketAddr)> {
+    /// The name and the address it led to, to check later that it still does; `None` for a socket in the file system.
+    pub(super) fn reached(&self) -> Option<(String, SocketAddr)> {
         let address = self.address?;
         let name = match &self.host {
             Some(Host::Tcp(name)) => name.clone(),
@@ -109,13 +110,12 @@ pub(super) async fn connect(
         match attempt.open().await {
             Ok(Opened { client, notices, task, pooled, identity }) => {
                 let now = Instant::now();
-                let reached = endpoint.reached();
                 debug!(place = %place, purpose = purpose.name, pooled, "connected");
                 return Ok(PgSession {
                     client,
                     place,
                     user,
-                    reached,
+                    endpoint,
                     pooled,
                     identity,
                     notices,
@@ -134,7 +134,7 @@ pub(super) async fn connect(
 }
 
 /// Every address that the connection string resolves to now, in the order in which they are tried.
-async fn endpoints(config: &Config) -> Result<Vec<Endpoint>, String> {
+async fn endpoints(config: &Config) -> Result<Vec<PgEndpoint>, String> {
     let (hosts, addresses, ports) = (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
     let count = hosts.len().max(addresses.len());
     if !hosts.is_empty() && !addresses.is_empty() && hosts.len() != addresses.len() {
@@ -150,7 +150,7 @@ async fn endpoints(config: &Config) -> Result<Vec<Endpoint>, String> {
         let port = ports.get(at).or(ports.first()).copied().unwrap_or(5432);
         match (&host, addresses.get(at)) {
             (Some(Host::Tcp(name)), None) => match system_hosts::addresses_of(name, port).await {
-                Ok(all) => found.extend(all.into_iter().map(|all| Endpoint {
+                Ok(all) => found.extend(all.into_iter().map(|all| PgEndpoint {
                     host: host.clone(),
                     address: Some(all.ip()),
                     port,
@@ -160,7 +160,7 @@ async fn endpoints(config: &Config) -> Result<Vec<Endpoint>, String> {
                     unknown = Some(format!("{name} cannot be found: {why}"));
                 }
             },
-            (_, address) => found.push(Endpoint { host, address: address.copied(), port }),
+            (_, address) => found.push(PgEndpoint { host, address: address.copied(), port }),
         }
     }
     if config.get_load_balance_hosts() == LoadBalanceHosts::Random {
@@ -184,7 +184,7 @@ struct Opened {
 /// One attempt at one address.
 struct Attempt<'a> {
     config: &'a Config,
-    endpoint: &'a Endpoint,
+    endpoint: &'a PgEndpoint,
     connector: Option<&'a MakeRustlsConnect>,
     purpose: Purpose,
 }

@@ -3,6 +3,7 @@
 //! Watching and acting never share a connection, so that a hung action cannot blind the probes. An action always
 //! connects anew, since the name of a kept connection may lead to another server by now.
 
+mod cancel;
 mod connect;
 mod explain;
 mod session;
@@ -12,12 +13,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_postgres::NoTls;
+use tokio::task::JoinHandle;
 
 pub(in crate::world::live) use self::session::PgSession;
 use crate::core::ids::TargetId;
 use crate::core::server::{ServerIdentity, Servers};
-use crate::core::target::{Postgres, Target, Tls};
+use crate::core::target::{Postgres, Target};
 use crate::world::live::kind::Deeds;
 use crate::world::live::secrets::Secrets;
 
@@ -278,17 +279,10 @@ impl Databases {
         })
     }
 
-    /// Asks the server to cancel the statement behind `token`. Best effort: the statement's own end shows the result.
-    pub(in crate::world::live) async fn cancel(&self, target: &TargetId, token: tokio_postgres::CancelToken) {
-        let Some(place) = self.targets.get(target) else { return };
-        match place.target.tls {
-            Tls::Disable => drop(token.cancel_query(NoTls).await),
-            Tls::VerifyFull => {
-                if let Ok(connector) = connect::connector(&place.target).await {
-                    drop(token.cancel_query(connector).await);
-                }
-            }
-        }
+    /// Asks the server to cancel the statement that runs on this session. The task ends when the server has taken that in,
+    /// and lives on when nobody waits for it. Best effort: the statement's own end shows the result.
+    pub(in crate::world::live) fn cancel(&self, target: &TargetId, session: &PgSession) -> Option<JoinHandle<()>> {
+        self.targets.get(target).map(|place| tokio::spawn(cancel::cancel(place.target.clone(), session)))
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
 use tokio_postgres::{AsyncMessage, Client, Connection};
 
-use super::connect::identity;
+use super::connect::{PgEndpoint, identity};
 use super::explain::explain;
 use crate::catch_panic::catch_panic;
 use crate::core::server::ServerIdentity;
@@ -36,6 +35,8 @@ pub(in crate::world::live) struct ServerNotice {
     pub(in crate::world::live) severity: String,
     /// What it says, cleaned and without secrets; with its detail and hint.
     pub(in crate::world::live) text: String,
+    /// Its SQLSTATE.
+    pub(in crate::world::live) code: String,
 }
 
 impl ServerNotice {
@@ -88,8 +89,8 @@ pub(in crate::world::live) struct PgSession {
     /// `old (10.0.0.5:5432)`, for messages.
     pub(super) place: String,
     pub(super) user: String,
-    /// The name of the server and the address it led to; `None` for a socket in the file system.
-    pub(super) reached: Option<(String, SocketAddr)>,
+    /// Where the server was reached.
+    pub(super) endpoint: PgEndpoint,
     /// Whether it goes through a pooler: settings made here would stay on a connection that others use.
     pub(super) pooled: bool,
     /// The identity of the server; empty for a console.
@@ -149,6 +150,7 @@ impl PgSession {
             ServerNotice {
                 severity: secrets.tell_brief(&severity, 20),
                 text: secrets.tell_brief(&format!("{text} ({})", notice.code().code()), LONGEST_NOTICE),
+                code: notice.code().code().to_owned(),
             }
         });
         (told.collect(), dropped)
@@ -193,12 +195,12 @@ impl PgSession {
         if self.client.is_closed() || self.opened.elapsed() >= OLDEST {
             return false;
         }
-        let Some((name, address)) = &self.reached else { return true };
+        let Some((name, address)) = self.endpoint.reached() else { return true };
         if self.looked_up.elapsed() < LOOK_UP_EVERY {
             return true;
         }
         self.looked_up = Instant::now();
-        let found = tokio::time::timeout(LOOK_UP, host::addresses_of(name, address.port())).await;
+        let found = tokio::time::timeout(LOOK_UP, host::addresses_of(&name, address.port())).await;
         match found {
             Ok(Ok(found)) => found.iter().any(|found| found.ip() == address.ip()),
             // A failed lookup does not show that it moved; the connection is replaced within a minute anyway.

@@ -1,13 +1,17 @@
 //! The `sql` probe and the `sql` action.
 
+mod transaction;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
 
+use self::transaction::{Transaction, TransactionEnd, roll_back_open};
 use super::{JobContext, Measure, Perform};
 use crate::core::job::Outcome;
 use crate::core::kind::sql::{OnWarning, SqlAction, SqlExpect, SqlProbe};
@@ -22,6 +26,9 @@ use crate::world::live::{AsOf, Shared, declared, foreign};
 
 /// Time beyond its own limit that a statement gets to be cancelled by the server.
 const GRACE: Duration = Duration::from_secs(2);
+/// A cancellation that shows no effect is sent again after this long: a pooler drops one that comes before the statement has
+/// a server.
+const CANCEL_AGAIN: Duration = Duration::from_secs(1);
 
 impl Measure for SqlProbe {
     type Memory = ();
@@ -75,6 +82,9 @@ async fn measure(shared: &Shared, probe: &SqlProbe, limit: Duration) -> Result<V
 struct Progress<'a> {
     sql: &'a SqlAction,
     place: String,
+    transaction: Transaction,
+    /// Statements that were sent, and that ended well.
+    sent: usize,
     done: usize,
     committing: bool,
     /// Warnings so far, and the first of them.
@@ -167,18 +177,26 @@ async fn statements_on(
     report: &Reporter,
     stop: watch::Receiver<bool>,
 ) -> Outcome {
-    let mut progress =
-        Progress { sql, place: session.place().to_owned(), done: 0, committing: false, warnings: 0, warning: None };
+    let mut progress = Progress {
+        sql,
+        place: session.place().to_owned(),
+        transaction: Transaction::new(),
+        sent: 0,
+        done: 0,
+        committing: false,
+        warnings: 0,
+        warning: None,
+    };
     if *stop.borrow() {
         return Outcome::Failed { what: "stopped before anything was sent".to_owned() };
     }
     if sql.transaction {
-        let begin = format!("begin read write; {}", limits("set local", sql));
+        let begin = progress.transaction.begin(&limits("set local", sql));
         if let Err(broke) = one(shared, session, sql, &begin, stop.clone()).await {
-            return progress.failed(shared, session, broke, "BEGIN");
+            return progress.failed(shared, session, broke, "BEGIN").await;
         }
         if let Err(what) = session.is_same_server(&shared.secrets).await {
-            return progress.taken_back(session, what).await;
+            return progress.taken_back(shared, session, what).await;
         }
     }
     let mut last = Answer::default();
@@ -186,60 +204,69 @@ async fn statements_on(
     for (at, statement) in statements.iter().enumerate() {
         // The statement before may have ended normally although it was cancelled.
         if *stop.borrow() {
-            return progress.stopped(session, &format!("statement {} of {count}", at + 1)).await;
+            return progress.stopped(shared, session, &format!("statement {} of {count}", at + 1)).await;
         }
         if !sql.transaction
             && let Err(what) = session.is_same_server(&shared.secrets).await
         {
-            return Outcome::Failed { what: format!("{what}{}", progress.effect()) };
+            return Outcome::Failed { what: format!("{what}{}", progress.effect(shared, session).await) };
         }
         let title = sql.statements.get(at).map(|text| title(text)).unwrap_or_default();
         let started = Instant::now();
+        progress.sent += 1;
         match one(shared, session, sql, statement, stop.clone()).await {
             Ok(answer) => {
                 progress.done += 1;
                 report.line(&format!("{}/{count} {title} ok, {}, {}", at + 1, answer.rows(), ms(started)));
                 last = answer;
                 progress.hear(shared, session, report);
+                match if sql.transaction { progress.transaction.goes_on(session).await } else { Ok(true) } {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        let what = format!("{}: statement {}/{count} ended the transaction", session.place(), at + 1);
+                        return progress.taken_back(shared, session, what).await;
+                    }
+                    Err(broke) => {
+                        return progress.failed(shared, session, broke, &format!("statement {}/{count}", at + 1)).await;
+                    }
+                }
                 if let Some(warning) = progress.warning.as_ref().filter(|_| sql.warnings == OnWarning::Fail) {
                     let what = format!("{}: statement {}/{count} gave a warning: {warning}", session.place(), at + 1);
-                    return progress.taken_back(session, what).await;
+                    return progress.taken_back(shared, session, what).await;
                 }
             }
             Err(broke) => {
                 report.line(&format!("{}/{count} {title} failed after {}", at + 1, ms(started)));
                 progress.hear(shared, session, report);
-                let outcome = progress.failed(shared, session, broke, &format!("statement {}/{count}", at + 1));
-                if sql.transaction && matches!(outcome, Outcome::Failed { .. }) {
-                    roll_back(session).await;
-                }
-                return outcome;
+                return progress.failed(shared, session, broke, &format!("statement {}/{count}", at + 1)).await;
             }
         }
     }
     if let Some(what) = expected.and_then(|expected| unmet_expectation(expected, &last, shared)) {
-        return progress.taken_back(session, format!("{}: {what}", session.place())).await;
+        return progress.taken_back(shared, session, format!("{}: {what}", session.place())).await;
     }
     if sql.transaction {
         if *stop.borrow() {
-            return progress.stopped(session, "COMMIT").await;
+            return progress.stopped(shared, session, "COMMIT").await;
         }
         progress.committing = true;
         let started = Instant::now();
-        if let Err(broke) = one(shared, session, sql, "commit", stop.clone()).await {
-            return progress.failed(shared, session, broke, "COMMIT");
+        if let Err(broke) = one(shared, session, sql, &Transaction::commit(), stop.clone()).await {
+            return progress.failed(shared, session, broke, "COMMIT").await;
         }
         report.line(&format!("COMMIT ok, {}", ms(started)));
         progress.hear(shared, session, report);
+    } else if roll_back_open(session).await {
+        let what = format!("{}: the statements left a transaction open{NOT_KEPT}", session.place());
+        return Outcome::Failed { what };
     }
     let warned = progress.warned();
     let late = if *stop.borrow() { "; everything had taken effect before it could be stopped" } else { "" };
     Outcome::Succeeded { summary: format!("{}{warned}{late}", last.rows()) }
 }
 
-async fn roll_back(session: &PgSession) {
-    drop(tokio::time::timeout(GRACE, session.client().batch_execute("rollback")).await);
-}
+/// What is said of a transaction that the statements have begun themselves.
+const NOT_KEPT: &str = "; it was rolled back, so that nothing they did in it is kept";
 
 /// Why a statement did not end well.
 enum Broke {
@@ -296,16 +323,28 @@ async fn one(
         () = late => {}
         () = wait_for_stop(&mut stop) => {}
     }
-    let token = session.client().cancel_token();
+    let mut cancelling = None;
     let cancel = async {
-        shared.databases.cancel(&sql.target, token).await;
-        std::future::pending::<()>().await;
+        let mut again = tokio::time::interval(CANCEL_AGAIN);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            again.tick().await;
+            cancelling = shared.databases.cancel(&sql.target, session);
+            if let Some(cancelling) = &mut cancelling {
+                drop(cancelling.await);
+            }
+        }
     };
-    tokio::select! {
+    let ended = tokio::select! {
         done = &mut work => done.map_err(Broke::Error),
         () = cancel => Err(Broke::Silent),
         () = tokio::time::sleep(GRACE * 2) => Err(Broke::Silent),
+    };
+    // One that is still on its way would hit the statement after this one.
+    if let Some(cancelling) = cancelling.filter(|cancelling| !cancelling.is_finished()) {
+        drop(tokio::time::timeout(GRACE, cancelling).await);
     }
+    ended
 }
 
 impl Progress<'_> {
@@ -333,11 +372,10 @@ impl Progress<'_> {
         }
     }
 
-    /// A failure after all statements went through, with what happened to their effects.
-    async fn taken_back(&self, session: &PgSession, what: String) -> Outcome {
-        let effect = if self.sql.transaction {
-            roll_back(session).await;
-            "rolled back, nothing was changed"
+    /// A failure after all statements so far went through, with what happened to their effects.
+    async fn taken_back(&self, shared: &Shared, session: &PgSession, what: String) -> Outcome {
+        let effect = if let Some(effect) = self.rolled_back(shared, session).await {
+            effect.strip_prefix("the transaction was ").unwrap_or(effect)
         } else if self.done == 1 {
             "the statement has taken effect"
         } else {
@@ -347,25 +385,42 @@ impl Progress<'_> {
     }
 
     /// The message for a stop that came before `what` was sent.
-    async fn stopped(&self, session: &PgSession, what: &str) -> Outcome {
-        if self.sql.transaction {
-            roll_back(session).await;
-        }
-        Outcome::Failed { what: format!("stopped before {what}{}", self.effect()) }
+    async fn stopped(&self, shared: &Shared, session: &PgSession, what: &str) -> Outcome {
+        Outcome::Failed { what: format!("stopped before {what}{}", self.effect(shared, session).await) }
     }
 
-    /// What happened to the effects of the statements before.
-    fn effect(&self) -> String {
-        match (self.sql.transaction, self.done) {
-            (true, _) => "; the transaction was rolled back, nothing was changed".to_owned(),
-            (false, 0) => String::new(),
-            (false, 1) => "; the statement before it has taken effect".to_owned(),
-            (false, n) => format!("; the {n} statements before it have taken effect"),
+    /// Ends what is open, and tells what happened to the effects of the statements before.
+    async fn effect(&self, shared: &Shared, session: &PgSession) -> String {
+        match (self.rolled_back(shared, session).await, self.done) {
+            (Some(effect), _) => format!("; {effect}"),
+            (None, 0) => String::new(),
+            (None, 1) => "; the statement before it has taken effect".to_owned(),
+            (None, n) => format!("; the {n} statements before it have taken effect"),
         }
     }
 
-    fn failed(&self, shared: &Shared, session: &PgSession, broke: Broke, what: &str) -> Outcome {
-        let effect = self.effect();
+    /// Ends the transaction that is open, and tells what became of it; `None` when none was.
+    async fn rolled_back(&self, shared: &Shared, session: &PgSession) -> Option<&'static str> {
+        const NOTHING: &str = "the transaction was rolled back, nothing was changed";
+        if !self.sql.transaction {
+            let told = "the transaction that they had begun was rolled back, so that nothing they did in it is kept";
+            return roll_back_open(session).await.then_some(told);
+        }
+        let fate = self.transaction.roll_back(session, &shared.secrets).await;
+        // A COMMIT that fails is the end of the transaction itself.
+        let fate = if self.sent == 0 || self.committing { TransactionEnd::RolledBack } else { fate };
+        Some(match fate {
+            TransactionEnd::RolledBack => NOTHING,
+            TransactionEnd::Committed => {
+                "a statement ended the transaction, and what was changed before has taken effect"
+            }
+            TransactionEnd::Ended => {
+                "a statement ended the transaction, so that some of its changes may have taken effect"
+            }
+        })
+    }
+
+    async fn failed(&self, shared: &Shared, session: &PgSession, broke: Broke, what: &str) -> Outcome {
         match broke {
             Broke::Error(err) => {
                 let why = session.explain(&err, &shared.secrets);
@@ -379,10 +434,11 @@ impl Progress<'_> {
                     {
                         self.unknown(what, &why)
                     }
-                    Some(code) if *code == SqlState::QUERY_CANCELED => {
-                        Outcome::Failed { what: format!("{what} was cancelled: {why}{effect}") }
+                    Some(code) => {
+                        let failed = if *code == SqlState::QUERY_CANCELED { "was cancelled" } else { "failed" };
+                        let effect = self.effect(shared, session).await;
+                        Outcome::Failed { what: format!("{what} {failed}: {why}{effect}") }
                     }
-                    Some(_) => Outcome::Failed { what: format!("{what} failed: {why}{effect}") },
                     None => self.unknown(what, &why),
                 }
             }
