@@ -330,6 +330,36 @@ fn what_would_keep_the_cockpit_busy_is_unknown_and_long_lists_are_not() {
 }
 
 #[test]
+fn a_term_says_what_was_compared_with_its_sign_and_as_exactly_as_it_takes() {
+    let mut readings = reading();
+    assert!(readings.get_mut("latency").unwrap().at("new").is_some());
+    for (source, text, actual) in [
+        ("lag.bytes < -1", "lag.bytes < -1", "lag.bytes = "),
+        ("lag.bytes - -2 < 0", "lag.bytes - -2 < 0", "lag.bytes - -2 = "),
+        ("lag.bytes == -(-5)", "lag.bytes == -(-5)", "lag.bytes = "),
+        ("latency.new.errors < 0.1234", "latency.new.errors < 0.1234", "latency.new.errors = 0.1235"),
+        ("latency.new.errors == 0.123456788", "latency.new.errors == 0.123456788", "latency.new.errors = 0.123"),
+        ("latency.new.errors < 0.1", "latency.new.errors < 0.1", "latency.new.errors = 0.123"),
+    ] {
+        let new = readings.get_mut("latency").unwrap();
+        let mut figures = new.at("new").unwrap().clone();
+        assert!(figures.put("errors", Value::Float(0.123_456_789)));
+        assert!(new.put("new", figures));
+        let found = answer(source, &readings);
+        assert_eq!(found.terms[0].text, text);
+        assert!(found.terms[0].actual.starts_with(actual), "{source}: {}", found.terms[0].actual);
+        // The terms of earlier versions have no sign, and are still the terms of this expression.
+        let mut recorded = found.terms.clone();
+        recorded[0].text = text.replace("< -1", "< 1").replace("- -2", "- 2").replace("-(-5)", "-(5)");
+        let condition = Condition::compile(source, &shapes()).expect("good");
+        assert_eq!(condition.recount(&recorded), Some(found.verdict), "{source}");
+    }
+    let other = Condition::compile("lag.bytes < -1", &shapes()).expect("good");
+    let terms = answer("lag.bytes < 2", &readings).terms;
+    assert_eq!(other.recount(&terms), None);
+}
+
+#[test]
 fn nothing_is_true_or_false_of_the_elements_of_an_empty_list() {
     let mut readings = reading();
     assert!(readings.get_mut("dns_app").unwrap().put("resolvers", Value::List(Vec::new())));
