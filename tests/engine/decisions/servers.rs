@@ -157,7 +157,7 @@ fn somebody_else_at_an_address_breaks_a_hold_and_is_told_once() {
         ("pages", "pages.new.samples == 1", &pages, "new a → b"),
     ] {
         let mut bench = Bench::of(&NAMES.replace("GATE", gate));
-        let mut read = |bench: &mut Bench, changes, times| {
+        let read = |bench: &mut Bench, changes, times| {
             for _ in 0..times {
                 bench.read_value(probe, value(changes));
             }
