@@ -1,7 +1,8 @@
 //! `baseline`: latencies recorded on a quiet day, shown and compared.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fmt::Display;
+use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use jiff::ZonedDateTime;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::check::read_without_baselines;
 use super::drive::{holder, only_looks, own_path, runtime};
@@ -146,7 +147,8 @@ fn record(args: &RecordArgs, color: ColorChoice) -> Outcome {
     let names: Vec<String> = asked.names.clone();
     let id = id.clone();
     let Some(probe) = plan.probes.get(&id).cloned() else { return Err(CliError::usage("there is no such probe")) };
-    // Before an hour is spent: whether there is a file that this cannot be added to.
+    // Before an hour is spent: whether it can be written, and whether there is a file that this cannot be added to.
+    let place = Place::of(&out)?;
     let mut file = existing(&out, &subject)?;
     plan.probes.retain(|other, _| *other == id);
     only_looks(&plan, args.acting_probes)?;
@@ -158,7 +160,7 @@ fn record(args: &RecordArgs, color: ColorChoice) -> Outcome {
     ));
     let began = ZonedDateTime::now();
     let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&interrupted)).map_err(CliError::outside)?;
     }
     let started = Instant::now();
@@ -186,7 +188,7 @@ fn record(args: &RecordArgs, color: ColorChoice) -> Outcome {
         from: holder("gonogo baseline").host,
         requests,
     });
-    keep(&out, &file.write().map_err(CliError::outside)?)?;
+    place.keep(&file.write().map_err(CliError::outside)?)?;
     let early = if interrupted.load(Ordering::Relaxed) { ", ended early" } else { "" };
     let lasted = words::elapsed(Span::of(lasted));
     say(&format!("{lasted} recorded{early}: {}", clean(&out.display().to_string())));
@@ -207,15 +209,42 @@ fn existing(out: &Path, subject: &BaselineSubject) -> Result<BaselineFile, CliEr
     Ok(file)
 }
 
-/// Puts the text in the place of the file at once: never half of it.
-fn keep(out: &Path, text: &str) -> Result<(), CliError> {
-    let mut name = out.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    let part = out.with_file_name(name);
-    let said = |error: std::io::Error| CliError::outside(clean(&format!("{}: {error}", out.display())));
-    let mut written = fs::File::create(&part).map_err(said)?;
-    written.write_all(text.as_bytes()).and_then(|()| written.sync_all()).map_err(said)?;
-    fs::rename(&part, out).map_err(said)
+/// Where a recording is going to be written. Nobody else records into the same file meanwhile.
+struct Place<'o> {
+    out: &'o Path,
+    part: PathBuf,
+    file: File,
+}
+
+impl<'o> Place<'o> {
+    fn of(out: &'o Path) -> Result<Self, CliError> {
+        let mut name = out.file_name().unwrap_or_default().to_owned();
+        name.push(".part");
+        let part = out.with_file_name(name);
+        let said = |why: &dyn Display| {
+            CliError::outside(clean(&format!("cannot write {}: {why}; nothing was measured", out.display())))
+        };
+        let file = File::options().create(true).append(true).open(&part).map_err(|error| said(&error))?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => said(&"another recording is under way into the same file"),
+            TryLockError::Error(error) => said(&error),
+        })?;
+        Ok(Self { out, part, file })
+    }
+
+    /// Puts the text in the place of the file at once: never half of it.
+    fn keep(mut self, text: &str) -> Result<(), CliError> {
+        let written = self.file.set_len(0).and_then(|()| self.file.write_all(text.as_bytes()));
+        let kept = written.and_then(|()| self.file.sync_all()).and_then(|()| fs::rename(&self.part, self.out));
+        kept.map_err(|error| CliError::outside(clean(&format!("{}: {error}", self.out.display()))))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        // After it was put in its place there is none. Before the lock is given up, it is nobody else's.
+        let _ = fs::remove_file(&self.part);
+    }
 }
 
 /// Requests of one side, as they ended.

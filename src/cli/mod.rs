@@ -242,6 +242,13 @@ enum Command {
         /// Where output and exit status go
         spool: PathBuf,
     },
+    /// Becomes a program that has no terminal
+    #[command(hide = true)]
+    RunProgram {
+        /// The program and its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        words: Vec<OsString>,
+    },
     /// Ends the programs of a cockpit that was killed
     #[command(hide = true)]
     EndPrograms,
@@ -274,6 +281,7 @@ impl Command {
             Command::Schema { .. } => "schema",
             Command::Completions { .. } => "completions",
             Command::RunJob { .. } => "run-job",
+            Command::RunProgram { .. } => "run-program",
             Command::EndPrograms => "end-programs",
             Command::LabServe { .. } => "lab-serve",
         }
@@ -401,6 +409,9 @@ fn dispatch(cli: Cli) -> Outcome {
             Ok(0)
         }
         Some(Command::RunJob { spool }) => Ok(u8::try_from(crate::world::live::jobs::shim::main(&spool)).unwrap_or(1)),
+        Some(Command::RunProgram { words }) => {
+            Ok(u8::try_from(crate::world::live::programs::become_program(&words)).unwrap_or(1))
+        }
         Some(Command::EndPrograms) => Ok(u8::try_from(crate::world::live::jobs::keeper::main()).unwrap_or(1)),
         Some(Command::LabServe { options }) => lab::serve(&options),
     }

@@ -40,6 +40,32 @@ async fn a_probe_that_takes_longer_than_its_interval_is_fresh_all_the_while() {
     }
 }
 
+#[tokio::test]
+async fn a_probes_program_has_no_terminal_to_write_on_and_says_when_it_does_not_start() {
+    let probe = |run: CommandLine| {
+        ProbeKind::Command(CommandProbe {
+            run,
+            env: BTreeMap::new(),
+            fields: BTreeMap::from([("leads".to_owned(), FieldType::Bool)]).into(),
+            as_of: None,
+            simulate: BTreeMap::new(),
+        })
+    };
+    // A process that leads a session has no terminal, unless it opens one for itself.
+    let leads = CommandLine::Shell(
+        r#"set -- $(ps -o sid= -p $$); [ "$1" = $$ ] && leads=true; echo "{\"leads\": ${leads:-false}}""#.to_owned(),
+    );
+    let missing = CommandLine::Argv(vec!["/nonexistent/program".to_owned()]);
+    let setting = Setting::default().probe_every("leads", probe(leads), 500, 5_000);
+    let mut stage = setting.probe_every("missing", probe(missing), 500, 5_000).stage();
+    stage.world.watch();
+    let reading = stage.reading("leads", |reading| Some(reading.clone())).await;
+    assert_eq!(reading.result.expect("a reading").at("leads"), Some(&Value::Bool(true)));
+    let reading = stage.reading("missing", |reading| Some(reading.clone())).await;
+    let told = reading.result.expect_err("there is no such program").what;
+    assert!(told.starts_with("/nonexistent/program does not start: No such file"), "{told}");
+}
+
 fn pid_in(path: &std::path::Path) -> Option<i32> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }

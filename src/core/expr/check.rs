@@ -136,6 +136,9 @@ impl<'a> Checker<'a> {
                 return self.fault(expr, "a condition cannot be compared with null: null is UNKNOWN".to_owned(), hint);
             }
         };
+        // The parser takes the sign into the number and leaves it out of the number's place.
+        let is_negative = matches!(value, Value::Int(n) if n < 0) || matches!(value, Value::Float(x) if x < 0.0);
+        let text = if is_negative && !text.starts_with('-') { format!("-{text}") } else { text };
         Some(ExprNode { kind: ExprKind::Constant { value, text }, shape, unit: Unit::Plain })
     }
 

@@ -262,7 +262,9 @@ impl Poll {
 
     fn recount<'t>(&self, terms: &mut impl Iterator<Item = &'t Term>) -> Option<Verdict> {
         match self {
-            Poll::Leaf(leaf) => terms.next().filter(|term| term.text == leaf.text).map(|term| term.verdict),
+            Poll::Leaf(leaf) => {
+                terms.next().filter(|term| is_same_text(&term.text, &leaf.text)).map(|term| term.verdict)
+            }
             Poll::Logic(logic, a, b) => {
                 let (a, b) = (a.recount(terms)?, b.recount(terms)?);
                 Some(match logic {
@@ -309,6 +311,11 @@ impl Poll {
             }
         }
     }
+}
+
+/// Whether a recorded term is this one. Earlier versions left out the sign of a negative number.
+fn is_same_text(recorded: &str, text: &str) -> bool {
+    recorded == text || recorded.replace('-', "") == text.replace('-', "")
 }
 
 impl Leaf {

@@ -19,8 +19,11 @@ pub(super) struct UnknownReason(pub String);
 
 type Answer<'v> = Result<Cow<'v, Value>, UnknownReason>;
 
-/// Most steps one evaluation may take: lists come from outside and macros can nest.
-const STEPS: usize = 1_000_000;
+/// Most steps one evaluation may take: lists come from outside, macros can nest, and conditions are asked many times a second
+/// by whoever must answer at once. A thousand elements, each asked a few things, are far fewer.
+const STEPS: usize = 20_000;
+/// Bytes of a text that count as one step.
+const STEP_OF_TEXT: usize = 64;
 
 /// The field that says since when the numbers beside it are counted, in milliseconds since 1970.
 const COUNTED_SINCE: &str = "counted_since";
@@ -47,16 +50,29 @@ impl<'s, 'v> Scope<'s, 'v> {
 
     /// Evaluates `node`. `null` and NaN never come out of it.
     pub(super) fn value(&mut self, node: &'s ExprNode) -> Answer<'v> {
-        self.steps += 1;
-        if self.steps > STEPS {
-            return Err(UnknownReason("the lists are too long to be searched".to_owned()));
-        }
+        self.charge(1)?;
         let value = self.raw(node)?;
         match &*value {
             Value::Null => Err(UnknownReason(format!("{node} is null"))),
             Value::Float(x) if !x.is_finite() => Err(UnknownReason(format!("{node} is not a number"))),
             _ => Ok(value),
         }
+    }
+
+    /// Takes so many of the steps that are left.
+    fn charge(&mut self, steps: usize) -> Result<(), UnknownReason> {
+        self.steps = self.steps.saturating_add(steps);
+        if self.is_exhausted() {
+            let why =
+                "its lists and texts are too long to be searched so often (let the probe count or select instead)";
+            return Err(UnknownReason(why.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Whether the steps are used up, so that no answer of it is worth anything.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.steps > STEPS
     }
 
     fn raw(&mut self, node: &'s ExprNode) -> Answer<'v> {
@@ -86,6 +102,7 @@ impl<'s, 'v> Scope<'s, 'v> {
             ExprKind::Arithmetic(operator, a, b) => self.arithmetic(*operator, node, a, b),
             ExprKind::In(a, b) => {
                 let (item, list) = (self.value(a)?, self.value(b)?);
+                self.charge(weight(&list))?;
                 match &*list {
                     Value::List(items) => member(&item, items, b),
                     Value::Map(map) => Ok(truth(item.text().is_some_and(|key| map.contains_key(key)))),
@@ -110,7 +127,7 @@ impl<'s, 'v> Scope<'s, 'v> {
             }
             ExprKind::List(items) => {
                 let items: Result<Vec<Value>, UnknownReason> =
-                    items.iter().map(|item| self.value(item).map(Cow::into_owned)).collect();
+                    items.iter().map(|item| self.value(item).and_then(|item| self.own(item))).collect();
                 Ok(Cow::Owned(Value::List(items?)))
             }
             ExprKind::Size(of) => {
@@ -124,6 +141,7 @@ impl<'s, 'v> Scope<'s, 'v> {
             }
             ExprKind::Text(test, of, with) => {
                 let (whole, part) = (self.value(of)?, self.value(with)?);
+                self.charge(weight(&whole))?;
                 match (whole.text(), part.text()) {
                     (Some(whole), Some(part)) => Ok(truth(match test {
                         TextTest::Contains => whole.contains(part),
@@ -133,10 +151,14 @@ impl<'s, 'v> Scope<'s, 'v> {
                     _ => Err(UnknownReason(format!("{of} is not text"))),
                 }
             }
-            ExprKind::Matches(of, pattern) => match self.value(of)?.text() {
-                Some(text) => Ok(truth(pattern.is_match(text))),
-                None => Err(UnknownReason(format!("{of} is not text"))),
-            },
+            ExprKind::Matches(of, pattern) => {
+                let whole = self.value(of)?;
+                self.charge(weight(&whole))?;
+                match whole.text() {
+                    Some(text) => Ok(truth(pattern.is_match(text))),
+                    None => Err(UnknownReason(format!("{of} is not text"))),
+                }
+            }
             ExprKind::Int(of) => self.int(of),
             ExprKind::Double(of) => self.double(of),
             ExprKind::Increase(of, number) => self.increase(of, number),
@@ -144,9 +166,21 @@ impl<'s, 'v> Scope<'s, 'v> {
         }
     }
 
-    fn variable(&self, name: &str) -> Answer<'v> {
-        if let Some((_, value)) = self.variables.iter().rev().find(|(known, _)| *known == name) {
-            return Ok(value.clone());
+    /// A value that no longer belongs to a reading.
+    fn own(&mut self, value: Cow<'v, Value>) -> Result<Value, UnknownReason> {
+        self.charge(weight(&value))?;
+        Ok(value.into_owned())
+    }
+
+    fn variable(&mut self, name: &str) -> Answer<'v> {
+        if let Some(at) = self.variables.iter().rposition(|(known, _)| *known == name) {
+            let copied = self.variables.get(at).map_or(0, |(_, value)| match value {
+                Cow::Owned(value) => weight(value),
+                Cow::Borrowed(_) => 0,
+            });
+            self.charge(copied)?;
+            let known = self.variables.get(at).map(|(_, value)| value.clone());
+            return known.ok_or_else(|| UnknownReason(format!("{name} is not known")));
         }
         (self.probes)(name).map(Cow::Borrowed).ok_or_else(|| UnknownReason(format!("{name} has given no reading yet")))
     }
@@ -166,6 +200,7 @@ impl<'s, 'v> Scope<'s, 'v> {
 
     fn compare(&mut self, compare: Compare, a: &'s ExprNode, b: &'s ExprNode) -> Answer<'v> {
         let (left, right) = (self.value(a)?, self.value(b)?);
+        self.charge(weight(&left).min(weight(&right)))?;
         if compare.orders() {
             let order = order(&left, &right).ok_or_else(|| UnknownReason(format!("{a} and {b} cannot be compared")))?;
             return Ok(truth(match compare {
@@ -205,6 +240,7 @@ impl<'s, 'v> Scope<'s, 'v> {
                 Arithmetic::Modulo => Err(UnknownReason(format!("{node} is not defined for doubles"))),
             },
             (Value::Text(x), Value::Text(y)) if operator == Arithmetic::Add => {
+                self.charge(weight(&left).saturating_add(weight(&right)))?;
                 Ok(Cow::Owned(Value::Text(format!("{x}{y}"))))
             }
             _ => Err(UnknownReason(format!("{a} and {b} are not numbers of one type"))),
@@ -275,8 +311,14 @@ impl<'s, 'v> Scope<'s, 'v> {
     /// The elements of the list a macro goes over.
     pub(super) fn elements(&mut self, each: &'s Loop) -> Result<Vec<Cow<'v, Value>>, UnknownReason> {
         match self.value(&each.over)? {
-            Cow::Borrowed(Value::List(items)) => Ok(items.iter().map(Cow::Borrowed).collect()),
-            Cow::Owned(Value::List(items)) => Ok(items.into_iter().map(Cow::Owned).collect()),
+            Cow::Borrowed(Value::List(items)) => {
+                self.charge(items.len())?;
+                Ok(items.iter().map(Cow::Borrowed).collect())
+            }
+            Cow::Owned(Value::List(items)) => {
+                self.charge(items.len())?;
+                Ok(items.into_iter().map(Cow::Owned).collect())
+            }
             _ => Err(UnknownReason(format!("{} is not a list", each.over))),
         }
     }
@@ -312,6 +354,7 @@ impl<'s, 'v> Scope<'s, 'v> {
                     match self.with(each, element, |scope| scope.truth(&each.body)) {
                         Ok(answer) if answer == decides => return Ok(truth(decides)),
                         Ok(_) => {}
+                        Err(unknown) if self.is_exhausted() => return Err(unknown),
                         Err(unknown) => unclear = unclear.or(Some(unknown)),
                     }
                 }
@@ -327,22 +370,36 @@ impl<'s, 'v> Scope<'s, 'v> {
             Which::Map | Which::Filter => {
                 let mut kept = Vec::new();
                 for element in elements {
+                    if matches!(element, Cow::Owned(_)) {
+                        self.charge(weight(&element))?;
+                    }
                     let result = self.with(each, element.clone(), |scope| -> Result<Option<Value>, UnknownReason> {
                         if each.which == Which::Filter {
-                            return Ok(scope.truth(&each.body)?.then(|| element.into_owned()));
+                            return if scope.truth(&each.body)? { scope.own(element).map(Some) } else { Ok(None) };
                         }
                         if let Some(only) = &each.only
                             && !scope.truth(only)?
                         {
                             return Ok(None);
                         }
-                        scope.value(&each.body).map(|value| Some(value.into_owned()))
+                        let value = scope.value(&each.body)?;
+                        scope.own(value).map(Some)
                     })?;
                     kept.extend(result);
                 }
                 Ok(Cow::Owned(Value::List(kept)))
             }
         }
+    }
+}
+
+/// How many steps it takes to copy or compare a value.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => 1 + text.len() / STEP_OF_TEXT,
+        Value::List(items) => items.iter().map(weight).fold(1, usize::saturating_add),
+        Value::Map(map) => map.values().map(weight).fold(1, usize::saturating_add),
+        _ => 1,
     }
 }
 

@@ -252,10 +252,13 @@ impl fmt::Display for ExprNode {
                 f.write_str("!")?;
                 of.within(7, f)
             }
-            ExprKind::Negate(of) => {
-                f.write_str("-")?;
-                of.within(7, f)
-            }
+            ExprKind::Negate(of) => match &of.kind {
+                ExprKind::Constant { text, .. } if text.starts_with('-') => write!(f, "-({text})"),
+                _ => {
+                    f.write_str("-")?;
+                    of.within(7, f)
+                }
+            },
             ExprKind::Logic(_, a, b)
             | ExprKind::Compare(_, a, b)
             | ExprKind::Arithmetic(_, a, b)

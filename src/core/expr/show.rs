@@ -25,9 +25,16 @@ pub(super) fn actual<'s>(node: &'s ExprNode, negated: bool, scope: &mut Scope<'s
 
 fn collect<'s>(node: &'s ExprNode, scope: &mut Scope<'s, '_>, parts: &mut Vec<String>) {
     match &node.kind {
-        ExprKind::Compare(_, a, b) | ExprKind::In(a, b) | ExprKind::Text(_, a, b) => {
-            operand(a, scope, parts);
-            operand(b, scope, parts);
+        ExprKind::Compare(_, a, b) => {
+            let number =
+                |of: &'s ExprNode, scope: &mut Scope<'s, '_>| scope.value(of).ok().and_then(|value| value.number());
+            let (of_a, of_b) = (number(a, scope), number(b, scope));
+            operand(a, of_b, scope, parts);
+            operand(b, of_a, scope, parts);
+        }
+        ExprKind::In(a, b) | ExprKind::Text(_, a, b) => {
+            operand(a, None, scope, parts);
+            operand(b, None, scope, parts);
         }
         ExprKind::Logic(_, a, b) => {
             collect(a, scope, parts);
@@ -45,11 +52,12 @@ fn collect<'s>(node: &'s ExprNode, scope: &mut Scope<'s, '_>, parts: &mut Vec<St
         ExprKind::Loop(each) if matches!(each.which, Which::All | Which::Exists | Which::ExistsOne) => {
             parts.extend(elements(each, false, scope));
         }
-        _ => operand(node, scope, parts),
+        _ => operand(node, None, scope, parts),
     }
 }
 
-fn operand<'s>(node: &'s ExprNode, scope: &mut Scope<'s, '_>, parts: &mut Vec<String>) {
+/// Adds a value, so exactly that it can be seen how it compares with `beside`.
+fn operand<'s>(node: &'s ExprNode, beside: Option<f64>, scope: &mut Scope<'s, '_>, parts: &mut Vec<String>) {
     if node.constant() {
         return;
     }
@@ -58,7 +66,11 @@ fn operand<'s>(node: &'s ExprNode, scope: &mut Scope<'s, '_>, parts: &mut Vec<St
         let since = scope.baselines.get(number).map_or_else(String::new, |from| format!(" since {}", from.at.utc()));
         parts.push(format!("{number} grew by {}{since}", shown(&value, node.unit)));
     } else {
-        parts.push(format!("{node} = {}", shown(&value, node.unit)));
+        let value = match (&*value, node.unit, beside) {
+            (Value::Float(x), unit, Some(beside)) if unit != Unit::Bytes => with_unit(exact_enough(*x, beside), unit),
+            _ => shown(&value, node.unit),
+        };
+        parts.push(format!("{node} = {value}"));
     }
 }
 
@@ -79,6 +91,9 @@ fn elements<'s>(each: &'s Loop, naming: bool, scope: &mut Scope<'s, '_>) -> Opti
             }
             (yes, parts)
         });
+        if scope.is_exhausted() {
+            return None;
+        }
         met += usize::from(yes);
         if yes != naming {
             continue;
@@ -128,6 +143,26 @@ fn literal(text: &str) -> String {
     shown
 }
 
+/// A number with as many digits as show how it compares with `beside`.
+fn exact_enough(x: f64, beside: f64) -> String {
+    let tells =
+        |text: &String| text.parse::<f64>().is_ok_and(|shown| shown.partial_cmp(&beside) == x.partial_cmp(&beside));
+    let few = Value::Float(x).to_string();
+    if tells(&few) {
+        few
+    } else {
+        (0..17).map(|digits| format!("{x:.digits$}")).find(tells).unwrap_or_else(|| x.to_string())
+    }
+}
+
+fn with_unit(number: String, unit: Unit) -> String {
+    match unit {
+        Unit::Millis => format!("{number} ms"),
+        Unit::Seconds => format!("{number} s"),
+        _ => number,
+    }
+}
+
 fn shown(value: &Value, unit: Unit) -> String {
     match (value, unit) {
         (Value::Int(n), Unit::Bytes) => match u64::try_from(*n) {
@@ -135,8 +170,7 @@ fn shown(value: &Value, unit: Unit) -> String {
             Err(_) => format!("{n} B"),
         },
         (Value::Float(x), Unit::Bytes) if *x >= 0.0 => bytesize::ByteSize::b(whole(*x)).display().iec().to_string(),
-        (Value::Int(_) | Value::Float(_), Unit::Millis) => format!("{value} ms"),
-        (Value::Int(_) | Value::Float(_), Unit::Seconds) => format!("{value} s"),
+        (Value::Int(_) | Value::Float(_), Unit::Millis | Unit::Seconds) => with_unit(value.to_string(), unit),
         (Value::Text(text), _) => format!("\"{}\"", literal(text)),
         (Value::List(items), _) if items.len() <= NAMED && items.iter().all(scalar) => {
             let items: Vec<Cow<'_, str>> = items.iter().map(|item| Cow::Owned(shown(item, unit))).collect();

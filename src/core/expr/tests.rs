@@ -287,6 +287,79 @@ fn answers_come_with_the_values_met() {
 }
 
 #[test]
+fn what_would_keep_the_cockpit_busy_is_unknown_and_long_lists_are_not() {
+    let long = || Value::List((0..1_000).map(Value::Int).collect());
+    let readings = BTreeMap::from([("any", Value::map([("list", long()), ("text", "ab".repeat(2_000).into())]))]);
+    let shapes = BTreeMap::from([(
+        ProbeId::from("any"),
+        Shape::Record(vec![
+            crate::core::value::Field::new("list", Shape::Any, ""),
+            crate::core::value::Field::new("text", Shape::Text, ""),
+        ]),
+    )]);
+    let judge = |source: &str| {
+        let condition = Condition::compile(source, &shapes).unwrap();
+        let sight = |_: &ProbeId| Sight::Fresh { value: &readings["any"], age: Span::ZERO };
+        judged(&condition, &sight, &Baselines::new())
+    };
+    for source in [
+        "any.list.all(a, any.list.exists(b, a == b))",
+        "any.list.all(a, a in any.list)",
+        "any.list.all(a, any.list == any.list)",
+        "size(any.list.map(a, any.list)) == 1000",
+        "any.list.all(a, any.text.contains('ba'))",
+        "any.list.map(a, any.text + any.text).all(a, size(a) > 0)",
+        "any.list.filter(a, any.list.exists(b, b == a)).exists(a, a == 5)",
+        "any.list.exists_one(a, any.list.all(b, b <= a))",
+    ] {
+        let found = judge(source);
+        assert_eq!(found.verdict, Verdict::Unknown, "{source}");
+        let why = found.terms[0].why.clone().unwrap();
+        assert!(why.contains("too long to be searched so often (let the probe count"), "{why}");
+        assert_eq!(judge(&format!("!({source})")).verdict, Verdict::Unknown, "{source}");
+    }
+    for source in [
+        "any.list.all(a, a >= 0 && a < 1000 && a != 1000)",
+        "size(any.list.filter(a, a % 2 == 0)) == 500",
+        "any.list.map(a, a * 2).exists(a, a == 1998)",
+        "999 in any.list && !(1000 in any.list)",
+        "any.text.contains('ba') && size(any.text) == 4000",
+    ] {
+        assert_eq!(judge(source).verdict, Verdict::Go, "{source}: {:?}", judge(source).terms);
+    }
+}
+
+#[test]
+fn a_term_says_what_was_compared_with_its_sign_and_as_exactly_as_it_takes() {
+    let mut readings = reading();
+    assert!(readings.get_mut("latency").unwrap().at("new").is_some());
+    for (source, text, actual) in [
+        ("lag.bytes < -1", "lag.bytes < -1", "lag.bytes = "),
+        ("lag.bytes - -2 < 0", "lag.bytes - -2 < 0", "lag.bytes - -2 = "),
+        ("lag.bytes == -(-5)", "lag.bytes == -(-5)", "lag.bytes = "),
+        ("latency.new.errors < 0.1234", "latency.new.errors < 0.1234", "latency.new.errors = 0.1235"),
+        ("latency.new.errors == 0.123456788", "latency.new.errors == 0.123456788", "latency.new.errors = 0.123"),
+        ("latency.new.errors < 0.1", "latency.new.errors < 0.1", "latency.new.errors = 0.123"),
+    ] {
+        let new = readings.get_mut("latency").unwrap();
+        let mut figures = new.at("new").unwrap().clone();
+        assert!(figures.put("errors", Value::Float(0.123_456_789)));
+        assert!(new.put("new", figures));
+        let found = answer(source, &readings);
+        assert_eq!(found.terms[0].text, text);
+        assert!(found.terms[0].actual.starts_with(actual), "{source}: {}", found.terms[0].actual);
+        // The terms of earlier versions have no sign, and are still the terms of this expression.
+        let mut recorded = found.terms.clone();
+        recorded[0].text = text.replace("< -1", "< 1").replace("- -2", "- 2").replace("-(-5)", "-(5)");
+        let condition = Condition::compile(source, &shapes()).expect("good");
+        assert_eq!(condition.recount(&recorded), Some(found.verdict), "{source}");
+    }
+    let other = Condition::compile("lag.bytes < -1", &shapes()).expect("good");
+    let terms = answer("lag.bytes < 2", &readings).terms;
+    assert_eq!(other.recount(&terms), None);
+}
+
+#[test]
 fn nothing_is_true_or_false_of_the_elements_of_an_empty_list() {
     let mut readings = reading();
     assert!(readings.get_mut("dns_app").unwrap().put("resolvers", Value::List(Vec::new())));

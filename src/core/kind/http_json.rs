@@ -24,6 +24,7 @@ pub struct HttpJsonProbe {
     pub path: String,
     /// The fields that expressions may use: `NAME: TYPE` for one at the top of the document, `NAME: { type: TYPE, at: /data/in/0 }`
     /// for one that stands elsewhere or has a key that expressions cannot name. `at` is a JSON pointer (RFC 6901).
+    /// A text of more than 4,096 characters and a list or an object of more than 1,000 elements are no reading.
     #[schemars(with = "BTreeMap<String, DocumentField>")]
     pub fields: DocumentFields,
     /// The declared field that says when what the document tells was so, and from which the age of a reading counts: text as

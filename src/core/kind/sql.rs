@@ -22,7 +22,8 @@ pub struct SqlProbe {
     pub target: TargetId,
     /// A query that returns one row. It runs in a read-only transaction.
     pub query: String,
-    /// The columns that expressions may use, with their types.
+    /// The columns that expressions may use, with their types. A text of more than 4,096 characters and a list or an object of
+    /// more than 1,000 elements are no reading.
     pub fields: BTreeMap<String, FieldType>,
     /// The declared field with the moment that the row describes, from which the age of a reading counts: text as RFC
     /// 3339, such as `2027-03-14T02:00:00Z`, or seconds since 1970. A time in the future is a failure.

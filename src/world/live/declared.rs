@@ -13,9 +13,10 @@ use crate::core::document::DocumentFields;
 use crate::core::reading::Failure;
 use crate::core::value::{FieldType, Value};
 
-/// Largest number of elements kept of a list in a field of type `any`.
+/// Most elements of a list or an object in a field of type `any`. Of a longer one there is no reading: a condition over the first
+/// ones alone would say something of all.
 const MOST_ITEMS: usize = 1_000;
-/// Longest text kept of a field, in characters.
+/// Longest text of a field, in characters; the same holds for it.
 const LONGEST_TEXT: usize = 4_096;
 
 /// JSON in which every object has each key once. With duplicate keys it would be unclear which value counts.
@@ -119,6 +120,11 @@ pub(super) fn document(json: &Json, fields: &DocumentFields, secrets: &Secrets) 
 
 /// A value of its declared type, or that it is another. `name` names it.
 fn typed(json: &Json, of: FieldType, name: &str, secrets: &Secrets) -> Result<Value, Failure> {
+    if matches!(of, FieldType::String | FieldType::Any)
+        && let Some(what) = unkept(json)
+    {
+        return Err(Failure::new(format!("{name} holds {what} (let the probe count, select or shorten instead)")));
+    }
     field(json, of, secrets).ok_or_else(|| {
         let shown = secrets.tell_brief(&json.to_string(), 60);
         if of == FieldType::Int && json.as_f64().is_some_and(|x| x.fract() == 0.0) {
@@ -159,7 +165,7 @@ fn field(json: &Json, of: FieldType, secrets: &Secrets) -> Option<Value> {
         (FieldType::Bool, Json::Bool(yes)) => Value::Bool(*yes),
         (FieldType::Int, Json::Number(n)) => Value::Int(n.as_i64().or_else(|| whole(n.as_f64()?))?),
         (FieldType::Float, Json::Number(n)) => Value::Float(n.as_f64()?),
-        (FieldType::String, Json::String(text)) => Value::Text(secrets.tell_brief_text(text)),
+        (FieldType::String, Json::String(text)) => Value::Text(secrets.tell(text)),
         (FieldType::Any, json) => any(json, secrets),
         _ => return None,
     })
@@ -170,21 +176,30 @@ fn any(json: &Json, secrets: &Secrets) -> Value {
         Json::Null => Value::Null,
         Json::Bool(yes) => Value::Bool(*yes),
         Json::Number(n) => n.as_i64().map_or_else(|| n.as_f64().map_or(Value::Null, Value::Float), Value::Int),
-        Json::String(text) => Value::Text(secrets.tell_brief_text(text)),
-        Json::Array(items) => Value::List(items.iter().take(MOST_ITEMS).map(|item| any(item, secrets)).collect()),
-        Json::Object(map) => {
-            Value::map(map.iter().take(MOST_ITEMS).map(|(key, item)| (secrets.tell(key), any(item, secrets))))
-        }
+        Json::String(text) => Value::Text(secrets.tell(text)),
+        Json::Array(items) => Value::List(items.iter().map(|item| any(item, secrets)).collect()),
+        Json::Object(map) => Value::map(map.iter().map(|(key, item)| (secrets.tell(key), any(item, secrets)))),
     }
 }
 
-impl Secrets {
-    fn tell_brief_text(&self, text: &str) -> String {
-        let mut told = self.tell(text);
-        if let Some((at, _)) = told.char_indices().nth(LONGEST_TEXT) {
-            told.truncate(at);
+/// What of a value cannot be kept as it is, in words.
+fn unkept(json: &Json) -> Option<String> {
+    let many = |count: usize, of: &str| {
+        (count > MOST_ITEMS).then(|| format!("{of} of {count} elements, more than the {MOST_ITEMS} that are kept"))
+    };
+    match json {
+        Json::String(text) => {
+            let is_longer = text.chars().nth(LONGEST_TEXT).is_some();
+            is_longer.then(|| {
+                let length = text.chars().count();
+                format!("a text of {length} characters, more than the {LONGEST_TEXT} that are kept")
+            })
         }
-        told
+        Json::Array(items) => many(items.len(), "a list").or_else(|| items.iter().find_map(unkept)),
+        Json::Object(map) => many(map.len(), "an object").or_else(|| map.values().find_map(unkept)),
+        // As a double it would be equal to others.
+        Json::Number(n) if n.is_u64() && !n.is_i64() => Some(format!("the number {n}, which cannot be told exactly")),
+        _ => None,
     }
 }
 
@@ -250,6 +265,31 @@ mod tests {
         }
         assert!(read(r#"{"x": {"x": 1}}"#, FieldType::Any).is_ok());
         assert!(read(&format!(r#"{{"x": {}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000)), FieldType::Any).is_err());
+    }
+
+    #[test]
+    fn what_is_too_long_to_be_kept_is_no_reading_and_never_cut() {
+        let list = |items: usize| format!(r#"{{"x": [{}0]}}"#, "0,".repeat(items - 1));
+        assert!(read(&list(1_000), FieldType::Any).is_ok());
+        let fails = |json: &str, of| read(json, of).unwrap_err().what;
+        let what = fails(&list(1_001), FieldType::Any);
+        assert!(
+            what.starts_with("field `x` holds a list of 1001 elements, more than the 1000 that are kept"),
+            "{what}"
+        );
+        let deep = format!(r#"{{"x": {{"y": {}}}}}"#, list(1_001));
+        assert!(fails(&deep, FieldType::Any).contains("a list of 1001 elements"));
+        let object: Vec<String> = (0..1_001).map(|n| format!(r#""k{n}": 0"#)).collect();
+        let object = format!(r#"{{"x": {{{}}}}}"#, object.join(","));
+        assert!(fails(&object, FieldType::Any).contains("an object of 1001 elements"));
+        let text = |length: usize| format!(r#"{{"x": "{}"}}"#, "ä".repeat(length));
+        for of in [FieldType::String, FieldType::Any] {
+            assert!(read(&text(4_096), of).is_ok());
+            assert!(fails(&text(4_097), of).contains("a text of 4097 characters, more than the 4096 that are kept"));
+        }
+        let large = fails(r#"{"x": [18446744073709551615]}"#, FieldType::Any);
+        assert!(large.starts_with("field `x` holds the number 18446744073709551615, which cannot be told exactly"));
+        assert!(read(&text(10_000).replace('x', "y").replace('}', r#", "x": 1}"#), FieldType::Int).is_ok());
     }
 
     #[test]

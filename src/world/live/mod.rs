@@ -18,7 +18,7 @@ mod foreign;
 pub mod jobs;
 mod kind;
 mod net;
-mod programs;
+pub mod programs;
 mod schedule;
 mod secrets;
 mod shortage;

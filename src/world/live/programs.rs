@@ -1,6 +1,9 @@
-//! Programs that a measurement or a secret waits for. Each runs in a process group of its own, which ends with the wait.
+//! Programs that a measurement or a secret waits for. Each runs in a session of its own, which ends with the wait: a program that has
+//! no terminal cannot write over the cockpit, nor ask for a password that nobody sees.
 
+use std::ffi::OsString;
 use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -14,6 +17,35 @@ use super::jobs::keeper;
 const LARGEST_COMPLAINT: u64 = 4_096;
 /// How long the rest of the output is waited for after the program has ended: a child of it may keep the pipe open for ever.
 const DRAIN: Duration = Duration::from_millis(200);
+
+/// What the process says, on standard error, that could not become the program.
+const UNSTARTED: &str = "gonogo run-program: ";
+/// The status that it ends with, as in shells.
+const UNSTARTED_STATUS: i32 = 127;
+
+/// A command that runs this program in a session of its own, by way of `gonogo run-program`. Where nobody has said where gonogo is,
+/// the program gets a process group only.
+pub(super) fn command(program: &str) -> Command {
+    if let Some(exe) = keeper::exe() {
+        let mut command = Command::new(exe);
+        command.args(["run-program", "--", program]);
+        return command;
+    }
+    let mut command = Command::new(program);
+    command.process_group(0);
+    command
+}
+
+/// Becomes a program, in a session of its own. Returns the exit status when that cannot be.
+pub fn become_program(words: &[OsString]) -> i32 {
+    // Fails only if that was done before.
+    let _ = rustix::process::setsid();
+    let Some((program, args)) = words.split_first() else { return UNSTARTED_STATUS };
+    let err = std::process::Command::new(program).args(args).exec();
+    // Nobody may be reading any more.
+    let _ = io::Write::write_all(&mut io::stderr(), format!("{UNSTARTED}{err}").as_bytes());
+    UNSTARTED_STATUS
+}
 
 /// What a program did that has ended by itself.
 pub(super) struct Printed {
@@ -54,10 +86,10 @@ impl Drop for Group {
     }
 }
 
-/// Runs a program to its end and keeps what it prints, at most `most` bytes. It has no input. When this future is dropped, the
-/// program ends with all of its children.
+/// Runs what [`command`] made to its end and keeps what it prints, at most `most` bytes. It has no input. When this future is
+/// dropped, the program ends with all of its children.
 pub(super) async fn run(mut command: Command, most: u64) -> Result<Printed, Unusable> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().map_err(Unusable::Unstarted)?;
     let _group = Group::of(child.id());
     let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -101,6 +133,11 @@ pub(super) async fn run(mut command: Command, most: u64) -> Result<Printed, Unus
         }
         status.map_err(Unusable::Lost)?
     };
+    if status.code() == Some(UNSTARTED_STATUS)
+        && let Some(why) = String::from_utf8_lossy(&err).strip_prefix(UNSTARTED)
+    {
+        return Err(Unusable::Unstarted(io::Error::other(why.to_owned())));
+    }
     Ok(Printed { status, out, err })
 }
 

@@ -1,7 +1,8 @@
 //! Baselines, from the recording to the verdict, against a real server that becomes slower and faster again.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -200,6 +201,37 @@ async fn a_baseline_is_recorded_named_and_compared_from_the_command_line() {
     assert_eq!(gone.status.code(), Some(3), "{}", said(&gone));
     assert!(said(&gone).contains("nothing was written"), "{}", said(&gone));
     assert!(!dir.path().join("gone.json").exists());
+}
+
+/// What would be lost after an hour is refused before it, and a lost terminal loses nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_is_not_lost_at_its_end() {
+    let server = taking(&Arc::new(AtomicU64::new(5))).await;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("runbook.yaml"), runbook(server.address.port(), "", "Move")).unwrap();
+    let nowhere = gonogo(dir.path(), &["baseline", "record", "--for", "1h", "--out", "no/such/folder.json"]);
+    assert_eq!(nowhere.status.code(), Some(3), "{}", said(&nowhere));
+    assert!(said(&nowhere).contains("nothing was measured"), "{}", said(&nowhere));
+
+    let mut first = Command::new(env!("CARGO_BIN_EXE_gonogo"))
+        .args(["baseline", "record", "--for", "1h", "--out", "quiet.json"])
+        .current_dir(dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(first.stderr.take().unwrap()).lines();
+    while !lines.next().unwrap().unwrap().contains(" requests, 0 failed") {}
+    let second = gonogo(dir.path(), &["baseline", "record", "--for", "1h", "--out", "quiet.json"]);
+    assert_eq!(second.status.code(), Some(3), "{}", said(&second));
+    assert!(said(&second).contains("another recording is under way"), "{}", said(&second));
+
+    let pid = rustix::process::Pid::from_child(&first);
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+    let file = BaselineFile::read(&std::fs::read_to_string(dir.path().join("quiet.json")).unwrap()).unwrap();
+    assert_eq!(file.recordings.len(), 1);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "the runbook and the baseline, and nothing else");
 }
 
 /// A probe that acts does so only where it is asked to.

@@ -31,6 +31,11 @@ pub(in crate::world::live) fn is_started_from(exe: &Path) {
     let _ = EXE.set(exe.to_owned());
 }
 
+/// The gonogo program, when somebody has said where it is.
+pub(in crate::world::live) fn exe() -> Option<&'static Path> {
+    EXE.get().map(PathBuf::as_path)
+}
+
 /// Hands the keeper a process group that is to end with this process. Without a keeper it is ended by this process alone.
 pub(in crate::world::live) fn begun(group: i32) {
     order('+', group, true);

@@ -353,7 +353,7 @@ async fn measure(shared: &Shared, probe: &CommandProbe) -> Result<Value, Failure
     let words = argv(&probe.run).map_err(Failure::new)?;
     let env = environment(shared, &probe.env).await.map_err(Failure::new)?;
     let (program, args) = words.split_first().ok_or_else(|| Failure::new("there is nothing to run"))?;
-    let mut command = tokio::process::Command::new(program);
+    let mut command = programs::command(program);
     command.args(args);
     for variable in shared.secrets.variables() {
         command.env_remove(variable);

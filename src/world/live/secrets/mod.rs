@@ -222,7 +222,7 @@ fn read_file(path: &str) -> std::io::Result<String> {
 
 async fn run(words: &[String]) -> Result<String, String> {
     let (program, args) = words.split_first().ok_or("its command is empty")?;
-    let mut command = tokio::process::Command::new(program);
+    let mut command = programs::command(program);
     command.args(args);
     let printed = tokio::time::timeout(COMMAND_LIMIT, programs::run(command, LARGEST))
         .await
