@@ -18,6 +18,8 @@ mod quoting;
 mod replication;
 mod replication_faults;
 mod replication_fields;
+mod replication_gaps;
+mod replication_states;
 mod secrets;
 mod sql;
 mod sql_ends;

@@ -160,6 +160,31 @@ impl Cluster {
         self.is_up().await;
     }
 
+    /// Shuts down as an operator does, and comes up again at the same address.
+    pub async fn shut_down_and_start(&mut self) {
+        let pid = rustix::process::Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let child = &mut self.child;
+        until("gone", || child.try_wait().unwrap().is_some()).await;
+        self.child = Self::spawn(&self.dir, self.port, &[]);
+        self.is_up().await;
+    }
+
+    /// A client of a database of this server.
+    pub async fn in_database(&self, name: &str) -> tokio_postgres::Client {
+        let dsn = self.dsn("postgres").replace("dbname=postgres", &format!("dbname={name}"));
+        let (client, connection) = tokio_postgres::connect(&dsn, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// A client that holds what `statement` locks until it is dropped or rolls back.
+    pub async fn hold(&self, statement: &str) -> tokio_postgres::Client {
+        let client = self.in_database("postgres").await;
+        client.batch_execute(&format!("begin; {statement}")).await.unwrap();
+        client
+    }
+
     pub fn dsn(&self, user: &str) -> String {
         format!("host=127.0.0.1 port={} user={user} dbname=postgres", self.port)
     }

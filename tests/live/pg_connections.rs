@@ -33,13 +33,13 @@ fn reads(value: &Value, wanted: &str) -> bool {
 
 /// An address that leads to one server and then to another. Connections that are open stay where they are, as they do
 /// when a name moves.
-struct Endpoint {
+pub struct Endpoint {
     port: u16,
     leads_to: Arc<AtomicU16>,
 }
 
 impl Endpoint {
-    async fn to(port: u16) -> Self {
+    pub async fn to(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = Self { port: listener.local_addr().unwrap().port(), leads_to: Arc::new(AtomicU16::new(port)) };
         let leads_to = Arc::clone(&endpoint.leads_to);
@@ -55,11 +55,11 @@ impl Endpoint {
         endpoint
     }
 
-    fn move_to(&self, port: u16) {
+    pub fn move_to(&self, port: u16) {
         self.leads_to.store(port, Ordering::SeqCst);
     }
 
-    fn target(&self) -> Target {
+    pub fn target(&self) -> Target {
         target(format!("host=localhost port={} user=postgres dbname=postgres", self.port))
     }
 }

@@ -16,7 +16,7 @@ use crate::pg::Cluster;
 use crate::sql::sql;
 use crate::support::{Setting, Stage, succeeded};
 
-fn probe(subscription: Option<&str>, slot: Option<&str>, heartbeat: Option<&str>) -> ProbeKind {
+pub fn probe(subscription: Option<&str>, slot: Option<&str>, heartbeat: Option<&str>) -> ProbeKind {
     ProbeKind::Replication(ReplicationProbe {
         beat: true,
         source: "old".into(),
@@ -30,15 +30,15 @@ fn probe(subscription: Option<&str>, slot: Option<&str>, heartbeat: Option<&str>
 /// An idle primary's insert position may lie behind the header of a page nobody has written to yet.
 const PAGE_HEADER: f64 = 40.0;
 
-fn state(value: &Value) -> &str {
+pub fn state(value: &Value) -> &str {
     value.at("state").and_then(Value::text).unwrap()
 }
 
-fn number(value: &Value, path: &str) -> f64 {
+pub fn number(value: &Value, path: &str) -> f64 {
     value.at(path).and_then(Value::number).unwrap_or_else(|| panic!("{path} in {value:?}"))
 }
 
-async fn until(stage: &mut Stage, wanted: &'static str) -> Value {
+pub async fn until(stage: &mut Stage, wanted: &'static str) -> Value {
     stage.value("lag", |value| state(value) == wanted).await
 }
 
@@ -218,14 +218,14 @@ async fn a_plain_role_on_a_standby_cannot_tell_and_is_told_what_it_needs() {
 }
 
 /// Two servers and a subscription, and nobody who beats.
-async fn quiet_pair() -> (Cluster, Cluster) {
+pub async fn quiet_pair() -> (Cluster, Cluster) {
     let (old, new, heartbeat) = pair().await;
     drop(heartbeat);
     (old, new)
 }
 
 /// The subscription as the cockpit watches it, heartbeat and all.
-fn watched(old: &Cluster, new: &Cluster) -> Stage {
+pub fn watched(old: &Cluster, new: &Cluster) -> Stage {
     let mut stage = Setting::default()
         .target("old", old.target())
         .target("new", new.target())
@@ -235,7 +235,7 @@ fn watched(old: &Cluster, new: &Cluster) -> Stage {
     stage
 }
 
-fn heartbeat(value: &Value) -> &str {
+pub fn heartbeat(value: &Value) -> &str {
     value.at("heartbeat").and_then(Value::text).unwrap()
 }
 
@@ -438,7 +438,7 @@ async fn make_slot_again(old: &Cluster, new: &Cluster, stage: &mut Stage) {
 }
 
 /// Makes the subscription again, with a copy of its own.
-async fn subscribe_anew(old: &Cluster, new: &Cluster) {
+pub async fn subscribe_anew(old: &Cluster, new: &Cluster) {
     new.sql("drop subscription sub").await;
     new.sql("truncate t, hb").await;
     new.sql(&format!("create subscription sub connection '{}' publication everything", old.dsn("postgres"))).await;
@@ -533,7 +533,7 @@ async fn a_standby_of_another_source_is_said_to_be_one() {
 }
 
 /// Waits until the slot has sent something, so that its counts tell it from a new one.
-async fn until_sent(stage: &mut Stage) {
+pub async fn until_sent(stage: &mut Stage) {
     stage.value("lag", |value| state(value) == "streaming" && number(value, "slot_transactions") > 0.0).await;
 }
 

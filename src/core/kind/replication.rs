@@ -83,6 +83,8 @@ pub mod heartbeat {
     pub const BEATS: &str = "beats";
     /// No beat has arrived since the measurement before, though one was written.
     pub const STANDS: &str = "beats do not arrive";
+    /// One was written, and none has arrived since somebody began to look.
+    pub const AWAITED: &str = "no beat has arrived yet";
     /// Nothing is to carry it over.
     pub const IDLE: &str = "nothing flows";
     /// After `not beaten: ` and the source: a default of its database or role lets nobody write.
@@ -94,8 +96,8 @@ pub mod heartbeat {
 /// Bytes that a replication never catches up with in a rehearsal while writes go on.
 const SOME_BYTES: i64 = 65_536;
 
-const INTERRUPTED: &str = "tables that were seen to be not published for a while, or to be subscribed without a copy: what was \
-    written before they were replicated again never arrives, until their next first copy";
+const INTERRUPTED: &str = "tables that were not published for a while, whose publication had other terms for a moment, or that \
+    were made again or subscribed without a copy: what was written meanwhile never arrives, until their next first copy";
 
 /// Replication from one PostgreSQL database to another: bytes and seconds, slot and subscription.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -209,9 +211,9 @@ phases:
                 "state",
                 Shape::Text,
                 "`streaming`, `copying` (the first copy of a table runs), `incomplete` (see `tables_missing`), `disabled`, \
-                 `disabled by an error`, `broken`, `slot lost`, `slot made again` (the slot or the subscription was made \
+                 `disabled by an error`, `broken`, `slot lost` (also one that no subscription can read), `slot made again` (the slot or the subscription was made \
                  again, or the slot was moved by hand: what was written meanwhile never arrives), `another source` (a standby \
-                 that follows another server or timeline), or `absent` without a subscription",
+                 that follows another server or timeline, or a slot of another database), or `absent` without a subscription",
             ),
             Field::new(
                 "streaming",
@@ -227,7 +229,8 @@ phases:
                 "how far the target is behind, by the heartbeat and this machine's clock",
             )
             .unit("seconds")
-            .null("no beat can be followed, or none was written lately, as behind a fence; `heartbeat` says why"),
+            .null("no beat has arrived since the cockpit began to look, or none was written lately, as behind a fence; `heartbeat` \
+                   says why"),
             Field::new(
                 "heartbeat",
                 Shape::Text,

@@ -16,6 +16,9 @@ impl Picture for ReplicationProbe {
 /// Seconds by which the heartbeat and the walsender may differ before it is said.
 const DISAGREE: f64 = 2.0;
 
+/// What mends a slot or a subscription that is another one.
+const MADE_AGAIN: &str = "rows are missing: subscribe anew, with a first copy";
+
 fn names(value: &Value) -> Vec<&str> {
     match value {
         Value::List(names) => names.iter().filter_map(Value::text).collect(),
@@ -57,7 +60,7 @@ fn replication(value: &Value) -> Vec<Text> {
         lines.push(Text::new(Role::NoGo, heartbeat::STANDS));
     }
     // Where nothing is to flow, no beat is missed.
-    if seconds.is_none() && !idle {
+    if seconds.is_none() && !idle && !stalls {
         lines.push(Text::new(Role::Unknown, format!("no heartbeat: {}", word(value, "heartbeat"))));
     } else if let (Some(beat), Some(walsender)) = (seconds, number(value, "replay_lag_s"))
         && (beat - walsender).abs() > DISAGREE.max(beat.min(walsender))
@@ -89,6 +92,9 @@ fn replication(value: &Value) -> Vec<Text> {
             Role::NoGo,
             format!("{skipped} changes of rows that the target does not have were skipped"),
         ));
+    }
+    if known == Some(ReplicationState::SlotMadeAgain) {
+        lines.push(Text::new(Role::NoGo, MADE_AGAIN));
     }
     let missing = value.at("tables_missing").map(names).unwrap_or_default();
     if !missing.is_empty() {

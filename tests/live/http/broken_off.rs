@@ -13,29 +13,10 @@ use gonogo::core::value::Value;
 use gonogo::world::World as _;
 use hyper::body::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::{Server, call, json, number, target};
+use super::{Server, accepting, call, json, number, target};
 use crate::support::{Setting, failed, succeeded, unknown};
-
-/// Hands every connection, with its number, to `act`.
-async fn accepting<F, A>(act: F) -> Server
-where
-    F: Fn(TcpStream, u64) -> A + Send + Sync + 'static,
-    A: Future<Output = ()> + Send + 'static,
-{
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(async move {
-        let mut connections = JoinSet::new();
-        for number in 0.. {
-            connections.spawn(act(listener.accept().await.unwrap().0, number));
-        }
-    });
-    Server { address, _tasks: tasks }
-}
 
 /// An HTTP/2 server that announces so many bytes, sends `{"n": 1}` and resets the stream without an error.
 async fn resetting(announced: Option<u64>) -> Server {
@@ -202,5 +183,53 @@ async fn a_header_that_stands_several_times_says_the_same_each_time() {
         let expect = HttpExpect { header: [(header.to_owned(), wanted.to_owned())].into(), ..HttpExpect::default() };
         let seen = after_some(target(server.address), probe(expect, Connections::Fresh, Method::Get)).await;
         assert_eq!(text(&seen, "shop.failure"), failure);
+    }
+}
+
+/// An HTTP/2 server that answers with a head of so many bytes and a body that does not end; counts the bytes of bodies.
+async fn flooding(head: usize, sent: &Arc<AtomicU64>) -> Server {
+    let sent = Arc::clone(sent);
+    accepting(move |stream, _| {
+        let sent = Arc::clone(&sent);
+        async move {
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            let mut bodies = JoinSet::new();
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                let head = hyper::Response::builder().status(200).header("x-long", "x".repeat(head));
+                let Ok(mut body) = respond.send_response(head.body(()).unwrap(), false) else { continue };
+                let sent = Arc::clone(&sent);
+                bodies.spawn(async move {
+                    body.reserve_capacity(65_536);
+                    while let Some(Ok(room)) = std::future::poll_fn(|context| body.poll_capacity(context)).await {
+                        if body.send_data(Bytes::from(vec![b'x'; room]), false).is_err() {
+                            return;
+                        }
+                        sent.fetch_add(room as u64, Ordering::Relaxed);
+                        body.reserve_capacity(65_536);
+                    }
+                });
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn over_http_2_a_body_or_a_head_without_end_is_cut_short_in_words_of_its_own() {
+    let sent = Arc::new(AtomicU64::new(0));
+    for (head, word, why) in [
+        (8, "body_too_long", "the answer of shop is longer than 1 MiB"),
+        (400_000, "head_too_long", "the head of its answer is longer than 128 KiB"),
+    ] {
+        let server = flooding(head, &sent).await;
+        let plain = probe(HttpExpect::default(), Connections::Fresh, Method::Get);
+        let value = after_some(two(&server), plain).await;
+        assert_eq!(value.at("shop.common_failure"), Some(&Value::Text(word.to_owned())), "{value:?}");
+        assert!(value.at("shop.failure").and_then(Value::text).unwrap().contains(why), "{value:?}");
+        // Readings are told a moment later than requests end: some more may have begun.
+        let asked = ["samples", "in_flight"].map(|field| value.at("shop").unwrap().at(field).unwrap().int().unwrap());
+        let asked = u64::try_from(asked.iter().sum::<i64>()).unwrap() + 4;
+        let each = sent.swap(0, Ordering::Relaxed) / asked;
+        assert!(each < 4 * 1024 * 1024, "{each} bytes were taken for each answer");
     }
 }

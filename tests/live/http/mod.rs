@@ -72,10 +72,10 @@ where
     Server { address, _tasks: tasks }
 }
 
-/// Reads a request's head, then does what it is told with the connection.
-async fn raw<F, A>(act: F) -> Server
+/// Hands every connection, with its number, to `act`.
+async fn accepting<F, A>(act: F) -> Server
 where
-    F: Fn(tokio::net::TcpStream) -> A + Send + Sync + 'static,
+    F: Fn(tokio::net::TcpStream, u64) -> A + Send + Sync + 'static,
     A: Future<Output = ()> + Send + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -83,14 +83,29 @@ where
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         let mut connections = JoinSet::new();
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut head = [0; 4096];
-            let _ = stream.read(&mut head).await;
-            connections.spawn(act(stream));
+        for number in 0.. {
+            connections.spawn(act(listener.accept().await.unwrap().0, number));
         }
     });
     Server { address, _tasks: tasks }
+}
+
+/// Reads a request's head, then does what it is told with the connection.
+async fn raw<F, A>(act: F) -> Server
+where
+    F: Fn(tokio::net::TcpStream) -> A + Send + Sync + 'static,
+    A: Future<Output = ()> + Send + 'static,
+{
+    let act = Arc::new(act);
+    accepting(move |mut stream, _| {
+        let act = Arc::clone(&act);
+        async move {
+            let mut head = [0; 4096];
+            let _ = stream.read(&mut head).await;
+            act(stream).await;
+        }
+    })
+    .await
 }
 
 fn answer(status: u16, body: &str) -> Response<Full<Bytes>> {

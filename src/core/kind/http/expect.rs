@@ -15,7 +15,7 @@ pub struct HttpExpect {
     /// status is named, or its `location`. So is 206, a part of the answer, where no `Range` header was sent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub status: Vec<u16>,
-    /// Whether an answer out of a cache (with an `Age` header above 0) is good, too: it shows what customers get, and not that the
+    /// Whether an answer out of a cache (with an `Age` header above 0, the word of a cache or a `Date` that stands still) is good, too: it shows what customers get, and not that the
     /// service is up. Otherwise such a request is not measured.
     #[serde(default, skip_serializing_if = "is_false")]
     pub cached: bool,

@@ -11,7 +11,7 @@ use crate::core::kind::HttpJsonProbe;
 use crate::core::kind::http::Method;
 use crate::core::reading::Failure;
 use crate::core::value::Value;
-use crate::world::live::net::http::{Dated, HttpRequest, Trace, cache_age, dated, exchange, status_text};
+use crate::world::live::net::http::{Dated, HttpRequest, Trace, cache_age, cache_hit, dated, exchange, status_text};
 use crate::world::live::{AsOf, Shared, declared};
 
 /// What is kept from one measurement to the next.
@@ -64,6 +64,12 @@ impl Measure for HttpJsonProbe {
             Failure::new(format!("the answer of {place} has `{header}`, so its age is unknown"))
         };
         let age = cache_age(&answer.headers).map_err(|header| unreadable(&header))?;
+        if let Some(said) = cache_hit(&answer.headers)
+            && age.is_none()
+            && !answer.headers.contains_key(header::DATE)
+        {
+            return Err(unreadable(&said));
+        }
         let since = match dated(&answer.headers).map_err(|header| unreadable(&header))? {
             Dated::Now => None,
             Dated::Ago(since) => Some(since),

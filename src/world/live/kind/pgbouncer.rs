@@ -24,9 +24,9 @@ use crate::world::live::waiting::{LimitPassed, within};
 use crate::world::live::{Shared, foreign};
 
 /// Probes on the console.
-const WATCH: Purpose = Purpose { name: "gonogo watch", settings: &[], watches: true, console: true };
+const WATCH: Purpose = Purpose { name: "gonogo watch", settings: &[], watches: true, replicates: false, console: true };
 /// Actions on the console.
-const ACT: Purpose = Purpose { name: "gonogo act", settings: &[], watches: false, console: true };
+const ACT: Purpose = Purpose { name: "gonogo act", settings: &[], watches: false, replicates: false, console: true };
 /// Time for checking the result, or for taking a pause back.
 const AFTERWARDS: Duration = Duration::from_secs(5);
 /// Most rows of a table that are printed; the console itself shows all.

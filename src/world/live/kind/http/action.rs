@@ -124,6 +124,12 @@ fn judge(
             .map_or_else(String::new, |after| format!(", Retry-After {}", shared.secrets.tell_brief(after, 40)));
         return Outcome::Failed { what: format!("{name} answered {status}{again}{said}") };
     }
+    let age = http::cache_age(&answer.headers).ok().flatten().filter(|age| *age > Span::ZERO);
+    if let Some(said) = http::cache_hit(&answer.headers).or(age.map(|age| format!("Age: {}", age.0 / 1_000))) {
+        let said = shared.secrets.tell_brief(&said, 80);
+        let what = format!("a cache answered {name} (`{said}`), and the service may not have been asked");
+        return if call.method.is_safe() { Outcome::Failed { what } } else { Outcome::Unknown { why: what } };
+    }
     if let Some(wanted) = contains
         && !text.contains(wanted)
     {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::Read;
+use std::time::Duration;
 
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use hyper::header;
@@ -14,7 +15,7 @@ use crate::core::latency::RequestFailure;
 use crate::core::simulate::Literal;
 use crate::core::time::Span;
 use crate::world::live::declared;
-use crate::world::live::net::http::{HttpAnswer, LARGEST_BODY, cache_age};
+use crate::world::live::net::http::{HttpAnswer, LARGEST_BODY, cache_age, cache_hit};
 use crate::world::live::secrets::Secrets;
 
 /// Characters of foreign text in a sentence.
@@ -23,21 +24,23 @@ const QUOTED: usize = 80;
 /// Why an answer tells nothing of the service: it comes out of a cache, and nobody said that this is good enough.
 pub(super) fn out_of_cache(
     expect: &HttpExpect,
-    answer: &HttpAnswer,
+    (answer, date_stood): (&HttpAnswer, Option<Duration>),
     target: &TargetId,
     secrets: &Secrets,
 ) -> Option<String> {
     if expect.cached {
         return None;
     }
+    let cached = |how: String| {
+        Some(format!("the answer of {target} comes out of a cache{how} (`cached: true` in `expect` allows it)"))
+    };
     match cache_age(&answer.headers) {
-        Ok(age) => {
-            let age = age.filter(|age| *age > Span::ZERO)?;
-            let seconds = age.0 / 1_000;
-            Some(format!(
-                "the answer of {target} comes out of a cache and is {seconds} s old (`cached: true` in `expect` allows it)"
-            ))
-        }
+        Ok(Some(age)) if age > Span::ZERO => cached(format!(" and is {} s old", age.0 / 1_000)),
+        Ok(_) => match (cache_hit(&answer.headers), date_stood) {
+            (Some(said), _) => cached(format!(", which says `{}`", secrets.tell_brief(&said, QUOTED))),
+            (None, Some(stood)) => cached(format!(": its `Date` has stood still for {} s", stood.as_secs())),
+            (None, None) => None,
+        },
         Err(header) => {
             let header = secrets.tell_brief(&header, QUOTED);
             Some(format!("the answer of {target} has `{header}`, so its age is unknown"))

@@ -29,7 +29,7 @@ use crate::core::value::Value;
 use crate::latency::{BaselineWatch, judged_reading};
 use crate::system::descriptors;
 use crate::world::live::kind::Watch;
-use crate::world::live::net::http::{Connection, HttpRequest, Trace, exchange, look_up};
+use crate::world::live::net::http::{Connection, DateWatch, HttpRequest, Trace, exchange, look_up};
 use crate::world::live::schedule::Timetable;
 use crate::world::live::waiting::{LimitPassed, within};
 use crate::world::live::{AsOf, MeasuredRequest, Shared};
@@ -55,6 +55,8 @@ struct Side {
     target: TargetId,
     /// The requests of each kind.
     series: Vec<RequestSeries>,
+    /// The dates of the answers to each kind.
+    dates: Vec<Arc<DateWatch>>,
     connections: Connections,
     /// Connections that wait for a request.
     idle: Vec<Connection>,
@@ -122,6 +124,7 @@ impl Watcher {
                     .counting_since(begun);
                 kinds.len()
             ],
+            dates: kinds.iter().map(|_| Arc::default()).collect(),
             connections: http.connections_of(side),
             idle: Vec::new(),
             known: None,
@@ -298,10 +301,12 @@ impl Watcher {
         }
         let (shared, target, kind) = (Arc::clone(&self.shared), side.target.clone(), Arc::clone(kind));
         let kept = side.idle.pop();
+        let dates = side.dates.get(nth).map(Arc::clone).unwrap_or_default();
         let keeps = side.connections == Connections::Kept;
         self.running.spawn(async move {
             sleep_until(intended).await;
-            let (sample, kept) = request(&shared, &target, &kind.request, kept, (intended, meant), limit).await;
+            let asked = (&target, &kind.request, &*dates);
+            let (sample, kept) = request(&shared, asked, kept, (intended, meant), limit).await;
             Ended::Request { side: at, kind: nth, number, sample: Box::new(sample), kept: kept.filter(|_| keeps) }
         });
     }
@@ -395,8 +400,7 @@ fn note(
 /// One request, with the connection it leaves behind.
 async fn request(
     shared: &Shared,
-    target: &TargetId,
-    kind: &ProfileRequest,
+    (target, kind, dates): (&TargetId, &ProfileRequest, &DateWatch),
     mut kept: Option<Connection>,
     (intended, meant): (Instant, u64),
     limit: Duration,
@@ -441,11 +445,13 @@ async fn request(
         Ok(answer) => {
             let status = Some(answer.status.as_u16());
             let asked_part = asks_part(shared, target, kind);
-            let judged = catch_panic_now(|| match out_of_cache(&kind.expect, &answer, target, &shared.secrets) {
-                Some(why) => Ok(RequestOutcome::NotMeasured(why)),
-                None => judge(&kind.expect, (&answer, asked_part), target, &shared.secrets)
-                    .map(|()| RequestOutcome::Success),
-            });
+            let stood = dates.stands_still(&answer.headers, finished);
+            let judged =
+                catch_panic_now(|| match out_of_cache(&kind.expect, (&answer, stood), target, &shared.secrets) {
+                    Some(why) => Ok(RequestOutcome::NotMeasured(why)),
+                    None => judge(&kind.expect, (&answer, asked_part), target, &shared.secrets)
+                        .map(|()| RequestOutcome::Success),
+                });
             match judged {
                 Ok(Ok(outcome)) => (outcome, status),
                 Ok(Err((kind, what))) => (failure(kind, what), status),

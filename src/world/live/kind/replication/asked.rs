@@ -20,7 +20,10 @@ macro_rules! position {
 /// Slot and walsender: a row with NULLs when nobody reads from the slot, no row when the slot is gone. A role without
 /// `pg_read_all_stats` sees only that a walsender exists.
 pub(super) const SLOT: &str = concat!(
-    "select s.active, to_jsonb(s) ->> 'wal_status' as wal_status, pg_wal_lsn_diff(",
+    "select s.active, to_jsonb(s) ->> 'wal_status' as wal_status, \
+    coalesce(s.database <> current_database(), false) as foreign_database, coalesce(s.plugin = 'pgoutput', false) as decodes, \
+    coalesce((to_jsonb(s) ->> 'synced')::bool, false) as synced, \
+    (select stats_reset::text from pg_stat_bgwriter) as counted_since, pg_wal_lsn_diff(",
     position!(),
     ", s.restart_lsn)::int8 as retained, pg_wal_lsn_diff(",
     position!(),
@@ -36,8 +39,8 @@ pub(super) const SLOT: &str = concat!(
 const SPILLED: &str = "select spill_bytes::int8 as spilled, total_txns::int8 as transactions, stats_reset::text as reset \
     from pg_stat_replication_slots where slot_name = $1";
 
-/// The age of the oldest transaction that decoding has to wait for, prepared ones included, the position and the
-/// timeline. A role that may not see other sessions cannot tell the age: null, not zero.
+/// The age of the oldest transaction that decoding has to wait for, prepared ones included and those of our own probes not,
+/// the position and the timeline. A role that may not see other sessions cannot tell the age: null, not zero.
 pub(super) const SOURCE: &str = concat!(
     "select ",
     position!(),
@@ -49,7 +52,8 @@ pub(super) const SOURCE: &str = concat!(
       where database = current_database()) as oldest_prepared, \
     case when pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') then coalesce(greatest( \
     (select extract(epoch from max(clock_timestamp() - xact_start))::float8 from pg_stat_activity \
-      where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()), \
+      where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid() \
+      and application_name not in ('gonogo watch', 'gonogo replication', 'gonogo heartbeat')), \
     (select extract(epoch from max(clock_timestamp() - prepared))::float8 from pg_prepared_xacts \
       where database = current_database())), 0)::float8 end as oldest"
 );
@@ -57,6 +61,8 @@ pub(super) const SOURCE: &str = concat!(
 /// The subscription, its apply worker and its tables. `pg_subscription.oid` cannot be read before version 14.
 pub(super) const SUBSCRIPTION: &str = "select c.subenabled as enabled, c.subslotname::text as slot, x.subid::int8 as id, \
     x.apply_pid, x.quiet, c.subpublications::text[] as publications, \
+    array(select t.oid::int8 from pg_subscription_rel r join pg_class t on t.oid = r.srrelid \
+      join pg_namespace n on n.oid = t.relnamespace where r.srsubid = x.subid order by r.srrelid) as ids, \
     array(select n.nspname || '.' || t.relname from pg_subscription_rel r join pg_class t on t.oid = r.srrelid \
       join pg_namespace n on n.oid = t.relnamespace where r.srsubid = x.subid order by r.srrelid) as names, \
     array(select case when r.srsubstate in ('i', 'd', 'f') then '' else r.srsublsn::text end from pg_subscription_rel r \
@@ -79,9 +85,14 @@ pub(super) const ERRORS: &str = "select (s.apply_error_count + s.sync_error_coun
       and c.subdbid = (select oid from pg_database where datname = current_database())) as disabling \
     from pg_stat_subscription_stats s where s.subname = $1";
 
-/// The tables that publications offer, by their full names.
-pub(super) const PUBLISHED: &str = "select distinct schemaname || '.' || tablename from pg_publication_tables \
-    where pubname = any ($1)";
+/// The tables that publications offer, by their full names: the number of each, and what each publication says of it. A
+/// publication that is altered has another `xmin`; a table that was out of it for a moment has another row.
+const PUBLISHED: &str = "select t.schemaname || '.' || t.tablename as name, c.oid::int8 as id, p.oid::int8 as publication, \
+      concat_ws(' ', p.xmin, r.oid, r.xmin) as terms \
+    from pg_publication_tables t join pg_publication p on p.pubname = t.pubname \
+      join pg_namespace n on n.nspname = t.schemaname join pg_class c on c.relnamespace = n.oid and c.relname = t.tablename \
+      left join pg_publication_rel r on r.prpubid = p.oid and r.prrelid = c.oid \
+    where t.pubname = any ($1)";
 
 /// Whether a table is part of a subscription, and the name of another one that it is part of, too.
 pub(super) const REPLICATED: &str = "select exists (select from pg_subscription_rel \
@@ -107,6 +118,16 @@ pub(super) const SENDERS: &str = "select case when coalesce((to_jsonb(r) ->> 're
       (select 1 from pg_replication_slots s where s.active_pid = r.pid and s.slot_type = 'logical') \
     order by r.application_name = $1 desc, r.replay_lsn nulls first limit 1";
 
+/// Whether a subscription to the source can read from a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SlotFitness {
+    Fit,
+    /// It belongs to another database of the server.
+    OtherDatabase,
+    /// It is of another kind.
+    Unfit,
+}
+
 pub(super) struct Slot {
     pub(super) active: bool,
     pub(super) wal_status: Option<String>,
@@ -116,6 +137,7 @@ pub(super) struct Slot {
     /// Whether a walsender reads from it.
     pub(super) sent: bool,
     pub(super) replay_lag: Option<f64>,
+    pub(super) fitness: SlotFitness,
     /// Bytes of large transactions on the disk.
     pub(super) spilled: Option<i64>,
     pub(super) position: SlotPosition,
@@ -130,6 +152,10 @@ pub(super) struct SlotPosition {
     pub(super) transactions: Option<i64>,
     /// When its counts were reset.
     pub(super) reset: Option<String>,
+    /// Since when the server counts anything: a crash throws all counts away.
+    pub(super) counted_since: Option<String>,
+    /// Whether a standby keeps it in step with that of its primary.
+    pub(super) synced: bool,
 }
 
 /// The source as a server.
@@ -169,7 +195,21 @@ pub(super) struct Subscription {
     pub(super) names: BTreeSet<String>,
     /// Of each table where its first copy ended: `None` when it was added without one, empty while the copy runs.
     pub(super) copies: BTreeMap<String, Option<String>>,
+    /// The number of each table; another one after it was made again.
+    pub(super) ids: BTreeMap<String, i64>,
 }
+
+/// A table that publications offer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct PublishedTable {
+    /// Its number; another one after it was made again.
+    pub(super) id: i64,
+    /// By the number of each publication that offers it: a text that changes whenever its terms do.
+    pub(super) terms: BTreeMap<i64, String>,
+}
+
+/// What publications offer, by the full names of the tables.
+pub(super) type Published = BTreeMap<String, PublishedTable>;
 
 pub(super) async fn ask_row(
     client: &Client,
@@ -209,8 +249,15 @@ async fn ask_slot(client: &Client, slot: &str) -> PgResult<Option<Slot>> {
         safe: row.try_get("safe")?,
         sent: row.try_get("sent")?,
         replay_lag: row.try_get("replay_lag")?,
+        fitness: match (row.try_get("foreign_database")?, row.try_get("decodes")?) {
+            (true, _) => SlotFitness::OtherDatabase,
+            (false, true) => SlotFitness::Fit,
+            (false, false) => SlotFitness::Unfit,
+        },
         spilled: None,
         position: SlotPosition {
+            counted_since: row.try_get("counted_since")?,
+            synced: row.try_get("synced")?,
             confirmed: row.try_get::<_, Option<PgLsn>>("confirmed")?.map(u64::from),
             restart: row.try_get::<_, Option<PgLsn>>("restart")?.map(u64::from),
             ..SlotPosition::default()
@@ -245,6 +292,7 @@ pub(super) async fn ask_subscription(client: &Client, name: &str) -> PgResult<Op
     };
     let names: Vec<String> = row.try_get("names")?;
     let copies: Vec<Option<String>> = row.try_get("copies")?;
+    let ids: Vec<i64> = row.try_get("ids")?;
     Ok(Some(Subscription {
         id: row.try_get("id")?,
         enabled: row.try_get("enabled")?,
@@ -260,14 +308,20 @@ pub(super) async fn ask_subscription(client: &Client, name: &str) -> PgResult<Op
         disabling,
         publications: row.try_get("publications")?,
         copies: names.iter().cloned().zip(copies).collect(),
+        ids: names.iter().cloned().zip(ids).collect(),
         names: names.into_iter().collect(),
     }))
 }
 
-/// Full names of the tables that these publications of the source offer.
-pub(super) async fn ask_published(client: &Client, publications: &[String]) -> PgResult<BTreeSet<String>> {
-    let rows = client.query_typed(PUBLISHED, &[(&publications, Type::TEXT_ARRAY)]).await?;
-    rows.iter().map(|row| row.try_get(0)).collect()
+/// The tables that these publications of the source offer.
+pub(super) async fn ask_published(client: &Client, publications: &[String]) -> PgResult<Published> {
+    let mut published = Published::new();
+    for row in client.query_typed(PUBLISHED, &[(&publications, Type::TEXT_ARRAY)]).await? {
+        let table = published.entry(row.try_get("name")?).or_default();
+        table.id = row.try_get("id")?;
+        table.terms.insert(row.try_get("publication")?, row.try_get("terms")?);
+    }
+    Ok(published)
 }
 
 /// Where a table of the target is filled from.
@@ -285,7 +339,12 @@ pub(super) async fn ask_replicated(client: &Client, subscription: i64, table: &s
     Ok(FilledBy { subscription: row.try_get("here")?, other: row.try_get("elsewhere")? })
 }
 
-pub(super) async fn ask_beats(client: &Client, query: &str) -> PgResult<BTreeMap<String, i64>> {
-    let rows = client.query_typed(query, &[]).await?;
+/// The numbers of at most this many other writers, and that of our own row.
+pub(super) async fn ask_beats(client: &Client, table: &str, own: &str) -> PgResult<BTreeMap<String, i64>> {
+    let query = format!(
+        "(select id::text as id, n::int8 as n from {table} where id::text = $1) union all \
+         (select id::text, n::int8 from {table} where id::text <> $1 order by id::text limit 63)"
+    );
+    let rows = client.query_typed(&query, &[(&own, Type::TEXT)]).await?;
     rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get("n")?))).collect()
 }

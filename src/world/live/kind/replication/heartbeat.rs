@@ -111,6 +111,9 @@ impl Beater {
         if let Err(why) = session.is_same_server(&shared.secrets).await {
             return Tried::Not(Unbeaten::refused(why));
         }
+        if let Err(why) = session.prefer_catalog(&shared.secrets).await {
+            return Tried::Not(Unbeaten::failed(why));
+        }
         let beaten = async {
             let found = client.query_typed(FENCED, &[]).await?;
             let told = |name: &str| found.first().map_or(Ok(false), |row| row.try_get::<_, bool>(name));
@@ -198,6 +201,9 @@ struct Beats {
     stood: (Option<i64>, Option<i64>),
     /// When the newest beat that has arrived was made, and when it was seen on the target.
     arrived: Option<(Instant, Instant)>,
+    /// Whether a new beat has arrived since somebody began to look. Before that, changes from before may be missing for days:
+    /// the age of a beat that does not arrive says nothing of them.
+    proven: bool,
 }
 
 impl Heartbeats {
@@ -227,9 +233,9 @@ impl Heartbeats {
         let Some(table) = &both.probe.heartbeat else {
             return Ok(Pulse { note: said::UNNAMED.to_owned(), ..Pulse::default() });
         };
-        let query = format!("select id::text as id, n::int8 as n from {table} limit 64");
+        let own = own_row(both.probe);
         // One after the other, so that the target is read after what the source had before.
-        let mut source = both.on_source(ask_beats(both.source.client(), &query).await)?;
+        let mut source = both.on_source(ask_beats(both.source.client(), table, &own).await)?;
         let seen = Instant::now();
         self.rows.retain(|id, _| source.contains_key(id));
         for (id, n) in &source {
@@ -237,10 +243,9 @@ impl Heartbeats {
         }
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let own = own_row(both.probe);
         loop {
             look.tick().await;
-            let target = both.on_target(ask_beats(both.target.client(), &query).await)?;
+            let target = both.on_target(ask_beats(both.target.client(), table, &own).await)?;
             let now = Instant::now();
             let ahead = |source: &BTreeMap<String, i64>| {
                 target
@@ -250,7 +255,7 @@ impl Heartbeats {
             };
             if ahead(&source).is_some() {
                 // Others may have beaten meanwhile; what is ahead of a later look is not from this source.
-                source = both.on_source(ask_beats(both.source.client(), &query).await)?;
+                source = both.on_source(ask_beats(both.source.client(), table, &own).await)?;
                 if let Some(id) = ahead(&source) {
                     return Err(Failure::new(format!(
                         "row {id:?} of {table} is ahead on {} of {}: the heartbeat there is not from this source",
@@ -270,14 +275,24 @@ impl Heartbeats {
         }
     }
 
+    /// Nothing is to flow: what arrives afterwards proves nothing of what was written meanwhile until a new beat arrives.
+    pub(super) fn rest(&mut self) {
+        for beats in self.rows.values_mut() {
+            (beats.proven, beats.arrived, beats.stood) = (false, None, (None, None));
+            beats.open.clear();
+            beats.newest = None;
+        }
+    }
+
     fn pulse(&self, probe: &ReplicationProbe, may_beat: bool, now: Instant) -> Pulse {
         let late = self.rows.values().filter_map(|beats| beats.late(now)).reduce(f64::max);
         let moved = self.rows.values().filter_map(|beats| beats.moved).max();
         let stands = self.rows.values().any(Beats::stands);
         let note = match (&self.unbeaten, late) {
-            (None, Some(_)) if stands => said::STANDS.to_owned(),
+            (None, _) if stands => said::STANDS.to_owned(),
             (None, Some(_)) => said::BEATS.to_owned(),
             (Some(unbeaten), _) => format!("not beaten: {}", unbeaten.why),
+            (None, None) if self.rows.values().any(Beats::is_awaited) => said::AWAITED.to_owned(),
             (None, None) if !may_beat => "nobody beats it, and this cockpit only watches".to_owned(),
             (None, None) if !probe.beat => "nobody beats it".to_owned(),
             (None, None) => "not beaten yet".to_owned(),
@@ -314,6 +329,7 @@ impl Beats {
         while let Some(beat) = self.open.pop_front_if(|beat| target.is_some_and(|target| target >= beat.n)) {
             if beat.is_new {
                 self.arrived = Some((beat.at, now));
+                self.proven = true;
             }
         }
     }
@@ -331,6 +347,11 @@ impl Beats {
         self.silent > SILENT && self.moved.is_none_or(|moved| now.saturating_duration_since(moved) > 2 * rhythm)
     }
 
+    /// Whether a new beat is on its way, and none has arrived before.
+    fn is_awaited(&self) -> bool {
+        !self.proven && self.open.iter().any(|beat| beat.is_new)
+    }
+
     /// Whether the same beat was missing at the end of the measurement before, so that none has arrived since.
     fn stands(&self) -> bool {
         matches!(self.stood, (Some(before), Some(now)) if before == now)
@@ -339,6 +360,9 @@ impl Beats {
     /// Seconds the target is behind; `None` when nothing has been written lately.
     fn late(&self, now: Instant) -> Option<f64> {
         let seconds = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64();
+        if !self.proven {
+            return None;
+        }
         if !self.open.is_empty() {
             // The first number that was seen may have been missing on the target for days: since when is known only of those
             // written later.
@@ -368,12 +392,14 @@ mod tests {
             beats.late(at(now))
         };
         assert_eq!(look(Some((5, 0)), Some(5), 0), None, "it may have stood there for days");
-        assert_eq!(look(Some((6, 1)), Some(5), 1), Some(0.0));
-        assert_eq!(look(Some((7, 2)), Some(5), 3), Some(2.0), "since beat 6 was seen");
-        assert_eq!(look(None, Some(5), 60), Some(59.0), "also when nothing new is written");
-        assert_eq!(look(None, Some(6), 61), Some(59.0), "beat 7 is still open");
-        assert_eq!(look(None, Some(7), 62), None, "which says nothing of what was written after it");
-        assert_eq!(look(Some((8, 74)), None, 76), Some(2.0), "no row on the target at all");
+        assert_eq!(look(Some((6, 1)), Some(5), 1), None, "what was written before it may be missing for days");
+        assert_eq!(look(None, Some(6), 2), Some(1.0), "a new one has arrived");
+        assert_eq!(look(Some((7, 3)), Some(6), 3), Some(0.0));
+        assert_eq!(look(Some((8, 4)), Some(6), 5), Some(2.0), "since beat 7 was seen");
+        assert_eq!(look(None, Some(6), 60), Some(57.0), "also when nothing new is written");
+        assert_eq!(look(None, Some(7), 61), Some(57.0), "beat 8 is still open");
+        assert_eq!(look(None, Some(8), 62), None, "which says nothing of what was written after it");
+        assert_eq!(look(Some((9, 74)), None, 76), Some(2.0), "no row on the target at all");
         assert_eq!(look(Some((1, 80)), Some(1), 80), None, "a new table starts again");
         assert_eq!(look(Some((2, 81)), Some(2), 82), Some(1.0));
     }
@@ -408,8 +434,10 @@ mod tests {
         assert_eq!((beats.late(at(0)), beats.late(at(60))), (None, None));
         beats.beaten(6, at(61), true);
         beats.seen(Some(4), at(62));
-        assert_eq!((beats.late(at(62)), beats.moved), (Some(1.0), Some(at(61))));
+        assert_eq!((beats.late(at(62)), beats.moved), (None, Some(at(61))));
         beats.seen(Some(5), at(70));
-        assert_eq!(beats.late(at(70)), Some(9.0));
+        assert_eq!(beats.late(at(70)), None);
+        beats.seen(Some(6), at(71));
+        assert_eq!(beats.late(at(71)), Some(10.0));
     }
 }

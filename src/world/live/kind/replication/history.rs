@@ -1,9 +1,9 @@
 //! What was seen of a replication before: PostgreSQL forgets that a slot, a subscription or a table was gone for a while,
 //! and what was written meanwhile never arrives.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::asked::{Slot, SlotPosition, Subscription};
+use super::asked::{Published, Slot, SlotPosition, Subscription};
 use crate::core::kind::replication::ReplicationState;
 use crate::core::server::ServerIdentity;
 use crate::core::value::Value;
@@ -24,6 +24,15 @@ struct SeenSlot {
     /// Whether nothing was to move it: nobody read from it, and its subscription was switched off.
     rests: bool,
     source: ServerIdentity,
+    timeline: Option<i64>,
+}
+
+/// The tables of a subscription at the look before.
+#[derive(Clone, Debug)]
+struct SeenTables {
+    copies: BTreeMap<String, Option<String>>,
+    ids: BTreeMap<String, i64>,
+    published: Published,
 }
 
 /// A table that changes did not reach for a while.
@@ -43,8 +52,7 @@ pub(super) struct ReplicationHistory {
     /// Whether the slot or the subscription is another than before.
     other: bool,
     slot: Option<SeenSlot>,
-    /// Names of the subscription's tables at the look before.
-    tables: Option<BTreeSet<String>>,
+    tables: Option<SeenTables>,
     /// Tables that changes did not reach for a while.
     interrupted: BTreeMap<String, Interruption>,
     /// What steps had done when the look before began, and when this one began.
@@ -61,9 +69,9 @@ impl ReplicationHistory {
     pub(super) fn see(
         &mut self,
         subscription: &Subscription,
-        published: &BTreeSet<String>,
+        published: &Published,
         slot: Option<&Slot>,
-        source: &ServerIdentity,
+        (source, timeline): (&ServerIdentity, Option<i64>),
         deeds: Deeds,
     ) {
         let before = self.deeds.0;
@@ -77,27 +85,31 @@ impl ReplicationHistory {
         }
         self.seen |= slot.is_some();
         self.gone |= self.seen && slot.is_none();
-        let now = slot.map(|slot| SeenSlot {
+        let mut now = slot.map(|slot| SeenSlot {
             position: slot.position.clone(),
             rests: !slot.active && !subscription.enabled,
             source: source.clone(),
+            timeline,
         });
         if let (Some(before), Some(now)) = (&self.slot, &now)
             && !by_step
         {
             self.other |= before.was_replaced_by(now);
         }
+        // A slot that is dropped while it is looked at has no counts any more: those of the next one are compared with the last.
+        if let (Some(before), Some(now)) = (&self.slot, &mut now) {
+            now.position.transactions = now.position.transactions.or(before.position.transactions);
+        }
         self.slot = now.or(self.slot.take());
-        // Subscribed without a copy of what was there.
         if let Some(before) = &self.tables
             && !by_step
         {
-            let added = subscription.names.iter().filter(|table| !before.contains(*table) && !copied(table));
-            for table in added {
-                self.interrupted.entry(table.clone()).or_insert(Interruption { known: true, copy: None });
+            for table in subscription.names.iter().filter(|table| before.lacks(table, subscription, published)) {
+                let copy = subscription.copies.get(table).cloned().flatten();
+                self.interrupted.entry(table.clone()).or_insert(Interruption { known: true, copy });
             }
         }
-        for table in subscription.names.difference(published) {
+        for table in subscription.names.iter().filter(|table| !published.contains_key(*table)) {
             let copy = subscription.copies.get(table).cloned().flatten();
             self.interrupted.insert(table.clone(), Interruption { known: true, copy });
         }
@@ -109,7 +121,11 @@ impl ReplicationHistory {
             }
             now.is_none() || *now == then.copy
         });
-        self.tables = Some(subscription.names.clone());
+        self.tables = Some(SeenTables {
+            copies: subscription.copies.clone(),
+            ids: subscription.ids.clone(),
+            published: published.clone(),
+        });
     }
 
     /// Whether what was written for a while never arrives, since the slot was gone, was moved or is another one.
@@ -137,8 +153,15 @@ impl ReplicationHistory {
         if let (Some(Value::Int(transactions)), true) = (earlier.at("slot_transactions"), whole) {
             let position = SlotPosition { transactions: Some(*transactions), ..SlotPosition::default() };
             let started = earlier.at("started_at").and_then(Value::text).map(str::to_owned);
-            self.slot =
-                Some(SeenSlot { position, rests: false, source: ServerIdentity::of_postgres(None, started, None) });
+            self.slot = Some(SeenSlot {
+                position,
+                rests: false,
+                source: ServerIdentity::of_postgres(None, started, None),
+                timeline: match earlier.at("timeline") {
+                    Some(Value::Int(timeline)) => Some(*timeline),
+                    _ => None,
+                },
+            });
         }
         if let Some(Value::List(tables)) = earlier.at("tables_interrupted") {
             self.interrupted = tables
@@ -147,6 +170,28 @@ impl ReplicationHistory {
                 .map(|table| (table.to_owned(), Interruption::default()))
                 .collect();
         }
+    }
+}
+
+impl SeenTables {
+    /// Whether what was written to a table for a moment since then was left out: it was subscribed, or made again on either
+    /// side, without a copy of what was there, or the terms of a publication were others meanwhile.
+    fn lacks(&self, table: &String, now: &Subscription, published: &Published) -> bool {
+        let copy = |copies: &BTreeMap<String, Option<String>>| copies.get(table).cloned().flatten();
+        let (copied_before, copied_now) = (copy(&self.copies), copy(&now.copies));
+        if copied_now.is_none() && (copied_before.is_some() || self.ids.get(table) != now.ids.get(table)) {
+            return true;
+        }
+        // A copy since then brings everything.
+        let (Some(before), Some(after), true) =
+            (self.published.get(table), published.get(table), copied_before == copied_now)
+        else {
+            return false;
+        };
+        // A publication that was missing altogether, and one that was made again, has stopped the stream meanwhile.
+        let altered =
+            |(publication, terms): (&i64, &String)| after.terms.get(publication).is_some_and(|now| now != terms);
+        before.id != after.id || self.ids.get(table) != now.ids.get(table) || before.terms.iter().any(altered)
     }
 }
 
@@ -165,9 +210,14 @@ impl SeenSlot {
         {
             return true;
         }
-        // A crash loses the counts of every slot.
+        // A slot does not follow its server to another timeline, unless a standby keeps it in step.
+        if matches!((self.timeline, now.timeline), (Some(before), Some(now)) if before != now) && !now.position.synced {
+            return true;
+        }
+        // A crash loses the counts of every slot, and all others with them.
         let known = self.source.aspect(ServerIdentity::STARTED);
-        let restarted = known.is_some() && known != now.source.aspect(ServerIdentity::STARTED);
+        let kept = self.position.counted_since.is_some() && self.position.counted_since == now.position.counted_since;
+        let restarted = known.is_some() && known != now.source.aspect(ServerIdentity::STARTED) && !kept;
         let reset = known.is_some() && now.position.reset.is_some() && self.position.reset != now.position.reset;
         let fewer = matches!(
             (self.position.transactions, now.position.transactions),

@@ -9,14 +9,13 @@ mod heartbeat;
 mod history;
 mod progress;
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::types::{PgLsn, Type};
 
 use self::asked::{
-    FilledBy, PgResult, SENDERS, STANDBY, Slot, SourceServer, Subscription, ask_published, ask_replicated, ask_row,
-    ask_source, ask_subscription,
+    FilledBy, PgResult, SENDERS, STANDBY, Slot, SlotFitness, SourceServer, Subscription, ask_published, ask_replicated,
+    ask_row, ask_source, ask_subscription,
 };
 use self::figures::{Figures, record};
 pub(in crate::world::live) use self::heartbeat::Beater;
@@ -44,6 +43,8 @@ pub(in crate::world::live) struct ReplicationMemory {
     /// Whether changes were to flow when it was last measured.
     flows: bool,
     errors: Option<i64>,
+    /// Its errors when it was last seen switched on.
+    errors_before: Option<i64>,
     /// When the subscription was last seen in trouble, and its worker since.
     trouble: Option<Instant>,
     worker: Option<i32>,
@@ -86,7 +87,7 @@ async fn measure(
         memory.heartbeats.beat(shared, probe, limit).await;
     }
     // Always in the same order, so that probes cannot deadlock on each other's connections.
-    let lease = |id| shared.databases.lease(id, Purpose::WATCH, &shared.secrets);
+    let lease = |id| shared.databases.lease(id, Purpose::FOLLOW, &shared.secrets);
     let (source, target) = if probe.source <= probe.target {
         let source = lease(&probe.source).await;
         (source, lease(&probe.target).await)
@@ -97,6 +98,14 @@ async fn measure(
     let (source, target) = (source.map_err(Failure::new)?, target.map_err(Failure::new)?);
     let result = match (source.session(), target.session()) {
         (Some(on_source), Some(on_target)) => {
+            // What another server shows is no part of the history of the one that is meant.
+            let mut foreign = ReplicationMemory::default();
+            let meant = |id, session| shared.databases.is_meant(id, session);
+            let memory = if meant(&probe.source, on_source) && meant(&probe.target, on_target) {
+                &mut *memory
+            } else {
+                &mut foreign
+            };
             let both = Both { shared, probe, source: on_source, target: on_target };
             // What a step of the run does meanwhile is not held against it.
             memory.history.steps(shared.databases.deeds(&[&probe.source, &probe.target]));
@@ -117,6 +126,9 @@ async fn measure(
     let state = state.and_then(ReplicationState::from_word);
     memory.flows = !(memory.rests && state == Some(ReplicationState::SlotMadeAgain))
         && state.is_some_and(|state| !matches!(state, ReplicationState::Absent | ReplicationState::Disabled));
+    if state.is_some() && !memory.flows {
+        memory.heartbeats.rest();
+    }
     result
 }
 
@@ -132,6 +144,8 @@ impl Both<'_> {
         let secrets = &self.shared.secrets;
         let (source, target) =
             tokio::join!(self.source.begin_reading(limit, secrets), self.target.begin_reading(limit, secrets));
+        source.and(target).map_err(Failure::new)?;
+        let (source, target) = tokio::join!(self.source.prefer_catalog(secrets), self.target.prefer_catalog(secrets));
         source.and(target).map_err(Failure::new)
     }
 
@@ -184,12 +198,15 @@ impl Both<'_> {
             }
         }
         let published = self.on_source(ask_published(self.source.client(), &subscription.publications).await)?;
-        let missing: Vec<String> = published.symmetric_difference(&subscription.names).cloned().collect();
+        let lacks = published.keys().filter(|table| !subscription.names.contains(*table));
+        let missing = subscription.names.iter().filter(|table| !published.contains_key(*table));
+        let mut missing: Vec<String> = lacks.chain(missing).cloned().collect();
+        missing.sort();
         let deeds = self.shared.databases.deeds(&[&self.probe.source, &self.probe.target]);
         let whole = slot.as_ref().filter(|slot| slot.wal_status.as_deref() != Some("lost"));
         memory.rests = !subscription.enabled;
-        memory.history.see(&subscription, &published, whole, self.source.identity(), deeds);
-        let state = logical_state(&subscription, slot.as_ref(), &published, memory);
+        memory.history.see(&subscription, &published, whole, (self.source.identity(), server.timeline), deeds);
+        let state = logical_state(&subscription, slot.as_ref(), missing.is_empty(), memory);
         if state == ReplicationState::Disabled {
             pulse.late = None;
             said::IDLE.clone_into(&mut pulse.note);
@@ -370,19 +387,28 @@ impl ReplicationMemory {
 fn logical_state(
     subscription: &Subscription,
     slot: Option<&Slot>,
-    published: &BTreeSet<String>,
+    complete: bool,
     memory: &mut ReplicationMemory,
 ) -> ReplicationState {
-    let lost = slot.is_none_or(|slot| slot.wal_status.as_deref() == Some("lost"));
+    // One that no subscription can read is as good as none; so is any for a subscription that names none.
+    let lost = subscription.slot.is_none()
+        || slot.is_none_or(|slot| slot.wal_status.as_deref() == Some("lost") || slot.fitness == SlotFitness::Unfit);
     let made_again = !lost && memory.history.is_made_again();
     let flows = slot.is_some_and(|slot| slot.active && slot.sent);
     let healthy = memory.settled(flows && subscription.worker.is_some(), subscription);
-    let failed = subscription.disabling && subscription.errors.is_none_or(|errors| errors > 0);
-    if !subscription.enabled && failed {
+    if subscription.enabled {
+        memory.errors_before = subscription.errors;
+    }
+    // An error that was there while it was still switched on has not switched it off.
+    let are_new = |errors: i64| errors > 0 && memory.errors_before != Some(errors);
+    let failed = subscription.disabling && subscription.errors.is_none_or(are_new);
+    if slot.is_some_and(|slot| slot.fitness == SlotFitness::OtherDatabase) {
+        ReplicationState::AnotherSource
+    } else if !subscription.enabled && failed {
         ReplicationState::DisabledByError
     } else if !subscription.enabled && made_again {
         ReplicationState::SlotMadeAgain
-    } else if !subscription.enabled && (subscription.slot.is_none() || !lost) {
+    } else if !subscription.enabled && !lost {
         ReplicationState::Disabled
     } else if lost {
         ReplicationState::SlotLost
@@ -392,7 +418,7 @@ fn logical_state(
         ReplicationState::Broken
     } else if subscription.ready < subscription.tables {
         ReplicationState::Copying
-    } else if *published != subscription.names || memory.history.interrupted(subscription).next().is_some() {
+    } else if !complete || memory.history.interrupted(subscription).next().is_some() {
         ReplicationState::Incomplete
     } else {
         ReplicationState::Streaming

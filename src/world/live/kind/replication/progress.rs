@@ -16,8 +16,8 @@ use crate::core::time::Span;
 const ESTIMATES: &str = "select distinct t.schemaname || '.' || t.tablename as name, \
     case when c.reltuples > 0 or c.reltuples = 0 and c.relpages > 0 then c.reltuples::int8 \
       when pg_relation_size(c.oid) = 0 then 0 end as rows \
-    from pg_publication_tables t join pg_class c \
-      on c.oid = to_regclass(format('%I.%I', t.schemaname, t.tablename)) where t.pubname = any ($1)";
+    from pg_publication_tables t join pg_namespace n on n.nspname = t.schemaname \
+      join pg_class c on c.relnamespace = n.oid and c.relname = t.tablename where t.pubname = any ($1)";
 
 /// The tables of a subscription: whether each is copied, and the rows that a copy under way has brought.
 const COPIES: &str = "select n.nspname || '.' || t.relname as name, r.srsubstate in ('f', 's', 'r') as copied, \

@@ -147,7 +147,8 @@ async fn run(shared: &Arc<Shared>, sql: &SqlAction, report: &Reporter, stop: wat
 /// action. Behind a pooler the session may be given to others, so nothing is set there and limits are enforced by
 /// cancelling.
 async fn open(shared: &Shared, sql: &SqlAction, report: &Reporter) -> Result<Lease, String> {
-    let lease = shared.databases.lease(&sql.target, Purpose::ACT, &shared.secrets).await?;
+    let purpose = if may_change_replication(&sql.statements) { Purpose::REPLICATE } else { Purpose::ACT };
+    let lease = shared.databases.lease(&sql.target, purpose, &shared.secrets).await?;
     let Some(session) = lease.session() else { return Err("no connection".to_owned()) };
     if let Some(identity) = lease.first_met() {
         report.met(&sql.target, identity);
@@ -159,6 +160,22 @@ async fn open(shared: &Shared, sql: &SqlAction, report: &Reporter) -> Result<Lea
         session.client().batch_execute(&limits).await.map_err(|err| session.explain(&err, &shared.secrets))?;
     }
     Ok(lease)
+}
+
+/// Whether statements may change what is replicated, so that a probe does not hold against the servers what a step does. A
+/// function that does it without a word counts as somebody else.
+fn may_change_replication(statements: &[String]) -> bool {
+    let words = [
+        "subscription",
+        "publication",
+        "replication",
+        "pg_logical_",
+        "slot",
+        "create table",
+        "drop table",
+        "alter table",
+    ];
+    statements.iter().map(|text| text.to_ascii_lowercase()).any(|text| words.iter().any(|word| text.contains(word)))
 }
 
 /// The limits that the server enforces. A statement that waits for a lock fails a little earlier than its own limit, so

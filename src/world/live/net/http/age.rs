@@ -1,10 +1,23 @@
-//! How old an answer is by its own word and that of the caches on its way.
+//! How old an answer is by its own word and that of the caches on its way, and whether a cache gave it.
 
-use std::time::SystemTime;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
+use hyper::header::HeaderValue;
 use hyper::{HeaderMap, header};
+use sfv::{BareItem, ListEntry, Parser};
+use tokio::time::Instant;
 
 use crate::core::time::Span;
+
+/// The standard header in which caches say what they did (RFC 9211).
+const CACHE_STATUS: &str = "cache-status";
+/// What caches say it with that are older than the standard: Squid, Varnish, nginx and most networks of caches.
+const OLDER_STATUS: [&str; 3] = ["x-cache", "x-cache-status", "cf-cache-status"];
+/// Their words for an answer about which nobody else was asked.
+const HITS: [&str; 5] = ["HIT", "TCP_HIT", "TCP_MEM_HIT", "STALE", "UPDATING"];
+/// A service dates each answer anew, to the second. One whose date has not moved for longer is kept by somebody.
+const DATE_STANDS: Duration = Duration::from_secs(3);
 
 /// A `Date` that is no older than this, and no further ahead, is of now: clocks differ, and it has no fractions of a second.
 const DATE_SLACK: Span = Span::secs(10);
@@ -26,6 +39,54 @@ pub(in crate::world::live) fn cache_age(headers: &HeaderMap) -> Result<Option<Sp
         oldest = oldest.max(Some(Span::secs(seconds.into())));
     }
     Ok(oldest)
+}
+
+/// The header in which a cache says that it gave the answer without asking the service, as `Cache-Status: TEXT`; `None` when no
+/// one says so. That an answer passed through a proxy (`Via`) is no such word. Foreign.
+pub(in crate::world::live) fn cache_hit(headers: &HeaderMap) -> Option<String> {
+    let lines = |name: &str| {
+        let lines = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        lines.collect::<Vec<_>>().join(", ")
+    };
+    let status = lines(CACHE_STATUS);
+    // A list that cannot be read is as if it were not there (RFC 9651 §4.2).
+    let caches = Parser::new(&status).parse::<sfv::List>().unwrap_or_default();
+    let hit = |cache: &ListEntry| match cache {
+        ListEntry::Item(item) => item.params.get("hit") == Some(&BareItem::Boolean(true)),
+        ListEntry::InnerList(_) => false,
+    };
+    if caches.iter().any(hit) {
+        return Some(format!("Cache-Status: {status}"));
+    }
+    OLDER_STATUS.iter().find_map(|name| {
+        let said = lines(name);
+        let is_hit = |said: &str| {
+            let word = said.split_whitespace().next().unwrap_or_default();
+            HITS.iter().any(|hit| hit.eq_ignore_ascii_case(word))
+        };
+        said.split(',').any(is_hit).then(|| format!("{name}: {said}"))
+    })
+}
+
+/// Watches the `Date` of the answers to one kind of request: a cache that says nothing of itself leaves it as it was.
+#[derive(Debug, Default)]
+pub(in crate::world::live) struct DateWatch(Mutex<Option<(HeaderValue, Instant)>>);
+
+impl DateWatch {
+    /// For how long the date of an answer has stood still, where that is longer than a service leaves it.
+    pub(in crate::world::live) fn stands_still(&self, headers: &HeaderMap, now: Instant) -> Option<Duration> {
+        let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let date = headers.get(header::DATE)?;
+        let since = match &*newest {
+            Some((known, since)) if known == date => *since,
+            _ => {
+                *newest = Some((date.clone(), now));
+                now
+            }
+        };
+        let stood = now.saturating_duration_since(since);
+        (stood > DATE_STANDS).then_some(stood)
+    }
 }
 
 /// What the `Date` of an answer says (RFC 9110 §6.6.1, in any of the three forms of §5.6.7).
@@ -57,4 +118,44 @@ pub(in crate::world::live) fn dated(headers: &HeaderMap) -> Result<Dated, String
         (ago, _) if ago > DATE_SLACK => Dated::Ago(ago),
         _ => Dated::Now,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(headers: &[(&'static str, &'static str)]) -> Option<String> {
+        let headers = headers.iter().map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value)));
+        cache_hit(&headers.collect())
+    }
+
+    #[test]
+    fn a_cache_that_says_so_is_believed_and_a_proxy_is_no_cache() {
+        for (name, value) in [
+            ("cache-status", "ExampleCache; hit"),
+            ("cache-status", "Origin; fwd=uri-miss, \"CDN, Inc.\"; hit; ttl=30"),
+            ("cache-status", "Cache; hit=?1; detail=\"a;b\""),
+            ("x-cache", "HIT"),
+            ("x-cache", "MISS, HIT"),
+            ("x-cache", "Hit from cloudfront"),
+            ("x-cache", "TCP_MEM_HIT from a"),
+            ("x-cache-status", "STALE"),
+            ("cf-cache-status", "HIT"),
+        ] {
+            assert!(said(&[(name, value)]).is_some_and(|said| said.ends_with(value)), "{name}: {value}");
+        }
+        for (name, value) in [
+            ("cache-status", "Cache; fwd=miss; detail=\"hit\""),
+            ("cache-status", "hit; fwd=miss"),
+            ("cache-status", "Cache; hit=?0"),
+            ("cache-status", "Cache; hit, ,"),
+            ("x-cache", "MISS"),
+            ("x-cache", "RefreshHit from cloudfront"),
+            ("cf-cache-status", "DYNAMIC"),
+            ("via", "1.1 varnish"),
+        ] {
+            assert_eq!(said(&[(name, value)]), None, "{name}: {value}");
+        }
+        assert!(said(&[("cache-status", "A; fwd=miss"), ("cache-status", "B; hit")]).is_some());
+    }
 }

@@ -32,7 +32,7 @@ use crate::world::live::secrets::Secrets;
 use crate::world::live::shortage;
 
 /// Bytes of the head of an answer. Whoever sends more is not listened to.
-const LARGEST_HEAD: usize = 128 * 1024;
+pub(super) const LARGEST_HEAD: usize = 128 * 1024;
 /// The name of HTTP/2 in a TLS handshake (RFC 7301).
 const H2: &[u8] = b"h2";
 

@@ -16,9 +16,9 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Bytes};
 use hyper::{HeaderMap, Request, Uri, Version, header};
 
-pub(in crate::world::live) use self::age::{Dated, cache_age, dated};
+pub(in crate::world::live) use self::age::{DateWatch, Dated, cache_age, cache_hit, dated};
 pub(in crate::world::live) use self::connect::Connection;
-use self::connect::Endpoint;
+use self::connect::{Endpoint, LARGEST_HEAD};
 use super::chain;
 use crate::core::ids::TargetId;
 use crate::core::kind::http::Method;
@@ -214,6 +214,8 @@ async fn send(
         sent: !err.is_canceled(),
         what: if err.is_incomplete_message() {
             format!("{} closed the connection before it had answered", endpoint.place)
+        } else if is_head_too_long(&err) {
+            format!("{}: the head of its answer is longer than {} KiB", endpoint.place, LARGEST_HEAD / 1_024)
         } else {
             format!("{}: {}", endpoint.place, secrets.tell_brief(&chain(&err), 200))
         },
@@ -283,7 +285,7 @@ fn is_lost(err: &hyper::Error) -> bool {
     let of = |cause: &(dyn std::error::Error + 'static)| {
         if let Some(http2) = cause.downcast_ref::<h2::Error>() {
             return http2.is_go_away() && http2.is_remote()
-                || http2.reason() == Some(h2::Reason::REFUSED_STREAM)
+                || http2.is_remote() && http2.reason() == Some(h2::Reason::REFUSED_STREAM)
                 || http2.get_io().is_some_and(|io| lost(io.kind()));
         }
         cause.downcast_ref::<std::io::Error>().is_some_and(|io| lost(io.kind()))
@@ -291,12 +293,25 @@ fn is_lost(err: &hyper::Error) -> bool {
     err.is_canceled() || err.is_incomplete_message() || causes.any(of)
 }
 
+/// Whether it was this side that gave up, since the head of the answer is too long. Over HTTP/2 the library refuses the stream of a
+/// long list of headers, and ends the connection over frames that go on for ever.
+fn is_head_too_long(err: &hyper::Error) -> bool {
+    let mut causes = std::iter::successors(err.source(), |cause| (*cause).source());
+    let given_up = |cause: &(dyn std::error::Error + 'static)| {
+        let http2 = cause.downcast_ref::<h2::Error>().filter(|http2| http2.is_library());
+        http2
+            .and_then(h2::Error::reason)
+            .is_some_and(|reason| matches!(reason, h2::Reason::REFUSED_STREAM | h2::Reason::ENHANCE_YOUR_CALM))
+    };
+    err.is_parse_too_large() || causes.any(given_up)
+}
+
 /// What kind of failure it is when an exchange breaks off.
 fn kind_of(err: &hyper::Error) -> RequestFailure {
     let mut causes = std::iter::successors(err.source(), |cause| (*cause).source());
     let io = causes.find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
     let malformed = matches!(io, Some(ErrorKind::InvalidData | ErrorKind::InvalidInput));
-    if err.is_parse_too_large() {
+    if is_head_too_long(err) {
         RequestFailure::HeadTooLong
     } else if err.is_parse() || malformed {
         RequestFailure::NoHttp

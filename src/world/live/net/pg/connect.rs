@@ -28,18 +28,22 @@ const CONNECT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(10);
 /// A setting that only gonogo makes. A server that is reached directly returns it; a pooler refuses it or loses it.
 const MARK: &str = "gonogo.session";
+// Everything is named in full: whoever may create objects could otherwise answer in the server's place.
 /// When this server was started, to the microsecond: a restart, a failover or another server changes it.
-const STARTED: &str = "to_char(pg_postmaster_start_time() at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US \"UTC\"')";
+const STARTED: &str =
+    "pg_catalog.to_char(pg_catalog.pg_postmaster_start_time() at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US \"UTC\"')";
 /// The identifier that `initdb` gave the cluster; a physical standby has that of its primary.
-const SYSTEM: &str = "select system_identifier::text from pg_control_system()";
+const SYSTEM: &str = "select system_identifier::pg_catalog.text from pg_catalog.pg_control_system()";
 
 /// The number of the database, which another database of its name does not have.
-const DATABASE: &str = "(select d.oid::int8::text from pg_catalog.pg_database d where d.datname = current_database())";
+const DATABASE: &str = "(select d.oid::pg_catalog.int8::pg_catalog.text from pg_catalog.pg_database d \
+    where d.datname operator(pg_catalog.=) pg_catalog.current_database())";
 
 /// The identity of the server that answers at this moment, with what `known` tells. Within a transaction, since a pooler
 /// may give the next one to another server.
 pub(super) async fn identity(client: &Client, known: &ServerIdentity) -> Result<ServerIdentity, tokio_postgres::Error> {
-    let system = known.aspect(ServerIdentity::SYSTEM).map_or("null::text".to_owned(), |_| format!("({SYSTEM})"));
+    let system =
+        known.aspect(ServerIdentity::SYSTEM).map_or("null::pg_catalog.text".to_owned(), |_| format!("({SYSTEM})"));
     let rows = client.query_typed(&format!("select {system}, {STARTED}, {DATABASE}"), &[]).await?;
     let text = |at| rows.first().map(|row| row.try_get::<_, Option<String>>(at)).transpose();
     Ok(ServerIdentity::of_postgres(text(0)?.flatten(), text(1)?.flatten(), text(2)?.flatten()))
@@ -202,7 +206,7 @@ impl Attempt<'_> {
             Err(err) if refuses_options(&err) => self.dial(None).await?,
             Err(err) => return Err(err),
         };
-        let about = format!("select current_setting('{MARK}', true), {STARTED}, {DATABASE}");
+        let about = format!("select pg_catalog.current_setting('{MARK}', true), {STARTED}, {DATABASE}");
         let (about, system) = tokio::join!(client.query_typed(&about, &[]), client.query_typed(SYSTEM, &[]));
         let about = about?;
         let text = |at| about.first().map(|row| row.try_get::<_, Option<String>>(at)).transpose();

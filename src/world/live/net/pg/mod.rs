@@ -22,7 +22,7 @@ use crate::core::target::{Postgres, Target};
 use crate::world::live::kind::Deeds;
 use crate::world::live::secrets::Secrets;
 
-/// Most connections that watch one database at the same time, since small databases allow only a few.
+/// Most connections that watch one database for the same purpose at the same time, since small databases allow only a few.
 const WATCHERS: usize = 3;
 
 /// What a connection is for.
@@ -34,6 +34,8 @@ pub(in crate::world::live) struct Purpose {
     pub(in crate::world::live) settings: &'static [&'static str],
     /// Whether it watches. The number of such connections is limited, and they are kept for the next user.
     pub(in crate::world::live) watches: bool,
+    /// Whether it may change what is replicated.
+    pub(in crate::world::live) replicates: bool,
     /// Whether it talks to a pooler's admin console, which understands neither settings nor queries.
     pub(in crate::world::live) console: bool,
 }
@@ -42,17 +44,23 @@ impl Purpose {
     /// Probes: they read in transactions that cannot write. The session has no settings of ours, so that the database's
     /// own defaults can be read.
     pub(in crate::world::live) const WATCH: Purpose =
-        Purpose { name: "gonogo watch", settings: &[], watches: true, console: false };
+        Purpose { name: "gonogo watch", settings: &[], watches: true, replicates: false, console: false };
     /// Heartbeats: a row that a probe writes, kept to the server that gates have looked at.
     pub(in crate::world::live) const BEAT: Purpose =
-        Purpose { name: "gonogo heartbeat", settings: &[], watches: true, console: false };
+        Purpose { name: "gonogo heartbeat", settings: &[], watches: true, replicates: false, console: false };
+    /// A look at a replication, which nothing else of ours may delay: its own waiting would count as lag.
+    pub(in crate::world::live) const FOLLOW: Purpose =
+        Purpose { name: "gonogo replication", settings: &[], watches: true, replicates: false, console: false };
     /// Actions: may write, also where the database's default is read only. Their limits are set when they start.
     pub(in crate::world::live) const ACT: Purpose = Purpose {
         name: "gonogo act",
         settings: &["default_transaction_read_only=off"],
         watches: false,
+        replicates: false,
         console: false,
     };
+    /// The same for actions whose statements may change what is replicated.
+    pub(in crate::world::live) const REPLICATE: Purpose = Purpose { replicates: true, ..Self::ACT };
 }
 
 /// The plan's databases and the connections kept to them.
@@ -68,7 +76,7 @@ pub(in crate::world::live) struct Databases {
     watched: Mutex<BTreeSet<TargetId>>,
 }
 
-/// Actions on a database: how many have begun, and how many of them have ended.
+/// Actions that may change what is replicated: how many have begun, and how many of them have ended.
 #[derive(Default)]
 struct Acts {
     begun: AtomicU64,
@@ -98,7 +106,30 @@ struct Place {
     target: Postgres,
     acts: Arc<Acts>,
     idle: Idle,
-    watchers: Arc<Semaphore>,
+    watchers: Watchers,
+}
+
+/// Who may connect to a database at the same time, for each purpose: one does not wait for another.
+#[derive(Clone)]
+struct Watchers {
+    watch: Arc<Semaphore>,
+    follow: Arc<Semaphore>,
+    beat: Arc<Semaphore>,
+}
+
+impl Watchers {
+    fn new() -> Self {
+        let some = || Arc::new(Semaphore::new(WATCHERS));
+        Self { watch: some(), follow: some(), beat: some() }
+    }
+
+    fn of(&self, purpose: Purpose) -> Arc<Semaphore> {
+        Arc::clone(match purpose {
+            Purpose::FOLLOW => &self.follow,
+            Purpose::BEAT => &self.beat,
+            _ => &self.watch,
+        })
+    }
 }
 
 /// A borrowed session. It is kept for the next user only when it is given back: one that was dropped in the middle of a
@@ -140,12 +171,7 @@ impl Lease {
 impl Databases {
     /// Nothing is connected yet.
     pub(in crate::world::live) fn new(targets: impl Iterator<Item = (TargetId, Postgres)>) -> Self {
-        let place = |target| Place {
-            target,
-            acts: Arc::default(),
-            idle: Arc::default(),
-            watchers: Arc::new(Semaphore::new(WATCHERS)),
-        };
+        let place = |target| Place { target, acts: Arc::default(), idle: Arc::default(), watchers: Watchers::new() };
         Self {
             targets: targets.map(|(id, target)| (id, place(target))).collect(),
             generation: AtomicU64::new(0),
@@ -159,6 +185,12 @@ impl Databases {
     pub(in crate::world::live) fn expect(&self, target: &TargetId, server: &ServerIdentity) {
         let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
         expected.insert(target.clone(), server.clone());
+    }
+
+    /// Whether this is the server that is expected behind a target, or none is expected there yet.
+    pub(in crate::world::live) fn is_meant(&self, target: &TargetId, session: &PgSession) -> bool {
+        let expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        expected.get(target).is_none_or(|expected| expected.difference(session.identity()).is_none())
     }
 
     /// The server behind this target, as it identified itself on the newest connection.
@@ -241,11 +273,11 @@ impl Databases {
     ) -> Result<Lease, String> {
         let place = self.targets.get(target).ok_or_else(|| format!("`{target}` is no postgres target"))?;
         let permit = if purpose.watches {
-            Some(place.watchers.clone().acquire_owned().await.map_err(|err| err.to_string())?)
+            Some(place.watchers.of(purpose).acquire_owned().await.map_err(|err| err.to_string())?)
         } else {
             None
         };
-        let act = (purpose == Purpose::ACT).then(|| Act::begin(&place.acts));
+        let act = purpose.replicates.then(|| Act::begin(&place.acts));
         let generation = self.generation.load(Ordering::Relaxed);
         let mut session = None;
         while let Some(mut kept) = place.kept(purpose, generation) {
@@ -263,11 +295,12 @@ impl Databases {
             }
             session
         };
-        if purpose == Purpose::WATCH {
+        let looks = purpose == Purpose::WATCH || purpose == Purpose::FOLLOW;
+        if looks {
             self.watched.lock().unwrap_or_else(PoisonError::into_inner).insert(target.clone());
         }
-        let checked = purpose != Purpose::WATCH && !purpose.console;
-        let is_first = checked && self.is_expected(target, &session, purpose == Purpose::ACT)?;
+        let checked = !looks && !purpose.console;
+        let is_first = checked && self.is_expected(target, &session, !purpose.watches)?;
         Ok(Lease {
             session: Some(session),
             generation,

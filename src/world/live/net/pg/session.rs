@@ -172,6 +172,17 @@ impl PgSession {
         self.is_same_server(secrets).await
     }
 
+    /// From here to the end of the transaction the server's own objects come before others of their names.
+    ///
+    /// # Errors
+    ///
+    /// A sentence.
+    pub(in crate::world::live) async fn prefer_catalog(&self, secrets: &Secrets) -> Result<(), String> {
+        let set = "select pg_catalog.set_config('search_path', \
+            pg_catalog.concat('pg_catalog, ', pg_catalog.current_setting('search_path')), true)";
+        self.client.batch_execute(set).await.map_err(|err| self.explain(&err, secrets))
+    }
+
     /// Makes sure that a pooler has not begun to lead to another server, or to another database. Within a transaction this
     /// holds until its end.
     pub(in crate::world::live) async fn is_same_server(&self, secrets: &Secrets) -> Result<(), String> {
