@@ -97,8 +97,8 @@ struct Streak {
     since: At,
 }
 
-/// How old a number is, in three classes: they decide how it is shown. [`Probe::stale_after`] says how the rounds are
-/// counted.
+/// How old a number is, in three classes: they decide how it is shown.
+/// [`stale_after`](super::probe::Probe::stale_after) says how the rounds are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
     /// Good enough to decide on.
