@@ -14,8 +14,8 @@ use gonogo::lab::{LabSide, find};
 
 use super::{Place, environment};
 
-/// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(3);
+/// How long anything may take on a busy machine, where many a judgement of a few hundred requests is INCONCLUSIVE.
+const PATIENCE: Duration = Duration::from_mins(8);
 
 /// How long both environments take at their best. What else the machine does is little beside it.
 const BOTH: Duration = Duration::from_millis(400);
