@@ -186,11 +186,15 @@ impl Web {
             let mut figures = Vec::new();
             for (((request, of), series), count) in kinds.iter().zip(all).zip(&turns) {
                 let looked_at = (*count).min(enough);
+                // All of one look are answered at the same moment.
+                let service = self.services.get(target);
+                let median = service.map_or(BASE_MS, |service| service.median(now, times));
+                let slowdown = service.map_or(1.0, |service| service.slowdown(now, times));
                 for _ in 0..looked_at {
                     let recorded = baseline.as_ref().and_then(|watch| watch.baseline(request, now));
                     let ms = match recorded {
-                        Some(recorded) => self.request_like(recorded, target, now, times, dice),
-                        None => self.request(target, now, times, dice),
+                        Some(recorded) => like(recorded, dice) * slowdown,
+                        None => dice.around(median, SPREAD),
                     };
                     let status = (ms < limit).then(|| self.status(target, dice));
                     // A service that is well answers as expected.
@@ -212,14 +216,6 @@ impl Web {
         });
         let figures: Vec<(String, Vec<(String, Value)>)> = figures.collect();
         judged_reading(figures, probe.is_profile(), baseline.as_ref(), now)
-    }
-
-    /// Milliseconds of a request to a service that answers as in the recording of its baseline, apart from its present
-    /// faults. The recording includes busy hours.
-    #[allow(clippy::cast_precision_loss)] // microseconds of a request
-    fn request_like(&self, recorded: &LatencySamples, target: &TargetId, now: At, times: f64, dice: &mut Dice) -> f64 {
-        let micros = recorded.quantile(dice.between(0.0, 1.0)).unwrap_or(0) as f64;
-        micros / 1_000.0 * self.services.get(target).map_or(1.0, |service| service.slowdown(now, times))
     }
 
     /// How many of so many answers are errors.
@@ -269,6 +265,13 @@ fn sample(
         unreached: Vec::new(),
         protocol: status.map(|_| "HTTP/1.1"),
     }
+}
+
+/// Milliseconds of a request to a service that answers as in the recording of its baseline, apart from its present faults. The
+/// recording includes busy hours.
+#[allow(clippy::cast_precision_loss)] // microseconds of a request
+fn like(recorded: &LatencySamples, dice: &mut Dice) -> f64 {
+    recorded.quantile(dice.between(0.0, 1.0)).unwrap_or(0) as f64 / 1_000.0
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // milliseconds of a request

@@ -14,6 +14,7 @@ use super::instances::Instances;
 use super::memory::AnswerMemory;
 use super::resolver::{Cache, seconds};
 use super::share::SharedAnswers;
+pub use super::steadiness::WINDOW;
 
 /// Added to the worst case: clocks and rounded TTLs.
 const MARGIN: Span = Span::secs(5);

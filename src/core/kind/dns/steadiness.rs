@@ -8,7 +8,7 @@ use super::answer::AnswerState;
 
 /// When so many answers in a row are new, at most one machine in twenty still holds something else, with a confidence of
 /// 95 % (the rule of three).
-pub(super) const WINDOW: usize = 60;
+pub const WINDOW: usize = 60;
 
 /// When so many answers in a row were not new, the address is plainly not new, and a new one is a change again.
 const PLAIN: usize = 20;

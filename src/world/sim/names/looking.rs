@@ -3,7 +3,7 @@
 use crate::core::kind::DnsProbe;
 use crate::core::kind::dns::answer::{Answer, AnswerState, Sides};
 use crate::core::kind::dns::delegation::Delegation;
-use crate::core::kind::dns::propagation::Propagation;
+use crate::core::kind::dns::propagation::{Propagation, WINDOW};
 use crate::core::record::{RecordType, WatchedRecord};
 use crate::core::time::{At, Span};
 use crate::core::value::Value;
@@ -80,8 +80,9 @@ impl Names {
         let sides = Sides { old: record.old.expected(plain), new: record.new.expected(plain) };
         let mut judge = Judge::new(record.record_type, sides);
         let mut aaaa_judge = Judge::new(RecordType::Aaaa, aaaa_sides);
-        // More answers than the probe keeps would change nothing.
-        let samples = times.clamp(1, 60) * usize::from(probe.samples.max(1));
+        let each = usize::from(probe.samples.max(1));
+        // Of what one moment shows, more answers than are remembered would change nothing.
+        let samples = times.saturating_mul(each).min(WINDOW.max(each));
         for (at, (_, records)) in zone.servers.iter().enumerate() {
             let (set, aaaa_set) = (records.get(&key), records.get(&aaaa_key));
             for _ in 0..samples {
