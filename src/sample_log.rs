@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::board::Board;
 use crate::core::ids::ProbeId;
 use crate::core::job::{JobKey, Stream};
+use crate::core::moves::Moves;
 use crate::core::reading::{Failure, Reading};
 use crate::core::server::Servers;
 use crate::core::time::{At, Span};
@@ -71,6 +72,8 @@ pub struct KeptReading {
     result: Result<Value, Failure>,
     #[serde(default)]
     servers: Servers,
+    #[serde(default)]
+    moves: Moves,
     /// For one of several readings that stand for the same quiet time: how many more of them follow.
     #[serde(default)]
     pub lapse: Option<u32>,
@@ -79,8 +82,8 @@ pub struct KeptReading {
 impl KeptReading {
     /// The reading.
     pub fn reading(self) -> Reading {
-        let Self { probe, at, took, as_of, result, servers, .. } = self;
-        Reading { probe, at, took, as_of, result, servers }
+        let Self { probe, at, took, as_of, result, servers, moves, .. } = self;
+        Reading { probe, at, took, as_of, result, servers, moves }
     }
 }
 
@@ -370,6 +373,7 @@ mod tests {
             as_of: Some(At(400)),
             result: Ok(Value::map([("x", Value::Float(0.1 + 0.2)), ("n", Value::Float(1.0))])),
             servers: [("db".into(), ServerIdentity::new([("started", Some("then".to_owned()))]))].into(),
+            moves: Moves { count: 2, newest: "a → b".to_owned() },
         };
         let mut log = SampleLog::new(4, At(0));
         let sample = log.reading(At(1_009), &reading, Some(2)).unwrap();

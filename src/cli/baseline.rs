@@ -21,12 +21,11 @@ use crate::core::ids::ProbeId;
 use crate::core::kind::spec::AskedRequests;
 use crate::core::plan::Plan;
 use crate::core::time::{At, Span};
-use crate::latency::file::LARGEST_BASELINE;
 use crate::latency::{
     BaselineFile, BaselineRecording, BaselineRequest, BaselineSubject, Judgement, LatencySamples, LatencyVerdict,
     judge_fixed, nearest_recording,
 };
-use crate::runbook::baseline_subject;
+use crate::runbook::{baseline_subject, baseline_text};
 use crate::term::ColorChoice;
 use crate::text::clean;
 use crate::words;
@@ -127,13 +126,8 @@ fn side<'a>(asked: &AskedRequests<'a>, wanted: Option<&str>) -> Result<&'a str, 
 
 /// Reads a file, or says why it cannot be used.
 fn opened(path: &Path) -> Result<BaselineFile, CliError> {
-    let said = |why: &dyn std::fmt::Display| CliError::outside(clean(&format!("{}: {why}", path.display())));
-    let length = fs::metadata(path).map_err(|error| said(&error))?.len();
-    if length > LARGEST_BASELINE {
-        return Err(said(&crate::latency::BaselineError::TooLarge));
-    }
-    let text = fs::read_to_string(path).map_err(|error| said(&error))?;
-    BaselineFile::read(&text).map_err(|error| said(&error))
+    let text = baseline_text(path).map_err(|why| CliError::outside(clean(&why)))?;
+    BaselineFile::read(&text).map_err(|error| CliError::outside(clean(&format!("{}: {error}", path.display()))))
 }
 
 fn record(args: &RecordArgs, color: ColorChoice) -> Outcome {
@@ -195,6 +189,9 @@ fn record(args: &RecordArgs, color: ColorChoice) -> Outcome {
     if let Some(recording) = file.recordings.iter().max_by_key(|recording| recording.moment()) {
         tell(recording);
     }
+    if let Some(warning) = measured.warning() {
+        say_error(&warning);
+    }
     Ok(0)
 }
 
@@ -247,6 +244,9 @@ impl Drop for Place<'_> {
     }
 }
 
+/// A service that is well fails less often than once in so many requests.
+const FAILING_ONE_IN: usize = 100;
+
 /// Requests of one side, as they ended.
 #[derive(Default)]
 struct Measured {
@@ -264,6 +264,18 @@ impl Measured {
                 self.failure = why;
             }
         }
+    }
+
+    /// What somebody who trusts this must know: the errors of a baseline are what is normal from then on.
+    fn warning(&self) -> Option<String> {
+        let all = self.of.values().flatten();
+        let (total, failed) = (all.clone().count(), all.filter(|micros| micros.is_none()).count());
+        (failed.saturating_mul(FAILING_ONE_IN) > total).then(|| {
+            let total = words::count(total, "request");
+            format!(
+                "warning: {failed} of {total} failed, and what fails as often later counts as normal; record it again while the service is well"
+            )
+        })
     }
 
     /// How far it is, in one line.

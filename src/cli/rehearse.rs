@@ -1,7 +1,8 @@
 //! `rehearse`: a runbook in a simulated world, by hand or by an automatic operator.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, IsTerminal};
+use std::fs::File;
+use std::io::{BufRead, IsTerminal, Read as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +34,7 @@ use crate::rehearsal::engine::RehearsalEngine;
 use crate::rehearsal::operator::AutoOperator;
 use crate::rehearsal::policy::{Policy, load_str as load_policy};
 use crate::rehearsal::world::Handle;
-use crate::runbook::Loaded;
+use crate::runbook::{LARGEST, Loaded};
 use crate::sample_log::{SamplesByProbe, reading_of};
 use crate::scenario::{self, End, Scenario};
 use crate::term::Charset;
@@ -172,7 +173,15 @@ fn text_of<'a>(asked: &str, what: &str, names: impl Iterator<Item = &'a str>) ->
             names.join(", ")
         )));
     }
-    std::fs::read_to_string(&path).map_err(|error| CliError::usage(format!("`{asked}` cannot be read: {error}")))
+    let mut text = String::new();
+    let read = File::open(&path).and_then(|file| file.take(LARGEST + 1).read_to_string(&mut text));
+    match read {
+        Ok(length) if length as u64 > LARGEST => {
+            Err(CliError::usage(format!("`{asked}` is too large: a {what} has at most {} MiB", LARGEST / 1024 / 1024)))
+        }
+        Ok(_) => Ok(text),
+        Err(error) => Err(CliError::usage(format!("`{asked}` cannot be read: {error}"))),
+    }
 }
 
 /// The nearest name as the end of a sentence.

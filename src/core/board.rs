@@ -62,6 +62,9 @@ pub struct Latest {
     pub at: At,
     /// How long the newest measurement took.
     pub took: Span,
+    /// How often somebody else had answered than before, by the newest good reading.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    moves: u64,
     /// The age from which the newest good reading is stale. It follows from the plan and the above.
     #[serde(skip)]
     stale_after: Span,
@@ -193,6 +196,7 @@ impl Board {
             failure: None,
             at: reading.at,
             took: reading.took,
+            moves: 0,
             stale_after: Span::ZERO,
         });
         if reading.at < latest.at {
@@ -212,12 +216,12 @@ impl Board {
                 latest.failure = Some((since, failure));
             }
             (Ok(value), None) => {
-                let moves = |value: &Value| plan.probes.get(&reading.probe)?.kind.moves(value);
-                let before = latest.good.as_ref().and_then(|(_, value)| moves(value));
-                moved = before
-                    .zip(moves(value))
-                    .filter(|(before, now)| now.count > before.count)
-                    .map(|(_, now)| now.newest);
+                let kind = plan.probes.get(&reading.probe).map(|probe| &probe.kind);
+                let moves = |value: &Value| kind.and_then(|kind| kind.moves(value)).unwrap_or_default();
+                let told = if reading.moves.is_none() { moves(value) } else { reading.moves.clone() };
+                let before = latest.good.as_ref().map(|(_, value)| latest.moves.max(moves(value).count));
+                latest.moves = told.count;
+                moved = before.filter(|before| told.count > *before).map(|_| told.newest);
                 let known = latest.good.replace((reading.tells_of(), value.clone()));
                 // The same measurement may be told several times.
                 latest.before = known.map(|(at, _)| at).filter(|at| *at < reading.tells_of()).or(latest.before);
@@ -601,6 +605,11 @@ impl Board {
 /// The age from which the newest good reading of a probe is stale.
 fn stale_after(plan: &Plan, probe: &ProbeId, latest: &Latest) -> Span {
     plan.probes.get(probe).map_or(Span::ZERO, |probe| probe.stale_after(latest.took_good()))
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde asks for a reference
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Names the gate that asks for a fresh reading of a number whose growth a step counts.

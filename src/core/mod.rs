@@ -30,6 +30,7 @@ pub mod input;
 pub mod job;
 pub mod kind;
 pub mod latency;
+pub mod moves;
 pub mod nearest;
 pub mod origin;
 pub mod outlook;

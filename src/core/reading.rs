@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ids::ProbeId;
+use super::moves::Moves;
 use super::server::Servers;
 use super::time::{At, Span};
 use super::value::Value;
@@ -25,6 +26,9 @@ pub struct Reading {
     /// Which servers answered, where that is known.
     #[serde(default, skip_serializing_if = "Servers::is_empty")]
     pub servers: Servers,
+    /// How often somebody else has answered than before, for a kind that does not tell it in its values.
+    #[serde(default, skip_serializing_if = "Moves::is_none")]
+    pub moves: Moves,
 }
 
 impl Reading {

@@ -34,18 +34,25 @@ impl NamedFiles<'_> {
             }
             NamedFiles::Ignored => return Ok(None),
         };
-        let path = folder.join(file);
-        let said = |error: std::io::Error| format!("{}: {error}", path.display());
-        let mut text = String::new();
-        // Looked at first: opening a pipe waits for somebody to write.
-        if !std::fs::metadata(&path).map_err(said)?.is_file() {
-            return Err(format!("{}: not a file", path.display()));
-        }
-        // Reading one byte more than allowed shows that it is too long.
-        let opened = File::open(&path).map_err(said)?;
-        opened.take(LARGEST_BASELINE + 1).read_to_string(&mut text).map_err(said)?;
-        Ok(Some(text.into()))
+        baseline_text(&folder.join(file)).map(|text| Some(text.into()))
     }
+}
+
+/// The text of a baseline's file. Of a longer one than is allowed it is the beginning, one byte too long.
+///
+/// # Errors
+///
+/// In a sentence: the system's word, or that it is no regular file.
+pub fn baseline_text(path: &Path) -> Result<String, String> {
+    let said = |error: std::io::Error| format!("{}: {error}", path.display());
+    // Looked at first: opening a pipe waits for somebody to write.
+    if !std::fs::metadata(path).map_err(said)?.is_file() {
+        return Err(format!("{}: not a file", path.display()));
+    }
+    let mut text = String::new();
+    let opened = File::open(path).map_err(said)?;
+    opened.take(LARGEST_BASELINE + 1).read_to_string(&mut text).map_err(said)?;
+    Ok(text)
 }
 
 /// What the baseline of a probe of this runbook is for.

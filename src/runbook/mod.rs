@@ -39,7 +39,7 @@ use crate::core::ids::ProbeId;
 use crate::core::plan::Plan;
 
 use baselines::NamedFiles;
-pub use baselines::baseline_subject;
+pub use baselines::{baseline_subject, baseline_text};
 pub(crate) use conceal::telling;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use schema::schema;

@@ -136,6 +136,25 @@ async fn the_age_that_a_cache_gives_counts_and_a_part_is_not_the_whole() {
 }
 
 #[tokio::test]
+async fn what_a_cache_gives_without_an_age_is_of_no_known_time_whatever_its_date() {
+    let now = httpdate::fmt_http_date(std::time::SystemTime::now());
+    for cache in [
+        "X-Cache: HIT",
+        "X-Cache-Status: STALE",
+        "CF-Cache-Status: HIT",
+        "Cache-Status: edge; hit",
+        "Warning: 110 - \"old\"",
+    ] {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: 8\r\nDate: {now}\r\n{cache}\r\n");
+        let answer: &str = format!("{head}\r\n{{\"n\": 1}}").leak();
+        let told = seen(probe(document()).target("web", web(answer).await)).await;
+        assert!(told.contains("so its age is unknown"), "{answer}: {told}");
+        let answer: &str = format!("{head}Age: 0\r\n\r\n{{\"n\": 1}}").leak();
+        assert_eq!(seen(probe(document()).target("web", web(answer).await)).await, "fresh", "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_a_command_prints_twice_is_a_failure() {
     let told = seen(probe(command(r#"echo '{"n": 0, "n": 1, "t": "2027-01-01T00:00:00Z"}'"#, FieldType::String))).await;
     assert!(told.contains("it has `n` twice"), "{told}");

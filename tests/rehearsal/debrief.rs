@@ -5,6 +5,7 @@ use std::ops::Range;
 use gonogo::core::fact::{Ending, Fact, Recorded};
 use gonogo::core::ids::{Attempt, ProbeId, Who};
 use gonogo::core::job::{Direction, JobKey, Outcome};
+use gonogo::core::moves::Moves;
 use gonogo::core::reading::Reading;
 use gonogo::core::server::Servers;
 use gonogo::core::time::{At, Span};
@@ -171,6 +172,7 @@ fn held(facts: Vec<(i64, Fact)>) -> Vec<Blocked> {
                     as_of: None,
                     result,
                     servers: Servers::new(),
+                    moves: Moves::default(),
                 },
                 false,
             )

@@ -13,6 +13,7 @@ use gonogo::core::fact::{Fact, Mode, Recorded};
 use gonogo::core::ids::{Attempt, StepId, Who};
 use gonogo::core::input::Picture;
 use gonogo::core::job::{Direction, JobKey, Outcome};
+use gonogo::core::moves::Moves;
 use gonogo::core::plan::{Plan, Step, Window};
 use gonogo::core::reading::{Failure, Reading};
 use gonogo::core::server::Servers;
@@ -81,8 +82,15 @@ impl Story {
     }
 
     fn read(&mut self, probe: &str, result: Result<Value, Failure>) {
-        let reading =
-            Reading { probe: probe.into(), at: self.now, took: Span(4), as_of: None, result, servers: Servers::new() };
+        let reading = Reading {
+            probe: probe.into(),
+            at: self.now,
+            took: Span(4),
+            as_of: None,
+            result,
+            servers: Servers::new(),
+            moves: Moves::default(),
+        };
         self.view.update(self.now, ViewEvent::Reading(&reading));
     }
 

@@ -14,6 +14,7 @@ use gonogo::core::fact::{Ending, Fact, Finding, Mode};
 use gonogo::core::ids::{Attempt, StepId, Who};
 use gonogo::core::input::{Command, Confirmation, Input, Picture};
 use gonogo::core::job::{Direction, JobKey, Outcome};
+use gonogo::core::moves::Moves;
 use gonogo::core::plan::{Plan, Step};
 use gonogo::core::reading::Reading;
 use gonogo::core::refusal::Refusal;
@@ -146,6 +147,7 @@ fn reach(plan: &Plan, step: &Step, state: StepState) -> (Run, Board) {
                     as_of: None,
                     result: Ok(Value::map(fields)),
                     servers: Servers::new(),
+                    moves: Moves::default(),
                 };
                 board.observe(plan, &run, at, &reading);
             }

@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use self::delegation::Delegation;
 use self::share::SHARES;
-use super::spec::{CheckContext, Complaint, Moves, ProbeDoc, ProbeSpec, RehearsedChanges, TargetUse};
+use super::spec::{CheckContext, Complaint, ProbeDoc, ProbeSpec, RehearsedChanges, TargetUse};
 use crate::core::ids::{ProbeId, TargetId};
+use crate::core::moves::Moves;
 use crate::core::record::{BalancedValues, DnsChange, RecordType, RecordValues, RehearsedRecord, WatchedRecord};
 use crate::core::simulate::{Change, Side};
 use crate::core::syntax::is_in_zone;

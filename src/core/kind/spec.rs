@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::core::document::DocumentFields;
 use crate::core::ids::{ProbeId, TargetId};
+use crate::core::moves::Moves;
 use crate::core::record::{RecordChanges, WatchedRecord};
 use crate::core::simulate::{Change, Simulated};
 use crate::core::syntax::is_word;
@@ -97,23 +98,6 @@ pub struct Curve {
     pub name: String,
     /// The number's path in a reading, such as `old.last`.
     pub path: String,
-}
-
-/// How often somebody else has answered a probe than before, by one of its readings.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Moves {
-    /// How often, since the run began to be watched.
-    pub count: u64,
-    /// What was last seen of it, in words.
-    pub newest: String,
-}
-
-impl Moves {
-    /// The number in the field `count` of a record, with the words in its field `moved`.
-    pub fn of(record: &Value, count: &str) -> Option<Self> {
-        let count = u64::try_from(record.at(count)?.int()?).ok()?;
-        Some(Self { count, newest: record.at("moved").and_then(Value::text).unwrap_or_default().to_owned() })
-    }
 }
 
 /// What a kind of probe says about one probe of a runbook.

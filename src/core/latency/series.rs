@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::sample::{RequestOutcome, RequestSample};
 use super::settled::{Settled, at_quantile, millis, share};
 use super::totals::RequestTotals;
+use crate::core::moves::{AddressWatch, Moves};
 use crate::core::time::At;
 use crate::core::value::Value;
 
@@ -36,12 +37,9 @@ pub struct RequestSeries {
     totals: RequestTotals,
     /// Why the newest request says nothing, and when it was meant to be sent.
     newest_not_measured: Option<(u64, String)>,
-    address: Option<String>,
-    /// When the request was sent that `address` is known from.
+    addresses: AddressWatch,
+    /// When the request was sent that the newest address is known from.
     address_of: u64,
-    candidates: Vec<String>,
-    address_changes: u64,
-    moved: String,
 }
 
 impl RequestSeries {
@@ -58,11 +56,8 @@ impl RequestSeries {
             next: 0,
             totals: RequestTotals::default(),
             newest_not_measured: None,
-            address: None,
+            addresses: AddressWatch::default(),
             address_of: 0,
-            candidates: Vec::new(),
-            address_changes: 0,
-            moved: String::new(),
         }
     }
 
@@ -85,11 +80,7 @@ impl RequestSeries {
     /// figures of its readings, oldest first. False when they do not tell.
     pub fn take_up(&mut self, earlier: &[&Value]) -> bool {
         if let Some(newest) = earlier.last() {
-            self.address_changes = match newest.at("address_changes") {
-                Some(Value::Int(changes)) => u64::try_from(*changes).unwrap_or(0),
-                _ => 0,
-            };
-            newest.at("moved").and_then(Value::text).unwrap_or_default().clone_into(&mut self.moved);
+            self.addresses.take_up(Moves::of(newest, "address_changes").unwrap_or_default());
         }
         self.totals.take_up(earlier)
     }
@@ -160,7 +151,6 @@ impl RequestSeries {
         self.totals.add(requests, failed, self.window.iter());
     }
 
-    /// A name that stands for several addresses has not moved when another of them is used.
     fn note_address(&mut self, sample: &RequestSample) {
         let Some(address) = &sample.address else { return };
         // Requests end in another order than they were sent in: what was sent before the move is not a move back.
@@ -168,19 +158,7 @@ impl RequestSeries {
             return;
         }
         self.address_of = sample.intended;
-        if let Some(before) = &self.address
-            && before != address
-            && !self.candidates.contains(address)
-        {
-            self.address_changes += 1;
-            self.moved = format!("{before} → {address}");
-        }
-        self.address = Some(address.clone());
-        if !sample.candidates.is_empty() {
-            self.candidates.clone_from(&sample.candidates);
-        } else if !self.candidates.contains(address) {
-            self.candidates = vec![address.clone()];
-        }
+        self.addresses.take(address, &sample.candidates);
     }
 
     /// How many requests have been begun and not settled.
@@ -255,9 +233,9 @@ impl RequestSeries {
             ("status", answered.and_then(|newest| newest.status).map(u32::from).into()),
             ("failure", failure.into()),
             ("common_failure", settled.common_failure(overdue).into()),
-            ("address", self.address.clone().into()),
-            ("address_changes", self.address_changes.into()),
-            ("moved", self.moved.clone().into()),
+            ("address", self.addresses.address().map(str::to_owned).into()),
+            ("address_changes", self.addresses.moves().count.into()),
+            ("moved", self.addresses.moves().newest.clone().into()),
             ("unreached", newest.map_or_else(String::new, |newest| newest.unreached.join(", ")).into()),
             ("protocol", answered.and_then(|newest| newest.protocol).into()),
             ("phases", settled.phases()),

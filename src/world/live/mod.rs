@@ -42,6 +42,7 @@ use crate::clock::Clock;
 use crate::core::action::Action;
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::job::{JobKey, Outcome};
+use crate::core::moves::Moves;
 use crate::core::plan::Plan;
 use crate::core::probe::Probe;
 use crate::core::reading::{Failure, Reading};
@@ -177,18 +178,18 @@ impl Shared {
         done: tokio::time::Instant,
         result: Result<Value, Failure>,
     ) {
-        self.reading_as_of(id, probe, (intended, done), &[], result);
+        self.reading_of(id, probe, (intended, done), (&[], Moves::default()), result);
     }
 
     /// Hands on a measurement, with the times it was meant to begin and it ended, and the moments that the other side
-    /// gives for it: the earliest counts. A measurement that breaks its declared shape becomes a failure, since
+    /// gives for it: the earliest counts, and how often somebody else has answered. A measurement that breaks its declared shape becomes a failure, since
     /// expressions rely on the shape.
-    fn reading_as_of(
+    fn reading_of(
         &self,
         id: &ProbeId,
         probe: &Probe,
         (intended, done): (tokio::time::Instant, tokio::time::Instant),
-        as_of: &[AsOf],
+        (as_of, moves): (&[AsOf], Moves),
         result: Result<Value, Failure>,
     ) {
         let clock = &self.options.clock;
@@ -217,6 +218,7 @@ impl Shared {
             as_of: told.filter(|_| result.is_ok()),
             result,
             servers: self.servers(probe),
+            moves,
         });
     }
 

@@ -168,7 +168,7 @@ pub(super) async fn on_timetable<T: Measure>(shared: Arc<Shared>, id: ProbeId, p
             Ok((seen, as_of)) => (Ok(seen), as_of),
             Err(failure) => (Err(failure), Vec::new()),
         };
-        shared.reading_as_of(&id, &probe, (begun, Instant::now()), &as_of, result);
+        shared.reading_of(&id, &probe, (begun, Instant::now()), (&as_of, kind.moves(&memory)), result);
     }
 }
 

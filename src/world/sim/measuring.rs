@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Coming, SimWorld, faults};
 use crate::core::ids::ProbeId;
+use crate::core::moves::Moves;
 use crate::core::reading::{Failure, Reading};
 use crate::core::server::Servers;
 use crate::core::time::{At, Span};
@@ -90,6 +91,7 @@ impl SimWorld {
             as_of: None,
             result: Err(Failure::new(what)),
             servers: Servers::new(),
+            moves: Moves::default(),
         };
         let (Some(watched), Some(probe)) = (self.watch.get_mut(id), self.plan.probes.get(id)) else {
             return failed("there is no such probe".to_owned());
@@ -120,7 +122,7 @@ impl SimWorld {
         // Where parts of a reading take turns, the one measured longest ago says how old it is.
         let turns = probe.renewed_every().0.saturating_sub(probe.every.0);
         let as_of = (turns > 0 && result.is_ok()).then(|| at.before(Span(turns)));
-        Reading { probe: id.clone(), at, took, as_of, result, servers }
+        Reading { probe: id.clone(), at, took, as_of, result, servers, moves: Moves::default() }
     }
 
     fn measure_next(&mut self, id: &ProbeId) {

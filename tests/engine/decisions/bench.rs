@@ -6,6 +6,7 @@ use gonogo::core::fact::{Finding, Recorded};
 use gonogo::core::ids::{StepId, Who};
 use gonogo::core::input::{Command, Confirmation, Decision, Input};
 use gonogo::core::job::Outcome;
+use gonogo::core::moves::Moves;
 use gonogo::core::plan::{Plan, Step};
 use gonogo::core::reading::Reading;
 use gonogo::core::recover::take_over;
@@ -77,17 +78,29 @@ impl Bench {
     /// A reading of these servers.
     pub fn read_from(&mut self, servers: Servers, failed: i64, served: bool) {
         let value = Value::map([("failed", Value::Int(failed)), ("served", Value::Bool(served))]);
-        self.read_of("customers", servers, value);
+        self.read_of("customers", servers, value, 0);
     }
 
     /// Any reading of a probe.
     pub fn read_value(&mut self, probe: &str, value: Value) {
-        self.read_of(probe, Servers::new(), value);
+        self.read_of(probe, Servers::new(), value, 0);
     }
 
-    fn read_of(&mut self, probe: &str, servers: Servers, value: Value) {
-        let reading =
-            Reading { probe: probe.into(), at: self.now, took: Span(1), as_of: None, result: Ok(value), servers };
+    /// A reading before which somebody else has answered than before, so many times.
+    pub fn read_moved(&mut self, probe: &str, value: Value, times: u64) {
+        self.read_of(probe, Servers::new(), value, times);
+    }
+
+    fn read_of(&mut self, probe: &str, servers: Servers, value: Value, moves: u64) {
+        let reading = Reading {
+            probe: probe.into(),
+            at: self.now,
+            took: Span(1),
+            as_of: None,
+            result: Ok(value),
+            servers,
+            moves: Moves { count: moves, newest: "a → b".to_owned() },
+        };
         self.board.observe(&self.plan, &self.run, self.now, &reading);
         self.wait(100);
     }

@@ -128,6 +128,7 @@ targets:
 probes:
   app: { kind: dns, target: zone, name: app.example.com, old: [192.0.2.1], new: [192.0.2.2] }
   pages: { kind: http, sides: { new: web } }
+  port: { kind: tcp, address: \"example.com:443\" }
 phases:
   - title: One
     steps:
@@ -151,15 +152,18 @@ fn somebody_else_at_an_address_breaks_a_hold_and_is_told_once() {
         let side = [("samples", Value::Int(1)), ("address_changes", Value::Int(changes)), ("moved", "a → b".into())];
         Value::map([("new", Value::map(side))])
     };
+    let port = |_| Value::map([("open", true.into())]);
     let of_names: &dyn Fn(i64) -> Value = &name;
     for (probe, gate, value, told) in [
         ("app", "app.authoritative_new", of_names, "192.0.2.53: instance b instead of a"),
         ("pages", "pages.new.samples == 1", &pages, "new a → b"),
+        ("port", "port.open", &port, "a → b"),
     ] {
         let mut bench = Bench::of(&NAMES.replace("GATE", gate));
-        let read = |bench: &mut Bench, changes, times| {
+        let read = |bench: &mut Bench, changes: i64, times| {
             for _ in 0..times {
-                bench.read_value(probe, value(changes));
+                let moves = if probe == "port" { changes.unsigned_abs() } else { 0 };
+                bench.read_moved(probe, value(changes), moves);
             }
         };
         read(&mut bench, 0, 30);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use gonogo::clock::Clock;
 use gonogo::core::action::Action;
 use gonogo::core::job::{Adoption, Direction, JobKey, Outcome};
+use gonogo::core::moves::Moves;
 use gonogo::core::reading::Reading;
 use gonogo::core::server::Servers;
 use gonogo::core::time::Span;
@@ -141,6 +142,7 @@ impl World for TestWorld {
             as_of: None,
             result: Ok(value),
             servers: Servers::new(),
+            moves: Moves::default(),
         }))
     }
 }

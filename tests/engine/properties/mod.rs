@@ -13,6 +13,7 @@ use gonogo::core::fact::{Ending, Finding};
 use gonogo::core::ids::{StepId, Who};
 use gonogo::core::input::{Command, Confirmation};
 use gonogo::core::job::{Adoption, Direction, Outcome};
+use gonogo::core::moves::Moves;
 use gonogo::core::plan::{Confirm, Plan, Reversibility, Step};
 use gonogo::core::reading::{Failure, Reading};
 use gonogo::core::server::Servers;
@@ -227,7 +228,15 @@ fn reading(now: At, probe: u8, says: Says) -> Reading {
         Says::Late(tenths) | Says::Slow(tenths) => (now.0 - i64::from(tenths) * 100, Ok(value(probe, true))),
         Says::Ahead => (now.0 + 1_500, Ok(value(probe, true))),
     };
-    Reading { probe: name.into(), at: At(at), took: Span(took), as_of: None, result, servers: Servers::new() }
+    Reading {
+        probe: name.into(),
+        at: At(at),
+        took: Span(took),
+        as_of: None,
+        result,
+        servers: Servers::new(),
+        moves: Moves::default(),
+    }
 }
 
 fn outcome(ends: Ends) -> Outcome {

@@ -9,6 +9,7 @@ use gonogo::core::fact::{Ending, Fact, Finding, Mode};
 use gonogo::core::ids::{StepId, Who};
 use gonogo::core::input::{Command, Confirmation};
 use gonogo::core::job::{Adoption, Direction, JobKey, Outcome, Stream};
+use gonogo::core::moves::Moves;
 use gonogo::core::plan::{Plan, Step};
 use gonogo::core::reading::{Failure, Reading};
 use gonogo::core::server::{ServerIdentity, Servers};
@@ -324,7 +325,7 @@ impl Story {
         if probe == "lag" {
             servers.insert("old".into(), ServerIdentity::new([("started", Some(self.server.to_string()))]));
         }
-        Reading { probe: probe.into(), at: measured, took: late, as_of: None, result, servers }
+        Reading { probe: probe.into(), at: measured, took: late, as_of: None, result, servers, moves: Moves::default() }
     }
 
     fn event(&mut self) {

@@ -123,6 +123,7 @@ mod tests {
     use super::*;
     use crate::core::ids::Attempt;
     use crate::core::job::{Direction, Outcome};
+    use crate::core::moves::Moves;
     use crate::core::server::Servers;
     use crate::core::time::{At, Span};
     use crate::core::value::Value;
@@ -142,6 +143,7 @@ mod tests {
                 as_of: None,
                 result: Ok(Value::Int(n)),
                 servers: Servers::new(),
+                moves: Moves::default(),
             });
         }
         for n in 0..MOST_LINES + 7 {

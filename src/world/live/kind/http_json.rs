@@ -9,6 +9,7 @@ use hyper::{HeaderMap, StatusCode};
 use super::Measure;
 use crate::core::kind::HttpJsonProbe;
 use crate::core::kind::http::Method;
+use crate::core::moves::{AddressWatch, Moves};
 use crate::core::reading::Failure;
 use crate::core::value::Value;
 use crate::world::live::net::http::{Dated, HttpRequest, Trace, cache_age, cache_hit, dated, exchange, status_text};
@@ -19,6 +20,8 @@ use crate::world::live::{AsOf, Shared, declared};
 pub(in crate::world::live) struct KeptDocument {
     /// How old the newest answer was by its own word and that of the caches on its way.
     age: Option<AsOf>,
+    /// Whoever answers under the name of the target.
+    addresses: AddressWatch,
 }
 
 impl Measure for HttpJsonProbe {
@@ -38,7 +41,12 @@ impl Measure for HttpJsonProbe {
             body: None,
         };
         // Each time on a connection of its own: a kept one would go on asking whoever the name once stood for.
-        let answer = exchange(&ask, &mut None, &shared.secrets, &mut Trace::default()).await;
+        let mut trace = Trace::default();
+        let answer = exchange(&ask, &mut None, &shared.secrets, &mut trace).await;
+        if let Some(address) = trace.address {
+            let all: Vec<String> = trace.candidates.iter().map(ToString::to_string).collect();
+            kept.addresses.take(&address.to_string(), &all);
+        }
         let answer = answer.map_err(|broken| Failure::new(broken.what))?;
         let place = &self.target;
         if !answer.status.is_success() {
@@ -64,9 +72,10 @@ impl Measure for HttpJsonProbe {
             Failure::new(format!("the answer of {place} has `{header}`, so its age is unknown"))
         };
         let age = cache_age(&answer.headers).map_err(|header| unreadable(&header))?;
+        // Some caches date every answer anew, so a `Date` of now says nothing of what they kept.
         if let Some(said) = cache_hit(&answer.headers)
             && age.is_none()
-            && !answer.headers.contains_key(header::DATE)
+            && self.as_of.is_none()
         {
             return Err(unreadable(&said));
         }
@@ -86,6 +95,10 @@ impl Measure for HttpJsonProbe {
     fn as_of(&self, seen: &Value, kept: &KeptDocument) -> Result<Vec<AsOf>, Failure> {
         let told = self.as_of.iter().map(|field| declared::as_of(seen, field));
         told.chain(kept.age.map(Ok)).collect()
+    }
+
+    fn moves(&self, kept: &KeptDocument) -> Moves {
+        kept.addresses.moves().clone()
     }
 }
 

@@ -14,6 +14,7 @@ use crate::core::action::Action;
 use crate::core::ids::ProbeId;
 use crate::core::job::{Adoption, JobKey, Outcome};
 use crate::core::kind::{self, kinds};
+use crate::core::moves::Moves;
 use crate::core::probe::{Probe, ProbeKind};
 use crate::core::reading::Failure;
 use crate::core::time::{At, Span};
@@ -46,6 +47,11 @@ pub(super) trait Measure: Clone + Send + Sync + 'static {
     /// the measurement.
     fn as_of(&self, _seen: &Value, _memory: &Self::Memory) -> Result<Vec<AsOf>, Failure> {
         Ok(Vec::new())
+    }
+
+    /// How often somebody else has answered than before, where the values that it measures do not tell.
+    fn moves(&self, _memory: &Self::Memory) -> Moves {
+        Moves::default()
     }
 }
 

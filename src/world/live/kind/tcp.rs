@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Measure;
 use crate::core::kind::TcpProbe;
+use crate::core::moves::{AddressWatch, Moves};
 use crate::core::reading::Failure;
 use crate::core::time::Span;
 use crate::core::value::Value;
@@ -20,12 +21,12 @@ use crate::world::live::{Shared, shortage};
 const LOOK: Duration = Duration::from_millis(250);
 
 impl Measure for TcpProbe {
-    type Memory = ();
+    type Memory = AddressWatch;
 
     const DESCRIPTORS: u32 = 2;
 
     /// Opens a connection, watches it for a moment and closes it. Sends nothing.
-    async fn measure(&self, shared: &Shared, limit: Duration, (): &mut ()) -> Result<Value, Failure> {
+    async fn measure(&self, shared: &Shared, limit: Duration, watch: &mut AddressWatch) -> Result<Value, Failure> {
         // Leaves time to answer before the scheduler's own limit, and for watching the connection.
         let look = LOOK.min(limit / 4);
         let deadline = Instant::now() + limit.mul_f64(0.9).saturating_sub(look);
@@ -40,12 +41,20 @@ impl Measure for TcpProbe {
         for (address, left) in found.iter().zip((1..=u32::try_from(found.len()).unwrap_or(u32::MAX)).rev()) {
             let patience = deadline.saturating_duration_since(Instant::now()) / left;
             match connect(*address, patience, look).await? {
-                Port::Open { connect } => return Ok(open(*address, connect)),
+                Port::Open { connect } => {
+                    let all: Vec<String> = found.iter().map(ToString::to_string).collect();
+                    watch.take(&address.to_string(), &all);
+                    return Ok(open(*address, connect));
+                }
                 Port::Shut(state, failure) => drop(shut.get_or_insert(Shut { state, failure })),
             }
         }
         let shut = shut.ok_or_else(|| Failure::new(format!("{} has no address", self.address)))?;
         Ok(shut.reading())
+    }
+
+    fn moves(&self, watch: &AddressWatch) -> Moves {
+        watch.moves().clone()
     }
 }
 

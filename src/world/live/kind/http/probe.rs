@@ -23,6 +23,7 @@ use crate::core::kind::http::{HttpProbe, ProfileRequest};
 use crate::core::latency::{
     RequestFailure, RequestNumber, RequestOutcome, RequestPhases, RequestSample, RequestSeries,
 };
+use crate::core::moves::Moves;
 use crate::core::probe::Probe;
 use crate::core::time::{At, Span};
 use crate::core::value::Value;
@@ -234,7 +235,7 @@ impl Watcher {
             let oldest = self.asked.iter().flatten().min().filter(|oldest| **oldest < tick);
             let as_of = oldest.map(|oldest| AsOf::Age(Span::of(now.saturating_duration_since(*oldest))));
             let times = (tick, now);
-            self.shared.reading_as_of(&self.id, &self.probe, times, as_of.as_slice(), Ok(value));
+            self.shared.reading_of(&self.id, &self.probe, times, (as_of.as_slice(), Moves::default()), Ok(value));
             if now >= due || !self.waits_since(began) {
                 return;
             }

@@ -21,6 +21,7 @@ use self::verdict::{CertificateRecorder, Presented};
 use super::Measure;
 use crate::core::kind::TlsProbe;
 use crate::core::kind::tls::StartTls;
+use crate::core::moves::{AddressWatch, Moves};
 use crate::core::reading::Failure;
 use crate::core::value::Value;
 use crate::world::live::net::{chain, host, tls};
@@ -32,15 +33,19 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 const GOODBYE: Duration = Duration::from_millis(200);
 
 impl Measure for TlsProbe {
-    type Memory = ();
+    type Memory = AddressWatch;
 
     const DESCRIPTORS: u32 = 2;
 
     /// Makes a connection of its own each time, so that a certificate that was exchanged is seen.
-    async fn measure(&self, shared: &Shared, limit: Duration, (): &mut ()) -> Result<Value, Failure> {
+    async fn measure(&self, shared: &Shared, limit: Duration, watch: &mut AddressWatch) -> Result<Value, Failure> {
         // Leaves time to say where it stalled before the common limit of all probes ends it.
         let deadline = Instant::now() + limit.mul_f64(0.9);
-        self.look(shared, deadline).await.map_err(Failure::new)
+        self.look(shared, deadline, watch).await.map_err(Failure::new)
+    }
+
+    fn moves(&self, watch: &AddressWatch) -> Moves {
+        watch.moves().clone()
     }
 }
 
@@ -61,7 +66,7 @@ struct Connection {
 }
 
 impl TlsProbe {
-    async fn look(&self, shared: &Shared, deadline: Instant) -> Result<Value, String> {
+    async fn look(&self, shared: &Shared, deadline: Instant, watch: &mut AddressWatch) -> Result<Value, String> {
         let secrets = &shared.secrets;
         let (endpoint, name) = (self.endpoint(), self.expected_name());
         let place = secrets.tell_brief(endpoint, 300);
@@ -90,6 +95,8 @@ impl TlsProbe {
         })?;
         let opened_in = started.elapsed();
         let address = tcp.peer_addr().map_err(|err| format!("{place}: {err}"))?;
+        let all: Vec<String> = found.iter().map(ToString::to_string).collect();
+        watch.take(&address.to_string(), &all);
         if let Some(StartTls::Postgres) = self.starttls {
             let agreed = in_time(deadline, ask_postgres(&mut tcp)).await;
             agreed

@@ -13,9 +13,11 @@ use crate::core::time::Span;
 /// The standard header in which caches say what they did (RFC 9211).
 const CACHE_STATUS: &str = "cache-status";
 /// What caches say it with that are older than the standard: Squid, Varnish, nginx and most networks of caches.
-const OLDER_STATUS: [&str; 3] = ["x-cache", "x-cache-status", "cf-cache-status"];
+const OLDER_STATUS: [&str; 4] = ["x-cache", "x-cache-status", "x-proxy-cache", "cf-cache-status"];
 /// Their words for an answer about which nobody else was asked.
 const HITS: [&str; 5] = ["HIT", "TCP_HIT", "TCP_MEM_HIT", "STALE", "UPDATING"];
+/// The warnings of a cache that gives a stale answer (RFC 7234 §5.5.1 and §5.5.2).
+const STALE_WARNINGS: [&str; 2] = ["110", "111"];
 /// A service dates each answer anew, to the second. One whose date has not moved for longer is kept by somebody.
 const DATE_STANDS: Duration = Duration::from_secs(3);
 
@@ -58,12 +60,19 @@ pub(in crate::world::live) fn cache_hit(headers: &HeaderMap) -> Option<String> {
     if caches.iter().any(hit) {
         return Some(format!("Cache-Status: {status}"));
     }
+    let first = |said: &str| said.split_whitespace().next().unwrap_or_default().to_owned();
+    let warning = lines("warning");
+    if warning.split(',').any(|said| STALE_WARNINGS.contains(&first(said).as_str())) {
+        return Some(format!("Warning: {warning}"));
+    }
+    // Varnish names the request that it answers and, of what it has kept, the one that fetched it.
+    let varnish = lines("x-varnish");
+    if varnish.split(',').any(|said| said.split_whitespace().count() > 1) {
+        return Some(format!("X-Varnish: {varnish}"));
+    }
     OLDER_STATUS.iter().find_map(|name| {
         let said = lines(name);
-        let is_hit = |said: &str| {
-            let word = said.split_whitespace().next().unwrap_or_default();
-            HITS.iter().any(|hit| hit.eq_ignore_ascii_case(word))
-        };
+        let is_hit = |said: &str| HITS.iter().any(|hit| hit.eq_ignore_ascii_case(&first(said)));
         said.split(',').any(is_hit).then(|| format!("{name}: {said}"))
     })
 }
@@ -141,6 +150,10 @@ mod tests {
             ("x-cache", "TCP_MEM_HIT from a"),
             ("x-cache-status", "STALE"),
             ("cf-cache-status", "HIT"),
+            ("x-proxy-cache", "hit"),
+            ("x-varnish", "32770 3"),
+            ("warning", "110 anderson/1.3.37 \"Response is stale\""),
+            ("warning", "214 a \"changed\", 111 - \"Revalidation failed\""),
         ] {
             assert!(said(&[(name, value)]).is_some_and(|said| said.ends_with(value)), "{name}: {value}");
         }
@@ -152,6 +165,8 @@ mod tests {
             ("x-cache", "MISS"),
             ("x-cache", "RefreshHit from cloudfront"),
             ("cf-cache-status", "DYNAMIC"),
+            ("x-varnish", "32770"),
+            ("warning", "299 - \"110 things\""),
             ("via", "1.1 varnish"),
         ] {
             assert_eq!(said(&[(name, value)]), None, "{name}: {value}");
