@@ -2,7 +2,7 @@
 
 use super::keys::KeyAction;
 use super::naming::name_of;
-use super::{Ask, Block, Detail, GateRow, Role, Text, ViewContext, markdown, steps};
+use super::{Ask, Block, Detail, GateRow, Role, Text, ViewContext, consequences, markdown, steps};
 use crate::core::action::{Action, Kept, Wait};
 use crate::core::evidence::{Evidence, Verdict, shut_sentence};
 use crate::core::job::{Direction, JobKey};
@@ -41,6 +41,12 @@ pub(super) fn detail(context: &ViewContext, whole: bool) -> Detail {
             boards(context, step, state, &mut blocks);
         }
     }
+    blocks.extend(consequences::of_skip(context, step));
+    if let Some(block) = consequences::of_findings(context, step) {
+        // Beside the answers: what the step's own checks say now.
+        blocks.push(block);
+        boards(context, step, state, &mut blocks);
+    }
     if let Some(work) = taking_back {
         blocks.push(will_take_back(work));
     }
@@ -58,7 +64,7 @@ pub(super) fn detail(context: &ViewContext, whole: bool) -> Detail {
     results(context, step, progress, &mut blocks);
     output(context, step, &mut blocks);
     if !confirming {
-        if !watched {
+        if !watched && state != StepState::InDoubt {
             boards(context, step, state, &mut blocks);
         }
         preview(context, step, state, whole, &mut blocks);
@@ -320,7 +326,7 @@ fn boards(context: &ViewContext, step: &Step, state: StepState, blocks: &mut Vec
             .collect();
         blocks.push(board("GUARDS", &rows));
     }
-    let begun = matches!(state, StepState::Verifying | StepState::Done | StepState::Failed);
+    let begun = matches!(state, StepState::Verifying | StepState::Done | StepState::Failed | StepState::InDoubt);
     if !step.verify.is_empty() && begun {
         blocks.push(board("VERIFY", &checks(context.plan, context.run, context.board, context.now, step)));
     }

@@ -10,7 +10,7 @@ use crate::core::action::Action;
 use crate::core::decide::decide;
 use crate::core::fact::{Ending, Finding};
 use crate::core::ids::{StepId, Who};
-use crate::core::input::{Command, Confirmation, Input};
+use crate::core::input::{Command, Confirmation, Decision, Input};
 use crate::core::plan::Step;
 use crate::core::refusal::Refusal;
 use crate::core::server::Stranger;
@@ -19,12 +19,17 @@ use crate::core::status::{picture, stop_word, undo_word, word};
 use crate::core::time::Span;
 
 /// A reason that is long enough.
-const REASON: &str = "a reason of some length";
+pub(super) const REASON: &str = "a reason of some length";
 
 /// Why the core would refuse a command now; `None` when it would accept it.
 pub(crate) fn refusal_of(context: &ViewContext, command: Command) -> Option<Refusal> {
+    decision_on(context, command).err()
+}
+
+/// What the core would decide on a command now.
+pub(super) fn decision_on(context: &ViewContext, command: Command) -> Result<Decision, Refusal> {
     let input = Input::Operator { by: context.who.clone(), command };
-    decide(context.plan, context.run, context.board, context.now, input).err()
+    decide(context.plan, context.run, context.board, context.now, input)
 }
 
 /// A confirmation with nothing wrong in it: the right word, a second person, read for long enough.

@@ -4,6 +4,7 @@
 //! feeds the terminal, the plain mode and the tests. Nothing here knows about sizes beyond the number of rows
 //! the step list can show, and nothing here knows about colours: pieces of text have roles.
 
+mod consequences;
 mod context;
 mod detail;
 mod dry_run;

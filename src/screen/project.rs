@@ -1,5 +1,6 @@
 //! State in, screen out.
 
+use super::consequences::needed_by;
 use super::dry_run::still_refused;
 use super::naming::{name_of, told};
 use super::offers::{Offer, all_settled, footer, offers, replay_ended};
@@ -177,7 +178,10 @@ fn question(context: &ViewContext, prompt: &Prompt) -> Text {
             Ask::AcceptServers(strangers) => {
                 Text::new(Role::NoGo, "ACCEPT ").and(Role::Plain, format!("{}: type ", differences(strangers)))
             }
-            Ask::SkipReason(step) => Text::new(Role::NoGo, "SKIP ").and(Role::Plain, format!("{}: type ", title(step))),
+            Ask::SkipReason(step) => {
+                let needed = context.plan.step(step).map(|step| needed_by(context, step)).unwrap_or_default();
+                Text::new(Role::NoGo, "SKIP ").and(Role::Plain, format!("{}{needed}: type ", title(step)))
+            }
             _ => Text::plain("to go on, type "),
         }
         .and(Role::Key, word.clone()),

@@ -2,6 +2,7 @@
 
 use super::{Row, Steps, ViewContext};
 use crate::core::plan::Step;
+use crate::core::state::StepProgress;
 use crate::core::status::{self, step_state};
 use crate::text::clean;
 
@@ -59,7 +60,15 @@ pub(super) fn steps(context: &ViewContext) -> Steps {
             break;
         }
     }
-    Steps { heading: format!("{settled} of {}", plan.steps.len()), rows: built, total, top }
+    let skipped = plan.steps.iter().filter(|step| is_skipped(context, step)).count();
+    let apart = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
+    let heading = format!("{} of {}{apart}", settled.saturating_sub(skipped), plan.steps.len());
+    Steps { heading, rows: built, total, top }
+}
+
+/// What was skipped was not done: it is counted apart.
+fn is_skipped(context: &ViewContext, step: &Step) -> bool {
+    matches!(context.run.phase(&step.id), StepProgress::Skipped { .. })
 }
 
 /// First row in view: where it was, moved only as far as it takes to keep the cursor and some rows around it.

@@ -38,6 +38,8 @@ pub struct UiState {
     pub open_for: Span,
     /// Set when a question did not come up, so that what was meant to be typed into it does not become commands.
     pub quiet: Option<Quiet>,
+    /// When the last key was pressed that may be part of a sentence, as somebody types it into the wrong window.
+    pub typed_at: Option<Span>,
     /// Who shows the screen: keys and orders are named accordingly.
     pub front_end: FrontEnd,
 }
@@ -85,6 +87,7 @@ impl Default for UiState {
             refused: None,
             open_for: Span::ZERO,
             quiet: None,
+            typed_at: None,
             front_end: FrontEnd::Keys,
         }
     }

@@ -39,7 +39,18 @@ const PAUSE: Span = Span(1_500);
 /// Deals with a key press. `context` is what was on screen when it was pressed.
 pub fn press(context: &ViewContext, ui: &mut UiState, key: KeyEvent) -> Option<Request> {
     ui.notice = None;
+    let typing = ui.typed_at.is_some_and(|at| ui.open_for.left_after(at) < PAUSE);
+    ui.typed_at = match key.code {
+        // Blanks belong to what is typed around them.
+        KeyCode::Char(' ') => ui.typed_at,
+        KeyCode::Char(_) => Some(ui.open_for),
+        _ => None,
+    };
     if typed_after_refusal(ui, key) {
+        return None;
+    }
+    if typing && ui.prompt.is_none() && meaning(key) == Some(KeyAction::Tick) {
+        ui.notice = Some(format!("{} ticked nothing: it came right after other typing; wait a moment", name(key)));
         return None;
     }
     let shown = ui.refused.take();

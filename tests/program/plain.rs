@@ -662,6 +662,28 @@ phases:
     wait_until("their end", || all().iter().all(|pid| gonogo::system::process::born(*pid).is_none()));
 }
 
+#[test]
+fn a_command_makes_files_with_the_umask_of_the_operator() {
+    let own = Command::new("sh").args(["-c", "umask 0027; umask"]).output().unwrap();
+    let place = Place::new("");
+    let runbook = r#"
+title: Umask
+phases:
+  - title: Only
+    steps:
+      - { id: make, title: Make, action: { command: { run: [sh, -c, "umask > DIR/said"] } }, reversibility: free }
+"#;
+    let runbook = runbook.replace("DIR", place.path().to_str().unwrap());
+    fs::write(place.path().join("runbook.yaml"), runbook).unwrap();
+    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o027));
+    let mut talk = place.run();
+    rustix::process::umask(before);
+    talk.wait("next: start 1 go");
+    talk.confirm("start make go", "confirmed 1 Make");
+    talk.wait("1 Make done");
+    assert_eq!(fs::read(place.path().join("said")).unwrap(), own.stdout);
+}
+
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !done() {

@@ -384,6 +384,47 @@ fn the_question_before_the_switch() {
     golden("question", &mut story);
 }
 
+/// Each answer about a step in doubt says what gonogo does next, before it is given.
+#[test]
+fn what_follows_from_an_answer_stands_beside_it() {
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    story.calm(10);
+    story.started("switch-database", 2);
+    let why = "the cockpit went away while it was under way".to_owned();
+    story.tell(Fact::LeftInDoubt { key: key("switch-database", 2), why });
+    let step = story.plan().step(&"switch-database".into()).unwrap();
+    let seen = story.picture(step);
+    let ask = Ask::Doubt { step: "switch-database".into(), seen };
+    story.ui.prompt = Some(Prompt { ask, typed: String::new(), shown: Some(Span::ZERO) });
+    for size in [(200, 60), (120, 40), (80, 24)] {
+        let text = flowing(&story.draw(size, MONO));
+        for said in ["WHAT FOLLOWS", "happened: would be refused", "takes it back at once: 1 fence the old database"] {
+            assert!(text.contains(said), "{size:?}: {said}:\n{text}");
+        }
+    }
+}
+
+/// Leaving a step out names the steps that rest on it, and what was left out is not counted as done.
+#[test]
+fn skipping_names_what_needs_the_step_and_is_counted_apart() {
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    story.calm(10);
+    let then = Box::new(Ask::SkipReason("switch-database".into()));
+    let ask = Ask::Word { word: "switch-database".to_owned(), then };
+    story.ui.prompt = Some(Prompt { ask, typed: String::new(), shown: Some(Span::ZERO) });
+    for size in [(200, 60), (120, 40), (80, 24)] {
+        let text = flowing(&story.draw(size, MONO));
+        assert!(text.contains("needed by 14"), "{size:?}:\n{text}");
+        assert!(text.contains("14 · Point the name at the new environment needs it"), "{size:?}:\n{text}");
+    }
+    story.ui.prompt = None;
+    let reason = "was done by hand before".to_owned();
+    story.tell(Fact::StepSkipped { step: "switch-database".into(), by: who(), reason });
+    assert_eq!(story.screen().steps.heading, "12 of 22, 1 skipped");
+}
+
 /// A section whose members are taken back otherwise than the whole is, and one whose members have no undo.
 const SECTIONS: &str = r#"
 title: Two sections

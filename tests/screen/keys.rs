@@ -525,6 +525,35 @@ fn what_is_typed_into_a_question_that_did_not_come_up_does_nothing() {
 }
 
 #[test]
+fn a_blank_of_a_sentence_ticks_nothing() {
+    let plan = plan("proofs/branches.yaml");
+    let manual = |step: &&Step| matches!(step.work.jobs.first().map(|job| job.action.kind()), Some("manual"));
+    let step = plan.steps.iter().find(manual).unwrap();
+    let (run, board) = reach(&plan, step, StepState::Running);
+    let stage = Stage::new(&plan, run, board);
+    let fresh = UiState { selected: Some(step.id.clone()), open_for: Span::secs(60), ..UiState::default() };
+    let ticks = |ui: &mut UiState| {
+        matches!(stage.pressed(ui, letter(' ')), Some(Request::Command(Command::Acknowledge { .. })))
+    };
+    assert!(ticks(&mut fresh.clone()), "{}", stage.says(&fresh));
+    // Every letter that opens no question; those that do take what follows as their answer.
+    for ch in ('!'..='~').filter(|ch| {
+        let mut ui = fresh.clone();
+        stage.pressed(&mut ui, letter(*ch));
+        ui.prompt.is_none()
+    }) {
+        let mut ui = fresh.clone();
+        stage.pressed(&mut ui, letter(ch));
+        assert!(!ticks(&mut ui) && !ticks(&mut ui), "{ch}: {}", stage.says(&ui));
+    }
+    let mut ui = fresh;
+    stage.pressed(&mut ui, letter('!'));
+    assert!(!ticks(&mut ui) && stage.says(&ui).contains("ticked nothing"), "{}", stage.says(&ui));
+    ui.open_for = Span::secs(62);
+    assert!(ticks(&mut ui), "{}", stage.says(&ui));
+}
+
+#[test]
 fn a_word_typed_for_a_stop_that_was_not_asked_for_does_nothing() {
     let plan = plan("proofs/branches.yaml");
     for state in [StepState::Gated, StepState::Ready, StepState::Failed, StepState::Done, StepState::InDoubt] {

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::fs::Mode;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
@@ -24,6 +25,8 @@ pub(in crate::world::live) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the rest of the output is waited for after the command has ended: a child that keeps the pipes open must
 /// not hold up the step.
 const DRAIN: Duration = Duration::from_millis(500);
+/// The umask of the watcher: what it writes is for nobody else.
+const PRIVATE: Mode = Mode::from_raw_mode(0o077);
 /// Bytes read at a time.
 const PIECE: usize = 64 * 1024;
 
@@ -43,7 +46,7 @@ pub fn main(dir: &Path) -> i32 {
 fn watch_over(dir: &Path) -> Result<(), String> {
     // Detaches from the terminal's hang-up and Ctrl-C. Fails only if that was done before.
     let _ = rustix::process::setsid();
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let operators = rustix::process::umask(PRIVATE);
     let mut bytes = Vec::new();
     std::io::stdin().read_to_end(&mut bytes).map_err(|err| format!("cannot read the request: {err}"))?;
     // The request is incomplete when the cockpit died while writing it; then nothing is started.
@@ -59,13 +62,13 @@ fn watch_over(dir: &Path) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|err| format!("cannot start: {err}"))?;
-    let exit = runtime.block_on(run(&request, &spool, &mut traces));
+    let exit = runtime.block_on(run(&request, operators, &spool, &mut traces));
     // Does not wait for threads that may hang in a write to a dead disk.
     runtime.shutdown_background();
     spool.end(&exit).map_err(|err| format!("cannot write the result to {}: {err}", dir.display()))
 }
 
-async fn run(request: &CommandRequest, spool: &Spool, traces: &mut Traces) -> Exit {
+async fn run(request: &CommandRequest, operators: Mode, spool: &Spool, traces: &mut Traces) -> Exit {
     let masker = Masker::from_needles(request.needles.clone());
     let unstarted = |what: String| Exit { unstarted: Some(masker.mask(&what)), at: wall_ms(), ..Exit::default() };
     // Before the command starts, so that no request to stop is lost.
@@ -73,7 +76,12 @@ async fn run(request: &CommandRequest, spool: &Spool, traces: &mut Traces) -> Ex
         return unstarted("signals cannot be received".to_owned());
     };
     let started = Instant::now();
-    let mut child = match spawn(request) {
+    // A command makes files for others, such as a web server: it has the umask of whoever started the cockpit. The watcher
+    // is a single thread, so that no file of its own is made meanwhile.
+    rustix::process::umask(operators);
+    let spawned = spawn(request);
+    rustix::process::umask(PRIVATE);
+    let mut child = match spawned {
         Ok(child) => child,
         Err(what) => return unstarted(what),
     };
