@@ -49,6 +49,15 @@ struct SeenSlot {
     timeline: Option<i64>,
 }
 
+/// What became of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SlotFault {
+    /// The slot or the subscription is another than before.
+    MadeAgain,
+    /// Somebody else than the subscription has moved the slot or the origin.
+    Moved,
+}
+
 /// Who may move a slot, as far as a look shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mover {
@@ -92,18 +101,14 @@ pub(super) struct ReplicationHistory {
     subscription: Option<i64>,
     seen: bool,
     gone: bool,
-    /// Whether the slot or the subscription is another than before.
-    other: bool,
-    /// Whether somebody else than the subscription has moved the slot or the origin.
-    moved: bool,
+    /// Why what was written for a while never arrives although the slot was never seen gone.
+    fault: Option<SlotFault>,
     slot: Option<SeenSlot>,
     tables: Option<SeenTables>,
     /// Tables that changes did not reach for a while.
     interrupted: BTreeMap<String, Interruption>,
     /// What steps had done when the look before began, and when this one began.
     deeds: (Deeds, Deeds),
-    /// Whether a step may have touched the replication since the look before.
-    excused: bool,
 }
 
 impl ReplicationHistory {
@@ -121,16 +126,14 @@ impl ReplicationHistory {
         (source, timeline): (&ServerIdentity, Option<i64>),
         deeds: Deeds,
     ) {
-        let before = self.deeds.0;
-        let by_step = deeds.begun != before.begun || before.under_way > 0;
-        self.excused = by_step;
+        let by_step = self.by_step(deeds);
         let copied = |table: &String| subscription.copies.get(table).is_some_and(Option::is_some);
         if self.subscription != subscription.id {
             // With a first copy of every table it begins anew.
             let anew = subscription.names.iter().all(copied);
             let other = self.subscription.is_some() && !anew && !by_step;
-            *self =
-                Self { subscription: subscription.id, other, deeds: self.deeds, excused: by_step, ..Self::default() };
+            let fault = other.then_some(SlotFault::MadeAgain);
+            *self = Self { subscription: subscription.id, fault, deeds: self.deeds, ..Self::default() };
         }
         self.seen |= slot.is_some();
         self.gone |= self.seen && slot.is_none();
@@ -145,8 +148,9 @@ impl ReplicationHistory {
         if let (Some(before), Some(now)) = (&self.slot, &now)
             && !by_step
         {
-            self.moved |= before.was_moved_until(now);
-            self.other |= before.was_replaced_by(now);
+            let moved = before.was_moved_until(now).then_some(SlotFault::Moved);
+            let fault = if before.was_replaced_by(now) { Some(SlotFault::MadeAgain) } else { moved };
+            self.fault = self.fault.or(fault);
         }
         // A slot that is dropped while it is looked at has no counts any more: those of the next one are compared with the last.
         if let (Some(before), Some(now)) = (&self.slot, &mut now) {
@@ -183,22 +187,23 @@ impl ReplicationHistory {
 
     /// Whether what was written for a while never arrives, since the slot was gone or is another one.
     pub(super) fn is_made_again(&self) -> bool {
-        self.gone || self.other
+        self.gone || self.fault == Some(SlotFault::MadeAgain)
     }
 
     /// Whether what was written for a while never arrives, since somebody else has moved the slot or the origin.
     pub(super) fn is_moved(&self) -> bool {
-        self.moved
+        self.fault == Some(SlotFault::Moved)
     }
 
     /// Whether a step may have touched the replication since the look before.
-    pub(super) fn by_step(&self) -> bool {
-        self.excused
+    pub(super) fn by_step(&self, now: Deeds) -> bool {
+        let before = self.deeds.0;
+        now.begun != before.begun || before.under_way > 0
     }
 
     /// A heartbeat that the slot has confirmed is not on the target.
     pub(super) fn has_lost_a_beat(&mut self) {
-        self.moved = true;
+        self.fault.get_or_insert(SlotFault::Moved);
     }
 
     /// Whether changes of a table that were not left out on purpose arrive.
@@ -223,8 +228,11 @@ impl ReplicationHistory {
         self.seen |= whole;
         self.gone |= self.seen && !whole;
         let state = earlier.at("state").and_then(Value::text).and_then(ReplicationState::from_word);
-        self.other |= state == Some(ReplicationState::SlotMadeAgain);
-        self.moved |= state == Some(ReplicationState::SlotMoved);
+        self.fault = match state {
+            Some(ReplicationState::SlotMadeAgain) => Some(SlotFault::MadeAgain),
+            Some(ReplicationState::SlotMoved) => self.fault.or(Some(SlotFault::Moved)),
+            _ => self.fault,
+        };
         if whole {
             let lsn = |field: &str| earlier.at(field)?.text()?.parse::<PgLsn>().ok().map(u64::from);
             let text = |field: &str| earlier.at(field).and_then(Value::text).map(str::to_owned);

@@ -216,7 +216,7 @@ impl Both<'_> {
         let confirmed = whole.and_then(|slot| slot.position.confirmed);
         if let (Some(table), Some(confirmed), false) = (beaten, confirmed, server.standby) {
             let whole = published.get(&table).is_some_and(|table| table.whole);
-            if memory.history.by_step() {
+            if memory.history.by_step(deeds) {
                 memory.heartbeats.excuse();
             } else if whole
                 && memory.history.carries(&table, &subscription)
