@@ -231,7 +231,9 @@ impl Refusal {
                 format!("the run cannot end as {how}: {}", list(open))
             }
             Self::NoOtherServer => {
-                "every server is the one that this run has met: there is nothing to accept".to_owned()
+                "every server is the one that this run has met: there is nothing to accept; rows that a replication lacks \
+                 cannot be accepted either, they come with a new first copy, and an override says what was decided instead"
+                    .to_owned()
             }
             Self::EmptyText => "there is nothing to write down: the text is empty".to_owned(),
             Self::JournalFaulted(fault) => {

@@ -92,6 +92,7 @@ fn lasts(event: &Event, node: &Node, faults: &mut Vec<Diagnostic>) {
     if matches!(
         event.fault,
         Fault::SlotMadeAgain(_)
+            | Fault::SlotMoved(_)
             | Fault::SourceFailsOver(_)
             | Fault::ClockJump(_)
             | Fault::CockpitKilled(_)
@@ -136,6 +137,7 @@ fn fault(event: &Event, plan: &Plan, node: &Node, faults: &mut Vec<Diagnostic>) 
         Fault::ApplyDies(OfReplication { replication: name })
         | Fault::SlotLost(OfReplication { replication: name })
         | Fault::SlotMadeAgain(OfReplication { replication: name })
+        | Fault::SlotMoved(OfReplication { replication: name })
         | Fault::WalsenderStops(OfReplication { replication: name })
         | Fault::ApplyWorkerStops(OfReplication { replication: name })
         | Fault::LargeTransaction(OfReplication { replication: name })

@@ -62,6 +62,7 @@ bundled!(
     "resolver-stuck",
     "slot-lost",
     "slot-made-again",
+    "slot-moved",
     "source-fails-over",
     "sql-fails",
     "table-added",

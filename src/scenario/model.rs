@@ -122,6 +122,8 @@ pub enum Fault {
     SlotLost(OfReplication),
     /// Somebody drops the replication slot and makes it again by hand: what was written in between never arrives.
     SlotMadeAgain(OfReplication),
+    /// A tool reads from the replication slot in place of the subscription: what it was given never arrives.
+    SlotMoved(OfReplication),
     /// The walsender hangs: the figures look well for a while, and nothing arrives.
     WalsenderStops(OfReplication),
     /// The apply worker hangs: the figures look well for a while, and nothing arrives.
@@ -396,6 +398,7 @@ impl Fault {
             Fault::ApplyDies(_) => "apply_dies",
             Fault::SlotLost(_) => "slot_lost",
             Fault::SlotMadeAgain(_) => "slot_made_again",
+            Fault::SlotMoved(_) => "slot_moved",
             Fault::WalsenderStops(_) => "walsender_stops",
             Fault::ApplyWorkerStops(_) => "apply_worker_stops",
             Fault::LargeTransaction(_) => "large_transaction",
@@ -432,6 +435,7 @@ impl Fault {
             Fault::ApplyDies(of)
             | Fault::SlotLost(of)
             | Fault::SlotMadeAgain(of)
+            | Fault::SlotMoved(of)
             | Fault::WalsenderStops(of)
             | Fault::ApplyWorkerStops(of)
             | Fault::LargeTransaction(of)

@@ -19,6 +19,7 @@ mod replication;
 mod replication_faults;
 mod replication_fields;
 mod replication_gaps;
+mod replication_moved;
 mod replication_states;
 mod secrets;
 mod sql;

@@ -582,11 +582,11 @@ async fn a_slot_that_somebody_moves_while_it_rests_is_not_whole_and_a_step_may_m
     }
     old.sql("insert into t values (501, 'never arrives')").await;
     old.sql(advance).await;
-    until(&mut stage, "slot made again").await;
+    until(&mut stage, "slot moved").await;
     new.sql("alter subscription sub enable").await;
     new.until("select count(*) from pg_stat_subscription where pid is not null", "1").await;
     for _ in 0..3 {
-        until(&mut stage, "slot made again").await;
+        until(&mut stage, "slot moved").await;
     }
 }
 

@@ -20,7 +20,7 @@ fn interrupted(value: &Value) -> Vec<&str> {
 }
 
 /// From now on every reading says so, whatever streams.
-async fn stays(stage: &mut Stage, wanted: &str) {
+pub async fn stays(stage: &mut Stage, wanted: &str) {
     let since = stage.clock.now();
     let mut well = 0;
     while well < 3 {

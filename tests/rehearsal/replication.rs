@@ -18,12 +18,13 @@ use crate::scenarios::{play, story};
 type Said = (&'static str, &'static str);
 
 /// Each scenario, what the probe says of it, and whether another server answers from then on.
-const FAULTS: [(&str, Said, bool); 8] = [
+const FAULTS: [(&str, Said, bool); 9] = [
     ("walsender-stops", ("heartbeat", heartbeat::STANDS), false),
     ("apply-worker-stops", ("heartbeat", heartbeat::STANDS), false),
     ("large-transaction", ("heartbeat", heartbeat::STANDS), false),
     ("slot-lost", ("state", ReplicationState::SlotLost.as_str()), false),
     ("slot-made-again", ("state", ReplicationState::SlotMadeAgain.as_str()), false),
+    ("slot-moved", ("state", ReplicationState::SlotMoved.as_str()), false),
     ("source-fails-over", ("state", ReplicationState::SlotLost.as_str()), true),
     ("table-added", ("state", ReplicationState::Incomplete.as_str()), false),
     ("disabled-by-error", ("state", ReplicationState::DisabledByError.as_str()), false),

@@ -84,7 +84,7 @@ fn cause(scenario: &str) -> &'static str {
         "clock-jump" | "probe-dead" => "UNKNOWN",
         "command-hangs" => "19 Archive a final backup",
         "apply-worker-stops" | "walsender-stops" | "large-transaction" => "lag.seconds",
-        "disabled-by-error" | "table-added" | "slot-made-again" | "source-fails-over" => "lag.",
+        "disabled-by-error" | "table-added" | "slot-made-again" | "slot-moved" | "source-fails-over" => "lag.",
         "drain-too-slow" | "lag-spike" | "traffic-surge" => "lag.seconds",
         "lost-answer" => "14 Point the name at the new environment",
         "new-errors" | "new-slow" => "requests of customers failed",

@@ -33,6 +33,9 @@ pub enum ReplicationState {
     SlotLost,
     /// The slot is another than before, so that what was written in between never arrives.
     SlotMadeAgain,
+    /// Somebody else than the subscription has moved its slot or its origin, so that what was written in between never
+    /// arrives.
+    SlotMoved,
     /// The standby follows another server, or another timeline, than the source.
     AnotherSource,
     /// There is no subscription.
@@ -42,7 +45,7 @@ pub enum ReplicationState {
 
 impl ReplicationState {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Streaming,
         Self::Copying,
         Self::Incomplete,
@@ -51,6 +54,7 @@ impl ReplicationState {
         Self::Broken,
         Self::SlotLost,
         Self::SlotMadeAgain,
+        Self::SlotMoved,
         Self::AnotherSource,
         Self::Absent,
     ];
@@ -66,6 +70,7 @@ impl ReplicationState {
             Self::Broken => "broken",
             Self::SlotLost => "slot lost",
             Self::SlotMadeAgain => "slot made again",
+            Self::SlotMoved => "slot moved",
             Self::AnotherSource => "another source",
             Self::Absent => "absent",
         }
@@ -205,6 +210,7 @@ phases:
         with `heartbeat` also SELECT on that table, on the source INSERT and UPDATE as well (not with `beat: false`). Nothing \
         else is written.";
 
+    #[allow(clippy::too_many_lines)] // one entry a field: a table, not an algorithm
     fn fields() -> Vec<Field> {
         vec![
             Field::new(
@@ -212,7 +218,8 @@ phases:
                 Shape::Text,
                 "`streaming`, `copying` (the first copy of a table runs), `incomplete` (see `tables_missing`), `disabled`, \
                  `disabled by an error`, `broken`, `slot lost` (also one that no subscription can read), `slot made again` (the slot or the subscription was made \
-                 again, or the slot was moved by hand: what was written meanwhile never arrives), `another source` (a standby \
+                 again: what was written meanwhile never arrives), `slot moved` (somebody else than the subscription has read \
+                 from its slot, or moved it or its origin: the same), `another source` (a standby \
                  that follows another server or timeline, or a slot of another database), or `absent` without a subscription",
             ),
             Field::new(
@@ -246,6 +253,19 @@ phases:
                 .unit("seconds")
                 .null("it receives nothing, or the role may not see it"),
             Field::new("slot_active", Shape::Bool, "whether somebody reads from the slot"),
+            Field::new(
+                "slot_read_since",
+                Shape::Text,
+                "since when the same walsender reads from the slot without a break: until it ends, nobody else can move the slot \
+                 or make it again",
+            )
+            .null("no walsender reads from it, or the role may not see when it began"),
+            Field::new("slot_confirmed", Shape::Text, "position up to which the target has confirmed everything; what lies before \
+                 it is never sent again")
+                .null("there is no logical slot"),
+            Field::new("origin_position", Shape::Text, "position of the last change that the subscription has applied, asked for \
+                 while no worker applies")
+                .null("a worker applies, or the role may not see it (it needs SELECT on `pg_replication_origin_status`)"),
             Field::new("wal_status", Shape::Text, "`reserved`, `extended`, `unreserved` or `lost`")
                 .null("there is no slot, or the source is older than PostgreSQL 13"),
             Field::new("retained_bytes", Shape::Int, "WAL that the slot keeps on the source's disk")

@@ -93,7 +93,7 @@ fn replication(value: &Value) -> Vec<Text> {
             format!("{skipped} changes of rows that the target does not have were skipped"),
         ));
     }
-    if known == Some(ReplicationState::SlotMadeAgain) {
+    if matches!(known, Some(ReplicationState::SlotMadeAgain | ReplicationState::SlotMoved)) {
         lines.push(Text::new(Role::NoGo, MADE_AGAIN));
     }
     let missing = value.at("tables_missing").map(names).unwrap_or_default();

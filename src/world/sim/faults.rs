@@ -68,6 +68,12 @@ impl SimWorld {
                 let sentence = format!("the slot of {} is dropped and made again by hand", link.probe);
                 began(sentence)
             }
+            Fault::SlotMoved(of) => {
+                let link = self.link(&of.replication)?;
+                link.move_slot();
+                let sentence = format!("a tool reads from the slot of {} in place of its subscription", link.probe);
+                began(sentence)
+            }
             Fault::WalsenderStops(of) | Fault::ApplyWorkerStops(of) => {
                 let who = if matches!(fault, Fault::WalsenderStops(_)) { "walsender" } else { "apply worker" };
                 let link = self.link(&of.replication)?;

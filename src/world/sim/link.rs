@@ -80,6 +80,8 @@ pub(super) enum SlotState {
     Gone,
     /// It was gone and is there again.
     MadeAgain,
+    /// Somebody else has read from it.
+    Moved,
 }
 
 /// A replication.
@@ -223,6 +225,16 @@ impl Link {
     /// Somebody drops the slot and makes it again: what was written in between never arrives.
     pub(super) fn make_slot_again(&mut self) {
         self.slot = SlotState::MadeAgain;
+        self.lose_what_is_on_its_way();
+    }
+
+    /// A tool reads from the slot: what it was given never arrives.
+    pub(super) fn move_slot(&mut self) {
+        self.slot = SlotState::Moved;
+        self.lose_what_is_on_its_way();
+    }
+
+    fn lose_what_is_on_its_way(&mut self) {
         self.gone += self.rows + HIDDEN_ROWS;
         self.rows = 0.0;
         self.applied = self.written;
@@ -381,9 +393,11 @@ impl Link {
             State::Absent if self.logical => ReplicationState::Absent,
             _ if self.failed => ReplicationState::DisabledByError,
             State::Paused if self.slot == SlotState::MadeAgain => ReplicationState::SlotMadeAgain,
+            State::Paused if self.slot == SlotState::Moved => ReplicationState::SlotMoved,
             State::Absent | State::Paused => ReplicationState::Disabled,
             _ if self.lost() => ReplicationState::SlotLost,
             _ if self.slot == SlotState::MadeAgain => ReplicationState::SlotMadeAgain,
+            _ if self.slot == SlotState::Moved => ReplicationState::SlotMoved,
             _ if self.stuck.is_some() || self.timed_out(now) => ReplicationState::Broken,
             State::Copying { .. } => ReplicationState::Copying,
             State::Streaming if !self.added.is_empty() => ReplicationState::Incomplete,
@@ -404,6 +418,7 @@ impl Link {
                 | ReplicationState::Copying
                 | ReplicationState::Incomplete
                 | ReplicationState::SlotMadeAgain
+                | ReplicationState::SlotMoved
         );
         let held = self.held_up().map(|since| now.since(since).as_secs_f64());
         let stopped = self.stopped.map(|since| now.since(since));
@@ -477,6 +492,10 @@ impl Link {
             ("replay_lag_s", replay_lag.into()),
             ("last_message_age_s", Some(quiet).filter(|_| moves).into()),
             ("slot_active", moves.into()),
+            ("slot_read_since", if moves { servers.started(&self.source).into() } else { Value::Null }),
+            ("slot_confirmed", if no_slot || !self.logical { Value::Null } else { lsn(self.written - self.backlog()) }),
+            // As for a role that may not see it.
+            ("origin_position", Value::Null),
             ("wal_status", if no_slot { Value::Null } else { wal_status.into() }),
             ("retained_bytes", if self.lost() || no_slot { Value::Null } else { whole(kept) }),
             ("safe_wal_bytes", Some(room).filter(|_| !self.lost() && !absent).map_or(Value::Null, whole)),
@@ -513,4 +532,11 @@ impl Link {
             ),
         ])
     }
+}
+
+/// A position as PostgreSQL writes it.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // far below 2^63 bytes
+fn lsn(bytes: f64) -> Value {
+    let position = bytes.max(0.0).round() as u64;
+    format!("{:X}/{:X}", position >> 32, position & 0xFFFF_FFFF).into()
 }

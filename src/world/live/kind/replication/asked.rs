@@ -29,14 +29,16 @@ pub(super) const SLOT: &str = concat!(
     position!(),
     ", s.confirmed_flush_lsn)::int8 as unconfirmed, \
     (to_jsonb(s) ->> 'safe_wal_size')::int8 as safe, s.confirmed_flush_lsn as confirmed, s.restart_lsn as restart, \
-    r.pid is not null as sent, case when coalesce((to_jsonb(r) ->> 'reply_time')::timestamptz \
+    r.pid is not null as sent, r.pid::text || ' ' || r.backend_start::text as reader, r.backend_start::text as read_since, \
+    case when coalesce((to_jsonb(r) ->> 'reply_time')::timestamptz \
       > clock_timestamp() - interval '15 s', true) then extract(epoch from r.replay_lag)::float8 end as replay_lag \
     from pg_replication_slots s left join pg_stat_replication r on r.pid = s.active_pid where s.slot_name = $1"
 );
 
 /// What decoding has put on the disk for a slot, and how many transactions it has decoded since the slot was made or its
 /// counts were reset, from PostgreSQL 14 on.
-const SPILLED: &str = "select spill_bytes::int8 as spilled, total_txns::int8 as transactions, stats_reset::text as reset \
+const SPILLED: &str = "select spill_bytes::int8 as spilled, total_txns::int8 as transactions, \
+    total_bytes::int8 as bytes, stats_reset::text as reset \
     from pg_stat_replication_slots where slot_name = $1";
 
 /// The age of the oldest transaction that decoding has to wait for, prepared ones included and those of our own probes not,
@@ -70,12 +72,18 @@ pub(super) const SUBSCRIPTION: &str = "select c.subenabled as enabled, c.subslot
       where r.srsubid = x.subid order by r.srrelid) as copies, \
     (select count(*) from pg_subscription_rel r where r.srsubid = x.subid) as tables, \
     (select count(*) from pg_subscription_rel r where r.srsubid = x.subid and r.srsubstate = 'r') as ready, \
-    current_setting('server_version_num')::int4 as version, pg_is_in_recovery() as standby \
+    current_setting('server_version_num')::int4 as version, pg_is_in_recovery() as standby, \
+    has_table_privilege('pg_catalog.pg_replication_origin_status', 'SELECT') \
+      and has_function_privilege('pg_catalog.pg_show_replication_origin_status()', 'EXECUTE') \
+      and (current_setting('server_version_num')::int4 >= 140000 or current_setting('is_superuser')::bool) as sees_origin \
     from pg_subscription c left join (select s.subname, s.subid, max(s.pid) filter \
       (where s.relid is null and to_jsonb(s) ->> 'leader_pid' is null) as apply_pid, \
       extract(epoch from clock_timestamp() - max(s.last_msg_receipt_time) filter (where s.relid is null))::float8 as quiet \
       from pg_stat_subscription s group by 1, 2) x on x.subname = c.subname \
     where c.subname = $1 and c.subdbid = (select oid from pg_database where datname = current_database())";
+
+/// Up to where a subscription has applied changes.
+const ORIGIN: &str = "select remote_lsn from pg_replication_origin_status where external_id = 'pg_' || $1";
 
 /// The error counts, and whether an error disables the subscription, from PostgreSQL 15 on; the changes of rows that
 /// were not there, which are skipped, from 18 on.
@@ -88,18 +96,21 @@ pub(super) const ERRORS: &str = "select (s.apply_error_count + s.sync_error_coun
 /// The tables that publications offer, by their full names: the number of each, and what each publication says of it. A
 /// publication that is altered has another `xmin`; a table that was out of it for a moment has another row.
 const PUBLISHED: &str = "select t.schemaname || '.' || t.tablename as name, c.oid::int8 as id, p.oid::int8 as publication, \
-      concat_ws(' ', p.xmin, r.oid, r.xmin) as terms \
+      concat_ws(' ', p.xmin, r.oid, r.xmin) as terms, \
+      p.pubinsert and p.pubupdate and to_jsonb(t) ->> 'rowfilter' is null as whole \
     from pg_publication_tables t join pg_publication p on p.pubname = t.pubname \
       join pg_namespace n on n.nspname = t.schemaname join pg_class c on c.relnamespace = n.oid and c.relname = t.tablename \
       left join pg_publication_rel r on r.prpubid = p.oid and r.prrelid = c.oid \
     where t.pubname = any ($1)";
 
-/// Whether a table is part of a subscription, and the name of another one that it is part of, too.
+/// Whether a table is part of a subscription, its full name, and the name of another one that it is part of, too.
 pub(super) const REPLICATED: &str = "select exists (select from pg_subscription_rel \
       where srsubid::int8 = $1 and srrelid = to_regclass($2)) as here, \
     (select min(coalesce(s.subname::text, r.srsubid::text)) from pg_subscription_rel r \
       left join pg_stat_subscription s on s.subid = r.srsubid \
-      where r.srsubid::int8 <> $1 and r.srrelid = to_regclass($2)) as elsewhere";
+      where r.srsubid::int8 <> $1 and r.srrelid = to_regclass($2)) as elsewhere, \
+    (select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+      where c.oid = to_regclass($2)) as name";
 
 /// The standby's side of physical replication.
 pub(super) const STANDBY: &str = "select pg_is_in_recovery() as standby, pg_last_wal_replay_lsn() as replayed, \
@@ -138,6 +149,8 @@ pub(super) struct Slot {
     pub(super) sent: bool,
     pub(super) replay_lag: Option<f64>,
     pub(super) fitness: SlotFitness,
+    /// Since when the same walsender reads from it.
+    pub(super) read_since: Option<String>,
     /// Bytes of large transactions on the disk.
     pub(super) spilled: Option<i64>,
     pub(super) position: SlotPosition,
@@ -150,6 +163,10 @@ pub(super) struct SlotPosition {
     pub(super) restart: Option<u64>,
     /// Transactions decoded since the slot was made or its counts were reset.
     pub(super) transactions: Option<i64>,
+    /// Bytes of them.
+    pub(super) bytes: Option<i64>,
+    /// The walsender that reads from it, as no other one: nobody else can move or drop the slot meanwhile.
+    pub(super) reader: Option<String>,
     /// When its counts were reset.
     pub(super) reset: Option<String>,
     /// Since when the server counts anything: a crash throws all counts away.
@@ -185,6 +202,8 @@ pub(super) struct Subscription {
     pub(super) errors: Option<i64>,
     /// Changes of rows that were not there.
     pub(super) skipped: Option<i64>,
+    /// Up to where it has applied changes; only asked for while no worker applies any.
+    pub(super) origin: Option<u64>,
     /// Whether the target is a standby.
     pub(super) standby: bool,
     pub(super) version: i32,
@@ -206,6 +225,8 @@ pub(super) struct PublishedTable {
     pub(super) id: i64,
     /// By the number of each publication that offers it: a text that changes whenever its terms do.
     pub(super) terms: BTreeMap<i64, String>,
+    /// Whether one of them offers every row and every update of one.
+    pub(super) whole: bool,
 }
 
 /// What publications offer, by the full names of the tables.
@@ -233,6 +254,7 @@ pub(super) async fn ask_source(client: &Client, slot: Option<&str>) -> PgResult<
         if let Some(row) = row {
             found.spilled = row.try_get("spilled")?;
             found.position.transactions = row.try_get("transactions")?;
+            found.position.bytes = row.try_get("bytes")?;
             found.position.reset = row.try_get("reset")?;
         }
     }
@@ -254,8 +276,10 @@ async fn ask_slot(client: &Client, slot: &str) -> PgResult<Option<Slot>> {
             (false, true) => SlotFitness::Fit,
             (false, false) => SlotFitness::Unfit,
         },
+        read_since: row.try_get("read_since")?,
         spilled: None,
         position: SlotPosition {
+            reader: row.try_get("reader")?,
             counted_since: row.try_get("counted_since")?,
             synced: row.try_get("synced")?,
             confirmed: row.try_get::<_, Option<PgLsn>>("confirmed")?.map(u64::from),
@@ -293,11 +317,23 @@ pub(super) async fn ask_subscription(client: &Client, name: &str) -> PgResult<Op
     let names: Vec<String> = row.try_get("names")?;
     let copies: Vec<Option<String>> = row.try_get("copies")?;
     let ids: Vec<i64> = row.try_get("ids")?;
+    let id: Option<i64> = row.try_get("id")?;
+    let enabled: bool = row.try_get("enabled")?;
+    let worker: Option<i32> = row.try_get("apply_pid")?;
+    let at_rest = !enabled || worker.is_none();
+    let origin = match id.filter(|_| at_rest && row.try_get("sees_origin").unwrap_or(false)) {
+        Some(id) => match ask_row(client, ORIGIN, &[(&id.to_string(), Type::TEXT)]).await? {
+            Some(row) => row.try_get::<_, Option<PgLsn>>("remote_lsn")?.map(u64::from),
+            None => None,
+        },
+        None => None,
+    };
     Ok(Some(Subscription {
-        id: row.try_get("id")?,
-        enabled: row.try_get("enabled")?,
+        id,
+        enabled,
         slot: row.try_get("slot")?,
-        worker: row.try_get("apply_pid")?,
+        worker,
+        origin,
         quiet: row.try_get("quiet")?,
         tables: row.try_get("tables")?,
         ready: row.try_get("ready")?,
@@ -319,24 +355,28 @@ pub(super) async fn ask_published(client: &Client, publications: &[String]) -> P
     for row in client.query_typed(PUBLISHED, &[(&publications, Type::TEXT_ARRAY)]).await? {
         let table = published.entry(row.try_get("name")?).or_default();
         table.id = row.try_get("id")?;
+        table.whole |= row.try_get::<_, bool>("whole")?;
         table.terms.insert(row.try_get("publication")?, row.try_get("terms")?);
     }
     Ok(published)
 }
 
 /// Where a table of the target is filled from.
+#[derive(Default)]
 pub(super) struct FilledBy {
     /// Whether the subscription that was asked for fills it.
     pub(super) subscription: bool,
     /// Another subscription that fills it.
     pub(super) other: Option<String>,
+    /// Its full name.
+    pub(super) name: Option<String>,
 }
 
 /// Whether a table is part of the subscription of that number, and of no other.
 pub(super) async fn ask_replicated(client: &Client, subscription: i64, table: &str) -> PgResult<FilledBy> {
     let row = ask_row(client, REPLICATED, &[(&subscription, Type::INT8), (&table, Type::TEXT)]).await?;
-    let Some(row) = row else { return Ok(FilledBy { subscription: false, other: None }) };
-    Ok(FilledBy { subscription: row.try_get("here")?, other: row.try_get("elsewhere")? })
+    let Some(row) = row else { return Ok(FilledBy::default()) };
+    Ok(FilledBy { subscription: row.try_get("here")?, other: row.try_get("elsewhere")?, name: row.try_get("name")? })
 }
 
 /// The numbers of at most this many other writers, and that of our own row.

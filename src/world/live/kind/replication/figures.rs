@@ -1,5 +1,7 @@
 //! The reading, made of what was asked.
 
+use tokio_postgres::types::PgLsn;
+
 use super::asked::{Slot, SourceServer};
 use super::heartbeat::Pulse;
 use super::progress::{CopyProgress, SequenceGap};
@@ -16,6 +18,7 @@ pub(super) struct Figures<'a> {
     pub(super) quiet: Option<f64>,
     pub(super) pulse: Pulse,
     pub(super) subscription: Option<i64>,
+    pub(super) origin: Option<u64>,
     pub(super) tables: i64,
     pub(super) ready: i64,
     pub(super) missing: Vec<String>,
@@ -31,6 +34,11 @@ pub(super) struct Figures<'a> {
     pub(super) target_standby: bool,
 }
 
+/// A position as PostgreSQL writes it.
+fn lsn(position: u64) -> String {
+    PgLsn::from(position).to_string()
+}
+
 pub(super) fn record(figures: &Figures<'_>) -> Value {
     let (slot, source) = (figures.slot, figures.source);
     let names = |names: &[String]| Value::List(names.iter().map(|name| name.as_str().into()).collect());
@@ -44,6 +52,9 @@ pub(super) fn record(figures: &Figures<'_>) -> Value {
         ("replay_lag_s", figures.replay_lag.into()),
         ("last_message_age_s", figures.quiet.into()),
         ("slot_active", slot.is_some_and(|slot| slot.active).into()),
+        ("slot_read_since", slot.and_then(|slot| slot.read_since.clone()).into()),
+        ("slot_confirmed", slot.and_then(|slot| slot.position.confirmed).map(lsn).into()),
+        ("origin_position", figures.origin.map(lsn).into()),
         ("wal_status", slot.and_then(|slot| slot.wal_status.clone()).into()),
         ("retained_bytes", slot.and_then(|slot| slot.retained).into()),
         ("safe_wal_bytes", slot.and_then(|slot| slot.safe).into()),

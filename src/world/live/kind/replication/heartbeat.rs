@@ -185,6 +185,8 @@ struct Beat {
     /// Whether it was written then. The first number that is seen may have stood there for days, so that its being on the
     /// target as well says nothing.
     is_new: bool,
+    /// A position of the source behind it, once one was asked for.
+    before: Option<u64>,
 }
 
 /// The heartbeat of one writer.
@@ -275,6 +277,39 @@ impl Heartbeats {
         }
     }
 
+    /// Takes in a position of the source that was asked for after `since`.
+    pub(super) fn written_before(&mut self, since: Instant, position: u64) {
+        let open = self.rows.values_mut().flat_map(|beats| &mut beats.open);
+        for beat in open.filter(|beat| beat.before.is_none() && beat.at <= since) {
+            beat.before = Some(position);
+        }
+    }
+
+    /// A step may have moved the slot: what is on its way proves nothing of it.
+    pub(super) fn excuse(&mut self) {
+        let open = self.rows.values_mut().flat_map(|beats| &mut beats.open);
+        open.for_each(|beat| beat.before = Some(u64::MAX));
+    }
+
+    /// Whether a beat is lost: the slot has confirmed its position, and it is still not on the target, which is asked again
+    /// for that. A row that is not there at all may have been deleted, unless the beat made it.
+    pub(super) async fn lost(&self, both: &Both<'_>, confirmed: u64) -> Result<bool, Failure> {
+        let Some(table) = &both.probe.heartbeat else { return Ok(false) };
+        let confirmed: Vec<(&String, i64)> = self
+            .rows
+            .iter()
+            .filter_map(|(id, beats)| {
+                let passed = |beat: &&Beat| beat.before.is_some_and(|before| before <= confirmed);
+                Some((id, beats.open.front().filter(passed)?.n))
+            })
+            .collect();
+        if confirmed.is_empty() {
+            return Ok(false);
+        }
+        let target = both.on_target(ask_beats(both.target.client(), table, &own_row(both.probe)).await)?;
+        Ok(confirmed.into_iter().any(|(id, n)| target.get(id).map_or(n == 1, |there| *there < n)))
+    }
+
     /// Nothing is to flow: what arrives afterwards proves nothing of what was written meanwhile until a new beat arrives.
     pub(super) fn rest(&mut self) {
         for beats in self.rows.values_mut() {
@@ -321,7 +356,7 @@ impl Beats {
         if self.open.len() == BEATS {
             self.open.pop_back();
         }
-        self.open.push_back(Beat { n, at, is_new });
+        self.open.push_back(Beat { n, at, is_new, before: None });
     }
 
     /// Takes in the number on the target.

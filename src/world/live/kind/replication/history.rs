@@ -1,7 +1,25 @@
 //! What was seen of a replication before: PostgreSQL forgets that a slot, a subscription or a table was gone for a while,
 //! and what was written meanwhile never arrives.
+//!
+//! A slot has no number, and the server does not tell who moved it. What proves that it is not what it was:
+//!
+//! - While the subscription is switched off, or has no worker and counts no new error, nothing may move the slot or the
+//!   origin (`pg_replication_origin_status`, where the role may see it): a move is somebody else's, whether by
+//!   `pg_replication_slot_advance`, `pg_logical_slot_get_changes`, another reader or `pg_replication_origin_advance`. The
+//!   positions are compared between two looks, also across a resume. That the slot lies beyond the origin proves nothing by
+//!   itself: where there is nothing to apply, the worker confirms whatever the source has written.
+//! - What the slot has confirmed is on the target. A heartbeat that lies before the confirmed position and is not on the
+//!   target was lost ([`super::heartbeat`]).
+//! - Counts of decoded transactions and bytes only grow, and a mark (`pg_stat_reset_replication_slot`) stays.
+//! - As long as the same walsender reads from it, nobody else has touched the slot.
+//!
+//! Not known: what happens wholly between two looks and leaves the counts larger than before, such as a slot that is made
+//! again before it has carried anything, or that has carried more than the old one when the run is resumed. `slot_read_since`
+//! says since when nothing of that kind can have happened.
 
 use std::collections::BTreeMap;
+
+use tokio_postgres::types::PgLsn;
 
 use super::asked::{Published, Slot, SlotPosition, Subscription};
 use crate::core::kind::replication::ReplicationState;
@@ -21,10 +39,44 @@ pub(in crate::world::live) struct Deeds {
 #[derive(Clone, Debug, PartialEq)]
 struct SeenSlot {
     position: SlotPosition,
-    /// Whether nothing was to move it: nobody read from it, and its subscription was switched off.
-    rests: bool,
+    /// Whether nobody read from it.
+    idle: bool,
+    /// Who might have moved it.
+    mover: Mover,
+    /// Up to where the target has applied changes, where that is known.
+    origin: Option<u64>,
     source: ServerIdentity,
     timeline: Option<i64>,
+}
+
+/// What became of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SlotFault {
+    /// The slot or the subscription is another than before.
+    MadeAgain,
+    /// Somebody else than the subscription has moved the slot or the origin.
+    Moved,
+}
+
+/// Who may move a slot, as far as a look shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mover {
+    /// The worker of its subscription.
+    Worker,
+    /// Nobody: the worker does not run, and each that fails meanwhile adds an error to these.
+    Failing(i64),
+    /// Nobody: the subscription is switched off.
+    Off,
+}
+
+impl Mover {
+    fn of(subscription: &Subscription) -> Self {
+        match subscription {
+            Subscription { enabled: false, .. } => Self::Off,
+            Subscription { worker: None, errors: Some(errors), .. } => Self::Failing(*errors),
+            _ => Self::Worker,
+        }
+    }
 }
 
 /// The tables of a subscription at the look before.
@@ -49,8 +101,8 @@ pub(super) struct ReplicationHistory {
     subscription: Option<i64>,
     seen: bool,
     gone: bool,
-    /// Whether the slot or the subscription is another than before.
-    other: bool,
+    /// Why what was written for a while never arrives although the slot was never seen gone.
+    fault: Option<SlotFault>,
     slot: Option<SeenSlot>,
     tables: Option<SeenTables>,
     /// Tables that changes did not reach for a while.
@@ -74,31 +126,36 @@ impl ReplicationHistory {
         (source, timeline): (&ServerIdentity, Option<i64>),
         deeds: Deeds,
     ) {
-        let before = self.deeds.0;
-        let by_step = deeds.begun != before.begun || before.under_way > 0;
+        let by_step = self.by_step(deeds);
         let copied = |table: &String| subscription.copies.get(table).is_some_and(Option::is_some);
         if self.subscription != subscription.id {
             // With a first copy of every table it begins anew.
             let anew = subscription.names.iter().all(copied);
             let other = self.subscription.is_some() && !anew && !by_step;
-            *self = Self { subscription: subscription.id, other, deeds: self.deeds, ..Self::default() };
+            let fault = other.then_some(SlotFault::MadeAgain);
+            *self = Self { subscription: subscription.id, fault, deeds: self.deeds, ..Self::default() };
         }
         self.seen |= slot.is_some();
         self.gone |= self.seen && slot.is_none();
         let mut now = slot.map(|slot| SeenSlot {
             position: slot.position.clone(),
-            rests: !slot.active && !subscription.enabled,
+            idle: !slot.active,
+            mover: Mover::of(subscription),
+            origin: subscription.origin,
             source: source.clone(),
             timeline,
         });
         if let (Some(before), Some(now)) = (&self.slot, &now)
             && !by_step
         {
-            self.other |= before.was_replaced_by(now);
+            let moved = before.was_moved_until(now).then_some(SlotFault::Moved);
+            let fault = if before.was_replaced_by(now) { Some(SlotFault::MadeAgain) } else { moved };
+            self.fault = self.fault.or(fault);
         }
         // A slot that is dropped while it is looked at has no counts any more: those of the next one are compared with the last.
         if let (Some(before), Some(now)) = (&self.slot, &mut now) {
             now.position.transactions = now.position.transactions.or(before.position.transactions);
+            now.position.bytes = now.position.bytes.or(before.position.bytes);
         }
         self.slot = now.or(self.slot.take());
         if let Some(before) = &self.tables
@@ -128,9 +185,31 @@ impl ReplicationHistory {
         });
     }
 
-    /// Whether what was written for a while never arrives, since the slot was gone, was moved or is another one.
+    /// Whether what was written for a while never arrives, since the slot was gone or is another one.
     pub(super) fn is_made_again(&self) -> bool {
-        self.gone || self.other
+        self.gone || self.fault == Some(SlotFault::MadeAgain)
+    }
+
+    /// Whether what was written for a while never arrives, since somebody else has moved the slot or the origin.
+    pub(super) fn is_moved(&self) -> bool {
+        self.fault == Some(SlotFault::Moved)
+    }
+
+    /// Whether a step may have touched the replication since the look before.
+    pub(super) fn by_step(&self, now: Deeds) -> bool {
+        let before = self.deeds.0;
+        now.begun != before.begun || before.under_way > 0
+    }
+
+    /// A heartbeat that the slot has confirmed is not on the target.
+    pub(super) fn has_lost_a_beat(&mut self) {
+        self.fault.get_or_insert(SlotFault::Moved);
+    }
+
+    /// Whether changes of a table that were not left out on purpose arrive.
+    pub(super) fn carries(&self, table: &str, subscription: &Subscription) -> bool {
+        let copied = subscription.copies.get(table).is_some_and(|copy| copy.as_deref() != Some(""));
+        copied && !self.interrupted.contains_key(table)
     }
 
     /// Tables of the subscription that lack what was written for a while.
@@ -149,18 +228,31 @@ impl ReplicationHistory {
         self.seen |= whole;
         self.gone |= self.seen && !whole;
         let state = earlier.at("state").and_then(Value::text).and_then(ReplicationState::from_word);
-        self.other |= state == Some(ReplicationState::SlotMadeAgain);
-        if let (Some(Value::Int(transactions)), true) = (earlier.at("slot_transactions"), whole) {
-            let position = SlotPosition { transactions: Some(*transactions), ..SlotPosition::default() };
-            let started = earlier.at("started_at").and_then(Value::text).map(str::to_owned);
+        self.fault = match state {
+            Some(ReplicationState::SlotMadeAgain) => Some(SlotFault::MadeAgain),
+            Some(ReplicationState::SlotMoved) => self.fault.or(Some(SlotFault::Moved)),
+            _ => self.fault,
+        };
+        if whole {
+            let lsn = |field: &str| earlier.at(field)?.text()?.parse::<PgLsn>().ok().map(u64::from);
+            let text = |field: &str| earlier.at(field).and_then(Value::text).map(str::to_owned);
+            let int = |field: &str| match earlier.at(field) {
+                Some(Value::Int(n)) => Some(*n),
+                _ => None,
+            };
+            let position = SlotPosition {
+                confirmed: lsn("slot_confirmed"),
+                transactions: int("slot_transactions"),
+                ..SlotPosition::default()
+            };
+            let off = state == Some(ReplicationState::Disabled);
             self.slot = Some(SeenSlot {
                 position,
-                rests: false,
-                source: ServerIdentity::of_postgres(None, started, None),
-                timeline: match earlier.at("timeline") {
-                    Some(Value::Int(timeline)) => Some(*timeline),
-                    _ => None,
-                },
+                idle: earlier.at("slot_active") == Some(&Value::Bool(false)),
+                mover: if off { Mover::Off } else { Mover::Worker },
+                origin: lsn("origin_position"),
+                source: ServerIdentity::of_postgres(None, text("started_at"), None),
+                timeline: int("timeline"),
             });
         }
         if let Some(Value::List(tables)) = earlier.at("tables_interrupted") {
@@ -196,19 +288,21 @@ impl SeenTables {
 }
 
 impl SeenSlot {
-    /// Whether what is there now is another slot, or was moved by hand.
+    /// Whether somebody else has moved the slot, or the origin, up to now. By itself neither moves; a crash may throw a slot
+    /// back. Where a standby keeps slots in step with its primary, they move without a reader.
+    fn was_moved_until(&self, now: &Self) -> bool {
+        let forward = |before: Option<u64>, now: Option<u64>| before.is_some() && before < now;
+        let rested = self.mover != Mover::Worker && self.mover == now.mover;
+        let slot = forward(self.position.confirmed, now.position.confirmed)
+            || forward(self.position.restart, now.position.restart);
+        let synced = self.position.synced || now.position.synced;
+        rested && (self.idle && slot && !synced || forward(self.origin, now.origin))
+    }
+
+    /// Whether what is there now is another slot.
     fn was_replaced_by(&self, now: &Self) -> bool {
-        // A crash may throw a slot back; by itself it never moves forward.
-        let moved = |before: Option<u64>, now: Option<u64>| before.is_some() && before < now;
-        // Whoever reads from it is counted.
-        let read = self.position.transactions < now.position.transactions;
-        if self.rests
-            && now.rests
-            && !read
-            && (moved(self.position.confirmed, now.position.confirmed)
-                || moved(self.position.restart, now.position.restart))
-        {
-            return true;
+        if self.position.reader.is_some() && self.position.reader == now.position.reader {
+            return false;
         }
         // A slot does not follow its server to another timeline, unless a standby keeps it in step.
         if matches!((self.timeline, now.timeline), (Some(before), Some(now)) if before != now) && !now.position.synced {
@@ -219,10 +313,10 @@ impl SeenSlot {
         let kept = self.position.counted_since.is_some() && self.position.counted_since == now.position.counted_since;
         let restarted = known.is_some() && known != now.source.aspect(ServerIdentity::STARTED) && !kept;
         let reset = known.is_some() && now.position.reset.is_some() && self.position.reset != now.position.reset;
-        let fewer = matches!(
-            (self.position.transactions, now.position.transactions),
-            (Some(before), Some(now)) if now < before
-        );
-        fewer && !restarted && !reset
+        let fewer = |before: Option<i64>, now: Option<i64>| now.is_some() && now < before;
+        let unmarked = kept && self.position.reset.is_some() && now.position.reset.is_none();
+        let fewer = fewer(self.position.transactions, now.position.transactions)
+            || fewer(self.position.bytes, now.position.bytes);
+        (fewer || unmarked) && !restarted && !reset
     }
 }

@@ -124,7 +124,8 @@ async fn measure(
     target.give_back();
     let state = result.as_ref().ok().and_then(|value| value.at("state")?.text());
     let state = state.and_then(ReplicationState::from_word);
-    memory.flows = !(memory.rests && state == Some(ReplicationState::SlotMadeAgain))
+    let latched = matches!(state, Some(ReplicationState::SlotMadeAgain | ReplicationState::SlotMoved));
+    memory.flows = !(memory.rests && latched)
         && state.is_some_and(|state| !matches!(state, ReplicationState::Absent | ReplicationState::Disabled));
     if state.is_some() && !memory.flows {
         memory.heartbeats.rest();
@@ -156,6 +157,7 @@ impl Both<'_> {
     }
 
     async fn logical(&self, name: &str, memory: &mut ReplicationMemory) -> Result<Value, Failure> {
+        let begun = Instant::now();
         let on_source = async {
             match &self.probe.slot {
                 Some(slot) => ask_source(self.source.client(), Some(slot)).await.map(Some),
@@ -182,6 +184,8 @@ impl Both<'_> {
                 ..self.figures(slot.as_ref(), &server, memory)
             }));
         };
+        // The full name of the heartbeat's table, where nothing else fills it.
+        let mut beaten = None;
         if let (Some(table), Some(id)) = (&self.probe.heartbeat, subscription.id) {
             let filled = self.on_target(ask_replicated(self.target.client(), id, table).await)?;
             let why = match filled {
@@ -190,7 +194,10 @@ impl Both<'_> {
                 FilledBy { other: Some(other), .. } => {
                     Some(format!("{table} is a table of the subscription {other}, too"))
                 }
-                FilledBy { other: None, .. } => None,
+                FilledBy { other: None, name, .. } => {
+                    beaten = name;
+                    None
+                }
             };
             if let Some(why) = why {
                 pulse.late = None;
@@ -206,6 +213,19 @@ impl Both<'_> {
         let whole = slot.as_ref().filter(|slot| slot.wal_status.as_deref() != Some("lost"));
         memory.rests = !subscription.enabled;
         memory.history.see(&subscription, &published, whole, (self.source.identity(), server.timeline), deeds);
+        let confirmed = whole.and_then(|slot| slot.position.confirmed);
+        if let (Some(table), Some(confirmed), false) = (beaten, confirmed, server.standby) {
+            let whole = published.get(&table).is_some_and(|table| table.whole);
+            if memory.history.by_step(deeds) {
+                memory.heartbeats.excuse();
+            } else if whole
+                && memory.history.carries(&table, &subscription)
+                && memory.heartbeats.lost(self, confirmed).await?
+            {
+                memory.history.has_lost_a_beat();
+            }
+            memory.heartbeats.written_before(begun, server.position);
+        }
         let state = logical_state(&subscription, slot.as_ref(), missing.is_empty(), memory);
         if state == ReplicationState::Disabled {
             pulse.late = None;
@@ -221,6 +241,7 @@ impl Both<'_> {
             quiet: subscription.quiet,
             pulse,
             subscription: subscription.id,
+            origin: subscription.origin,
             tables: subscription.tables,
             ready: subscription.ready,
             missing,
@@ -321,6 +342,7 @@ impl Both<'_> {
             quiet: None,
             pulse: Pulse::default(),
             subscription: None,
+            origin: None,
             tables: 0,
             ready: 0,
             missing: Vec::new(),
@@ -393,7 +415,9 @@ fn logical_state(
     // One that no subscription can read is as good as none; so is any for a subscription that names none.
     let lost = subscription.slot.is_none()
         || slot.is_none_or(|slot| slot.wal_status.as_deref() == Some("lost") || slot.fitness == SlotFitness::Unfit);
-    let made_again = !lost && memory.history.is_made_again();
+    let made_again = (!lost && memory.history.is_made_again()).then_some(ReplicationState::SlotMadeAgain);
+    let moved = (!lost && memory.history.is_moved()).then_some(ReplicationState::SlotMoved);
+    let made_again = made_again.or(moved);
     let flows = slot.is_some_and(|slot| slot.active && slot.sent);
     let healthy = memory.settled(flows && subscription.worker.is_some(), subscription);
     if subscription.enabled {
@@ -406,14 +430,14 @@ fn logical_state(
         ReplicationState::AnotherSource
     } else if !subscription.enabled && failed {
         ReplicationState::DisabledByError
-    } else if !subscription.enabled && made_again {
-        ReplicationState::SlotMadeAgain
+    } else if let (false, Some(state)) = (subscription.enabled, made_again) {
+        state
     } else if !subscription.enabled && !lost {
         ReplicationState::Disabled
     } else if lost {
         ReplicationState::SlotLost
-    } else if made_again {
-        ReplicationState::SlotMadeAgain
+    } else if let Some(state) = made_again {
+        state
     } else if !healthy {
         ReplicationState::Broken
     } else if subscription.ready < subscription.tables {
