@@ -335,7 +335,7 @@ fn a_step_whose_guard_is_not_seen_at_its_end_is_not_done() {
     bench.wait(20_000);
     bench.ends("count", true);
     bench.wait(5_000);
-    bench.read(0, true);
+    bench.read(1, true);
     assert!(matches!(bench.phase("count"), StepProgress::Done { .. }), "{:?}", bench.phase("count"));
     let Some(Fact::StepDone { guards, .. }) = bench.facts.last().map(|recorded| &recorded.fact) else { panic!() };
     assert_eq!(guards.len(), 1);
