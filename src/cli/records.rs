@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{CliError, Outcome, say, say_error};
+use crate::core::evidence::Evidence;
 use crate::core::fact::Fact;
 use crate::core::ids::ProbeId;
 use crate::core::plan::Plan;
@@ -138,15 +139,15 @@ pub(super) fn log(state: &Path, asked: Option<&str>, json: bool) -> Outcome {
             let read = customers_at.map_or_else(String::new, |at| format!(" (as of {} UTC)", words::utc(at)));
             say(&format!("       customers: {}{read}", clean(&seen.to_string())));
         }
-        if let Fact::StepStarted { evidence, .. }
-        | Fact::StepDone { evidence, .. }
-        | Fact::StepFailed { evidence, .. } = &recorded.fact
-        {
-            for gate in evidence {
-                let actual: Vec<&str> = gate.assessment.terms.iter().map(|term| term.actual.as_str()).collect();
-                let verdict = gate.assessment.verdict;
-                say(&format!("       {verdict:<8} {}  {}", clean(&gate.name), clean(&actual.join(", "))));
-            }
+        let (evidence, guards): (&[Evidence], &[Evidence]) = match &recorded.fact {
+            Fact::StepStarted { evidence, .. } => (evidence, &[]),
+            Fact::StepDone { evidence, guards, .. } | Fact::StepFailed { evidence, guards, .. } => (evidence, guards),
+            _ => (&[], &[]),
+        };
+        for told in evidence.iter().chain(guards) {
+            let actual: Vec<&str> = told.assessment.terms.iter().map(|term| term.actual.as_str()).collect();
+            let verdict = told.assessment.verdict;
+            say(&format!("       {verdict:<8} {}  {}", clean(&told.name), clean(&actual.join(", "))));
         }
     }
     Ok(0)

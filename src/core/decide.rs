@@ -260,7 +260,14 @@ impl Operator<'_> {
                 let attempt = self.run.step(id).attempt;
                 let why = format!("verification stopped by {}", self.by);
                 let evidence = progress::checks(self.plan, self.run, self.board, self.now, step);
-                Ok(fact(Fact::StepFailed { step: id.clone(), attempt, why, reverted: false, evidence }))
+                Ok(fact(Fact::StepFailed {
+                    step: id.clone(),
+                    attempt,
+                    why,
+                    reverted: false,
+                    evidence,
+                    guards: Vec::new(),
+                }))
             }
             _ => Err(self.wrong_state(step, "there is nothing to stop", Vec::new())),
         }
@@ -269,7 +276,7 @@ impl Operator<'_> {
     fn verify_again(&self, id: &StepId) -> Result<Decision, Refusal> {
         let step = self.step(id)?;
         let (state, why, advice) = match self.run.phase(id) {
-            StepProgress::Failed { reverted: false, .. } if step.verify.is_empty() => (
+            StepProgress::Failed { reverted: false, .. } if !step.is_looked_at() => (
                 "failed",
                 "it has no checks, so looking again would prove nothing",
                 vec![Advice::StartAgain, Advice::Skip],

@@ -31,6 +31,9 @@ pub fn next_due(plan: &Plan, run: &Run, board: &Board, now: At) -> At {
                     due.consider(since.plus(check.hold));
                     holds(board, check.condition, check.hold, &mut due);
                 }
+                if !step.guards.is_empty() {
+                    due.consider(since.plus(step.guards_within()));
+                }
                 of_guards(board, step, &mut due);
             }
             _ => {}

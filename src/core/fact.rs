@@ -188,6 +188,9 @@ pub enum Fact {
         attempt: Attempt,
         /// Its checks as they stood.
         evidence: Vec<Evidence>,
+        /// Its guards as they stood. Journals of earlier versions do not say it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        guards: Vec<Evidence>,
     },
     /// A step failed.
     StepFailed {
@@ -199,8 +202,11 @@ pub enum Fact {
         why: String,
         /// Whether everything it had done is taken back already.
         reverted: bool,
-        /// Checks as they stood.
+        /// Checks as they stood, or the guard that broke.
         evidence: Vec<Evidence>,
+        /// The guards as they stood, when one that was not seen is why.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        guards: Vec<Evidence>,
     },
     /// It is unknown whether a job took effect.
     LeftInDoubt {

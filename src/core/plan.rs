@@ -221,6 +221,16 @@ impl Step {
         works.flat_map(|work| work.jobs.iter().flat_map(|job| std::iter::once(&job.action).chain(&job.undo)))
     }
 
+    /// For how long after its work a guard that is not seen is waited for: as long as its checks may take, and a minute at least.
+    pub fn guards_within(&self) -> Span {
+        self.verify.iter().map(|check| check.within).fold(Span::secs(60), Span::max)
+    }
+
+    /// Whether anything is looked at once its work has ended: checks, or guards.
+    pub fn is_looked_at(&self) -> bool {
+        !self.verify.is_empty() || !self.guards.is_empty()
+    }
+
     /// Conditions that are judged from its start on; with `undo`, those that are judged while it is taken back.
     pub fn conditions(&self, undo: bool) -> impl Iterator<Item = ConditionId> {
         let (work, step) = if undo { (self.undo.as_ref(), None) } else { (Some(&self.work), Some(self)) };

@@ -160,7 +160,14 @@ fn is_section(plan: &Plan, key: &JobKey) -> bool {
 }
 
 fn failed(key: &JobKey, why: String, reverted: bool) -> Fact {
-    Fact::StepFailed { step: key.step.clone(), attempt: key.attempt, why, reverted, evidence: Vec::new() }
+    Fact::StepFailed {
+        step: key.step.clone(),
+        attempt: key.attempt,
+        why,
+        reverted,
+        evidence: Vec::new(),
+        guards: Vec::new(),
+    }
 }
 
 /// The work cannot go on: a section takes itself back, from the job that failed (it may have run in part).
@@ -390,6 +397,7 @@ fn guard_broken_in_verify(plan: &Plan, run: &Run, board: &Board, now: At, step: 
         why: StopWhy::Guard(guard.name.clone()).to_string(),
         reverted: false,
         evidence: vec![evidence],
+        guards: Vec::new(),
     };
     Some(Decision { facts: vec![fact], effects: Vec::new() })
 }
@@ -485,8 +493,7 @@ fn verified(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, since: 
     let attempt = run.step(&step.id).attempt;
     let evidence: Vec<Evidence> = step.verify.iter().map(|check| board.check(plan, run, now, check, since)).collect();
     if evidence.iter().all(Evidence::open) {
-        let done = Fact::StepDone { step: step.id.clone(), attempt, evidence };
-        return Some(Decision { facts: vec![done], effects: Vec::new() });
+        return guarded_to_its_end(plan, run, board, now, step, since, evidence);
     }
     let late = step.verify.iter().zip(&evidence).find(|(check, evidence)| {
         // A check that is holding may finish its hold; one that is not has run out of time.
@@ -495,6 +502,30 @@ fn verified(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, since: 
             && (evidence.held.is_none() || now.since(since) >= Span(check.within.0.saturating_add(check.hold.0)))
     })?;
     let why = format!("not verified within {}: {}", late.0.within, shut_sentence(late.1));
-    let fact = Fact::StepFailed { step: step.id.clone(), attempt, why, reverted: false, evidence };
+    let fact = Fact::StepFailed { step: step.id.clone(), attempt, why, reverted: false, evidence, guards: Vec::new() };
+    Some(Decision { facts: vec![fact], effects: Vec::new() })
+}
+
+/// A step whose checks are all GO is done when its guards were seen at its end. One that is UNKNOWN may have been broken for as
+/// long as nobody saw it, so it is waited for, and then the step has failed. NO-GO within what is tolerated was seen.
+fn guarded_to_its_end(
+    plan: &Plan,
+    run: &Run,
+    board: &Board,
+    now: At,
+    step: &Step,
+    since: At,
+    evidence: Vec<Evidence>,
+) -> Option<Decision> {
+    let (id, attempt) = (step.id.clone(), run.step(&step.id).attempt);
+    let guards: Vec<Evidence> = step.guards.iter().map(|guard| board.guard(plan, run, now, guard)).collect();
+    let fact = match guards.iter().find(|guard| guard.assessment.verdict == Verdict::Unknown) {
+        None => Fact::StepDone { step: id, attempt, evidence, guards },
+        Some(unseen) if now.since(since) >= step.guards_within() => {
+            let why = format!("not seen within {} of its end: guard {}", step.guards_within(), shut_sentence(unseen));
+            Fact::StepFailed { step: id, attempt, why, reverted: false, evidence, guards }
+        }
+        Some(_) => return None,
+    };
     Some(Decision { facts: vec![fact], effects: Vec::new() })
 }

@@ -181,7 +181,7 @@ pub fn may_be_verified_again(run: &Run, step: &Step) -> bool {
     let progress = run.step(&step.id);
     matches!(progress.phase, StepProgress::Failed { reverted: false, .. })
         && progress.course == Course::Worked
-        && !step.verify.is_empty()
+        && step.is_looked_at()
 }
 
 /// What is different between what was on screen and what is, in words; `None` when nothing is.

@@ -32,6 +32,11 @@ pub fn is_word(name: &str) -> bool {
         && !RESERVED.contains(&name)
 }
 
+/// Whether `name` can be the name of a header: a token (RFC 9110, section 5.6.2).
+pub fn is_header_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
 /// Whether `text` is `host:port`.
 pub fn is_host_port(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))

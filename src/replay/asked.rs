@@ -129,14 +129,17 @@ impl Question<'_> {
             Fact::LateResultIgnored { key, outcome } => {
                 (input(Input::JobEnded { key, outcome, took: Span::ZERO }), Ground::Bare)
             }
-            Fact::StepDone { step, evidence, .. } => {
-                (input(Input::Tick), recorded_evidence(of_checks(self.plan, &step, evidence)))
+            Fact::StepDone { step, evidence, guards, .. } => {
+                let mut known = of_checks(self.plan, &step, evidence);
+                known.extend(of_guards(self.plan, &step, guards));
+                (input(Input::Tick), recorded_evidence(known))
             }
-            Fact::StepFailed { step, evidence, .. } => {
+            Fact::StepFailed { step, evidence, guards, .. } => {
                 let mut known = of_checks(self.plan, &step, evidence.clone());
                 if known.is_empty() {
                     known = of_guards(self.plan, &step, evidence);
                 }
+                known.extend(of_guards(self.plan, &step, guards));
                 // By itself, or because somebody stopped the watching.
                 (
                     RecordedRequest::Stop { step, by: self.run.driver.clone(), or_by_itself: true },

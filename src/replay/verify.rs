@@ -12,10 +12,10 @@ use super::recording::Recording;
 use crate::core::action::Action;
 use crate::core::board::Board;
 use crate::core::decide::decide;
-use crate::core::evidence::{Baselines, Evidence, Verdict};
+use crate::core::evidence::{Assessment, Baselines, Evidence, Verdict};
 use crate::core::fact::{Fact, Mode, Recorded, StopWhy};
 use crate::core::ids::{StepId, Who};
-use crate::core::plan::{ConditionId, Plan};
+use crate::core::plan::{ConditionId, Guard, Plan};
 use crate::core::recover::take_over;
 use crate::core::state::{Run, StepProgress};
 use crate::core::time::{At, Span};
@@ -168,7 +168,10 @@ impl Again<'_> {
         }
         let board = match &ground {
             Ground::Bare => Board::new(self.plan, first.at),
-            Ground::Evidence(evidence, from) => Board::testifying(self.plan, first.at, evidence, from),
+            Ground::Evidence(evidence, from) => {
+                let known: Vec<_> = evidence.iter().cloned().chain(unrecorded_guards(self.plan, &first.fact)).collect();
+                Board::testifying(self.plan, first.at, &known, from)
+            }
             Ground::Soak(step, evidence, since) => self.soaking(first.at, step, evidence, *since),
             Ground::Readings => self.recording.board_before(first.seq, first.at)?,
         };
@@ -205,6 +208,7 @@ impl Again<'_> {
                 Ok(decision) if decision.facts.is_empty() => "nothing would have been decided".clone_into(&mut why),
                 Ok(mut decision) => {
                     self.customers_as_recorded(&first.fact, &mut decision.facts);
+                    self.guards_as_recorded(&first.fact, &mut decision.facts);
                     match difference(&decision.facts, rest, first.at) {
                         None => {
                             self.report.decided += 1;
@@ -278,6 +282,18 @@ impl Again<'_> {
             customers.clone_from(recorded);
             *customers_at = *recorded_at;
             self.taken("what customers had seen at the end is a reading");
+        }
+    }
+
+    /// Journals of earlier versions do not say how the guards of a step stood when it was done.
+    fn guards_as_recorded(&mut self, first: &Fact, facts: &mut [Fact]) {
+        if let (Fact::StepDone { guards: recorded, .. }, Some(Fact::StepDone { guards, .. })) =
+            (first, facts.first_mut())
+            && recorded.is_empty()
+            && !guards.is_empty()
+        {
+            guards.clear();
+            self.taken("how guards stood at the end of a step, in a journal of an earlier version");
         }
     }
 
@@ -371,11 +387,23 @@ impl Again<'_> {
     }
 }
 
+/// The guards of a step that was done, as an earlier version took them when it did not record them.
+fn unrecorded_guards(plan: &Plan, fact: &Fact) -> Vec<(ConditionId, Evidence)> {
+    let Fact::StepDone { step, guards, .. } = fact else { return Vec::new() };
+    let unrecorded = plan.step(step).map(|step| step.guards.as_slice()).filter(|_| guards.is_empty());
+    let taken = |guard: &Guard| {
+        let assessment = Assessment { verdict: Verdict::Go, terms: Vec::new() };
+        let (name, rule) = (guard.name.clone(), String::new());
+        (guard.condition, Evidence { name, rule, assessment, held: Some(Span::ZERO), needed: Span::ZERO })
+    };
+    unrecorded.unwrap_or_default().iter().map(taken).collect()
+}
+
 /// How many facts a decision has that is taken as recorded: what the end of a job leads to at once belongs to it.
 fn taken_together(first: &Recorded, rest: &[Recorded]) -> usize {
     let belongs = |recorded: &&Recorded| {
         let follows = match &recorded.fact {
-            Fact::StepDone { evidence, .. } => evidence.is_empty(),
+            Fact::StepDone { evidence, guards, .. } => evidence.is_empty() && guards.is_empty(),
             fact => matches!(
                 fact,
                 Fact::JobStarted { .. }

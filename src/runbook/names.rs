@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use crate::core::action::Action;
 use crate::core::ids::{ProbeId, TargetId};
+use crate::core::kind::http::{HEADER_NAMES, NO_HEADER};
 use crate::core::kind::spec::{CheckContext, Complaint, TargetUse};
 use crate::core::nearest::suggestion;
 use crate::core::plan::SecretSource;
 use crate::core::probe::Probe;
 use crate::core::record::{RecordType, RecordValues, WatchedRecord};
-use crate::core::syntax::{is_host_port, is_word};
+use crate::core::syntax::{is_header_name, is_host_port, is_word};
 use crate::core::target::Target;
 use crate::core::time::Span;
 use crate::core::value::Shape;
@@ -112,7 +113,17 @@ fn target(target: &Target, node: &Node, faults: &mut Vec<Diagnostic>) {
         Target::Postgres(_) | Target::Dns(_) => {}
         Target::Http(http) => {
             let fits = |url: &url::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
-            if !url::Url::parse(&http.url).is_ok_and(|url| fits(&url)) {
+            let url = url::Url::parse(&http.url).ok().filter(fits);
+            if url.as_ref().is_some_and(|url| !url.username().is_empty() || url.password().is_some()) {
+                let label = "expected no user and no password in it; say `basic_auth: { user: …, password: \"{{ secrets.NAME }}\" }`";
+                fault("credentials stand in this address".to_owned(), node.path(&["url"]).mark, label);
+            }
+            for (key, _) in node.get("headers").map_or(&[][..], Node::entries) {
+                if !is_header_name(&key.name) {
+                    fault(NO_HEADER.to_owned(), key.mark, HEADER_NAMES);
+                }
+            }
+            if url.is_none() {
                 let label = "expected something like `https://app.example.com`";
                 fault(format!("`{}` is not a web address", http.url), node.path(&["url"]).mark, label);
             }

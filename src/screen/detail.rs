@@ -255,6 +255,8 @@ fn awaits(context: &ViewContext, id: ConditionId, needed: Span, (since, passed):
 fn progress_line(what: &str, passed: Span, of: Option<Span>) -> Text {
     let text = Text::new(Role::Active, format!("{what} {passed}"));
     match of {
+        // Time in which no cockpit was there counts, too.
+        Some(of) if passed > of => text.and(Role::Unknown, format!(", longer than {of}")),
         Some(of) => text.and(Role::Dim, format!(" of {of}")),
         None => text,
     }

@@ -202,7 +202,7 @@ async fn stop_ends_a_command() {
     stage.line("up").await;
     stage.world.stop(&key);
     let outcome = stage.ended(&key).await;
-    assert!(failed(&outcome).starts_with("stopped on request"), "{outcome:?}");
+    assert!(failed(&outcome).starts_with("told to stop, ended after"), "{outcome:?}");
 }
 
 #[tokio::test]

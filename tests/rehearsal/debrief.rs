@@ -70,7 +70,7 @@ fn done(step: &str, from: i64, to: i64) -> Vec<(i64, Fact)> {
         (from, started),
         (from, Fact::JobStarted { key: key.clone() }),
         (to, Fact::JobEnded { key, outcome, took }),
-        (to, Fact::StepDone { step: step.into(), attempt, evidence: Vec::new() }),
+        (to, Fact::StepDone { step: step.into(), attempt, evidence: Vec::new(), guards: Vec::new() }),
     ]
 }
 

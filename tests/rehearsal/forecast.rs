@@ -115,7 +115,7 @@ impl Story {
             self.wait(seconds);
             self.end(&key);
         }
-        self.tell(Fact::StepDone { step: step.into(), attempt: key.attempt, evidence: Vec::new() });
+        self.tell(Fact::StepDone { step: step.into(), attempt: key.attempt, evidence: Vec::new(), guards: Vec::new() });
     }
 
     fn fails(&mut self, step: &str, seconds: u64) {
@@ -124,7 +124,14 @@ impl Story {
         let outcome = Outcome::Failed { what: "no".to_owned() };
         self.tell(Fact::JobEnded { key: key.clone(), outcome, took: Span::ZERO });
         let (attempt, evidence) = (key.attempt, Vec::new());
-        self.tell(Fact::StepFailed { step: step.into(), attempt, why: "no".to_owned(), reverted: false, evidence });
+        self.tell(Fact::StepFailed {
+            step: step.into(),
+            attempt,
+            why: "no".to_owned(),
+            reverted: false,
+            evidence,
+            guards: Vec::new(),
+        });
     }
 
     fn starts_undo(&mut self, step: &str) -> Attempt {
@@ -362,7 +369,7 @@ fn only_tries_that_went_well_are_measured() {
     story.start("left");
     story.wait(900);
     story.tell(Fact::DriverArrived { by: me(), epoch: 2, away: Span::secs(800) });
-    story.tell(Fact::StepDone { step: "left".into(), attempt: Attempt(4), evidence: Vec::new() });
+    story.tell(Fact::StepDone { step: "left".into(), attempt: Attempt(4), evidence: Vec::new(), guards: Vec::new() });
     let took = measure(&story.plan, &story.facts);
     let left = &took[&StepId::from("left")];
     assert_eq!(
@@ -501,7 +508,7 @@ proptest! {
                 prop_assert!(now.span <= before.span);
                 before = now;
             }
-            story.tell(Fact::StepDone { step: id.as_str().into(), attempt: Attempt(1), evidence: Vec::new() });
+            story.tell(Fact::StepDone { step: id.as_str().into(), attempt: Attempt(1), evidence: Vec::new(), guards: Vec::new() });
             before = story.rest();
         }
         prop_assert_eq!(before, Estimate::default());

@@ -233,7 +233,7 @@ vars: { spare: 1, api_key: hunter2, key_file: where }
 secrets: { spare: { env: X } }
 targets:
   db: { postgres: { dsn: "host=db user=a password=hunter2" } }
-  web: { http: { url: "https://a:hunter2@web.example", headers: { X-Api-Token: abc } } }
+  web: { http: { url: "https://web.example", headers: { X-Api-Token: abc } } }
   shop: { http: { url: "https://shop.example" } }
   pooler: { postgres: { dsn: "host=pooler user=admin dbname=pgbouncer" } }
   zone: { dns: { zone: example.com, authoritative: [192.0.2.53, "192.0.2.53:53"], resolvers: { a: 192.0.2.1, b: "[::ffff:192.0.2.1]:53", c: "192.0.2.1:54" } } }

@@ -131,7 +131,7 @@ impl Story {
                 baselines: Baselines::new(),
             });
             self.wait(1_200);
-            self.tell(Fact::StepDone { step, attempt, evidence: Vec::new() });
+            self.tell(Fact::StepDone { step, attempt, evidence: Vec::new(), guards: Vec::new() });
         }
     }
 

@@ -94,11 +94,17 @@ fn history(step: &Step, state: StepState, plan: &Plan) -> Vec<Fact> {
     let last = u16::try_from(step.work.jobs.len() - 1).unwrap();
     let outcome = Outcome::Succeeded { summary: "exit 0".to_owned() };
     let ended = Fact::JobEnded { key: key(Direction::Do, last), outcome, took: Span(5) };
-    let done = Fact::StepDone { step: id.clone(), attempt: Attempt(1), evidence: Vec::new() };
+    let done = Fact::StepDone { step: id.clone(), attempt: Attempt(1), evidence: Vec::new(), guards: Vec::new() };
     let reverting = Fact::SectionReverting { step: id.clone(), attempt: Attempt(1), why: why() };
     let back = Fact::JobStarted { key: key(Direction::Revert, 0) };
-    let failed =
-        Fact::StepFailed { step: id.clone(), attempt: Attempt(1), why: why(), reverted: false, evidence: Vec::new() };
+    let failed = Fact::StepFailed {
+        step: id.clone(),
+        attempt: Attempt(1),
+        why: why(),
+        reverted: false,
+        evidence: Vec::new(),
+        guards: Vec::new(),
+    };
     let doubt = Fact::LeftInDoubt { key: key(Direction::Do, 0), why: why() };
     let skipped = Fact::StepSkipped { step: id.clone(), by: me(), reason: why() };
     let undo = Fact::UndoStarted {

@@ -170,7 +170,7 @@ impl Watch {
             Fact::VerifyingAgain { step, .. } => {
                 self.worked.insert(step.clone(), recorded.at);
             }
-            Fact::StepDone { step, evidence, attempt } => self.done(board, recorded.at, step, *attempt, evidence),
+            Fact::StepDone { step, evidence, attempt, .. } => self.done(board, recorded.at, step, *attempt, evidence),
             Fact::StepSkipped { step, reason, .. } => {
                 self.wishes.account_for(recorded.at, Kind::Skip, step);
                 assert!(reason.chars().count() >= REASON_MIN, "P4: skipped without a reason: {step}");

@@ -311,6 +311,37 @@ fn only_watched_time_counts_for_a_soak_and_a_restart_agrees() {
 }
 
 #[test]
+fn a_step_whose_guard_is_not_seen_at_its_end_is_not_done() {
+    let mut bench = Bench::of(RUNBOOK);
+    bench.read(0, true);
+    bench.start("count").unwrap();
+    // The reading is good for ten seconds; after that the guard is UNKNOWN.
+    bench.wait(20_000);
+    bench.ends("count", true);
+    assert!(matches!(bench.phase("count"), StepProgress::Verifying { .. }), "{:?}", bench.phase("count"));
+    bench.wait(59_000);
+    assert!(matches!(bench.phase("count"), StepProgress::Verifying { .. }), "{:?}", bench.phase("count"));
+    bench.wait(2_000);
+    let StepProgress::Failed { why, .. } = bench.phase("count") else { panic!("{:?}", bench.phase("count")) };
+    let why = failure_cause(why);
+    assert!(why.starts_with("not seen within 1:00"), "{why}");
+    assert!(why.contains("guard \"nobody fails\" UNKNOWN (customers is stale: "), "{why}");
+    // It can be looked at again. Growth since the step began counts, whoever saw it.
+    bench.command(Command::VerifyAgain { step: "count".into() }).unwrap();
+    bench.read(1, true);
+    assert!(matches!(bench.phase("count"), StepProgress::Failed { .. }), "{:?}", bench.phase("count"));
+    // Seen in time, it is done, and what was seen stays with the fact.
+    bench.start("count").unwrap();
+    bench.wait(20_000);
+    bench.ends("count", true);
+    bench.wait(5_000);
+    bench.read(1, true);
+    assert!(matches!(bench.phase("count"), StepProgress::Done { .. }), "{:?}", bench.phase("count"));
+    let Some(Fact::StepDone { guards, .. }) = bench.facts.last().map(|recorded| &recorded.fact) else { panic!() };
+    assert_eq!(guards.len(), 1);
+}
+
+#[test]
 fn only_a_step_whose_work_ended_well_is_verified_again() {
     let mut bench = Bench::of(RUNBOOK);
     bench.read(0, true);

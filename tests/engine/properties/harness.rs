@@ -859,6 +859,10 @@ impl<'a> Harness<'a> {
             let twice = check.hold == Span::ZERO || self.oracle.read_twice_since(self.now, source, since);
             assert!(twice, "{} done on one reading of {source} after its work", step.id);
         }
+        for guard in &step.guards {
+            let source = self.plan.condition(guard.condition).unwrap().source();
+            assert!(self.oracle.truth(self.now, source).is_some(), "{} done although nobody saw {source}", step.id);
+        }
         self.counts.add(if step.verify.is_empty() { "done" } else { "done with checks" });
     }
 

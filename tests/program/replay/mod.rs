@@ -264,7 +264,7 @@ const FORGERIES: &[Forgery] = &[
         change(facts, |fact| {
             let done = match fact {
                 Fact::StepFailed { step, attempt, .. } => {
-                    Fact::StepDone { step: step.clone(), attempt: *attempt, evidence: Vec::new() }
+                    Fact::StepDone { step: step.clone(), attempt: *attempt, evidence: Vec::new(), guards: Vec::new() }
                 }
                 _ => return false,
             };

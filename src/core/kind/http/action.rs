@@ -86,11 +86,12 @@ impl ActionSpec for HttpAction {
     }
 
     fn check(&self, _: &CheckContext<'_>) -> Vec<Complaint> {
-        if self.path.starts_with('/') {
-            return Vec::new();
+        let mut found = super::headers::wrong_headers(&["headers"], &self.headers);
+        if !self.path.starts_with('/') {
+            let label = "expected something like `/admin/cutover`";
+            found.push(Complaint::value(&["path"], "the path does not begin with `/`", label));
         }
-        let label = "expected something like `/admin/cutover`";
-        vec![Complaint::value(&["path"], "the path does not begin with `/`", label)]
+        found
     }
 
     fn simulate(&self) -> &[Change] {

@@ -3,10 +3,12 @@
 pub mod action;
 pub mod expect;
 mod fields;
+mod headers;
 pub mod probe;
 pub mod request;
 
 pub use action::HttpAction;
 pub use expect::HttpExpect;
+pub use headers::{HEADER_NAMES, NO_HEADER};
 pub use probe::HttpProbe;
 pub use request::{Method, ProfileRequest};

@@ -290,6 +290,7 @@ impl ProbeSpec for HttpProbe {
             let label = format!("expected at least {JUDGE_OVER_LEAST}");
             found.push(Complaint::value(&["judge_over"], "so few requests can never pass", label));
         }
+        found.extend(super::headers::wrong_headers(&["headers"], &self.headers));
         found.extend(self.expect.check(&["expect"], self.method == Method::Head));
         found.extend(self.check_profile());
         if self.window == 0 {
@@ -398,6 +399,7 @@ impl HttpProbe {
                 let label = "the reading has a field of this name";
                 found.push(Complaint::key(&["requests", name], "this cannot name a request", label));
             }
+            found.extend(super::headers::wrong_headers(&["requests", name, "headers"], &request.headers));
             found.extend(request.expect.check(&["requests", name, "expect"], request.method == Method::Head));
         }
         found

@@ -269,7 +269,7 @@ fn judge(exit: &Exit, command: &CommandAction, last_words: &str) -> Outcome {
         return Outcome::Failed { what: format!("ended because it took longer than {}{lost}{said}", command.limit) };
     }
     if exit.stopped {
-        return Outcome::Failed { what: format!("stopped on request after {}{lost}{said}", Span(exit.took)) };
+        return Outcome::Failed { what: format!("told to stop, ended after {}{lost}{said}", Span(exit.took)) };
     }
     match (exit.status, exit.signal) {
         (Some(status), _) if command.success.contains(&status) => {

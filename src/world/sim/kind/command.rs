@@ -41,7 +41,7 @@ impl Rehearse for CommandAction {
         let what = if cut.timed_out {
             format!("ended because it took longer than {}", self.limit)
         } else {
-            format!("stopped on request after {}", cut.took)
+            format!("told to stop, ended after {}", cut.took)
         };
         (Outcome::Failed { what }, false)
     }
