@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use gonogo::core::board::Board;
 use gonogo::core::fact::{FACT_VERSION, Fact, Mode};
 use gonogo::core::ids::Who;
+use gonogo::core::moves::Moves;
 use gonogo::core::reading::Reading;
 use gonogo::core::server::Servers;
 use gonogo::core::state::Run;
@@ -110,6 +111,7 @@ fn make(store: &Store, id: &RunId, samples: u64) -> Result<(), Failure> {
             as_of: None,
             result: Ok(seen(probe.as_str(), wave)),
             servers: Servers::new(),
+            moves: Moves::default(),
         };
         let arrived = at.plus(Span(4));
         batch.extend(samples_made.reading(arrived, &reading, None));
