@@ -103,6 +103,10 @@ pub struct Propagation {
     /// Until when a cache that keeps to the TTL may hold something other than the new values that an authoritative server was
     /// seen to serve.
     old_until: Option<At>,
+    /// Until when caches may ask others, to whom an authoritative server was seen to delegate the name.
+    followed_until: Option<At>,
+    /// The largest TTL of the old values by the runbook.
+    given_ttl: Option<Span>,
     /// What was last found out about the delegation, and when that began.
     delegation: Option<(At, Delegation)>,
     /// How often somebody else has answered than before, and who last.
@@ -138,6 +142,8 @@ impl Propagation {
             resolvers: Vec::new(),
             new_since: None,
             old_until: old_ttl.map(|ttl| now.plus(ttl)),
+            followed_until: None,
+            given_ttl: old_ttl,
             delegation: None,
             moves: 0,
             moved: String::new(),
@@ -231,9 +237,12 @@ impl Propagation {
         let Some(authority) = self.authorities.get_mut(at) else { return false };
         let mut moved = None;
         authority.memory.take(&answer);
-        if answer.state == AnswerState::Lame {
+        let kept = answer.ttl.map(|ttl| asked.plus(seconds(ttl)));
+        match answer.state {
             // Caches may take it in all the same.
-            self.old_until = self.old_until.max(answer.ttl.map(|ttl| asked.plus(seconds(ttl))));
+            AnswerState::Lame => self.old_until = self.old_until.max(kept),
+            AnswerState::Delegated => self.followed_until = self.followed_until.max(kept),
+            _ => {}
         }
         if answer.state.tells() {
             let told = authority.instances.take(&answer.instance);
@@ -393,6 +402,15 @@ impl Propagation {
         if seen.contains(&Some(true)) { Some(true) } else { seen.iter().all(Option::is_some).then_some(false) }
     }
 
+    /// Until when a cache that keeps to the TTL may hold something other than the new values. What those to whom the name was
+    /// delegated give is taken to have the largest TTL of the old values: they are not asked themselves.
+    fn kept_until(&self) -> Option<At> {
+        let Some(followed) = self.followed_until else { return self.old_until };
+        let seen = self.authorities.iter().filter_map(|authority| authority.other.ttl).max();
+        let ttl = seen.map(seconds).max(self.given_ttl);
+        ttl.and_then(|ttl| self.old_until.max(Some(followed.plus(ttl))))
+    }
+
     /// The reading that all of this makes at `now`.
     pub fn reading(&self, now: At) -> Value {
         let age = |newest: Option<&Newest>| newest.map(|newest| now.since(newest.asked).0 / 1_000);
@@ -456,7 +474,7 @@ impl Propagation {
         // Where the old values stay for a share of the answers, there is no moment after which they are gone.
         let stays = self.authorities.iter().any(|authority| authority.shared.is_some());
         let is_over = all_new == Some(true) && !stays;
-        let worst_case = self.old_until.filter(|_| is_over).map(|last| until(last.plus(MARGIN)));
+        let worst_case = self.kept_until().filter(|_| is_over).map(|last| until(last.plus(MARGIN)));
         let ago = |at: At| now.since(at).0 / 1_000;
         // The largest with which a cache can have taken in something else at the very switch.
         let old_ttl = self.authorities.iter().filter_map(|authority| authority.other.ttl).max();
@@ -487,7 +505,7 @@ impl Propagation {
             ("moved", self.moved.as_str().into()),
             ("switched", self.new_since.map(ago).into()),
             ("old_ttl", old_ttl.into()),
-            ("old_kept", self.old_until.map(until).into()),
+            ("old_kept", self.kept_until().map(until).into()),
             ("worst_case", worst_case.into()),
             ("old_ttl_expired", expired.into()),
             ("aaaa_left_behind", self.aaaa_left_behind(now).into()),

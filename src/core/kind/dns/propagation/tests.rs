@@ -410,3 +410,27 @@ fn an_answer_without_authority_may_be_kept_all_the_same() {
     assert_eq!(field(&reading, "authoritative_new"), &Value::Bool(true));
     assert_eq!(field(&reading, "worst_case"), &Value::Int(600 + 5 - 59));
 }
+
+#[test]
+fn a_delegation_that_was_there_for_a_while_may_be_followed_for_its_time() {
+    let mut of = known(1, 0);
+    of.authority_said(0, at(0), answer(Old, 8));
+    of.authority_said(0, at(1), answer(AnswerState::Delegated, 60));
+    for now in 2..60 {
+        of.authority_said(0, at(now), answer(New, 8));
+    }
+    let reading = of.reading(at(59));
+    assert_eq!(field(&reading, "authoritative_new"), &Value::Bool(true));
+    assert_eq!(field(&reading, "worst_case"), &Value::Int(1 + 60 + 8 + 5 - 59));
+    assert_eq!(field(&reading, "old_ttl_expired"), &Value::Bool(false));
+
+    // Of others that were never heard, nobody knows for how long what they gave is kept.
+    let mut of = known(1, 0);
+    of.authority_said(0, at(0), answer(AnswerState::Delegated, 60));
+    for now in 1..60 {
+        of.authority_said(0, at(now), answer(New, 8));
+    }
+    let reading = of.reading(at(59));
+    assert_eq!(field(&reading, "worst_case"), &Value::Null);
+    assert_eq!(field(&reading, "old_ttl_expired"), &Value::Null);
+}

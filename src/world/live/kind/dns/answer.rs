@@ -148,7 +148,7 @@ impl AskedRecord {
                 let (above, at_text) = (bare(&self.zone), bare(&at));
                 if wanted.of != Type::NS || at != self.name {
                     let words = format!("{at_text} is delegated to {to}");
-                    return plain(AnswerState::Delegated, with_note(&words, &note));
+                    return Answer { ttl: Some(ttl.into()), ..plain(AnswerState::Delegated, with_note(&words, &note)) };
                 }
                 let words = format!("{above} says it as the zone above: {at_text} is delegated, and not asked itself");
                 note = with_note(&words, &note);
