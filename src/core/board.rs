@@ -12,6 +12,7 @@ use super::counters::Counters;
 use super::evidence::{Assessment, Baseline, Baselines, CounterReset, Evidence, Term, Verdict};
 use super::expr::{Condition, Sight};
 use super::ids::{ProbeId, TargetId};
+use super::moves::Moves;
 use super::plan::{Check, ConditionId, Gate, Guard, Plan, Step};
 use super::reading::{Failure, Reading};
 use super::server::{ServerIdentity, Servers, Stranger};
@@ -63,8 +64,8 @@ pub struct Latest {
     /// How long the newest measurement took.
     pub took: Span,
     /// How often somebody else had answered than before, by the newest good reading.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    moves: u64,
+    #[serde(default, skip_serializing_if = "Moves::is_none")]
+    moves: Moves,
     /// The age from which the newest good reading is stale. It follows from the plan and the above.
     #[serde(skip)]
     stale_after: Span,
@@ -196,7 +197,7 @@ impl Board {
             failure: None,
             at: reading.at,
             took: reading.took,
-            moves: 0,
+            moves: Moves::default(),
             stale_after: Span::ZERO,
         });
         if reading.at < latest.at {
@@ -219,9 +220,9 @@ impl Board {
                 let kind = plan.probes.get(&reading.probe).map(|probe| &probe.kind);
                 let moves = |value: &Value| kind.and_then(|kind| kind.moves(value)).unwrap_or_default();
                 let told = if reading.moves.is_none() { moves(value) } else { reading.moves.clone() };
-                let before = latest.good.as_ref().map(|(_, value)| latest.moves.max(moves(value).count));
-                latest.moves = told.count;
+                let before = latest.good.as_ref().map(|(_, value)| latest.moves.count.max(moves(value).count));
                 moved = before.filter(|before| told.count > *before).map(|_| told.newest);
+                latest.moves = reading.moves.clone();
                 let known = latest.good.replace((reading.tells_of(), value.clone()));
                 // The same measurement may be told several times.
                 latest.before = known.map(|(at, _)| at).filter(|at| *at < reading.tells_of()).or(latest.before);
@@ -605,11 +606,6 @@ impl Board {
 /// The age from which the newest good reading of a probe is stale.
 fn stale_after(plan: &Plan, probe: &ProbeId, latest: &Latest) -> Span {
     plan.probes.get(probe).map_or(Span::ZERO, |probe| probe.stale_after(latest.took_good()))
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)] // serde asks for a reference
-fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 /// Names the gate that asks for a fresh reading of a number whose growth a step counts.

@@ -44,7 +44,12 @@ pub async fn until(stage: &mut Stage, wanted: &'static str) -> Value {
 
 /// Two servers, the second subscribed to everything of the first, and a heartbeat every 100 ms.
 async fn pair() -> (Cluster, Cluster, JoinSet<()>) {
-    let (old, new) = tokio::join!(Cluster::start(), Cluster::start());
+    pair_with(&[]).await
+}
+
+/// The same with these settings of both servers.
+async fn pair_with(settings: &[&str]) -> (Cluster, Cluster, JoinSet<()>) {
+    let (old, new) = tokio::join!(Cluster::start_with(settings), Cluster::start_with(settings));
     let tables =
         "create table t (id int primary key, x text); create table hb (id text primary key, n bigint not null)";
     old.sql(tables).await;
@@ -219,18 +224,25 @@ async fn a_plain_role_on_a_standby_cannot_tell_and_is_told_what_it_needs() {
 
 /// Two servers and a subscription, and nobody who beats.
 pub async fn quiet_pair() -> (Cluster, Cluster) {
-    let (old, new, heartbeat) = pair().await;
+    quiet_pair_with(&[]).await
+}
+
+/// The same with these settings of both servers.
+pub async fn quiet_pair_with(settings: &[&str]) -> (Cluster, Cluster) {
+    let (old, new, heartbeat) = pair_with(settings).await;
     drop(heartbeat);
     (old, new)
 }
 
+/// The subscription between two servers, to be watched as `lag`.
+pub fn subscribed(old: &Cluster, new: &Cluster, heartbeat: Option<&str>) -> Setting {
+    let setting = Setting::default().target("old", old.target()).target("new", new.target());
+    setting.probe("lag", probe(Some("sub"), None, heartbeat))
+}
+
 /// The subscription as the cockpit watches it, heartbeat and all.
 pub fn watched(old: &Cluster, new: &Cluster) -> Stage {
-    let mut stage = Setting::default()
-        .target("old", old.target())
-        .target("new", new.target())
-        .probe("lag", probe(Some("sub"), None, Some("hb")))
-        .stage();
+    let mut stage = subscribed(old, new, Some("hb")).stage();
     stage.world.watch();
     stage
 }
@@ -462,10 +474,7 @@ async fn a_slot_that_was_made_again_by_hand_is_not_the_slot() {
 #[tokio::test]
 async fn a_slot_that_was_made_again_while_no_cockpit_was_there_is_known_after_a_resume() {
     let (old, new) = quiet_pair().await;
-    let setting = Setting::default()
-        .target("old", old.target())
-        .target("new", new.target())
-        .probe("lag", probe(Some("sub"), None, Some("hb")));
+    let setting = subscribed(&old, &new, Some("hb"));
     let mut stage = setting.stage();
     stage.world.watch();
     until(&mut stage, "streaming").await;

@@ -8,7 +8,7 @@ use gonogo::core::value::Value;
 use gonogo::world::World as _;
 
 use crate::pg::Cluster;
-use crate::replication::{heartbeat, probe, quiet_pair, state, until, until_sent, watched};
+use crate::replication::{heartbeat, probe, quiet_pair, state, subscribed, until, until_sent, watched};
 use crate::sql::sql;
 use crate::support::{Setting, Stage, key};
 
@@ -95,8 +95,7 @@ async fn a_table_that_was_out_of_its_publication_for_a_moment_lacks_rows() {
 async fn a_source_that_failed_over_has_another_slot_also_when_it_is_accepted() {
     let (old, new) = quiet_pair().await;
     // Without beats, since the standby may lack the last of them.
-    let setting = Setting::default().target("old", old.target()).target("new", new.target());
-    let mut stage = setting.probe("lag", probe(Some("sub"), None, None)).stage();
+    let mut stage = subscribed(&old, &new, None).stage();
     stage.world.watch();
     until(&mut stage, "streaming").await;
     old.sql("insert into t values (899, 'arrives')").await;

@@ -5,7 +5,7 @@ use gonogo::core::value::Value;
 use gonogo::world::World as _;
 
 use crate::pg::Cluster;
-use crate::replication::{number, probe, quiet_pair, state, until, until_sent, watched};
+use crate::replication::{number, probe, quiet_pair, quiet_pair_with, state, subscribed, until, until_sent, watched};
 use crate::replication_gaps::stays;
 use crate::support::{Setting, Stage};
 
@@ -76,14 +76,13 @@ fn is_read(value: &Value) -> bool {
 
 /// A worker that fails at a row keeps its subscription switched on, and leaves the slot to whoever comes.
 async fn moved_while_the_worker_fails(heartbeat: Option<&str>, how: &str) {
-    let (old, new) = quiet_pair().await;
-    let setting = Setting::default().target("old", old.target()).target("new", new.target());
-    let mut stage = setting.probe("lag", probe(Some("sub"), None, heartbeat)).stage();
+    // As by default: the first time it is started again at once, and then every 5 s.
+    let (old, new) = quiet_pair_with(&["wal_retrieve_retry_interval=5s"]).await;
+    let mut stage = subscribed(&old, &new, heartbeat).stage();
     stage.world.watch();
     until(&mut stage, "streaming").await;
     new.sql("insert into t values (200, 'in the way')").await;
     old.sql("insert into t values (200, 'x')").await;
-    // The first time it is started again at once, and then every 5 s.
     let errors = number(&fresh(&mut stage, |value| number(value, "apply_errors") >= 2.0).await, "apply_errors");
     fresh(&mut stage, |value| number(value, "apply_errors") > errors && !is_read(value)).await;
     old.sql("insert into t values (902, 'never arrives')").await;
@@ -110,10 +109,7 @@ async fn a_slot_that_is_advanced_while_the_worker_fails_is_not_whole_without_a_h
 #[tokio::test]
 async fn a_slot_that_was_read_from_while_no_cockpit_was_there_is_known_after_a_resume() {
     let (old, new) = quiet_pair().await;
-    let setting = Setting::default()
-        .target("old", old.target())
-        .target("new", new.target())
-        .probe("lag", probe(Some("sub"), None, Some("hb")));
+    let setting = subscribed(&old, &new, Some("hb"));
     let mut stage = setting.stage();
     stage.world.watch();
     until_sent(&mut stage).await;
@@ -146,12 +142,13 @@ async fn a_walsender_that_reads_without_a_break_is_told_and_another_one_is_anoth
 #[tokio::test]
 async fn what_a_subscription_does_by_itself_moves_nothing() {
     let (old, new) = quiet_pair().await;
-    let setting = Setting::default().target("old", old.target()).target("new", new.target());
-    let setting = setting.probe("lag", probe(Some("sub"), None, Some("hb")));
+    let setting = subscribed(&old, &new, Some("hb"));
     let mut stage = setting.probe_every("plain", probe(Some("sub"), None, None), 50, 5_000).stage();
     stage.world.watch();
     until_sent(&mut stage).await;
-    old.sql("create table aside (id int)").await;
+    for side in [&old, &new] {
+        side.sql("create table aside (id int)").await;
+    }
     for round in 0..4 {
         // Nothing of this is subscribed.
         old.sql("insert into aside select generate_series(1, 100); select pg_logical_emit_message(false, 'x', 'y')")
@@ -169,6 +166,15 @@ async fn what_a_subscription_does_by_itself_moves_nothing() {
         let since = stage.clock.now();
         let after = |reading: &Reading| (reading.at >= since).then(|| reading.result.clone());
         while !stage.reading("plain", after).await.is_ok_and(|value| state(&value) != "disabled") {}
+    }
+    // It is switched on while a look asks the one server after the other.
+    for _ in 0..15 {
+        new.sql("alter subscription sub disable").await;
+        old.until("select count(*) from pg_replication_slots where active", "0").await;
+        until(&mut stage, "disabled").await;
+        old.sql("insert into aside select generate_series(1, 100)").await;
+        new.sql("alter subscription sub enable").await;
+        fresh(&mut stage, |value| state(value) != "disabled").await;
     }
     for event in &stage.seen {
         if let gonogo::world::WorldEvent::Reading(Reading { result: Ok(value), .. }) = event {

@@ -64,8 +64,13 @@ impl Place {
     }
 
     fn start_in(&self, args: &[&str], locale: &str) -> Talk {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gonogo"))
-            .args(args)
+        let mut program = Command::new(env!("CARGO_BIN_EXE_gonogo"));
+        program.args(args);
+        self.start_as(program, locale)
+    }
+
+    fn start_as(&self, mut program: Command, locale: &str) -> Talk {
+        let mut child = program
             .arg("--state-dir")
             .arg(self.path().join("state"))
             .current_dir(self.path())
@@ -675,9 +680,9 @@ phases:
 "#;
     let runbook = runbook.replace("DIR", place.path().to_str().unwrap());
     fs::write(place.path().join("runbook.yaml"), runbook).unwrap();
-    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o027));
-    let mut talk = place.run();
-    rustix::process::umask(before);
+    let mut program = Command::new("sh");
+    program.args(["-c", "umask 0027; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_gonogo"), "run", "--plain"]);
+    let mut talk = place.start_as(program, "C.UTF-8");
     talk.wait("next: start 1 go");
     talk.confirm("start make go", "confirmed 1 Make");
     talk.wait("1 Make done");

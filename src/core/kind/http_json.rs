@@ -15,6 +15,8 @@ use crate::core::simulate::Simulated;
 use crate::core::value::{Field, Shape};
 
 /// Fields of a JSON document behind an HTTP address.
+///
+/// When an address answers that the name did not have before, every hold on this probe begins anew.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HttpJsonProbe {
     /// The `http` target.

@@ -276,7 +276,8 @@ phases:
                 .null("nothing limits it, there is no slot, or the source is older than PostgreSQL 13"),
             Field::new("wal_full_in_s", Shape::Float, "time until `safe_wal_bytes` are used up, at the rate of the last minute")
                 .unit("seconds")
-                .null("it does not shrink, lasts for more than a day, is not known, or was not watched for 5 s"),
+                .null("it does not shrink, the slot keeps less than one WAL file, it lasts for more than a day, is not known, or was not \
+                     watched for 5 s"),
             Field::new("slot_transactions", Shape::Int, "transactions that were decoded for the slot since its counts began")
                 .unit("transactions")
                 .null("there is no logical slot, or the source is older than PostgreSQL 14"),

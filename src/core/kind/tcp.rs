@@ -13,6 +13,7 @@ use crate::core::value::{Field, Shape, Value};
 /// Every result is a reading, no answer too, so that `!port.open` can be a condition. A connection that the other side
 /// closes or resets within a quarter of a second is not open: a proxy without a server behind it accepts connections
 /// like that. A server that waits for its client, or speaks first, is open. A name that cannot be resolved is a failure.
+/// When an address answers that the name did not have before, every hold on this probe begins anew.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TcpProbe {
     /// `host:port`.

@@ -11,7 +11,8 @@ use crate::core::value::{Field, Shape, Value};
 /// The certificate that a server presents, whether it is trusted, and how long it will be.
 ///
 /// A certificate that is not trusted is a reading with `valid` false and a `reason`. No TLS at all, a refused
-/// connection or a silent server is a failure of the probe.
+/// connection or a silent server is a failure of the probe. When an address answers that the name did not have before, every hold
+/// on this probe begins anew.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TlsProbe {
     /// `host:port`. The certificate must be for this host, unless `server_name` says otherwise.

@@ -30,7 +30,8 @@ use crate::core::value::{Field, Shape, Value};
 /// A request that says nothing of the service is not measured, and neither a failure nor slow: one that was due or in flight
 /// while gonogo itself did not run (stopped, or on a machine that slept), one that could not be sent because no file descriptor
 /// was left here, and one that was answered out of a cache (with an `Age` header
-/// above 0, with the word of a cache: `hit` in `Cache-Status` (RFC 9211), `HIT` in `X-Cache` or `CF-Cache-Status`, or with a `Date`
+/// above 0, with the word of a cache: `hit` in `Cache-Status` (RFC 9211), `HIT` in `X-Cache`, `CF-Cache-Status` and the like, a second number in
+/// `X-Varnish`, `Warning: 110`, or with a `Date`
 /// that stands still for more than 3 s), unless `expect` says `cached: true`. It is counted in `total.not_measured`. While the newest request is such a one there are no figures, so that older
 /// ones do not pass for present ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -28,7 +28,8 @@ pub(super) const SLOT: &str = concat!(
     ", s.restart_lsn)::int8 as retained, pg_wal_lsn_diff(",
     position!(),
     ", s.confirmed_flush_lsn)::int8 as unconfirmed, \
-    (to_jsonb(s) ->> 'safe_wal_size')::int8 as safe, s.confirmed_flush_lsn as confirmed, s.restart_lsn as restart, \
+    (to_jsonb(s) ->> 'safe_wal_size')::int8 as safe, pg_size_bytes(current_setting('wal_segment_size')) as segment, \
+    s.confirmed_flush_lsn as confirmed, s.restart_lsn as restart, \
     r.pid is not null as sent, r.pid::text || ' ' || r.backend_start::text as reader, r.backend_start::text as read_since, \
     case when coalesce((to_jsonb(r) ->> 'reply_time')::timestamptz \
       > clock_timestamp() - interval '15 s', true) then extract(epoch from r.replay_lag)::float8 end as replay_lag \
@@ -145,6 +146,8 @@ pub(super) struct Slot {
     pub(super) retained: Option<i64>,
     pub(super) unconfirmed: Option<i64>,
     pub(super) safe: Option<i64>,
+    /// Size of a WAL file, in bytes.
+    pub(super) segment: i64,
     /// Whether a walsender reads from it.
     pub(super) sent: bool,
     pub(super) replay_lag: Option<f64>,
@@ -269,6 +272,7 @@ async fn ask_slot(client: &Client, slot: &str) -> PgResult<Option<Slot>> {
         retained: row.try_get("retained")?,
         unconfirmed: row.try_get("unconfirmed")?,
         safe: row.try_get("safe")?,
+        segment: row.try_get("segment")?,
         sent: row.try_get("sent")?,
         replay_lag: row.try_get("replay_lag")?,
         fitness: match (row.try_get("foreign_database")?, row.try_get("decodes")?) {

@@ -3,11 +3,12 @@
 //!
 //! A slot has no number, and the server does not tell who moved it. What proves that it is not what it was:
 //!
-//! - While the subscription is switched off, or has no worker and counts no new error, nothing may move the slot or the
-//!   origin (`pg_replication_origin_status`, where the role may see it): a move is somebody else's, whether by
+//! - While the subscription is switched off, or its worker has failed and no other one has failed since, nothing may move the
+//!   slot or the origin (`pg_replication_origin_status`, where the role may see it): a move is somebody else's, whether by
 //!   `pg_replication_slot_advance`, `pg_logical_slot_get_changes`, another reader or `pg_replication_origin_advance`. The
-//!   positions are compared between two looks, also across a resume. That the slot lies beyond the origin proves nothing by
-//!   itself: where there is nothing to apply, the worker confirms whatever the source has written.
+//!   positions are compared between two looks, also across a resume, and a third must find the subscription as it was. That
+//!   the slot lies beyond the origin proves nothing by itself: where there is nothing to apply, the worker confirms whatever
+//!   the source has written.
 //! - What the slot has confirmed is on the target. A heartbeat that lies before the confirmed position and is not on the
 //!   target was lost ([`super::heartbeat`]).
 //! - Counts of decoded transactions and bytes only grow, and a mark (`pg_stat_reset_replication_slot`) stays.
@@ -63,18 +64,32 @@ enum SlotFault {
 enum Mover {
     /// The worker of its subscription.
     Worker,
-    /// Nobody: the worker does not run, and each that fails meanwhile adds an error to these.
+    /// Nobody: the worker has failed and does not run, and each that fails meanwhile adds an error to these.
     Failing(i64),
-    /// Nobody: the subscription is switched off.
+    /// Nobody: the subscription is switched off, and its worker has ended.
     Off,
 }
 
-impl Mover {
-    fn of(subscription: &Subscription) -> Self {
-        match subscription {
-            Subscription { enabled: false, .. } => Self::Off,
-            Subscription { worker: None, errors: Some(errors), .. } => Self::Failing(*errors),
-            _ => Self::Worker,
+/// Watches whether the worker of a subscription runs, ends or fails.
+#[derive(Clone, Copy, Debug, Default)]
+struct WorkerWatch {
+    /// The errors of the subscription so far.
+    errors: Option<i64>,
+    /// Whether it has failed since it was last seen to run. One that ends without an error may have moved the slot.
+    failing: bool,
+}
+
+impl WorkerWatch {
+    fn mover(&mut self, subscription: &Subscription) -> Mover {
+        let failed = self.errors.is_some() && self.errors < subscription.errors;
+        self.errors = subscription.errors;
+        self.failing = subscription.worker.is_none() && (self.failing || failed);
+        // One that is told to end still finishes what it has begun.
+        match subscription.errors.filter(|_| self.failing) {
+            _ if subscription.worker.is_some() => Mover::Worker,
+            _ if !subscription.enabled => Mover::Off,
+            Some(errors) => Mover::Failing(errors),
+            None => Mover::Worker,
         }
     }
 }
@@ -104,6 +119,10 @@ pub(super) struct ReplicationHistory {
     /// Why what was written for a while never arrives although the slot was never seen gone.
     fault: Option<SlotFault>,
     slot: Option<SeenSlot>,
+    /// Whether the slot or the origin seems to have moved while it rested. Source and target are not asked in the same instant,
+    /// so the next look must show that nothing was switched on meanwhile.
+    suspected: bool,
+    worker: WorkerWatch,
     tables: Option<SeenTables>,
     /// Tables that changes did not reach for a while.
     interrupted: BTreeMap<String, Interruption>,
@@ -137,27 +156,32 @@ impl ReplicationHistory {
         }
         self.seen |= slot.is_some();
         self.gone |= self.seen && slot.is_none();
+        let mover = self.worker.mover(subscription);
         let mut now = slot.map(|slot| SeenSlot {
             position: slot.position.clone(),
             idle: !slot.active,
-            mover: Mover::of(subscription),
+            mover,
             origin: subscription.origin,
             source: source.clone(),
             timeline,
         });
+        let mut moved = false;
         if let (Some(before), Some(now)) = (&self.slot, &now)
             && !by_step
         {
-            let moved = before.was_moved_until(now).then_some(SlotFault::Moved);
-            let fault = if before.was_replaced_by(now) { Some(SlotFault::MadeAgain) } else { moved };
+            moved = before.was_moved_until(now);
+            let certain = (moved && self.suspected).then_some(SlotFault::Moved);
+            let fault = if before.was_replaced_by(now) { Some(SlotFault::MadeAgain) } else { certain };
             self.fault = self.fault.or(fault);
         }
+        self.suspected = moved;
         // A slot that is dropped while it is looked at has no counts any more: those of the next one are compared with the last.
         if let (Some(before), Some(now)) = (&self.slot, &mut now) {
             now.position.transactions = now.position.transactions.or(before.position.transactions);
             now.position.bytes = now.position.bytes.or(before.position.bytes);
         }
-        self.slot = now.or(self.slot.take());
+        // The next look is compared with the one before it moved.
+        self.slot = if moved { self.slot.take() } else { now.or(self.slot.take()) };
         if let Some(before) = &self.tables
             && !by_step
         {
@@ -296,7 +320,7 @@ impl SeenSlot {
         let slot = forward(self.position.confirmed, now.position.confirmed)
             || forward(self.position.restart, now.position.restart);
         let synced = self.position.synced || now.position.synced;
-        rested && (self.idle && slot && !synced || forward(self.origin, now.origin))
+        rested && self.idle && (slot && !synced || forward(self.origin, now.origin))
     }
 
     /// Whether what is there now is another slot.

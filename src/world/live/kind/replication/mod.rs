@@ -348,7 +348,7 @@ impl Both<'_> {
             missing: Vec::new(),
             interrupted: Vec::new(),
             copy: CopyProgress::default(),
-            full_in: memory.progress.full_in(slot.and_then(|slot| slot.safe)),
+            full_in: memory.progress.full_in(slot),
             sequences: SequenceGap::default(),
             errors: None,
             skipped: None,

@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::Both;
-use super::asked::{PgResult, Subscription};
+use super::asked::{PgResult, Slot, Subscription};
 use crate::core::kind::replication::ShrinkingTrend;
 use crate::core::reading::Failure;
 use crate::core::time::Span;
@@ -58,11 +58,13 @@ impl Progress {
         Span::of(now.duration_since(*self.begun.get_or_insert(now)))
     }
 
-    /// Seconds until the slot has no room left.
+    /// Seconds until the slot has no room left. The room is freed by whole WAL files, so that it shrinks within the newest
+    /// one also where nothing is kept.
     #[allow(clippy::cast_precision_loss)] // bytes of a disk
-    pub(super) fn full_in(&mut self, room: Option<i64>) -> Option<f64> {
+    pub(super) fn full_in(&mut self, slot: Option<&Slot>) -> Option<f64> {
         let moment = self.moment();
-        self.room.see(moment, room.map(|room| room as f64));
+        self.room.see(moment, slot.and_then(|slot| slot.safe).map(|room| room as f64));
+        slot.filter(|slot| slot.retained > Some(slot.segment))?;
         self.room.ends_in().filter(|seconds| *seconds < FORESEEN)
     }
 
