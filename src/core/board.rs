@@ -424,8 +424,7 @@ impl Board {
         if found.verdict != Verdict::Unknown {
             return found;
         }
-        for (probe, field) in condition.fields() {
-            let Some(field) = field else { continue };
+        for (probe, field) in condition.paths() {
             let null = format!("{probe}.{field} is null");
             let who = || {
                 let (_, reading) = self.probes.get(&probe)?.good.as_ref()?;

@@ -1,6 +1,6 @@
 //! What a probe measures, held against its baseline while it measures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::file::{BaselineError, BaselineFile, BaselineRecording};
 use super::judge::{Judgement, LatencyVerdict, judge_fixed};
@@ -10,6 +10,10 @@ use crate::core::value::Value;
 
 /// The requests of one probe, held against its baseline: judged when a window of them is full, and then not again until
 /// the next one is. What fills it is never looked at before.
+///
+/// A verdict is of the window that was judged. Where so many requests are not measured that a window and a tenth of another one are
+/// due without a further judgement, it stands no longer: nobody knows what has become of the service since. A window is filled by
+/// requests of at most two windows' time.
 #[derive(Clone, Debug)]
 pub struct BaselineWatch {
     recordings: Vec<Recorded>,
@@ -31,15 +35,26 @@ struct Recorded {
 /// Requests of one kind to one side.
 #[derive(Clone, Debug, Default)]
 struct Watched {
-    filling: Vec<Option<u64>>,
+    /// What fills the window, each with how many requests were due before it.
+    filling: VecDeque<(u64, Option<u64>)>,
+    /// How many requests were due, measured or not.
+    due: u64,
     stands: Option<Judgement>,
+    /// How many were due when it was judged last, or when watching began.
+    judged_at: u64,
+    /// How many of those that were due since then were not measured, and why the newest of them was not.
+    missed: u64,
+    why_missed: String,
+    /// Who answers since the window began anew, for want of a judgement since.
+    moved: Option<String>,
 }
 
 /// What is known about a side, or about one kind of request to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WatchedSide {
-    /// How it compares with the baseline; the worst of the requests of a side.
-    pub verdict: LatencyVerdict,
+    /// How it compares with the baseline; the worst of the requests of a side. None when so few of the requests since the last
+    /// judgement were measured that it says nothing any more.
+    pub verdict: Option<LatencyVerdict>,
     /// Requests until the next judgement.
     pub next_in: u64,
     /// For INCONCLUSIVE: about how many more requests than it was made over would have told; how many are missing until
@@ -84,15 +99,35 @@ impl BaselineWatch {
         let among = u32::try_from(self.series.len()).unwrap_or(u32::MAX);
         let length = self.length;
         let Some(watched) = self.series.get_mut(&(side.to_owned(), request.to_owned())) else { return };
-        watched.filling.push(micros);
+        watched.filling.push_back((watched.due, micros));
+        watched.pass(1, length);
         if watched.filling.len() < length {
             return;
         }
-        let measured = LatencySamples::in_order(&std::mem::take(&mut watched.filling));
+        let filling = std::mem::take(&mut watched.filling);
+        let measured = LatencySamples::in_order(&filling.into_iter().map(|(_, micros)| micros).collect::<Vec<_>>());
         let baseline = self.baseline(request, now).cloned().unwrap_or_default();
         if let Some(watched) = self.series.get_mut(&(side.to_owned(), request.to_owned())) {
             watched.stands = Some(judge_fixed(&baseline, &measured, among));
+            (watched.judged_at, watched.missed, watched.moved) = (watched.due, 0, None);
         }
+    }
+
+    /// Somebody else answers at a side than before (`moved` says who, `192.0.2.1:80 → 192.0.2.2:80`): what was judged, and what was
+    /// to be, was of whoever answered before. All of its requests are judged anew.
+    pub fn begin_anew(&mut self, side: &str, moved: &str) {
+        for (_, watched) in self.series.iter_mut().filter(|((of, _), _)| of == side) {
+            *watched = Watched { moved: Some(moved.to_owned()), ..Watched::default() };
+        }
+    }
+
+    /// Takes note of requests that were due and say nothing of the service, and why the newest of them does not.
+    pub fn miss(&mut self, side: &str, request: &str, requests: u64, why: &str) {
+        let length = self.length;
+        let Some(watched) = self.series.get_mut(&(side.to_owned(), request.to_owned())) else { return };
+        watched.missed = watched.missed.saturating_add(requests);
+        why.clone_into(&mut watched.why_missed);
+        watched.pass(requests, length);
     }
 
     /// What the recording of the nearest hour has of a kind of request.
@@ -111,20 +146,15 @@ impl BaselineWatch {
         let of_side = self.series.iter().filter(|((of, _), _)| of == side);
         of_side.map(|((_, request), watched)| watched.known(request, self.length)).reduce(|one, other| {
             let (next_in, needs) = (one.next_in.max(other.next_in), one.needs.max(other.needs));
-            let worse = if other.verdict > one.verdict { other } else { one };
+            let worse = if badness(other.verdict) > badness(one.verdict) { other } else { one };
             WatchedSide { next_in, needs, ..worse }
         })
     }
 
-    /// The worst verdict of all sides.
-    pub fn verdict(&self) -> LatencyVerdict {
+    /// The worst verdict of all sides; none when one of them has none, and no other one fails.
+    pub fn verdict(&self) -> Option<LatencyVerdict> {
         let known = self.series.iter().map(|((_, request), watched)| watched.known(request, self.length).verdict);
-        known.max().unwrap_or(LatencyVerdict::Inconclusive)
-    }
-
-    /// Whether every kind of request has been judged.
-    pub fn has_judged_all(&self) -> bool {
-        self.series.values().all(|watched| watched.stands.is_some())
+        known.max_by_key(|verdict| badness(*verdict)).unwrap_or(Some(LatencyVerdict::Inconclusive))
     }
 
     /// The percentiles (milliseconds) and the error share of the nearest hour's recording of a kind of request, and when it
@@ -168,7 +198,7 @@ pub fn judged_reading(
         };
         all.extend(value.map(|value| (side, value)));
     }
-    let verdict = watch.map_or(Value::Null, |watch| watch.verdict().as_str().into());
+    let verdict = watch.and_then(BaselineWatch::verdict).map(LatencyVerdict::as_str).into();
     all.insert("verdict".to_owned(), verdict);
     all.into()
 }
@@ -176,7 +206,7 @@ pub fn judged_reading(
 /// Puts beside figures what is known from the baseline, each null without one.
 fn put_known(figures: &mut Value, known: Option<&WatchedSide>) {
     let of = |field: fn(&WatchedSide) -> Value| known.map_or(Value::Null, field);
-    figures.put("verdict", of(|known| known.verdict.as_str().into()));
+    figures.put("verdict", of(|known| known.verdict.map(LatencyVerdict::as_str).into()));
     figures.put("needs", of(|known| known.needs.into()));
     figures.put("next_in", of(|known| known.next_in.into()));
     figures.put("why", of(|known| known.why.clone().into()));
@@ -206,18 +236,51 @@ fn middle(recording: &BaselineRecording) -> i64 {
     time_of_day(began.saturating_add(half))
 }
 
+/// How bad a verdict is among others: that one fails is known whatever the others are, and where one is not known, all of them
+/// together are not.
+fn badness(verdict: Option<LatencyVerdict>) -> u8 {
+    match verdict {
+        Some(LatencyVerdict::Pass) => 0,
+        Some(LatencyVerdict::Inconclusive) => 1,
+        None => 2,
+        Some(LatencyVerdict::Fail) => 3,
+    }
+}
+
 impl Watched {
+    /// Lets so many requests have been due. What fills the window and is older than two windows says nothing of now.
+    fn pass(&mut self, requests: u64, length: usize) {
+        self.due = self.due.saturating_add(requests);
+        let oldest = self.due.saturating_sub(count(length).saturating_mul(2));
+        while self.filling.front().is_some_and(|(at, _)| *at < oldest) {
+            self.filling.pop_front();
+        }
+    }
+
     fn known(&self, request: &str, length: usize) -> WatchedSide {
         let next_in = count(length.saturating_sub(self.filling.len()));
+        let since = self.due.saturating_sub(self.judged_at);
+        // While everything is measured, the next judgement comes with the last request of the window.
+        if since > count(length.saturating_add(length / SLACK)) {
+            let (missed, newest) = (self.missed, &self.why_missed);
+            let why =
+                format!("{request}: no verdict, {missed} of the last {since} requests were not measured: {newest}");
+            return WatchedSide { verdict: None, next_in, needs: next_in, why };
+        }
         if let Some(judged) = &self.stands {
             let why = judged.why().map_or_else(String::new, |why| format!("{request}: {why}"));
-            WatchedSide { verdict: judged.verdict, next_in, needs: judged.needs, why }
+            WatchedSide { verdict: Some(judged.verdict), next_in, needs: judged.needs, why }
         } else {
-            let why = format!("{request}: {next_in} more requests until it is judged");
-            WatchedSide { verdict: LatencyVerdict::Inconclusive, next_in, needs: next_in, why }
+            let moved =
+                self.moved.as_ref().map_or_else(String::new, |moved| format!(", since somebody else answers: {moved}"));
+            let why = format!("{request}: {next_in} more requests until it is judged{moved}");
+            WatchedSide { verdict: Some(LatencyVerdict::Inconclusive), next_in, needs: next_in, why }
         }
     }
 }
+
+/// One in so many requests of a window may be not measured before the verdict of the last one stands no longer.
+const SLACK: usize = 10;
 
 /// Milliseconds of a day.
 const DAY: i64 = 86_400_000;
@@ -276,13 +339,13 @@ mod tests {
         // Good for a window, terrible for the next, and good again.
         for micros in [50_000, 900_000, 50_000] {
             for _ in 0..300 {
-                verdicts.push(watch.side("new").unwrap().verdict);
+                verdicts.push(watch.side("new").unwrap().verdict.unwrap());
                 watch.take("new", "/", Some(micros), now);
             }
         }
         verdicts.dedup();
         assert_eq!(verdicts, [LatencyVerdict::Inconclusive, LatencyVerdict::Pass, LatencyVerdict::Fail]);
-        assert_eq!(watch.verdict(), LatencyVerdict::Pass);
+        assert_eq!(watch.verdict(), Some(LatencyVerdict::Pass));
         assert_eq!(watch.side("new").unwrap().why, "");
     }
 
@@ -293,7 +356,7 @@ mod tests {
             watch.take("new", "/", Some(50_000), At(0));
         }
         let known = watch.side("new").unwrap();
-        assert_eq!((known.verdict, known.needs, known.next_in), (LatencyVerdict::Inconclusive, 200, 200));
+        assert_eq!((known.verdict, known.needs, known.next_in), (Some(LatencyVerdict::Inconclusive), 200, 200));
         assert_eq!(known.why, "/: 200 more requests until it is judged");
         assert_eq!(watch.side("elsewhere"), None);
     }
@@ -318,7 +381,84 @@ mod tests {
         for _ in 0..300 {
             watch.take("new", "/cart", Some(50_000), At(0));
         }
-        assert_eq!(watch.verdict(), LatencyVerdict::Inconclusive);
+        assert_eq!(watch.verdict(), Some(LatencyVerdict::Inconclusive));
+    }
+
+    #[test]
+    fn a_verdict_stands_no_longer_when_the_next_window_passes_without_being_measured() {
+        let mut watch = watch(&[(9, 50)], 300);
+        let pass = |watch: &mut BaselineWatch| (0..300).for_each(|_| watch.take("new", "/", Some(50_000), At(0)));
+        pass(&mut watch);
+        // A window is 300 requests, and a tenth of it may be missing.
+        for _ in 0..330 {
+            assert_eq!(watch.verdict(), Some(LatencyVerdict::Pass));
+            watch.miss("new", "/", 1, "a cache answered");
+        }
+        watch.miss("new", "/", 1, "a cache answered");
+        let known = watch.side("new").unwrap();
+        assert_eq!((known.verdict, watch.verdict()), (None, None));
+        assert_eq!(known.why, "/: no verdict, 331 of the last 331 requests were not measured: a cache answered");
+        // What is measured again is judged again, and no earlier.
+        for _ in 0..299 {
+            watch.take("new", "/", Some(50_000), At(0));
+            assert_eq!(watch.verdict(), None);
+        }
+        watch.take("new", "/", Some(50_000), At(0));
+        assert_eq!(watch.verdict(), Some(LatencyVerdict::Pass));
+    }
+
+    #[test]
+    fn a_verdict_on_whoever_answered_before_does_not_stand_when_somebody_else_does() {
+        let kinds = ["new", "old"].map(|side| (side.to_owned(), "/".to_owned()));
+        let mut watch = BaselineWatch::new(&file(&[(9, 50)]), 300, kinds).unwrap();
+        for _ in 0..500 {
+            watch.take("new", "/", Some(50_000), At(0));
+            watch.take("old", "/", Some(50_000), At(0));
+        }
+        watch.begin_anew("new", "192.0.2.1:80 → 192.0.2.2:80");
+        let known = watch.side("new").unwrap();
+        assert_eq!((known.verdict, known.next_in), (Some(LatencyVerdict::Inconclusive), 300));
+        let why = "/: 300 more requests until it is judged, since somebody else answers: 192.0.2.1:80 → 192.0.2.2:80";
+        assert_eq!(known.why, why);
+        assert_eq!(watch.side("old").unwrap().verdict, Some(LatencyVerdict::Pass), "the other side has not moved");
+        (0..300).for_each(|_| watch.take("new", "/", Some(900_000), At(0)));
+        assert_eq!(watch.side("new").unwrap().verdict, Some(LatencyVerdict::Fail));
+    }
+
+    #[test]
+    fn a_few_requests_that_are_not_measured_do_not_take_the_verdict_away() {
+        let mut watch = watch(&[(9, 50)], 300);
+        (0..300).for_each(|_| watch.take("new", "/", Some(50_000), At(0)));
+        for number in 0..3_000 {
+            match number % 20 {
+                0 => watch.miss("new", "/", 1, "gonogo did not run"),
+                _ => watch.take("new", "/", Some(50_000), At(0)),
+            }
+            assert_eq!(watch.verdict(), Some(LatencyVerdict::Pass), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_judgement_does_not_rest_on_what_was_measured_long_before() {
+        let mut watch = watch(&[(9, 50)], 300);
+        (0..299).for_each(|_| watch.take("new", "/", Some(50_000), At(0)));
+        watch.miss("new", "/", 7_200, "gonogo did not run for 1:00:00");
+        watch.take("new", "/", Some(50_000), At(0));
+        assert_eq!((watch.verdict(), watch.side("new").unwrap().next_in), (None, 299));
+    }
+
+    #[test]
+    fn one_side_that_fails_is_known_while_another_is_not() {
+        let kinds = ["new", "old"].map(|side| (side.to_owned(), "/".to_owned()));
+        let mut watch = BaselineWatch::new(&file(&[(9, 50)]), 300, kinds).unwrap();
+        for _ in 0..300 {
+            watch.take("new", "/", Some(900_000), At(0));
+            watch.take("old", "/", Some(50_000), At(0));
+        }
+        watch.miss("old", "/", 1_000, "a cache answered");
+        assert_eq!(watch.verdict(), Some(LatencyVerdict::Fail));
+        (0..300).for_each(|_| watch.take("new", "/", Some(50_000), At(0)));
+        assert_eq!(watch.verdict(), None);
     }
 
     #[test]
@@ -328,7 +468,7 @@ mod tests {
             watch.take("new", "/", None, At(0));
         }
         let known = watch.side("new").unwrap();
-        assert_eq!(known.verdict, LatencyVerdict::Fail);
+        assert_eq!(known.verdict, Some(LatencyVerdict::Fail));
         assert_eq!(known.why, "/: 100.0 % failed, 0.0 % in the baseline");
     }
 }

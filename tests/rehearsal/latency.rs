@@ -60,9 +60,13 @@ fn judged() -> Arc<Plan> {
 
 /// What goes wrong from the fifth minute to the seventeenth.
 fn for_a_while(plan: &Plan, fault: &str) -> Scenario {
+    scenario(plan, &format!("{{ when: {{ at: 5m }}, fault: {fault}, for: 12m }}"))
+}
+
+fn scenario(plan: &Plan, event: &str) -> Scenario {
     let text = format!(
         "title: t\nlesson: Judge before customers do.\ngood_reaction: Wait.\nends: {{ good: complete, careless: harm }}\n\
-         events:\n  - {{ when: {{ at: 5m }}, fault: {fault}, for: 12m }}\n"
+         events:\n  - {event}\n"
     );
     scenario::load_str("t", &text, plan).unwrap_or_else(|e| panic!("{}", e.render(false, 100)))
 }
@@ -70,8 +74,13 @@ fn for_a_while(plan: &Plan, fault: &str) -> Scenario {
 /// A rehearsal of it by a good operator: when it began, and what was read of latencies, in order.
 fn rehearsed(fault: &str) -> (At, Vec<(At, Value)>) {
     let plan = judged();
-    let (rehearsed, debrief, end) = play(&plan, vec![for_a_while(&plan, fault)], Policy::good(), 1);
-    assert_eq!(end, End::Complete, "{}", story(&rehearsed, &plan, &debrief));
+    let scenario = for_a_while(&plan, fault);
+    played(&plan, scenario)
+}
+
+fn played(plan: &Arc<Plan>, scenario: Scenario) -> (At, Vec<(At, Value)>) {
+    let (rehearsed, debrief, end) = play(plan, vec![scenario], Policy::good(), 1);
+    assert_eq!(end, End::Complete, "{}", story(&rehearsed, plan, &debrief));
     let samples = rehearsed.contents.contents().samples;
     let of_latency = samples.iter().filter(|sample| sample.source == "latency").filter_map(reading_of);
     let good = |(arrived, Reading { result, .. }, _): (At, Reading, bool)| Some((arrived, result.ok()?));
@@ -114,4 +123,13 @@ fn an_outage_never_looks_fast() {
     let silent = |value: &&&Value| value.at("new.p95") == Some(&Value::Null);
     assert!(during.iter().filter(silent).count() > during.len() / 2, "without a success there is no percentile");
     assert_eq!(verdicts(began, &read, Span(down.0 + WITHIN.0), over), ["FAIL"]);
+}
+
+#[test]
+fn a_cockpit_that_takes_over_judges_anew_as_on_the_day() {
+    let plan = judged();
+    let event = "{ when: { at: 5m }, fault: { cockpit_killed: { back_after: 20s } } }";
+    let (began, read) = played(&plan, scenario(&plan, event));
+    assert_eq!(verdicts(began, &read, Span(WITHIN.0 / 2), minutes(5)), ["PASS"]);
+    assert_eq!(verdicts(began, &read, minutes(5), minutes(9)), ["INCONCLUSIVE", "PASS"]);
 }

@@ -20,7 +20,21 @@ const SILENCE: usize = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestNumber(u64);
 
-/// All requests of one kind to one side: the newest of them one by one, and counts since measuring began.
+/// What becomes of a request that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestUse {
+    /// It says nothing of the service, or was left out while it was in flight.
+    LeftOut,
+    /// It was sent before somebody else took over, and is in the counts of the run only.
+    Counted,
+    /// It is in the window.
+    InWindow,
+    /// It is the first in the window, because somebody else than before has answered it.
+    Moved,
+}
+
+/// All requests of one kind to one side: the newest of them one by one, and counts since measuring began. When somebody else
+/// answers than before, the window begins anew, and the counts go on.
 #[derive(Clone, Debug)]
 pub struct RequestSeries {
     /// Whose requests they are, for sentences.
@@ -37,9 +51,13 @@ pub struct RequestSeries {
     totals: RequestTotals,
     /// Why the newest request says nothing, and when it was meant to be sent.
     newest_not_measured: Option<(u64, String)>,
+    /// How many requests were not measured since somebody asked, and why the newest was not.
+    untold: Option<(u64, String)>,
     addresses: AddressWatch,
     /// When the request was sent that the newest address is known from.
     address_of: u64,
+    /// When the first request was sent that somebody else answered than before.
+    anew_since: u64,
 }
 
 impl RequestSeries {
@@ -56,8 +74,10 @@ impl RequestSeries {
             next: 0,
             totals: RequestTotals::default(),
             newest_not_measured: None,
+            untold: None,
             addresses: AddressWatch::default(),
             address_of: 0,
+            anew_since: 0,
         }
     }
 
@@ -93,15 +113,14 @@ impl RequestSeries {
         number
     }
 
-    /// Takes in how a request ended; says whether it counts. One that says nothing of the service does not, and neither
-    /// does one that [`RequestSeries::interrupt`] has left out.
-    pub fn settle(&mut self, number: RequestNumber, sample: RequestSample) -> bool {
+    /// Takes in how a request ended; says what becomes of it.
+    pub fn settle(&mut self, number: RequestNumber, sample: RequestSample) -> RequestUse {
         if self.in_flight.remove(&number).is_none() {
-            return false;
+            return RequestUse::LeftOut;
         }
         if let RequestOutcome::NotMeasured(why) = sample.outcome {
             self.leave_out(1, sample.intended, &why);
-            return false;
+            return RequestUse::LeftOut;
         }
         if self.newest_not_measured.as_ref().is_some_and(|(intended, _)| *intended <= sample.intended) {
             self.newest_not_measured = None;
@@ -110,12 +129,39 @@ impl RequestSeries {
         if !matches!(sample.outcome, RequestOutcome::Failure(kind, _) if kind.is_given_up()) {
             self.answered = self.answered.max(sample.intended.saturating_add(sample.took));
         }
-        self.note_address(&sample);
+        let moved = self.note_address(&sample);
+        if moved {
+            self.begin_anew(sample.intended);
+        } else if sample.intended < self.anew_since && sample.address.as_deref() != self.addresses.address() {
+            return RequestUse::Counted;
+        }
         while self.window.len() >= self.length {
             self.window.pop_front();
         }
         self.window.push_back(sample);
-        true
+        if moved { RequestUse::Moved } else { RequestUse::InWindow }
+    }
+
+    /// The same for one of several kinds of request to a side: when somebody else answers one of them, the windows of all begin
+    /// anew.
+    pub fn settle_among(kinds: &mut [Self], at: usize, number: RequestNumber, sample: RequestSample) -> RequestUse {
+        let Some(series) = kinds.get_mut(at) else { return RequestUse::LeftOut };
+        let used = series.settle(number, sample);
+        if used == RequestUse::Moved {
+            let (addresses, since) = (series.addresses.clone(), series.address_of);
+            for (_, other) in kinds.iter_mut().enumerate().filter(|(other, _)| *other != at) {
+                other.addresses = addresses.clone();
+                other.address_of = since;
+                other.begin_anew(since);
+            }
+        }
+        used
+    }
+
+    /// Forgets what was seen of whoever answered before: requests that were sent before that moment.
+    fn begin_anew(&mut self, since: u64) {
+        self.window.clear();
+        self.anew_since = since;
     }
 
     /// Leaves out so many requests that were due at `intended` at the latest and say nothing of the service.
@@ -124,9 +170,16 @@ impl RequestSeries {
             return;
         }
         self.totals.leave_out(requests);
+        let untold = self.untold.as_ref().map_or(0, |(untold, _)| *untold);
+        self.untold = Some((untold.saturating_add(requests), why.to_owned()));
         if self.newest_not_measured.as_ref().is_none_or(|(newest, _)| *newest <= intended) {
             self.newest_not_measured = Some((intended, why.to_owned()));
         }
+    }
+
+    /// How many requests were left out since this was asked last, and why the newest was; `None` when none was.
+    pub fn take_left_out(&mut self) -> Option<(u64, String)> {
+        self.untold.take()
     }
 
     /// Counts so many requests that were due before this series began, while nobody measured.
@@ -151,14 +204,22 @@ impl RequestSeries {
         self.totals.add(requests, failed, self.window.iter());
     }
 
-    fn note_address(&mut self, sample: &RequestSample) {
-        let Some(address) = &sample.address else { return };
+    /// Takes note of the address that a request was sent to; says whether somebody else stands there now.
+    fn note_address(&mut self, sample: &RequestSample) -> bool {
+        let Some(address) = &sample.address else { return false };
         // Requests end in another order than they were sent in: what was sent before the move is not a move back.
         if sample.intended < self.address_of {
-            return;
+            return false;
         }
         self.address_of = sample.intended;
+        let before = self.addresses.moves().count;
         self.addresses.take(address, &sample.candidates);
+        self.addresses.moves().count > before
+    }
+
+    /// The newest move to somebody else: `192.0.2.1:80 → 192.0.2.2:80`.
+    pub fn moved(&self) -> &str {
+        &self.addresses.moves().newest
     }
 
     /// How many requests have been begun and not settled.
@@ -186,9 +247,12 @@ impl RequestSeries {
     /// request overdue has no figures then: they would be of an earlier time.
     pub fn figures_in(&self, silent: Option<u64>, now: u64) -> Value {
         let waited: Vec<u64> = self.in_flight.values().map(|intended| now.saturating_sub(*intended)).collect();
+        // Whoever answered before is not pooled with whoever answers now.
+        let of_now = self.in_flight.values().filter(|intended| **intended >= self.anew_since);
+        let waited_now: Vec<u64> = of_now.map(|intended| now.saturating_sub(*intended)).collect();
         let mut settled = Settled::of(&self.window);
         let successes = &settled.successes;
-        let times = settled.times(&waited);
+        let times = settled.times(&waited_now);
 
         // One answer that took very long does not make that normal, in a window of a hundred and more.
         let slowest = at_quantile(successes, 0.99);

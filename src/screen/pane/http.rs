@@ -68,13 +68,17 @@ fn latency(series: &[(String, String, &str)], value: &Value) -> Vec<Text> {
 
 /// The verdict of a side against its baseline; nothing without one.
 fn judged(side: &str, figures: &Value) -> Option<Text> {
-    let verdict = figures.at("verdict").and_then(Value::text)?;
+    let why = word(figures, "why");
+    let verdict = match figures.at("verdict").and_then(Value::text) {
+        None if why.is_empty() => return None,
+        None => "UNKNOWN",
+        Some(verdict) => verdict,
+    };
     let role = match verdict {
         "PASS" => Role::Go,
         "FAIL" => Role::NoGo,
         _ => Role::Unknown,
     };
-    let why = word(figures, "why");
     let recorded = word(figures, "baseline.recorded");
     let why = if why.is_empty() { format!("as good as {recorded}") } else { why };
     let line = Text::new(Role::Strong, side).and(role, format!("  {verdict}"));

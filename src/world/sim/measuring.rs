@@ -29,6 +29,8 @@ impl SimWorld {
         self.leave();
         self.watching = true;
         let plan = Arc::clone(&self.plan);
+        self.model.watched_since = self.model.now;
+        self.model.web.begin_judging(&plan, self.model.now);
         let count = i64::try_from(plan.probes.len().max(1)).unwrap_or(1);
         for (number, (id, probe)) in plan.probes.iter().enumerate() {
             // Spread, so that not all measure at the same instant.

@@ -36,6 +36,8 @@ const FEW: f64 = 0.01;
 pub(super) struct Model {
     plan: Arc<Plan>,
     pub now: At,
+    /// When the cockpit that measures began to.
+    pub watched_since: At,
     /// For each database, and each web service that was told to refuse writes, whether it accepts writes of
     /// applications.
     writable: BTreeMap<TargetId, bool>,
@@ -84,6 +86,7 @@ impl Model {
         let shares = followed.map_or((1.0, 0.0), |(_, record)| names.shares(record));
         Self {
             now,
+            watched_since: now,
             writable: postgres.map(|(id, _)| (id.clone(), true)).collect(),
             links,
             servers: SimulatedServers::new(plan, seed, now),

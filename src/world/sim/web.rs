@@ -75,11 +75,16 @@ pub(super) struct Windows {
     series: BTreeMap<String, Vec<RequestSeries>>,
     /// The baseline that the sides are compared with; opened at the first measurement.
     baseline: Option<BaselineWatch>,
+    /// When the cockpit that judges began to measure.
+    watched_since: At,
 }
 
 impl Windows {
-    /// Opens the baseline of a probe, unless it is open.
-    pub(super) fn hold_against(&mut self, probe: &HttpProbe, text: Option<&str>) {
+    /// Opens the baseline of a probe, unless it is open. A cockpit that began to measure later judges anew.
+    pub(super) fn hold_against(&mut self, probe: &HttpProbe, text: Option<&str>, watched_since: At) {
+        if self.watched_since != watched_since {
+            (self.watched_since, self.baseline) = (watched_since, None);
+        }
         if self.kinds.is_empty() {
             self.kinds = probe.kinds();
             self.turns = RequestTurns::new(self.kinds.iter().map(|(_, request)| request.weight));
@@ -110,6 +115,13 @@ impl Web {
         let changed = if plan.baselines.is_empty() { At(0) } else { now };
         let longest = Span(windows.max().unwrap_or(0).saturating_add(2_000));
         Self { services: services.collect(), changed, longest }
+    }
+
+    /// A cockpit begins to measure: judgements change as their first windows fill.
+    pub(super) fn begin_judging(&mut self, plan: &Plan, now: At) {
+        if !plan.baselines.is_empty() {
+            self.changed = self.changed.max(now);
+        }
     }
 
     /// Customers come to a side that had none, so its caches are cold.
@@ -173,7 +185,7 @@ impl Web {
         let length = usize::try_from(probe.window).unwrap_or(usize::MAX).max(1);
         // Enough to fill the window of a judgement that began earlier.
         let enough = usize::try_from(probe.kept()).unwrap_or(usize::MAX).max(1);
-        let Windows { kinds, turns, series: all, baseline } = windows;
+        let Windows { kinds, turns, series: all, baseline, .. } = windows;
         let turns = turns.take_turns(count);
         let figures = probe.sides.iter().map(|(name, side)| {
             let target = side.target();

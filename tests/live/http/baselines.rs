@@ -4,18 +4,23 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use gonogo::clock::Clock;
+use gonogo::core::evidence::{Baselines, Verdict};
+use gonogo::core::expr::{Condition, Sight};
 use gonogo::core::kind::HttpProbe;
 use gonogo::core::plan::Plan;
 use gonogo::core::probe::ProbeKind;
-use gonogo::core::time::At;
+use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 use gonogo::latency::{BaselineFile, BaselineRecording, BaselineRequest, BaselineSubject, LatencySamples};
 use gonogo::world::World as _;
 use gonogo::world::live::{LiveOptions, SystemDns, Watching};
+use http_body_util::Full;
+use hyper::Response;
+use hyper::body::Bytes;
 
 use super::{Server, answer, serve, target};
 use crate::support::{Setting, Stage};
@@ -110,6 +115,39 @@ async fn slower_than_the_baseline_is_fail_and_equal_again_is_pass() {
     millis.store(10, Ordering::Relaxed);
     let good = verdict(&mut stage, "PASS").await;
     assert_eq!(good.at("new.why"), Some(&Value::Text(String::new())));
+}
+
+/// What is answered by a cache from then on says nothing of the service, and the verdict of before says nothing of now.
+#[tokio::test]
+async fn a_verdict_does_not_stand_while_nothing_is_measured_any_more() {
+    let cached = Arc::new(AtomicBool::new(false));
+    let says = Arc::clone(&cached);
+    let server = serve(move |_| {
+        let cache = if says.load(Ordering::Relaxed) { "HIT" } else { "MISS" };
+        async move { Response::builder().header("x-cache", cache).body(Full::new(Bytes::from("ok"))).unwrap() }
+    })
+    .await;
+    let setting = Setting::default().target("new", target(server.address)).probe_every("web", judged(), 10, 3_000);
+    let mut plan = setting.plan();
+    plan.baselines.insert("web".into(), baseline_of([("/", vec![Some(100_000); 600])]).into());
+    let shapes = [("web".into(), plan.probes["web"].kind.shape())].into();
+    let gate = Condition::compile("web.new.verdict == 'PASS' && web.verdict != 'FAIL'", &shapes).unwrap();
+
+    let mut stage = Stage::of(&plan);
+    stage.world.watch();
+    verdict(&mut stage, "PASS").await;
+    cached.store(true, Ordering::Relaxed);
+    let value = stage.value("web", |value| value.at("new.verdict") == Some(&Value::Null)).await;
+    assert_eq!(value.at("verdict"), Some(&Value::Null));
+    let why = value.at("new.why").and_then(Value::text).unwrap();
+    assert!(why.contains("requests were not measured: the answer of new comes out of a cache"), "{why}");
+    let seen = |_: &_| Sight::Fresh { value: &value, age: Span::ZERO };
+    assert_eq!(gate.evaluate(&seen, &Baselines::new()).verdict, Verdict::Unknown);
+    let told = plan.probes["web"].kind.kept_unknown_by("new.verdict", &value);
+    assert_eq!(told.as_deref(), Some(why));
+
+    cached.store(false, Ordering::Relaxed);
+    verdict(&mut stage, "PASS").await;
 }
 
 #[tokio::test]

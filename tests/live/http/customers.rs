@@ -1,17 +1,20 @@
 //! The `http` probe measures what customers feel: servers that stall, move, refuse or say that they are closed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gonogo::core::kind::HttpProbe;
 use gonogo::core::kind::http::probe::{Connections, HttpSide, SideSettings};
+use gonogo::core::kind::http::{HttpExpect, Method, ProfileRequest};
 use gonogo::core::probe::ProbeKind;
 use gonogo::core::value::Value;
 use gonogo::world::World as _;
 
+use super::baselines::baseline_of;
 use super::nginx::Nginx;
 use super::{answer, at, number, raw, serve, sides, target, with_hosts_of_its_own};
-use crate::support::{Setting, free_port};
+use crate::support::{Setting, Stage, free_port};
 
 fn local(port: u16) -> gonogo::core::target::Target {
     at(&format!("http://127.0.0.1:{port}"))
@@ -166,4 +169,68 @@ async fn a_name_that_moves_is_followed() {
 #[test]
 fn a_name_is_looked_up_again() {
     with_hosts_of_its_own("http::customers::a_name_that_moves_is_followed");
+}
+
+/// Needs a hosts file of its own.
+#[tokio::test]
+#[ignore = "started by the next test"]
+async fn a_name_that_moves_is_judged_anew() {
+    let hosts = std::env::var_os("GONOGO_TEST_HOSTS").expect("started by the next test");
+    let point_to =
+        |address: &str| std::fs::write(&hosts, format!("127.0.0.1 localhost\n{address} shop.test\n")).unwrap();
+    let port = free_port();
+    let serve = |address: &str| {
+        let listen = format!("listen {address}:{port}; location / {{ return 200 ok; }}");
+        async move { Nginx::start(&format!("listen 127.0.0.1:PORT; {listen}")).await }
+    };
+    let (_old, _new) = (serve("127.0.0.3").await, serve("127.0.0.4").await);
+    point_to("127.0.0.3");
+    let target = at(&format!("http://shop.test:{port}"));
+    for requests in [&[][..], &["home", "cart"]] {
+        point_to("127.0.0.3");
+        let request = |path: &str| ProfileRequest {
+            path: format!("/{path}"),
+            method: Method::Get,
+            headers: BTreeMap::new(),
+            body: None,
+            expect: HttpExpect::default(),
+            weight: 1,
+        };
+        let kinds: Vec<&str> = if requests.is_empty() { vec!["/"] } else { requests.to_vec() };
+        let probe = HttpProbe {
+            baseline: Some("shop.json".to_owned()),
+            judge_over: Some(300),
+            requests: requests.iter().map(|name| ((*name).to_owned(), request(name))).collect(),
+            ..HttpProbe::of([("new".to_owned(), "shop".into())])
+        };
+        let probe = ProbeKind::Http(probe);
+        let mut plan =
+            Setting::default().target("shop", target.clone()).probe_every("web", probe.clone(), 10, 3_000).plan();
+        let slow = || vec![Some(500_000); 600];
+        let baseline = match kinds.as_slice() {
+            [only] => baseline_of([(*only, slow())]),
+            _ => baseline_of([("home", slow()), ("cart", slow())]),
+        };
+        plan.baselines.insert("web".into(), baseline.into());
+        let mut stage = Stage::of(&plan);
+        stage.world.watch();
+        let pass = |value: &Value| text(value, "new.verdict") == "PASS";
+        let value = stage.value("web", pass).await;
+        assert!(probe.moves(&value).unwrap().is_none());
+        point_to("127.0.0.4");
+        let value = stage.value("web", |value| probe.moves(value).is_some_and(|moves| !moves.is_none())).await;
+        assert_eq!(text(&value, "new.verdict"), "INCONCLUSIVE", "{value:?}");
+        let why = text(&value, "new.why");
+        let told = format!("somebody else answers: 127.0.0.3:{port} → 127.0.0.4:{port}");
+        assert!(why.contains(&told), "{why}");
+        let of = if requests.is_empty() { "new" } else { "new.home" };
+        assert!(number(&value, &format!("{of}.samples")) < 50.0, "{value:?}");
+        assert!(number(&value, &format!("{of}.total.requests")) >= 300.0, "{value:?}");
+        stage.value("web", pass).await;
+    }
+}
+
+#[test]
+fn a_judgement_of_a_name_that_moves_begins_anew() {
+    with_hosts_of_its_own("http::customers::a_name_that_moves_is_judged_anew");
 }

@@ -7,7 +7,8 @@ pub(super) const BESIDE_REQUESTS: [&str; 4] = ["verdict", "needs", "next_in", "w
 
 /// The verdict against a baseline; `doc` says whose.
 pub(super) fn verdict_field(doc: &'static str) -> Field {
-    Field::new("verdict", Shape::Text, doc).null("the probe names no baseline")
+    let null = "the probe names no baseline; or so many requests since the last judgement were not measured that it says nothing any more";
+    Field::new("verdict", Shape::Text, doc).null(null)
 }
 
 /// The fields of a side that come from its baseline.
@@ -32,7 +33,12 @@ fn judged_fields() -> Vec<Field> {
         .unit("requests")
         .null(without),
         Field::new("next_in", Shape::Int, "requests until the next judgement").unit("requests").null(without),
-        Field::new("why", Shape::Text, "what is worst, in one sentence; empty when it is PASS").null(without),
+        Field::new(
+            "why",
+            Shape::Text,
+            "what is worst, or why there is no verdict, in one sentence; empty when it is PASS",
+        )
+        .null(without),
         Field::new("baseline", Shape::Record(figures), "the recording of the nearest hour, which it is judged against"),
     ]
 }
@@ -108,7 +114,7 @@ pub(super) fn side_field(name: &str) -> Field {
         Field::new(
             "address_changes",
             Shape::Int,
-            "how often a connection went to an address that the name did not stand for before; a hold begins anew then",
+            "how often a connection went to an address that the name did not stand for before; holds, the window and the judgement begin anew then",
         )
         .unit("changes"),
         Field::new("moved", Shape::Text, "the newest such change, `OLD → NEW`; empty when there was none"),

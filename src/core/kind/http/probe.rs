@@ -34,6 +34,14 @@ use crate::core::value::{Field, Shape, Value};
 /// `X-Varnish`, `Warning: 110`, or with a `Date`
 /// that stands still for more than 3 s), unless `expect` says `cached: true`. It is counted in `total.not_measured`. While the newest request is such a one there are no figures, so that older
 /// ones do not pass for present ones.
+///
+/// A verdict against a baseline is of the requests that were judged, and stands until the next `judge_over` requests are: while all are
+/// measured, there is always one. When a window and a tenth of another one have been due since and were not judged, because too many of
+/// them were not measured, `verdict` is null, and `why` says so. A judgement is made over requests of at most two windows' time.
+///
+/// When a connection goes to an address that the name of a side did not stand for before, somebody else may answer: the window of that
+/// side begins anew (its figures are of the new answers only), and so does its judgement, which is `INCONCLUSIVE` until it is made. The
+/// counts in `total` go on. Addresses that a name has together, or in turn, are one and the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HttpProbe {
     /// The sides to compare, by name (`old`, `new`): each is an `http` target.
@@ -225,7 +233,15 @@ const BESIDE_SIDES: [&str; 1] = ["verdict"];
 
 impl ProbeSpec for HttpProbe {
     fn moves(&self, reading: &Value) -> Option<Moves> {
-        let sides = self.sides.keys().filter_map(|name| Some((name, Moves::of(reading.at(name)?, "address_changes")?)));
+        let of_side = |side: &Value| {
+            if !self.is_profile() {
+                return Moves::of(side, "address_changes");
+            }
+            // All kinds of request of a side know of the same moves.
+            let of_kinds = self.requests.keys().filter_map(|name| Moves::of(side.at(name)?, "address_changes"));
+            of_kinds.max_by_key(|moves| moves.count)
+        };
+        let sides = self.sides.keys().filter_map(|name| Some((name, of_side(reading.at(name)?)?)));
         let told = sides.filter(|(_, moves)| moves.count > 0);
         told.map(|(name, moves)| Moves { newest: format!("{name} {}", moves.newest), ..moves })
             .reduce(|all, one| Moves {
@@ -233,6 +249,22 @@ impl ProbeSpec for HttpProbe {
                 newest: format!("{}, {}", all.newest, one.newest),
             })
             .or(Some(Moves::default()))
+    }
+
+    fn kept_unknown_by(&self, field: &str, reading: &Value) -> Option<String> {
+        let (of, field) = field.rsplit_once('.').map_or((None, field), |(of, field)| (Some(of), field));
+        let said =
+            |record: &Value, field: &str| record.at(field)?.text().filter(|why| !why.is_empty()).map(str::to_owned);
+        match (of, field) {
+            (Some(of), "verdict") => said(reading.at(of)?, "why"),
+            (Some(of), _) => said(reading.at(of)?, "failure"),
+            (None, "verdict") => {
+                let sides = self.sides.keys().filter_map(|name| Some((name, reading.at(name)?)));
+                let mut unknown = sides.filter(|(_, side)| side.at("verdict") == Some(&Value::Null));
+                unknown.find_map(|(name, side)| Some(format!("{name} {}", said(side, "why")?)))
+            }
+            (None, _) => None,
+        }
     }
 
     fn rounds(&self) -> u64 {

@@ -78,14 +78,15 @@ fn what_was_not_measured_is_neither_an_error_nor_slow_and_hides_old_figures() {
     let mut series = series((0..100).map(|at| success(at, 20 * MS)));
     let (lost, late) = (series.begin(1_000 * MS), series.begin(16_000 * MS));
     series.interrupt(16_000 * MS, "gonogo did not run for 15.0 s");
-    assert!(!series.settle(lost, failure(1_000 * MS, 5_000 * MS, RequestFailure::Silent)));
+    let silent = failure(1_000 * MS, 5_000 * MS, RequestFailure::Silent);
+    assert_eq!(series.settle(lost, silent), RequestUse::LeftOut);
     let figures = series.figures(16_000 * MS);
     for path in ["p50", "p95", "errors", "last", "status", "total.failed"] {
         assert_eq!(figures.at(path), Some(&Value::Null), "{path}");
     }
     let why = "not measured: gonogo did not run for 15.0 s";
     assert_eq!(figures.at("failure").and_then(Value::text), Some(why));
-    assert!(series.settle(late, success(16_000 * MS, 20 * MS)));
+    assert_eq!(series.settle(late, success(16_000 * MS, 20 * MS)), RequestUse::InWindow);
     let figures = series.figures(16_100 * MS);
     for (path, expected) in
         [("p99", 20.0), ("errors", 0.0), ("total.requests", 101.0), ("total.failed", 0.0), ("total.not_measured", 1.0)]
@@ -100,7 +101,8 @@ fn a_request_that_could_not_be_sent_does_not_hide_a_silence() {
     series.begin(0);
     let unsent = series.begin(2_000 * MS);
     let outcome = RequestOutcome::NotMeasured("no file descriptor is left".to_owned());
-    assert!(!series.settle(unsent, RequestSample { outcome, ..success(2_000 * MS, 0) }));
+    let never = RequestSample { outcome, ..success(2_000 * MS, 0) };
+    assert_eq!(series.settle(unsent, never), RequestUse::LeftOut);
     let figures = series.figures(2_000 * MS);
     assert!(number(&figures, "errors").is_some_and(|errors| errors > 0.0), "{figures:?}");
 }
@@ -246,4 +248,51 @@ fn totals_only_grow_and_the_window_forgets() {
     let figures = series.figures(0);
     assert_eq!(number(&figures, "errors"), Some(0.0));
     assert_eq!((number(&figures, "total.requests"), number(&figures, "total.failed")), (Some(105.0), Some(5.0)));
+}
+
+fn of(address: &str, sample: RequestSample) -> RequestSample {
+    RequestSample { address: Some(address.to_owned()), candidates: vec![address.to_owned()], ..sample }
+}
+
+#[test]
+fn whoever_answered_before_is_not_pooled_with_whoever_answers_now() {
+    let (old, new) = ("192.0.2.1:80", "192.0.2.2:80");
+    let mut series = series((0..100).map(|at| of(old, success(at, 20 * MS))));
+    let (slow, first, second) = (series.begin(100), series.begin(200), series.begin(201));
+    assert_eq!(series.settle(second, of(new, success(201, 50 * MS))), RequestUse::Moved);
+    let figures = series.figures(202);
+    assert_eq!((number(&figures, "p50"), number(&figures, "samples")), (Some(50.0), Some(1.0)));
+    assert_eq!(number(&figures, "total.requests"), Some(101.0), "counts go on");
+    // What was sent before ends later: to the one of before, to nobody, and to the one of now.
+    assert_eq!(series.settle(slow, of(old, success(100, 900 * MS))), RequestUse::Counted);
+    assert_eq!(series.settle(first, of(new, success(200, 60 * MS))), RequestUse::InWindow);
+    let lost = series.begin(199);
+    let nobody = RequestSample { address: None, ..failure(199, 5_000 * MS, RequestFailure::ConnectTimeout) };
+    assert_eq!(series.settle(lost, nobody), RequestUse::Counted);
+    let figures = series.figures(203);
+    assert_eq!((number(&figures, "p99"), number(&figures, "samples")), (Some(60.0), Some(2.0)));
+    assert_eq!((number(&figures, "total.failed"), number(&figures, "total.requests")), (Some(1.0), Some(104.0)));
+}
+
+#[test]
+fn a_balancer_that_gives_its_addresses_in_turn_does_not_empty_the_window() {
+    let in_turn = |at: u64| of(&format!("192.0.2.{}:80", at % 4), success(at, 20 * MS));
+    let mut series = series((0..300).map(in_turn));
+    let number = series.begin(300);
+    assert_eq!(series.settle(number, in_turn(300)), RequestUse::InWindow);
+    assert_eq!(series.figures(301).at("samples"), Some(&Value::Int(100)));
+}
+
+#[test]
+fn a_move_that_one_kind_of_request_shows_is_one_of_all_kinds() {
+    let (old, new) = ("192.0.2.1:80", "192.0.2.2:80");
+    let mut kinds = vec![series((0..50).map(|at| of(old, success(at, 20 * MS)))); 2];
+    let (late, rare, common) = (kinds[1].begin(60), kinds[1].begin(70), kinds[0].begin(65));
+    assert_eq!(RequestSeries::settle_among(&mut kinds, 0, common, of(new, success(65, 20 * MS))), RequestUse::Moved);
+    let figures = kinds[1].figures(66);
+    assert_eq!((number(&figures, "samples"), figures.at("p50")), (Some(0.0), Some(&Value::Null)));
+    assert_eq!(number(&figures, "address_changes"), Some(1.0));
+    assert_eq!(RequestSeries::settle_among(&mut kinds, 1, late, of(old, success(60, MS))), RequestUse::Counted);
+    assert_eq!(RequestSeries::settle_among(&mut kinds, 1, rare, of(new, success(70, MS))), RequestUse::InWindow);
+    assert_eq!(number(&kinds[1].figures(80), "address_changes"), Some(1.0), "it is no second move");
 }

@@ -20,7 +20,7 @@ impl Observe for HttpProbe {
     }
 
     fn sees(&self, look: Look<'_>, windows: &mut Box<Windows>) -> Result<Value, String> {
-        windows.hold_against(self, look.model.baseline(look.id));
+        windows.hold_against(self, look.model.baseline(look.id), look.model.watched_since);
         let at = (look.model.now, look.model.crowd(), look.limit_ms());
         Ok(look.model.web.reading(self, windows, at, look.times, look.dice))
     }

@@ -21,7 +21,7 @@ use crate::core::kind::http::probe::{Connections, HttpSide};
 use crate::core::kind::http::request::RequestTurns;
 use crate::core::kind::http::{HttpProbe, ProfileRequest};
 use crate::core::latency::{
-    RequestFailure, RequestNumber, RequestOutcome, RequestPhases, RequestSample, RequestSeries,
+    RequestFailure, RequestNumber, RequestOutcome, RequestPhases, RequestSample, RequestSeries, RequestUse,
 };
 use crate::core::moves::Moves;
 use crate::core::probe::Probe;
@@ -227,6 +227,7 @@ impl Watcher {
                 }
             }
             self.leave_out_suspended();
+            self.note_left_out();
             let now = Instant::now();
             let figures = self.sides.iter().map(|side| (side.name.clone(), self.figures(side, now)));
             let wall = self.shared.options.clock.now();
@@ -238,6 +239,18 @@ impl Watcher {
             self.shared.reading_of(&self.id, &self.probe, times, (as_of.as_slice(), Moves::default()), Ok(value));
             if now >= due || !self.waits_since(began) {
                 return;
+            }
+        }
+    }
+
+    /// Tells the judge which requests were due and not measured.
+    fn note_left_out(&mut self) {
+        for side in &mut self.sides {
+            for (series, kind) in side.series.iter_mut().zip(&self.kinds) {
+                let Some((requests, why)) = series.take_left_out() else { continue };
+                if let Some(baseline) = &mut self.baseline {
+                    baseline.miss(&side.name, &kind.name, requests, &why);
+                }
             }
         }
     }
@@ -283,9 +296,9 @@ impl Watcher {
             } else {
                 RequestOutcome::NotMeasured(format!("{what}, and {}", descriptors::limit_in_words()))
             };
-            if series.settle(number, sample(meant, Duration::ZERO, outcome, None, &Trace::default())) {
-                note(&self.shared, &self.id, &mut self.baseline, &side.name, &kind.name, Err(what));
-            }
+            let used = series.settle(number, sample(meant, Duration::ZERO, outcome, None, &Trace::default()));
+            let place = (side.name.as_str(), kind.name.as_str());
+            note(&self.shared, &self.id, &mut self.baseline, place, (used, series.moved()), Err(what));
             return;
         }
         if side.connections == Connections::Kept {
@@ -317,14 +330,15 @@ impl Watcher {
         match ended {
             Ok(Ended::Request { side, kind: nth, number, sample, kept }) => {
                 let Some(side) = self.sides.get_mut(side) else { return };
-                let (Some(series), Some(kind)) = (side.series.get_mut(nth), self.kinds.get(nth)) else { return };
+                let Some(kind) = self.kinds.get(nth) else { return };
                 let took = match &sample.outcome {
                     RequestOutcome::Success => Ok(sample.took),
                     RequestOutcome::Failure(_, why) | RequestOutcome::NotMeasured(why) => Err(why.clone()),
                 };
-                if series.settle(number, *sample) {
-                    note(&self.shared, &self.id, &mut self.baseline, &side.name, &kind.name, took);
-                }
+                let used = RequestSeries::settle_among(&mut side.series, nth, number, *sample);
+                let moved = side.series.get(nth).map_or("", RequestSeries::moved);
+                let place = (side.name.as_str(), kind.name.as_str());
+                note(&self.shared, &self.id, &mut self.baseline, place, (used, moved), took);
                 let stands = |connection: &Connection| {
                     side.known.as_ref().is_none_or(|known| known.contains(&connection.address()))
                 };
@@ -384,14 +398,21 @@ fn note(
     shared: &Shared,
     id: &ProbeId,
     baseline: &mut Option<BaselineWatch>,
-    side: &str,
-    request: &str,
+    (side, request): (&str, &str),
+    (used, moved): (RequestUse, &str),
     took: Result<u64, String>,
 ) {
     if let Some(baseline) = baseline {
-        baseline.take(side, request, took.as_ref().ok().copied(), shared.options.clock.now());
+        if used == RequestUse::Moved {
+            baseline.begin_anew(side, moved);
+        }
+        if matches!(used, RequestUse::InWindow | RequestUse::Moved) {
+            baseline.take(side, request, took.as_ref().ok().copied(), shared.options.clock.now());
+        }
     }
-    if let Some(requests) = &shared.requests {
+    if let Some(requests) = &shared.requests
+        && used != RequestUse::LeftOut
+    {
         let measured = MeasuredRequest { probe: id.clone(), side: side.to_owned(), request: request.to_owned(), took };
         // Nobody listens any more when the recording is over.
         let _ = requests.send(measured);
