@@ -215,6 +215,29 @@ async fn flooding(head: usize, sent: &Arc<AtomicU64>) -> Server {
 }
 
 #[tokio::test]
+async fn over_http_2_frames_without_content_are_not_a_long_head() {
+    let server = accepting(|stream, _| async move {
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        let mut bodies = JoinSet::new();
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            let head = hyper::Response::builder().status(200).body(()).unwrap();
+            let Ok(mut body) = respond.send_response(head, false) else { continue };
+            bodies.spawn(async move {
+                while body.send_data(Bytes::new(), false).is_ok() {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+    })
+    .await;
+    let plain = probe(HttpExpect::default(), Connections::Fresh, Method::Get);
+    let value = after_some(two(&server), plain).await;
+    let said = ["common_failure", "failure"].map(|field| text(&value, &format!("shop.{field}")));
+    assert_eq!(said[0], "unfinished", "{said:?}");
+    assert!(said[1].contains("goes on without saying anything"), "{said:?}");
+}
+
+#[tokio::test]
 async fn over_http_2_a_body_or_a_head_without_end_is_cut_short_in_words_of_its_own() {
     let sent = Arc::new(AtomicU64::new(0));
     for (head, word, why) in [
