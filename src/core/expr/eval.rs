@@ -72,7 +72,7 @@ impl<'s, 'v> Scope<'s, 'v> {
         self.steps = self.steps.saturating_add(steps);
         if self.is_exhausted() {
             let why =
-                "its lists and texts are too long to be searched like this (let the probe count or select instead)";
+                "its lists and texts are too long to be searched so often (let the probe count or select instead)";
             return Err(UnknownReason(why.to_owned()));
         }
         Ok(())

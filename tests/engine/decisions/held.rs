@@ -1,6 +1,7 @@
 //! What a gate says while it waits for readings, and what may be asked of long lists.
 
 use gonogo::core::evidence::{Evidence, Verdict, shut_sentence};
+use gonogo::core::moves::Moves;
 use gonogo::core::poll::gates;
 use gonogo::core::reading::Reading;
 use gonogo::core::server::Servers;
@@ -47,7 +48,7 @@ fn a_gate_on_what_is_renewed_more_rarely_than_it_is_measured_says_so() {
             as_of: Some(renewed),
             result: Ok(Value::map([("ok", true.into()), ("at", Value::Int(1))])),
             servers: Servers::new(),
-            moves: Default::default(),
+            moves: Moves::default(),
         };
         bench.board.observe(&bench.plan, &bench.run, bench.now, &reading);
     }
