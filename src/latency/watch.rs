@@ -13,7 +13,7 @@ use crate::core::value::Value;
 ///
 /// A verdict is of the window that was judged. Where so many requests are not measured that a window and a tenth of another one are
 /// due without a further judgement, it stands no longer: nobody knows what has become of the service since. A window is filled by
-/// requests of at most two windows' time.
+/// requests of at most four windows' time.
 #[derive(Clone, Debug)]
 pub struct BaselineWatch {
     recordings: Vec<Recorded>,
@@ -248,10 +248,10 @@ fn badness(verdict: Option<LatencyVerdict>) -> u8 {
 }
 
 impl Watched {
-    /// Lets so many requests have been due. What fills the window and is older than two windows says nothing of now.
+    /// Lets so many requests have been due. What fills the window and is older than some windows says nothing of now.
     fn pass(&mut self, requests: u64, length: usize) {
         self.due = self.due.saturating_add(requests);
-        let oldest = self.due.saturating_sub(count(length).saturating_mul(2));
+        let oldest = self.due.saturating_sub(count(length).saturating_mul(OLDEST));
         while self.filling.front().is_some_and(|(at, _)| *at < oldest) {
             self.filling.pop_front();
         }
@@ -282,6 +282,9 @@ impl Watched {
 /// One in so many requests of a window may be not measured before the verdict of the last one stands no longer.
 const SLACK: usize = 10;
 
+/// The oldest request of a judgement was due at most so many windows ago.
+const OLDEST: u64 = 4;
+
 /// Milliseconds of a day.
 const DAY: i64 = 86_400_000;
 
@@ -299,13 +302,19 @@ fn apart(one: i64, other: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::time::Span;
     use crate::latency::file::{BaselineRecording, BaselineRequest, BaselineSubject};
 
     /// A file with a recording at each of these hours (UTC), with that many milliseconds a request.
     fn file(hours: &[(i8, u64)]) -> String {
         let text = |text: &str| text.to_owned();
-        let subject =
-            BaselineSubject { runbook: text("Move"), probe: text("latency"), asks: Vec::new(), asked: text("/") };
+        let subject = BaselineSubject {
+            runbook: text("Move"),
+            probe: text("latency"),
+            asks: Vec::new(),
+            asked: text("/"),
+            limit: Span(3_000),
+        };
         let mut file = BaselineFile::new(&subject);
         for (hour, ms) in hours {
             let samples = LatencySamples::in_order(&vec![Some(ms * 1_000); 600]);

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use super::super::evidence::Baselines;
+use super::super::quote::is_masked;
 use super::super::time::At;
 use super::super::value::{Shape, Value};
 use super::node::{Arithmetic, Compare, ExprKind, ExprNode, Logic, Loop, TextTest, Which};
@@ -22,8 +23,16 @@ type Answer<'v> = Result<Cow<'v, Value>, UnknownReason>;
 /// Most steps one evaluation may take: lists come from outside, macros can nest, and conditions are asked many times a second
 /// by whoever must answer at once. A thousand elements, each asked a few things, are far fewer.
 const STEPS: usize = 20_000;
+/// The same for what is worked out once for each reading, as when lists of some hundred elements are held against each other.
+const COSTLY_STEPS: usize = 1_000_000;
 /// Bytes of a text that count as one step.
 const STEP_OF_TEXT: usize = 64;
+
+/// What is said of a text in which the value of a secret is masked.
+const MASKED: &str = "holds a secret, which is masked, so nothing can be asked of it";
+
+/// The same of one of two values that are compared.
+const HOLDS_MASKED: &str = "one of them holds a secret, which is masked";
 
 /// The field that says since when the numbers beside it are counted, in milliseconds since 1970.
 const COUNTED_SINCE: &str = "counted_since";
@@ -36,11 +45,17 @@ pub(super) struct Scope<'s, 'v> {
     pub baselines: &'s Baselines,
     variables: Vec<(&'s str, Cow<'v, Value>)>,
     steps: usize,
+    most: usize,
 }
 
 impl<'s, 'v> Scope<'s, 'v> {
     pub(super) fn new(probes: &'s dyn Fn(&str) -> Option<&'v Value>, baselines: &'s Baselines) -> Self {
-        Self { probes, baselines, variables: Vec::new(), steps: 0 }
+        Self { probes, baselines, variables: Vec::new(), steps: 0, most: STEPS }
+    }
+
+    /// The same for a comparison that may be `costly`.
+    pub(super) fn of(probes: &'s dyn Fn(&str) -> Option<&'v Value>, baselines: &'s Baselines, costly: bool) -> Self {
+        Self { most: if costly { COSTLY_STEPS } else { STEPS }, ..Self::new(probes, baselines) }
     }
 
     /// Evaluates to true, false or unknown.
@@ -48,13 +63,15 @@ impl<'s, 'v> Scope<'s, 'v> {
         self.value(node)?.bool().ok_or_else(|| UnknownReason(format!("{node} is neither true nor false")))
     }
 
-    /// Evaluates `node`. `null` and NaN never come out of it.
+    /// Evaluates `node`. `null`, NaN and texts with a masked secret never come out of it.
     pub(super) fn value(&mut self, node: &'s ExprNode) -> Answer<'v> {
         self.charge(1)?;
         let value = self.raw(node)?;
         match &*value {
             Value::Null => Err(UnknownReason(format!("{node} is null"))),
             Value::Float(x) if !x.is_finite() => Err(UnknownReason(format!("{node} is not a number"))),
+            // What stood there is not known here, and different secrets may look the same.
+            Value::Text(text) if is_masked(text) => Err(UnknownReason(format!("{node} {MASKED}"))),
             _ => Ok(value),
         }
     }
@@ -72,7 +89,7 @@ impl<'s, 'v> Scope<'s, 'v> {
 
     /// Whether the steps are used up, so that no answer of it is worth anything.
     pub(super) fn is_exhausted(&self) -> bool {
-        self.steps > STEPS
+        self.steps > self.most
     }
 
     fn raw(&mut self, node: &'s ExprNode) -> Answer<'v> {
@@ -481,11 +498,13 @@ fn order(a: &Value, b: &Value) -> Option<Ordering> {
     }
 }
 
-/// Whether two values are equal; an error where `null` or NaN hides inside, since that is not known.
+/// Whether two values are equal; an error where `null`, NaN or a masked secret hides inside, since that is not known.
 fn equal(a: &Value, b: &Value) -> Result<bool, &'static str> {
     match (a, b) {
         (Value::Null, _) | (_, Value::Null) => Err("null"),
         (Value::Float(x), _) | (_, Value::Float(x)) if x.is_nan() => Err("not a number"),
+        (Value::Text(text), _) | (_, Value::Text(text)) if is_masked(text) => Err(HOLDS_MASKED),
+        (Value::Map(map), _) | (_, Value::Map(map)) if map.keys().any(|key| is_masked(key)) => Err(HOLDS_MASKED),
         (Value::List(a), Value::List(b)) => {
             if a.len() != b.len() {
                 return Ok(false);

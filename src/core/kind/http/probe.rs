@@ -37,7 +37,7 @@ use crate::core::value::{Field, Shape, Value};
 ///
 /// A verdict against a baseline is of the requests that were judged, and stands until the next `judge_over` requests are: while all are
 /// measured, there is always one. When a window and a tenth of another one have been due since and were not judged, because too many of
-/// them were not measured, `verdict` is null, and `why` says so. A judgement is made over requests of at most two windows' time.
+/// them were not measured, `verdict` is null, and `why` says so. A judgement is made over requests of at most four windows' time.
 ///
 /// When a connection goes to an address that the name of a side did not stand for before, somebody else may answer: the window of that
 /// side begins anew (its figures are of the new answers only), and so does its judgement, which is `INCONCLUSIVE` until it is made. The
