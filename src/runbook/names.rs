@@ -161,6 +161,10 @@ fn probe(runbook: &Runbook, probe: &Probe, node: &Node, faults: &mut Vec<Diagnos
             faults.push(fault.at(node.path(&[key]).mark, format!("expected at least {SHORTEST}")));
         }
     }
+    if let Some((shortest, why)) = probe.kind.shortest_limit().filter(|(shortest, _)| probe.limit < *shortest) {
+        let fault = Diagnostic::new(format!("`limit` is too short for `{}`: {why}", probe.kind.name()));
+        faults.push(fault.at(node.path(&["limit"]).mark, format!("expected at least {shortest}")));
+    }
     references(runbook, &probe.kind.targets(), node, faults);
     super::simulate::probe(runbook, probe, node, faults);
     complain(probe.kind.check(&CheckContext { targets: &runbook.targets }), node, faults);

@@ -448,6 +448,7 @@ async fn command_probes_read_json_and_fail_in_words() {
     let mut stage = Setting::default()
         .probe("good", probe(r#"echo '{"n": 4, "all": {"a": [1, "x", null]}, "other": 1}'"#))
         .probe("text", probe("echo hello"))
+        .probe("tiny", probe(r#"echo '{"n": 0, "all": 1e-400}'"#))
         .probe("exit", probe("echo 'no such thing' >&2; exit 9"))
         .probe_every("hang", probe("sleep 100 & sleep 100"), 100, 400)
         .stage();
@@ -455,6 +456,7 @@ async fn command_probes_read_json_and_fail_in_words() {
     let good = stage.value("good", |_| true).await;
     assert_eq!(good.at("n"), Some(&Value::Int(4)));
     assert!(stage.failure("text").await.contains("cannot be used as JSON"));
+    assert!(stage.failure("tiny").await.contains("closer to 0 than what can be told from it"));
     assert!(stage.failure("exit").await.contains("no such thing"));
     assert_eq!(stage.failure("hang").await, "no answer from the command within 400 ms");
 }

@@ -66,6 +66,7 @@ async fn probes_read_rows_of_every_type_and_cannot_write() {
         .probe("other", probe("select 1 as y", &one))
         .probe("write", probe("select nextval('s') as x", &one))
         .probe("wrong", probe("select nonsense as x", &one))
+        .probe("tiny", probe("select '1e-400'::numeric as x", &[("x", FieldType::Float)]))
         .probe_every("slow", probe("select 1 as x from pg_sleep(60)", &one), 200, 600)
         .stage();
     cluster.sql("create sequence s").await;
@@ -83,6 +84,8 @@ async fn probes_read_rows_of_every_type_and_cannot_write() {
     assert!(write.contains("read-only") && write.contains("25006"), "{write}");
     let wrong = stage.failure("wrong").await;
     assert!(wrong.contains("nonsense") && wrong.contains("42703"), "{wrong}");
+    let tiny = stage.failure("tiny").await;
+    assert!(tiny.contains("closer to 0 than what can be told from it"), "{tiny}");
     let slow = stage.failure("slow").await;
     assert!(slow.contains("no answer from db within 600 ms"), "{slow}");
 }

@@ -96,6 +96,26 @@ async fn what_accepts_and_closes_or_resets_at_once_is_not_open() {
 }
 
 #[tokio::test]
+async fn a_connection_is_watched_as_long_with_a_short_limit() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(150)).await;
+                drop(stream);
+            });
+        }
+    });
+    let probe = ProbeKind::Tcp(TcpProbe { address });
+    let mut stage = Setting::default().probe_every("port", probe, 1_000, 500).stage();
+    stage.world.watch();
+    let seen = stage.value("port", |_| true).await;
+    assert_eq!(word(&seen), (false, "closed".to_owned()), "{seen:?}");
+}
+
+#[tokio::test]
 async fn a_port_that_gives_no_answer_is_a_reading_and_a_fresh_one() {
     let (address, _listener, _clients) = silent("127.0.0.1:0").await;
     let (reading, setting) = read(address).await;

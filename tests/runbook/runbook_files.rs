@@ -411,6 +411,19 @@ fn the_published_schema_is_fresh() {
     assert_eq!(fs::read_to_string(&path).unwrap_or_default(), fresh, "UPDATE=1 rewrites it");
 }
 
+/// Whoever copies it copies its habits, too.
+#[test]
+fn the_bundled_runbook_has_nothing_to_warn_of_in_any_profile() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbook.yaml");
+    let profiles = runbook::load(&path, &Options::default()).unwrap().profiles;
+    assert!(!profiles.is_empty());
+    for profile in std::iter::once(None).chain(profiles.into_iter().map(Some)) {
+        let options = Options { profile: profile.clone(), ..Options::default() };
+        let loaded = runbook::load(&path, &options).unwrap_or_else(|errors| panic!("{errors}"));
+        assert!(loaded.warnings.is_empty(), "{profile:?}: {}", loaded.diagnostics("runbook.yaml"));
+    }
+}
+
 /// While the way back is open two slots keep WAL on two disks, and somebody must be told before one is full.
 #[test]
 fn the_bundled_runbook_stops_waiting_when_a_slot_fills_a_disk() {

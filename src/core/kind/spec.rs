@@ -128,6 +128,11 @@ pub trait ProbeSpec {
         None
     }
 
+    /// The shortest `limit` with which a measurement can end well, and why, where that is more than for other kinds.
+    fn shortest_limit(&self) -> Option<(Span, &'static str)> {
+        None
+    }
+
     /// In how many rounds of measuring each part of a reading has been measured anew: 1, unless parts take turns.
     fn rounds(&self) -> u64 {
         1

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::spec::{CheckContext, Complaint, ProbeDoc, ProbeSpec, RehearsedChanges, TargetUse};
 use crate::core::ids::ProbeId;
 use crate::core::syntax::is_host_port;
+use crate::core::time::Span;
 use crate::core::value::{Field, Shape, Value};
 
 /// Whether a TCP connection opens and stays open.
@@ -13,11 +14,18 @@ use crate::core::value::{Field, Shape, Value};
 /// Every result is a reading, no answer too, so that `!port.open` can be a condition. A connection that the other side
 /// closes or resets within a quarter of a second is not open: a proxy without a server behind it accepts connections
 /// like that. A server that waits for its client, or speaks first, is open. A name that cannot be resolved is a failure.
-/// When an address answers that the name did not have before, every hold on this probe begins anew.
+/// When an address answers that the name did not have before, every hold on this probe begins anew. The watching takes
+/// its time whatever the `limit` is, which is therefore 500ms at least.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TcpProbe {
     /// `host:port`.
     pub address: String,
+}
+
+impl TcpProbe {
+    /// For how long an open connection is watched. A proxy, a load balancer or a forwarded port accepts it and then closes it as
+    /// soon as no server answers behind.
+    pub const LOOK: Span = Span(250);
 }
 
 impl ProbeSpec for TcpProbe {
@@ -39,6 +47,10 @@ impl ProbeSpec for TcpProbe {
 
     fn advice(&self, _: &ProbeId, _: &str) -> String {
         "in a rehearsal every port is open".to_owned()
+    }
+
+    fn shortest_limit(&self) -> Option<(Span, &'static str)> {
+        Some((Span(2 * Self::LOOK.0), "an open connection is watched for 250 ms before it counts as open"))
     }
 
     fn check(&self, _: &CheckContext<'_>) -> Vec<Complaint> {

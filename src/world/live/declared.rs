@@ -8,6 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 use serde_json::Value as Json;
 
 use super::AsOf;
+use super::foreign;
 use super::secrets::Secrets;
 use crate::core::document::DocumentFields;
 use crate::core::reading::Failure;
@@ -83,9 +84,48 @@ impl<'de> Deserialize<'de> for Unambiguous {
 pub(super) fn json(text: &[u8], what: &str, secrets: &Secrets) -> Result<Json, Failure> {
     // Some writers begin with a byte order mark, which is no part of the text (RFC 8259 §8.1).
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    serde_json::from_slice(text).map(|Unambiguous(json)| json).map_err(|err| {
-        Failure::new(format!("{what} cannot be used as JSON: {}", secrets.tell_brief(&err.to_string(), 200)))
-    })
+    let unusable = |why: &str| Failure::new(format!("{what} cannot be used as JSON: {}", secrets.tell_brief(why, 200)));
+    let Unambiguous(json) = serde_json::from_slice(text).map_err(|err| unusable(&err.to_string()))?;
+    match vanishing(text) {
+        Some(number) => Err(unusable(&format!(
+            "the number {} is closer to 0 than what can be told from it",
+            foreign::brief(&number, 40)
+        ))),
+        None => Ok(json),
+    }
+}
+
+/// The first number of a JSON text that a double takes for 0 although it is not.
+fn vanishing(text: &[u8]) -> Option<String> {
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        rest = match first {
+            b'"' => behind_string(after),
+            b'-' | b'0'..=b'9' => {
+                let is_of_number = |byte: &&u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
+                let (number, after) = rest.split_at(rest.iter().take_while(is_of_number).count());
+                let number = String::from_utf8_lossy(number);
+                let digits = number.split(['e', 'E']).next().unwrap_or_default();
+                if digits.contains(|digit| ('1'..='9').contains(&digit)) && number.parse() == Ok(0.0) {
+                    return Some(number.into_owned());
+                }
+                after
+            }
+            _ => after,
+        };
+    }
+    None
+}
+
+/// What stands behind the string of a JSON text; `text` begins behind its opening quote.
+fn behind_string(mut text: &[u8]) -> &[u8] {
+    loop {
+        text = match text {
+            [b'"', after @ ..] => return after,
+            [b'\\', _, after @ ..] | [_, after @ ..] => after,
+            [] => return text,
+        }
+    }
 }
 
 /// The moment that `field` gives for the record: text as RFC 3339, or seconds since 1970.
@@ -108,7 +148,8 @@ pub(super) fn as_of(record: &Value, field: &str) -> Result<AsOf, Failure> {
 pub(super) fn document(json: &Json, fields: &DocumentFields, secrets: &Secrets) -> Result<Value, Failure> {
     let (placed, at_the_top): (BTreeMap<_, _>, BTreeMap<_, _>) =
         fields.types().clone().into_iter().partition(|(name, _)| fields.places().contains_key(name));
-    let mut found = record(json, &at_the_top, "field", secrets)?;
+    // Where every field has a place of its own, the document may be anything.
+    let mut found = if at_the_top.is_empty() { BTreeMap::new() } else { record(json, &at_the_top, "field", secrets)? };
     for (name, of) in placed {
         let Some(at) = fields.places().get(&name) else { continue };
         let json = json.pointer(at).ok_or_else(|| Failure::new(format!("the answer has nothing at `{at}`")))?;
@@ -149,10 +190,8 @@ pub(super) fn record(
     for (name, &of) in fields {
         let Some(json) = map.get(name) else {
             let there: Vec<&str> = map.keys().take(8).map(String::as_str).collect();
-            return Err(Failure::new(format!(
-                "the answer has no {what} `{name}`; it has {}",
-                secrets.tell_brief(&there.join(", "), 120)
-            )));
+            let there = if there.is_empty() { "none".to_owned() } else { secrets.tell_brief(&there.join(", "), 120) };
+            return Err(Failure::new(format!("the answer has no {what} `{name}`; it has {there}")));
         };
         record.insert(name.clone(), typed(json, of, &format!("{what} `{name}`"), secrets)?);
     }
@@ -198,9 +237,18 @@ fn unkept(json: &Json) -> Option<String> {
         Json::Array(items) => many(items.len(), "a list").or_else(|| items.iter().find_map(unkept)),
         Json::Object(map) => many(map.len(), "an object").or_else(|| map.values().find_map(unkept)),
         // As a double it would be equal to others.
-        Json::Number(n) if n.is_u64() && !n.is_i64() => Some(format!("the number {n}, which cannot be told exactly")),
+        Json::Number(n)
+            if n.is_u64() && !n.is_i64() || n.as_f64().filter(|_| n.is_f64()).is_some_and(beyond_integers) =>
+        {
+            Some(format!("the number {n}, which cannot be told exactly"))
+        }
         _ => None,
     }
+}
+
+/// Whether a double stands for a whole number beyond the integers that are kept.
+fn beyond_integers(x: f64) -> bool {
+    x.abs() >= 9_223_372_036_854_775_808.0
 }
 
 /// A number without fraction as an integer, as far as a double counts exactly. 2^53 itself may be 2^53 + 1.
@@ -290,6 +338,48 @@ mod tests {
         let large = fails(r#"{"x": [18446744073709551615]}"#, FieldType::Any);
         assert!(large.starts_with("field `x` holds the number 18446744073709551615, which cannot be told exactly"));
         assert!(read(&text(10_000).replace('x', "y").replace('}', r#", "x": 1}"#), FieldType::Int).is_ok());
+    }
+
+    #[test]
+    fn a_number_that_cannot_be_kept_as_it_is_is_no_reading() {
+        let fails = |number: &str, of| read(&format!(r#"{{"x": {number}}}"#), of).unwrap_err().what;
+        let tiny = format!("0.{}1", "0".repeat(400));
+        for number in ["1e-400", "-1E-400", "0.0001e-999999", "2.5e-324000", &tiny] {
+            for of in [FieldType::Float, FieldType::Int, FieldType::Any] {
+                let what = fails(number, of);
+                assert!(what.starts_with("the answer cannot be used as JSON: "), "{what}");
+                assert!(what.contains("closer to 0 than what can be told from it"), "{what}");
+            }
+        }
+        for number in ["1e400", "-1e400"] {
+            assert!(fails(number, FieldType::Float).contains("out of range"));
+        }
+        // As doubles they would be equal to others.
+        for number in ["18446744073709551616", "-9223372036854775809", "1e30"] {
+            assert!(fails(number, FieldType::Any).contains("cannot be told exactly"), "{number}");
+            assert!(read(&format!(r#"{{"x": {number}}}"#), FieldType::Float).is_ok(), "{number}");
+        }
+        for number in ["0", "-0.0", "0e-400", "0.000E+7", "5e-324", "1e-300", "1e15"] {
+            assert!(read(&format!(r#"{{"x": {number}}}"#), FieldType::Float).is_ok(), "{number}");
+        }
+        assert!(read(r#"{"x": "1e-400 \" 1e-400", "1e-400": 1}"#, FieldType::String).is_ok());
+    }
+
+    #[test]
+    fn a_list_has_fields_by_their_place_and_what_is_empty_is_called_so() {
+        let declared = r#"{"first": {"type": "int", "at": "/0"}, "name": {"type": "string", "at": "/1/name"}}"#;
+        let secrets = Secrets::new(BTreeMap::new());
+        let read = |declared: &str, json: &str| {
+            let fields: DocumentFields = serde_json::from_str(declared).unwrap();
+            document(&super::json(json.as_bytes(), "the answer", &secrets)?, &fields, &secrets)
+        };
+        let expected = Value::map([("first", Value::Int(7)), ("name", Value::Text("z".to_owned()))]);
+        assert_eq!(read(declared, r#"[7, {"name": "z"}]"#), Ok(expected));
+        let what = read(declared, "[7]").unwrap_err().what;
+        assert_eq!(what, "the answer has nothing at `/1/name`");
+        let top = r#"{"first": {"type": "int", "at": "/0"}, "n": "int"}"#;
+        assert_eq!(read(top, "[7]").unwrap_err().what, "the answer is a list, not a JSON object");
+        assert_eq!(read(top, "{}").unwrap_err().what, "the answer has no field `n`; it has none");
     }
 
     #[test]

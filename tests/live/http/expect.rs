@@ -213,6 +213,65 @@ async fn packed_bodies_are_unpacked_as_far_as_it_is_safe() {
 }
 
 #[tokio::test]
+async fn what_is_packed_on_its_way_is_never_read_as_it_came() {
+    let body = gzip(b"Welcome", 1);
+    let chunked = |coding: &str| {
+        let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n{:x}\r\n", body.len());
+        [head.as_bytes(), &body, b"\r\n0\r\n\r\n"].concat()
+    };
+    let alone = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n".as_slice(), &body].concat();
+    for (bytes, coding) in [
+        (chunked("gzip, chunked"), "gzip, chunked"),
+        (chunked("GZip\r\nTransfer-Encoding: chunked"), "gzip, chunked"),
+        (alone, "gzip"),
+    ] {
+        let server = saying(bytes).await;
+        let why = format!("packs its answer for the way as {coding}, which nobody asked for");
+        bad(target(server.address), probe("/", HttpExpect::default()), "encoding", &why).await;
+        let mut stage =
+            Setting::default().target("api", target(server.address)).probe("document", super::json("api", "/")).stage();
+        let outcome = stage.run(Action::Http(call(Method::Get, "/"))).await;
+        assert!(failed(&outcome).contains(&why), "{outcome:?}");
+        let outcome = stage.run(Action::Http(call(Method::Post, "/"))).await;
+        assert!(crate::support::unknown(&outcome).contains(&why), "{outcome:?}");
+        stage.world.watch();
+        assert!(stage.failure("document").await.contains(&why));
+    }
+    let plain = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n7\r\nWelcome\r\n0\r\n\r\n";
+    good(target(saying(plain.to_vec()).await.address), probe("/", contains("Welcome"))).await;
+}
+
+#[tokio::test]
+async fn an_action_reads_what_is_packed_as_a_probe_does() {
+    let reads = async |bytes: Vec<u8>, contains: Option<&str>| {
+        let server = saying(bytes).await;
+        let mut stage = Setting::default().target("api", target(server.address)).stage();
+        let contains = contains.map(str::to_owned);
+        stage.run(Action::Http(HttpAction { contains, ..call(Method::Post, "/") })).await
+    };
+    let welcome = packed("Content-Encoding: gzip\r\n", &gzip(b"Welcome", 1));
+    succeeded(&reads(welcome.clone(), Some("Welcome")).await);
+    let outcome = reads(welcome.clone(), Some("Closed")).await;
+    assert_eq!(failed(&outcome), "POST / on api answered 200 OK without `Closed`: Welcome");
+    let refused = String::from_utf8_lossy(&welcome[..15]).replace("200", "409").into_bytes();
+    let outcome = reads([&refused, &welcome[15..]].concat(), None).await;
+    assert_eq!(failed(&outcome), "POST / on api answered 409 Conflict: Welcome");
+    for (bytes, why) in [
+        (packed("Content-Encoding: br\r\n", b"something"), "packed as br"),
+        (packed("Content-Encoding: gzip\r\n", b"this is no gzip"), "cannot be unpacked (gzip)"),
+        (
+            packed("Content-Encoding: gzip\r\n", &gzip(&vec![0; 1_000_000], 100)),
+            "longer than 1 MiB once it is unpacked",
+        ),
+    ] {
+        let outcome = reads(bytes.clone(), Some("Welcome")).await;
+        assert!(failed(&outcome).contains(why), "{outcome:?}");
+        // Nobody asks what it says.
+        succeeded(&reads(bytes, None).await);
+    }
+}
+
+#[tokio::test]
 async fn what_breaks_off_what_is_no_http_and_what_never_ends_in_time_are_told_apart() {
     let half = saying(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf".to_vec()).await;
     bad(target(half.address), probe("/", HttpExpect::default()), "closed", "shop").await;

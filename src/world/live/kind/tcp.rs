@@ -16,10 +16,6 @@ use crate::core::value::Value;
 use crate::world::live::net::host;
 use crate::world::live::{Shared, shortage};
 
-/// For how long an open connection is watched. A proxy, a load balancer or a forwarded port accepts it and then closes
-/// it as soon as no server answers behind.
-const LOOK: Duration = Duration::from_millis(250);
-
 impl Measure for TcpProbe {
     type Memory = AddressWatch;
 
@@ -28,7 +24,7 @@ impl Measure for TcpProbe {
     /// Opens a connection, watches it for a moment and closes it. Sends nothing.
     async fn measure(&self, shared: &Shared, limit: Duration, watch: &mut AddressWatch) -> Result<Value, Failure> {
         // Leaves time to answer before the scheduler's own limit, and for watching the connection.
-        let look = LOOK.min(limit / 4);
+        let look = Self::LOOK.to_std();
         let deadline = Instant::now() + limit.mul_f64(0.9).saturating_sub(look);
         let found = timeout_at(deadline, host::addresses(&self.address)).await;
         let found: Vec<SocketAddr> =

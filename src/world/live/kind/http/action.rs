@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::judge::told_of;
 use crate::core::job::Outcome;
 use crate::core::kind::http::HttpAction;
 use crate::core::kind::http::expect::PARTIAL_CONTENT;
@@ -107,7 +108,8 @@ fn judge(
     } else {
         call.success.contains(&answer.status.as_u16())
     };
-    let text = String::from_utf8_lossy(&answer.body);
+    let unpacked = http::unpacked(answer);
+    let text = unpacked.as_ref().map_or_else(|_| "".into(), |body| String::from_utf8_lossy(body));
     let words = shared.secrets.tell_brief(&text, 200);
     let said = if words.is_empty() { String::new() } else { format!(": {words}") };
     if !good {
@@ -134,6 +136,10 @@ fn judge(
         && !text.contains(wanted)
     {
         let wanted = shared.secrets.tell_brief(wanted, 80);
+        if let Err(packed) = &unpacked {
+            let why = told_of(packed, &shared.secrets);
+            return Outcome::Failed { what: format!("{name} answered {status}, but not whether `{wanted}`: it {why}") };
+        }
         let within = if answer.cut { " in its first 1 MiB" } else { "" };
         return Outcome::Failed { what: format!("{name} answered {status} without `{wanted}`{within}{said}") };
     }

@@ -1,10 +1,8 @@
 //! Whether an answer is what the `http` probe expects.
 
 use std::borrow::Cow;
-use std::io::Read;
 use std::time::Duration;
 
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use hyper::header;
 use serde_json::Value as Json;
 
@@ -15,7 +13,7 @@ use crate::core::latency::RequestFailure;
 use crate::core::simulate::Literal;
 use crate::core::time::Span;
 use crate::world::live::declared;
-use crate::world::live::net::http::{HttpAnswer, LARGEST_BODY, cache_age, cache_hit};
+use crate::world::live::net::http::{HttpAnswer, Packed, cache_age, cache_hit, unpacked};
 use crate::world::live::secrets::Secrets;
 
 /// Characters of foreign text in a sentence.
@@ -109,7 +107,7 @@ pub(super) fn judge(
     if answer.cut {
         return Err((RequestFailure::BodyTooLong, format!("the answer of {target} is longer than 1 MiB")));
     }
-    let body = unpacked(answer, &values(header::CONTENT_ENCODING.as_str()), expect, target, secrets)?;
+    let body = plain(answer, expect, target, secrets)?;
     if let Some(wanted) = &expect.contains
         && !String::from_utf8_lossy(&body).contains(wanted)
     {
@@ -118,38 +116,33 @@ pub(super) fn judge(
     json(expect, &body, target, secrets).map_err(|what| (RequestFailure::Json, what))
 }
 
-/// The body without its content coding (RFC 9110 §8.4). Nobody asks for one, but some servers use one all the same.
-fn unpacked<'a>(
+/// The body without its content coding. One that cannot be taken off matters only when the body is to be read.
+fn plain<'a>(
     answer: &'a HttpAnswer,
-    codings: &[String],
     expect: &HttpExpect,
     target: &TargetId,
     secrets: &Secrets,
 ) -> Result<Cow<'a, [u8]>, (RequestFailure, String)> {
-    let coding = codings.join(", ").to_ascii_lowercase();
-    let coding = coding.trim();
-    // The answer to HEAD tells of a body that it does not have.
-    if answer.body.is_empty() || matches!(coding, "" | "identity") {
-        return Ok(answer.body.as_slice().into());
-    }
-    let body = answer.body.as_slice();
-    let told = secrets.tell_brief(coding, QUOTED);
-    let reader: Box<dyn Read + '_> = match coding {
-        "gzip" | "x-gzip" => Box::new(MultiGzDecoder::new(body)),
-        "deflate" => Box::new(ZlibDecoder::new(body)),
-        _ if expect.reads_body() => {
-            return Err((RequestFailure::Encoding, format!("the answer of {target} is packed as {told}")));
-        }
-        _ => return Ok(body.into()),
+    let kind = match unpacked(answer) {
+        Ok(body) => return Ok(body),
+        Err(Packed::Unknown(_)) if !expect.reads_body() => return Ok(answer.body.as_slice().into()),
+        Err(packed) => packed,
     };
-    let mut plain = Vec::new();
-    let read = reader.take(LARGEST_BODY as u64 + 1).read_to_end(&mut plain);
-    if plain.len() > LARGEST_BODY {
-        let what = format!("the answer of {target} is longer than 1 MiB once it is unpacked ({told})");
-        return Err((RequestFailure::CompressionBomb, what));
+    let word = match &kind {
+        Packed::TooLong(_) => RequestFailure::CompressionBomb,
+        Packed::Unknown(_) | Packed::Broken(_) => RequestFailure::Encoding,
+    };
+    Err((word, format!("the answer of {target} {}", told_of(&kind, secrets))))
+}
+
+/// What is the matter with a packed body, behind the word for the answer.
+pub(super) fn told_of(packed: &Packed, secrets: &Secrets) -> String {
+    let told = |coding: &String| secrets.tell_brief(coding, QUOTED);
+    match packed {
+        Packed::Unknown(coding) => format!("is packed as {}", told(coding)),
+        Packed::Broken(coding) => format!("cannot be unpacked ({})", told(coding)),
+        Packed::TooLong(coding) => format!("is longer than 1 MiB once it is unpacked ({})", told(coding)),
     }
-    let broken = |_| (RequestFailure::Encoding, format!("the answer of {target} cannot be unpacked ({told})"));
-    read.map(|_| plain.into()).map_err(broken)
 }
 
 /// Holds the fields of a JSON body against what is expected of them.

@@ -3,6 +3,7 @@
 //! Redirects are answers, never followed. Bodies are capped, and everything is bounded in time by the caller.
 
 mod age;
+mod coding;
 mod connect;
 mod reach;
 
@@ -17,6 +18,8 @@ use hyper::body::{Body as _, Bytes};
 use hyper::{HeaderMap, Request, Uri, Version, header};
 
 pub(in crate::world::live) use self::age::{DateWatch, Dated, cache_age, cache_hit, dated};
+use self::coding::packed_for_the_way;
+pub(in crate::world::live) use self::coding::{Packed, unpacked};
 pub(in crate::world::live) use self::connect::Connection;
 use self::connect::{Endpoint, LARGEST_HEAD};
 use super::chain;
@@ -239,12 +242,29 @@ async fn send(
         response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
     let retry_after = said(header::RETRY_AFTER);
+    if let Some(coding) = packed_for_the_way(response.headers()) {
+        let coding = secrets.tell_brief(&coding, 80);
+        return Err(Broken {
+            kind: RequestFailure::Encoding,
+            local: false,
+            stale: false,
+            sent: true,
+            what: format!("{} packs its answer for the way as {coding}, which nobody asked for", endpoint.place),
+        });
+    }
     let headers = response.headers().clone();
     let mut stream = response.into_body();
     let mut body = Vec::new();
     let mut cut = false;
     while let Some(frame) = stream.frame().await {
-        let frame = frame.map_err(broken)?;
+        let frame = frame.map_err(|err| {
+            // The head is there, so its length cannot be at fault any more.
+            if !is_given_up(&err) {
+                return broken(err);
+            }
+            let what = format!("{}: its answer goes on without saying anything", endpoint.place);
+            Broken { kind: RequestFailure::Unfinished, what, ..broken(err) }
+        })?;
         let Some(data) = frame.data_ref() else { continue };
         let room = LARGEST_BODY.saturating_sub(body.len());
         body.extend_from_slice(data.get(..data.len().min(room)).unwrap_or_default());
@@ -293,9 +313,14 @@ fn is_lost(err: &hyper::Error) -> bool {
     err.is_canceled() || err.is_incomplete_message() || causes.any(of)
 }
 
-/// Whether it was this side that gave up, since the head of the answer is too long. Over HTTP/2 the library refuses the stream of a
-/// long list of headers, and ends the connection over frames that go on for ever.
+/// Whether it was this side that gave up before the answer's head had ended, since that is too long.
 fn is_head_too_long(err: &hyper::Error) -> bool {
+    err.is_parse_too_large() || is_given_up(err)
+}
+
+/// Whether this side gave up over HTTP/2: the library refuses the stream of a long list of headers, and ends the connection over
+/// frames that go on for ever.
+fn is_given_up(err: &hyper::Error) -> bool {
     let mut causes = std::iter::successors(err.source(), |cause| (*cause).source());
     let given_up = |cause: &(dyn std::error::Error + 'static)| {
         let http2 = cause.downcast_ref::<h2::Error>().filter(|http2| http2.is_library());
@@ -303,7 +328,7 @@ fn is_head_too_long(err: &hyper::Error) -> bool {
             .and_then(h2::Error::reason)
             .is_some_and(|reason| matches!(reason, h2::Reason::REFUSED_STREAM | h2::Reason::ENHANCE_YOUR_CALM))
     };
-    err.is_parse_too_large() || causes.any(given_up)
+    causes.any(given_up)
 }
 
 /// What kind of failure it is when an exchange breaks off.
