@@ -86,7 +86,7 @@ pub(super) fn create(path: &Path) -> Result<Connection, JournalError> {
     let build = || -> rusqlite::Result<Connection> {
         let mut conn = connect(path, Access::Write)?;
         // Before anything is written: a file keeps the size of its pages.
-        conn.pragma_update(None, "page_size", PAGE as i64)?;
+        conn.pragma_update(None, "page_size", PAGE.cast_signed() as i64)?;
         conn.pragma_update(None, "application_id", APPLICATION_ID)?;
         make_durable(&conn)?;
         migrate(&mut conn, 0)?;
