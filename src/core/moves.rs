@@ -172,7 +172,7 @@ mod tests {
         for address in &both {
             watch.take(address, &both);
         }
-        assert!(watch.moves().is_none());
+        assert_eq!(watch.moves().count, 0);
         watch.take("192.0.2.3", &["192.0.2.3".to_owned()]);
         watch.take("192.0.2.3", &[]);
         assert_eq!((watch.moves().count, watch.moves().newest.as_str()), (1, "192.0.2.2 → 192.0.2.3"));
