@@ -81,7 +81,8 @@ pub(super) struct RecordArgs {
     /// Also record a probe that acts on its targets, such as one that sends POST
     #[arg(long)]
     acting_probes: bool,
-    /// The file [default: the one that the probe names as its `baseline`, else PROBE.baseline.json beside the runbook]
+    /// The file [default: the one that the probe names as its `baseline`, else PROBE.baseline.json beside the runbook; with a profile
+    /// that does not name one of its own, PROBE.PROFILE.baseline.json]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -135,12 +136,15 @@ fn record(args: &RecordArgs, color: ColorChoice) -> Outcome {
     let (id, asked) = chosen(&plan, args.probe.as_deref())?;
     let side = side(&asked, args.side.as_deref())?.to_owned();
     let folder = args.runbook.path.parent().unwrap_or(Path::new("")).to_owned();
-    let named = asked.baseline.map(|file| folder.join(file));
-    let out = args.out.clone().or(named).unwrap_or_else(|| folder.join(format!("{id}.baseline.json")));
-    let subject = baseline_subject(&plan.title, id.as_str(), &asked);
     let names: Vec<String> = asked.names.clone();
+    let Some(probe) = plan.probes.get(id).cloned() else { return Err(CliError::usage("there is no such probe")) };
+    let subject = baseline_subject(&plan.title, id.as_str(), &asked, probe.limit);
+    let out = match (&args.out, &args.runbook.profile) {
+        (Some(out), _) => out.clone(),
+        (None, None) => folder.join(asked.baseline.map_or_else(|| format!("{id}.baseline.json"), str::to_owned)),
+        (None, Some(profile)) => folder.join(of_profile(&args.runbook, profile, id, asked.baseline)),
+    };
     let id = id.clone();
-    let Some(probe) = plan.probes.get(&id).cloned() else { return Err(CliError::usage("there is no such probe")) };
     // Before an hour is spent: whether it can be written, and whether there is a file that this cannot be added to.
     let place = Place::of(&out)?;
     let mut file = existing(&out, &subject)?;
@@ -193,6 +197,28 @@ fn record(args: &RecordArgs, color: ColorChoice) -> Outcome {
         say_error(&warning);
     }
     Ok(0)
+}
+
+/// Where a recording in a profile goes: into the file that only this profile names, else into one of its own. What production is
+/// judged by holds nothing of a lab unless somebody says so.
+fn of_profile(runbook: &RunbookArgs, profile: &str, id: &ProbeId, named: Option<&str>) -> String {
+    let without = RunbookArgs { profile: None, ..runbook.clone() };
+    let plan = read_without_baselines(&without, ColorChoice::Never).map(|loaded| loaded.plan);
+    let of_others = plan.as_ref().ok().and_then(|plan| plan.probes.get(id)?.kind.requests()?.baseline);
+    match named {
+        Some(named) if plan.is_ok() && of_others != Some(named) => named.to_owned(),
+        _ => {
+            let own = format!("{id}.{}.baseline.json", profile.replace(['/', '\\'], "_"));
+            if let Some(named) = named {
+                say_error(&format!(
+                    "recorded in the profile `{}`, so not into {}, which is for what is judged without it (`--out` says otherwise)",
+                    clean(profile),
+                    clean(named)
+                ));
+            }
+            own
+        }
+    }
 }
 
 /// The file that is added to, or an empty one.
@@ -372,6 +398,12 @@ fn compare(baseline: &Path, measured: &Path) -> Outcome {
         let Some(against) = nearest_recording(&before.recordings, recording) else { continue };
         say(&format!("{}, side `{}`", clean(&recording.told()), clean(&recording.side)));
         say(&format!("  against {}, side `{}`", clean(&against.told()), clean(&against.side)));
+        if recording.limit_ms != against.limit_ms {
+            let [before, now] = [against, recording].map(|of| Span(of.limit_ms));
+            return Err(CliError::outside(format!(
+                "these cannot be compared: requests were given up after {before} in one and after {now} in the other, so what is slow in one is a failure in the other"
+            )));
+        }
         for (name, of) in &recording.requests {
             let measured = of.samples().map_err(CliError::outside)?;
             let baseline = against.requests.get(name).map(BaselineRequest::samples).transpose();

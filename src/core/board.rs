@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::counters::Counters;
 use super::evidence::{Assessment, Baseline, Baselines, CounterReset, Evidence, Term, Verdict};
-use super::expr::{Condition, Sight};
+use super::expr::{Condition, KnownAnswers, Sight};
 use super::ids::{ProbeId, TargetId};
 use super::moves::Moves;
 use super::plan::{Check, ConditionId, Gate, Guard, Plan, Step};
@@ -47,6 +47,9 @@ pub struct Board {
     /// Recorded baselines of growth, which count in the same way.
     #[serde(skip)]
     counted_from: Option<Baselines>,
+    /// What follows from the newest readings and is too costly to be worked out whenever somebody asks.
+    #[serde(skip)]
+    known: KnownAnswers,
 }
 
 /// What is known of one probe.
@@ -86,6 +89,13 @@ impl Latest {
         let age = now.since(*at);
         // A reading from the future is a broken clock, not a fresh reading.
         if age > self.stale_after || *at > now { Sight::Stale { age } } else { Sight::Fresh { value, age } }
+    }
+
+    /// How long ago it was measured, where the reading itself is stale only because it tells of an earlier time.
+    fn told_late(&self, now: At) -> Option<Span> {
+        let (at, _) = self.good.as_ref().filter(|_| self.failure.is_none())?;
+        let measured = now.since(self.at);
+        (*at < self.at && measured <= self.stale_after && now.since(*at) > self.stale_after).then_some(measured)
     }
 
     /// How long the measurement of the newest good reading took; nothing is known of it once a later one has failed.
@@ -133,6 +143,7 @@ impl Board {
             moved: BTreeMap::new(),
             testimony: BTreeMap::new(),
             counted_from: None,
+            known: KnownAnswers::default(),
         }
     }
 
@@ -176,6 +187,7 @@ impl Board {
         for (probe, latest) in &mut board.probes {
             latest.stale_after = stale_after(plan, probe, latest);
         }
+        plan.conditions.iter().for_each(|condition| board.work_out(condition));
         Some(board)
     }
 
@@ -234,6 +246,11 @@ impl Board {
         if let (None, Ok(value)) = (&latest.failure, &reading.result) {
             self.count(plan, run, reading, value);
         }
+        plan.readers.get(&reading.probe).into_iter().flatten().filter_map(|id| plan.condition(*id)).for_each(
+            |condition| {
+                self.work_out(condition);
+            },
+        );
         for (target, server) in &reading.servers {
             if self.answered.get(target) != Some(server) {
                 self.answered.insert(target.clone(), server.clone());
@@ -252,6 +269,14 @@ impl Board {
         if let Some(what) = moved {
             self.moved.insert(reading.probe.clone(), (now, what));
         }
+    }
+
+    fn work_out(&mut self, condition: &Condition) {
+        let Self { known, probes, .. } = self;
+        condition.work_out(known, &|probe| {
+            let latest = probes.get(probe).filter(|latest| latest.failure.is_none())?;
+            latest.good.as_ref().map(|(_, value)| value)
+        });
     }
 
     /// The probes that somebody else has answered than before: when that was seen, and what of it.
@@ -411,7 +436,8 @@ impl Board {
         }
         let baselines = self.counted_since(plan, run, id);
         let sight = |probe: &ProbeId| self.sight(now, probe);
-        plan.condition(id).map_or(Verdict::Unknown, |condition| condition.verdict(&sight, &baselines))
+        plan.condition(id)
+            .map_or(Verdict::Unknown, |condition| condition.verdict_knowing(&sight, &baselines, &self.known))
     }
 
     fn assess_from(&self, plan: &Plan, now: At, id: ConditionId, baselines: &Baselines) -> Assessment {
@@ -420,17 +446,26 @@ impl Board {
         }
         match plan.condition(id) {
             Some(condition) => {
-                let found = condition.evaluate(&|probe| self.sight(now, probe), baselines);
-                self.naming(plan, condition, found)
+                let found = condition.evaluate_knowing(&|probe| self.sight(now, probe), baselines, &self.known);
+                self.naming(plan, now, condition, found)
             }
             None => Assessment { verdict: Verdict::Unknown, terms: Vec::new() },
         }
     }
 
     /// The same with the names of those who keep a field from being known.
-    fn naming(&self, plan: &Plan, condition: &Condition, mut found: Assessment) -> Assessment {
+    fn naming(&self, plan: &Plan, now: At, condition: &Condition, mut found: Assessment) -> Assessment {
         if found.verdict != Verdict::Unknown {
             return found;
+        }
+        for probe in condition.probes() {
+            let Some(measured) = self.probes.get(probe).and_then(|latest| latest.told_late(now)) else { continue };
+            let stale = format!("{probe} is stale: ");
+            for why in found.terms.iter_mut().filter_map(|term| term.why.as_mut()).filter(|why| why.contains(&stale)) {
+                *why = format!(
+                    "{why}, though {probe} was measured {measured} ago: what it tells is renewed more rarely than that, so this never holds (with a longer `every` readings stay good for longer)"
+                );
+            }
         }
         for (probe, field) in condition.fields() {
             let Some(field) = field else { continue };

@@ -173,7 +173,13 @@ pub fn shut_sentence(gate: &Evidence) -> String {
     if reasons.is_empty()
         && let Some(held) = gate.held
     {
-        reasons.push(format!("GO for {held} of {}", gate.needed));
+        reasons.push(match gate.needed {
+            // One reading says nothing of the time until the next.
+            needed if held.is_zero() && !needed.is_zero() => {
+                format!("GO by one reading so far, and a hold ({needed}) takes two")
+            }
+            needed => format!("GO for {held} of {needed}"),
+        });
     }
     format!("\"{}\" {verdict} ({})", gate.name, reasons.join(", "))
 }

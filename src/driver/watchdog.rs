@@ -6,8 +6,9 @@ use crate::core::job::{Direction, JobKey};
 use crate::core::time::{At, Span};
 
 /// The longest time between two looks at the world that counts as watching. Looks are at most a second apart,
-/// unless the machine slept or the program was stopped.
-const UNWATCHED: Span = Span(5_000);
+/// unless the machine slept or the program was stopped. The shortest time for which a reading is good is 2 s: what somebody saw
+/// and ordered before a longer stop is of before, however long the readings of rare probes are good.
+const UNWATCHED: Span = Span(2_500);
 
 /// A drift of the wall clock from the run clock that is worth recording, in milliseconds.
 const JUMP_MS: i64 = 2_000;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::samples::{LatencySamples, QUANTILES, float};
+use crate::core::time::Span;
 
 /// What the file says it is.
 const FORMAT: &str = "gonogo latency baseline";
@@ -138,6 +139,16 @@ pub enum BaselineError {
         /// What is asked for now.
         present: String,
     },
+    /// Requests were given up earlier or later then.
+    #[error(
+        "the baseline has a recording in which requests were given up after {recorded}, and this probe gives up after {present} (`limit`): what is slow in one is a failure in the other"
+    )]
+    OtherLimit {
+        /// The limit of a recording.
+        recorded: Span,
+        /// The limit of the probe.
+        present: Span,
+    },
 }
 
 /// What a baseline is for: it may only be held against what the same probe of the same runbook asks for.
@@ -151,6 +162,8 @@ pub struct BaselineSubject {
     pub asks: Vec<String>,
     /// Everything that it asks for, in one text of fixed form.
     pub asked: String,
+    /// When it gives a request up.
+    pub limit: Span,
 }
 
 impl BaselineSubject {
@@ -218,7 +231,27 @@ impl BaselineFile {
     }
 
     /// Whether it may be held against what this probe measures.
+    ///
+    /// # Errors
+    ///
+    /// What differs: what is asked for, also where only its words for the reader do, the limit, the runbook or the probe.
     pub fn check(&self, subject: &BaselineSubject) -> Result<(), BaselineError> {
+        if self.asks != subject.asks {
+            let [recorded, present] = [&self.asks, &subject.asks].map(|asks| asks.join(", "));
+            return Err(BaselineError::OtherRequests { recorded, present });
+        }
+        if let Some(other) = self.recordings.iter().find(|recording| recording.limit_ms != subject.limit.0) {
+            return Err(BaselineError::OtherLimit { recorded: Span(other.limit_ms), present: subject.limit });
+        }
+        self.check_kept(subject)
+    }
+
+    /// The same for the copy that a run has kept, which was accepted when the run began.
+    ///
+    /// # Errors
+    ///
+    /// That it is of another runbook, probe or request.
+    pub fn check_kept(&self, subject: &BaselineSubject) -> Result<(), BaselineError> {
         if self.asks_digest != subject.digest() {
             let [recorded, present] = [&self.asks, &subject.asks].map(|asks| asks.join(", "));
             return Err(BaselineError::OtherRequests { recorded, present });
@@ -341,6 +374,7 @@ mod tests {
             probe: text("latency"),
             asks: vec![text("GET /")],
             asked: text("GET /"),
+            limit: Span(3_000),
         }
     }
 

@@ -236,13 +236,19 @@ fn apart(one: i64, other: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::time::Span;
     use crate::latency::file::{BaselineRecording, BaselineRequest, BaselineSubject};
 
     /// A file with a recording at each of these hours (UTC), with that many milliseconds a request.
     fn file(hours: &[(i8, u64)]) -> String {
         let text = |text: &str| text.to_owned();
-        let subject =
-            BaselineSubject { runbook: text("Move"), probe: text("latency"), asks: Vec::new(), asked: text("/") };
+        let subject = BaselineSubject {
+            runbook: text("Move"),
+            probe: text("latency"),
+            asks: Vec::new(),
+            asked: text("/"),
+            limit: Span(3_000),
+        };
         let mut file = BaselineFile::new(&subject);
         for (hour, ms) in hours {
             let samples = LatencySamples::in_order(&vec![Some(ms * 1_000); 600]);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::core::ids::ProbeId;
 use crate::core::kind::spec::AskedRequests;
+use crate::core::time::Span;
 use crate::latency::file::{BaselineError, BaselineFile, BaselineSubject, LARGEST_BASELINE};
 
 use super::diagnostic::Diagnostic;
@@ -55,13 +56,14 @@ pub fn baseline_text(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-/// What the baseline of a probe of this runbook is for.
-pub fn baseline_subject(title: &str, probe: &str, asked: &AskedRequests<'_>) -> BaselineSubject {
+/// What the baseline of a probe of this runbook is for; `limit` is the probe's.
+pub fn baseline_subject(title: &str, probe: &str, asked: &AskedRequests<'_>, limit: Span) -> BaselineSubject {
     BaselineSubject {
         runbook: title.to_owned(),
         probe: probe.to_owned(),
         asks: asked.asks.clone(),
         asked: asked.asked.clone(),
+        limit,
     }
 }
 
@@ -80,7 +82,7 @@ pub(super) fn read(
         let id = ProbeId::from(name.as_str());
         match files.read(&id, file) {
             Ok(None) => {}
-            Ok(Some(text)) => match check(&text, &baseline_subject(&runbook.title, name, &asked)) {
+            Ok(Some(text)) => match check(&text, files, &baseline_subject(&runbook.title, name, &asked, probe.limit)) {
                 Ok(()) => drop(found.insert(id, text)),
                 Err(error) => faults.push(Diagnostic::new(error.to_string()).at(mark, "this file")),
             },
@@ -94,6 +96,10 @@ pub(super) fn read(
     found
 }
 
-fn check(text: &str, subject: &BaselineSubject) -> Result<(), BaselineError> {
-    BaselineFile::read(text)?.check(subject)
+fn check(text: &str, files: NamedFiles, subject: &BaselineSubject) -> Result<(), BaselineError> {
+    let file = BaselineFile::read(text)?;
+    match files {
+        NamedFiles::Kept(_) => file.check_kept(subject),
+        NamedFiles::Beside(_) | NamedFiles::Ignored => file.check(subject),
+    }
 }

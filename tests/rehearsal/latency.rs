@@ -35,7 +35,7 @@ fn judged() -> Arc<Plan> {
     let plan = loaded(&bundled);
     let probe = &plan.probes["latency"];
     let asked = probe.kind.requests().unwrap();
-    let mut file = BaselineFile::new(&baseline_subject(&plan.title, "latency", &asked));
+    let mut file = BaselineFile::new(&baseline_subject(&plan.title, "latency", &asked, probe.limit));
     let took: Vec<Option<u64>> = (0..1_200).map(|number| Some(40_000 + number * 7_919 % 1_200 * 10)).collect();
     let request = BaselineRequest::of(&LatencySamples::in_order(&took)).unwrap();
     file.recordings.push(BaselineRecording {

@@ -10,6 +10,7 @@ use super::super::value::{Shape, Value};
 use super::check::Checker;
 use super::error::{ExprError, syntax_errors};
 use super::eval::{Scope, UnknownReason};
+use super::known::{KnownAnswer, KnownAnswers};
 use super::node::{ExprKind, ExprNode, Logic};
 use super::show;
 
@@ -54,6 +55,8 @@ pub(super) struct Leaf {
     pub(super) negated: bool,
     pub(super) text: String,
     pub(super) probes: BTreeSet<ProbeId>,
+    /// Whether it is worked out once for each reading and then known.
+    costly: bool,
 }
 
 /// What is known of a probe at the moment of an evaluation.
@@ -204,14 +207,40 @@ impl Condition {
     /// Answers the expression. Missing, stale or failing readings and `null` values make a term UNKNOWN, and so does
     /// growth without a baseline to count from.
     pub fn evaluate<'a>(&self, sight: &dyn Fn(&ProbeId) -> Sight<'a>, baselines: &Baselines) -> Assessment {
+        self.evaluate_knowing(sight, baselines, &KnownAnswers::default())
+    }
+
+    /// The same where the answers of costly comparisons may be known.
+    pub fn evaluate_knowing<'a>(
+        &self,
+        sight: &dyn Fn(&ProbeId) -> Sight<'a>,
+        baselines: &Baselines,
+        known: &KnownAnswers,
+    ) -> Assessment {
         let mut terms = Vec::new();
-        let verdict = self.poll.evaluate(sight, baselines, &mut terms);
+        let verdict = self.poll.evaluate(sight, baselines, known, &mut terms);
         Assessment { verdict, terms }
     }
 
     /// The verdict alone, as [`Condition::evaluate`] gives it, for callers that ask often and show no reasons.
     pub fn verdict<'a>(&self, sight: &dyn Fn(&ProbeId) -> Sight<'a>, baselines: &Baselines) -> Verdict {
-        self.poll.verdict(sight, baselines)
+        self.verdict_knowing(sight, baselines, &KnownAnswers::default())
+    }
+
+    /// The same where the answers of costly comparisons may be known.
+    pub fn verdict_knowing<'a>(
+        &self,
+        sight: &dyn Fn(&ProbeId) -> Sight<'a>,
+        baselines: &Baselines,
+        known: &KnownAnswers,
+    ) -> Verdict {
+        self.poll.verdict(sight, baselines, known)
+    }
+
+    /// Works out the costly comparisons whose readings are others than those of the answers that are known. `reading` gives the
+    /// newest reading of a probe.
+    pub fn work_out<'a>(&self, known: &mut KnownAnswers, reading: &dyn Fn(&ProbeId) -> Option<&'a Value>) {
+        self.poll.work_out(known, reading);
     }
 
     /// The answer that these terms give. `None` when they are not the terms of this expression.
@@ -248,6 +277,7 @@ impl Poll {
                     }
                 });
                 all.extend(probes.iter().cloned());
+                let costly = node.is_costly();
                 let text = match (&node.kind, negated) {
                     (_, false) => node.to_string(),
                     (ExprKind::Compare(..) | ExprKind::In(..) | ExprKind::Conditional(..), true) => {
@@ -255,7 +285,7 @@ impl Poll {
                     }
                     (_, true) => format!("!{node}"),
                 };
-                Poll::Leaf(Box::new(Leaf { node, negated, text, probes }))
+                Poll::Leaf(Box::new(Leaf { node, negated, text, probes, costly }))
             }
         }
     }
@@ -275,17 +305,33 @@ impl Poll {
         }
     }
 
-    fn verdict<'a>(&self, sight: &dyn Fn(&ProbeId) -> Sight<'a>, baselines: &Baselines) -> Verdict {
+    fn verdict<'a>(
+        &self,
+        sight: &dyn Fn(&ProbeId) -> Sight<'a>,
+        baselines: &Baselines,
+        known: &KnownAnswers,
+    ) -> Verdict {
         match self {
-            Poll::Leaf(leaf) => leaf.verdict(sight, baselines),
-            Poll::Logic(Logic::And, a, b) => match a.verdict(sight, baselines) {
+            Poll::Leaf(leaf) => leaf.verdict(sight, baselines, known),
+            Poll::Logic(Logic::And, a, b) => match a.verdict(sight, baselines, known) {
                 Verdict::NoGo => Verdict::NoGo,
-                a => a.and(b.verdict(sight, baselines)),
+                a => a.and(b.verdict(sight, baselines, known)),
             },
-            Poll::Logic(Logic::Or, a, b) => match a.verdict(sight, baselines) {
+            Poll::Logic(Logic::Or, a, b) => match a.verdict(sight, baselines, known) {
                 Verdict::Go => Verdict::Go,
-                a => a.or(b.verdict(sight, baselines)),
+                a => a.or(b.verdict(sight, baselines, known)),
             },
+        }
+    }
+
+    fn work_out<'a>(&self, known: &mut KnownAnswers, reading: &dyn Fn(&ProbeId) -> Option<&'a Value>) {
+        match self {
+            Poll::Leaf(leaf) if leaf.costly => leaf.work_out(known, reading),
+            Poll::Leaf(_) => {}
+            Poll::Logic(_, a, b) => {
+                a.work_out(known, reading);
+                b.work_out(known, reading);
+            }
         }
     }
 
@@ -293,17 +339,19 @@ impl Poll {
         &self,
         sight: &dyn Fn(&ProbeId) -> Sight<'a>,
         baselines: &Baselines,
+        known: &KnownAnswers,
         terms: &mut Vec<Term>,
     ) -> Verdict {
         match self {
             Poll::Leaf(leaf) => {
-                let term = leaf.evaluate(sight, baselines);
+                let term = leaf.evaluate(sight, baselines, known);
                 let verdict = term.verdict;
                 terms.push(term);
                 verdict
             }
             Poll::Logic(logic, a, b) => {
-                let (a, b) = (a.evaluate(sight, baselines, terms), b.evaluate(sight, baselines, terms));
+                let a = a.evaluate(sight, baselines, known, terms);
+                let b = b.evaluate(sight, baselines, known, terms);
                 match logic {
                     Logic::And => a.and(b),
                     Logic::Or => a.or(b),
@@ -319,21 +367,47 @@ fn is_same_text(recorded: &str, text: &str) -> bool {
 }
 
 impl Leaf {
-    fn verdict<'a>(&self, sight: &dyn Fn(&ProbeId) -> Sight<'a>, baselines: &Baselines) -> Verdict {
+    fn work_out<'a>(&self, known: &mut KnownAnswers, reading: &dyn Fn(&ProbeId) -> Option<&'a Value>) {
+        let Some(readings) = self.probes.iter().map(reading).collect::<Option<Vec<&'a Value>>>() else { return };
+        if known.of(&self.text, readings.iter().copied()).is_some() {
+            return;
+        }
+        let named = self.probes.iter().zip(&readings);
+        let probes = |name: &str| named.clone().find(|(probe, _)| probe.as_str() == name).map(|(_, value)| *value);
+        let none = Baselines::new();
+        let answer = Scope::of(&probes, &none, true).truth(&self.node);
+        let actual = show::actual(&self.node, self.negated, &mut Scope::of(&probes, &none, true));
+        let readings = readings.iter().copied().cloned().collect();
+        known.keep(&self.text, KnownAnswer { readings, answer, actual });
+    }
+
+    fn verdict<'a>(
+        &self,
+        sight: &dyn Fn(&ProbeId) -> Sight<'a>,
+        baselines: &Baselines,
+        known: &KnownAnswers,
+    ) -> Verdict {
         let mut readings: Vec<(&str, &'a Value)> = Vec::with_capacity(self.probes.len());
         for probe in &self.probes {
             let Sight::Fresh { value, .. } = sight(probe) else { return Verdict::Unknown };
             readings.push((probe.as_str(), value));
         }
         let probes = |name: &str| readings.iter().find(|(probe, _)| *probe == name).map(|(_, value)| *value);
-        match Scope::new(&probes, baselines).truth(&self.node) {
-            Ok(yes) if yes == self.negated => Verdict::NoGo,
-            Ok(_) => Verdict::Go,
-            Err(_) => Verdict::Unknown,
+        let worked_out = || Scope::of(&probes, baselines, self.costly).truth(&self.node).ok();
+        let found = if self.costly { known.of(&self.text, readings.iter().map(|(_, value)| *value)) } else { None };
+        match found.map_or_else(worked_out, |known| known.answer.as_ref().ok().copied()) {
+            Some(yes) if yes == self.negated => Verdict::NoGo,
+            Some(_) => Verdict::Go,
+            None => Verdict::Unknown,
         }
     }
 
-    pub(super) fn evaluate<'a>(&self, sight: &dyn Fn(&ProbeId) -> Sight<'a>, baselines: &Baselines) -> Term {
+    pub(super) fn evaluate<'a>(
+        &self,
+        sight: &dyn Fn(&ProbeId) -> Sight<'a>,
+        baselines: &Baselines,
+        known: &KnownAnswers,
+    ) -> Term {
         let mut readings: BTreeMap<&str, &'a Value> = BTreeMap::new();
         let mut age = None;
         let mut reasons = Vec::new();
@@ -360,9 +434,15 @@ impl Leaf {
             term.why = Some(reasons.join("; "));
             return term;
         }
-        let mut scope = Scope::new(&probes, baselines);
-        let answer = scope.truth(&self.node);
-        term.actual = show::actual(&self.node, self.negated, &mut Scope::new(&probes, baselines));
+        let found = if self.costly { known.of(&self.text, readings.values().copied()) } else { None };
+        let (answer, actual) = found.map_or_else(
+            || {
+                let scope = || Scope::of(&probes, baselines, self.costly);
+                (scope().truth(&self.node), show::actual(&self.node, self.negated, &mut scope()))
+            },
+            |known| (known.answer.clone(), known.actual.clone()),
+        );
+        term.actual = actual;
         match answer {
             Ok(yes) => term.verdict = if yes == self.negated { Verdict::NoGo } else { Verdict::Go },
             Err(UnknownReason(why)) => term.why = Some(why),

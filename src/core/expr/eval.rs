@@ -22,6 +22,8 @@ type Answer<'v> = Result<Cow<'v, Value>, UnknownReason>;
 /// Most steps one evaluation may take: lists come from outside, macros can nest, and conditions are asked many times a second
 /// by whoever must answer at once. A thousand elements, each asked a few things, are far fewer.
 const STEPS: usize = 20_000;
+/// The same for what is worked out once for each reading, as when lists of some hundred elements are held against each other.
+const COSTLY_STEPS: usize = 1_000_000;
 /// Bytes of a text that count as one step.
 const STEP_OF_TEXT: usize = 64;
 
@@ -36,11 +38,17 @@ pub(super) struct Scope<'s, 'v> {
     pub baselines: &'s Baselines,
     variables: Vec<(&'s str, Cow<'v, Value>)>,
     steps: usize,
+    most: usize,
 }
 
 impl<'s, 'v> Scope<'s, 'v> {
     pub(super) fn new(probes: &'s dyn Fn(&str) -> Option<&'v Value>, baselines: &'s Baselines) -> Self {
-        Self { probes, baselines, variables: Vec::new(), steps: 0 }
+        Self { probes, baselines, variables: Vec::new(), steps: 0, most: STEPS }
+    }
+
+    /// The same for a comparison that may be `costly`.
+    pub(super) fn of(probes: &'s dyn Fn(&str) -> Option<&'v Value>, baselines: &'s Baselines, costly: bool) -> Self {
+        Self { most: if costly { COSTLY_STEPS } else { STEPS }, ..Self::new(probes, baselines) }
     }
 
     /// Evaluates to true, false or unknown.
@@ -72,7 +80,7 @@ impl<'s, 'v> Scope<'s, 'v> {
 
     /// Whether the steps are used up, so that no answer of it is worth anything.
     pub(super) fn is_exhausted(&self) -> bool {
-        self.steps > STEPS
+        self.steps > self.most
     }
 
     fn raw(&mut self, node: &'s ExprNode) -> Answer<'v> {

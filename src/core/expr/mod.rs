@@ -9,6 +9,7 @@ mod condition;
 mod error;
 mod eval;
 mod functions;
+mod known;
 mod node;
 mod show;
 #[cfg(test)]
@@ -18,4 +19,5 @@ mod wish;
 
 pub use condition::{Asker, Condition, LONGEST, Sight};
 pub use error::ExprError;
+pub use known::KnownAnswers;
 pub use wish::{Wanted, Wish};

@@ -218,6 +218,18 @@ impl ExprNode {
         }
     }
 
+    /// Whether it may take long: it goes through one list for each element of another. What counts growth rests on more than
+    /// readings.
+    pub(super) fn is_costly(&self) -> bool {
+        let (mut searches, mut counts) = (0, false);
+        self.walk(&mut |part| match part.kind {
+            ExprKind::Loop(_) | ExprKind::In(..) => searches += 1,
+            ExprKind::Increase(..) => counts = true,
+            _ => {}
+        });
+        searches > 1 && !counts
+    }
+
     /// How tightly it binds; operands that bind less are put in parentheses.
     fn strength(&self) -> u8 {
         match &self.kind {

@@ -7,6 +7,7 @@ use super::super::evidence::{Baselines, Verdict};
 use super::super::ids::ProbeId;
 use super::super::value::Value;
 use super::condition::{Condition, Leaf, Poll, Sight};
+use super::known::KnownAnswers;
 use super::node::{Compare, ExprKind, ExprNode, Logic, TextTest};
 
 /// One field compared with a constant: `rows.n > 0`.
@@ -101,7 +102,8 @@ impl Poll {
                     Some(value) => Sight::Fresh { value, age },
                     None => Sight::Missing,
                 };
-                let can = open || leaf.evaluate(&sight, &Baselines::new()).verdict == Verdict::Go;
+                let can =
+                    open || leaf.evaluate(&sight, &Baselines::new(), &KnownAnswers::default()).verdict == Verdict::Go;
                 if !can {
                     shut.push(leaf.text.clone());
                 }

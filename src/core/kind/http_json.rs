@@ -32,6 +32,7 @@ pub struct HttpJsonProbe {
     /// The declared field that says when what the document tells was so, and from which the age of a reading counts: text as
     /// RFC 3339, such as `2027-03-14T02:00:00Z`, or seconds since 1970. A time in the future is a failure. The `Age` header of a cache counts as well, the oldest where there are several, and so does a `Date`
     /// header that is more than 10 s old. One that is more than 10 s ahead is a failure, too, and without `as_of` an answer that a cache says it gave (`Cache-Status`, `X-Cache` and the like) and that has no `Age`.
+    /// What is renewed less often than readings stay good (two rounds of `every`) leaves gates UNKNOWN in between.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<String>,
     /// Where fields come from in a rehearsal; from the runbook's own conditions when absent.

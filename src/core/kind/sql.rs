@@ -27,6 +27,7 @@ pub struct SqlProbe {
     pub fields: BTreeMap<String, FieldType>,
     /// The declared field with the moment that the row describes, from which the age of a reading counts: text as RFC
     /// 3339, such as `2027-03-14T02:00:00Z`, or seconds since 1970. A time in the future is a failure.
+    /// What is renewed less often than readings stay good (two rounds of `every`) leaves gates UNKNOWN in between.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<String>,
     /// Where fields come from in a rehearsal; from the runbook's own conditions when absent.

@@ -2,6 +2,7 @@
 
 mod bench;
 mod half_done;
+mod held;
 mod servers;
 mod tries;
 mod waits;

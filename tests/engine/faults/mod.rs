@@ -132,6 +132,51 @@ async fn what_was_seen_before_the_machine_slept_counts_for_nothing() {
     );
 }
 
+/// A program that was stopped for some seconds: what its operator saw and typed meanwhile is of before.
+#[tokio::test]
+async fn an_order_that_was_given_while_the_program_was_stopped_is_refused() {
+    // Readings of a probe that is measured every 5 s are good for longer than the stop.
+    let text = WATCHED.replace("every: 1s", "every: 5s").replace("that: p.ok, hold: 20s", "that: p.ok, hold: 1s");
+    let loaded = runbook::load_str("watched.yaml", text, &Options::default());
+    let plan = Arc::new(loaded.unwrap_or_else(|errors| panic!("{}", errors.render(false, 100))).plan);
+    let (clock, hand) = Clock::simulated(At(0));
+    let ledger = MemoryLedger::new(&run_id());
+    let view = ledger.view();
+    let outside: Arc<Mutex<Outside>> = Arc::default();
+    let world = TestWorld { outside, ledger: view.clone(), clock: clock.clone(), traces: Traces::None };
+    let opening = Opening::New { mode: Mode::Lab, facts: Vec::new() };
+    let journal = Writer::spawn(Box::new(ledger)).unwrap();
+    let mut engine = Engine::open(Arc::clone(&plan), me(), 1, opening, world, journal, clock).unwrap();
+    for _ in 0..30 {
+        hand.advance(Span(100));
+        engine.turn().await;
+    }
+    let confirmation = |engine: &Engine<TestWorld>| {
+        let step = plan.step(&StepId::from("gated")).unwrap();
+        let seen = picture(&plan, engine.run(), engine.board(), engine.now(), step);
+        Confirmation { step: step.id.clone(), typed: "go".to_owned(), second: None, seen, shown: Span(60_000) }
+    };
+    let seen = confirmation(&engine);
+    hand.advance(Span::secs(4));
+    engine.command(Command::Confirm(seen));
+    let refusal = engine.refusal().map(|(_, refusal)| refusal.to_string()).unwrap_or_default();
+    assert!(refusal.contains("nobody had watched for 4.0 s"), "{refusal:?}");
+    // An order that is given right after is not taken on readings from before, either.
+    let after = confirmation(&engine);
+    engine.command(Command::Confirm(after));
+    while engine.is_recording() {
+        engine.turn().await;
+    }
+    assert!(engine.refusal().is_some(), "its gate was seen by nobody since");
+    for _ in 0..30 {
+        hand.advance(Span(100));
+        engine.turn().await;
+    }
+    let fresh = confirmation(&engine);
+    engine.command(Command::Confirm(fresh));
+    assert_eq!(engine.refusal(), None);
+}
+
 /// A recorder without room for every sample.
 struct Crowded {
     inner: Inline,

@@ -11,7 +11,7 @@ use gonogo::clock::Clock;
 use gonogo::core::kind::HttpProbe;
 use gonogo::core::plan::Plan;
 use gonogo::core::probe::ProbeKind;
-use gonogo::core::time::At;
+use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 use gonogo::latency::{BaselineFile, BaselineRecording, BaselineRequest, BaselineSubject, LatencySamples};
 use gonogo::world::World as _;
@@ -61,8 +61,13 @@ async fn recorded(plan: &Plan, dir: &Path, count: usize) -> String {
 /// A baseline with these requests, each with the microseconds it took; `None` for a failure.
 pub fn baseline_of<const N: usize>(requests: [(&str, Vec<Option<u64>>); N]) -> String {
     let text = |text: &str| text.to_owned();
-    let subject =
-        BaselineSubject { runbook: text("test"), probe: text("web"), asks: Vec::new(), asked: text("anything") };
+    let subject = BaselineSubject {
+        runbook: text("test"),
+        probe: text("web"),
+        asks: Vec::new(),
+        asked: text("anything"),
+        limit: Span(3_000),
+    };
     let mut file = BaselineFile::new(&subject);
     let requests =
         requests.map(|(name, samples)| (text(name), BaselineRequest::of(&LatencySamples::in_order(&samples)).unwrap()));
@@ -201,6 +206,74 @@ async fn a_baseline_is_recorded_named_and_compared_from_the_command_line() {
     assert_eq!(gone.status.code(), Some(3), "{}", said(&gone));
     assert!(said(&gone).contains("nothing was written"), "{}", said(&gone));
     assert!(!dir.path().join("gone.json").exists());
+}
+
+/// What was asked for otherwise, or given up earlier, is no measure for this, and the difference is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_asked_for_otherwise_is_not_compared() {
+    let server = taking(&Arc::new(AtomicU64::new(5))).await;
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    let text = runbook(server.address.port(), ", baseline: quiet.json", "Move");
+    write("runbook.yaml", &text);
+    write("patient.yaml", &text.replace("limit: 3s", "limit: 4s"));
+    let record = gonogo(dir.path(), &["baseline", "record", "--for", "2s"]);
+    assert_eq!(record.status.code(), Some(0), "{}", said(&record));
+
+    let patient = gonogo(dir.path(), &["check", "patient.yaml"]);
+    assert_eq!(patient.status.code(), Some(2), "{}", said(&patient));
+    let one_line = |output: &Output| said(output).replace('│', "").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(one_line(&patient).contains("given up after 3.0 s"), "{}", said(&patient));
+    assert!(one_line(&patient).contains("gives up after 4.0 s"), "{}", said(&patient));
+    let record = ["baseline", "record", "patient.yaml", "--for", "2s", "--out"];
+    let added = gonogo(dir.path(), &[&record[..], &["quiet.json"]].concat());
+    assert_eq!(added.status.code(), Some(3), "{}", said(&added));
+    assert!(said(&added).contains("nothing was measured"), "{}", said(&added));
+    let other = gonogo(dir.path(), &[&record[..], &["patient.json"]].concat());
+    assert_eq!(other.status.code(), Some(0), "{}", said(&other));
+    let compare = gonogo(dir.path(), &["baseline", "compare", "quiet.json", "patient.json"]);
+    assert_eq!(compare.status.code(), Some(3), "{}", said(&compare));
+    assert!(said(&compare).contains("given up after 3.0 s"), "{}", said(&compare));
+
+    // What a reviewer reads is what was asked for.
+    let kept = std::fs::read_to_string(dir.path().join("quiet.json")).unwrap();
+    write("quiet.json", &kept.replace("GET / on fresh", "GET /other on fresh"));
+    let check = gonogo(dir.path(), &["check"]);
+    assert_eq!(check.status.code(), Some(2), "{}", said(&check));
+    assert!(
+        one_line(&check).contains("recorded with other requests: GET /other on fresh connections"),
+        "{}",
+        said(&check)
+    );
+}
+
+/// A recording of a profile's world is no measure for the world without it, unless somebody says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_recorded_in_a_profile_lands_in_a_file_of_its_own() {
+    let server = taking(&Arc::new(AtomicU64::new(5))).await;
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    let files = || {
+        let entries =
+            std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = entries.filter(|name| name != "runbook.yaml").collect();
+        names.sort();
+        names
+    };
+    let text = runbook(server.address.port(), ", baseline: \"{{ vars.quiet }}\"", "Move");
+    let profiles = "vars: { quiet: quiet.json, other: 1 }\nprofiles:\n  lab: { vars: { other: 2 } }\n  own: { vars: { quiet: own.json } }\n";
+    write("runbook.yaml", &format!("{text}{profiles}"));
+    for (profile, out, names) in [
+        ("lab", None, vec!["latency.lab.baseline.json"]),
+        ("own", None, vec!["latency.lab.baseline.json", "own.json"]),
+        ("lab", Some("quiet.json"), vec!["latency.lab.baseline.json", "own.json", "quiet.json"]),
+    ] {
+        let mut args = vec!["baseline", "record", "--for", "1s", "--profile", profile];
+        args.extend(out.iter().flat_map(|out| ["--out", out]));
+        let record = gonogo(dir.path(), &args);
+        assert_eq!(record.status.code(), Some(0), "{}", said(&record));
+        assert_eq!(files(), names, "{}", said(&record));
+    }
 }
 
 /// What would be lost after an hour is refused before it, and a lost terminal loses nothing.
