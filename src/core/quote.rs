@@ -8,6 +8,11 @@ const OPEN: &str = "«secret:";
 const CLOSE: char = '»';
 const AND: char = '|';
 
+/// Whether a text of the outside holds the value of a secret, in whose place its placeholder stands.
+pub fn is_masked(text: &str) -> bool {
+    text.contains(OPEN)
+}
+
 /// A place that texts are quoted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quoting {

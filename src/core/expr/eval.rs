@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use super::super::evidence::Baselines;
+use super::super::quote::is_masked;
 use super::super::time::At;
 use super::super::value::{Shape, Value};
 use super::node::{Arithmetic, Compare, ExprKind, ExprNode, Logic, Loop, TextTest, Which};
@@ -26,6 +27,12 @@ const STEPS: usize = 20_000;
 const COSTLY_STEPS: usize = 1_000_000;
 /// Bytes of a text that count as one step.
 const STEP_OF_TEXT: usize = 64;
+
+/// What is said of a text in which the value of a secret is masked.
+const MASKED: &str = "holds a secret, which is masked, so nothing can be asked of it";
+
+/// The same of one of two values that are compared.
+const HOLDS_MASKED: &str = "one of them holds a secret, which is masked";
 
 /// The field that says since when the numbers beside it are counted, in milliseconds since 1970.
 const COUNTED_SINCE: &str = "counted_since";
@@ -56,13 +63,15 @@ impl<'s, 'v> Scope<'s, 'v> {
         self.value(node)?.bool().ok_or_else(|| UnknownReason(format!("{node} is neither true nor false")))
     }
 
-    /// Evaluates `node`. `null` and NaN never come out of it.
+    /// Evaluates `node`. `null`, NaN and texts with a masked secret never come out of it.
     pub(super) fn value(&mut self, node: &'s ExprNode) -> Answer<'v> {
         self.charge(1)?;
         let value = self.raw(node)?;
         match &*value {
             Value::Null => Err(UnknownReason(format!("{node} is null"))),
             Value::Float(x) if !x.is_finite() => Err(UnknownReason(format!("{node} is not a number"))),
+            // What stood there is not known here, and different secrets may look the same.
+            Value::Text(text) if is_masked(text) => Err(UnknownReason(format!("{node} {MASKED}"))),
             _ => Ok(value),
         }
     }
@@ -489,11 +498,13 @@ fn order(a: &Value, b: &Value) -> Option<Ordering> {
     }
 }
 
-/// Whether two values are equal; an error where `null` or NaN hides inside, since that is not known.
+/// Whether two values are equal; an error where `null`, NaN or a masked secret hides inside, since that is not known.
 fn equal(a: &Value, b: &Value) -> Result<bool, &'static str> {
     match (a, b) {
         (Value::Null, _) | (_, Value::Null) => Err("null"),
         (Value::Float(x), _) | (_, Value::Float(x)) if x.is_nan() => Err("not a number"),
+        (Value::Text(text), _) | (_, Value::Text(text)) if is_masked(text) => Err(HOLDS_MASKED),
+        (Value::Map(map), _) | (_, Value::Map(map)) if map.keys().any(|key| is_masked(key)) => Err(HOLDS_MASKED),
         (Value::List(a), Value::List(b)) => {
             if a.len() != b.len() {
                 return Ok(false);

@@ -96,3 +96,41 @@ fn what_would_take_for_ever_is_unknown_and_says_why() {
     assert_eq!(shut.assessment.verdict, Verdict::Unknown);
     assert!(shut_sentence(&shut).contains("too long to be searched"), "{}", shut_sentence(&shut));
 }
+
+#[test]
+fn what_is_masked_is_compared_with_nothing() {
+    let masked = |before: &str| format!("{before}«secret:db»").into();
+    let other = |text: &str| Value::List(vec![text.into()]);
+    for that in [
+        "p.t == \"x\"",
+        "p.t != \"x\"",
+        "!(p.t == \"x\")",
+        "p.t == p.u",
+        "p.t != p.u",
+        "p.t in [\"x\"]",
+        "!(p.t in [\"x\"])",
+        "p.l == p.m",
+        "p.l != p.m",
+        "!(\"x\" in p.l)",
+        "!p.t.contains(\"x\")",
+        "p.t.startsWith(\"user=\")",
+        "p.t.matches(\"user\")",
+        "size(p.t) > 3",
+        "p.t > \"a\"",
+        "p.l.all(x, x != \"x\")",
+        "p.l.exists(x, x.contains(\"secret\"))",
+        "p.t + \"y\" != \"xy\"",
+    ] {
+        let mut bench =
+            bench("every: 1s, fields: { t: string, u: string, l: any, m: any }", &format!("that: '{that}'"));
+        let value = |t: Value, l: Value| Value::map([("t", t), ("u", masked("user=")), ("l", l), ("m", other("y"))]);
+        bench.read_value("p", value(masked("user="), Value::List(vec![masked("")])));
+        let found = gate(&mut bench);
+        assert_eq!(found.assessment.verdict, Verdict::Unknown, "{that}: {found:?}");
+        assert!(shut_sentence(&found).contains("holds a secret, which is masked"), "{}", shut_sentence(&found));
+    }
+    // What is beside it can still be asked.
+    let mut bench = bench("every: 1s, fields: { t: string, n: int }", "that: p.n == 1 && has(p.t)");
+    bench.read_value("p", Value::map([("t", masked("")), ("n", Value::Int(1))]));
+    assert_eq!(gate(&mut bench).assessment.verdict, Verdict::Go);
+}
