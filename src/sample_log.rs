@@ -77,9 +77,16 @@ pub struct KeptReading {
     /// For one of several readings that stand for the same quiet time: how many more of them follow.
     #[serde(default)]
     pub lapse: Option<u32>,
+    /// When it arrived at the driver.
+    arrived: Option<At>,
 }
 
 impl KeptReading {
+    /// When it arrived; for a reading of an earlier version, the end of its measurement.
+    fn arrived(&self) -> At {
+        self.arrived.unwrap_or_else(|| self.at.plus(self.took))
+    }
+
     /// The reading.
     pub fn reading(self) -> Reading {
         let Self { probe, at, took, as_of, result, servers, moves, .. } = self;
@@ -121,7 +128,7 @@ pub fn arrived(sample: &Sample) -> At {
 pub fn reading_of(sample: &Sample) -> Option<(At, Reading, bool)> {
     let kept: KeptReading = serde_json::from_str(&sample.body).ok()?;
     let quiet = kept.lapse.is_some();
-    Some((arrived(sample), kept.reading(), quiet))
+    Some((kept.arrived(), kept.reading(), quiet))
 }
 
 /// Samples by what they are of and when they were taken, for somebody who asks for few of them at a time, and often.
@@ -373,7 +380,7 @@ mod tests {
             as_of: Some(At(400)),
             result: Ok(Value::map([("x", Value::Float(0.1 + 0.2)), ("n", Value::Float(1.0))])),
             servers: [("db".into(), ServerIdentity::new([("started", Some("then".to_owned()))]))].into(),
-            moves: Moves { count: 2, newest: "a → b".to_owned() },
+            moves: Moves { count: 2, newest: "a → b".to_owned(), addresses: 3, address: "b".to_owned() },
         };
         let mut log = SampleLog::new(4, At(0));
         let sample = log.reading(At(1_009), &reading, Some(2)).unwrap();

@@ -1,6 +1,6 @@
 //! `run`, `resume` and `watch`: an engine, a world and a front end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::{CliError, Look, Outcome, RunbookArgs, say, say_error};
 use crate::clock::Clock;
 use crate::cockpit::CockpitExit;
 use crate::core::fact::{Fact, Mode, Recorded};
-use crate::core::ids::Who;
+use crate::core::ids::{ProbeId, Who};
 use crate::core::plan::Plan;
 use crate::core::reading::Reading;
 use crate::core::time::{At, Span};
@@ -221,7 +221,8 @@ fn watched_last(reader: &Reader, plan: &Plan) -> Result<(At, Vec<Reading>), CliE
 
 /// What was read of replications in the last hour somebody watched, oldest first: a slot that was gone and is there again
 /// shows only to those who remember that it was gone. And the newest reading of each record in DNS, which says what caches
-/// may still hold. And the newest readings of web services, whose counts go on.
+/// may still hold. And the newest readings of web services, whose counts go on. And
+/// the newest reading of every other probe, which says who answered it.
 fn measured_last(reader: &Reader, plan: &Plan, last: At) -> Result<Vec<Reading>, CliError> {
     let range = last.before(Span::secs(3_600)).0..last.0.saturating_add(1);
     let mut found = Vec::new();
@@ -249,6 +250,11 @@ fn measured_last(reader: &Reader, plan: &Plan, last: At) -> Result<Vec<Reading>,
                 break;
             }
         }
+    }
+    let known: BTreeSet<ProbeId> = found.iter().map(|reading| reading.probe.clone()).collect();
+    for id in plan.probes.keys().filter(|id| !known.contains(*id)) {
+        let newest = reader.newest(id.as_str(), i64::MAX, last.0, 1)?;
+        found.extend(newest.iter().filter_map(|(_, sample)| Some(reading_of(sample)?.1)));
     }
     Ok(found)
 }

@@ -252,7 +252,9 @@ impl Board {
             },
         );
         for (target, server) in &reading.servers {
-            self.answered.insert(target.clone(), server.clone());
+            if self.answered.get(target) != Some(server) {
+                self.answered.insert(target.clone(), server.clone());
+            }
         }
         for id in plan.readers.get(&reading.probe).into_iter().flatten() {
             self.judge(plan, run, now, *id, now);
@@ -289,9 +291,15 @@ impl Board {
             for (name, number) in condition.counted_in(&reading.probe, value) {
                 let baselines = || readers().filter_map(|other| run.baselines(other.asker()?)?.get(name));
                 let newest = || baselines().max_by_key(|from| from.at).cloned();
-                self.counters.observe(name, (reading.tells_of(), number, &reading.servers), newest);
+                let whose = (&reading.servers, reading.moves.addresses);
+                self.counters.observe(name, (reading.tells_of(), number), whose, newest);
             }
         }
+    }
+
+    /// Whether a reset of a counted number was seen at all.
+    pub fn has_resets(&self) -> bool {
+        self.counters.has_resets()
     }
 
     /// The reset of a counted number after what it is counted from was read, if one was seen.
@@ -485,7 +493,13 @@ impl Board {
     /// What a condition would count growth from if counting began now.
     fn counted_from(&self, now: At, condition: &Condition) -> Baselines {
         match &self.counted_from {
-            None => condition.baselines(now, &|probe| self.sight(now, probe)),
+            None => {
+                let mut found = condition.baselines(now, &|probe| self.sight(now, probe));
+                for (number, from) in &mut found {
+                    from.addresses = self.counters.addresses(number);
+                }
+                found
+            }
             Some(told) => {
                 let of = |number: &str| told.get(number).map(|from| (number.to_owned(), from.clone()));
                 condition.counted().filter_map(of).collect()

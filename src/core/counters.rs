@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{Baseline, CounterReset};
+use super::moves::is_zero;
 use super::server::Servers;
 use super::time::At;
 use super::value::Value;
@@ -26,6 +27,9 @@ struct Counter {
     /// The servers that it came from, where that is known.
     #[serde(default, skip_serializing_if = "Servers::is_empty")]
     servers: Servers,
+    /// How often another address had answered than before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    addresses: u64,
     /// The newest reset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reset: Option<CounterReset>,
@@ -41,7 +45,8 @@ impl Counters {
     pub(super) fn observe(
         &mut self,
         name: &str,
-        (at, to, servers): (At, Value, &Servers),
+        (at, to): (At, Value),
+        (servers, addresses): (&Servers, u64),
         baseline: impl FnOnce() -> Option<Baseline>,
     ) {
         let (before, older) = match self.0.remove(name) {
@@ -50,14 +55,30 @@ impl Counters {
                 self.0.insert(name.to_owned(), counter);
                 return;
             }
-            Some(counter) => (Some((counter.value, counter.servers == *servers)), counter.reset),
-            None => (baseline().filter(|from| from.at < at).map(|from| (from.value, true)), None),
+            Some(counter) => {
+                let is_same = counter.servers == *servers && counter.addresses == addresses;
+                (Some((counter.value, is_same)), counter.reset)
+            }
+            None => {
+                let from = baseline().filter(|from| from.at < at);
+                (from.map(|from| (from.value, from.addresses == addresses)), None)
+            }
         };
         let went_back = |from: &Value| from.number().zip(to.number()).is_some_and(|(from, to)| to < from);
         let reset = before.filter(|(from, same_server)| !same_server || went_back(from));
         let reset = reset.map(|(from, _)| CounterReset { at, from, to: to.clone() });
-        let counter = Counter { at, value: to, servers: servers.clone(), reset: reset.or(older) };
+        let counter = Counter { at, value: to, servers: servers.clone(), addresses, reset: reset.or(older) };
         self.0.insert(name.to_owned(), counter);
+    }
+
+    /// How often another address had answered than before when a number was read last.
+    pub(super) fn addresses(&self, name: &str) -> u64 {
+        self.0.get(name).map_or(0, |counter| counter.addresses)
+    }
+
+    /// Whether a reset was seen at all.
+    pub(super) fn has_resets(&self) -> bool {
+        self.0.values().any(|counter| counter.reset.is_some())
     }
 
     /// The reset of a number after what it is counted from was read, if one was seen.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::moves::is_zero;
 use super::time::{At, Span};
 use super::value::Value;
 
@@ -93,6 +94,9 @@ pub struct Baseline {
     pub value: Value,
     /// When it was read.
     pub at: At,
+    /// How many addresses had answered the probe then, one after the other ([`super::moves::Moves::addresses`]).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub addresses: u64,
     /// The newest time since then at which counting was seen to begin anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reset: Option<CounterReset>,
@@ -101,7 +105,7 @@ pub struct Baseline {
 impl Baseline {
     /// A number that was read at this moment.
     pub fn new(value: Value, at: At) -> Self {
-        Self { value, at, reset: None }
+        Self { value, at, addresses: 0, reset: None }
     }
 }
 

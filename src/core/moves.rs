@@ -13,18 +13,31 @@ pub struct Moves {
     pub count: u64,
     /// What was last seen of it, in words.
     pub newest: String,
+    /// How often another address has answered than before, those of one name included, unless several take turns. Numbers of one
+    /// say nothing about those of another.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub addresses: u64,
+    /// The address that answered last, where there is one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub address: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde asks for a reference
+pub(super) fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Moves {
-    /// Whether there was none.
+    /// Whether there was none, and nothing is known of an address.
     pub fn is_none(&self) -> bool {
-        self.count == 0
+        self.count == 0 && self.address.is_empty()
     }
 
-    /// The number in the field `count` of a record, with the words in its field `moved`.
+    /// The number in the field `count` of a record, with the words in its field `moved` and the address in `address`.
     pub fn of(record: &Value, count: &str) -> Option<Self> {
         let count = u64::try_from(record.at(count)?.int()?).ok()?;
-        Some(Self { count, newest: record.at("moved").and_then(Value::text).unwrap_or_default().to_owned() })
+        let text = |field: &str| record.at(field).and_then(Value::text).unwrap_or_default().to_owned();
+        Some(Self { count, newest: text("moved"), addresses: 0, address: text("address") })
     }
 }
 
@@ -94,20 +107,29 @@ pub struct AddressWatch {
     address: Option<String>,
     /// Whose turn it is, by one address of each set that the name stood for.
     places: TurnWatch,
-    /// The addresses that the name stood for.
+    /// The same by address.
+    addresses: TurnWatch,
+    /// The addresses that the name stood for; of an earlier cockpit only the one that answered is known.
     candidates: Vec<String>,
+    is_resumed: bool,
     moves: Moves,
 }
 
 impl AddressWatch {
     /// Takes note of the address that answered, and of all that the name stood for then; none when it was not looked up.
     pub fn take(&mut self, address: &str, candidates: &[String]) {
+        if std::mem::take(&mut self.is_resumed) && self.candidates.iter().any(|known| candidates.contains(known)) {
+            self.candidates = candidates.to_vec();
+        }
         let is_known = self.candidates.iter().any(|known| known == address);
         let place = self.places.newest().filter(|_| is_known).unwrap_or(address).to_owned();
         if self.places.take(&place).is_some() {
             let before = self.address.as_deref().unwrap_or_default();
-            self.moves = Moves { count: self.moves.count + 1, newest: format!("{before} → {address}") };
+            self.moves.newest = format!("{before} → {address}");
+            self.moves.count += 1;
         }
+        self.moves.addresses += u64::from(self.addresses.take(address).is_some());
+        address.clone_into(&mut self.moves.address);
         self.address = Some(address.to_owned());
         if !candidates.is_empty() {
             self.candidates = candidates.to_vec();
@@ -126,8 +148,15 @@ impl AddressWatch {
         &self.moves
     }
 
-    /// Counts on from what an earlier cockpit of the same run has counted.
+    /// Counts on from what an earlier cockpit of the same run has counted, and knows who answered it last.
     pub fn take_up(&mut self, moves: Moves) {
+        if !moves.address.is_empty() {
+            self.address = Some(moves.address.clone());
+            self.candidates = vec![moves.address.clone()];
+            self.places.take(&moves.address);
+            self.addresses.take(&moves.address);
+            self.is_resumed = true;
+        }
         self.moves = moves;
     }
 }
@@ -143,10 +172,10 @@ mod tests {
         for address in &both {
             watch.take(address, &both);
         }
-        assert!(watch.moves().is_none());
+        assert_eq!(watch.moves().count, 0);
         watch.take("192.0.2.3", &["192.0.2.3".to_owned()]);
         watch.take("192.0.2.3", &[]);
-        assert_eq!(*watch.moves(), Moves { count: 1, newest: "192.0.2.2 → 192.0.2.3".to_owned() });
+        assert_eq!((watch.moves().count, watch.moves().newest.as_str()), (1, "192.0.2.2 → 192.0.2.3"));
         watch.take("192.0.2.1", &both);
         assert_eq!(watch.moves().count, 2, "and back");
     }
@@ -161,6 +190,27 @@ mod tests {
         assert_eq!(watch.moves().count, 5, "until each of them was met");
         watch.take("198.51.100.1", &["198.51.100.1".to_owned()]);
         assert_eq!(watch.moves().count, 6, "one that is none of them");
+    }
+
+    #[test]
+    fn who_answered_an_earlier_cockpit_is_known_and_one_of_the_same_name_is_no_move() {
+        let resumed = |address: &str, candidates: &[&str]| {
+            let mut before = AddressWatch::default();
+            before.take("192.0.2.1", &["192.0.2.1".to_owned()]);
+            let mut watch = AddressWatch::default();
+            watch.take_up(before.moves().clone());
+            let candidates: Vec<String> = candidates.iter().map(|&address| address.to_owned()).collect();
+            watch.take(address, &candidates);
+            let Moves { count, newest, addresses, .. } = watch.moves().clone();
+            (count, newest, addresses)
+        };
+        assert_eq!(resumed("192.0.2.1", &["192.0.2.1"]), (0, String::new(), 0));
+        assert_eq!(
+            resumed("192.0.2.2", &["192.0.2.2", "192.0.2.1"]),
+            (0, String::new(), 1),
+            "another of the same name"
+        );
+        assert_eq!(resumed("192.0.2.2", &["192.0.2.2"]), (1, "192.0.2.1 → 192.0.2.2".to_owned(), 1));
     }
 
     fn changes(of: &mut TurnWatch, answers: &[&str]) -> usize {

@@ -347,6 +347,10 @@ fn baseline_known(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -
 /// Numbers that were reset since an attempt began that may still ask for their growth. Each is recorded once: the board forgets
 /// it with the cockpit.
 fn counters_reset(plan: &Plan, run: &Run, board: &Board) -> Vec<Fact> {
+    // Asked at every reading, and hardly ever so.
+    if !board.has_resets() {
+        return Vec::new();
+    }
     let mut found = BTreeMap::new();
     for asker in plan.counting.iter().filter_map(|id| plan.condition(*id)?.asker()) {
         let step = run.step(&asker.step);
@@ -506,8 +510,9 @@ fn verified(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step, since: 
     Some(Decision { facts: vec![fact], effects: Vec::new() })
 }
 
-/// A step whose checks are all GO is done when its guards were seen at its end. One that is UNKNOWN may have been broken for as
-/// long as nobody saw it, so it is waited for, and then the step has failed. NO-GO within what is tolerated was seen.
+/// A step whose checks are all GO is done once its guards are GO, too. One that is UNKNOWN may have been broken for as long as
+/// nobody saw it, so it is waited for, and then the step has failed. One that is NO-GO within what it tolerates is waited for until
+/// that is over, in which case [`guard_broken_in_verify`] ends the step.
 fn guarded_to_its_end(
     plan: &Plan,
     run: &Run,
@@ -519,10 +524,12 @@ fn guarded_to_its_end(
 ) -> Option<Decision> {
     let (id, attempt) = (step.id.clone(), run.step(&step.id).attempt);
     let guards: Vec<Evidence> = step.guards.iter().map(|guard| board.guard(plan, run, now, guard)).collect();
-    let fact = match guards.iter().find(|guard| guard.assessment.verdict == Verdict::Unknown) {
+    let shut = |guard: &&Evidence| guard.assessment.verdict != Verdict::Go;
+    let unseen = |guard: &&Evidence| guard.assessment.verdict == Verdict::Unknown;
+    let fact = match guards.iter().find(unseen).or_else(|| guards.iter().find(shut)) {
         None => Fact::StepDone { step: id, attempt, evidence, guards },
-        Some(unseen) if now.since(since) >= step.guards_within() => {
-            let why = format!("not seen within {} of its end: guard {}", step.guards_within(), shut_sentence(unseen));
+        Some(guard) if unseen(&guard) && now.since(since) >= step.guards_within() => {
+            let why = format!("not seen within {} of its end: guard {}", step.guards_within(), shut_sentence(guard));
             Fact::StepFailed { step: id, attempt, why, reverted: false, evidence, guards }
         }
         Some(_) => return None,

@@ -6,15 +6,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::ids::TargetId;
 
-/// What tells one server from every other: aspects by name, such as `system identifier` and `started`.
+/// What tells one server from every other: aspects by name, such as `system identifier` and `started`. Shared, since every reading
+/// has those of its servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ServerIdentity(BTreeMap<String, String>);
+pub struct ServerIdentity(Arc<BTreeMap<String, String>>);
 
 /// The servers behind targets, as far as their identities are known.
 pub type Servers = BTreeMap<TargetId, ServerIdentity>;
@@ -23,7 +25,7 @@ impl ServerIdentity {
     /// An identity of these aspects; those without a value are not known.
     pub fn new<'a>(aspects: impl IntoIterator<Item = (&'a str, Option<String>)>) -> Self {
         let known = aspects.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        Self(known.collect())
+        Self(Arc::new(known.collect()))
     }
 
     /// Name of the aspect that tells which cluster a server belongs to; a standby has that of its primary.
@@ -45,7 +47,8 @@ impl ServerIdentity {
     #[must_use]
     pub fn on_server_of(&self, other: &Self) -> Self {
         let there = |name: &String| other.0.get(name).filter(|_| name != Self::DATABASE);
-        Self(self.0.iter().map(|(name, own)| (name.clone(), there(name).unwrap_or(own).clone())).collect())
+        let aspects = self.0.iter().map(|(name, own)| (name.clone(), there(name).unwrap_or(own).clone()));
+        Self(Arc::new(aspects.collect()))
     }
 
     /// One aspect, as far as it is known.
@@ -56,6 +59,9 @@ impl ServerIdentity {
     /// How the server that answers now differs from this one, in words; `None` when it is the same. An aspect that is
     /// no longer reported counts as a difference, since it may have changed.
     pub fn difference(&self, now: &Self) -> Option<String> {
+        if self == now {
+            return None;
+        }
         let names: BTreeSet<&String> = self.0.keys().chain(now.0.keys()).collect();
         let told: Vec<String> = names
             .into_iter()

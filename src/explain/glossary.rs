@@ -67,7 +67,7 @@ pub const GLOSSARY: &[(&str, &str)] = &[
     ),
     (
         "guard",
-        "A condition that must stay true while a step runs or soaks. If it is NO-GO for longer than `tolerate`, the step fails. A step whose guard is NO-GO does not start, and a guard cannot be overridden. A step whose guard is UNKNOWN at its end is not done until it was seen again.",
+        "A condition that must stay true while a step runs or soaks. If it is NO-GO for longer than `tolerate`, the step fails. A step whose guard is NO-GO does not start, and a guard cannot be overridden. A step is not done before its guards are GO, also when its work has ended.",
     ),
     (
         "hold",

@@ -7,12 +7,11 @@ use tracing::info;
 
 use super::{
     Digest, Head, JournalError, JournalFault, Ledger, NewRecord, Record, RunDir, Sample, head::HeadKeeper,
-    lock::RunLock, packs,
+    lock::RunLock, packs, schema::PAGE,
 };
 
-/// Pages written to the log before a quiet moment is used to fold them into the database. At
-/// 4 KiB each that is 1 MiB: a few milliseconds.
-const TIDY_PAGES: usize = 256;
+/// Bytes written to the log before a quiet moment is used to fold them into the database: a few milliseconds.
+const TIDY_BYTES: usize = 1 << 20;
 
 /// The journal of one run, open for its driver. Holds the run's lock until dropped.
 #[derive(Debug)]
@@ -25,7 +24,8 @@ pub struct Journal {
     epoch: i64,
     head: Head,
     warning: Option<String>,
-    pages: usize,
+    /// Bytes written to the log since it was folded.
+    unfolded: usize,
     end: Option<JournalError>,
 }
 
@@ -63,7 +63,7 @@ impl Journal {
         let keeper = HeadKeeper::spawn(dir.path(), epoch)?;
         keeper.note(head);
         info!(run = %dir.id(), epoch, facts = head.seq, warning = warning.as_deref(), "the journal is open");
-        Ok(Self { conn, keeper, _lock: lock, dir, epoch, head, warning, pages: 0, end: None })
+        Ok(Self { conn, keeper, _lock: lock, dir, epoch, head, warning, unfolded: 0, end: None })
     }
 
     /// The run's folder.
@@ -138,9 +138,9 @@ impl Journal {
         end
     }
 
-    fn count_pages(&mut self, bytes: usize) {
-        // An append dirties at least the last leaf; a big body adds its overflow pages.
-        self.pages = self.pages.saturating_add(2 + bytes / 4096);
+    fn count(&mut self, bytes: usize) {
+        // An append writes at least the last page again.
+        self.unfolded = self.unfolded.saturating_add(PAGE + bytes);
     }
 }
 
@@ -174,7 +174,7 @@ impl Ledger for Journal {
         })?;
         self.head = head;
         self.keeper.note(head);
-        self.count_pages(records.iter().map(|record| record.body.len() + 128).sum());
+        self.count(records.iter().map(|record| record.body.len() + 128).sum());
         Ok(records)
     }
 
@@ -189,7 +189,7 @@ impl Ledger for Journal {
             }
             Ok(())
         })?;
-        self.count_pages(samples.iter().map(|sample| sample.body.len() + 128).sum());
+        self.count(samples.iter().map(|sample| sample.body.len() + 128).sum());
         Ok(())
     }
 
@@ -209,7 +209,7 @@ impl Ledger for Journal {
                 return Err(self.fault("counting samples", path, cause.to_string()));
             }
         }
-        if self.pages < TIDY_PAGES {
+        if self.unfolded < TIDY_BYTES {
             return Ok(());
         }
         // PASSIVE does not wait; pages that a reader still needs are written back next time.
@@ -219,7 +219,7 @@ impl Ledger for Journal {
             .and_then(|mut checkpoint| checkpoint.query_row([], |_| Ok(())));
         match folded {
             Ok(()) => {
-                self.pages = 0;
+                self.unfolded = 0;
                 Ok(())
             }
             Err(cause) => {

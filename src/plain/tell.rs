@@ -2,15 +2,18 @@
 //! begin or stop failing, and what can be done next. Decides and orders nothing.
 
 use crate::words;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{PlainCockpit, Printing, orders_ui};
+use crate::core::evidence::Verdict;
+use crate::core::expr::{Condition, Sight};
 use crate::core::ids::{ProbeId, StepId};
 use crate::core::input::Picture;
 use crate::core::plan::Step;
+use crate::core::poll::gates;
 use crate::core::status::{StepState, picture, step_state};
 use crate::screen::keys::KeyAction;
 use crate::screen::offers::{Offer, all_settled, offers};
@@ -21,6 +24,9 @@ use crate::ui::plain;
 /// A step whose gates go back and forth is told at most this often; whatever else happens to it, at once.
 const FLICKER: Duration = Duration::from_secs(1);
 
+/// A step whose gates are UNKNOWN for another reason than before is told at most this often.
+const REASONS: Duration = Duration::from_secs(5);
+
 /// How often a watcher is told the newest readings.
 const WATCH: Duration = Duration::from_secs(10);
 
@@ -28,6 +34,8 @@ const WATCH: Duration = Duration::from_secs(10);
 pub(super) struct Told {
     /// The step told last without having been asked for.
     step: Option<(StepId, Picture)>,
+    /// Why its gates are UNKNOWN.
+    unknown: Vec<String>,
     step_at: Instant,
     /// What was told to be next, and after how many facts.
     next: (String, u64),
@@ -48,6 +56,7 @@ impl Told {
         let now = Instant::now();
         Self {
             step: None,
+            unknown: Vec::new(),
             step_at: now,
             next: (String::new(), 0),
             previews: BTreeMap::new(),
@@ -186,7 +195,10 @@ impl<S: RunSession> PlainCockpit<S> {
     fn step(&mut self) {
         let Some(step) = here(&self.context(&orders_ui())).cloned() else { return };
         let present = (step.id.clone(), self.picture(&step));
-        if self.told.step.as_ref() == Some(&present) {
+        let unknown = self.unknown(&step, &present.1);
+        if self.told.step.as_ref() == Some(&present)
+            && (self.told.unknown == unknown || self.told.step_at.elapsed() < REASONS)
+        {
             return self.next_after_a_fact(&step);
         }
         let gates_only = self.told.step.as_ref().is_some_and(|(id, told)| {
@@ -200,8 +212,32 @@ impl<S: RunSession> PlainCockpit<S> {
         self.told.previews.insert(step.id.clone(), present.1.preview.clone());
         self.tell(&step, if whole { Depth::Most } else { Depth::State });
         self.told.step = Some(present);
+        self.told.unknown = unknown;
         self.told.step_at = Instant::now();
         self.told.next = (self.next(&step), self.session.run().facts);
+    }
+
+    /// Why gates of a step are UNKNOWN, without for how long.
+    fn unknown(&self, step: &Step, picture: &Picture) -> Vec<String> {
+        if picture.gates.iter().all(|(_, verdict, _)| *verdict != Verdict::Unknown) {
+            return Vec::new();
+        }
+        let (plan, board, now) = (self.session.plan(), self.session.board(), self.session.now());
+        let asked = step.gates.iter().map(|gate| gate.condition).chain(step.guards.iter().map(|guard| guard.condition));
+        let probes: BTreeSet<&ProbeId> =
+            asked.filter_map(|id| plan.condition(id)).flat_map(Condition::probes).collect();
+        let unseen = probes.into_iter().filter_map(|probe| match board.sight(now, probe) {
+            Sight::Fresh { .. } => None,
+            Sight::Failed { what, .. } => Some(format!("{probe}: {what}")),
+            Sight::Stale { .. } => Some(format!("{probe} is stale")),
+            Sight::Missing => Some(format!("{probe} is missing")),
+        });
+        let unseen: Vec<String> = unseen.collect();
+        if unseen.is_empty() {
+            let terms = gates(plan, board, now, step).into_iter().flat_map(|gate| gate.assessment.terms);
+            return terms.filter_map(|term| term.why).collect();
+        }
+        unseen
     }
 
     /// What can be done next, when a fact changed that and nothing else: an item was ticked, a job was told to stop.

@@ -425,6 +425,18 @@ fn probes_that_fail_are_told_and_watching_does_nothing() {
 }
 
 #[test]
+fn a_gate_that_is_unknown_for_another_reason_is_told_again() {
+    let place = Place::new(GATED);
+    let mut talk = place.run();
+    talk.wait("step 1 · First: READY");
+    fs::rename(place.path().join("flag"), place.path().join("away")).unwrap();
+    let gate = |talk: &mut Talk| talk.wait("UNKNOWN the side is up: side gives no reading for ");
+    assert!(gate(&mut talk).contains("No such file"), "{}", talk.all);
+    fs::write(place.path().join("flag"), "neither").unwrap();
+    assert!(gate(&mut talk).contains("JSON"), "{}", talk.all);
+}
+
+#[test]
 fn a_signal_and_a_closed_output_detach() {
     let place = Place::new(STORY);
     let mut talk = place.run();

@@ -135,6 +135,8 @@ struct Shared {
     requests: Option<mpsc::UnboundedSender<MeasuredRequest>>,
     /// What earlier cockpits of this run have measured last, oldest first.
     earlier: BTreeMap<ProbeId, Vec<(At, Value)>>,
+    /// Who answered them last, by probe.
+    answered: BTreeMap<ProbeId, Moves>,
 }
 
 /// A request of an `http` probe that has ended.
@@ -237,13 +239,7 @@ impl LiveWorld {
 
     /// The same for a run that others have driven before, with what they have measured last, oldest first.
     pub fn resuming(plan: &Plan, options: LiveOptions, earlier: Vec<Reading>) -> Result<Self, LiveError> {
-        let mut values: BTreeMap<ProbeId, Vec<(At, Value)>> = BTreeMap::new();
-        for reading in earlier {
-            if let Ok(value) = reading.result {
-                values.entry(reading.probe).or_default().push((reading.at, value));
-            }
-        }
-        let measuring = Watching::of_a_driver(plan, options, values)?;
+        let measuring = Watching::of_a_driver(plan, options, earlier)?;
         let path = measuring.shared.output_dir();
         private_dir(&path).map_err(|source| LiveError::Output { path, source })?;
         Ok(Self { measuring, jobs: JoinSet::new(), stops: BTreeMap::new() })

@@ -127,6 +127,9 @@ pub(super) async fn on_timetable<T: Measure>(shared: Arc<Shared>, id: ProbeId, p
     let mut timetable = Timetable::new(first, probe.every.to_std());
     let mut memory = T::Memory::default();
     kind.recall(shared.earlier.get(&id).map_or(&[], Vec::as_slice), &mut memory);
+    if let Some(moves) = shared.answered.get(&id) {
+        kind.recall_answerer(moves, &mut memory);
+    }
     let limit = probe.limit.to_std();
     loop {
         let tick = timetable.next();

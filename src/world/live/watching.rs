@@ -18,6 +18,7 @@ use crate::core::action::Action;
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::job::{Adoption, JobKey, Outcome};
 use crate::core::plan::Plan;
+use crate::core::reading::Reading;
 use crate::core::server::ServerIdentity;
 use crate::core::target::Target;
 use crate::core::time::{At, Span};
@@ -37,7 +38,7 @@ impl Watching {
     ///
     /// When there is no runtime.
     pub fn new(plan: &Plan, options: LiveOptions) -> Result<Self, LiveError> {
-        Self::made(plan, options, None, None, BTreeMap::new())
+        Self::made(plan, options, None, None, Vec::new())
     }
 
     /// The same, with every request that an `http` probe measures, one by one.
@@ -50,15 +51,11 @@ impl Watching {
         options: LiveOptions,
     ) -> Result<(Self, mpsc::UnboundedReceiver<MeasuredRequest>), LiveError> {
         let (requests, measured) = mpsc::unbounded_channel();
-        Ok((Self::made(plan, options, None, Some(requests), BTreeMap::new())?, measured))
+        Ok((Self::made(plan, options, None, Some(requests), Vec::new())?, measured))
     }
 
     /// The part of a world that acts.
-    pub(super) fn of_a_driver(
-        plan: &Plan,
-        options: LiveOptions,
-        earlier: BTreeMap<ProbeId, Vec<(At, Value)>>,
-    ) -> Result<Self, LiveError> {
+    pub(super) fn of_a_driver(plan: &Plan, options: LiveOptions, earlier: Vec<Reading>) -> Result<Self, LiveError> {
         Self::made(plan, options, Some(Beater::of_the_driver()), None, earlier)
     }
 
@@ -67,10 +64,19 @@ impl Watching {
         options: LiveOptions,
         beater: Option<Beater>,
         requests: Option<mpsc::UnboundedSender<MeasuredRequest>>,
-        earlier: BTreeMap<ProbeId, Vec<(At, Value)>>,
+        earlier: Vec<Reading>,
     ) -> Result<Self, LiveError> {
         tokio::runtime::Handle::try_current().map_err(|_| LiveError::NoRuntime)?;
         keeper::is_started_from(&options.exe);
+        let (mut values, mut answered) = (BTreeMap::<ProbeId, Vec<(At, Value)>>::new(), BTreeMap::new());
+        for reading in earlier {
+            if !reading.moves.is_none() {
+                answered.insert(reading.probe.clone(), reading.moves);
+            }
+            if let Ok(value) = reading.result {
+                values.entry(reading.probe).or_default().push((reading.at, value));
+            }
+        }
         let databases = plan.targets.iter().filter_map(|(id, target)| match target {
             Target::Postgres(postgres) => Some((id.clone(), postgres.clone())),
             _ => None,
@@ -87,7 +93,8 @@ impl Watching {
             baselines: plan.baselines.clone(),
             beater,
             requests,
-            earlier,
+            earlier: values,
+            answered,
             options,
         };
         info!(probes = shared.probes.len(), targets = shared.targets.len(), "the live world is ready");

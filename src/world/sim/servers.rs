@@ -18,15 +18,19 @@ struct SimulatedServer {
     system: u64,
     timeline: i64,
     started: At,
+    /// What follows from these, since every reading has it.
+    identity: ServerIdentity,
 }
 
 impl SimulatedServer {
-    fn identity(&self) -> ServerIdentity {
-        ServerIdentity::of_postgres(Some(self.system.to_string()), self.started(), Some(DATABASE.to_owned()))
+    fn new(system: u64, timeline: i64, started: At) -> Self {
+        let told = started.timestamp().map(|started| started.strftime("%F %T.%6f UTC").to_string());
+        let identity = ServerIdentity::of_postgres(Some(system.to_string()), told, Some(DATABASE.to_owned()));
+        Self { system, timeline, started, identity }
     }
 
     fn started(&self) -> Option<String> {
-        self.started.timestamp().map(|started| started.strftime("%F %T.%6f UTC").to_string())
+        self.identity.aspect(ServerIdentity::STARTED).map(str::to_owned)
     }
 }
 
@@ -55,7 +59,7 @@ impl SimulatedServers {
             let mut dice = Dice::new(seed, &format!("server {id}"));
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // positive, far below 2^63
             let (system, up) = (dice.between(7.0e18, 7.6e18) as u64, dice.between(8.64e7, 8.64e9) as i64);
-            SimulatedServer { system, timeline: 1, started: At(now.0.saturating_sub(up)) }
+            SimulatedServer::new(system, 1, At(now.0.saturating_sub(up)))
         };
         let behind = first.iter().map(|(id, first)| (id.clone(), server(first))).collect();
         Self { behind, first, expected: Servers::new() }
@@ -63,7 +67,7 @@ impl SimulatedServers {
 
     /// Who answers for these targets, as far as they are databases.
     pub(super) fn of<'a>(&self, targets: impl Iterator<Item = &'a TargetId>) -> Servers {
-        targets.filter_map(|id| Some((id.clone(), self.behind.get(id)?.identity()))).collect()
+        targets.filter_map(|id| Some((id.clone(), self.behind.get(id)?.identity.clone()))).collect()
     }
 
     pub(super) fn system(&self, target: &TargetId) -> Option<String> {
@@ -83,8 +87,8 @@ impl SimulatedServers {
         let Some(first) = self.first.get(target).cloned() else { return };
         for (id, server) in &mut self.behind {
             if self.first.get(id) == Some(&first) {
-                server.timeline += 1;
-                server.started = server.started.plus(Span::secs(3_600));
+                let (timeline, started) = (server.timeline + 1, server.started.plus(Span::secs(3_600)));
+                *server = SimulatedServer::new(server.system, timeline, started);
             }
         }
     }
@@ -105,7 +109,7 @@ impl SimulatedServers {
     /// Why nothing is done at these targets: another server answers than the run has met.
     pub(super) fn hindrance<'a>(&self, mut targets: impl Iterator<Item = &'a TargetId>) -> Option<String> {
         targets.find_map(|id| {
-            let differs = self.expected.get(id)?.difference(&self.behind.get(id)?.identity())?;
+            let differs = self.expected.get(id)?.difference(&self.behind.get(id)?.identity)?;
             Some(format!("{id} is not the server that this run has met: {differs}"))
         })
     }

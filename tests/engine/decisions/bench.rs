@@ -99,7 +99,7 @@ impl Bench {
             as_of: None,
             result: Ok(value),
             servers,
-            moves: Moves { count: moves, newest: "a → b".to_owned() },
+            moves: Moves { count: moves, newest: "a → b".to_owned(), addresses: moves, address: String::new() },
         };
         self.board.observe(&self.plan, &self.run, self.now, &reading);
         self.wait(100);

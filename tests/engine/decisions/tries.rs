@@ -56,6 +56,12 @@ phases:
         action: { command: { run: "count" } }
         guards: [{ name: nobody fails, that: increase(customers.failed) == 0 }]
         reversibility: free
+      - id: serve
+        title: Serve
+        needs: []
+        action: { command: { run: "serve" } }
+        guards: [{ name: customers are served, that: customers.served, tolerate: 10s }]
+        reversibility: free
       - id: ship
         title: Ship
         needs: [copy]
@@ -213,6 +219,31 @@ fn growth_over_a_reset_is_not_known_however_far_the_number_comes_afterwards() {
 }
 
 #[test]
+fn a_number_of_another_address_has_not_grown_from_that_of_the_first_also_across_a_crash() {
+    let value = |failed| Value::map([("failed", Value::Int(failed)), ("served", Value::Bool(true))]);
+    for crashes in [false, true] {
+        let mut bench = Bench::of(RUNBOOK);
+        bench.read_moved("customers", value(41), 3);
+        bench.start("copy").unwrap();
+        bench.ends("copy", true);
+        if crashes {
+            bench.crash(Span(1_000));
+        }
+        bench.read_moved("customers", value(41), 4);
+        bench.wait(6_000);
+        let StepProgress::Failed { why, .. } = bench.phase("copy") else { panic!("{:?}", bench.phase("copy")) };
+        let why = failure_cause(why);
+        assert!(why.contains("customers.failed comes from another server since "), "{why}");
+        // The next attempt counts from it.
+        bench.read_moved("customers", value(41), 4);
+        bench.start("copy").unwrap();
+        bench.ends("copy", true);
+        bench.read_moved("customers", value(41), 4);
+        assert!(matches!(bench.phase("copy"), StepProgress::Done { .. }), "{:?}", bench.phase("copy"));
+    }
+}
+
+#[test]
 fn a_reset_that_a_new_cockpit_sees_first_is_kept_too() {
     let mut bench = Bench::of(RUNBOOK);
     bench.read(41, true);
@@ -339,6 +370,30 @@ fn a_step_whose_guard_is_not_seen_at_its_end_is_not_done() {
     assert!(matches!(bench.phase("count"), StepProgress::Done { .. }), "{:?}", bench.phase("count"));
     let Some(Fact::StepDone { guards, .. }) = bench.facts.last().map(|recorded| &recorded.fact) else { panic!() };
     assert_eq!(guards.len(), 1);
+}
+
+#[test]
+fn a_step_whose_guard_is_shut_at_its_end_is_not_done_however_much_is_tolerated() {
+    let mut bench = Bench::of(RUNBOOK);
+    let ends_shut = |bench: &mut Bench| {
+        bench.read(0, true);
+        bench.start("serve").unwrap();
+        bench.wait(1_000);
+        bench.read(0, false);
+        bench.ends("serve", true);
+        assert!(matches!(bench.phase("serve"), StepProgress::Verifying { .. }), "{:?}", bench.phase("serve"));
+        bench.wait(5_000);
+        bench.read(0, false);
+        assert!(matches!(bench.phase("serve"), StepProgress::Verifying { .. }), "{:?}", bench.phase("serve"));
+    };
+    ends_shut(&mut bench);
+    bench.wait(5_000);
+    let StepProgress::Failed { why, .. } = bench.phase("serve") else { panic!("{:?}", bench.phase("serve")) };
+    let why = failure_cause(why);
+    assert!(why.contains("customers are served"), "{why}");
+    ends_shut(&mut bench);
+    bench.read(0, true);
+    assert!(matches!(bench.phase("serve"), StepProgress::Done { .. }), "{:?}", bench.phase("serve"));
 }
 
 #[test]

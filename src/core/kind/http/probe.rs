@@ -247,6 +247,7 @@ impl ProbeSpec for HttpProbe {
             .reduce(|all, one| Moves {
                 count: all.count + one.count,
                 newest: format!("{}, {}", all.newest, one.newest),
+                ..Moves::default()
             })
             .or(Some(Moves::default()))
     }

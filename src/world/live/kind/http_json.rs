@@ -97,6 +97,10 @@ impl Measure for HttpJsonProbe {
         told.chain(kept.age.map(Ok)).collect()
     }
 
+    fn recall_answerer(&self, moves: &Moves, kept: &mut KeptDocument) {
+        kept.addresses.take_up(moves.clone());
+    }
+
     fn moves(&self, kept: &KeptDocument) -> Moves {
         kept.addresses.moves().clone()
     }

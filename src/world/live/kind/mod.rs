@@ -43,6 +43,9 @@ pub(super) trait Measure: Clone + Send + Sync + 'static {
     /// Takes in what earlier cockpits of the same run have measured, oldest first.
     fn recall(&self, _earlier: &[(At, Value)], _memory: &mut Self::Memory) {}
 
+    /// Takes in who answered the last of them.
+    fn recall_answerer(&self, _moves: &Moves, _memory: &mut Self::Memory) {}
+
     /// The moments that the other side gives for `seen`, which was just measured. Empty when it describes the moment of
     /// the measurement.
     fn as_of(&self, _seen: &Value, _memory: &Self::Memory) -> Result<Vec<AsOf>, Failure> {

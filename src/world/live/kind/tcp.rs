@@ -49,6 +49,10 @@ impl Measure for TcpProbe {
         Ok(shut.reading())
     }
 
+    fn recall_answerer(&self, moves: &Moves, watch: &mut AddressWatch) {
+        watch.take_up(moves.clone());
+    }
+
     fn moves(&self, watch: &AddressWatch) -> Moves {
         watch.moves().clone()
     }

@@ -44,6 +44,10 @@ impl Measure for TlsProbe {
         self.look(shared, deadline, watch).await.map_err(Failure::new)
     }
 
+    fn recall_answerer(&self, moves: &Moves, watch: &mut AddressWatch) {
+        watch.take_up(moves.clone());
+    }
+
     fn moves(&self, watch: &AddressWatch) -> Moves {
         watch.moves().clone()
     }
