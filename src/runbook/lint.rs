@@ -21,7 +21,7 @@ use super::model::{Runbook, Shorthand, Step, Undo};
 use super::names::complain;
 use super::template::Used;
 use super::tree::Node;
-use super::unrehearsed::conditions;
+use super::unrehearsed::{AskedCondition, conditions};
 
 /// Warnings after which no further steps are checked, since nobody reads more.
 const ENOUGH: usize = 1_000;
@@ -47,10 +47,11 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
         }
     }
     sampled_waits(runbook, plan, root, &mut found);
-    found.extend(super::unrehearsed::warnings(plan, root));
-    never_known(plan, root, &mut found);
+    let asked = conditions(plan, root);
+    found.extend(super::unrehearsed::warnings(plan, &asked));
+    never_known(plan, &asked, &mut found);
     aaaa_left_behind(plan, root, &mut found);
-    thin_percentiles(plan, root, &mut found);
+    thin_percentiles(plan, &asked, &mut found);
     short_holds(plan, root.path(&["phases"]), &mut found);
     customers(plan, root, &mut found);
     found.sort_by_key(|warning| warning.at.as_ref().map(|(mark, _)| *mark));
@@ -101,7 +102,7 @@ fn sampled_waits(runbook: &Runbook, plan: &Plan, root: &Node, found: &mut Vec<Di
 }
 
 /// Warns of conditions on what a `dns` target gives no means to find out: they are never GO.
-fn never_known(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
+fn never_known(plan: &Plan, asked: &[AskedCondition], found: &mut Vec<Diagnostic>) {
     let of_resolvers = |field: &str| OF_RESOLVERS.contains(&field) || field == "resolvers";
     let lacks = |id: &ProbeId, field: &str| {
         let record = plan.probes.get(id)?.kind.record()?;
@@ -119,9 +120,7 @@ fn never_known(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
             "add `lookup: system`, or the address of a resolver, to the target",
         ))
     };
-    conditions(root.path(&["phases"]), &mut |node| {
-        let Some(text) = node.text() else { return };
-        let Some(condition) = plan.conditions.iter().find(|condition| condition.source() == text) else { return };
+    for (node, condition) in asked {
         let asked = condition.fields().into_iter().find_map(|(probe, field)| {
             let field = field?;
             Some((lacks(&probe, &field)?, probe, field))
@@ -131,7 +130,7 @@ fn never_known(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
             let label = format!("{label}, so this is never GO");
             found.push(warning.at(node.mark, label).help(Some(help.to_owned())));
         }
-    });
+    }
 }
 
 /// Warns of A records that move while nobody looks at the AAAA records of the name, or while these are not moved.
@@ -184,16 +183,14 @@ fn aaaa_left_behind(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
 }
 
 /// Conditions on figures that are made of too few measurements.
-fn thin_percentiles(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
-    conditions(root.path(&["phases"]), &mut |node| {
-        let Some(text) = node.text() else { return };
-        let Some(condition) = plan.conditions.iter().find(|condition| condition.source() == text) else { return };
+fn thin_percentiles(plan: &Plan, asked: &[AskedCondition], found: &mut Vec<Diagnostic>) {
+    for (node, condition) in asked {
         let warned =
             condition.paths().into_iter().find_map(|(probe, path)| plan.probes.get(&probe)?.kind.path_warning(&path));
         if let Some((message, help)) = warned {
             found.push(Diagnostic::new(message).at(node.mark, "this condition asks for it").help(Some(help)));
         }
-    });
+    }
 }
 
 /// Holds that end before the probe they rest on measures again: they last until it does.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::core::action::Action;
+use crate::core::expr::Condition;
 use crate::core::ids::ProbeId;
 use crate::core::kind::spec::RehearsedChanges;
 use crate::core::origin::{Origin, actions, changes, origins};
@@ -17,16 +18,14 @@ use super::tree::Node;
 type Fixed = BTreeMap<ProbeId, BTreeMap<String, Value>>;
 
 /// A warning for every such condition, at its first place.
-pub(super) fn warnings(plan: &Plan, root: &Node) -> Vec<Diagnostic> {
+pub(super) fn warnings(plan: &Plan, asked: &[AskedCondition]) -> Vec<Diagnostic> {
     let fixed = fixed(plan);
     let mut told = BTreeSet::new();
     let mut found = Vec::new();
-    conditions(root.path(&["phases"]), &mut |node| {
-        let Some(text) = node.text() else { return };
-        let Some(condition) = plan.conditions.iter().find(|condition| condition.source() == text) else { return };
+    for (node, condition) in asked {
         let shut = condition.never(&fixed);
-        if shut.is_empty() || !told.insert(text.to_owned()) {
-            return;
+        if shut.is_empty() || !told.insert(condition.source()) {
+            continue;
         }
         let fields: BTreeSet<(ProbeId, String)> = condition
             .fields()
@@ -40,21 +39,35 @@ pub(super) fn warnings(plan: &Plan, root: &Node) -> Vec<Diagnostic> {
             warning
                 .help(fields.iter().next().and_then(|(id, field)| Some(plan.probes.get(id)?.kind.advice(id, field)))),
         );
+    }
+    found
+}
+
+/// A condition with its place.
+pub(super) type AskedCondition<'a> = (&'a Node<'a>, &'a Condition);
+
+/// All conditions of the steps, in the order of the text. Some stand there several times.
+pub(super) fn conditions<'a>(plan: &'a Plan, root: &'a Node<'a>) -> Vec<AskedCondition<'a>> {
+    let by_source: BTreeMap<&str, &Condition> =
+        plan.conditions.iter().map(|condition| (condition.source(), condition)).collect();
+    let mut found = Vec::new();
+    texts(root.path(&["phases"]), &mut |node| {
+        found.extend(node.text().and_then(|text| by_source.get(text)).map(|condition| (node, *condition)));
     });
     found
 }
 
 /// Texts under the keys that hold conditions.
-pub(super) fn conditions<'n>(node: &'n Node, found: &mut dyn FnMut(&'n Node)) {
+fn texts<'n>(node: &'n Node<'n>, found: &mut dyn FnMut(&'n Node<'n>)) {
     for (key, value) in node.entries() {
         match key.name.as_ref() {
             "gates" | "verify" | "guards" | "conditions" => {
                 value.items().iter().for_each(|item| found(item.get("that").unwrap_or(item)));
             }
-            _ => conditions(value, found),
+            _ => texts(value, found),
         }
     }
-    node.items().iter().for_each(|item| conditions(item, found));
+    node.items().iter().for_each(|item| texts(item, found));
 }
 
 /// Fields that never change in a rehearsal, with the value they have there.
