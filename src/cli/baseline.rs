@@ -21,16 +21,18 @@ use crate::core::ids::ProbeId;
 use crate::core::kind::spec::AskedRequests;
 use crate::core::plan::Plan;
 use crate::core::time::{At, Span};
+use crate::latency::file::MOST_REQUESTS;
+use crate::latency::judge::is_failing;
 use crate::latency::{
     BaselineFile, BaselineRecording, BaselineRequest, BaselineSubject, Judgement, LatencySamples, LatencyVerdict,
-    judge_fixed, nearest_recording,
+    can_pass, fewest_to_pass, judge_fixed, nearest_recording,
 };
 use crate::runbook::{baseline_subject, baseline_text};
 use crate::term::ColorChoice;
 use crate::text::clean;
 use crate::words;
 use crate::world::World as _;
-use crate::world::live::{LiveOptions, MeasuredRequest, SystemDns, Watching};
+use crate::world::live::{LiveOptions, MeasuredOutcome, MeasuredRequest, SystemDns, Watching};
 
 /// How often it is told how far a recording is.
 const PROGRESS: Duration = Duration::from_secs(10);
@@ -193,8 +195,11 @@ fn record(args: &RecordArgs, color: ColorChoice) -> Outcome {
     if let Some(recording) = file.recordings.iter().max_by_key(|recording| recording.moment()) {
         tell(recording);
     }
-    if let Some(warning) = measured.warning() {
-        say_error(&warning);
+    if let Some(line) = measured.answered_by() {
+        say(&line);
+    }
+    for warning in measured.warnings().into_iter().chain(too_few(&samples)) {
+        say_error(&format!("warning: {}", clean(&warning)));
     }
     Ok(0)
 }
@@ -270,8 +275,25 @@ impl Drop for Place<'_> {
     }
 }
 
-/// A service that is well fails less often than once in so many requests.
-const FAILING_ONE_IN: usize = 100;
+/// Kinds of request of which there are too few to compare anything with.
+fn too_few(samples: &BTreeMap<String, LatencySamples>) -> Option<String> {
+    let short: Vec<String> = samples
+        .iter()
+        .filter(|(_, samples)| !can_pass(samples))
+        .map(|(name, samples)| format!("{} of {name}", words::count(count(samples.succeeded()), "success")))
+        .collect();
+    (!short.is_empty()).then(|| {
+        format!(
+            "only {}, and with fewer than {} (more, where slow ones come in clusters) no verdict is PASS; record for longer",
+            short.join(", "),
+            fewest_to_pass()
+        )
+    })
+}
+
+fn count(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
 
 /// Requests of one side, as they ended.
 #[derive(Default)]
@@ -279,29 +301,79 @@ struct Measured {
     of: BTreeMap<String, Vec<Option<u64>>>,
     /// Why the newest failure failed.
     failure: String,
+    /// How many requests went to each address.
+    addresses: BTreeMap<String, usize>,
+    /// From whom to whom it moved meanwhile.
+    moves: Vec<String>,
+    /// How many requests were not measured, and why the newest was not.
+    missed: (u64, String),
 }
+
+/// Moves of a name that are told one by one.
+const TOLD_MOVES: usize = 3;
 
 impl Measured {
     fn take(&mut self, request: MeasuredRequest) {
-        match request.took {
-            Ok(micros) => self.of.entry(request.request).or_default().push(Some(micros)),
-            Err(why) => {
-                self.of.entry(request.request).or_default().push(None);
+        if let Some(address) = request.address {
+            *self.addresses.entry(address).or_default() += 1;
+        }
+        self.moves.extend(request.moved);
+        let requests = self.of.entry(request.request).or_default();
+        match request.outcome {
+            MeasuredOutcome::Took(micros) => requests.push(Some(micros)),
+            MeasuredOutcome::Failed(why) => {
+                requests.push(None);
                 self.failure = why;
+            }
+            MeasuredOutcome::NotMeasured(more, why) => {
+                self.missed = (self.missed.0.saturating_add(more), why);
             }
         }
     }
 
-    /// What somebody who trusts this must know: the errors of a baseline are what is normal from then on.
-    fn warning(&self) -> Option<String> {
+    /// Whether one kind of request has as many as a recording may have.
+    fn is_full(&self) -> bool {
+        self.of.values().any(|requests| requests.len() as u64 >= MOST_REQUESTS)
+    }
+
+    /// Who answered, when that was not always the same.
+    fn answered_by(&self) -> Option<String> {
+        let all = self.addresses.values().sum::<usize>();
+        (self.addresses.len() > 1).then(|| {
+            let shares = self.addresses.iter().map(|(address, requests)| {
+                #[allow(clippy::cast_precision_loss)] // counts of requests
+                let share = *requests as f64 * 100.0 / all as f64;
+                format!("{} {share:.1} %", clean(address))
+            });
+            format!("    answered by {}", shares.collect::<Vec<_>>().join(", "))
+        })
+    }
+
+    /// What somebody who trusts this must know: what is in a baseline is what is normal from then on.
+    fn warnings(&self) -> Vec<String> {
         let all = self.of.values().flatten();
         let (total, failed) = (all.clone().count(), all.filter(|micros| micros.is_none()).count());
-        (failed.saturating_mul(FAILING_ONE_IN) > total).then(|| {
+        let mut found = Vec::new();
+        if is_failing(total as u64, failed as u64) {
             let total = words::count(total, "request");
-            format!(
-                "warning: {failed} of {total} failed, and what fails as often later counts as normal; record it again while the service is well"
-            )
-        })
+            found.push(format!(
+                "{failed} of {total} failed, and what fails as often later counts as normal; record it again while the service is well"
+            ));
+        }
+        if !self.moves.is_empty() {
+            let more = self.moves.len().saturating_sub(TOLD_MOVES);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let moves = self.moves.iter().take(TOLD_MOVES).cloned().collect::<Vec<_>>().join(", ");
+            found.push(format!(
+                "somebody else answered meanwhile ({moves}{more}), so this recording mixes servers; record it again while one answers"
+            ));
+        }
+        let (missed, why) = &self.missed;
+        if *missed > 0 {
+            let missed = words::count(count(*missed), "request");
+            found.push(format!("{missed} not measured, and not in the recording: {why}"));
+        }
+        found
     }
 
     /// How far it is, in one line.
@@ -331,7 +403,7 @@ fn measure(plan: &Plan, side: &str, lasting: Duration, interrupted: &AtomicBool)
         let (begun, mut told) = (Instant::now(), Instant::now());
         let mut measured = Measured::default();
         let mut tick = tokio::time::interval(TICK);
-        while begun.elapsed() < lasting && !interrupted.load(Ordering::Relaxed) {
+        while begun.elapsed() < lasting && !interrupted.load(Ordering::Relaxed) && !measured.is_full() {
             tokio::select! {
                 Some(request) = requests.recv() => {
                     if request.side == side {

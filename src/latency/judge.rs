@@ -111,8 +111,9 @@ pub struct Judgement {
     pub baseline_total: u64,
     /// Requests measured.
     pub measured_total: u64,
-    /// For INCONCLUSIVE: about how many more measured requests would tell. 0 otherwise.
-    pub needs: u64,
+    /// For INCONCLUSIVE: about how many more measured requests would tell; none when no number of them would, because the
+    /// baseline is what has too few. 0 otherwise.
+    pub needs: Option<u64>,
 }
 
 impl Judgement {
@@ -128,7 +129,13 @@ impl Judgement {
             }
             (LatencyVerdict::Fail, None, Some(comparison)) => Some(comparison.to_string()),
             _ if self.baseline_total == 0 => Some("the baseline does not have it".to_owned()),
-            _ => Some(format!("{} requests do not tell; about {} more would", self.measured_total, self.needs)),
+            _ => Some(match self.needs {
+                Some(needs) => format!("{} requests do not tell; about {needs} more would", self.measured_total),
+                None => format!(
+                    "{} requests do not tell, and more of them would not: the {} of the baseline are too few; record a longer one",
+                    self.measured_total, self.baseline_total
+                ),
+            }),
         }
     }
 }
@@ -171,6 +178,8 @@ pub fn judge(baseline: &LatencySamples, measured: &LatencySamples, among: u32, r
     };
     let wanted = percentiles.iter().map(|(_, wanted)| *wanted).chain(errors.iter().map(|(_, wanted)| *wanted));
     let wanted = wanted.fold(if complete { 0.0 } else { fewest(0.99) }, f64::max);
+    // Without a single request of it in the baseline there is nothing to compare with.
+    let wanted = if baseline.total() == 0 { f64::INFINITY } else { wanted };
     let total = float(measured.total());
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // bounded by `FARTHEST`
     let needs = (wanted.min(total.max(fewest(0.99)) * FARTHEST) - total).ceil().max(1.0) as u64;
@@ -180,8 +189,33 @@ pub fn judge(baseline: &LatencySamples, measured: &LatencySamples, among: u32, r
         errors: errors.map(|(errors, _)| errors),
         baseline_total: baseline.total(),
         measured_total: measured.total(),
-        needs: if verdict == LatencyVerdict::Inconclusive { needs } else { 0 },
+        needs: match verdict {
+            LatencyVerdict::Inconclusive => wanted.is_finite().then_some(needs),
+            _ => Some(0),
+        },
     }
+}
+
+/// Whether more than one in a hundred of so many requests failed: a service that is well fails less often.
+pub fn is_failing(total: u64, failed: u64) -> bool {
+    failed.saturating_mul(100) > total
+}
+
+/// How many successes a baseline must have, so that anything that is held against it can be PASS.
+pub fn fewest_to_pass() -> u64 {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // some hundred
+    {
+        QUANTILES.iter().map(|share| fewest(*share)).fold(0.0, f64::max) as u64
+    }
+}
+
+/// Whether a baseline has enough of its own that something held against it can be PASS: requests that come in clusters count for
+/// fewer.
+pub fn can_pass(baseline: &LatencySamples) -> bool {
+    QUANTILES
+        .iter()
+        .zip(baseline.clustering())
+        .all(|(share, clustering)| float(baseline.succeeded()) / clustering.max(1.0) >= fewest(*share))
 }
 
 /// The fewest samples whose largest is at least this percentile at the confidence of the upper bound.
@@ -189,7 +223,7 @@ fn fewest(share: f64) -> f64 {
     (ABOVE.ln() / share.ln()).ceil()
 }
 
-/// Compares one percentile; with how many requests would tell if these do not.
+/// Compares one percentile; with how many requests would tell if these do not: infinitely many where the baseline has too few.
 fn percentile(
     at: usize,
     baseline: &LatencySamples,
@@ -209,22 +243,27 @@ fn percentile(
     let slow = [float(baseline.slower_than(limit)) / clustering[0], float(measured.slower_than(limit)) / clustering[1]];
     let chance = chance_of_more((slow[0], counted[0] - slow[0]), (slow[1], counted[1] - slow[1]));
 
+    // As they would be if what was measured were known exactly, so that only the baseline is uncertain.
+    let mut of_baseline = Vec::with_capacity(DRAWS);
     let mut ratios = Vec::with_capacity(DRAWS);
     let draws = [order_statistic(share, counted[0])?, order_statistic(share, counted[1])?];
     for _ in 0..DRAWS {
         let drawn = |samples: &LatencySamples, draw: f64| samples.quantile(draw).map(|micros| float(micros.max(1)));
         let before = drawn(baseline, draws[0].sample(rng))?;
+        of_baseline.push(float(now.max(1)) / before);
         let now = drawn(measured, draws[1].sample(rng))?;
         ratios.push(now / before);
     }
     ratios.sort_by(f64::total_cmp);
+    of_baseline.sort_by(f64::total_cmp);
     let middle = float(now.max(1)) / float(before.max(1));
-    let bound = |below: f64| {
+    let bound_of = |ratios: &[f64], below: f64| {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a position among the draws
         let place = (below * float(super::samples::count(DRAWS))) as usize;
         ratios.get(place.min(DRAWS - 1)).copied()
     };
-    let (low, high) = (bound(BELOW)?.min(middle), bound(1.0 - ABOVE)?.max(middle));
+    let (low, high) = (bound_of(&ratios, BELOW)?.min(middle), bound_of(&ratios, 1.0 - ABOVE)?.max(middle));
+    let least_high = bound_of(&of_baseline, 1.0 - ABOVE)?.max(middle);
 
     let extra = |ratio: f64| (ratio - 1.0) * float(before);
     let worse = chance < level && low > 1.0 && middle >= trifle && extra(middle) >= TRIFLE_MICROS;
@@ -241,15 +280,26 @@ fn percentile(
     } else {
         LatencyVerdict::Inconclusive
     };
-    // Bounds come nearer with the square root of the number of samples.
-    let width = (high / middle).ln();
-    let room = if middle < tolerated { (tolerated / middle).ln() } else { middle.ln() / 2.0 };
+    // What more of the measured requests could come to at best: PASS, as far as the baseline's own uncertainty allows it, or FAIL,
+    // when the baseline has so many that none of its own above the limit is no chance.
+    let hopeless = if middle < tolerated {
+        least_high > tolerated && extra(least_high) > TRIFLE_MICROS
+    } else {
+        share.powf(counted[0]) >= level
+    };
     let total = float(measured.total());
-    let wanted = match verdict {
-        LatencyVerdict::Inconclusive => {
-            (total * (width / room).powi(2)).max(total * fewest(share) / counted[1].max(1.0)).max(total + 1.0)
-        }
-        _ => 0.0,
+    let wanted = if verdict != LatencyVerdict::Inconclusive {
+        0.0
+    } else if counted[0] < fewest(share) || hopeless {
+        f64::INFINITY
+    } else {
+        // Bounds come nearer with the square root of the number of samples, the baseline's part of them does not.
+        let (width, least) = ((high / middle).ln(), (least_high / middle).ln());
+        let room = if middle < tolerated { (tolerated / middle).ln() } else { middle.ln() / 2.0 };
+        let of_ours = (width.powi(2) - least.powi(2)).max(0.0);
+        let room_of_ours = room.powi(2) - least.powi(2);
+        let share_of_room = if room_of_ours > 0.0 { of_ours / room_of_ours } else { (width / room).powi(2) };
+        (total * share_of_room).max(total * fewest(share) / counted[1].max(1.0)).max(total + 1.0)
     };
     let comparison = PercentileComparison {
         quantile: share,
@@ -305,4 +355,43 @@ fn errors(baseline: &LatencySamples, measured: &LatencySamples, among: f64) -> O
         _ => 0.0,
     };
     Some((ErrorComparison { baseline: before, measured: now, at_most, chance, verdict }, wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many requests of 40 to 60 ms.
+    fn samples(count: u64, times: u64) -> LatencySamples {
+        LatencySamples::in_order(&(0..count).map(|at| Some((40_000 + at * 7_919 % 20_000) * times)).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_the_baseline_lacks_is_not_asked_of_what_is_measured() {
+        let fewest = fewest_to_pass();
+        assert_eq!(fewest, 299);
+        for (baseline, measured) in [(29, 300), (29, 100_000), (fewest - 1, 600)] {
+            let judged = judge_fixed(&samples(baseline, 4), &samples(measured, 1), 1);
+            assert_eq!((judged.verdict, judged.needs), (LatencyVerdict::Inconclusive, None), "{judged:?}");
+            let why = judged.why().unwrap();
+            let told = format!(
+                "{measured} requests do not tell, and more of them would not: the {baseline} of the baseline are too few; record a longer one"
+            );
+            assert_eq!(why, told);
+            assert!(!can_pass(&samples(baseline, 4)));
+        }
+        assert!(can_pass(&samples(fewest, 4)));
+        let judged = judge_fixed(&LatencySamples::default(), &samples(600, 1), 1);
+        assert_eq!((judged.needs, judged.why().as_deref()), (None, Some("the baseline does not have it")));
+    }
+
+    #[test]
+    fn what_is_promised_to_tell_tells() {
+        // Too few of ours, of a service that is as it was.
+        let judged = judge_fixed(&samples(7_200, 1), &samples(100, 1), 1);
+        assert_eq!(judged.verdict, LatencyVerdict::Inconclusive);
+        let needs = judged.needs.unwrap();
+        let judged = judge_fixed(&samples(7_200, 1), &samples(100 + needs, 1), 1);
+        assert_eq!(judged.verdict, LatencyVerdict::Pass, "{needs} more: {judged:?}");
+    }
 }

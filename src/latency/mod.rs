@@ -13,6 +13,6 @@ pub mod samples;
 pub mod watch;
 
 pub use file::{BaselineError, BaselineFile, BaselineRecording, BaselineRequest, BaselineSubject};
-pub use judge::{Judgement, LatencyVerdict, judge, judge_fixed};
+pub use judge::{Judgement, LatencyVerdict, can_pass, fewest_to_pass, judge, judge_fixed};
 pub use samples::LatencySamples;
 pub use watch::{BaselineWatch, WatchedSide, judged_reading, nearest_recording};

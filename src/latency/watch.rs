@@ -58,8 +58,8 @@ pub struct WatchedSide {
     /// Requests until the next judgement.
     pub next_in: u64,
     /// For INCONCLUSIVE: about how many more requests than it was made over would have told; how many are missing until
-    /// the first one, as long as there is none.
-    pub needs: u64,
+    /// the first one, as long as there is none. None when no number would have, since the baseline has too few.
+    pub needs: Option<u64>,
     /// Why it is not PASS; empty when it is.
     pub why: String,
 }
@@ -145,7 +145,9 @@ impl BaselineWatch {
     pub fn side(&self, side: &str) -> Option<WatchedSide> {
         let of_side = self.series.iter().filter(|((of, _), _)| of == side);
         of_side.map(|((_, request), watched)| watched.known(request, self.length)).reduce(|one, other| {
-            let (next_in, needs) = (one.next_in.max(other.next_in), one.needs.max(other.needs));
+            // One that can never be told is not made up for by the others.
+            let (next_in, needs) =
+                (one.next_in.max(other.next_in), one.needs.zip(other.needs).map(|(one, other)| one.max(other)));
             let worse = if badness(other.verdict) > badness(one.verdict) { other } else { one };
             WatchedSide { next_in, needs, ..worse }
         })
@@ -265,7 +267,7 @@ impl Watched {
             let (missed, newest) = (self.missed, &self.why_missed);
             let why =
                 format!("{request}: no verdict, {missed} of the last {since} requests were not measured: {newest}");
-            return WatchedSide { verdict: None, next_in, needs: next_in, why };
+            return WatchedSide { verdict: None, next_in, needs: Some(next_in), why };
         }
         if let Some(judged) = &self.stands {
             let why = judged.why().map_or_else(String::new, |why| format!("{request}: {why}"));
@@ -274,7 +276,7 @@ impl Watched {
             let moved =
                 self.moved.as_ref().map_or_else(String::new, |moved| format!(", since somebody else answers: {moved}"));
             let why = format!("{request}: {next_in} more requests until it is judged{moved}");
-            WatchedSide { verdict: Some(LatencyVerdict::Inconclusive), next_in, needs: next_in, why }
+            WatchedSide { verdict: Some(LatencyVerdict::Inconclusive), next_in, needs: Some(next_in), why }
         }
     }
 }
@@ -365,7 +367,7 @@ mod tests {
             watch.take("new", "/", Some(50_000), At(0));
         }
         let known = watch.side("new").unwrap();
-        assert_eq!((known.verdict, known.needs, known.next_in), (Some(LatencyVerdict::Inconclusive), 200, 200));
+        assert_eq!((known.verdict, known.needs, known.next_in), (Some(LatencyVerdict::Inconclusive), Some(200), 200));
         assert_eq!(known.why, "/: 200 more requests until it is judged");
         assert_eq!(watch.side("elsewhere"), None);
     }

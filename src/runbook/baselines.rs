@@ -8,8 +8,11 @@ use std::sync::Arc;
 
 use crate::core::ids::ProbeId;
 use crate::core::kind::spec::AskedRequests;
+use crate::core::plan::Plan;
 use crate::core::time::Span;
 use crate::latency::file::{BaselineError, BaselineFile, BaselineSubject, LARGEST_BASELINE};
+use crate::latency::judge::is_failing;
+use crate::latency::{can_pass, fewest_to_pass};
 
 use super::diagnostic::Diagnostic;
 use super::model::Runbook;
@@ -94,6 +97,37 @@ pub(super) fn read(
         }
     }
     found
+}
+
+/// Warns of baselines that are read, but say less than is asked of them.
+pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
+    for name in runbook.probes.keys() {
+        let text = plan.baselines.get(name.as_str());
+        let Some(file) = text.and_then(|text| BaselineFile::read(text).ok()) else { continue };
+        let mark = root.path(&["probes", name, "baseline"]).mark;
+        for recording in &file.recordings {
+            let told = recording.told();
+            for (request, of) in &recording.requests {
+                let Ok(samples) = of.samples() else { continue };
+                if is_failing(of.total, of.failed) {
+                    let message = format!("{} of {} requests of {request} failed in the baseline", of.failed, of.total);
+                    let label = format!("of {told}; what fails as often later counts as normal");
+                    let help = "record it again while the service is well".to_owned();
+                    found.push(Diagnostic::new(message).at(mark, label).help(Some(help)));
+                }
+                if !can_pass(&samples) {
+                    let fewest = fewest_to_pass();
+                    let message = format!(
+                        "nothing that is held against this baseline can be PASS: {request} succeeded {} times in it",
+                        samples.succeeded()
+                    );
+                    let label = format!("of {told}; it takes {fewest}, and more where slow requests come in clusters");
+                    let help = format!("record it for longer: `gonogo baseline record RUNBOOK --probe {name}`");
+                    found.push(Diagnostic::new(message).at(mark, label).help(Some(help)));
+                }
+            }
+        }
+    }
 }
 
 fn check(text: &str, files: NamedFiles, subject: &BaselineSubject) -> Result<(), BaselineError> {

@@ -33,6 +33,7 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
     clear_text(root, &mut found);
     long_limits(runbook, root, &mut found);
     super::name_servers::warnings(runbook, root, &mut found);
+    super::baselines::warnings(runbook, plan, root, &mut found);
     for (name, probe) in &runbook.probes {
         complain(probe.kind.warnings(probe.every), root.path(&["probes", name]), &mut found);
     }
@@ -49,6 +50,7 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
     sampled_waits(runbook, plan, root, &mut found);
     let asked = conditions(plan, root);
     found.extend(super::unrehearsed::warnings(plan, &asked));
+    super::verdicts::warnings(plan, &asked, &mut found);
     never_known(plan, &asked, &mut found);
     aaaa_left_behind(plan, root, &mut found);
     thin_percentiles(plan, &asked, &mut found);

@@ -25,6 +25,7 @@ mod template;
 pub(crate) mod tree;
 mod unrehearsed;
 pub(crate) mod validate;
+mod verdicts;
 pub(crate) mod yaml;
 
 use std::collections::BTreeMap;

@@ -139,7 +139,7 @@ struct Shared {
     answered: BTreeMap<ProbeId, Moves>,
 }
 
-/// A request of an `http` probe that has ended.
+/// A request of an `http` probe that has ended, or some that were not measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeasuredRequest {
     /// Who measured it.
@@ -148,8 +148,23 @@ pub struct MeasuredRequest {
     pub side: String,
     /// The kind of request.
     pub request: String,
-    /// How long it took in microseconds, or why it failed.
-    pub took: Result<u64, String>,
+    /// How it ended.
+    pub outcome: MeasuredOutcome,
+    /// `address:port` that it was sent to, when a connection was made.
+    pub address: Option<String>,
+    /// Whether it was the first that somebody else than before has answered: from whom to whom.
+    pub moved: Option<String>,
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MeasuredOutcome {
+    /// It succeeded, after so many microseconds.
+    Took(u64),
+    /// It failed: why.
+    Failed(String),
+    /// So many were due and say nothing of the service: why the newest of them does not.
+    NotMeasured(u64, String),
 }
 
 impl Shared {

@@ -17,7 +17,7 @@ use gonogo::core::time::{At, Span};
 use gonogo::core::value::Value;
 use gonogo::latency::{BaselineFile, BaselineRecording, BaselineRequest, BaselineSubject, LatencySamples};
 use gonogo::world::World as _;
-use gonogo::world::live::{LiveOptions, SystemDns, Watching};
+use gonogo::world::live::{LiveOptions, MeasuredOutcome, SystemDns, Watching};
 use http_body_util::Full;
 use hyper::Response;
 use hyper::body::Bytes;
@@ -58,7 +58,11 @@ async fn recorded(plan: &Plan, dir: &Path, count: usize) -> String {
     world.watch();
     let mut samples = Vec::new();
     while samples.len() < count {
-        samples.push(requests.recv().await.unwrap().took.ok());
+        match requests.recv().await.unwrap().outcome {
+            MeasuredOutcome::Took(micros) => samples.push(Some(micros)),
+            MeasuredOutcome::Failed(_) => samples.push(None),
+            MeasuredOutcome::NotMeasured(..) => {}
+        }
     }
     baseline_of([("/", samples)])
 }
@@ -207,6 +211,7 @@ async fn a_baseline_is_recorded_named_and_compared_from_the_command_line() {
     for recordings in 1..=2 {
         let record = gonogo(dir.path(), &["baseline", "record", "--for", "2s"]);
         assert_eq!(record.status.code(), Some(0), "{}", said(&record));
+        assert!(said(&record).contains("with fewer than 299 (more,"), "{}", said(&record));
         let file = BaselineFile::read(&std::fs::read_to_string(dir.path().join("quiet.json")).unwrap()).unwrap();
         assert_eq!(file.recordings.len(), recordings);
     }
@@ -215,11 +220,26 @@ async fn a_baseline_is_recorded_named_and_compared_from_the_command_line() {
     assert!(said(&show).contains("asks: GET / on fresh connections"), "{}", said(&show));
     let check = gonogo(dir.path(), &["check"]);
     assert_eq!(check.status.code(), Some(0), "{}", said(&check));
+    assert!(said(&check).contains("nothing that is held against this baseline can be PASS"), "{}", said(&check));
 
     // Some twenty requests tell nothing.
     let compare = gonogo(dir.path(), &["baseline", "compare", "quiet.json", "quiet.json"]);
     assert_eq!(compare.status.code(), Some(2), "{}", said(&compare));
     assert!(said(&compare).ends_with("INCONCLUSIVE\n"), "{}", said(&compare));
+    assert!(said(&compare).contains("more of them would not: "), "{}", said(&compare));
+
+    // A verdict that never comes, and one that lets through what is not known.
+    for (baseline, asked, warned) in [
+        ("", "latency.shop.verdict == 'PASS'", "`shop.verdict` is never known: the probe names no `baseline`"),
+        (named, "latency.shop.verdict != 'FAIL'", "is GO while `latency.shop.verdict` is INCONCLUSIVE"),
+    ] {
+        write(
+            "gate.yaml",
+            &runbook(port, baseline, "Move").replace("latency.shop.errors == 0.0", &format!("\"{asked}\"")),
+        );
+        let check = gonogo(dir.path(), &["check", "gate.yaml"]);
+        assert!(said(&check).contains(warned), "{}", said(&check));
+    }
 
     // Another file is another plan.
     let digest = |output: &Output| said(output).split("digest ").nth(1).unwrap().to_owned();

@@ -31,7 +31,7 @@ fn judged_fields() -> Vec<Field> {
             "requests missing until the first judgement, or that would have told; 0 otherwise",
         )
         .unit("requests")
-        .null(without),
+        .null("the probe names no baseline, or no number would have told because the baseline has too few"),
         Field::new("next_in", Shape::Int, "requests until the next judgement").unit("requests").null(without),
         Field::new(
             "why",

@@ -343,6 +343,12 @@ impl ProbeSpec for HttpProbe {
     }
 
     fn path_warning(&self, path: &str) -> Option<(String, String)> {
+        let last = path.rsplit('.').next().unwrap_or_default();
+        let of_baseline = BESIDE_REQUESTS.contains(&last) || path.contains(".baseline.");
+        if self.baseline.is_none() && of_baseline {
+            let message = format!("`{path}` is never known: the probe names no `baseline`");
+            return Some((message, "name one in the probe (`gonogo baseline record` makes it), or compare its sides: `SIDE.p95 <= 1.2 * OTHER.p95`".to_owned()));
+        }
         let (_, figure) = path.rsplit_once('.')?;
         let least = match figure {
             "p99" => 100,

@@ -33,7 +33,7 @@ use crate::world::live::kind::Watch;
 use crate::world::live::net::http::{Connection, DateWatch, HttpRequest, Trace, exchange, look_up};
 use crate::world::live::schedule::Timetable;
 use crate::world::live::waiting::{LimitPassed, within};
-use crate::world::live::{AsOf, MeasuredRequest, Shared};
+use crate::world::live::{AsOf, MeasuredOutcome, MeasuredRequest, Shared};
 
 /// Requests that start this late are late because of the timer's resolution; later than that, the wait is
 /// part of the measurement.
@@ -243,7 +243,7 @@ impl Watcher {
         }
     }
 
-    /// Tells the judge which requests were due and not measured.
+    /// Tells the judge, and whoever records, which requests were due and not measured.
     fn note_left_out(&mut self) {
         for side in &mut self.sides {
             for (series, kind) in side.series.iter_mut().zip(&self.kinds) {
@@ -251,6 +251,8 @@ impl Watcher {
                 if let Some(baseline) = &mut self.baseline {
                     baseline.miss(&side.name, &kind.name, requests, &why);
                 }
+                let outcome = MeasuredOutcome::NotMeasured(requests, why);
+                hand_on(&self.shared, &self.id, (&side.name, &kind.name), (outcome, None, None));
             }
         }
     }
@@ -298,7 +300,7 @@ impl Watcher {
             };
             let used = series.settle(number, sample(meant, Duration::ZERO, outcome, None, &Trace::default()));
             let place = (side.name.as_str(), kind.name.as_str());
-            note(&self.shared, &self.id, &mut self.baseline, place, (used, series.moved()), Err(what));
+            note(&self.shared, &self.id, &mut self.baseline, place, (used, series.moved()), (Err(what), None));
             return;
         }
         if side.connections == Connections::Kept {
@@ -335,10 +337,11 @@ impl Watcher {
                     RequestOutcome::Success => Ok(sample.took),
                     RequestOutcome::Failure(_, why) | RequestOutcome::NotMeasured(why) => Err(why.clone()),
                 };
+                let address = sample.address.clone();
                 let used = RequestSeries::settle_among(&mut side.series, nth, number, *sample);
                 let moved = side.series.get(nth).map_or("", RequestSeries::moved);
                 let place = (side.name.as_str(), kind.name.as_str());
-                note(&self.shared, &self.id, &mut self.baseline, place, (used, moved), took);
+                note(&self.shared, &self.id, &mut self.baseline, place, (used, moved), (took, address));
                 let stands = |connection: &Connection| {
                     side.known.as_ref().is_none_or(|known| known.contains(&connection.address()))
                 };
@@ -400,7 +403,7 @@ fn note(
     baseline: &mut Option<BaselineWatch>,
     (side, request): (&str, &str),
     (used, moved): (RequestUse, &str),
-    took: Result<u64, String>,
+    (took, address): (Result<u64, String>, Option<String>),
 ) {
     if let Some(baseline) = baseline {
         if used == RequestUse::Moved {
@@ -410,13 +413,24 @@ fn note(
             baseline.take(side, request, took.as_ref().ok().copied(), shared.options.clock.now());
         }
     }
-    if let Some(requests) = &shared.requests
-        && used != RequestUse::LeftOut
-    {
-        let measured = MeasuredRequest { probe: id.clone(), side: side.to_owned(), request: request.to_owned(), took };
-        // Nobody listens any more when the recording is over.
-        let _ = requests.send(measured);
+    if used != RequestUse::LeftOut {
+        let outcome = took.map_or_else(MeasuredOutcome::Failed, MeasuredOutcome::Took);
+        let moved = (used == RequestUse::Moved).then(|| moved.to_owned());
+        hand_on(shared, id, (side, request), (outcome, address, moved));
     }
+}
+
+/// Hands on how a request ended, the address it went to, and whether somebody else has answered it.
+fn hand_on(
+    shared: &Shared,
+    id: &ProbeId,
+    (side, request): (&str, &str),
+    (outcome, address, moved): (MeasuredOutcome, Option<String>, Option<String>),
+) {
+    let Some(requests) = &shared.requests else { return };
+    let (side, request) = (side.to_owned(), request.to_owned());
+    // Nobody listens any more when the recording is over.
+    let _ = requests.send(MeasuredRequest { probe: id.clone(), side, request, outcome, address, moved });
 }
 
 /// One request, with the connection it leaves behind.
