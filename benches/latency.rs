@@ -29,7 +29,7 @@ use gonogo::core::time::At;
 use gonogo::journal::{Holder, Ledger as _, NewRun, RunId, Store};
 use gonogo::runbook::{Options, load_str};
 use gonogo::sample_log::SampleLog;
-use gonogo::world::live::{LiveOptions, SystemDns, Watching};
+use gonogo::world::live::{LiveOptions, MeasuredOutcome, SystemDns, Watching};
 use gonogo::world::{World as _, WorldEvent};
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -155,7 +155,10 @@ fn beside(what: &str, stalling: bool, lasting: Duration, quantile: f64) {
         let mut took = Vec::new();
         loop {
             tokio::select! {
-                Some(request) = requests.recv() => took.push(request.took.unwrap()),
+                Some(request) = requests.recv() => match request.outcome {
+                    MeasuredOutcome::Took(micros) => took.push(micros),
+                    other => panic!("{other:?}"),
+                },
                 _ = world.next() => {}
                 () = sleep_until(end) => break,
             }
