@@ -152,17 +152,18 @@ fn beside(what: &str, stalling: bool, lasting: Duration, quantile: f64) {
         let (mut world, mut requests) = Watching::measuring(&plan, options()).unwrap();
         world.watch();
         let end = Instant::now() + lasting;
-        let mut took = Vec::new();
+        let (mut took, mut failed) = (Vec::new(), 0);
         loop {
             tokio::select! {
                 Some(request) = requests.recv() => match request.outcome {
                     MeasuredOutcome::Took(micros) => took.push(micros),
-                    other => panic!("{other:?}"),
+                    MeasuredOutcome::Failed(_) | MeasuredOutcome::NotMeasured(..) => failed += 1,
                 },
                 _ = world.next() => {}
                 () = sleep_until(end) => break,
             }
         }
+        assert_eq!(failed, 0, "requests that failed or were not measured");
         (took, checker.await.unwrap())
     });
     let (of_probe, of_checker) = (nearest_rank(probe, quantile), nearest_rank(checker, quantile));

@@ -470,14 +470,11 @@ mod tests {
         for (change, why) in [
             (&(|of: &mut BaselineRequest| of.p95_ms = Some(1.0)) as &dyn Fn(&mut _), "not those of its histogram"),
             (&|of: &mut BaselineRequest| of.total = 1_001, "not those of its histogram"),
-<<<<<<< HEAD
             (
                 &|of: &mut BaselineRequest| (of.total, of.failed) = (u64::MAX, u64::MAX - 980),
                 "cannot have 18446744073709551615",
             ),
             (&|of: &mut BaselineRequest| (of.total, of.failed) = (20_000_980, 20_000_000), "cannot have 20000980"),
-=======
->>>>>>> main
             (&|of: &mut BaselineRequest| of.histogram.truncate(40), "cannot be unpacked"),
             (&|of: &mut BaselineRequest| of.histogram = "!".to_owned(), "is not base64"),
             (&|of: &mut BaselineRequest| of.histogram.clear(), "cannot be unpacked"),
