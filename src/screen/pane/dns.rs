@@ -1,6 +1,6 @@
 //! The pane of the `dns` probe.
 
-use super::{Picture, int, word};
+use super::{Picture, int, number, word};
 use crate::core::kind::DnsProbe;
 use crate::core::value::Value;
 use crate::screen::{Role, Text};
@@ -78,7 +78,15 @@ fn head(name: &str, value: &Value) -> Vec<Text> {
         let (role, text) = answer(&state);
         second = second.and(role, text.to_owned()).and(Role::Plain, " ");
     }
-    let mut first = Text::new(Role::Strong, format!("{name}  "))
+    let shares: Vec<f64> = servers.iter().filter_map(|server| number(server, "share")).collect();
+    let mut first = Text::new(Role::Strong, format!("{name}  "));
+    if !shares.is_empty() {
+        // Where only a share is to be new, resolvers that have it are not counted.
+        let shares: Vec<String> = shares.iter().map(|share| format!("{:.0} %", share * 100.0)).collect();
+        first = first.and(Role::Plain, format!("new in {} of the answers", shares.join(", ")));
+        return vec![first, second.and(Role::Dim, format!("ttl {ttl}"))];
+    }
+    first = first
         .and(Role::Active, format!("old {old}"))
         .and(Role::Plain, " · ")
         .and(Role::Go, format!("new {new}"))

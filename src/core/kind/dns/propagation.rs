@@ -315,7 +315,8 @@ impl Propagation {
 
     /// Takes in a resolver's answer to a question of `asked`. True when it says something else than before.
     pub fn resolver_said(&mut self, at: usize, asked: At, answer: Answer) -> bool {
-        let switched = self.new_since;
+        // Of a share, an old answer after a new one breaks no promise.
+        let switched = self.new_since.filter(|_| !self.is_shared());
         let Some(resolver) = self.resolvers.get_mut(at) else { return false };
         let before = resolver.cache.state();
         let mut moved = None;
@@ -332,6 +333,11 @@ impl Propagation {
         resolver.newest = Some(Newest { asked, answer });
         let changed = changed || before != resolver.cache.state();
         self.move_to(moved) || changed
+    }
+
+    /// Whether only a share of the answers is to be new.
+    fn is_shared(&self) -> bool {
+        self.authorities.iter().any(|authority| authority.shared.is_some())
     }
 
     /// Whether an answer counts at `now`: for its time, or for twice the time that the server took, after it has come.
@@ -472,7 +478,7 @@ impl Propagation {
         let counts = Counts::of(&caches);
         let until = |at: At| whole_seconds(at.since(now));
         // Where the old values stay for a share of the answers, there is no moment after which they are gone.
-        let stays = self.authorities.iter().any(|authority| authority.shared.is_some());
+        let stays = self.is_shared();
         let is_over = all_new == Some(true) && !stays;
         let worst_case = self.kept_until().filter(|_| is_over).map(|last| until(last.plus(MARGIN)));
         let ago = |at: At| now.since(at).0 / 1_000;

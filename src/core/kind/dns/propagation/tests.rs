@@ -93,6 +93,18 @@ fn honest(now: i64, from: i64, ttl: i64, switch: i64) -> Answer {
 }
 
 #[test]
+fn a_resolver_that_fetches_one_answer_after_the_other_of_a_shared_name_is_not_stale() {
+    let mut of = known(1, 1).with_share(Some(0.5));
+    for now in 0..300 {
+        let turn = |number: i64| if number % 2 == 0 { New } else { Old };
+        of.authority_said(0, at(now), answer(turn(now), 5));
+        of.resolver_said(0, at(now), answer(turn(now / 5), 5 - now % 5));
+        assert_ne!(field(&of.reading(at(now)), "resolvers.state"), &"stale".into(), "{now}");
+    }
+    assert_eq!(field(&of.reading(at(299)), "authoritative_new"), &Value::Bool(true));
+}
+
+#[test]
 fn the_time_left_comes_true() {
     let mut of = known(1, 1);
     let mut promised = None;
