@@ -221,8 +221,8 @@ fn watched_last(reader: &Reader, plan: &Plan) -> Result<(At, Vec<Reading>), CliE
 
 /// What was read of replications in the last hour somebody watched, oldest first: a slot that was gone and is there again
 /// shows only to those who remember that it was gone. And the newest reading of each record in DNS, which says what caches
-/// may still hold. And the newest readings of web services, whose counts go on. And
-/// the newest reading of every other probe, which says who answered it.
+/// may still hold. And the newest readings of web services, whose counts go on. And the newest reading of every other probe, which
+/// says who answered it.
 fn measured_last(reader: &Reader, plan: &Plan, last: At) -> Result<Vec<Reading>, CliError> {
     let range = last.before(Span::secs(3_600)).0..last.0.saturating_add(1);
     let mut found = Vec::new();

@@ -246,11 +246,10 @@ impl Board {
         if let (None, Ok(value)) = (&latest.failure, &reading.result) {
             self.count(plan, run, reading, value);
         }
-        plan.readers.get(&reading.probe).into_iter().flatten().filter_map(|id| plan.condition(*id)).for_each(
-            |condition| {
-                self.work_out(condition);
-            },
-        );
+        let readers = plan.readers.get(&reading.probe).into_iter().flatten();
+        for condition in readers.filter_map(|id| plan.condition(*id)) {
+            self.work_out(condition);
+        }
         for (target, server) in &reading.servers {
             if self.answered.get(target) != Some(server) {
                 self.answered.insert(target.clone(), server.clone());

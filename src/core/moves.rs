@@ -104,7 +104,6 @@ impl TurnWatch {
 /// answers, whether it gives them together or in turn, as those of load balancers do.
 #[derive(Clone, Debug, Default)]
 pub struct AddressWatch {
-    address: Option<String>,
     /// Whose turn it is, by one address of each set that the name stood for.
     places: TurnWatch,
     /// The same by address.
@@ -124,13 +123,11 @@ impl AddressWatch {
         let is_known = self.candidates.iter().any(|known| known == address);
         let place = self.places.newest().filter(|_| is_known).unwrap_or(address).to_owned();
         if self.places.take(&place).is_some() {
-            let before = self.address.as_deref().unwrap_or_default();
-            self.moves.newest = format!("{before} → {address}");
+            self.moves.newest = format!("{} → {address}", self.moves.address);
             self.moves.count += 1;
         }
         self.moves.addresses += u64::from(self.addresses.take(address).is_some());
         address.clone_into(&mut self.moves.address);
-        self.address = Some(address.to_owned());
         if !candidates.is_empty() {
             self.candidates = candidates.to_vec();
         } else if !is_known {
@@ -140,7 +137,7 @@ impl AddressWatch {
 
     /// The address that answered last.
     pub fn address(&self) -> Option<&str> {
-        self.address.as_deref()
+        Some(self.moves.address.as_str()).filter(|address| !address.is_empty())
     }
 
     /// The moves so far.
@@ -151,7 +148,6 @@ impl AddressWatch {
     /// Counts on from what an earlier cockpit of the same run has counted, and knows who answered it last.
     pub fn take_up(&mut self, moves: Moves) {
         if !moves.address.is_empty() {
-            self.address = Some(moves.address.clone());
             self.candidates = vec![moves.address.clone()];
             self.places.take(&moves.address);
             self.addresses.take(&moves.address);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use gonogo::clock::Clock;
+use gonogo::clock::{Clock, Hand};
 use gonogo::core::fact::{Ending, Fact, Finding, Mode, Recorded};
 use gonogo::core::ids::{StepId, Who};
 use gonogo::core::input::{Command, Confirmation};
@@ -59,9 +59,9 @@ phases:
         reversibility: free
 "#;
 
-#[tokio::test]
-async fn what_was_seen_before_the_machine_slept_counts_for_nothing() {
-    let loaded = runbook::load_str("watched.yaml", WATCHED, &Options::default());
+/// A run of this runbook that a driver has just begun, the hand of its clock, and its record.
+fn watched(text: String) -> (Arc<Plan>, Engine<TestWorld>, Hand, MemoryView) {
+    let loaded = runbook::load_str("watched.yaml", text, &Options::default());
     let plan = Arc::new(loaded.unwrap_or_else(|errors| panic!("{}", errors.render(false, 100))).plan);
     let (clock, hand) = Clock::simulated(At(0));
     let ledger = MemoryLedger::new(&run_id());
@@ -70,7 +70,13 @@ async fn what_was_seen_before_the_machine_slept_counts_for_nothing() {
     let world = TestWorld { outside, ledger: view.clone(), clock: clock.clone(), traces: Traces::None };
     let opening = Opening::New { mode: Mode::Lab, facts: Vec::new() };
     let journal = Writer::spawn(Box::new(ledger)).unwrap();
-    let mut engine = Engine::open(Arc::clone(&plan), me(), 1, opening, world, journal, clock).unwrap();
+    let engine = Engine::open(Arc::clone(&plan), me(), 1, opening, world, journal, clock).unwrap();
+    (plan, engine, hand, view)
+}
+
+#[tokio::test]
+async fn what_was_seen_before_the_machine_slept_counts_for_nothing() {
+    let (plan, mut engine, hand, view) = watched(WATCHED.to_owned());
     let held = |engine: &Engine<TestWorld>| {
         let step = plan.step(&StepId::from("gated")).unwrap();
         gonogo::core::poll::gates(&plan, engine.board(), engine.now(), step)
@@ -137,16 +143,7 @@ async fn what_was_seen_before_the_machine_slept_counts_for_nothing() {
 async fn an_order_that_was_given_while_the_program_was_stopped_is_refused() {
     // Readings of a probe that is measured every 5 s are good for longer than the stop.
     let text = WATCHED.replace("every: 1s", "every: 5s").replace("that: p.ok, hold: 20s", "that: p.ok, hold: 1s");
-    let loaded = runbook::load_str("watched.yaml", text, &Options::default());
-    let plan = Arc::new(loaded.unwrap_or_else(|errors| panic!("{}", errors.render(false, 100))).plan);
-    let (clock, hand) = Clock::simulated(At(0));
-    let ledger = MemoryLedger::new(&run_id());
-    let view = ledger.view();
-    let outside: Arc<Mutex<Outside>> = Arc::default();
-    let world = TestWorld { outside, ledger: view.clone(), clock: clock.clone(), traces: Traces::None };
-    let opening = Opening::New { mode: Mode::Lab, facts: Vec::new() };
-    let journal = Writer::spawn(Box::new(ledger)).unwrap();
-    let mut engine = Engine::open(Arc::clone(&plan), me(), 1, opening, world, journal, clock).unwrap();
+    let (plan, mut engine, hand, _) = watched(text);
     for _ in 0..30 {
         hand.advance(Span(100));
         engine.turn().await;
