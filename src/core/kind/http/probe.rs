@@ -232,7 +232,7 @@ const WORST: &str = "how the worst side compares with the baseline: `PASS`, `FAI
 const BESIDE_SIDES: [&str; 1] = ["verdict"];
 
 impl ProbeSpec for HttpProbe {
-    fn moves(&self, reading: &Value) -> Option<Moves> {
+    fn moves(&self, reading: &Value) -> BTreeMap<String, Moves> {
         let of_side = |side: &Value| {
             if !self.is_profile() {
                 return Moves::of(side, "address_changes");
@@ -241,15 +241,7 @@ impl ProbeSpec for HttpProbe {
             let of_kinds = self.requests.keys().filter_map(|name| Moves::of(side.at(name)?, "address_changes"));
             of_kinds.max_by_key(|moves| moves.count)
         };
-        let sides = self.sides.keys().filter_map(|name| Some((name, of_side(reading.at(name)?)?)));
-        let told = sides.filter(|(_, moves)| moves.count > 0);
-        told.map(|(name, moves)| Moves { newest: format!("{name} {}", moves.newest), ..moves })
-            .reduce(|all, one| Moves {
-                count: all.count + one.count,
-                newest: format!("{}, {}", all.newest, one.newest),
-                ..Moves::default()
-            })
-            .or(Some(Moves::default()))
+        self.sides.keys().filter_map(|name| Some((name.clone(), of_side(reading.at(name)?)?))).collect()
     }
 
     fn kept_unknown_by(&self, field: &str, reading: &Value) -> Option<String> {
