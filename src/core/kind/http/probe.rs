@@ -129,7 +129,8 @@ pub enum Connections {
     #[default]
     Fresh,
     /// Connections are kept between requests, at most a minute. The name is looked up every few seconds; when it no longer
-    /// stands for the address, the connection is given up.
+    /// stands for the address, the connection is given up. Where the service ends an idle connection just when it is used, a
+    /// request that may be sent twice is sent again on a new one; where it had the request, that is a failure.
     Kept,
 }
 
