@@ -122,9 +122,9 @@ pub trait ProbeSpec {
         Vec::new()
     }
 
-    /// What is to be said of a condition that asks for what is at `path` in a reading, such as `new.p99`: a
-    /// message, and what to do.
-    fn path_warning(&self, _path: &str) -> Option<(String, String)> {
+    /// What is to be said of a condition that asks for what is at `path` in a reading, such as `new.p99`, where its targets
+    /// are these: a message, and what to do.
+    fn path_warning(&self, _path: &str, _targets: &BTreeMap<TargetId, Target>) -> Option<(String, String)> {
         None
     }
 

@@ -12,6 +12,7 @@ use crate::core::ids::TargetId;
 use crate::core::kind::spec::{AskedRequests, CheckContext, Complaint, Curve, ProbeDoc, ProbeSpec, TargetUse};
 use crate::core::moves::Moves;
 use crate::core::syntax::is_word;
+use crate::core::target::Target;
 use crate::core::time::Span;
 use crate::core::value::{Field, Shape, Value};
 
@@ -232,6 +233,29 @@ const WORST: &str = "how the worst side compares with the baseline: `PASS`, `FAI
 /// What a reading has beside its sides.
 const BESIDE_SIDES: [&str; 1] = ["verdict"];
 
+impl HttpProbe {
+    /// What is to be said of a field that is null for ever as the probe and its targets are written.
+    fn never_known(&self, path: &str, targets: &BTreeMap<TargetId, Target>) -> Option<(String, String)> {
+        if path.ends_with("total.slow") && self.slow_over.is_none() {
+            let message = format!("`{path}` is never known: the probe does not say `slow_over`, so this is never GO");
+            return Some((message, "say `slow_over: 500ms` in the probe".to_owned()));
+        }
+        let (of, phase) = path.split_once(".phases.")?;
+        let side = self.sides.get(of.split('.').next()?)?;
+        let Some(Target::Http(target)) = targets.get(side.target()) else { return None };
+        let why = match phase {
+            "tls" if !target.is_secure() => "its target is plain HTTP",
+            "dns" if !target.is_looked_up() => "its target is an address",
+            "dns" | "connect" | "tls" if self.connections_of(side) == Connections::Kept => {
+                "connections are kept, and few of them are new"
+            }
+            _ => return None,
+        };
+        let message = format!("`{path}` is not known: {why}, so this is not GO");
+        Some((message, "ask for `phases.total`".to_owned()))
+    }
+}
+
 impl ProbeSpec for HttpProbe {
     fn moves(&self, reading: &Value) -> BTreeMap<String, Moves> {
         let of_side = |side: &Value| {
@@ -335,12 +359,15 @@ impl ProbeSpec for HttpProbe {
         found
     }
 
-    fn path_warning(&self, path: &str) -> Option<(String, String)> {
+    fn path_warning(&self, path: &str, targets: &BTreeMap<TargetId, Target>) -> Option<(String, String)> {
         let last = path.rsplit('.').next().unwrap_or_default();
         let of_baseline = BESIDE_REQUESTS.contains(&last) || path.contains(".baseline.");
         if self.baseline.is_none() && of_baseline {
             let message = format!("`{path}` is never known: the probe names no `baseline`");
             return Some((message, "name one in the probe (`gonogo baseline record` makes it), or compare its sides: `SIDE.p95 <= 1.2 * OTHER.p95`".to_owned()));
+        }
+        if let Some(never) = self.never_known(path, targets) {
+            return Some(never);
         }
         let (_, figure) = path.rsplit_once('.')?;
         let least = match figure {
