@@ -63,15 +63,19 @@ impl ReplicationState {
     ];
 
     /// Their words.
-    pub const WORDS: [&str; 11] = {
-        let mut words = [""; 11];
-        let mut at = 0;
-        while at < Self::ALL.len() {
-            words[at] = Self::ALL[at].as_str();
-            at += 1;
-        }
-        words
-    };
+    pub const WORDS: [&str; 11] = [
+        Self::Streaming.as_str(),
+        Self::Copying.as_str(),
+        Self::Incomplete.as_str(),
+        Self::Disabled.as_str(),
+        Self::DisabledByError.as_str(),
+        Self::Broken.as_str(),
+        Self::SlotLost.as_str(),
+        Self::SlotMadeAgain.as_str(),
+        Self::SlotMoved.as_str(),
+        Self::AnotherSource.as_str(),
+        Self::Absent.as_str(),
+    ];
 
     /// The word in readings.
     pub const fn as_str(self) -> &'static str {
