@@ -45,6 +45,8 @@ pub struct Screen {
     pub overlay: Option<Sheet>,
     /// Which part scrolls.
     pub focus: Focus,
+    /// The gates of the step that is being confirmed, what keeps it shut first; empty while nothing is.
+    pub poll: Vec<GateRow>,
     /// Whether a question about the shown step is open.
     pub asking: bool,
 }

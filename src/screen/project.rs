@@ -36,6 +36,7 @@ pub fn project(context: &ViewContext) -> Screen {
         conversation: conversation(context, &offers),
         keys: footer(context, &offers),
         focus: context.ui.focus,
+        poll: detail::poll(context),
         asking: context.ui.prompt.as_ref().is_some_and(|prompt| prompt.ask.step().is_some()),
     }
 }

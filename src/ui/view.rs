@@ -4,6 +4,7 @@ mod chart;
 mod flow;
 mod header;
 mod opening;
+mod poll;
 
 use crate::words;
 use ratatui::Frame;
@@ -42,6 +43,28 @@ struct Areas {
     footer: Rect,
     /// Steps and detail share one place.
     single: bool,
+}
+
+/// Rows that panes with frames need at least, and those of the detail that stay.
+const LEAST_PANES: u16 = 5;
+const LEAST_DETAIL: u16 = 8;
+
+impl Areas {
+    /// Makes room for so many gates above the conversation while a word is typed: the journal gives way first, then the panes,
+    /// then the end of the detail, whose beginning stays where it is.
+    fn give_to_the_poll(&mut self, gates: usize) -> Rect {
+        let gates = u16::try_from(gates).unwrap_or(u16::MAX);
+        let below = self.panes.union(self.tails);
+        let missing = gates.saturating_sub(below.height).min(self.detail.height.saturating_sub(LEAST_DETAIL));
+        let rows = gates.min(below.height + missing);
+        let poll = Rect { y: below.bottom() - rows, height: rows, ..below };
+        self.detail.height -= missing;
+        self.steps.height = self.steps.height.min(self.detail.height);
+        let panes = below.height.saturating_sub(rows);
+        self.panes.height = if !self.single && panes < LEAST_PANES { 0 } else { panes.min(self.panes.height) };
+        self.tails = Rect { height: 0, ..self.tails };
+        poll
+    }
 }
 
 /// Whether steps and detail share one place.
@@ -96,7 +119,8 @@ pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) -> u16 {
         tiny(frame, screen, theme, area);
         return u16::MAX;
     }
-    let areas = layout(area);
+    let mut areas = layout(area);
+    let poll = (!screen.poll.is_empty()).then(|| areas.give_to_the_poll(screen.poll.len()));
     let canvas = Canvas { theme, screen };
     if areas.single {
         canvas.small_header(frame, areas.header);
@@ -133,10 +157,13 @@ pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) -> u16 {
     };
     if areas.single {
         canvas.pane_lines(frame, areas.panes);
-    } else {
+    } else if areas.panes.height > 0 {
         canvas.panes(frame, areas.panes);
     }
     canvas.tails(frame, areas.tails);
+    if let Some(area) = poll {
+        canvas.poll(frame, area);
+    }
     canvas.conversation(frame, areas.conversation);
     furthest
 }
