@@ -13,6 +13,7 @@
 
 pub mod action;
 mod answers;
+pub mod aws;
 pub mod board;
 mod counters;
 pub mod customers;
@@ -25,6 +26,7 @@ pub mod expr;
 pub mod fact;
 pub mod forecast;
 mod frontier;
+pub mod hosted;
 pub mod ids;
 pub mod input;
 pub mod job;
