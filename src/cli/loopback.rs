@@ -169,8 +169,8 @@ phases:
         let found = strangers(&plan).join("\n");
         assert_eq!(
             found,
-            "the database `shop` is at `host=db.example.com dbname=shop`\n\
-             the hosted zone `hosted` is at `AWS`\n\
+            "the hosted zone `hosted` is at `AWS`\n\
+             the database `shop` is at `host=db.example.com dbname=shop`\n\
              the web service `web` is at `https://app.example.com`\n\
              a name server of `zone` is at `192.0.2.53`\n\
              the lookup of `zone` is at `system`\n\
