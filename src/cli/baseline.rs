@@ -280,7 +280,7 @@ fn too_few(samples: &BTreeMap<String, LatencySamples>) -> Option<String> {
     let short: Vec<String> = samples
         .iter()
         .filter(|(_, samples)| !can_pass(samples))
-        .map(|(name, samples)| format!("{} of {name}", words::count(count(samples.succeeded()), "success")))
+        .map(|(name, samples)| format!("{} of {name} succeeded", words::count(count(samples.succeeded()), "request")))
         .collect();
     (!short.is_empty()).then(|| {
         format!(

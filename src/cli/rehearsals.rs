@@ -14,6 +14,7 @@ use crate::driver::facts_of;
 use crate::journal::{Reader, RunId, RunMeta, Store, verify};
 use crate::rehearsal::compare::changes;
 use crate::rehearsal::ledger::{Rehearsal, demand_status};
+use crate::runbook::substance;
 use crate::term::ColorChoice;
 use crate::text::clean;
 
@@ -87,11 +88,12 @@ fn counting(
 ) -> Result<Vec<Rehearsal>, CliError> {
     let runbook = crate::journal::Digest::of(source.as_bytes());
     let set = serde_json::to_string(set).map_err(CliError::outside)?;
+    let ours = substance(plan);
     let rehearsals = found.iter().map(|(rehearsal, _, reader)| {
         let mut rehearsal = rehearsal.clone();
         let same = reader.meta().runbook == runbook && reader.meta().labels.get(SET) == Some(&set);
         if rehearsal.profile.is_some() && same {
-            rehearsal.substance.clone_from(&plan.substance);
+            rehearsal.substance.clone_from(&ours);
         }
         rehearsal
     });
@@ -124,7 +126,8 @@ pub(super) fn demanded(
             let mut lines =
                 vec!["refused: the runbook demands rehearsals before a live run, and this is missing:".to_owned()];
             lines.extend(status.missing.iter().map(|missing| format!("  {missing}")));
-            if let Some((last, old, _)) = found.iter().rev().find(|(last, _, _)| last.substance != plan.substance)
+            let ours = substance(plan);
+            if let Some((last, old, _)) = found.iter().rev().find(|(last, _, _)| last.substance != ours)
                 && status.counted.is_empty()
                 && old.title == plan.title
             {
@@ -146,6 +149,7 @@ pub(super) fn list(state: &Path, look: Look, args: &RunbookArgs) -> Outcome {
     let store = Store::open(state)?;
     let found = on_record(&store)?;
     let candidates = counting(&found, plan, &loaded.source, &args.set)?;
+    let ours = substance(plan);
     for ((_, old, _), rehearsal) in found.iter().zip(&candidates) {
         let world = rehearsal.profile.as_ref().map_or_else(
             || "simulated".to_owned(),
@@ -158,11 +162,11 @@ pub(super) fn list(state: &Path, look: Look, args: &RunbookArgs) -> Outcome {
         let back = rehearsal.went_back_in.map(|took| format!("the way back took {took}"));
         let took = [Some(format!("took {}", rehearsal.took)), paused, back];
         say(&format!("    {}", took.into_iter().flatten().collect::<Vec<_>>().join(", ")));
-        if rehearsal.substance != plan.substance && old.title == plan.title {
+        if rehearsal.substance != ours && old.title == plan.title {
             for change in changes(old, plan) {
                 say(&format!("    since then: {}", clean(&change.to_string())));
             }
-        } else if rehearsal.substance != plan.substance {
+        } else if rehearsal.substance != ours {
             say(&format!("    of another runbook: {}", clean(&old.title)));
         }
     }

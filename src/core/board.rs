@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::answerers::Moved;
 use super::counters::Counters;
 use super::evidence::{Assessment, Baseline, Baselines, CounterReset, Evidence, Term, Verdict};
 use super::expr::{Condition, KnownAnswers, Sight};
@@ -222,18 +223,15 @@ impl Board {
             Ok(_) => run.not_of_its_servers(&reading.servers).map(Failure::new),
             Err(failure) => Some(failure.clone()),
         };
-        let mut moved = None;
+        let mut moved = Moved::default();
         match (&reading.result, failure) {
             (_, Some(failure)) => {
                 let since = latest.failure.as_ref().map_or(reading.at, |(since, _)| *since);
                 latest.failure = Some((since, failure));
             }
             (Ok(value), None) => {
-                let kind = plan.probes.get(&reading.probe).map(|probe| &probe.kind);
-                let moves = |value: &Value| kind.and_then(|kind| kind.moves(value)).unwrap_or_default();
-                let told = if reading.moves.is_none() { moves(value) } else { reading.moves.clone() };
-                let before = latest.good.as_ref().map(|(_, value)| latest.moves.count.max(moves(value).count));
-                moved = before.filter(|before| told.count > *before).map(|_| told.newest);
+                let before = latest.good.as_ref().map(|(_, value)| (value, latest.moves.count));
+                moved = Moved::between(plan, before, reading, value);
                 latest.moves = reading.moves.clone();
                 let known = latest.good.replace((reading.tells_of(), value.clone()));
                 // The same measurement may be told several times.
@@ -258,14 +256,15 @@ impl Board {
         for id in plan.readers.get(&reading.probe).into_iter().flatten() {
             self.judge(plan, run, now, *id, now);
             // What was GO before was so of somebody else.
-            if moved.is_some()
+            if let Ok(value) = &reading.result
+                && plan.condition(*id).is_some_and(|condition| moved.concerns(condition, &reading.probe, value, plan))
                 && let Some(streak) = self.runs.get_mut(id.0)
                 && streak.verdict == Verdict::Go
             {
                 streak.since = now;
             }
         }
-        if let Some(what) = moved {
+        if let Some(what) = moved.words() {
             self.moved.insert(reading.probe.clone(), (now, what));
         }
     }

@@ -12,6 +12,7 @@
 #![deny(clippy::disallowed_macros, clippy::disallowed_methods, clippy::disallowed_types)] // see clippy.toml
 
 pub mod action;
+mod answerers;
 mod answers;
 pub mod aws;
 pub mod board;

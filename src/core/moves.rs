@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use super::time::{At, Span};
 use super::value::Value;
 
 /// How often somebody else has answered a probe than before.
@@ -41,9 +42,12 @@ impl Moves {
     }
 }
 
-/// Answers that are remembered.
-const WINDOW: usize = 60;
-/// When so many of them came from another than the one before, several stand there and take turns.
+/// Changes are remembered for so long: a name that changes with its TTL, as those of load balancers do, has changed
+/// often enough by then to be known for it.
+const REMEMBERED: Span = Span::secs(600);
+/// No more changes are remembered.
+const LONGEST: usize = 60;
+/// When so many changes are remembered, several stand there and take turns.
 const TURNS: usize = 3;
 /// Where more than these take turns, one more is nothing new.
 const MANY: usize = 8;
@@ -52,30 +56,33 @@ const MANY: usize = 8;
 /// else.
 #[derive(Clone, Debug, Default)]
 pub struct TurnWatch {
-    /// Each by its place among the names.
-    newest: VecDeque<usize>,
+    /// Who answered since when, each by its place among the names; the last answers now.
+    changes: VecDeque<(At, usize)>,
     names: Vec<String>,
 }
 
 impl TurnWatch {
-    /// Takes in who has answered. Gives the one before when another has taken its place.
-    pub fn take(&mut self, name: &str) -> Option<String> {
-        let before = self.newest.back().copied();
-        let at = self.names.iter().position(|known| known == name).unwrap_or_else(|| {
+    /// Takes in who has answered at that moment; moments of one watch are of one clock. Gives the one before when another
+    /// has taken its place.
+    pub fn take(&mut self, name: &str, at: At) -> Option<String> {
+        let before = self.changes.back().map(|(_, place)| *place);
+        let place = self.names.iter().position(|known| known == name).unwrap_or_else(|| {
             self.names.push(name.to_owned());
             self.names.len() - 1
         });
-        if self.newest.len() >= WINDOW {
-            self.newest.pop_front();
+        if before == Some(place) {
+            return None;
         }
-        self.newest.push_back(at);
-        let before = before.filter(|before| *before != at)?;
-        let earlier = || self.newest.iter().rev().skip(1);
-        let turns = earlier().zip(earlier().skip(1)).filter(|(one, next)| one != next).count();
-        let known: BTreeSet<&usize> = earlier().collect();
-        let is_turn = turns >= TURNS && (known.contains(&at) || known.len() > MANY);
-        let before = self.names.get(before).cloned().unwrap_or_default();
-        if self.names.len() > 2 * WINDOW {
+        // Whoever stood there until then is remembered, too.
+        let ended = |of: &VecDeque<(At, usize)>| of.get(1).is_some_and(|(ended, _)| *ended < at.before(REMEMBERED));
+        while ended(&self.changes) || self.changes.len() > LONGEST {
+            self.changes.pop_front();
+        }
+        let known: BTreeSet<usize> = self.changes.iter().map(|(_, place)| *place).collect();
+        let is_turn = self.changes.len() > TURNS && (known.contains(&place) || known.len() > MANY);
+        self.changes.push_back((at, place));
+        let before = self.names.get(before?).cloned().unwrap_or_default();
+        if self.names.len() > 2 * LONGEST {
             self.forget_names();
         }
         (!is_turn).then_some(before)
@@ -83,16 +90,16 @@ impl TurnWatch {
 
     /// Who answered last.
     fn newest(&self) -> Option<&str> {
-        self.newest.back().and_then(|at| self.names.get(*at)).map(String::as_str)
+        self.changes.back().and_then(|(_, place)| self.names.get(*place)).map(String::as_str)
     }
 
-    /// Forgets the names of those that gave none of the newest answers.
+    /// Forgets the names of those that are not remembered.
     fn forget_names(&mut self) {
         let mut names: Vec<String> = Vec::new();
-        for at in &mut self.newest {
-            let name = self.names.get(*at).cloned().unwrap_or_default();
-            *at = names.iter().position(|known| *known == name).unwrap_or(names.len());
-            if *at == names.len() {
+        for (_, place) in &mut self.changes {
+            let name = self.names.get(*place).cloned().unwrap_or_default();
+            *place = names.iter().position(|known| *known == name).unwrap_or(names.len());
+            if *place == names.len() {
                 names.push(name);
             }
         }
@@ -115,18 +122,19 @@ pub struct AddressWatch {
 }
 
 impl AddressWatch {
-    /// Takes note of the address that answered, and of all that the name stood for then; none when it was not looked up.
-    pub fn take(&mut self, address: &str, candidates: &[String]) {
+    /// Takes note of the address that answered at that moment, and of all that the name stood for then; none when it was not
+    /// looked up.
+    pub fn take(&mut self, address: &str, candidates: &[String], at: At) {
         if std::mem::take(&mut self.is_resumed) && self.candidates.iter().any(|known| candidates.contains(known)) {
             self.candidates = candidates.to_vec();
         }
         let is_known = self.candidates.iter().any(|known| known == address);
         let place = self.places.newest().filter(|_| is_known).unwrap_or(address).to_owned();
-        if self.places.take(&place).is_some() {
+        if self.places.take(&place, at).is_some() {
             self.moves.newest = format!("{} → {address}", self.moves.address);
             self.moves.count += 1;
         }
-        self.moves.addresses += u64::from(self.addresses.take(address).is_some());
+        self.moves.addresses += u64::from(self.addresses.take(address, at).is_some());
         address.clone_into(&mut self.moves.address);
         if !candidates.is_empty() {
             self.candidates = candidates.to_vec();
@@ -149,8 +157,9 @@ impl AddressWatch {
     pub fn take_up(&mut self, moves: Moves) {
         if !moves.address.is_empty() {
             self.candidates = vec![moves.address.clone()];
-            self.places.take(&moves.address);
-            self.addresses.take(&moves.address);
+            // Since when does not matter: they are forgotten by when they ended.
+            self.places.take(&moves.address, At(0));
+            self.addresses.take(&moves.address, At(0));
             self.is_resumed = true;
         }
         self.moves = moves;
@@ -166,13 +175,13 @@ mod tests {
         let mut watch = AddressWatch::default();
         let both = ["192.0.2.1".to_owned(), "192.0.2.2".to_owned()];
         for address in &both {
-            watch.take(address, &both);
+            watch.take(address, &both, At(0));
         }
         assert_eq!(watch.moves().count, 0);
-        watch.take("192.0.2.3", &["192.0.2.3".to_owned()]);
-        watch.take("192.0.2.3", &[]);
+        watch.take("192.0.2.3", &["192.0.2.3".to_owned()], At(1_000));
+        watch.take("192.0.2.3", &[], At(2_000));
         assert_eq!((watch.moves().count, watch.moves().newest.as_str()), (1, "192.0.2.2 → 192.0.2.3"));
-        watch.take("192.0.2.1", &both);
+        watch.take("192.0.2.1", &both, At(3_000));
         assert_eq!(watch.moves().count, 2, "and back");
     }
 
@@ -181,10 +190,10 @@ mod tests {
         let mut watch = AddressWatch::default();
         for number in 0..600 {
             let address = format!("192.0.2.{}", number % 6);
-            watch.take(&address, std::slice::from_ref(&address));
+            watch.take(&address, std::slice::from_ref(&address), At(number * 1_000));
         }
         assert_eq!(watch.moves().count, 5, "until each of them was met");
-        watch.take("198.51.100.1", &["198.51.100.1".to_owned()]);
+        watch.take("198.51.100.1", &["198.51.100.1".to_owned()], At(600_000));
         assert_eq!(watch.moves().count, 6, "one that is none of them");
     }
 
@@ -192,11 +201,11 @@ mod tests {
     fn who_answered_an_earlier_cockpit_is_known_and_one_of_the_same_name_is_no_move() {
         let resumed = |address: &str, candidates: &[&str]| {
             let mut before = AddressWatch::default();
-            before.take("192.0.2.1", &["192.0.2.1".to_owned()]);
+            before.take("192.0.2.1", &["192.0.2.1".to_owned()], At(0));
             let mut watch = AddressWatch::default();
             watch.take_up(before.moves().clone());
             let candidates: Vec<String> = candidates.iter().map(|&address| address.to_owned()).collect();
-            watch.take(address, &candidates);
+            watch.take(address, &candidates, At(1_000));
             let Moves { count, newest, addresses, .. } = watch.moves().clone();
             (count, newest, addresses)
         };
@@ -210,7 +219,21 @@ mod tests {
     }
 
     fn changes(of: &mut TurnWatch, answers: &[&str]) -> usize {
-        answers.iter().filter(|name| of.take(name).is_some()).count()
+        answers.iter().zip(0..).filter(|(name, number)| of.take(name, At(number * 1_000)).is_some()).count()
+    }
+
+    /// How often somebody else answers within an hour where two names take turns, each for so many seconds, asked ten times a
+    /// second.
+    fn told_in_an_hour(turn: i64) -> usize {
+        let mut of = TurnWatch::default();
+        let answers = (0..36_000).map(|tenth| (["a", "b"][usize::from(tenth / 10 / turn % 2 == 1)], At(tenth * 100)));
+        answers.filter(|(name, at)| of.take(name, *at).is_some()).count()
+    }
+
+    #[test]
+    fn turns_are_known_by_time_however_often_somebody_asks() {
+        assert_eq!([told_in_an_hour(1), told_in_an_hour(20), told_in_an_hour(60)], [TURNS; 3]);
+        assert_eq!(told_in_an_hour(900), 3, "who moves each quarter of an hour has moved each time");
     }
 
     #[test]
@@ -218,7 +241,7 @@ mod tests {
         let mut of = TurnWatch::default();
         assert_eq!(changes(&mut of, &["a"; 100]), 0);
         assert_eq!(changes(&mut of, &["b", "a"].repeat(100)), TURNS);
-        assert_eq!(of.take("c").as_deref(), Some("a"));
+        assert_eq!(of.take("c", At(300_000)).as_deref(), Some("a"));
         let many: Vec<String> = (0..200).map(|number| format!("n{number}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         assert!(changes(&mut TurnWatch::default(), &many) <= MANY + TURNS, "a large pool does not keep gates shut");

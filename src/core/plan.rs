@@ -51,9 +51,6 @@ pub struct Plan {
     pub conditions: Vec<Condition>,
     /// SHA-256 over the whole resolved plan, in hexadecimal: two plans with one digest do the same.
     pub digest: String,
-    /// SHA-256 over the parts that are executed and judged, in hexadecimal: a rehearsal counts for every plan with the
-    /// same value. Titles, names, instructions, dates, people and expected times are not in it.
-    pub substance: String,
     /// Steps by id.
     pub index: BTreeMap<StepId, usize>,
     /// For each step that others need: those that do so directly, in the order of the runbook.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use url::{Host, Url};
 
 use super::aws::HostedZone;
 use super::ids::TargetId;
@@ -99,6 +100,22 @@ impl Http {
             proxy: None,
             version: None,
         }
+    }
+
+    /// Whether it is spoken to over TLS.
+    pub fn is_secure(&self) -> bool {
+        self.url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+    }
+
+    /// Whether what it connects to is a name, which is looked up first.
+    pub fn is_looked_up(&self) -> bool {
+        let url = match (&self.connect, &self.proxy) {
+            (Some(place), _) => format!("http://{place}"),
+            (None, Some(proxy)) => proxy.url.clone(),
+            (None, None) => self.url.clone(),
+        };
+        let is_address = |host: Host<&str>| !matches!(host, Host::Domain(_));
+        !Url::parse(&url).ok().as_ref().and_then(Url::host).is_some_and(is_address)
     }
 
     /// The version of HTTP that is spoken; `None` when what is written is none.

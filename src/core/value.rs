@@ -277,6 +277,8 @@ pub struct Field {
     pub doc: &'static str,
     /// What a number counts, in the plural: `bytes`, `seconds`, `milliseconds`. Empty for what is no number.
     pub unit: &'static str,
+    /// The words that a text can be, where there are no others; empty where it can be anything.
+    pub words: &'static [&'static str],
     /// When it is null; empty when it never is.
     pub null: &'static str,
 }
@@ -284,13 +286,19 @@ pub struct Field {
 impl Field {
     /// A field that is never null and counts nothing.
     pub fn new(name: &str, shape: Shape, doc: &'static str) -> Self {
-        Self { name: name.to_owned(), shape, doc, unit: "", null: "" }
+        Self { name: name.to_owned(), shape, doc, unit: "", words: &[], null: "" }
     }
 
     /// The same with what the number counts.
     #[must_use]
     pub fn unit(self, unit: &'static str) -> Self {
         Self { unit, ..self }
+    }
+
+    /// The same of a text that is always one of these words.
+    #[must_use]
+    pub fn words(self, words: &'static [&'static str]) -> Self {
+        Self { words, ..self }
     }
 
     /// The same with when it is null.

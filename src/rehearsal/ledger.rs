@@ -11,6 +11,7 @@ use crate::core::plan::{Plan, Rehearsals, Step};
 use crate::core::state::{Run, StepProgress};
 use crate::core::time::{At, Span};
 use crate::journal::RunId;
+use crate::runbook::substance;
 
 /// One rehearsal, read from its journal.
 #[derive(Clone, Debug)]
@@ -19,7 +20,7 @@ pub struct Rehearsal {
     pub run: RunId,
     /// When it was made, in real time.
     pub made: Timestamp,
-    /// What of its plan is done and judged ([`Plan::substance`]). Empty when the copy of its runbook does not give the plan
+    /// What of its plan is done and judged ([`substance`]). Empty when the copy of its runbook does not give the plan
     /// that is on record: it counts for nothing then.
     pub substance: String,
     /// Profile, when it was made on real servers.
@@ -65,7 +66,7 @@ impl Rehearsal {
                 .plan
                 .as_ref()
                 .filter(|digest| **digest == plan.digest)
-                .map_or_else(String::new, |_| plan.substance.clone()),
+                .map_or_else(String::new, |_| substance(plan)),
             profile,
             automatic: drivers.all(|by| by == AUTOMATIC),
             rolled_back_from: rolled_back_from(plan, &folded, facts),
@@ -153,8 +154,8 @@ pub struct DemandStatus {
 
 /// Whether a demand is met by these rehearsals at that time.
 pub fn demand_status(demand: &Rehearsals, plan: &Plan, rehearsals: &[Rehearsal], now: Timestamp) -> DemandStatus {
-    let of_plan: Vec<&Rehearsal> =
-        rehearsals.iter().filter(|rehearsal| rehearsal.substance == plan.substance).collect();
+    let ours = substance(plan);
+    let of_plan: Vec<&Rehearsal> = rehearsals.iter().filter(|rehearsal| rehearsal.substance == ours).collect();
     let complete: Vec<&Rehearsal> = of_plan.iter().copied().filter(|rehearsal| rehearsal.is_complete()).collect();
     let recent = |rehearsal: &&Rehearsal| {
         let age = now.as_millisecond().saturating_sub(rehearsal.made.as_millisecond());
@@ -228,11 +229,12 @@ mod tests {
         let plan = plan();
         let demand = Rehearsals { required: 2, within: Some(Span(14 * DAY.unsigned_abs())), rollback: true };
         let now = Timestamp::from_millisecond(20 * DAY).unwrap();
+        let same = substance(&plan);
         let mut made = vec![
-            rehearsal(1, &plan.substance, Some(Ending::Completed)),
-            rehearsal(10, &plan.substance, None),
+            rehearsal(1, &same, Some(Ending::Completed)),
+            rehearsal(10, &same, None),
             rehearsal(11, "another", Some(Ending::Completed)),
-            rehearsal(12, &plan.substance, Some(Ending::Completed)),
+            rehearsal(12, &same, Some(Ending::Completed)),
         ];
         let missing = demand_status(&demand, &plan, &made, now).missing;
         assert_eq!(
@@ -242,7 +244,7 @@ mod tests {
                 "none of them was rolled back after something had been done",
             ]
         );
-        made.push(rehearsal(13, &plan.substance, Some(Ending::RolledBack)));
+        made.push(rehearsal(13, &same, Some(Ending::RolledBack)));
         let met = demand_status(&demand, &plan, &made, now);
         assert!(met.missing.is_empty(), "{:?}", met.missing);
         assert_eq!(met.counted.len(), 2);

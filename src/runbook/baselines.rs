@@ -118,7 +118,7 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, found: &mut 
                 if !can_pass(&samples) {
                     let fewest = fewest_to_pass();
                     let message = format!(
-                        "nothing that is held against this baseline can be PASS: {request} succeeded {} times in it",
+                        "no {request} that is held against this baseline can be PASS: it succeeded {} times in it",
                         samples.succeeded()
                     );
                     let label = format!("of {told}; it takes {fewest}, and more where slow requests come in clusters");

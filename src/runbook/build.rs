@@ -22,7 +22,6 @@ use super::facts::is_step_id;
 use super::model::{self, Override, Runbook, Shorthand, Undo};
 use super::names;
 use super::needs;
-use super::substance::Substance;
 use super::tree::Node;
 
 /// Makes the plan, or reports every fault.
@@ -58,7 +57,7 @@ pub(super) fn plan(
     }
     let counts = |(at, condition): (usize, &Condition)| condition.counts().then_some(ConditionId(at));
     let counting = builder.conditions.iter().enumerate().filter_map(counts).collect();
-    let mut plan = Plan {
+    Ok(Plan {
         title: runbook.title.clone(),
         owner: runbook.owner.clone(),
         profile: profile.map(str::to_owned),
@@ -76,20 +75,17 @@ pub(super) fn plan(
         phases,
         steps,
         conditions: builder.conditions,
-        substance: String::new(),
         index,
         needing,
         readers,
         counting,
-    };
-    plan.substance = digest(&Substance::of(&plan), &plan.baselines);
-    Ok(plan)
+    })
 }
 
 /// SHA-256 over a resolved runbook, or what counts of it, as JSON with its keys in a fixed order. How it was written
 /// (comments, order of names, templates, which profile gave a value) does not matter; secrets are in it as names.
 /// Baselines count as they are: another one makes another plan.
-fn digest(resolved: &impl Serialize, baselines: &BTreeMap<ProbeId, Arc<str>>) -> String {
+pub(super) fn digest(resolved: &impl Serialize, baselines: &BTreeMap<ProbeId, Arc<str>>) -> String {
     let mut hashing = BufWriter::new(Hashing(Sha256::new()));
     // Every runbook can be written as JSON, and hashing cannot fail.
     let _ = serde_json::to_writer(&mut hashing, resolved);

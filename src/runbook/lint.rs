@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::core::action::{Action, Kept, Wait};
 use crate::core::customers::followed;
+use crate::core::expr::Foregone;
 use crate::core::ids::ProbeId;
 use crate::core::kind::dns::delegation::OF_DELEGATION;
 use crate::core::kind::dns::{OF_RESOLVERS, SAMPLED, WITHOUT_SHARE};
@@ -51,6 +52,7 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
     let asked = conditions(plan, root);
     found.extend(super::unrehearsed::warnings(plan, &asked));
     super::verdicts::warnings(plan, &asked, &mut found);
+    foregone(&asked, &mut found);
     never_known(plan, &asked, &mut found);
     aaaa_left_behind(plan, root, &mut found);
     thin_percentiles(plan, &asked, &mut found);
@@ -188,10 +190,23 @@ fn aaaa_left_behind(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
 /// Conditions on figures that are made of too few measurements.
 fn thin_percentiles(plan: &Plan, asked: &[AskedCondition], found: &mut Vec<Diagnostic>) {
     for (node, condition) in asked {
-        let warned =
-            condition.paths().into_iter().find_map(|(probe, path)| plan.probes.get(&probe)?.kind.path_warning(&path));
+        let warned = condition
+            .paths()
+            .into_iter()
+            .find_map(|(probe, path)| plan.probes.get(&probe)?.kind.path_warning(&path, &plan.targets));
         if let Some((message, help)) = warned {
             found.push(Diagnostic::new(message).at(node.mark, "this condition asks for it").help(Some(help)));
+        }
+    }
+}
+
+/// Comparisons that come out the same whatever is read, as with a number in another unit or a word with a slip of the pen.
+fn foregone(asked: &[AskedCondition], found: &mut Vec<Diagnostic>) {
+    for (node, condition) in asked {
+        if let Some(Foregone { term, answer, why }) = condition.foregone().into_iter().next() {
+            let message = format!("`{term}` is {answer} whatever is read");
+            let help = "ask for what tells the one case from the other".to_owned();
+            found.push(Diagnostic::new(message).at(node.mark, why).help(Some(help)));
         }
     }
 }

@@ -44,6 +44,7 @@ pub use baselines::{baseline_subject, baseline_text};
 pub(crate) use conceal::telling;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use schema::schema;
+pub use substance::substance;
 use tree::{Kind, Node};
 
 /// Largest runbook in bytes. The longest real ones are some hundred kilobytes.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::core::action::Action;
 use crate::core::aws;
 use crate::core::ids::{ProbeId, TargetId};
-use crate::core::kind::http::{HEADER_NAMES, NO_HEADER};
+use crate::core::kind::http::{HEADER_NAMES, HEADER_VALUES, NO_HEADER, NO_HEADER_VALUE, is_header_value};
 use crate::core::kind::spec::{CheckContext, Complaint, DnsMention, Mention, TargetUse};
 use crate::core::nearest::suggestion;
 use crate::core::plan::SecretSource;
@@ -125,9 +125,12 @@ fn target(target: &Target, node: &Node, faults: &mut Vec<Diagnostic>) {
                 let label = "expected no user and no password in it; say `basic_auth: { user: …, password: \"{{ secrets.NAME }}\" }`";
                 fault("credentials stand in this address".to_owned(), node.path(&["url"]).mark, label);
             }
-            for (key, _) in node.get("headers").map_or(&[][..], Node::entries) {
+            for (key, value) in node.get("headers").map_or(&[][..], Node::entries) {
                 if !is_header_name(&key.name) {
                     fault(NO_HEADER.to_owned(), key.mark, HEADER_NAMES);
+                }
+                if value.text().is_some_and(|text| !is_header_value(text)) {
+                    fault(NO_HEADER_VALUE.to_owned(), value.mark, HEADER_VALUES);
                 }
             }
             if url.is_none() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::build::digest;
 use crate::core::action::Action;
 use crate::core::ids::{ProbeId, SecretId, StepId, TargetId};
 use crate::core::plan::{ConditionId, Confirm, Plan, Reversibility, SecretSource, Step, Work, WriteEdge, WriteMark};
@@ -12,9 +13,16 @@ use crate::core::probe::Probe;
 use crate::core::target::Target;
 use crate::core::time::Span;
 
+/// Gives SHA-256 over the parts of a plan that are executed and judged, in hexadecimal: a rehearsal counts for every plan
+/// with the same value. Titles, names, instructions, dates, people and expected times are not in it. Only what compares
+/// rehearsals asks for it: it costs as much as the digest of the whole plan.
+pub fn substance(plan: &Plan) -> String {
+    digest(&Substance::of(plan), &plan.baselines)
+}
+
 /// A plan without its merely informative parts, to be written in a fixed order.
 #[derive(Serialize)]
-pub(super) struct Substance<'a> {
+struct Substance<'a> {
     write_pause_budget: Option<Span>,
     customers: &'a Option<ProbeId>,
     targets: &'a BTreeMap<TargetId, Target>,
@@ -47,7 +55,7 @@ struct CountedWork<'a> {
 }
 
 impl<'a> Substance<'a> {
-    pub(super) fn of(plan: &'a Plan) -> Self {
+    fn of(plan: &'a Plan) -> Self {
         Self {
             write_pause_budget: plan.write_pause_budget,
             customers: &plan.customers,

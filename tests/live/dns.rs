@@ -7,7 +7,7 @@ mod bind;
 mod delegated;
 mod delegation;
 mod dot;
-mod fake;
+pub mod fake;
 mod faults;
 mod machines;
 mod odd;

@@ -11,6 +11,7 @@ mod few_files;
 #[path = "../support/flip.rs"]
 mod flip;
 mod http;
+mod names;
 mod pg;
 mod pg_connections;
 mod pgbouncer;

@@ -69,7 +69,6 @@ impl Setting {
             steps: Vec::new(),
             conditions: Vec::new(),
             digest: String::new(),
-            substance: String::new(),
             index: BTreeMap::new(),
             needing: BTreeMap::new(),
             readers: BTreeMap::new(),

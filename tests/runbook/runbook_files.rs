@@ -235,6 +235,7 @@ targets:
   db: { postgres: { dsn: "host=db user=a password=hunter2" } }
   web: { http: { url: "https://web.example", headers: { X-Api-Token: abc } } }
   shop: { http: { url: "https://shop.example" } }
+  plain: { http: { url: "http://192.0.2.1" } }
   pooler: { postgres: { dsn: "host=pooler user=admin dbname=pgbouncer" } }
   zone: { dns: { zone: example.com, authoritative: [192.0.2.53, "192.0.2.53:53"], resolvers: { a: 192.0.2.1, b: "[::ffff:192.0.2.1]:53", c: "192.0.2.1:54" } } }
 probes:
@@ -248,13 +249,14 @@ probes:
   acting: { kind: http, sides: { web: shop }, path: /orders, method: POST, body: "{}" }
   thin: { kind: http, sides: { web: shop }, window: 99, requests: { home: { path: / }, order: { path: /, method: PUT } } }
   long: { kind: http, sides: { web: shop }, every: 10s, limit: 3s, window: 200 }
+  plain: { kind: http, sides: { web: plain }, connections: kept }
 phases:
   - title: P
     steps:
       - id: a
         title: A
         owner: Bob
-        gates: [weighted.new == 1, port.open, slow.open && calm.open, acting.web.errors == 0.0, "thin.web.home.p99 < 300.0 && thin.web.home.p95 < 90.0", long.web.p99 < 1.0, size(name.authoritative_missing) == 0, lag.seconds < 1.0]
+        gates: [acting.web.errors < 5, "port.state != 'close'", plain.web.phases.tls < 5.0, plain.web.total.slow == 0, plain.web.status < 100, weighted.new == 1, port.open, slow.open && calm.open, acting.web.errors == 0.0, "thin.web.home.p99 < 300.0 && thin.web.home.p95 < 90.0", long.web.p99 < 1.0, size(name.authoritative_missing) == 0, lag.seconds < 1.0]
         action: { command: { run: drop, env: { DB_PASSWORD: hunter2 } } }
         reversibility: free
       - id: b

@@ -69,6 +69,7 @@ const PACKAGES_OF_CORE: &[&str] = &[
     "bytesize",
     "cel",
     "ipnet",
+    "url",
     "jiff",
     "regex",
     "schemars",

@@ -34,6 +34,9 @@ const MASKED: &str = "holds a secret, which is masked, so nothing can be asked o
 /// The same of one of two values that are compared.
 const HOLDS_MASKED: &str = "one of them holds a secret, which is masked";
 
+/// The same of two values of which neither can be the other.
+const OF_TWO_TYPES: &str = "they are of different types";
+
 /// The field that says since when the numbers beside it are counted, in milliseconds since 1970.
 const COUNTED_SINCE: &str = "counted_since";
 
@@ -486,19 +489,38 @@ fn kind(shape: &Shape) -> &'static str {
     }
 }
 
-#[allow(clippy::cast_precision_loss)] // CEL compares int with double by value; readings stay far below 2^53
 fn order(a: &Value, b: &Value) -> Option<Ordering> {
     match (a, b) {
         (Value::Int(a), Value::Int(b)) => Some(a.cmp(b)),
         (Value::Float(a), Value::Float(b)) => a.partial_cmp(b),
-        (Value::Int(a), Value::Float(b)) => (*a as f64).partial_cmp(b),
-        (Value::Float(a), Value::Int(b)) => a.partial_cmp(&(*b as f64)),
+        (Value::Int(a), Value::Float(b)) => order_mixed(*a, *b),
+        (Value::Float(a), Value::Int(b)) => order_mixed(*b, *a).map(Ordering::reverse),
         (Value::Text(a), Value::Text(b)) => Some(a.cmp(b)),
         _ => None,
     }
 }
 
-/// Whether two values are equal; an error where `null`, NaN or a masked secret hides inside, since that is not known.
+/// Compares an int with a double by value, as CEL does: not every int is one as a double.
+#[allow(clippy::cast_possible_truncation)] // within the range of i64
+#[allow(clippy::cast_precision_loss)] // of a whole double, which is one again
+fn order_mixed(int: i64, double: f64) -> Option<Ordering> {
+    // 2^63 is exact as a double, and the first one too large.
+    const BEYOND: f64 = 9_223_372_036_854_775_808.0;
+    if double.is_nan() {
+        return None;
+    }
+    if double >= BEYOND {
+        return Some(Ordering::Less);
+    }
+    if double < -BEYOND {
+        return Some(Ordering::Greater);
+    }
+    let whole = double.trunc() as i64;
+    Some(int.cmp(&whole).then_with(|| (whole as f64).total_cmp(&double)))
+}
+
+/// Whether two values are equal; an error where that is not known: `null`, NaN or a masked secret hides inside, or they are of
+/// different types. CEL says that `"1" != 1`, which a document that writes its numbers as texts would make GO.
 fn equal(a: &Value, b: &Value) -> Result<bool, &'static str> {
     match (a, b) {
         (Value::Null, _) | (_, Value::Null) => Err("null"),
@@ -518,6 +540,6 @@ fn equal(a: &Value, b: &Value) -> Result<bool, &'static str> {
             a.values().zip(b.values()).try_fold(true, |same, (a, b)| Ok(equal(a, b)? && same))
         }
         (Value::Bool(a), Value::Bool(b)) => Ok(a == b),
-        _ => Ok(order(a, b) == Some(Ordering::Equal)),
+        _ => order(a, b).map(Ordering::is_eq).ok_or(OF_TWO_TYPES),
     }
 }

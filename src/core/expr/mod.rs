@@ -8,6 +8,7 @@ mod check;
 mod condition;
 mod error;
 mod eval;
+mod foregone;
 mod functions;
 mod known;
 mod node;
@@ -19,5 +20,6 @@ mod wish;
 
 pub use condition::{Asker, Condition, LONGEST, Sight};
 pub use error::ExprError;
+pub use foregone::Foregone;
 pub use known::KnownAnswers;
 pub use wish::{Wanted, Wish};

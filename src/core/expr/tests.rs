@@ -287,6 +287,34 @@ fn answers_come_with_the_values_met() {
 }
 
 #[test]
+fn values_of_different_types_are_neither_equal_nor_different() {
+    let any = |name| crate::core::value::Field::new(name, Shape::Any, "");
+    let shapes = BTreeMap::from([(ProbeId::from("p"), Shape::Record(vec![any("v"), any("list"), any("big")]))]);
+    let value = Value::map([
+        ("v", "1".into()),
+        ("list", Value::List(vec!["failed".into(), Value::Int(2)])),
+        ("big", Value::Int(i64::MAX)),
+    ]);
+    for (source, verdict) in [
+        ("p.v != 1", Verdict::Unknown),
+        ("p.v == 1", Verdict::Unknown),
+        ("p.v != true", Verdict::Unknown),
+        ("!(p.v in [1, 2])", Verdict::Unknown),
+        ("p.list != [1, 2]", Verdict::Unknown),
+        ("p.list.all(x, x != 'bad')", Verdict::Unknown),
+        ("p.v != '2'", Verdict::Go),
+        ("2 in p.list", Verdict::Go),
+        ("p.big == 9223372036854775808.0", Verdict::NoGo),
+        ("p.big < 9223372036854775808.0", Verdict::Go),
+        ("p.big > 1.5", Verdict::Go),
+    ] {
+        let condition = Condition::compile(source, &shapes).unwrap();
+        let found = judged(&condition, &|_| Sight::Fresh { value: &value, age: Span::ZERO }, &Baselines::new());
+        assert_eq!(found.verdict, verdict, "{source}: {found:?}");
+    }
+}
+
+#[test]
 fn what_would_keep_the_cockpit_busy_is_unknown_and_long_lists_are_not() {
     let long = || Value::List((0..1_000).map(Value::Int).collect());
     let readings = BTreeMap::from([("any", Value::map([("list", long()), ("text", "ab".repeat(2_000).into())]))]);

@@ -58,6 +58,11 @@ impl Condition {
         found
     }
 
+    /// Visits every node of it.
+    pub(super) fn walk(&self, visit: &mut dyn FnMut(&ExprNode)) {
+        self.poll.leaves(&mut |leaf| leaf.node.walk(&mut |node| visit(node)));
+    }
+
     /// The terms, as written, that can never be GO when the fields in `fixed` keep their values and all others can have
     /// any. Empty when the whole can be GO.
     pub fn never(&self, fixed: &BTreeMap<ProbeId, BTreeMap<String, Value>>) -> Vec<String> {
@@ -192,7 +197,8 @@ impl Leaf {
     }
 }
 
-fn constant(node: &ExprNode) -> Option<Value> {
+/// The value that a node always has, where it is a constant.
+pub(super) fn constant(node: &ExprNode) -> Option<Value> {
     match &node.kind {
         ExprKind::Constant { value, .. } => Some(value.clone()),
         ExprKind::Negate(of) => match constant(of)? {
@@ -205,7 +211,7 @@ fn constant(node: &ExprNode) -> Option<Value> {
 }
 
 /// The same comparison with its sides exchanged.
-fn turned(compare: Compare) -> Compare {
+pub(super) fn turned(compare: Compare) -> Compare {
     match compare {
         Compare::Less => Compare::Greater,
         Compare::LessEqual => Compare::GreaterEqual,

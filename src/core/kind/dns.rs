@@ -9,6 +9,8 @@ mod resolver;
 mod share;
 mod steadiness;
 
+use std::collections::BTreeMap;
+
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -282,8 +284,8 @@ impl ProbeSpec for DnsProbe {
         (!silent.is_empty()).then(|| named + &more)
     }
 
-    fn moves(&self, value: &Value) -> Option<Moves> {
-        Moves::of(value, "server_changes")
+    fn moves(&self, value: &Value) -> BTreeMap<String, Moves> {
+        Moves::of(value, "server_changes").map(|moves| (String::new(), moves)).into_iter().collect()
     }
 
     fn record(&self) -> Option<WatchedRecord<'_>> {

@@ -4,6 +4,8 @@ mod trend;
 
 pub use trend::ShrinkingTrend;
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +14,7 @@ use super::spec::{
 };
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::simulate::Change;
+use crate::core::target::Target;
 use crate::core::value::{Field, Shape, Value};
 
 /// How a replication stands.
@@ -57,6 +60,21 @@ impl ReplicationState {
         Self::SlotMoved,
         Self::AnotherSource,
         Self::Absent,
+    ];
+
+    /// Their words.
+    pub const WORDS: [&str; 11] = [
+        Self::Streaming.as_str(),
+        Self::Copying.as_str(),
+        Self::Incomplete.as_str(),
+        Self::Disabled.as_str(),
+        Self::DisabledByError.as_str(),
+        Self::Broken.as_str(),
+        Self::SlotLost.as_str(),
+        Self::SlotMadeAgain.as_str(),
+        Self::SlotMoved.as_str(),
+        Self::AnotherSource.as_str(),
+        Self::Absent.as_str(),
     ];
 
     /// The word in readings.
@@ -156,7 +174,7 @@ impl ProbeSpec for ReplicationProbe {
         Vec::new()
     }
 
-    fn path_warning(&self, path: &str) -> Option<(String, String)> {
+    fn path_warning(&self, path: &str, _: &BTreeMap<TargetId, Target>) -> Option<(String, String)> {
         (self.heartbeat.is_none() && matches!(path, "seconds" | "heartbeat_age_s")).then(|| {
             let message = format!("{path} is never known without a heartbeat, so this is never GO");
             let help = "name a replicated table in the probe's `heartbeat`, or ask for `replay_lag_s`, which knows only of \
@@ -221,7 +239,8 @@ phases:
                  again: what was written meanwhile never arrives), `slot moved` (somebody else than the subscription has read \
                  from its slot, or moved it or its origin: the same), `another source` (a standby \
                  that follows another server or timeline, or a slot of another database), or `absent` without a subscription",
-            ),
+            )
+            .words(&ReplicationState::WORDS),
             Field::new(
                 "streaming",
                 Shape::Bool,

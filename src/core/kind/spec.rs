@@ -166,9 +166,9 @@ pub trait ProbeSpec {
         Vec::new()
     }
 
-    /// What is to be said of a condition that asks for what is at `path` in a reading, such as `new.p99`: a
-    /// message, and what to do.
-    fn path_warning(&self, _path: &str) -> Option<(String, String)> {
+    /// What is to be said of a condition that asks for what is at `path` in a reading, such as `new.p99`, where its targets
+    /// are these: a message, and what to do.
+    fn path_warning(&self, _path: &str, _targets: &BTreeMap<TargetId, Target>) -> Option<(String, String)> {
         None
     }
 
@@ -222,10 +222,11 @@ pub trait ProbeSpec {
         None
     }
 
-    /// How often somebody else has answered than before, as a reading tells it: then every hold on the probe begins anew,
-    /// since what was seen before was seen of somebody else.
-    fn moves(&self, _reading: &Value) -> Option<Moves> {
-        None
+    /// How often somebody else has answered than before, as a reading tells it, by the field that tells of what they
+    /// answered; by the empty text where that is the whole reading. Then every hold on it begins anew, since what was seen
+    /// before was seen of somebody else.
+    fn moves(&self, _reading: &Value) -> BTreeMap<String, Moves> {
+        BTreeMap::new()
     }
 
     /// Who keeps `field` of a reading from being known, where it is null for want of something from somebody: `192.0.2.53:

@@ -83,7 +83,8 @@ phases:
                 "state",
                 Shape::Text,
                 "`open`, `refused`, `filtered` (no answer), `unreachable`, `closed` (at once) or `reset` (at once)",
-            ),
+            )
+            .words(&["open", "refused", "filtered", "unreachable", "closed", "reset"]),
             Field::new("failure", Shape::Text, "why it is not open, in a sentence; empty when it is"),
             Field::new("address", Shape::Text, "IP address and port that answered").null("nothing did"),
             Field::new("connect_ms", Shape::Float, "time until it was open").unit("milliseconds").null("it was not"),

@@ -213,7 +213,11 @@ impl RequestSeries {
         }
         self.address_of = sample.intended;
         let before = self.addresses.moves().count;
-        self.addresses.take(address, &sample.candidates);
+        self.addresses.take(
+            address,
+            &sample.candidates,
+            At(i64::try_from(sample.intended / 1_000).unwrap_or(i64::MAX)),
+        );
         self.addresses.moves().count > before
     }
 

@@ -11,6 +11,7 @@ use crate::core::kind::http::{HttpExpect, ProfileRequest};
 use crate::core::latency::{RequestFailure, RequestOutcome, RequestPhases, RequestSample, RequestSeries};
 use crate::core::plan::Plan;
 use crate::core::simulate::Side;
+use crate::core::target::Target;
 use crate::core::time::{At, Span};
 use crate::core::value::Value;
 use crate::latency::{BaselineWatch, LatencySamples, judged_reading};
@@ -50,6 +51,9 @@ pub(super) enum ServiceFault {
 #[derive(Clone, Debug)]
 struct Service {
     side: Option<Side>,
+    /// Whether its name is looked up, and whether it is spoken to over TLS.
+    is_looked_up: bool,
+    is_secure: bool,
     base_ms: f64,
     cold_since: Option<At>,
     faults: Vec<(usize, ServiceFault)>,
@@ -102,13 +106,17 @@ impl Windows {
 
 impl Web {
     pub(super) fn new(plan: &Plan, seed: u64, now: At) -> Self {
-        let http = plan.targets.iter().filter(|(_, target)| target.kind() == "http");
-        let services = http.map(|(id, _)| {
+        let http = plan.targets.iter().filter_map(|(id, target)| match target {
+            Target::Http(http) => Some((id, http)),
+            _ => None,
+        });
+        let services = http.map(|(id, http)| {
             let side = plans::side(plan, id);
             let mut dice = Dice::new(seed, &format!("web {id}"));
             let better = if side == Some(Side::New) { BETTER } else { 1.0 };
             let base_ms = dice.around(BASE_MS * better, 0.08);
-            (id.clone(), Service { side, base_ms, cold_since: None, faults: Vec::new() })
+            let (is_looked_up, is_secure) = (http.is_looked_up(), http.is_secure());
+            (id.clone(), Service { side, is_looked_up, is_secure, base_ms, cold_since: None, faults: Vec::new() })
         });
         let windows = plan.probes.values().map(|probe| probe.every.0.saturating_mul(u64::from(probe.kind.window())));
         // Judgements change as their first windows fill.
@@ -212,7 +220,7 @@ impl Web {
                     // A service that is well answers as expected.
                     let status = status.map(|status| if status == 200 { of.expect.good_status() } else { status });
                     let number = series.begin(at_micros(now));
-                    let answer = sample((probe, &of.expect), side, now, (ms, limit), status);
+                    let answer = sample((probe, &of.expect), (side, service), now, (ms, limit), status);
                     let took = (answer.outcome == RequestOutcome::Success).then_some(answer.took);
                     series.settle(number, answer);
                     if let Some(watch) = baseline {
@@ -241,7 +249,7 @@ impl Web {
 /// One answer as the live probe would have measured it.
 fn sample(
     (probe, expect): (&HttpProbe, &HttpExpect),
-    side: &HttpSide,
+    (side, service): (&HttpSide, Option<&Service>),
     now: At,
     (ms, limit): (f64, f64),
     status: Option<u16>,
@@ -261,9 +269,9 @@ fn sample(
     let fresh = probe.connections_of(side) == Connections::Fresh;
     let part = |share: f64| fresh.then(|| micros(ms * share));
     let phases = RequestPhases {
-        dns: part(DNS_SHARE),
+        dns: part(DNS_SHARE).filter(|_| service.is_none_or(|service| service.is_looked_up)),
         connect: part(CONNECT_SHARE),
-        tls: part(TLS_SHARE),
+        tls: part(TLS_SHARE).filter(|_| service.is_none_or(|service| service.is_secure)),
         first_byte: status.map(|_| micros(ms * (1.0 - DNS_SHARE - CONNECT_SHARE - TLS_SHARE))),
     };
     RequestSample {
@@ -349,7 +357,7 @@ mod tests {
         ] {
             let mut series = RequestSeries::new("shop", 10, 1_000_000);
             let number = series.begin(0);
-            series.settle(number, sample((&probe, &probe.expect), &side, At(0), (1.0, 1_000.0), status));
+            series.settle(number, sample((&probe, &probe.expect), (&side, None), At(0), (1.0, 1_000.0), status));
             let figures = series.figures(0);
             assert_eq!(figures.at("errors"), Some(&Value::Float(errors)), "{status:?}");
             assert_eq!(figures.at("failure").and_then(Value::text).unwrap().is_empty(), errors == 0.0, "{status:?}");

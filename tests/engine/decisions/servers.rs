@@ -181,6 +181,37 @@ fn somebody_else_at_an_address_breaks_a_hold_and_is_told_once() {
 }
 
 #[test]
+fn a_side_that_moves_breaks_the_holds_on_itself_and_is_told_alone() {
+    let runbook = NAMES.replace("sides: { new: web }", "sides: { old: web, new: web }");
+    let side = |changes, now: &str| {
+        let moved = format!("a → {now}");
+        Value::map([
+            ("samples", Value::Int(1)),
+            ("address_changes", Value::Int(changes)),
+            ("moved", moved.as_str().into()),
+        ])
+    };
+    let pages = |old, new| Value::map([("old", side(old, "b")), ("new", side(new, "c")), ("verdict", "PASS".into())]);
+    for (gate, is_broken) in [
+        ("pages.old.samples == 1", false),
+        ("pages.new.samples == 1", true),
+        ("pages.old.samples == pages.new.samples", true),
+        ("pages.verdict == 'PASS'", true),
+    ] {
+        let mut bench = Bench::of(&runbook.replace("GATE", gate));
+        (0..30).for_each(|_| bench.read_value("pages", pages(1, 0)));
+        assert_eq!(bench.state("go"), StepState::Ready, "{gate}");
+        (0..2).for_each(|_| bench.read_value("pages", pages(1, 1)));
+        assert_eq!(bench.start("go").is_err(), is_broken, "{gate}");
+        let told = bench.facts.iter().filter_map(|it| match &it.fact {
+            Fact::AnswererChanged { what, .. } => Some(what.as_str()),
+            _ => None,
+        });
+        assert_eq!(told.collect::<Vec<_>>(), ["new a → c"], "{gate}");
+    }
+}
+
+#[test]
 fn a_gate_names_the_server_that_keeps_it_unknown() {
     let mut bench = Bench::of(&NAMES.replace("GATE", "app.authoritative_new"));
     let server = |server: &str, state: &str, note: &str| {

@@ -71,8 +71,13 @@ impl Drop for Fake {
 impl Fake {
     /// `answer` gives the bytes of every answer to a question, none for silence.
     pub fn start(answer: impl Fn(&Asked) -> Vec<Vec<u8>> + Send + Sync + 'static) -> Self {
+        Self::at("127.0.0.1:0", answer)
+    }
+
+    /// The same at an address of the test's choice.
+    pub fn at(address: &str, answer: impl Fn(&Asked) -> Vec<Vec<u8>> + Send + Sync + 'static) -> Self {
         let (udp, tcp) = loop {
-            let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+            let tcp = TcpListener::bind(address).unwrap();
             if let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()) {
                 break (udp, tcp);
             }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use gonogo::core::action::Action;
 use gonogo::core::kind::http::probe::Connections;
@@ -113,6 +114,8 @@ async fn an_action_whose_answer_is_shorter_than_announced_is_in_doubt() {
 enum Second {
     Closes,
     Resets,
+    /// It works on it for a while, and closes.
+    GivesUp,
     /// It begins to answer, and closes.
     BreaksOff,
 }
@@ -133,6 +136,7 @@ async fn losing(second: Second) -> (Server, Arc<[AtomicU64; 2]>) {
                 counted[0].fetch_add(1, Ordering::Relaxed);
                 match second {
                     Second::Closes => {}
+                    Second::GivesUp => tokio::time::sleep(Duration::from_millis(400)).await,
                     Second::Resets => stream.set_zero_linger().unwrap(),
                     Second::BreaksOff => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-").await.unwrap(),
                 }
@@ -154,7 +158,13 @@ async fn a_kept_connection_that_is_lost_when_it_is_used_is_no_fault_of_the_servi
         let [requests, connections] = [0, 1].map(|at: usize| counts[at].load(Ordering::Relaxed));
         assert!(requests > connections, "{requests} requests over {connections} connections: none was kept");
     }
-    // Whatever may not be sent twice, and whatever had begun to be answered, is a failure.
+    // Whatever may not be sent twice, and whatever the server had begun to work on or to answer, is a failure.
+    let (server, _) = losing(Second::GivesUp).await;
+    let kept = probe(HttpExpect::default(), Connections::Kept, Method::Get);
+    let mut stage = Setting::default().target("shop", target(server.address)).probe("web", kept).stage();
+    stage.world.watch();
+    let seen = stage.value("web", |value| number(value, "shop.errors") > 0.0).await;
+    assert_eq!(text(&seen, "shop.common_failure"), "closed");
     for (second, method) in [(Second::Resets, Method::Post), (Second::BreaksOff, Method::Get)] {
         let (server, _) = losing(second).await;
         let seen = after_some(target(server.address), probe(HttpExpect::default(), Connections::Kept, method)).await;

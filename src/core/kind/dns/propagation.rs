@@ -245,7 +245,7 @@ impl Propagation {
             _ => {}
         }
         if answer.state.tells() {
-            let told = authority.instances.take(&answer.instance);
+            let told = authority.instances.take(&answer.instance, asked);
             moved = told.map(|told| format!("{}: {told}", authority.address));
             let is_new = answer.state == AnswerState::New;
             self.old_until = self.old_until.max(authority.other.take(asked, answer.ttl, is_new));
@@ -321,7 +321,7 @@ impl Propagation {
         let before = resolver.cache.state();
         let mut moved = None;
         if answer.state.tells() {
-            let told = resolver.instances.take(&answer.instance);
+            let told = resolver.instances.take(&answer.instance, asked);
             moved = told.map(|told| format!("{}: {told}", resolver.name));
             resolver.cache.sample(asked, &answer, switched);
             if resolver.said.replace(answer.state).is_some_and(|said| said != answer.state) {

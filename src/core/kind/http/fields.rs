@@ -8,7 +8,7 @@ pub(super) const BESIDE_REQUESTS: [&str; 4] = ["verdict", "needs", "next_in", "w
 /// The verdict against a baseline; `doc` says whose.
 pub(super) fn verdict_field(doc: &'static str) -> Field {
     let null = "the probe names no baseline; or so many requests since the last judgement were not measured that it says nothing any more";
-    Field::new("verdict", Shape::Text, doc).null(null)
+    Field::new("verdict", Shape::Text, doc).words(&["PASS", "FAIL", "INCONCLUSIVE"]).null(null)
 }
 
 /// The fields of a side that come from its baseline.

@@ -9,6 +9,6 @@ pub mod request;
 
 pub use action::HttpAction;
 pub use expect::HttpExpect;
-pub use headers::{HEADER_NAMES, NO_HEADER};
+pub use headers::{HEADER_NAMES, HEADER_VALUES, NO_HEADER, NO_HEADER_VALUE, is_header_value};
 pub use probe::HttpProbe;
 pub use request::{Method, ProfileRequest};

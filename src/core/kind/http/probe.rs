@@ -12,6 +12,7 @@ use crate::core::ids::TargetId;
 use crate::core::kind::spec::{AskedRequests, CheckContext, Complaint, Curve, ProbeDoc, ProbeSpec, TargetUse};
 use crate::core::moves::Moves;
 use crate::core::syntax::is_word;
+use crate::core::target::Target;
 use crate::core::time::Span;
 use crate::core::value::{Field, Shape, Value};
 
@@ -129,7 +130,8 @@ pub enum Connections {
     #[default]
     Fresh,
     /// Connections are kept between requests, at most a minute. The name is looked up every few seconds; when it no longer
-    /// stands for the address, the connection is given up.
+    /// stands for the address, the connection is given up. Where the service ends an idle connection just when it is used, a
+    /// request that may be sent twice is sent again on a new one; where it had the request, that is a failure.
     Kept,
 }
 
@@ -231,8 +233,31 @@ const WORST: &str = "how the worst side compares with the baseline: `PASS`, `FAI
 /// What a reading has beside its sides.
 const BESIDE_SIDES: [&str; 1] = ["verdict"];
 
+impl HttpProbe {
+    /// What is to be said of a field that is null for ever as the probe and its targets are written.
+    fn never_known(&self, path: &str, targets: &BTreeMap<TargetId, Target>) -> Option<(String, String)> {
+        if path.ends_with("total.slow") && self.slow_over.is_none() {
+            let message = format!("`{path}` is never known: the probe does not say `slow_over`, so this is never GO");
+            return Some((message, "say `slow_over: 500ms` in the probe".to_owned()));
+        }
+        let (of, phase) = path.split_once(".phases.")?;
+        let side = self.sides.get(of.split('.').next()?)?;
+        let Some(Target::Http(target)) = targets.get(side.target()) else { return None };
+        let why = match phase {
+            "tls" if !target.is_secure() => "its target is plain HTTP",
+            "dns" if !target.is_looked_up() => "its target is an address",
+            "dns" | "connect" | "tls" if self.connections_of(side) == Connections::Kept => {
+                "connections are kept, and few of them are new"
+            }
+            _ => return None,
+        };
+        let message = format!("`{path}` is not known: {why}, so this is not GO");
+        Some((message, "ask for `phases.total`".to_owned()))
+    }
+}
+
 impl ProbeSpec for HttpProbe {
-    fn moves(&self, reading: &Value) -> Option<Moves> {
+    fn moves(&self, reading: &Value) -> BTreeMap<String, Moves> {
         let of_side = |side: &Value| {
             if !self.is_profile() {
                 return Moves::of(side, "address_changes");
@@ -241,15 +266,7 @@ impl ProbeSpec for HttpProbe {
             let of_kinds = self.requests.keys().filter_map(|name| Moves::of(side.at(name)?, "address_changes"));
             of_kinds.max_by_key(|moves| moves.count)
         };
-        let sides = self.sides.keys().filter_map(|name| Some((name, of_side(reading.at(name)?)?)));
-        let told = sides.filter(|(_, moves)| moves.count > 0);
-        told.map(|(name, moves)| Moves { newest: format!("{name} {}", moves.newest), ..moves })
-            .reduce(|all, one| Moves {
-                count: all.count + one.count,
-                newest: format!("{}, {}", all.newest, one.newest),
-                ..Moves::default()
-            })
-            .or(Some(Moves::default()))
+        self.sides.keys().filter_map(|name| Some((name.clone(), of_side(reading.at(name)?)?))).collect()
     }
 
     fn kept_unknown_by(&self, field: &str, reading: &Value) -> Option<String> {
@@ -342,12 +359,15 @@ impl ProbeSpec for HttpProbe {
         found
     }
 
-    fn path_warning(&self, path: &str) -> Option<(String, String)> {
+    fn path_warning(&self, path: &str, targets: &BTreeMap<TargetId, Target>) -> Option<(String, String)> {
         let last = path.rsplit('.').next().unwrap_or_default();
         let of_baseline = BESIDE_REQUESTS.contains(&last) || path.contains(".baseline.");
         if self.baseline.is_none() && of_baseline {
             let message = format!("`{path}` is never known: the probe names no `baseline`");
             return Some((message, "name one in the probe (`gonogo baseline record` makes it), or compare its sides: `SIDE.p95 <= 1.2 * OTHER.p95`".to_owned()));
+        }
+        if let Some(never) = self.never_known(path, targets) {
+            return Some(never);
         }
         let (_, figure) = path.rsplit_once('.')?;
         let least = match figure {

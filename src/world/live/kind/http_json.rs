@@ -45,7 +45,7 @@ impl Measure for HttpJsonProbe {
         let answer = exchange(&ask, &mut None, &shared.secrets, &mut trace).await;
         if let Some(address) = trace.address {
             let all: Vec<String> = trace.candidates.iter().map(ToString::to_string).collect();
-            kept.addresses.take(&address.to_string(), &all);
+            kept.addresses.take(&address.to_string(), &all, shared.options.clock.now());
         }
         let answer = answer.map_err(|broken| Failure::new(broken.what))?;
         let place = &self.target;

@@ -39,7 +39,7 @@ impl Measure for TcpProbe {
             match connect(*address, patience, look).await? {
                 Port::Open { connect } => {
                     let all: Vec<String> = found.iter().map(ToString::to_string).collect();
-                    watch.take(&address.to_string(), &all);
+                    watch.take(&address.to_string(), &all, shared.options.clock.now());
                     return Ok(open(*address, connect));
                 }
                 Port::Shut(state, failure) => drop(shut.get_or_insert(Shut { state, failure })),

@@ -100,7 +100,7 @@ impl TlsProbe {
         let opened_in = started.elapsed();
         let address = tcp.peer_addr().map_err(|err| format!("{place}: {err}"))?;
         let all: Vec<String> = found.iter().map(ToString::to_string).collect();
-        watch.take(&address.to_string(), &all);
+        watch.take(&address.to_string(), &all, shared.options.clock.now());
         if let Some(StartTls::Postgres) = self.starttls {
             let agreed = in_time(deadline, ask_postgres(&mut tcp)).await;
             agreed

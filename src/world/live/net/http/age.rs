@@ -12,10 +12,11 @@ use crate::core::time::Span;
 
 /// The standard header in which caches say what they did (RFC 9211).
 const CACHE_STATUS: &str = "cache-status";
-/// What caches say it with that are older than the standard: Squid, Varnish, nginx and most networks of caches.
-const OLDER_STATUS: [&str; 4] = ["x-cache", "x-cache-status", "x-proxy-cache", "cf-cache-status"];
-/// Their words for an answer about which nobody else was asked.
-const HITS: [&str; 5] = ["HIT", "TCP_HIT", "TCP_MEM_HIT", "STALE", "UPDATING"];
+/// Words of caches older than the standard for an answer about which nobody else was asked: Squid, Varnish, nginx and most
+/// networks of caches. Squid has many that end in `_HIT`.
+const HITS: [&str; 5] = ["HIT", "CACHED", "FRESH", "STALE", "UPDATING"];
+/// Of those, the one for which the service was asked: it said that what was kept still holds.
+const ASKED_HIT: &str = "REFRESH_HIT";
 /// The warnings of a cache that gives a stale answer (RFC 7234 §5.5.1 and §5.5.2).
 const STALE_WARNINGS: [&str; 2] = ["110", "111"];
 /// A service dates each answer anew, to the second. One whose date has not moved for longer is kept by somebody.
@@ -70,11 +71,26 @@ pub(in crate::world::live) fn cache_hit(headers: &HeaderMap) -> Option<String> {
     if varnish.split(',').any(|said| said.split_whitespace().count() > 1) {
         return Some(format!("X-Varnish: {varnish}"));
     }
-    OLDER_STATUS.iter().find_map(|name| {
+    // Each network of caches has a header of its own (`X-Cache`, `CF-Cache-Status`, `X-FastCGI-Cache`).
+    let names = headers.keys().map(header::HeaderName::as_str).filter(|name| name.contains("cache"));
+    names.filter(|name| *name != CACHE_STATUS && !name.ends_with("control")).find_map(|name| {
         let said = lines(name);
-        let is_hit = |said: &str| HITS.iter().any(|hit| hit.eq_ignore_ascii_case(&first(said)));
+        let counts = name.ends_with("cache-hits");
+        let is_hit = |said: &str| if counts { is_count(&first(said)) } else { is_hit_word(&first(said)) };
         said.split(',').any(is_hit).then(|| format!("{name}: {said}"))
     })
+}
+
+/// Whether a word of a cache, as `HIT`, `TCP_MEM_HIT` or `HIT:1`, says that it asked nobody.
+fn is_hit_word(said: &str) -> bool {
+    let upper = said.to_ascii_uppercase();
+    let word = upper.split(|at: char| !at.is_ascii_alphanumeric() && at != '_').next().unwrap_or_default();
+    HITS.contains(&word) || word.ends_with("_HIT") && !word.ends_with(ASKED_HIT)
+}
+
+/// Whether a cache has given this answer more than no times.
+fn is_count(said: &str) -> bool {
+    said.parse().is_ok_and(|hits: u64| hits > 0)
 }
 
 /// Watches the `Date` of the answers to one kind of request: a cache that says nothing of itself leaves it as it was.
@@ -151,6 +167,15 @@ mod tests {
             ("x-cache-status", "STALE"),
             ("cf-cache-status", "HIT"),
             ("x-proxy-cache", "hit"),
+            ("x-cache", "TCP_IMS_HIT"),
+            ("x-cache", "TCP_REMOTE_HIT from b"),
+            ("x-cache", "HIT-CLUSTER"),
+            ("x-cache", "HIT:1"),
+            ("x-cache", "cached"),
+            ("x-fastcgi-cache", "STALE"),
+            ("x-vercel-cache", "HIT"),
+            ("cdn-cache", "HIT"),
+            ("x-cache-hits", "0, 3"),
             ("x-varnish", "32770 3"),
             ("warning", "110 anderson/1.3.37 \"Response is stale\""),
             ("warning", "214 a \"changed\", 111 - \"Revalidation failed\""),
@@ -165,6 +190,12 @@ mod tests {
             ("x-cache", "MISS"),
             ("x-cache", "RefreshHit from cloudfront"),
             ("cf-cache-status", "DYNAMIC"),
+            ("x-cache", "TCP_REFRESH_HIT"),
+            ("x-cache", "TCP_MISS"),
+            ("x-cache-hits", "0"),
+            ("x-cache-key", "/hits"),
+            ("cache-control", "stale-while-revalidate=30"),
+            ("cdn-cache-control", "fresh"),
             ("x-varnish", "32770"),
             ("warning", "299 - \"110 things\""),
             ("via", "1.1 varnish"),

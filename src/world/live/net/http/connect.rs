@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
 use http_body_util::Full;
@@ -43,6 +43,8 @@ pub(in crate::world::live) struct Connection {
     received: Arc<AtomicU64>,
     address: SocketAddr,
     born: Instant,
+    /// How long the other side took to accept it: a round trip.
+    round_trip: Duration,
     _tasks: Vec<Task>,
 }
 
@@ -50,6 +52,9 @@ enum Sender {
     One(http1::SendRequest<Full<Bytes>>),
     Two(http2::SendRequest<Full<Bytes>>),
 }
+
+/// Added to the round trips: both sides are busy with other things, too.
+const IDLE_END_SLACK: Duration = Duration::from_millis(100);
 
 /// What drives a connection; it ends with the value.
 struct Task(AbortHandle);
@@ -93,6 +98,12 @@ impl Connection {
     /// When it was made.
     pub(in crate::world::live) fn born(&self) -> Instant {
         self.born
+    }
+
+    /// How long it takes until the end of an idle connection shows to whoever sends then. Later it is no longer that end, but that
+    /// of a server that had the request.
+    pub(super) fn idle_end_shows_within(&self) -> Duration {
+        self.round_trip * 2 + IDLE_END_SLACK
     }
 
     /// Sends one request, as soon as the one before is through.
@@ -251,7 +262,8 @@ impl Endpoint {
             }
         };
         tasks.push(task);
-        Ok(Connection { sender, received, address, born: Instant::now(), _tasks: tasks })
+        let round_trip = trace.connect.unwrap_or_default();
+        Ok(Connection { sender, received, address, born: Instant::now(), round_trip, _tasks: tasks })
     }
 
     /// Why none of the addresses was reached.

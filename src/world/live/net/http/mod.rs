@@ -228,7 +228,9 @@ async fn send(
         Err(err) => {
             // Other things than answers come over HTTP/2, too.
             let untouched = connection.is_http2() || connection.received() == received;
-            return Err(Broken { stale: untouched && is_lost(&err), ..broken(err) });
+            let in_time = started.elapsed() <= connection.idle_end_shows_within();
+            let stale = is_unprocessed(&err) || in_time && is_lost(&err);
+            return Err(Broken { stale: untouched && stale, ..broken(err) });
         }
     };
     trace.first_byte = Some(started.elapsed());
@@ -293,6 +295,15 @@ async fn send(
     Ok(HttpAnswer { status, headers, body, cut, retry_after })
 }
 
+/// Whether the request was not looked at: it was not sent, or the other side says so (RFC 9113 §8.7).
+fn is_unprocessed(err: &hyper::Error) -> bool {
+    let mut causes = std::iter::successors(err.source(), |cause| (*cause).source());
+    let refused = |http2: &h2::Error| {
+        http2.is_remote() && (http2.is_go_away() || http2.reason() == Some(h2::Reason::REFUSED_STREAM))
+    };
+    err.is_canceled() || causes.any(|cause| cause.downcast_ref::<h2::Error>().is_some_and(refused))
+}
+
 /// Whether the connection was lost, or closed by the other side, with the request still unanswered.
 fn is_lost(err: &hyper::Error) -> bool {
     let mut causes = std::iter::successors(err.source(), |cause| (*cause).source());
@@ -304,13 +315,11 @@ fn is_lost(err: &hyper::Error) -> bool {
     };
     let of = |cause: &(dyn std::error::Error + 'static)| {
         if let Some(http2) = cause.downcast_ref::<h2::Error>() {
-            return http2.is_go_away() && http2.is_remote()
-                || http2.is_remote() && http2.reason() == Some(h2::Reason::REFUSED_STREAM)
-                || http2.get_io().is_some_and(|io| lost(io.kind()));
+            return http2.get_io().is_some_and(|io| lost(io.kind()));
         }
         cause.downcast_ref::<std::io::Error>().is_some_and(|io| lost(io.kind()))
     };
-    err.is_canceled() || err.is_incomplete_message() || causes.any(of)
+    err.is_incomplete_message() || causes.any(of)
 }
 
 /// Whether it was this side that gave up before the answer's head had ended, since that is too long.
