@@ -2,6 +2,7 @@
 //! compared.
 
 mod character_string;
+pub mod octal;
 pub mod resolver_address;
 
 use hickory_proto::rr::rdata::svcb::SvcParamValue;

@@ -78,6 +78,7 @@ fn start_loaded(
     rehearsed: bool,
 ) -> Outcome {
     // Everything that can be refused is refused before there is a run.
+    super::aws::supported(&loaded.plan)?;
     if mode == Mode::Lab {
         super::loopback::only(&loaded.plan)?;
     }
@@ -137,6 +138,7 @@ pub(super) fn resume(state: &Path, look: Look, asked: Option<&str>) -> Outcome {
         }
     };
     let Opened { journal, mut facts, head, plan, mut last, mut earlier } = opened;
+    super::aws::supported(&plan)?;
     if let Some(warning) = journal.warning() {
         // Not in the middle of a picture.
         drop(front);
@@ -369,6 +371,7 @@ pub(super) fn only_looks(plan: &Plan, acting_probes: bool) -> Result<(), CliErro
 pub(super) fn watch(look: Look, args: &RunbookArgs, acting_probes: bool) -> Outcome {
     let loaded = read(args, look.color)?;
     only_looks(&loaded.plan, acting_probes)?;
+    super::aws::supported(&loaded.plan)?;
     let seat = Seat::check(look)?;
     let plan = Arc::new(loaded.plan);
     let clock = Clock::start(At(0));

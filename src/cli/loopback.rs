@@ -46,6 +46,11 @@ fn strangers(plan: &Plan) -> Vec<String> {
                     check(format!("the proxy of `{id}`"), &proxy.url, here);
                 }
             }
+            Target::Route53(zone) => {
+                let endpoint = zone.aws.endpoint.as_deref().unwrap_or("AWS");
+                let here = url::Url::parse(endpoint).is_ok_and(|url| url.host_str().is_some_and(is_here));
+                check(format!("the hosted zone `{id}`"), endpoint, here);
+            }
             Target::Dns(dns) => {
                 for address in &dns.authoritative {
                     check(format!("a name server of `{id}`"), address, is_here(address));
@@ -150,6 +155,8 @@ targets:
   home: { postgres: { dsn: "host=localhost dbname=shop" } }
   web: { http: { url: "https://app.example.com" } }
   near: { http: { url: "https://app.example.com", connect: "127.0.0.1:443" } }
+  hosted: { route53: { zone: example.com, id: Z1 } }
+  stand_in: { route53: { zone: example.com, id: Z1, aws: { endpoint: "http://127.0.0.1:80", keys: { id: AKIALAB, secret: none } } } }
   zone: { dns: { zone: example.com, authoritative: ["192.0.2.53"], lookup: system, resolvers: { here: system, quad: "9.9.9.9", tls: "tls://127.0.0.1#localhost", far: "tls://9.9.9.9#localhost" } } }
 probes:
   port: { kind: tcp, address: "mail.example.com:25" }
@@ -162,7 +169,8 @@ phases:
         let found = strangers(&plan).join("\n");
         assert_eq!(
             found,
-            "the database `shop` is at `host=db.example.com dbname=shop`\n\
+            "the hosted zone `hosted` is at `AWS`\n\
+             the database `shop` is at `host=db.example.com dbname=shop`\n\
              the web service `web` is at `https://app.example.com`\n\
              a name server of `zone` is at `192.0.2.53`\n\
              the lookup of `zone` is at `system`\n\

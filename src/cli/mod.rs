@@ -1,5 +1,6 @@
 //! The command line: its arguments, its commands and its exit statuses.
 
+mod aws;
 mod baseline;
 mod bundled;
 mod check;
@@ -130,6 +131,8 @@ enum Command {
     Check(RunbookArgs),
     /// Print what a runbook would do, statement by statement, without doing it
     Plan(RunbookArgs),
+    /// Print the IAM policy with the least rights in AWS that a runbook needs
+    Iam(RunbookArgs),
     /// Rehearse a runbook in a simulated world: nothing real is touched
     #[command(after_help = help::rehearse())]
     Rehearse(rehearse::RehearseArgs),
@@ -266,6 +269,7 @@ impl Command {
         match self {
             Command::Check(_) => "check",
             Command::Plan(_) => "plan",
+            Command::Iam(_) => "iam",
             Command::Rehearse(_) => "rehearse",
             Command::Rehearsals(_) => "rehearsals",
             Command::Run { .. } => "run",
@@ -368,6 +372,7 @@ fn dispatch(cli: Cli) -> Outcome {
         None => rehearse::rehearse(&state()?, look, &rehearse::RehearseArgs::of(bundled::bundled())),
         Some(Command::Check(args)) => check::check(&args, color),
         Some(Command::Plan(args)) => check::plan(state().ok().as_deref(), &args, color),
+        Some(Command::Iam(args)) => aws::iam(&args, color),
         Some(Command::Rehearse(mut args)) => {
             if !args.runbook.path.exists() && args.runbook.path.as_os_str() == "runbook.yaml" {
                 args.runbook.path = bundled::bundled().path;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::hosted::{HostedChange, HostedChanges};
 use super::ids::TargetId;
-use super::kind::spec::{ActionSpec, CheckContext, Complaint, TargetUse};
+use super::kind::spec::{ActionSpec, CheckContext, Complaint, DnsMention, TargetUse};
 use super::kind::{self, kinds};
 use super::record::RecordChanges;
 use super::simulate::Change;
@@ -227,9 +228,20 @@ impl Action {
         self.spec().and_then(ActionSpec::records)
     }
 
+    /// The record sets of a hosted zone that it changes.
+    pub fn hosted(&self) -> Option<HostedChanges<'_>> {
+        self.spec().and_then(ActionSpec::hosted)
+    }
+
+    /// Names and values of DNS that it writes out.
+    pub fn mentions(&self) -> Vec<DnsMention<'_>> {
+        self.spec().map(ActionSpec::mentions).unwrap_or_default()
+    }
+
     /// Whether it sends customers elsewhere, because it gives a DNS record other values.
     pub fn moves_a_record(&self) -> bool {
         self.records().is_some_and(|records| records.changes.iter().any(|change| change.from != change.to))
+            || self.hosted().is_some_and(|hosted| hosted.changes.iter().any(HostedChange::moves))
             || self.simulate().iter().any(|change| matches!(change, Change::Point(_)))
     }
 

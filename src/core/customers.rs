@@ -6,7 +6,7 @@ use super::origin::{actions, changes};
 use super::plan::Plan;
 use super::record::{DnsChange, WatchedRecord};
 use super::simulate::Change;
-use super::target::Target;
+use super::target::{Target, serving};
 
 /// The records that may lead the customers, each with a probe that watches it, in the order of their names. Only one is
 /// left where the runbook decides it: by `simulate: { customers: true }`, else by an `http` target with the record's name in its
@@ -54,9 +54,10 @@ fn leads_to_a_service(plan: &Plan, record: &WatchedRecord<'_>) -> bool {
 /// Whether an action gives the record other values.
 fn is_changed(plan: &Plan, record: &WatchedRecord<'_>) -> bool {
     let moved = |change: &DnsChange, of: &super::record::RecordChanges<'_>| {
-        let changed =
-            WatchedRecord { target: of.target, name: &change.name, record_type: change.record_type, ..*record };
-        change.from != change.to && changed.is_same_as(record)
+        let is_same = |target| {
+            WatchedRecord { target, name: &change.name, record_type: change.record_type, ..*record }.is_same_as(record)
+        };
+        change.from != change.to && serving(of.target, &plan.targets).into_iter().any(is_same)
     };
     let updated =
         actions(plan).filter_map(Action::records).any(|of| of.changes.iter().any(|change| moved(change, &of)));

@@ -14,6 +14,7 @@
 pub mod action;
 mod answerers;
 mod answers;
+pub mod aws;
 pub mod board;
 mod counters;
 pub mod customers;
@@ -26,6 +27,7 @@ pub mod expr;
 pub mod fact;
 pub mod forecast;
 mod frontier;
+pub mod hosted;
 pub mod ids;
 pub mod input;
 pub mod job;

@@ -1,5 +1,6 @@
 //! DNS records: their types, how an action changes them, and which of them a probe watches.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
@@ -236,12 +237,12 @@ pub struct DnsChange {
 }
 
 /// The records of one zone that an action changes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RecordChanges<'a> {
-    /// The `dns` target.
+    /// The `dns` target, or the `route53` target of the zone.
     pub target: &'a TargetId,
     /// What changes, in order.
-    pub changes: &'a [DnsChange],
+    pub changes: Cow<'a, [DnsChange]>,
 }
 
 /// A record that a probe watches on its way from its old to its new values.

@@ -6,11 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
+use super::aws::HostedZone;
 use super::ids::TargetId;
 use super::resolver_kind::ResolverKind;
 use super::simulate::Literal;
 
-/// A database, a DNS zone or a web service, named once and used by probes and actions.
+/// A database, a DNS zone, a web service or a hosted zone, named once and used by probes and actions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
@@ -20,6 +21,8 @@ pub enum Target {
     Dns(Dns),
     /// A web service.
     Http(Http),
+    /// A hosted zone of Amazon Route 53.
+    Route53(HostedZone),
 }
 
 impl Target {
@@ -29,6 +32,7 @@ impl Target {
             Target::Postgres(_) => "postgres",
             Target::Dns(_) => "dns",
             Target::Http(_) => "http",
+            Target::Route53(_) => "route53",
         }
     }
 }
@@ -49,6 +53,7 @@ impl Target {
                 let proxy = http.proxy.iter().map(|proxy| format!(" through {}", without_user(&proxy.url)));
                 std::iter::once(url).chain(connect).chain(proxy).collect()
             }
+            Target::Route53(zone) => zone.address(),
         }
     }
 }
@@ -64,6 +69,14 @@ impl Postgres {
         };
         if folder || server.contains(':') { server.to_owned() } else { format!("{server}:5432") }
     }
+}
+
+/// The `dns` targets through which the records of a target are seen: itself, or those of the same zone as a hosted zone.
+pub fn serving<'a>(id: &'a TargetId, targets: &'a BTreeMap<TargetId, Target>) -> Vec<&'a TargetId> {
+    let Some(Target::Route53(hosted)) = targets.get(id) else { return vec![id] };
+    let zone = |text: &str| text.trim_end_matches('.').to_ascii_lowercase();
+    let is_same = |target: &Target| matches!(target, Target::Dns(dns) if zone(&dns.zone) == zone(&hosted.zone));
+    targets.iter().filter(|(_, target)| is_same(target)).map(|(id, _)| id).collect()
 }
 
 /// The target's name with where it is: `shop (db.example:5432/shop)`.

@@ -1,6 +1,5 @@
 //! The few lines of HTTP/1.1 that the web services and the control server share.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::time::Duration;
 
@@ -25,6 +24,19 @@ where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
+    serve_or_break(listener, move |request| {
+        let reply = handler(request);
+        async move { Some(reply.await) }
+    })
+    .await;
+}
+
+/// The same; the connection breaks where there is no answer.
+pub(super) async fn serve_or_break<H, F>(listener: TcpListener, handler: H)
+where
+    H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Option<Reply>> + Send + 'static,
+{
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -39,7 +51,7 @@ where
         tokio::spawn(async move {
             let service = service_fn(move |request| {
                 let reply = handler(request);
-                async move { Ok::<_, Infallible>(reply.await) }
+                async move { reply.await.ok_or(Unanswered) }
             });
             let served = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -52,6 +64,11 @@ where
         });
     }
 }
+
+/// A request that gets no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection was to break here")]
+struct Unanswered;
 
 /// The request's body, or `None` when it is too long or breaks off.
 pub(super) async fn body(request: Request<Incoming>) -> Option<Bytes> {

@@ -13,6 +13,7 @@ mod dns;
 mod http;
 mod postgres;
 mod resolver;
+pub mod route53;
 mod shop;
 mod state;
 pub mod supervisor;

@@ -11,9 +11,9 @@ use crate::core::kind::dns::{OF_RESOLVERS, SAMPLED, WITHOUT_SHARE};
 use crate::core::nearest::suggestion;
 use crate::core::origin;
 use crate::core::plan::{Confirm, Plan, Reversibility};
-use crate::core::record::{DnsChange, RecordType, WatchedRecord};
+use crate::core::record::{DnsChange, RecordChanges, RecordType, WatchedRecord};
 use crate::core::simulate::Change;
-use crate::core::target::Target;
+use crate::core::target::{Target, serving};
 use crate::core::time::Span;
 
 use super::conceal;
@@ -148,7 +148,8 @@ fn aaaa_left_behind(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
         let is_it =
             |change: &DnsChange| change.record_type == of && record.is_named(&change.name) && change.from != change.to;
         let updates = origin::actions(plan).filter_map(Action::records);
-        updates.filter(|records| records.target == record.target).any(|records| records.changes.iter().any(is_it))
+        let here = |records: &RecordChanges<'_>| serving(records.target, &plan.targets).contains(&record.target);
+        updates.filter(here).any(|records| records.changes.iter().any(is_it))
     };
     let asks = |id: &ProbeId| {
         let is_asked = |(probe, field): (ProbeId, Option<String>)| {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::core::action::Action;
+use crate::core::aws;
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::kind::http::{HEADER_NAMES, HEADER_VALUES, NO_HEADER, NO_HEADER_VALUE, is_header_value};
-use crate::core::kind::spec::{CheckContext, Complaint, TargetUse};
+use crate::core::kind::spec::{CheckContext, Complaint, DnsMention, Mention, TargetUse};
 use crate::core::nearest::suggestion;
 use crate::core::plan::SecretSource;
 use crate::core::probe::Probe;
@@ -101,6 +102,12 @@ fn target(target: &Target, node: &Node, faults: &mut Vec<Diagnostic>) {
     if let Target::Dns(dns) = target {
         name_servers::target(dns, node, faults);
     }
+    if let Target::Route53(zone) = target {
+        for (path, message, label) in aws::wrong(zone) {
+            faults.push(Diagnostic::new(message).at(node.path(&path).mark, label));
+        }
+        name_servers::name(&zone.zone, node.path(&["zone"]), faults);
+    }
     if let Target::Postgres(postgres) = target {
         let complaint = |wrong: Wrong| {
             let fault = Diagnostic::new(wrong.message).at(node.path(&[wrong.key]).mark, wrong.label);
@@ -110,7 +117,7 @@ fn target(target: &Target, node: &Node, faults: &mut Vec<Diagnostic>) {
     }
     let mut fault = |message: String, mark: Mark, label: &str| faults.push(Diagnostic::new(message).at(mark, label));
     match target {
-        Target::Postgres(_) | Target::Dns(_) => {}
+        Target::Postgres(_) | Target::Dns(_) | Target::Route53(_) => {}
         Target::Http(http) => {
             let fits = |url: &url::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
             let url = url::Url::parse(&http.url).ok().filter(fits);
@@ -171,6 +178,7 @@ fn probe(runbook: &Runbook, probe: &Probe, node: &Node, faults: &mut Vec<Diagnos
     references(runbook, &probe.kind.targets(), node, faults);
     super::simulate::probe(runbook, probe, node, faults);
     complain(probe.kind.check(&CheckContext { targets: &runbook.targets }), node, faults);
+    mentions(&probe.kind.mentions(), node, faults);
     if let Some(WatchedRecord { record_type, old, new, aaaa, name, .. }) = probe.kind.record() {
         name_servers::name(name, node.path(&["name"]), faults);
         let mut check = |of: RecordType, values: &RecordValues, node: &Node| {
@@ -201,15 +209,22 @@ pub(super) fn action(runbook: &Runbook, action: &Action, node: &Node, faults: &m
     references(runbook, &action.targets(), node, faults);
     super::simulate::action(runbook, action, node, faults);
     complain(action.check(&CheckContext { targets: &runbook.targets }), node, faults);
-    for (change, node) in action.records().iter().flat_map(|of| of.changes).zip(node.path(&["changes"]).items()) {
-        name_servers::name(&change.name, node.path(&["name"]), faults);
-        if change.record_type == RecordType::Soa {
-            let fault = Diagnostic::new("a SOA record is changed by the server alone");
-            faults.push(fault.at(node.path(&["type"]).mark, "expected another type"));
-            continue;
+    mentions(&action.mentions(), node, faults);
+}
+
+/// Checks what a probe or an action writes out of DNS.
+fn mentions(all: &[DnsMention<'_>], node: &Node, faults: &mut Vec<Diagnostic>) {
+    for DnsMention { path, what } in all {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let node = node.path(&path);
+        match what {
+            Mention::Name(name) => name_servers::name(name, node, faults),
+            Mention::Values(of, values) => record_values(*of, values, node, faults),
+            Mention::Unchangeable => {
+                let fault = Diagnostic::new("a SOA record is changed by the server alone");
+                faults.push(fault.at(node.mark, "expected another type"));
+            }
         }
-        record_values(change.record_type, &change.from, node.path(&["from"]), faults);
-        record_values(change.record_type, &change.to, node.path(&["to"]), faults);
     }
 }
 

@@ -95,6 +95,7 @@ fn fixed(plan: &Plan) -> Fixed {
     let changes = RehearsedChanges {
         simulated: changes(plan).collect(),
         records: actions(plan).filter_map(Action::records).collect(),
+        hosted: actions(plan).filter_map(Action::hosted).collect(),
     };
     for (id, probe) in &plan.probes {
         for (field, value) in probe.kind.fixed(id, &changes) {

@@ -94,6 +94,7 @@ fn lasts(event: &Event, node: &Node, faults: &mut Vec<Diagnostic>) {
         Fault::SlotMadeAgain(_)
             | Fault::SlotMoved(_)
             | Fault::SourceFailsOver(_)
+            | Fault::RecordReverted(_)
             | Fault::ClockJump(_)
             | Fault::CockpitKilled(_)
             | Fault::TerminalLost(_)
@@ -156,6 +157,15 @@ fn fault(event: &Event, plan: &Plan, node: &Node, faults: &mut Vec<Diagnostic>) 
         }
         Fault::Reads(of) => reads::check(plan, of, node, faults),
         Fault::Silent(of) => probe(plan, &of.probe, node, faults),
+        Fault::RecordReverted(of) => {
+            probe(plan, &of.probe, node, faults);
+            let meant = select::probes(plan, &of.probe);
+            let watches = |id: &ProbeId| plan.probes.get(id).is_some_and(|probe| probe.kind.hosted_set().is_some());
+            if !meant.is_empty() && !meant.iter().any(watches) {
+                let fault = Diagnostic::new(format!("`{}` watches no record set of Route 53", of.probe));
+                faults.push(fault.at(node.path(&["probe"]).mark, "expected a `route53` probe"));
+            }
+        }
         Fault::Fails(_) | Fault::Hangs(_) | Fault::Unknown(_) => job(event, plan, node, faults),
         Fault::Writes(_)
         | Fault::Customers(_)

@@ -77,7 +77,7 @@ pub struct When {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Span>,
     /// A step: its id, or `first` or `last` with a kind: `manual`, `command`, `sql`, `http`, `wait`, `soak`,
-    /// `dns.update`, `section`, `copy` (begins a replication), `switch` (keeps customers from writing or changes the
+    /// `dns.update`, `route53.change`, `section`, `copy` (begins a replication), `switch` (keeps customers from writing or changes the
     /// database they write to) or `flip` (changes a record's values).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
@@ -164,6 +164,8 @@ pub enum Fault {
     UpdatesRefused(Refused),
     /// Updates of records take longer by this time.
     UpdatesDelayed(Delayed),
+    /// Somebody else, such as another controller, puts the record set of a `route53` probe back to its `old`.
+    RecordReverted(OfProbe),
     /// A probe reports values that are not true.
     Lies(Lies),
     /// A probe does not answer.
@@ -419,6 +421,7 @@ impl Fault {
             Fault::Unknown(_) => "unknown",
             Fault::UpdatesRefused(_) => "updates_refused",
             Fault::UpdatesDelayed(_) => "updates_delayed",
+            Fault::RecordReverted(_) => "record_reverted",
             Fault::Lies(_) => "lies",
             Fault::Silent(_) => "silent",
             Fault::Reads(_) => "reads",

@@ -22,6 +22,8 @@ mod replication_fields;
 mod replication_gaps;
 mod replication_moved;
 mod replication_states;
+#[cfg(all(feature = "aws", feature = "lab"))]
+mod route53;
 mod secrets;
 mod sql;
 mod sql_ends;

@@ -15,6 +15,7 @@ mod latency;
 mod readings;
 mod replication;
 mod resolvers;
+mod route53;
 mod scenarios;
 mod simulated;
 mod way_back;

@@ -1,13 +1,14 @@
 //! The `dns.update` action.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::spec::{ActionDoc, ActionSpec, CheckContext, Complaint, TargetUse};
+use super::spec::{ActionDoc, ActionSpec, CheckContext, Complaint, DnsMention, TargetUse};
 use crate::core::ids::TargetId;
-use crate::core::record::{DnsChange, RecordChanges};
+use crate::core::record::{DnsChange, RecordChanges, RecordType};
 use crate::core::syntax::is_in_zone;
 use crate::core::target::{self, Target};
 use crate::core::time::Span;
@@ -78,7 +79,23 @@ impl ActionSpec for DnsUpdateAction {
     }
 
     fn records(&self) -> Option<RecordChanges<'_>> {
-        Some(RecordChanges { target: &self.target, changes: &self.changes })
+        Some(RecordChanges { target: &self.target, changes: Cow::Borrowed(&self.changes) })
+    }
+
+    fn mentions(&self) -> Vec<DnsMention<'_>> {
+        let mut found = Vec::new();
+        for (at, change) in self.changes.iter().enumerate() {
+            let at = at.to_string();
+            let path = |key| ["changes", at.as_str(), key];
+            found.push(DnsMention::name(&change.name, &path("name")));
+            if change.record_type == RecordType::Soa {
+                found.push(DnsMention::unchangeable(&path("type")));
+                continue;
+            }
+            found.push(DnsMention::values(change.record_type, &change.from, &path("from")));
+            found.push(DnsMention::values(change.record_type, &change.to, &path("to")));
+        }
+        found
     }
 }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::core::document::DocumentFields;
+use crate::core::hosted::{HostedChanges, WatchedSet};
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::moves::Moves;
-use crate::core::record::{RecordChanges, WatchedRecord};
+use crate::core::record::{RecordChanges, RecordType, WatchedRecord};
 use crate::core::simulate::{Change, Simulated};
 use crate::core::syntax::is_word;
 use crate::core::target::Target;
@@ -20,7 +21,7 @@ pub type OwnFields<'a> = (&'a BTreeMap<String, FieldType>, &'a BTreeMap<String, 
 pub struct TargetUse<'a> {
     /// Its name.
     pub id: &'a TargetId,
-    /// The kind of target it must be: `postgres`, `dns` or `http`.
+    /// The kind of target it must be: `postgres`, `dns`, `http` or `route53`.
     pub kind: &'static str,
     /// The keys below the probe or action that lead to where it is named.
     pub path: Vec<&'a str>,
@@ -89,6 +90,49 @@ pub struct RehearsedChanges<'a> {
     pub simulated: Vec<&'a Change>,
     /// DNS records that actions change.
     pub records: Vec<RecordChanges<'a>>,
+    /// Record sets of hosted zones that actions change.
+    pub hosted: Vec<HostedChanges<'a>>,
+}
+
+/// Something about DNS that a probe or an action writes out, and that is checked when the runbook is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsMention<'a> {
+    /// The keys and positions (from 0) below the probe or action that lead to it.
+    pub path: Vec<String>,
+    /// What it is.
+    pub what: Mention<'a>,
+}
+
+/// What is written out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mention<'a> {
+    /// A name.
+    Name(&'a str),
+    /// Values of that type.
+    Values(RecordType, &'a [String]),
+    /// A type that no action can change.
+    Unchangeable,
+}
+
+impl<'a> DnsMention<'a> {
+    fn at(path: &[&str], what: Mention<'a>) -> Self {
+        Self { path: path.iter().map(|key| (*key).to_owned()).collect(), what }
+    }
+
+    /// A name at `path`.
+    pub fn name(name: &'a str, path: &[&str]) -> Self {
+        Self::at(path, Mention::Name(name))
+    }
+
+    /// A list of values at `path`.
+    pub fn values(of: RecordType, values: &'a [String], path: &[&str]) -> Self {
+        Self::at(path, Mention::Values(of, values))
+    }
+
+    /// A type at `path` that no action can change.
+    pub fn unchangeable(path: &[&str]) -> Self {
+        Self::at(path, Mention::Unchangeable)
+    }
 }
 
 /// One number over time that a pane draws.
@@ -200,6 +244,16 @@ pub trait ProbeSpec {
         None
     }
 
+    /// The record set of a hosted zone that it watches.
+    fn hosted_set(&self) -> Option<WatchedSet<'_>> {
+        None
+    }
+
+    /// Names and values of DNS that it writes out, besides those of the record it watches.
+    fn mentions(&self) -> Vec<DnsMention<'_>> {
+        Vec::new()
+    }
+
     /// The replication it watches.
     fn replication(&self) -> Option<WatchedReplication<'_>> {
         None
@@ -285,9 +339,19 @@ pub trait ActionSpec {
         &[]
     }
 
-    /// The DNS records it changes.
+    /// The DNS records it changes, as far as their values are written in it.
     fn records(&self) -> Option<RecordChanges<'_>> {
         None
+    }
+
+    /// The record sets of a hosted zone that it changes.
+    fn hosted(&self) -> Option<HostedChanges<'_>> {
+        None
+    }
+
+    /// Names and values of DNS that it writes out.
+    fn mentions(&self) -> Vec<DnsMention<'_>> {
+        Vec::new()
     }
 
     /// What stays as it has left it until another action ends it, when that must not be forgotten on the way back:

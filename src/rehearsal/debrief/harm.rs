@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::named;
+use crate::core::customers::customers_record;
 use crate::core::evidence::shut_sentence;
 use crate::core::fact::{Ending, Fact, Recorded};
 use crate::core::ids::StepId;
@@ -61,7 +62,9 @@ pub(super) fn not_as_told(plan: &Plan, run: &Run, truth: &Truth) -> Vec<String> 
         }
     }
     let percent = (truth.on_old * 100.0).round();
-    if complete && percent >= 1.0 && plan.steps.iter().any(moves_customers) {
+    // Whom customers follow is not known where nothing watches a record that leads them.
+    let follows = customers_record(plan).is_some();
+    if complete && follows && percent >= 1.0 && plan.steps.iter().any(moves_customers) {
         found.push(format!(
             "{percent:.0} % of the customers were still led to the old environment when it was given up"
         ));

@@ -40,6 +40,8 @@ use super::{World, WorldEvent, shape};
 use crate::catch_panic::catch_panic;
 use crate::clock::Clock;
 use crate::core::action::Action;
+#[cfg(feature = "aws")]
+use crate::core::aws::HostedZone;
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::job::{JobKey, Outcome};
 use crate::core::moves::Moves;
@@ -123,6 +125,9 @@ struct Shared {
     shapes: BTreeMap<ProbeId, Shape>,
     secrets: Secrets,
     databases: pg::Databases,
+    /// What is known of the hosted zones of AWS.
+    #[cfg(feature = "aws")]
+    hosted: kind::HostedZones,
     outbox: Outbox,
     suspensions: Suspensions,
     /// The files that measurements may open at once.
@@ -179,6 +184,14 @@ impl Shared {
         match self.targets.get(id) {
             Some(Target::Dns(dns)) => Ok(dns),
             _ => Err(format!("`{id}` is no dns target")),
+        }
+    }
+
+    #[cfg(feature = "aws")]
+    fn hosted_zone(&self, id: &TargetId) -> Result<&HostedZone, String> {
+        match self.targets.get(id) {
+            Some(Target::Route53(zone)) => Ok(zone),
+            _ => Err(format!("`{id}` is no route53 target")),
         }
     }
 

@@ -87,6 +87,8 @@ impl Watching {
             shapes: plan.probes.iter().map(|(id, probe)| (id.clone(), probe.kind.shape())).collect(),
             secrets: Secrets::new(plan.secrets.clone()),
             databases: pg::Databases::new(databases),
+            #[cfg(feature = "aws")]
+            hosted: super::kind::HostedZones::default(),
             outbox: Outbox::default(),
             suspensions: Suspensions::new(),
             turns: schedule::Turns::of(plan.probes.len()),

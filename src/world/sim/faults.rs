@@ -171,6 +171,14 @@ impl SimWorld {
                 self.troubles.delayed.push((number, of.by));
                 began(format!("updates of records take {} longer", of.by))
             }
+            Fault::RecordReverted(of) => {
+                let plan = Arc::clone(&self.plan);
+                let meant = select::probes(&plan, &of.probe);
+                let watched = meant.iter().find_map(|id| plan.probes.get(id)?.kind.hosted_set())?;
+                let told = self.model.hosted.revert(&watched);
+                self.model.publish_hosted(watched.target, watched.name, watched.record_type);
+                began(format!("somebody else changes {} {} {told}", watched.name, watched.record_type.as_str()))
+            }
             Fault::Lies(of) => {
                 let id = self.probe(&of.probe)?;
                 let says = self.literals(&id, &of.says);
@@ -274,6 +282,7 @@ impl SimWorld {
             | Fault::ResolverDead(_)
             | Fault::ResolverReplaced(_)
             | Fault::ResolverHolds(_) => kinds(&["dns"]),
+            Fault::RecordReverted(_) => kinds(&["dns", "route53"]),
             Fault::Slow(_) | Fault::Errors(_) => {
                 let seen: BTreeSet<ProbeId> = kinds(&["http"]);
                 seen.into_iter().chain(self.plan.customers.clone()).collect()

@@ -12,6 +12,7 @@ mod customers;
 mod dice;
 mod faults;
 mod fields;
+mod hosted;
 mod jobs;
 mod kind;
 mod link;

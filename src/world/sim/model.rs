@@ -7,6 +7,7 @@ use crate::core::action::Action;
 use crate::core::customers::followed;
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::plan::Plan;
+use crate::core::record::RecordType;
 use crate::core::simulate::{Change, Quantity, Side};
 use crate::core::target::Target;
 use crate::core::time::{At, Span};
@@ -14,6 +15,7 @@ use crate::core::time::{At, Span};
 use super::customers::{Customers, Service, hour};
 use super::dice::Dice;
 use super::fields::Fields;
+use super::hosted::Hosted;
 use super::kind::rehearsed;
 use super::link::{HIDDEN_ROWS, Link, NOW_AND_THEN};
 use super::names::Names;
@@ -44,6 +46,7 @@ pub(super) struct Model {
     pub links: BTreeMap<ProbeId, Link>,
     pub servers: SimulatedServers,
     pub names: Names,
+    pub hosted: Hosted,
     pub customers: Customers,
     /// The probe that watches the record through which they come.
     followed: Option<ProbeId>,
@@ -91,6 +94,7 @@ impl Model {
             links,
             servers: SimulatedServers::new(plan, seed, now),
             names,
+            hosted: Hosted::new(plan),
             customers: Customers::new(longest),
             followed: followed.map(|(id, _)| id.clone()),
             web: Web::new(plan, seed, now),
@@ -110,6 +114,16 @@ impl Model {
             dice,
             plan: Arc::clone(plan),
         }
+    }
+
+    /// The target of that name.
+    pub(super) fn target(&self, id: &TargetId) -> Option<&Target> {
+        self.plan.targets.get(id)
+    }
+
+    /// Lets the name servers of a hosted zone answer for a name and type what its API has of it.
+    pub(super) fn publish_hosted(&mut self, target: &TargetId, name: &str, of: RecordType) {
+        self.hosted.publish(self.now, &self.plan, &mut self.names, (target, name, of));
     }
 
     /// The text of the baseline that a probe is judged against.

@@ -35,6 +35,16 @@ struct Set {
     mixed: Option<(f64, Vec<String>)>,
 }
 
+/// What a provider lets its servers serve for one record.
+pub(super) struct ServedRecords {
+    /// The values.
+    pub values: Vec<String>,
+    /// TTL in seconds.
+    pub ttl: u32,
+    /// The share of the answers that has these values, and what the others have.
+    pub mixed: Option<(f64, Vec<String>)>,
+}
+
 impl Set {
     fn new(values: Vec<String>, ttl: u32) -> Self {
         Self { values, ttl, serial: 1, mixed: None }
@@ -143,7 +153,7 @@ impl Names {
         }
         let zones = plan.targets.iter().filter_map(|(id, target)| match target {
             Target::Dns(dns) => Some((id.clone(), Zone::new(id, dns, &sets, seed, now))),
-            Target::Postgres(_) | Target::Http(_) => None,
+            Target::Postgres(_) | Target::Http(_) | Target::Route53(_) => None,
         });
         Self { zones: zones.collect(), changes: 0 }
     }
@@ -166,12 +176,12 @@ impl Names {
     }
 
     /// Carries out an update, or says why the server refuses it.
-    pub(super) fn update(&mut self, now: At, update: RecordChanges<'_>) -> Result<String, String> {
+    pub(super) fn update(&mut self, now: At, update: &RecordChanges<'_>) -> Result<String, String> {
         let Some(zone) = self.zones.get_mut(update.target) else {
             return Err(format!("there is no zone {}; nothing was sent", update.target));
         };
         let place = zone.servers.first().map(|(server, _)| server.clone()).unwrap_or_default();
-        for change in update.changes {
+        for change in update.changes.iter() {
             let found = zone.primary(&key(update.target, &change.name, change.record_type));
             let values = found.map(|set| set.values.clone()).unwrap_or_default();
             if !same(change.record_type, &values, &change.from) {
@@ -187,11 +197,27 @@ impl Names {
         }
         self.changes += 1;
         let mut names = Vec::new();
-        for DnsChange { name, record_type, to, ttl, .. } in update.changes {
+        for DnsChange { name, record_type, to, ttl, .. } in update.changes.iter() {
             zone.set(now, &key(update.target, name, *record_type), Set::new(to.clone(), *ttl));
             names.push(format!("{name} {}", record_type.as_str()));
         }
         Ok(format!("{} changed on {place}", names.join(", ")))
+    }
+
+    /// Lets the servers of a zone serve what its provider has been told; without values nothing.
+    pub(super) fn publish(
+        &mut self,
+        now: At,
+        zone: &TargetId,
+        (name, of): (&str, RecordType),
+        published: ServedRecords,
+    ) {
+        let key = key(zone, name, of);
+        self.changes += 1;
+        if let Some(zone) = self.zones.get_mut(zone) {
+            let ServedRecords { values, ttl, mixed } = published;
+            zone.set(now, &key, Set { mixed, ..Set::new(values, ttl) });
+        }
     }
 
     /// Changes the record of a probe by other means.

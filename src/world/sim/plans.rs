@@ -11,20 +11,23 @@ use crate::core::origin::changes;
 use crate::core::plan::{Plan, Work};
 use crate::core::record::{DnsChange, RecordValues};
 use crate::core::simulate::{Change, Side};
-use crate::core::target::Target;
+use crate::core::target::{Target, serving};
 
-/// Every change of a record that a step makes on its way forward, with the TTL its undo goes back to.
-pub(super) fn dns_changes(plan: &Plan) -> Vec<(&TargetId, &DnsChange, Option<u32>)> {
+/// Every change of a record that a step makes on its way forward, with the `dns` target that it is seen through and the TTL
+/// its undo goes back to.
+pub(super) fn dns_changes(plan: &Plan) -> Vec<(&TargetId, DnsChange, Option<u32>)> {
     let mut found = Vec::new();
     let of = |work: Option<&Work>, name: &str| {
-        let updates = work.into_iter().flat_map(|work| &work.jobs).filter_map(|job| job.action.records());
-        updates.flat_map(|records| records.changes).find(|change| change.name == name).map(|change| change.ttl)
+        let mut updates = work.into_iter().flat_map(|work| &work.jobs).filter_map(|job| job.action.records());
+        updates.find_map(|records| records.changes.iter().find(|change| change.name == name).map(|change| change.ttl))
     };
     for step in &plan.steps {
         for job in &step.work.jobs {
             if let Some(records) = job.action.records() {
-                for change in records.changes {
-                    found.push((records.target, change, of(step.undo.as_ref(), &change.name)));
+                for target in serving(records.target, &plan.targets) {
+                    for change in records.changes.iter() {
+                        found.push((target, change.clone(), of(step.undo.as_ref(), &change.name)));
+                    }
                 }
             }
         }

@@ -22,6 +22,8 @@ use crate::core::value::Value;
 use crate::world::WorldEvent;
 
 pub(super) use self::replication::{Beater, Deeds};
+#[cfg(feature = "aws")]
+pub(super) use self::route53::HostedZones;
 
 /// A kind of probe that measures when it is asked to.
 pub(super) trait Measure: Clone + Send + Sync + 'static {

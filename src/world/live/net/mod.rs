@@ -1,5 +1,7 @@
 //! Connections to the outside: TLS, PostgreSQL, HTTP and name servers, each without a library that hides what happened.
 
+#[cfg(feature = "aws")]
+pub(in crate::world::live) mod aws;
 pub(in crate::world::live) mod dns;
 pub(in crate::world::live) mod host;
 pub(in crate::world::live) mod http;

@@ -1,5 +1,7 @@
 //! The `dns.update` action in a rehearsal.
 
+use std::borrow::Cow;
+
 use super::{CutShort, Expected, Rehearse};
 use crate::core::job::Outcome;
 use crate::core::kind::DnsUpdateAction;
@@ -28,7 +30,7 @@ impl Rehearse for DnsUpdateAction {
     }
 
     fn change(&self, model: &mut Model, _: Option<Span>) -> Result<Option<String>, String> {
-        let records = RecordChanges { target: &self.target, changes: &self.changes };
-        model.names.update(model.now, records).map(Some)
+        let records = RecordChanges { target: &self.target, changes: Cow::Borrowed(&self.changes) };
+        model.names.update(model.now, &records).map(Some)
     }
 }

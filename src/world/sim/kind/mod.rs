@@ -110,6 +110,11 @@ pub(super) trait Rehearse: ActionSpec {
         None
     }
 
+    /// Whether it looks what has become of it when its answer is lost, and what it says when all is as wanted.
+    fn finds_out(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Changes the world as the action does when it succeeds, and gives a result of its own or says why it is refused.
     /// `expect` is how long its step is expected to take.
     fn change(&self, model: &mut Model, expect: Option<Span>) -> Result<Option<String>, String> {
