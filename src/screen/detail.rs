@@ -41,6 +41,9 @@ pub(super) fn detail(context: &ViewContext, whole: bool) -> Detail {
             boards(context, step, state, &mut blocks);
         }
     }
+    blocks.extend(
+        consequences::of_failure(context, step).map(|left| Block::Lines { heading: String::new(), lines: vec![left] }),
+    );
     blocks.extend(consequences::of_skip(context, step));
     if let Some(block) = consequences::of_findings(context, step) {
         // Beside the answers: what the step's own checks say now.

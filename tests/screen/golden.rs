@@ -498,6 +498,53 @@ fn a_section_under_way() {
 }
 
 #[test]
+fn after_a_failure_one_line_says_what_customers_can_do() {
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    story.calm(10);
+    story.started("switch-database", 3);
+    let step = || StepId::from("switch-database");
+    let failed = |reverted| Fact::StepFailed {
+        step: step(),
+        attempt: Attempt(1),
+        why: "the marker did not arrive within 8.0 s".to_owned(),
+        reverted,
+        evidence: Vec::new(),
+        guards: Vec::new(),
+    };
+    let said = |story: &mut Story, size| rows(&story.draw(size, MONO)).join("\n");
+    story.tell(failed(false));
+    golden("half_done", &mut story);
+    for size in SIZES {
+        let text = flowing(&story.draw(size, MONO));
+        assert!(text.contains("HALF DONE: 3 of 9 jobs done; nobody can write"), "{size:?}\n{}", said(&mut story, size));
+    }
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    story.calm(10);
+    story.started("switch-database", 3);
+    let key = JobKey { direction: Direction::Revert, ..key("switch-database", 0) };
+    story.tell(Fact::SectionReverting {
+        step: step(),
+        attempt: Attempt(1),
+        why: "the marker did not arrive".to_owned(),
+    });
+    story.tell(Fact::JobStarted { key: key.clone() });
+    story.wait(40);
+    story.tell(Fact::JobEnded {
+        key,
+        outcome: Outcome::Succeeded { summary: "2 statements".to_owned() },
+        took: Span(7),
+    });
+    story.tell(failed(true));
+    golden("taken_back", &mut story);
+    for size in SIZES {
+        let text = flowing(&story.draw(size, MONO));
+        assert!(text.contains("TAKEN BACK: customers can write"), "{size:?}\n{}", said(&mut story, size));
+    }
+}
+
+#[test]
 fn a_step_in_doubt() {
     let mut story = Story::new(Mode::Lab);
     story.done(12);

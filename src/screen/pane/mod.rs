@@ -144,7 +144,15 @@ fn pane(context: &ViewContext, id: &ProbeId, probe: &Probe) -> Pane {
         }
         lines.extend(numbers);
     }
-    Pane { probe: id.clone(), title: heading, status, summary, lines, zoomed, chart: chart::chart(context, id, probe, value) }
+    Pane {
+        probe: id.clone(),
+        title: heading,
+        status,
+        summary,
+        lines,
+        zoomed,
+        chart: chart::chart(context, id, probe, value),
+    }
 }
 
 fn number(value: &Value, path: &str) -> Option<f64> {
