@@ -172,7 +172,7 @@ impl<'c> Plot<'c> {
             let band = self.is_in_band(row);
             for (column, (dots, of)) in cells.iter().enumerate() {
                 let (role, glyph) = match of {
-                    Some(number) if ascii => (Role::Curve(*number), ['*', 'o', '+', '#'][number % 4]),
+                    Some(number) if ascii => (Role::Curve(*number), drawn_in_ascii(*number)),
                     Some(number) => (Role::Curve(*number), char::from_u32(0x2800 + u32::from(*dots)).unwrap_or('·')),
                     None if marked.contains(&column) => (Role::Dim, if ascii { ':' } else { '┊' }),
                     None if band => (Role::Dim, if ascii { '.' } else { '░' }),
@@ -286,6 +286,16 @@ fn failed(chart: &Chart, theme: Theme) -> String {
     match chart.failures() {
         0 => String::new(),
         failures => format!("{failures} {}", if theme.glyphs == Glyphs::Ascii { "x" } else { "×" }),
+    }
+}
+
+/// What a line is drawn with where there are no dots.
+fn drawn_in_ascii(number: usize) -> char {
+    match number % 4 {
+        0 => '*',
+        1 => 'o',
+        2 => '+',
+        _ => '#',
     }
 }
 
