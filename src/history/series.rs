@@ -12,7 +12,7 @@ use crate::core::value::Value;
 
 /// What a measurement said of a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Point {
+pub enum Measured {
     /// This number.
     Number(f64),
     /// What was measured failed, which is no number.
@@ -24,16 +24,16 @@ pub enum Point {
 /// The newest values of one number.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
-    points: VecDeque<(At, Point)>,
+    points: VecDeque<(At, Measured)>,
 }
 
 impl Series {
     /// Points from the oldest to the newest.
-    pub fn points(&self) -> impl DoubleEndedIterator<Item = (At, Point)> + ExactSizeIterator + '_ {
+    pub fn points(&self) -> impl DoubleEndedIterator<Item = (At, Measured)> + ExactSizeIterator + '_ {
         self.points.iter().copied()
     }
 
-    fn push(&mut self, at: At, point: Point) {
+    fn push(&mut self, at: At, point: Measured) {
         if self.points.len() == History::KEPT {
             self.points.pop_front();
         }
@@ -65,9 +65,9 @@ impl History {
             let unmeasured =
                 |path: &String| of(path).and_then(Value::text).is_some_and(|why| why.starts_with(UNMEASURED));
             let point = match of(&path).and_then(Value::number) {
-                Some(number) => Point::Number(number),
-                None if failure.as_ref().is_some_and(|path| says(path) && !unmeasured(path)) => Point::Failure,
-                None => Point::Gap,
+                Some(number) => Measured::Number(number),
+                None if failure.as_ref().is_some_and(|path| says(path) && !unmeasured(path)) => Measured::Failure,
+                None => Measured::Gap,
             };
             self.series.entry((reading.probe.clone(), path)).or_default().push(reading.at, point);
         }

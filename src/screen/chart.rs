@@ -7,7 +7,7 @@ use crate::core::kind::spec::Curve;
 use crate::core::probe::Probe;
 use crate::core::time::At;
 use crate::core::value::Value;
-use crate::history::Point;
+use crate::history::Measured;
 use crate::text::clean;
 
 /// Numbers over time. All lines share one scale, so that what is higher on the chart is more.
@@ -33,7 +33,28 @@ pub struct ChartLine {
     /// Its name.
     pub name: String,
     /// The points, oldest first.
-    pub points: Vec<(At, Point)>,
+    pub points: Vec<(At, ChartPoint)>,
+}
+
+/// A point of a line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ChartPoint {
+    /// This number.
+    Number(f64),
+    /// What was measured failed.
+    Failure,
+    /// Nothing is known.
+    Gap,
+}
+
+impl From<Measured> for ChartPoint {
+    fn from(measured: Measured) -> Self {
+        match measured {
+            Measured::Number(number) => Self::Number(number),
+            Measured::Failure => Self::Failure,
+            Measured::Gap => Self::Gap,
+        }
+    }
 }
 
 /// A moment at which a step began or ended.
@@ -51,7 +72,7 @@ impl Chart {
     /// The largest number on it; nothing without any.
     pub fn most(&self) -> Option<f64> {
         let numbers = self.lines.iter().flat_map(|line| &line.points).filter_map(|(_, point)| match point {
-            Point::Number(number) if number.is_finite() => Some(*number),
+            ChartPoint::Number(number) if number.is_finite() => Some(*number),
             _ => None,
         });
         numbers.chain(self.band.map(|(_, most)| most)).reduce(f64::max)
@@ -59,7 +80,7 @@ impl Chart {
 
     /// How many of the measurements on it failed.
     pub fn failures(&self) -> usize {
-        self.lines.iter().flat_map(|line| &line.points).filter(|(_, point)| *point == Point::Failure).count()
+        self.lines.iter().flat_map(|line| &line.points).filter(|(_, point)| *point == ChartPoint::Failure).count()
     }
 }
 
@@ -71,7 +92,10 @@ pub(super) fn chart(context: &ViewContext, id: &ProbeId, probe: &Probe, value: O
         .iter()
         .filter_map(|Curve { name, path, .. }| {
             let series = context.history.series(id, path)?;
-            Some(ChartLine { name: clean(name).into_owned(), points: series.points().collect() })
+            Some(ChartLine {
+                name: clean(name).into_owned(),
+                points: series.points().map(|(at, measured)| (at, measured.into())).collect(),
+            })
         })
         .collect();
     let from = lines.iter().filter_map(|line| line.points.first()).map(|(at, _)| *at).min()?;

@@ -23,7 +23,7 @@ mod rich_text;
 mod steps;
 mod ui_state;
 
-pub use chart::{Chart, ChartLine, ChartMark};
+pub use chart::{Chart, ChartLine, ChartMark, ChartPoint};
 pub use context::{SessionStatus, ViewContext};
 pub(crate) use detail::state_role;
 pub(crate) use dry_run::{accepting, command_of, full_confirmation, next_item, refusal_of};

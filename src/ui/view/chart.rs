@@ -3,8 +3,7 @@
 use ratatui::text::{Line, Span};
 
 use crate::core::time::{At, Span as Period};
-use crate::history::Point;
-use crate::screen::{Chart, ChartLine, Role};
+use crate::screen::{Chart, ChartLine, ChartPoint, Role};
 use crate::text::{fit, width};
 use crate::ui::theme::{Glyphs, Theme};
 use crate::words;
@@ -111,7 +110,7 @@ impl<'c> Plot<'c> {
         let mut before: Option<(At, usize, usize)> = None;
         let from = self.from;
         for (at, point) in line.points.iter().filter(|(at, _)| *at >= from) {
-            let Point::Number(value) = point else {
+            let ChartPoint::Number(value) = point else {
                 before = None;
                 continue;
             };
@@ -208,7 +207,7 @@ impl<'c> Plot<'c> {
         }
         for (number, line) in self.chart.lines.iter().enumerate() {
             let last = line.points.iter().rev().find_map(|(_, point)| match point {
-                Point::Number(value) => Some(self.rows - 1 - self.up(*value, self.rows)),
+                ChartPoint::Number(value) => Some(self.rows - 1 - self.up(*value, self.rows)),
                 _ => None,
             });
             let wanted = last.unwrap_or(self.rows - 1);
@@ -230,7 +229,7 @@ impl<'c> Plot<'c> {
         line.push(span(self.theme, Role::Dim, if ascii { "|" } else { "│" }));
         let mut columns = vec![false; self.columns];
         for (at, point) in self.chart.lines.iter().flat_map(|line| &line.points) {
-            if *point == Point::Failure
+            if *point == ChartPoint::Failure
                 && *at >= self.from
                 && let Some(column) = columns.get_mut(self.across(*at, self.columns))
             {
@@ -331,9 +330,9 @@ fn sparks(chart: &Chart, columns: usize, rows: usize, theme: Theme) -> Vec<Line<
         let newest = line.points.get(line.points.len().saturating_sub(room)..).unwrap_or_default();
         for (_, point) in newest {
             let (role, glyph) = match point {
-                Point::Gap => (Role::Plain, ' '),
-                Point::Failure => (Role::NoGo, failure),
-                Point::Number(value) => (Role::Curve(number), level(*value, most.unwrap_or(0.0), levels)),
+                ChartPoint::Gap => (Role::Plain, ' '),
+                ChartPoint::Failure => (Role::NoGo, failure),
+                ChartPoint::Number(value) => (Role::Curve(number), level(*value, most.unwrap_or(0.0), levels)),
             };
             push(&mut drawn, theme, role, glyph);
         }
