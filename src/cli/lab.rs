@@ -1,5 +1,6 @@
 //! `lab`: the disposable world, and a cockpit on it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use tracing::info;
@@ -70,6 +71,9 @@ fn placeholder_vars(resolvers: usize) -> Vec<(String, String)> {
         "new_address" => lab::NEW_ADDRESS.to_string(),
         "zone" => lab::ZONE.to_owned(),
         "app_name" => lab::APP_NAME.to_owned(),
+        "aws_endpoint" => "http://127.0.0.1:1".to_owned(),
+        "aws_access_id" => lab::AWS_KEY.to_owned(),
+        "hosted_zone" => lab::HOSTED_ZONE.to_owned(),
         "tsig_name" => lab::TSIG_NAME.to_owned(),
         _ => "lab".to_owned(),
     })
@@ -97,6 +101,9 @@ fn runbook_vars(resolvers: usize, of: impl Fn(&str) -> String) -> Vec<(String, S
         ("new_address", of("new_address")),
         ("dns_server", of("dns_authoritative")),
         ("tsig_name", of("tsig_name")),
+        ("aws_endpoint", of("aws_endpoint")),
+        ("aws_access_id", of("aws_access_id")),
+        ("hosted_zone", of("hosted_zone")),
         ("pg_dump", format!("{}/pg_dump", of("pg_bin"))),
         ("archive", archive.display().to_string()),
         ("secrets_dir", of("secrets_dir")),
@@ -163,6 +170,15 @@ fn slowed(state: &Path, kind: &LabKind) -> Result<Option<u8>, CliError> {
     Ok(Some(0))
 }
 
+/// The names of the vars that a runbook declares.
+fn declared(args: &RunbookArgs) -> BTreeSet<String> {
+    if args.path == Path::new(super::bundled::BUNDLED) {
+        crate::runbook::declared_vars_in(super::bundled::BUNDLED_TEXT)
+    } else {
+        crate::runbook::declared_vars(&args.path)
+    }
+}
+
 /// Drives the runbook in a fresh lab, and ends the lab when the cockpit is left unless it was running before.
 pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool, kind: &LabKind) -> Outcome {
     if let Some(status) = slowed(state, kind)? {
@@ -177,15 +193,17 @@ pub(super) fn drive(state: &Path, look: Look, runbook: &RunbookArgs, keep: bool,
     }
     args.profile = Some(PROFILE.to_owned());
     let own = std::mem::take(&mut args.set);
-    args.set = placeholder_vars(options(state, kind)?.resolvers.len());
+    // A runbook need not use all that there is in the lab.
+    let declared = declared(&args);
+    let wanted = |set: Vec<(String, String)>| set.into_iter().filter(|(name, _)| declared.contains(name)).collect();
+    args.set = wanted(placeholder_vars(options(state, kind)?.resolvers.len()));
     args.set.extend(own.iter().cloned());
     // Checked before anything runs that would have to be ended again.
     loopback::only(&super::check::read(&args, look.color)?.plan)?;
     super::seat::Seat::check(look)?;
     let (lab, was_up) = fresh(state, kind)?;
-    let mut set = vars(&lab);
-    set.extend(own);
-    args.set = set;
+    args.set = wanted(vars(&lab));
+    args.set.extend(own);
     let attachment = lab.attach().map_err(CliError::outside)?;
     let result = drive::start(state, look, &args, Mode::Lab);
     drop(attachment);

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hickory_net::DnsHandle;
@@ -70,16 +70,16 @@ impl Sockets {
 
 /// Answers for one zone.
 pub(super) struct Authority {
-    zone: Mutex<Zone>,
+    zone: Arc<Mutex<Zone>>,
     key: TSigner,
 }
 
 impl Authority {
-    /// `key` is the shared secret of HMAC-SHA-256 under the name `key_name`.
-    pub(super) fn new(zone: Zone, key_name: Name, key: Vec<u8>) -> Result<Self, ProtoError> {
+    /// `key` is the shared secret of HMAC-SHA-256 under the name `key_name`. Others may change the zone, too.
+    pub(super) fn new(zone: Arc<Mutex<Zone>>, key_name: Name, key: Vec<u8>) -> Result<Self, ProtoError> {
         let key = TSigner::new(key, TsigAlgorithm::HmacSha256, key_name, TSIG_FUDGE)
             .map_err(|error| ProtoError::from(error.to_string()))?;
-        Ok(Self { zone: Mutex::new(zone), key })
+        Ok(Self { zone, key })
     }
 
     fn query(&self, request: &Request) -> ZoneAnswer {
@@ -87,7 +87,7 @@ impl Authority {
             return ZoneAnswer::code(ResponseCode::FormErr);
         };
         let zone = self.zone.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = zone.find(info.query.name(), info.query.query_type());
+        let found = zone.find(info.query.name(), info.query.query_type(), rand::random());
         drop(zone);
         let mut answer = ZoneAnswer { authoritative: true, ..ZoneAnswer::code(ResponseCode::NoError) };
         match found {

@@ -1,7 +1,7 @@
 //! `gonogo lab`: a disposable real world on loopback to practise a cutover in.
 //!
 //! Two PostgreSQL clusters, two web services in front of them, an authoritative DNS server with caching resolvers
-//! (three, unless others are asked for), and customers who buy all the time. Everything runs in (or as a child of) one supervisor process
+//! (three, unless others are asked for), a stand-in for Route 53 that publishes into the zone, and customers who buy all the time. Everything runs in (or as a child of) one supervisor process
 //! that outlives the cockpit, so that a killed cockpit finds the same world again on `resume`.
 //!
 //! This module owns starting, finding, attaching to and removing a lab. It must not know the cockpit, the runbook
@@ -10,7 +10,9 @@
 mod control;
 mod customers;
 mod dns;
+mod hosted;
 mod http;
+mod listeners;
 mod postgres;
 mod resolver;
 pub mod route53;
@@ -48,6 +50,10 @@ pub const APP_NAME: &str = "app.shop.test";
 pub const RESOLVER_LETTERS: std::ops::RangeInclusive<char> = 'a'..='z';
 /// Name of the TSIG key (HMAC-SHA-256) that may update the zone.
 pub const TSIG_NAME: &str = "gonogo-lab";
+/// Id of the hosted zone of [`ZONE`] in the lab's Route 53.
+pub const HOSTED_ZONE: &str = "Z0LAB";
+/// The id of the access key that the lab's Route 53 knows.
+pub const AWS_KEY: &str = "AKIALAB";
 
 /// One of the two environments of the migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -9,14 +9,14 @@ use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hickory_proto::rr::Name;
 use hickory_proto::rr::rdata::A;
 use hickory_server::Server;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::process::Child;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -27,6 +27,8 @@ use crate::core::resolver_kind::ResolverKind;
 use super::control::Control;
 use super::customers::{Load, Memory};
 use super::dns::{Authority, Sockets};
+use super::hosted;
+use super::listeners::{bind, bind_web, free_ports, local_address};
 use super::postgres::{self, ADMINISTRATOR, Cluster, Installation};
 use super::resolver::Resolver;
 use super::shop::{self, APPLICATION, DATABASE, Passwords};
@@ -34,8 +36,8 @@ use super::state::{self, ClusterState, LabState, Lock, Paths};
 use super::web::{Slowness, WebService};
 use super::zone::Zone;
 use super::{
-    APP_NAME, DONE, LabError, LabOptions, LabOrder, LabSide, Message, NEW_ADDRESS, OLD_ADDRESS, RESOLVER_LETTERS,
-    TSIG_NAME, ZONE,
+    APP_NAME, AWS_KEY, DONE, HOSTED_ZONE, LabError, LabOptions, LabOrder, LabSide, Message, NEW_ADDRESS, OLD_ADDRESS,
+    RESOLVER_LETTERS, TSIG_NAME, ZONE,
 };
 
 /// Most bytes of orders through one connection.
@@ -128,12 +130,15 @@ impl World {
             application: state::random_hex::<16>(),
             replicator: state::random_hex::<16>(),
         };
+        let aws_listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+        let aws = local_address(&aws_listener)?;
         let tsig_key = rand::random::<[u8; 32]>();
         let secrets = self.paths.secrets();
         let work = self.paths.work();
         state::write_private(&secrets.join("db_password"), &passwords.administrator)?;
         state::write_private(&secrets.join("replicator_password"), &passwords.replicator)?;
         state::write_private(&secrets.join("app_password"), &passwords.application)?;
+        state::write_private(&secrets.join("aws_secret_key"), &state::random_hex::<20>())?;
         state::write_private(&secrets.join("tsig_key"), &data_encoding::BASE64.encode(&tsig_key))?;
 
         let [old_port, new_port] = self.start_databases(&mut state, &installation, &passwords).await?;
@@ -143,7 +148,8 @@ impl World {
         }
 
         progress("starting the name servers");
-        let (authoritative, resolvers) = self.start_dns(options, &tsig_key).await?;
+        let (authoritative, resolvers, zone) = self.start_dns(options, &tsig_key).await?;
+        self.tasks.spawn(hosted::service(zone, options.ttl_seconds).serve(aws_listener));
 
         progress("opening the shop");
         let database = |port, user| passwords.config(port, user, DATABASE);
@@ -180,6 +186,7 @@ impl World {
             authoritative,
             resolvers: &resolvers,
             control,
+            aws,
             secrets: text(&secrets)?,
             work: text(&work)?,
             pg_bin: text(&installation.bin)?,
@@ -224,7 +231,11 @@ impl World {
         Ok(ports)
     }
 
-    async fn start_dns(&mut self, options: &LabOptions, key: &[u8]) -> Result<(SocketAddr, Vec<SocketAddr>), LabError> {
+    async fn start_dns(
+        &mut self,
+        options: &LabOptions,
+        key: &[u8],
+    ) -> Result<(SocketAddr, Vec<SocketAddr>, Arc<Mutex<Zone>>), LabError> {
         let invalid = |error: hickory_proto::ProtoError| LabError::Start(format!("cannot set up DNS: {error}"));
         let name = |text: &str| {
             Name::from_ascii(text)
@@ -236,7 +247,8 @@ impl World {
         };
         let zone =
             Zone::new(&name(ZONE)?, A(Ipv4Addr::LOCALHOST), &name(APP_NAME)?, A(OLD_ADDRESS), options.ttl_seconds);
-        let authority = Authority::new(zone, name(TSIG_NAME)?, key.to_vec()).map_err(invalid)?;
+        let zone = Arc::new(Mutex::new(zone));
+        let authority = Authority::new(Arc::clone(&zone), name(TSIG_NAME)?, key.to_vec()).map_err(invalid)?;
         let no_socket = "cannot open a port for DNS";
         let sockets = Sockets::bind().await.map_err(LabError::io(no_socket))?;
         let authoritative = sockets.address;
@@ -248,7 +260,7 @@ impl World {
             resolvers.push(sockets.serve(Resolver::new(authoritative, *kind)));
         }
         self.dns = Some((authority, resolvers));
-        Ok((authoritative, addresses))
+        Ok((authoritative, addresses, zone))
     }
 
     /// Counts the open connections to the attachment socket, and follows the orders that come in through them.
@@ -318,6 +330,7 @@ struct Facts<'a> {
     authoritative: SocketAddr,
     resolvers: &'a [SocketAddr],
     control: SocketAddr,
+    aws: SocketAddr,
     secrets: String,
     work: String,
     pg_bin: String,
@@ -341,6 +354,9 @@ fn vars(facts: &Facts<'_>) -> BTreeMap<String, String> {
         ("zone", ZONE.to_owned()),
         ("app_name", APP_NAME.to_owned()),
         ("control", facts.control.to_string()),
+        ("aws_endpoint", format!("http://{}", facts.aws)),
+        ("aws_access_id", AWS_KEY.to_owned()),
+        ("hosted_zone", HOSTED_ZONE.to_owned()),
         ("secrets_dir", facts.secrets.clone()),
         ("work_dir", facts.work.clone()),
         ("tsig_name", TSIG_NAME.to_owned()),
@@ -403,61 +419,8 @@ impl Ending {
     }
 }
 
-/// Sockets for the old and the new web service: two addresses with one port, since a DNS record has no port and moving it
-/// must be enough to move the traffic. Linux has all of 127.0.0.0/8. Where only 127.0.0.1 exists, and where that is
-/// wanted, it is two ports of one address, and the customers are told which address in DNS is which port.
-async fn bind_web(one_address: bool) -> Result<[TcpListener; 2], LabError> {
-    if !one_address && let Some(pair) = bind_two_addresses().await? {
-        return Ok(pair);
-    }
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Ok([bind(any).await?, bind(any).await?])
-}
-
-/// Two addresses, one port. `None` where they do not exist.
-async fn bind_two_addresses() -> Result<Option<[TcpListener; 2]>, LabError> {
-    let mut attempts = 20;
-    loop {
-        attempts -= 1;
-        let pair = async {
-            let old = TcpListener::bind((OLD_ADDRESS, 0)).await?;
-            let new = TcpListener::bind((NEW_ADDRESS, old.local_addr()?.port())).await?;
-            Ok([old, new])
-        };
-        let source: io::Error = match pair.await {
-            Ok(pair) => return Ok(Some(pair)),
-            Err(error) => error,
-        };
-        match source.kind() {
-            io::ErrorKind::AddrInUse if attempts > 0 => {}
-            io::ErrorKind::AddrNotAvailable => {
-                progress("only 127.0.0.1 exists here: each web service gets a port of its own");
-                return Ok(None);
-            }
-            _ => {
-                let what = format!("cannot listen on {OLD_ADDRESS} and {NEW_ADDRESS}");
-                return Err(LabError::Io { what, source });
-            }
-        }
-    }
-}
-
-async fn bind(address: SocketAddr) -> Result<TcpListener, LabError> {
-    TcpListener::bind(address).await.map_err(LabError::io(format!("cannot listen on {address}")))
-}
-
-fn local_address(listener: &TcpListener) -> Result<SocketAddr, LabError> {
-    listener.local_addr().map_err(LabError::io("cannot read a socket's address"))
-}
-
-/// Two ports that nobody uses at this moment: PostgreSQL cannot be given an open socket.
-async fn free_ports() -> Result<[u16; 2], LabError> {
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let (one, other) = (bind(any).await?, bind(any).await?);
-    Ok([local_address(&one)?.port(), local_address(&other)?.port()])
-}
-
-fn progress(text: &str) {
+/// Tells whoever started the lab, and the log.
+pub(super) fn progress(text: &str) {
     tracing::info!("{text}");
     tell(&Message::Progress(text.to_owned()));
 }

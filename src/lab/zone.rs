@@ -13,6 +13,9 @@ const FIXED_TTL: u32 = 10;
 /// Longest chain of aliases followed within the zone.
 const MAX_ALIASES: usize = 8;
 
+/// A weight and the records that have it.
+pub(super) type WeightedRecords = (u32, Vec<Record>);
+
 /// What a query finds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Lookup {
@@ -31,6 +34,8 @@ pub(super) enum Lookup {
 pub(super) struct Zone {
     origin: LowerName,
     rrsets: BTreeMap<RrKey, Vec<Record>>,
+    /// Record sets of which each answer has one, by their weights. They stand in place of those in `rrsets`.
+    weighted: BTreeMap<RrKey, Vec<WeightedRecords>>,
 }
 
 impl Zone {
@@ -48,7 +53,7 @@ impl Zone {
             Record::from_rdata(server, FIXED_TTL, RData::A(address)),
             Record::from_rdata(app.clone(), app_ttl, RData::A(app_address)),
         ];
-        let mut zone = Self { origin: LowerName::new(origin), rrsets: BTreeMap::new() };
+        let mut zone = Self { origin: LowerName::new(origin), rrsets: BTreeMap::new(), weighted: BTreeMap::new() };
         for record in records {
             zone.add(&record);
         }
@@ -60,15 +65,36 @@ impl Zone {
         *name == self.origin
     }
 
-    /// Answers a question.
-    pub(super) fn find(&self, name: &LowerName, record_type: RecordType) -> Lookup {
+    /// Serves these record sets of a name and type, and no others; without any there is none. Each answer has one of several, by
+    /// their weights; when all weights are 0, they share alike.
+    pub(super) fn publish(&mut self, name: &Name, record_type: RecordType, sets: Vec<WeightedRecords>) {
+        let key = RrKey::new(LowerName::new(name), record_type);
+        self.rrsets.remove(&key);
+        self.weighted.remove(&key);
+        let sets: Vec<WeightedRecords> = if sets.iter().any(|(weight, _)| *weight > 0) {
+            sets.into_iter().filter(|(weight, _)| *weight > 0).collect()
+        } else {
+            sets.into_iter().map(|(_, records)| (1, records)).collect()
+        };
+        // Of several the first stands for the existence of all.
+        if let Some((_, records)) = sets.first() {
+            self.rrsets.insert(key.clone(), records.clone());
+        }
+        if sets.len() > 1 {
+            self.weighted.insert(key, sets);
+        }
+        self.increment_serial();
+    }
+
+    /// Answers a question. `draw` decides between record sets with weights.
+    pub(super) fn find(&self, name: &LowerName, record_type: RecordType, draw: u32) -> Lookup {
         if !self.origin.zone_of(name) {
             return Lookup::NotHere;
         }
         let mut answers = Vec::new();
         let mut name = name.clone();
         for _ in 0..MAX_ALIASES {
-            if let Some(records) = self.rrset(&name, record_type) {
+            if let Some(records) = self.drawn(&name, record_type, draw) {
                 answers.extend_from_slice(records);
                 return Lookup::Records(answers);
             }
@@ -100,6 +126,7 @@ impl Zone {
         self.prescan(updates)?;
         let mut changed = self.clone();
         for update in updates {
+            changed.weighted.remove(&RrKey::new(LowerName::new(&update.name), update.record_type()));
             changed.apply(update);
         }
         // Records compare without their TTL, and a new TTL is a change all the same.
@@ -242,6 +269,19 @@ impl Zone {
         }
     }
 
+    fn drawn(&self, name: &LowerName, record_type: RecordType, draw: u32) -> Option<&[Record]> {
+        let Some(sets) = self.weighted.get(&RrKey::new(name.clone(), record_type)) else {
+            return self.rrset(name, record_type);
+        };
+        let total: u32 = sets.iter().map(|(weight, _)| weight).sum();
+        let mut left = draw % total.max(1);
+        sets.iter().find_map(|(weight, records)| {
+            let is_it = left < *weight;
+            left = left.saturating_sub(*weight);
+            is_it.then_some(records.as_slice())
+        })
+    }
+
     fn rrset(&self, name: &LowerName, record_type: RecordType) -> Option<&[Record]> {
         self.rrsets.get(&RrKey::new(name.clone(), record_type)).map(Vec::as_slice)
     }
@@ -277,7 +317,7 @@ mod tests {
     }
 
     fn addresses(zone: &Zone) -> Vec<A> {
-        match zone.find(&LowerName::new(&name("app.shop.test.")), RecordType::A) {
+        match zone.find(&LowerName::new(&name("app.shop.test.")), RecordType::A, 0) {
             Lookup::Records(records) => records
                 .iter()
                 .map(|record| match record.data {
@@ -298,7 +338,7 @@ mod tests {
         let mut zone = zone();
         let same = [record(DNSClass::ANY, 0, RData::Update0(RecordType::A)), record(DNSClass::IN, 4, RData::A(OLD))];
         assert_eq!(zone.update(&[], &same), Ok(()));
-        match zone.find(&LowerName::new(&name("app.shop.test.")), RecordType::A) {
+        match zone.find(&LowerName::new(&name("app.shop.test.")), RecordType::A, 0) {
             Lookup::Records(records) => assert_eq!(records.iter().map(|record| record.ttl).collect::<Vec<_>>(), [4]),
             _ => panic!("the address is gone"),
         }
@@ -346,9 +386,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_published_replaces_what_was_served_and_weights_share_the_answers() {
+        let mut zone = zone();
+        let app = name("app.shop.test.");
+        let set = |weight, address| (weight, vec![Record::from_rdata(app.clone(), 60, RData::A(address))]);
+        let share = |zone: &Zone| {
+            let answer = |draw| match zone.find(&LowerName::new(&app), RecordType::A, draw) {
+                Lookup::Records(records) => records.iter().filter(|record| record.data == RData::A(NEW)).count(),
+                _ => 100,
+            };
+            (0..256).map(answer).sum::<usize>()
+        };
+        zone.publish(&app, RecordType::A, vec![set(1, NEW)]);
+        assert_eq!(share(&zone), 256);
+        zone.publish(&app, RecordType::A, vec![set(192, OLD), set(64, NEW)]);
+        assert_eq!(share(&zone), 64);
+        zone.publish(&app, RecordType::A, vec![set(255, OLD), set(0, NEW)]);
+        assert_eq!(share(&zone), 0);
+        zone.publish(&app, RecordType::A, vec![set(0, OLD), set(0, NEW)]);
+        assert_eq!(share(&zone), 128);
+        zone.publish(&app, RecordType::A, Vec::new());
+        assert!(matches!(zone.find(&LowerName::new(&app), RecordType::A, 0), Lookup::NoName(_)));
+    }
+
+    #[test]
     fn the_apex_cannot_be_deleted_and_the_serial_counts_changes() {
         let mut zone = zone();
-        let serial = |zone: &Zone| match zone.find(&zone.origin, RecordType::SOA) {
+        let serial = |zone: &Zone| match zone.find(&zone.origin, RecordType::SOA, 0) {
             Lookup::Records(records) => records
                 .iter()
                 .find_map(|record| if let RData::SOA(soa) = &record.data { Some(soa.serial) } else { None })

@@ -28,7 +28,7 @@ pub(crate) mod validate;
 mod verdicts;
 pub(crate) mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -135,6 +135,17 @@ fn read(path: &Path) -> Result<String, Box<Diagnostic>> {
 /// program was started.
 pub fn load_str(name: &str, text: impl Into<String>, options: &Options) -> Result<Loaded, Diagnostics> {
     loaded(name, text.into(), options, NamedFiles::Beside(Path::new("")))
+}
+
+/// The names of the vars that the runbook in a file declares; none when it cannot be read, which whoever loads it is told.
+pub fn declared_vars(path: &Path) -> BTreeSet<String> {
+    read(path).map(|text| declared_vars_in(&text)).unwrap_or_default()
+}
+
+/// The same of a text.
+pub fn declared_vars_in(text: &str) -> BTreeSet<String> {
+    let Ok(root) = yaml::parse(text) else { return BTreeSet::new() };
+    root.get("vars").map_or(&[][..], Node::entries).iter().map(|(key, _)| key.name.to_string()).collect()
 }
 
 /// Reads the copy of a runbook that a run keeps, with its copies of the baselines, by probe.

@@ -4,3 +4,5 @@
 
 mod cutover;
 mod outside;
+#[cfg(feature = "aws")]
+mod route53;

@@ -64,6 +64,11 @@ fn checked_and_rehearsed(name: &str, text: &str) {
 #[test]
 fn every_runbook_in_the_documentation_checks_and_rehearses() {
     let mut seen = 0;
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples");
+    for path in std::fs::read_dir(examples).unwrap().map(|entry| entry.unwrap().path()) {
+        checked_and_rehearsed(&path.display().to_string(), &std::fs::read_to_string(&path).unwrap());
+        seen += 1;
+    }
     for (path, text) in pages() {
         for runbook in runbooks(&text) {
             checked_and_rehearsed(&path.display().to_string(), runbook);

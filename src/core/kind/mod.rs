@@ -22,7 +22,7 @@ macro_rules! kinds {
             tcp { probe Tcp(TcpProbe) "tcp" }
             tls { probe Tls(TlsProbe) "tls" pane tls }
             pgbouncer { probe Pgbouncer(PgbouncerProbe) "pgbouncer" action Pgbouncer(PgbouncerAction) "pgbouncer" }
-            route53 { probe Route53(Route53Probe) "route53" action Route53(Route53Action) "route53.change" }
+            route53 { probe Route53(Route53Probe) "route53" pane route53 action Route53(Route53Action) "route53.change" }
             dns_update { action DnsUpdate(DnsUpdateAction) "dns.update" }
         }
     };
