@@ -288,7 +288,11 @@ pub(super) fn footer(context: &ViewContext, offers: &[Offer]) -> Vec<KeyHint> {
         };
     }
     if let Some(overlay) = context.ui.overlay {
-        let first = (overlay == Overlay::WayBack).then(|| on_the_way_back(context)).flatten();
+        let first = match overlay {
+            Overlay::WayBack => on_the_way_back(context),
+            Overlay::Pane(_) => Some(KeyHint::of(KeyAction::Zoom, "next pane")),
+            _ => None,
+        };
         return first.into_iter().chain([scroll, KeyHint::of(KeyAction::Escape, "close"), leave]).collect();
     }
     let hint = |offer: &Offer| {

@@ -396,11 +396,16 @@ impl Canvas<'_> {
         let panes = &self.screen.panes;
         let mut line = Line::from(self.span(Role::Strong, format!(" pane {} of {}", at + 1, panes.len())));
         let others = panes.iter().enumerate().filter(|(place, _)| *place != at);
-        let (ill, well): (Vec<_>, Vec<_>) = others.map(|(_, pane)| pane).partition(|pane| !pane.is_well());
+        let (ill, well): (Vec<_>, Vec<_>) = others.partition(|(_, pane)| !pane.is_well());
         let hidden = |left: usize| format!("  … {left} more");
         let all = ill.len() + well.len();
-        for (number, pane) in ill.into_iter().chain(well).enumerate() {
-            let mut spans = vec![Span::raw("  "), self.span(Role::Dim, &pane.title)];
+        for (number, (place, pane)) in ill.into_iter().chain(well).enumerate() {
+            let mut spans = vec![Span::raw("  ")];
+            // These have a key of their own.
+            if place < 9 {
+                spans.extend([self.span(Role::Key, (place + 1).to_string()), Span::raw(" ")]);
+            }
+            spans.push(self.span(Role::Dim, &pane.title));
             if !pane.is_well() {
                 spans.push(Span::raw(" "));
                 spans.extend(self.line(&pane.status).spans);
