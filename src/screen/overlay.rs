@@ -139,6 +139,10 @@ pub(super) fn going_on(context: &ViewContext, step: &StepId) -> String {
     }
 }
 
+/// What stands on a chart.
+const CHART: &str = "all its lines share one scale; × is a measurement that failed, ░ the baseline from its median to its p95, \
+                     ┊ a step that began (its number below) or ended (with a dot); a gap was not measured";
+
 /// Help for every key and every word.
 fn help_lines(offers: &[Offer]) -> Vec<Text> {
     let row = |def: &KeyDef| Text::new(Role::Key, format!("  {:<14}", def.keys())).and(Role::Plain, def.help);
@@ -173,6 +177,9 @@ fn help_lines(offers: &[Offer]) -> Vec<Text> {
         ("lossless", "taking it back costs an effort or a pause, but no data"),
         ("lossy", "taking it back loses data written since"),
         ("none", "it cannot be taken back"),
+        ("TAKEN BACK", "a step failed, and nothing of what it did is left"),
+        ("HALF DONE", "a step failed, and some of what it did is left"),
+        ("chart", CHART),
     ];
     lines.extend(words.iter().map(|(word, meaning)| {
         Text::new(Role::Strong, format!("  {word:<12}")).and(Role::Plain, format!(" {meaning}"))

@@ -624,10 +624,16 @@ fn an_ascii_terminal_gets_ascii_only() {
     let mut story = Story::new(Mode::Live);
     story.done(12);
     story.calm(10);
-    let buffer = story.draw((120, 40), ASCII);
-    let foreign: Vec<&str> =
-        buffer.content.iter().map(ratatui::buffer::Cell::symbol).filter(|text| !text.is_ascii()).collect();
-    assert!(foreign.is_empty(), "{foreign:?}");
+    let mut zoomed = slower_and_out();
+    zoomed.ui.overlay = Some(Overlay::Pane(2));
+    let mut helping = Story::new(Mode::Live);
+    helping.ui.overlay = Some(Overlay::Help);
+    for mut story in [story, zoomed, helping] {
+        let buffer = story.draw((120, 60), ASCII);
+        let foreign: Vec<&str> =
+            buffer.content.iter().map(ratatui::buffer::Cell::symbol).filter(|text| !text.is_ascii()).collect();
+        assert!(foreign.is_empty(), "{foreign:?}");
+    }
 }
 
 #[test]
