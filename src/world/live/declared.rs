@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::LazyLock;
 
 use jiff::Timestamp;
+use regex::Regex;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value as Json;
 
@@ -95,37 +97,20 @@ pub(super) fn json(text: &[u8], what: &str, secrets: &Secrets) -> Result<Json, F
     }
 }
 
+/// The strings and the numbers of a JSON text that was read already (RFC 8259 §6 and §7).
+static STRINGS_AND_NUMBERS: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r#""(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*"#).ok());
+
 /// The first number of a JSON text that a double takes for 0 although it is not.
 fn vanishing(text: &[u8]) -> Option<String> {
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_first() {
-        rest = match first {
-            b'"' => behind_string(after),
-            b'-' | b'0'..=b'9' => {
-                let is_of_number = |byte: &&u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
-                let (number, after) = rest.split_at(rest.iter().take_while(is_of_number).count());
-                let number = String::from_utf8_lossy(number);
-                let digits = number.split(['e', 'E']).next().unwrap_or_default();
-                if digits.contains(|digit| ('1'..='9').contains(&digit)) && number.parse() == Ok(0.0) {
-                    return Some(number.into_owned());
-                }
-                after
-            }
-            _ => after,
-        };
-    }
-    None
-}
-
-/// What stands behind the string of a JSON text; `text` begins behind its opening quote.
-fn behind_string(mut text: &[u8]) -> &[u8] {
-    loop {
-        text = match text {
-            [b'"', after @ ..] => return after,
-            [b'\\', _, after @ ..] | [_, after @ ..] => after,
-            [] => return text,
-        }
-    }
+    let text = std::str::from_utf8(text).ok()?;
+    let found = STRINGS_AND_NUMBERS.as_ref()?.find_iter(text).map(|found| found.as_str());
+    let mut numbers = found.filter(|found| !found.starts_with('"'));
+    let vanishes = |number: &&str| {
+        let digits = number.split(['e', 'E']).next().unwrap_or_default();
+        digits.contains(|digit| ('1'..='9').contains(&digit)) && number.parse() == Ok(0.0)
+    };
+    numbers.find(vanishes).map(str::to_owned)
 }
 
 /// The moment that `field` gives for the record: text as RFC 3339, or seconds since 1970.
