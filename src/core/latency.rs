@@ -8,4 +8,4 @@ mod settled;
 mod totals;
 
 pub use sample::{RequestFailure, RequestOutcome, RequestPhases, RequestSample};
-pub use series::{RequestNumber, RequestSeries, RequestUse};
+pub use series::{RequestNumber, RequestSeries, RequestUse, UNMEASURED};

@@ -4,4 +4,4 @@ mod output;
 mod series;
 
 pub use output::{Line, OutputTail};
-pub use series::{History, Series};
+pub use series::{History, Measured, Series};

@@ -55,6 +55,36 @@ fn of_finding(context: &ViewContext, step: &Step, finding: Finding) -> String {
     }
 }
 
+/// What a failure leaves behind, for a step that somebody could be hurt by: whether it took itself back, what stands half
+/// done, and whether customers can write. `None` for any other step, whose state says it all.
+pub(super) fn of_failure(context: &ViewContext, step: &Step) -> Option<Text> {
+    let progress = context.run.step(&step.id);
+    let StepProgress::Failed { reverted, .. } = progress.phase else { return None };
+    let paused = context.run.writes.since.map(|since| context.now.since(since));
+    if !step.work.section && !step.stops_writes() && paused.is_none() {
+        return None;
+    }
+    let text = if reverted {
+        Text::new(Role::Strong, "TAKEN BACK: ")
+    } else {
+        let jobs = |direction| progress.results.iter().filter(|result| result.key.direction == direction).count();
+        let back = match jobs(Direction::Revert) {
+            0 => String::new(),
+            back => format!(", {back} of them taken back"),
+        };
+        let all = words::count(step.work.jobs.len(), "job");
+        Text::new(Role::NoGo, "HALF DONE: ").and(Role::Plain, format!("{} of {all} done{back}; ", jobs(Direction::Do)))
+    };
+    Some(match paused {
+        Some(paused) => text.and(Role::NoGo, format!("nobody can write, for {paused} now")),
+        None if step.stops_writes() && reverted => {
+            text.and(Role::Plain, "customers can write, where they could before")
+        }
+        None if reverted => text.and(Role::Plain, "nothing of it is left"),
+        None => text.and(Role::Plain, "customers can write"),
+    })
+}
+
 /// The jobs that are taken back from `key` on, in their order.
 fn goes_back(plan: &Plan, key: &JobKey) -> String {
     let Some(work) = plan.work(key) else { return String::new() };

@@ -41,6 +41,9 @@ pub(super) fn detail(context: &ViewContext, whole: bool) -> Detail {
             boards(context, step, state, &mut blocks);
         }
     }
+    blocks.extend(
+        consequences::of_failure(context, step).map(|left| Block::Lines { heading: String::new(), lines: vec![left] }),
+    );
     blocks.extend(consequences::of_skip(context, step));
     if let Some(block) = consequences::of_findings(context, step) {
         // Beside the answers: what the step's own checks say now.
@@ -377,6 +380,16 @@ fn probe_of(value: &str) -> Option<&str> {
             && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     };
     (is_name(probe) && field.split('.').all(is_name)).then_some(probe)
+}
+
+/// The gates of the step whose word is being typed, those that are not open first: they stay in view whatever else does.
+pub(super) fn poll(context: &ViewContext) -> Vec<GateRow> {
+    let asked = context.ui.prompt.as_ref().map(|prompt| &prompt.ask);
+    let Some(Ask::Start { step, .. } | Ask::OverrideReason(step)) = asked else { return Vec::new() };
+    let Some(step) = context.plan.step(step) else { return Vec::new() };
+    let mut gates = gates(context.plan, context.board, context.now, step);
+    gates.sort_by_key(Evidence::open);
+    gates.iter().map(gate_row).collect()
 }
 
 /// A gate as a row of the board.

@@ -4,6 +4,7 @@
 //! feeds the terminal, the plain mode and the tests. Nothing here knows about sizes beyond the number of rows
 //! the step list can show, and nothing here knows about colours: pieces of text have roles.
 
+mod chart;
 mod consequences;
 mod context;
 mod detail;
@@ -22,6 +23,7 @@ mod rich_text;
 mod steps;
 mod ui_state;
 
+pub use chart::{Chart, ChartLine, ChartMark, ChartPoint};
 pub use context::{SessionStatus, ViewContext};
 pub(crate) use detail::state_role;
 pub(crate) use dry_run::{accepting, command_of, full_confirmation, next_item, refusal_of};

@@ -1,7 +1,8 @@
 //! The parts of a screen, as values: owned, comparable and independent of its size.
 
+use super::chart::Chart;
 use super::offers;
-use super::rich_text::Text;
+use super::rich_text::{Role, Text};
 use super::ui_state::Focus;
 use crate::core::evidence::Verdict;
 use crate::core::fact::Mode;
@@ -44,6 +45,8 @@ pub struct Screen {
     pub overlay: Option<Sheet>,
     /// Which part scrolls.
     pub focus: Focus,
+    /// The gates of the step that is being confirmed, what keeps it shut first; empty while nothing is.
+    pub poll: Vec<GateRow>,
     /// Whether a question about the shown step is open.
     pub asking: bool,
 }
@@ -200,8 +203,15 @@ pub struct Pane {
     pub lines: Vec<Text>,
     /// The lines when it is zoomed, where they are others; else empty.
     pub zoomed: Vec<Text>,
-    /// Numbers over time to draw below, each with its name.
-    pub courses: Vec<(String, Vec<Option<f64>>)>,
+    /// Numbers over time, to draw below.
+    pub chart: Option<Chart>,
+}
+
+impl Pane {
+    /// Whether its readings come as they should.
+    pub fn is_well(&self) -> bool {
+        self.status.0.iter().all(|piece| matches!(piece.role, Role::Dim | Role::Plain))
+    }
 }
 
 /// Something shown over the panes.

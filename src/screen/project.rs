@@ -1,6 +1,6 @@
 //! State in, screen out.
 
-use super::consequences::needed_by;
+use super::consequences::{needed_by, of_failure};
 use super::dry_run::still_refused;
 use super::naming::{name_of, told};
 use super::offers::{Offer, all_settled, footer, offers, replay_ended};
@@ -36,6 +36,7 @@ pub fn project(context: &ViewContext) -> Screen {
         conversation: conversation(context, &offers),
         keys: footer(context, &offers),
         focus: context.ui.focus,
+        poll: detail::poll(context),
         asking: context.ui.prompt.as_ref().is_some_and(|prompt| prompt.ask.step().is_some()),
     }
 }
@@ -124,6 +125,9 @@ fn lead(context: &ViewContext) -> Text {
     }
     let Some((step, state)) = selected(context) else { return Text::plain("this runbook has no steps") };
     let lead = Text::new(super::detail::state_role(state), format!("{} is {}", step.number, state.as_str()));
+    if let Some(left) = of_failure(context, step) {
+        return left.0.into_iter().fold(lead.and(Role::Plain, "  "), |text, piece| text.and(piece.role, piece.text));
+    }
     if state != StepState::Gated {
         return lead;
     }

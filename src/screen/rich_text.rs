@@ -31,6 +31,8 @@ pub enum Role {
     Rehearsal,
     /// The word of a replay.
     Replay,
+    /// A line of a chart, by its number.
+    Curve(usize),
 }
 
 /// A piece of text with its role. Foreign text in it is clean already.

@@ -50,7 +50,7 @@ impl Theme {
     /// The style of a role. Red is used only for what needs the operator.
     pub fn style(self, role: Role) -> Style {
         let weight = match role {
-            Role::Plain => Style::new(),
+            Role::Plain | Role::Curve(_) => Style::new(),
             Role::Dim => Style::new().add_modifier(Modifier::DIM),
             Role::Title | Role::Strong | Role::Go | Role::Active => Style::new().add_modifier(Modifier::BOLD),
             Role::Unknown => Style::new().add_modifier(Modifier::BOLD | Modifier::ITALIC),
@@ -77,6 +77,13 @@ impl Theme {
             Role::Lab => (SKY, Color::Cyan),
             Role::Rehearsal => (PURPLE, Color::Magenta),
             Role::Replay => (BLUE, Color::Blue),
+            // None of them is the red of what needs the operator.
+            Role::Curve(number) => match number % 4 {
+                0 => (SKY, Color::Cyan),
+                1 => (ORANGE, Color::Yellow),
+                2 => (PURPLE, Color::Magenta),
+                _ => (GREEN, Color::Green),
+            },
         };
         match self.palette {
             Palette::None => None,

@@ -1,8 +1,10 @@
 //! Draws a [`Screen`]: layout by size and nothing else. It sees no state, no clock and no channel.
 
+mod chart;
 mod flow;
 mod header;
 mod opening;
+mod poll;
 
 use crate::words;
 use ratatui::Frame;
@@ -41,6 +43,28 @@ struct Areas {
     footer: Rect,
     /// Steps and detail share one place.
     single: bool,
+}
+
+/// Rows that panes with frames need at least, and those of the detail that stay.
+const LEAST_PANES: u16 = 5;
+const LEAST_DETAIL: u16 = 8;
+
+impl Areas {
+    /// Makes room for so many gates above the conversation while a word is typed: the journal gives way first, then the panes,
+    /// then the end of the detail, whose beginning stays where it is.
+    fn give_to_the_poll(&mut self, gates: usize) -> Rect {
+        let gates = u16::try_from(gates).unwrap_or(u16::MAX);
+        let below = self.panes.union(self.tails);
+        let missing = gates.saturating_sub(below.height).min(self.detail.height.saturating_sub(LEAST_DETAIL));
+        let rows = gates.min(below.height + missing);
+        let poll = Rect { y: below.bottom() - rows, height: rows, ..below };
+        self.detail.height -= missing;
+        self.steps.height = self.steps.height.min(self.detail.height);
+        let panes = below.height.saturating_sub(rows);
+        self.panes.height = if !self.single && panes < LEAST_PANES { 0 } else { panes.min(self.panes.height) };
+        self.tails = Rect { height: 0, ..self.tails };
+        poll
+    }
 }
 
 /// Whether steps and detail share one place.
@@ -95,7 +119,8 @@ pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) -> u16 {
         tiny(frame, screen, theme, area);
         return u16::MAX;
     }
-    let areas = layout(area);
+    let mut areas = layout(area);
+    let poll = (!screen.poll.is_empty()).then(|| areas.give_to_the_poll(screen.poll.len()));
     let canvas = Canvas { theme, screen };
     if areas.single {
         canvas.small_header(frame, areas.header);
@@ -132,10 +157,13 @@ pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) -> u16 {
     };
     if areas.single {
         canvas.pane_lines(frame, areas.panes);
-    } else {
+    } else if areas.panes.height > 0 {
         canvas.panes(frame, areas.panes);
     }
     canvas.tails(frame, areas.tails);
+    if let Some(area) = poll {
+        canvas.poll(frame, area);
+    }
     canvas.conversation(frame, areas.conversation);
     furthest
 }
@@ -352,19 +380,40 @@ impl Canvas<'_> {
         frame.render_widget(block, area);
         let columns = usize::from(inner.width);
         let rows = usize::from(inner.height);
-        // Numbers come before curves: those give way, all but one, where there is no room for both.
+        // Numbers come before the chart: it gives way, all but one line, where there is no room for both.
+        let curves = pane.chart.as_ref().map_or(0, |chart| chart.lines.len());
         let free = rows.saturating_sub(pane.lines.len()).max(1);
-        let room = rows.saturating_sub(pane.courses.len().min(free).min(rows.saturating_sub(3)));
+        let room = rows.saturating_sub(curves.min(free).min(rows.saturating_sub(3)));
         let mut lines = self.head(&pane.lines, columns, room.max(1));
-        for (name, values) in &pane.courses {
-            if lines.len() >= rows {
-                break;
-            }
-            let label = format!("{} ", fit(name, 14));
-            let course = spark(values, columns.saturating_sub(width(&label)), self.theme.glyphs);
-            lines.push(Line::from(vec![self.span(Role::Dim, label), self.span(Role::Active, course)]));
+        if let Some(chart) = &pane.chart {
+            lines.extend(chart::lines(chart, columns, rows.saturating_sub(lines.len()), self.theme));
         }
         frame.render_widget(Paragraph::new(lines), inner);
+    }
+
+    /// All panes on one line, the one at `at` in front, those that are not well by their state: none is undiscoverable.
+    fn strip(&self, at: usize, columns: usize) -> Line<'_> {
+        let panes = &self.screen.panes;
+        let mut line = Line::from(self.span(Role::Strong, format!(" pane {} of {}", at + 1, panes.len())));
+        let others = panes.iter().enumerate().filter(|(place, _)| *place != at);
+        let (ill, well): (Vec<_>, Vec<_>) = others.map(|(_, pane)| pane).partition(|pane| !pane.is_well());
+        let hidden = |left: usize| format!("  … {left} more");
+        let all = ill.len() + well.len();
+        for (number, pane) in ill.into_iter().chain(well).enumerate() {
+            let mut spans = vec![Span::raw("  "), self.span(Role::Dim, &pane.title)];
+            if !pane.is_well() {
+                spans.push(Span::raw(" "));
+                spans.extend(self.line(&pane.status).spans);
+            }
+            let wide: usize = spans.iter().map(Span::width).sum();
+            let kept = if number + 1 < all { width(&hidden(all - number - 1)) } else { 0 };
+            if line.width() + wide + kept > columns {
+                line.spans.push(self.span(Role::Dim, hidden(all - number)));
+                break;
+            }
+            line.spans.extend(spans);
+        }
+        line
     }
 
     /// As many of the lines as there is room for, and how many are not shown.
@@ -443,18 +492,22 @@ impl Canvas<'_> {
                 let detail = Detail { scroll: sheet.scroll, ..self.screen.detail.clone() };
                 self.detail(frame, area, &detail, "↑↓")
             }
-            SheetBody::Pane(at) => match self.screen.panes.get(*at) {
-                Some(pane) if !pane.zoomed.is_empty() => {
-                    let title = format!("{}  {}", pane.title, pane.status.to_plain());
-                    let lines: Vec<&Text> = pane.zoomed.iter().collect();
-                    self.scrolled(frame, area, &title, &lines, sheet.scroll, false)
+            SheetBody::Pane(at) => {
+                let [strip, area] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
+                frame.render_widget(Paragraph::new(self.strip(*at, usize::from(strip.width))), strip);
+                match self.screen.panes.get(*at) {
+                    Some(pane) if !pane.zoomed.is_empty() => {
+                        let title = format!("{}  {}", pane.title, pane.status.to_plain());
+                        let lines: Vec<&Text> = pane.zoomed.iter().collect();
+                        self.scrolled(frame, area, &title, &lines, sheet.scroll, false)
+                    }
+                    Some(pane) => {
+                        self.pane(frame, area, pane, true);
+                        0
+                    }
+                    None => 0,
                 }
-                Some(pane) => {
-                    self.pane(frame, area, pane, true);
-                    0
-                }
-                None => 0,
-            },
+            }
             SheetBody::Log => {
                 // The newest entries are at the end, where the sheet opens.
                 let (output, journal) = (Text::new(Role::Title, "OUTPUT"), Text::new(Role::Title, "JOURNAL"));
@@ -494,25 +547,4 @@ impl Canvas<'_> {
 
 fn state_role(state: StepState) -> Role {
     crate::screen::state_role(state)
-}
-
-/// A sparkline of a number in eighths of a row, or in ASCII. Gaps stay gaps.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped to the number of levels
-fn spark(values: &[Option<f64>], columns: usize, glyphs: Glyphs) -> String {
-    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    const ASCII: [char; 8] = ['_', '.', '-', ':', '=', '+', '*', '#'];
-    let shown = values.get(values.len().saturating_sub(columns)..).unwrap_or_default();
-    let top = shown.iter().flatten().copied().fold(0.0_f64, f64::max);
-    let levels = if glyphs == Glyphs::Unicode { BARS } else { ASCII };
-    shown
-        .iter()
-        .map(|value| match value {
-            None => ' ',
-            Some(value) if top <= 0.0 || !value.is_finite() => levels.first().copied().unwrap_or(' '),
-            Some(value) => {
-                let level = (value / top * 7.0).round().clamp(0.0, 7.0) as usize;
-                levels.get(level).copied().unwrap_or(' ')
-            }
-        })
-        .collect()
 }

@@ -498,6 +498,53 @@ fn a_section_under_way() {
 }
 
 #[test]
+fn after_a_failure_one_line_says_what_customers_can_do() {
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    story.calm(10);
+    story.started("switch-database", 3);
+    let step = || StepId::from("switch-database");
+    let failed = |reverted| Fact::StepFailed {
+        step: step(),
+        attempt: Attempt(1),
+        why: "the marker did not arrive within 8.0 s".to_owned(),
+        reverted,
+        evidence: Vec::new(),
+        guards: Vec::new(),
+    };
+    let said = |story: &mut Story, size| rows(&story.draw(size, MONO)).join("\n");
+    story.tell(failed(false));
+    golden("half_done", &mut story);
+    for size in SIZES {
+        let text = flowing(&story.draw(size, MONO));
+        assert!(text.contains("HALF DONE: 3 of 9 jobs done; nobody can write"), "{size:?}\n{}", said(&mut story, size));
+    }
+    let mut story = Story::new(Mode::Live);
+    story.done(12);
+    story.calm(10);
+    story.started("switch-database", 3);
+    let key = JobKey { direction: Direction::Revert, ..key("switch-database", 0) };
+    story.tell(Fact::SectionReverting {
+        step: step(),
+        attempt: Attempt(1),
+        why: "the marker did not arrive".to_owned(),
+    });
+    story.tell(Fact::JobStarted { key: key.clone() });
+    story.wait(40);
+    story.tell(Fact::JobEnded {
+        key,
+        outcome: Outcome::Succeeded { summary: "2 statements".to_owned() },
+        took: Span(7),
+    });
+    story.tell(failed(true));
+    golden("taken_back", &mut story);
+    for size in SIZES {
+        let text = flowing(&story.draw(size, MONO));
+        assert!(text.contains("TAKEN BACK: customers can write"), "{size:?}\n{}", said(&mut story, size));
+    }
+}
+
+#[test]
 fn a_step_in_doubt() {
     let mut story = Story::new(Mode::Lab);
     story.done(12);
@@ -872,4 +919,41 @@ fn the_requests_of_a_profile_have_rows_of_their_own() {
     for row in ["old home", "old pay", "new home", "new pay"] {
         assert!(shown.lines().any(|line| line.contains(row) && line.contains("120")), "{row}: {shown}");
     }
+}
+
+/// Latency of two sides against a baseline: the new one becomes slower, fails for a while and comes back, while steps are done.
+fn slower_and_out() -> Story {
+    let mut story = Story::new(Mode::Rehearsal);
+    story.calm(30);
+    let side = |last: Option<f64>, errors: f64| {
+        let last = last.map_or_else(|| "null".to_owned(), |last| format!("{last:.1}"));
+        let failure = if last == "null" { "connection refused by new (192.0.2.20:443)" } else { "" };
+        format!(
+            r#"{{"p50": 31.0, "p95": 44.0, "p99": 61.0, "last": {last}, "errors": {errors}, "samples": 120, "status": 200,
+               "failure": "{failure}", "baseline": {{"p50": 28.0, "p95": 47.0}}}}"#
+        )
+    };
+    let read = |story: &mut Story, new: Option<f64>, errors: f64, seconds: u32| {
+        for second in 0..seconds {
+            let wave = f64::from(second % 4);
+            let (old, new) = (side(Some(31.0 + wave), 0.0), side(new.map(|new| new + 6.0 * wave), errors));
+            story.read("latency", Ok(json(&format!(r#"{{"old": {old}, "new": {new}}}"#))));
+            story.wait(1_000);
+        }
+    };
+    read(&mut story, Some(33.0), 0.0, 40);
+    story.done(1);
+    read(&mut story, Some(150.0), 0.0, 50);
+    read(&mut story, None, 0.25, 20);
+    read(&mut story, Some(70.0), 0.25, 30);
+    story
+}
+
+#[test]
+fn an_outage_and_a_slower_side_are_seen_on_the_chart() {
+    golden("chart", &mut slower_and_out());
+    let mut story = slower_and_out();
+    let at = story.screen().panes.iter().position(|pane| pane.probe.as_str() == "latency").unwrap();
+    story.ui.overlay = Some(Overlay::Pane(at));
+    golden("chart_zoomed", &mut story);
 }

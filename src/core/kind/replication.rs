@@ -184,7 +184,7 @@ impl ProbeSpec for ReplicationProbe {
     }
 
     fn curves(&self) -> Vec<Curve> {
-        vec![Curve { name: "seconds behind".to_owned(), path: "seconds".to_owned() }]
+        vec![Curve { name: "behind".to_owned(), path: "seconds".to_owned(), unit: "s", failure: None }]
     }
 
     fn fixed(&self, _: &ProbeId, changes: &RehearsedChanges<'_>) -> Vec<(&'static str, Value)> {

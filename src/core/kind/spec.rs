@@ -142,6 +142,10 @@ pub struct Curve {
     pub name: String,
     /// The number's path in a reading, such as `old.last`.
     pub path: String,
+    /// What it counts, as on a scale: `ms`.
+    pub unit: &'static str,
+    /// The path of the words for a failure, empty while all is well: where they are there and the number is not, it failed.
+    pub failure: Option<String>,
 }
 
 /// What a kind of probe says about one probe of a runbook.

@@ -33,6 +33,9 @@ pub enum RequestUse {
     Moved,
 }
 
+/// How the words begin that say that the newest request was not measured.
+pub const UNMEASURED: &str = "not measured";
+
 /// All requests of one kind to one side: the newest of them one by one, and counts since measuring began. When somebody else
 /// answers than before, the window begins anew, and the counts go on.
 #[derive(Clone, Debug)]
@@ -271,7 +274,7 @@ impl RequestSeries {
         let unknown = match (silent, &self.newest_not_measured) {
             _ if overdue > 0 => None,
             (Some(silent), _) => Some(unanswered(silent)),
-            (None, Some((_, why))) => Some(format!("not measured: {why}")),
+            (None, Some((_, why))) => Some(format!("{UNMEASURED}: {why}")),
             (None, None) => None,
         };
         let quantile = |share: f64| Value::from(at_quantile(&times, share).filter(|_| unknown.is_none()).map(millis));

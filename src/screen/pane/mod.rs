@@ -3,11 +3,10 @@
 //! Each kind decides what a pane shows of its readings. Most kinds show their fields; one that the list of kinds marks
 //! with `pane` has a file here that draws it in its own way.
 
-use super::{Pane, Role, Text, ViewContext};
+use super::{Pane, Role, Text, ViewContext, chart};
 use crate::core::board::Freshness;
 use crate::core::ids::ProbeId;
 use crate::core::kind::kinds;
-use crate::core::kind::spec::Curve;
 use crate::core::probe::{Probe, ProbeKind};
 use crate::core::value::Value;
 use crate::text::clean;
@@ -145,16 +144,15 @@ fn pane(context: &ViewContext, id: &ProbeId, probe: &Probe) -> Pane {
         }
         lines.extend(numbers);
     }
-    Pane { probe: id.clone(), title: heading, status, summary, lines, zoomed, courses: curves(context, id, probe) }
-}
-
-/// The numbers over time that the kind wants drawn, as far as they are known.
-fn curves(context: &ViewContext, id: &ProbeId, probe: &Probe) -> Vec<(String, Vec<Option<f64>>)> {
-    let drawn = |Curve { name, path }: Curve| {
-        let series = context.history.series(id, &path)?;
-        Some((name, series.points().map(|(_, value)| value).collect()))
-    };
-    probe.kind.curves().into_iter().filter_map(drawn).collect()
+    Pane {
+        probe: id.clone(),
+        title: heading,
+        status,
+        summary,
+        lines,
+        zoomed,
+        chart: chart::chart(context, id, probe, value),
+    }
 }
 
 fn number(value: &Value, path: &str) -> Option<f64> {

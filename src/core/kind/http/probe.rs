@@ -382,7 +382,13 @@ impl ProbeSpec for HttpProbe {
     }
 
     fn curves(&self) -> Vec<Curve> {
-        self.series().into_iter().map(|(name, path, _)| Curve { name, path: format!("{path}.last") }).collect()
+        let curve = |(name, path, _): (String, String, _)| Curve {
+            name,
+            unit: "ms",
+            failure: Some(format!("{path}.failure")),
+            path: format!("{path}.last"),
+        };
+        self.series().into_iter().map(curve).collect()
     }
 
     fn sides(&self) -> Vec<(&str, &TargetId)> {
