@@ -98,6 +98,33 @@ fn a_credential_process_is_waited_for_three_seconds_and_ended() {
 
 #[tokio::test]
 #[ignore = "started by the next test"]
+async fn from_a_file_that_hangs() {
+    let service = Service::new().await;
+    let path = std::env::var("AWS_CONFIG_FILE").unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    for with_endpoint in [true, false] {
+        let mut hanging = stage(&service, None, with_endpoint);
+        let refused = hanging.run(Action::Route53(flip())).await;
+        assert!(failed(&refused).ends_with("nothing was sent"), "{refused:?}");
+        assert!(failed(&refused).contains("within 3 s") || failed(&refused).contains("the AWS configuration files"));
+    }
+    assert_eq!(service.service.posts(), 0);
+    // Lets the threads go that still wait for it.
+    let released = Path::new(&path).with_extension("released");
+    std::fs::rename(&path, &released).unwrap();
+    let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
+    drop(rustix::fs::open(released, flags, rustix::fs::Mode::empty()));
+}
+
+/// The SDK reads its files on the thread that measures everything else.
+#[test]
+fn a_configuration_file_that_hangs_holds_up_nothing_else() {
+    apart("from_a_file_that_hangs", |_| String::new(), ("AWS_REGION", "eu-central-1"));
+}
+
+#[tokio::test]
+#[ignore = "started by the next test"]
 async fn none_and_a_detour() {
     let service = Service::new().await;
     let mut nothing = stage(&service, None, true);

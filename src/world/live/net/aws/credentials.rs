@@ -13,11 +13,14 @@ use aws_credential_types::provider::ProvideCredentials as _;
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_route53::config::Region;
 use aws_types::os_shim_internal::{Env, Fs};
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use serde::Deserialize;
+use tokio::runtime::Handle;
 
 use super::connector::{Dialer, Reach};
 use crate::core::aws::AwsAccess;
+use crate::world::live::files::read_in_thread;
 use crate::world::live::foreign;
 use crate::world::live::net::chain;
 use crate::world::live::programs::{self, Printed, Unusable};
@@ -29,6 +32,8 @@ pub(super) const LIMIT: Duration = Duration::from_secs(3);
 const ABOUT_TO_END: Duration = Duration::from_secs(30);
 /// Those that say nothing of an end are looked for anew after this.
 const ENDLESS_LAST: Duration = Duration::from_mins(15);
+/// What the files are called.
+const CONFIGURATION: &str = "the AWS configuration files";
 /// Largest answer of a credential process, bytes.
 const LARGEST: u64 = 64 * 1024;
 
@@ -83,11 +88,19 @@ async fn look(access: &AwsAccess, secrets: &Secrets, reach: Reach) -> Result<Cre
     if !in_environment && let Some(process) = process_of(&profiles(name).await?, name)? {
         return run(&process).await;
     }
+    let region = super::region(access);
+    let (profile, runtime) = (access.profile.clone(), Handle::current());
+    // The SDK reads files as if none of them could keep it waiting.
+    read_in_thread("AWS credentials", move || runtime.block_on(provided(profile, region, reach))).await
+}
+
+/// Credentials by the ways of the SDK.
+async fn provided(profile: Option<String>, region: String, reach: Reach) -> Result<Credentials, String> {
     let config = ProviderConfig::without_region()
-        .with_region(Some(Region::new(super::region(access))))
+        .with_region(Some(Region::new(region)))
         .with_behavior_version(Some(BehaviorVersion::v2026_01_12()))
         .with_http_client(Dialer::new(reach));
-    let provided = match name {
+    let provided = match &profile {
         Some(name) => {
             let provider = ProfileFileCredentialsProvider::builder().configure(&config).profile_name(name).build();
             provider.provide_credentials().await
@@ -97,7 +110,7 @@ async fn look(access: &AwsAccess, secrets: &Secrets, reach: Reach) -> Result<Cre
     provided.map_err(|err| {
         let why = foreign::brief(&chain(&err), 300);
         let is_sso = why.to_ascii_lowercase().contains("sso");
-        let profile = name.map_or_else(String::new, |name| format!(" --profile {name}"));
+        let profile = profile.map_or_else(String::new, |name| format!(" --profile {name}"));
         if is_sso { format!("{why} (sign in with `aws sso login{profile}`)") } else { why }
     })
 }
@@ -105,8 +118,15 @@ async fn look(access: &AwsAccess, secrets: &Secrets, reach: Reach) -> Result<Cre
 /// The profiles in the configuration files.
 pub(super) async fn profiles(name: Option<&str>) -> Result<ProfileSet, String> {
     let selected = name.map(|name| Cow::Owned(name.to_owned()));
-    let found = aws_config::profile::load(&Fs::real(), &Env::real(), &EnvConfigFiles::default(), selected).await;
-    found.map_err(|err| foreign::brief(&chain(&err), 300))
+    let read = move || {
+        let (fs, env, files) = (Fs::real(), Env::real(), EnvConfigFiles::default());
+        // It only reads files, and is through when it returns.
+        let found = aws_config::profile::load(&fs, &env, &files, selected).now_or_never();
+        let found = found.ok_or_else(|| "they are not read at once".to_owned())?;
+        found.map_err(|err| foreign::brief(&chain(&err), 300))
+    };
+    let found = read_in_thread(CONFIGURATION, read).await;
+    found.map_err(|why| format!("{CONFIGURATION} cannot be used: {why}"))
 }
 
 /// The credential process of the selected profile, when its credentials come from there and from nowhere else.
