@@ -8,7 +8,9 @@ use gonogo::core::value::Value;
 use gonogo::world::World as _;
 
 use crate::pg::Cluster;
-use crate::replication::{heartbeat, probe, quiet_pair, state, subscribed, until, until_sent, watched};
+use crate::replication::{
+    heartbeat, probe, quiet_pair, state, subscribed, until, until_much_was_sent, until_sent, watched,
+};
 use crate::sql::sql;
 use crate::support::{Setting, Stage, key};
 
@@ -121,7 +123,7 @@ async fn a_source_that_failed_over_has_another_slot_also_when_it_is_accepted() {
 async fn a_slot_that_was_made_again_after_a_restart_is_known_to_be() {
     let (mut old, new) = quiet_pair().await;
     let mut stage = watched(&old, &new);
-    until_sent(&mut stage).await;
+    until_much_was_sent(&old, &mut stage).await;
     let met = |reading: &Reading| reading.result.is_ok().then(|| reading.servers.clone());
     let first = stage.reading("lag", met).await;
     for (target, server) in &first {
