@@ -109,7 +109,9 @@ impl<'s, 'v> Scope<'s, 'v> {
             }
             ExprKind::Has(of, name) => {
                 let record = self.value(of)?;
-                Ok(truth(matches!(&*record, Value::Map(map) if map.get(name.as_str()).is_some_and(|v| *v != Value::Null))))
+                Ok(truth(
+                    matches!(&*record, Value::Map(map) if map.get(name.as_str()).is_some_and(|v| *v != Value::Null)),
+                ))
             }
             ExprKind::Not(of) => Ok(truth(!self.truth(of)?)),
             ExprKind::Negate(of) => match &*self.value(of)? {

@@ -99,7 +99,8 @@ impl Poll {
                 let grows = leaf.counts_growth();
                 let open = grows
                     || leaf.fields().iter().any(|(probe, field)| {
-                        let known = field.as_ref().and_then(|field| fixed.get(probe).map(|of| of.contains_key(field.as_str())));
+                        let known =
+                            field.as_ref().and_then(|field| fixed.get(probe).map(|of| of.contains_key(field.as_str())));
                         known != Some(true)
                     });
                 let age = super::super::time::Span::ZERO;

@@ -134,7 +134,8 @@ pub(super) fn document(json: &Json, fields: &DocumentFields, secrets: &Secrets) 
     let (placed, at_the_top): (BTreeMap<_, _>, BTreeMap<_, _>) =
         fields.types().clone().into_iter().partition(|(name, _)| fields.places().contains_key(name));
     // Where every field has a place of its own, the document may be anything.
-    let mut found = if at_the_top.is_empty() { ValueMap::default() } else { record(json, &at_the_top, "field", secrets)? };
+    let mut found =
+        if at_the_top.is_empty() { ValueMap::default() } else { record(json, &at_the_top, "field", secrets)? };
     for (name, of) in placed {
         let Some(at) = fields.places().get(&name) else { continue };
         let json = json.pointer(at).ok_or_else(|| Failure::new(format!("the answer has nothing at `{at}`")))?;
