@@ -7,18 +7,21 @@ use serde_json::{Value, json};
 use super::check::read;
 use super::{CliError, Outcome, RunbookArgs, say};
 use crate::core::action::Action;
-use crate::core::aws::HostedZone;
+use crate::core::aws::{AwsAccess, HostedZone};
 use crate::core::ids::TargetId;
+use crate::core::kind::CloudwatchProbe;
 use crate::core::origin::actions;
 use crate::core::plan::Plan;
 use crate::core::target::Target;
+use crate::core::time::Span;
 use crate::record_data::octal;
 use crate::term::ColorChoice;
 use crate::text::clean;
+use crate::words;
 
 /// Refuses a plan that needs AWS in a build without it.
 pub(super) fn supported(plan: &Plan) -> Result<(), CliError> {
-    match zones(plan).next() {
+    match in_aws(plan).next() {
         Some((id, _)) if cfg!(not(feature = "aws")) => Err(CliError::usage(format!(
             "the target `{id}` is in AWS, and this build of gonogo has none: build it with the cargo feature `aws`, which is on by \
              default; nothing was started"
@@ -34,10 +37,37 @@ fn zones(plan: &Plan) -> impl Iterator<Item = (&TargetId, &HostedZone)> {
     })
 }
 
+/// The targets in AWS, with whose rights they are asked.
+fn in_aws(plan: &Plan) -> impl Iterator<Item = (&TargetId, &AwsAccess)> {
+    plan.targets.iter().filter_map(|(id, target)| match target {
+        Target::Route53(zone) => Some((id, &zone.aws)),
+        Target::Cloudwatch(of) => Some((id, &of.aws)),
+        Target::Postgres(_) | Target::Dns(_) | Target::Http(_) => None,
+    })
+}
+
+/// What probes of CloudWatch cost, in one line; nothing when there are none.
+pub(super) fn cost(plan: &Plan) -> Option<String> {
+    let asked: Vec<(Span, u32)> =
+        plan.probes.values().filter_map(|probe| Some((probe.every, probe.kind.metrics_asked()?))).collect();
+    if asked.is_empty() {
+        return None;
+    }
+    let an_hour: f64 =
+        asked.iter().map(|(every, metrics)| f64::from(*metrics) * 3_600.0 / every.as_secs_f64().max(0.001)).sum();
+    let metrics: usize = asked.iter().filter_map(|(_, metrics)| usize::try_from(*metrics).ok()).sum();
+    let dollars = an_hour / 1_000.0 * CloudwatchProbe::PRICE_OF_A_THOUSAND;
+    Some(format!(
+        "CloudWatch: {} asked for, {an_hour:.0} an hour: ${dollars:.3} for each hour of a run, at ${:.2} for 1,000 metrics (GetMetricData, list price of us-east-1, https://aws.amazon.com/cloudwatch/pricing/)",
+        words::count(metrics, "metric"),
+        CloudwatchProbe::PRICE_OF_A_THOUSAND
+    ))
+}
+
 /// Prints the least IAM policy with which a runbook can be driven.
 pub(super) fn iam(args: &RunbookArgs, color: ColorChoice) -> Outcome {
     let plan = read(args, color)?.plan;
-    if zones(&plan).next().is_none() {
+    if in_aws(&plan).next().is_none() {
         return Err(CliError::usage(format!("\"{}\" has no target in AWS, so it needs no policy", clean(&plan.title))));
     }
     say(&serde_json::to_string_pretty(&policy(&plan)).map_err(CliError::outside)?);
@@ -100,6 +130,12 @@ fn policy(plan: &Plan) -> Value {
             "Resource": format!("arn:{partition}:route53:::change/*"),
         }));
     }
+    if plan.probes.values().any(|probe| probe.kind.metrics_asked().is_some()) {
+        // It has neither resources nor conditions for single metrics.
+        statements.push(json!({
+            "Sid": "Metrics", "Effect": "Allow", "Action": "cloudwatch:GetMetricData", "Resource": "*",
+        }));
+    }
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
 
@@ -123,7 +159,15 @@ title: Move
 targets:
   zone: { route53: { zone: example.com, id: Z1 } }
   other: { route53: { zone: example.org, id: Z2, aws: { region: us-gov-west-1 } } }
+  metrics: { cloudwatch: { region: eu-central-1 } }
 probes:
+  shop:
+    kind: cloudwatch
+    target: metrics
+    every: 30s
+    metrics:
+      errors: { namespace: Shop, metric: Errors, statistic: Sum }
+      twice: { expression: 2 * errors }
   look: { kind: route53, target: other, name: www.example.org, new: { values: ["192.0.2.1"], ttl: 60 }, every: 10s }
 phases:
   - title: P
@@ -135,7 +179,13 @@ phases:
         reversibility: lossless
 "#;
         let loaded = load_str("r", runbook.to_owned(), &Options::default());
-        let policy = policy(&loaded.unwrap_or_else(|faults| panic!("{faults}")).plan);
+        let plan = loaded.unwrap_or_else(|faults| panic!("{faults}")).plan;
+        let policy = policy(&plan);
+        let cost = cost(&plan).unwrap();
+        assert!(
+            cost.starts_with("CloudWatch: 1 metric asked for, 120 an hour: $0.001 for each hour of a run"),
+            "{cost}"
+        );
         let read = |resource: &str, sid: &str| {
             json!({
                 "Sid": sid,
@@ -163,6 +213,7 @@ phases:
             read("arn:aws:route53:::hostedzone/Z1", "Read1"),
             change,
             follow,
+            json!({ "Sid": "Metrics", "Effect": "Allow", "Action": "cloudwatch:GetMetricData", "Resource": "*" }),
         ]);
         assert_eq!(policy, json!({ "Version": "2012-10-17", "Statement": statements }));
     }

@@ -76,6 +76,9 @@ pub(super) fn check(args: &RunbookArgs, color: ColorChoice) -> Outcome {
         words::count(probes.len(), "probe"),
         digest.get(..12).unwrap_or(digest)
     ));
+    if let Some(cost) = super::aws::cost(&loaded.plan) {
+        say(&cost);
+    }
     if args.profile.is_none() && !loaded.profiles.is_empty() {
         say(&format!("profiles not checked here: {} (check them with --profile)", clean(&loaded.profiles.join(", "))));
     }

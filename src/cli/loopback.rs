@@ -51,6 +51,11 @@ fn strangers(plan: &Plan) -> Vec<String> {
                 let here = url::Url::parse(endpoint).is_ok_and(|url| url.host_str().is_some_and(is_here));
                 check(format!("the hosted zone `{id}`"), endpoint, here);
             }
+            Target::Cloudwatch(of) => {
+                let endpoint = of.aws.endpoint.as_deref().unwrap_or("AWS");
+                let here = url::Url::parse(endpoint).is_ok_and(|url| url.host_str().is_some_and(is_here));
+                check(format!("CloudWatch `{id}`"), endpoint, here);
+            }
             Target::Dns(dns) => {
                 for address in &dns.authoritative {
                     check(format!("a name server of `{id}`"), address, is_here(address));
@@ -156,6 +161,7 @@ targets:
   web: { http: { url: "https://app.example.com" } }
   near: { http: { url: "https://app.example.com", connect: "127.0.0.1:443" } }
   hosted: { route53: { zone: example.com, id: Z1 } }
+  metrics: { cloudwatch: { region: eu-central-1 } }
   stand_in: { route53: { zone: example.com, id: Z1, aws: { endpoint: "http://127.0.0.1:80", keys: { id: AKIALAB, secret: none } } } }
   zone: { dns: { zone: example.com, authoritative: ["192.0.2.53"], lookup: system, resolvers: { here: system, quad: "9.9.9.9", tls: "tls://127.0.0.1#localhost", far: "tls://9.9.9.9#localhost" } } }
 probes:
@@ -170,6 +176,7 @@ phases:
         assert_eq!(
             found,
             "the hosted zone `hosted` is at `AWS`\n\
+             CloudWatch `metrics` is at `AWS`\n\
              the database `shop` is at `host=db.example.com dbname=shop`\n\
              the web service `web` is at `https://app.example.com`\n\
              a name server of `zone` is at `192.0.2.53`\n\

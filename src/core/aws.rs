@@ -1,4 +1,4 @@
-//! What a runbook says about Amazon Web Services: a hosted zone of Route 53, and with whose rights it is asked.
+//! What a runbook says about Amazon Web Services: hosted zones of Route 53, CloudWatch, and with whose rights they are asked.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,31 @@ pub struct HostedZone {
     /// With whose rights Route 53 is asked. The environment and the default profile decide when absent.
     #[serde(default)]
     pub aws: AwsAccess,
+}
+
+/// Amazon CloudWatch in one region.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CloudWatchRegion {
+    /// The region whose metrics they are, for example `eu-central-1`. Content delivery (`AWS/CloudFront`) and `AWS/Route53` have
+    /// theirs in `us-east-1`, wherever their customers are.
+    pub region: String,
+    /// With whose rights CloudWatch is asked. The environment and the default profile decide when absent.
+    #[serde(default)]
+    pub aws: AwsAccess,
+}
+
+impl CloudWatchRegion {
+    /// The region, and the account and the place where they are named: `eu-central-1 of account 123456789012`.
+    pub fn address(&self) -> String {
+        let endpoint = self.aws.endpoint.as_ref().map_or_else(String::new, |endpoint| format!(" at {endpoint}"));
+        let account = self.aws.account.as_ref().map_or_else(String::new, |account| format!(" of account {account}"));
+        format!("CloudWatch in {}{account}{endpoint}", self.region)
+    }
+
+    /// With whose rights it is asked, in its region.
+    pub fn access(&self) -> AwsAccess {
+        AwsAccess { region: Some(self.region.clone()), ..self.aws.clone() }
+    }
 }
 
 /// With whose rights AWS is asked, and where.
@@ -66,9 +91,32 @@ impl HostedZone {
     }
 }
 
-/// What is wrong with a hosted zone: the keys below the target that lead to the place, what is wrong, and what was
-/// expected.
-pub fn wrong(zone: &HostedZone) -> Vec<(Vec<&'static str>, String, &'static str)> {
+/// What is wrong at a place: the keys below the target that lead to it, what is wrong, and what was expected.
+pub type AwsMistake = (Vec<&'static str>, String, &'static str);
+
+/// What is wrong with CloudWatch of a region.
+pub fn wrong_region(of: &CloudWatchRegion) -> Vec<AwsMistake> {
+    let mut found = Vec::new();
+    let is_region = |region: &str| {
+        let parts: Vec<&str> = region.split('-').collect();
+        let is_word =
+            |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        parts.len() >= 3 && parts.iter().all(is_word) && region.ends_with(|last: char| last.is_ascii_digit())
+    };
+    if !is_region(&of.region) && !of.region.contains('«') {
+        let message = format!("`{}` is not the name of a region", of.region);
+        found.push((vec!["region"], message, "expected something like `eu-central-1`"));
+    }
+    if of.aws.region.is_some() {
+        let message = "there are two ways to say which region".to_owned();
+        found.push((vec!["aws", "region"], message, "expected `region` of the target alone"));
+    }
+    found.extend(wrong_access(&of.aws));
+    found
+}
+
+/// What is wrong with a hosted zone.
+pub fn wrong(zone: &HostedZone) -> Vec<AwsMistake> {
     let mut found = Vec::new();
     let is_id = |id: &str| {
         id.len() <= 32 && id.starts_with('Z') && id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
@@ -77,7 +125,12 @@ pub fn wrong(zone: &HostedZone) -> Vec<(Vec<&'static str>, String, &'static str)
         let label = "expected something like `Z0123456789ABCDEFGHIJ`, without `/hostedzone/`";
         found.push((vec!["id"], format!("`{}` is not the id of a hosted zone", zone.id), label));
     }
-    let aws = &zone.aws;
+    found.extend(wrong_access(&zone.aws));
+    found
+}
+
+fn wrong_access(aws: &AwsAccess) -> Vec<AwsMistake> {
+    let mut found = Vec::new();
     if let Some(account) = aws.account.as_ref().filter(|account| !account.contains('«'))
         && !(account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit()))
     {

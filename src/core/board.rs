@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::answerers::Moved;
+use super::bins::Bins;
 use super::counters::Counters;
 use super::evidence::{Assessment, Baseline, Baselines, CounterReset, Evidence, Term, Verdict};
 use super::expr::{Condition, KnownAnswers, Sight};
@@ -328,12 +329,14 @@ impl Board {
             if let Some(latest) = self.probes.get_mut(&reading.probe) {
                 latest.at = latest.at.max(reading.at);
                 if let (Some((at, _)), None) = (&mut latest.good, &latest.failure)
-                    && *at < reading.at
+                    && *at < reading.tells_of()
                 {
                     // The one before the newest of all these measurements.
-                    let every = plan.probes.get(&reading.probe).map_or(Span::ZERO, |probe| probe.every);
-                    latest.before = Some(reading.at.before(every).max(*at));
-                    *at = reading.at;
+                    let probe = plan.probes.get(&reading.probe);
+                    let every =
+                        probe.map_or(Span::ZERO, |probe| probe.kind.bins().map_or(probe.every, |bins| bins.period));
+                    latest.before = Some(reading.tells_of().before(every).max(*at));
+                    *at = reading.tells_of();
                 }
             }
         }
@@ -459,10 +462,17 @@ impl Board {
         for probe in condition.probes() {
             let Some(measured) = self.probes.get(probe).and_then(|latest| latest.told_late(now)) else { continue };
             let stale = format!("{probe} is stale: ");
+            let in_bins = plan.probes.get(probe).is_some_and(|probe| probe.kind.bins().is_some());
             for why in found.terms.iter_mut().filter_map(|term| term.why.as_mut()).filter(|why| why.contains(&stale)) {
-                *why = format!(
-                    "{why}, though {probe} was measured {measured} ago: what it tells is renewed more rarely than that, so this never holds (with a longer `every` readings stay good for longer)"
-                );
+                *why = if in_bins {
+                    format!(
+                        "{why}, though {probe} was measured {measured} ago: nothing newer was told (`max_age` says how old it may be)"
+                    )
+                } else {
+                    format!(
+                        "{why}, though {probe} was measured {measured} ago: what it tells is renewed more rarely than that, so this never holds (with a longer `every` readings stay good for longer)"
+                    )
+                };
             }
         }
         for (probe, field) in condition.paths() {
@@ -527,7 +537,9 @@ impl Board {
             let Some(latest) = self.probes.get(probe) else { return false };
             // Where nothing happened at `since`, the condition itself shows that there was one before.
             let is_of_then = since == EVER || latest.before >= Some(since);
-            is_of_then && latest.good.as_ref().is_some_and(|(at, _)| *at > came)
+            // What is told late of bins of time came true before it was told.
+            let late = plan.probes.get(probe).and_then(|probe| probe.kind.bins()).map_or(Span::ZERO, Bins::least_age);
+            is_of_then && latest.good.as_ref().is_some_and(|(at, _)| *at > came.before(late))
         };
         self.testimony.contains_key(&id)
             || plan.condition(id).is_some_and(|condition| condition.probes().iter().all(twice))

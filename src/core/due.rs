@@ -2,10 +2,14 @@
 
 use super::action::{Action, Kept, Wait};
 use super::board::Board;
+use super::expr::Condition;
 use super::job::Direction;
-use super::plan::{Plan, Step};
+use super::plan::{ConditionId, Plan, Step};
 use super::state::{Run, Running, StepProgress};
 use super::time::{At, Span};
+
+/// Before every moment.
+const EVER: At = At(i64::MIN);
 
 /// The earliest moment after `now` at which something is due although no reading, outcome or wish arrives: a wait or
 /// soak that ends, a deadline, a check that has held or has run out of time, a gate that opens, a guard that breaks.
@@ -29,7 +33,8 @@ pub fn next_due(plan: &Plan, run: &Run, board: &Board, now: At) -> At {
                     due.consider(since.plus(check.within).plus(check.hold));
                     // A hold counts from the end of the action or from when it came true, whichever is later.
                     due.consider(since.plus(check.hold));
-                    holds(board, check.condition, check.hold, &mut due);
+                    holds(plan, board, check.condition, (check.hold, *since), &mut due);
+                    told_in_bins(plan, check.condition, &mut due);
                 }
                 if !step.guards.is_empty() {
                     due.consider(since.plus(step.guards_within()));
@@ -40,7 +45,7 @@ pub fn next_due(plan: &Plan, run: &Run, board: &Board, now: At) -> At {
         }
     }
     for gate in run.startable(plan).into_iter().flat_map(|step| &step.gates) {
-        holds(board, gate.condition, gate.hold, &mut due);
+        holds(plan, board, gate.condition, (gate.hold, EVER), &mut due);
     }
     due.at
 }
@@ -53,7 +58,8 @@ fn of_running(plan: &Plan, run: &Run, board: &Board, step: &Step, running: &Runn
             due.consider(running.since.plus(until.longest()));
             due.consider(running.since.plus(until.hold));
             for id in plan.until(&running.key) {
-                holds(board, *id, until.hold, due);
+                holds(plan, board, *id, (until.hold, running.since), due);
+                told_in_bins(plan, *id, due);
             }
         }
         Some(Kept::Soak(soak)) => due.consider(running.since.plus(soak.length)),
@@ -76,9 +82,20 @@ fn of_guards(board: &Board, step: &Step, due: &mut Earliest) {
     }
 }
 
-fn holds(board: &Board, condition: super::plan::ConditionId, hold: Span, due: &mut Earliest) {
+fn holds(plan: &Plan, board: &Board, condition: ConditionId, (hold, since): (Span, At), due: &mut Earliest) {
     if let Some(held) = board.held(due.now, condition) {
         due.consider(due.now.plus(hold.left_after(held)));
+        if board.held_for(plan, due.now, condition, hold, since).is_some_and(|held| held < hold) {
+            told_in_bins(plan, condition, due);
+        }
+    }
+}
+
+/// The next measurements of what tells of bins of time: that a newer bin is told is all that some conditions wait for.
+fn told_in_bins(plan: &Plan, condition: ConditionId, due: &mut Earliest) {
+    let probes = plan.condition(condition).into_iter().flat_map(Condition::probes);
+    for probe in probes.filter_map(|id| plan.probes.get(id)).filter(|probe| probe.kind.bins().is_some()) {
+        due.consider(due.now.plus(probe.every));
     }
 }
 

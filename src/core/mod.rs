@@ -15,6 +15,7 @@ pub mod action;
 mod answerers;
 mod answers;
 pub mod aws;
+pub mod bins;
 pub mod board;
 mod counters;
 pub mod customers;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kind::spec::ProbeSpec;
 use super::kind::{self, kinds};
-use super::time::Span;
+use super::time::{At, Span};
 
 /// A probe as a runbook declares it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -42,18 +42,28 @@ impl Probe {
     /// the next one can be begun and ended. A round is [`Probe::renewed_every`], or as long as the measurement lasted, and at least
     /// one second. A measurement that ended later than its limit (the machine was held up) is not good for longer
     /// because of that.
+    ///
+    /// A kind that tells of bins of time that have passed says itself how old they may become.
     pub fn stale_after(&self, took: Span) -> Span {
-        self.rounds(2, took)
+        self.kind.bins().map_or_else(|| self.rounds(2, took), |bins| bins.max_age)
     }
 
     /// The time in which every part of a reading is measured anew.
     pub fn renewed_every(&self) -> Span {
-        Span(self.every.0.saturating_mul(self.kind.rounds()))
+        let every = Span(self.every.0.saturating_mul(self.kind.rounds()));
+        self.kind.bins().map_or(every, |bins| every.max(bins.period))
     }
 
-    /// Age from which a number is not shown at all: five such rounds after the end of the measurement.
+    /// The moment that a measurement begun at `at` tells of, where all is well.
+    pub fn tells_of(&self, at: At) -> At {
+        let turns = self.every.0.saturating_mul(self.kind.rounds()).saturating_sub(self.every.0);
+        self.kind.bins().map_or(at, |bins| bins.newest(at)).before(Span(turns))
+    }
+
+    /// Age from which a number is not shown at all: five such rounds after the end of the measurement, or twice the greatest
+    /// age of bins.
     pub fn gone_after(&self, took: Span) -> Span {
-        self.rounds(5, took)
+        self.kind.bins().map_or_else(|| self.rounds(5, took), |bins| Span(bins.max_age.0.saturating_mul(2)))
     }
 
     fn rounds(&self, count: u64, took: Span) -> Span {

@@ -6,12 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-use super::aws::HostedZone;
+use super::aws::{CloudWatchRegion, HostedZone};
 use super::ids::TargetId;
 use super::resolver_kind::ResolverKind;
 use super::simulate::Literal;
 
-/// A database, a DNS zone, a web service or a hosted zone, named once and used by probes and actions.
+/// A database, a DNS zone, a web service, a hosted zone or CloudWatch, named once and used by probes and actions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
@@ -23,6 +23,8 @@ pub enum Target {
     Http(Http),
     /// A hosted zone of Amazon Route 53.
     Route53(HostedZone),
+    /// Amazon CloudWatch in one region.
+    Cloudwatch(CloudWatchRegion),
 }
 
 impl Target {
@@ -33,6 +35,7 @@ impl Target {
             Target::Dns(_) => "dns",
             Target::Http(_) => "http",
             Target::Route53(_) => "route53",
+            Target::Cloudwatch(_) => "cloudwatch",
         }
     }
 }
@@ -54,6 +57,7 @@ impl Target {
                 std::iter::once(url).chain(connect).chain(proxy).collect()
             }
             Target::Route53(zone) => zone.address(),
+            Target::Cloudwatch(of) => of.address(),
         }
     }
 }

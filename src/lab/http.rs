@@ -72,7 +72,12 @@ struct Unanswered;
 
 /// The request's body, or `None` when it is too long or breaks off.
 pub(super) async fn body(request: Request<Incoming>) -> Option<Bytes> {
-    Limited::new(request.into_body(), BODY_LIMIT).collect().await.ok().map(http_body_util::Collected::to_bytes)
+    body_up_to(request, BODY_LIMIT).await
+}
+
+/// The same with another limit, bytes.
+pub(super) async fn body_up_to(request: Request<Incoming>, limit: usize) -> Option<Bytes> {
+    Limited::new(request.into_body(), limit).collect().await.ok().map(http_body_util::Collected::to_bytes)
 }
 
 /// An answer of some content type.

@@ -1,15 +1,18 @@
 //! `gonogo lab`: a disposable real world on loopback to practise a cutover in.
 //!
 //! Two PostgreSQL clusters, two web services in front of them, an authoritative DNS server with caching resolvers
-//! (three, unless others are asked for), a stand-in for Route 53 that publishes into the zone, and customers who buy all the time. Everything runs in (or as a child of) one supervisor process
+//! (three, unless others are asked for), a stand-in for Route 53 that publishes into the zone, one for CloudWatch that gathers what customers meet, and customers who buy all the time. Everything runs in (or as a child of) one supervisor process
 //! that outlives the cockpit, so that a killed cockpit finds the same world again on `resume`.
 //!
 //! This module owns starting, finding, attaching to and removing a lab. It must not know the cockpit, the runbook
 //! or the journal: the only things it hands over are [`Lab::vars`] and files of secrets.
 
+pub mod aws;
+pub mod cloudwatch;
 mod control;
 mod customers;
 mod dns;
+mod gathered;
 mod hosted;
 mod http;
 mod listeners;

@@ -27,7 +27,6 @@ use crate::core::resolver_kind::ResolverKind;
 use super::control::Control;
 use super::customers::{Load, Memory};
 use super::dns::{Authority, Sockets};
-use super::hosted;
 use super::listeners::{bind, bind_web, free_ports, local_address};
 use super::postgres::{self, ADMINISTRATOR, Cluster, Installation};
 use super::resolver::Resolver;
@@ -39,6 +38,7 @@ use super::{
     APP_NAME, AWS_KEY, DONE, HOSTED_ZONE, LabError, LabOptions, LabOrder, LabSide, Message, NEW_ADDRESS, OLD_ADDRESS,
     RESOLVER_LETTERS, TSIG_NAME, ZONE,
 };
+use super::{aws as aws_services, gathered, hosted};
 
 /// Most bytes of orders through one connection.
 const ORDERS_LONGEST: u64 = 64 * 1_024;
@@ -149,7 +149,9 @@ impl World {
 
         progress("starting the name servers");
         let (authoritative, resolvers, zone) = self.start_dns(options, &tsig_key).await?;
-        self.tasks.spawn(hosted::service(zone, options.ttl_seconds).serve(aws_listener));
+        let hosted = hosted::service(zone, options.ttl_seconds);
+        let cloudwatch = gathered::service();
+        self.tasks.spawn(aws_services::serve(aws_listener, hosted, Arc::clone(&cloudwatch)));
 
         progress("opening the shop");
         let database = |port, user| passwords.config(port, user, DATABASE);
@@ -169,6 +171,7 @@ impl World {
                 .collect(),
             webs: webs.clone(),
         };
+        self.tasks.spawn(gathered::gather(cloudwatch, Arc::clone(&memory)));
         let crowd = load.run(Arc::clone(&memory));
         self.tasks.spawn(async move {
             if let Err(error) = crowd.await {

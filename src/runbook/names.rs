@@ -108,6 +108,11 @@ fn target(target: &Target, node: &Node, faults: &mut Vec<Diagnostic>) {
         }
         name_servers::name(&zone.zone, node.path(&["zone"]), faults);
     }
+    if let Target::Cloudwatch(of) = target {
+        for (path, message, label) in aws::wrong_region(of) {
+            faults.push(Diagnostic::new(message).at(node.path(&path).mark, label));
+        }
+    }
     if let Target::Postgres(postgres) = target {
         let complaint = |wrong: Wrong| {
             let fault = Diagnostic::new(wrong.message).at(node.path(&[wrong.key]).mark, wrong.label);
@@ -117,7 +122,7 @@ fn target(target: &Target, node: &Node, faults: &mut Vec<Diagnostic>) {
     }
     let mut fault = |message: String, mark: Mark, label: &str| faults.push(Diagnostic::new(message).at(mark, label));
     match target {
-        Target::Postgres(_) | Target::Dns(_) | Target::Route53(_) => {}
+        Target::Postgres(_) | Target::Dns(_) | Target::Route53(_) | Target::Cloudwatch(_) => {}
         Target::Http(http) => {
             let fits = |url: &url::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
             let url = url::Url::parse(&http.url).ok().filter(fits);

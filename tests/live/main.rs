@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod as_of;
+#[cfg(all(feature = "aws", feature = "lab"))]
+mod cloudwatch;
 mod command;
 mod diagnostics;
 mod dns;

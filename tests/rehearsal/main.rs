@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
 
 mod automatic;
+mod cloudwatch;
 mod customers;
 mod debrief;
 mod documentation;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::core::bins::Bins;
 use crate::core::document::DocumentFields;
 use crate::core::hosted::{HostedChanges, WatchedSet};
 use crate::core::ids::{ProbeId, TargetId};
@@ -21,7 +22,7 @@ pub type OwnFields<'a> = (&'a BTreeMap<String, FieldType>, &'a BTreeMap<String, 
 pub struct TargetUse<'a> {
     /// Its name.
     pub id: &'a TargetId,
-    /// The kind of target it must be: `postgres`, `dns`, `http` or `route53`.
+    /// The kind of target it must be: `postgres`, `dns`, `http`, `route53` or `cloudwatch`.
     pub kind: &'static str,
     /// The keys below the probe or action that lead to where it is named.
     pub path: Vec<&'a str>,
@@ -184,6 +185,16 @@ pub trait ProbeSpec {
     /// In how many rounds of measuring each part of a reading has been measured anew: 1, unless parts take turns.
     fn rounds(&self) -> u64 {
         1
+    }
+
+    /// The bins of time that its readings tell of, where they do not tell of the moment of the measurement.
+    fn bins(&self) -> Option<Bins> {
+        None
+    }
+
+    /// How many metrics of CloudWatch are charged for each measurement.
+    fn metrics_asked(&self) -> Option<u32> {
+        None
     }
 
     /// Who was asked, for the sentence `no answer from … within 5s`: its targets, or else its addresses; a kind with

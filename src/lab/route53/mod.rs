@@ -113,14 +113,14 @@ struct State {
 
 /// A bucket of tokens.
 #[derive(Debug, Clone, Copy)]
-struct Bucket {
+pub(super) struct Bucket {
     tokens: f64,
     at: Instant,
 }
 
 impl Bucket {
     /// Takes so many, if they are there.
-    fn take(bucket: &mut Option<Self>, now: Instant, cost: f64, (most, refill): (f64, f64)) -> bool {
+    pub(super) fn take(bucket: &mut Option<Self>, now: Instant, cost: f64, (most, refill): (f64, f64)) -> bool {
         let old = bucket.unwrap_or(Self { tokens: most, at: now });
         let tokens = (old.tokens + now.duration_since(old.at).as_secs_f64() * refill).min(most);
         let enough = tokens >= cost;
@@ -222,7 +222,8 @@ impl Route53 {
         .await;
     }
 
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Option<Reply> {
+    /// Answers a request; the connection breaks where there is no answer.
+    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Option<Reply> {
         let id = format!("{:032x}", rand::random::<u128>());
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let query: BTreeMap<String, String> = request.uri().query().map(parameters).unwrap_or_default();

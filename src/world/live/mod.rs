@@ -41,7 +41,7 @@ use crate::catch_panic::catch_panic;
 use crate::clock::Clock;
 use crate::core::action::Action;
 #[cfg(feature = "aws")]
-use crate::core::aws::HostedZone;
+use crate::core::aws::{CloudWatchRegion, HostedZone};
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::job::{JobKey, Outcome};
 use crate::core::moves::Moves;
@@ -125,6 +125,9 @@ struct Shared {
     shapes: BTreeMap<ProbeId, Shape>,
     secrets: Secrets,
     databases: pg::Databases,
+    /// Whoever asks AWS.
+    #[cfg(feature = "aws")]
+    aws: net::aws::Aws,
     /// What is known of the hosted zones of AWS.
     #[cfg(feature = "aws")]
     hosted: kind::HostedZones,
@@ -192,6 +195,14 @@ impl Shared {
         match self.targets.get(id) {
             Some(Target::Route53(zone)) => Ok(zone),
             _ => Err(format!("`{id}` is no route53 target")),
+        }
+    }
+
+    #[cfg(feature = "aws")]
+    fn cloudwatch(&self, id: &TargetId) -> Result<&CloudWatchRegion, String> {
+        match self.targets.get(id) {
+            Some(Target::Cloudwatch(of)) => Ok(of),
+            _ => Err(format!("`{id}` is no cloudwatch target")),
         }
     }
 

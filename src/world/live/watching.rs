@@ -88,6 +88,8 @@ impl Watching {
             secrets: Secrets::new(plan.secrets.clone()),
             databases: pg::Databases::new(databases),
             #[cfg(feature = "aws")]
+            aws: super::net::aws::Aws::default(),
+            #[cfg(feature = "aws")]
             hosted: super::kind::HostedZones::default(),
             outbox: Outbox::default(),
             suspensions: Suspensions::new(),

@@ -122,8 +122,7 @@ impl SimWorld {
         let servers = self.model.servers.of(probe.kind.targets().iter().map(|used| used.id));
         let result = result.map_err(Failure::new);
         // Where parts of a reading take turns, the one measured longest ago says how old it is.
-        let turns = probe.renewed_every().0.saturating_sub(probe.every.0);
-        let as_of = (turns > 0 && result.is_ok()).then(|| at.before(Span(turns)));
+        let as_of = Some(probe.tells_of(at)).filter(|of| *of < at && result.is_ok());
         Reading { probe: id.clone(), at, took, as_of, result, servers, moves: Moves::default() }
     }
 

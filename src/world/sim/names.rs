@@ -153,7 +153,7 @@ impl Names {
         }
         let zones = plan.targets.iter().filter_map(|(id, target)| match target {
             Target::Dns(dns) => Some((id.clone(), Zone::new(id, dns, &sets, seed, now))),
-            Target::Postgres(_) | Target::Http(_) | Target::Route53(_) => None,
+            Target::Postgres(_) | Target::Http(_) | Target::Route53(_) | Target::Cloudwatch(_) => None,
         });
         Self { zones: zones.collect(), changes: 0 }
     }

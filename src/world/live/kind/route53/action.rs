@@ -193,7 +193,7 @@ async fn prepare<'a>(shared: &'a Shared, action: &'a Route53Action, report: &'a 
 /// Who asks, known before anything is sent.
 async fn asked<'a>(shared: &'a Shared, action: &'a Route53Action, report: &'a Reporter) -> Result<Place<'a>, String> {
     let zone = shared.hosted_zone(&action.target)?;
-    let asker = shared.hosted.aws.asker(&action.target, &zone.aws, &shared.secrets).await?;
+    let asker = shared.aws.asker(&action.target, &zone.aws, &shared.secrets).await?;
     report.line(&format!("as {} in account {}", asker.identity.arn, asker.identity.account));
     Ok(Place { shared, action, zone, asker, report })
 }

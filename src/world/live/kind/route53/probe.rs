@@ -62,7 +62,7 @@ impl Measure for Route53Probe {
 
     async fn measure(&self, shared: &Shared, _: Duration, memory: &mut HostedMemory) -> Result<Value, Failure> {
         let zone = shared.hosted_zone(&self.target).map_err(Failure::new)?;
-        let asker = shared.hosted.aws.asker(&self.target, &zone.aws, &shared.secrets).await.map_err(Failure::new)?;
+        let asker = shared.aws.asker(&self.target, &zone.aws, &shared.secrets).await.map_err(Failure::new)?;
         let known = memory.zone.clone().filter(|(when, _)| when.elapsed() < ZONE_LASTS);
         let facts = if let Some((_, facts)) = known {
             facts

@@ -5,12 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::own::OwnChanges;
 use crate::core::ids::TargetId;
-use crate::world::live::net::aws::Aws;
 
 /// All hosted zones of the plan.
 #[derive(Default)]
 pub(in crate::world::live) struct HostedZones {
-    pub(super) aws: Aws,
     own: Mutex<BTreeMap<TargetId, Arc<OwnChanges>>>,
 }
 

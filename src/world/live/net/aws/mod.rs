@@ -33,7 +33,8 @@ const FAILURE_LASTS: Duration = Duration::from_secs(5);
 const REGION: &str = "us-east-1";
 
 /// Variables of the environment that lead the SDKs elsewhere.
-const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ROUTE_53", "AWS_ENDPOINT_URL_STS"];
+const ENDPOINTS: [&str; 4] =
+    ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ROUTE_53", "AWS_ENDPOINT_URL_CLOUDWATCH", "AWS_ENDPOINT_URL_STS"];
 
 fn region(access: &AwsAccess) -> String {
     access.region.clone().unwrap_or_else(|| REGION.to_owned())
@@ -233,5 +234,19 @@ impl AwsCaller {
             .timeout_config(timeouts());
         config.set_endpoint_url(self.endpoint.clone());
         (aws_sdk_route53::Client::from_conf(config.build()), dialer)
+    }
+
+    /// A client of CloudWatch, and what notes whether anything has left through it.
+    pub(in crate::world::live) fn cloudwatch(&self, tries: Tries) -> (aws_sdk_cloudwatch::Client, Dialer) {
+        let dialer = Dialer::new(self.reach);
+        let mut config = aws_sdk_cloudwatch::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(self.region.clone()))
+            .credentials_provider(self.found.credentials.clone())
+            .http_client(dialer.clone())
+            .retry_config(retries(tries))
+            .timeout_config(timeouts());
+        config.set_endpoint_url(self.endpoint.clone());
+        (aws_sdk_cloudwatch::Client::from_conf(config.build()), dialer)
     }
 }
