@@ -1,6 +1,6 @@
 //! Whether somebody else answers under a name than before: then what was seen before was seen of somebody else.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -46,19 +46,28 @@ impl Moves {
 /// often enough by then to be known for it.
 const REMEMBERED: Span = Span::secs(600);
 /// No more changes are remembered.
-const LONGEST: usize = 60;
+const LONGEST: usize = 240;
 /// When so many changes are remembered, several stand there and take turns.
 const TURNS: usize = 3;
-/// Where more than these take turns, one more is nothing new.
+/// Where more than these take turns, one that is new may be one that was not met yet.
 const MANY: usize = 8;
+/// So unlikely must it be that so many new ones in a row are of the same pool.
+const CHANCE: f64 = 0.001;
+/// Who stays for so many times the longest turn has not come for a turn.
+const STAYS: u64 = 3;
+/// Turns are over when one has stayed for so long, and for so many times the longest turn.
+const OVER: (Span, u64) = (Span::secs(60), 10);
 
 /// Watches whether somebody else has taken the place of whoever answered before. Where several take turns, one of them is nobody
-/// else.
+/// else; a new one is, unless the pool is so large that new ones keep coming: then when more of them come than are to be expected,
+/// or when one stays.
 #[derive(Clone, Debug, Default)]
 pub struct TurnWatch {
     /// Who answered since when, each by its place among the names; the last answers now.
     changes: VecDeque<(At, usize)>,
     names: Vec<String>,
+    /// How many that were not met before have come one after the other, without that it was told.
+    unmet: usize,
 }
 
 impl TurnWatch {
@@ -71,21 +80,68 @@ impl TurnWatch {
             self.names.len() - 1
         });
         if before == Some(place) {
-            return None;
+            return self.stays(at).and_then(|before| self.names.get(before).cloned());
         }
         // Whoever stood there until then is remembered, too.
         let ended = |of: &VecDeque<(At, usize)>| of.get(1).is_some_and(|(ended, _)| *ended < at.before(REMEMBERED));
         while ended(&self.changes) || self.changes.len() > LONGEST {
             self.changes.pop_front();
         }
+        if self.turns_are_over(at) {
+            self.changes.drain(..self.changes.len() - 1);
+        }
         let known: BTreeSet<usize> = self.changes.iter().map(|(_, place)| *place).collect();
-        let is_turn = self.changes.len() > TURNS && (known.contains(&place) || known.len() > MANY);
+        self.unmet = if known.contains(&place) { 0 } else { self.unmet + 1 };
+        let is_turn = self.changes.len() > TURNS
+            && (known.contains(&place) || known.len() > MANY && self.unmet < self.unmet_by_chance());
+        self.unmet = if is_turn { self.unmet } else { 0 };
         self.changes.push_back((at, place));
         let before = self.names.get(before?).cloned().unwrap_or_default();
         if self.names.len() > 2 * LONGEST {
             self.forget_names();
         }
         (!is_turn).then_some(before)
+    }
+
+    /// Whoever was there before the newest, when that one is none that was met before and has stayed for longer than turns take.
+    fn stays(&mut self, at: At) -> Option<usize> {
+        let (since, _) = *self.changes.back().filter(|_| self.unmet > 0)?;
+        let longest = self.turns().max()?;
+        if at.since(since).0 <= longest.0.saturating_mul(STAYS) {
+            return None;
+        }
+        self.unmet = 0;
+        self.changes.iter().rev().nth(1).map(|(_, place)| *place)
+    }
+
+    /// How long each stayed before the newest came.
+    fn turns(&self) -> impl Iterator<Item = Span> {
+        self.changes.iter().zip(self.changes.iter().skip(1)).map(|((from, _), (to, _))| to.since(*from))
+    }
+
+    /// Whether the newest has stayed for so long that there are no turns any more.
+    fn turns_are_over(&self, at: At) -> bool {
+        let (shortest, times) = OVER;
+        let stayed = self.changes.back().map(|(since, _)| at.since(*since));
+        let longest = self.turns().max();
+        stayed
+            .zip(longest)
+            .is_some_and(|(stayed, longest)| stayed >= shortest && stayed.0 >= longest.0.saturating_mul(times))
+    }
+
+    /// How many new ones in a row are too many for the pool that was seen so far. How likely a new one is follows from how many were
+    /// met once only (Good and Turing's estimate, with one more to be on the safe side).
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // some hundreds
+    fn unmet_by_chance(&self) -> usize {
+        // Those that wait for being told are not of what was seen before.
+        let seen = (self.changes.len() + 1).saturating_sub(self.unmet);
+        let mut met: BTreeMap<usize, usize> = BTreeMap::new();
+        for (_, place) in self.changes.iter().take(seen) {
+            *met.entry(*place).or_insert(0) += 1;
+        }
+        let once = met.values().filter(|times| **times == 1).count();
+        let share = (once + 1) as f64 / (seen + 1) as f64;
+        if share < 1.0 { (CHANCE.ln() / share.ln()).ceil() as usize } else { usize::MAX }
     }
 
     /// Who answered last.
@@ -168,6 +224,9 @@ impl AddressWatch {
 
 #[cfg(test)]
 mod tests {
+    use rand::{Rng as _, SeedableRng as _};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
 
     #[test]
@@ -245,5 +304,47 @@ mod tests {
         let many: Vec<String> = (0..200).map(|number| format!("n{number}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         assert!(changes(&mut TurnWatch::default(), &many) <= MANY + TURNS, "a large pool does not keep gates shut");
+    }
+
+    /// What a name gives that stands for a pool of so many, one of them each half second, for so many answers.
+    fn pool(size: usize, network: &str, answers: usize, seed: u64) -> Vec<String> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        (0..answers).map(|_| format!("{network}.{}", rng.random_range(0..size))).collect()
+    }
+
+    /// How often somebody else is told of these, each half second from then on.
+    fn told(of: &mut TurnWatch, from: i64, answers: &[String]) -> usize {
+        let all = answers.iter().zip(0..);
+        all.filter(|(name, number)| of.take(name, At(from + number * 500)).is_some()).count()
+    }
+
+    #[test]
+    fn who_is_not_of_a_large_pool_is_known_soon_whether_it_is_one_or_another_pool() {
+        for (size, seed) in [9, 12, 16, 40].into_iter().flat_map(|size| (0..20).map(move |seed| (size, seed))) {
+            let mut of = TurnWatch::default();
+            told(&mut of, 0, &pool(size, "192.0.2", 400, seed));
+            let later = told(&mut of, 200_000, &pool(size, "192.0.2", 600, seed + 1_000));
+            assert!(later <= 1, "{size}: {later} false alarms in five minutes");
+            let (mut one, mut another) = (of.clone(), of);
+            assert_eq!(told(&mut one, 500_000, &vec!["198.51.100.1".to_owned(); 60]), 1, "{size}: to one");
+            let others = pool(size, "198.51.100", 20, seed);
+            assert!(told(&mut another, 500_000, &others) >= 1, "{size}: to another pool");
+        }
+    }
+
+    #[test]
+    fn who_stays_is_none_of_a_pool_that_has_no_end() {
+        let mut of = TurnWatch::default();
+        let endless: Vec<String> = (0..400).map(|number| format!("n{number}")).collect();
+        told(&mut of, 0, &endless);
+        assert_eq!(told(&mut of, 200_000, &vec!["198.51.100.1".to_owned(); 20]), 1);
+    }
+
+    #[test]
+    fn turns_that_are_over_hide_no_move() {
+        let mut of = TurnWatch::default();
+        told(&mut of, 0, &pool(12, "192.0.2", 40, 1));
+        told(&mut of, 20_000, &vec!["192.0.2.3".to_owned(); 460]);
+        assert_eq!(of.take("192.0.2.4", At(250_000)).as_deref(), Some("192.0.2.3"));
     }
 }

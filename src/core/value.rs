@@ -1,12 +1,17 @@
 //! Values inside readings, and the shapes that are declared for them.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use litemap::LiteMap;
 use schemars::JsonSchema;
 use serde::de::{MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The fields of a record, in the order of their names. One flat list: records are small and are made anew for each
+/// reading. The names are mostly ours and need no memory of their own.
+pub type ValueMap = LiteMap<Cow<'static, str>, Value>;
 
 /// A value a probe measured. Maps are ordered, so equal readings compare and print equal, and shared: a reading is kept in several places.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -25,7 +30,13 @@ pub enum Value {
     /// A list.
     List(Vec<Value>),
     /// Named values.
-    Map(Arc<BTreeMap<String, Value>>),
+    #[serde(serialize_with = "as_map")]
+    Map(Arc<ValueMap>),
+}
+
+/// Not as the library would do it: there an empty map is a list.
+fn as_map<S: Serializer>(map: &ValueMap, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(map)
 }
 
 /// By the kind of what stands there, at once: `serde` would try one kind after the other, and a record is mostly read again.
@@ -90,9 +101,9 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut map = BTreeMap::new();
-        while let Some((key, value)) = entries.next_entry()? {
-            map.insert(key, value);
+        let mut map = ValueMap::default();
+        while let Some((key, value)) = entries.next_entry::<String, Value>()? {
+            map.insert(key.into(), value);
         }
         Ok(map.into())
     }
@@ -115,7 +126,7 @@ impl Value {
             *self = Value::Map(Arc::default());
         }
         let place = match self {
-            Value::Map(map) => Some(Arc::make_mut(map).entry(first.to_owned()).or_insert(Value::Null)),
+            Value::Map(map) => Some(Arc::make_mut(map).entry(first.to_owned().into()).or_insert(Value::Null)),
             Value::List(items) => first.parse::<usize>().ok().and_then(|at| items.get_mut(at)),
             _ => None,
         };
@@ -172,8 +183,8 @@ impl Value {
     }
 
     /// Builds a map value from pairs.
-    pub fn map<K: Into<String>>(pairs: impl IntoIterator<Item = (K, Value)>) -> Value {
-        pairs.into_iter().map(|(key, value)| (key.into(), value)).collect::<BTreeMap<_, _>>().into()
+    pub fn map<K: Into<Cow<'static, str>>>(pairs: impl IntoIterator<Item = (K, Value)>) -> Value {
+        pairs.into_iter().map(|(key, value)| (key.into(), value)).collect::<ValueMap>().into()
     }
 }
 
@@ -204,8 +215,8 @@ macro_rules! from {
 }
 from!(bool => Bool, i64 => Int, i32 => Int, u32 => Int, f64 => Float, &str => Text, String => Text, Vec<Value> => List);
 
-impl From<BTreeMap<String, Value>> for Value {
-    fn from(map: BTreeMap<String, Value>) -> Self {
+impl From<ValueMap> for Value {
+    fn from(map: ValueMap) -> Self {
         Value::Map(Arc::new(map))
     }
 }

@@ -6,7 +6,7 @@ use super::file::{BaselineError, BaselineFile, BaselineRecording};
 use super::judge::{Judgement, LatencyVerdict, judge_fixed};
 use super::samples::{LatencySamples, QUANTILES, count, float};
 use crate::core::time::At;
-use crate::core::value::Value;
+use crate::core::value::{Value, ValueMap};
 
 /// The requests of one probe, held against its baseline: judged when a window of them is full, and then not again until
 /// the next one is. What fills it is never looked at before.
@@ -184,7 +184,7 @@ pub fn judged_reading(
     watch: Option<&BaselineWatch>,
     now: At,
 ) -> Value {
-    let mut all = BTreeMap::new();
+    let mut all = ValueMap::default();
     for (side, requests) in sides {
         let judged = requests.into_iter().map(|(request, mut figures)| {
             put_known(&mut figures, watch.and_then(|watch| watch.request(&side, &request)).as_ref());
@@ -198,10 +198,10 @@ pub fn judged_reading(
         } else {
             { judged }.next().map(|(_, figures)| figures)
         };
-        all.extend(value.map(|value| (side, value)));
+        all.extend(value.map(|value| (side.into(), value)));
     }
     let verdict = watch.and_then(BaselineWatch::verdict).map(LatencyVerdict::as_str).into();
-    all.insert("verdict".to_owned(), verdict);
+    all.insert("verdict".into(), verdict);
     all.into()
 }
 

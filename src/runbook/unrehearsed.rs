@@ -10,12 +10,12 @@ use crate::core::ids::ProbeId;
 use crate::core::kind::spec::RehearsedChanges;
 use crate::core::origin::{Origin, actions, changes, origins};
 use crate::core::plan::Plan;
-use crate::core::value::Value;
+use crate::core::value::{Value, ValueMap};
 
 use super::diagnostic::Diagnostic;
 use super::tree::Node;
 
-type Fixed = BTreeMap<ProbeId, BTreeMap<String, Value>>;
+type Fixed = BTreeMap<ProbeId, ValueMap>;
 
 /// A warning for every such condition, at its first place.
 pub(super) fn warnings(plan: &Plan, asked: &[AskedCondition]) -> Vec<Diagnostic> {
@@ -31,7 +31,7 @@ pub(super) fn warnings(plan: &Plan, asked: &[AskedCondition]) -> Vec<Diagnostic>
             .fields()
             .into_iter()
             .filter_map(|(probe, field)| field.map(|field| (probe, field)))
-            .filter(|(probe, field)| fixed.get(probe).is_some_and(|of| of.contains_key(field)))
+            .filter(|(probe, field)| fixed.get(probe).is_some_and(|of| of.contains_key(field.as_str())))
             .collect();
         let label = format!("`{}` is never true there", shut.join("`, `"));
         let warning = Diagnostic::new("no rehearsal can meet this condition").at(node.mark, label);
@@ -99,7 +99,7 @@ fn fixed(plan: &Plan) -> Fixed {
     };
     for (id, probe) in &plan.probes {
         for (field, value) in probe.kind.fixed(id, &changes) {
-            fixed.entry(id.clone()).or_default().insert(field.to_owned(), value);
+            fixed.entry(id.clone()).or_default().insert(field.into(), value);
         }
     }
     fixed

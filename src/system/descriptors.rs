@@ -57,7 +57,7 @@ pub fn for_name_servers() -> u64 {
 
 /// Names that may be looked up at once by the system, which goes on with each for as long as it likes.
 pub fn for_look_ups() -> u64 {
-    (limit() / 16).clamp(4, 64)
+    (limit() / 16).clamp(4, 1_024)
 }
 
 #[cfg(test)]

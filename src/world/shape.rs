@@ -26,7 +26,7 @@ fn find<'a>(value: &'a Value, shape: &'a Shape, path: &mut Vec<String>) -> Optio
             if let Some(unknown) = map.keys().find(|key| shape.field(key).is_none()) {
                 return Some(format!("{} is not promised", place(path, unknown)));
             }
-            fields.iter().find_map(|field| match map.get(&field.name) {
+            fields.iter().find_map(|field| match map.get(field.name.as_str()) {
                 Some(item) => inside(field.name.clone(), item, &field.shape, path),
                 None => Some(format!("{} is missing", place(path, &field.name))),
             })

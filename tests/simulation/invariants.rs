@@ -11,6 +11,7 @@ use gonogo::core::fact::{Ending, Fact, Finding, Mode, Recorded, StopWhy};
 use gonogo::core::ids::{Attempt, StepId};
 use gonogo::core::job::{Direction, JobKey, Outcome};
 use gonogo::core::plan::{Confirm, Plan, Reversibility, Step};
+use gonogo::core::refusal::Refusal;
 use gonogo::core::rollback::way_back;
 use gonogo::core::state::{Run, StepProgress};
 use gonogo::core::time::{At, Span};
@@ -70,6 +71,8 @@ pub struct Watch {
     inherited: Vec<JobKey>,
     /// How many wishes were looked at.
     heard: usize,
+    /// The refusal that stood there at the last look.
+    refused: Option<(At, Refusal)>,
 }
 
 impl Watch {
@@ -101,6 +104,7 @@ impl Watch {
             wishes,
             inherited: Vec::new(),
             heard: 0,
+            refused: None,
         }
     }
 
@@ -482,9 +486,12 @@ impl Watch {
 
     /// P12: a refusal is a sentence, and no wish goes unanswered.
     fn wishes_are_answered(&mut self, engine: &Engine<Handle>) {
-        if let Some((_, refusal)) = engine.refusal() {
-            let text = refusal.to_string();
-            assert!(text.split_whitespace().count() >= 4, "P12: no sentence: {text}");
+        if engine.refusal() != self.refused.as_ref() {
+            self.refused = engine.refusal().cloned();
+            if let Some((_, refusal)) = &self.refused {
+                let text = refusal.to_string();
+                assert!(text.split_whitespace().count() >= 4, "P12: no sentence: {text}");
+            }
         }
         let Some(wish) = self.wishes.newest(&mut self.heard) else { return };
         let able = engine.fault().is_none() && !engine.has_left() && !engine.is_recording();

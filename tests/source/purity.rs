@@ -71,6 +71,7 @@ const PACKAGES_OF_CORE: &[&str] = &[
     "ipnet",
     "url",
     "jiff",
+    "litemap",
     "regex",
     "schemars",
     "serde",
@@ -81,8 +82,19 @@ const PACKAGES_OF_CORE: &[&str] = &[
 ];
 
 /// The packages that the simulated world and scenarios may use. Chance comes from a seed.
-const PACKAGES_OF_SIMULATION: &[&str] =
-    &["std", "bytesize", "jiff", "rand", "rand_chacha", "schemars", "serde", "serde_json", "strsim", "thiserror"];
+const PACKAGES_OF_SIMULATION: &[&str] = &[
+    "std",
+    "bytesize",
+    "jiff",
+    "litemap",
+    "rand",
+    "rand_chacha",
+    "schemars",
+    "serde",
+    "serde_json",
+    "strsim",
+    "thiserror",
+];
 
 /// The packages that what is said about latencies may use. Chance comes from whoever asks.
 const PACKAGES_OF_LATENCY: &[&str] = &[
@@ -91,6 +103,7 @@ const PACKAGES_OF_LATENCY: &[&str] = &[
     "flate2",
     "hdrhistogram",
     "jiff",
+    "litemap",
     "rand",
     "rand_chacha",
     "rand_distr",

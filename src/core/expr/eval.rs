@@ -102,14 +102,16 @@ impl<'s, 'v> Scope<'s, 'v> {
             ExprKind::Field(of, name) => {
                 let record = self.value(of)?;
                 let field = take(record, |value| match value {
-                    Value::Map(map) => map.get(name),
+                    Value::Map(map) => map.get(name.as_str()),
                     _ => None,
                 });
                 promised(field.ok_or_else(|| UnknownReason(format!("{node} is missing")))?, node)
             }
             ExprKind::Has(of, name) => {
                 let record = self.value(of)?;
-                Ok(truth(matches!(&*record, Value::Map(map) if map.get(name).is_some_and(|v| *v != Value::Null))))
+                Ok(truth(
+                    matches!(&*record, Value::Map(map) if map.get(name.as_str()).is_some_and(|v| *v != Value::Null)),
+                ))
             }
             ExprKind::Not(of) => Ok(truth(!self.truth(of)?)),
             ExprKind::Negate(of) => match &*self.value(of)? {
@@ -140,7 +142,7 @@ impl<'s, 'v> Scope<'s, 'v> {
                 let (list, at) = (self.value(of)?, self.value(at)?);
                 let item = take(list, |value| match (value, &*at) {
                     (Value::List(items), Value::Int(n)) => usize::try_from(*n).ok().and_then(|n| items.get(n)),
-                    (Value::Map(map), Value::Text(key)) => map.get(key),
+                    (Value::Map(map), Value::Text(key)) => map.get(key.as_str()),
                     _ => None,
                 });
                 promised(item.ok_or_else(|| UnknownReason(format!("{node} is missing")))?, node)

@@ -517,7 +517,7 @@ mod properties {
                     inner,
                     0..5
                 )
-                .prop_map(Value::from),
+                .prop_map(Value::map),
             ]
         })
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::super::evidence::{Baselines, Verdict};
 use super::super::ids::ProbeId;
-use super::super::value::Value;
+use super::super::value::{Value, ValueMap};
 use super::condition::{Condition, Leaf, Poll, Sight};
 use super::known::KnownAnswers;
 use super::node::{Compare, ExprKind, ExprNode, Logic, TextTest};
@@ -65,7 +65,7 @@ impl Condition {
 
     /// The terms, as written, that can never be GO when the fields in `fixed` keep their values and all others can have
     /// any. Empty when the whole can be GO.
-    pub fn never(&self, fixed: &BTreeMap<ProbeId, BTreeMap<String, Value>>) -> Vec<String> {
+    pub fn never(&self, fixed: &BTreeMap<ProbeId, ValueMap>) -> Vec<String> {
         let mut shut = Vec::new();
         let readings: BTreeMap<&ProbeId, Value> =
             fixed.iter().map(|(probe, fields)| (probe, fields.clone().into())).collect();
@@ -89,7 +89,7 @@ impl Poll {
 
     fn can(
         &self,
-        fixed: &BTreeMap<ProbeId, BTreeMap<String, Value>>,
+        fixed: &BTreeMap<ProbeId, ValueMap>,
         readings: &BTreeMap<&ProbeId, Value>,
         shut: &mut Vec<String>,
     ) -> bool {
@@ -99,7 +99,8 @@ impl Poll {
                 let grows = leaf.counts_growth();
                 let open = grows
                     || leaf.fields().iter().any(|(probe, field)| {
-                        let known = field.as_ref().and_then(|field| fixed.get(probe).map(|of| of.contains_key(field)));
+                        let known =
+                            field.as_ref().and_then(|field| fixed.get(probe).map(|of| of.contains_key(field.as_str())));
                         known != Some(true)
                     });
                 let age = super::super::time::Span::ZERO;

@@ -90,6 +90,32 @@ pub enum RequestFailure {
 }
 
 impl RequestFailure {
+    /// What readings say of failures: the word of one of them, or nothing.
+    pub const WORDS: [&str; 22] = [
+        "",
+        "not_sent",
+        "lookup",
+        "refused",
+        "unreachable",
+        "connect_timeout",
+        "proxy",
+        "tls",
+        "timeout",
+        "unfinished",
+        "closed",
+        "no_http",
+        "head_too_long",
+        "body_too_long",
+        "compression_bomb",
+        "encoding",
+        "status",
+        "redirect",
+        "location",
+        "text",
+        "header",
+        "json",
+    ];
+
     /// Its word in readings.
     pub fn word(self) -> &'static str {
         match self {

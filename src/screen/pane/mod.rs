@@ -186,7 +186,7 @@ fn fields(value: &Value) -> Vec<Text> {
     let Value::Map(map) = value else { return Vec::new() };
     map.iter()
         .map(|(name, value)| {
-            let shown = match (name.as_str(), value) {
+            let shown = match (name.as_ref(), value) {
                 (name, value) if name.ends_with("_ms") => {
                     value.number().map_or_else(|| value.to_string(), |ms| words::seconds(ms / 1_000.0))
                 }

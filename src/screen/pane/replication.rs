@@ -137,7 +137,7 @@ mod tests {
         );
         let mut put = |path: &str, other: Value| {
             if let Value::Map(fields) = &mut value {
-                Arc::make_mut(fields).insert(path.to_owned(), other);
+                Arc::make_mut(fields).insert(path.to_owned().into(), other);
             }
             lines(&value)
         };

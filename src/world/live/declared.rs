@@ -14,7 +14,7 @@ use super::foreign;
 use super::secrets::Secrets;
 use crate::core::document::DocumentFields;
 use crate::core::reading::Failure;
-use crate::core::value::{FieldType, Value};
+use crate::core::value::{FieldType, Value, ValueMap};
 
 /// Most elements of a list or an object in a field of type `any`. Of a longer one there is no reading: a condition over the first
 /// ones alone would say something of all.
@@ -134,12 +134,13 @@ pub(super) fn document(json: &Json, fields: &DocumentFields, secrets: &Secrets) 
     let (placed, at_the_top): (BTreeMap<_, _>, BTreeMap<_, _>) =
         fields.types().clone().into_iter().partition(|(name, _)| fields.places().contains_key(name));
     // Where every field has a place of its own, the document may be anything.
-    let mut found = if at_the_top.is_empty() { BTreeMap::new() } else { record(json, &at_the_top, "field", secrets)? };
+    let mut found =
+        if at_the_top.is_empty() { ValueMap::default() } else { record(json, &at_the_top, "field", secrets)? };
     for (name, of) in placed {
         let Some(at) = fields.places().get(&name) else { continue };
         let json = json.pointer(at).ok_or_else(|| Failure::new(format!("the answer has nothing at `{at}`")))?;
         let value = typed(json, of, &format!("what stands at `{at}`"), secrets)?;
-        found.insert(name, value);
+        found.insert(name.into(), value);
     }
     Ok(found.into())
 }
@@ -167,18 +168,18 @@ pub(super) fn record(
     fields: &BTreeMap<String, FieldType>,
     what: &str,
     secrets: &Secrets,
-) -> Result<BTreeMap<String, Value>, Failure> {
+) -> Result<ValueMap, Failure> {
     let Json::Object(map) = json else {
         return Err(Failure::new(format!("the answer is {}, not a JSON object", kind(json))));
     };
-    let mut record = BTreeMap::new();
+    let mut record = ValueMap::default();
     for (name, &of) in fields {
         let Some(json) = map.get(name) else {
             let there: Vec<&str> = map.keys().take(8).map(String::as_str).collect();
             let there = if there.is_empty() { "none".to_owned() } else { secrets.tell_brief(&there.join(", "), 120) };
             return Err(Failure::new(format!("the answer has no {what} `{name}`; it has {there}")));
         };
-        record.insert(name.clone(), typed(json, of, &format!("{what} `{name}`"), secrets)?);
+        record.insert(name.clone().into(), typed(json, of, &format!("{what} `{name}`"), secrets)?);
     }
     Ok(record)
 }

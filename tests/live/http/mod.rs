@@ -447,11 +447,15 @@ async fn what_a_gateway_does_not_know_is_unknown() {
     .await;
     let mut stage = Setting::default().target("api", target(gateway.address)).stage();
     for method in [Method::Post, Method::Patch] {
-        for path in ["/502", "/504"] {
-            let outcome = stage.run(Action::Http(call(method, path))).await;
-            assert!(unknown(&outcome).contains("may have been carried out: a gateway answered 50"), "{outcome:?}");
+        for status in [502, 504, 520, 524] {
+            let outcome = stage.run(Action::Http(call(method, &format!("/{status}")))).await;
+            let told = format!("may have been carried out: a gateway answered {status}");
+            assert!(unknown(&outcome).contains(&told), "{outcome:?}");
         }
     }
+    // Cloudflare's word that the server was down: nothing was sent to it.
+    let outcome = stage.run(Action::Http(call(Method::Post, "/521"))).await;
+    assert!(failed(&outcome).contains("answered 521"), "{outcome:?}");
     for method in [Method::Get, Method::Put, Method::Delete] {
         let outcome = stage.run(Action::Http(call(method, "/504"))).await;
         assert!(failed(&outcome).contains("answered 504 Gateway Timeout"), "{outcome:?}");

@@ -15,8 +15,8 @@ use crate::core::time::Span;
 /// Sends an HTTP request.
 ///
 /// An answer that is no success is a failure, with one exception: after POST and PATCH, which may not be sent twice,
-/// 502 and 504 leave the step in doubt, because the gateway does not know what the server behind it has done. So does
-/// a connection that is lost, or a limit that passes, after anything but a GET was sent.
+/// 502, 504 and the like (520, 522, 524, 527, 598) leave the step in doubt, because the gateway does not know what the server behind it has
+/// done. So does a connection that is lost, or a limit that passes, after anything but a GET was sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HttpAction {
     /// The `http` target.

@@ -1,5 +1,6 @@
 //! The fields of a reading of the `http` probe, each with its unit and when it is null.
 
+use crate::core::latency::RequestFailure;
 use crate::core::value::{Field, Shape};
 
 /// What a side of a profile has beside its requests.
@@ -109,7 +110,8 @@ pub(super) fn side_field(name: &str) -> Field {
             "common_failure",
             Shape::Text,
             "the most common failure in the window: `not_sent`, `lookup`, `refused`, `unreachable`, `connect_timeout`, `proxy`, `tls`, `timeout`, `unfinished`, `closed`, `no_http`, `head_too_long`, `body_too_long`, `compression_bomb`, `encoding`, `status`, `redirect`, `location`, `text`, `header` or `json`; empty when nothing failed",
-        ),
+        )
+        .words(&RequestFailure::WORDS),
         Field::new("address", Shape::Text, "address and port of the newest connection").null("there was none yet"),
         Field::new(
             "address_changes",
@@ -123,7 +125,8 @@ pub(super) fn side_field(name: &str) -> Field {
             Shape::Text,
             "other addresses of the name that were tried first in the newest request and could not be reached, such as `192.0.2.1:443 refused`; empty when the first was",
         ),
-        Field::new("protocol", Shape::Text, "protocol of the newest answer, `HTTP/1.1` or `HTTP/2`")
+        Field::new("protocol", Shape::Text, "protocol of the newest answer, `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`")
+            .words(&["HTTP/1.0", "HTTP/1.1", "HTTP/2"])
             .null("the newest request was not answered, or one is overdue"),
         Field::new("phases", Shape::Record(phases), "the parts of a request, each as the median over the window"),
         Field::new("total", Shape::Record(total), "counts since the run began to be measured, for `increase(…)`"),

@@ -30,10 +30,11 @@ use crate::core::value::{Field, Shape, Value};
 ///
 /// A request that says nothing of the service is not measured, and neither a failure nor slow: one that was due or in flight
 /// while gonogo itself did not run (stopped, or on a machine that slept), one that could not be sent because no file descriptor
-/// was left here, and one that was answered out of a cache (with an `Age` header
-/// above 0, with the word of a cache: `hit` in `Cache-Status` (RFC 9211), `HIT` in `X-Cache`, `CF-Cache-Status` and the like, a second number in
-/// `X-Varnish`, `Warning: 110`, or with a `Date`
-/// that stands still for more than 3 s), unless `expect` says `cached: true`. It is counted in `total.not_measured`. While the newest request is such a one there are no figures, so that older
+/// was left here, and one that was answered well out of a cache (with an `Age` header
+/// above 0, with the word of a cache: `hit`, or a `fwd-status` other than that of the answer, in `Cache-Status` (RFC 9211), `HIT` in `X-Cache`,
+/// `CF-Cache-Status`, `Server-Timing: cdn-cache` and the like, a second number in `X-Varnish`, `Warning: 110`, or with a `Date`
+/// that stands still for more than 3 s), unless `expect` says `cached: true`. What is not as expected is a failure also out of a cache:
+/// customers get it. It is counted in `total.not_measured`. While the newest request is such a one there are no figures, so that older
 /// ones do not pass for present ones.
 ///
 /// A verdict against a baseline is of the requests that were judged, and stands until the next `judge_over` requests are: while all are
@@ -42,7 +43,8 @@ use crate::core::value::{Field, Shape, Value};
 ///
 /// When a connection goes to an address that the name of a side did not stand for before, somebody else may answer: the window of that
 /// side begins anew (its figures are of the new answers only), and so does its judgement, which is `INCONCLUSIVE` until it is made. The
-/// counts in `total` go on. Addresses that a name has together, or in turn, are one and the same.
+/// counts in `total` go on. Addresses that a name has together, or in turn, are one and the same. Of a name that gives more than eight in
+/// turn, one that is new is somebody else when it stays for longer than turns took, or when more new ones come than were to be expected.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HttpProbe {
     /// The sides to compare, by name (`old`, `new`): each is an `http` target.

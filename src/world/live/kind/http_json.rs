@@ -73,11 +73,12 @@ impl Measure for HttpJsonProbe {
         };
         let age = cache_age(&answer.headers).map_err(|header| unreadable(&header))?;
         // Some caches date every answer anew, so a `Date` of now says nothing of what they kept.
-        if let Some(said) = cache_hit(&answer.headers)
+        if let Some(said) = cache_hit(&answer.headers, answer.status)
             && age.is_none()
             && self.as_of.is_none()
         {
-            return Err(unreadable(&said));
+            let Failure { what, .. } = unreadable(&said);
+            return Err(Failure::new(format!("{what}; `as_of` can name a field of the document that tells its time")));
         }
         let since = match dated(&answer.headers).map_err(|header| unreadable(&header))? {
             Dated::Now => None,

@@ -5,29 +5,43 @@ use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
-use tokio::sync::{Semaphore, watch};
-use tokio::task::spawn_blocking;
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::system::descriptors;
 use crate::world::live::shortage;
 
 /// Who may still look a name up. Waiting can be given up, a thread that looks up cannot: without a bound one resolver that is
 /// silent would take all threads and descriptors there are.
-static FREE: LazyLock<Arc<Semaphore>> =
-    LazyLock::new(|| Arc::new(Semaphore::new(usize::try_from(descriptors::for_look_ups()).unwrap_or(usize::MAX))));
+static FREE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(most())));
 
-/// The look-ups under way, by place.
-static UNDER_WAY: LazyLock<Mutex<HashMap<String, UnderWay>>> = LazyLock::new(Mutex::default);
+/// The look-ups under way.
+static UNDER_WAY: LazyLock<Mutex<UnderWay>> = LazyLock::new(Mutex::default);
 
-/// So many look-ups of one place are under way at most. Whoever comes then waits for the newest of them: a name whose servers
-/// are silent must not take the turns of all other names.
-const TOGETHER: usize = 4;
+/// So many look-ups of one place are under way at most, and one while half of all that there may be are under way. Whoever comes
+/// then waits for the newest of them: names whose servers are silent must not take the turns of all others.
+const TOGETHER: usize = 16;
+
+/// Memory for the calls of a thread that looks up, whatever modules the system asks.
+const STACK: usize = 512 * 1024;
+
+/// Look-ups under way.
+#[derive(Default)]
+struct UnderWay {
+    total: usize,
+    places: HashMap<String, OfPlace>,
+}
 
 /// The look-ups of one place.
-struct UnderWay {
+struct OfPlace {
     number: usize,
     newest: watch::Receiver<Option<Found>>,
+}
+
+/// How many look-ups there may be at once.
+fn most() -> usize {
+    usize::try_from(descriptors::for_look_ups()).unwrap_or(usize::MAX)
 }
 
 /// How a look-up ended.
@@ -72,15 +86,17 @@ async fn look_up(place: String) -> io::Result<Vec<SocketAddr>> {
 /// A look-up to wait for: one of its own, or the newest of those that are under way where they are enough.
 fn newest_of(place: &str) -> watch::Receiver<Option<Found>> {
     let mut under_way = under_way();
-    if let Some(of) = under_way.get(place)
-        && of.number >= TOGETHER
+    let together = if under_way.total < most() / 2 { TOGETHER } else { 1 };
+    if let Some(of) = under_way.places.get(place)
+        && of.number >= together
     {
         return of.newest.clone();
     }
     let (tell, found) = watch::channel(None);
-    let of = under_way.entry(place.to_owned()).or_insert_with(|| UnderWay { number: 0, newest: found.clone() });
+    let of = under_way.places.entry(place.to_owned()).or_insert_with(|| OfPlace { number: 0, newest: found.clone() });
     of.number += 1;
     of.newest = found.clone();
+    under_way.total += 1;
     let counted = Counted(place.to_owned());
     tokio::spawn(async move {
         let found = match Arc::clone(&FREE).acquire_owned().await {
@@ -91,7 +107,7 @@ fn newest_of(place: &str) -> watch::Receiver<Option<Found>> {
                     drop(permit);
                     found.map_err(|err| missing_here().unwrap_or(err))
                 };
-                spawn_blocking(work).await.map_err(io::Error::other).flatten()
+                on_a_thread_of_its_own(work).await
             }
             Err(closed) => Err(io::Error::other(closed)),
         };
@@ -102,7 +118,19 @@ fn newest_of(place: &str) -> watch::Receiver<Option<Found>> {
     found
 }
 
-fn under_way() -> MutexGuard<'static, HashMap<String, UnderWay>> {
+/// Looks up on a new thread. Libraries of the system keep by thread what they have met: glibc asks for the addresses of both
+/// families one after the other for as long as the thread lives, once an answer was lost, and each later look-up takes twice as long.
+async fn on_a_thread_of_its_own(
+    work: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
+) -> io::Result<Vec<SocketAddr>> {
+    let (tell, found) = oneshot::channel();
+    let thread = thread::Builder::new().name("look-up".to_owned()).stack_size(STACK);
+    // Nobody may wait any more.
+    thread.spawn(move || tell.send(work()).ok())?;
+    found.await.map_err(io::Error::other).flatten()
+}
+
+fn under_way() -> MutexGuard<'static, UnderWay> {
     UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -112,10 +140,11 @@ struct Counted(String);
 impl Drop for Counted {
     fn drop(&mut self) {
         let mut under_way = under_way();
-        if let Some(of) = under_way.get_mut(&self.0) {
+        under_way.total -= 1;
+        if let Some(of) = under_way.places.get_mut(&self.0) {
             of.number -= 1;
             if of.number == 0 {
-                under_way.remove(&self.0);
+                under_way.places.remove(&self.0);
             }
         }
     }

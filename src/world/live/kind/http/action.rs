@@ -18,6 +18,10 @@ use crate::world::live::net::http::{self, Broken, HttpAnswer, HttpRequest, Trace
 use crate::world::live::waiting::{LimitPassed, within};
 use crate::world::live::{Shared, foreign};
 
+/// With these a gateway says that it does not know what the server behind it has done: it had no good answer, or none in time. Those
+/// from 520 on are of Cloudflare and of other networks; with 521, 523, 525 and 526 they say that nothing was sent.
+const NOT_KNOWN_BEHIND: [u16; 7] = [502, 504, 520, 522, 524, 527, 598];
+
 impl Perform for HttpAction {
     async fn perform(&self, shared: &Arc<Shared>, job: JobContext<'_>) -> (Outcome, Option<Span>) {
         (send(shared, self, job).await, None)
@@ -113,9 +117,7 @@ fn judge(
     let words = shared.secrets.tell_brief(&text, 200);
     let said = if words.is_empty() { String::new() } else { format!(": {words}") };
     if !good {
-        // A gateway that got no good answer does not know what the server behind it has done.
-        let gave_up = matches!(answer.status, hyper::StatusCode::BAD_GATEWAY | hyper::StatusCode::GATEWAY_TIMEOUT);
-        if gave_up && !call.method.is_idempotent() {
+        if NOT_KNOWN_BEHIND.contains(&answer.status.as_u16()) && !call.method.is_idempotent() {
             return Outcome::Unknown {
                 why: format!("{name} may have been carried out: a gateway answered {status}{said}"),
             };
@@ -127,7 +129,9 @@ fn judge(
         return Outcome::Failed { what: format!("{name} answered {status}{again}{said}") };
     }
     let age = http::cache_age(&answer.headers).ok().flatten().filter(|age| *age > Span::ZERO);
-    if let Some(said) = http::cache_hit(&answer.headers).or(age.map(|age| format!("Age: {}", age.0 / 1_000))) {
+    if let Some(said) =
+        http::cache_hit(&answer.headers, answer.status).or(age.map(|age| format!("Age: {}", age.0 / 1_000)))
+    {
         let said = shared.secrets.tell_brief(&said, 80);
         let what = format!("a cache answered {name} (`{said}`), and the service may not have been asked");
         return if call.method.is_safe() { Outcome::Failed { what } } else { Outcome::Unknown { why: what } };

@@ -34,7 +34,7 @@ pub(super) fn out_of_cache(
     };
     match cache_age(&answer.headers) {
         Ok(Some(age)) if age > Span::ZERO => cached(format!(" and is {} s old", age.0 / 1_000)),
-        Ok(_) => match (cache_hit(&answer.headers), date_stood) {
+        Ok(_) => match (cache_hit(&answer.headers, answer.status), date_stood) {
             (Some(said), _) => cached(format!(", which says `{}`", secrets.tell_brief(&said, QUOTED))),
             (None, Some(stood)) => cached(format!(": its `Date` has stood still for {} s", stood.as_secs())),
             (None, None) => None,

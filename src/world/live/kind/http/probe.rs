@@ -483,10 +483,11 @@ async fn request(
             let asked_part = asks_part(shared, target, kind);
             let stood = dates.stands_still(&answer.headers, finished);
             let judged =
-                catch_panic_now(|| match out_of_cache(&kind.expect, (&answer, stood), target, &shared.secrets) {
-                    Some(why) => Ok(RequestOutcome::NotMeasured(why)),
-                    None => judge(&kind.expect, (&answer, asked_part), target, &shared.secrets)
-                        .map(|()| RequestOutcome::Success),
+                // A failure is one for the customers, too, whoever has kept it.
+                catch_panic_now(|| {
+                    judge(&kind.expect, (&answer, asked_part), target, &shared.secrets)?;
+                    let why = out_of_cache(&kind.expect, (&answer, stood), target, &shared.secrets);
+                    Ok(why.map_or(RequestOutcome::Success, RequestOutcome::NotMeasured))
                 });
             match judged {
                 Ok(Ok(outcome)) => (outcome, status),

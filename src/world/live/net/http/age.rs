@@ -4,8 +4,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use hyper::header::HeaderValue;
-use hyper::{HeaderMap, header};
-use sfv::{BareItem, ListEntry, Parser};
+use hyper::{HeaderMap, StatusCode, header};
+use sfv::{BareItem, Item, ListEntry, Parser};
 use tokio::time::Instant;
 
 use crate::core::time::Span;
@@ -17,6 +17,42 @@ const CACHE_STATUS: &str = "cache-status";
 const HITS: [&str; 5] = ["HIT", "CACHED", "FRESH", "STALE", "UPDATING"];
 /// Of those, the one for which the service was asked: it said that what was kept still holds.
 const ASKED_HIT: &str = "REFRESH_HIT";
+/// Squid's words for an answer that it kept because the service did not answer well.
+const FAILED_REFRESHES: [&str; 2] = ["REFRESH_FAIL", "REFRESH_FAIL_OLD"];
+/// What stands for yes in a header that asks, such as `X-From-Cache`.
+const YES: [&str; 3] = ["TRUE", "YES", "1"];
+/// Headers of networks of caches whose names do not tell.
+const NETWORKS: [&str; 2] = ["x-ac", "x-quic-cloud"];
+/// Words in the name of a header that tells something else than where the answer was: how to keep it, under which name, by whom. Or it is of a
+/// cache inside the service, which was asked then.
+const OTHER_CACHES: [&str; 26] = [
+    "control",
+    "tag",
+    "tags",
+    "key",
+    "keys",
+    "group",
+    "policy",
+    "node",
+    "server",
+    "id",
+    "ttl",
+    "nocache",
+    "db",
+    "query",
+    "session",
+    "redis",
+    "memcached",
+    "object",
+    "fragment",
+    "user",
+    "token",
+    "jwks",
+    "dns",
+    "tls",
+    "opcode",
+    "template",
+];
 /// The warnings of a cache that gives a stale answer (RFC 7234 §5.5.1 and §5.5.2).
 const STALE_WARNINGS: [&str; 2] = ["110", "111"];
 /// A service dates each answer anew, to the second. One whose date has not moved for longer is kept by somebody.
@@ -44,22 +80,20 @@ pub(in crate::world::live) fn cache_age(headers: &HeaderMap) -> Result<Option<Sp
     Ok(oldest)
 }
 
-/// The header in which a cache says that it gave the answer without asking the service, as `Cache-Status: TEXT`; `None` when no
-/// one says so. That an answer passed through a proxy (`Via`) is no such word. Foreign.
-pub(in crate::world::live) fn cache_hit(headers: &HeaderMap) -> Option<String> {
+/// The header in which a cache says that it gave the answer without asking the service, or although the service answered otherwise, as
+/// `Cache-Status: TEXT`; `None` when no one says so. That an answer passed through a proxy (`Via`) is no such word. Foreign.
+pub(in crate::world::live) fn cache_hit(headers: &HeaderMap, answered: StatusCode) -> Option<String> {
     let lines = |name: &str| {
         let lines = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         lines.collect::<Vec<_>>().join(", ")
     };
     let status = lines(CACHE_STATUS);
-    // A list that cannot be read is as if it were not there (RFC 9651 §4.2).
-    let caches = Parser::new(&status).parse::<sfv::List>().unwrap_or_default();
-    let hit = |cache: &ListEntry| match cache {
-        ListEntry::Item(item) => item.params.get("hit") == Some(&BareItem::Boolean(true)),
-        ListEntry::InnerList(_) => false,
-    };
-    if caches.iter().any(hit) {
+    if items(&status).iter().any(|cache| gave_it(cache, answered)) {
         return Some(format!("Cache-Status: {status}"));
+    }
+    let timing = lines("server-timing");
+    if items(&timing).iter().any(is_hit_metric) {
+        return Some(format!("Server-Timing: {timing}"));
     }
     let first = |said: &str| said.split_whitespace().next().unwrap_or_default().to_owned();
     let warning = lines("warning");
@@ -72,20 +106,63 @@ pub(in crate::world::live) fn cache_hit(headers: &HeaderMap) -> Option<String> {
         return Some(format!("X-Varnish: {varnish}"));
     }
     // Each network of caches has a header of its own (`X-Cache`, `CF-Cache-Status`, `X-FastCGI-Cache`).
-    let names = headers.keys().map(header::HeaderName::as_str).filter(|name| name.contains("cache"));
-    names.filter(|name| *name != CACHE_STATUS && !name.ends_with("control")).find_map(|name| {
+    let names = headers.keys().map(header::HeaderName::as_str).filter(|name| *name != CACHE_STATUS);
+    names.filter(|name| names_cache(name) || NETWORKS.contains(name)).find_map(|name| {
         let said = lines(name);
-        let counts = name.ends_with("cache-hits");
-        let is_hit = |said: &str| if counts { is_count(&first(said)) } else { is_hit_word(&first(said)) };
+        let asks = ["hit", "from-cache", "cached"].iter().any(|end| name.ends_with(end));
+        let is_hit = |said: &str| match () {
+            () if name.ends_with("cache-hits") => is_count(&first(said)),
+            () if NETWORKS.contains(&name) => said.split_whitespace().any(is_hit_word),
+            () => {
+                let yes = asks && YES.contains(&first(said).to_ascii_uppercase().as_str());
+                yes || is_hit_word(&first(said)) || said.to_ascii_lowercase().contains("from cache")
+            }
+        };
         said.split(',').any(is_hit).then(|| format!("{name}: {said}"))
     })
+}
+
+/// The items of a list. One that cannot be read is as if it were not there (RFC 9651 §4.2).
+fn items(list: &str) -> Vec<Item> {
+    let entries = Parser::new(list).parse::<sfv::List>().unwrap_or_default();
+    entries.into_iter().filter_map(|entry| if let ListEntry::Item(item) = entry { Some(item) } else { None }).collect()
+}
+
+/// Whether a cache says in `Cache-Status` that it gave the answer: it asked nobody, or whom it asked answered with another status. 304
+/// says that what was kept still holds.
+fn gave_it(cache: &Item, answered: StatusCode) -> bool {
+    let number = |status: StatusCode| Some(i64::from(status.as_u16()));
+    let of_the_next = match cache.params.get("fwd-status") {
+        Some(BareItem::Integer(status)) => Some(i64::from(*status)),
+        _ => None,
+    };
+    let other = of_the_next.is_some() && ![number(answered), number(StatusCode::NOT_MODIFIED)].contains(&of_the_next);
+    other || cache.params.get("hit") == Some(&BareItem::Boolean(true))
+}
+
+/// Whether a metric of `Server-Timing` is the word of a cache, as `cdn-cache; desc=HIT`.
+fn is_hit_metric(metric: &Item) -> bool {
+    let text = |item: &BareItem| match item {
+        BareItem::Token(token) => Some(token.as_str().to_owned()),
+        BareItem::String(text) => Some(text.as_str().to_owned()),
+        _ => None,
+    };
+    let name = text(&metric.bare_item).is_some_and(|name| names_cache(&name.to_ascii_lowercase()));
+    name && metric.params.get("desc").and_then(text).is_some_and(|said| is_hit_word(&said))
+}
+
+/// Whether a name in small letters is that of a cache in front of the service.
+fn names_cache(name: &str) -> bool {
+    name.contains("cache") && !name.split(['-', '_']).any(|word| OTHER_CACHES.contains(&word))
 }
 
 /// Whether a word of a cache, as `HIT`, `TCP_MEM_HIT` or `HIT:1`, says that it asked nobody.
 fn is_hit_word(said: &str) -> bool {
     let upper = said.to_ascii_uppercase();
     let word = upper.split(|at: char| !at.is_ascii_alphanumeric() && at != '_').next().unwrap_or_default();
-    HITS.contains(&word) || word.ends_with("_HIT") && !word.ends_with(ASKED_HIT)
+    HITS.contains(&word)
+        || word.ends_with("_HIT") && !word.ends_with(ASKED_HIT)
+        || FAILED_REFRESHES.iter().any(|end| word.ends_with(end))
 }
 
 /// Whether a cache has given this answer more than no times.
@@ -151,7 +228,7 @@ mod tests {
 
     fn said(headers: &[(&'static str, &'static str)]) -> Option<String> {
         let headers = headers.iter().map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value)));
-        cache_hit(&headers.collect())
+        cache_hit(&headers.collect(), StatusCode::OK)
     }
 
     #[test]
@@ -170,6 +247,20 @@ mod tests {
             ("x-cache", "TCP_IMS_HIT"),
             ("x-cache", "TCP_REMOTE_HIT from b"),
             ("x-cache", "HIT-CLUSTER"),
+            ("cache-status", "edge; fwd=stale; fwd-status=503"),
+            ("cache-status", "edge; fwd=request; fwd-status=504"),
+            ("server-timing", "cdn-cache; desc=HIT, edge; dur=1"),
+            ("server-timing", "cfCacheStatus;desc=\"HIT\""),
+            ("server-timing", "cache;desc=\"hit-front\""),
+            ("x-cache", "TCP_REFRESH_FAIL"),
+            ("x-cache", "TCP_REFRESH_FAIL_OLD"),
+            ("x-cache-hit", "true"),
+            ("x-from-cache", "1"),
+            ("x-served-from-cache", "true"),
+            ("x-cached", "true"),
+            ("x-wp-cache", "Served from cache"),
+            ("x-quic-cloud", "hit"),
+            ("x-ac", "3.ams _dca STALE"),
             ("x-cache", "HIT:1"),
             ("x-cache", "cached"),
             ("x-fastcgi-cache", "STALE"),
@@ -185,6 +276,22 @@ mod tests {
         for (name, value) in [
             ("cache-status", "Cache; fwd=miss; detail=\"hit\""),
             ("cache-status", "hit; fwd=miss"),
+            ("cache-status", "edge; fwd=stale; fwd-status=304"),
+            ("cache-status", "edge; fwd=uri-miss; fwd-status=200; stored"),
+            ("server-timing", "db-cache; desc=hit, cache; desc=miss"),
+            ("server-timing", "cdn-cache; desc=MISS"),
+            ("x-query-cache", "hit"),
+            ("x-redis-cache", "HIT"),
+            ("x-dns-cache", "hit"),
+            ("cache-tag", "hit-list,home"),
+            ("edge-cache-tag", "fresh,hit"),
+            ("x-cache-node", "hit-1"),
+            ("x-cache-server", "stale-01"),
+            ("x-cache-group", "fresh"),
+            ("x-cache-policy", "cached"),
+            ("x-fragment-cache", "HIT"),
+            ("x-nocache", "hit"),
+            ("x-from-cache", "0"),
             ("cache-status", "Cache; hit=?0"),
             ("cache-status", "Cache; hit, ,"),
             ("x-cache", "MISS"),
