@@ -500,7 +500,7 @@ mod tests {
 
     #[test]
     fn a_line_says_who_has_not_got_it() {
-        let server = |name: &str, who: &str, state: &str, values: &str| {
+        let server = |name: &'static str, who: &str, state: &str, values: &str| {
             Value::map([(name, who.into()), ("state", state.into()), ("values", values.into()), ("note", "".into())])
         };
         let value = Value::map([
