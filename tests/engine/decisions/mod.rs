@@ -4,5 +4,6 @@ mod bench;
 mod half_done;
 mod held;
 mod servers;
+mod silences;
 mod tries;
 mod waits;
