@@ -13,7 +13,7 @@ use crate::core::fact::Ending;
 use crate::core::time::Span;
 use crate::driver::Turn;
 use crate::screen::keys::KeyAction;
-use crate::screen::{Screen, UiState, project};
+use crate::screen::{Overlay, Screen, UiState, project};
 use crate::session::RunSession;
 use crate::term::{Charset, ColorSupport, Drawn, Events, KeyCode, KeyEvent, TermEvent, Terminal};
 use crate::ui::dialog::paste;
@@ -113,6 +113,13 @@ impl<S: RunSession> Cockpit<S> {
             seated: Instant::now(),
             said: None,
         }
+    }
+
+    /// The same with a pane that takes the whole screen from the beginning, by its place from 0.
+    #[must_use]
+    pub fn zoomed(mut self, pane: Option<usize>) -> Self {
+        self.ui.overlay = pane.map(Overlay::Pane);
+        self
     }
 
     /// Runs until the run is left. Returns the session, for a last message about it.

@@ -372,8 +372,13 @@ pub(super) fn watch(look: Look, args: &RunbookArgs, acting_probes: bool) -> Outc
     let loaded = read(args, look.color)?;
     only_looks(&loaded.plan, acting_probes)?;
     super::aws::supported(&loaded.plan)?;
+    watch_plan(look, loaded.plan, None)
+}
+
+/// The same with a plan that was made already. A pane may take the whole screen from the beginning, by its place from 0.
+pub(super) fn watch_plan(look: Look, plan: Plan, pane: Option<usize>) -> Outcome {
     let seat = Seat::check(look)?;
-    let plan = Arc::new(loaded.plan);
+    let plan = Arc::new(plan);
     let clock = Clock::start(At(0));
     let id = RunId::new(Timestamp::now(), rand::random());
     let runtime = runtime()?;
@@ -392,7 +397,7 @@ pub(super) fn watch(look: Look, args: &RunbookArgs, acting_probes: bool) -> Outc
         let who = who(&holder("gonogo watch"));
         let opening = Opening::Resumed { facts: Vec::new(), head: None, away: Span::ZERO };
         let engine = engine(plan, who, 0, opening, world, Box::new(Unkept::new(&id)), clock)?;
-        seat.open()?.take(engine, String::new(), true, &mut StandardInput::default()).await.map(|_| ())
+        seat.open()?.take_zoomed(engine, (String::new(), true), pane, &mut StandardInput::default()).await.map(|_| ())
     });
     runtime.shutdown_background();
     result.map(|()| 0)

@@ -4,6 +4,7 @@ mod aws;
 mod baseline;
 mod bundled;
 mod check;
+mod dns;
 mod drive;
 mod durations;
 mod explain;
@@ -55,6 +56,7 @@ Examples:
   gonogo explain gate                    what does a word mean, which fields has a kind?
   gonogo plan runbook.yaml               what would it do, statement by statement?
   gonogo run runbook.yaml                drive it
+  gonogo dns app.example.com --expect 198.51.100.10   watch a DNS change anywhere
   gonogo resume                          go on with the newest run
   gonogo resume --plain                  the same without a screen
   gonogo replay 7f3a                     show it again, as it was
@@ -161,6 +163,9 @@ enum Command {
         #[arg(long)]
         acting_probes: bool,
     },
+    /// Watch a change of a DNS record at every authoritative server and many resolvers, without a runbook
+    #[command(after_help = dns::AFTER_HELP)]
+    Dns(dns::DnsArgs),
     /// Record latencies on a quiet day, look at them and compare them
     Baseline {
         #[command(subcommand)]
@@ -276,6 +281,7 @@ impl Command {
             Command::Resume { .. } => "resume",
             Command::Runs => "runs",
             Command::Watch { .. } => "watch",
+            Command::Dns(_) => "dns",
             Command::Baseline { .. } => "baseline",
             Command::Lab { .. } => "lab",
             Command::Verify { .. } => "verify",
@@ -387,6 +393,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Runs) => records::runs(&state()?),
         Some(Command::Baseline { command }) => baseline::baseline(&command, color),
         Some(Command::Watch { runbook, acting_probes }) => drive::watch(look, &runbook, acting_probes),
+        Some(Command::Dns(args)) => dns::dns(look, &args),
         Some(Command::Lab { down: true, .. }) => lab::down(&state()?),
         Some(Command::Lab { up: true, one_address, slow, resolvers, .. }) => {
             lab::up(&state()?, &LabKind { one_address, slow, resolvers })

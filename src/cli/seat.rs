@@ -145,10 +145,21 @@ impl TakenSeat {
         watching: bool,
         input: &mut StandardInput,
     ) -> Result<(CockpitExit, S), CliError> {
+        self.take_zoomed(session, (run_name, watching), None, input).await
+    }
+
+    /// The same, where a pane takes the whole screen from the beginning, by its place from 0.
+    pub(super) async fn take_zoomed<S: RunSession>(
+        self,
+        session: S,
+        (run_name, watching): (String, bool),
+        pane: Option<usize>,
+        input: &mut StandardInput,
+    ) -> Result<(CockpitExit, S), CliError> {
         match self {
             Self::Terminal(terminal, events) => {
                 let theme = theme_for(terminal.options().colors, terminal.options().charset);
-                Ok(Cockpit::new(session, run_name, theme, watching).run(*terminal, events).await)
+                Ok(Cockpit::new(session, run_name, theme, watching).zoomed(pane).run(*terminal, events).await)
             }
             Self::Streams(charset) => {
                 let cockpit = PlainCockpit::new(session, run_name, charset, watching);

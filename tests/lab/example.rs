@@ -7,7 +7,7 @@ use gonogo::core::ids::{Attempt, ProbeId, StepId};
 use gonogo::core::job::{Direction, JobKey, Outcome};
 use gonogo::core::time::At;
 use gonogo::core::value::Value;
-use gonogo::lab::{self, LabOptions};
+use gonogo::lab::{self, Lab, LabOptions};
 use gonogo::runbook::{self, Options};
 use gonogo::world::live::{LiveOptions, LiveWorld, SystemDns};
 use gonogo::world::{World as _, WorldEvent};
@@ -15,6 +15,8 @@ use gonogo::world::{World as _, WorldEvent};
 const LIMIT: Duration = Duration::from_mins(2);
 
 pub struct Stage {
+    /// Where everything of the lab is.
+    pub lab: Lab,
     state: tempfile::TempDir,
     plan: gonogo::core::plan::Plan,
     world: LiveWorld,
@@ -55,7 +57,7 @@ impl Stage {
         };
         let mut world = LiveWorld::new(&plan, live).unwrap();
         world.watch();
-        Self { state, plan, world }
+        Self { lab, state, plan, world }
     }
 
     async fn next(&mut self) -> WorldEvent {

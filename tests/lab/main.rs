@@ -6,6 +6,8 @@
 mod cloudwatch;
 mod cutover;
 #[cfg(feature = "aws")]
+mod dns_tool;
+#[cfg(feature = "aws")]
 mod example;
 mod outside;
 #[cfg(feature = "aws")]

@@ -6,7 +6,7 @@ use gonogo::core::value::Value;
 
 use crate::example::{LabExample, Stage};
 
-const EXAMPLE: LabExample<'_> = LabExample {
+pub const EXAMPLE: LabExample<'_> = LabExample {
     text: include_str!("../../docs/examples/route53.yaml"),
     vars: &[
         ("zone", "zone"),

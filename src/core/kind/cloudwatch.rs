@@ -126,7 +126,7 @@ impl ProbeSpec for CloudwatchProbe {
     }
 
     fn own_fields(&self) -> Option<OwnFields<'_>> {
-        Some((&self.metrics.types(), &self.simulate))
+        Some((self.metrics.types(), &self.simulate))
     }
 
     fn kept_unknown_by(&self, field: &str, reading: &Value) -> Option<String> {

@@ -20,6 +20,7 @@ mod kind;
 mod net;
 pub mod programs;
 mod schedule;
+mod scout;
 mod secrets;
 mod shortage;
 mod suspensions;
@@ -28,6 +29,7 @@ mod watching;
 
 pub use net::dns::burst::ask_many;
 pub use net::dns::system::SystemDns;
+pub use scout::{DnsScout, ScoutedName};
 pub use watching::Watching;
 
 use self::jobs::Reporter;

@@ -1,9 +1,10 @@
 //! Whom a zone is delegated to: what the parent zone says, what the zone itself says, and what the runbook's list lacks.
 
+use gonogo::core::record::RecordType;
 use gonogo::core::target::Target;
 use gonogo::core::value::Value;
 use gonogo::world::World as _;
-use gonogo::world::live::SystemDns;
+use gonogo::world::live::{DnsScout, SystemDns};
 
 use super::{Daemon, app, text, zone};
 use crate::support::{Setting, Stage};
@@ -148,4 +149,30 @@ async fn what_cannot_be_looked_up_is_unknown_and_not_complete() {
     let note = value.at("delegation.note").unwrap().text().unwrap();
     assert_eq!(note, "this machine's configuration names no server: no such file");
     assert_eq!(value.at("authoritative_old"), Some(&Value::Bool(true)));
+}
+
+#[tokio::test]
+async fn the_zone_of_a_name_and_its_servers_are_found_out() {
+    let knot = Daemon::knot();
+    let port = knot.port;
+    let _parent = Parent::delegating(port, "example 30 NS ns.example\nns.example 30 A 127.0.0.1\n");
+    let cache = resolver(port);
+    let address = cache.address();
+    let of_this_machine = address.parse().unwrap();
+    let system = SystemDns::of(move || Ok(vec![of_this_machine])).with_server_port(port);
+    let scout = DnsScout { system: system.clone(), resolvers: vec![address], ..DnsScout::default() };
+    let found = scout.find("app.example.test", RecordType::A).await.unwrap();
+    assert_eq!(found.zone, "example.test");
+    assert_eq!(found.authoritative, [format!("127.0.0.1:{port}")]);
+    assert_eq!(found.served.len(), 2, "the server and the resolver: {found:?}");
+    let both = ["192.0.2.1", "192.0.2.2"].map(str::to_owned).into();
+    assert!(found.served.iter().all(|values| *values == both), "{found:?}");
+    // Those that are given are asked, and nothing else.
+    let nobody = SystemDns::of(|| Err("nobody asks for it".to_owned())).with_server_port(port);
+    let scout = DnsScout { system: nobody.clone(), authoritative: vec![knot.address()], ..DnsScout::default() };
+    let given = scout.find("deep.below.app.example.test.", RecordType::A).await.unwrap();
+    assert_eq!((given.zone.as_str(), &given.authoritative), ("example.test", &vec![knot.address()]));
+    let why =
+        DnsScout { system: nobody, ..DnsScout::default() }.find("app.example.test", RecordType::A).await.unwrap_err();
+    assert!(why.contains("nobody asks for it"), "{why}");
 }
