@@ -7,7 +7,7 @@ use super::say;
 use crate::cockpit::CockpitExit;
 use crate::core::fact::Mode;
 use crate::core::ids::{StepId, TargetId};
-use crate::core::silence::{SilentAlarm, still_silent};
+use crate::core::silent_alarms::{SilentAlarm, still_silent};
 use crate::core::time::Span;
 use crate::driver::Engine;
 use crate::journal::{RunId, state_dir};

@@ -52,6 +52,7 @@ pub mod rollback;
 mod running;
 pub mod server;
 pub mod silence;
+pub mod silent_alarms;
 pub mod simulate;
 pub mod state;
 pub mod status;

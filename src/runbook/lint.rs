@@ -12,7 +12,7 @@ use crate::core::nearest::suggestion;
 use crate::core::origin;
 use crate::core::plan::{Confirm, Plan, Reversibility};
 use crate::core::record::{DnsChange, RecordChanges, RecordType, WatchedRecord};
-use crate::core::silence::never_ended;
+use crate::core::silent_alarms::never_ended;
 use crate::core::simulate::Change;
 use crate::core::target::{Target, serving};
 use crate::core::time::Span;
@@ -202,11 +202,11 @@ fn thin_percentiles(plan: &Plan, asked: &[AskedCondition], found: &mut Vec<Diagn
     }
 }
 
-/// Comparisons that come out the same whatever is read, as with a number in another unit or a word with a slip of the pen.
+/// Comparisons that do not tell what they are to tell, as with a number in another unit or a word with a slip of the pen.
 fn foregone(asked: &[AskedCondition], found: &mut Vec<Diagnostic>) {
     for (node, condition) in asked {
-        if let Some(Foregone { term, answer, why }) = condition.foregone().into_iter().next() {
-            let message = format!("`{term}` is {answer} whatever is read");
+        if let Some(Foregone { term, what, why }) = condition.foregone().into_iter().next() {
+            let message = format!("`{term}` {what}");
             let help = "ask for what tells the one case from the other".to_owned();
             found.push(Diagnostic::new(message).at(node.mark, why).help(Some(help)));
         }

@@ -41,6 +41,7 @@ fn document() -> ProbeKind {
         path: "/".to_owned(),
         fields: BTreeMap::from([("n".to_owned(), FieldType::Int)]).into(),
         as_of: None,
+        cached: false,
         simulate: BTreeMap::new(),
     })
 }

@@ -13,6 +13,7 @@ mod machines;
 mod odd;
 mod system;
 mod types;
+mod updates;
 
 use std::net::UdpSocket;
 use std::path::Path;
@@ -255,7 +256,7 @@ async fn a_change_is_followed_from_the_authority_to_the_cache() {
     other.changes[0].ttl += 1;
     let outcome = stage.run(Action::DnsUpdate(other)).await;
     let what = failed(&outcome);
-    assert!(what.contains("app.example.test A has 198.51.100.1, not 192.0.2.1 192.0.2.2"), "{what}");
+    assert!(what.contains("app.example.test A has 198.51.100.1 with a TTL of 4 s, not 192.0.2.1 192.0.2.2"), "{what}");
     assert!(what.ends_with("nothing was changed"), "{what}");
     stage.assert_clean(&[KEY, "canary-canary"]);
 

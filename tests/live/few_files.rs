@@ -54,6 +54,7 @@ fn json() -> ProbeKind {
         path: "/".to_owned(),
         fields: BTreeMap::from([("n".to_owned(), FieldType::Int)]).into(),
         as_of: None,
+        cached: false,
         simulate: BTreeMap::new(),
     })
 }

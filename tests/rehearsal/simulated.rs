@@ -327,3 +327,56 @@ fn a_day_of_watching_is_one_leap() {
     let next = world.next_at().unwrap();
     assert!(next.since(world.now()) < Span::secs(6), "measuring goes on");
 }
+
+/// As on real servers: what stands beside an alias is refused, unless one of the two goes in the same update.
+#[test]
+fn nothing_can_be_beside_an_alias() {
+    let text = r#"
+title: Aliases
+targets: { zone: { dns: { zone: example.com, authoritative: ["192.0.2.53"] } } }
+probes:
+  www: { kind: dns, target: zone, name: www.example.com, type: CNAME, old: ["app.example.com"], new: ["other.example.com"] }
+  app: { kind: dns, target: zone, name: app.example.com, old: ["192.0.2.1"], new: ["192.0.2.2"] }
+phases:
+  - title: Names
+    steps:
+      - id: beside
+        title: An address beside an alias
+        action: { dns.update: { target: zone, changes: [{ name: www.example.com, from: [], to: ["192.0.2.1"], ttl: 60 }] } }
+        reversibility: lossless
+        expect: 1s
+      - id: over
+        title: An alias over an address
+        action: { dns.update: { target: zone, changes: [{ name: app.example.com, type: CNAME, from: [], to: ["x.test"], ttl: 60 }] } }
+        reversibility: lossless
+        expect: 1s
+      - id: instead
+        title: An address instead of an alias
+        action:
+          dns.update:
+            target: zone
+            changes:
+              - { name: www.example.com, from: [], to: ["192.0.2.1"], ttl: 60 }
+              - { name: www.example.com, type: CNAME, from: ["app.example.com"], to: [], ttl: 60 }
+        reversibility: lossless
+        expect: 1s
+"#;
+    let loaded =
+        runbook::load_str("r", text.to_owned(), &Options::default()).unwrap_or_else(|errors| panic!("{errors}"));
+    let plan = Arc::new(loaded.plan);
+    let mut world = world(&plan, 1, Vec::new());
+    let mut run = |step: &str| {
+        let key = JobKey { step: step.into(), direction: Direction::Do, attempt: Attempt(1), job: 0 };
+        let action = plan.action(&key).unwrap().clone();
+        world.start(key, &action);
+        loop {
+            if let Some(WorldEvent::Ended { outcome, .. }) = world.step() {
+                return format!("{outcome:?}");
+            }
+        }
+    };
+    assert!(run("beside").contains("www.example.com is an alias of app.example.com; nothing was changed"));
+    assert!(run("over").contains("app.example.com has other records, and nothing can be beside an alias"));
+    let done = run("instead");
+    assert!(done.contains("www.example.com A, www.example.com CNAME changed on"), "{done}");
+}

@@ -1,17 +1,18 @@
-//! Comparisons whose answer is known beforehand: with a number that the field never is, or a word that it never says.
+//! Comparisons that do not tell what they are to tell: with a number that the field never is, in another unit, or with a word that
+//! it never says.
 
 use super::super::value::{Field, Shape, Value};
 use super::condition::Condition;
 use super::node::{Compare, ExprKind, ExprNode};
 use super::wish::{constant, turned};
 
-/// A comparison that comes out the same whatever is read.
+/// A comparison that does not tell anything, or not everything that it is written to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foregone {
     /// The comparison as written.
     pub term: String,
-    /// How it always comes out.
-    pub answer: bool,
+    /// What is the matter with it, behind the term: `is false whatever is read`.
+    pub what: String,
     /// What the field can be: `` `errors` is a share, from 0 to 1 ``.
     pub why: String,
 }
@@ -29,7 +30,7 @@ fn range(unit: &str) -> Option<(f64, f64)> {
 }
 
 impl Condition {
-    /// The comparisons in it that come out the same whatever is read.
+    /// The comparisons in it that come out the same whatever is read, mix units or ask for words that are never said.
     pub fn foregone(&self) -> Vec<Foregone> {
         let mut found = Vec::new();
         self.walk(&mut |node| found.extend(foregone(node)));
@@ -38,17 +39,44 @@ impl Condition {
 }
 
 fn foregone(node: &ExprNode) -> Option<Foregone> {
-    let ExprKind::Compare(compare, a, b) = &node.kind else { return None };
-    let (field, value, compare) = match (field(a), constant(b), field(b), constant(a)) {
-        (Some(field), Some(value), ..) => (field, value, *compare),
-        (_, _, Some(field), Some(value)) => (field, value, turned(*compare)),
+    let (compare, a, b) = match &node.kind {
+        ExprKind::Compare(compare, a, b) => (*compare, a, b),
+        ExprKind::In(item, list) => return unsaid(node, field(item)?, list),
         _ => return None,
     };
+    let (field, other, compare) = match (field(a), field(b)) {
+        (Some(field), None) => (field, b, compare),
+        (None, Some(field)) => (field, a, turned(compare)),
+        _ => return None,
+    };
+    let value = constant(other)?;
+    if let Some(of_other) = other_unit(field, other) {
+        let what = format!("compares {} with {of_other}", field.unit);
+        let why = format!("`{}` is in {}: write the number without `seconds(…)`", field.name, field.unit);
+        return Some(Foregone { term: node.to_string(), what, why });
+    }
     let (answer, why) = match value {
         Value::Text(word) => (of_word(field, &word, compare)?, can_say(field)),
         value => (of_number(field, value.number()?, compare)?, can_be(field)),
     };
-    Some(Foregone { term: node.to_string(), answer, why })
+    Some(Foregone { term: node.to_string(), what: format!("is {answer} whatever is read"), why })
+}
+
+/// The unit of `seconds("…")`, where that is not the field's.
+fn other_unit(field: &Field, constant: &ExprNode) -> Option<&'static str> {
+    let ExprKind::Constant { text, .. } = &constant.kind else { return None };
+    (text.starts_with("seconds(") && field.unit == "milliseconds").then_some("seconds")
+}
+
+/// The first word in the list that the field never says.
+fn unsaid(node: &ExprNode, field: &Field, list: &ExprNode) -> Option<Foregone> {
+    let ExprKind::List(words) = &list.kind else { return None };
+    let never = words.iter().filter_map(constant).find_map(|word| {
+        let word = word.text()?.to_owned();
+        of_word(field, &word, Compare::Equal).map(|_| word)
+    })?;
+    let what = format!("asks for `{never}`, which is never read");
+    Some(Foregone { term: node.to_string(), what, why: can_say(field) })
 }
 
 /// The field of a record that the node reads.
@@ -85,7 +113,8 @@ fn of_number(field: &Field, number: f64, compare: Compare) -> Option<bool> {
 }
 
 fn can_say(field: &Field) -> String {
-    let words: Vec<String> = field.words.iter().map(|word| format!("`{word}`")).collect();
+    let words: Vec<String> =
+        field.words.iter().filter(|word| !word.is_empty()).map(|word| format!("`{word}`")).collect();
     match words.split_last() {
         Some((last, others)) if !others.is_empty() => {
             format!("`{}` is {} or {last}", field.name, others.join(", "))
@@ -99,5 +128,32 @@ fn can_be(field: &Field) -> String {
         "share" => format!("`{}` is a share, from 0 to 1 (5 % is 0.05)", field.name),
         "status" => format!("`{}` is an HTTP status, from 100 to 599", field.name),
         unit => format!("`{}` counts {unit}, of which there are never fewer than none", field.name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_unit_and_words_that_are_never_said_are_told() {
+        let side = vec![
+            Field::new("p95", Shape::Float, "").unit("milliseconds"),
+            Field::new("state", Shape::Text, "").words(&["", "open", "refused"]),
+        ];
+        let shapes = [("web".into(), Shape::Record(side))].into();
+        let told = |source: &str| {
+            let found = Condition::compile(source, &shapes).unwrap().foregone();
+            found.into_iter().map(|found| format!("{}: {}", found.what, found.why)).collect::<Vec<_>>()
+        };
+        let unit =
+            "compares milliseconds with seconds: `p95` is in milliseconds: write the number without `seconds(…)`";
+        assert_eq!(told("web.p95 < seconds('300ms')"), [unit]);
+        assert_eq!(told("seconds('300ms') >= web.p95 && web.state == 'open'"), [unit]);
+        let word = "asks for `refussed`, which is never read: `state` is `open` or `refused`";
+        assert_eq!(told("web.state in ['open', 'refussed']"), [word]);
+        for sound in ["web.p95 < 300.0", "web.state in ['open', '']", "web.state == ''"] {
+            assert!(told(sound).is_empty(), "{sound}");
+        }
     }
 }

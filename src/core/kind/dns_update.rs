@@ -14,6 +14,10 @@ use crate::core::target::{self, Target};
 use crate::core::time::Span;
 
 /// A dynamic update of a DNS zone (RFC 2136): changes records of one zone, all at once or none.
+///
+/// What goes is deleted before anything is added. `from: []` asks for a name that is no alias, too. Servers leave out what the rules of DNS
+/// forbid and answer that all is done, so the record sets are looked at afterwards: the step has failed when nothing has changed,
+/// and is in doubt when only a part has, or when the server does not tell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DnsUpdateAction {
     /// The `dns` target; the update goes to its first authoritative server, signed with its TSIG key.
@@ -75,6 +79,7 @@ impl ActionSpec for DnsUpdateAction {
                 found.push(Complaint::value(&["changes", &at], "the change does nothing", label));
             }
         }
+        found.extend(impossible(&self.changes, &zone.zone));
         found
     }
 
@@ -97,6 +102,39 @@ impl ActionSpec for DnsUpdateAction {
         }
         found
     }
+}
+
+/// What no zone can be afterwards (RFC 1034 §3.6.2): an alias has one value, and nothing beside it. Servers leave such records out and
+/// say that all is done.
+fn impossible(changes: &[DnsChange], zone: &str) -> Vec<Complaint> {
+    let same = |a: &str, b: &str| a.trim_end_matches('.').eq_ignore_ascii_case(b.trim_end_matches('.'));
+    let mut found = Vec::new();
+    for (at, change) in changes.iter().enumerate() {
+        let place = at.to_string();
+        let others = || changes.iter().take(at).filter(|other| same(&other.name, &change.name));
+        if others().any(|other| other.record_type == change.record_type) {
+            let label = "expected each record set once";
+            found.push(Complaint::value(&["changes", &place], "an earlier change is of the same record set", label));
+        }
+        let is_alias = |change: &DnsChange| change.record_type == RecordType::Cname;
+        let remains = |change: &DnsChange| !change.to.is_empty();
+        for (key, values) in [("from", &change.from), ("to", &change.to)] {
+            if is_alias(change) && values.len() > 1 {
+                let label = "expected one value";
+                found.push(Complaint::value(&["changes", &place, key], "a name is an alias of one other name", label));
+            }
+        }
+        if is_alias(change) && remains(change) && same(&change.name, zone) {
+            let label = "expected a name below the zone: SOA and NS stand beside it here";
+            found.push(Complaint::value(&["changes", &place, "type"], "the zone's own name cannot be an alias", label));
+        }
+        let beside = |other: &DnsChange| remains(other) && is_alias(other) != is_alias(change);
+        if remains(change) && others().any(beside) {
+            let label = "expected that one of them goes: `to: []`";
+            found.push(Complaint::value(&["changes", &place, "to"], "nothing can be beside an alias", label));
+        }
+    }
+    found
 }
 
 impl ActionDoc for DnsUpdateAction {

@@ -35,6 +35,10 @@ pub struct HttpJsonProbe {
     /// What is renewed less often than readings stay good (two rounds of `every`) leaves gates UNKNOWN in between.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<String>,
+    /// Whether an answer that a cache says it gave is good, too, also without `Age` and `as_of`: for services with a header that only looks
+    /// like the word of a cache. An `Age` and a `Date` count all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cached: bool,
     /// Where fields come from in a rehearsal; from the runbook's own conditions when absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub simulate: BTreeMap<String, Simulated>,
@@ -54,7 +58,8 @@ impl ProbeSpec for HttpJsonProbe {
     }
 
     fn check(&self, _: &CheckContext<'_>) -> Vec<Complaint> {
-        check_document(&self.fields, self.as_of.as_deref())
+        let path = super::http::request::wrong_path(&["path"], &self.path);
+        check_document(&self.fields, self.as_of.as_deref()).into_iter().chain(path).collect()
     }
 
     fn as_of(&self) -> Option<&str> {

@@ -195,6 +195,11 @@ impl Names {
                 ));
             }
         }
+        if let Some(why) = update.changes.iter().find_map(|change| zone.beside_alias(update, change)) {
+            return Err(format!(
+                "{place} refuses: the record is not what the runbook expects: {why}; nothing was changed"
+            ));
+        }
         self.changes += 1;
         let mut names = Vec::new();
         for DnsChange { name, record_type, to, ttl, .. } in update.changes.iter() {
@@ -304,6 +309,32 @@ impl Zone {
             travelling: Vec::new(),
             dice: Dice::new(seed, &format!("zone {id}")),
         }
+    }
+
+    /// Why a new set cannot stand there: the name is an alias, or is to be one and has other records, unless they go in the same
+    /// update.
+    fn beside_alias(&self, update: &RecordChanges<'_>, change: &DnsChange) -> Option<String> {
+        if !change.from.is_empty() || change.to.is_empty() {
+            return None;
+        }
+        let (target, name, of) = key(update.target, &change.name, change.record_type);
+        let goes = |of: &str| {
+            let keys = update.changes.iter().filter(|other| other.to.is_empty());
+            { keys }
+                .any(|other| key(update.target, &other.name, other.record_type) == (target.clone(), name.clone(), of))
+        };
+        let alias = RecordType::Cname.as_str();
+        let (_, records) = self.servers.first()?;
+        let others = records
+            .iter()
+            .filter(|((zone, other, _), set)| *zone == target && *other == name && !set.values.is_empty());
+        let other = { others }.find(|((_, _, other), _)| (*other == alias) != (of == alias) && !goes(other))?;
+        Some(match other {
+            ((_, _, other), set) if *other == alias => {
+                format!("{} is an alias of {}", change.name, set.values.join(" "))
+            }
+            _ => format!("{} has other records, and nothing can be beside an alias", change.name),
+        })
     }
 
     fn primary(&self, key: &RecordKey) -> Option<&Set> {

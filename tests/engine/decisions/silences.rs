@@ -2,7 +2,7 @@
 
 use gonogo::core::fact::Ending;
 use gonogo::core::input::Command;
-use gonogo::core::silence::still_silent;
+use gonogo::core::silent_alarms::still_silent;
 
 use super::bench::Bench;
 

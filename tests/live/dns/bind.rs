@@ -3,7 +3,7 @@
 use gonogo::core::value::Value;
 use gonogo::world::World as _;
 
-use super::{Daemon, app, of, text, zone};
+use super::{Daemon, KEY, app, of, text, zone};
 use crate::support::Setting;
 
 /// BIND with these zones, and these options beside the usual ones.
@@ -12,7 +12,7 @@ fn bind(options: &str, zones: impl Fn(&str) -> String) -> Daemon {
         std::fs::write(
             dir.join("zone"),
             "$ORIGIN example.test.\n@ 30 SOA ns admin 9 3600 600 86400 20\n@ 30 NS ns\nns 30 A 127.0.0.1\n\
-             app 4 A 192.0.2.1\napp 4 A 192.0.2.2\nsigned 60 NS ns.signed\nns.signed 60 A 127.0.0.1\n",
+             app 4 A 192.0.2.1\napp 4 A 192.0.2.2\nwww 60 CNAME app\nparts 60 TXT \"v=spf1 \" \"-all\"\nsigned 60 NS ns.signed\nns.signed 60 A 127.0.0.1\n",
         )
         .unwrap();
         let dir = dir.display().to_string();
@@ -28,6 +28,16 @@ fn bind(options: &str, zones: impl Fn(&str) -> String) -> Daemon {
 /// BIND with authority for the zone.
 pub fn authority() -> Daemon {
     bind("recursion no;", |dir| format!("zone \"example.test\" {{ type primary; file \"{dir}/zone\"; }};"))
+}
+
+/// BIND that lets a key update the zone.
+pub fn updated() -> Daemon {
+    bind("recursion no;", |dir| {
+        format!(
+            "key gonogo {{ algorithm hmac-sha256; secret \"{KEY}\"; }};\n\
+             zone \"example.test\" {{ type primary; file \"{dir}/zone\"; allow-update {{ key gonogo; }}; }};"
+        )
+    })
 }
 
 #[tokio::test]

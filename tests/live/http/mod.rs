@@ -126,6 +126,7 @@ fn json(target: &str, path: &str) -> ProbeKind {
         path: path.to_owned(),
         fields: BTreeMap::from([("n".to_owned(), FieldType::Int)]).into(),
         as_of: None,
+        cached: false,
         simulate: BTreeMap::new(),
     })
 }

@@ -87,10 +87,7 @@ impl ActionSpec for HttpAction {
 
     fn check(&self, _: &CheckContext<'_>) -> Vec<Complaint> {
         let mut found = super::headers::wrong_headers(&["headers"], &self.headers);
-        if !self.path.starts_with('/') {
-            let label = "expected something like `/admin/cutover`";
-            found.push(Complaint::value(&["path"], "the path does not begin with `/`", label));
-        }
+        found.extend(super::request::wrong_path(&["path"], &self.path));
         found
     }
 

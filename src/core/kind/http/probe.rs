@@ -343,6 +343,7 @@ impl ProbeSpec for HttpProbe {
             let label = format!("expected at least {JUDGE_OVER_LEAST}");
             found.push(Complaint::value(&["judge_over"], "so few requests can never pass", label));
         }
+        found.extend(super::request::wrong_path(&["path"], &self.path));
         found.extend(super::headers::wrong_headers(&["headers"], &self.headers));
         found.extend(self.expect.check(&["expect"], self.method == Method::Head));
         found.extend(self.check_profile());
@@ -467,6 +468,7 @@ impl HttpProbe {
                 let label = "the reading has a field of this name";
                 found.push(Complaint::key(&["requests", name], "this cannot name a request", label));
             }
+            found.extend(super::request::wrong_path(&["requests", name, "path"], &request.path));
             found.extend(super::headers::wrong_headers(&["requests", name, "headers"], &request.headers));
             found.extend(request.expect.check(&["requests", name, "expect"], request.method == Method::Head));
         }

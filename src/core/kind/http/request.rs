@@ -6,10 +6,24 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::expect::HttpExpect;
+use crate::core::kind::spec::Complaint;
 
 /// The path that is asked when the runbook names none.
 pub(in crate::core::kind) fn default_path() -> String {
     "/".to_owned()
+}
+
+/// More than this no request line holds; servers mostly take far less.
+const LONGEST_PATH: usize = 60_000;
+
+/// What no request can ask for, at `at` below the probe or action.
+pub(in crate::core::kind) fn wrong_path(at: &[&str], path: &str) -> Option<Complaint> {
+    if !path.starts_with('/') {
+        let label = "expected something like `/admin/cutover`";
+        return Some(Complaint::value(at, "the path does not begin with `/`", label));
+    }
+    let label = format!("expected no more than {LONGEST_PATH} bytes");
+    (path.len() > LONGEST_PATH).then(|| Complaint::value(at, "this path is too long for a request", label))
 }
 
 /// One kind of request of a profile, with what its answer must be like.

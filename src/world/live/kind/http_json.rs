@@ -76,9 +76,12 @@ impl Measure for HttpJsonProbe {
         if let Some(said) = cache_hit(&answer.headers, answer.status)
             && age.is_none()
             && self.as_of.is_none()
+            && !self.cached
         {
             let Failure { what, .. } = unreadable(&said);
-            return Err(Failure::new(format!("{what}; `as_of` can name a field of the document that tells its time")));
+            return Err(Failure::new(format!(
+                "{what}; name a field that tells its time in `as_of`, or say `cached: true`"
+            )));
         }
         let since = match dated(&answer.headers).map_err(|header| unreadable(&header))? {
             Dated::Now => None,

@@ -154,7 +154,7 @@ fn json(expect: &HttpExpect, body: &[u8], target: &TargetId, secrets: &Secrets) 
     for (path, wanted) in &expect.json {
         let found = path.split('.').try_fold(&document, |json, key| match json {
             Json::Object(map) => map.get(key),
-            Json::Array(items) => items.get(key.parse::<usize>().ok()?),
+            Json::Array(items) => items.get(position(key)?),
             _ => None,
         });
         let place = secrets.tell_brief(path, QUOTED);
@@ -169,6 +169,11 @@ fn json(expect: &HttpExpect, body: &[u8], target: &TargetId, secrets: &Secrets) 
         }
     }
     Ok(())
+}
+
+/// A position in a list as it is written, without a sign and leading zeros.
+fn position(key: &str) -> Option<usize> {
+    key.parse().ok().filter(|at: &usize| at.to_string() == key)
 }
 
 /// Whether a JSON value is the one that was written down: `1` and `1.0` are the same number.

@@ -1,34 +1,38 @@
 //! The `dns.update` action: one signed message (RFC 2136, RFC 8945) that changes all record sets or none, and only if
 //! they still are what the runbook expects. An update whose result is in place already does nothing, so one that may
-//! have been carried out can be sent again.
+//! have been carried out can be sent again. Servers leave out what the rules of DNS forbid and say that it is done (RFC 2136
+//! §3.4.2.2), so what is there afterwards is looked at.
 
-use std::collections::BTreeSet;
+mod message;
+mod present;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64;
-use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
+use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::tsig::{TsigAlgorithm as Algorithm, TsigError};
-use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType as Type, TSigVerifier, TSigner};
+use hickory_proto::rr::{TSigVerifier, TSigner};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use self::message::message;
+use self::present::{PresentSet, look, settled};
 use super::{JobContext, Perform};
 use crate::core::job::Outcome;
 use crate::core::kind::DnsUpdateAction;
 use crate::core::kind::dns::answer::code_word;
-use crate::core::record::{DnsChange, RecordType};
+use crate::core::record::RecordType;
 use crate::core::target::{Dns, Tsig, TsigAlgorithm};
 use crate::core::time::Span;
-use crate::record_data::{self, wire_type};
 use crate::world::live::jobs::wait_for_stop;
-use crate::world::live::net::dns::{self, DnsQuestion, value};
+use crate::world::live::net::dns;
 use crate::world::live::{Shared, foreign, shortage};
 
 /// Seconds the clocks of both sides may differ (RFC 8945 §10).
 const FUDGE: u16 = 300;
-/// Longest wait for the present value of a record set that differs from what the runbook expects.
+/// Longest wait for the present values of one record set, and until a server shows what it says is done.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Why there is no answer.
@@ -52,7 +56,11 @@ async fn send(shared: &Shared, update: &DnsUpdateAction, job: JobContext<'_>) ->
         Err(what) => return unsent(what),
     };
     let place = format!("{} ({server})", update.target);
-    let mut message = match message(&target.zone, &update.changes) {
+    let mut present = Vec::new();
+    for change in &update.changes {
+        present.push(look(server, change).await);
+    }
+    let mut message = match message(&target.zone, &update.changes, &present) {
         Ok(message) => message,
         Err(what) => return unsent(what),
     };
@@ -96,41 +104,6 @@ fn server<'a>(shared: &'a Shared, update: &DnsUpdateAction) -> Result<(&'a Dns, 
     let first =
         target.authoritative.first().ok_or_else(|| format!("`{}` has no authoritative server", update.target))?;
     Ok((target, dns::socket(first)?))
-}
-
-fn message(zone: &str, changes: &[DnsChange]) -> Result<Message, String> {
-    let mut question = Query::query(dns::name(zone)?, Type::SOA);
-    question.set_query_class(DNSClass::IN);
-    let mut message = Message::query();
-    message.metadata.op_code = OpCode::Update;
-    message.metadata.recursion_desired = false;
-    message.add_query(question);
-    for change in changes {
-        let name = dns::name(&change.name)?;
-        let of = wire_type(change.record_type);
-        let whole_set = |class| {
-            let mut record = Record::update0(name.clone(), 0, of);
-            record.dns_class = class;
-            record
-        };
-        if change.from.is_empty() {
-            message.add_answer(whole_set(DNSClass::NONE)); // §2.4.3: there must be no such record set
-        }
-        for value in &change.from {
-            // §2.4.2: the whole set must be exactly this.
-            message.add_answer(Record::from_rdata(name.clone(), 0, data(change.record_type, value)?));
-        }
-        message.add_authority(whole_set(DNSClass::ANY)); // §2.5.2
-        for value in &change.to {
-            message.add_authority(Record::from_rdata(name.clone(), change.ttl, data(change.record_type, value)?));
-        }
-    }
-    Ok(message)
-}
-
-fn data(of: RecordType, value: &str) -> Result<RData, String> {
-    record_data::parse(of, value)
-        .map_err(|why| format!("`{}` is no value for {}: {why}", foreign::brief(value.trim(), 80), of.as_str()))
 }
 
 async fn sign(shared: &Shared, key: Option<&Tsig>, message: &mut Message) -> Result<Option<TSigVerifier>, String> {
@@ -199,14 +172,7 @@ async fn judge(
         ResponseCode::NoError if genuine == Some(false) => Outcome::Unknown {
             why: format!("{place} says it is done, but the answer is not signed with the key {key}"),
         },
-        ResponseCode::NoError => {
-            let names: Vec<String> = update
-                .changes
-                .iter()
-                .map(|change| format!("{} {}", change.name, change.record_type.as_str()))
-                .collect();
-            Outcome::Succeeded { summary: format!("{} changed on {place}", names.join(", ")) }
-        }
+        ResponseCode::NoError => looked_at(update, place, &settled(server, &update.changes).await),
         ResponseCode::NXRRSet | ResponseCode::YXRRSet | ResponseCode::NXDomain | ResponseCode::YXDomain => {
             let mut found = Vec::new();
             let mut done = 0;
@@ -217,6 +183,15 @@ async fn judge(
             }
             if done == update.changes.len() {
                 return Outcome::Succeeded { summary: format!("it was so already on {place}; nothing was changed") };
+            }
+            // Only of a name that is to be an alias is it asked that there is nothing at all (RFC 2136 §2.4.5).
+            if answer.metadata.response_code == ResponseCode::YXDomain {
+                let aliases = update.changes.iter().filter(|change| change.record_type == RecordType::Cname);
+                found.extend(
+                    aliases
+                        .filter(|change| change.from.is_empty())
+                        .map(|change| format!("{} has other records, and nothing can be beside an alias", change.name)),
+                );
             }
             let now = if found.is_empty() { String::new() } else { format!(": {}", found.join("; ")) };
             refused(format!("refuses: the record is not what the runbook expects{now}"))
@@ -249,43 +224,33 @@ async fn judge(
     }
 }
 
-/// A record set as it is now.
-struct Now {
-    values: BTreeSet<String>,
-    ttls: BTreeSet<u32>,
-}
-
-async fn look(server: SocketAddr, change: &DnsChange) -> Option<Now> {
-    let of = wire_type(change.record_type);
-    let name: Name = dns::name(&change.name).ok()?;
-    let answer = dns::ask(server, &DnsQuestion::new(&name, of, false), LOOK).await.ok()?;
-    // The servers of a zone refer whoever asks for the name servers of a name that it delegates.
-    let delegation = answer.authorities.iter().filter(|record| of == Type::NS && record.name == name);
-    let records: Vec<Record> = answer.answers.iter().chain(delegation).cloned().collect();
-    let ttls = records.iter().filter(|record| record.record_type() == of).map(|record| record.ttl).collect();
-    Some(Now { values: value::values(&records, of), ttls })
-}
-
-impl Now {
-    /// Whether the change has been made already, to the TTL.
-    fn is_as_wanted(&self, change: &DnsChange) -> bool {
-        self.values == value::expected(&change.to, change.record_type) && self.ttls.iter().all(|ttl| *ttl == change.ttl)
+/// How an update ended of which the server says that it is done, by what is there now.
+fn looked_at(update: &DnsUpdateAction, place: &str, present: &[Option<PresentSet>]) -> Outcome {
+    let changes = || update.changes.iter().zip(present);
+    let named = |unseen: bool| {
+        let names = changes().filter(|(_, now)| !unseen || now.is_none());
+        let names: Vec<String> =
+            names.map(|(change, _)| format!("{} {}", change.name, change.record_type.as_str())).collect();
+        names.join(", ")
+    };
+    if changes().all(|(change, now)| now.as_ref().is_some_and(|now| now.is_done(change))) {
+        let notes: Vec<String> = changes()
+            .filter_map(|(change, now)| now.as_ref()?.other_ttl(change))
+            .map(|note| format!("; {note}"))
+            .collect();
+        return Outcome::Succeeded { summary: format!("{} changed on {place}{}", named(false), notes.concat()) };
     }
-
-    /// The present record set, when it is not what the runbook expects.
-    fn in_the_way(&self, change: &DnsChange) -> Option<String> {
-        let expected = value::expected(&change.from, change.record_type);
-        let words = |values: &BTreeSet<String>| {
-            if values.is_empty() { "nothing".to_owned() } else { values.iter().cloned().collect::<Vec<_>>().join(" ") }
-        };
-        (self.values != expected).then(|| {
-            format!(
-                "{} {} has {}, not {}",
-                change.name,
-                change.record_type.as_str(),
-                foreign::brief(&words(&self.values), 200),
-                words(&expected)
-            )
-        })
+    if present.iter().any(Option::is_none) {
+        let why = format!("{place} says it is done, but does not tell what {} is now", named(true));
+        return Outcome::Unknown { why };
     }
+    let is_open = |now: &PresentSet, change| !now.is_done(change);
+    let now: Vec<String> = changes()
+        .filter_map(|(change, now)| Some(now.as_ref().filter(|now| is_open(now, change))?.told(change)))
+        .collect();
+    let now = now.join("; ");
+    if changes().all(|(change, now)| now.as_ref().is_some_and(|now| now.is_as_before(change))) {
+        return Outcome::Failed { what: format!("{place} says it is done, and has changed nothing: {now}") };
+    }
+    Outcome::Unknown { why: format!("{place} says it is done, and has changed only a part of it: {now}") }
 }
