@@ -6,3 +6,4 @@ mod held;
 mod servers;
 mod tries;
 mod waits;
+mod window;
