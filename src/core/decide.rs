@@ -86,7 +86,7 @@ impl Operator<'_> {
         if !waits_for.is_empty() {
             return Err(Refusal::NeedsUnmet { step: step.id.clone(), waits_for });
         }
-        let stations = poll(self.plan, self.board, self.now, step);
+        let stations = poll(self.plan, self.run, self.board, self.now, step);
         let shut: Vec<&Station> = stations.iter().filter(|station| !station.evidence.open()).collect();
         let broken = |station: &&&Station| station.guard && station.evidence.assessment.verdict == Verdict::NoGo;
         if let Some(broken) = shut.iter().find(broken) {

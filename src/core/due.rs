@@ -19,7 +19,7 @@ pub fn next_due(plan: &Plan, run: &Run, board: &Board, now: At) -> At {
         return At::NEVER;
     }
     let mut due = Earliest { now, at: At::NEVER };
-    if let Some(window) = plan.window {
+    if let Some(window) = run.window(plan) {
         due.consider(window.opens);
         due.consider(window.closes);
     }

@@ -46,13 +46,15 @@ impl Moves {
 /// often enough by then to be known for it.
 const REMEMBERED: Span = Span::secs(600);
 /// No more changes are remembered.
-const LONGEST: usize = 240;
+const LONGEST: usize = 400;
 /// When so many changes are remembered, several stand there and take turns.
 const TURNS: usize = 3;
 /// Where more than these take turns, one that is new may be one that was not met yet.
 const MANY: usize = 8;
 /// So unlikely must it be that so many new ones in a row are of the same pool.
 const CHANCE: f64 = 0.001;
+/// A pool that shows new ones more rarely than this is known: the next new one is none of it.
+const KNOWN: f64 = 0.02;
 /// Who stays for so many times the longest turn has not come for a turn.
 const STAYS: u64 = 3;
 /// Turns are over when one has stayed for so long, and for so many times the longest turn.
@@ -141,7 +143,11 @@ impl TurnWatch {
         }
         let once = met.values().filter(|times| **times == 1).count();
         let share = (once + 1) as f64 / (seen + 1) as f64;
-        if share < 1.0 { (CHANCE.ln() / share.ln()).ceil() as usize } else { usize::MAX }
+        match share {
+            ..KNOWN => 1,
+            KNOWN..1.0 => (CHANCE.ln() / share.ln()).ceil() as usize,
+            _ => usize::MAX,
+        }
     }
 
     /// Who answered last.
@@ -186,8 +192,10 @@ impl AddressWatch {
         }
         let is_known = self.candidates.iter().any(|known| known == address);
         let place = self.places.newest().filter(|_| is_known).unwrap_or(address).to_owned();
-        if self.places.take(&place, at).is_some() {
-            self.moves.newest = format!("{} → {address}", self.moves.address);
+        if let Some(before) = self.places.take(&place, at) {
+            // Of one that has stayed the address is known already.
+            let before = if self.moves.address == address { &before } else { &self.moves.address };
+            self.moves.newest = format!("{before} → {address}");
             self.moves.count += 1;
         }
         self.moves.addresses += u64::from(self.addresses.take(address, at).is_some());

@@ -89,7 +89,7 @@ fn stations(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Vec<
     let guards = || step.guards.iter().map(|guard| Station::of("guard", board.guard(plan, run, now, guard)));
     match run.phase(&step.id) {
         StepProgress::Pending | StepProgress::Failed { .. } | StepProgress::Undone { .. } => {
-            poll(plan, board, now, step)
+            poll(plan, run, board, now, step)
                 .into_iter()
                 .map(|station| Station::of(if station.guard { "guard" } else { "gate" }, station.evidence))
                 .collect()
@@ -151,7 +151,7 @@ pub fn waits_for(plan: &Plan, run: &Run, board: &Board, now: At) -> Option<Strin
         StepProgress::Running(_) => Some(format!("the checklist of step {number} waits for you")),
         StepProgress::InDoubt { .. } => Some(format!("step {number} is in doubt; say what became of it")),
         StepProgress::Pending | StepProgress::Undone { .. } | StepProgress::Failed { .. } => {
-            let open = poll(plan, board, now, step).iter().all(|station| station.evidence.open());
+            let open = poll(plan, run, board, now, step).iter().all(|station| station.evidence.open());
             let failed = matches!(run.phase(&step.id), StepProgress::Failed { .. });
             let what = if failed { "has failed and waits for you" } else { "waits for you to start it" };
             open.then(|| format!("step {number} {what}"))

@@ -3,6 +3,7 @@
 use super::board::Board;
 use super::evidence::{Assessment, Evidence, Term, Verdict};
 use super::plan::{Gate, Guard, Plan, Step, Window};
+use super::state::Run;
 use super::time::{At, Span};
 
 /// Something that must be GO for a step to start.
@@ -16,22 +17,22 @@ pub(super) struct Station {
 
 /// The poll before a start: the window of the change, the step's gates, its guards (what would end the step at once
 /// does not let it begin), and the numbers whose growth it counts.
-pub(super) fn poll(plan: &Plan, board: &Board, now: At, step: &Step) -> Vec<Station> {
+pub(super) fn poll(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Vec<Station> {
     let open = |evidence| Station { evidence, overridable: true, guard: false };
     let gate = |gate: &Gate| Station { overridable: gate.overridable, ..open(board.gate(plan, now, gate)) };
     let guard = |guard: &Guard| {
         let evidence = board.guard_at_start(plan, now, guard);
         Station { overridable: evidence.assessment.verdict != Verdict::NoGo, evidence, guard: true }
     };
-    let window = plan.window.map(|window| open(window_gate(window, now)));
+    let window = run.window(plan).map(|window| open(window_gate(window, now)));
     let counted = board.countable(plan, now, step).into_iter().map(open);
     window.into_iter().chain(step.gates.iter().map(gate)).chain(step.guards.iter().map(guard)).chain(counted).collect()
 }
 
 /// Everything that must be GO for a step to start, judged now: the window of the change, its gates, its guards and
 /// the numbers whose growth it counts.
-pub fn gates(plan: &Plan, board: &Board, now: At, step: &Step) -> Vec<Evidence> {
-    poll(plan, board, now, step).into_iter().map(|station| station.evidence).collect()
+pub fn gates(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> Vec<Evidence> {
+    poll(plan, run, board, now, step).into_iter().map(|station| station.evidence).collect()
 }
 
 /// The window of the change as a gate of every step.

@@ -10,7 +10,7 @@ use super::expr::Asker;
 use super::fact::{Ending, Fact, Mode};
 use super::frontier::{Changed, Frontier, Readiness};
 use super::ids::{ProbeId, StepId, Who};
-use super::plan::{Plan, Step};
+use super::plan::{Plan, Step, Window};
 use super::server::Servers;
 use super::step_run::UNTOUCHED;
 use super::time::{At, Span};
@@ -61,9 +61,17 @@ pub struct Run {
     servers: Servers,
     /// When it was last recorded of a probe that somebody else answers it.
     moved: BTreeMap<ProbeId, At>,
+    /// By how many milliseconds the wall clock is ahead of the clock of the run, since it was set while somebody drove.
+    wall_ahead: i64,
 }
 
 impl Run {
+    /// The window of the change by the clock of the run: its times are those of the wall clock, which may have been set since.
+    pub fn window(&self, plan: &Plan) -> Option<Window> {
+        let of_run = |wall: At| At(wall.0.saturating_sub(self.wall_ahead));
+        plan.window.map(|Window { opens, closes }| Window { opens: of_run(opens), closes: of_run(closes) })
+    }
+
     /// Folds facts into a run.
     pub fn fold<'a>(plan: &Plan, facts: impl IntoIterator<Item = &'a super::fact::Recorded>) -> Run {
         let mut run = Run::default();
@@ -211,6 +219,8 @@ impl Run {
             }
             Fact::DriverArrived { by, away, .. } => {
                 self.driver = Some(by.clone());
+                // The clock of the run begins with the wall clock again.
+                self.wall_ahead = 0;
                 self.leave_unwatched_time_out(plan, at, *away);
             }
             Fact::DurationsMeasured { steps, .. } => self.durations = Arc::new(steps.clone()),
@@ -228,10 +238,8 @@ impl Run {
             Fact::AnswererChanged { probe, at, .. } => {
                 self.moved.insert(probe.clone(), *at);
             }
-            Fact::NoteAdded { .. }
-            | Fact::LateResultIgnored { .. }
-            | Fact::WallClockJumped { .. }
-            | Fact::RehearsalsChecked { .. } => {}
+            Fact::NoteAdded { .. } | Fact::LateResultIgnored { .. } | Fact::RehearsalsChecked { .. } => {}
+            Fact::WallClockJumped { by_ms } => self.wall_ahead = self.wall_ahead.saturating_add(*by_ms),
             _ => {
                 if let Some(id) = fact.step() {
                     let was_undone = matches!(self.phase(id), StepProgress::Undone { .. });

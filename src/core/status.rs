@@ -71,7 +71,7 @@ pub fn step_state(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -
     match run.phase(&step.id) {
         StepProgress::Pending if !unmet(run, step).is_empty() => StepState::Waiting,
         StepProgress::Pending => {
-            if gates(plan, board, now, step).iter().all(Evidence::open) {
+            if gates(plan, run, board, now, step).iter().all(Evidence::open) {
                 StepState::Ready
             } else {
                 StepState::Gated
@@ -132,7 +132,7 @@ pub fn picture(plan: &Plan, run: &Run, board: &Board, now: At, step: &Step) -> P
         StepProgress::Pending
         | StepProgress::Failed { .. }
         | StepProgress::Undone { .. }
-        | StepProgress::Skipped { .. } => gates(plan, board, now, step),
+        | StepProgress::Skipped { .. } => gates(plan, run, board, now, step),
         _ => Vec::new(),
     };
     let doubt = match &progress.phase {

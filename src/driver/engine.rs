@@ -96,7 +96,7 @@ impl<W: World> Engine<W> {
             view,
             queue: DecisionQueue::default(),
             journal,
-            watchdog: Watchdog::new(&clock, now),
+            watchdog: Watchdog::new(now),
             clock,
             fault: None,
             leaving: None,

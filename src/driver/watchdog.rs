@@ -30,9 +30,9 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Begins to watch at the present moment of `clock`.
-    pub(super) fn new(clock: &Clock, now: At) -> Self {
-        Self { minds_gaps: true, looked: now, unwatched: Span::ZERO, drift: clock.wall_drift() }
+    /// Begins to watch now. A clock of the run that begins later than the wall clock is told of as one that was set back.
+    pub(super) fn new(now: At) -> Self {
+        Self { minds_gaps: true, looked: now, unwatched: Span::ZERO, drift: 0 }
     }
 
     /// Stops reporting gaps: simulated time passes in leaps, and stands still while the journal works.

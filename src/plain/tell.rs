@@ -234,7 +234,8 @@ impl<S: RunSession> PlainCockpit<S> {
         });
         let unseen: Vec<String> = unseen.collect();
         if unseen.is_empty() {
-            let terms = gates(plan, board, now, step).into_iter().flat_map(|gate| gate.assessment.terms);
+            let terms =
+                gates(plan, self.session.run(), board, now, step).into_iter().flat_map(|gate| gate.assessment.terms);
             return terms.filter_map(|term| term.why).collect();
         }
         unseen

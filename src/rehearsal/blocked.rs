@@ -163,7 +163,7 @@ fn shut_in(plan: &Plan, window: &Window, samples: Samples) -> Vec<Blocked> {
     let mut shut: BTreeMap<String, (At, String)> = BTreeMap::new();
     let mut found = Vec::new();
     let mut judge = |board: &Board, now: At| {
-        for gate in gates(plan, board, now, step) {
+        for gate in gates(plan, &run, board, now, step) {
             let verdict = gate.assessment.verdict;
             if verdict != Verdict::Go && now < to {
                 shut.entry(gate.name.clone()).or_insert_with(|| (now, shut_sentence(&gate)));

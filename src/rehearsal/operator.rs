@@ -215,7 +215,7 @@ impl AutoOperator {
                 };
             }
         }
-        let shut = gates(plan, board, now, step).iter().any(|gate| !Evidence::open(gate));
+        let shut = gates(plan, run, board, now, step).iter().any(|gate| !Evidence::open(gate));
         if !shut {
             let again = matches!(run.phase(&step.id), StepProgress::Failed { .. });
             return Some(Wish {
@@ -238,7 +238,7 @@ impl AutoOperator {
                 if seen.is_granted(&over) {
                     over
                 } else {
-                    let gates = gates(seen.plan, seen.board, seen.now, step);
+                    let gates = gates(seen.plan, seen.run, seen.board, seen.now, step);
                     let shut = gates.iter().find(|gate| !gate.open()).map(shut_sentence).unwrap_or_default();
                     Command::Skip { step: step.id.clone(), reason: format!("{shut}, and that may not be overridden") }
                 }

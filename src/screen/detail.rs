@@ -309,7 +309,7 @@ fn boards(context: &ViewContext, step: &Step, state: StepState, blocks: &mut Vec
         StepState::Waiting | StepState::Gated | StepState::Ready | StepState::Failed | StepState::Undone
     );
     if before {
-        let rows = gates(context.plan, context.board, context.now, step);
+        let rows = gates(context.plan, context.run, context.board, context.now, step);
         if rows.is_empty() {
             let lines = vec![Text::new(Role::Dim, "no gates: confirm to start it")];
             blocks.push(Block::Lines { heading: "GO/NO-GO".to_owned(), lines });
@@ -387,7 +387,7 @@ pub(super) fn poll(context: &ViewContext) -> Vec<GateRow> {
     let asked = context.ui.prompt.as_ref().map(|prompt| &prompt.ask);
     let Some(Ask::Start { step, .. } | Ask::OverrideReason(step)) = asked else { return Vec::new() };
     let Some(step) = context.plan.step(step) else { return Vec::new() };
-    let mut gates = gates(context.plan, context.board, context.now, step);
+    let mut gates = gates(context.plan, context.run, context.board, context.now, step);
     gates.sort_by_key(Evidence::open);
     gates.iter().map(gate_row).collect()
 }

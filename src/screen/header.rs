@@ -132,7 +132,7 @@ impl Ahead {
 fn window(context: &ViewContext, ahead: &Ahead, brief: bool) -> Text {
     let rest = ahead.rest;
     let told = rest.map(|rest| words::about(&rest, true));
-    let Some(window) = context.plan.window else {
+    let Some(window) = context.run.window(context.plan) else {
         let lead = if brief { "end in" } else { "forecast end in" };
         return told.map_or_else(Text::default, |told| Text::new(Role::Dim, format!("{lead} {told}")));
     };

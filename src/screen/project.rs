@@ -131,7 +131,7 @@ fn lead(context: &ViewContext) -> Text {
     if state != StepState::Gated {
         return lead;
     }
-    let gates = gates(context.plan, context.board, context.now, step);
+    let gates = gates(context.plan, context.run, context.board, context.now, step);
     let shut: Vec<String> = gates.iter().filter(|gate| !gate.open()).map(shut_sentence).collect();
     let why = shut.first().map(String::as_str).unwrap_or_default();
     let more = match shut.len() {
@@ -220,7 +220,7 @@ fn question(context: &ViewContext, prompt: &Prompt) -> Text {
 /// ` on GO ×6`: the verdicts of the gates while the word is typed. The board itself may not fit on the screen then.
 fn on_go(context: &ViewContext, id: &crate::core::ids::StepId) -> String {
     let Some(step) = context.plan.step(id) else { return String::new() };
-    let gates = gates(context.plan, context.board, context.now, step);
+    let gates = gates(context.plan, context.run, context.board, context.now, step);
     let open = gates.iter().filter(|gate| gate.open()).count();
     match gates.len() {
         0 => String::new(),

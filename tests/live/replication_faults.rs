@@ -86,7 +86,7 @@ impl Cockpit {
     fn is_go(&self) -> bool {
         let plan = self.view.plan();
         let step = plan.step(&"switch-database".into()).unwrap();
-        let gates = gates(plan, self.view.board(), self.stage.clock.now(), step);
+        let gates = gates(plan, self.view.run(), self.view.board(), self.stage.clock.now(), step);
         assert!(GATES.iter().all(|name| gates.iter().any(|gate| gate.name == *name)));
         gates.iter().find(|gate| gate.name == GATES[0]).unwrap().assessment.verdict == Verdict::Go
     }

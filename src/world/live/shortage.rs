@@ -15,6 +15,7 @@ pub(super) fn of(err: &io::Error) -> Option<String> {
         Errno::NFILE => {
             "this machine has no free descriptors: all of its programs together have too many files open".to_owned()
         }
+        Errno::AGAIN => "this machine lets gonogo start no more threads (`ulimit -u`)".to_owned(),
         Errno::NOBUFS | Errno::NOMEM => "this machine is out of memory for connections".to_owned(),
         Errno::ADDRNOTAVAIL | Errno::ADDRINUSE => {
             "this machine has no free port, or no address of the kind that is asked".to_owned()

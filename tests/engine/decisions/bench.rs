@@ -2,7 +2,7 @@
 
 use gonogo::core::board::Board;
 use gonogo::core::decide::decide;
-use gonogo::core::fact::{Finding, Recorded};
+use gonogo::core::fact::{Fact, Finding, Recorded};
 use gonogo::core::ids::{StepId, Who};
 use gonogo::core::input::{Command, Confirmation, Decision, Input};
 use gonogo::core::job::Outcome;
@@ -54,6 +54,11 @@ impl Bench {
         }
         // What is stored tells the same run.
         assert_eq!(Run::fold(&self.plan, &self.facts), self.run);
+    }
+
+    /// Something is seen that nobody decides.
+    pub fn seen(&mut self, fact: Fact) {
+        self.commit(&Decision { facts: vec![fact], effects: Vec::new() });
     }
 
     pub fn input(&mut self, input: Input) -> Result<Decision, Refusal> {

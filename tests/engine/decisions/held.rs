@@ -19,7 +19,7 @@ fn bench(probe: &str, gate: &str) -> Bench {
 
 fn gate(bench: &mut Bench) -> Evidence {
     bench.board.refresh(&bench.plan, &bench.run, bench.now);
-    gates(&bench.plan, &bench.board, bench.now, bench.step("s")).remove(0)
+    gates(&bench.plan, &bench.run, &bench.board, bench.now, bench.step("s")).remove(0)
 }
 
 #[test]

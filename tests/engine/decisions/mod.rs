@@ -7,3 +7,4 @@ mod servers;
 mod silences;
 mod tries;
 mod waits;
+mod window;

@@ -79,7 +79,7 @@ async fn what_was_seen_before_the_machine_slept_counts_for_nothing() {
     let (plan, mut engine, hand, view) = watched(WATCHED.to_owned());
     let held = |engine: &Engine<TestWorld>| {
         let step = plan.step(&StepId::from("gated")).unwrap();
-        gonogo::core::poll::gates(&plan, engine.board(), engine.now(), step)
+        gonogo::core::poll::gates(&plan, engine.run(), engine.board(), engine.now(), step)
             .iter()
             .map(|gate| (gate.open(), gate.held.unwrap_or_default()))
             .collect::<Vec<_>>()

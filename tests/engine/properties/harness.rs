@@ -1028,7 +1028,7 @@ impl<'a> Harness<'a> {
     pub fn look(&mut self, step: &Step) -> (Picture, At) {
         self.board.refresh(self.plan, &self.run, self.now);
         let seen = (picture(self.plan, &self.run, &self.board, self.now, step), self.now);
-        let _ = gates(self.plan, &self.board, self.now, step);
+        let _ = gates(self.plan, &self.run, &self.board, self.now, step);
         self.looked.insert(step.id.clone(), seen.clone());
         seen
     }

@@ -44,7 +44,8 @@ use crate::core::value::{Field, Shape, Value};
 /// When a connection goes to an address that the name of a side did not stand for before, somebody else may answer: the window of that
 /// side begins anew (its figures are of the new answers only), and so does its judgement, which is `INCONCLUSIVE` until it is made. The
 /// counts in `total` go on. Addresses that a name has together, or in turn, are one and the same. Of a name that gives more than eight in
-/// turn, one that is new is somebody else when it stays for longer than turns took, or when more new ones come than were to be expected.
+/// turn, one that is new is somebody else at once where new ones have become rare, and else when it stays for longer than turns took or when more new
+/// ones come than were to be expected.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HttpProbe {
     /// The sides to compare, by name (`old`, `new`): each is an `http` target.

@@ -21,8 +21,10 @@ const ASKED_HIT: &str = "REFRESH_HIT";
 const FAILED_REFRESHES: [&str; 2] = ["REFRESH_FAIL", "REFRESH_FAIL_OLD"];
 /// What stands for yes in a header that asks, such as `X-From-Cache`.
 const YES: [&str; 3] = ["TRUE", "YES", "1"];
-/// Headers of networks of caches whose names do not tell.
-const NETWORKS: [&str; 2] = ["x-ac", "x-quic-cloud"];
+/// Headers of networks of caches in which any word may be the one.
+const NETWORKS: [&str; 4] = ["x-ac", "x-quic-cloud", "x-symfony-cache", "wp-super-cache"];
+/// What Traffic Server says in `Via` of an answer that it had, and that was fresh.
+const TRAFFIC_SERVER_HIT: &str = "[cH";
 /// Words in the name of a header that tells something else than where the answer was: how to keep it, under which name, by whom. Or it is of a
 /// cache inside the service, which was asked then.
 const OTHER_CACHES: [&str; 26] = [
@@ -105,6 +107,10 @@ pub(in crate::world::live) fn cache_hit(headers: &HeaderMap, answered: StatusCod
     if varnish.split(',').any(|said| said.split_whitespace().count() > 1) {
         return Some(format!("X-Varnish: {varnish}"));
     }
+    let via = lines("via");
+    if via.contains(TRAFFIC_SERVER_HIT) {
+        return Some(format!("Via: {via}"));
+    }
     // Each network of caches has a header of its own (`X-Cache`, `CF-Cache-Status`, `X-FastCGI-Cache`).
     let names = headers.keys().map(header::HeaderName::as_str).filter(|name| *name != CACHE_STATUS);
     names.filter(|name| names_cache(name) || NETWORKS.contains(name)).find_map(|name| {
@@ -112,7 +118,9 @@ pub(in crate::world::live) fn cache_hit(headers: &HeaderMap, answered: StatusCod
         let asks = ["hit", "from-cache", "cached"].iter().any(|end| name.ends_with(end));
         let is_hit = |said: &str| match () {
             () if name.ends_with("cache-hits") => is_count(&first(said)),
-            () if NETWORKS.contains(&name) => said.split_whitespace().any(is_hit_word),
+            () if NETWORKS.contains(&name) => {
+                said.split_whitespace().any(|word| is_hit_word(word) || word == "supercache")
+            }
             () => {
                 let yes = asks && YES.contains(&first(said).to_ascii_uppercase().as_str());
                 yes || is_hit_word(&first(said)) || said.to_ascii_lowercase().contains("from cache")
@@ -122,9 +130,10 @@ pub(in crate::world::live) fn cache_hit(headers: &HeaderMap, answered: StatusCod
     })
 }
 
-/// The items of a list. One that cannot be read is as if it were not there (RFC 9651 §4.2).
+/// The items of a list, also where parameters are written in capitals. One that cannot be read is as if it were not there (RFC 9651 §4.2).
 fn items(list: &str) -> Vec<Item> {
-    let entries = Parser::new(list).parse::<sfv::List>().unwrap_or_default();
+    let read = |list: &str| Parser::new(list).parse::<sfv::List>();
+    let entries = read(list).or_else(|_| read(&list.to_ascii_lowercase())).unwrap_or_default();
     entries.into_iter().filter_map(|entry| if let ListEntry::Item(item) = entry { Some(item) } else { None }).collect()
 }
 
@@ -134,21 +143,31 @@ fn gave_it(cache: &Item, answered: StatusCode) -> bool {
     let number = |status: StatusCode| Some(i64::from(status.as_u16()));
     let of_the_next = match cache.params.get("fwd-status") {
         Some(BareItem::Integer(status)) => Some(i64::from(*status)),
-        _ => None,
+        // Not as the standard has it, and clear all the same.
+        Some(item) => text_of(item).and_then(|status| status.parse().ok()),
+        None => None,
     };
     let other = of_the_next.is_some() && ![number(answered), number(StatusCode::NOT_MODIFIED)].contains(&of_the_next);
-    other || cache.params.get("hit") == Some(&BareItem::Boolean(true))
+    // nginx is often told to write its own word there, in place of the name of a cache.
+    let own_word = cache.params.is_empty() && text_of(&cache.bare_item).is_some_and(|said| is_hit_word(&said));
+    other || own_word || cache.params.get("hit") == Some(&BareItem::Boolean(true))
 }
 
 /// Whether a metric of `Server-Timing` is the word of a cache, as `cdn-cache; desc=HIT`.
 fn is_hit_metric(metric: &Item) -> bool {
-    let text = |item: &BareItem| match item {
+    let name = text_of(&metric.bare_item).unwrap_or_default().to_ascii_lowercase();
+    let says = metric.params.get("desc").and_then(text_of).is_some_and(|said| is_hit_word(&said));
+    // CloudFront has a metric for it.
+    names_cache(&name) && (says || name == "cdn-cache-hit")
+}
+
+/// The text of an item, where it is one.
+fn text_of(item: &BareItem) -> Option<String> {
+    match item {
         BareItem::Token(token) => Some(token.as_str().to_owned()),
         BareItem::String(text) => Some(text.as_str().to_owned()),
         _ => None,
-    };
-    let name = text(&metric.bare_item).is_some_and(|name| names_cache(&name.to_ascii_lowercase()));
-    name && metric.params.get("desc").and_then(text).is_some_and(|said| is_hit_word(&said))
+    }
 }
 
 /// Whether a name in small letters is that of a cache in front of the service.
@@ -159,7 +178,11 @@ fn names_cache(name: &str) -> bool {
 /// Whether a word of a cache, as `HIT`, `TCP_MEM_HIT` or `HIT:1`, says that it asked nobody.
 fn is_hit_word(said: &str) -> bool {
     let upper = said.to_ascii_uppercase();
-    let word = upper.split(|at: char| !at.is_ascii_alphanumeric() && at != '_').next().unwrap_or_default();
+    let word = upper
+        .trim_start_matches('"')
+        .split(|at: char| !at.is_ascii_alphanumeric() && at != '_')
+        .next()
+        .unwrap_or_default();
     HITS.contains(&word)
         || word.ends_with("_HIT") && !word.ends_with(ASKED_HIT)
         || FAILED_REFRESHES.iter().any(|end| word.ends_with(end))
@@ -249,6 +272,14 @@ mod tests {
             ("x-cache", "HIT-CLUSTER"),
             ("cache-status", "edge; fwd=stale; fwd-status=503"),
             ("cache-status", "edge; fwd=request; fwd-status=504"),
+            ("cache-status", "STALE"),
+            ("cache-status", "edge; HIT"),
+            ("cache-status", "edge; fwd=stale; fwd-status=\"503\""),
+            ("x-cache-status", "\"HIT\""),
+            ("server-timing", "cdn-cache-hit, cdn-pop; desc=FRA"),
+            ("x-symfony-cache", "GET /: fresh"),
+            ("wp-super-cache", "Served supercache file from PHP"),
+            ("via", "http/1.1 ats (ApacheTrafficServer/9.2 [cHs f ])"),
             ("server-timing", "cdn-cache; desc=HIT, edge; dur=1"),
             ("server-timing", "cfCacheStatus;desc=\"HIT\""),
             ("server-timing", "cache;desc=\"hit-front\""),
@@ -306,6 +337,8 @@ mod tests {
             ("x-varnish", "32770"),
             ("warning", "299 - \"110 things\""),
             ("via", "1.1 varnish"),
+            ("via", "http/1.1 ats (ApacheTrafficServer/9.2 [cMsSf ])"),
+            ("cache-status", "MISS"),
         ] {
             assert_eq!(said(&[(name, value)]), None, "{name}: {value}");
         }
