@@ -196,7 +196,8 @@ async fn what_is_not_complete_not_there_or_forbidden_is_unknown_with_words_and_n
     }
     assert_eq!(number(&value, "filled"), Some(0.0), "as the runbook says");
     // Where nothing at all is known there is no reading.
-    let nothing = service.stage(probe(&[("none", metric("Unheard", "Sum"))])).failure("shop").await;
+    let nothing = probe(&[("a_share", math("100 * none")), ("none", metric("Unheard", "Sum"))]);
+    let nothing = service.stage(nothing).failure("shop").await;
     assert!(nothing.contains("tells nothing: none: no data in the last 5:00"), "{nothing}");
 }
 

@@ -76,11 +76,14 @@ impl Measure for CloudwatchProbe {
             })
             .min();
         let Some(oldest) = memory.oldest else {
-            // Each for a reason of its own; one of them is enough for a line.
-            let why = known.into_iter().find_map(|(name, known)| match known {
-                Known::Nothing(why) => Some(format!("{name}: {why}")),
+            // Each for a reason of its own; one of them is enough for a line. Expressions are unknown for want of a metric.
+            let is_math =
+                |name: &str| self.metrics.iter().any(|(of, metric)| of == name && metric.expression.is_some());
+            let why = known.into_iter().filter_map(|(name, known)| match known {
+                Known::Nothing(why) => Some((is_math(name), format!("{name}: {why}"))),
                 Known::Number(..) => None,
             });
+            let why = why.min_by_key(|(is_math, _)| *is_math).map(|(_, why)| why);
             return Err(Failure::new(format!("{} tells nothing: {}", region.address(), why.unwrap_or_default())));
         };
         Ok(reading(&known, (oldest, begun), &asker))
