@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::check::read;
 use super::{CliError, Outcome, RunbookArgs, say};
 use crate::core::action::Action;
-use crate::core::aws::{AwsAccess, HostedZone};
+use crate::core::aws::{AwsAccess, CloudWatchRegion, HostedZone};
 use crate::core::ids::TargetId;
 use crate::core::kind::CloudwatchProbe;
 use crate::core::origin::actions;
@@ -136,11 +136,40 @@ fn policy(plan: &Plan) -> Value {
             "Sid": "Metrics", "Effect": "Allow", "Action": "cloudwatch:GetMetricData", "Resource": "*",
         }));
     }
+    for (at, (id, of)) in regions(plan).enumerate() {
+        let silences = actions(plan).filter_map(Action::silence).filter(|silence| silence.target == id);
+        let alarms: BTreeSet<&str> = silences.flat_map(|silence| silence.alarms).map(String::as_str).collect();
+        if alarms.is_empty() {
+            continue;
+        }
+        let (partition, account) = (partition_of(Some(&of.region)), of.aws.account.as_deref().unwrap_or("*"));
+        let arn = |alarm: &str| format!("arn:{partition}:cloudwatch:{}:{account}:alarm:{alarm}", of.region);
+        statements.push(json!({
+            "Sid": format!("Alarms{at}"), "Effect": "Allow", "Action": "cloudwatch:DescribeAlarms", "Resource": "*",
+        }));
+        statements.push(json!({
+            "Sid": format!("Silence{at}"),
+            "Effect": "Allow",
+            "Action": ["cloudwatch:DisableAlarmActions", "cloudwatch:EnableAlarmActions"],
+            "Resource": alarms.into_iter().map(arn).collect::<Vec<_>>(),
+        }));
+    }
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
 
+fn regions(plan: &Plan) -> impl Iterator<Item = (&TargetId, &CloudWatchRegion)> {
+    plan.targets.iter().filter_map(|(id, target)| match target {
+        Target::Cloudwatch(of) => Some((id, of)),
+        _ => None,
+    })
+}
+
 fn partition(zone: &HostedZone) -> &'static str {
-    match zone.aws.region.as_deref() {
+    partition_of(zone.aws.region.as_deref())
+}
+
+fn partition_of(region: Option<&str>) -> &'static str {
+    match region {
         Some(region) if region.starts_with("cn-") => "aws-cn",
         Some(region) if region.starts_with("us-gov-") => "aws-us-gov",
         _ => "aws",
@@ -177,6 +206,11 @@ phases:
         action: { route53.change: { target: zone, changes: [{ name: "*.Example.com.", to: { values: ["192.0.2.1"], ttl: 60 } }] } }
         undo: { route53.change: { target: zone, changes: [{ name: "*.example.com", from: { values: ["192.0.2.1"], ttl: 60 } }] } }
         reversibility: lossless
+      - id: b
+        title: B
+        action: { cloudwatch.silence: { target: metrics, alarms: [y, x] } }
+        undo: { cloudwatch.silence: { target: metrics, alarms: [x], end: true } }
+        reversibility: free
 "#;
         let loaded = load_str("r", runbook.to_owned(), &Options::default());
         let plan = loaded.unwrap_or_else(|faults| panic!("{faults}")).plan;
@@ -214,6 +248,13 @@ phases:
             change,
             follow,
             json!({ "Sid": "Metrics", "Effect": "Allow", "Action": "cloudwatch:GetMetricData", "Resource": "*" }),
+            json!({ "Sid": "Alarms0", "Effect": "Allow", "Action": "cloudwatch:DescribeAlarms", "Resource": "*" }),
+            json!({
+                "Sid": "Silence0",
+                "Effect": "Allow",
+                "Action": ["cloudwatch:DisableAlarmActions", "cloudwatch:EnableAlarmActions"],
+                "Resource": ["arn:aws:cloudwatch:eu-central-1:*:alarm:x", "arn:aws:cloudwatch:eu-central-1:*:alarm:y"],
+            }),
         ]);
         assert_eq!(policy, json!({ "Version": "2012-10-17", "Statement": statements }));
     }

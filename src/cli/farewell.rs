@@ -1,10 +1,13 @@
 //! What is printed when a cockpit has been left: the state of the run, and what can be done next.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::say;
 use crate::cockpit::CockpitExit;
 use crate::core::fact::Mode;
+use crate::core::ids::{StepId, TargetId};
+use crate::core::silent_alarms::{SilentAlarm, still_silent};
 use crate::core::time::Span;
 use crate::driver::Engine;
 use crate::journal::{RunId, state_dir};
@@ -57,6 +60,18 @@ pub(super) fn last_word<W: World>(exit: &CockpitExit, engine: &Engine<W>, id: &R
     let paused = run.writes.so_far(engine.now());
     if paused > Span::ZERO {
         tell(&format!("writes were paused for {paused}"));
+    }
+    let mut silent: BTreeMap<(TargetId, StepId), Vec<String>> = BTreeMap::new();
+    for SilentAlarm { target, alarm, by } in still_silent(engine.plan(), run) {
+        silent.entry((target, by)).or_default().push(alarm);
+    }
+    for ((target, by), alarms) in silent.into_iter().filter(|_| run.mode != Some(Mode::Rehearsal)) {
+        tell(&format!(
+            "ALARMS STILL SILENT: {} in `{target}`, by {}; only `aws cloudwatch enable-alarm-actions --alarm-names …` or the step that \
+             ends the silence wakes them",
+            alarms.join(", "),
+            engine.plan().named(&by)
+        ));
     }
     let unkept = engine.view().samples_dropped();
     if unkept > 0 {

@@ -10,6 +10,7 @@ use super::ids::TargetId;
 use super::kind::spec::{ActionSpec, CheckContext, Complaint, DnsMention, TargetUse};
 use super::kind::{self, kinds};
 use super::record::RecordChanges;
+use super::silence::Silence;
 use super::simulate::Change;
 use super::target::Target;
 use super::time::Span;
@@ -231,6 +232,11 @@ impl Action {
     /// The record sets of a hosted zone that it changes.
     pub fn hosted(&self) -> Option<HostedChanges<'_>> {
         self.spec().and_then(ActionSpec::hosted)
+    }
+
+    /// What it does with alarms.
+    pub fn silence(&self) -> Option<Silence<'_>> {
+        self.spec().and_then(ActionSpec::silence)
     }
 
     /// Names and values of DNS that it writes out.

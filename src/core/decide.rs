@@ -428,6 +428,10 @@ impl Operator<'_> {
         if !open.is_empty() {
             return Err(Refusal::StillOpen { how: how.as_str(), open });
         }
+        let silent = super::silent_alarms::still_silent(self.plan, self.run);
+        if how == Ending::Completed && !silent.is_empty() {
+            return Err(Refusal::StillSilent(silent.into_iter().map(|alarm| (alarm.alarm, alarm.by)).collect()));
+        }
         if let Ending::Abandoned { reason } = &how {
             reason_of(reason)?;
         }

@@ -51,6 +51,8 @@ pub mod resolver_kind;
 pub mod rollback;
 mod running;
 pub mod server;
+pub mod silence;
+pub mod silent_alarms;
 pub mod simulate;
 pub mod state;
 pub mod status;

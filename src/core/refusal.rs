@@ -140,6 +140,8 @@ pub enum Refusal {
         /// Number of jobs.
         of: usize,
     },
+    /// Alarms that steps have silenced were not enabled again: each with its step.
+    StillSilent(Vec<(String, StepId)>),
     /// The run cannot end like this.
     StillOpen {
         /// How.
@@ -229,6 +231,14 @@ impl Refusal {
             Self::StillOpen { how, open } => {
                 let open = open.iter().map(|(id, state)| format!("{} is {state}", step(id)));
                 format!("the run cannot end as {how}: {}", list(open))
+            }
+            Self::StillSilent(alarms) => {
+                let alarms = alarms.iter().map(|(alarm, by)| format!("{alarm} (by {})", step(by)));
+                format!(
+                    "the run cannot end as complete while alarms are silent: {}; drive the step that ends the silence, or take that \
+                     one back; who abandons the run leaves them silent",
+                    list(alarms)
+                )
             }
             Self::NoOtherServer => {
                 "every server is the one that this run has met: there is nothing to accept; rows that a replication lacks \

@@ -12,6 +12,7 @@ use crate::core::nearest::suggestion;
 use crate::core::origin;
 use crate::core::plan::{Confirm, Plan, Reversibility};
 use crate::core::record::{DnsChange, RecordChanges, RecordType, WatchedRecord};
+use crate::core::silent_alarms::never_ended;
 use crate::core::simulate::Change;
 use crate::core::target::{Target, serving};
 use crate::core::time::Span;
@@ -58,6 +59,7 @@ pub(super) fn warnings(runbook: &Runbook, plan: &Plan, root: &Node, used: &Used)
     thin_percentiles(plan, &asked, &mut found);
     short_holds(plan, root.path(&["phases"]), &mut found);
     customers(plan, root, &mut found);
+    silences(runbook, plan, root, &mut found);
     found.sort_by_key(|warning| warning.at.as_ref().map(|(mark, _)| *mark));
     found
 }
@@ -329,6 +331,18 @@ fn customers(plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
     let help =
         format!("say `simulate: {{ customers: true }}` on the probe of the one they follow, `{first}` or `{other}`");
     found.push(Diagnostic::new(message).at(root.path(&["probes"]).key(other.as_str()), label).help(Some(help)));
+}
+
+/// Alarms that are silenced for ever when all goes well: the run cannot end as complete.
+fn silences(runbook: &Runbook, plan: &Plan, root: &Node, found: &mut Vec<Diagnostic>) {
+    for (step, alarm) in never_ended(plan) {
+        let steps = runbook.phases.iter().zip(root.path(&["phases"]).items());
+        let mut steps = steps.flat_map(|(phase, node)| phase.steps.iter().zip(node.path(&["steps"]).items()));
+        let Some((_, node)) = steps.find(|(of, _)| of.id == step.as_str()) else { continue };
+        let message = format!("no step ends the silence of the alarm `{alarm}`, so the run cannot end as complete");
+        let help = "add a step at the end with `action: { cloudwatch.silence: { …, end: true } }`".to_owned();
+        found.push(Diagnostic::new(message).at(node.path(&["id"]).mark, "it silences it").help(Some(help)));
+    }
 }
 
 /// Whether the step does anything outside that could be taken back.

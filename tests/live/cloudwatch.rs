@@ -1,5 +1,6 @@
 //! CloudWatch through its real SDK, against the lab's stand-in with the rules of the real service.
 
+mod silence;
 mod stand_in;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test may fail loudly
 
+mod cloudwatch;
 mod kinds;
 #[path = "../support/monsters.rs"]
 mod monsters;

@@ -1,4 +1,4 @@
-//! The `cloudwatch` probe.
+//! The `cloudwatch` probe and the `cloudwatch.silence` action.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,10 @@ use crate::core::value::{Field, Shape, Value};
 mod check;
 mod known;
 mod metric;
+mod silence;
 
 pub use metric::{CloudwatchMetric, CloudwatchMetrics};
+pub use silence::SilenceAction;
 
 /// Numbers that Amazon CloudWatch has gathered: metrics with their statistics, and metric math over them.
 ///

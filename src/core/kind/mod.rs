@@ -23,7 +23,7 @@ macro_rules! kinds {
             tls { probe Tls(TlsProbe) "tls" pane tls }
             pgbouncer { probe Pgbouncer(PgbouncerProbe) "pgbouncer" action Pgbouncer(PgbouncerAction) "pgbouncer" }
             route53 { probe Route53(Route53Probe) "route53" pane route53 action Route53(Route53Action) "route53.change" }
-            cloudwatch { probe Cloudwatch(CloudwatchProbe) "cloudwatch" pane cloudwatch }
+            cloudwatch { probe Cloudwatch(CloudwatchProbe) "cloudwatch" pane cloudwatch action Silence(SilenceAction) "cloudwatch.silence" }
             dns_update { action DnsUpdate(DnsUpdateAction) "dns.update" }
         }
     };

@@ -8,6 +8,7 @@ use crate::core::hosted::{HostedChanges, WatchedSet};
 use crate::core::ids::{ProbeId, TargetId};
 use crate::core::moves::Moves;
 use crate::core::record::{RecordChanges, RecordType, WatchedRecord};
+use crate::core::silence::Silence;
 use crate::core::simulate::{Change, Simulated};
 use crate::core::syntax::is_word;
 use crate::core::target::Target;
@@ -363,6 +364,11 @@ pub trait ActionSpec {
     /// Names and values of DNS that it writes out.
     fn mentions(&self) -> Vec<DnsMention<'_>> {
         Vec::new()
+    }
+
+    /// What it does with alarms.
+    fn silence(&self) -> Option<Silence<'_>> {
+        None
     }
 
     /// What stays as it has left it until another action ends it, when that must not be forgotten on the way back:

@@ -2,6 +2,7 @@
 //!
 //! Numbers come by `PutMetricData`. While a bin is new its sum is too low, as with the real service.
 
+mod alarms;
 mod asked;
 mod cbor;
 mod metrics;
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 
 use super::http::{self, Reply};
 use super::route53::Bucket;
+pub use alarms::LabAlarm;
 use asked::{MetricDataCall, Query, What, dimensions};
 use metrics::{BinNumbers, MetricStore};
 
@@ -90,6 +92,9 @@ struct State {
     troubles: BTreeMap<String, MetricTrouble>,
     faults: VecDeque<CloudWatchFault>,
     gets: u64,
+    alarms: BTreeMap<String, LabAlarm>,
+    switches: u64,
+    switch_faults: VecDeque<CloudWatchFault>,
     bucket: Option<Bucket>,
 }
 
@@ -154,6 +159,31 @@ impl CloudWatch {
         self.lock().gets
     }
 
+    /// Adds an alarm, or changes it as somebody else would: whether its actions are on, and its state.
+    pub fn put_alarm(&self, name: &str, alarm: LabAlarm) {
+        self.lock().alarms.insert(name.to_owned(), alarm);
+    }
+
+    /// An alarm as it is now.
+    pub fn alarm(&self, name: &str) -> Option<LabAlarm> {
+        self.lock().alarms.get(name).cloned()
+    }
+
+    /// Takes an alarm away.
+    pub fn remove_alarm(&self, name: &str) {
+        self.lock().alarms.remove(name);
+    }
+
+    /// How many calls wanted to change alarms so far.
+    pub fn switches(&self) -> u64 {
+        self.lock().switches
+    }
+
+    /// Lets the next call that changes alarms go wrong. Several are taken one after the other.
+    pub fn switching_goes_wrong(&self, fault: CloudWatchFault) {
+        self.lock().switch_faults.push_back(fault);
+    }
+
     /// Answers a call; the connection breaks where there is no answer.
     pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Option<Reply> {
         let path = request.uri().path().to_owned();
@@ -180,7 +210,7 @@ impl CloudWatch {
                 None => Err(Refused::invalid("SerializationException", "The document is no CBOR")),
             },
         };
-        let fault = if document.is_ok() { self.lock().faults.pop_front() } else { None };
+        let fault = document.is_ok().then(|| self.next_fault(&operation)).flatten();
         let answer = match (document, fault) {
             (Err(refused), _) => Err(refused),
             (_, Some(CloudWatchFault::DropBefore)) => return None,
@@ -219,10 +249,23 @@ impl CloudWatch {
         })
     }
 
+    /// What goes wrong with this call.
+    fn next_fault(&self, operation: &str) -> Option<CloudWatchFault> {
+        let mut state = self.lock();
+        if alarms::SWITCHES.contains(&operation) {
+            state.switches += 1;
+            return state.switch_faults.pop_front();
+        }
+        state.faults.pop_front()
+    }
+
     fn call(&self, operation: &str, document: &Value) -> Result<Value, Refused> {
         match operation {
             "GetMetricData" => self.get(document),
             "PutMetricData" => self.take(document),
+            "DescribeAlarms" => alarms::describe(document, &self.lock().alarms),
+            "DisableAlarmActions" => alarms::switch(document, &mut self.lock().alarms, false),
+            "EnableAlarmActions" => alarms::switch(document, &mut self.lock().alarms, true),
             other => Err(Refused::invalid("UnknownOperationException", format!("There is no operation {other} here"))),
         }
     }

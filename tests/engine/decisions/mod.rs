@@ -4,6 +4,7 @@ mod bench;
 mod half_done;
 mod held;
 mod servers;
+mod silences;
 mod tries;
 mod waits;
 mod window;

@@ -1,14 +1,16 @@
-//! The `cloudwatch` probe in a rehearsal: what its numbers were when the bin was gathered that it tells of.
+//! The `cloudwatch.silence` action in a rehearsal, and the `cloudwatch` probe: what its numbers were when the bin was gathered that it tells of.
 
 use std::collections::VecDeque;
 
-use super::{Look, Observe};
-use crate::core::kind::CloudwatchProbe;
+use super::{CutShort, Expected, Look, Observe, Rehearse};
+use crate::core::job::Outcome;
+use crate::core::kind::{CloudwatchProbe, SilenceAction};
 use crate::core::target::Target;
-use crate::core::time::At;
+use crate::core::time::{At, Span};
 use crate::core::value::Value;
 use crate::world::sim::dice::Dice;
 use crate::world::sim::model::Model;
+use crate::world::sim::trouble::Troubles;
 
 /// What the numbers have been, each with the moment from which they were so; those of before that which is told last are
 /// forgotten.
@@ -62,5 +64,32 @@ impl Observe for CloudwatchProbe {
     fn next_change(&self, _: At, memory: &GatheredValues) -> At {
         // When what has changed meanwhile is told.
         memory.0.get(1).map_or(At::NEVER, |(since, _)| self.bins_told().told(*since))
+    }
+}
+
+impl Rehearse for SilenceAction {
+    fn takes(&self, expected: Expected, dice: &mut Dice) -> f64 {
+        dice.around(expected.ms.map_or(600.0, |ms| 600.0_f64.min(ms * 0.5)), 0.4)
+    }
+
+    fn result(&self, _: Span) -> String {
+        let alarms = self.alarms.join(", ");
+        if self.end { format!("has its actions again: {alarms}") } else { format!("silent: {alarms}") }
+    }
+
+    fn cut_short(&self, cut: &mut CutShort<'_>) -> (Outcome, bool) {
+        cut.in_doubt(self.limit)
+    }
+
+    fn hindrance(&self, _: &Model, troubles: &mut Troubles, _: &mut Dice) -> Option<String> {
+        let says = troubles.refuses()?;
+        Some(format!(
+            "{}: CloudWatch refuses it for longer than {}: {says}; nothing was changed",
+            self.target, self.limit
+        ))
+    }
+
+    fn finds_out(&self) -> Option<&'static str> {
+        Some("the answer was lost, and the alarms are as wanted")
     }
 }
