@@ -37,6 +37,9 @@ pub(super) fn own_path() -> Result<PathBuf, CliError> {
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
     crate::catch_panic::silence_caught_panics();
     crate::system::descriptors::raise_limit();
+    crate::system::threads::enough().map_err(|error| {
+        CliError::outside(format!("this machine lets gonogo start no more threads (`ulimit -u`): {error}"))
+    })?;
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

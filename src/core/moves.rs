@@ -14,7 +14,7 @@ pub struct Moves {
     pub count: u64,
     /// What was last seen of it, in words.
     pub newest: String,
-    /// How often another address has answered than before, those of one name included, unless several take turns. Numbers of one
+    /// How often another address has answered than before, those of one name included, also where several take turns: numbers of one
     /// say nothing about those of another.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub addresses: u64,
@@ -175,8 +175,6 @@ impl TurnWatch {
 pub struct AddressWatch {
     /// Whose turn it is, by one address of each set that the name stood for.
     places: TurnWatch,
-    /// The same by address.
-    addresses: TurnWatch,
     /// The addresses that the name stood for; of an earlier cockpit only the one that answered is known.
     candidates: Vec<String>,
     is_resumed: bool,
@@ -198,7 +196,7 @@ impl AddressWatch {
             self.moves.newest = format!("{before} → {address}");
             self.moves.count += 1;
         }
-        self.moves.addresses += u64::from(self.addresses.take(address, at).is_some());
+        self.moves.addresses += u64::from(!self.moves.address.is_empty() && self.moves.address != address);
         address.clone_into(&mut self.moves.address);
         if !candidates.is_empty() {
             self.candidates = candidates.to_vec();
@@ -223,7 +221,6 @@ impl AddressWatch {
             self.candidates = vec![moves.address.clone()];
             // Since when does not matter: they are forgotten by when they ended.
             self.places.take(&moves.address, At(0));
-            self.addresses.take(&moves.address, At(0));
             self.is_resumed = true;
         }
         self.moves = moves;
@@ -260,6 +257,7 @@ mod tests {
             watch.take(&address, std::slice::from_ref(&address), At(number * 1_000));
         }
         assert_eq!(watch.moves().count, 5, "until each of them was met");
+        assert_eq!(watch.moves().addresses, 599, "each of them has numbers of its own");
         watch.take("198.51.100.1", &["198.51.100.1".to_owned()], At(600_000));
         assert_eq!(watch.moves().count, 6, "one that is none of them");
     }

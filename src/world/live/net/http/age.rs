@@ -27,7 +27,7 @@ const NETWORKS: [&str; 4] = ["x-ac", "x-quic-cloud", "x-symfony-cache", "wp-supe
 const TRAFFIC_SERVER_HIT: &str = "[cH";
 /// Words in the name of a header that tells something else than where the answer was: how to keep it, under which name, by whom. Or it is of a
 /// cache inside the service, which was asked then.
-const OTHER_CACHES: [&str; 26] = [
+const OTHER_CACHES: [&str; 47] = [
     "control",
     "tag",
     "tags",
@@ -54,6 +54,27 @@ const OTHER_CACHES: [&str; 26] = [
     "tls",
     "opcode",
     "template",
+    "contexts",
+    "debug",
+    "name",
+    "rule",
+    "info",
+    "warmer",
+    "cacheable",
+    "sql",
+    "opcache",
+    "data",
+    "app",
+    "schema",
+    "config",
+    "auth",
+    "feature",
+    "geo",
+    "price",
+    "translation",
+    "permissions",
+    "ratelimit",
+    "apq",
 ];
 /// The warnings of a cache that gives a stale answer (RFC 7234 §5.5.1 and §5.5.2).
 const STALE_WARNINGS: [&str; 2] = ["110", "111"];
@@ -322,6 +343,10 @@ mod tests {
             ("x-cache-policy", "cached"),
             ("x-fragment-cache", "HIT"),
             ("x-nocache", "hit"),
+            ("x-auth-cache-hits", "3"),
+            ("x-cacheable", "cached"),
+            ("x-cache-debug", "hit=0"),
+            ("server-timing", "app-cache; desc=hit"),
             ("x-from-cache", "0"),
             ("cache-status", "Cache; hit=?0"),
             ("cache-status", "Cache; hit, ,"),
