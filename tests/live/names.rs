@@ -14,7 +14,7 @@ use hickory_proto::rr::RecordType;
 use tokio::net::TcpListener;
 
 use crate::dns::fake::{Asked, Fake, a};
-use crate::support::Setting;
+use crate::support::{Setting, Stage};
 
 /// How many probes ask for the name that nobody answers for.
 const SILENT: usize = 20;
@@ -35,6 +35,34 @@ async fn listening() -> u16 {
     port
 }
 
+/// A name server that answers for one name and is silent about all others.
+fn answering_for_one() -> Fake {
+    Fake::at("127.0.0.1:53", |asked| {
+        let query = &asked.message.queries[0];
+        let name = query.name().to_ascii();
+        match (name.starts_with("good."), query.query_type()) {
+            (false, _) => vec![],
+            (true, RecordType::A) => vec![asked.records([a("good.test", 1, [127, 0, 0, 1])]).to_vec().unwrap()],
+            (true, _) => vec![asked.answer(ResponseCode::NoError).to_vec().unwrap()],
+        }
+    })
+}
+
+/// The one name is found each time once the probes of all others have given up so many look-ups.
+async fn is_found_beside(mut stage: Stage, silent: usize) {
+    stage.world.watch();
+    let mut given_up = 0;
+    while given_up < silent {
+        if let WorldEvent::Reading(Reading { probe, result: Err(failure), .. }) = stage.next().await {
+            given_up += usize::from(probe.as_str() != "good" && failure.what.contains("was not resolved in time"));
+        }
+    }
+    for _ in 0..10 {
+        let result = stage.reading("good", |reading| Some(reading.result.clone())).await;
+        assert_eq!(result.unwrap().at("open"), Some(&Value::Bool(true)));
+    }
+}
+
 fn port_of(name: &str, port: u16) -> ProbeKind {
     ProbeKind::Tcp(TcpProbe { address: format!("{name}:{port}") })
 }
@@ -43,67 +71,29 @@ fn port_of(name: &str, port: u16) -> ProbeKind {
 #[tokio::test]
 #[ignore = "started by a test below"]
 async fn a_name_beside_silent_ones() {
-    let _server = Fake::at("127.0.0.1:53", |asked| {
-        let query = &asked.message.queries[0];
-        let name = query.name().to_ascii();
-        match (name.starts_with("good."), query.query_type()) {
-            (false, _) => vec![],
-            (true, RecordType::A) => vec![asked.records([a("good.test", 1, [127, 0, 0, 1])]).to_vec().unwrap()],
-            (true, _) => vec![asked.answer(ResponseCode::NoError).to_vec().unwrap()],
-        }
-    });
+    let _server = answering_for_one();
     let port = listening().await;
     let mut setting = Setting::default().probe_every("good", port_of("good.test", port), 500, 3_000);
     for number in 0..SILENT {
         let id = format!("silent-{number}");
         setting = setting.probe_every(&id, port_of("silent.test", port), 100, 500);
     }
-    let mut stage = setting.stage();
-    stage.world.watch();
     // They have given up more look-ups than there may be at once.
-    let mut given_up = 0;
-    while given_up < 10 * SILENT {
-        if let WorldEvent::Reading(Reading { probe, result: Err(failure), .. }) = stage.next().await {
-            given_up += usize::from(probe.as_str() != "good" && failure.what.contains("was not resolved in time"));
-        }
-    }
-    for _ in 0..10 {
-        let result = stage.reading("good", |reading| Some(reading.result.clone())).await;
-        assert_eq!(result.unwrap().at("open"), Some(&Value::Bool(true)));
-    }
+    is_found_beside(setting.stage(), 10 * SILENT).await;
 }
 
 /// Needs a network and a list of name servers of its own.
 #[tokio::test]
 #[ignore = "started by a test below"]
 async fn a_name_beside_many_silent_ones() {
-    let _server = Fake::at("127.0.0.1:53", |asked| {
-        let query = &asked.message.queries[0];
-        let name = query.name().to_ascii();
-        match (name.starts_with("good."), query.query_type()) {
-            (false, _) => vec![],
-            (true, RecordType::A) => vec![asked.records([a("good.test", 1, [127, 0, 0, 1])]).to_vec().unwrap()],
-            (true, _) => vec![asked.answer(ResponseCode::NoError).to_vec().unwrap()],
-        }
-    });
+    let _server = answering_for_one();
     let port = listening().await;
     let mut setting = Setting::default().probe_every("good", port_of("good.test", port), 500, 3_000);
     for number in 0..MANY_SILENT {
         let silent = port_of(&format!("silent-{number}.test"), port);
         setting = setting.probe_every(&format!("silent-{number}"), silent, 100, 2_000);
     }
-    let mut stage = setting.stage();
-    stage.world.watch();
-    let mut given_up = 0;
-    while given_up < 2 * MANY_SILENT {
-        if let WorldEvent::Reading(Reading { probe, result: Err(failure), .. }) = stage.next().await {
-            given_up += usize::from(probe.as_str() != "good" && failure.what.contains("was not resolved in time"));
-        }
-    }
-    for _ in 0..10 {
-        let result = stage.reading("good", |reading| Some(reading.result.clone())).await;
-        assert_eq!(result.unwrap().at("open"), Some(&Value::Bool(true)));
-    }
+    is_found_beside(setting.stage(), 2 * MANY_SILENT).await;
 }
 
 /// Needs a network and a list of name servers of its own. The server answers for the addresses of one family when it was asked for

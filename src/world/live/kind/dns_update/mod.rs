@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use self::message::message;
-use self::present::{PresentSet, look, settled};
+use self::present::{PresentSet, look, look_at_all, settled};
 use super::{JobContext, Perform};
 use crate::core::job::Outcome;
 use crate::core::kind::DnsUpdateAction;
@@ -56,10 +56,7 @@ async fn send(shared: &Shared, update: &DnsUpdateAction, job: JobContext<'_>) ->
         Err(what) => return unsent(what),
     };
     let place = format!("{} ({server})", update.target);
-    let mut present = Vec::new();
-    for change in &update.changes {
-        present.push(look(server, change).await);
-    }
+    let present = look_at_all(server, &update.changes).await;
     let mut message = match message(&target.zone, &update.changes, &present) {
         Ok(message) => message,
         Err(what) => return unsent(what),

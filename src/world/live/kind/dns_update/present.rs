@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RData, Record, RecordType as Type};
 use tokio::time::Instant;
@@ -45,14 +46,17 @@ pub(super) async fn look(server: SocketAddr, change: &DnsChange) -> Option<Prese
     Some(PresentSet { values: value::values(&records, of), ttls, stored, alias })
 }
 
+/// All record sets that are to change, each when the server tells. They are asked for together: what is GO now is not when many
+/// silences come one after the other.
+pub(super) async fn look_at_all(server: SocketAddr, changes: &[DnsChange]) -> Vec<Option<PresentSet>> {
+    join_all(changes.iter().map(|change| look(server, change))).await
+}
+
 /// All record sets as they are after an update that the server says is done, looked at until they are so, or for two seconds.
 pub(super) async fn settled(server: SocketAddr, changes: &[DnsChange]) -> Vec<Option<PresentSet>> {
     let until = Instant::now() + LOOK;
     loop {
-        let mut present = Vec::new();
-        for change in changes {
-            present.push(look(server, change).await);
-        }
+        let present = look_at_all(server, changes).await;
         let is_done =
             |(change, now): (&DnsChange, &Option<PresentSet>)| now.as_ref().is_some_and(|now| now.is_done(change));
         if changes.iter().zip(&present).all(is_done) || Instant::now() >= until {
